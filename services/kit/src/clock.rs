@@ -1,0 +1,113 @@
+//! Two clocks that never mix: `Moment` orders and measures, the wall clock is shown and stored.
+
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
+
+/// A point on the machine's boot clock (CLOCK_BOOTTIME, `clock_gettime(2)`), in milliseconds.
+///
+/// It goes on while the machine is suspended and never jumps when somebody sets the wall clock. Negative values are
+/// before this boot: stored wall times are mapped here when a daemon starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// Returns the present moment.
+    ///
+    /// # Panics
+    /// Never on Linux: CLOCK_BOOTTIME exists since 2.6.39.
+    pub fn now() -> Self {
+        let time = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("CLOCK_BOOTTIME exists on every Linux since 2.6.39");
+        Self(time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000)
+    }
+
+    /// Returns the moment `ms` milliseconds after boot.
+    pub const fn from_ms(ms: i64) -> Self {
+        Self(ms)
+    }
+
+    /// Returns milliseconds since boot.
+    pub const fn as_ms(self) -> i64 {
+        self.0
+    }
+
+    /// Returns the time from `earlier` to `self`, zero if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, length: Duration) -> Self {
+        Self(self.0.saturating_add(whole_ms(length)))
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, length: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_ms(length)))
+    }
+}
+
+fn whole_ms(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The same instant on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// For order and age.
+    pub at: Moment,
+    /// For people and for storage.
+    pub wall: Timestamp,
+}
+
+impl Stamp {
+    /// Reads both clocks.
+    pub fn now() -> Self {
+        Self { at: Moment::now(), wall: Timestamp::now() }
+    }
+
+    /// Maps a stored wall time onto the boot clock, counting from `self`.
+    ///
+    /// A wall time in the future (the clock was set back since) counts as this very moment.
+    pub fn moment_of(&self, wall: Timestamp) -> Moment {
+        let age_ms = self.wall.as_millisecond().saturating_sub(wall.as_millisecond()).max(0);
+        Moment(self.at.0.saturating_sub(age_ms))
+    }
+
+    /// Returns the wall time of `at` as this stamp sees it.
+    pub fn wall_of(&self, at: Moment) -> Timestamp {
+        let offset_ms = at.0.saturating_sub(self.at.0);
+        let ms = self.wall.as_millisecond().saturating_add(offset_ms);
+        Timestamp::from_millisecond(ms).unwrap_or(self.wall)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_wall_time_comes_back_at_its_age_and_a_future_one_as_now() {
+        let wall = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let now = Stamp { at: Moment::from_ms(5_000), wall: wall(1_000_000) };
+        assert_eq!(now.moment_of(wall(990_000)), Moment::from_ms(-5_000));
+        assert_eq!(now.moment_of(wall(2_000_000)), now.at);
+        assert_eq!(now.wall_of(Moment::from_ms(-5_000)), wall(990_000));
+    }
+
+    #[test]
+    fn the_boot_clock_moves_forward() {
+        let first = Moment::now();
+        assert!(Moment::now() >= first);
+        assert_eq!((first + Duration::from_secs(2)).since(first), Duration::from_secs(2));
+        assert_eq!(first.since(first + Duration::from_secs(2)), Duration::ZERO);
+    }
+}
