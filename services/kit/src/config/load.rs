@@ -1,0 +1,232 @@
+//! Reads a file or a folder of files into one tree, then lays the environment over it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::mistakes::Mistakes;
+use super::substitute::substitute;
+use super::tree::{Entry, Node, Place, Value};
+
+/// Largest configuration file that is read, in bytes. A thousand checks take about 0.3 MB.
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Environment variables as a value, so that tests need no real ones.
+#[derive(Debug, Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Takes the process's own variables; those that are not Unicode are left out.
+    pub fn of_process() -> Self {
+        Self(
+            std::env::vars_os()
+                .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        )
+    }
+
+    /// Builds one from pairs.
+    pub fn of<const N: usize>(pairs: [(&str, &str); N]) -> Self {
+        Self(pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    }
+
+    /// Returns a variable's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+/// Where configuration comes from.
+#[derive(Debug, Clone)]
+pub struct Source<'a> {
+    /// A YAML file, or a folder whose `*.yml` and `*.yaml` are read in name order and merged.
+    pub path: &'a Path,
+    /// Variables for `${…}` and overrides.
+    pub environment: &'a Environment,
+    /// Variables `<prefix>_A__B` override the key `a.b`; for example `MONITOR`.
+    pub prefix: &'a str,
+}
+
+/// Reads everything into one located tree. Mistakes are collected; the tree holds what could be read.
+pub fn load(source: &Source<'_>, mistakes: &Mistakes) -> Node {
+    let mut root = Node {
+        place: Place::whole(&source.path.display().to_string()),
+        value: Value::Map(Vec::new()),
+        substituted: None,
+    };
+    for file in files_of(source.path, mistakes) {
+        if let Some(node) = read_file(&file, mistakes) {
+            if !matches!(node.value, Value::Map(_)) {
+                mistakes.add(&node.place, "", format!("expected a mapping of sections, found {}", node.type_name()));
+                continue;
+            }
+            merge(&mut root, node, "", mistakes);
+        }
+    }
+    substitute(&mut root, "", source.environment, mistakes);
+    override_from(&mut root, source, mistakes);
+    root
+}
+
+fn files_of(path: &Path, mistakes: &Mistakes) -> Vec<std::path::PathBuf> {
+    let whole = Place::whole(&path.display().to_string());
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => {
+            mistakes.add(&whole, "", format!("cannot read this folder: {error}"));
+            return Vec::new();
+        }
+    };
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|file| file.extension().is_some_and(|extension| extension == "yml" || extension == "yaml"))
+        .filter(|file| !file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')))
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        mistakes.add(&whole, "", "no configuration in this folder; put a file that ends in .yml or .yaml there");
+    }
+    files
+}
+
+fn read_file(file: &Path, mistakes: &Mistakes) -> Option<Node> {
+    let shown = file.display().to_string();
+    let result = std::fs::metadata(file).and_then(|metadata| {
+        if metadata.len() > MAX_FILE_BYTES {
+            return Err(std::io::Error::other(format!("it is {} bytes, more than {MAX_FILE_BYTES}", metadata.len())));
+        }
+        std::fs::read_to_string(file)
+    });
+    match result {
+        Ok(text) => Node::parse(&shown, &text).map_err(|(place, message)| mistakes.add(&place, "", message)).ok(),
+        Err(error) => {
+            mistakes.add(&Place::whole(&shown), "", format!("cannot read this file: {error}"));
+            None
+        }
+    }
+}
+
+/// Merges `other` into `node`: mappings key by key; the same leaf twice is a mistake, not a silent winner.
+fn merge(node: &mut Node, other: Node, path: &str, mistakes: &Mistakes) {
+    let Value::Map(entries) = &mut node.value else { return };
+    let Value::Map(others) = other.value else { return };
+    for entry in others {
+        let below = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
+        match entries.iter_mut().find(|existing| existing.key == entry.key) {
+            None => entries.push(entry),
+            Some(existing)
+                if matches!(existing.node.value, Value::Map(_)) && matches!(entry.node.value, Value::Map(_)) =>
+            {
+                merge(&mut existing.node, entry.node, &below, mistakes);
+            }
+            Some(existing) => mistakes.add(
+                &entry.key_place,
+                &below,
+                format!("already set at {}; keep one of the two", existing.key_place),
+            ),
+        }
+    }
+}
+
+fn override_from(root: &mut Node, source: &Source<'_>, mistakes: &Mistakes) {
+    let prefix = format!("{}_", source.prefix);
+    for (name, text) in &source.environment.0 {
+        // One underscore is a flat name of its own (MONITOR_CONFIG); two separate levels.
+        let Some(rest) = name.strip_prefix(&prefix).filter(|rest| rest.contains("__") || root_has(root, rest)) else {
+            continue;
+        };
+        let place = Place::whole(&format!("environment {name}"));
+        match Node::parse(&place.file, text) {
+            Ok(parsed) => {
+                let keys: Vec<&str> = rest.split("__").collect();
+                let value =
+                    Node { place: place.clone(), value: parsed.value, substituted: Some(format!("${{{name}}}")) };
+                set(root, &keys, value, &place);
+            }
+            Err((_, message)) => mistakes.add(&place, "", message),
+        }
+    }
+}
+
+fn root_has(root: &Node, name: &str) -> bool {
+    matches!(&root.value, Value::Map(entries) if entries.iter().any(|entry| same_key(&entry.key, name)))
+}
+
+/// `API_GATEWAY` names both `api-gateway` and `api_gateway`.
+fn same_key(key: &str, variable: &str) -> bool {
+    key.len() == variable.len()
+        && key.chars().zip(variable.chars()).all(|(k, v)| k.to_ascii_uppercase() == v || (k == '-' && v == '_'))
+}
+
+fn set(node: &mut Node, keys: &[&str], value: Node, place: &Place) {
+    let Some((first, rest)) = keys.split_first() else {
+        *node = value;
+        return;
+    };
+    if !matches!(node.value, Value::Map(_)) {
+        node.value = Value::Map(Vec::new());
+    }
+    let Value::Map(entries) = &mut node.value else { return };
+    let index = entries.iter().position(|entry| same_key(&entry.key, first)).unwrap_or_else(|| {
+        let empty = Node { place: place.clone(), value: Value::Null, substituted: None };
+        entries.push(Entry { key: first.to_ascii_lowercase(), key_place: place.clone(), node: empty });
+        entries.len() - 1
+    });
+    if let Some(entry) = entries.get_mut(index) {
+        set(&mut entry.node, rest, value, place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_files(files: &[(&str, &str)], environment: &Environment) -> (Node, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let mistakes = Mistakes::default();
+        let source = Source { path: folder.path(), environment, prefix: "MONITOR" };
+        let node = load(&source, &mistakes);
+        let shown = folder.path().display().to_string();
+        (node, mistakes.into_sorted().iter().map(|mistake| mistake.to_string().replace(&shown, "dir")).collect())
+    }
+
+    #[test]
+    fn a_folder_is_merged_in_name_order_and_a_leaf_set_twice_is_a_mistake() {
+        let files = [
+            ("a.yml", "services:\n  web: { x: 1 }\nlisten: a\n"),
+            ("b.yaml", "services:\n  db: { y: 2 }\nlisten: b\n"),
+        ];
+        let (node, mistakes) = load_files(&files, &Environment::default());
+        assert!(node.child("services").unwrap().child("db").is_some());
+        assert_eq!(mistakes, ["dir/b.yaml:3:1: listen: already set at dir/a.yml:3:1; keep one of the two"]);
+    }
+
+    #[test]
+    fn the_environment_overrides_keys_with_dashes_too() {
+        let files = [("a.yml", "listen: a\nservices:\n  api-gateway: { port: 1 }\n")];
+        let environment = Environment::of([
+            ("MONITOR_LISTEN", "b"),
+            ("MONITOR_SERVICES__API_GATEWAY__PORT", "8000"),
+            ("MONITOR_CONFIG", "x"),
+        ]);
+        let (node, mistakes) = load_files(&files, &environment);
+        assert_eq!(mistakes, Vec::<String>::new());
+        assert_eq!(node.child("listen").unwrap().value, Value::Text("b".to_owned()));
+        assert_eq!(
+            node.child("services").unwrap().child("api-gateway").unwrap().child("port").unwrap().value,
+            Value::Int(8000)
+        );
+        assert!(node.child("config").is_none());
+    }
+
+    #[test]
+    fn an_empty_folder_and_a_missing_file_are_named() {
+        let (_, mistakes) = load_files(&[], &Environment::default());
+        assert_eq!(mistakes, ["dir: no configuration in this folder; put a file that ends in .yml or .yaml there"]);
+    }
+}
