@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Knows whether every service really works, and says why it does not.
+
+pub mod probe;

@@ -1,0 +1,17 @@
+//! Asks one target one question, within a hard deadline, and never errs: whatever happens becomes an [`Observation`].
+//!
+//! A kind (`http`, `tcp`, …) is a value in [`Kinds`]; nothing else matches on kinds. A new kind costs its own file, one
+//! fixture and its line in [`Kinds::standard`].
+
+mod expect;
+mod expr;
+mod kinds;
+mod observation;
+mod run;
+mod runner;
+
+pub use expect::Expectations;
+pub use kinds::{Expectation, Kind, Kinds, Probe, Scope, Target};
+pub use observation::{CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Why};
+pub use run::{Run, Vantage};
+pub use runner::{Question, observe};

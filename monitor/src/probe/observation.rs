@@ -1,0 +1,293 @@
+//! The plain struct that leaves a probe, and the words it is made of.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use kit::clock::Stamp;
+use serde::Serialize;
+
+/// A check's identity: `service/check`. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckId {
+    /// The service's key.
+    pub service: Arc<str>,
+    /// The check's key within its service.
+    pub check: Arc<str>,
+}
+
+impl CheckId {
+    /// Joins the two keys.
+    pub fn new(service: &str, check: &str) -> Self {
+        Self { service: service.into(), check: check.into() }
+    }
+}
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.service, self.check)
+    }
+}
+
+/// One probe's result.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// Whose result it is.
+    pub check: CheckId,
+    /// When the probe began.
+    pub started: Stamp,
+    /// From the first step to the last.
+    pub took: Duration,
+    /// What each step took, in order; steps that were not reached are absent.
+    pub phases: Vec<(Phase, Duration)>,
+    /// Whether the target did what is expected of it.
+    pub outcome: Outcome,
+    /// Soft limits that a pass broke (latency, certificate soon to expire): the check is `degraded`.
+    pub soft: Vec<Reason>,
+    /// Small facts for people; never a body.
+    pub seen: Seen,
+    /// Why the probe ran now.
+    pub why: Why,
+    /// W3C trace id that the target was given, 32 hex digits.
+    pub trace_id: String,
+}
+
+/// What a probe found. There is no error beside it: a probe cannot err.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The target did everything that is expected of it.
+    Pass,
+    /// The target did not.
+    Fail(Reason),
+    /// We could not ask (no socket, no resolver, our own uplink down); says nothing of the target.
+    Unknown(Reason),
+}
+
+/// Why an outcome is not a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// Closed set, for metrics and for deciding what can be healed.
+    pub code: ReasonCode,
+    /// One line for people; names the thing and shows what was there.
+    pub text: String,
+}
+
+impl Reason {
+    /// Builds a reason.
+    pub fn new(code: ReasonCode, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+}
+
+/// Closed set of causes; the names are the metric label values and the JSON words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonCode {
+    /// The connection was refused.
+    Refused,
+    /// The deadline passed.
+    Timeout,
+    /// The peer closed or reset the connection before the answer was complete.
+    Reset,
+    /// A reachable resolver says that the name does not resolve.
+    Dns,
+    /// No route to the host, from a network that works.
+    Unreachable,
+    /// The TLS handshake failed for another cause than the certificate.
+    Tls,
+    /// The certificate is wrong, expired or not trusted.
+    Certificate,
+    /// The answer is not of the protocol.
+    Protocol,
+    /// The HTTP status is not an expected one.
+    Status,
+    /// A header is missing or not as expected.
+    Header,
+    /// The body or the reply is not as expected.
+    Body,
+    /// A JSON path is missing or not as expected.
+    Json,
+    /// `expr` is false or could not be evaluated on this answer.
+    Expression,
+    /// The answer is larger than the limit.
+    TooLarge,
+    /// More redirects than allowed.
+    Redirects,
+    /// Slower than `max_latency`.
+    Latency,
+    /// The certificate expires sooner than `cert_valid_for`.
+    CertificateExpiry,
+    /// One of several address families or replicas fails.
+    Partial,
+    /// A command exited with another code than expected, or could not be run.
+    Exit,
+    /// No push arrived in time.
+    Missed,
+    /// The watched job reported a failure.
+    Reported,
+    /// A host resource is beyond its limit, or a process is not there.
+    Limit,
+    /// We could not ask: no socket, no permission, no resolver.
+    Local,
+    /// At least two anchors of the same scope fail too: our uplink is down.
+    Uplink,
+    /// The probe itself broke; a fault of ours.
+    Panic,
+}
+
+impl ReasonCode {
+    /// Every code, so that metrics can start at zero.
+    pub const ALL: [Self; 25] = [
+        Self::Refused,
+        Self::Timeout,
+        Self::Reset,
+        Self::Dns,
+        Self::Unreachable,
+        Self::Tls,
+        Self::Certificate,
+        Self::Protocol,
+        Self::Status,
+        Self::Header,
+        Self::Body,
+        Self::Json,
+        Self::Expression,
+        Self::TooLarge,
+        Self::Redirects,
+        Self::Latency,
+        Self::CertificateExpiry,
+        Self::Partial,
+        Self::Exit,
+        Self::Missed,
+        Self::Reported,
+        Self::Limit,
+        Self::Local,
+        Self::Uplink,
+        Self::Panic,
+    ];
+
+    /// Returns the word used in metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Dns => "dns",
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::Certificate => "certificate",
+            Self::Protocol => "protocol",
+            Self::Status => "status",
+            Self::Header => "header",
+            Self::Body => "body",
+            Self::Json => "json",
+            Self::Expression => "expression",
+            Self::TooLarge => "too_large",
+            Self::Redirects => "redirects",
+            Self::Latency => "latency",
+            Self::CertificateExpiry => "certificate_expiry",
+            Self::Partial => "partial",
+            Self::Exit => "exit",
+            Self::Missed => "missed",
+            Self::Reported => "reported",
+            Self::Limit => "limit",
+            Self::Local => "local",
+            Self::Uplink => "uplink",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+/// A timed step of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Name to addresses.
+    Dns,
+    /// TCP handshake.
+    Connect,
+    /// TLS handshake.
+    Tls,
+    /// From the request's first byte out to the answer's first byte in.
+    FirstByte,
+    /// The rest of the answer.
+    Transfer,
+    /// A command's run.
+    Exec,
+}
+
+impl Phase {
+    /// Every phase in the order they happen.
+    pub const ALL: [Self; 6] = [Self::Dns, Self::Connect, Self::Tls, Self::FirstByte, Self::Transfer, Self::Exec];
+
+    /// Returns the word used in metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::FirstByte => "first_byte",
+            Self::Transfer => "transfer",
+            Self::Exec => "exec",
+        }
+    }
+}
+
+/// Why a probe ran now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Its interval came round.
+    Schedule,
+    /// Something happened that its answer decides: an exit, a dependant's failure, a waiting gate.
+    Forced,
+    /// A person or a program asked for one run.
+    Asked,
+}
+
+/// What a kind learned from the target; expectations judge it, then it is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// HTTP status.
+    pub status: Option<u16>,
+    /// Header names in lower case and their values, in order of arrival.
+    pub headers: Vec<(String, String)>,
+    /// Body or reply, as far as the kind's limit.
+    pub body: Option<Bytes>,
+    /// Exit code of a command.
+    pub exit_code: Option<i32>,
+    /// What goes on into the observation.
+    pub seen: Seen,
+    /// Soft limits that the kind itself found broken.
+    pub soft: Vec<Reason>,
+}
+
+/// Small facts that stay with an observation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Seen {
+    /// HTTP status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The address that was talked to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// Protocol and version, such as `HTTP/2` or `TLSv1.3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// Earliest expiry in the certificate chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_expires: Option<Timestamp>,
+    /// Redirects that were followed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub redirects: u8,
+    /// One line the kind wants people to see, such as `disk / 71 % used`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u8) -> bool {
+    *number == 0
+}

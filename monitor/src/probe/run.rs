@@ -1,0 +1,75 @@
+//! One run of a probe as its kind sees it: the clock of its phases, its deadline, and where we ask from.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::observation::Phase;
+
+/// What all probes of this monitor share: where we look from.
+pub struct Vantage {
+    /// Resolves names with the system's servers and hosts file, without a cache.
+    pub resolver: hickory_resolver::TokioResolver,
+    /// Trust roots of this machine, or the bundled ones if it has none.
+    pub roots: Arc<rustls::RootCertStore>,
+}
+
+/// One run: given to a kind, kept by the runner, so that phases survive a deadline.
+pub struct Run {
+    /// Shared means.
+    pub vantage: Arc<Vantage>,
+    /// When the run must be over. The runner enforces it; kinds may use it to say more.
+    pub deadline: Instant,
+    /// W3C `traceparent` to send to the target, if its protocol has a place for it.
+    pub traceparent: String,
+    phases: Vec<(Phase, Duration)>,
+    current: Option<(Phase, Instant)>,
+}
+
+impl Run {
+    /// Begins a run.
+    pub fn new(vantage: Arc<Vantage>, deadline: Instant, traceparent: String) -> Self {
+        Self { vantage, deadline, traceparent, phases: Vec::with_capacity(5), current: None }
+    }
+
+    /// Times one step. A phase that happens again (redirects) adds up.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped half-way the phase stays current and is closed by [`Run::finish`].
+    pub async fn phase<T>(&mut self, phase: Phase, step: impl Future<Output = T>) -> T {
+        self.enter(phase);
+        let result = step.await;
+        self.leave();
+        result
+    }
+
+    /// Begins a step whose end is not one future; ends the one before.
+    pub fn enter(&mut self, phase: Phase) {
+        self.leave();
+        self.current = Some((phase, Instant::now()));
+    }
+
+    /// Ends the current step.
+    pub fn leave(&mut self) {
+        if let Some((phase, began)) = self.current.take() {
+            let took = began.elapsed();
+            match self.phases.iter_mut().find(|(known, _)| *known == phase) {
+                Some((_, total)) => *total += took,
+                None => self.phases.push((phase, took)),
+            }
+        }
+    }
+
+    /// Returns the step that is going on, if any.
+    pub fn current(&self) -> Option<Phase> {
+        self.current.map(|(phase, _)| phase)
+    }
+
+    /// Closes the current step and returns all of them.
+    pub fn finish(mut self) -> Vec<(Phase, Duration)> {
+        self.leave();
+        self.phases
+    }
+}

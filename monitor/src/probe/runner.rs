@@ -1,0 +1,77 @@
+//! Runs one probe under its deadline, catches its panic, and judges its facts against the expectations.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use kit::clock::Stamp;
+use kit::config::show_duration;
+use tokio::time::Instant;
+
+use super::expect::Expectations;
+use super::kinds::Probe;
+use super::observation::{CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Why};
+use super::run::{Run, Vantage};
+
+/// A check as the probe sees it: whom to ask, what to expect, how long to wait.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Whose question it is.
+    pub id: CheckId,
+    /// The configured kind.
+    pub probe: Arc<dyn Probe>,
+    /// What a pass must show.
+    pub expect: Arc<Expectations>,
+    /// Hard deadline for the whole observation.
+    pub timeout: Duration,
+}
+
+/// Asks once and returns what was found; never errs, never takes longer than the timeout, never panics.
+pub async fn observe(vantage: Arc<Vantage>, question: &Question, why: Why, sampled: bool) -> Observation {
+    let started = Stamp::now();
+    let clock = Instant::now();
+    let deadline = clock + question.timeout;
+    let trace_id = kit::trace::new_trace_id();
+    let mut run = Run::new(vantage, deadline, kit::trace::traceparent(&trace_id, sampled));
+    let asked = AssertUnwindSafe(tokio::time::timeout_at(deadline, question.probe.ask(&mut run))).catch_unwind().await;
+    let took = clock.elapsed();
+    let stuck_in = run.current();
+    let phases = run.finish();
+    let (outcome, soft, seen) = match asked {
+        Ok(Ok(Ok(facts))) => judge(question, facts, took, deadline).await,
+        Ok(Ok(Err(outcome))) => (outcome, Vec::new(), Seen::default()),
+        Ok(Err(_elapsed)) => (Outcome::Fail(timed_out(question.timeout, stuck_in)), Vec::new(), Seen::default()),
+        Err(panic) => (Outcome::Unknown(panicked(&*panic)), Vec::new(), Seen::default()),
+    };
+    Observation { check: question.id.clone(), started, took, phases, outcome, soft, seen, why, trace_id }
+}
+
+async fn judge(question: &Question, facts: Facts, took: Duration, deadline: Instant) -> (Outcome, Vec<Reason>, Seen) {
+    let seen = facts.seen.clone();
+    let judged = AssertUnwindSafe(question.expect.judge(facts, took, deadline)).catch_unwind().await;
+    match judged {
+        Ok(Ok(soft)) => (Outcome::Pass, soft, seen),
+        Ok(Err(outcome)) => (outcome, Vec::new(), seen),
+        Err(panic) => (Outcome::Unknown(panicked(&*panic)), Vec::new(), seen),
+    }
+}
+
+fn timed_out(timeout: Duration, stuck_in: Option<Phase>) -> Reason {
+    let step = match stuck_in {
+        Some(Phase::Dns) => "while resolving the name",
+        Some(Phase::Connect) => "while connecting",
+        Some(Phase::Tls) => "in the TLS handshake",
+        Some(Phase::FirstByte) => "while waiting for the first byte",
+        Some(Phase::Transfer) => "while reading the answer",
+        Some(Phase::Exec) => "while the command ran",
+        None => "before the answer was complete",
+    };
+    Reason::new(ReasonCode::Timeout, format!("no answer within {} ({step})", show_duration(timeout)))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Reason {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Reason::new(ReasonCode::Panic, format!("the probe itself broke: {}", text.unwrap_or("no message")))
+}
