@@ -7,11 +7,13 @@ mod expect;
 mod expr;
 mod kinds;
 mod observation;
+mod pushes;
 mod run;
 mod runner;
 
 pub use expect::Expectations;
 pub use kinds::{Expectation, Kind, Kinds, Probe, Scope, Target};
 pub use observation::{CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Why};
+pub use pushes::{Pushed, Pushes, Signal};
 pub use run::{Run, Vantage};
 pub use runner::{Question, observe};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::observation::Phase;
+use super::observation::{CheckId, Phase};
+use super::pushes::Pushes;
 
 /// What all probes of this monitor share: where we look from.
 pub struct Vantage {
@@ -14,10 +15,29 @@ pub struct Vantage {
     pub resolver: hickory_resolver::TokioResolver,
     /// Trust roots of this machine, or the bundled ones if it has none.
     pub roots: Arc<rustls::RootCertStore>,
+    /// What watched jobs pushed.
+    pub pushes: Pushes,
+}
+
+impl Vantage {
+    /// Reads the system's resolver configuration and trust roots.
+    ///
+    /// # Errors
+    /// When `/etc/resolv.conf` cannot be read.
+    pub fn of_system() -> Result<Self, hickory_resolver::net::NetError> {
+        let mut builder = hickory_resolver::TokioResolver::builder_tokio()?;
+        let options = builder.options_mut();
+        // Every probe asks anew: a cached answer would hide that the resolver is gone.
+        options.cache_size = 0;
+        options.attempts = 1;
+        Ok(Self { resolver: builder.build()?, roots: kit::tls::roots(), pushes: Pushes::default() })
+    }
 }
 
 /// One run: given to a kind, kept by the runner, so that phases survive a deadline.
 pub struct Run {
+    /// Whose run it is.
+    pub check: CheckId,
     /// Shared means.
     pub vantage: Arc<Vantage>,
     /// When the run must be over. The runner enforces it; kinds may use it to say more.
@@ -30,8 +50,8 @@ pub struct Run {
 
 impl Run {
     /// Begins a run.
-    pub fn new(vantage: Arc<Vantage>, deadline: Instant, traceparent: String) -> Self {
-        Self { vantage, deadline, traceparent, phases: Vec::with_capacity(5), current: None }
+    pub fn new(check: CheckId, vantage: Arc<Vantage>, deadline: Instant, traceparent: String) -> Self {
+        Self { check, vantage, deadline, traceparent, phases: Vec::with_capacity(5), current: None }
     }
 
     /// Times one step. A phase that happens again (redirects) adds up.

@@ -34,7 +34,7 @@ pub async fn observe(vantage: Arc<Vantage>, question: &Question, why: Why, sampl
     let clock = Instant::now();
     let deadline = clock + question.timeout;
     let trace_id = kit::trace::new_trace_id();
-    let mut run = Run::new(vantage, deadline, kit::trace::traceparent(&trace_id, sampled));
+    let mut run = Run::new(question.id.clone(), vantage, deadline, kit::trace::traceparent(&trace_id, sampled));
     let asked = AssertUnwindSafe(tokio::time::timeout_at(deadline, question.probe.ask(&mut run))).catch_unwind().await;
     let took = clock.elapsed();
     let stuck_in = run.current();

@@ -1,5 +1,18 @@
 //! What every binary of the suite shares, so that no daemon has its own way of being configured, logged, asked or stopped.
 
+pub mod backoff;
 pub mod clock;
 pub mod config;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod db;
+pub mod exit;
+pub mod health;
+pub mod healthcheck;
+pub mod http;
+pub mod log;
+pub mod metrics;
+#[cfg(feature = "page")]
+pub mod page;
+pub mod shutdown;
+pub mod tls;
 pub mod trace;

@@ -1,0 +1,143 @@
+//! `/livez`, `/readyz`, `/health` and their aliases, the same in every binary.
+//!
+//! Liveness never depends on peers. Readiness names each dependency: a hard one that fails makes the service unready, a
+//! soft one only `degraded`. State is set by its owner, so that no health request ever waits for a peer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Json;
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// How much a dependency matters to the service's own work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Without it the service cannot do its work.
+    Hard,
+    /// Without it the service does less.
+    Soft,
+}
+
+/// What a service says of itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Health {
+    service: &'static str,
+    version: &'static str,
+    dependencies: Arc<Mutex<BTreeMap<String, (Need, Result<(), String>)>>>,
+    details: Arc<dyn Fn() -> Map<String, Value> + Send + Sync>,
+}
+
+impl Health {
+    /// A service without dependencies is ready at once.
+    pub fn new(service: &'static str, version: &'static str) -> Self {
+        Self { service, version, dependencies: Arc::default(), details: Arc::new(Map::new) }
+    }
+
+    /// Adds fields to `/health`; called at each request, so it must not wait.
+    #[must_use]
+    pub fn with_details(mut self, details: impl Fn() -> Map<String, Value> + Send + Sync + 'static) -> Self {
+        self.details = Arc::new(details);
+        self
+    }
+
+    /// Sets what is known of a dependency; `Err` says in a few words why it does not work.
+    pub fn set(&self, name: &str, need: Need, state: Result<(), String>) {
+        let mut dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
+        dependencies.insert(name.to_owned(), (need, state));
+    }
+
+    /// Returns whether the service can do its own work.
+    pub fn is_ready(&self) -> bool {
+        self.status().0
+    }
+
+    fn status(&self) -> (bool, &'static str, Value) {
+        let dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
+        let broken = |wanted: Need| dependencies.values().any(|(need, state)| *need == wanted && state.is_err());
+        let word = match (broken(Need::Hard), broken(Need::Soft)) {
+            (true, _) => "unhealthy",
+            (false, true) => "degraded",
+            (false, false) => "healthy",
+        };
+        let checks: Map<String, Value> = dependencies
+            .iter()
+            .map(|(name, (_, state))| {
+                let value = match state {
+                    Ok(()) => json!({ "status": "healthy" }),
+                    Err(reason) => json!({ "status": "unhealthy", "reason": reason }),
+                };
+                (name.clone(), value)
+            })
+            .collect();
+        (!broken(Need::Hard), word, Value::Object(checks))
+    }
+
+    fn answer(&self, with_details: bool) -> Response {
+        let (ready, word, checks) = self.status();
+        let mut body = if with_details { (self.details)() } else { Map::new() };
+        body.insert("status".to_owned(), word.into());
+        body.insert("service".to_owned(), self.service.into());
+        body.insert("version".to_owned(), self.version.into());
+        body.insert("timestamp".to_owned(), Timestamp::now().to_string().into());
+        body.entry("checks").or_insert(checks);
+        let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        (code, no_store, Json(Value::Object(body))).into_response()
+    }
+
+    /// The routes `/livez`, `/readyz` and their aliases `/health/live`, `/health/ready`, `/ready`.
+    pub fn routes(&self) -> Router {
+        let live = || async { ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": "healthy" }))) };
+        let ready = {
+            let health = self.clone();
+            move || std::future::ready(health.answer(false))
+        };
+        Router::new()
+            .route("/livez", get(live))
+            .route("/health/live", get(live))
+            .route("/readyz", get(ready.clone()))
+            .route("/health/ready", get(ready.clone()))
+            .route("/ready", get(ready))
+    }
+
+    /// The route `/health`: readiness with details. Apart from the others because some services answer more there.
+    pub fn detailed_route(&self) -> Router {
+        let health = self.clone();
+        Router::new().route("/health", get(move || std::future::ready(health.answer(true))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(health: &Health, path: &str) -> (u16, Value) {
+        let router = health.routes().merge(health.detailed_route());
+        let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_soft_failure_degrades_a_hard_one_unreadies_and_neither_touches_liveness() {
+        let health = Health::new("x", "1");
+        assert_eq!(ask(&health, "/health").await.1["status"], "healthy");
+        health.set("tempo", Need::Soft, Err("refused".to_owned()));
+        let (status, body) = ask(&health, "/health").await;
+        assert_eq!((status, body["status"].as_str()), (200, Some("degraded")));
+        health.set("store", Need::Hard, Err("disk full".to_owned()));
+        let (status, body) = ask(&health, "/readyz").await;
+        assert_eq!((status, body["checks"]["store"]["reason"].as_str()), (503, Some("disk full")));
+        assert_eq!(ask(&health, "/livez").await.0, 200);
+    }
+}

@@ -1,0 +1,66 @@
+//! The HTTP client of the suite's own programs (gateway, command line, health check). Probes do not use it: they time
+//! every step themselves.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// A pooled client for http and https with the given body type.
+pub type Client<B> = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, B>;
+
+/// Builds a client; `connect_timeout` bounds DNS and TCP together.
+pub fn client<B>(connect_timeout: Duration) -> Client<B>
+where
+    B: http_body::Body + Send,
+    B::Data: Send,
+{
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(Some(connect_timeout));
+    tcp.set_nodelay(true);
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(crate::tls::client_config())
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .wrap_connector(tcp);
+    hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(30))
+        .build(https)
+}
+
+/// Sends one request and reads the answer, all within `deadline` and at most `max_bytes` of body.
+///
+/// # Errors
+/// One sentence that names the cause; it never shows the request's headers.
+pub async fn get(
+    request: Request<Full<Bytes>>,
+    deadline: Duration,
+    max_bytes: usize,
+) -> Result<(StatusCode, Bytes), String> {
+    let client = client::<Full<Bytes>>(deadline);
+    let exchange = async {
+        let response = client.request(request).await.map_err(|error| root_cause(&error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), max_bytes).collect().await.map_err(|error| error.to_string())?;
+        Ok((status, body.to_bytes()))
+    };
+    match tokio::time::timeout(deadline, exchange).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(format!("no answer within {}", crate::config::show_duration(deadline))),
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,96 @@
+//! The one error body: a public message for the client, a logged cause for us.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+/// An error answer. Its JSON has `error`, `detail` and `message` with the same text, since existing clients read one or
+/// another of them, and `code` and `path` where they help.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    message: String,
+    code: Option<&'static str>,
+    path: Option<String>,
+    extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl ApiError {
+    /// An error with a message that the client may see.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), code: None, path: None, extra: serde_json::Map::new() }
+    }
+
+    /// 400 with what to send instead.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 401; the message must not tell a wrong key from a missing one.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    /// 404 that names what was not found.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 500: logs the cause, which never reaches the client.
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = %Chain(cause), "request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+    }
+
+    /// Adds a word that programs can compare.
+    #[must_use]
+    pub fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// Adds the path that was asked for.
+    #[must_use]
+    pub fn path(mut self, path: &str) -> Self {
+        self.path = Some(path.to_owned());
+        self
+    }
+
+    /// Adds a further field.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.extra.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = self.extra;
+        for key in ["error", "detail", "message"] {
+            body.insert(key.to_owned(), self.message.clone().into());
+        }
+        if let Some(code) = self.code {
+            body.insert("code".to_owned(), code.into());
+        }
+        if let Some(path) = self.path {
+            body.insert("path".to_owned(), path.into());
+        }
+        (self.status, Json(body)).into_response()
+    }
+}
+
+/// An error and its sources in one line.
+struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}

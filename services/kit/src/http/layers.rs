@@ -1,0 +1,108 @@
+//! What happens to every request: ids, deadline, body limit, a caught panic, a JSON 404, counted by route template.
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use uuid::Uuid;
+
+use super::error::ApiError;
+use crate::metrics::HttpMetrics;
+use crate::trace::trace_id_of;
+
+/// Marks requests that a monitor makes: they are left out of request metrics and analytics.
+pub const PROBE_HEADER: HeaderName = HeaderName::from_static("x-monitor-probe");
+/// Echoed unchanged, or made here.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Taken, or made here, forwarded and echoed.
+pub const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+
+/// Longest id that is taken from a client, in bytes.
+const MAX_ID_BYTES: usize = 128;
+
+/// The ids of one request, as an extension.
+#[derive(Debug, Clone)]
+pub struct RequestIds {
+    /// `X-Request-ID`.
+    pub request: HeaderValue,
+    /// `X-Trace-ID`.
+    pub trace: HeaderValue,
+}
+
+/// Wraps a router in the conventions. `deadline` is the longest a handler may take before the client gets a 504
+/// (streaming bodies are not cut); bodies larger than `body_limit_bytes` get a 413.
+pub fn with_conventions(router: Router, metrics: HttpMetrics, deadline: Duration, body_limit_bytes: usize) -> Router {
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(body_limit_bytes))
+        .layer(from_fn_with_state((metrics, deadline), handle))
+}
+
+async fn not_found(request: Request) -> ApiError {
+    ApiError::not_found("no such path").code("not_found").path(request.uri().path())
+}
+
+async fn method_not_allowed(request: Request) -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} is not allowed here", request.method()))
+        .code("method_not_allowed")
+        .path(request.uri().path())
+}
+
+async fn handle(
+    State((metrics, deadline)): State<(HttpMetrics, Duration)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let ids = ids_of(request.headers());
+    request.extensions_mut().insert(ids.clone());
+    let method = request.method().clone();
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
+    let counted = !request.headers().contains_key(PROBE_HEADER);
+    let began = Instant::now();
+    let in_flight = metrics.begin();
+    let path = request.uri().path().to_owned();
+    let answer = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mut response = match tokio::time::timeout(deadline, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_panic)) => {
+            tracing::error!(http.route = route, "a handler panicked");
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error").path(&path).into_response()
+        }
+        Err(_elapsed) => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "not finished in time")
+            .code("timeout")
+            .path(&path)
+            .into_response(),
+    };
+    drop(in_flight);
+    if counted {
+        metrics.observe(&method, &route, response.status(), began.elapsed());
+    }
+    tracing::debug!(
+        http.method = %method, http.route = route, http.status = response.status().as_u16(),
+        duration_ms = began.elapsed().as_millis(), trace_id = ?ids.trace, "request"
+    );
+    response.headers_mut().insert(REQUEST_ID, ids.request);
+    response.headers_mut().insert(TRACE_ID, ids.trace);
+    response
+}
+
+fn ids_of(headers: &HeaderMap) -> RequestIds {
+    let given =
+        |name: &HeaderName| headers.get(name).filter(|value| !value.is_empty() && value.len() <= MAX_ID_BYTES).cloned();
+    let parent = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id_of);
+    let fresh = || value_of(&Uuid::new_v4().to_string());
+    RequestIds {
+        request: given(&REQUEST_ID).unwrap_or_else(fresh),
+        trace: given(&TRACE_ID).or_else(|| parent.map(value_of)).unwrap_or_else(fresh),
+    }
+}
+
+fn value_of(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("invalid"))
+}

@@ -1,0 +1,13 @@
+//! HTTP as every binary speaks it: one error body, ids in and out, limits, counted requests, a drained server.
+
+mod client;
+mod error;
+mod guard;
+mod layers;
+mod server;
+
+pub use client::{Client, client, get};
+pub use error::ApiError;
+pub use guard::{Operator, require_operator};
+pub use layers::{PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
+pub use server::{Limits, serve};

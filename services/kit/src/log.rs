@@ -1,0 +1,55 @@
+//! Logging: human lines on a terminal, JSON elsewhere; level by `LOG_LEVEL`. Always to standard error, so that standard
+//! output stays for results.
+
+use std::io::IsTerminal;
+use std::str::FromStr;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For eyes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Crates whose debug lines are about themselves.
+const NOISY: [&str; 8] = ["hyper", "hyper_util", "h2", "rustls", "tower", "tower_http", "sqlx", "hickory_proto"];
+
+/// Starts logging. `LOG_LEVEL` is error, warn, info, debug or trace in any case (INFO in existing deployments);
+/// `LOG_FORMAT` is human or json, by default json unless standard error is a terminal.
+///
+/// # Errors
+/// One sentence when a variable has another value.
+pub fn start(level: Option<&str>, format: Option<&str>) -> Result<(), String> {
+    let level = match level.map(str::trim).filter(|text| !text.is_empty()) {
+        None => LevelFilter::INFO,
+        // Python's names, which existing deployments use.
+        Some("WARNING" | "warning") => LevelFilter::WARN,
+        Some("CRITICAL" | "critical") => LevelFilter::ERROR,
+        Some(text) => LevelFilter::from_str(&text.to_ascii_lowercase())
+            .map_err(|_| format!("LOG_LEVEL is {text:?}; write error, warn, info, debug or trace"))?,
+    };
+    let format = match format.map(str::trim).filter(|text| !text.is_empty()) {
+        None if std::io::stderr().is_terminal() => Format::Human,
+        None => Format::Json,
+        Some(text) if text.eq_ignore_ascii_case("human") => Format::Human,
+        Some(text) if text.eq_ignore_ascii_case("json") => Format::Json,
+        Some(text) => return Err(format!("LOG_FORMAT is {text:?}; write human or json")),
+    };
+    let quiet = level.min(LevelFilter::WARN);
+    let filter = Targets::new().with_default(level).with_targets(NOISY.map(|name| (name, quiet)));
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        Format::Human => lines.with_target(false).boxed(),
+        Format::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    };
+    // A second start (tests) keeps the first.
+    let _already_started = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    Ok(())
+}

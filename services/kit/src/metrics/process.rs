@@ -1,0 +1,112 @@
+//! Build information and the process's own figures (names by the Prometheus client guidelines, "standard and runtime
+//! collectors"), and a helper to build families on scrape.
+
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+
+/// One value and its labels.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// Label names (sorted by the caller or not) and values.
+    pub labels: Vec<(&'static str, String)>,
+    /// The value.
+    pub value: f64,
+}
+
+impl Sample {
+    /// A value without labels.
+    pub fn bare(value: f64) -> Self {
+        Self { labels: Vec::new(), value }
+    }
+
+    /// A value with labels.
+    pub fn of<const N: usize>(labels: [(&'static str, &str); N], value: f64) -> Self {
+        Self { labels: labels.into_iter().map(|(name, value)| (name, value.to_owned())).collect(), value }
+    }
+}
+
+/// Builds a counter or gauge family; a name that ends in `_total` is a counter.
+pub fn family(name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) -> MetricFamily {
+    let is_counter = name.ends_with("_total");
+    let metrics = samples.into_iter().map(|sample| {
+        let labels = sample.labels.into_iter().map(|(name, value)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(name.to_owned());
+            pair.set_value(value);
+            pair
+        });
+        let mut metric = Metric::from_label(labels.collect());
+        if is_counter {
+            let mut counter = Counter::default();
+            counter.set_value(sample.value);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(sample.value);
+            metric.set_gauge(gauge);
+        }
+        metric
+    });
+    let mut family = MetricFamily::default();
+    family.set_metric(metrics.collect());
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(if is_counter { MetricType::COUNTER } else { MetricType::GAUGE });
+    family
+}
+
+static STARTED: LazyLock<f64> = LazyLock::new(|| Timestamp::now().as_duration().as_secs_f64());
+
+pub(super) fn collect(binary: &'static str, version: &'static str) -> Vec<MetricFamily> {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Fields after the command, which may hold spaces: proc(5), from field 3 on.
+    let fields: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
+    let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
+    #[expect(clippy::cast_precision_loss, reason = "small constants of the system")]
+    let (ticks, page) = (ticks as f64, page as f64);
+    let open_fds = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let (open_fds, max_fds) = (
+        open_fds as f64,
+        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).map_or(0.0, |(soft, _)| soft as f64),
+    );
+    let prefix = binary.replace('-', "_");
+    vec![
+        family(
+            &format!("{prefix}_build_info"),
+            "Always 1; the version is a label.",
+            [Sample::of([("version", version)], 1.0)],
+        ),
+        family(
+            "process_cpu_seconds_total",
+            "CPU time, user and system.",
+            [Sample::bare((field(14) + field(15)) / ticks)],
+        ),
+        family("process_resident_memory_bytes", "Resident memory.", [Sample::bare(field(24) * page)]),
+        family("process_open_fds", "Open file descriptors.", [Sample::bare(open_fds)]),
+        family("process_max_fds", "Limit of open file descriptors.", [Sample::bare(max_fds)]),
+        family("process_threads", "Threads.", [Sample::bare(field(20))]),
+        family("process_start_time_seconds", "Start, in seconds since the epoch.", [Sample::bare(*STARTED)]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_knows_its_own_memory_and_descriptors() {
+        let families = collect("api-gateway", "1.0");
+        let value = |name: &str| {
+            let family = families.iter().find(|family| family.name() == name).unwrap();
+            family.get_metric()[0].get_gauge().get_value()
+        };
+        assert!(value("process_resident_memory_bytes") > 1_000_000.0);
+        assert!(value("process_open_fds") >= 3.0);
+        assert!(families.iter().any(|family| family.name() == "api_gateway_build_info"));
+    }
+}
