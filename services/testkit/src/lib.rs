@@ -1,9 +1,15 @@
-//! Help for tests: waiting for something to become true, and free ports.
+//! Fake servers on loopback that misbehave in exactly one named way each, and [`eventually`].
 //!
-//! For tests only: nothing here is shipped, and what cannot be set up ends the test with a panic.
+//! For tests only: nothing here is shipped, and what cannot be set up ends the test with a panic. [`Target`] is the
+//! entry: every constructor binds port 0 of 127.0.0.1 and must be called inside a Tokio runtime.
 
 mod eventually;
+mod peer;
 mod port;
+mod target;
+mod tasks;
+mod transport;
 
 pub use eventually::eventually;
 pub use port::free_port;
+pub use target::Target;
