@@ -4,6 +4,8 @@
 //! entry: every constructor binds port 0 of 127.0.0.1 and must be called inside a Tokio runtime.
 
 mod eventually;
+mod http;
+mod message;
 mod peer;
 mod port;
 mod target;
@@ -11,5 +13,6 @@ mod tasks;
 mod transport;
 
 pub use eventually::eventually;
+pub use message::{Request, Response};
 pub use port::free_port;
 pub use target::Target;

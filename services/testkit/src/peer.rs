@@ -3,34 +3,42 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::message::Request;
+use crate::tasks::Tasks;
 
 /// How much of what a connection sends is kept, in bytes: enough for any test's message, small enough for floods.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// What a target has seen.
+/// What a target has seen, and how its healthy answers are changed.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     /// One buffer for each accepted connection.
     pub(crate) received: Mutex<Vec<Vec<u8>>>,
+    pub(crate) requests: Mutex<Vec<Request>>,
     pub(crate) bytes_written: AtomicU64,
+    pub(crate) status: Mutex<Option<u16>>,
+    pub(crate) delay: Mutex<Duration>,
 }
 
 /// One accepted connection.
 pub(crate) struct Peer<S> {
     pub(crate) stream: S,
     pub(crate) log: Arc<Log>,
+    pub(crate) tasks: Tasks,
     /// Place of this connection in the log, from 0.
     pub(crate) place: usize,
 }
 
 impl<S> Peer<S> {
     /// Enters a fresh connection into the log.
-    pub(crate) fn new(stream: S, log: &Arc<Log>) -> Self {
+    pub(crate) fn new(stream: S, log: &Arc<Log>, tasks: &Tasks) -> Self {
         let mut received = lock(&log.received);
         received.push(Vec::new());
-        Self { stream, log: Arc::clone(log), place: received.len() - 1 }
+        Self { stream, log: Arc::clone(log), tasks: tasks.clone(), place: received.len() - 1 }
     }
 }
 

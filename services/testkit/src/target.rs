@@ -1,12 +1,14 @@
-//! A running fake server: where it is and what it has seen.
+//! A running fake server: where it is, what it has seen, and how its healthy answers are changed.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::message::Request;
 use crate::peer::{Log, Peer, lock};
 use crate::tasks::Tasks;
 
@@ -37,14 +39,31 @@ impl Target {
         lock(&self.log.received).len()
     }
 
+    /// Returns every whole HTTP request so far, oldest first; empty for targets that do not read HTTP.
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.log.requests).clone()
+    }
+
     /// Returns what each connection sent so far (its first MiB, decrypted), in the order they were accepted.
+    ///
+    /// Empty buffers for the healthy HTTP targets: see [`Self::requests`].
     pub fn received(&self) -> Vec<Vec<u8>> {
         lock(&self.log.received).clone()
     }
 
-    /// Returns how many bytes the kernel took from this target so far.
+    /// Returns how many bytes the kernel took from this target so far; healthy HTTP targets do not count.
     pub fn bytes_written(&self) -> u64 {
         self.log.bytes_written.load(Ordering::Relaxed)
+    }
+
+    /// Makes a healthy HTTP target answer every later request with `status`, all else unchanged.
+    pub fn set_status(&self, status: u16) {
+        *lock(&self.log.status) = Some(status);
+    }
+
+    /// Makes a healthy HTTP target wait for `delay` before it answers each later request.
+    pub fn set_delay(&self, delay: Duration) {
+        *lock(&self.log.delay) = delay;
     }
 
     /// Starts a target that gives every accepted connection to `handler`.
@@ -61,7 +80,7 @@ impl Target {
         target.tasks.spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("the listener accepts until it is dropped");
-                let connection = handler(Peer::new(stream, &log));
+                let connection = handler(Peer::new(stream, &log, &tasks));
                 tasks.spawn(async move { drop(connection.await) });
             }
         });

@@ -32,3 +32,15 @@ impl Tasks {
         drop(set);
     }
 }
+
+impl<T> hyper::rt::Executor<T> for Tasks
+where
+    T: Future + Send + 'static,
+    T::Output: Send,
+{
+    fn execute(&self, task: T) {
+        self.spawn(async move {
+            task.await;
+        });
+    }
+}

@@ -1,6 +1,7 @@
 //! Proves with plain clients that every fake misbehaves exactly as its name says.
 
 mod eventually;
+mod http;
 mod port;
 mod transport;
 
@@ -15,6 +16,7 @@ use tokio::net::TcpStream;
 const LIMIT: Duration = Duration::from_secs(10);
 /// How long a target that must stay silent is listened to.
 const SILENCE: Duration = Duration::from_millis(100);
+const GET: &[u8] = b"GET /path?a=b HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
 
 /// Connects to `target`.
 async fn connect(target: &Target) -> TcpStream {
@@ -31,4 +33,18 @@ async fn ask(target: &Target, bytes: &[u8]) -> (Vec<u8>, io::Result<()>) {
     };
     let end = tokio::time::timeout(LIMIT, exchange).await.expect("the target closes");
     (answer, end)
+}
+
+/// Asks for `/path` and returns the head as text and the body.
+async fn fetch(target: &Target) -> (String, Vec<u8>) {
+    let (answer, end) = ask(target, GET).await;
+    end.expect("a clean end");
+    split(&answer)
+}
+
+/// Cuts an answer at the end of its head.
+fn split(answer: &[u8]) -> (String, Vec<u8>) {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
+    let (head, body) = answer.split_at(end + 4);
+    (String::from_utf8_lossy(head).trim_end().to_owned(), body.to_vec())
 }
