@@ -4,10 +4,13 @@
 //! entry: every constructor binds port 0 of 127.0.0.1 and must be called inside a Tokio runtime.
 
 mod eventually;
+mod gzip;
 mod http;
+mod http_faults;
 mod message;
 mod peer;
 mod port;
+mod raw_request;
 mod target;
 mod tasks;
 mod transport;

@@ -2,6 +2,7 @@
 
 mod eventually;
 mod http;
+mod http_faults;
 mod port;
 mod transport;
 
@@ -47,4 +48,16 @@ fn split(answer: &[u8]) -> (String, Vec<u8>) {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
     let (head, body) = answer.split_at(end + 4);
     (String::from_utf8_lossy(head).trim_end().to_owned(), body.to_vec())
+}
+
+/// Reads at least `wanted` bytes, which an endless answer must deliver.
+async fn read_at_least(stream: &mut TcpStream, wanted: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let read = async {
+        while bytes.len() < wanted {
+            assert_ne!(stream.read_buf(&mut bytes).await.expect("more bytes"), 0, "it ended");
+        }
+    };
+    tokio::time::timeout(LIMIT, read).await.expect("bytes keep coming");
+    bytes
 }
