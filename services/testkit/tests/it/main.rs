@@ -1,9 +1,11 @@
 //! Proves with plain clients that every fake misbehaves exactly as its name says.
 
+mod certificates;
 mod eventually;
 mod http;
 mod http_faults;
 mod port;
+mod tls;
 mod transport;
 
 use std::io;
