@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Fake servers on loopback that misbehave in exactly one named way each, throw-away certificates, and [`eventually`].
+//!
+//! For tests only: nothing here is shipped, and what cannot be set up ends the test with a panic. [`Target`] is the
+//! entry: every constructor binds port 0 of 127.0.0.1 and must be called inside a Tokio runtime.
+
+mod certificates;
+mod eventually;
+mod gzip;
+mod http;
+mod http_faults;
+mod message;
+mod peer;
+mod port;
+mod raw_request;
+mod target;
+mod tasks;
+mod tls;
+mod transport;
+
+pub use certificates::{Authority, Certificate};
+pub use eventually::eventually;
+pub use message::{Request, Response};
+pub use port::free_port;
+pub use target::Target;
