@@ -1,12 +1,10 @@
 //! One check: outcomes in, health out.
 
-use std::num::NonZeroU32;
-use std::time::Duration;
-
 use kit::clock::Moment;
 use serde::{Deserialize, Serialize};
 
 use super::flap::Flap;
+use super::policy::{Policy, Threshold};
 use crate::probe::Outcome;
 
 /// Health of a check.
@@ -38,57 +36,6 @@ impl Health {
             Self::Stale => "stale",
             Self::Unknown => "unknown",
         }
-    }
-}
-
-/// Whether a check can make its service down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Its failure is the service's failure.
-    Critical,
-    /// Degraded at worst; never licenses a heal.
-    Warning,
-}
-
-/// How many fails are believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Threshold {
-    /// So many in a row.
-    InARow(NonZeroU32),
-    /// `fails` among the last `window` results, whatever their order; `window` is at most 64.
-    Among {
-        /// Fails that are needed.
-        fails: NonZeroU32,
-        /// Results that are looked at.
-        window: NonZeroU32,
-    },
-}
-
-/// How a check is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// When fails make it down.
-    pub fail_after: Threshold,
-    /// Passes in a row that bring it back.
-    pub recover_after: NonZeroU32,
-    /// Interval, for staleness.
-    pub every: Duration,
-    /// Deadline of one probe, for staleness.
-    pub timeout: Duration,
-    /// What its failure means.
-    pub severity: Severity,
-}
-
-impl Policy {
-    /// Age beyond which the last news is stale: max(2.5 intervals, interval + timeout + 30 s) (DESIGN section 6).
-    pub fn stale_after(&self) -> Duration {
-        self.every.mul_f64(2.5).max(self.every + self.timeout + Duration::from_secs(30))
-    }
-
-    /// How long unknown or stale may last before it is paged as `monitor_blind`: max(3 intervals, 3 min) (DESIGN section 6).
-    pub fn blind_after(&self) -> Duration {
-        (self.every * 3).max(Duration::from_secs(180))
     }
 }
 
@@ -204,8 +151,12 @@ impl CheckState {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
+    use super::super::policy::Severity;
     use super::*;
     use crate::probe::{Reason, ReasonCode};
 

@@ -2,8 +2,10 @@
 
 mod check;
 mod flap;
+mod policy;
 mod verdict;
 
-pub use check::{CheckState, Health, Policy, Severity, Threshold};
+pub use check::{CheckState, Health};
 pub use flap::Flap;
+pub use policy::{Policy, Severity, Threshold};
 pub use verdict::{CheckFacts, Runtime, ServiceFacts, Verdict, judge};

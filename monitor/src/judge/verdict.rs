@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{Health, Severity};
+use super::check::Health;
+use super::policy::Severity;
 
 /// What is true of a service. The order is from best to worst, so that the worst is the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

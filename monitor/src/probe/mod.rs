@@ -8,6 +8,7 @@ mod expr;
 mod kinds;
 mod observation;
 mod pushes;
+mod question;
 mod run;
 mod runner;
 
@@ -15,5 +16,6 @@ pub use expect::Expectations;
 pub use kinds::{Expectation, Kind, Kinds, Probe, Scope, Target};
 pub use observation::{CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Why};
 pub use pushes::{Pushed, Pushes, Signal};
+pub use question::decode_question;
 pub use run::{Run, Vantage};
 pub use runner::{Question, observe};

@@ -8,6 +8,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use kit::clock::Moment;
+use kit::config::Fields;
 
 use crate::probe::{CheckId, Why};
 
@@ -25,6 +26,18 @@ pub struct Cadence {
     pub every: Duration,
     /// From the end of one probe to the next start while the check is suspect.
     pub when_failing: Duration,
+}
+
+impl Cadence {
+    /// Every 10 s, confirmed after 2 s (DESIGN section 6).
+    pub const STANDARD: Self = Self { every: Duration::from_secs(10), when_failing: Duration::from_secs(2) };
+
+    /// Reads `every_when_failing`; `every` was read by the judge, who needs it too.
+    pub fn decode(fields: &Fields<'_>, every: Duration, defaults: &Self) -> Self {
+        let written = fields.get("every_when_failing");
+        let when_failing = written.and_then(|c| c.duration(Duration::from_millis(100)..=Duration::from_secs(86_400)));
+        Self { every, when_failing: when_failing.unwrap_or(defaults.when_failing).min(every) }
+    }
 }
 
 /// Time in which we did not look.

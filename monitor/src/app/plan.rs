@@ -1,0 +1,312 @@
+//! The checked configuration: every section decoded by its owner, joined into one plan.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::config::{Cursor, Fields, Mistakes, Node, suggest};
+use secrecy::SecretString;
+
+use super::needs::{Needs, start_order};
+use crate::config::{Config, ConfigError};
+use crate::judge::Policy;
+use crate::probe::{CheckId, Kinds, Question, decode_question};
+use crate::schedule::Cadence;
+use crate::supervise::ProcessSettings;
+
+/// Keys of a check that are not its kind.
+const CHECK_KEYS: [&str; 8] =
+    ["about", "expect", "every", "every_when_failing", "timeout", "fail_after", "recover_after", "severity"];
+
+/// Services that are read, at most: beyond this a plan is a mistake in a generator.
+const MAX_SERVICES: usize = 10_000;
+
+/// Everything the daemon is told.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where the API and the page listen. Default 127.0.0.1:8888.
+    pub listen: SocketAddr,
+    /// The folder of this monitor's own data. Default `data/monitor`.
+    pub data_dir: PathBuf,
+    /// The operator's token; without one, writing routes refuse everybody.
+    pub operator_token: Option<SecretString>,
+    /// Further values of `Host` that mean this server.
+    pub hosts: Vec<String>,
+    /// Addresses (host:port) that tell whether our own uplink works.
+    pub anchors: Vec<String>,
+    /// How long history is kept.
+    pub retention: Retention,
+    /// Every service, in file order.
+    pub services: Vec<ServicePlan>,
+    /// Their names so that each comes after what it needs.
+    pub start_order: Vec<Arc<str>>,
+}
+
+/// How long history is kept, by grain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Single observations. Default 48 h.
+    pub raw: Duration,
+    /// Minute roll-ups. Default 30 d.
+    pub minutes: Duration,
+    /// Hour roll-ups. Default 400 d.
+    pub hours: Duration,
+}
+
+impl Retention {
+    /// DESIGN section 10.
+    pub const STANDARD: Self = Self {
+        raw: Duration::from_secs(48 * 3600),
+        minutes: Duration::from_secs(30 * 86_400),
+        hours: Duration::from_secs(400 * 86_400),
+    };
+}
+
+/// One service.
+#[derive(Debug)]
+pub struct ServicePlan {
+    /// Its key.
+    pub name: Arc<str>,
+    /// What it is, for people.
+    pub about: Option<String>,
+    /// The heading it is listed under.
+    pub group: Option<String>,
+    /// What it needs.
+    pub needs: Needs,
+    /// How it runs, if we run it.
+    pub workload: Option<ProcessSettings>,
+    /// Its objectives.
+    pub slo: Slo,
+    /// Its checks, in file order.
+    pub checks: Vec<CheckPlan>,
+}
+
+/// Objectives; shown, not judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Slo {
+    /// Share of time that critical checks should pass, 0 to 1.
+    pub availability: Option<f64>,
+    /// 95 % of probes should take at most this.
+    pub latency_p95: Option<Duration>,
+}
+
+/// One check.
+#[derive(Debug, Clone)]
+pub struct CheckPlan {
+    /// Whom to ask what.
+    pub question: Question,
+    /// The kind's name.
+    pub kind: &'static str,
+    /// What it is, for people.
+    pub about: Option<String>,
+    /// How often.
+    pub cadence: Cadence,
+    /// How it is judged.
+    pub policy: Policy,
+}
+
+impl Plan {
+    /// Checks a configuration as a whole.
+    ///
+    /// # Errors
+    /// Every mistake at once.
+    pub fn of(config: &Config, kinds: &Kinds) -> Result<Self, ConfigError> {
+        config.decode(|root, mistakes| decode(root, mistakes, kinds))
+    }
+
+    /// Finds a service by name.
+    pub fn service(&self, name: &str) -> Option<&ServicePlan> {
+        self.services.iter().find(|service| &*service.name == name)
+    }
+
+    /// Returns every check of every service.
+    pub fn checks(&self) -> impl Iterator<Item = &CheckPlan> {
+        self.services.iter().flat_map(|service| &service.checks)
+    }
+}
+
+fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
+    let fields = Cursor::top(root, mistakes).fields()?;
+    let listen = fields.get("listen").and_then(|c| c.parse::<SocketAddr>("an address like 127.0.0.1:8888"));
+    let (policy, cadence) = defaults(fields.get("defaults"));
+    let mut services = Vec::new();
+    let entries = fields.get("services").and_then(|c| c.entries()).unwrap_or_default();
+    if entries.len() > MAX_SERVICES {
+        fields.cursor().mistake(format!("{} services, more than {MAX_SERVICES}", entries.len()));
+    }
+    for (name, cursor) in entries {
+        services.extend(service(name, &cursor, &policy, &cadence, kinds));
+    }
+    let start_order = check_needs(&fields, &services);
+    let token = fields.secret("operator_token", "operator_token_file");
+    if let Some(token) = &token {
+        let length = secrecy::ExposeSecret::expose_secret(token).len();
+        if length < 16 {
+            fields.cursor().mistake(format!("operator_token has {length} characters; use at least 16"));
+        }
+    }
+    let plan = Plan {
+        listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8888))),
+        data_dir: fields.get("data_dir").and_then(|c| c.text()).unwrap_or_else(|| "data/monitor".to_owned()).into(),
+        operator_token: token,
+        hosts: fields.get("hosts").map(|c| c.texts()).unwrap_or_default(),
+        anchors: anchors(&fields),
+        retention: retention(fields.get("history")),
+        services,
+        start_order,
+    };
+    fields.end();
+    Some(plan)
+}
+
+fn defaults(cursor: Option<Cursor<'_>>) -> (Policy, Cadence) {
+    let Some(fields) = cursor.and_then(|c| c.fields()) else { return (Policy::STANDARD, Cadence::STANDARD) };
+    let policy = Policy::decode(&fields, &Policy::STANDARD);
+    let cadence = Cadence::decode(&fields, policy.every, &Cadence::STANDARD);
+    fields.end();
+    (policy, cadence)
+}
+
+fn anchors(fields: &Fields<'_>) -> Vec<String> {
+    let items = fields.get("anchors").map(|c| c.items()).unwrap_or_default();
+    let mut anchors = Vec::new();
+    for item in items {
+        let Some(text) = item.text() else { continue };
+        match text.rsplit_once(':').map(|(host, port)| (!host.is_empty(), port.parse::<u16>())) {
+            Some((true, Ok(port))) if port > 0 => anchors.push(text),
+            _ => item.mistake(format!("{} is not an address; write host:port, like 192.0.2.1:443", item.node().shown())),
+        }
+    }
+    if anchors.len() == 1 {
+        fields.cursor().mistake("one anchor proves nothing; write at least two \"anchors\" or none");
+    }
+    anchors
+}
+
+fn retention(cursor: Option<Cursor<'_>>) -> Retention {
+    let standard = Retention::STANDARD;
+    let Some(fields) = cursor.and_then(|c| c.fields()) else { return standard };
+    let hour = Duration::from_secs(3600);
+    let years = Duration::from_secs(10 * 366 * 86_400);
+    let length = |key, default| fields.get(key).and_then(|c| c.duration(hour..=years)).unwrap_or(default);
+    let retention = Retention {
+        raw: length("raw", standard.raw),
+        minutes: length("minutes", standard.minutes),
+        hours: length("hours", standard.hours),
+    };
+    fields.end();
+    retention
+}
+
+fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, kinds: &Kinds) -> Option<ServicePlan> {
+    check_name(cursor, "service", name);
+    let fields = cursor.fields()?;
+    let mut checks = Vec::new();
+    for (check_name_, check_cursor) in fields.get("checks").and_then(|c| c.entries()).unwrap_or_default() {
+        check_name(&check_cursor, "check", check_name_);
+        checks.extend(check(CheckId::new(name, check_name_), &check_cursor, policy, cadence, kinds));
+    }
+    let workload = fields.get("workload").and_then(|c| workload(&c));
+    let plan = ServicePlan {
+        name: name.into(),
+        about: fields.get("about").and_then(|c| c.text()),
+        group: fields.get("group").and_then(|c| c.text()),
+        needs: needs(fields.get("needs")),
+        slo: slo(fields.get("slo")),
+        workload,
+        checks,
+    };
+    if !fields.has("checks") && !fields.has("workload") {
+        cursor.mistake("neither \"checks\" nor \"workload\": there is nothing to watch");
+    }
+    fields.end();
+    Some(plan)
+}
+
+fn check_name(cursor: &Cursor<'_>, what: &str, name: &str) {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 63 || !name.chars().all(valid) || name.starts_with('-') || name.ends_with('-') {
+        cursor.mistake(format!("{what} names are 1 to 63 lower-case letters, digits and dashes, not {name:?}"));
+    }
+}
+
+fn check(id: CheckId, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, kinds: &Kinds) -> Option<CheckPlan> {
+    let fields = cursor.fields()?;
+    let mut policy = Policy::decode(&fields, policy);
+    let cadence = Cadence::decode(&fields, policy.every, cadence);
+    let about = fields.get("about").and_then(|c| c.text());
+    let decoded = decode_question(&fields, id, policy.timeout, kinds, &CHECK_KEYS);
+    fields.end_knowing(&CHECK_KEYS);
+    let (question, kind) = decoded?;
+    if question.probe.is_pushed() {
+        // A missed deadline is one fact, however often we look at it.
+        policy.fail_after = crate::judge::Threshold::InARow(std::num::NonZeroU32::MIN);
+        policy.recover_after = std::num::NonZeroU32::MIN;
+    }
+    Some(CheckPlan { question, kind, about, cadence, policy })
+}
+
+fn workload(cursor: &Cursor<'_>) -> Option<ProcessSettings> {
+    let (kind, place, settings) = cursor.tag()?;
+    if kind == "process" {
+        return ProcessSettings::decode(&settings);
+    }
+    let near = suggest(kind, ["process"]);
+    let _ = place;
+    cursor.mistake(format!("unknown workload {kind:?}{near}; there is process"));
+    None
+}
+
+fn needs(cursor: Option<Cursor<'_>>) -> Needs {
+    let Some(cursor) = cursor else { return Needs::default() };
+    let names = |c: Cursor<'_>| c.texts().into_iter().map(Into::into).collect();
+    // A plain list is the common case: everything in it is needed.
+    if matches!(cursor.node().value, kit::config::Value::List(_) | kit::config::Value::Text(_)) {
+        return Needs { hard: names(cursor), soft: Vec::new() };
+    }
+    let Some(fields) = cursor.fields() else { return Needs::default() };
+    let needs = Needs {
+        hard: fields.get("hard").map(names).unwrap_or_default(),
+        soft: fields.get("soft").map(names).unwrap_or_default(),
+    };
+    fields.end();
+    needs
+}
+
+fn slo(cursor: Option<Cursor<'_>>) -> Slo {
+    let Some(fields) = cursor.and_then(|c| c.fields()) else { return Slo::default() };
+    let latency = fields.get("latency").and_then(|c| c.fields());
+    let p95 = latency.as_ref().and_then(|f| f.get("p95")).and_then(|c| c.duration(Duration::from_millis(1)..=Duration::from_secs(3600)));
+    if let Some(latency) = latency {
+        latency.end();
+    }
+    let slo = Slo { availability: fields.get("availability").and_then(|c| c.ratio()), latency_p95: p95 };
+    fields.end();
+    slo
+}
+
+fn check_needs(fields: &Fields<'_>, services: &[ServicePlan]) -> Vec<Arc<str>> {
+    let known: Vec<&str> = services.iter().map(|service| &*service.name).collect();
+    let written = fields.get("services").and_then(|c| c.entries()).unwrap_or_default();
+    for service in services {
+        let Some((_, cursor)) = written.iter().find(|(name, _)| *name == &*service.name) else { continue };
+        for need in service.needs.all() {
+            if !known.contains(&&**need) && !written.iter().any(|(name, _)| *name == &**need) {
+                let near = suggest(need, known.iter().copied());
+                cursor.mistake(format!("needs {need:?}, which is not a service{near}"));
+            }
+        }
+    }
+    let graph: Vec<(Arc<str>, Needs)> = services.iter().map(|s| (s.name.clone(), s.needs.clone())).collect();
+    match start_order(&graph) {
+        Ok(order) => order,
+        Err(cycle) => {
+            let first = cycle.first().cloned().unwrap_or_else(|| "".into());
+            if let Some((_, cursor)) = written.iter().find(|(name, _)| *name == &*first) {
+                cursor.mistake(format!("these services need each other in a circle: {}", cycle.join(" → ")));
+            }
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A SQLite file that is opened when it can be: a full or locked disk at the start delays it, it does not stop the daemon.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use kit::db::{Durability, OpenError, SqliteFile, open_sqlite};
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::OnceCell;
+
+use super::store::StoreError;
+
+/// The file and, once it could be opened, its pool.
+#[derive(Debug)]
+pub(super) struct LazyFile {
+    path: PathBuf,
+    durability: Durability,
+    migrations: &'static [&'static str],
+    pool: OnceCell<SqlitePool>,
+}
+
+impl LazyFile {
+    /// Tries to open the file. A damaged one is set aside and begun anew; one that cannot be opened now is tried again
+    /// at every use.
+    ///
+    /// # Errors
+    /// Only [`OpenError::Newer`]: going on would hide what a later program wrote.
+    pub(super) async fn open(
+        path: &Path,
+        durability: Durability,
+        migrations: &'static [&'static str],
+    ) -> Result<Self, OpenError> {
+        let file = Self { path: path.to_owned(), durability, migrations, pool: OnceCell::new() };
+        match file.try_open().await {
+            Ok(pool) => {
+                let _only_we_set_it = file.pool.set(pool);
+            }
+            Err(error @ OpenError::Newer { .. }) => return Err(error),
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                tracing::error!(error = format!("{error:#}"), "this file cannot be used yet; going on in memory");
+            }
+        }
+        Ok(file)
+    }
+
+    /// Returns the pool, opening the file if that did not work before.
+    ///
+    /// # Errors
+    /// Why it still cannot be opened.
+    pub(super) async fn pool(&self) -> Result<&SqlitePool, StoreError> {
+        let opened = self.pool.get_or_try_init(|| self.try_open()).await;
+        opened.map_err(|error| StoreError(format!("{:#}", anyhow::Error::from(error))))
+    }
+
+    async fn try_open(&self) -> Result<SqlitePool, OpenError> {
+        let file = SqliteFile { path: &self.path, durability: self.durability, migrations: self.migrations };
+        match open_sqlite(file).await {
+            Err(OpenError::Damaged { file: shown, finding }) => {
+                let aside = self.set_aside();
+                tracing::error!(file = shown, finding, set_aside = aside, "damaged: set aside, begun anew");
+                open_sqlite(file).await
+            }
+            other => other,
+        }
+    }
+
+    /// Renames the file and its companions, keeping everything for a person to look at.
+    fn set_aside(&self) -> String {
+        let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let aside = format!("{}.damaged-{stamp}", self.path.display());
+        for suffix in ["", "-wal", "-shm"] {
+            let from = format!("{}{suffix}", self.path.display());
+            let _may_not_exist = std::fs::rename(from, format!("{aside}{suffix}"));
+        }
+        aside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_damaged_file_is_kept_aside_and_a_new_one_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        std::fs::write(&path, vec![7u8; 8192]).unwrap();
+        let file = LazyFile::open(&path, Durability::Full, &["CREATE TABLE a (x INTEGER) STRICT"]).await.unwrap();
+        assert!(file.pool().await.is_ok());
+        let kept = std::fs::read_dir(folder.path()).unwrap().filter_map(Result::ok);
+        assert!(
+            kept.map(|entry| entry.file_name().into_string().unwrap()).any(|name| name.starts_with("x.db.damaged-"))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_opened_now_is_tried_again_at_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("later").join("x.db");
+        let file = LazyFile::open(&path, Durability::Full, &["CREATE TABLE a (x INTEGER) STRICT"]).await.unwrap();
+        assert!(file.pool().await.unwrap_err().0.contains("cannot open"));
+        std::fs::create_dir(folder.path().join("later")).unwrap();
+        assert!(file.pool().await.is_ok());
+    }
+}

@@ -1,0 +1,21 @@
+//! What is remembered: history of observations (cheap, may lose seconds) and state (small, loses nothing).
+//!
+//! Both are written by one task each, off everybody's path. A store that fails or stalls degrades to memory and is said
+//! so; nothing waits for it.
+
+mod file;
+mod history;
+mod lock;
+mod points;
+mod rollup;
+mod state;
+mod store;
+mod writer;
+
+pub use history::SqliteHistory;
+pub use lock::{FolderLock, LockError};
+pub use points::{Mark, Point};
+pub use rollup::Rollup;
+pub use state::SqliteState;
+pub use store::{HistoryStore, Horizon, ServiceHour, StateBatch, StateStore, StoreError, Tail, Transition};
+pub use writer::{History, HistoryNews, State, Stores, WriterFigures};

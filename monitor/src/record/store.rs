@@ -1,0 +1,131 @@
+//! What the record asks of a database, without a word of which one it is.
+
+use std::collections::HashMap;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::points::Point;
+use super::rollup::Row;
+
+/// Why a store call failed; the text is for logs and the health page.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Points that are not yet sealed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// The number of the next flush; sealing covers every flush before it.
+    pub next_seq: i64,
+    /// By series.
+    pub points: HashMap<u32, Vec<Point>>,
+}
+
+/// Oldest times that are kept, in milliseconds since the epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct Horizon {
+    /// Of single points.
+    pub raw_ms: i64,
+    /// Of minutes.
+    pub minutes_ms: i64,
+    /// Of hours.
+    pub hours_ms: i64,
+}
+
+/// How long a service had a verdict within an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceHour {
+    /// The service.
+    pub service: String,
+    /// Start of the hour, milliseconds since the epoch.
+    pub hour_ms: i64,
+    /// The verdict's word.
+    pub verdict: String,
+    /// How long, in milliseconds.
+    pub ms: i64,
+}
+
+/// Where history goes. Losing the newest seconds is allowed, slowing anybody is not.
+pub trait HistoryStore: Send + Sync {
+    /// Returns the ids of the named series, making those that are missing.
+    fn series<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<HashMap<String, u32>, StoreError>>;
+    /// Returns what was appended and not sealed.
+    fn tail(&self) -> BoxFuture<'_, Result<Tail, StoreError>>;
+    /// Writes the points of one flush; the same `seq` again replaces it.
+    fn append<'a>(&'a self, seq: i64, points: &'a [(u32, Point)]) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Turns the tail into chunks and roll-ups, and drops what is beyond the horizon.
+    fn seal<'a>(&'a self, tail: &'a Tail, keep: Horizon) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Returns sealed points with `from_ms <= at < to_ms`, oldest first.
+    fn points<'a>(&'a self, series: u32, from_ms: i64, to_ms: i64) -> BoxFuture<'a, Result<Vec<Point>, StoreError>>;
+    /// Returns sealed roll-ups of `span_ms` (60 000 or 3 600 000) that start in the range.
+    fn rollups<'a>(
+        &'a self,
+        series: u32,
+        span_ms: i64,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> BoxFuture<'a, Result<Row, StoreError>>;
+    /// Adds time to verdicts.
+    fn add_service_hours<'a>(&'a self, hours: &'a [ServiceHour]) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Returns every service's hours since `from_ms`.
+    fn service_hours(&self, from_ms: i64) -> BoxFuture<'_, Result<Vec<ServiceHour>, StoreError>>;
+}
+
+/// A change of a service's verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// The service.
+    pub service: String,
+    /// Before; `None` when it was first seen.
+    pub from: Option<String>,
+    /// After.
+    pub to: String,
+    /// One line that says why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Things to write down together, each the newest of its kind.
+#[derive(Debug, Default)]
+pub struct StateBatch {
+    /// Documents by table-like kind and key, such as `check` and `web/http`; `None` removes one.
+    pub documents: HashMap<(&'static str, String), Option<String>>,
+    /// Verdict changes, oldest first.
+    pub transitions: Vec<Transition>,
+}
+
+impl StateBatch {
+    /// Returns true if there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty() && self.transitions.is_empty()
+    }
+
+    /// Takes `newer` in; its documents win.
+    pub fn extend(&mut self, newer: Self) {
+        self.documents.extend(newer.documents);
+        self.transitions.extend(newer.transitions);
+    }
+}
+
+/// Where state goes. A commit means it survives a power cut.
+pub trait StateStore: Send + Sync {
+    /// Writes everything in one transaction.
+    fn save<'a>(&'a self, batch: &'a StateBatch) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Returns every document of a kind, by key.
+    fn documents<'a>(&'a self, kind: &'static str) -> BoxFuture<'a, Result<HashMap<String, String>, StoreError>>;
+    /// Returns the newest verdict changes, newest first.
+    fn transitions<'a>(
+        &'a self,
+        service: Option<&'a str>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<Transition>, StoreError>>;
+}
