@@ -1,0 +1,7 @@
+//! Supervision: why a run ended, when to try again, and the keeper that holds one child and leaves nothing behind.
+//!
+//! `cause`, `bucket` and `host_event` are pure: time and randomness come in as arguments.
+
+pub mod bucket;
+pub mod cause;
+pub mod host_event;
