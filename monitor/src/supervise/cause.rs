@@ -25,6 +25,8 @@ pub enum Exit {
     Signal(i32),
     /// The program could not be started; the errno of `execve(2)` or `fork(2)`.
     Spawn(i32),
+    /// The user or the working directory could not be set before the program was started; the errno.
+    Prepare(i32),
     /// Nobody saw the end: the keeper, or the whole machine, died first.
     Lost,
 }
@@ -37,7 +39,7 @@ pub enum Cause {
     NotFound,
     /// The program is there and cannot be executed (126, EACCES, ENOEXEC).
     NotExecutable,
-    /// The program refused its configuration (78).
+    /// The program refused its configuration (78), or ours names a user or folder that cannot be had.
     Config,
     /// The kernel killed it for want of memory.
     Oom,
@@ -73,6 +75,7 @@ impl Cause {
         match exit {
             Exit::Lost => Self::Lost,
             Exit::Spawn(errno) => Self::of_spawn_error(errno),
+            Exit::Prepare(_) => Self::Config,
             Exit::Code(0) => Self::Clean,
             Exit::Code(CODE_NOT_FOUND) => Self::NotFound,
             Exit::Code(CODE_NOT_EXECUTABLE) => Self::NotExecutable,
@@ -137,6 +140,7 @@ impl Cause {
             Exit::Code(code) => format!("exited with code {code}"),
             Exit::Signal(signal) => format!("killed by {}", signal_name(signal)),
             Exit::Spawn(errno) => format!("could not be started ({})", Errno::from_raw(errno).desc()),
+            Exit::Prepare(errno) => format!("user or working directory refused ({})", Errno::from_raw(errno).desc()),
             Exit::Lost => "ended unseen: its keeper or the machine died first".into(),
         };
         match self {
@@ -209,6 +213,13 @@ mod tests {
                 "",
                 "not_executable",
                 "could not be started (Permission denied): command cannot be executed",
+            ),
+            (
+                Exit::Prepare(2),
+                false,
+                "",
+                "config",
+                "user or working directory refused (No such file or directory): configuration error",
             ),
             (spawn(Errno::EAGAIN), false, "", "spawn_failed", "could not be started (Try again)"),
             (Exit::Lost, false, "", "lost", "ended unseen: its keeper or the machine died first"),

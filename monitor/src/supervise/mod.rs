@@ -7,3 +7,7 @@ pub mod bucket;
 pub mod cause;
 pub mod host_event;
 pub mod ledger;
+pub mod process_table;
+pub mod run_files;
+pub mod run_log;
+pub mod run_record;
