@@ -6,6 +6,7 @@ pub mod assessment;
 pub mod bucket;
 pub mod cause;
 pub mod host_event;
+pub mod keeper;
 pub mod ledger;
 pub mod process_table;
 pub mod run_files;

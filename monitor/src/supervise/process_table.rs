@@ -23,6 +23,11 @@ impl ProcessId {
         stat.is_alive().then_some(stat.id)
     }
 
+    /// Returns the identity of a child that its parent has not waited for, alive or not.
+    pub fn of_unreaped(pid: i32) -> Option<Self> {
+        Stat::read(pid).map(|stat| stat.id)
+    }
+
     /// Returns whether this very process still runs on this boot.
     pub fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)
