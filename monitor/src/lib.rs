@@ -5,3 +5,4 @@ pub mod judge;
 pub mod probe;
 pub mod record;
 pub mod schedule;
+pub mod supervise;

@@ -1,2 +1,11 @@
 //! Placeholder.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // First of all: a keeper is small and needs neither runtime nor logger nor TLS.
+    if let Some(code) = monitor::supervise::keeper::keep_if_asked(std::env::args_os()) {
+        return code;
+    }
+    ExitCode::SUCCESS
+}
