@@ -1,11 +1,15 @@
 //! From observations to health, from health to verdicts. Pure: no I/O, no clock, no async; time arrives as an argument.
 
+mod board;
 mod check;
 mod flap;
 mod policy;
 mod verdict;
+mod workload;
 
+pub use board::{Board, CheckEntry, Effects, STREAK_KEPT, ServiceEntry, ServiceSpec, VerdictChange};
 pub use check::{CheckState, Health};
 pub use flap::Flap;
 pub use policy::{Policy, Severity, Threshold};
 pub use verdict::{CheckFacts, Runtime, ServiceFacts, Verdict, judge};
+pub use workload::{Phase, WorkloadState};

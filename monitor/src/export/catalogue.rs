@@ -1,0 +1,65 @@
+//! What the configuration says of services, as far as readers want to know it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::judge::Severity;
+use crate::probe::CheckId;
+
+/// Every service's card, in file order. Replaced as a whole by a reload.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    /// The cards.
+    pub services: Vec<ServiceCard>,
+    /// When it was loaded.
+    pub loaded: Timestamp,
+}
+
+impl Catalogue {
+    /// Finds a service's card.
+    pub fn service(&self, name: &str) -> Option<&ServiceCard> {
+        self.services.iter().find(|card| &*card.name == name)
+    }
+}
+
+/// A service as configured.
+#[derive(Debug, Clone)]
+pub struct ServiceCard {
+    /// Its key.
+    pub name: Arc<str>,
+    /// What it is.
+    pub about: Option<String>,
+    /// The heading it is listed under.
+    pub group: Option<String>,
+    /// Whether its failure makes the whole fail.
+    pub critical: bool,
+    /// Hard needs.
+    pub hard_needs: Vec<Arc<str>>,
+    /// Soft needs.
+    pub soft_needs: Vec<Arc<str>>,
+    /// Availability objective, 0 to 1.
+    pub availability: Option<f64>,
+    /// Latency objective for 95 % of probes.
+    pub latency_p95: Option<Duration>,
+    /// Its checks.
+    pub checks: Vec<CheckCard>,
+}
+
+/// A check as configured.
+#[derive(Debug, Clone)]
+pub struct CheckCard {
+    /// Its id.
+    pub id: CheckId,
+    /// The kind's name.
+    pub kind: &'static str,
+    /// What it is.
+    pub about: Option<String>,
+    /// What it asks, without secrets.
+    pub target: String,
+    /// Its interval.
+    pub every: Duration,
+    /// What its failure means.
+    pub severity: Severity,
+}

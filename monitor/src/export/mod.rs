@@ -1,0 +1,15 @@
+//! What others read: API, gate, metrics, page, badges, live events. Reads the board; never makes anybody wait.
+
+mod api;
+mod catalogue;
+mod events;
+mod gate;
+mod metrics;
+mod shared;
+mod status;
+
+pub use api::router;
+pub use catalogue::{Catalogue, CheckCard, ServiceCard};
+pub use events::Change;
+pub use metrics::ProbeMetrics;
+pub use shared::{Ask, LoopFigures, Shared};

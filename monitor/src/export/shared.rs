@@ -1,0 +1,92 @@
+//! What the daemon's loop and its readers share.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::catalogue::Catalogue;
+use super::events::Change;
+use super::metrics::ProbeMetrics;
+use crate::judge::Board;
+use crate::probe::{CheckId, Vantage};
+use crate::record::Stores;
+
+/// Live events a slow reader may fall behind before it is told to look anew.
+const CHANGES_KEPT: usize = 256;
+
+/// What readers may ask of the loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Ask these checks now.
+    Probe(Vec<CheckId>),
+}
+
+/// Figures of the loop itself.
+#[derive(Debug, Default)]
+pub struct LoopFigures {
+    /// Lateness of the latest round, in microseconds.
+    pub lag_us: AtomicU64,
+    /// Turns that were missed because a probe took longer than its interval.
+    pub overruns: AtomicU64,
+    /// Probes that run now.
+    pub running: AtomicU64,
+    /// Times in which nobody looked.
+    pub gaps: AtomicU64,
+    /// The loop's last turn, in seconds since the epoch.
+    pub last_turn_secs: AtomicI64,
+    /// Whether the last reload was taken.
+    pub reload_ok: AtomicBool,
+    /// When the last reload was taken, in seconds since the epoch.
+    pub reloaded_secs: AtomicI64,
+}
+
+/// The shared whole.
+pub struct Shared {
+    board: Mutex<Board>,
+    /// What is configured.
+    pub catalogue: ArcSwap<Catalogue>,
+    /// What is remembered.
+    pub stores: Stores,
+    /// Where we ask from, and what was pushed.
+    pub vantage: Arc<Vantage>,
+    /// Counters and histograms of probes.
+    pub metrics: ProbeMetrics,
+    /// The loop's own figures.
+    pub figures: LoopFigures,
+    /// Live events.
+    pub changes: broadcast::Sender<Change>,
+    /// Rises with every observation and event: what waits for progress waits here.
+    pub progress: watch::Sender<u64>,
+    ask: mpsc::Sender<Ask>,
+}
+
+impl Shared {
+    /// Joins the parts; the receiver is the loop's.
+    pub fn new(board: Board, stores: Stores, vantage: Arc<Vantage>, metrics: ProbeMetrics) -> (Arc<Self>, mpsc::Receiver<Ask>) {
+        let (ask, asked) = mpsc::channel(64);
+        let shared = Self {
+            board: Mutex::new(board),
+            catalogue: ArcSwap::default(),
+            stores,
+            vantage,
+            metrics,
+            figures: LoopFigures::default(),
+            changes: broadcast::channel(CHANGES_KEPT).0,
+            progress: watch::channel(0).0,
+            ask,
+        };
+        (Arc::new(shared), asked)
+    }
+
+    /// Takes the board for a moment. Never held across an await.
+    pub fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the loop for something; when it is busy the wish is dropped, since the next turn is near anyway.
+    pub fn ask(&self, ask: Ask) {
+        let _busy = self.ask.try_send(ask);
+    }
+}

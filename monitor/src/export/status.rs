@@ -1,0 +1,295 @@
+//! The status JSON: overall, services, reasons, ages. Also what the page and the command line show.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use kit::clock::Stamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::catalogue::{Catalogue, CheckCard, ServiceCard};
+use super::shared::Shared;
+use crate::judge::{Board, CheckEntry, Phase, ServiceEntry, Severity, Verdict};
+use crate::probe::{Observation, Outcome};
+
+/// Everything at a glance.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// `up`, `degraded`, `down`, or `unknown` when nothing is watched. The worst of the critical services, never a share.
+    pub overall: String,
+    /// One line that says why; empty when everything is up.
+    pub reason: String,
+    /// When this was made, RFC 3339.
+    pub timestamp: String,
+    /// Number of the newest event; rises for ever.
+    pub sequence: u64,
+    /// The monitor's version.
+    pub version: String,
+    /// Every service, in file order.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// One service.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub about: Option<String>,
+    /// The heading it is listed under.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<String>,
+    /// Whether its failure makes the whole fail.
+    pub critical: bool,
+    /// gave_up, crash_looping, down, starting, degraded, stale, unknown, up, stopped, completed or gone.
+    pub verdict: String,
+    /// One line that says why; empty when it is up.
+    pub why: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// The service whose failure explains this one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub blocked_by: Option<String>,
+    /// It runs, but nothing functional checks it.
+    pub running_unchecked: bool,
+    /// What it needs.
+    pub needs: NeedsStatus,
+    /// Its process, if the monitor runs it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub workload: Option<WorkloadStatus>,
+    /// Its checks, in file order.
+    pub checks: Vec<CheckStatus>,
+}
+
+/// What a service needs.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NeedsStatus {
+    /// Services whose failure explains its own.
+    pub hard: Vec<String>,
+    /// Services whose failure does not.
+    pub soft: Vec<String>,
+}
+
+/// A workload's state.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WorkloadStatus {
+    /// pending, running, waiting, stopped, completed or failed.
+    pub phase: String,
+    /// The run's id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub run: Option<String>,
+    /// The process id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<i32>,
+    /// When the run began, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started: Option<String>,
+    /// Unplanned exits that are remembered.
+    pub unplanned_exits: u64,
+    /// Unplanned exits in the last 10 minutes.
+    pub unplanned_exits_10m: u64,
+    /// How the last run ended, in words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_end: Option<String>,
+    /// The last lines that run wrote.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub last_lines: Vec<String>,
+    /// A slow loop, in words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recurring_crash: Option<String>,
+}
+
+/// One check.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CheckStatus {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub about: Option<String>,
+    /// Its kind.
+    pub kind: String,
+    /// What it asks.
+    pub target: String,
+    /// critical or warning.
+    pub severity: String,
+    /// up, degraded, down, stale or unknown.
+    pub health: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// The newest reason; empty after a clean pass.
+    pub reason: String,
+    /// It changes state again and again.
+    pub flapping: bool,
+    /// Unknown or stale for so long that we must say we are blind.
+    pub blind: bool,
+    /// Its interval in seconds.
+    pub every_secs: f64,
+    /// The newest observation.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last: Option<LastStatus>,
+}
+
+/// The newest observation of a check.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LastStatus {
+    /// When its probe began, RFC 3339.
+    pub at: String,
+    /// How long ago that was, in seconds.
+    pub age_secs: f64,
+    /// pass, fail or unknown.
+    pub outcome: String,
+    /// What it took, in milliseconds.
+    pub took_ms: f64,
+    /// What each step took, in milliseconds.
+    pub phases_ms: BTreeMap<String, f64>,
+    /// W3C trace id that the target was given.
+    pub trace_id: String,
+    /// Small facts: status, address, protocol, certificate expiry.
+    pub seen: serde_json::Value,
+}
+
+/// Makes the whole status.
+pub(super) fn status_of(shared: &Shared) -> Status {
+    let catalogue = shared.catalogue.load();
+    let now = Stamp::now();
+    let board = shared.board();
+    let services: Vec<ServiceStatus> = pairs(&board, &catalogue).map(|(entry, card)| service_status(entry, card, now)).collect();
+    let (overall, reason) = overall(&board, &catalogue);
+    Status {
+        overall: overall.to_owned(),
+        reason,
+        timestamp: now.wall.to_string(),
+        sequence: board.sequence(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        services,
+    }
+}
+
+/// Makes one service's status.
+pub(super) fn service_of(shared: &Shared, name: &str) -> Option<ServiceStatus> {
+    let catalogue = shared.catalogue.load();
+    let card = catalogue.service(name)?;
+    let board = shared.board();
+    Some(service_status(board.service(name)?, card, Stamp::now()))
+}
+
+fn pairs<'a>(board: &'a Board, catalogue: &'a Catalogue) -> impl Iterator<Item = (&'a ServiceEntry, &'a ServiceCard)> {
+    board.services().iter().filter_map(|entry| Some((entry, catalogue.service(&entry.spec.name)?)))
+}
+
+/// Returns the overall word and why: the worst critical service, or the worst other one as degraded.
+pub(super) fn overall(board: &Board, catalogue: &Catalogue) -> (&'static str, String) {
+    let mut bad = Vec::new();
+    let mut impaired = Vec::new();
+    let mut watched = 0usize;
+    for (entry, card) in pairs(board, catalogue) {
+        watched += 1;
+        match entry.verdict {
+            verdict if verdict.is_bad() && card.critical => bad.push(entry),
+            Verdict::Up | Verdict::Stopped | Verdict::Completed => {}
+            _ => impaired.push(entry),
+        }
+    }
+    let list = |entries: &[&ServiceEntry]| {
+        let names: Vec<String> =
+            entries.iter().take(5).map(|entry| format!("{} is {}", entry.spec.name, entry.verdict.as_str().replace('_', " "))).collect();
+        let more = entries.len().saturating_sub(5);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more}", names.join(", "))
+    };
+    match (watched, bad.is_empty(), impaired.is_empty()) {
+        (0, ..) => ("unknown", "nothing is watched".to_owned()),
+        (_, false, _) => ("down", list(&bad)),
+        (_, true, false) => ("degraded", list(&impaired)),
+        (_, true, true) => ("up", String::new()),
+    }
+}
+
+fn service_status(entry: &ServiceEntry, card: &ServiceCard, now: Stamp) -> ServiceStatus {
+    let names = |names: &[std::sync::Arc<str>]| names.iter().map(ToString::to_string).collect();
+    let checks = entry.checks.iter().filter_map(|check| {
+        let card = card.checks.iter().find(|card| card.id == check.id)?;
+        Some(check_status(check, card, now))
+    });
+    ServiceStatus {
+        name: card.name.to_string(),
+        about: card.about.clone(),
+        group: card.group.clone(),
+        critical: card.critical,
+        verdict: entry.verdict.as_str().to_owned(),
+        why: entry.why.clone(),
+        since: entry.since.wall.to_string(),
+        blocked_by: entry.blocked_by.as_ref().map(ToString::to_string),
+        running_unchecked: entry.is_unchecked(),
+        needs: NeedsStatus { hard: names(&card.hard_needs), soft: names(&card.soft_needs) },
+        workload: workload_status(entry, now),
+        checks: checks.collect(),
+    }
+}
+
+fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
+    let workload = entry.workload.as_ref()?;
+    let assessment = workload.assessment(now.at);
+    let (word, run, pid, started) = match &workload.phase {
+        Phase::Pending => ("pending", None, None, None),
+        Phase::Waiting => ("waiting", None, None, None),
+        Phase::Resting(rest) => (rest.as_str(), None, None, None),
+        Phase::Running { run, pid, since } => ("running", Some(run.to_string()), *pid, Some(since.wall.to_string())),
+    };
+    let unplanned = workload.ledger.runs().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count();
+    Some(WorkloadStatus {
+        phase: word.to_owned(),
+        run,
+        pid,
+        started,
+        unplanned_exits: unplanned as u64,
+        unplanned_exits_10m: assessment.exits_10m as u64,
+        last_end: workload.last_end.clone(),
+        last_lines: workload.last_lines.clone(),
+        recurring_crash: assessment.recurring_crash.map(|recurring| recurring.to_string()),
+    })
+}
+
+fn check_status(check: &CheckEntry, card: &CheckCard, now: Stamp) -> CheckStatus {
+    CheckStatus {
+        name: card.id.check.to_string(),
+        about: card.about.clone(),
+        kind: card.kind.to_owned(),
+        target: card.target.clone(),
+        severity: match card.severity {
+            Severity::Critical => "critical".to_owned(),
+            Severity::Warning => "warning".to_owned(),
+        },
+        health: check.health.as_str().to_owned(),
+        since: check.since.wall.to_string(),
+        reason: check.reason().unwrap_or_default().to_owned(),
+        flapping: check.state.flap.is_flapping(),
+        blind: check.is_blind(now.at),
+        every_secs: card.every.as_secs_f64(),
+        last: check.last.as_deref().map(|observation| last_status(observation, now)),
+    }
+}
+
+fn last_status(observation: &Observation, now: Stamp) -> LastStatus {
+    let ms = |length: std::time::Duration| (length.as_secs_f64() * 1_000_000.0).round() / 1000.0;
+    LastStatus {
+        at: observation.started.wall.to_string(),
+        age_secs: now.at.since(observation.started.at).as_secs_f64(),
+        outcome: match observation.outcome {
+            Outcome::Pass => "pass".to_owned(),
+            Outcome::Fail(_) => "fail".to_owned(),
+            Outcome::Unknown(_) => "unknown".to_owned(),
+        },
+        took_ms: ms(observation.took),
+        phases_ms: observation.phases.iter().map(|(phase, took)| (phase.as_str().to_owned(), ms(*took))).collect(),
+        trace_id: observation.trace_id.clone(),
+        seen: serde_json::to_value(&observation.seen).unwrap_or_default(),
+    }
+}
+
+/// Writes a timestamp as people read it in a list: RFC 3339 to the second.
+pub(super) fn to_the_second(at: Timestamp) -> String {
+    at.round(jiff::Unit::Second).unwrap_or(at).to_string()
+}

@@ -1,0 +1,371 @@
+//! Everything that is known now, of every service. Pure: news and time come in, effects go out; readers look at it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::clock::{Moment, Stamp};
+
+use super::check::{CheckState, Health};
+use super::policy::{Policy, Severity};
+use super::verdict::{CheckFacts, Runtime, ServiceFacts, Verdict, judge};
+use super::workload::WorkloadState;
+use crate::probe::{CheckId, Observation, Outcome};
+use crate::schedule::Gap;
+use crate::supervise::Event;
+
+/// Passes in a row whose start is remembered for the gate; nobody may ask for more `stable` ones.
+pub const STREAK_KEPT: usize = 32;
+
+/// What the board must know of a service's configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceSpec {
+    /// Its key.
+    pub name: Arc<str>,
+    /// Services whose failure explains its own.
+    pub hard_needs: Vec<Arc<str>>,
+    /// Checks in file order.
+    pub checks: Vec<(Arc<str>, Policy)>,
+    /// If we run it: how long a start may take until it is judged by its checks.
+    pub start_grace: Option<Duration>,
+}
+
+/// One check as it stands.
+#[derive(Debug, Clone)]
+pub struct CheckEntry {
+    /// Its id.
+    pub id: CheckId,
+    /// How it is judged.
+    pub policy: Policy,
+    /// Streaks and the established health.
+    pub state: CheckState,
+    /// Health as of the last news or tick.
+    pub health: Health,
+    /// Since when it is that.
+    pub since: Stamp,
+    /// The newest observation.
+    pub last: Option<Arc<Observation>>,
+    /// Since when it is unknown or stale without a break.
+    pub blind_since: Option<Moment>,
+    /// The sequence numbers at which the passes of the present streak began, oldest first.
+    pub pass_starts: VecDeque<u64>,
+}
+
+impl CheckEntry {
+    /// Returns the reason behind the newest observation: a fail, an unknown, or a broken soft limit.
+    pub fn reason(&self) -> Option<&str> {
+        let last = self.last.as_ref()?;
+        match &last.outcome {
+            Outcome::Fail(reason) | Outcome::Unknown(reason) => Some(&reason.text),
+            Outcome::Pass => last.soft.first().map(|reason| reason.text.as_str()),
+        }
+    }
+
+    /// Returns whether we have been blind for longer than the policy allows.
+    pub fn is_blind(&self, now: Moment) -> bool {
+        self.blind_since.is_some_and(|since| now.since(since) > self.policy.blind_after())
+    }
+}
+
+/// One service as it stands.
+#[derive(Debug, Clone)]
+pub struct ServiceEntry {
+    /// Its configuration.
+    pub spec: ServiceSpec,
+    /// Its checks, in file order.
+    pub checks: Vec<CheckEntry>,
+    /// How its workload stands, if we run it.
+    pub workload: Option<WorkloadState>,
+    /// The verdict as of the last news or tick.
+    pub verdict: Verdict,
+    /// One line that says why.
+    pub why: String,
+    /// Since when.
+    pub since: Stamp,
+    /// The hard need that failed first, if that explains this service's own failure.
+    pub blocked_by: Option<Arc<str>>,
+}
+
+/// What follows from news.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Services whose verdict changed: index, before, after. The first verdict of a service comes without a before.
+    pub verdicts: Vec<VerdictChange>,
+    /// Checks whose health changed.
+    pub healths: Vec<(CheckId, Health)>,
+    /// Checks to ask at once.
+    pub force: Vec<CheckId>,
+    /// Checks whose state is worth writing down.
+    pub changed_checks: Vec<CheckId>,
+    /// Services whose ledger is worth writing down.
+    pub changed_ledgers: Vec<Arc<str>>,
+}
+
+/// A service's verdict changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictChange {
+    /// The service.
+    pub service: Arc<str>,
+    /// Before, if it had one.
+    pub from: Option<Verdict>,
+    /// After.
+    pub to: Verdict,
+    /// Why.
+    pub why: String,
+    /// When.
+    pub at: Stamp,
+}
+
+/// The board. One writer; readers take it for moments.
+#[derive(Debug, Default)]
+pub struct Board {
+    services: Vec<ServiceEntry>,
+    sequence: u64,
+}
+
+impl Board {
+    /// Starts with a sequence above every number that an earlier monitor gave out.
+    pub fn starting_at(sequence: u64) -> Self {
+        Self { services: Vec::new(), sequence }
+    }
+
+    /// Returns the present sequence number: every probe start, run start and run end has one of its own.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Gives out the next sequence number.
+    pub fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// Returns every service, in file order.
+    pub fn services(&self) -> &[ServiceEntry] {
+        &self.services
+    }
+
+    /// Finds a service.
+    pub fn service(&self, name: &str) -> Option<&ServiceEntry> {
+        self.services.iter().find(|service| &*service.spec.name == name)
+    }
+
+    /// Finds a check.
+    pub fn check(&self, id: &CheckId) -> Option<&CheckEntry> {
+        self.service(&id.service)?.checks.iter().find(|check| check.id == *id)
+    }
+
+    /// Takes a new configuration: services and checks that stay keep what is known of them, unless `restored` knows more
+    /// of a check that is new.
+    pub fn configure(&mut self, specs: Vec<ServiceSpec>, now: Stamp, mut restored: impl FnMut(&CheckId) -> Option<CheckState>) {
+        let mut known: Vec<ServiceEntry> = std::mem::take(&mut self.services);
+        for spec in specs {
+            let before = known.iter().position(|service| service.spec.name == spec.name).map(|index| known.swap_remove(index));
+            let (mut checks_before, workload, verdict, why, since) = match before {
+                Some(entry) => (entry.checks, entry.workload, entry.verdict, entry.why, entry.since),
+                None => (Vec::new(), None, Verdict::Unknown, "not asked yet".to_owned(), now),
+            };
+            let checks = spec.checks.iter().map(|(name, policy)| {
+                let id = CheckId { service: spec.name.clone(), check: name.clone() };
+                let kept = checks_before.iter().position(|check| check.id == id).map(|index| checks_before.swap_remove(index));
+                kept.map(|check| CheckEntry { policy: *policy, ..check }).unwrap_or_else(|| {
+                    let state = restored(&id).unwrap_or_default();
+                    let health = state.health(policy, now.at);
+                    let blind_since = Some(now.at).filter(|_| matches!(health, Health::Unknown | Health::Stale));
+                    CheckEntry { id, policy: *policy, state, health, since: now, last: None, blind_since, pass_starts: VecDeque::new() }
+                })
+            });
+            let checks = checks.collect();
+            let workload = if spec.start_grace.is_some() { Some(workload.unwrap_or_default()) } else { None };
+            self.services.push(ServiceEntry { spec, checks, workload, verdict, why, since, blocked_by: None });
+        }
+    }
+
+    /// Gives a service the workload state (its ledger above all) that an earlier monitor left.
+    pub fn restore_workload(&mut self, name: &str, state: WorkloadState) {
+        if let Some(workload) = self.service_mut(name).and_then(|service| service.workload.as_mut()) {
+            *workload = state;
+        }
+    }
+
+    /// Gives a service the verdict that an earlier monitor last wrote, so that a restart is no change.
+    pub fn restore_verdict(&mut self, name: &str, verdict: Verdict, why: String, since: Stamp) {
+        if let Some(service) = self.service_mut(name) {
+            (service.verdict, service.why, service.since) = (verdict, why, since);
+        }
+    }
+
+    /// Takes an observation whose probe was started with sequence number `started`.
+    pub fn observe(&mut self, observation: Arc<Observation>, started: u64, now: Stamp) -> Effects {
+        let mut effects = Effects::default();
+        let Some(service) = self.services.iter_mut().find(|service| service.spec.name == observation.check.service) else {
+            return effects;
+        };
+        let Some(check) = service.checks.iter_mut().find(|check| check.id == observation.check) else { return effects };
+        let before = check.state;
+        let (state, _) = before.step(&observation.outcome, !observation.soft.is_empty(), &check.policy, now.at);
+        check.state = state;
+        let passed = observation.outcome == Outcome::Pass;
+        match (&observation.outcome, passed) {
+            (_, true) => {
+                check.pass_starts.push_back(started);
+                if check.pass_starts.len() > STREAK_KEPT {
+                    check.pass_starts.pop_front();
+                }
+            }
+            _ => check.pass_starts.clear(),
+        }
+        let first_fail = state.fails == 1 && before.fails == 0;
+        if is_worth_writing(&before, &state, &check.policy) {
+            effects.changed_checks.push(check.id.clone());
+        }
+        check.last = Some(observation);
+        if passed
+            && check.policy.severity == Severity::Critical
+            && let Some(workload) = &mut service.workload
+        {
+            let name = check.id.check.clone();
+            workload.passed(&name);
+        }
+        // A dependant's first fail asks at once whether what it needs still works: the root cause comes first.
+        let needs = if first_fail { service.spec.hard_needs.clone() } else { Vec::new() };
+        let name = service.spec.name.clone();
+        for need in needs {
+            effects.force.extend(self.critical_checks(&need));
+        }
+        self.refresh(&name, now, &mut effects);
+        effects
+    }
+
+    /// Takes an event of a workload.
+    pub fn runtime(&mut self, event: &Event, now: Stamp) -> Effects {
+        let mut effects = Effects::default();
+        let sequence = self.next_sequence();
+        let name: Arc<str> = event.service().into();
+        let Some(service) = self.service_mut(&name) else { return effects };
+        let Some(workload) = &mut service.workload else { return effects };
+        let is_new_run = workload.take(event, sequence);
+        if is_new_run {
+            for check in &mut service.checks {
+                check.state = check.state.restarted();
+                check.pass_starts.clear();
+            }
+        }
+        effects.changed_ledgers.push(name.clone());
+        // An exit or a start decides at once what the next turn would have found out.
+        effects.force = self.critical_checks(&name);
+        self.refresh(&name, now, &mut effects);
+        effects
+    }
+
+    /// Lets time pass: news grows old, graces end.
+    pub fn tick(&mut self, now: Stamp) -> Effects {
+        let mut effects = Effects::default();
+        let names: Vec<Arc<str>> = self.services.iter().map(|service| service.spec.name.clone()).collect();
+        for name in names {
+            self.refresh(&name, now, &mut effects);
+        }
+        effects
+    }
+
+    /// Tells that nobody looked for a while.
+    pub fn gap(&mut self, gap: Gap) {
+        for check in self.services.iter_mut().flat_map(|service| &mut service.checks) {
+            check.state = check.state.after_gap(gap.to);
+            check.pass_starts.clear();
+            check.blind_since = check.blind_since.map(|_| gap.to);
+        }
+    }
+
+    fn service_mut(&mut self, name: &str) -> Option<&mut ServiceEntry> {
+        self.services.iter_mut().find(|service| &*service.spec.name == name)
+    }
+
+    fn critical_checks(&self, service: &str) -> Vec<CheckId> {
+        let checks = self.service(service).map(|service| service.checks.as_slice()).unwrap_or_default();
+        checks.iter().filter(|check| check.policy.severity == Severity::Critical).map(|check| check.id.clone()).collect()
+    }
+
+    /// Works out health and verdict of one service anew.
+    fn refresh(&mut self, name: &str, now: Stamp, effects: &mut Effects) {
+        let blocked_by = self.blocker(name);
+        let Some(service) = self.service_mut(name) else { return };
+        for check in &mut service.checks {
+            let health = check.state.health(&check.policy, now.at);
+            let is_blind = matches!(health, Health::Unknown | Health::Stale);
+            check.blind_since = if is_blind { check.blind_since.or(Some(now.at)) } else { None };
+            if health != check.health {
+                check.health = health;
+                check.since = now;
+                effects.healths.push((check.id.clone(), health));
+            }
+        }
+        let (verdict, why) = judge(&service.facts(now.at));
+        let was_judged = !(service.verdict == Verdict::Unknown && service.why == "not asked yet");
+        if verdict != service.verdict {
+            let from = Some(service.verdict).filter(|_| was_judged);
+            let change = VerdictChange { service: service.spec.name.clone(), from, to: verdict, why: why.clone(), at: now };
+            effects.verdicts.push(change);
+            service.since = now;
+        }
+        service.verdict = verdict;
+        service.why = if why.is_empty() && !was_judged && verdict == Verdict::Unknown { service.why.clone() } else { why };
+        service.blocked_by = if verdict.is_bad() { blocked_by } else { None };
+    }
+
+    /// Returns the hard need, direct or through others, that is bad and was so first.
+    fn blocker(&self, name: &str) -> Option<Arc<str>> {
+        let own = self.service(name)?;
+        let own_since = if own.verdict.is_bad() { own.since.at } else { Moment::from_ms(i64::MAX) };
+        let mut to_see = own.spec.hard_needs.clone();
+        let mut seen: Vec<Arc<str>> = Vec::new();
+        let mut root: Option<&ServiceEntry> = None;
+        while let Some(need) = to_see.pop() {
+            if seen.contains(&need) {
+                continue;
+            }
+            seen.push(need.clone());
+            let Some(service) = self.service(&need) else { continue };
+            to_see.extend(service.spec.hard_needs.iter().cloned());
+            // The need may be found down a little after its dependant: both belong to one failure.
+            let is_earlier = service.since.at <= own_since + Duration::from_secs(10);
+            if service.verdict.is_bad() && is_earlier && root.is_none_or(|root| service.since.at < root.since.at) {
+                root = Some(service);
+            }
+        }
+        root.map(|service| service.spec.name.clone())
+    }
+}
+
+impl ServiceEntry {
+    /// Returns what the verdict is made of.
+    pub fn facts(&self, now: Moment) -> ServiceFacts<'_> {
+        let critical: Vec<&str> = self
+            .checks
+            .iter()
+            .filter(|check| check.policy.severity == Severity::Critical)
+            .map(|check| &*check.id.check)
+            .collect();
+        let grace = self.spec.start_grace.unwrap_or_default();
+        let runtime = self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&critical, grace, now));
+        let checks = self.checks.iter().map(|check| CheckFacts {
+            name: &check.id.check,
+            health: check.health,
+            severity: check.policy.severity,
+            reason: check.reason(),
+        });
+        ServiceFacts { runtime, checks: checks.collect() }
+    }
+
+    /// Returns true if it runs but nothing functional checks it: the discrepancy `running_unchecked`.
+    pub fn is_unchecked(&self) -> bool {
+        !self.checks.iter().any(|check| check.policy.severity == Severity::Critical)
+    }
+}
+
+/// Long streaks of the same are not news; everything that decides the next transition is.
+fn is_worth_writing(before: &CheckState, after: &CheckState, policy: &Policy) -> bool {
+    let enough = policy.recover_after.get();
+    (before.established, before.fails, before.passes.min(enough)) != (after.established, after.fails, after.passes.min(enough))
+        || before.flap.is_flapping() != after.flap.is_flapping()
+}

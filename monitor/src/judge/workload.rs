@@ -1,0 +1,156 @@
+//! How a service's workload stands: its ledger and phase, folded from runtime events. Pure.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::clock::{Moment, Stamp};
+use uuid::Uuid;
+
+use super::verdict::Runtime;
+use crate::supervise::{Assessment, End, Event, Ledger, Rest};
+
+/// What a workload is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// We have not started it yet.
+    Pending,
+    /// It runs.
+    Running {
+        /// The run's id.
+        run: Uuid,
+        /// Its process, if known.
+        pid: Option<i32>,
+        /// Since when.
+        since: Stamp,
+    },
+    /// It ended and will be started.
+    Waiting,
+    /// It rests.
+    Resting(Rest),
+}
+
+/// State of one workload.
+#[derive(Debug, Clone)]
+pub struct WorkloadState {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Every start and end.
+    pub ledger: Ledger,
+    /// The last end in one sentence, such as "exited with code 1".
+    pub last_end: Option<String>,
+    /// The last lines of the last run's output.
+    pub last_lines: Vec<String>,
+    /// Sequence number of the present or last run's start.
+    pub started_at: u64,
+    /// Sequence number of the last unplanned end, 0 if none.
+    pub unplanned_end_at: u64,
+    /// Critical checks that have passed in this run.
+    passed: BTreeSet<Arc<str>>,
+}
+
+impl Default for WorkloadState {
+    fn default() -> Self {
+        Self::restored(Ledger::default())
+    }
+}
+
+impl WorkloadState {
+    /// Begins with the ledger that an earlier monitor left.
+    pub fn restored(ledger: Ledger) -> Self {
+        Self {
+            phase: Phase::Pending,
+            ledger,
+            last_end: None,
+            last_lines: Vec::new(),
+            started_at: 0,
+            unplanned_end_at: 0,
+            passed: BTreeSet::new(),
+        }
+    }
+
+    /// Takes an event; returns true if a new run began.
+    pub(super) fn take(&mut self, event: &Event, sequence: u64) -> bool {
+        match event {
+            Event::Started { run, pid, by, adopted, stamp, .. } => {
+                let is_known = *adopted && self.ledger.last().is_some_and(|last| last.id == *run);
+                if !is_known {
+                    self.ledger.record_start(*run, *stamp, *by);
+                }
+                self.phase = Phase::Running { run: *run, pid: *pid, since: *stamp };
+                self.started_at = sequence;
+                self.passed.clear();
+                true
+            }
+            Event::Ended { run, by, planned, ending, .. } => {
+                let end = End {
+                    at: ending.at,
+                    by: *by,
+                    exit: ending.exit,
+                    cause: ending.cause,
+                    planned: *planned,
+                    excuse: None,
+                };
+                self.ledger.record_end(*run, end);
+                self.last_end = Some(ending.cause.to_string());
+                self.last_lines.clone_from(&ending.last_lines);
+                if !planned {
+                    self.unplanned_end_at = sequence;
+                }
+                self.phase = Phase::Waiting;
+                false
+            }
+            Event::Waiting { .. } => {
+                self.phase = Phase::Waiting;
+                false
+            }
+            Event::Resting { rest, .. } => {
+                self.phase = Phase::Resting(*rest);
+                false
+            }
+        }
+    }
+
+    /// Notes that a critical check passed in this run.
+    pub(super) fn passed(&mut self, check: &Arc<str>) {
+        if matches!(self.phase, Phase::Running { .. }) {
+            self.passed.insert(check.clone());
+        }
+    }
+
+    /// Returns what its runs add up to.
+    pub fn assessment(&self, now: Moment) -> Assessment {
+        self.ledger.assess(now)
+    }
+
+    /// Returns true once every critical check has passed in the present run.
+    pub fn is_ready(&self, critical: &[&str]) -> bool {
+        matches!(self.phase, Phase::Running { .. }) && critical.iter().all(|name| self.passed.contains(*name))
+    }
+
+    /// Returns how it counts in the verdict.
+    pub(super) fn runtime(&self, critical: &[&str], grace: Duration, now: Moment) -> Runtime {
+        let cause = || self.last_end.clone().unwrap_or_else(|| "not started yet".to_owned());
+        if let Phase::Resting(rest) = self.phase {
+            return match rest {
+                Rest::Stopped => Runtime::Stopped,
+                Rest::Completed => Runtime::Completed,
+                Rest::Failed => Runtime::Waiting { cause: format!("{}; its settings say not to start it again", cause()) },
+            };
+        }
+        let assessment = self.assessment(now);
+        if assessment.gave_up {
+            let tries = assessment.failed_tries;
+            return Runtime::GaveUp { cause: format!("{}; {tries} slow tries since giving up", cause()) };
+        }
+        if assessment.crash_looping {
+            return Runtime::CrashLooping { cause: format!("{}; {} exits in 10 min", cause(), assessment.exits_10m) };
+        }
+        match &self.phase {
+            Phase::Running { since, .. } if !self.is_ready(critical) && now.since(since.at) < grace => Runtime::Starting,
+            Phase::Running { .. } => Runtime::Running,
+            Phase::Pending => Runtime::Starting,
+            Phase::Waiting | Phase::Resting(_) => Runtime::Waiting { cause: cause() },
+        }
+    }
+}
