@@ -83,7 +83,7 @@ impl Cause {
             Exit::Code(CODE_NOT_FOUND) => Self::NotFound,
             Exit::Code(CODE_NOT_EXECUTABLE) => Self::NotExecutable,
             _ if oom && signal_of(exit) == Some(SIGKILL) => Self::Oom,
-            _ if says_port_in_use(evidence) => Self::PortInUse,
+            Exit::Code(_) if says_port_in_use(evidence) => Self::PortInUse,
             Exit::Code(CODE_CONFIG) => Self::Config,
             Exit::Code(code) => signal_of(exit).map_or(Self::Crashed { code }, |signal| Self::Killed { signal }),
             Exit::Signal(signal) => Self::Killed { signal },
@@ -203,6 +203,7 @@ mod tests {
                 "port_in_use",
                 "exited with code 1: address already in use",
             ),
+            (Exit::Signal(15), false, "retried: address already in use", "killed", "killed by SIGTERM"),
             (Exit::Code(0), false, "retried: address already in use", "clean", "exited with code 0"),
             (
                 spawn(Errno::ENOENT),

@@ -49,7 +49,8 @@ impl Supervisor {
     /// Adopts or settles what an earlier monitor left, then obeys until `commands` closes, and returns the ledger.
     ///
     /// What is not running by then rests until a command starts it, so that the caller has the order in hand.
-    /// It then stops the service in mode `up` and leaves it running in mode `run`. Events wait for room: whoever takes
+    /// While a stop waits for the service's grace, further commands wait too. When `commands` closes,
+    /// it stops the service in mode `up` and leaves it running in mode `run`. Events wait for room: whoever takes
     /// them must not wait for this supervisor.
     ///
     /// # Cancel safety
