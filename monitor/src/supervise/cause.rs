@@ -27,6 +27,8 @@ pub enum Exit {
     Spawn(i32),
     /// The user or the working directory could not be set before the program was started; the errno.
     Prepare(i32),
+    /// The monitor could not start a keeper, so nothing ran; the errno. Our own trouble, not the service's.
+    Keeper(i32),
     /// Nobody saw the end: the keeper, or the whole machine, died first.
     Lost,
 }
@@ -76,11 +78,12 @@ impl Cause {
             Exit::Lost => Self::Lost,
             Exit::Spawn(errno) => Self::of_spawn_error(errno),
             Exit::Prepare(_) => Self::Config,
+            Exit::Keeper(errno) => Self::SpawnFailed { errno },
             Exit::Code(0) => Self::Clean,
             Exit::Code(CODE_NOT_FOUND) => Self::NotFound,
             Exit::Code(CODE_NOT_EXECUTABLE) => Self::NotExecutable,
             _ if oom && signal_of(exit) == Some(SIGKILL) => Self::Oom,
-            _ if says_port_in_use(evidence) => Self::PortInUse,
+            Exit::Code(_) if says_port_in_use(evidence) => Self::PortInUse,
             Exit::Code(CODE_CONFIG) => Self::Config,
             Exit::Code(code) => signal_of(exit).map_or(Self::Crashed { code }, |signal| Self::Killed { signal }),
             Exit::Signal(signal) => Self::Killed { signal },
@@ -141,6 +144,7 @@ impl Cause {
             Exit::Signal(signal) => format!("killed by {}", signal_name(signal)),
             Exit::Spawn(errno) => format!("could not be started ({})", Errno::from_raw(errno).desc()),
             Exit::Prepare(errno) => format!("user or working directory refused ({})", Errno::from_raw(errno).desc()),
+            Exit::Keeper(errno) => format!("its keeper could not be started ({})", Errno::from_raw(errno).desc()),
             Exit::Lost => "ended unseen: its keeper or the machine died first".into(),
         };
         match self {
@@ -199,6 +203,7 @@ mod tests {
                 "port_in_use",
                 "exited with code 1: address already in use",
             ),
+            (Exit::Signal(15), false, "retried: address already in use", "killed", "killed by SIGTERM"),
             (Exit::Code(0), false, "retried: address already in use", "clean", "exited with code 0"),
             (
                 spawn(Errno::ENOENT),
@@ -222,6 +227,7 @@ mod tests {
                 "user or working directory refused (No such file or directory): configuration error",
             ),
             (spawn(Errno::EAGAIN), false, "", "spawn_failed", "could not be started (Try again)"),
+            (Exit::Keeper(2), false, "", "spawn_failed", "its keeper could not be started (No such file or directory)"),
             (Exit::Lost, false, "", "lost", "ended unseen: its keeper or the machine died first"),
         ] {
             let cause = Cause::of(exit, oom, evidence);

@@ -1,14 +1,22 @@
 //! Supervision: why a run ended, when to try again, and the keeper that holds one child and leaves nothing behind.
 //!
-//! `cause`, `bucket`, `ledger`, `assessment` and `host_event` are pure: time and randomness come in as arguments.
+//! * `cause`, `bucket`, `ledger`, `assessment`, `host_event` decide and are pure: time and randomness come as arguments.
+//! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
+//! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
 
 pub mod assessment;
 pub mod bucket;
 pub mod cause;
 pub mod host_event;
 pub mod keeper;
+pub mod launcher;
 pub mod ledger;
+pub mod message;
+pub mod oom;
+pub mod process;
 pub mod process_table;
 pub mod run_files;
 pub mod run_log;
 pub mod run_record;
+pub mod settings;
+pub mod supervisor;

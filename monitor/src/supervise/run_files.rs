@@ -88,6 +88,11 @@ impl Runs {
         Ok(RunFolder { path })
     }
 
+    /// Names the folder of `run`, which need not exist.
+    pub fn folder(&self, run: Uuid) -> RunFolder {
+        RunFolder { path: self.folder.join(run.to_string()) }
+    }
+
     /// Returns the runs, oldest first (a UUIDv7 begins with its time, RFC 9562 section 5.7).
     pub fn list(&self) -> Vec<(Uuid, RunFolder)> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };

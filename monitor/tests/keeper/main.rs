@@ -1,8 +1,9 @@
 //! Keepers and their children, as real processes: every way to end, and that nothing is left behind.
-#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected shall stop there")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected shall stop there")]
 
 mod endings;
 mod family;
 mod kept;
 mod output;
 mod starts;
+mod supervisor;

@@ -25,7 +25,10 @@ fn a_command_that_is_not_there_ends_with_127_and_one_that_is_no_program_with_126
         assert_eq!(record.start_failure, Some(StartFailure { step: StartStep::Command, errno }));
         assert_eq!(Cause::of(record.exit(), false, ""), cause);
     }
-    assert_eq!(Kept::start(command("no-such-program-in-path", &[])).end().code, Some(127));
+    // A folder of PATH that may not be entered would make it EACCES, as execvp(3) says.
+    let env = Environment([("PATH".into(), "/usr/bin:/bin".into())].into());
+    let record = Kept::start(KeepOrder { env, ..command("no-such-program-in-path", &[]) }).end();
+    assert_eq!(record.code, Some(127));
 }
 
 #[test]

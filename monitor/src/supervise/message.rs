@@ -1,0 +1,85 @@
+//! What goes into and comes out of a supervisor.
+
+use std::time::Duration;
+
+use kit::clock::Stamp;
+use uuid::Uuid;
+
+use super::assessment::Assessment;
+use super::ledger::{Excuse, Who};
+use super::process::Ending;
+
+/// What a supervisor is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Start if it does not run: now, except that [`Who::Us`] waits as long as the ledger says.
+    Start(Who),
+    /// Stop, and stay stopped.
+    Stop(Who),
+    /// Stop if it runs, and start; planned.
+    Restart(Who),
+    /// As `Restart`, but because it was broken: the end spends budget.
+    Heal,
+    /// The end of this run was not the service's fault.
+    Excuse(Uuid, Excuse),
+}
+
+/// What a supervisor tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A run began, or an earlier monitor's was adopted.
+    Started {
+        /// The service's id.
+        service: String,
+        /// The run's id.
+        run: Uuid,
+        /// The child; none if it never came on record.
+        pid: Option<i32>,
+        /// Who began it.
+        by: Who,
+        /// Whether an earlier monitor started it.
+        adopted: bool,
+        /// When.
+        stamp: Stamp,
+    },
+    /// A run ended.
+    Ended {
+        /// The service's id.
+        service: String,
+        /// The run's id.
+        run: Uuid,
+        /// Who ended it.
+        by: Who,
+        /// Whether that was planned.
+        planned: bool,
+        /// How, with the last lines of its output.
+        ending: Ending,
+    },
+    /// It will be started after a delay.
+    Waiting {
+        /// The service's id.
+        service: String,
+        /// From now.
+        delay: Duration,
+        /// Why: loops, giving up, level.
+        assessment: Assessment,
+    },
+    /// It rests until somebody starts it.
+    Resting {
+        /// The service's id.
+        service: String,
+        /// Why.
+        rest: Rest,
+    },
+}
+
+/// Why a service is not running and not about to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Somebody stopped it.
+    Stopped,
+    /// It did its work and returned 0.
+    Completed,
+    /// It failed, and its settings say not to start it again.
+    Failed,
+}
