@@ -1,0 +1,272 @@
+//! The gate for pipelines: open only on passes that began after its cursor, never on stale or lucky data.
+//!
+//! A cursor is our own sequence number, so no clock but ours counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kit::clock::Stamp;
+use kit::config::{parse_duration, suggest};
+use kit::http::ApiError;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use utoipa::{IntoParams, ToSchema};
+
+use super::shared::{Ask, Shared};
+use crate::judge::{Board, CheckEntry, Phase, STREAK_KEPT, ServiceEntry, Severity, Verdict};
+use crate::probe::CheckId;
+
+/// Longest time one request waits; longer waits are made of several requests.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+/// A waiting gate has its services probed this often (DESIGN section 9).
+const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// A new cursor.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Cursor {
+    /// Opaque; give it back in `GET /api/v1/gate/{cursor}`.
+    pub cursor: String,
+}
+
+/// What the gate is asked.
+#[derive(Debug, Deserialize, IntoParams)]
+pub struct GateQuery {
+    /// Names, with commas between.
+    pub services: Option<String>,
+    /// Every critical service instead of names.
+    #[serde(default)]
+    pub all: bool,
+    /// Passes in a row that every critical check must show; 1 to 32, default 3.
+    pub stable: Option<usize>,
+    /// How long to wait, such as `60s`; default not at all.
+    pub wait: Option<String>,
+    /// `new-incarnation`: the workload must have been started after the cursor.
+    pub expect: Option<String>,
+}
+
+/// What the gate saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GateAnswer {
+    /// Whether everything is as it must be.
+    pub open: bool,
+    /// Whether waiting longer could still open it.
+    pub decided: bool,
+    /// By service.
+    pub services: BTreeMap<String, GateService>,
+}
+
+/// What the gate saw of one service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct GateService {
+    /// Whether it holds for this service.
+    pub open: bool,
+    /// Its verdict.
+    pub verdict: String,
+    /// What is missing; empty when open.
+    pub reasons: Vec<String>,
+    /// Passes that count, by critical check.
+    pub passes: BTreeMap<String, usize>,
+    /// Age of the newest observation of each critical check, in seconds.
+    pub ages_secs: BTreeMap<String, f64>,
+}
+
+/// `POST /api/v1/gate`
+#[utoipa::path(post, path = "/api/v1/gate", responses((status = 200, body = Cursor)), tag = "gate")]
+pub(super) async fn begin(State(shared): State<Arc<Shared>>) -> Json<Cursor> {
+    let sequence = shared.board().next_sequence();
+    Json(Cursor { cursor: encode(sequence) })
+}
+
+/// `GET /api/v1/gate/{cursor}`
+#[utoipa::path(get, path = "/api/v1/gate/{cursor}", params(("cursor" = String, Path), GateQuery), tag = "gate", responses(
+    (status = 200, body = GateAnswer, description = "open"),
+    (status = 400, description = "no service named, or an unknown one"),
+    (status = 503, body = GateAnswer, description = "shut"),
+    (status = 504, body = GateAnswer, description = "not decided within the wait"),
+))]
+pub(super) async fn pass(
+    State(shared): State<Arc<Shared>>,
+    Path(cursor): Path<String>,
+    Query(query): Query<GateQuery>,
+) -> Result<Response, ApiError> {
+    let question = Question::of(&shared, &cursor, &query)?;
+    let deadline = Instant::now() + question.wait;
+    let mut progress = shared.progress.subscribe();
+    let mut next_probe = Instant::now();
+    loop {
+        progress.borrow_and_update();
+        let answer = question.ask(&shared.board());
+        let now = Instant::now();
+        if answer.open || answer.decided || now >= deadline {
+            return Ok(answer_with(answer, question.wait));
+        }
+        if now >= next_probe {
+            shared.ask(Ask::Probe(question.checks(&shared.board())));
+            next_probe = now + PROBE_EVERY;
+        }
+        let until = deadline.min(next_probe);
+        let _either = tokio::time::timeout_at(until, progress.changed()).await;
+    }
+}
+
+fn answer_with(answer: GateAnswer, waited: Duration) -> Response {
+    let status = match (answer.open, answer.decided || waited.is_zero()) {
+        (true, _) => StatusCode::OK,
+        (false, true) => StatusCode::SERVICE_UNAVAILABLE,
+        (false, false) => StatusCode::GATEWAY_TIMEOUT,
+    };
+    (status, Json(answer)).into_response()
+}
+
+fn encode(sequence: u64) -> String {
+    URL_SAFE_NO_PAD.encode(sequence.to_be_bytes())
+}
+
+fn decode(cursor: &str) -> Option<u64> {
+    let bytes: [u8; 8] = URL_SAFE_NO_PAD.decode(cursor).ok()?.try_into().ok()?;
+    Some(u64::from_be_bytes(bytes))
+}
+
+/// A checked question to the gate.
+struct Question {
+    cursor: u64,
+    services: Vec<String>,
+    stable: usize,
+    wait: Duration,
+    new_incarnation: bool,
+}
+
+impl Question {
+    fn of(shared: &Shared, cursor: &str, query: &GateQuery) -> Result<Self, ApiError> {
+        let wrong = |message: String| ApiError::bad_request(message).code("bad_gate");
+        let cursor = decode(cursor).ok_or_else(|| wrong("this is not a cursor; get one by POST /api/v1/gate".to_owned()))?;
+        let board = shared.board();
+        if cursor > board.sequence() {
+            return Err(wrong("this cursor is not of this monitor; get one by POST /api/v1/gate".to_owned()));
+        }
+        let catalogue = shared.catalogue.load();
+        let known: Vec<&str> = catalogue.services.iter().map(|card| &*card.name).collect();
+        let services: Vec<String> = match (&query.services, query.all) {
+            (Some(names), false) => names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
+            (None, true) => catalogue.services.iter().filter(|card| card.critical).map(|card| card.name.to_string()).collect(),
+            _ => return Err(wrong("name the services (services=a,b) or ask for all of them (all=true)".to_owned())),
+        };
+        if services.is_empty() {
+            return Err(wrong("no service is named; an empty list would say nothing".to_owned()));
+        }
+        if let Some(unknown) = services.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(wrong(format!("there is no service {unknown:?}{}", suggest(unknown, known.iter().copied()))));
+        }
+        let stable = query.stable.unwrap_or(3);
+        if !(1..=STREAK_KEPT).contains(&stable) {
+            return Err(wrong(format!("stable is {stable}; write a number from 1 to {STREAK_KEPT}")));
+        }
+        let wait = query.wait.as_deref().map_or(Ok(Duration::ZERO), parse_duration).map_err(wrong)?;
+        let new_incarnation = match query.expect.as_deref() {
+            None => false,
+            Some("new-incarnation") => true,
+            Some(other) => return Err(wrong(format!("expect is {other:?}; write new-incarnation"))),
+        };
+        Ok(Self { cursor, services, stable, wait: wait.min(MAX_WAIT), new_incarnation })
+    }
+
+    fn checks(&self, board: &Board) -> Vec<CheckId> {
+        let services = self.services.iter().filter_map(|name| board.service(name));
+        services.flat_map(critical).map(|check| check.id.clone()).collect()
+    }
+
+    fn ask(&self, board: &Board) -> GateAnswer {
+        let mut services = BTreeMap::new();
+        let mut is_hopeless = false;
+        for name in &self.services {
+            let (answer, hopeless) = match board.service(name) {
+                Some(service) => self.ask_service(service),
+                None => (gone(), true),
+            };
+            is_hopeless |= hopeless;
+            services.insert(name.clone(), answer);
+        }
+        let open = services.values().all(|service| service.open);
+        GateAnswer { open, decided: open || is_hopeless, services }
+    }
+
+    /// Returns what is seen of one service, and whether waiting cannot help.
+    fn ask_service(&self, service: &ServiceEntry) -> (GateService, bool) {
+        let now = Stamp::now().at;
+        let (mut reasons, mut hopeless) = (Vec::new(), false);
+        let (mut passes, mut ages_secs) = (BTreeMap::new(), BTreeMap::new());
+        for check in critical(service) {
+            let count = check.pass_starts.iter().filter(|start| **start > self.cursor).count();
+            let name = check.id.check.to_string();
+            if count < self.stable {
+                let why = check.reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
+                reasons.push(format!("{name}: {count} of {} passes in a row since the cursor{why}", self.stable));
+            }
+            if let Some(last) = &check.last {
+                ages_secs.insert(name.clone(), now.since(last.started.at).as_secs_f64());
+            }
+            passes.insert(name, count);
+        }
+        if service.is_unchecked() {
+            reasons.push("running_unchecked: no critical check looks at it".to_owned());
+            hopeless = true;
+        }
+        if let Some(workload) = &service.workload {
+            if workload.unplanned_end_at > self.cursor {
+                let how = workload.last_end.as_deref().unwrap_or("unknown");
+                reasons.push(format!("it ended unplanned since the cursor: {how}"));
+                hopeless = true;
+            }
+            if !matches!(workload.phase, Phase::Running { .. }) {
+                reasons.push("it does not run".to_owned());
+            }
+            if self.new_incarnation && workload.started_at <= self.cursor {
+                reasons.push("it was not started anew since the cursor".to_owned());
+            }
+        } else if self.new_incarnation {
+            reasons.push("new-incarnation is expected, but the monitor does not run this service".to_owned());
+            hopeless = true;
+        }
+        if matches!(service.verdict, Verdict::CrashLooping | Verdict::GaveUp) {
+            reasons.push(format!("it is {}: {}", service.verdict.as_str().replace('_', " "), service.why));
+            hopeless |= service.verdict == Verdict::GaveUp;
+        }
+        let answer =
+            GateService { open: reasons.is_empty(), verdict: service.verdict.as_str().to_owned(), reasons, passes, ages_secs };
+        (answer, hopeless)
+    }
+}
+
+fn critical(service: &ServiceEntry) -> impl Iterator<Item = &CheckEntry> {
+    service.checks.iter().filter(|check| check.policy.severity == Severity::Critical)
+}
+
+fn gone() -> GateService {
+    GateService {
+        open: false,
+        verdict: Verdict::Gone.as_str().to_owned(),
+        reasons: vec!["it was removed from the configuration".to_owned()],
+        passes: BTreeMap::new(),
+        ages_secs: BTreeMap::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_back_and_anything_else_is_not_one() {
+        assert_eq!(decode(&encode(1_234_567)), Some(1_234_567));
+        for text in ["", "x", "AAAA", "AAAAAAAAAAAAAAAA"] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The catalogue of every metric the monitor exports. A new metric belongs here and nowhere else.
+//!
+//! Counters and histograms are counted as probes end; gauges are read off the board at each scrape, so that a removed
+//! check leaves nothing behind.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use jiff::Timestamp;
+use kit::clock::Stamp;
+use kit::metrics::{Exemplar, Metrics, Sample, family};
+use prometheus::proto::MetricFamily;
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
+
+use super::shared::Shared;
+use super::status::overall;
+use crate::judge::{Board, Health, ServiceEntry, Verdict};
+use crate::probe::{Observation, Outcome};
+
+/// Seconds. From loopback to the default timeout; 0.2 is the founding document's objective.
+const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0];
+const DURATION: &str = "monitor_probe_duration_seconds";
+
+/// Counters and histograms of probes.
+#[derive(Clone)]
+pub struct ProbeMetrics {
+    metrics: Metrics,
+    durations: HistogramVec,
+    results: IntCounterVec,
+    reasons: IntCounterVec,
+}
+
+impl ProbeMetrics {
+    /// Registers them.
+    ///
+    /// # Panics
+    /// When called twice for one registry: a fault of the program.
+    pub fn new(metrics: &Metrics) -> Self {
+        let durations = HistogramOpts::new(DURATION, "Time of whole probes that passed.").buckets(BUCKETS.to_vec());
+        let durations = HistogramVec::new(durations, &["check", "service"]).expect("valid names");
+        let results = Opts::new("monitor_probe_results_total", "Observations by outcome: pass, degraded, fail, unknown.");
+        let results = IntCounterVec::new(results, &["check", "outcome", "service"]).expect("valid names");
+        let reasons = Opts::new("monitor_probe_reasons_total", "Observations that were no clean pass, by reason code.");
+        let reasons = IntCounterVec::new(reasons, &["reason", "service"]).expect("valid names");
+        let registry = metrics.registry();
+        registry.register(Box::new(durations.clone())).expect("registered once");
+        registry.register(Box::new(results.clone())).expect("registered once");
+        registry.register(Box::new(reasons.clone())).expect("registered once");
+        Self { metrics: metrics.clone(), durations, results, reasons }
+    }
+
+    /// Starts a check's series at zero, so that rates see its first event.
+    pub fn know(&self, service: &str, check: &str) {
+        for outcome in ["pass", "degraded", "fail", "unknown"] {
+            self.results.with_label_values(&[check, outcome, service]);
+        }
+        self.durations.with_label_values(&[check, service]);
+    }
+
+    /// Removes a check's series.
+    pub fn forget(&self, service: &str, check: &str) {
+        for outcome in ["pass", "degraded", "fail", "unknown"] {
+            let _may_not_exist = self.results.remove_label_values(&[check, outcome, service]);
+        }
+        let _may_not_exist = self.durations.remove_label_values(&[check, service]);
+        self.metrics.exemplars().retain(DURATION, |labels| labels != [check, service]);
+    }
+
+    /// Counts an observation.
+    pub fn observe(&self, observation: &Observation) {
+        let (service, check) = (&*observation.check.service, &*observation.check.check);
+        let (word, reason) = match &observation.outcome {
+            Outcome::Pass => ("pass", observation.soft.first()),
+            Outcome::Fail(reason) => ("fail", Some(reason)),
+            Outcome::Unknown(reason) => ("unknown", Some(reason)),
+        };
+        let word = if word == "pass" && reason.is_some() { "degraded" } else { word };
+        self.results.with_label_values(&[check, word, service]).inc();
+        if let Some(reason) = reason {
+            self.reasons.with_label_values(&[reason.code.as_str(), service]).inc();
+        }
+        if observation.outcome == Outcome::Pass {
+            let value = observation.took.as_secs_f64();
+            self.durations.with_label_values(&[check, service]).observe(value);
+            let timestamp_secs = observation.started.wall.as_duration().as_secs_f64();
+            let exemplar = Exemplar { trace_id: observation.trace_id.clone(), value, timestamp_secs };
+            self.metrics.exemplars().put(DURATION, &[check, service], exemplar);
+        }
+    }
+
+    /// Adds the gauges that are read off the shared state at each scrape.
+    pub fn read_from(&self, shared: &Arc<Shared>) {
+        let shared = Arc::downgrade(shared);
+        self.metrics.collect(move || shared.upgrade().map(|shared| collect(&shared)).unwrap_or_default());
+    }
+}
+
+fn collect(shared: &Shared) -> Vec<MetricFamily> {
+    let mut families = loop_families(shared);
+    families.extend(store_families(shared));
+    let catalogue = shared.catalogue.load();
+    let board = shared.board();
+    families.extend(service_families(&board));
+    families.extend(check_families(&board));
+    families.extend(workload_families(&board));
+    families.extend(contract_families(&board));
+    let (word, _) = overall(&board, &catalogue);
+    let words = ["up", "degraded", "down", "unknown"];
+    families.push(family(
+        "monitor_overall",
+        "1 for the overall state that holds.",
+        words.map(|known| Sample::of([("state", known)], f64::from(u8::from(known == word)))),
+    ));
+    families
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are floating point; the figures stay far below 2^53")]
+fn loop_families(shared: &Shared) -> Vec<MetricFamily> {
+    let figures = &shared.figures;
+    let flag = |flag: bool| Sample::bare(f64::from(u8::from(flag)));
+    vec![
+        family(
+            "monitor_scheduler_lag_seconds",
+            "How late the latest round of probes began.",
+            [Sample::bare(figures.lag_us.load(Relaxed) as f64 / 1e6)],
+        ),
+        family(
+            "monitor_scheduler_overruns_total",
+            "Runs that took longer than their interval and so missed a turn.",
+            [Sample::bare(figures.overruns.load(Relaxed) as f64)],
+        ),
+        family("monitor_probes_running", "Probes that run now.", [Sample::bare(figures.running.load(Relaxed) as f64)]),
+        family(
+            "monitor_gaps_total",
+            "Times in which nobody looked: the machine slept or the process was stopped.",
+            [Sample::bare(figures.gaps.load(Relaxed) as f64)],
+        ),
+        family(
+            "monitor_config_last_reload_successful",
+            "1 if the configuration that is on disk is the one in use.",
+            [flag(figures.reload_ok.load(Relaxed))],
+        ),
+        family(
+            "monitor_config_last_reload_success_timestamp_seconds",
+            "When a configuration was last taken, in seconds since the epoch.",
+            [Sample::bare(figures.reloaded_secs.load(Relaxed) as f64)],
+        ),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are floating point; the figures stay far below 2^53")]
+fn store_families(shared: &Shared) -> Vec<MetricFamily> {
+    let writers = [("history", &shared.stores.history.figures), ("state", &shared.stores.state.figures)];
+    let figures = writers.map(|(store, figures)| (store, figures.read(), figures.error().is_none()));
+    let each = |value: fn(&(u64, std::time::Duration, u64, u64)) -> f64| {
+        figures.iter().map(|(store, read, _)| Sample::of([("store", store)], value(read))).collect::<Vec<_>>()
+    };
+    vec![
+        family("monitor_store_commits_total", "Commits that succeeded.", each(|read| read.0 as f64)),
+        family("monitor_store_commit_seconds_total", "Time spent in commits that succeeded.", each(|read| read.1.as_secs_f64())),
+        family("monitor_store_failures_total", "Commits that failed and are tried again.", each(|read| read.2 as f64)),
+        family("monitor_store_dropped_total", "News that was dropped because the store failed for too long.", each(|read| read.3 as f64)),
+        family(
+            "monitor_store_healthy",
+            "0 while the store cannot be written and memory stands in.",
+            figures.iter().map(|(store, _, healthy)| Sample::of([("store", store)], f64::from(u8::from(*healthy)))),
+        ),
+    ]
+}
+
+fn service_families(board: &Board) -> Vec<MetricFamily> {
+    let of_verdicts = board.services().iter().flat_map(|service| {
+        Verdict::ALL.map(|verdict| {
+            let holds = f64::from(u8::from(verdict == service.verdict));
+            Sample::of([("service", &service.spec.name), ("verdict", verdict.as_str())], holds)
+        })
+    });
+    let each = |value: fn(&ServiceEntry) -> bool| {
+        let sample = move |service: &ServiceEntry| Sample::of([("service", &service.spec.name)], f64::from(u8::from(value(service))));
+        board.services().iter().map(sample).collect::<Vec<_>>()
+    };
+    vec![
+        family("monitor_service_verdict", "1 for the verdict that holds.", of_verdicts),
+        family("monitor_service_blocked", "1 if a hard need that failed first explains the failure.", each(|s| s.blocked_by.is_some())),
+        family("monitor_service_running_unchecked", "1 if nothing functional checks the service.", each(ServiceEntry::is_unchecked)),
+    ]
+}
+
+fn check_families(board: &Board) -> Vec<MetricFamily> {
+    let now = Stamp::now();
+    let checks = || board.services().iter().flat_map(|service| &service.checks);
+    let labels = |check: &crate::judge::CheckEntry| {
+        vec![("check", check.id.check.to_string()), ("service", check.id.service.to_string())]
+    };
+    let healths = checks().flat_map(|check| {
+        Health::ALL.map(|health| {
+            let mut labels = labels(check);
+            labels.insert(1, ("health", health.as_str().to_owned()));
+            Sample { labels, value: f64::from(u8::from(health == check.health)) }
+        })
+    });
+    let flag = |value: bool| f64::from(u8::from(value));
+    let phases = checks().flat_map(|check| {
+        let phases = check.last.as_ref().map(|last| last.phases.clone()).unwrap_or_default();
+        let labels = labels(check);
+        phases.into_iter().map(move |(phase, took)| {
+            let mut labels = labels.clone();
+            labels.insert(1, ("phase", phase.as_str().to_owned()));
+            Sample { labels, value: took.as_secs_f64() }
+        })
+    });
+    let ages = checks().filter_map(|check| {
+        let last = check.last.as_ref()?;
+        Some(Sample { labels: labels(check), value: now.at.since(last.started.at).as_secs_f64() })
+    });
+    let expiries = checks().filter_map(|check| {
+        let expires = check.last.as_ref()?.seen.cert_expires?;
+        Some(Sample { labels: labels(check), value: expires.as_duration().as_secs_f64() })
+    });
+    vec![
+        family("monitor_check_health", "1 for the health that holds.", healths),
+        family(
+            "monitor_check_flapping",
+            "1 while the check changes state again and again.",
+            checks().map(|check| Sample { labels: labels(check), value: flag(check.state.flap.is_flapping()) }),
+        ),
+        family(
+            "monitor_check_blind",
+            "1 if the check has been unknown or stale for too long.",
+            checks().map(|check| Sample { labels: labels(check), value: flag(check.is_blind(now.at)) }),
+        ),
+        family("monitor_check_phase_seconds", "What each step of the newest probe took.", phases),
+        family("monitor_check_age_seconds", "Age of the newest observation.", ages),
+        family(
+            "monitor_check_certificate_expiry_timestamp_seconds",
+            "Earliest expiry in the chain that the newest probe saw, in seconds since the epoch.",
+            expiries,
+        ),
+    ]
+}
+
+fn workload_families(board: &Board) -> Vec<MetricFamily> {
+    let now = Stamp::now();
+    let assessed = board.services().iter().filter_map(|service| {
+        let workload = service.workload.as_ref()?;
+        Some((&service.spec.name, workload, workload.assessment(now.at)))
+    });
+    let assessed: Vec<_> = assessed.collect();
+    #[expect(clippy::cast_precision_loss, reason = "at most the ledger's 256 runs")]
+    let exits = assessed.iter().map(|(name, workload, _)| {
+        let unplanned = workload.ledger.runs().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count();
+        Sample::of([("service", name)], unplanned as f64)
+    });
+    vec![
+        family("monitor_workload_unplanned_exits", "Unplanned exits in the ledger (its newest 256 runs).", exits),
+        family(
+            "monitor_workload_restart_level",
+            "Level of the leaky bucket; 3 is a crash loop, 8 is given up.",
+            assessed.iter().map(|(name, _, assessment)| Sample::of([("service", name)], assessment.level)),
+        ),
+        family(
+            "monitor_workload_recurring_crash",
+            "1 while it dies of like cause again and again, slowly.",
+            assessed.iter().map(|(name, _, assessment)| {
+                Sample::of([("service", name)], f64::from(u8::from(assessment.recurring_crash.is_some())))
+            }),
+        ),
+    ]
+}
+
+/// The names that existing dashboards query (design/contract.md 3.10).
+#[expect(clippy::cast_precision_loss, reason = "counts of services")]
+fn contract_families(board: &Board) -> Vec<MetricFamily> {
+    let healthy = |service: &ServiceEntry| matches!(service.verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed);
+    let value = |service: &ServiceEntry| f64::from(u8::from(healthy(service)));
+    let count = board.services().iter().filter(|service| healthy(service)).count();
+    let auth = board.service("platform-services").map(|service| Sample::bare(value(service)));
+    vec![
+        family(
+            "service_health",
+            "1 if the service works.",
+            board.services().iter().map(|service| Sample::of([("service", &service.spec.name)], value(service))),
+        ),
+        family("auth_service_status", "1 if platform-services, which does the sign-in, works.", auth),
+        family("services_healthy_count", "Services that work.", [Sample::bare(count as f64)]),
+        family("services_total_count", "Services that are watched.", [Sample::bare(board.services().len() as f64)]),
+        family(
+            "monitoring_last_update",
+            "The newest look at anything, in seconds since the epoch.",
+            [Sample::bare(newest(board).as_duration().as_secs_f64().floor())],
+        ),
+    ]
+}
+
+fn newest(board: &Board) -> Timestamp {
+    let checks = board.services().iter().flat_map(|service| &service.checks);
+    checks.filter_map(|check| Some(check.last.as_ref()?.started.wall)).max().unwrap_or_default()
+}
