@@ -72,6 +72,8 @@ pub struct ServicePlan {
     pub about: Option<String>,
     /// The heading it is listed under.
     pub group: Option<String>,
+    /// Whether its failure makes the whole fail. Default true.
+    pub critical: bool,
     /// What it needs.
     pub needs: Needs,
     /// How it runs, if we run it.
@@ -175,7 +177,9 @@ fn anchors(fields: &Fields<'_>) -> Vec<String> {
         let Some(text) = item.text() else { continue };
         match text.rsplit_once(':').map(|(host, port)| (!host.is_empty(), port.parse::<u16>())) {
             Some((true, Ok(port))) if port > 0 => anchors.push(text),
-            _ => item.mistake(format!("{} is not an address; write host:port, like 192.0.2.1:443", item.node().shown())),
+            _ => {
+                item.mistake(format!("{} is not an address; write host:port, like 192.0.2.1:443", item.node().shown()))
+            }
         }
     }
     if anchors.len() == 1 {
@@ -212,6 +216,7 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
         name: name.into(),
         about: fields.get("about").and_then(|c| c.text()),
         group: fields.get("group").and_then(|c| c.text()),
+        critical: fields.get("critical").and_then(|c| c.bool()).unwrap_or(true),
         needs: needs(fields.get("needs")),
         slo: slo(fields.get("slo")),
         workload,
@@ -248,12 +253,11 @@ fn check(id: CheckId, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, k
 }
 
 fn workload(cursor: &Cursor<'_>) -> Option<ProcessSettings> {
-    let (kind, place, settings) = cursor.tag()?;
+    let (kind, _, settings) = cursor.tag()?;
     if kind == "process" {
         return ProcessSettings::decode(&settings);
     }
     let near = suggest(kind, ["process"]);
-    let _ = place;
     cursor.mistake(format!("unknown workload {kind:?}{near}; there is process"));
     None
 }
@@ -277,7 +281,10 @@ fn needs(cursor: Option<Cursor<'_>>) -> Needs {
 fn slo(cursor: Option<Cursor<'_>>) -> Slo {
     let Some(fields) = cursor.and_then(|c| c.fields()) else { return Slo::default() };
     let latency = fields.get("latency").and_then(|c| c.fields());
-    let p95 = latency.as_ref().and_then(|f| f.get("p95")).and_then(|c| c.duration(Duration::from_millis(1)..=Duration::from_secs(3600)));
+    let p95 = latency
+        .as_ref()
+        .and_then(|f| f.get("p95"))
+        .and_then(|c| c.duration(Duration::from_millis(1)..=Duration::from_secs(3600)));
     if let Some(latency) = latency {
         latency.end();
     }

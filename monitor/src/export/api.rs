@@ -57,7 +57,10 @@ async fn get_status(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 /// `GET /api/v1/services/{name}`
 #[utoipa::path(get, path = "/api/v1/services/{name}", params(("name" = String, Path)), tag = "status",
     responses((status = 200, body = ServiceStatus), (status = 404, description = "no such service")))]
-async fn get_service(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Result<Json<ServiceStatus>, ApiError> {
+async fn get_service(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+) -> Result<Json<ServiceStatus>, ApiError> {
     service_of(&shared, &name).map(Json).ok_or_else(|| no_service(&name))
 }
 
@@ -203,6 +206,7 @@ async fn get_transitions(
 ) -> Result<(StatusCode, Json<Vec<Transition>>), ApiError> {
     let limit = query.limit.unwrap_or(100).clamp(1, 1000);
     let store = shared.stores.state.store();
-    let transitions = store.transitions(query.service.as_deref(), limit).await.map_err(|error| ApiError::internal(&error))?;
+    let transitions =
+        store.transitions(query.service.as_deref(), limit).await.map_err(|error| ApiError::internal(&error))?;
     Ok((StatusCode::OK, Json(transitions)))
 }

@@ -11,5 +11,7 @@ mod status;
 pub use api::router;
 pub use catalogue::{Catalogue, CheckCard, ServiceCard};
 pub use events::Change;
+pub use gate::{Cursor, GateAnswer, GateService};
 pub use metrics::ProbeMetrics;
 pub use shared::{Ask, LoopFigures, Shared};
+pub use status::{CheckStatus, LastStatus, NeedsStatus, ServiceStatus, Status, WorkloadStatus};

@@ -64,7 +64,12 @@ pub struct Shared {
 
 impl Shared {
     /// Joins the parts; the receiver is the loop's.
-    pub fn new(board: Board, stores: Stores, vantage: Arc<Vantage>, metrics: ProbeMetrics) -> (Arc<Self>, mpsc::Receiver<Ask>) {
+    pub fn new(
+        board: Board,
+        stores: Stores,
+        vantage: Arc<Vantage>,
+        metrics: ProbeMetrics,
+    ) -> (Arc<Self>, mpsc::Receiver<Ask>) {
         let (ask, asked) = mpsc::channel(64);
         let shared = Self {
             board: Mutex::new(board),

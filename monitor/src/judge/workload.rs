@@ -92,7 +92,7 @@ impl WorkloadState {
                     excuse: None,
                 };
                 self.ledger.record_end(*run, end);
-                self.last_end = Some(ending.cause.to_string());
+                self.last_end = Some(ending.cause.sentence(ending.exit));
                 self.last_lines.clone_from(&ending.last_lines);
                 if !planned {
                     self.unplanned_end_at = sequence;
@@ -135,7 +135,9 @@ impl WorkloadState {
             return match rest {
                 Rest::Stopped => Runtime::Stopped,
                 Rest::Completed => Runtime::Completed,
-                Rest::Failed => Runtime::Waiting { cause: format!("{}; its settings say not to start it again", cause()) },
+                Rest::Failed => {
+                    Runtime::Waiting { cause: format!("{}; its settings say not to start it again", cause()) }
+                }
             };
         }
         let assessment = self.assessment(now);
@@ -147,7 +149,9 @@ impl WorkloadState {
             return Runtime::CrashLooping { cause: format!("{}; {} exits in 10 min", cause(), assessment.exits_10m) };
         }
         match &self.phase {
-            Phase::Running { since, .. } if !self.is_ready(critical) && now.since(since.at) < grace => Runtime::Starting,
+            Phase::Running { since, .. } if !self.is_ready(critical) && now.since(since.at) < grace => {
+                Runtime::Starting
+            }
             Phase::Running { .. } => Runtime::Running,
             Phase::Pending => Runtime::Starting,
             Phase::Waiting | Phase::Resting(_) => Runtime::Waiting { cause: cause() },
