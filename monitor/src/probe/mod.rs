@@ -3,11 +3,15 @@
 //! A kind (`http`, `tcp`, …) is a value in [`Kinds`]; nothing else matches on kinds. A new kind costs its own file, one
 //! fixture and its line in [`Kinds::standard`].
 
+mod address;
+mod dial;
+mod dial_error;
 mod expect;
 mod expr;
 mod kinds;
 mod observation;
 mod pushes;
+mod resolve;
 mod run;
 mod runner;
 
