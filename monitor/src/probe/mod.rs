@@ -8,12 +8,15 @@ mod dial;
 mod dial_error;
 mod expect;
 mod expr;
+mod handshake;
 mod kinds;
 mod observation;
 mod pushes;
 mod resolve;
 mod run;
 mod runner;
+mod tls_options;
+mod tls_verify;
 
 pub use expect::Expectations;
 pub use kinds::{Expectation, Kind, Kinds, Probe, Scope, Target};
