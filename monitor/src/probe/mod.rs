@@ -9,12 +9,14 @@ mod dial_error;
 mod expect;
 mod expr;
 mod handshake;
+mod http;
 mod kinds;
 mod observation;
 mod pushes;
 mod resolve;
 mod run;
 mod runner;
+mod stream;
 mod tls_options;
 mod tls_verify;
 
