@@ -84,6 +84,8 @@ pub struct ServiceEntry {
     pub since: Stamp,
     /// The hard need that failed first, if that explains this service's own failure.
     pub blocked_by: Option<Arc<str>>,
+    /// Whether it ever had a verdict other than unknown: its first one is no change.
+    pub is_known: bool,
 }
 
 /// What follows from news.
@@ -167,9 +169,9 @@ impl Board {
         for spec in specs {
             let before =
                 known.iter().position(|service| service.spec.name == spec.name).map(|index| known.swap_remove(index));
-            let (mut checks_before, workload, verdict, why, since) = match before {
-                Some(entry) => (entry.checks, entry.workload, entry.verdict, entry.why, entry.since),
-                None => (Vec::new(), None, Verdict::Unknown, "not asked yet".to_owned(), now),
+            let (mut checks_before, workload, verdict, why, since, is_known) = match before {
+                Some(entry) => (entry.checks, entry.workload, entry.verdict, entry.why, entry.since, entry.is_known),
+                None => (Vec::new(), None, Verdict::Unknown, "not asked yet".to_owned(), now, false),
             };
             let checks = spec.checks.iter().map(|(name, policy)| {
                 let id = CheckId { service: spec.name.clone(), check: name.clone() };
@@ -193,7 +195,16 @@ impl Board {
             });
             let checks = checks.collect();
             let workload = if spec.start_grace.is_some() { Some(workload.unwrap_or_default()) } else { None };
-            self.services.push(ServiceEntry { spec, checks, workload, verdict, why, since, blocked_by: None });
+            self.services.push(ServiceEntry {
+                spec,
+                checks,
+                workload,
+                verdict,
+                why,
+                since,
+                blocked_by: None,
+                is_known,
+            });
         }
     }
 
@@ -207,7 +218,7 @@ impl Board {
     /// Gives a service the verdict that an earlier monitor last wrote, so that a restart is no change.
     pub fn restore_verdict(&mut self, name: &str, verdict: Verdict, why: String, since: Stamp) {
         if let Some(service) = self.service_mut(name) {
-            (service.verdict, service.why, service.since) = (verdict, why, since);
+            (service.verdict, service.why, service.since, service.is_known) = (verdict, why, since, true);
         }
     }
 
@@ -322,17 +333,16 @@ impl Board {
             }
         }
         let (verdict, why) = judge(&service.facts(now.at));
-        let was_judged = !(service.verdict == Verdict::Unknown && service.why == "not asked yet");
         if verdict != service.verdict {
-            let from = Some(service.verdict).filter(|_| was_judged);
+            let from = Some(service.verdict).filter(|_| service.is_known);
             let change =
                 VerdictChange { service: service.spec.name.clone(), from, to: verdict, why: why.clone(), at: now };
             effects.verdicts.push(change);
             service.since = now;
+            service.is_known = true;
         }
         service.verdict = verdict;
-        service.why =
-            if why.is_empty() && !was_judged && verdict == Verdict::Unknown { service.why.clone() } else { why };
+        service.why = why;
         service.blocked_by = if verdict.is_bad() { blocked_by } else { None };
     }
 
