@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use jiff::Timestamp;
 use kit::health::{Health, Need};
-use kit::http::{Limits, serve, with_conventions};
+use kit::http::{Limits, Operator, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pilot::Pilot;
 use super::plan::{Plan, Retention};
+use super::reload::{Reloader, mark_reloaded};
 use super::restore::Memory;
 use super::turn::{Inbox, Loop};
 use crate::config::{Config, ConfigError};
@@ -42,8 +43,10 @@ pub struct Options {
     pub listener: Option<TcpListener>,
     /// Is told once everything runs.
     pub ready: Option<Box<dyn FnOnce(Arc<Shared>, SocketAddr) + Send>>,
-    /// New configurations, read again by whoever watches the file.
-    pub reloads: mpsc::Receiver<Config>,
+    /// Reads the configuration again.
+    pub source: Arc<dyn Fn() -> Config + Send + Sync>,
+    /// A turn each time somebody wants that: SIGHUP, or the file has changed.
+    pub reload: mpsc::Receiver<()>,
 }
 
 /// Why the engine did not start.
@@ -102,7 +105,7 @@ impl Engine {
         let metrics = Metrics::new("monitor", VERSION);
         // Numbers of an earlier monitor stay below ours: microseconds since the epoch outrun any count of events.
         let sequence = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
-        let (shared, asked) =
+        let (shared, wishes) =
             Shared::new(Board::starting_at(sequence), stores.clone(), Arc::new(vantage), ProbeMetrics::new(&metrics));
         shared.metrics.read_from(&shared);
         mark_reloaded(&shared, true);
@@ -116,12 +119,18 @@ impl Engine {
         let (plans, planned) = mpsc::channel(1);
         let writers = CancellationToken::new();
         let writing = spawn_writers(&stores, self.plan.retention, &writers);
-        let serving = tokio::spawn(serve(listener, routes(&shared, &metrics), Limits::default(), stop.clone()));
-        let reloading = tokio::spawn(reload(shared.clone(), self.kinds, options.reloads, plans));
+        let serving = tokio::spawn(serve(
+            listener,
+            routes(&shared, &metrics, operator(&self.plan, address)),
+            Limits::default(),
+            stop.clone(),
+        ));
+        let reloader = Reloader { shared: shared.clone(), kinds: self.kinds, source: options.source, plans };
+        let reloading = tokio::spawn(reloader.run(options.reload, wishes.reloads));
         if let Some(ready) = options.ready {
             ready(shared.clone(), address);
         }
-        turning.run(Inbox { finished, events: happened, asked, plans: planned }, stop.clone()).await;
+        turning.run(Inbox { finished, events: happened, asked: wishes.asked, plans: planned }, stop.clone()).await;
         reloading.abort();
         kit::shutdown::within(Limits::default().grace, "the API", async {
             let _panicked = serving.await;
@@ -155,9 +164,10 @@ fn spawn_writers(stores: &Stores, keep: Retention, stop: &CancellationToken) -> 
     ]
 }
 
-fn routes(shared: &Arc<Shared>, metrics: &Metrics) -> Router {
+fn routes(shared: &Arc<Shared>, metrics: &Metrics, operator: Operator) -> Router {
     let health = health(shared);
-    let router = router(shared.clone()).merge(health.routes()).merge(health.detailed_route()).merge(metrics.routes());
+    let router =
+        router(shared.clone(), operator).merge(health.routes()).merge(health.detailed_route()).merge(metrics.routes());
     with_conventions(router, HttpMetrics::new(metrics, "monitor"), REQUEST_DEADLINE, BODY_LIMIT_BYTES)
 }
 
@@ -186,57 +196,14 @@ fn health(shared: &Arc<Shared>) -> Health {
     })
 }
 
-/// Checks every configuration that is read again; a bad one changes nothing and is visible.
-async fn reload(shared: Arc<Shared>, kinds: Kinds, mut configs: mpsc::Receiver<Config>, plans: mpsc::Sender<Plan>) {
-    while let Some(config) = configs.recv().await {
-        match Plan::of(&config, &kinds).map_err(|error| error.to_string()).and_then(|plan| is_safe(&shared, plan)) {
-            Ok(plan) => {
-                mark_reloaded(&shared, true);
-                tracing::info!(services = plan.services.len(), "configuration reloaded");
-                if plans.send(plan).await.is_err() {
-                    return;
-                }
-            }
-            Err(message) => {
-                mark_reloaded(&shared, false);
-                tracing::error!(mistakes = message, "the configuration on disk is not taken; the old one goes on");
-            }
-        }
-    }
-}
-
-/// Refuses a reload that would silently stop watching: an empty folder is more likely an accident than a wish.
-fn is_safe(shared: &Shared, plan: Plan) -> Result<Plan, String> {
-    let board = shared.board();
-    let before = board.services();
-    let dropped: Vec<&str> =
-        before.iter().map(|service| &*service.spec.name).filter(|name| plan.service(name).is_none()).collect();
-    // DESIGN section 10: over 30 % of the services, or one that is broken now.
-    let broken = before.iter().find(|service| service.verdict.is_bad() && dropped.contains(&&*service.spec.name));
-    if let Some(broken) = broken {
-        return Err(format!(
-            "it would drop {:?}, which is {} now; restart the monitor to drop it",
-            broken.spec.name,
-            broken.verdict.as_str()
-        ));
-    }
-    if dropped.len() * 10 > before.len() * 3 {
-        let list = dropped.join(", ");
-        return Err(format!(
-            "it would drop {} of {} services ({list}); restart the monitor to drop them",
-            dropped.len(),
-            before.len()
-        ));
-    }
-    Ok(plan)
-}
-
-fn mark_reloaded(shared: &Shared, ok: bool) {
-    use std::sync::atomic::Ordering::Relaxed;
-    shared.figures.reload_ok.store(ok, Relaxed);
-    if ok {
-        shared.figures.reloaded_secs.store(Timestamp::now().as_second(), Relaxed);
-    }
+/// Who may write, and under which names this server is known.
+fn operator(plan: &Plan, address: SocketAddr) -> Operator {
+    let port = address.port();
+    let mut hosts =
+        vec![address.to_string(), format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")];
+    hosts.extend(plan.hosts.iter().cloned());
+    hosts.dedup();
+    Operator::new(plan.operator_token.as_ref(), hosts)
 }
 
 /// Raises the limit of open files to what the system allows, and returns how many probes may run at once: each may hold

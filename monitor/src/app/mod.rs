@@ -4,6 +4,7 @@ mod engine;
 mod needs;
 mod pilot;
 mod plan;
+mod reload;
 mod restore;
 mod turn;
 mod uplink;

@@ -379,5 +379,7 @@ fn check_card(check: &CheckPlan) -> CheckCard {
         target: check.question.probe.target().shown,
         every: check.cadence.every,
         severity: check.policy.severity,
+        pushed: check.question.probe.is_pushed(),
+        push_token: check.question.probe.push_token().cloned(),
     }
 }

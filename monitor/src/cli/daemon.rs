@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kit::config::Environment;
@@ -39,8 +40,10 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
     };
     let stop = CancellationToken::new();
     let signals = kit::shutdown::on_signals(stop.clone());
-    let (reloads, reloaded) = mpsc::channel(1);
+    let (reloads, reload) = mpsc::channel(1);
     let watching = tokio::spawn(watch(path.to_owned(), reloads));
+    let again = path.to_owned();
+    let source = Arc::new(move || Config::load(&again, &Environment::of_process()));
     let mode = if manner == Manner::Terminal { Mode::Up } else { Mode::Run };
     let until = stop.clone();
     let ready = Box::new(move |shared, address| {
@@ -51,7 +54,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
         }
     });
     let result = match signals {
-        Ok(_task) => engine.run(Options { mode, listener: None, ready: Some(ready), reloads: reloaded }, stop).await,
+        Ok(_task) => engine.run(Options { mode, listener: None, ready: Some(ready), source, reload }, stop).await,
         Err(error) => {
             eprintln!("monitor: cannot listen to signals: {error}");
             return ExitCode::from(exit::SOFTWARE);
@@ -72,8 +75,8 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
     }
 }
 
-/// Reads the configuration again on SIGHUP and when its content changes.
-async fn watch(path: PathBuf, reloads: mpsc::Sender<Config>) {
+/// Has the configuration read again on SIGHUP and when its content changes.
+async fn watch(path: PathBuf, reloads: mpsc::Sender<()>) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("cannot listen to SIGHUP; changes of the file are still seen");
         return;
@@ -89,10 +92,7 @@ async fn watch(path: PathBuf, reloads: mpsc::Sender<Config>) {
             continue;
         }
         known = found;
-        let from = path.clone();
-        let loaded = tokio::task::spawn_blocking(move || Config::load(&from, &Environment::of_process())).await;
-        let Ok(config) = loaded else { continue };
-        if reloads.send(config).await.is_err() {
+        if reloads.send(()).await.is_err() {
             return;
         }
     }

@@ -9,13 +9,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
 use kit::config::parse_duration;
-use kit::http::ApiError;
+use kit::http::{ApiError, Operator};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::shared::Shared;
 use super::status::{ServiceStatus, Status, service_of, status_of};
-use super::{events, gate, status};
+use super::{events, gate, status, write};
 use crate::probe::CheckId;
 use crate::record::{Mark, Transition};
 
@@ -25,13 +25,13 @@ const MAX_POINTS: usize = 20_000;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "monitor", description = "What works, what does not, and why."),
-    paths(get_status, get_service, get_history, get_transitions, gate::begin, gate::pass),
+    paths(get_status, get_service, get_history, get_transitions, gate::begin, gate::pass, write::push, write::reload),
     components(schemas(Status, ServiceStatus))
 )]
 struct ApiDocument;
 
-/// Returns every reading route.
-pub fn router(shared: Arc<Shared>) -> Router {
+/// Returns every route of the API.
+pub fn router(shared: Arc<Shared>, operator: Operator) -> Router {
     Router::new()
         .route("/api/v1/status", get(get_status))
         .route("/api/v1/services/{name}", get(get_service))
@@ -41,7 +41,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/gate/{cursor}", get(gate::pass))
         .route("/api/v1/events", get(events::stream))
         .route("/api/v1/openapi.json", get(openapi))
-        .with_state(shared)
+        .with_state(shared.clone())
+        .merge(write::router(shared, operator))
 }
 
 async fn openapi() -> impl IntoResponse {

@@ -9,6 +9,7 @@ mod dial_error;
 mod expect;
 mod expr;
 mod handshake;
+mod heartbeat;
 mod http;
 mod kinds;
 mod observation;

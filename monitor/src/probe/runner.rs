@@ -29,6 +29,9 @@ pub struct Question {
     pub timeout: Duration,
 }
 
+/// A run that outlives its deadline by this much was not watched: the process was stopped or the machine asleep.
+const STOPPED_AFTER: Duration = Duration::from_secs(3);
+
 /// Asks once and returns what was found; never errs, never takes longer than the timeout, never panics.
 pub async fn observe(vantage: Arc<Vantage>, question: &Question, why: Why, sampled: bool) -> Observation {
     let started = Stamp::now();
@@ -39,6 +42,7 @@ pub async fn observe(vantage: Arc<Vantage>, question: &Question, why: Why, sampl
     run.needs_body = question.expect.needs_body();
     let asked = AssertUnwindSafe(tokio::time::timeout_at(deadline, question.probe.ask(&mut run))).catch_unwind().await;
     let took = clock.elapsed();
+    let passed = Stamp::now().at.since(started.at);
     let stuck_in = run.current();
     let Left { phases, seen, soft } = run.finish();
     let (outcome, soft, seen) = match asked {
@@ -51,7 +55,18 @@ pub async fn observe(vantage: Arc<Vantage>, question: &Question, why: Why, sampl
         Ok(Err(_elapsed)) => (Outcome::Fail(timed_out(question.timeout, stuck_in, seen.address)), Vec::new(), seen),
         Err(panic) => (Outcome::Unknown(panicked(&*panic)), Vec::new(), seen),
     };
+    // The deadline ends every run; if more time went by, it was we who did not run (suspend, SIGSTOP, a restored machine).
+    let outcome = match outcome {
+        Outcome::Fail(_) if passed > question.timeout + STOPPED_AFTER => Outcome::Unknown(stopped(passed)),
+        outcome => outcome,
+    };
     Observation { check: question.id.clone(), started, took, phases, outcome, soft, seen, why, trace_id }
+}
+
+fn stopped(passed: Duration) -> Reason {
+    let text =
+        format!("the monitor itself did not run for a while ({} went by during this probe)", show_duration(passed));
+    Reason::new(ReasonCode::Local, text)
 }
 
 async fn judge(question: &Question, facts: Facts, took: Duration, deadline: Instant) -> (Outcome, Vec<Reason>, Seen) {

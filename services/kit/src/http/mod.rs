@@ -8,6 +8,6 @@ mod server;
 
 pub use client::{Client, client, get};
 pub use error::ApiError;
-pub use guard::{Operator, require_operator};
+pub use guard::{Operator, bears, require_operator};
 pub use layers::{PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
 pub use server::{Limits, serve};
