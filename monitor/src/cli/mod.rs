@@ -1,7 +1,12 @@
 //! The command line: one file a command, exit codes from `kit::exit`.
 
 mod check_config;
+mod client;
 mod daemon;
+mod gate;
+mod probe;
+mod render;
+mod status;
 mod table;
 
 use std::path::PathBuf;
@@ -31,6 +36,10 @@ enum Command {
     Up(ConfigArgument),
     /// Checks a configuration and prints every mistake.
     CheckConfig(check_config::CheckConfig),
+    Probe(probe::ProbeCommand),
+    Status(status::StatusCommand),
+    Gate(gate::GateCommand),
+    Cursor(gate::CursorCommand),
     /// Asks a URL once: exit code 0 if it answers 2xx. For container health checks.
     Healthcheck {
         /// What to ask.
@@ -76,6 +85,10 @@ pub(crate) fn main() -> ExitCode {
             Command::Run(argument) => daemon::run(&argument.config, daemon::Manner::Daemon).await,
             Command::Up(argument) => daemon::run(&argument.config, daemon::Manner::Terminal).await,
             Command::CheckConfig(command) => check_config::run(&command),
+            Command::Probe(command) => probe::run(&command).await,
+            Command::Status(command) => status::run(&command).await,
+            Command::Gate(command) => gate::run(&command).await,
+            Command::Cursor(command) => gate::begin(&command).await,
             Command::Healthcheck { url, timeout } => kit::healthcheck::run(&url, timeout).await,
         }
     })

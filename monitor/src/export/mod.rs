@@ -15,4 +15,4 @@ pub use events::Change;
 pub use gate::{Cursor, GateAnswer, GateService};
 pub use metrics::ProbeMetrics;
 pub use shared::{Ask, LoopFigures, ReloadWish, Shared, Wishes};
-pub use status::{CheckStatus, LastStatus, NeedsStatus, ServiceStatus, Status, WorkloadStatus};
+pub use status::{CheckStatus, LastStatus, NeedsStatus, ServiceStatus, Status, WorkloadStatus, status_of};

@@ -151,7 +151,7 @@ pub struct LastStatus {
 }
 
 /// Makes the whole status.
-pub(super) fn status_of(shared: &Shared) -> Status {
+pub fn status_of(shared: &Shared) -> Status {
     let catalogue = shared.catalogue.load();
     let now = Stamp::now();
     let board = shared.board();
