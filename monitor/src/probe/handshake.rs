@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kit::config::show_duration;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -15,6 +16,34 @@ use tokio_rustls::client::TlsStream;
 use super::observation::{Outcome, Phase, ReasonCode};
 use super::run::Run;
 use super::tls_verify::{PRESENTED, Presented};
+
+/// How long after the handshake a server may take to refuse our certificate; it needs one round trip.
+const REFUSAL_WAIT: Duration = Duration::from_millis(250);
+
+/// A connection after its handshake.
+pub(super) struct Secured {
+    pub(super) stream: Box<TlsStream<TcpStream>>,
+    /// True if the server asked for a certificate of ours.
+    asks_for_ours: bool,
+}
+
+impl Secured {
+    /// Waits for the refusal that a TLS 1.3 server sends after the client's side of the handshake is over (RFC 8446
+    /// section 4.4.3). Only for probes that read nothing themselves: what comes instead is lost.
+    pub(super) async fn hear_refusal(&mut self, run: &mut Run) -> Result<(), Outcome> {
+        if !self.asks_for_ours {
+            return Ok(());
+        }
+        run.enter(Phase::Tls);
+        let heard = tokio::time::timeout(REFUSAL_WAIT, self.stream.read(&mut [0])).await;
+        run.leave();
+        match heard {
+            Ok(Err(error)) => Err(explain(&error, "the server", &Presented::default())),
+            Ok(Ok(0)) => Err(Outcome::fail(ReasonCode::Reset, "connection closed right after the TLS handshake")),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+}
 
 /// Shakes hands; the chain's earliest expiry goes into [`Run::seen`] whether or not the chain is trusted.
 ///
@@ -25,7 +54,7 @@ pub(super) async fn shake_hands(
     stream: TcpStream,
     config: &Arc<ClientConfig>,
     name: &ServerName<'static>,
-) -> Result<TlsStream<TcpStream>, Outcome> {
+) -> Result<Secured, Outcome> {
     run.enter(Phase::Tls);
     let connecting = TlsConnector::from(config.clone()).connect(name.clone(), stream);
     let (result, presented) = PRESENTED
@@ -36,7 +65,10 @@ pub(super) async fn shake_hands(
         .await;
     run.leave();
     run.seen.note_expiry(presented.earliest);
-    result.map_err(|error| explain(&error, name, &presented))
+    match result {
+        Ok(stream) => Ok(Secured { stream: Box::new(stream), asks_for_ours: presented.asks_for_ours }),
+        Err(error) => Err(explain(&error, &name.to_str(), &presented)),
+    }
 }
 
 /// Returns what TLS itself found wrong, if that is why reading or writing failed.
@@ -49,9 +81,9 @@ pub(super) fn tls_cause(error: &io::Error) -> Option<Outcome> {
     Some(Outcome::fail(code, text))
 }
 
-fn explain(error: &io::Error, name: &ServerName<'_>, presented: &Presented) -> Outcome {
+fn explain(error: &io::Error, name: &str, presented: &Presented) -> Outcome {
     if let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>()) {
-        let (code, text) = words(cause, &name.to_str(), presented);
+        let (code, text) = words(cause, name, presented);
         return Outcome::fail(code, text);
     }
     match error.kind() {

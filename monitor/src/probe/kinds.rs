@@ -117,7 +117,7 @@ impl Kinds {
 
     /// Returns the kinds that every monitor has.
     pub fn standard() -> Self {
-        Self::empty().with(super::http::Http)
+        Self::empty().with(super::http::Http).with(super::tcp::Tcp).with(super::tls::TlsKind)
     }
 
     /// Adds a kind; one of the same name is replaced.

@@ -17,6 +17,9 @@ mod resolve;
 mod run;
 mod runner;
 mod stream;
+mod talk;
+mod tcp;
+mod tls;
 mod tls_options;
 mod tls_verify;
 

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use kit::config::{Cursor, Fields};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 
-use super::tls_verify::{Pin, Trust, Verifier};
+use super::tls_verify::{PRESENTED, Pin, Trust, Verifier};
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
@@ -44,21 +45,27 @@ impl Tls {
             return Self::build(trust, VERSIONS_1_2, None, alpn).ok();
         };
         let fields = cursor.fields()?;
-        let trust = decode_trust(&fields);
-        let server_name = fields.get("server_name").map(|c| decode_server_name(&c));
-        let identity = decode_identity(&fields);
+        let tls = Self::decode_fields(&fields, alpn);
+        fields.end();
+        tls
+    }
+
+    /// Decodes the keys of `tls:` where they stand among others.
+    pub(super) fn decode_fields(fields: &Fields<'_>, alpn: &[&[u8]]) -> Option<Self> {
+        let trust = decode_trust(fields);
+        let server_name = match fields.get("server_name") {
+            Some(cursor) => decode_server_name(&cursor).map(Some),
+            None => Some(None),
+        };
+        let identity = decode_identity(fields);
         let versions = fields
             .get("min_version")
             .map_or(Some(VERSIONS_1_2), |c| c.one_of(&[("1.2", VERSIONS_1_2), ("1.3", VERSIONS_1_3)]));
-        fields.end();
-        let server_name = match server_name {
-            Some(decoded) => Some(decoded?),
-            None => None,
-        };
+        let server_name = server_name?;
         match Self::build(trust?, versions?, identity?, alpn) {
             Ok(tls) => Some(Self { server_name, ..tls }),
             Err(error) => {
-                cursor.mistake(format!("the client certificate cannot be used: {error}"));
+                fields.cursor().mistake(format!("the client certificate cannot be used: {error}"));
                 None
             }
         }
@@ -74,6 +81,7 @@ impl Tls {
         let finish = |mut config: ClientConfig| {
             // A resumed session would shorten the handshake that we are here to time.
             config.resumption = Resumption::disabled();
+            config.client_auth_cert_resolver = Arc::new(Asked(config.client_auth_cert_resolver));
             config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
             Arc::new(config)
         };
@@ -83,6 +91,22 @@ impl Tls {
             None => for_others.clone(),
         };
         Ok(Self { config, server_name: None, for_others })
+    }
+}
+
+/// Notes that a server asked for a certificate, then answers as configured.
+#[derive(Debug)]
+struct Asked(Arc<dyn ResolvesClientCert>);
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // Outside a handshake of ours nobody wants to know.
+        let _nobody_asks = PRESENTED.try_with(|cell| cell.borrow_mut().asks_for_ours = true);
+        self.0.resolve(issuers, schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.has_certs()
     }
 }
 

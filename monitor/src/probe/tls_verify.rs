@@ -33,6 +33,8 @@ pub(super) struct Presented {
     pub(super) issuer: String,
     /// True if the leaf signed itself; only filled when verification failed.
     pub(super) self_signed: bool,
+    /// True if the server asked for a certificate of ours.
+    pub(super) asks_for_ours: bool,
 }
 
 /// Whom a probe trusts.
@@ -105,9 +107,8 @@ impl ServerCertVerifier for Verifier {
             Trust::Pins(pins) => verify_pin(pins, leaf, now),
             Trust::Anybody => Ok(ServerCertVerified::assertion()),
         };
-        let presented = describe(leaf, rest, judged.is_err());
         // Outside a handshake of ours nobody wants to know.
-        let _nobody_asks = PRESENTED.try_with(|cell| cell.replace(presented));
+        let _nobody_asks = PRESENTED.try_with(|cell| describe(&mut cell.borrow_mut(), leaf, rest, judged.is_err()));
         judged
     }
 
@@ -155,8 +156,7 @@ fn unix_time(secs: i64) -> UnixTime {
     UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(secs).unwrap_or(0)))
 }
 
-fn describe(leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>], in_words: bool) -> Presented {
-    let mut presented = Presented::default();
+fn describe(presented: &mut Presented, leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>], in_words: bool) {
     for (index, certificate) in std::iter::once(leaf).chain(rest).enumerate() {
         let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { continue };
         let expires = Timestamp::from_second(parsed.validity().not_after.timestamp()).ok();
@@ -172,7 +172,6 @@ fn describe(leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>], in_words: bo
             }
         }
     }
-    presented
 }
 
 /// The names a leaf is for: subject alternative names only, as clients check them (RFC 9110 section 4.3.4).

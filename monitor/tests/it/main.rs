@@ -7,6 +7,8 @@ mod http_tls;
 mod kinds;
 mod names;
 mod settings;
+mod tcp;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -103,7 +103,7 @@ impl Options {
             Some(configured) => (&self.tls.config, configured),
             None => (&self.tls.config, name),
         };
-        Ok(Stream::Tls(Box::new(shake_hands(run, stream, config, name).await?)))
+        Ok(Stream::Tls(shake_hands(run, stream, config, name).await?.stream))
     }
 }
 

@@ -1,6 +1,8 @@
 //! One fixture per kind that talks to a network: what it asks of an address, and a target it is content with.
 
 mod http;
+mod tcp;
+mod tls;
 
 use std::net::SocketAddr;
 
@@ -29,7 +31,7 @@ pub(crate) struct Healthy {
 
 /// Every fixture.
 pub(crate) fn all() -> Vec<Fixture> {
-    vec![http::fixture()]
+    vec![http::fixture(), tcp::fixture(), tls::fixture()]
 }
 
 /// Kinds without a network, which the suite leaves out.
