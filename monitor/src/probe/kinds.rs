@@ -117,7 +117,12 @@ impl Kinds {
 
     /// Returns the kinds that every monitor has.
     pub fn standard() -> Self {
-        Self::empty().with(super::http::Http).with(super::tcp::Tcp).with(super::tls::TlsKind)
+        Self::empty()
+            .with(super::http::Http)
+            .with(super::tcp::Tcp)
+            .with(super::tls::TlsKind)
+            .with(super::exec::Exec)
+            .with(super::host::Host)
     }
 
     /// Adds a kind; one of the same name is replaced.

@@ -6,9 +6,12 @@
 mod address;
 mod dial;
 mod dial_error;
+mod exec;
 mod expect;
 mod expr;
 mod handshake;
+mod host;
+mod host_read;
 mod http;
 mod kinds;
 mod observation;
