@@ -8,6 +8,7 @@ mod http;
 mod http_tls;
 mod kinds;
 mod names;
+mod proxy;
 mod settings;
 mod tcp;
 mod tls;
