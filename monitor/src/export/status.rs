@@ -238,7 +238,7 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
     let assessment = workload.assessment(now.at);
     let (word, run, pid, started) = match &workload.phase {
         Phase::Pending => ("pending", None, None, None),
-        Phase::Waiting => ("waiting", None, None, None),
+        Phase::Waiting(_) => ("waiting", None, None, None),
         Phase::Resting(rest) => (rest.as_str(), None, None, None),
         Phase::Running { run, pid, since } => ("running", Some(run.to_string()), *pid, Some(since.wall.to_string())),
     };

@@ -128,6 +128,8 @@ impl Kinds {
             .with(super::tcp::Tcp)
             .with(super::tls::TlsKind)
             .with(super::heartbeat::Heartbeat)
+            .with(super::exec::Exec)
+            .with(super::host::Host)
     }
 
     /// Adds a kind; one of the same name is replaced.

@@ -6,10 +6,13 @@
 mod address;
 mod dial;
 mod dial_error;
+mod exec;
 mod expect;
 mod expr;
 mod handshake;
 mod heartbeat;
+mod host;
+mod host_read;
 mod http;
 mod kinds;
 mod observation;

@@ -189,7 +189,8 @@ fn one_of<T, const N: usize>(fields: &Fields<'_>, values: [(&str, Option<Option<
 
 fn hex(cursor: &Cursor<'_>) -> Option<Bytes> {
     let digits: String = cursor.text()?.chars().filter(|c| !c.is_whitespace()).collect();
-    let valid = digits.len() % 2 == 0 && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let valid =
+        digits.len().is_multiple_of(2) && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !valid {
         cursor.mistake(format!("{} is not hex; write two digits a byte, like 0d 0a", cursor.node().shown()));
         return None;

@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 mod compliance;
+mod exec;
+mod host;
 mod http;
 mod http_tls;
 mod kinds;
 mod names;
+mod proxy;
 mod settings;
 mod tcp;
 mod tls;

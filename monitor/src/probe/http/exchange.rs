@@ -30,7 +30,6 @@ pub(super) const MAX_HEADERS: usize = 100;
 pub(super) struct Exchange {
     connection: Option<BoxFuture<'static, ()>>,
     pub(super) beginning: Arc<Beginning>,
-    two: bool,
     /// Dropping the sender would end the connection while the answer still comes.
     _sender: Sender,
     tasks: TasksOfOne,
@@ -51,10 +50,9 @@ impl Exchange {
         two: bool,
     ) -> Result<(Response<Incoming>, Self), Outcome> {
         run.enter(Phase::FirstByte);
-        let (heard, beginning) = Heard::new(stream);
+        let (heard, beginning) = Heard::new(stream, two);
         let io = TokioIo::new(heard);
-        let mut exchange =
-            Self { connection: None, beginning, two, _sender: Sender::None, tasks: TasksOfOne::default() };
+        let mut exchange = Self { connection: None, beginning, _sender: Sender::None, tasks: TasksOfOne::default() };
         let answered =
             if two { exchange.send_two(run, io, request).await } else { exchange.send_one(run, io, request).await };
         match answered {
@@ -64,7 +62,7 @@ impl Exchange {
                 }
                 Ok((response, exchange))
             }
-            Err(error) => Err(before_head(&error, &exchange.beginning, two)),
+            Err(error) => Err(before_head(&error, &exchange.beginning)),
         }
     }
 
@@ -105,7 +103,7 @@ impl Exchange {
                 self.connection = None;
             }
             // The first bytes of HTTP/2 are the server's settings, which answer nothing.
-            if !self.two && run.current() == Some(Phase::FirstByte) && self.beginning.bytes.get().is_some() {
+            if !self.beginning.two && run.current() == Some(Phase::FirstByte) && self.beginning.bytes.get().is_some() {
                 run.enter(Phase::Transfer);
             }
             step.as_mut().poll(cx)

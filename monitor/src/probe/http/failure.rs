@@ -9,12 +9,16 @@ use super::exchange::{MAX_HEAD_BYTES, MAX_HEADERS};
 use super::heard::{Beginning, Broken};
 
 /// Explains an error before the answer's head was complete.
-pub(super) fn before_head(error: &hyper::Error, beginning: &Beginning, two: bool) -> Outcome {
-    let protocol = if two { "HTTP/2" } else { "HTTP" };
+pub(super) fn before_head(error: &hyper::Error, beginning: &Beginning) -> Outcome {
+    let protocol = if beginning.two { "HTTP/2" } else { "HTTP" };
+    let begun = beginning.bytes.get().map(|bytes| excerpt(bytes)).unwrap_or_default();
+    // A server begins HTTP/2 with a SETTINGS frame, type 4 (RFC 9113 sections 3.4 and 4.1).
+    if beginning.two && beginning.bytes.get().is_some_and(|bytes| bytes.get(3) != Some(&4)) {
+        return Outcome::fail(ReasonCode::Protocol, format!("not HTTP/2: {begun:?}"));
+    }
     if let Some(outcome) = below(beginning, "before the answer was complete") {
         return outcome;
     }
-    let begun = beginning.bytes.get().map(|bytes| excerpt(bytes)).unwrap_or_default();
     if error.is_parse_too_large() {
         let text =
             format!("the answer's head is larger than {MAX_HEAD_BYTES} bytes or has more than {MAX_HEADERS} headers");
@@ -44,7 +48,7 @@ pub(super) fn within_body(error: &hyper::Error, beginning: &Beginning, count: us
     if let Some(outcome) = below(beginning, &place) {
         return outcome;
     }
-    if error.is_incomplete_message() || root(error).contains("end of file before message length reached") {
+    if matches!(beginning.broken.get(), Some(Broken::Closed)) {
         return Outcome::fail(ReasonCode::Reset, format!("the answer ended {place}"));
     }
     Outcome::fail(ReasonCode::Protocol, format!("the answer broke {place}: {}", root(error)))
@@ -54,6 +58,8 @@ pub(super) fn within_body(error: &hyper::Error, beginning: &Beginning, count: us
 fn below(beginning: &Beginning, place: &str) -> Option<Outcome> {
     match beginning.broken.get()? {
         Broken::Tls(outcome) => Some(outcome.clone()),
+        // HTTP/1 tells by itself whether the end came too early; HTTP/2 calls every end a broken pipe.
+        Broken::Closed if beginning.two => Some(Outcome::fail(ReasonCode::Reset, format!("connection closed {place}"))),
         Broken::Socket(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted) => {
             Some(Outcome::fail(ReasonCode::Reset, format!("connection reset {place}")))
         }
@@ -61,7 +67,7 @@ fn below(beginning: &Beginning, place: &str) -> Option<Outcome> {
         Broken::Socket(io::ErrorKind::UnexpectedEof) => {
             Some(Outcome::fail(ReasonCode::Reset, format!("the answer ended {place}")))
         }
-        Broken::Socket(_) => None,
+        Broken::Closed | Broken::Socket(_) => None,
     }
 }
 

@@ -16,17 +16,20 @@ use crate::probe::stream::Stream;
 const KEPT_BYTES: usize = 64;
 
 /// What is known of an answer below HTTP.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Beginning {
+    /// True for HTTP/2.
+    pub(super) two: bool,
     /// Its first bytes, once there are any.
     pub(super) bytes: OnceLock<Vec<u8>>,
-    /// How reading broke, if it did.
+    /// How the connection ended, once it has.
     pub(super) broken: OnceLock<Broken>,
 }
 
-/// An error of the socket or of TLS.
+/// The end of a connection: clean, or by an error of the socket or of TLS.
 #[derive(Debug)]
 pub(super) enum Broken {
+    Closed,
     Tls(Outcome),
     Socket(io::ErrorKind),
 }
@@ -38,8 +41,8 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    pub(super) fn new(stream: Stream) -> (Self, Arc<Beginning>) {
-        let beginning = Arc::<Beginning>::default();
+    pub(super) fn new(stream: Stream, two: bool) -> (Self, Arc<Beginning>) {
+        let beginning = Arc::new(Beginning { two, bytes: OnceLock::new(), broken: OnceLock::new() });
         (Self { stream, beginning: beginning.clone() }, beginning)
     }
 }
@@ -47,12 +50,15 @@ impl Heard {
 impl AsyncRead for Heard {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
+        let room = buffer.remaining();
         if let Err(error) = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer)) {
             self.beginning.broken.get_or_init(|| tls_cause(&error).map_or(Broken::Socket(error.kind()), Broken::Tls));
             return Poll::Ready(Err(error));
         }
         let read = buffer.filled().get(before..).unwrap_or_default();
-        if !read.is_empty() {
+        if read.is_empty() && room > 0 {
+            self.beginning.broken.get_or_init(|| Broken::Closed);
+        } else {
             self.beginning.bytes.get_or_init(|| read.iter().copied().take(KEPT_BYTES).collect());
         }
         Poll::Ready(Ok(()))

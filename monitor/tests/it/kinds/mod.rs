@@ -31,7 +31,7 @@ pub(crate) struct Healthy {
 
 /// Every fixture.
 pub(crate) fn all() -> Vec<Fixture> {
-    vec![http::fixture(), tcp::fixture(), tls::fixture()]
+    vec![http::fixture(), http::two(), tcp::fixture(), tls::fixture()]
 }
 
 /// Kinds without a network, which the suite leaves out.
