@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::config::{Cursor, Fields, Mistakes, Node, suggest};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::needs::{Needs, start_order};
 use crate::config::{Config, ConfigError};
@@ -18,6 +18,9 @@ use crate::supervise::ProcessSettings;
 /// Keys of a check that are not its kind.
 const CHECK_KEYS: [&str; 8] =
     ["about", "expect", "every", "every_when_failing", "timeout", "fail_after", "recover_after", "severity"];
+
+/// Shortest operator token, in characters: 64 bits of it even if it is hexadecimal.
+const MIN_TOKEN_CHARS: usize = 16;
 
 /// Services that are read, at most: beyond this a plan is a mistake in a generator.
 const MAX_SERVICES: usize = 10_000;
@@ -142,10 +145,11 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
     }
     let start_order = check_needs(&fields, &services);
     let token = fields.secret("operator_token", "operator_token_file");
-    if let Some(token) = &token {
-        let length = secrecy::ExposeSecret::expose_secret(token).len();
-        if length < 16 {
-            fields.cursor().mistake(format!("operator_token has {length} characters; use at least 16"));
+    let written = fields.get("operator_token_file").or_else(|| fields.get("operator_token"));
+    if let (Some(token), Some(written)) = (&token, written) {
+        let length = token.expose_secret().len();
+        if length < MIN_TOKEN_CHARS {
+            written.mistake(format!("the operator token has {length} characters; use at least {MIN_TOKEN_CHARS}"));
         }
     }
     let plan = Plan {
@@ -182,8 +186,8 @@ fn anchors(fields: &Fields<'_>) -> Vec<String> {
             }
         }
     }
-    if anchors.len() == 1 {
-        fields.cursor().mistake("one anchor proves nothing; write at least two \"anchors\" or none");
+    if let (1, Some(cursor)) = (anchors.len(), fields.get("anchors")) {
+        cursor.mistake("one anchor proves nothing; write at least two, or none");
     }
     anchors
 }
@@ -241,9 +245,7 @@ fn check(id: CheckId, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, k
     let mut policy = Policy::decode(&fields, policy);
     let cadence = Cadence::decode(&fields, policy.every, cadence);
     let about = fields.get("about").and_then(|c| c.text());
-    let decoded = decode_question(&fields, id, policy.timeout, kinds, &CHECK_KEYS);
-    fields.end_knowing(&CHECK_KEYS);
-    let (question, kind) = decoded?;
+    let (question, kind) = decode_question(fields, id, policy.timeout, kinds, &CHECK_KEYS)?;
     if question.probe.is_pushed() {
         // A missed deadline is one fact, however often we look at it.
         policy.fail_after = crate::judge::Threshold::InARow(std::num::NonZeroU32::MIN);

@@ -73,7 +73,7 @@ fn of_url(command: &ProbeCommand) -> Result<Vec<Question>, String> {
     let (node, mistakes) =
         (Node::parse("command line", &settings).map_err(|(_, message)| message)?, Mistakes::default());
     let question = Cursor::top(&node, &mistakes).fields().and_then(|fields| {
-        decode_question(&fields, CheckId::new("command-line", "probe"), command.timeout, &Kinds::standard(), &[])
+        decode_question(fields, CheckId::new("command-line", "probe"), command.timeout, &Kinds::standard(), &[])
     });
     match question {
         Some((question, _kind)) if mistakes.is_empty() => Ok(vec![question]),
