@@ -2,16 +2,20 @@
 //! cannot be read is unknown, and a file system that does not answer is a fail.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kit::config::Cursor;
+use tokio::sync::Semaphore;
 
-use super::host_read::Resource;
+use super::host_read::{Reading, Resource};
 use super::kinds::{Expectation, Kind, Probe, Scope, Target};
 use super::observation::{Facts, Outcome, Phase, ReasonCode};
 use super::run::Run;
+
+/// We stop waiting this long before the deadline, so that we can say what does not answer.
+const BEFORE_DEADLINE: Duration = Duration::from_millis(10);
 
 /// Looks at this machine.
 pub(crate) struct Host;
@@ -27,15 +31,15 @@ impl Kind for Host {
 
     fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
         let resource = Resource::decode(settings)?;
-        Some(Arc::new(HostProbe { resource: Arc::new(resource), busy: Arc::new(AtomicBool::new(false)) }))
+        Some(Arc::new(HostProbe { resource: Arc::new(resource), turn: Arc::new(Semaphore::new(1)) }))
     }
 }
 
 #[derive(Debug)]
 struct HostProbe {
     resource: Arc<Resource>,
-    /// True while a look goes on; a look cannot be cancelled, so the next one must not pile up behind it.
-    busy: Arc<AtomicBool>,
+    /// A look cannot be cancelled: the next one waits for it, so that looks at a hanging disk do not pile up.
+    turn: Arc<Semaphore>,
 }
 
 impl Probe for HostProbe {
@@ -46,20 +50,15 @@ impl Probe for HostProbe {
     fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
         async move {
             run.enter(Phase::Exec);
-            if self.busy.swap(true, Ordering::AcqRel) {
-                let text = format!("{} does not answer: an earlier look at it still hangs", self.resource.shown());
-                return Err(Outcome::fail(ReasonCode::Timeout, text));
-            }
-            let (resource, busy) = (self.resource.clone(), Busy(self.busy.clone()));
-            let looked = tokio::task::spawn_blocking(move || {
-                let reading = resource.read();
-                drop(busy);
-                reading
-            });
-            let reading = looked.await.map_err(|error| Outcome::local(format!("the look itself broke: {error}")))?;
+            let limit = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline);
+            let reading = match tokio::time::timeout_at(limit, self.look()).await {
+                Ok(reading) => reading?,
+                Err(_elapsed) => {
+                    let text = format!("{} does not answer; a file system may hang", self.resource.shown());
+                    return Err(Outcome::fail(ReasonCode::Timeout, text));
+                }
+            };
             run.leave();
-            let reading =
-                reading.map_err(|why| Outcome::local(format!("cannot read {}: {why}", self.resource.shown())))?;
             run.seen.note = Some(reading.note);
             match reading.broken {
                 None => Ok(Facts::default()),
@@ -70,11 +69,16 @@ impl Probe for HostProbe {
     }
 }
 
-/// Frees its probe when the look is over, also by a panic.
-struct Busy(Arc<AtomicBool>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+impl HostProbe {
+    async fn look(&self) -> Result<Reading, Outcome> {
+        let turn = self.turn.clone().acquire_owned().await.map_err(|error| Outcome::local(error.to_string()))?;
+        let resource = self.resource.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let reading = resource.read();
+            drop(turn);
+            reading
+        });
+        let reading = looked.await.map_err(|error| Outcome::local(format!("the look itself broke: {error}")))?;
+        reading.map_err(|why| Outcome::local(format!("cannot read {}: {why}", self.resource.shown())))
     }
 }

@@ -1,8 +1,8 @@
 //! Kind `host`: this machine against limits it surely keeps or surely breaks.
 
-use monitor::probe::{Outcome, ReasonCode};
+use monitor::probe::{Outcome, ReasonCode, Why, observe};
 
-use crate::{PATIENT, ask, assert_pass, decode, fail};
+use crate::{PATIENT, ask, assert_pass, decode, fail, question, vantage};
 
 async fn note(check: &str) -> String {
     let observation = ask(check).await;
@@ -42,6 +42,16 @@ async fn a_running_process_is_found_by_name_and_by_command_line() {
     assert!(note("host: { process: { name: sleep } }").await.ends_with(" sleep"));
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn looks_at_the_same_time_take_turns() {
+    let question = question("host: { disk: { path: /, max_used: 100% } }", PATIENT);
+    let vantage = vantage(9);
+    let all = (0..20).map(|_| observe(vantage.clone(), &question, Why::Forced, false));
+    for observation in futures_util::future::join_all(all).await {
+        assert_pass(&observation);
+    }
 }
 
 #[tokio::test]
