@@ -114,7 +114,7 @@ impl Engine {
         let (finished_sender, finished) = mpsc::channel(FINISHED_QUEUE);
         let pilot = Pilot::new(Launcher::new(self.plan.data_dir.clone(), options.mode), events);
         let mut turning = Loop::new(shared.clone(), memory, pilot, finished_sender, max_running());
-        turning.configure(&self.plan).await;
+        turning.configure(&self.plan);
 
         let (plans, planned) = mpsc::channel(1);
         let writers = CancellationToken::new();

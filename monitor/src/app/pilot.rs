@@ -43,7 +43,7 @@ impl Pilot {
     }
 
     /// Gives every workload of the plan its supervisor; ends those that are gone, restarts those that changed.
-    pub(super) async fn configure(&mut self, plan: &Plan, memory: &Memory, board: &mut Board, now: Stamp) {
+    pub(super) fn configure(&mut self, plan: &Plan, memory: &Memory, board: &mut Board, now: Stamp) {
         let gone: Vec<Arc<str>> = self
             .crews
             .iter()

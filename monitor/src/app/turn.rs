@@ -93,7 +93,7 @@ impl Loop {
                 Some((observation, started)) = inbox.finished.recv() => self.observed(observation, started),
                 Some(event) = inbox.events.recv() => self.happened(&event),
                 Some(ask) = inbox.asked.recv() => self.asked(ask),
-                Some(plan) = inbox.plans.recv() => self.configure(&plan).await,
+                Some(plan) = inbox.plans.recv() => self.configure(&plan),
             }
             // Everything that is there is taken before the next turn: a flood must not starve the schedule's clock.
             while let Ok((observation, started)) = inbox.finished.try_recv() {
@@ -232,7 +232,7 @@ impl Loop {
     }
 
     /// Takes a checked configuration: what stays keeps its state, what goes leaves nothing behind.
-    pub(super) async fn configure(&mut self, plan: &Plan) {
+    pub(super) fn configure(&mut self, plan: &Plan) {
         let now = Stamp::now();
         let before: Vec<CheckId> = self.checks.keys().cloned().collect();
         self.checks = plan.checks().map(|check| (check.question.id.clone(), Arc::new(check.clone()))).collect();
@@ -261,7 +261,7 @@ impl Loop {
             self.shared.board().configure(specs, now, restored);
         }
         self.shared.catalogue.store(Arc::new(catalogue(plan, now)));
-        self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now).await;
+        self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now);
         self.memory.restore_verdicts(&mut self.shared.board(), now);
         // Only the first configuration finds an earlier monitor's state; later ones have the board's.
         self.memory = Memory::default();
