@@ -178,6 +178,10 @@ impl Loop {
         let now = Stamp::now();
         let observation = Arc::new(observation);
         let id = observation.check.clone();
+        if !self.checks.contains_key(&id) {
+            // A reload removed it while its probe ran.
+            return;
+        }
         self.shared.metrics.observe(&observation);
         self.shared.stores.history.take(HistoryNews::Point(id.clone(), point(&observation)));
         tracing::debug!(
@@ -186,7 +190,8 @@ impl Loop {
         let (effects, suspect) = {
             let mut board = self.shared.board();
             let effects = board.observe(observation, started, now);
-            let suspect = board.check(&id).is_some_and(|check| check.state.is_suspect());
+            let is_starting = board.service(&id.service).is_some_and(|service| service.is_starting(now.at));
+            let suspect = is_starting || board.check(&id).is_some_and(|check| check.state.is_suspect());
             (effects, suspect)
         };
         self.schedule.finished(&id, now.at, suspect);
@@ -242,6 +247,9 @@ impl Loop {
             self.sampled.remove(id);
             self.shared.metrics.forget(&id.service, &id.check);
             restore::forget_check(&mut batch, id);
+            if plan.service(&id.service).is_none() {
+                self.shared.metrics.forget_service(&id.service);
+            }
         }
         for (id, check) in &self.checks {
             self.schedule.set(id, check.cadence, now.at, rand::random());

@@ -54,7 +54,9 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
         }
     });
     let result = match signals {
-        Ok(_task) => engine.run(Options { mode, listener: None, ready: Some(ready), source, reload }, stop).await,
+        Ok(_task) => {
+            engine.run(Options { mode, keeper: None, listener: None, ready: Some(ready), source, reload }, stop).await
+        }
         Err(error) => {
             eprintln!("monitor: cannot listen to signals: {error}");
             return ExitCode::from(exit::SOFTWARE);

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::shared::{Ask, Shared};
-use crate::judge::{Board, CheckEntry, Phase, STREAK_KEPT, ServiceEntry, Severity, Verdict};
+use crate::judge::{Board, Phase, STREAK_KEPT, ServiceEntry, Verdict};
 use crate::probe::CheckId;
 
 /// Longest time one request waits; longer waits are made of several requests.
@@ -184,7 +184,7 @@ impl Question {
 
     fn checks(&self, board: &Board) -> Vec<CheckId> {
         let services = self.services.iter().filter_map(|name| board.service(name));
-        services.flat_map(critical).map(|check| check.id.clone()).collect()
+        services.flat_map(ServiceEntry::critical).map(|check| check.id.clone()).collect()
     }
 
     fn ask(&self, board: &Board) -> GateAnswer {
@@ -207,7 +207,7 @@ impl Question {
         let now = Stamp::now().at;
         let (mut reasons, mut hopeless) = (Vec::new(), false);
         let (mut passes, mut ages_secs) = (BTreeMap::new(), BTreeMap::new());
-        for check in critical(service) {
+        for check in service.critical() {
             let count = check.pass_starts.iter().filter(|start| **start > self.cursor).count();
             let name = check.id.check.to_string();
             if count < self.stable {
@@ -252,10 +252,6 @@ impl Question {
         };
         (answer, hopeless)
     }
-}
-
-fn critical(service: &ServiceEntry) -> impl Iterator<Item = &CheckEntry> {
-    service.checks.iter().filter(|check| check.policy.severity == Severity::Critical)
 }
 
 fn gone() -> GateService {

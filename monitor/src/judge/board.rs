@@ -229,9 +229,14 @@ impl Board {
         else {
             return effects;
         };
+        let is_starting = service.is_starting(now.at);
         let Some(check) = service.checks.iter_mut().find(|check| check.id == observation.check) else { return effects };
         let before = check.state;
-        let (state, _) = before.step(&observation.outcome, !observation.soft.is_empty(), &check.policy, now.at);
+        // Before the first pass after a start, fails move no check.
+        let state = match &observation.outcome {
+            Outcome::Fail(_) if is_starting => CheckState { heard_at: Some(now.at), ..before },
+            outcome => before.step(outcome, !observation.soft.is_empty(), &check.policy, now.at).0,
+        };
         check.state = state;
         let passed = observation.outcome == Outcome::Pass;
         match (&observation.outcome, passed) {
@@ -310,12 +315,7 @@ impl Board {
     }
 
     fn critical_checks(&self, service: &str) -> Vec<CheckId> {
-        let checks = self.service(service).map(|service| service.checks.as_slice()).unwrap_or_default();
-        checks
-            .iter()
-            .filter(|check| check.policy.severity == Severity::Critical)
-            .map(|check| check.id.clone())
-            .collect()
+        self.service(service).into_iter().flat_map(ServiceEntry::critical).map(|check| check.id.clone()).collect()
     }
 
     /// Works out health and verdict of one service anew.
@@ -373,14 +373,11 @@ impl Board {
 impl ServiceEntry {
     /// Returns what the verdict is made of.
     pub fn facts(&self, now: Moment) -> ServiceFacts<'_> {
-        let critical: Vec<&str> = self
-            .checks
-            .iter()
-            .filter(|check| check.policy.severity == Severity::Critical)
-            .map(|check| &*check.id.check)
-            .collect();
         let grace = self.spec.start_grace.unwrap_or_default();
-        let runtime = self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&critical, grace, now));
+        let failing = self.critical().find_map(CheckEntry::reason);
+        let names = self.critical_names();
+        let runtime =
+            self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&names, grace, failing, now));
         let checks = self.checks.iter().map(|check| CheckFacts {
             name: &check.id.check,
             health: check.health,
@@ -390,9 +387,29 @@ impl ServiceEntry {
         ServiceFacts { runtime, checks: checks.collect() }
     }
 
+    /// Returns true while fails move no check: the workload was started, and its time to come up is not over.
+    pub fn is_starting(&self, now: Moment) -> bool {
+        let grace = self.spec.start_grace.unwrap_or_default();
+        self.workload.as_ref().is_some_and(|workload| workload.is_starting(&self.critical_names(), grace, now))
+    }
+
+    /// Returns the checks that can make it down.
+    pub fn critical(&self) -> impl Iterator<Item = &CheckEntry> {
+        self.checks.iter().filter(|check| check.policy.severity == Severity::Critical)
+    }
+
+    fn critical_names(&self) -> Vec<&str> {
+        self.critical().map(|check| &*check.id.check).collect()
+    }
+
+    /// Returns true once every critical check has passed in the present run of its workload.
+    pub fn is_ready(&self) -> bool {
+        self.workload.as_ref().is_some_and(|workload| workload.is_ready(&self.critical_names()))
+    }
+
     /// Returns true if it runs but nothing functional checks it: the discrepancy `running_unchecked`.
     pub fn is_unchecked(&self) -> bool {
-        !self.checks.iter().any(|check| check.policy.severity == Severity::Critical)
+        self.critical().next().is_none()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
+use kit::config::show_duration;
 use uuid::Uuid;
 
 use super::verdict::Runtime;
@@ -137,15 +138,26 @@ impl WorkloadState {
         matches!(self.phase, Phase::Running { .. }) && critical.iter().all(|name| self.passed.contains(*name))
     }
 
-    /// Returns how it counts in the verdict.
-    pub(super) fn runtime(&self, critical: &[&str], grace: Duration, now: Moment) -> Runtime {
+    /// Returns true while fails move no check: it was started, nothing has passed yet, and its time is not over.
+    pub(super) fn is_starting(&self, critical: &[&str], grace: Duration, now: Moment) -> bool {
+        match &self.phase {
+            Phase::Pending => true,
+            Phase::Running { since, .. } => !self.is_ready(critical) && now.since(since.at) < self.grace(grace),
+            // A crash that is over before anybody could ask is a ledger entry, not an outage.
+            Phase::Waiting(delay) => *delay <= QUICK_RESTART && self.ended_within(BACK_AFTER_CRASH, now),
+            Phase::Resting(_) => false,
+        }
+    }
+
+    /// Returns how it counts in the verdict; `reason` is the newest fail of a critical check.
+    pub(super) fn runtime(&self, critical: &[&str], grace: Duration, reason: Option<&str>, now: Moment) -> Runtime {
         let cause = || self.last_end.clone().unwrap_or_else(|| "not started yet".to_owned());
         if let Phase::Resting(rest) = self.phase {
             return match rest {
                 Rest::Stopped => Runtime::Stopped,
                 Rest::Completed => Runtime::Completed,
                 Rest::Failed => {
-                    Runtime::Waiting { cause: format!("{}; its settings say not to start it again", cause()) }
+                    Runtime::Broken { cause: format!("{}; its settings say not to start it again", cause()) }
                 }
             };
         }
@@ -157,19 +169,23 @@ impl WorkloadState {
         if assessment.crash_looping {
             return Runtime::CrashLooping { cause: format!("{}; {} exits in 10 min", cause(), assessment.exits_10m) };
         }
-        match &self.phase {
-            Phase::Pending => Runtime::Starting,
-            Phase::Running { since, .. } => {
-                let grace = if self.follows_a_crash() { BACK_AFTER_CRASH } else { grace };
-                let is_early = !self.is_ready(critical) && now.since(since.at) < grace;
-                if is_early { Runtime::Starting } else { Runtime::Running }
-            }
-            // A crash that is over before anybody could ask is a ledger entry, not an outage.
-            Phase::Waiting(delay) if *delay <= QUICK_RESTART && self.ended_within(BACK_AFTER_CRASH, now) => {
-                Runtime::Starting
-            }
-            Phase::Waiting(_) | Phase::Resting(_) => Runtime::Waiting { cause: cause() },
+        if self.is_starting(critical, grace, now) {
+            return Runtime::Starting;
         }
+        match &self.phase {
+            Phase::Running { .. } if self.is_ready(critical) => Runtime::Running,
+            Phase::Running { .. } => {
+                let within = show_duration(self.grace(grace));
+                let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                Runtime::Broken { cause: format!("did not work within {within} of its start{reason}") }
+            }
+            _ => Runtime::Broken { cause: cause() },
+        }
+    }
+
+    /// A first start may take its whole grace; after a crash people are waiting.
+    fn grace(&self, grace: Duration) -> Duration {
+        if self.follows_a_crash() { BACK_AFTER_CRASH } else { grace }
     }
 
     /// True if the run before the present one ended unplanned.

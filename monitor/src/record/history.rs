@@ -124,6 +124,14 @@ impl HistoryStore for SqliteHistory {
         })
     }
 
+    fn known_series(&self) -> BoxFuture<'_, Result<HashMap<String, u32>, StoreError>> {
+        Box::pin(async move {
+            let rows: Vec<(String, u32)> =
+                sqlx::query_as("SELECT name, id FROM series").fetch_all(self.file.pool().await?).await?;
+            Ok(rows.into_iter().collect())
+        })
+    }
+
     fn tail(&self) -> BoxFuture<'_, Result<Tail, StoreError>> {
         Box::pin(async move {
             let mut tail = Tail::default();

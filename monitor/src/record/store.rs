@@ -57,6 +57,8 @@ pub struct ServiceHour {
 pub trait HistoryStore: Send + Sync {
     /// Returns the ids of the named series, making those that are missing.
     fn series<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<HashMap<String, u32>, StoreError>>;
+    /// Returns every series that has an id.
+    fn known_series(&self) -> BoxFuture<'_, Result<HashMap<String, u32>, StoreError>>;
     /// Returns what was appended and not sealed.
     fn tail(&self) -> BoxFuture<'_, Result<Tail, StoreError>>;
     /// Writes the points of one flush; the same `seq` again replaces it.

@@ -39,7 +39,7 @@ async fn two_monitors_never_work_in_one_data_folder() {
     assert_eq!(first.ended().await, Some(0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn exit_codes_tell_causes_apart() {
     let run = |args: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_monitor")).args(args).env("TOKEN", crate::harness::TOKEN).output().unwrap()

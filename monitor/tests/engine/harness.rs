@@ -66,6 +66,7 @@ impl Running {
         let (ready, started) = tokio::sync::oneshot::channel();
         let options = Options {
             mode: Mode::Up,
+            keeper: Some(env!("CARGO_BIN_EXE_monitor").into()),
             listener: Some(listener),
             ready: Some(Box::new(move |shared, _| drop(ready.send(shared)))),
             source: Arc::new(move || load(&file)),
