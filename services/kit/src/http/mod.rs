@@ -3,11 +3,13 @@
 mod client;
 mod error;
 mod guard;
+mod key;
 mod layers;
 mod server;
 
 pub use client::{Client, client, get};
 pub use error::ApiError;
 pub use guard::{Operator, require_operator};
+pub use key::{API_KEY, ServiceKey};
 pub use layers::{PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
 pub use server::{Limits, serve};
