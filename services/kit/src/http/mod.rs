@@ -12,4 +12,4 @@ pub use error::ApiError;
 pub use guard::{Operator, require_operator};
 pub use key::{API_KEY, ServiceKey};
 pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
-pub use server::{Limits, serve};
+pub use server::{Limits, bind, serve};
