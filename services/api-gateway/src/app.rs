@@ -12,6 +12,8 @@ use kit::{cli, exit, log, shutdown};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::airtable;
+use crate::forward::MAX_REQUEST_BYTES;
 use crate::health;
 use crate::index;
 use crate::settings::Settings;
@@ -33,8 +35,9 @@ pub fn app(settings: Settings) -> Router {
     let routes = index::routes()
         .merge(health::routes(settings.upstreams(), settings.health_check_timeout))
         .merge(Health::new(SERVICE, VERSION).routes())
-        .merge(metrics.routes());
-    with_conventions(routes, http_metrics, longest.saturating_add(MARGIN), 0)
+        .merge(metrics.routes())
+        .merge(airtable::routes(settings));
+    with_conventions(routes, http_metrics, longest.saturating_add(MARGIN), MAX_REQUEST_BYTES)
         .layer(Extension(Endpoints(&index::ENDPOINTS)))
 }
 

@@ -7,8 +7,15 @@ use serde_json::{Value, json};
 use crate::app::{SERVICE, VERSION};
 
 /// The paths in a 404, as `METHOD path`.
-pub(crate) const ENDPOINTS: [&str; 6] =
-    ["GET /", "GET /api/health", "GET /health", "GET /livez", "GET /readyz", "GET /metrics"];
+pub(crate) const ENDPOINTS: [&str; 7] = [
+    "GET /",
+    "GET /api/health",
+    "GET /health",
+    "GET /livez",
+    "GET /readyz",
+    "GET /metrics",
+    "ANY /api/airtable/{path}",
+];
 
 /// The route `/`.
 pub(crate) fn routes() -> Router {
@@ -21,6 +28,7 @@ fn about() -> Value {
         "liveness": "/livez",
         "readiness": "/readyz",
         "metrics": "/metrics",
+        "airtable": "/api/airtable/*",
     });
     json!({ "service": SERVICE, "version": VERSION, "endpoints": endpoints })
 }
