@@ -36,6 +36,9 @@ const BODY_LIMIT_BYTES: usize = 64 * 1024;
 /// Finished probes that wait for the loop, at most; more wait in their own tasks.
 const FINISHED_QUEUE: usize = 1024;
 
+/// Called with what readers see and the address that is listened on.
+pub type OnReady = Box<dyn FnOnce(Arc<Shared>, SocketAddr) + Send>;
+
 /// How the engine is run.
 pub struct Options {
     /// Whether workloads end with the monitor.
@@ -45,7 +48,7 @@ pub struct Options {
     /// A listener to use instead of the configured address.
     pub listener: Option<TcpListener>,
     /// Is told once everything runs.
-    pub ready: Option<Box<dyn FnOnce(Arc<Shared>, SocketAddr) + Send>>,
+    pub ready: Option<OnReady>,
     /// Reads the configuration again.
     pub source: Arc<dyn Fn() -> Config + Send + Sync>,
     /// A turn each time somebody wants that: SIGHUP, or the file has changed.
