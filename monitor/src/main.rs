@@ -1,4 +1,6 @@
-//! Placeholder.
+//! The daemon `monitor` and its command line.
+
+mod cli;
 
 use std::process::ExitCode;
 
@@ -7,5 +9,6 @@ fn main() -> ExitCode {
     if let Some(code) = monitor::supervise::keeper::keep_if_asked(std::env::args_os()) {
         return code;
     }
-    ExitCode::SUCCESS
+    kit::tls::install();
+    cli::main()
 }

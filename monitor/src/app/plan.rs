@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::config::{Cursor, Fields, Mistakes, Node, suggest};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::needs::{Needs, start_order};
 use crate::config::{Config, ConfigError};
@@ -18,6 +18,9 @@ use crate::supervise::ProcessSettings;
 /// Keys of a check that are not its kind.
 const CHECK_KEYS: [&str; 8] =
     ["about", "expect", "every", "every_when_failing", "timeout", "fail_after", "recover_after", "severity"];
+
+/// Shortest operator token, in characters: 64 bits of it even if it is hexadecimal.
+const MIN_TOKEN_CHARS: usize = 16;
 
 /// Services that are read, at most: beyond this a plan is a mistake in a generator.
 const MAX_SERVICES: usize = 10_000;
@@ -72,6 +75,8 @@ pub struct ServicePlan {
     pub about: Option<String>,
     /// The heading it is listed under.
     pub group: Option<String>,
+    /// Whether its failure makes the whole fail. Default true.
+    pub critical: bool,
     /// What it needs.
     pub needs: Needs,
     /// How it runs, if we run it.
@@ -140,10 +145,11 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
     }
     let start_order = check_needs(&fields, &services);
     let token = fields.secret("operator_token", "operator_token_file");
-    if let Some(token) = &token {
-        let length = secrecy::ExposeSecret::expose_secret(token).len();
-        if length < 16 {
-            fields.cursor().mistake(format!("operator_token has {length} characters; use at least 16"));
+    let written = fields.get("operator_token_file").or_else(|| fields.get("operator_token"));
+    if let (Some(token), Some(written)) = (&token, written) {
+        let length = token.expose_secret().len();
+        if length < MIN_TOKEN_CHARS {
+            written.mistake(format!("the operator token has {length} characters; use at least {MIN_TOKEN_CHARS}"));
         }
     }
     let plan = Plan {
@@ -175,11 +181,13 @@ fn anchors(fields: &Fields<'_>) -> Vec<String> {
         let Some(text) = item.text() else { continue };
         match text.rsplit_once(':').map(|(host, port)| (!host.is_empty(), port.parse::<u16>())) {
             Some((true, Ok(port))) if port > 0 => anchors.push(text),
-            _ => item.mistake(format!("{} is not an address; write host:port, like 192.0.2.1:443", item.node().shown())),
+            _ => {
+                item.mistake(format!("{} is not an address; write host:port, like 192.0.2.1:443", item.node().shown()))
+            }
         }
     }
-    if anchors.len() == 1 {
-        fields.cursor().mistake("one anchor proves nothing; write at least two \"anchors\" or none");
+    if let (1, Some(cursor)) = (anchors.len(), fields.get("anchors")) {
+        cursor.mistake("one anchor proves nothing; write at least two, or none");
     }
     anchors
 }
@@ -212,6 +220,7 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
         name: name.into(),
         about: fields.get("about").and_then(|c| c.text()),
         group: fields.get("group").and_then(|c| c.text()),
+        critical: fields.get("critical").and_then(|c| c.bool()).unwrap_or(true),
         needs: needs(fields.get("needs")),
         slo: slo(fields.get("slo")),
         workload,
@@ -236,9 +245,7 @@ fn check(id: CheckId, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, k
     let mut policy = Policy::decode(&fields, policy);
     let cadence = Cadence::decode(&fields, policy.every, cadence);
     let about = fields.get("about").and_then(|c| c.text());
-    let decoded = decode_question(&fields, id, policy.timeout, kinds, &CHECK_KEYS);
-    fields.end_knowing(&CHECK_KEYS);
-    let (question, kind) = decoded?;
+    let (question, kind) = decode_question(fields, id, policy.timeout, kinds, &CHECK_KEYS)?;
     if question.probe.is_pushed() {
         // A missed deadline is one fact, however often we look at it.
         policy.fail_after = crate::judge::Threshold::InARow(std::num::NonZeroU32::MIN);
@@ -248,12 +255,11 @@ fn check(id: CheckId, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, k
 }
 
 fn workload(cursor: &Cursor<'_>) -> Option<ProcessSettings> {
-    let (kind, place, settings) = cursor.tag()?;
+    let (kind, _, settings) = cursor.tag()?;
     if kind == "process" {
         return ProcessSettings::decode(&settings);
     }
     let near = suggest(kind, ["process"]);
-    let _ = place;
     cursor.mistake(format!("unknown workload {kind:?}{near}; there is process"));
     None
 }
@@ -277,7 +283,10 @@ fn needs(cursor: Option<Cursor<'_>>) -> Needs {
 fn slo(cursor: Option<Cursor<'_>>) -> Slo {
     let Some(fields) = cursor.and_then(|c| c.fields()) else { return Slo::default() };
     let latency = fields.get("latency").and_then(|c| c.fields());
-    let p95 = latency.as_ref().and_then(|f| f.get("p95")).and_then(|c| c.duration(Duration::from_millis(1)..=Duration::from_secs(3600)));
+    let p95 = latency
+        .as_ref()
+        .and_then(|f| f.get("p95"))
+        .and_then(|c| c.duration(Duration::from_millis(1)..=Duration::from_secs(3600)));
     if let Some(latency) = latency {
         latency.end();
     }

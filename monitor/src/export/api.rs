@@ -9,13 +9,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
 use kit::config::parse_duration;
-use kit::http::ApiError;
+use kit::http::{ApiError, Operator};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::shared::Shared;
 use super::status::{ServiceStatus, Status, service_of, status_of};
-use super::{events, gate, status};
+use super::{events, gate, status, write};
 use crate::probe::CheckId;
 use crate::record::{Mark, Transition};
 
@@ -25,13 +25,13 @@ const MAX_POINTS: usize = 20_000;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "monitor", description = "What works, what does not, and why."),
-    paths(get_status, get_service, get_history, get_transitions, gate::begin, gate::pass),
+    paths(get_status, get_service, get_history, get_transitions, gate::begin, gate::pass, write::push, write::reload),
     components(schemas(Status, ServiceStatus))
 )]
 struct ApiDocument;
 
-/// Returns every reading route.
-pub fn router(shared: Arc<Shared>) -> Router {
+/// Returns every route of the API.
+pub fn router(shared: Arc<Shared>, operator: Operator) -> Router {
     Router::new()
         .route("/api/v1/status", get(get_status))
         .route("/api/v1/services/{name}", get(get_service))
@@ -41,7 +41,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/gate/{cursor}", get(gate::pass))
         .route("/api/v1/events", get(events::stream))
         .route("/api/v1/openapi.json", get(openapi))
-        .with_state(shared)
+        .with_state(shared.clone())
+        .merge(write::router(shared, operator))
 }
 
 async fn openapi() -> impl IntoResponse {
@@ -57,7 +58,10 @@ async fn get_status(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 /// `GET /api/v1/services/{name}`
 #[utoipa::path(get, path = "/api/v1/services/{name}", params(("name" = String, Path)), tag = "status",
     responses((status = 200, body = ServiceStatus), (status = 404, description = "no such service")))]
-async fn get_service(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Result<Json<ServiceStatus>, ApiError> {
+async fn get_service(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+) -> Result<Json<ServiceStatus>, ApiError> {
     service_of(&shared, &name).map(Json).ok_or_else(|| no_service(&name))
 }
 
@@ -203,6 +207,7 @@ async fn get_transitions(
 ) -> Result<(StatusCode, Json<Vec<Transition>>), ApiError> {
     let limit = query.limit.unwrap_or(100).clamp(1, 1000);
     let store = shared.stores.state.store();
-    let transitions = store.transitions(query.service.as_deref(), limit).await.map_err(|error| ApiError::internal(&error))?;
+    let transitions =
+        store.transitions(query.service.as_deref(), limit).await.map_err(|error| ApiError::internal(&error))?;
     Ok((StatusCode::OK, Json(transitions)))
 }

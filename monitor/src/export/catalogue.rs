@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 
 use crate::judge::Severity;
 use crate::probe::CheckId;
@@ -62,4 +63,8 @@ pub struct CheckCard {
     pub every: Duration,
     /// What its failure means.
     pub severity: Severity,
+    /// Whether a job pushes to it.
+    pub pushed: bool,
+    /// The secret that the job shows, if it has one of its own.
+    pub push_token: Option<SecretString>,
 }

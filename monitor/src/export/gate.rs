@@ -37,18 +37,18 @@ pub struct Cursor {
 
 /// What the gate is asked.
 #[derive(Debug, Deserialize, IntoParams)]
-pub struct GateQuery {
+pub(super) struct GateQuery {
     /// Names, with commas between.
-    pub services: Option<String>,
+    services: Option<String>,
     /// Every critical service instead of names.
     #[serde(default)]
-    pub all: bool,
+    all: bool,
     /// Passes in a row that every critical check must show; 1 to 32, default 3.
-    pub stable: Option<usize>,
+    stable: Option<usize>,
     /// How long to wait, such as `60s`; default not at all.
-    pub wait: Option<String>,
+    wait: Option<String>,
     /// `new-incarnation`: the workload must have been started after the cursor.
-    pub expect: Option<String>,
+    expect: Option<String>,
 }
 
 /// What the gate saw.
@@ -146,7 +146,8 @@ struct Question {
 impl Question {
     fn of(shared: &Shared, cursor: &str, query: &GateQuery) -> Result<Self, ApiError> {
         let wrong = |message: String| ApiError::bad_request(message).code("bad_gate");
-        let cursor = decode(cursor).ok_or_else(|| wrong("this is not a cursor; get one by POST /api/v1/gate".to_owned()))?;
+        let cursor =
+            decode(cursor).ok_or_else(|| wrong("this is not a cursor; get one by POST /api/v1/gate".to_owned()))?;
         let board = shared.board();
         if cursor > board.sequence() {
             return Err(wrong("this cursor is not of this monitor; get one by POST /api/v1/gate".to_owned()));
@@ -154,8 +155,12 @@ impl Question {
         let catalogue = shared.catalogue.load();
         let known: Vec<&str> = catalogue.services.iter().map(|card| &*card.name).collect();
         let services: Vec<String> = match (&query.services, query.all) {
-            (Some(names), false) => names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect(),
-            (None, true) => catalogue.services.iter().filter(|card| card.critical).map(|card| card.name.to_string()).collect(),
+            (Some(names), false) => {
+                names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+            }
+            (None, true) => {
+                catalogue.services.iter().filter(|card| card.critical).map(|card| card.name.to_string()).collect()
+            }
             _ => return Err(wrong("name the services (services=a,b) or ask for all of them (all=true)".to_owned())),
         };
         if services.is_empty() {
@@ -238,8 +243,13 @@ impl Question {
             reasons.push(format!("it is {}: {}", service.verdict.as_str().replace('_', " "), service.why));
             hopeless |= service.verdict == Verdict::GaveUp;
         }
-        let answer =
-            GateService { open: reasons.is_empty(), verdict: service.verdict.as_str().to_owned(), reasons, passes, ages_secs };
+        let answer = GateService {
+            open: reasons.is_empty(),
+            verdict: service.verdict.as_str().to_owned(),
+            reasons,
+            passes,
+            ages_secs,
+        };
         (answer, hopeless)
     }
 }

@@ -38,7 +38,8 @@ impl ProbeMetrics {
     pub fn new(metrics: &Metrics) -> Self {
         let durations = HistogramOpts::new(DURATION, "Time of whole probes that passed.").buckets(BUCKETS.to_vec());
         let durations = HistogramVec::new(durations, &["check", "service"]).expect("valid names");
-        let results = Opts::new("monitor_probe_results_total", "Observations by outcome: pass, degraded, fail, unknown.");
+        let results =
+            Opts::new("monitor_probe_results_total", "Observations by outcome: pass, degraded, fail, unknown.");
         let results = IntCounterVec::new(results, &["check", "outcome", "service"]).expect("valid names");
         let reasons = Opts::new("monitor_probe_reasons_total", "Observations that were no clean pass, by reason code.");
         let reasons = IntCounterVec::new(reasons, &["reason", "service"]).expect("valid names");
@@ -157,9 +158,17 @@ fn store_families(shared: &Shared) -> Vec<MetricFamily> {
     };
     vec![
         family("monitor_store_commits_total", "Commits that succeeded.", each(|read| read.0 as f64)),
-        family("monitor_store_commit_seconds_total", "Time spent in commits that succeeded.", each(|read| read.1.as_secs_f64())),
+        family(
+            "monitor_store_commit_seconds_total",
+            "Time spent in commits that succeeded.",
+            each(|read| read.1.as_secs_f64()),
+        ),
         family("monitor_store_failures_total", "Commits that failed and are tried again.", each(|read| read.2 as f64)),
-        family("monitor_store_dropped_total", "News that was dropped because the store failed for too long.", each(|read| read.3 as f64)),
+        family(
+            "monitor_store_dropped_total",
+            "News that was dropped because the store failed for too long.",
+            each(|read| read.3 as f64),
+        ),
         family(
             "monitor_store_healthy",
             "0 while the store cannot be written and memory stands in.",
@@ -176,13 +185,23 @@ fn service_families(board: &Board) -> Vec<MetricFamily> {
         })
     });
     let each = |value: fn(&ServiceEntry) -> bool| {
-        let sample = move |service: &ServiceEntry| Sample::of([("service", &service.spec.name)], f64::from(u8::from(value(service))));
+        let sample = move |service: &ServiceEntry| {
+            Sample::of([("service", &service.spec.name)], f64::from(u8::from(value(service))))
+        };
         board.services().iter().map(sample).collect::<Vec<_>>()
     };
     vec![
         family("monitor_service_verdict", "1 for the verdict that holds.", of_verdicts),
-        family("monitor_service_blocked", "1 if a hard need that failed first explains the failure.", each(|s| s.blocked_by.is_some())),
-        family("monitor_service_running_unchecked", "1 if nothing functional checks the service.", each(ServiceEntry::is_unchecked)),
+        family(
+            "monitor_service_blocked",
+            "1 if a hard need that failed first explains the failure.",
+            each(|s| s.blocked_by.is_some()),
+        ),
+        family(
+            "monitor_service_running_unchecked",
+            "1 if nothing functional checks the service.",
+            each(ServiceEntry::is_unchecked),
+        ),
     ]
 }
 
@@ -271,7 +290,8 @@ fn workload_families(board: &Board) -> Vec<MetricFamily> {
 /// The names that existing dashboards query (design/contract.md 3.10).
 #[expect(clippy::cast_precision_loss, reason = "counts of services")]
 fn contract_families(board: &Board) -> Vec<MetricFamily> {
-    let healthy = |service: &ServiceEntry| matches!(service.verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed);
+    let healthy =
+        |service: &ServiceEntry| matches!(service.verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed);
     let value = |service: &ServiceEntry| f64::from(u8::from(healthy(service)));
     let count = board.services().iter().filter(|service| healthy(service)).count();
     let auth = board.service("platform-services").map(|service| Sample::bare(value(service)));

@@ -7,9 +7,12 @@ mod gate;
 mod metrics;
 mod shared;
 mod status;
+mod write;
 
 pub use api::router;
 pub use catalogue::{Catalogue, CheckCard, ServiceCard};
 pub use events::Change;
+pub use gate::{Cursor, GateAnswer, GateService};
 pub use metrics::ProbeMetrics;
-pub use shared::{Ask, LoopFigures, Shared};
+pub use shared::{Ask, LoopFigures, ReloadWish, Shared, Wishes};
+pub use status::{CheckStatus, LastStatus, NeedsStatus, ServiceStatus, Status, WorkloadStatus, status_of};

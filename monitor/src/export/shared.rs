@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::catalogue::Catalogue;
 use super::events::Change;
@@ -42,6 +42,17 @@ pub struct LoopFigures {
     pub reloaded_secs: AtomicI64,
 }
 
+/// A wish to read the configuration again, by force or not, and who waits for the outcome.
+pub type ReloadWish = (bool, oneshot::Sender<Result<String, String>>);
+
+/// The loop's and the reloader's ends of what readers ask.
+pub struct Wishes {
+    /// For the loop.
+    pub asked: mpsc::Receiver<Ask>,
+    /// For the reloader.
+    pub reloads: mpsc::Receiver<ReloadWish>,
+}
+
 /// The shared whole.
 pub struct Shared {
     board: Mutex<Board>,
@@ -60,12 +71,14 @@ pub struct Shared {
     /// Rises with every observation and event: what waits for progress waits here.
     pub progress: watch::Sender<u64>,
     ask: mpsc::Sender<Ask>,
+    reload: mpsc::Sender<ReloadWish>,
 }
 
 impl Shared {
-    /// Joins the parts; the receiver is the loop's.
-    pub fn new(board: Board, stores: Stores, vantage: Arc<Vantage>, metrics: ProbeMetrics) -> (Arc<Self>, mpsc::Receiver<Ask>) {
+    /// Joins the parts; the wishes are the loop's and the reloader's.
+    pub fn new(board: Board, stores: Stores, vantage: Arc<Vantage>, metrics: ProbeMetrics) -> (Arc<Self>, Wishes) {
         let (ask, asked) = mpsc::channel(64);
+        let (reload, reloads) = mpsc::channel(4);
         let shared = Self {
             board: Mutex::new(board),
             catalogue: ArcSwap::default(),
@@ -76,13 +89,25 @@ impl Shared {
             changes: broadcast::channel(CHANGES_KEPT).0,
             progress: watch::channel(0).0,
             ask,
+            reload,
         };
-        (Arc::new(shared), asked)
+        (Arc::new(shared), Wishes { asked, reloads })
     }
 
     /// Takes the board for a moment. Never held across an await.
     pub fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the configuration read again, and waits for what comes of it.
+    ///
+    /// # Errors
+    /// Every mistake, or why the new configuration is not taken.
+    pub async fn reload(&self, force: bool) -> Result<String, String> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || "the monitor is stopping".to_owned();
+        self.reload.send((force, answer)).await.map_err(|_stopping| gone())?;
+        answered.await.unwrap_or_else(|_stopping| Err(gone()))
     }
 
     /// Asks the loop for something; when it is busy the wish is dropped, since the next turn is near anyway.

@@ -151,11 +151,12 @@ pub struct LastStatus {
 }
 
 /// Makes the whole status.
-pub(super) fn status_of(shared: &Shared) -> Status {
+pub fn status_of(shared: &Shared) -> Status {
     let catalogue = shared.catalogue.load();
     let now = Stamp::now();
     let board = shared.board();
-    let services: Vec<ServiceStatus> = pairs(&board, &catalogue).map(|(entry, card)| service_status(entry, card, now)).collect();
+    let services: Vec<ServiceStatus> =
+        pairs(&board, &catalogue).map(|(entry, card)| service_status(entry, card, now)).collect();
     let (overall, reason) = overall(&board, &catalogue);
     Status {
         overall: overall.to_owned(),
@@ -193,8 +194,11 @@ pub(super) fn overall(board: &Board, catalogue: &Catalogue) -> (&'static str, St
         }
     }
     let list = |entries: &[&ServiceEntry]| {
-        let names: Vec<String> =
-            entries.iter().take(5).map(|entry| format!("{} is {}", entry.spec.name, entry.verdict.as_str().replace('_', " "))).collect();
+        let names: Vec<String> = entries
+            .iter()
+            .take(5)
+            .map(|entry| format!("{} is {}", entry.spec.name, entry.verdict.as_str().replace('_', " ")))
+            .collect();
         let more = entries.len().saturating_sub(5);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!("{}{more}", names.join(", "))
@@ -234,7 +238,7 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
     let assessment = workload.assessment(now.at);
     let (word, run, pid, started) = match &workload.phase {
         Phase::Pending => ("pending", None, None, None),
-        Phase::Waiting => ("waiting", None, None, None),
+        Phase::Waiting(_) => ("waiting", None, None, None),
         Phase::Resting(rest) => (rest.as_str(), None, None, None),
         Phase::Running { run, pid, since } => ("running", Some(run.to_string()), *pid, Some(since.wall.to_string())),
     };

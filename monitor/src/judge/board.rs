@@ -84,6 +84,8 @@ pub struct ServiceEntry {
     pub since: Stamp,
     /// The hard need that failed first, if that explains this service's own failure.
     pub blocked_by: Option<Arc<str>>,
+    /// Whether it ever had a verdict other than unknown: its first one is no change.
+    pub is_known: bool,
 }
 
 /// What follows from news.
@@ -157,27 +159,52 @@ impl Board {
 
     /// Takes a new configuration: services and checks that stay keep what is known of them, unless `restored` knows more
     /// of a check that is new.
-    pub fn configure(&mut self, specs: Vec<ServiceSpec>, now: Stamp, mut restored: impl FnMut(&CheckId) -> Option<CheckState>) {
+    pub fn configure(
+        &mut self,
+        specs: Vec<ServiceSpec>,
+        now: Stamp,
+        mut restored: impl FnMut(&CheckId) -> Option<CheckState>,
+    ) {
         let mut known: Vec<ServiceEntry> = std::mem::take(&mut self.services);
         for spec in specs {
-            let before = known.iter().position(|service| service.spec.name == spec.name).map(|index| known.swap_remove(index));
-            let (mut checks_before, workload, verdict, why, since) = match before {
-                Some(entry) => (entry.checks, entry.workload, entry.verdict, entry.why, entry.since),
-                None => (Vec::new(), None, Verdict::Unknown, "not asked yet".to_owned(), now),
+            let before =
+                known.iter().position(|service| service.spec.name == spec.name).map(|index| known.swap_remove(index));
+            let (mut checks_before, workload, verdict, why, since, is_known) = match before {
+                Some(entry) => (entry.checks, entry.workload, entry.verdict, entry.why, entry.since, entry.is_known),
+                None => (Vec::new(), None, Verdict::Unknown, "not asked yet".to_owned(), now, false),
             };
             let checks = spec.checks.iter().map(|(name, policy)| {
                 let id = CheckId { service: spec.name.clone(), check: name.clone() };
-                let kept = checks_before.iter().position(|check| check.id == id).map(|index| checks_before.swap_remove(index));
+                let kept =
+                    checks_before.iter().position(|check| check.id == id).map(|index| checks_before.swap_remove(index));
                 kept.map(|check| CheckEntry { policy: *policy, ..check }).unwrap_or_else(|| {
                     let state = restored(&id).unwrap_or_default();
                     let health = state.health(policy, now.at);
                     let blind_since = Some(now.at).filter(|_| matches!(health, Health::Unknown | Health::Stale));
-                    CheckEntry { id, policy: *policy, state, health, since: now, last: None, blind_since, pass_starts: VecDeque::new() }
+                    CheckEntry {
+                        id,
+                        policy: *policy,
+                        state,
+                        health,
+                        since: now,
+                        last: None,
+                        blind_since,
+                        pass_starts: VecDeque::new(),
+                    }
                 })
             });
             let checks = checks.collect();
             let workload = if spec.start_grace.is_some() { Some(workload.unwrap_or_default()) } else { None };
-            self.services.push(ServiceEntry { spec, checks, workload, verdict, why, since, blocked_by: None });
+            self.services.push(ServiceEntry {
+                spec,
+                checks,
+                workload,
+                verdict,
+                why,
+                since,
+                blocked_by: None,
+                is_known,
+            });
         }
     }
 
@@ -191,14 +218,15 @@ impl Board {
     /// Gives a service the verdict that an earlier monitor last wrote, so that a restart is no change.
     pub fn restore_verdict(&mut self, name: &str, verdict: Verdict, why: String, since: Stamp) {
         if let Some(service) = self.service_mut(name) {
-            (service.verdict, service.why, service.since) = (verdict, why, since);
+            (service.verdict, service.why, service.since, service.is_known) = (verdict, why, since, true);
         }
     }
 
     /// Takes an observation whose probe was started with sequence number `started`.
     pub fn observe(&mut self, observation: Arc<Observation>, started: u64, now: Stamp) -> Effects {
         let mut effects = Effects::default();
-        let Some(service) = self.services.iter_mut().find(|service| service.spec.name == observation.check.service) else {
+        let Some(service) = self.services.iter_mut().find(|service| service.spec.name == observation.check.service)
+        else {
             return effects;
         };
         let Some(check) = service.checks.iter_mut().find(|check| check.id == observation.check) else { return effects };
@@ -283,7 +311,11 @@ impl Board {
 
     fn critical_checks(&self, service: &str) -> Vec<CheckId> {
         let checks = self.service(service).map(|service| service.checks.as_slice()).unwrap_or_default();
-        checks.iter().filter(|check| check.policy.severity == Severity::Critical).map(|check| check.id.clone()).collect()
+        checks
+            .iter()
+            .filter(|check| check.policy.severity == Severity::Critical)
+            .map(|check| check.id.clone())
+            .collect()
     }
 
     /// Works out health and verdict of one service anew.
@@ -301,15 +333,16 @@ impl Board {
             }
         }
         let (verdict, why) = judge(&service.facts(now.at));
-        let was_judged = !(service.verdict == Verdict::Unknown && service.why == "not asked yet");
         if verdict != service.verdict {
-            let from = Some(service.verdict).filter(|_| was_judged);
-            let change = VerdictChange { service: service.spec.name.clone(), from, to: verdict, why: why.clone(), at: now };
+            let from = Some(service.verdict).filter(|_| service.is_known);
+            let change =
+                VerdictChange { service: service.spec.name.clone(), from, to: verdict, why: why.clone(), at: now };
             effects.verdicts.push(change);
             service.since = now;
+            service.is_known = true;
         }
         service.verdict = verdict;
-        service.why = if why.is_empty() && !was_judged && verdict == Verdict::Unknown { service.why.clone() } else { why };
+        service.why = why;
         service.blocked_by = if verdict.is_bad() { blocked_by } else { None };
     }
 
@@ -366,6 +399,7 @@ impl ServiceEntry {
 /// Long streaks of the same are not news; everything that decides the next transition is.
 fn is_worth_writing(before: &CheckState, after: &CheckState, policy: &Policy) -> bool {
     let enough = policy.recover_after.get();
-    (before.established, before.fails, before.passes.min(enough)) != (after.established, after.fails, after.passes.min(enough))
+    (before.established, before.fails, before.passes.min(enough))
+        != (after.established, after.fails, after.passes.min(enough))
         || before.flap.is_flapping() != after.flap.is_flapping()
 }

@@ -10,6 +10,12 @@ use uuid::Uuid;
 use super::verdict::Runtime;
 use crate::supervise::{Assessment, End, Event, Ledger, Rest};
 
+/// After an unplanned end the service must serve again within this time, or it is down: time for the restart, and for
+/// the probes that are forced at the exit and after the start (DESIGN section 5).
+const BACK_AFTER_CRASH: Duration = Duration::from_secs(5);
+/// A restart that waits longer than this is an outage from the exit on.
+const QUICK_RESTART: Duration = Duration::from_secs(2);
+
 /// What a workload is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
@@ -24,8 +30,8 @@ pub enum Phase {
         /// Since when.
         since: Stamp,
     },
-    /// It ended and will be started.
-    Waiting,
+    /// It ended and will be started after this delay.
+    Waiting(Duration),
     /// It rests.
     Resting(Rest),
 }
@@ -92,16 +98,19 @@ impl WorkloadState {
                     excuse: None,
                 };
                 self.ledger.record_end(*run, end);
-                self.last_end = Some(ending.cause.to_string());
+                self.last_end = Some(ending.cause.sentence(ending.exit));
                 self.last_lines.clone_from(&ending.last_lines);
                 if !planned {
                     self.unplanned_end_at = sequence;
                 }
-                self.phase = Phase::Waiting;
+                self.phase = Phase::Waiting(Duration::ZERO);
                 false
             }
-            Event::Waiting { .. } => {
-                self.phase = Phase::Waiting;
+            Event::Waiting { delay, .. } => {
+                // Before the first start it waits for nothing that went wrong.
+                if self.phase != Phase::Pending {
+                    self.phase = Phase::Waiting(*delay);
+                }
                 false
             }
             Event::Resting { rest, .. } => {
@@ -135,7 +144,9 @@ impl WorkloadState {
             return match rest {
                 Rest::Stopped => Runtime::Stopped,
                 Rest::Completed => Runtime::Completed,
-                Rest::Failed => Runtime::Waiting { cause: format!("{}; its settings say not to start it again", cause()) },
+                Rest::Failed => {
+                    Runtime::Waiting { cause: format!("{}; its settings say not to start it again", cause()) }
+                }
             };
         }
         let assessment = self.assessment(now);
@@ -147,10 +158,28 @@ impl WorkloadState {
             return Runtime::CrashLooping { cause: format!("{}; {} exits in 10 min", cause(), assessment.exits_10m) };
         }
         match &self.phase {
-            Phase::Running { since, .. } if !self.is_ready(critical) && now.since(since.at) < grace => Runtime::Starting,
-            Phase::Running { .. } => Runtime::Running,
             Phase::Pending => Runtime::Starting,
-            Phase::Waiting | Phase::Resting(_) => Runtime::Waiting { cause: cause() },
+            Phase::Running { since, .. } => {
+                let grace = if self.follows_a_crash() { BACK_AFTER_CRASH } else { grace };
+                let is_early = !self.is_ready(critical) && now.since(since.at) < grace;
+                if is_early { Runtime::Starting } else { Runtime::Running }
+            }
+            // A crash that is over before anybody could ask is a ledger entry, not an outage.
+            Phase::Waiting(delay) if *delay <= QUICK_RESTART && self.ended_within(BACK_AFTER_CRASH, now) => {
+                Runtime::Starting
+            }
+            Phase::Waiting(_) | Phase::Resting(_) => Runtime::Waiting { cause: cause() },
         }
+    }
+
+    /// True if the run before the present one ended unplanned.
+    fn follows_a_crash(&self) -> bool {
+        let before = self.ledger.runs().rev().nth(1);
+        before.and_then(|run| run.end.as_ref()).is_some_and(|end| !end.planned)
+    }
+
+    fn ended_within(&self, length: Duration, now: Moment) -> bool {
+        let end = self.ledger.last().and_then(|run| run.end.as_ref());
+        end.is_some_and(|end| now.since(end.at.at) < length)
     }
 }

@@ -17,7 +17,7 @@ use super::observation::{Facts, Outcome, Reason, ReasonCode};
 pub(super) const MAX_JUDGED_BYTES: usize = 256 * 1024;
 
 /// Compiled regular expressions may take this much memory, in bytes.
-const MAX_REGEX_BYTES: usize = 256 * 1024;
+pub(super) const MAX_REGEX_BYTES: usize = 256 * 1024;
 
 /// Checked expectations of one check.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use kit::config::Cursor;
+use secrecy::SecretString;
 
 use super::observation::{Facts, Outcome};
 use super::run::Run;
@@ -37,6 +38,11 @@ pub trait Probe: Send + Sync + fmt::Debug + 'static {
     /// True if nothing is asked at intervals because the target pushes (heartbeats): the deadline is watched instead.
     fn is_pushed(&self) -> bool {
         false
+    }
+
+    /// The secret that a job shows with its pushes, if it has one of its own.
+    fn push_token(&self) -> Option<&SecretString> {
+        None
     }
 }
 
@@ -118,6 +124,12 @@ impl Kinds {
     /// Returns the kinds that every monitor has.
     pub fn standard() -> Self {
         Self::empty()
+            .with(super::http::Http)
+            .with(super::tcp::Tcp)
+            .with(super::tls::TlsKind)
+            .with(super::heartbeat::Heartbeat)
+            .with(super::exec::Exec)
+            .with(super::host::Host)
     }
 
     /// Adds a kind; one of the same name is replaced.

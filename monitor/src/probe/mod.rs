@@ -3,14 +3,30 @@
 //! A kind (`http`, `tcp`, …) is a value in [`Kinds`]; nothing else matches on kinds. A new kind costs its own file, one
 //! fixture and its line in [`Kinds::standard`].
 
+mod address;
+mod dial;
+mod dial_error;
+mod exec;
 mod expect;
 mod expr;
+mod handshake;
+mod heartbeat;
+mod host;
+mod host_read;
+mod http;
 mod kinds;
 mod observation;
 mod pushes;
 mod question;
+mod resolve;
 mod run;
 mod runner;
+mod stream;
+mod talk;
+mod tcp;
+mod tls;
+mod tls_options;
+mod tls_verify;
 
 pub use expect::Expectations;
 pub use kinds::{Expectation, Kind, Kinds, Probe, Scope, Target};

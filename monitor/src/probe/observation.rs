@@ -82,6 +82,18 @@ impl Reason {
     }
 }
 
+impl Outcome {
+    /// The target did not do what is expected of it.
+    pub fn fail(code: ReasonCode, text: impl Into<String>) -> Self {
+        Self::Fail(Reason::new(code, text))
+    }
+
+    /// We could not ask, for a cause on this machine.
+    pub fn local(text: impl Into<String>) -> Self {
+        Self::Unknown(Reason::new(ReasonCode::Local, text))
+    }
+}
+
 /// Closed set of causes; the names are the metric label values and the JSON words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -285,6 +297,32 @@ pub struct Seen {
     /// One line the kind wants people to see, such as `disk / 71 % used`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+impl Seen {
+    /// Takes from `other` what is not known here.
+    pub(super) fn fill_from(&mut self, other: Self) {
+        self.status = self.status.or(other.status);
+        self.address = self.address.or(other.address);
+        self.protocol = self.protocol.take().or(other.protocol);
+        self.cert_expires = self.cert_expires.or(other.cert_expires);
+        self.redirects = self.redirects.max(other.redirects);
+        self.note = self.note.take().or(other.note);
+    }
+
+    /// Keeps the earlier of the expiry known so far and this one.
+    pub(super) fn note_expiry(&mut self, expires: Option<Timestamp>) {
+        self.cert_expires = self.cert_expires.into_iter().chain(expires).min();
+    }
+
+    /// Adds a remark for people after what is there.
+    pub(super) fn remark(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        self.note = Some(match self.note.take() {
+            Some(note) => format!("{note}; {text}"),
+            None => text,
+        });
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

@@ -10,48 +10,57 @@ use super::kinds::{Kind, Kinds};
 use super::observation::CheckId;
 use super::runner::Question;
 
-/// Reads the kind (the one key of a check that names one) and `expect:`. Returns the question and the kind's name.
+/// Reads the kind (the one key of a check that names one) and `expect:`, and reports every key that is neither of them
+/// nor one of `others`. Returns the question and the kind's name.
 pub fn decode_question(
-    fields: &Fields<'_>,
+    fields: Fields<'_>,
     id: CheckId,
     timeout: Duration,
     kinds: &Kinds,
     others: &[&'static str],
 ) -> Option<(Question, &'static str)> {
-    let kind = find_kind(fields, kinds, others)?;
-    let settings = fields.get(kind.name());
-    let expect = Expectations::decode(fields.get("expect").as_ref(), kind.expectations());
-    let settings = match settings {
-        Some(settings) => settings,
-        None => {
+    let (kind, blamed) = find_kind(&fields, kinds, others);
+    let decoded = kind.and_then(|kind| {
+        let expect = Expectations::decode(fields.get("expect").as_ref(), kind.expectations());
+        let Some(settings) = fields.get(kind.name()) else {
             fields.cursor().mistake(format!("{:?} has no settings", kind.name()));
             return None;
-        }
-    };
-    let probe = kind.decode(&settings);
-    Some((Question { id, probe: probe?, expect: Arc::new(expect?), timeout }, kind.name()))
+        };
+        let probe = kind.decode(&settings);
+        Some((Question { id, probe: probe?, expect: Arc::new(expect?), timeout }, kind.name()))
+    });
+    // What the message about the kind already blames is not blamed again.
+    let known: Vec<&str> = others.iter().copied().chain(kinds.names()).chain(blamed.as_deref()).collect();
+    fields.end_knowing(&known);
+    decoded
 }
 
-fn find_kind(fields: &Fields<'_>, kinds: &Kinds, others: &[&'static str]) -> Option<Arc<dyn Kind>> {
-    let Value::Map(entries) = &fields.cursor().node().value else {
-        fields.cursor().mistake(format!("no kind; write one of {}", kinds.names().join(", ")));
-        return None;
+/// Returns the kind, or reports why there is none and returns the key it blamed for it.
+fn find_kind(fields: &Fields<'_>, kinds: &Kinds, others: &[&'static str]) -> (Option<Arc<dyn Kind>>, Option<String>) {
+    let cursor = fields.cursor();
+    let list = kinds.names().join(", ");
+    let Value::Map(entries) = &cursor.node().value else {
+        cursor.mistake(format!("no kind; write one of {list}"));
+        return (None, None);
     };
     let named: Vec<&Arc<dyn Kind>> = entries.iter().filter_map(|entry| kinds.find(&entry.key)).collect();
     match named.as_slice() {
-        [kind] => Some(Arc::clone(kind)),
+        [kind] => (Some(Arc::clone(kind)), None),
         [] => {
-            let known = kinds.names();
             let unknown = entries.iter().find(|entry| !others.contains(&entry.key.as_str()));
-            let near = unknown.map(|entry| suggest(&entry.key, known.iter().copied())).unwrap_or_default();
-            let found = unknown.map(|entry| format!(", found {:?}", entry.key)).unwrap_or_default();
-            fields.cursor().mistake(format!("no kind; write one of {}{found}{near}", known.join(", ")));
-            None
+            match unknown {
+                None => cursor.mistake(format!("no kind; write one of {list}")),
+                Some(entry) => {
+                    let near = suggest(&entry.key, kinds.names());
+                    cursor.mistake(format!("no kind; write one of {list}, not {:?}{near}", entry.key));
+                }
+            }
+            (None, unknown.map(|entry| entry.key.clone()))
         }
         many => {
             let names: Vec<&str> = many.iter().map(|kind| kind.name()).collect();
-            fields.cursor().mistake(format!("more than one kind ({}); write a check for each", names.join(", ")));
-            None
+            cursor.mistake(format!("more than one kind ({}); write a check for each", names.join(", ")));
+            (None, None)
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::observation::{CheckId, Phase};
+use super::observation::{CheckId, Phase, Reason, Seen};
 use super::pushes::Pushes;
 
 /// What all probes of this monitor share: where we look from.
@@ -34,6 +34,16 @@ impl Vantage {
     }
 }
 
+/// What a run leaves behind, however it ended.
+pub struct Left {
+    /// What each step took, in order.
+    pub phases: Vec<(Phase, Duration)>,
+    /// What was learned.
+    pub seen: Seen,
+    /// Soft limits found broken.
+    pub soft: Vec<Reason>,
+}
+
 /// One run: given to a kind, kept by the runner, so that phases survive a deadline.
 pub struct Run {
     /// Whose run it is.
@@ -44,6 +54,12 @@ pub struct Run {
     pub deadline: Instant,
     /// W3C `traceparent` to send to the target, if its protocol has a place for it.
     pub traceparent: String,
+    /// False if no expectation looks at the body: then a kind may count it instead of keeping it.
+    pub needs_body: bool,
+    /// What was learned so far. Kept when the probe fails or is ended, so that a certificate's expiry outlives it.
+    pub seen: Seen,
+    /// Soft limits found broken so far; they count only if the probe passes.
+    pub soft: Vec<Reason>,
     phases: Vec<(Phase, Duration)>,
     current: Option<(Phase, Instant)>,
 }
@@ -51,7 +67,17 @@ pub struct Run {
 impl Run {
     /// Begins a run.
     pub fn new(check: CheckId, vantage: Arc<Vantage>, deadline: Instant, traceparent: String) -> Self {
-        Self { check, vantage, deadline, traceparent, phases: Vec::with_capacity(5), current: None }
+        Self {
+            check,
+            vantage,
+            deadline,
+            traceparent,
+            needs_body: true,
+            seen: Seen::default(),
+            soft: Vec::new(),
+            phases: Vec::with_capacity(5),
+            current: None,
+        }
     }
 
     /// Times one step. A phase that happens again (redirects) adds up.
@@ -87,9 +113,9 @@ impl Run {
         self.current.map(|(phase, _)| phase)
     }
 
-    /// Closes the current step and returns all of them.
-    pub fn finish(mut self) -> Vec<(Phase, Duration)> {
+    /// Closes the current step and returns what the run leaves behind.
+    pub fn finish(mut self) -> Left {
         self.leave();
-        self.phases
+        Left { phases: self.phases, seen: self.seen, soft: self.soft }
     }
 }

@@ -1,6 +1,7 @@
 //! Runs one probe under its deadline, catches its panic, and judges its facts against the expectations.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use super::expect::Expectations;
 use super::kinds::Probe;
 use super::observation::{CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Why};
-use super::run::{Run, Vantage};
+use super::run::{Left, Run, Vantage};
 
 /// A check as the probe sees it: whom to ask, what to expect, how long to wait.
 #[derive(Debug, Clone)]
@@ -28,6 +29,9 @@ pub struct Question {
     pub timeout: Duration,
 }
 
+/// A run that outlives its deadline by this much was not watched: the process was stopped or the machine asleep.
+const STOPPED_AFTER: Duration = Duration::from_secs(3);
+
 /// Asks once and returns what was found; never errs, never takes longer than the timeout, never panics.
 pub async fn observe(vantage: Arc<Vantage>, question: &Question, why: Why, sampled: bool) -> Observation {
     let started = Stamp::now();
@@ -35,17 +39,34 @@ pub async fn observe(vantage: Arc<Vantage>, question: &Question, why: Why, sampl
     let deadline = clock + question.timeout;
     let trace_id = kit::trace::new_trace_id();
     let mut run = Run::new(question.id.clone(), vantage, deadline, kit::trace::traceparent(&trace_id, sampled));
+    run.needs_body = question.expect.needs_body();
     let asked = AssertUnwindSafe(tokio::time::timeout_at(deadline, question.probe.ask(&mut run))).catch_unwind().await;
     let took = clock.elapsed();
+    let passed = Stamp::now().at.since(started.at);
     let stuck_in = run.current();
-    let phases = run.finish();
+    let Left { phases, seen, soft } = run.finish();
     let (outcome, soft, seen) = match asked {
-        Ok(Ok(Ok(facts))) => judge(question, facts, took, deadline).await,
-        Ok(Ok(Err(outcome))) => (outcome, Vec::new(), Seen::default()),
-        Ok(Err(_elapsed)) => (Outcome::Fail(timed_out(question.timeout, stuck_in)), Vec::new(), Seen::default()),
-        Err(panic) => (Outcome::Unknown(panicked(&*panic)), Vec::new(), Seen::default()),
+        Ok(Ok(Ok(mut facts))) => {
+            facts.seen.fill_from(seen);
+            facts.soft.extend(soft);
+            judge(question, facts, took, deadline).await
+        }
+        Ok(Ok(Err(outcome))) => (outcome, Vec::new(), seen),
+        Ok(Err(_elapsed)) => (Outcome::Fail(timed_out(question.timeout, stuck_in, seen.address)), Vec::new(), seen),
+        Err(panic) => (Outcome::Unknown(panicked(&*panic)), Vec::new(), seen),
+    };
+    // The deadline ends every run; if more time went by, it was we who did not run (suspend, SIGSTOP, a restored machine).
+    let outcome = match outcome {
+        Outcome::Fail(_) if passed > question.timeout + STOPPED_AFTER => Outcome::Unknown(stopped(passed)),
+        outcome => outcome,
     };
     Observation { check: question.id.clone(), started, took, phases, outcome, soft, seen, why, trace_id }
+}
+
+fn stopped(passed: Duration) -> Reason {
+    let text =
+        format!("the monitor itself did not run for a while ({} went by during this probe)", show_duration(passed));
+    Reason::new(ReasonCode::Local, text)
 }
 
 async fn judge(question: &Question, facts: Facts, took: Duration, deadline: Instant) -> (Outcome, Vec<Reason>, Seen) {
@@ -58,7 +79,7 @@ async fn judge(question: &Question, facts: Facts, took: Duration, deadline: Inst
     }
 }
 
-fn timed_out(timeout: Duration, stuck_in: Option<Phase>) -> Reason {
+fn timed_out(timeout: Duration, stuck_in: Option<Phase>, address: Option<SocketAddr>) -> Reason {
     let step = match stuck_in {
         Some(Phase::Dns) => "while resolving the name",
         Some(Phase::Connect) => "while connecting",
@@ -68,7 +89,11 @@ fn timed_out(timeout: Duration, stuck_in: Option<Phase>) -> Reason {
         Some(Phase::Exec) => "while the command ran",
         None => "before the answer was complete",
     };
-    Reason::new(ReasonCode::Timeout, format!("no answer within {} ({step})", show_duration(timeout)))
+    let to = match (stuck_in, address) {
+        (Some(Phase::Connect), Some(address)) => format!(" to {address}"),
+        _ => String::new(),
+    };
+    Reason::new(ReasonCode::Timeout, format!("no answer within {} ({step}{to})", show_duration(timeout)))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Reason {

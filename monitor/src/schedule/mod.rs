@@ -112,8 +112,8 @@ impl Schedule {
         }
     }
 
-    /// Returns what is due, and marks it as running.
-    pub fn poll(&mut self, now: Moment, mut random: impl FnMut() -> f64) -> Due {
+    /// Returns what is due, at most `room` checks, and marks them as running. The rest stays due.
+    pub fn poll(&mut self, now: Moment, room: usize, mut random: impl FnMut() -> f64) -> Due {
         let gap = self.last_poll.filter(|last| now.since(*last) > GAP_AFTER).map(|from| Gap { from, to: now });
         self.last_poll = Some(now);
         if gap.is_some() {
@@ -121,7 +121,7 @@ impl Schedule {
         }
         let mut found = Due { gap, ..Due::default() };
         while let Some(Reverse((due, ticket, check))) = self.queue.peek() {
-            if *due > now {
+            if *due > now || found.checks.len() >= room {
                 break;
             }
             let (due, ticket, check) = (*due, *ticket, check.clone());
@@ -242,7 +242,7 @@ mod tests {
                 }
                 *end > second
             });
-            for (check, why) in schedule.poll(at(second), || 0.5).checks {
+            for (check, why) in schedule.poll(at(second), 1000, || 0.5).checks {
                 starts.push((second, check.check.to_string(), why));
                 running.push((second + took, check));
             }
@@ -274,17 +274,17 @@ mod tests {
     fn a_suspect_check_is_asked_again_soon_and_a_forced_one_at_once() {
         let mut schedule = Schedule::default();
         schedule.set(&id("a"), TEN, at(0), 0.0);
-        assert_eq!(schedule.poll(at(0), || 0.0).checks.len(), 1);
+        assert_eq!(schedule.poll(at(0), 1000, || 0.0).checks.len(), 1);
         schedule.finished(&id("a"), at(1), true);
         assert_eq!(schedule.next_due(), Some(at(3)));
         schedule.force(&id("a"), at(1));
-        assert_eq!(schedule.poll(at(1), || 0.0).checks, [(id("a"), Why::Forced)]);
+        assert_eq!(schedule.poll(at(1), 1000, || 0.0).checks, [(id("a"), Why::Forced)]);
         schedule.force(&id("a"), at(1));
         schedule.finished(&id("a"), at(2), false);
-        assert_eq!(schedule.poll(at(2), || 0.0).checks, [(id("a"), Why::Forced)], "asked again while it ran");
+        assert_eq!(schedule.poll(at(2), 1000, || 0.0).checks, [(id("a"), Why::Forced)], "asked again while it ran");
         schedule.finished(&id("a"), at(3), false);
-        assert_eq!(schedule.poll(at(9), || 0.0).checks.len(), 0);
-        assert_eq!(schedule.poll(at(10), || 0.0).checks, [(id("a"), Why::Schedule)], "the rhythm still stands");
+        assert_eq!(schedule.poll(at(9), 1000, || 0.0).checks.len(), 0);
+        assert_eq!(schedule.poll(at(10), 1000, || 0.0).checks, [(id("a"), Why::Schedule)], "the rhythm still stands");
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
         }
         simulate(&mut schedule, 0..20, 1);
         let mut n = 0.0;
-        let due = schedule.poll(at(320), || {
+        let due = schedule.poll(at(320), 1000, || {
             n += 0.01;
             n
         });
@@ -316,7 +316,7 @@ mod tests {
         let mut schedule = Schedule::default();
         schedule.set(&id("a"), TEN, at(0), 0.0);
         schedule.remove(&id("a"));
-        assert_eq!(schedule.poll(at(60), || 0.0).checks, []);
+        assert_eq!(schedule.poll(at(60), 1000, || 0.0).checks, []);
     }
 
     proptest! {
@@ -333,7 +333,7 @@ mod tests {
                 if forced.contains(&second) {
                     schedule.force(&id("a"), at(second));
                 }
-                for _ in schedule.poll(at(second), || 0.5).checks {
+                for _ in schedule.poll(at(second), 1000, || 0.5).checks {
                     prop_assert!(ends.is_none(), "overlap at {}", second);
                     prop_assert!(second - last_start <= 10 + 10 * (took / 10 + 1), "starved until {}", second);
                     ends = Some(second + took);

@@ -73,6 +73,18 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Returns the service's id.
+    pub fn service(&self) -> &str {
+        match self {
+            Self::Started { service, .. }
+            | Self::Ended { service, .. }
+            | Self::Waiting { service, .. }
+            | Self::Resting { service, .. } => service,
+        }
+    }
+}
+
 /// Why a service is not running and not about to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
@@ -82,4 +94,15 @@ pub enum Rest {
     Completed,
     /// It failed, and its settings say not to start it again.
     Failed,
+}
+
+impl Rest {
+    /// Returns the word used in JSON and on pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
 }

@@ -7,6 +7,7 @@
 pub mod assessment;
 pub mod bucket;
 pub mod cause;
+mod decode;
 pub mod host_event;
 pub mod keeper;
 pub mod launcher;
@@ -20,3 +21,9 @@ pub mod run_log;
 pub mod run_record;
 pub mod settings;
 pub mod supervisor;
+
+pub use assessment::Assessment;
+pub use ledger::{End, Ledger, Run, Who};
+pub use message::{Command, Event, Rest};
+pub use run_record::Mode;
+pub use settings::ProcessSettings;

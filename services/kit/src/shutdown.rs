@@ -1,9 +1,12 @@
 //! Stopping in order: one signal begins a drain under a stated grace, a second one ends it at once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// Signals this soon after the first are the same one, passed on twice.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Waits for SIGTERM or SIGINT, then cancels `token`. A second signal ends the process with 130 (128 + SIGINT).
 ///
@@ -19,9 +22,16 @@ pub fn on_signals(token: CancellationToken) -> std::io::Result<tokio::task::Join
         };
         tracing::info!(signal = name, "stopping; a second signal stops at once");
         token.cancel();
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let began = Instant::now();
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            // A terminal and a wrapper may both pass on the same Ctrl-C.
+            if began.elapsed() > SAME_SIGNAL {
+                break;
+            }
         }
         tracing::warn!("second signal: stopping without draining");
         std::process::exit(130);

@@ -48,7 +48,9 @@ impl<'a> Cursor<'a> {
 
     /// Reports a mistake at this value.
     pub fn mistake(&self, message: impl Into<String>) {
-        self.mistakes.add(&self.node.place, &self.path, message);
+        if self.node.value != Value::Broken {
+            self.mistakes.add(&self.node.place, &self.path, message);
+        }
     }
 
     fn below(&self, node: &'a Node, step: &str) -> Cursor<'a> {

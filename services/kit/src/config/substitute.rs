@@ -16,7 +16,10 @@ pub(super) fn substitute(node: &mut Node, path: &str, environment: &Environment,
                     node.value = if whole { retype(replaced) } else { Value::Text(replaced) };
                     node.substituted = if variables.is_empty() { None } else { Some(variables.join(" and ")) };
                 }
-                Err(message) => mistakes.add(&node.place, path, message),
+                Err(message) => {
+                    mistakes.add(&node.place, path, message);
+                    node.value = Value::Broken;
+                }
             }
         }
         Value::List(items) => {

@@ -59,6 +59,8 @@ pub enum Value {
     List(Vec<Node>),
     /// A mapping in file order.
     Map(Vec<Entry>),
+    /// A value that could not be had (an unset variable); that was reported already, so nobody reports it again.
+    Broken,
 }
 
 /// One key of a mapping.
@@ -117,7 +119,7 @@ impl Node {
     /// Names the type for a message: "a number", "a list" and so on.
     pub fn type_name(&self) -> &'static str {
         match self.value {
-            Value::Null => "nothing",
+            Value::Null | Value::Broken => "nothing",
             Value::Bool(_) => "true or false",
             Value::Int(_) | Value::Float(_) => "a number",
             Value::Text(_) => "text",
@@ -150,14 +152,14 @@ impl Node {
             Value::Int(value) => Some(value.to_string()),
             Value::Float(value) => Some(value.to_string()),
             Value::Text(text) => Some(text.clone()),
-            Value::Null | Value::List(_) | Value::Map(_) => None,
+            Value::Null | Value::Broken | Value::List(_) | Value::Map(_) => None,
         }
     }
 
     /// Converts to JSON, for values that are compared with JSON.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
-            Value::Null => serde_json::Value::Null,
+            Value::Null | Value::Broken => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
             Value::Int(value) => (*value).into(),
             Value::Float(value) => (*value).into(),
@@ -175,10 +177,12 @@ fn plain_message(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let first_line = text.lines().next().unwrap_or("not valid YAML");
     let message = first_line.strip_prefix("error: ").unwrap_or(first_line);
-    // "line 3 column 5: …" repeats what the place says.
-    match message.split_once(": ") {
-        Some((head, rest)) if head.contains("line ") && head.contains("column ") => rest.to_owned(),
-        _ => message.to_owned(),
+    // The place is told apart; "… at line 3, column 5" would say it twice.
+    let message = message.split_once(" at line ").map_or(message, |(message, _)| message);
+    let duplicate = message.strip_prefix("duplicate mapping key: ").and_then(|rest| rest.split_once(", "));
+    match duplicate {
+        Some((key, _)) => format!("the key {key:?} stands here a second time; keep one of the two"),
+        None => format!("this is not YAML: {message}"),
     }
 }
 
@@ -307,7 +311,7 @@ mod tests {
         assert!(place.line >= 1, "{place}: {message}");
         let (place, message) = Node::parse("a.yml", "a: 1\na: 2\n").unwrap_err();
         assert_eq!(place.to_string(), "a.yml:2:1", "{message}");
-        assert!(message.contains("duplicate"), "{message}");
+        assert_eq!(message, "the key \"a\" stands here a second time; keep one of the two");
     }
 
     #[test]

@@ -22,7 +22,6 @@ impl Operator {
     /// `token` is needed in `Authorization: Bearer`; without one nobody may write. `hosts` are the values of `Host` that
     /// mean this server, such as `127.0.0.1:8888` and `localhost:8888`.
     pub fn new(token: Option<&SecretString>, hosts: Vec<String>) -> Self {
-        let digest = |token: &SecretString| Sha256::digest(token.expose_secret().as_bytes()).into();
         Self { token_digest: token.map(digest), hosts: hosts.into() }
     }
 
@@ -48,17 +47,29 @@ impl Operator {
                 return Err(forbidden("Origin is another site".to_owned()));
             }
         }
-        let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-        let given: Option<[u8; 32]> = given.map(|token| Sha256::digest(token.trim().as_bytes()).into());
-        // Digests of equal length are compared, so the time taken tells nothing of the token.
-        match (self.token_digest, given) {
-            (Some(expected), Some(given)) if expected == given => Ok(()),
+        match self.token_digest {
+            Some(expected) if bearer_digest(headers) == Some(expected) => Ok(()),
             _ => {
                 Err(ApiError::unauthorized("the operator token is needed: Authorization: Bearer …")
                     .code("unauthorized"))
             }
         }
     }
+}
+
+/// Returns whether the request carries `token` in `Authorization: Bearer`.
+pub fn bears(headers: &HeaderMap, token: &SecretString) -> bool {
+    bearer_digest(headers) == Some(digest(token))
+}
+
+// Digests of equal length are compared, so the time taken tells nothing of the token.
+fn digest(token: &SecretString) -> [u8; 32] {
+    Sha256::digest(token.expose_secret().as_bytes()).into()
+}
+
+fn bearer_digest(headers: &HeaderMap) -> Option<[u8; 32]> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    Some(Sha256::digest(value.strip_prefix("Bearer ")?.trim().as_bytes()).into())
 }
 
 fn forbidden(message: String) -> ApiError {

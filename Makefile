@@ -1,0 +1,24 @@
+# The front door. Each target is one or two lines; what takes more lives in a script.
+.PHONY: up test check bench soak setup
+
+up: ## Builds the release binaries and runs everything from this terminal.
+	cargo build --release -p monitor -p api-gateway
+	./target/release/monitor up --config compose/local.yml
+
+test: setup ## Installs what the tests need, then runs all of them.
+	cargo build --workspace --all-targets
+	cargo nextest run --workspace --no-fail-fast
+
+setup: ## Debian packages the tests need, only if they are missing.
+	./compose/e2e/setup
+
+check: ## Format, lints, documentation.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+bench: ## Cost of probes beside blackbox_exporter, size and idle memory of the shipped binary.
+	./compose/bench/run
+
+soak: ## The long loops at full counts.
+	SOAK=1 cargo nextest run --workspace --no-fail-fast

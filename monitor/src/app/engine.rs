@@ -1,0 +1,216 @@
+//! The engine: a checked configuration that runs until it is told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use jiff::Timestamp;
+use kit::health::{Health, Need};
+use kit::http::{Limits, Operator, serve, with_conventions};
+use kit::metrics::{HttpMetrics, Metrics};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::pilot::Pilot;
+use super::plan::{Plan, Retention};
+use super::reload::{Reloader, mark_reloaded};
+use super::restore::Memory;
+use super::turn::{Inbox, Loop};
+use crate::config::{Config, ConfigError};
+use crate::export::{ProbeMetrics, Shared, router};
+use crate::judge::Board;
+use crate::probe::{Kinds, Vantage};
+use crate::record::{FolderLock, LockError, Stores};
+use crate::supervise::Mode;
+use crate::supervise::launcher::Launcher;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Longest time a handler may take; a waiting gate answers within 300 s.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(310);
+/// Largest request body: nothing that is written is larger.
+const BODY_LIMIT_BYTES: usize = 64 * 1024;
+/// Finished probes that wait for the loop, at most; more wait in their own tasks.
+const FINISHED_QUEUE: usize = 1024;
+
+/// How the engine is run.
+pub struct Options {
+    /// Whether workloads end with the monitor.
+    pub mode: Mode,
+    /// A listener to use instead of the configured address.
+    pub listener: Option<TcpListener>,
+    /// Is told once everything runs.
+    pub ready: Option<Box<dyn FnOnce(Arc<Shared>, SocketAddr) + Send>>,
+    /// Reads the configuration again.
+    pub source: Arc<dyn Fn() -> Config + Send + Sync>,
+    /// A turn each time somebody wants that: SIGHUP, or the file has changed.
+    pub reload: mpsc::Receiver<()>,
+}
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder is not ours or cannot be used.
+    #[error(transparent)]
+    Folder(#[from] LockError),
+    /// A later program wrote the data.
+    #[error(transparent)]
+    Data(#[from] kit::db::OpenError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The system's resolver configuration cannot be read.
+    #[error("cannot read the resolver configuration")]
+    Resolver(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A checked configuration, ready to run.
+pub struct Engine {
+    plan: Plan,
+    kinds: Kinds,
+}
+
+impl Engine {
+    /// Checks the configuration as a whole, before anything binds.
+    ///
+    /// # Errors
+    /// Every mistake at once.
+    pub fn new(config: &Config, kinds: Kinds) -> Result<Self, ConfigError> {
+        Ok(Self { plan: Plan::of(config, &kinds)?, kinds })
+    }
+
+    /// Returns what is planned.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Runs until `stop`, then drains.
+    ///
+    /// # Errors
+    /// Only before anything was started.
+    pub async fn run(self, options: Options, stop: CancellationToken) -> Result<(), StartError> {
+        let _lock = FolderLock::take(&self.plan.data_dir)?;
+        let stores = Stores::open(&self.plan.data_dir).await?;
+        let vantage = Vantage::of_system().map_err(|error| StartError::Resolver(Box::new(error)))?;
+        let listener = listen(options.listener, self.plan.listen).await?;
+        let address = listener.local_addr().unwrap_or(self.plan.listen);
+        let metrics = Metrics::new("monitor", VERSION);
+        // Numbers of an earlier monitor stay below ours: microseconds since the epoch outrun any count of events.
+        let sequence = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
+        let (shared, wishes) =
+            Shared::new(Board::starting_at(sequence), stores.clone(), Arc::new(vantage), ProbeMetrics::new(&metrics));
+        shared.metrics.read_from(&shared);
+        mark_reloaded(&shared, true);
+        let memory = Memory::read(stores.state.store()).await;
+        let (events, happened) = mpsc::channel(256);
+        let (finished_sender, finished) = mpsc::channel(FINISHED_QUEUE);
+        let pilot = Pilot::new(Launcher::new(self.plan.data_dir.clone(), options.mode), events);
+        let mut turning = Loop::new(shared.clone(), memory, pilot, finished_sender, max_running());
+        turning.configure(&self.plan);
+
+        let (plans, planned) = mpsc::channel(1);
+        let writers = CancellationToken::new();
+        let writing = spawn_writers(&stores, self.plan.retention, &writers);
+        let serving = tokio::spawn(serve(
+            listener,
+            routes(&shared, &metrics, operator(&self.plan, address)),
+            Limits::default(),
+            stop.clone(),
+        ));
+        let reloader = Reloader { shared: shared.clone(), kinds: self.kinds, source: options.source, plans };
+        let reloading = tokio::spawn(reloader.run(options.reload, wishes.reloads));
+        if let Some(ready) = options.ready {
+            ready(shared.clone(), address);
+        }
+        turning.run(Inbox { finished, events: happened, asked: wishes.asked, plans: planned }, stop.clone()).await;
+        reloading.abort();
+        kit::shutdown::within(Limits::default().grace, "the API", async {
+            let _panicked = serving.await;
+        })
+        .await;
+        writers.cancel();
+        kit::shutdown::within(Duration::from_secs(30), "the last writes", async {
+            for task in writing {
+                let _panicked = task.await;
+            }
+        })
+        .await;
+        Ok(())
+    }
+}
+
+async fn listen(given: Option<TcpListener>, address: SocketAddr) -> Result<TcpListener, StartError> {
+    match given {
+        Some(listener) => Ok(listener),
+        None => TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source }),
+    }
+}
+
+fn spawn_writers(stores: &Stores, keep: Retention, stop: &CancellationToken) -> [tokio::task::JoinHandle<()>; 2] {
+    let (history, state) = (stores.history.clone(), stores.state.clone());
+    let (until, until_too) = (stop.clone(), stop.clone());
+    let keep = (keep.raw, keep.minutes, keep.hours);
+    [
+        tokio::spawn(async move { history.run(keep, until).await }),
+        tokio::spawn(async move { state.run(until_too).await }),
+    ]
+}
+
+fn routes(shared: &Arc<Shared>, metrics: &Metrics, operator: Operator) -> Router {
+    let health = health(shared);
+    let router =
+        router(shared.clone(), operator).merge(health.routes()).merge(health.detailed_route()).merge(metrics.routes());
+    with_conventions(router, HttpMetrics::new(metrics, "monitor"), REQUEST_DEADLINE, BODY_LIMIT_BYTES)
+}
+
+/// The monitor's own health: its loop turns and its stores are written. What it watches is details, not health.
+fn health(shared: &Arc<Shared>) -> Health {
+    let health = Health::new("monitor", VERSION);
+    let (own, shared) = (health.clone(), shared.clone());
+    health.with_details(move || {
+        let figures = [("history", &shared.stores.history.figures), ("state", &shared.stores.state.figures)];
+        for (store, figures) in figures {
+            own.set(store, Need::Soft, figures.error().map_or(Ok(()), Err));
+        }
+        let services = shared.board();
+        let works = |verdict| {
+            matches!(
+                verdict,
+                crate::judge::Verdict::Up | crate::judge::Verdict::Degraded | crate::judge::Verdict::Completed
+            )
+        };
+        let services: serde_json::Map<String, serde_json::Value> = services
+            .services()
+            .iter()
+            .map(|service| (service.spec.name.to_string(), u8::from(works(service.verdict)).into()))
+            .collect();
+        [("services".to_owned(), services.into())].into_iter().collect()
+    })
+}
+
+/// Who may write, and under which names this server is known.
+fn operator(plan: &Plan, address: SocketAddr) -> Operator {
+    let port = address.port();
+    let mut hosts =
+        vec![address.to_string(), format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")];
+    hosts.extend(plan.hosts.iter().cloned());
+    hosts.dedup();
+    Operator::new(plan.operator_token.as_ref(), hosts)
+}
+
+/// Raises the limit of open files to what the system allows, and returns how many probes may run at once: each may hold
+/// two sockets, and the rest of the daemon needs some.
+fn max_running() -> usize {
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 256 };
+    let _keep_what_we_have = setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 20), hard);
+    let now = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    usize::try_from(now.saturating_sub(256) / 2).unwrap_or(256).clamp(64, 20_000)
+}

@@ -1,0 +1,14 @@
+//! Joins everything: the engine that others embed, its loop, its start and its end.
+
+mod engine;
+mod needs;
+mod pilot;
+mod plan;
+mod reload;
+mod restore;
+mod turn;
+mod uplink;
+
+pub use engine::{Engine, Options, StartError};
+pub use needs::{Needs, start_order};
+pub use plan::{CheckPlan, Plan, Retention, ServicePlan, Slo};

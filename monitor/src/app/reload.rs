@@ -1,0 +1,88 @@
+//! Taking a new configuration while everything runs: checked whole, refused if it would stop watching by accident.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::plan::Plan;
+use crate::config::Config;
+use crate::export::{ReloadWish, Shared};
+use crate::probe::Kinds;
+
+/// Reads, checks and hands over new configurations.
+pub(super) struct Reloader {
+    pub(super) shared: Arc<Shared>,
+    pub(super) kinds: Kinds,
+    pub(super) source: Arc<dyn Fn() -> Config + Send + Sync>,
+    pub(super) plans: mpsc::Sender<Plan>,
+}
+
+impl Reloader {
+    /// Serves signals and wishes until both are gone.
+    pub(super) async fn run(self, mut signals: mpsc::Receiver<()>, mut wishes: mpsc::Receiver<ReloadWish>) {
+        loop {
+            tokio::select! {
+                Some(()) = signals.recv() => drop(self.reload(false).await),
+                Some((force, answer)) = wishes.recv() => {
+                    let _asker_has_gone = answer.send(self.reload(force).await);
+                }
+                else => return,
+            }
+        }
+    }
+
+    /// A bad configuration changes nothing and is visible.
+    async fn reload(&self, force: bool) -> Result<String, String> {
+        let source = self.source.clone();
+        let read = tokio::task::spawn_blocking(move || source()).await;
+        let config = read.map_err(|panic| format!("reading the configuration broke: {panic}"))?;
+        let planned = Plan::of(&config, &self.kinds).map_err(|error| error.to_string());
+        let planned = planned.and_then(|plan| if force { Ok(plan) } else { is_safe(&self.shared, plan) });
+        match planned {
+            Ok(plan) => {
+                let line = format!("{} services are watched", plan.services.len());
+                if self.plans.send(plan).await.is_err() {
+                    return Err("the monitor is stopping".to_owned());
+                }
+                mark_reloaded(&self.shared, true);
+                tracing::info!(result = line, "configuration reloaded");
+                Ok(line)
+            }
+            Err(message) => {
+                mark_reloaded(&self.shared, false);
+                tracing::error!(mistakes = message, "the configuration on disk is not taken; the old one goes on");
+                Err(message)
+            }
+        }
+    }
+}
+
+/// Refuses a reload that would silently stop watching: an empty folder is more likely an accident than a wish.
+fn is_safe(shared: &Shared, plan: Plan) -> Result<Plan, String> {
+    let board = shared.board();
+    let before = board.services();
+    let dropped: Vec<&str> =
+        before.iter().map(|service| &*service.spec.name).filter(|name| plan.service(name).is_none()).collect();
+    // DESIGN section 10: over 30 % of the services, or one that is broken now.
+    let broken = before.iter().find(|service| service.verdict.is_bad() && dropped.contains(&&*service.spec.name));
+    if let Some(broken) = broken {
+        let (name, verdict) = (&broken.spec.name, broken.verdict.as_str().replace('_', " "));
+        return Err(format!("it would drop {name:?}, which is {verdict} now; reload with force=true to drop it"));
+    }
+    if dropped.len() * 10 > before.len() * 3 {
+        let list = dropped.join(", ");
+        let (count, all) = (dropped.len(), before.len());
+        return Err(format!("it would drop {count} of {all} services ({list}); reload with force=true to drop them"));
+    }
+    Ok(plan)
+}
+
+/// Sets the pair of reload metrics.
+pub(super) fn mark_reloaded(shared: &Shared, ok: bool) {
+    shared.figures.reload_ok.store(ok, Relaxed);
+    if ok {
+        shared.figures.reloaded_secs.store(Timestamp::now().as_second(), Relaxed);
+    }
+}

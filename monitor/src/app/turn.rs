@@ -1,0 +1,385 @@
+//! The daemon's loop: one task that owns the schedule and is the only writer of the board.
+//!
+//! It never waits for a probe, a store, a reader or a supervisor; what follows from news is handed on at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use kit::clock::{Moment, Stamp};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::pilot::Pilot;
+use super::plan::{CheckPlan, Plan, ServicePlan};
+use super::restore::{self, Memory};
+use super::uplink::Uplink;
+use crate::export::{Ask, Catalogue, Change, CheckCard, ServiceCard, Shared};
+use crate::judge::{Effects, ServiceSpec};
+use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
+use crate::record::{HistoryNews, Mark, Point, StateBatch, Transition};
+use crate::schedule::Schedule;
+use crate::supervise::Event;
+
+/// The loop wakes at least this often: gaps are seen, graces end, ages grow.
+const TICK: Duration = Duration::from_secs(1);
+/// Verdict time is added up this often.
+const TIME_BOOKED_EVERY: Duration = Duration::from_secs(5);
+/// One sampled trace a minute and check, beside failing ones (DESIGN section 9).
+const SAMPLED_EVERY: Duration = Duration::from_secs(60);
+
+/// A finished probe and the sequence number it was started with.
+type Finished = (Observation, u64);
+
+/// The loop's own state.
+pub(super) struct Loop {
+    shared: Arc<Shared>,
+    schedule: Schedule,
+    checks: HashMap<CheckId, Arc<CheckPlan>>,
+    sampled: HashMap<CheckId, Moment>,
+    uplink: Arc<Uplink>,
+    memory: Memory,
+    pub(super) pilot: Pilot,
+    probes: JoinSet<()>,
+    finished: mpsc::Sender<Finished>,
+    booked: Stamp,
+    max_running: usize,
+}
+
+/// What the loop listens to.
+pub(super) struct Inbox {
+    /// Finished probes.
+    pub(super) finished: mpsc::Receiver<Finished>,
+    /// Workload events.
+    pub(super) events: mpsc::Receiver<Event>,
+    /// Wishes of readers.
+    pub(super) asked: mpsc::Receiver<Ask>,
+    /// Checked new configurations.
+    pub(super) plans: mpsc::Receiver<Plan>,
+}
+
+impl Loop {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        memory: Memory,
+        pilot: Pilot,
+        finished: mpsc::Sender<Finished>,
+        max_running: usize,
+    ) -> Self {
+        Self {
+            shared,
+            schedule: Schedule::default(),
+            checks: HashMap::new(),
+            sampled: HashMap::new(),
+            uplink: Arc::default(),
+            memory,
+            pilot,
+            probes: JoinSet::new(),
+            finished,
+            booked: Stamp::now(),
+            max_running,
+        }
+    }
+
+    /// Turns until `stop`, then drains the workloads in reverse order while it goes on listening to them.
+    pub(super) async fn run(mut self, mut inbox: Inbox, stop: CancellationToken) {
+        loop {
+            let wait = self.until_next();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(wait) => {}
+                Some((observation, started)) = inbox.finished.recv() => self.observed(observation, started),
+                Some(event) = inbox.events.recv() => self.happened(&event),
+                Some(ask) = inbox.asked.recv() => self.asked(ask),
+                Some(plan) = inbox.plans.recv() => self.configure(&plan),
+            }
+            // Everything that is there is taken before the next turn: a flood must not starve the schedule's clock.
+            while let Ok((observation, started)) = inbox.finished.try_recv() {
+                self.observed(observation, started);
+            }
+            self.turn();
+        }
+        self.probes.abort_all();
+        let drain = self.pilot.drain();
+        tokio::pin!(drain);
+        loop {
+            tokio::select! {
+                () = &mut drain => break,
+                Some(event) = inbox.events.recv() => drop(happened(&self.shared, &event)),
+            }
+        }
+        while let Ok(event) = inbox.events.try_recv() {
+            drop(happened(&self.shared, &event));
+        }
+    }
+
+    fn until_next(&self) -> Duration {
+        let now = Moment::now();
+        let due = self.schedule.next_due().map_or(TICK, |due| due.since(now));
+        // While every place is taken, a finished probe wakes the loop.
+        if self.probes.len() >= self.max_running { TICK } else { due.min(TICK) }
+    }
+
+    /// Starts what is due and lets time pass.
+    fn turn(&mut self) {
+        while self.probes.try_join_next().is_some() {}
+        let now = Stamp::now();
+        let room = self.max_running.saturating_sub(self.probes.len());
+        let due = self.schedule.poll(now.at, room, rand::random);
+        if let Some(gap) = due.gap {
+            let slept = gap.to.since(gap.from);
+            tracing::warn!(
+                gap_ms = slept.as_millis(),
+                "nobody looked for a while: the machine slept or the monitor was stopped"
+            );
+            self.shared.figures.gaps.fetch_add(1, Relaxed);
+            self.shared.board().gap(gap);
+            self.booked = now;
+        }
+        for (check, why) in due.checks {
+            self.start(&check, why, now);
+        }
+        let figures = &self.shared.figures;
+        figures.lag_us.store(u64::try_from(due.lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        figures.overruns.store(self.schedule.overruns(), Relaxed);
+        figures.running.store(self.probes.len() as u64, Relaxed);
+        let last = figures.last_turn_secs.swap(now.wall.as_second(), Relaxed);
+        if last != now.wall.as_second() {
+            let effects = self.shared.board().tick(now);
+            self.follow(effects, now);
+            self.book(now);
+            self.pilot.steer(&self.shared.board(), now.at);
+        }
+    }
+
+    fn start(&mut self, id: &CheckId, why: Why, now: Stamp) {
+        let Some(plan) = self.checks.get(id).cloned() else { return };
+        let (started, is_troubled) = {
+            let mut board = self.shared.board();
+            let troubled = board.check(id).is_none_or(|check| check.state.is_suspect() || check.reason().is_some());
+            (board.next_sequence(), troubled)
+        };
+        let last = self.sampled.get(id).copied();
+        let is_sampled = is_troubled || last.is_none_or(|last| now.at.since(last) >= SAMPLED_EVERY);
+        if is_sampled {
+            self.sampled.insert(id.clone(), now.at);
+        }
+        let (vantage, uplink, finished) = (self.shared.vantage.clone(), self.uplink.clone(), self.finished.clone());
+        self.probes.spawn(async move {
+            let mut observation = observe(vantage, &plan.question, why, is_sampled).await;
+            uplink.excuse(&mut observation, plan.question.probe.target().scope).await;
+            let _loop_has_ended = finished.send((observation, started)).await;
+        });
+    }
+
+    fn observed(&mut self, observation: Observation, started: u64) {
+        let now = Stamp::now();
+        let observation = Arc::new(observation);
+        let id = observation.check.clone();
+        self.shared.metrics.observe(&observation);
+        self.shared.stores.history.take(HistoryNews::Point(id.clone(), point(&observation)));
+        tracing::debug!(
+            check.id = %id, outcome = ?observation.outcome, duration_ms = observation.took.as_secs_f64() * 1000.0, "observed"
+        );
+        let (effects, suspect) = {
+            let mut board = self.shared.board();
+            let effects = board.observe(observation, started, now);
+            let suspect = board.check(&id).is_some_and(|check| check.state.is_suspect());
+            (effects, suspect)
+        };
+        self.schedule.finished(&id, now.at, suspect);
+        self.follow(effects, now);
+        self.pilot.steer(&self.shared.board(), now.at);
+    }
+
+    fn happened(&mut self, event: &Event) {
+        let force = happened(&self.shared, event);
+        let now = Moment::now();
+        for check in force {
+            // After an exit this decides at once; after a start a fail makes the check suspect, so it is asked again soon.
+            self.schedule.force(&check, now);
+        }
+        self.pilot.steer(&self.shared.board(), now);
+    }
+
+    fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::Probe(checks) => checks.iter().for_each(|check| self.schedule.force(check, Moment::now())),
+        }
+    }
+
+    fn follow(&mut self, effects: Effects, now: Stamp) {
+        for check in &effects.force {
+            self.schedule.force(check, now.at);
+        }
+        follow(&self.shared, effects, now);
+    }
+
+    /// Adds the time since the last call to every service's present verdict.
+    fn book(&mut self, now: Stamp) {
+        let passed = now.at.since(self.booked.at);
+        if passed < TIME_BOOKED_EVERY {
+            return;
+        }
+        self.booked = now;
+        let (to_ms, ms) = (now.wall.as_millisecond(), i64::try_from(passed.as_millis()).unwrap_or(0));
+        for service in self.shared.board().services() {
+            let (service, verdict) = (service.spec.name.clone(), service.verdict.as_str());
+            self.shared.stores.history.take(HistoryNews::Verdict { service, verdict, to_ms, ms });
+        }
+    }
+
+    /// Takes a checked configuration: what stays keeps its state, what goes leaves nothing behind.
+    pub(super) fn configure(&mut self, plan: &Plan) {
+        let now = Stamp::now();
+        let before: Vec<CheckId> = self.checks.keys().cloned().collect();
+        self.checks = plan.checks().map(|check| (check.question.id.clone(), Arc::new(check.clone()))).collect();
+        let mut batch = StateBatch::default();
+        for id in before.iter().filter(|id| !self.checks.contains_key(id)) {
+            self.schedule.remove(id);
+            self.sampled.remove(id);
+            self.shared.metrics.forget(&id.service, &id.check);
+            restore::forget_check(&mut batch, id);
+        }
+        for (id, check) in &self.checks {
+            self.schedule.set(id, check.cadence, now.at, rand::random());
+            self.shared.metrics.know(&id.service, &id.check);
+            if check.question.probe.is_pushed() {
+                let pushed = self.memory.pushed(id).unwrap_or_else(|| Pushed::new(now.wall));
+                self.shared.vantage.pushes.know(id, pushed.clone());
+                restore::keep_push(&mut batch, id, &pushed);
+            }
+        }
+        self.shared.stores.state.put(batch);
+        self.uplink = Arc::new(Uplink::new(plan.anchors.clone()));
+        let specs = plan.services.iter().map(spec).collect();
+        {
+            let (checks, memory) = (&self.checks, &self.memory);
+            let restored = |id: &CheckId| memory.check(id, &checks.get(id)?.policy, now);
+            self.shared.board().configure(specs, now, restored);
+        }
+        self.shared.catalogue.store(Arc::new(catalogue(plan, now)));
+        self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now);
+        self.memory.restore_verdicts(&mut self.shared.board(), now);
+        // Only the first configuration finds an earlier monitor's state; later ones have the board's.
+        self.memory = Memory::default();
+        let _nobody_listens = self.shared.changes.send(Change::Reloaded);
+    }
+}
+
+/// Takes a workload's event; returns the checks to ask at once.
+fn happened(shared: &Shared, event: &Event) -> Vec<CheckId> {
+    let now = Stamp::now();
+    match event {
+        Event::Started { service, pid, .. } => tracing::info!(service.id = service, pid, "started"),
+        Event::Ended { service, ending, planned, .. } => {
+            let how = ending.cause.sentence(ending.exit);
+            if *planned {
+                tracing::info!(service.id = service, how, "ended as planned");
+            } else {
+                tracing::warn!(service.id = service, how, last_line = ending.last_lines.last(), "ended unplanned");
+            }
+        }
+        Event::Waiting { service, delay, .. } => {
+            tracing::info!(service.id = service, delay_ms = delay.as_millis(), "will be started again");
+        }
+        Event::Resting { service, rest } => tracing::info!(service.id = service, rest = rest.as_str(), "rests"),
+    }
+    let mut effects = shared.board().runtime(event, now);
+    let force = std::mem::take(&mut effects.force);
+    follow(shared, effects, now);
+    force
+}
+
+/// Writes down and tells what follows from news.
+fn follow(shared: &Shared, effects: Effects, now: Stamp) {
+    let mut batch = StateBatch::default();
+    {
+        let board = shared.board();
+        for id in &effects.changed_checks {
+            if let Some(check) = board.check(id) {
+                restore::keep_check(&mut batch, id, &check.state, now);
+            }
+        }
+        for name in &effects.changed_ledgers {
+            if let Some(workload) = board.service(name).and_then(|service| service.workload.as_ref()) {
+                restore::keep_ledger(&mut batch, name, &workload.ledger);
+            }
+        }
+        shared.progress.send_replace(board.sequence());
+    }
+    for change in effects.verdicts {
+        let (service, to) = (change.service.to_string(), change.to);
+        let from = change.from.map(|verdict| verdict.as_str().to_owned());
+        if to.is_bad() {
+            tracing::error!(service.id = service, from, to = to.as_str(), why = change.why, "verdict");
+        } else {
+            tracing::info!(service.id = service, from, to = to.as_str(), why = change.why, "verdict");
+        }
+        restore::keep_verdict(&mut batch, &service, to, &change.why, change.at.wall);
+        let transition = Transition {
+            service: service.clone(),
+            from,
+            to: to.as_str().to_owned(),
+            reason: change.why.clone(),
+            at: change.at.wall,
+        };
+        batch.transitions.push(transition);
+        let _nobody_listens = shared.changes.send(Change::Verdict { service, verdict: to.as_str(), why: change.why });
+    }
+    for (id, health) in effects.healths {
+        let (service, check) = (id.service.to_string(), id.check.to_string());
+        let _nobody_listens = shared.changes.send(Change::Health { service, check, health: health.as_str() });
+    }
+    shared.stores.state.put(batch);
+}
+
+fn point(observation: &Observation) -> Point {
+    let mark = match &observation.outcome {
+        Outcome::Pass if observation.soft.is_empty() => Mark::Pass,
+        Outcome::Pass => Mark::Slow,
+        Outcome::Fail(_) => Mark::Fail,
+        Outcome::Unknown(_) => Mark::Unknown,
+    };
+    let took_us = u32::try_from(observation.took.as_micros()).unwrap_or(u32::MAX);
+    Point { at_ms: observation.started.wall.as_millisecond(), took_us, mark }
+}
+
+fn spec(service: &ServicePlan) -> ServiceSpec {
+    ServiceSpec {
+        name: service.name.clone(),
+        hard_needs: service.needs.hard.clone(),
+        checks: service.checks.iter().map(|check| (check.question.id.check.clone(), check.policy)).collect(),
+        start_grace: service.workload.as_ref().map(|workload| workload.ready_timeout),
+    }
+}
+
+fn catalogue(plan: &Plan, now: Stamp) -> Catalogue {
+    let services = plan.services.iter().map(|service| ServiceCard {
+        name: service.name.clone(),
+        about: service.about.clone(),
+        group: service.group.clone(),
+        critical: service.critical,
+        hard_needs: service.needs.hard.clone(),
+        soft_needs: service.needs.soft.clone(),
+        availability: service.slo.availability,
+        latency_p95: service.slo.latency_p95,
+        checks: service.checks.iter().map(check_card).collect(),
+    });
+    Catalogue { services: services.collect(), loaded: now.wall }
+}
+
+fn check_card(check: &CheckPlan) -> CheckCard {
+    CheckCard {
+        id: check.question.id.clone(),
+        kind: check.kind,
+        about: check.about.clone(),
+        target: check.question.probe.target().shown,
+        every: check.cadence.every,
+        severity: check.policy.severity,
+        pushed: check.question.probe.is_pushed(),
+        push_token: check.question.probe.push_token().cloned(),
+    }
+}

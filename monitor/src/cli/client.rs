@@ -1,0 +1,74 @@
+//! Asking a running daemon: exit code 69 when it cannot be reached.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use kit::exit;
+use serde::de::DeserializeOwned;
+
+/// Largest answer that is read, in bytes: the status of ten thousand checks is about 8 MB.
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Which daemon to ask.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Daemon {
+    /// The daemon's address.
+    #[arg(long, env = "MONITOR_URL", default_value = "http://127.0.0.1:8888")]
+    pub(super) url: String,
+}
+
+/// Why there is no answer; becomes an exit code.
+pub(super) enum AskError {
+    /// Nobody answers.
+    Unreachable(String),
+    /// It says that the question is wrong.
+    Refused(String),
+}
+
+impl AskError {
+    /// Prints the cause and returns the exit code.
+    pub(super) fn report(self) -> ExitCode {
+        match self {
+            Self::Unreachable(message) => {
+                eprintln!("monitor: {message}");
+                ExitCode::from(exit::UNREACHABLE)
+            }
+            Self::Refused(message) => {
+                eprintln!("monitor: {message}");
+                ExitCode::from(exit::USAGE)
+            }
+        }
+    }
+}
+
+impl Daemon {
+    /// Asks `path` and reads the JSON answer, whatever its status; 4xx is a refusal.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        deadline: Duration,
+    ) -> Result<(StatusCode, T), AskError> {
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let request = Request::builder().method(method).uri(&url).body(Full::<Bytes>::default());
+        let request = request.map_err(|error| AskError::Refused(format!("{url} is not a URL: {error}")))?;
+        let answer = kit::http::get(request, deadline, MAX_ANSWER_BYTES).await;
+        let (status, body) =
+            answer.map_err(|error| AskError::Unreachable(format!("no monitor at {}: {error}", self.url)))?;
+        if status.is_client_error() {
+            let message = serde_json::from_slice::<serde_json::Value>(&body).ok();
+            let message =
+                message.as_ref().and_then(|json| json["error"].as_str()).unwrap_or("refused without a reason");
+            return Err(AskError::Refused(message.to_owned()));
+        }
+        match serde_json::from_slice(&body) {
+            Ok(answer) => Ok((status, answer)),
+            Err(error) => {
+                Err(AskError::Unreachable(format!("{url} does not answer like a monitor ({status}): {error}")))
+            }
+        }
+    }
+}

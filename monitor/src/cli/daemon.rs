@@ -1,0 +1,121 @@
+//! `monitor run` and `monitor up`: the engine with signals, reloads and, on a terminal, a live table.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::config::Environment;
+use kit::exit;
+use monitor::app::StartError;
+use monitor::supervise::Mode;
+use monitor::{Config, Engine, Kinds, Options};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::table;
+
+/// The file is looked at this often; a content hash sees what file events miss (swapped symbolic links).
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How the daemon is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// `run`
+    Daemon,
+    /// `up`
+    Terminal,
+}
+
+pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
+    let config = Config::load(path, &Environment::of_process());
+    let engine = match Engine::new(&config, Kinds::standard()) {
+        Ok(engine) => engine,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(exit::CONFIG);
+        }
+    };
+    let stop = CancellationToken::new();
+    let signals = kit::shutdown::on_signals(stop.clone());
+    let (reloads, reload) = mpsc::channel(1);
+    let watching = tokio::spawn(watch(path.to_owned(), reloads));
+    let again = path.to_owned();
+    let source = Arc::new(move || Config::load(&again, &Environment::of_process()));
+    let mode = if manner == Manner::Terminal { Mode::Up } else { Mode::Run };
+    let until = stop.clone();
+    let ready = Box::new(move |shared, address| {
+        if manner == Manner::Terminal {
+            tokio::spawn(table::show(shared, address, until));
+        } else {
+            tracing::info!(%address, "watching");
+        }
+    });
+    let result = match signals {
+        Ok(_task) => engine.run(Options { mode, listener: None, ready: Some(ready), source, reload }, stop).await,
+        Err(error) => {
+            eprintln!("monitor: cannot listen to signals: {error}");
+            return ExitCode::from(exit::SOFTWARE);
+        }
+    };
+    watching.abort();
+    match result {
+        Ok(()) => ExitCode::from(exit::YES),
+        Err(error) => {
+            let code = match &error {
+                StartError::Folder(monitor::record::LockError::Held { .. }) => exit::BUSY,
+                StartError::Folder(_) | StartError::Listen { .. } | StartError::Resolver(_) => exit::SYSTEM,
+                StartError::Data(_) => exit::CONFIG,
+            };
+            eprintln!("monitor: {:#}", anyhow::Error::from(error));
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Has the configuration read again on SIGHUP and when its content changes.
+async fn watch(path: PathBuf, reloads: mpsc::Sender<()>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        tracing::error!("cannot listen to SIGHUP; changes of the file are still seen");
+        return;
+    };
+    let mut known = content(&path).await;
+    loop {
+        let asked = tokio::select! {
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(LOOK_EVERY) => false,
+        };
+        let found = content(&path).await;
+        if !asked && found == known {
+            continue;
+        }
+        known = found;
+        if reloads.send(()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A hash of the file's bytes, or of every file's in a folder.
+async fn content(path: &Path) -> u64 {
+    let path = path.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || {
+        let mut hasher = DefaultHasher::new();
+        let files = if path.is_dir() {
+            let mut files: Vec<PathBuf> =
+                std::fs::read_dir(&path).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+            files.sort();
+            files
+        } else {
+            vec![path]
+        };
+        for file in files {
+            file.hash(&mut hasher);
+            std::fs::read(&file).unwrap_or_default().hash(&mut hasher);
+        }
+        hasher.finish()
+    });
+    hashed.await.unwrap_or(0)
+}

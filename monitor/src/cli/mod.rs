@@ -1,0 +1,95 @@
+//! The command line: one file a command, exit codes from `kit::exit`.
+
+mod check_config;
+mod client;
+mod daemon;
+mod gate;
+mod probe;
+mod render;
+mod status;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use kit::exit;
+
+/// Knows whether every service really works, and says why it does not.
+#[derive(Debug, Parser)]
+#[command(
+    name = "monitor",
+    version,
+    after_help = "Exit codes: 0 yes, 1 no, 2 undecided in time, 64 usage, 69 daemon unreachable, 71 address taken, 75 data folder in use, 78 configuration."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watches as a daemon; the processes it runs outlive it.
+    Run(ConfigArgument),
+    /// Watches from this terminal with a live table; the processes it runs end with it.
+    Up(ConfigArgument),
+    /// Checks a configuration and prints every mistake.
+    CheckConfig(check_config::CheckConfig),
+    Probe(probe::ProbeCommand),
+    Status(status::StatusCommand),
+    Gate(gate::GateCommand),
+    Cursor(gate::CursorCommand),
+    /// Asks a URL once: exit code 0 if it answers 2xx. For container health checks.
+    Healthcheck {
+        /// What to ask.
+        #[arg(default_value = "http://127.0.0.1:8888/livez")]
+        url: String,
+        /// How long to wait.
+        #[arg(long, default_value = "5s", value_parser = kit::config::parse_duration)]
+        timeout: Duration,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigArgument {
+    /// A YAML file, or a folder of them.
+    #[arg(long, env = "MONITOR_CONFIG", default_value = "monitor.yml")]
+    config: PathBuf,
+}
+
+/// Parses the command line and runs the command.
+pub(crate) fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _closed_output = error.print();
+            return if error.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let level = std::env::var("LOG_LEVEL").ok();
+    if let Err(message) = kit::log::start(level.as_deref(), std::env::var("LOG_FORMAT").ok().as_deref()) {
+        eprintln!("monitor: {message}");
+        return ExitCode::from(exit::CONFIG);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("monitor: cannot start the runtime: {error}");
+            return ExitCode::from(exit::SOFTWARE);
+        }
+    };
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Run(argument) => daemon::run(&argument.config, daemon::Manner::Daemon).await,
+            Command::Up(argument) => daemon::run(&argument.config, daemon::Manner::Terminal).await,
+            Command::CheckConfig(command) => check_config::run(&command),
+            Command::Probe(command) => probe::run(&command).await,
+            Command::Status(command) => status::run(&command).await,
+            Command::Gate(command) => gate::run(&command).await,
+            Command::Cursor(command) => gate::begin(&command).await,
+            Command::Healthcheck { url, timeout } => kit::healthcheck::run(&url, timeout).await,
+        }
+    })
+}

@@ -1,0 +1,70 @@
+//! How states look in a terminal: word, mark and colour together, never colour alone.
+
+use std::time::Duration;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, Color, ContentArrangement, Table};
+use jiff::Timestamp;
+use kit::config::show_duration;
+use monitor::export::{ServiceStatus, Status};
+
+/// Returns the mark and colour of a verdict or health.
+pub(super) fn look(word: &str) -> (&'static str, Color) {
+    match word {
+        "up" | "pass" | "completed" => ("●", Color::Green),
+        "degraded" => ("◐", Color::Yellow),
+        "starting" | "pending" => ("◌", Color::Cyan),
+        "down" | "fail" | "gone" => ("✖", Color::Red),
+        "crash_looping" => ("↻", Color::Red),
+        "gave_up" => ("■", Color::Red),
+        _ => ("○", Color::DarkGrey),
+    }
+}
+
+/// Returns the whole table, with the overall state in the last line.
+pub(super) fn table(status: &Status, colour: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["", "SERVICE", "STATE", "FOR", "LATENCY", "RESTARTS", "WHY"]);
+    for service in &status.services {
+        table.add_row(row(service, colour));
+    }
+    let (mark, _) = look(&status.overall);
+    let reason = if status.reason.is_empty() { "everything works" } else { &status.reason };
+    format!("{table}\n\n{mark} {}: {reason}", status.overall)
+}
+
+fn row(service: &ServiceStatus, colour: bool) -> Vec<Cell> {
+    let (mark, tint) = look(&service.verdict);
+    let tinted = |text: &str| if colour { Cell::new(text).fg(tint) } else { Cell::new(text) };
+    let latency =
+        service.checks.iter().filter_map(|check| check.last.as_ref()).map(|last| last.took_ms).fold(None, max);
+    let restarts = service.workload.as_ref().map_or_else(String::new, |workload| match workload.unplanned_exits {
+        0 => "0".to_owned(),
+        all => format!("{all} ({} in 10m)", workload.unplanned_exits_10m),
+    });
+    let why = match &service.blocked_by {
+        Some(root) => format!("{} (because of {root})", service.why),
+        None => service.why.clone(),
+    };
+    vec![
+        tinted(mark),
+        Cell::new(&service.name),
+        tinted(&service.verdict.replace('_', " ")),
+        Cell::new(since(&service.since)),
+        Cell::new(latency.map_or_else(String::new, |ms| format!("{ms:.1} ms"))),
+        Cell::new(restarts),
+        Cell::new(why),
+    ]
+}
+
+fn max(most: Option<f64>, next: f64) -> Option<f64> {
+    Some(most.map_or(next, |most: f64| most.max(next)))
+}
+
+/// How long ago a timestamp was, in words.
+fn since(at: &str) -> String {
+    let Ok(at) = at.parse::<Timestamp>() else { return String::new() };
+    let ago = Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or(Duration::ZERO);
+    show_duration(Duration::from_secs(ago.as_secs()))
+}

@@ -1,0 +1,38 @@
+//! `monitor status`: what the daemon knows, as a table or as JSON; exit code 0 only if everything is up or degraded.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use http::Method;
+use kit::exit;
+use monitor::export::Status;
+
+use super::client::Daemon;
+use super::render;
+
+/// Shows what the daemon knows.
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusCommand {
+    #[command(flatten)]
+    daemon: Daemon,
+    /// The status as JSON, as `/api/v1/status` gives it.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(command: &StatusCommand) -> ExitCode {
+    let asked = command.daemon.ask::<Status>(Method::GET, "/api/v1/status", Duration::from_secs(10)).await;
+    let (_, status) = match asked {
+        Ok(answer) => answer,
+        Err(error) => return error.report(),
+    };
+    if command.json {
+        println!("{}", serde_json::to_string_pretty(&status).unwrap_or_default());
+    } else {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        println!("{}", render::table(&status, colour));
+    }
+    let is_fine = matches!(status.overall.as_str(), "up" | "degraded");
+    ExitCode::from(if is_fine { exit::YES } else { exit::NO })
+}

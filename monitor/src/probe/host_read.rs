@@ -1,0 +1,351 @@
+//! The resources of kind `host`: their limits, how they are read, and how they are told.
+
+use kit::config::{Cursor, Fields};
+use nix::sys::statvfs::statvfs;
+use regex::Regex;
+use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System, UpdateKind};
+
+/// Names of processes are cut at this length by the kernel (`TASK_COMM_LEN` less one, proc_pid_comm(5)).
+const COMM_BYTES: usize = 15;
+
+/// What is looked at, and its limits. Ratios are from 0 to 1.
+#[derive(Debug)]
+pub(super) enum Resource {
+    Disk { path: String, max_used: Option<f64>, min_free: Option<u64>, max_inodes_used: Option<f64> },
+    Memory { max_used: f64 },
+    Swap { max_used: f64 },
+    Load { max_per_cpu: f64 },
+    Process { which: Which, shown: String, min: u32, max: Option<u32> },
+}
+
+/// Which processes are counted.
+#[derive(Debug)]
+pub(super) enum Which {
+    /// The program's name.
+    Name(String),
+    /// A match in the whole command line.
+    Pattern(Regex),
+}
+
+/// What a look found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// One line for people.
+    pub(super) note: String,
+    /// Which limit is broken, and how.
+    pub(super) broken: Option<String>,
+}
+
+impl Resource {
+    /// Decodes `{ disk | memory | swap | load | process: {…} }`.
+    pub(super) fn decode(cursor: &Cursor<'_>) -> Option<Self> {
+        let (kind, _, inner) = cursor.tag()?;
+        let fields = inner.fields()?;
+        let resource = match kind {
+            "disk" => decode_disk(&fields),
+            "memory" => Some(Self::Memory { max_used: ratio(&fields, "max_used", 0.9)? }),
+            "swap" => Some(Self::Swap { max_used: ratio(&fields, "max_used", 0.8)? }),
+            "load" => Some(Self::Load { max_per_cpu: fields.get("max_per_cpu").map_or(Some(2.0), |c| positive(&c))? }),
+            "process" => decode_process(&fields),
+            other => {
+                let words = ["disk", "memory", "swap", "load", "process"];
+                let near = kit::config::suggest(other, words);
+                cursor.mistake(format!("expected one of {}, found {other:?}{near}", words.join(", ")));
+                return None;
+            }
+        };
+        fields.end();
+        resource
+    }
+
+    /// Names the resource.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Disk { path, .. } => format!("disk {path}"),
+            Self::Memory { .. } => "memory".to_owned(),
+            Self::Swap { .. } => "swap".to_owned(),
+            Self::Load { .. } => "load".to_owned(),
+            Self::Process { shown, .. } => format!("process {shown}"),
+        }
+    }
+
+    /// Looks. May block for as long as a file system hangs.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    pub(super) fn read(&self) -> Result<Reading, String> {
+        match self {
+            Self::Disk { path, max_used, min_free, max_inodes_used } => {
+                let disk = Disk::read(path)?;
+                Ok(disk.judge(path, *max_used, *min_free, *max_inodes_used))
+            }
+            Self::Memory { max_used } => read_memory(*max_used),
+            Self::Swap { max_used } => read_swap(*max_used),
+            Self::Load { max_per_cpu } => read_load(*max_per_cpu),
+            Self::Process { which, shown, min, max } => Ok(judge_count(shown, count_processes(which)?, *min, *max)),
+        }
+    }
+}
+
+fn decode_disk(fields: &Fields<'_>) -> Option<Resource> {
+    let path = fields.require("path").and_then(|c| c.text());
+    let limit = |key| fields.get(key).map_or(Some(None), |c| c.ratio().map(Some));
+    let max_used = limit("max_used");
+    let max_inodes_used = limit("max_inodes_used");
+    let min_free = fields.get("min_free").map_or(Some(None), |c| c.bytes(1..=u64::MAX).map(Some));
+    let (max_used, min_free, max_inodes_used) = (max_used?, min_free?, max_inodes_used?);
+    // A disk without any limit is watched as people expect it; one limit of their own replaces ours.
+    let unset = max_used.is_none() && min_free.is_none() && max_inodes_used.is_none();
+    let max_used = if unset { Some(0.9) } else { max_used };
+    Some(Resource::Disk { path: path?, max_used, min_free, max_inodes_used })
+}
+
+fn decode_process(fields: &Fields<'_>) -> Option<Resource> {
+    let name = fields.get("name");
+    let pattern = fields.get("pattern");
+    let min = fields.get("min").map_or(Some(1), |c| c.whole(0..=1_000_000));
+    let max = fields.get("max").map_or(Some(None), |c| c.whole(0..=1_000_000).map(Some));
+    let which = match (name, pattern) {
+        (Some(name), None) => name.text().map(|name| (name.clone(), Which::Name(name))),
+        (None, Some(pattern)) => {
+            let regex: Option<Regex> = pattern.parse("a regular expression");
+            regex.map(|regex| (format!("/{regex}/"), Which::Pattern(regex)))
+        }
+        _ => {
+            fields.cursor().mistake("expected exactly one of \"name\" and \"pattern\"");
+            None
+        }
+    };
+    let (shown, which) = which?;
+    let (min, max) = (min?, max?);
+    if max.is_some_and(|max| max < min) {
+        fields.cursor().mistake("\"max\" is less than \"min\"");
+        return None;
+    }
+    Some(Resource::Process { which, shown, min, max })
+}
+
+fn ratio(fields: &Fields<'_>, key: &'static str, default: f64) -> Option<f64> {
+    fields.get(key).map_or(Some(default), |c| c.ratio())
+}
+
+fn positive(cursor: &Cursor<'_>) -> Option<f64> {
+    let number = cursor.number()?;
+    if number > 0.0 {
+        return Some(number);
+    }
+    cursor.mistake(format!("expected a number above 0, found {}", cursor.node().shown()));
+    None
+}
+
+/// A file system as `df` sees it.
+#[derive(Debug, Clone, Copy)]
+struct Disk {
+    free: u64,
+    used_ratio: f64,
+    /// `None` where inodes are not counted (btrfs, vfat).
+    inodes_used_ratio: Option<f64>,
+}
+
+impl Disk {
+    fn read(path: &str) -> Result<Self, String> {
+        let found = statvfs(path).map_err(|error| error.desc().to_lowercase())?;
+        let block = found.fragment_size();
+        let used = found.blocks().saturating_sub(found.blocks_free());
+        // Blocks kept for root count as neither used nor free, as `df` does it.
+        let usable = used + found.blocks_available();
+        let inodes = found.files();
+        Ok(Self {
+            free: found.blocks_available().saturating_mul(block),
+            used_ratio: share(used, usable),
+            inodes_used_ratio: (inodes > 0).then(|| share(inodes.saturating_sub(found.files_free()), inodes)),
+        })
+    }
+
+    fn judge(self, path: &str, max_used: Option<f64>, min_free: Option<u64>, max_inodes: Option<f64>) -> Reading {
+        let state = format!("{} used, {} free", show_ratio(self.used_ratio), show_bytes(self.free));
+        let mut broken = Vec::new();
+        if let Some(limit) = max_used.filter(|limit| self.used_ratio > *limit) {
+            broken.push(format!("more than {} used", show_ratio(limit)));
+        }
+        if let Some(limit) = min_free.filter(|limit| self.free < *limit) {
+            broken.push(format!("less than {} free", show_bytes(limit)));
+        }
+        let inodes = self.inodes_used_ratio.zip(max_inodes).filter(|(used, limit)| used > limit);
+        if let Some((used, limit)) = inodes {
+            broken.push(format!("{} of inodes used, more than {}", show_ratio(used), show_ratio(limit)));
+        }
+        let note = format!("disk {path} {state}");
+        let broken = (!broken.is_empty()).then(|| format!("{note}: {}", broken.join(" and ")));
+        Reading { note, broken }
+    }
+}
+
+fn system(memory: MemoryRefreshKind) -> Result<System, String> {
+    let refresh = RefreshKind::nothing().with_memory(memory);
+    System::new_with_specifics(refresh).map_err(|error| error.to_string())
+}
+
+fn read_memory(max_used: f64) -> Result<Reading, String> {
+    let system = system(MemoryRefreshKind::nothing().with_ram())?;
+    let (total, available) = (system.total_memory(), system.available_memory());
+    if total == 0 {
+        return Err("the system tells no size".to_owned());
+    }
+    Ok(judge_used("memory", total.saturating_sub(available), total, max_used))
+}
+
+fn read_swap(max_used: f64) -> Result<Reading, String> {
+    let system = system(MemoryRefreshKind::nothing().with_swap())?;
+    let (total, free) = (system.total_swap(), system.free_swap());
+    if total == 0 {
+        return Ok(Reading { note: "this machine has no swap".to_owned(), broken: None });
+    }
+    Ok(judge_used("swap", total.saturating_sub(free), total, max_used))
+}
+
+fn judge_used(what: &str, used: u64, total: u64, max_used: f64) -> Reading {
+    let ratio = share(used, total);
+    let note = format!("{what} {} used, {} free", show_ratio(ratio), show_bytes(total.saturating_sub(used)));
+    let broken = (ratio > max_used).then(|| format!("{note}: more than {} used", show_ratio(max_used)));
+    Reading { note, broken }
+}
+
+/// The average of five minutes: one minute is noise, fifteen are late (getloadavg(3)).
+fn read_load(max_per_cpu: f64) -> Result<Reading, String> {
+    let cpus = std::thread::available_parallelism().map_err(|error| error.to_string())?.get();
+    let load = System::load_average().map_err(|error| error.to_string())?.five;
+    #[expect(clippy::cast_precision_loss, reason = "CPUs are fewer than 2^52")]
+    let per_cpu = load / cpus as f64;
+    Ok(judge_load(load, per_cpu, cpus, max_per_cpu))
+}
+
+fn judge_load(load: f64, per_cpu: f64, cpus: usize, max_per_cpu: f64) -> Reading {
+    let note = format!("load {per_cpu:.2} per CPU over 5 min ({load:.2} on {cpus})");
+    let broken = (per_cpu > max_per_cpu).then(|| format!("{note}: more than {max_per_cpu}"));
+    Reading { note, broken }
+}
+
+fn count_processes(which: &Which) -> Result<usize, String> {
+    let mut system = System::new().map_err(|error| error.to_string())?;
+    let kind = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always).without_tasks();
+    if system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind) == 0 {
+        return Err("the system tells no process".to_owned());
+    }
+    // Our own command line may name the program that is looked for.
+    let ours = std::process::id();
+    let others = system.processes().values().filter(|process| process.pid().as_u32() != ours);
+    Ok(others.filter(|process| fits(which, &process.name().to_string_lossy(), process.cmd())).count())
+}
+
+fn fits(which: &Which, name: &str, command: &[std::ffi::OsString]) -> bool {
+    match which {
+        Which::Name(wanted) => {
+            let program = command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
+            let base = program.rsplit('/').next().unwrap_or_default();
+            // The kernel's name is cut; the first argument is not, but programs may overwrite it.
+            name == wanted || base == wanted || (wanted.len() > COMM_BYTES && wanted.get(..COMM_BYTES) == Some(name))
+        }
+        Which::Pattern(regex) => {
+            let line: Vec<_> = command.iter().map(|part| part.to_string_lossy()).collect();
+            regex.is_match(&line.join(" "))
+        }
+    }
+}
+
+fn judge_count(shown: &str, count: usize, min: u32, max: Option<u32>) -> Reading {
+    let note = match count {
+        0 => format!("no process {shown}"),
+        1 => format!("1 process {shown}"),
+        count => format!("{count} processes {shown}"),
+    };
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    let broken = match max {
+        _ if count < min => Some(format!("{note}: fewer than {min}")),
+        Some(max) if count > max => Some(format!("{note}: more than {max}")),
+        _ => None,
+    };
+    Reading { note, broken }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// `71 %`, and a decimal only where there is one to tell.
+fn show_ratio(ratio: f64) -> String {
+    let tenths = (ratio * 1000.0).round();
+    if tenths % 10.0 == 0.0 { format!("{:.0} %", tenths / 10.0) } else { format!("{:.1} %", tenths / 10.0) }
+}
+
+/// Decimal units with two or three digits, such as `82 GB` or `1.5 GB`, as disks are sold.
+fn show_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let mut number = bytes as f64;
+    let mut unit = "bytes";
+    for next in UNITS {
+        if number < 1000.0 {
+            break;
+        }
+        number /= 1000.0;
+        unit = next;
+    }
+    if number < 10.0 && unit != "bytes" { format!("{number:.1} {unit}") } else { format!("{number:.0} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_breaks_each_limit_by_itself() {
+        let disk = Disk { free: 82_000_000_000, used_ratio: 0.712, inodes_used_ratio: Some(0.5) };
+        let fine = disk.judge("/", Some(0.9), Some(2_000_000_000), Some(0.8));
+        assert_eq!(fine, Reading { note: "disk / 71.2 % used, 82 GB free".to_owned(), broken: None });
+        let broken = disk.judge("/", Some(0.7), Some(100_000_000_000), Some(0.4)).broken.unwrap();
+        assert_eq!(
+            broken,
+            "disk / 71.2 % used, 82 GB free: more than 70 % used and less than 100 GB free and 50 % of inodes used, more \
+             than 40 %"
+        );
+        let uncounted = Disk { inodes_used_ratio: None, ..disk };
+        assert_eq!(uncounted.judge("/", None, None, Some(0.1)).broken, None);
+    }
+
+    #[test]
+    fn counts_and_shares_are_told_with_their_limits() {
+        assert_eq!(judge_count("nginx", 1, 1, None), Reading { note: "1 process nginx".to_owned(), broken: None });
+        assert_eq!(judge_count("nginx", 0, 1, None).broken.unwrap(), "no process nginx: fewer than 1");
+        assert_eq!(judge_count("nginx", 9, 1, Some(8)).broken.unwrap(), "9 processes nginx: more than 8");
+        assert_eq!(
+            judge_load(5.0, 2.5, 2, 2.0).broken.unwrap(),
+            "load 2.50 per CPU over 5 min (5.00 on 2): more than 2"
+        );
+        let memory = judge_used("memory", 95, 100, 0.9).broken.unwrap();
+        assert_eq!(memory, "memory 95 % used, 5 bytes free: more than 90 % used");
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_name_even_if_the_kernel_cut_it() {
+        let command = |text: &str| text.split(' ').map(Into::into).collect::<Vec<_>>();
+        let name = |text: &str| Which::Name(text.to_owned());
+        assert!(fits(&name("nginx"), "nginx", &[]));
+        assert!(fits(&name("platform-services"), "platform-servic", &[]));
+        assert!(fits(&name("python3"), "MainThread", &command("/usr/bin/python3 app.py")));
+        assert!(!fits(&name("nginx"), "nginx-exporter", &command("/bin/nginx-exporter")));
+        assert!(fits(
+            &Which::Pattern(Regex::new("java .*-jar shop").unwrap()),
+            "java",
+            &command("java -Xmx1g -jar shop.jar")
+        ));
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, text) in [(5, "5 bytes"), (1_500, "1.5 kB"), (82_400_000_000, "82 GB"), (1_000_000, "1.0 MB")] {
+            assert_eq!(show_bytes(bytes), text);
+        }
+    }
+}

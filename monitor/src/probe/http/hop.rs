@@ -1,0 +1,156 @@
+//! One URL of a request's way: where to connect, what to send, and where a redirect leads next.
+
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, HOST, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
+use rustls::pki_types::ServerName;
+use url::Url;
+
+use crate::probe::address::{Address, Host};
+use crate::probe::observation::{Outcome, ReasonCode};
+
+/// A URL with everything that can be prepared before it is asked.
+#[derive(Debug, Clone)]
+pub(super) struct Hop {
+    pub(super) url: Url,
+    pub(super) address: Address,
+    /// The name of the TLS handshake; `None` for http.
+    pub(super) tls: Option<ServerName<'static>>,
+    pub(super) method: Method,
+    /// True while the request's body is still sent.
+    pub(super) with_body: bool,
+    /// True on a host other than the configured one: it gets neither credentials nor our certificate.
+    pub(super) strange: bool,
+    /// Everything but `host`, `connection` and what changes with every probe.
+    headers: HeaderMap,
+    authority: HeaderValue,
+    /// True if `authority` is a configured `host` header rather than the URL's own host.
+    is_virtual: bool,
+    path: Uri,
+    absolute: Uri,
+}
+
+impl Hop {
+    /// Prepares a URL.
+    ///
+    /// # Errors
+    /// What is wrong with it; the URL itself is not repeated, it may hold a secret.
+    pub(super) fn new(url: Url, method: Method, mut headers: HeaderMap) -> Result<Self, &'static str> {
+        let host = url.host().map(Host::from).ok_or("it has no host")?;
+        let port = url.port_or_known_default().ok_or("it has no port")?;
+        let tls = match url.scheme() {
+            "http" => None,
+            "https" => Some(host.server_name().ok_or("no certificate can carry its host name")?),
+            _ => return Err("its scheme is neither http nor https"),
+        };
+        let written = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        };
+        let named = HeaderValue::from_str(&written).map_err(|_| "its host cannot be sent")?;
+        // A configured `host` header is the name of a virtual host: it replaces ours, and HTTP/2's :authority.
+        let configured = headers.remove(HOST);
+        let is_virtual = configured.is_some();
+        let authority = configured.unwrap_or(named);
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let shown = authority.to_str().map_err(|_| "its host cannot be sent")?;
+        let absolute = format!("{}://{shown}{path}", url.scheme()).parse().map_err(|_| "it cannot be sent as it is")?;
+        let path = path.parse().map_err(|_| "its path cannot be sent as it is")?;
+        let address = Address { host, port };
+        Ok(Self {
+            url,
+            address,
+            tls,
+            method,
+            with_body: true,
+            strange: false,
+            headers,
+            authority,
+            is_virtual,
+            path,
+            absolute,
+        })
+    }
+
+    /// Builds the head of a request; `absolute` is the form that HTTP/2 and plain proxies need (RFC 9112 section 3.2.2).
+    pub(super) fn request<B>(&self, body: B, two: bool, absolute: bool) -> http::Request<B> {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = if two || absolute { self.absolute.clone() } else { self.path.clone() };
+        let mut headers = self.headers.clone();
+        if two {
+            *request.version_mut() = http::Version::HTTP_2;
+        } else {
+            headers.insert(HOST, self.authority.clone());
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// Returns where the answer redirects to, or `None` if it does not.
+    ///
+    /// # Errors
+    /// A fail when the way on is refused: https to http, or no usable URL.
+    pub(super) fn next<B>(&self, response: &Response<B>) -> Result<Option<Self>, Outcome> {
+        let Some(url) = self.location(response)? else { return Ok(None) };
+        if self.url.scheme() == "https" && url.scheme() == "http" {
+            let text = format!("redirected from https to {} without encryption", show(&url));
+            return Err(Outcome::fail(ReasonCode::Redirects, text));
+        }
+        // RFC 9110 section 15.4: 303 always becomes GET; so does POST on 301 and 302, as every browser does it.
+        let status = response.status().as_u16();
+        let to_get = matches!(status, 303) || (matches!(status, 301 | 302) && self.method == Method::POST);
+        let to_get = to_get && self.method != Method::HEAD;
+        let method = if to_get { Method::GET } else { self.method.clone() };
+        let same_host = same_host(&self.url, &url);
+        let mut headers = self.headers.clone();
+        match (same_host, self.is_virtual) {
+            (true, true) => drop(headers.insert(HOST, self.authority.clone())),
+            (true, false) => {}
+            (false, _) => drop_credentials(&mut headers),
+        }
+        if to_get {
+            headers.remove(CONTENT_TYPE);
+        }
+        let shown = show(&url);
+        let next = Self::new(url, method, headers).map_err(|why| {
+            Outcome::fail(ReasonCode::Redirects, format!("redirected to {shown}, which cannot be asked: {why}"))
+        })?;
+        let with_body = self.with_body && !to_get;
+        Ok(Some(Self { with_body, strange: self.strange || !same_host, ..next }))
+    }
+
+    fn location<B>(&self, response: &Response<B>) -> Result<Option<Url>, Outcome> {
+        if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return Ok(None);
+        }
+        let Some(location) = response.headers().get(LOCATION) else { return Ok(None) };
+        let url = location.to_str().ok().and_then(|text| self.url.join(text).ok());
+        let wrong = || Outcome::fail(ReasonCode::Redirects, format!("redirected to {location:?}, which is not a URL"));
+        url.map(Some).ok_or_else(wrong)
+    }
+}
+
+/// The same host and port, or the same host's step from http to https on the usual ports.
+fn same_host(from: &Url, to: &Url) -> bool {
+    let upgrade = from.scheme() == "http" && to.scheme() == "https" && from.port().is_none() && to.port().is_none();
+    from.host() == to.host() && (from.port_or_known_default() == to.port_or_known_default() || upgrade)
+}
+
+/// Credentials, cookies and every value that came from a variable stay with the host they were written for.
+fn drop_credentials(headers: &mut HeaderMap) {
+    let mut gone: Vec<HeaderName> = vec![AUTHORIZATION, COOKIE];
+    gone.extend(headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.clone()));
+    for name in gone {
+        headers.remove(name);
+    }
+}
+
+/// A URL as a message may show it: without user, query and fragment.
+pub(super) fn show(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}

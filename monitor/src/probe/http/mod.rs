@@ -1,0 +1,15 @@
+//! Kind `http`: one request on a new connection, every phase timed, redirects followed hop by hop.
+//!
+//! Nothing is pooled or resumed: a probe asks what a new client would get. The connection is driven inside the probe's
+//! own future, so that dropping the probe closes it.
+
+mod ask;
+mod body;
+mod exchange;
+mod failure;
+mod heard;
+mod hop;
+mod options;
+mod proxy;
+
+pub(crate) use options::Http;

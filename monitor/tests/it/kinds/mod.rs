@@ -1,0 +1,38 @@
+//! One fixture per kind that talks to a network: what it asks of an address, and a target it is content with.
+
+mod http;
+mod tcp;
+mod tls;
+
+use std::net::SocketAddr;
+
+use monitor::probe::ReasonCode;
+use testkit::Target;
+
+/// What the compliance suite needs to know of a kind.
+pub(crate) struct Fixture {
+    /// The kind's name.
+    pub(crate) kind: &'static str,
+    /// A check of this address that needs an answer to pass.
+    pub(crate) check: fn(SocketAddr) -> String,
+    /// A target that passes that check, and what must live as long.
+    pub(crate) healthy: fn() -> Healthy,
+    /// The code of an answer that is not of the protocol.
+    pub(crate) garbage: ReasonCode,
+}
+
+/// A target that passes, and the check it passes.
+pub(crate) struct Healthy {
+    pub(crate) target: Target,
+    pub(crate) check: String,
+    /// Files the check names.
+    pub(crate) _files: Vec<tempfile::NamedTempFile>,
+}
+
+/// Every fixture.
+pub(crate) fn all() -> Vec<Fixture> {
+    vec![http::fixture(), http::two(), tcp::fixture(), tls::fixture()]
+}
+
+/// Kinds without a network, which the suite leaves out.
+pub(crate) const LOCAL: [&str; 3] = ["exec", "host", "heartbeat"];
