@@ -9,7 +9,7 @@ use kit::config::{Cursor, Fields, Mistakes, Node, suggest};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::needs::{Needs, start_order};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, MAKE_SECRETS};
 use crate::judge::Policy;
 use crate::probe::{CheckId, Kinds, Question, decode_question};
 use crate::schedule::Cadence;
@@ -152,6 +152,9 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
             written.mistake(format!("the operator token has {length} characters; use at least {MIN_TOKEN_CHARS}"));
         }
     }
+    // `monitor up` made them before this is read; here only their form is checked.
+    let _made_already = fields.get(MAKE_SECRETS).map(|c| c.texts());
+    refuse_postgres(&fields);
     let plan = Plan {
         listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8888))),
         data_dir: fields.get("data_dir").and_then(|c| c.text()).unwrap_or_else(|| "data/monitor".to_owned()).into(),
@@ -164,6 +167,17 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
     };
     fields.end();
     Some(plan)
+}
+
+/// `store: postgres://…` lets monitors share the work one day; until then it must not look as if it did.
+fn refuse_postgres(fields: &Fields<'_>) {
+    if let Some(store) = fields.get("store") {
+        let is_sqlite = store.node().scalar_text().is_some_and(|text| text == "sqlite");
+        if !is_sqlite {
+            store
+                .mistake("only sqlite is there, in data_dir; several monitors on one PostgreSQL are not supported yet");
+        }
+    }
 }
 
 fn defaults(cursor: Option<Cursor<'_>>) -> (Policy, Cadence) {

@@ -30,6 +30,9 @@ const TIME_BOOKED_EVERY: Duration = Duration::from_secs(5);
 /// One sampled trace a minute and check, beside failing ones (DESIGN section 9).
 const SAMPLED_EVERY: Duration = Duration::from_secs(60);
 
+/// Share of the longest spread that each check adds to the first round: a thousand checks use all of it.
+const SPREAD_PER_CHECK_RATIO: f64 = 0.001;
+
 /// A finished probe and the sequence number it was started with.
 type Finished = (Observation, u64);
 
@@ -251,8 +254,11 @@ impl Loop {
                 self.shared.metrics.forget_service(&id.service);
             }
         }
+        // A few checks are all asked at once; a thousand are spread, so that they never come in one burst.
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 checks")]
+        let spread = (self.checks.len() as f64 * SPREAD_PER_CHECK_RATIO).min(1.0);
         for (id, check) in &self.checks {
-            self.schedule.set(id, check.cadence, now.at, rand::random());
+            self.schedule.set(id, check.cadence, now.at, rand::random::<f64>() * spread);
             self.shared.metrics.know(&id.service, &id.check);
             if check.question.probe.is_pushed() {
                 let pushed = self.memory.pushed(id).unwrap_or_else(|| Pushed::new(now.wall));
