@@ -106,6 +106,7 @@ impl Engine {
         let _lock = FolderLock::take(&self.plan.data_dir)?;
         let stores = Stores::open(&self.plan.data_dir).await?;
         stores.history.load().await;
+        stores.rename(&self.plan.renames()).await;
         let vantage = Vantage::of_system().map_err(|error| StartError::Resolver(Box::new(error)))?;
         let listener = listen(options.listener, self.plan.listen).await?;
         let address = listener.local_addr().unwrap_or(self.plan.listen);

@@ -71,6 +71,8 @@ impl Retention {
 pub struct ServicePlan {
     /// Its key.
     pub name: Arc<str>,
+    /// What it was called before, if it was renamed: its past is taken over.
+    pub was: Option<Arc<str>>,
     /// What it is, for people.
     pub about: Option<String>,
     /// The heading it is listed under.
@@ -123,6 +125,12 @@ impl Plan {
     /// Finds a service by name.
     pub fn service(&self, name: &str) -> Option<&ServicePlan> {
         self.services.iter().find(|service| &*service.name == name)
+    }
+
+    /// Returns old and new names of renamed services whose old name is not used by another.
+    pub fn renames(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        let renamed = self.services.iter().filter_map(|service| Some((service.was.clone()?, service.name.clone())));
+        renamed.filter(|(old, _)| self.service(old).is_none()).collect()
     }
 
     /// Returns every check of every service.
@@ -232,6 +240,7 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
     let workload = fields.get("workload").and_then(|c| workload(&c));
     let plan = ServicePlan {
         name: name.into(),
+        was: fields.get("was").and_then(|c| c.text()).map(Into::into),
         about: fields.get("about").and_then(|c| c.text()),
         group: fields.get("group").and_then(|c| c.text()),
         critical: fields.get("critical").and_then(|c| c.bool()).unwrap_or(true),

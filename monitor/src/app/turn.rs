@@ -8,9 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::pilot::Pilot;
 use super::plan::{CheckPlan, Plan, ServicePlan};
@@ -33,8 +35,14 @@ const SAMPLED_EVERY: Duration = Duration::from_secs(60);
 /// Share of the longest spread that each check adds to the first round: a thousand checks use all of it.
 const SPREAD_PER_CHECK_RATIO: f64 = 0.001;
 
-/// A finished probe and the sequence number it was started with.
-type Finished = (Observation, u64);
+/// What comes back from work that the loop handed out.
+#[expect(clippy::large_enum_variant, reason = "nearly every message is an observation")]
+pub(super) enum News {
+    /// A finished probe and the sequence number it was started with.
+    Observed(Observation, u64),
+    /// The digest of the program that a run runs.
+    Digest(Arc<str>, Uuid, String),
+}
 
 /// The loop's own state.
 pub(super) struct Loop {
@@ -46,7 +54,7 @@ pub(super) struct Loop {
     memory: Memory,
     pub(super) pilot: Pilot,
     probes: JoinSet<()>,
-    finished: mpsc::Sender<Finished>,
+    finished: mpsc::Sender<News>,
     booked: Stamp,
     max_running: usize,
 }
@@ -54,7 +62,7 @@ pub(super) struct Loop {
 /// What the loop listens to.
 pub(super) struct Inbox {
     /// Finished probes.
-    pub(super) finished: mpsc::Receiver<Finished>,
+    pub(super) finished: mpsc::Receiver<News>,
     /// Workload events.
     pub(super) events: mpsc::Receiver<Event>,
     /// Wishes of readers.
@@ -68,7 +76,7 @@ impl Loop {
         shared: Arc<Shared>,
         memory: Memory,
         pilot: Pilot,
-        finished: mpsc::Sender<Finished>,
+        finished: mpsc::Sender<News>,
         max_running: usize,
     ) -> Self {
         Self {
@@ -93,14 +101,14 @@ impl Loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(wait) => {}
-                Some((observation, started)) = inbox.finished.recv() => self.observed(observation, started),
+                Some(news) = inbox.finished.recv() => self.heard(news),
                 Some(event) = inbox.events.recv() => self.happened(&event),
                 Some(ask) = inbox.asked.recv() => self.asked(ask),
                 Some(plan) = inbox.plans.recv() => self.configure(&plan),
             }
             // Everything that is there is taken before the next turn: a flood must not starve the schedule's clock.
-            while let Ok((observation, started)) = inbox.finished.try_recv() {
-                self.observed(observation, started);
+            while let Ok(news) = inbox.finished.try_recv() {
+                self.heard(news);
             }
             self.turn();
         }
@@ -173,8 +181,15 @@ impl Loop {
         self.probes.spawn(async move {
             let mut observation = observe(vantage, &plan.question, why, is_sampled).await;
             uplink.excuse(&mut observation, plan.question.probe.target().scope).await;
-            let _loop_has_ended = finished.send((observation, started)).await;
+            let _loop_has_ended = finished.send(News::Observed(observation, started)).await;
         });
+    }
+
+    fn heard(&mut self, news: News) {
+        match news {
+            News::Observed(observation, started) => self.observed(observation, started),
+            News::Digest(service, run, digest) => self.shared.board().learn_digest(&service, run, digest),
+        }
     }
 
     fn observed(&mut self, observation: Observation, started: u64) {
@@ -203,6 +218,9 @@ impl Loop {
     }
 
     fn happened(&mut self, event: &Event) {
+        if let Event::Started { service, run, pid: Some(pid), .. } = event {
+            self.digest(service.as_str().into(), *run, *pid);
+        }
         let force = happened(&self.shared, event);
         let now = Moment::now();
         for check in force {
@@ -210,6 +228,18 @@ impl Loop {
             self.schedule.force(&check, now);
         }
         self.pilot.steer(&self.shared.board(), now);
+    }
+
+    /// Reads the program that runs now, not the file that may have been replaced since (`proc_pid_exe(5)`).
+    fn digest(&mut self, service: Arc<str>, run: Uuid, pid: i32) {
+        let finished = self.finished.clone();
+        self.probes.spawn(async move {
+            let read = tokio::task::spawn_blocking(move || std::fs::read(format!("/proc/{pid}/exe"))).await;
+            if let Ok(Ok(bytes)) = read {
+                let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+                let _loop_has_ended = finished.send(News::Digest(service, run, digest)).await;
+            }
+        });
     }
 
     fn asked(&mut self, ask: Ask) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
+use uuid::Uuid;
 
 use super::check::{CheckState, Health};
 use super::policy::{Policy, Severity};
@@ -289,6 +290,13 @@ impl Board {
         effects.force = self.critical_checks(&name);
         self.refresh(&name, now, &mut effects);
         effects
+    }
+
+    /// Notes the digest of the program that a service's run runs.
+    pub fn learn_digest(&mut self, service: &str, run: Uuid, digest: String) {
+        if let Some(workload) = self.service_mut(service).and_then(|service| service.workload.as_mut()) {
+            workload.learned(run, digest);
+        }
     }
 
     /// Lets time pass: news grows old, graces end.

@@ -48,6 +48,8 @@ pub struct WorkloadState {
     pub last_end: Option<String>,
     /// The last lines of the last run's output.
     pub last_lines: Vec<String>,
+    /// SHA-256 of the program of the present or last run, in hexadecimal.
+    pub digest: Option<String>,
     /// Sequence number of the present or last run's start.
     pub started_at: u64,
     /// Sequence number of the last unplanned end, 0 if none.
@@ -70,6 +72,7 @@ impl WorkloadState {
             ledger,
             last_end: None,
             last_lines: Vec::new(),
+            digest: None,
             started_at: 0,
             unplanned_end_at: 0,
             passed: BTreeSet::new(),
@@ -86,6 +89,7 @@ impl WorkloadState {
                 }
                 self.phase = Phase::Running { run: *run, pid: *pid, since: *stamp };
                 self.started_at = sequence;
+                self.digest = None;
                 self.passed.clear();
                 true
             }
@@ -118,6 +122,13 @@ impl WorkloadState {
                 self.phase = Phase::Resting(*rest);
                 false
             }
+        }
+    }
+
+    /// Notes the digest of the program that `run` runs.
+    pub(super) fn learned(&mut self, of: Uuid, digest: String) {
+        if matches!(self.phase, Phase::Running { run, .. } if run == of) {
+            self.digest = Some(digest);
         }
     }
 

@@ -232,6 +232,20 @@ impl History {
         }
     }
 
+    /// Gives a service's past to another name, on disk and in memory.
+    pub async fn rename_service(&self, old: &str, new: &str) -> Result<(), StoreError> {
+        self.figures.timed("history", self.store.rename_service(old, new)).await?;
+        let series = self.figures.timed("history", self.store.known_series()).await?;
+        let mut memory = self.memory();
+        memory.series = series;
+        if !memory.days.contains_key(new)
+            && let Some(days) = memory.days.remove(old)
+        {
+            memory.days.insert(new.to_owned(), days);
+        }
+        Ok(())
+    }
+
     /// Reads what an earlier monitor left; questions about the past are answered from then on.
     pub async fn load(&self) {
         let from_ms = Timestamp::now().as_millisecond() - 90 * DAY_MS;
@@ -438,6 +452,17 @@ pub struct Stores {
 }
 
 impl Stores {
+    /// Gives each service that says what it was called before its past.
+    pub async fn rename(&self, renames: &[(Arc<str>, Arc<str>)]) {
+        for (old, new) in renames {
+            let history = self.history.rename_service(old, new).await;
+            let state = self.state.store().rename_service(old, new).await;
+            if let Err(error) = history.and(state) {
+                tracing::error!(%error, old = &**old, new = &**new, "the past under the old name could not be taken over");
+            }
+        }
+    }
+
     /// Opens both files in the monitor's folder.
     ///
     /// # Errors
@@ -479,6 +504,10 @@ mod tests {
 
         fn documents<'a>(&'a self, _: &'static str) -> BoxFuture<'a, Result<HashMap<String, String>, StoreError>> {
             Box::pin(async { Ok(HashMap::new()) })
+        }
+
+        fn rename_service<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+            Box::pin(async { Ok(()) })
         }
 
         fn transitions<'a>(

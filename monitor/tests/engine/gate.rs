@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use testkit::Target;
+use testkit::{Target, eventually};
 
-use crate::harness::Running;
+use crate::harness::{LIMIT, Running};
 
 fn yaml(url: &str) -> String {
     format!(
@@ -47,7 +47,10 @@ async fn a_failing_service_an_unknown_name_an_empty_list_and_an_unchecked_one_ar
         ("services=", "no service is named; an empty list would say nothing"),
         ("", "name the services (services=a,b) or ask for all of them (all=true)"),
         ("services=web&stable=0", "stable is 0; write a number from 1 to 32"),
-        ("services=web&expect=luck", "expect is \"luck\"; write new-incarnation"),
+        (
+            "services=web&expect=luck",
+            "expect is \"luck\"; write new-incarnation, digest:HEX (8 digits at least) or version:TEXT",
+        ),
     ] {
         let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?{query}")).await;
         assert_eq!((status, answer["error"].as_str()), (400, Some(message)), "{query}");
@@ -93,5 +96,38 @@ async fn a_new_incarnation_is_one_that_was_started_after_the_cursor() {
     engine.reload.send(()).await.unwrap();
     let path = path.replace("wait=3s", &format!("wait={}s", Duration::from_secs(60).as_secs()));
     let (status, answer) = engine.get(&path).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test]
+async fn a_deploy_is_checked_by_the_version_it_answers_and_the_digest_of_its_program() {
+    let target = Target::ok(r#"{"status":"healthy","version":"1.2.3"}"#);
+    let yaml = format!(
+        "defaults: {{ every: 1s, every_when_failing: 100ms }}\nservices:\n  web:\n    workload: {{ process: {{ command: [sleep, \"1000\"] }} }}\n    checks: {{ home: {{ http: {{ url: \"{}\" }}, expect: {{ json: {{ status: healthy }} }} }} }}\n",
+        target.url("/")
+    );
+    let engine = Running::start(&yaml).await;
+    engine.until("web", "up").await;
+    let cursor = cursor(&engine).await;
+    let digest = eventually("the program's digest", LIMIT, async || {
+        engine.get("/api/v1/services/web").await.1["workload"]["digest"].as_str().map(str::to_owned)
+    });
+    let digest = digest.await;
+    let sleep = std::fs::read("/bin/sleep").unwrap();
+    let expected: String =
+        sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), &sleep))
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+    assert_eq!(digest, expected);
+    for (expect, status) in [("version:1.2.3", 200), ("version:1.2.4", 504), ("digest:deadbeef", 504)] {
+        let wait = if status == 200 { "60s" } else { "100ms" };
+        let (found, answer) =
+            engine.get(&format!("/api/v1/gate/{cursor}?services=web&stable=1&wait={wait}&expect={expect}")).await;
+        assert_eq!(found, status, "{expect}: {answer}");
+    }
+    let (status, answer) = engine
+        .get(&format!("/api/v1/gate/{cursor}?services=web&stable=1&wait=60s&expect=digest:{}", &digest[..12]))
+        .await;
     assert_eq!(status, 200, "{answer}");
 }

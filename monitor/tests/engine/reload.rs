@@ -74,3 +74,19 @@ async fn a_reload_that_would_drop_most_services_or_a_broken_one_needs_force() {
     assert_eq!(status, 200);
     eventually("e to be gone", LIMIT, async || (engine.get("/api/v1/services/e").await.0 == 404).then_some(())).await;
 }
+
+#[tokio::test]
+async fn a_renamed_service_keeps_its_past() {
+    let target = Target::ok("hello");
+    let url = target.url("/");
+    let engine = Running::start(&services(&["shop"], &url)).await;
+    engine.until("shop", "up").await;
+    let folder = engine.stop().await;
+    let renamed = services(&["store"], &url).replace("store: {", "store: { was: shop,");
+    let engine = Running::start_in(folder, &renamed, monitor::Kinds::standard()).await;
+    let store = engine.until("store", "up").await;
+    let (_, transitions) = engine.get("/api/v1/transitions?service=store").await;
+    assert_eq!(transitions.as_array().unwrap().len(), 1, "{transitions} {store}");
+    let (_, history) = engine.get("/api/v1/services/store/history").await;
+    assert!(history["checks"]["home"].as_array().unwrap().iter().any(|point| point["pass"] == 1), "{history}");
+}
