@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
 mod binary;
+mod disk;
 mod faults;
 mod gate;
 mod harness;
