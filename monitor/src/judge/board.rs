@@ -1,6 +1,6 @@
 //! Everything that is known now, of every service. Pure: news and time come in, effects go out; readers look at it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,13 +123,15 @@ pub struct VerdictChange {
 #[derive(Debug, Default)]
 pub struct Board {
     services: Vec<ServiceEntry>,
+    /// Where each service stands in the list.
+    places: HashMap<Arc<str>, usize>,
     sequence: u64,
 }
 
 impl Board {
     /// Starts with a sequence above every number that an earlier monitor gave out.
     pub fn starting_at(sequence: u64) -> Self {
-        Self { services: Vec::new(), sequence }
+        Self { sequence, ..Self::default() }
     }
 
     /// Returns the present sequence number: every probe start, run start and run end has one of its own.
@@ -150,7 +152,7 @@ impl Board {
 
     /// Finds a service.
     pub fn service(&self, name: &str) -> Option<&ServiceEntry> {
-        self.services.iter().find(|service| &*service.spec.name == name)
+        self.services.get(*self.places.get(name)?)
     }
 
     /// Finds a check.
@@ -207,6 +209,8 @@ impl Board {
                 is_known,
             });
         }
+        let names = self.services.iter().map(|service| service.spec.name.clone());
+        self.places = names.zip(0..).collect();
     }
 
     /// Gives a service the workload state (its ledger above all) that an earlier monitor left.
@@ -226,10 +230,7 @@ impl Board {
     /// Takes an observation whose probe was started with sequence number `started`.
     pub fn observe(&mut self, observation: Arc<Observation>, started: u64, now: Stamp) -> Effects {
         let mut effects = Effects::default();
-        let Some(service) = self.services.iter_mut().find(|service| service.spec.name == observation.check.service)
-        else {
-            return effects;
-        };
+        let Some(service) = self.service_mut(&observation.check.service) else { return effects };
         let is_starting = service.is_starting(now.at);
         let Some(check) = service.checks.iter_mut().find(|check| check.id == observation.check) else { return effects };
         let before = check.state;
@@ -319,7 +320,7 @@ impl Board {
     }
 
     fn service_mut(&mut self, name: &str) -> Option<&mut ServiceEntry> {
-        self.services.iter_mut().find(|service| &*service.spec.name == name)
+        self.services.get_mut(*self.places.get(name)?)
     }
 
     fn critical_checks(&self, service: &str) -> Vec<CheckId> {
@@ -428,3 +429,7 @@ fn is_worth_writing(before: &CheckState, after: &CheckState, policy: &Policy) ->
         != (after.established, after.fails, after.passes.min(enough))
         || before.flap.is_flapping() != after.flap.is_flapping()
 }
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;
