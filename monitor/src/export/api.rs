@@ -15,7 +15,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::shared::Shared;
 use super::status::{ServiceStatus, Status, service_of, status_of};
-use super::{events, gate, status, write};
+use super::{badge, events, gate, page, status, write};
 use crate::probe::CheckId;
 use crate::record::{Mark, Transition};
 
@@ -30,7 +30,7 @@ const MAX_POINTS: usize = 20_000;
 )]
 struct ApiDocument;
 
-/// Returns every route of the API.
+/// Returns every route: pages, badges, API.
 pub fn router(shared: Arc<Shared>, operator: Operator) -> Router {
     Router::new()
         .route("/api/v1/status", get(get_status))
@@ -42,6 +42,8 @@ pub fn router(shared: Arc<Shared>, operator: Operator) -> Router {
         .route("/api/v1/events", get(events::stream))
         .route("/api/v1/openapi.json", get(openapi))
         .with_state(shared.clone())
+        .merge(page::router(shared.clone()))
+        .merge(badge::router(shared.clone()))
         .merge(write::router(shared, operator))
 }
 

@@ -1,10 +1,12 @@
 //! What others read: API, gate, metrics, page, badges, live events. Reads the board; never makes anybody wait.
 
 mod api;
+mod badge;
 mod catalogue;
 mod events;
 mod gate;
 mod metrics;
+mod page;
 mod shared;
 mod status;
 mod write;

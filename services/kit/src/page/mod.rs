@@ -1,1 +1,16 @@
-//! The look of pages.
+//! The look of pages, shared by every daemon: one style sheet, one layout, charts as SVG, badges, and the words for
+//! times and lengths. What a page says is its daemon's business.
+
+mod assets;
+mod badge;
+pub mod chart;
+mod html;
+mod layout;
+mod tone;
+pub mod words;
+
+pub use assets::routes;
+pub use badge::{Badge, shields};
+pub use html::{Html, escape};
+pub use layout::{Link, Page};
+pub use tone::Tone;

@@ -1,0 +1,151 @@
+//! The status page: server-rendered, whole without a script, fresh over live events with one.
+//!
+//! It shows the operator's view: targets, addresses and process ids included.
+
+mod check;
+mod headline;
+mod overview;
+mod past;
+mod service;
+mod state;
+mod workload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use kit::clock::Stamp;
+use kit::config::suggest;
+use kit::http::ApiError;
+use kit::page::{Html, Link, Page, Tone, words};
+use serde::Deserialize;
+
+pub(super) use past::{Past, today_ms};
+pub(super) use state::{of_verdict, spoken};
+
+use super::shared::Shared;
+
+/// Returns the pages' routes.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(get_overview))
+        .route("/services", get(async || Redirect::permanent("/")))
+        .route("/services/{name}", get(get_service))
+        .with_state(shared)
+        .merge(kit::page::routes())
+}
+
+async fn get_overview(State(shared): State<Arc<Shared>>) -> Response {
+    let moment = Moment::now();
+    let (view, tone, title) = overview::view(&shared, &moment).await;
+    frame(Head { status: StatusCode::OK, path: "/", title, tone }, view.render(), &moment).into_response()
+}
+
+#[derive(Debug, Deserialize)]
+struct ServiceQuery {
+    back: Option<String>,
+}
+
+async fn get_service(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Query(query): Query<ServiceQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let moment = Moment::now();
+    let range = check::Range::of_query(query.back.as_deref());
+    match service::view(&shared, &name, range, &moment).await {
+        Some((view, tone, title)) => {
+            frame(Head { status: StatusCode::OK, path: "/services", title, tone }, view.render(), &moment)
+                .into_response()
+        }
+        None => no_service(&shared, &name, &headers, &moment),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "not_found.html")]
+struct NotFound<'a> {
+    name: &'a str,
+    near: &'a str,
+    mark: Html,
+}
+
+fn no_service(shared: &Shared, name: &str, headers: &HeaderMap, moment: &Moment) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !accept.contains("text/html") {
+        return ApiError::not_found(format!("there is no service {name:?}")).code("no_service").into_response();
+    }
+    let catalogue = shared.catalogue.load();
+    let near = suggest(name, catalogue.services.iter().map(|card| &*card.name));
+    let near = near.split('"').nth(1).unwrap_or_default();
+    let view = NotFound { name, near, mark: Tone::Blind.mark() };
+    let title = "no such service – monitor".to_owned();
+    let head = Head { status: StatusCode::NOT_FOUND, path: "", title, tone: Tone::Blind };
+    frame(head, view.render(), moment).into_response()
+}
+
+/// What the frame must know of its page.
+struct Head {
+    status: StatusCode,
+    path: &'static str,
+    title: String,
+    tone: Tone,
+}
+
+/// Puts a view into the frame of every page.
+fn frame(head: Head, main: Result<String, askama::Error>, moment: &Moment) -> Result<Page, ApiError> {
+    let main = Html::of_escaped(main.map_err(|error| ApiError::internal(&error))?);
+    let link = |name, path| Link { name, path, is_here: path == head.path };
+    Ok(Page {
+        status: head.status,
+        program: "monitor",
+        version: env!("CARGO_PKG_VERSION"),
+        links: vec![link("Status", "/"), link("JSON", "/api/v1/status"), link("Metrics", "/metrics")],
+        title: head.title,
+        tone: head.tone,
+        events: (head.status == StatusCode::OK).then_some("/api/v1/events"),
+        main,
+        made: moment.now.wall,
+        zone: moment.zone.clone(),
+    })
+}
+
+/// When and where a page is made.
+pub(super) struct Moment {
+    pub(super) now: Stamp,
+    pub(super) zone: TimeZone,
+}
+
+impl Moment {
+    fn now() -> Self {
+        Self { now: Stamp::now(), zone: TimeZone::system() }
+    }
+
+    /// How a past time is shown.
+    fn when(&self, at: Timestamp) -> When {
+        let ago = Duration::try_from(self.now.wall.duration_since(at)).unwrap_or(Duration::ZERO);
+        When {
+            machine: at.to_string(),
+            full: words::time(at, &self.zone),
+            short: words::short_time(at, &self.zone),
+            ago: words::length(Duration::from_secs(ago.as_secs())),
+        }
+    }
+}
+
+/// A time as people and programs read it.
+#[derive(Debug, Clone)]
+pub(super) struct When {
+    machine: String,
+    full: String,
+    short: String,
+    ago: String,
+}

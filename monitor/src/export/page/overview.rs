@@ -1,0 +1,203 @@
+//! `GET /`: the whole first, then what is broken and why, then every service, then what changed.
+
+use std::sync::Arc;
+
+use askama::Template;
+use kit::page::{Html, Tone, words};
+
+use super::headline::{Headline, headline};
+use super::past::{DAYS, Past, today_ms};
+use super::state::{of_verdict, spoken};
+use super::{Moment, When};
+use crate::export::catalogue::{Catalogue, ServiceCard};
+use crate::export::shared::Shared;
+use crate::judge::{ServiceEntry, Severity, Verdict};
+use crate::probe::Outcome;
+use crate::record::Transition;
+
+/// Broken services that are shown in full; more are in the list below.
+const MAX_TROUBLES: usize = 12;
+/// From so many services on, rows are one line each.
+const DENSE: usize = 40;
+/// Verdict changes that are shown.
+const CHANGES: u32 = 15;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+pub(super) struct Overview {
+    head: Headline,
+    troubles: Vec<Trouble>,
+    more_troubles: usize,
+    minor: Vec<Glance>,
+    groups: Vec<Group>,
+    dense: bool,
+    changes: Option<Vec<ChangeView>>,
+}
+
+/// A service as copied from the board.
+#[derive(Debug, Clone)]
+pub(super) struct Glance {
+    pub(super) name: Arc<str>,
+    pub(super) verdict: Verdict,
+    pub(super) critical: bool,
+    pub(super) blocked_by: Option<Arc<str>>,
+    /// Why, without the check's name.
+    pub(super) short_why: String,
+    pub(super) since: When,
+    why: String,
+    about: String,
+    group: Option<String>,
+    flapping: bool,
+    latency: Option<String>,
+    lines: Vec<String>,
+    recurring: Option<String>,
+}
+
+impl Glance {
+    fn tone(&self) -> Tone {
+        of_verdict(self.verdict)
+    }
+
+    fn word(&self) -> String {
+        spoken(self.verdict.as_str())
+    }
+}
+
+/// A broken service and the ones it takes along.
+struct Trouble {
+    glance: Glance,
+    impacted: Vec<Arc<str>>,
+}
+
+struct Group {
+    name: String,
+    summary: String,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    glance: Glance,
+    bars: Html,
+    available: String,
+    seen: String,
+}
+
+/// A verdict change as shown.
+pub(super) struct ChangeView {
+    pub(super) service: String,
+    pub(super) tone: Tone,
+    pub(super) word: String,
+    pub(super) reason: String,
+    pub(super) when: When,
+}
+
+/// Makes the view, its tone and the window's title.
+pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Overview, Tone, String) {
+    let glances = glances(shared, moment);
+    let changes = changes(shared, None, CHANGES, moment).await;
+    let head = headline(&glances);
+    let (tone, title) = (head.tone, format!("{} – monitor", words::clip(&head.sentence, 60)));
+    let mut troubles = troubles(&glances);
+    let more_troubles = troubles.len().saturating_sub(MAX_TROUBLES);
+    troubles.truncate(MAX_TROUBLES);
+    let is_minor = |glance: &&Glance| {
+        let is_quiet = matches!(glance.verdict, Verdict::Up | Verdict::Stopped | Verdict::Completed);
+        !glance.verdict.is_bad() && (!is_quiet || glance.flapping || glance.recurring.is_some())
+    };
+    let minor = glances.iter().filter(is_minor).cloned().collect();
+    let today_ms = today_ms(moment.now.wall);
+    let dense = glances.len() >= DENSE;
+    let groups = groups(glances.into_iter().map(|glance| row(shared, glance, today_ms)).collect());
+    (Overview { head, troubles, more_troubles, minor, groups, dense, changes }, tone, title)
+}
+
+/// Copies what the page needs; the board is held no longer than that takes.
+fn glances(shared: &Shared, moment: &Moment) -> Vec<Glance> {
+    let catalogue: arc_swap::Guard<Arc<Catalogue>> = shared.catalogue.load();
+    let board = shared.board();
+    let pairs = board.services().iter().filter_map(|entry| Some((entry, catalogue.service(&entry.spec.name)?)));
+    pairs.map(|(entry, card)| glance(entry, card, moment)).collect()
+}
+
+fn glance(entry: &ServiceEntry, card: &ServiceCard, moment: &Moment) -> Glance {
+    let short_why =
+        entry.why.split_once(": ").filter(|(check, _)| entry.checks.iter().any(|own| *own.id.check == **check));
+    let critical = entry.checks.iter().find(|check| check.policy.severity == Severity::Critical);
+    let newest = critical.and_then(|check| check.last.as_ref()).filter(|last| last.outcome == Outcome::Pass);
+    let workload = entry.workload.as_ref();
+    let is_bad = entry.verdict.is_bad();
+    Glance {
+        name: entry.spec.name.clone(),
+        verdict: entry.verdict,
+        critical: card.critical,
+        blocked_by: entry.blocked_by.clone(),
+        short_why: short_why.map_or(&*entry.why, |(_, why)| why).to_owned(),
+        since: moment.when(entry.since.wall),
+        why: entry.why.clone(),
+        about: card.about.clone().unwrap_or_default(),
+        group: card.group.clone(),
+        flapping: entry.checks.iter().any(|check| check.state.flap.is_flapping()),
+        latency: newest.map(|last| words::latency(last.took.as_secs_f64() * 1000.0)),
+        lines: workload.filter(|_| is_bad).map(|workload| workload.last_lines.clone()).unwrap_or_default(),
+        recurring: workload
+            .and_then(|workload| workload.assessment(moment.now.at).recurring_crash)
+            .map(|recurring| recurring.to_string()),
+    }
+}
+
+/// Root causes first, each with what fails because of it; then what nobody else explains.
+fn troubles(glances: &[Glance]) -> Vec<Trouble> {
+    let is_listed = |name: &Arc<str>| glances.iter().any(|glance| glance.name == *name && glance.verdict.is_bad());
+    let is_root = |glance: &&Glance| glance.verdict.is_bad() && !glance.blocked_by.as_ref().is_some_and(is_listed);
+    let trouble = |glance: &Glance| {
+        let impacted = glances.iter().filter(|other| other.blocked_by.as_ref() == Some(&glance.name));
+        Trouble { impacted: impacted.map(|other| other.name.clone()).collect(), glance: glance.clone() }
+    };
+    let mut found: Vec<Trouble> = glances.iter().filter(is_root).map(trouble).collect();
+    found.sort_by_key(|trouble| (!trouble.glance.critical, std::cmp::Reverse(trouble.impacted.len())));
+    found
+}
+
+fn row(shared: &Shared, glance: Glance, today_ms: i64) -> Row {
+    let past = Past::of(&shared.stores.history.days(&glance.name), today_ms);
+    let available = past.availability(DAYS).map_or_else(|| "–".to_owned(), words::share);
+    Row { bars: past.bars(), available, seen: past.in_words(), glance }
+}
+
+/// Sorts rows by their heading, in the order of the file; those without one come last.
+fn groups(rows: Vec<Row>) -> Vec<Group> {
+    let mut groups: Vec<(Option<String>, Vec<Row>)> = Vec::new();
+    for row in rows {
+        let name = row.glance.group.clone();
+        match groups.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, rows)) => rows.push(row),
+            None => groups.push((name, vec![row])),
+        }
+    }
+    groups.sort_by_key(|(name, _)| name.is_none());
+    let only = if groups.len() > 1 { "Others" } else { "Services" };
+    let group = |(name, rows): (Option<String>, Vec<Row>)| {
+        let up = rows.iter().filter(|row| row.glance.verdict == Verdict::Up).count();
+        let summary = if up == rows.len() { format!("all {up} up") } else { format!("{up} of {} up", rows.len()) };
+        Group { name: name.unwrap_or_else(|| only.to_owned()), summary, rows }
+    };
+    groups.into_iter().map(group).collect()
+}
+
+/// Reads the newest verdict changes; none if the store cannot be read.
+pub(super) async fn changes(
+    shared: &Shared,
+    service: Option<&str>,
+    limit: u32,
+    moment: &Moment,
+) -> Option<Vec<ChangeView>> {
+    let found = shared.stores.state.store().transitions(service, limit).await.ok()?;
+    let view = |change: Transition| ChangeView {
+        tone: Verdict::parse(&change.to).map_or(Tone::Blind, of_verdict),
+        word: spoken(&change.to),
+        service: change.service,
+        reason: change.reason,
+        when: moment.when(change.at),
+    };
+    Some(found.into_iter().map(view).collect())
+}

@@ -1,0 +1,187 @@
+//! `GET /services/{name}`: everything that is known of one service.
+
+use std::sync::Arc;
+
+use askama::Template;
+use kit::page::{Html, Tone, words};
+
+use super::check::{self, CheckView, Range};
+use super::overview::{ChangeView, changes};
+use super::past::{DAYS, Past, today_ms};
+use super::state::{of_verdict, spoken};
+use super::workload::{self, WorkloadView};
+use super::{Moment, When};
+use crate::export::catalogue::{Catalogue, ServiceCard};
+use crate::export::shared::Shared;
+use crate::judge::{ServiceEntry, Severity, Verdict};
+use crate::record::Rollup;
+
+/// Verdict changes that are shown.
+const CHANGES: u32 = 30;
+const HOUR_MS: i64 = 3_600_000;
+/// Lengths of time that objectives are compared over, in days.
+const WINDOWS: [usize; 3] = [7, 30, 90];
+
+#[derive(Template)]
+#[template(path = "service.html")]
+pub(super) struct ServicePage {
+    name: Arc<str>,
+    about: String,
+    group: Option<String>,
+    critical: bool,
+    tone: Tone,
+    word: String,
+    why: String,
+    since: When,
+    blocked_by: Option<Arc<str>>,
+    unchecked: bool,
+    hard_needs: Vec<Neighbour>,
+    soft_needs: Vec<Neighbour>,
+    needed_by: Vec<Neighbour>,
+    bars: Html,
+    seen: String,
+    goals: Vec<Goal>,
+    ranges: Vec<(&'static str, &'static str, bool)>,
+    checks: Vec<CheckView>,
+    workload: Option<WorkloadView>,
+    changes: Option<Vec<ChangeView>>,
+}
+
+/// A service that this one has to do with.
+struct Neighbour {
+    name: Arc<str>,
+    tone: Tone,
+    word: String,
+}
+
+/// An objective against reality, over [`WINDOWS`].
+struct Goal {
+    name: &'static str,
+    objective: String,
+    /// What was reached, and whether that is within the objective.
+    reached: Vec<(String, Option<bool>)>,
+    left: String,
+}
+
+/// Makes the view, its tone and the window's title; none if there is no such service.
+pub(super) async fn view(
+    shared: &Shared,
+    name: &str,
+    range: Range,
+    moment: &Moment,
+) -> Option<(ServicePage, Tone, String)> {
+    let catalogue = shared.catalogue.load_full();
+    let card = catalogue.service(name)?;
+    let (entry, neighbours) = copied(shared, &catalogue, card)?;
+    let [hard_needs, soft_needs, needed_by] = neighbours;
+    let past = Past::of(&shared.stores.history.days(name), today_ms(moment.now.wall));
+    let goals = vec![availability(card, &past), latency(shared, card, moment).await];
+    let tone = of_verdict(entry.verdict);
+    let word = spoken(entry.verdict.as_str());
+    let title = format!("{name} is {word} – monitor");
+    let page = ServicePage {
+        name: card.name.clone(),
+        about: card.about.clone().unwrap_or_default(),
+        group: card.group.clone(),
+        critical: card.critical,
+        tone,
+        word,
+        why: entry.why.clone(),
+        since: moment.when(entry.since.wall),
+        blocked_by: entry.blocked_by.clone(),
+        unchecked: entry.is_unchecked(),
+        hard_needs,
+        soft_needs,
+        needed_by,
+        bars: past.bars(),
+        seen: past.in_words(),
+        goals,
+        ranges: Range::ALL.map(|known| (known.key(), known.name(), known == range)).into(),
+        checks: checks(shared, &entry, card, range, moment).await,
+        workload: entry.workload.as_ref().map(|workload| workload::view(workload, moment)),
+        changes: changes(shared, Some(name), CHANGES, moment).await,
+    };
+    Some((page, tone, title))
+}
+
+/// Copies the service and the verdicts of its neighbours off the board.
+fn copied(shared: &Shared, catalogue: &Catalogue, card: &ServiceCard) -> Option<(ServiceEntry, [Vec<Neighbour>; 3])> {
+    let board = shared.board();
+    let entry = board.service(&card.name)?.clone();
+    let neighbour = |name: &Arc<str>| {
+        let verdict = board.service(name).map_or(Verdict::Unknown, |entry| entry.verdict);
+        Neighbour { name: name.clone(), tone: of_verdict(verdict), word: spoken(verdict.as_str()) }
+    };
+    let needs_us =
+        |other: &&ServiceCard| other.hard_needs.contains(&card.name) || other.soft_needs.contains(&card.name);
+    let needed_by = catalogue.services.iter().filter(needs_us).map(|other| neighbour(&other.name)).collect();
+    let hard = card.hard_needs.iter().map(neighbour).collect();
+    let soft = card.soft_needs.iter().map(neighbour).collect();
+    Some((entry, [hard, soft, needed_by]))
+}
+
+async fn checks(
+    shared: &Shared,
+    entry: &ServiceEntry,
+    card: &ServiceCard,
+    range: Range,
+    moment: &Moment,
+) -> Vec<CheckView> {
+    let mut views = Vec::new();
+    for check in &entry.checks {
+        let Some(check_card) = card.checks.iter().find(|known| known.id == check.id) else { continue };
+        // The objective is the service's, so it is held against the checks that stand for the service.
+        let is_critical = check.policy.severity == Severity::Critical;
+        let objective = card.latency_p95.filter(|_| is_critical).map(|most| most.as_secs_f64() * 1000.0);
+        views.push(check::view(&shared.stores.history, check, check_card, range, objective, moment).await);
+    }
+    views
+}
+
+fn availability(card: &ServiceCard, past: &Past) -> Goal {
+    let reached = WINDOWS.map(|days| match past.availability(days) {
+        Some(share) => (words::share(share), card.availability.map(|objective| share >= objective)),
+        None => ("–".to_owned(), None),
+    });
+    // The budget is what the objective leaves of the time seen in 30 days.
+    let left = card.availability.map(|objective| {
+        let budget = past.known(30).mul_f64((1.0 - objective).clamp(0.0, 1.0));
+        match budget.checked_sub(past.down(30)) {
+            Some(left) => format!("{} of {} left in 30 d", words::length(left), words::length(budget)),
+            None => format!("overspent by {} in 30 d", words::length(past.down(30) - budget)),
+        }
+    });
+    Goal {
+        name: "Availability",
+        objective: card.availability.map_or_else(|| "–".to_owned(), words::share),
+        reached: reached.into(),
+        left: left.unwrap_or_default(),
+    }
+}
+
+async fn latency(shared: &Shared, card: &ServiceCard, moment: &Moment) -> Goal {
+    let now_ms = moment.now.wall.as_millisecond();
+    let longest_ms = i64::try_from(DAYS).unwrap_or(90) * 24 * HOUR_MS;
+    let mut sums = WINDOWS.map(|_| Rollup::default());
+    for check in card.checks.iter().filter(|check| check.severity == Severity::Critical && !check.pushed) {
+        let spans = shared.stores.history.rollups(&check.id, HOUR_MS, now_ms - longest_ms, now_ms).await;
+        for (at_ms, rollup) in spans.unwrap_or_default() {
+            for (sum, days) in sums.iter_mut().zip(WINDOWS) {
+                if now_ms - at_ms <= i64::try_from(days).unwrap_or(90) * 24 * HOUR_MS {
+                    sum.merge(&rollup);
+                }
+            }
+        }
+    }
+    let objective_ms = card.latency_p95.map(|most| most.as_secs_f64() * 1000.0);
+    let reached = sums.map(|sum| match sum.quantile_us(0.95).map(|us| us / 1000.0) {
+        Some(ms) => (words::latency(ms), objective_ms.map(|objective| ms <= objective)),
+        None => ("–".to_owned(), None),
+    });
+    Goal {
+        name: "95 % within",
+        objective: objective_ms.map_or_else(|| "–".to_owned(), words::latency),
+        reached: reached.into(),
+        left: String::new(),
+    }
+}

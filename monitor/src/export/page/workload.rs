@@ -1,0 +1,128 @@
+//! A service's process as its page shows it: how it runs, every start and end, the last lines it wrote.
+
+use std::time::Duration;
+
+use kit::page::chart::{Segment, runs};
+use kit::page::{Html, words};
+
+use super::{Moment, When};
+use crate::judge::{Phase, WorkloadState};
+use crate::supervise::{Run, Who};
+
+/// Runs that are listed, newest first.
+const LISTED: usize = 15;
+/// The timeline shows at least the last hour and at most the last week.
+const SHORTEST_MS: i64 = 3_600_000;
+const LONGEST_MS: i64 = 7 * 86_400_000;
+
+/// What the template shows of a workload.
+pub(super) struct WorkloadView {
+    /// `running`, `waiting` …
+    pub(super) phase: String,
+    pub(super) pid: Option<i32>,
+    pub(super) running_since: Option<When>,
+    pub(super) exits: String,
+    pub(super) recurring: Option<String>,
+    pub(super) timeline: Html,
+    pub(super) runs: Vec<RunView>,
+    pub(super) older: usize,
+    pub(super) lines: Vec<String>,
+}
+
+/// One run in the table.
+pub(super) struct RunView {
+    pub(super) started: When,
+    pub(super) by: &'static str,
+    pub(super) lasted: String,
+    pub(super) end: String,
+    pub(super) unplanned: bool,
+}
+
+/// Makes it.
+pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
+    let all: Vec<&Run> = workload.ledger.runs().collect();
+    let unplanned = all.iter().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count();
+    let assessment = workload.assessment(moment.now.at);
+    let exits = match (unplanned, assessment.exits_10m) {
+        (0, _) => "none on record".to_owned(),
+        (all, 0) => format!("{all}, none in the last 10 min"),
+        (all, late) => format!("{all}, {late} in the last 10 min"),
+    };
+    let (phase, pid, running_since) = match &workload.phase {
+        Phase::Pending => ("not started yet".to_owned(), None, None),
+        Phase::Waiting(delay) if delay.is_zero() => ("about to be started again".to_owned(), None, None),
+        Phase::Waiting(delay) => (format!("waits {} before the next start", words::length(*delay)), None, None),
+        Phase::Resting(rest) => (rest.as_str().to_owned(), None, None),
+        Phase::Running { pid, since, .. } => ("running".to_owned(), *pid, Some(moment.when(since.wall))),
+    };
+    WorkloadView {
+        phase,
+        pid,
+        running_since,
+        exits,
+        recurring: assessment.recurring_crash.map(|recurring| recurring.to_string()),
+        timeline: timeline(&all, moment),
+        runs: all.iter().rev().take(LISTED).map(|run| run_view(run, moment)).collect(),
+        older: all.len().saturating_sub(LISTED),
+        lines: workload.last_lines.clone(),
+    }
+}
+
+fn run_view(run: &Run, moment: &Moment) -> RunView {
+    RunView {
+        started: moment.when(run.started.wall),
+        by: match run.started_by {
+            Who::Us => "the monitor",
+            Who::Runtime => "the runtime",
+            Who::Announced => "a person or program that said so",
+            Who::Anonymous => "somebody",
+        },
+        lasted: lasted(run, moment),
+        end: ended(run),
+        unplanned: run.end.as_ref().is_some_and(|end| !end.planned),
+    }
+}
+
+fn lasted(run: &Run, moment: &Moment) -> String {
+    let length = run.duration(moment.now.at);
+    match length {
+        length if length < Duration::from_secs(1) => format!("{} ms", length.as_millis()),
+        length => words::length(length),
+    }
+}
+
+fn ended(run: &Run) -> String {
+    match &run.end {
+        None => "still runs".to_owned(),
+        Some(end) if end.planned => format!("{}, planned", end.cause.sentence(end.exit)),
+        Some(end) => end.cause.sentence(end.exit),
+    }
+}
+
+fn timeline(all: &[&Run], moment: &Moment) -> Html {
+    let to_ms = moment.now.wall.as_millisecond();
+    let oldest_ms = all.first().map_or(to_ms, |run| run.started.wall.as_millisecond());
+    let from_ms = oldest_ms.clamp(to_ms - LONGEST_MS, to_ms - SHORTEST_MS);
+    let end_ms = |run: &Run| run.end.as_ref().map(|end| end.at.wall.as_millisecond());
+    let shown = all.iter().filter(|run| end_ms(run).is_none_or(|end| end >= from_ms));
+    let segments: Vec<Segment> = shown
+        .map(|run| Segment {
+            from_ms: run.started.wall.as_millisecond(),
+            to_ms: end_ms(run),
+            planned: run.end.as_ref().is_some_and(|end| end.planned),
+            said: format!(
+                "{}: ran {}, {}",
+                words::short_time(run.started.wall, &moment.zone),
+                lasted(run, moment),
+                ended(run)
+            ),
+        })
+        .collect();
+    let summary =
+        format!("{} starts since {}", segments.len(), words::short_time(oldest_ms_shown(from_ms), &moment.zone));
+    runs(&segments, from_ms, to_ms, &moment.zone, &summary)
+}
+
+fn oldest_ms_shown(from_ms: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(from_ms).unwrap_or_default()
+}

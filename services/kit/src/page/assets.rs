@@ -1,0 +1,60 @@
+//! The style sheet, the script and the icons: part of the binary, named by a hash of their content, cached for a year.
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use sha2::{Digest, Sha256};
+
+use super::tone::Tone;
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("live.js");
+
+static STYLE_NAME: LazyLock<String> = LazyLock::new(|| named(STYLE, "css"));
+static SCRIPT_NAME: LazyLock<String> = LazyLock::new(|| named(SCRIPT, "js"));
+
+/// The path of the style sheet.
+pub(super) fn style_path() -> String {
+    format!("/assets/{}", *STYLE_NAME)
+}
+
+/// The path of the script.
+pub(super) fn script_path() -> String {
+    format!("/assets/{}", *SCRIPT_NAME)
+}
+
+/// The path of a page's icon.
+pub(super) fn icon_path(tone: Tone) -> String {
+    format!("/assets/{}.svg", tone.as_str())
+}
+
+fn named(content: &str, ending: &str) -> String {
+    let digest = Sha256::digest(content.as_bytes());
+    let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("page-{short}.{ending}")
+}
+
+/// Returns the routes of everything that pages refer to.
+pub fn routes() -> Router {
+    Router::new().route("/assets/{file}", get(asset))
+}
+
+async fn asset(Path(file): Path<String>) -> Response {
+    let for_ever = "public, max-age=31536000, immutable";
+    let (kind, cache, content) = if file == *STYLE_NAME {
+        ("text/css; charset=utf-8", for_ever, STYLE.to_owned())
+    } else if file == *SCRIPT_NAME {
+        ("text/javascript; charset=utf-8", for_ever, SCRIPT.to_owned())
+    } else if let Some(tone) = Tone::ALL.into_iter().find(|tone| file.strip_suffix(".svg") == Some(tone.as_str())) {
+        ("image/svg+xml", "public, max-age=86400", tone.icon())
+    } else {
+        return (StatusCode::NOT_FOUND, "no such file\n").into_response();
+    };
+    let headers =
+        [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    (headers, content).into_response()
+}

@@ -1,0 +1,22 @@
+//! Charts as SVG, made of numbers by pure functions: no script, no picture library, sharp at every width.
+//!
+//! Each chart says in words what it shows, for those who cannot see it. Style comes from the page's sheet by class; what
+//! is foreign text is escaped here.
+
+mod days;
+mod latency;
+mod phases;
+mod runs;
+mod scale;
+
+pub use days::{Day, days};
+pub use latency::{Latency, Sample};
+pub use phases::phases;
+pub use runs::{Segment, runs};
+
+/// Returns `part` of `whole` as a percentage with two decimals, as SVG positions are written.
+fn percent(part: i64, whole: i64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of years stay far below 2^53")]
+    let share = part as f64 / whole.max(1) as f64 * 100.0;
+    format!("{share:.2}%")
+}

@@ -1,0 +1,97 @@
+//! The frame of every page: head, navigation, footer, and the headers that keep foreign code out.
+
+use askama::Template;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::assets;
+use super::html::Html;
+use super::tone::Tone;
+use super::words;
+
+/// Nothing but our own style sheet, script, events and icons; no frames, no forms, no inline anything.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// A page that reloads itself without a script does so this often.
+const RELOAD_SECS: u32 = 30;
+
+/// An entry of the navigation.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// What it is called.
+    pub name: &'static str,
+    /// Where it leads.
+    pub path: &'static str,
+    /// Whether it leads to this very page.
+    pub is_here: bool,
+}
+
+/// A page, ready to be framed.
+#[derive(Debug)]
+pub struct Page {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// The program's name.
+    pub program: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// What the window is called, without the mark.
+    pub title: String,
+    /// The overall state: mark in the title, and the icon.
+    pub tone: Tone,
+    /// The navigation.
+    pub links: Vec<Link>,
+    /// Path of the live events that make the page look anew; none for pages that never change.
+    pub events: Option<&'static str>,
+    /// The content, escaped.
+    pub main: Html,
+    /// When it was made.
+    pub made: Timestamp,
+    /// The zone its times are shown in.
+    pub zone: TimeZone,
+}
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Frame<'a> {
+    page: &'a Page,
+    style: String,
+    script: String,
+    icon: String,
+    sprite: Html,
+    reload_secs: u32,
+    made: String,
+}
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        let frame = Frame {
+            style: assets::style_path(),
+            script: assets::script_path(),
+            icon: assets::icon_path(self.tone),
+            sprite: Tone::sprite(),
+            reload_secs: RELOAD_SECS,
+            made: words::time(self.made, &self.zone),
+            page: &self,
+        };
+        let mut response = match frame.render() {
+            Ok(html) => (self.status, html).into_response(),
+            Err(error) => crate::http::ApiError::internal(&error).into_response(),
+        };
+        let headers: [(HeaderName, &'static str); 6] = [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::CONTENT_SECURITY_POLICY, POLICY),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (header::X_FRAME_OPTIONS, "DENY"),
+        ];
+        for (name, value) in headers {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
