@@ -24,6 +24,7 @@ use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
 use crate::record::{HistoryNews, Mark, Point, StateBatch, Transition};
 use crate::schedule::Schedule;
 use crate::supervise::Event;
+use crate::supervise::keeper::KEEP_START;
 
 /// The loop wakes at least this often: gaps are seen, graces end, ages grow.
 const TICK: Duration = Duration::from_secs(1);
@@ -230,13 +231,10 @@ impl Loop {
         self.pilot.steer(&self.shared.board(), now);
     }
 
-    /// Reads the program that runs now, not the file that may have been replaced since (`proc_pid_exe(5)`).
     fn digest(&mut self, service: Arc<str>, run: Uuid, pid: i32) {
         let finished = self.finished.clone();
         self.probes.spawn(async move {
-            let read = tokio::task::spawn_blocking(move || std::fs::read(format!("/proc/{pid}/exe"))).await;
-            if let Ok(Ok(bytes)) = read {
-                let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            if let Some(digest) = program_digest(pid).await {
                 let _loop_has_ended = finished.send(News::Digest(service, run, digest)).await;
             }
         });
@@ -311,6 +309,22 @@ impl Loop {
         self.memory = Memory::default();
         let _nobody_listens = self.shared.changes.send(Change::Reloaded);
     }
+}
+
+/// Returns the digest of the program that a child runs: the one that is running, not the file that may have been
+/// replaced since (`proc_pid_exe(5)`). `None` if the child ended first.
+async fn program_digest(pid: i32) -> Option<String> {
+    // Until the child's own exec it is still our keeper's program.
+    for _ in 0..100 {
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        if !arguments.split(|byte| *byte == 0).any(|word| word == KEEP_START.as_bytes()) {
+            let read = tokio::task::spawn_blocking(move || std::fs::read(format!("/proc/{pid}/exe"))).await;
+            let bytes = read.ok()?.ok()?;
+            return Some(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    None
 }
 
 /// Takes a workload's event; returns the checks to ask at once.
