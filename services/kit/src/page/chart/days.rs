@@ -92,3 +92,30 @@ fn trouble(x: usize, day: &Day, title: &str) -> String {
     bar.push_str("</g>");
     bar
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(name: &str, down: f64, is_known: bool) -> Day {
+        Day { name: name.to_owned(), impaired: 0.0, down, is_known, said: format!("down {down}") }
+    }
+
+    #[test]
+    fn days_alike_are_one_element_and_trouble_stands_alone_with_its_words() {
+        let svg =
+            days(&[day("1 Nov", 0.0, true), day("2 Nov", 0.0, true), day("3 Nov", 0.01, true)], "a < b").to_string();
+        assert!(svg.contains("<title>1 Nov – 2 Nov: down 0</title>"), "{svg}");
+        assert!(svg.contains("<title>3 Nov: down 0.01</title>"), "{svg}");
+        assert!(svg.contains(r#"aria-label="a &lt; b""#));
+        assert_eq!(svg.matches(r#"class="down""#).count(), 1);
+    }
+
+    #[test]
+    fn a_minute_of_trouble_is_seen_and_a_whole_day_of_it_leaves_no_rest() {
+        let down = |share| days(&[day("d", share, true)], "").to_string();
+        assert!(down(0.0007).contains(r#"d="M0 0.0h3V9.0h-3z""#), "{}", down(0.0007));
+        assert!(!down(1.0).contains(r#"class="rest""#));
+        assert!(days(&[day("d", 1.0, false)], "").to_string().contains(r#"class="none""#), "no data is no trouble");
+    }
+}
