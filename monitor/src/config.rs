@@ -120,7 +120,7 @@ mod tests {
         let (config, secret) = (folder.path().join("m.yml"), folder.path().join("secrets/key"));
         std::fs::write(&config, format!("make_secrets: [{}]\n", secret.display())).unwrap();
         let environment = Environment::default();
-        assert_eq!(make_secrets(&config, &environment).unwrap(), [secret.clone()]);
+        assert_eq!(make_secrets(&config, &environment).unwrap(), std::slice::from_ref(&secret));
         let first = std::fs::read_to_string(&secret).unwrap();
         assert_eq!((first.len(), std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777), (65, 0o600));
         assert!(make_secrets(&config, &environment).unwrap().is_empty());
