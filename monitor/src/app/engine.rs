@@ -1,6 +1,7 @@
 //! The engine: a checked configuration that runs until it is told to stop.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,14 +36,19 @@ const BODY_LIMIT_BYTES: usize = 64 * 1024;
 /// Finished probes that wait for the loop, at most; more wait in their own tasks.
 const FINISHED_QUEUE: usize = 1024;
 
+/// Called with what readers see and the address that is listened on.
+pub type OnReady = Box<dyn FnOnce(Arc<Shared>, SocketAddr) + Send>;
+
 /// How the engine is run.
 pub struct Options {
     /// Whether workloads end with the monitor.
     pub mode: Mode,
+    /// The program to hold workloads with, if this process's own is not the monitor.
+    pub keeper: Option<PathBuf>,
     /// A listener to use instead of the configured address.
     pub listener: Option<TcpListener>,
     /// Is told once everything runs.
-    pub ready: Option<Box<dyn FnOnce(Arc<Shared>, SocketAddr) + Send>>,
+    pub ready: Option<OnReady>,
     /// Reads the configuration again.
     pub source: Arc<dyn Fn() -> Config + Send + Sync>,
     /// A turn each time somebody wants that: SIGHUP, or the file has changed.
@@ -99,6 +105,8 @@ impl Engine {
     pub async fn run(self, options: Options, stop: CancellationToken) -> Result<(), StartError> {
         let _lock = FolderLock::take(&self.plan.data_dir)?;
         let stores = Stores::open(&self.plan.data_dir).await?;
+        stores.history.load().await;
+        stores.rename(&self.plan.renames()).await;
         let vantage = Vantage::of_system().map_err(|error| StartError::Resolver(Box::new(error)))?;
         let listener = listen(options.listener, self.plan.listen).await?;
         let address = listener.local_addr().unwrap_or(self.plan.listen);
@@ -112,9 +120,14 @@ impl Engine {
         let memory = Memory::read(stores.state.store()).await;
         let (events, happened) = mpsc::channel(256);
         let (finished_sender, finished) = mpsc::channel(FINISHED_QUEUE);
-        let pilot = Pilot::new(Launcher::new(self.plan.data_dir.clone(), options.mode), events);
+        let launcher = Launcher::new(self.plan.data_dir.clone(), options.mode);
+        let launcher = match options.keeper {
+            Some(program) => launcher.with_program(program),
+            None => launcher,
+        };
+        let pilot = Pilot::new(launcher, events);
         let mut turning = Loop::new(shared.clone(), memory, pilot, finished_sender, max_running());
-        turning.configure(&self.plan).await;
+        turning.configure(&self.plan);
 
         let (plans, planned) = mpsc::channel(1);
         let writers = CancellationToken::new();

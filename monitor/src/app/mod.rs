@@ -9,6 +9,6 @@ mod restore;
 mod turn;
 mod uplink;
 
-pub use engine::{Engine, Options, StartError};
+pub use engine::{Engine, OnReady, Options, StartError};
 pub use needs::{Needs, start_order};
 pub use plan::{CheckPlan, Plan, Retention, ServicePlan, Slo};

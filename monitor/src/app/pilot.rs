@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::plan::{Plan, ServicePlan};
 use super::restore::Memory;
-use crate::judge::{Board, Severity, Verdict, WorkloadState};
+use crate::judge::{Board, Verdict, WorkloadState};
 use crate::supervise::launcher::Launcher;
 use crate::supervise::supervisor::Supervisor;
 use crate::supervise::{Command, Event, Ledger, ProcessSettings, Who};
@@ -43,7 +43,7 @@ impl Pilot {
     }
 
     /// Gives every workload of the plan its supervisor; ends those that are gone, restarts those that changed.
-    pub(super) async fn configure(&mut self, plan: &Plan, memory: &Memory, board: &mut Board, now: Stamp) {
+    pub(super) fn configure(&mut self, plan: &Plan, memory: &Memory, board: &mut Board, now: Stamp) {
         let gone: Vec<Arc<str>> = self
             .crews
             .iter()
@@ -128,16 +128,10 @@ fn is_there(board: &Board, need: &str, waited: Duration, now: Moment) -> bool {
     let Some(workload) = &service.workload else {
         return matches!(service.verdict, Verdict::Up | Verdict::Degraded) || waited > FOREIGN_NEED_PATIENCE;
     };
-    let critical: Vec<&str> = service
-        .checks
-        .iter()
-        .filter(|check| check.policy.severity == Severity::Critical)
-        .map(|check| &*check.id.check)
-        .collect();
     let grace = service.spec.start_grace.unwrap_or_default();
     let since_start = match &workload.phase {
         crate::judge::Phase::Running { since, .. } => now.since(since.at),
         _ => Duration::ZERO,
     };
-    workload.is_ready(&critical) || since_start > grace || waited > grace + FOREIGN_NEED_PATIENCE
+    service.is_ready() || since_start > grace || waited > grace + FOREIGN_NEED_PATIENCE
 }

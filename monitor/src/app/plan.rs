@@ -9,7 +9,7 @@ use kit::config::{Cursor, Fields, Mistakes, Node, suggest};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::needs::{Needs, start_order};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, MAKE_SECRETS};
 use crate::judge::Policy;
 use crate::probe::{CheckId, Kinds, Question, decode_question};
 use crate::schedule::Cadence;
@@ -71,6 +71,8 @@ impl Retention {
 pub struct ServicePlan {
     /// Its key.
     pub name: Arc<str>,
+    /// What it was called before, if it was renamed: its past is taken over.
+    pub was: Option<Arc<str>>,
     /// What it is, for people.
     pub about: Option<String>,
     /// The heading it is listed under.
@@ -125,6 +127,12 @@ impl Plan {
         self.services.iter().find(|service| &*service.name == name)
     }
 
+    /// Returns old and new names of renamed services whose old name is not used by another.
+    pub fn renames(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        let renamed = self.services.iter().filter_map(|service| Some((service.was.clone()?, service.name.clone())));
+        renamed.filter(|(old, _)| self.service(old).is_none()).collect()
+    }
+
     /// Returns every check of every service.
     pub fn checks(&self) -> impl Iterator<Item = &CheckPlan> {
         self.services.iter().flat_map(|service| &service.checks)
@@ -152,6 +160,9 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
             written.mistake(format!("the operator token has {length} characters; use at least {MIN_TOKEN_CHARS}"));
         }
     }
+    // `monitor up` made them before this is read; here only their form is checked.
+    let _made_already = fields.get(MAKE_SECRETS).map(|c| c.texts());
+    refuse_postgres(&fields);
     let plan = Plan {
         listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8888))),
         data_dir: fields.get("data_dir").and_then(|c| c.text()).unwrap_or_else(|| "data/monitor".to_owned()).into(),
@@ -164,6 +175,17 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
     };
     fields.end();
     Some(plan)
+}
+
+/// `store: postgres://…` lets monitors share the work one day; until then it must not look as if it did.
+fn refuse_postgres(fields: &Fields<'_>) {
+    if let Some(store) = fields.get("store") {
+        let is_sqlite = store.node().scalar_text().is_some_and(|text| text == "sqlite");
+        if !is_sqlite {
+            store
+                .mistake("only sqlite is there, in data_dir; several monitors on one PostgreSQL are not supported yet");
+        }
+    }
 }
 
 fn defaults(cursor: Option<Cursor<'_>>) -> (Policy, Cadence) {
@@ -218,6 +240,7 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
     let workload = fields.get("workload").and_then(|c| workload(&c));
     let plan = ServicePlan {
         name: name.into(),
+        was: fields.get("was").and_then(|c| c.text()).map(Into::into),
         about: fields.get("about").and_then(|c| c.text()),
         group: fields.get("group").and_then(|c| c.text()),
         critical: fields.get("critical").and_then(|c| c.bool()).unwrap_or(true),

@@ -42,6 +42,7 @@ impl Reloader {
         let planned = planned.and_then(|plan| if force { Ok(plan) } else { is_safe(&self.shared, plan) });
         match planned {
             Ok(plan) => {
+                self.shared.stores.rename(&plan.renames()).await;
                 let line = format!("{} services are watched", plan.services.len());
                 if self.plans.send(plan).await.is_err() {
                     return Err("the monitor is stopping".to_owned());
@@ -63,8 +64,13 @@ impl Reloader {
 fn is_safe(shared: &Shared, plan: Plan) -> Result<Plan, String> {
     let board = shared.board();
     let before = board.services();
-    let dropped: Vec<&str> =
-        before.iter().map(|service| &*service.spec.name).filter(|name| plan.service(name).is_none()).collect();
+    let renames = plan.renames();
+    let renamed: Vec<&str> = renames.iter().map(|(old, _)| &**old).collect();
+    let dropped: Vec<&str> = before
+        .iter()
+        .map(|service| &*service.spec.name)
+        .filter(|name| plan.service(name).is_none() && !renamed.contains(name))
+        .collect();
     // DESIGN section 10: over 30 % of the services, or one that is broken now.
     let broken = before.iter().find(|service| service.verdict.is_bad() && dropped.contains(&&*service.spec.name));
     if let Some(broken) = broken {

@@ -8,9 +8,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::pilot::Pilot;
 use super::plan::{CheckPlan, Plan, ServicePlan};
@@ -22,6 +24,7 @@ use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
 use crate::record::{HistoryNews, Mark, Point, StateBatch, Transition};
 use crate::schedule::Schedule;
 use crate::supervise::Event;
+use crate::supervise::keeper::KEEP_START;
 
 /// The loop wakes at least this often: gaps are seen, graces end, ages grow.
 const TICK: Duration = Duration::from_secs(1);
@@ -30,8 +33,17 @@ const TIME_BOOKED_EVERY: Duration = Duration::from_secs(5);
 /// One sampled trace a minute and check, beside failing ones (DESIGN section 9).
 const SAMPLED_EVERY: Duration = Duration::from_secs(60);
 
-/// A finished probe and the sequence number it was started with.
-type Finished = (Observation, u64);
+/// Share of the longest spread that each check adds to the first round: a thousand checks use all of it.
+const SPREAD_PER_CHECK_RATIO: f64 = 0.001;
+
+/// What comes back from work that the loop handed out.
+#[expect(clippy::large_enum_variant, reason = "nearly every message is an observation")]
+pub(super) enum News {
+    /// A finished probe and the sequence number it was started with.
+    Observed(Observation, u64),
+    /// The digest of the program that a run runs.
+    Digest(Arc<str>, Uuid, String),
+}
 
 /// The loop's own state.
 pub(super) struct Loop {
@@ -43,7 +55,7 @@ pub(super) struct Loop {
     memory: Memory,
     pub(super) pilot: Pilot,
     probes: JoinSet<()>,
-    finished: mpsc::Sender<Finished>,
+    finished: mpsc::Sender<News>,
     booked: Stamp,
     max_running: usize,
 }
@@ -51,7 +63,7 @@ pub(super) struct Loop {
 /// What the loop listens to.
 pub(super) struct Inbox {
     /// Finished probes.
-    pub(super) finished: mpsc::Receiver<Finished>,
+    pub(super) finished: mpsc::Receiver<News>,
     /// Workload events.
     pub(super) events: mpsc::Receiver<Event>,
     /// Wishes of readers.
@@ -65,7 +77,7 @@ impl Loop {
         shared: Arc<Shared>,
         memory: Memory,
         pilot: Pilot,
-        finished: mpsc::Sender<Finished>,
+        finished: mpsc::Sender<News>,
         max_running: usize,
     ) -> Self {
         Self {
@@ -90,14 +102,14 @@ impl Loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(wait) => {}
-                Some((observation, started)) = inbox.finished.recv() => self.observed(observation, started),
+                Some(news) = inbox.finished.recv() => self.heard(news),
                 Some(event) = inbox.events.recv() => self.happened(&event),
                 Some(ask) = inbox.asked.recv() => self.asked(ask),
-                Some(plan) = inbox.plans.recv() => self.configure(&plan).await,
+                Some(plan) = inbox.plans.recv() => self.configure(&plan),
             }
             // Everything that is there is taken before the next turn: a flood must not starve the schedule's clock.
-            while let Ok((observation, started)) = inbox.finished.try_recv() {
-                self.observed(observation, started);
+            while let Ok(news) = inbox.finished.try_recv() {
+                self.heard(news);
             }
             self.turn();
         }
@@ -170,14 +182,25 @@ impl Loop {
         self.probes.spawn(async move {
             let mut observation = observe(vantage, &plan.question, why, is_sampled).await;
             uplink.excuse(&mut observation, plan.question.probe.target().scope).await;
-            let _loop_has_ended = finished.send((observation, started)).await;
+            let _loop_has_ended = finished.send(News::Observed(observation, started)).await;
         });
+    }
+
+    fn heard(&mut self, news: News) {
+        match news {
+            News::Observed(observation, started) => self.observed(observation, started),
+            News::Digest(service, run, digest) => self.shared.board().learn_digest(&service, run, digest),
+        }
     }
 
     fn observed(&mut self, observation: Observation, started: u64) {
         let now = Stamp::now();
         let observation = Arc::new(observation);
         let id = observation.check.clone();
+        if !self.checks.contains_key(&id) {
+            // A reload removed it while its probe ran.
+            return;
+        }
         self.shared.metrics.observe(&observation);
         self.shared.stores.history.take(HistoryNews::Point(id.clone(), point(&observation)));
         tracing::debug!(
@@ -186,7 +209,8 @@ impl Loop {
         let (effects, suspect) = {
             let mut board = self.shared.board();
             let effects = board.observe(observation, started, now);
-            let suspect = board.check(&id).is_some_and(|check| check.state.is_suspect());
+            let is_starting = board.service(&id.service).is_some_and(|service| service.is_starting(now.at));
+            let suspect = is_starting || board.check(&id).is_some_and(|check| check.state.is_suspect());
             (effects, suspect)
         };
         self.schedule.finished(&id, now.at, suspect);
@@ -195,6 +219,9 @@ impl Loop {
     }
 
     fn happened(&mut self, event: &Event) {
+        if let Event::Started { service, run, pid: Some(pid), .. } = event {
+            self.digest(service.as_str().into(), *run, *pid);
+        }
         let force = happened(&self.shared, event);
         let now = Moment::now();
         for check in force {
@@ -202,6 +229,15 @@ impl Loop {
             self.schedule.force(&check, now);
         }
         self.pilot.steer(&self.shared.board(), now);
+    }
+
+    fn digest(&mut self, service: Arc<str>, run: Uuid, pid: i32) {
+        let finished = self.finished.clone();
+        self.probes.spawn(async move {
+            if let Some(digest) = program_digest(pid).await {
+                let _loop_has_ended = finished.send(News::Digest(service, run, digest)).await;
+            }
+        });
     }
 
     fn asked(&mut self, ask: Ask) {
@@ -232,7 +268,7 @@ impl Loop {
     }
 
     /// Takes a checked configuration: what stays keeps its state, what goes leaves nothing behind.
-    pub(super) async fn configure(&mut self, plan: &Plan) {
+    pub(super) fn configure(&mut self, plan: &Plan) {
         let now = Stamp::now();
         let before: Vec<CheckId> = self.checks.keys().cloned().collect();
         self.checks = plan.checks().map(|check| (check.question.id.clone(), Arc::new(check.clone()))).collect();
@@ -242,9 +278,15 @@ impl Loop {
             self.sampled.remove(id);
             self.shared.metrics.forget(&id.service, &id.check);
             restore::forget_check(&mut batch, id);
+            if plan.service(&id.service).is_none() {
+                self.shared.metrics.forget_service(&id.service);
+            }
         }
+        // A few checks are all asked at once; a thousand are spread, so that they never come in one burst.
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 checks")]
+        let spread = (self.checks.len() as f64 * SPREAD_PER_CHECK_RATIO).min(1.0);
         for (id, check) in &self.checks {
-            self.schedule.set(id, check.cadence, now.at, rand::random());
+            self.schedule.set(id, check.cadence, now.at, rand::random::<f64>() * spread);
             self.shared.metrics.know(&id.service, &id.check);
             if check.question.probe.is_pushed() {
                 let pushed = self.memory.pushed(id).unwrap_or_else(|| Pushed::new(now.wall));
@@ -261,12 +303,28 @@ impl Loop {
             self.shared.board().configure(specs, now, restored);
         }
         self.shared.catalogue.store(Arc::new(catalogue(plan, now)));
-        self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now).await;
+        self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now);
         self.memory.restore_verdicts(&mut self.shared.board(), now);
         // Only the first configuration finds an earlier monitor's state; later ones have the board's.
         self.memory = Memory::default();
         let _nobody_listens = self.shared.changes.send(Change::Reloaded);
     }
+}
+
+/// Returns the digest of the program that a child runs: the one that is running, not the file that may have been
+/// replaced since (`proc_pid_exe(5)`). `None` if the child ended first.
+async fn program_digest(pid: i32) -> Option<String> {
+    // Until the child's own exec it is still our keeper's program.
+    for _ in 0..100 {
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        if !arguments.split(|byte| *byte == 0).any(|word| word == KEEP_START.as_bytes()) {
+            let read = tokio::task::spawn_blocking(move || std::fs::read(format!("/proc/{pid}/exe"))).await;
+            let bytes = read.ok()?.ok()?;
+            return Some(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    None
 }
 
 /// Takes a workload's event; returns the checks to ask at once.

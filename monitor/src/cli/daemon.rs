@@ -10,7 +10,7 @@ use kit::config::Environment;
 use kit::exit;
 use monitor::app::StartError;
 use monitor::supervise::Mode;
-use monitor::{Config, Engine, Kinds, Options};
+use monitor::{Config, Engine, Kinds, Options, make_secrets};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,17 @@ pub(super) enum Manner {
 }
 
 pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
-    let config = Config::load(path, &Environment::of_process());
+    let environment = Environment::of_process();
+    if manner == Manner::Terminal {
+        match make_secrets(path, &environment) {
+            Ok(made) => made.iter().for_each(|file| println!("made a secret: {}", file.display())),
+            Err((file, error)) => {
+                eprintln!("monitor: cannot make the secret file {}: {error}", file.display());
+                return ExitCode::from(exit::SYSTEM);
+            }
+        }
+    }
+    let config = Config::load(path, &environment);
     let engine = match Engine::new(&config, Kinds::standard()) {
         Ok(engine) => engine,
         Err(error) => {
@@ -54,7 +64,9 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
         }
     });
     let result = match signals {
-        Ok(_task) => engine.run(Options { mode, listener: None, ready: Some(ready), source, reload }, stop).await,
+        Ok(_task) => {
+            engine.run(Options { mode, keeper: None, listener: None, ready: Some(ready), source, reload }, stop).await
+        }
         Err(error) => {
             eprintln!("monitor: cannot listen to signals: {error}");
             return ExitCode::from(exit::SOFTWARE);

@@ -92,8 +92,9 @@ async fn ask(command: &GateCommand, began: Instant) -> Result<(GateAnswer, u8), 
         Some(cursor) => cursor.clone(),
         None => new_cursor(&command.daemon).await?,
     };
-    let which = if command.all { "all=true".to_owned() } else { format!("services={}", command.services.join(",")) };
-    let expect = command.expect.as_ref().map(|expect| format!("&expect={expect}")).unwrap_or_default();
+    let which =
+        if command.all { "all=true".to_owned() } else { format!("services={}", encode(&command.services.join(","))) };
+    let expect = command.expect.as_ref().map(|expect| format!("&expect={}", encode(expect))).unwrap_or_default();
     loop {
         let wait = command.wait.saturating_sub(began.elapsed()).min(SLICE);
         let path =
@@ -110,6 +111,10 @@ async fn ask(command: &GateCommand, began: Instant) -> Result<(GateAnswer, u8), 
             return Ok((answer, exit::UNDECIDED));
         }
     }
+}
+
+fn encode(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn print_text(answer: &GateAnswer) {

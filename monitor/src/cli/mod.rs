@@ -1,5 +1,6 @@
 //! The command line: one file a command, exit codes from `kit::exit`.
 
+mod backup;
 mod check_config;
 mod client;
 mod daemon;
@@ -40,6 +41,10 @@ enum Command {
     Status(status::StatusCommand),
     Gate(gate::GateCommand),
     Cursor(gate::CursorCommand),
+    /// Copies the monitor's data, also while it runs.
+    Backup(backup::CopyCommand),
+    /// Puts a backup back; no monitor may be running on the data.
+    Restore(backup::CopyCommand),
     /// Asks a URL once: exit code 0 if it answers 2xx. For container health checks.
     Healthcheck {
         /// What to ask.
@@ -85,6 +90,8 @@ pub(crate) fn main() -> ExitCode {
             Command::Run(argument) => daemon::run(&argument.config, daemon::Manner::Daemon).await,
             Command::Up(argument) => daemon::run(&argument.config, daemon::Manner::Terminal).await,
             Command::CheckConfig(command) => check_config::run(&command),
+            Command::Backup(command) => backup::back_up(&command).await,
+            Command::Restore(command) => backup::put_back(&command).await,
             Command::Probe(command) => probe::run(&command).await,
             Command::Status(command) => status::run(&command).await,
             Command::Gate(command) => gate::run(&command).await,

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::shared::{Ask, Shared};
-use crate::judge::{Board, CheckEntry, Phase, STREAK_KEPT, ServiceEntry, Severity, Verdict};
+use crate::judge::{Board, Phase, STREAK_KEPT, ServiceEntry, Verdict};
 use crate::probe::CheckId;
 
 /// Longest time one request waits; longer waits are made of several requests.
@@ -47,7 +47,8 @@ pub(super) struct GateQuery {
     stable: Option<usize>,
     /// How long to wait, such as `60s`; default not at all.
     wait: Option<String>,
-    /// `new-incarnation`: the workload must have been started after the cursor.
+    /// What each service must be beside working: `new-incarnation` (its workload was started after the cursor),
+    /// `digest:HEX` (SHA-256 of its program begins so), or `version:TEXT` (its JSON answer names this version).
     expect: Option<String>,
 }
 
@@ -140,7 +141,63 @@ struct Question {
     services: Vec<String>,
     stable: usize,
     wait: Duration,
-    new_incarnation: bool,
+    expect: Option<Expected>,
+}
+
+/// What a service must be beside working.
+enum Expected {
+    NewIncarnation,
+    Digest(String),
+    Version(String),
+}
+
+/// Fewest hexadecimal digits of a digest that say anything.
+const MIN_DIGEST_CHARS: usize = 8;
+
+impl Expected {
+    fn parse(text: &str) -> Result<Self, String> {
+        let hex =
+            |digits: &str| digits.len() >= MIN_DIGEST_CHARS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match text.split_once(':') {
+            None if text == "new-incarnation" => Ok(Self::NewIncarnation),
+            Some(("digest", digits)) if hex(digits) => Ok(Self::Digest(digits.to_ascii_lowercase())),
+            Some(("version", version)) if !version.is_empty() => Ok(Self::Version(version.to_owned())),
+            _ => Err(format!(
+                "expect is {text:?}; write new-incarnation, digest:HEX (8 digits at least) or version:TEXT"
+            )),
+        }
+    }
+
+    /// Returns what is missing, if anything, and whether waiting cannot help.
+    fn judge(&self, service: &ServiceEntry, cursor: u64) -> Option<(String, bool)> {
+        let found = match self {
+            Self::NewIncarnation => match &service.workload {
+                Some(workload) if workload.started_at > cursor => return None,
+                Some(_) => return Some(("it was not started anew since the cursor".to_owned(), false)),
+                None => {
+                    return Some((
+                        "new-incarnation is expected, but the monitor does not run this service".to_owned(),
+                        true,
+                    ));
+                }
+            },
+            Self::Digest(wanted) => {
+                let digest = service.workload.as_ref().and_then(|workload| workload.digest.as_deref());
+                if digest.is_some_and(|digest| digest.starts_with(wanted)) {
+                    return None;
+                }
+                format!("its program's digest is {}, expected {wanted}", digest.unwrap_or("not known"))
+            }
+            Self::Version(wanted) => {
+                let versions = || service.critical().filter_map(|check| check.last.as_ref()?.seen.version.as_deref());
+                if versions().any(|version| version == wanted) {
+                    return None;
+                }
+                format!("its version is {}, expected {wanted}", versions().next().unwrap_or("not known"))
+            }
+        };
+        Some((found, false))
+    }
 }
 
 impl Question {
@@ -174,17 +231,13 @@ impl Question {
             return Err(wrong(format!("stable is {stable}; write a number from 1 to {STREAK_KEPT}")));
         }
         let wait = query.wait.as_deref().map_or(Ok(Duration::ZERO), parse_duration).map_err(wrong)?;
-        let new_incarnation = match query.expect.as_deref() {
-            None => false,
-            Some("new-incarnation") => true,
-            Some(other) => return Err(wrong(format!("expect is {other:?}; write new-incarnation"))),
-        };
-        Ok(Self { cursor, services, stable, wait: wait.min(MAX_WAIT), new_incarnation })
+        let expect = query.expect.as_deref().map(Expected::parse).transpose().map_err(wrong)?;
+        Ok(Self { cursor, services, stable, wait: wait.min(MAX_WAIT), expect })
     }
 
     fn checks(&self, board: &Board) -> Vec<CheckId> {
         let services = self.services.iter().filter_map(|name| board.service(name));
-        services.flat_map(critical).map(|check| check.id.clone()).collect()
+        services.flat_map(ServiceEntry::critical).map(|check| check.id.clone()).collect()
     }
 
     fn ask(&self, board: &Board) -> GateAnswer {
@@ -207,7 +260,7 @@ impl Question {
         let now = Stamp::now().at;
         let (mut reasons, mut hopeless) = (Vec::new(), false);
         let (mut passes, mut ages_secs) = (BTreeMap::new(), BTreeMap::new());
-        for check in critical(service) {
+        for check in service.critical() {
             let count = check.pass_starts.iter().filter(|start| **start > self.cursor).count();
             let name = check.id.check.to_string();
             if count < self.stable {
@@ -232,12 +285,10 @@ impl Question {
             if !matches!(workload.phase, Phase::Running { .. }) {
                 reasons.push("it does not run".to_owned());
             }
-            if self.new_incarnation && workload.started_at <= self.cursor {
-                reasons.push("it was not started anew since the cursor".to_owned());
-            }
-        } else if self.new_incarnation {
-            reasons.push("new-incarnation is expected, but the monitor does not run this service".to_owned());
-            hopeless = true;
+        }
+        if let Some((reason, is_final)) = self.expect.as_ref().and_then(|expect| expect.judge(service, self.cursor)) {
+            reasons.push(reason);
+            hopeless |= is_final;
         }
         if matches!(service.verdict, Verdict::CrashLooping | Verdict::GaveUp) {
             reasons.push(format!("it is {}: {}", service.verdict.as_str().replace('_', " "), service.why));
@@ -252,10 +303,6 @@ impl Question {
         };
         (answer, hopeless)
     }
-}
-
-fn critical(service: &ServiceEntry) -> impl Iterator<Item = &CheckEntry> {
-    service.checks.iter().filter(|check| check.policy.severity == Severity::Critical)
 }
 
 fn gone() -> GateService {

@@ -15,7 +15,7 @@ use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 use super::shared::Shared;
 use super::status::overall;
 use crate::judge::{Board, Health, ServiceEntry, Verdict};
-use crate::probe::{Observation, Outcome};
+use crate::probe::{Observation, Outcome, ReasonCode};
 
 /// Seconds. From loopback to the default timeout; 0.2 is the founding document's objective.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0];
@@ -65,6 +65,13 @@ impl ProbeMetrics {
         }
         let _may_not_exist = self.durations.remove_label_values(&[check, service]);
         self.metrics.exemplars().retain(DURATION, |labels| labels != [check, service]);
+    }
+
+    /// Removes what is counted by service alone.
+    pub fn forget_service(&self, service: &str) {
+        for reason in ReasonCode::ALL {
+            let _may_not_exist = self.reasons.remove_label_values(&[reason.as_str(), service]);
+        }
     }
 
     /// Counts an observation.

@@ -85,6 +85,9 @@ pub struct WorkloadStatus {
     /// When the run began, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub started: Option<String>,
+    /// SHA-256 of the program that runs, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digest: Option<String>,
     /// Unplanned exits that are remembered.
     pub unplanned_exits: u64,
     /// Unplanned exits in the last 10 minutes.
@@ -248,6 +251,7 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
         run,
         pid,
         started,
+        digest: workload.digest.clone(),
         unplanned_exits: unplanned as u64,
         unplanned_exits_10m: assessment.exits_10m as u64,
         last_end: workload.last_end.clone(),

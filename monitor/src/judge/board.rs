@@ -1,10 +1,11 @@
 //! Everything that is known now, of every service. Pure: news and time come in, effects go out; readers look at it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
+use uuid::Uuid;
 
 use super::check::{CheckState, Health};
 use super::policy::{Policy, Severity};
@@ -122,13 +123,15 @@ pub struct VerdictChange {
 #[derive(Debug, Default)]
 pub struct Board {
     services: Vec<ServiceEntry>,
+    /// Where each service stands in the list.
+    places: HashMap<Arc<str>, usize>,
     sequence: u64,
 }
 
 impl Board {
     /// Starts with a sequence above every number that an earlier monitor gave out.
     pub fn starting_at(sequence: u64) -> Self {
-        Self { services: Vec::new(), sequence }
+        Self { sequence, ..Self::default() }
     }
 
     /// Returns the present sequence number: every probe start, run start and run end has one of its own.
@@ -149,7 +152,7 @@ impl Board {
 
     /// Finds a service.
     pub fn service(&self, name: &str) -> Option<&ServiceEntry> {
-        self.services.iter().find(|service| &*service.spec.name == name)
+        self.services.get(*self.places.get(name)?)
     }
 
     /// Finds a check.
@@ -206,6 +209,8 @@ impl Board {
                 is_known,
             });
         }
+        let names = self.services.iter().map(|service| service.spec.name.clone());
+        self.places = names.zip(0..).collect();
     }
 
     /// Gives a service the workload state (its ledger above all) that an earlier monitor left.
@@ -225,13 +230,15 @@ impl Board {
     /// Takes an observation whose probe was started with sequence number `started`.
     pub fn observe(&mut self, observation: Arc<Observation>, started: u64, now: Stamp) -> Effects {
         let mut effects = Effects::default();
-        let Some(service) = self.services.iter_mut().find(|service| service.spec.name == observation.check.service)
-        else {
-            return effects;
-        };
+        let Some(service) = self.service_mut(&observation.check.service) else { return effects };
+        let is_starting = service.is_starting(now.at);
         let Some(check) = service.checks.iter_mut().find(|check| check.id == observation.check) else { return effects };
         let before = check.state;
-        let (state, _) = before.step(&observation.outcome, !observation.soft.is_empty(), &check.policy, now.at);
+        // Before the first pass after a start, fails move no check.
+        let state = match &observation.outcome {
+            Outcome::Fail(_) if is_starting => CheckState { heard_at: Some(now.at), ..before },
+            outcome => before.step(outcome, !observation.soft.is_empty(), &check.policy, now.at).0,
+        };
         check.state = state;
         let passed = observation.outcome == Outcome::Pass;
         match (&observation.outcome, passed) {
@@ -286,6 +293,13 @@ impl Board {
         effects
     }
 
+    /// Notes the digest of the program that a service's run runs.
+    pub fn learn_digest(&mut self, service: &str, run: Uuid, digest: String) {
+        if let Some(workload) = self.service_mut(service).and_then(|service| service.workload.as_mut()) {
+            workload.learned(run, digest);
+        }
+    }
+
     /// Lets time pass: news grows old, graces end.
     pub fn tick(&mut self, now: Stamp) -> Effects {
         let mut effects = Effects::default();
@@ -306,16 +320,11 @@ impl Board {
     }
 
     fn service_mut(&mut self, name: &str) -> Option<&mut ServiceEntry> {
-        self.services.iter_mut().find(|service| &*service.spec.name == name)
+        self.services.get_mut(*self.places.get(name)?)
     }
 
     fn critical_checks(&self, service: &str) -> Vec<CheckId> {
-        let checks = self.service(service).map(|service| service.checks.as_slice()).unwrap_or_default();
-        checks
-            .iter()
-            .filter(|check| check.policy.severity == Severity::Critical)
-            .map(|check| check.id.clone())
-            .collect()
+        self.service(service).into_iter().flat_map(ServiceEntry::critical).map(|check| check.id.clone()).collect()
     }
 
     /// Works out health and verdict of one service anew.
@@ -373,14 +382,11 @@ impl Board {
 impl ServiceEntry {
     /// Returns what the verdict is made of.
     pub fn facts(&self, now: Moment) -> ServiceFacts<'_> {
-        let critical: Vec<&str> = self
-            .checks
-            .iter()
-            .filter(|check| check.policy.severity == Severity::Critical)
-            .map(|check| &*check.id.check)
-            .collect();
         let grace = self.spec.start_grace.unwrap_or_default();
-        let runtime = self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&critical, grace, now));
+        let failing = self.critical().find_map(CheckEntry::reason);
+        let names = self.critical_names();
+        let runtime =
+            self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&names, grace, failing, now));
         let checks = self.checks.iter().map(|check| CheckFacts {
             name: &check.id.check,
             health: check.health,
@@ -390,9 +396,29 @@ impl ServiceEntry {
         ServiceFacts { runtime, checks: checks.collect() }
     }
 
+    /// Returns true while fails move no check: the workload was started, and its time to come up is not over.
+    pub fn is_starting(&self, now: Moment) -> bool {
+        let grace = self.spec.start_grace.unwrap_or_default();
+        self.workload.as_ref().is_some_and(|workload| workload.is_starting(&self.critical_names(), grace, now))
+    }
+
+    /// Returns the checks that can make it down.
+    pub fn critical(&self) -> impl Iterator<Item = &CheckEntry> {
+        self.checks.iter().filter(|check| check.policy.severity == Severity::Critical)
+    }
+
+    fn critical_names(&self) -> Vec<&str> {
+        self.critical().map(|check| &*check.id.check).collect()
+    }
+
+    /// Returns true once every critical check has passed in the present run of its workload.
+    pub fn is_ready(&self) -> bool {
+        self.workload.as_ref().is_some_and(|workload| workload.is_ready(&self.critical_names()))
+    }
+
     /// Returns true if it runs but nothing functional checks it: the discrepancy `running_unchecked`.
     pub fn is_unchecked(&self) -> bool {
-        !self.checks.iter().any(|check| check.policy.severity == Severity::Critical)
+        self.critical().next().is_none()
     }
 }
 
@@ -403,3 +429,7 @@ fn is_worth_writing(before: &CheckState, after: &CheckState, policy: &Policy) ->
         != (after.established, after.fails, after.passes.min(enough))
         || before.flap.is_flapping() != after.flap.is_flapping()
 }
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;

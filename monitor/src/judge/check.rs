@@ -145,7 +145,7 @@ impl CheckState {
     /// Returns the state at the start of a new run of the service: earlier results say nothing of it.
     #[must_use]
     pub fn restarted(self) -> Self {
-        Self { fails: 0, passes: 0, recent: 0, ..self }
+        Self { established: None, fails: 0, passes: 0, recent: 0, ..self }
     }
 }
 

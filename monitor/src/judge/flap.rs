@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Results that are looked at.
-const WINDOW: usize = 21;
+const WINDOW: u8 = 21;
 /// Flapping begins above this share of weighted changes (Nagios' `high_service_flap_threshold`).
 const HIGH_RATIO: f64 = 0.20;
 /// Flapping ends below this share (Nagios' `low_service_flap_threshold`).
@@ -23,7 +23,7 @@ impl Flap {
     #[must_use]
     pub fn with(mut self, passed: bool) -> Self {
         self.results = (self.results << 1 | u32::from(passed)) & ((1 << WINDOW) - 1);
-        self.known = (self.known + 1).min(WINDOW as u8);
+        self.known = (self.known + 1).min(WINDOW);
         let share = self.change_ratio();
         self.flapping = if self.flapping { share >= LOW_RATIO } else { share > HIGH_RATIO };
         self
@@ -37,7 +37,7 @@ impl Flap {
     /// Weighted share of changes: the newest counts 1.2, the oldest 0.8.
     fn change_ratio(self) -> f64 {
         // Few results are no evidence: a service that starts and fails once has changed once, not flapped.
-        if usize::from(self.known) < WINDOW {
+        if self.known < WINDOW {
             return 0.0;
         }
         let pairs = WINDOW - 1;
@@ -45,14 +45,11 @@ impl Flap {
         for age in 0..pairs {
             let changed = (self.results >> age & 1) != (self.results >> (age + 1) & 1);
             if changed {
-                #[expect(clippy::cast_precision_loss, reason = "at most 20")]
-                let position = age as f64 / (pairs - 1) as f64;
+                let position = f64::from(age) / f64::from(pairs - 1);
                 weighted += 1.2 - 0.4 * position;
             }
         }
-        #[expect(clippy::cast_precision_loss, reason = "20")]
-        let pairs = pairs as f64;
-        weighted / pairs
+        weighted / f64::from(pairs)
     }
 }
 

@@ -86,9 +86,9 @@ pub enum Runtime {
     Running,
     /// Started, no critical check passed yet, and the grace is not over.
     Starting,
-    /// Ended and to be started again.
-    Waiting {
-        /// What ended it.
+    /// It does not run, or never worked since it was started.
+    Broken {
+        /// What ended it, or what it does not do.
         cause: String,
     },
     /// Dies again and again.
@@ -139,7 +139,7 @@ pub fn judge(facts: &ServiceFacts<'_>) -> (Verdict, String) {
         Runtime::Gone => return (Verdict::Gone, "its workload does not exist any more".to_owned()),
         Runtime::GaveUp { cause } => (Verdict::GaveUp, cause.clone()),
         Runtime::CrashLooping { cause } => (Verdict::CrashLooping, cause.clone()),
-        Runtime::Waiting { cause } => (Verdict::Down, cause.clone()),
+        Runtime::Broken { cause } => (Verdict::Down, cause.clone()),
         Runtime::Starting => (Verdict::Starting, "started, no critical check has passed yet".to_owned()),
         Runtime::Running | Runtime::None => (Verdict::Up, String::new()),
     };
@@ -222,7 +222,7 @@ mod tests {
         check(looping, &[("web", Up, Critical)], Verdict::CrashLooping, "exit 1");
         let starting = "started, no critical check has passed yet";
         check(Runtime::Starting, &[("web", Down, Critical), ("api", Degraded, Critical)], Verdict::Starting, starting);
-        check(Runtime::Waiting { cause: "killed".to_owned() }, &[("web", Up, Critical)], Verdict::Down, "killed");
+        check(Runtime::Broken { cause: "killed".to_owned() }, &[("web", Up, Critical)], Verdict::Down, "killed");
     }
 
     #[test]

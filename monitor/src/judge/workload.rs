@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
+use kit::config::show_duration;
 use uuid::Uuid;
 
 use super::verdict::Runtime;
@@ -47,6 +48,8 @@ pub struct WorkloadState {
     pub last_end: Option<String>,
     /// The last lines of the last run's output.
     pub last_lines: Vec<String>,
+    /// SHA-256 of the program of the present or last run, in hexadecimal.
+    pub digest: Option<String>,
     /// Sequence number of the present or last run's start.
     pub started_at: u64,
     /// Sequence number of the last unplanned end, 0 if none.
@@ -69,6 +72,7 @@ impl WorkloadState {
             ledger,
             last_end: None,
             last_lines: Vec::new(),
+            digest: None,
             started_at: 0,
             unplanned_end_at: 0,
             passed: BTreeSet::new(),
@@ -85,6 +89,7 @@ impl WorkloadState {
                 }
                 self.phase = Phase::Running { run: *run, pid: *pid, since: *stamp };
                 self.started_at = sequence;
+                self.digest = None;
                 self.passed.clear();
                 true
             }
@@ -120,6 +125,13 @@ impl WorkloadState {
         }
     }
 
+    /// Notes the digest of the program that `run` runs.
+    pub(super) fn learned(&mut self, of: Uuid, digest: String) {
+        if matches!(self.phase, Phase::Running { run, .. } if run == of) {
+            self.digest = Some(digest);
+        }
+    }
+
     /// Notes that a critical check passed in this run.
     pub(super) fn passed(&mut self, check: &Arc<str>) {
         if matches!(self.phase, Phase::Running { .. }) {
@@ -137,15 +149,26 @@ impl WorkloadState {
         matches!(self.phase, Phase::Running { .. }) && critical.iter().all(|name| self.passed.contains(*name))
     }
 
-    /// Returns how it counts in the verdict.
-    pub(super) fn runtime(&self, critical: &[&str], grace: Duration, now: Moment) -> Runtime {
+    /// Returns true while fails move no check: it was started, nothing has passed yet, and its time is not over.
+    pub(super) fn is_starting(&self, critical: &[&str], grace: Duration, now: Moment) -> bool {
+        match &self.phase {
+            Phase::Pending => true,
+            Phase::Running { since, .. } => !self.is_ready(critical) && now.since(since.at) < self.grace(grace),
+            // A crash that is over before anybody could ask is a ledger entry, not an outage.
+            Phase::Waiting(delay) => *delay <= QUICK_RESTART && self.ended_within(BACK_AFTER_CRASH, now),
+            Phase::Resting(_) => false,
+        }
+    }
+
+    /// Returns how it counts in the verdict; `reason` is the newest fail of a critical check.
+    pub(super) fn runtime(&self, critical: &[&str], grace: Duration, reason: Option<&str>, now: Moment) -> Runtime {
         let cause = || self.last_end.clone().unwrap_or_else(|| "not started yet".to_owned());
         if let Phase::Resting(rest) = self.phase {
             return match rest {
                 Rest::Stopped => Runtime::Stopped,
                 Rest::Completed => Runtime::Completed,
                 Rest::Failed => {
-                    Runtime::Waiting { cause: format!("{}; its settings say not to start it again", cause()) }
+                    Runtime::Broken { cause: format!("{}; its settings say not to start it again", cause()) }
                 }
             };
         }
@@ -157,19 +180,23 @@ impl WorkloadState {
         if assessment.crash_looping {
             return Runtime::CrashLooping { cause: format!("{}; {} exits in 10 min", cause(), assessment.exits_10m) };
         }
-        match &self.phase {
-            Phase::Pending => Runtime::Starting,
-            Phase::Running { since, .. } => {
-                let grace = if self.follows_a_crash() { BACK_AFTER_CRASH } else { grace };
-                let is_early = !self.is_ready(critical) && now.since(since.at) < grace;
-                if is_early { Runtime::Starting } else { Runtime::Running }
-            }
-            // A crash that is over before anybody could ask is a ledger entry, not an outage.
-            Phase::Waiting(delay) if *delay <= QUICK_RESTART && self.ended_within(BACK_AFTER_CRASH, now) => {
-                Runtime::Starting
-            }
-            Phase::Waiting(_) | Phase::Resting(_) => Runtime::Waiting { cause: cause() },
+        if self.is_starting(critical, grace, now) {
+            return Runtime::Starting;
         }
+        match &self.phase {
+            Phase::Running { .. } if self.is_ready(critical) => Runtime::Running,
+            Phase::Running { .. } => {
+                let within = show_duration(self.grace(grace));
+                let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                Runtime::Broken { cause: format!("did not work within {within} of its start{reason}") }
+            }
+            _ => Runtime::Broken { cause: cause() },
+        }
+    }
+
+    /// A first start may take its whole grace; after a crash people are waiting.
+    fn grace(&self, grace: Duration) -> Duration {
+        if self.follows_a_crash() { BACK_AFTER_CRASH } else { grace }
     }
 
     /// True if the run before the present one ended unplanned.

@@ -16,8 +16,20 @@ use super::observation::{Facts, Outcome, Reason, ReasonCode};
 /// Largest body that is parsed as JSON or given to `expr`, in bytes (DESIGN section 6).
 pub(super) const MAX_JUDGED_BYTES: usize = 256 * 1024;
 
+/// Longest version that is kept, in characters.
+const MAX_VERSION_CHARS: usize = 100;
+
 /// Compiled regular expressions may take this much memory, in bytes.
 pub(super) const MAX_REGEX_BYTES: usize = 256 * 1024;
+
+/// What a pass came to.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// Soft limits it broke.
+    pub soft: Vec<Reason>,
+    /// The version that the JSON answer named at its top.
+    pub version: Option<String>,
+}
 
 /// Checked expectations of one check.
 #[derive(Debug, Default)]
@@ -85,19 +97,21 @@ impl Expectations {
             || self.expression.is_some()
     }
 
-    /// Returns the soft limits that a pass broke.
+    /// Returns the soft limits that a pass broke, and the version that a JSON answer names.
     ///
     /// # Errors
     /// The fail (or, if we could not judge, the unknown) when a hard expectation is not met.
-    pub async fn judge(&self, facts: Facts, took: Duration, deadline: Instant) -> Result<Vec<Reason>, Outcome> {
+    pub async fn judge(&self, facts: Facts, took: Duration, deadline: Instant) -> Result<Judged, Outcome> {
         self.judge_plain(&facts).map_err(Outcome::Fail)?;
         let json = self.judge_json(&facts).map_err(Outcome::Fail)?;
+        let version = json.as_ref().and_then(|json| json.get("version")?.as_str());
+        let version = version.map(|version| version.chars().take(MAX_VERSION_CHARS).collect());
         let mut soft = self.soft_limits(&facts, took, Timestamp::now())?;
         if let Some(expression) = &self.expression {
             expression.judge(&facts, json, took, deadline).await?;
         }
         soft.extend(facts.soft);
-        Ok(soft)
+        Ok(Judged { soft, version })
     }
 
     fn judge_plain(&self, facts: &Facts) -> Result<(), Reason> {
@@ -364,7 +378,7 @@ mod tests {
         assert!(mistakes.is_empty(), "{:?}", mistakes.into_sorted());
         let deadline = Instant::now() + Duration::from_secs(10);
         match expect.unwrap().judge(facts, Duration::from_millis(150), deadline).await {
-            Ok(soft) => Ok(soft.into_iter().map(|reason| reason.text).collect()),
+            Ok(judged) => Ok(judged.soft.into_iter().map(|reason| reason.text).collect()),
             Err(Outcome::Fail(reason) | Outcome::Unknown(reason)) => Err(reason.text),
             Err(Outcome::Pass) => panic!("a pass is not an error"),
         }

@@ -291,6 +291,9 @@ pub struct Seen {
     /// Earliest expiry in the certificate chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_expires: Option<Timestamp>,
+    /// The `version` that a JSON answer names at its top, if the check's expectations read JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Redirects that were followed.
     #[serde(skip_serializing_if = "is_zero")]
     pub redirects: u8,

@@ -70,10 +70,13 @@ fn stopped(passed: Duration) -> Reason {
 }
 
 async fn judge(question: &Question, facts: Facts, took: Duration, deadline: Instant) -> (Outcome, Vec<Reason>, Seen) {
-    let seen = facts.seen.clone();
+    let mut seen = facts.seen.clone();
     let judged = AssertUnwindSafe(question.expect.judge(facts, took, deadline)).catch_unwind().await;
     match judged {
-        Ok(Ok(soft)) => (Outcome::Pass, soft, seen),
+        Ok(Ok(judged)) => {
+            seen.version = judged.version;
+            (Outcome::Pass, judged.soft, seen)
+        }
         Ok(Err(outcome)) => (outcome, Vec::new(), seen),
         Err(panic) => (Outcome::Unknown(panicked(&*panic)), Vec::new(), seen),
     }

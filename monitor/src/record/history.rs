@@ -124,6 +124,14 @@ impl HistoryStore for SqliteHistory {
         })
     }
 
+    fn known_series(&self) -> BoxFuture<'_, Result<HashMap<String, u32>, StoreError>> {
+        Box::pin(async move {
+            let rows: Vec<(String, u32)> =
+                sqlx::query_as("SELECT name, id FROM series").fetch_all(self.file.pool().await?).await?;
+            Ok(rows.into_iter().collect())
+        })
+    }
+
     fn tail(&self) -> BoxFuture<'_, Result<Tail, StoreError>> {
         Box::pin(async move {
             let mut tail = Tail::default();
@@ -213,6 +221,26 @@ impl HistoryStore for SqliteHistory {
         })
     }
 
+    fn rename_service<'a>(&'a self, old: &'a str, new: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut transaction = self.file.pool().await?.begin().await?;
+            sqlx::query(
+                "UPDATE OR IGNORE series SET name = $2 || substr(name, length($1) + 1) WHERE substr(name, 1, length($1) + 1) = $1 || '/'",
+            )
+            .bind(old)
+            .bind(new)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query("UPDATE OR IGNORE service_hours SET service = $2 WHERE service = $1")
+                .bind(old)
+                .bind(new)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+    }
+
     fn add_service_hours<'a>(&'a self, hours: &'a [ServiceHour]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let mut transaction = self.file.pool().await?.begin().await?;
@@ -296,6 +324,19 @@ mod tests {
         assert_eq!(store.points(id, 0, i64::MAX).await.unwrap().len(), 10);
         assert_eq!(store.rollups(id, 60_000, 0, i64::MAX / 2).await.unwrap().len(), 2);
         assert_eq!(store.rollups(id, 3_600_000, 0, i64::MAX / 2).await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_renamed_service_keeps_its_series_and_one_with_history_of_its_own_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteHistory::open(&folder.path().join("history.db")).await.unwrap();
+        let names = ["shop/home", "shop/api", "shopping/home", "store/api"].map(str::to_owned);
+        let ids = store.series(&names).await.unwrap();
+        store.rename_service("shop", "store").await.unwrap();
+        let after = store.known_series().await.unwrap();
+        assert_eq!(after["store/home"], ids["shop/home"]);
+        assert_eq!((after["store/api"], after["shop/api"]), (ids["store/api"], ids["shop/api"]));
+        assert_eq!(after["shopping/home"], ids["shopping/home"]);
     }
 
     #[tokio::test]

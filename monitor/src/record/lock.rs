@@ -1,9 +1,9 @@
 //! One monitor a data folder: a file lock that the kernel lets go when the process ends, however it ends.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::File;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 /// The held lock; dropping it lets the next monitor in.
@@ -43,20 +43,19 @@ impl FolderLock {
         let shown = folder.display().to_string();
         let unusable = |source| LockError::Unusable { folder: shown.clone(), source };
         make_private_folder(folder).map_err(unusable)?;
-        let path = folder.join("lock");
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut held) => {
-                held.set_len(0).and_then(|()| held.seek(SeekFrom::Start(0))).map_err(unusable)?;
-                write!(held, "{}", std::process::id()).map_err(unusable)?;
+        // The folder itself is locked: that works on a disk that turned read-only, where watching must go on.
+        let handle = File::open(folder).map_err(unusable)?;
+        let note = folder.join("pid");
+        match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => {
+                let _for_people_only = std::fs::write(note, std::process::id().to_string());
                 Ok(Self { _held: held })
             }
-            Err((mut file, _busy)) => {
-                let mut holder = String::new();
-                let _unreadable = file.read_to_string(&mut holder);
+            Err((_, Errno::EWOULDBLOCK)) => {
+                let holder = std::fs::read_to_string(note).unwrap_or_default();
                 Err(LockError::Held { folder: shown, holder: holder.trim().to_owned() })
             }
+            Err((_, errno)) => Err(unusable(errno.into())),
         }
     }
 }

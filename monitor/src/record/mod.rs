@@ -3,6 +3,7 @@
 //! Both are written by one task each, off everybody's path. A store that fails or stalls degrades to memory and is said
 //! so; nothing waits for it.
 
+mod copy;
 mod file;
 mod history;
 mod lock;
@@ -12,6 +13,7 @@ mod state;
 mod store;
 mod writer;
 
+pub use copy::{backup, restore};
 pub use history::SqliteHistory;
 pub use lock::{FolderLock, LockError};
 pub use points::{Mark, Point};

@@ -49,11 +49,15 @@ const STEP_US: u32 = 16;
 
 /// Appends a variable-length integer (LEB128).
 pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+    loop {
+        let bits = (value & 0x7f) as u8;
         value >>= 7;
+        if value == 0 {
+            out.push(bits);
+            return;
+        }
+        out.push(bits | 0x80);
     }
-    out.push(value as u8);
 }
 
 /// Takes a variable-length integer off the front; `None` when the bytes end or the number is too long.
@@ -168,10 +172,10 @@ mod tests {
 
     #[test]
     fn a_steady_check_takes_about_three_bytes_a_point() {
-        let points: Vec<Point> = (0..360)
+        let points: Vec<Point> = (0..360u32)
             .map(|n| Point {
-                at_ms: 1_800_000_000_000 + n * 10_000 + n % 3,
-                took_us: 1600 + 16 * (n as u32 % 20),
+                at_ms: 1_800_000_000_000 + i64::from(n) * 10_000 + i64::from(n % 3),
+                took_us: 1600 + 16 * (n % 20),
                 mark: Mark::Pass,
             })
             .collect();

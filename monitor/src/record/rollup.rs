@@ -160,7 +160,9 @@ mod tests {
             sorted.sort_unstable();
             let mut rollup = Rollup::default();
             points(&latencies).iter().for_each(|point| rollup.add(point));
-            let exact = f64::from(sorted[(q * (sorted.len() - 1) as f64).floor() as usize]);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index of the list")]
+            let index = (q * (sorted.len() - 1) as f64).floor() as usize;
+            let exact = f64::from(sorted[index]);
             let found = rollup.quantile_us(q).unwrap();
             prop_assert!((found / exact - 1.0).abs() < 0.06, "{} for {}", found, exact);
         }
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn a_row_is_read_as_written_and_damage_never_panics() {
         let many: Vec<Point> =
-            (0..100).map(|n| Point { at_ms: n * 7_000, took_us: n as u32 * 100, mark: Mark::Slow }).collect();
+            (0..100u32).map(|n| Point { at_ms: i64::from(n) * 7_000, took_us: n * 100, mark: Mark::Slow }).collect();
         let row = roll(&many, 60_000);
         assert_eq!(row.len(), 12);
         let bytes = encode(&row, 0);

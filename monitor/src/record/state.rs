@@ -81,6 +81,21 @@ impl StateStore for SqliteState {
         })
     }
 
+    fn rename_service<'a>(&'a self, old: &'a str, new: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut transaction = self.file.pool().await?.begin().await?;
+            for statement in [
+                "UPDATE OR IGNORE documents SET key = $2 WHERE key = $1",
+                "UPDATE OR IGNORE documents SET key = $2 || substr(key, length($1) + 1) WHERE substr(key, 1, length($1) + 1) = $1 || '/'",
+                "UPDATE transitions SET service = $2 WHERE service = $1",
+            ] {
+                sqlx::query(statement).bind(old).bind(new).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok(())
+        })
+    }
+
     fn transitions<'a>(
         &'a self,
         service: Option<&'a str>,

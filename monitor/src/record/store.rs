@@ -57,6 +57,8 @@ pub struct ServiceHour {
 pub trait HistoryStore: Send + Sync {
     /// Returns the ids of the named series, making those that are missing.
     fn series<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<HashMap<String, u32>, StoreError>>;
+    /// Returns every series that has an id.
+    fn known_series(&self) -> BoxFuture<'_, Result<HashMap<String, u32>, StoreError>>;
     /// Returns what was appended and not sealed.
     fn tail(&self) -> BoxFuture<'_, Result<Tail, StoreError>>;
     /// Writes the points of one flush; the same `seq` again replaces it.
@@ -73,6 +75,8 @@ pub trait HistoryStore: Send + Sync {
         from_ms: i64,
         to_ms: i64,
     ) -> BoxFuture<'a, Result<Row, StoreError>>;
+    /// Gives a service's history to another name, unless that has history of its own.
+    fn rename_service<'a>(&'a self, old: &'a str, new: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Adds time to verdicts.
     fn add_service_hours<'a>(&'a self, hours: &'a [ServiceHour]) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Returns every service's hours since `from_ms`.
@@ -122,6 +126,8 @@ pub trait StateStore: Send + Sync {
     fn save<'a>(&'a self, batch: &'a StateBatch) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Returns every document of a kind, by key.
     fn documents<'a>(&'a self, kind: &'static str) -> BoxFuture<'a, Result<HashMap<String, String>, StoreError>>;
+    /// Gives what is known of a service to another name, unless something is known of that.
+    fn rename_service<'a>(&'a self, old: &'a str, new: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Returns the newest verdict changes, newest first.
     fn transitions<'a>(
         &'a self,

@@ -123,7 +123,7 @@ struct Memory {
 }
 
 impl History {
-    /// Wraps a store; what it holds is read by [`History::run`].
+    /// Wraps a store; what it holds is read by [`History::load`].
     pub fn new(store: Arc<dyn HistoryStore>) -> Self {
         Self { store, memory: Mutex::default(), wake: Notify::new(), figures: WriterFigures::default() }
     }
@@ -211,7 +211,6 @@ impl History {
 
     /// Writes until `stop`, then once more.
     pub async fn run(&self, keep: (Duration, Duration, Duration), stop: CancellationToken) {
-        self.load().await;
         let mut failures = 0;
         let mut sealed_hour = Timestamp::now().as_millisecond() / HOUR_MS;
         loop {
@@ -233,11 +232,28 @@ impl History {
         }
     }
 
-    async fn load(&self) {
+    /// Gives a service's past to another name, on disk and in memory.
+    pub async fn rename_service(&self, old: &str, new: &str) -> Result<(), StoreError> {
+        self.figures.timed("history", self.store.rename_service(old, new)).await?;
+        let series = self.figures.timed("history", self.store.known_series()).await?;
+        let mut memory = self.memory();
+        memory.series = series;
+        if !memory.days.contains_key(new)
+            && let Some(days) = memory.days.remove(old)
+        {
+            memory.days.insert(new.to_owned(), days);
+        }
+        Ok(())
+    }
+
+    /// Reads what an earlier monitor left; questions about the past are answered from then on.
+    pub async fn load(&self) {
         let from_ms = Timestamp::now().as_millisecond() - 90 * DAY_MS;
         let Ok(tail) = self.figures.timed("history", self.store.tail()).await else { return };
         let hours = self.figures.timed("history", self.store.service_hours(from_ms)).await.unwrap_or_default();
+        let series = self.figures.timed("history", self.store.known_series()).await.unwrap_or_default();
         let mut memory = self.memory();
+        memory.series = series;
         memory.tail_points = tail.points.values().map(Vec::len).sum();
         memory.tail = tail;
         for hour in hours {
@@ -436,6 +452,17 @@ pub struct Stores {
 }
 
 impl Stores {
+    /// Gives each service that says what it was called before its past.
+    pub async fn rename(&self, renames: &[(Arc<str>, Arc<str>)]) {
+        for (old, new) in renames {
+            let history = self.history.rename_service(old, new).await;
+            let state = self.state.store().rename_service(old, new).await;
+            if let Err(error) = history.and(state) {
+                tracing::error!(%error, old = &**old, new = &**new, "the past under the old name could not be taken over");
+            }
+        }
+    }
+
     /// Opens both files in the monitor's folder.
     ///
     /// # Errors
@@ -477,6 +504,10 @@ mod tests {
 
         fn documents<'a>(&'a self, _: &'static str) -> BoxFuture<'a, Result<HashMap<String, String>, StoreError>> {
             Box::pin(async { Ok(HashMap::new()) })
+        }
+
+        fn rename_service<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+            Box::pin(async { Ok(()) })
         }
 
         fn transitions<'a>(
@@ -527,6 +558,7 @@ mod tests {
         let day_ms = now_ms - now_ms.rem_euclid(DAY_MS);
         for restart in 1..=2usize {
             let stores = Stores::open(folder.path()).await.unwrap();
+            stores.history.load().await;
             let stop = CancellationToken::new();
             let task = tokio::spawn({
                 let (history, stop) = (stores.history.clone(), stop.clone());

@@ -23,12 +23,15 @@ pub enum Need {
     Soft,
 }
 
+/// By name: how much it matters, and why it does not work.
+type Dependencies = BTreeMap<String, (Need, Result<(), String>)>;
+
 /// What a service says of itself. Cheap to clone.
 #[derive(Clone)]
 pub struct Health {
     service: &'static str,
     version: &'static str,
-    dependencies: Arc<Mutex<BTreeMap<String, (Need, Result<(), String>)>>>,
+    dependencies: Arc<Mutex<Dependencies>>,
     details: Arc<dyn Fn() -> Map<String, Value> + Send + Sync>,
 }
 

@@ -10,6 +10,9 @@ use http_body_util::Full;
 use crate::exit;
 use crate::http::{PROBE_HEADER, get};
 
+/// Longest wait unless told otherwise: what a slow but working service may take, well below the 30 s after which Docker
+/// gives a check up (docs.docker.com, Dockerfile reference, HEALTHCHECK).
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 

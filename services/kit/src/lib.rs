@@ -1,10 +1,12 @@
 //! What every binary of the suite shares, so that no daemon has its own way of being configured, logged, asked or stopped.
 
 pub mod backoff;
+pub mod cli;
 pub mod clock;
 pub mod config;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod db;
+pub mod env;
 pub mod exit;
 pub mod health;
 pub mod healthcheck;

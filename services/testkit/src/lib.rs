@@ -1,4 +1,4 @@
-//! Fake servers on loopback that misbehave in exactly one named way each, throw-away certificates, and [`eventually`].
+//! Fake servers on loopback that misbehave in exactly one named way each, throw-away certificates, and [`eventually()`].
 //!
 //! For tests only: nothing here is shipped, and what cannot be set up ends the test with a panic. [`Target`] is the
 //! entry: every constructor binds port 0 of 127.0.0.1 and must be called inside a Tokio runtime.

@@ -13,6 +13,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 /// A pooled client for http and https with the given body type.
 pub type Client<B> = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, B>;
 
+/// Longest time a connection stays open unused: half of what our servers wait for the next request
+/// ([`super::Limits::header_timeout`]), so that a request never meets a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(15);
+
 /// Builds a client; `connect_timeout` bounds DNS and TCP together.
 pub fn client<B>(connect_timeout: Duration) -> Client<B>
 where
@@ -31,7 +35,7 @@ where
         .wrap_connector(tcp);
     hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_idle_timeout(IDLE)
         .build(https)
 }
 
@@ -57,7 +61,8 @@ pub async fn get(
     }
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
+/// Returns the words of the last error in the chain of causes: what the system said.
+pub fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

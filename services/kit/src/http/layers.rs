@@ -33,6 +33,11 @@ pub struct RequestIds {
     pub trace: HeaderValue,
 }
 
+/// The paths a service has, as an extension (`.layer(Extension(…))` around the conventions): a 404 then lists them as
+/// `available_endpoints`.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoints(pub &'static [&'static str]);
+
 /// Wraps a router in the conventions. `deadline` is the longest a handler may take before the client gets a 504
 /// (streaming bodies are not cut); bodies larger than `body_limit_bytes` get a 413.
 pub fn with_conventions(router: Router, metrics: HttpMetrics, deadline: Duration, body_limit_bytes: usize) -> Router {
@@ -44,7 +49,11 @@ pub fn with_conventions(router: Router, metrics: HttpMetrics, deadline: Duration
 }
 
 async fn not_found(request: Request) -> ApiError {
-    ApiError::not_found("no such path").code("not_found").path(request.uri().path())
+    let error = ApiError::not_found("no such path").code("not_found").path(request.uri().path());
+    match request.extensions().get::<Endpoints>() {
+        Some(Endpoints(paths)) => error.with("available_endpoints", *paths),
+        None => error,
+    }
 }
 
 async fn method_not_allowed(request: Request) -> ApiError {

@@ -3,11 +3,13 @@
 mod client;
 mod error;
 mod guard;
+mod key;
 mod layers;
 mod server;
 
-pub use client::{Client, client, get};
+pub use client::{Client, client, get, root_cause};
 pub use error::ApiError;
 pub use guard::{Operator, bears, require_operator};
-pub use layers::{PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
-pub use server::{Limits, serve};
+pub use key::{API_KEY, ServiceKey};
+pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
+pub use server::{Limits, bind, serve};

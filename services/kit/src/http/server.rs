@@ -1,16 +1,22 @@
 //! An HTTP server with limits on headers, connections and time, that drains when it is told to stop.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 /// Bounds of a server.
 #[derive(Debug, Clone, Copy)]
@@ -29,23 +35,29 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `stop`, then lets running requests finish for at most `limits.grace`.
+/// Takes the port at `address`.
+///
+/// # Errors
+/// One sentence that names the address and the cause; the exit code for it is [`crate::exit::SYSTEM`].
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))
+}
+
+/// Serves until `stop`, then lets running requests finish for at most `limits.grace`. Requests carry the client's
+/// address as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let drain = GracefulShutdown::new();
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(64 * 1024);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(limits.header_timeout).max_concurrent_streams(256);
-    let builder = Arc::new(builder);
+    let builder = Arc::new(builder(limits));
     loop {
         let place = tokio::select! {
             () = stop.cancelled() => break,
             place = places.clone().acquire_owned() => place,
         };
-        let stream = tokio::select! {
+        let (stream, client) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _peer)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors and the like: the condition needs time, not a busy loop.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -55,17 +67,66 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             },
         };
         let _best_effort = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let connection = Connection { stream, client, router: router.clone(), watcher: drain.watcher() };
         let builder = builder.clone();
-        let watcher = drain.watcher();
         tokio::spawn(async move {
-            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
-                tracing::debug!(error, "connection ended");
-            }
+            connection.run(&builder, limits.header_timeout).await;
             drop(place);
         });
     }
     drop(listener);
     crate::shutdown::within(limits.grace, "open connections", drain.shutdown()).await;
+}
+
+fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(64 * 1024);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(limits.header_timeout).max_concurrent_streams(256);
+    builder
+}
+
+/// One accepted connection.
+struct Connection {
+    stream: TcpStream,
+    client: SocketAddr,
+    router: Router,
+    watcher: Watcher,
+}
+
+impl Connection {
+    /// Serves until either side ends it; cut off if the first request has not begun within `patience`.
+    async fn run(self, builder: &auto::Builder<TokioExecutor>, patience: Duration) {
+        let Self { stream, client, router, watcher } = self;
+        let begun = Arc::new(Notify::new());
+        let service = {
+            let begun = begun.clone();
+            hyper::service::service_fn(move |request| {
+                begun.notify_one();
+                answer(router.clone(), client, request)
+            })
+        };
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        // hyper-util's detection of the version has no timeout of its own: a client that sends nothing, or half an
+        // HTTP/2 preface, would hold its place for ever.
+        let silence = async {
+            if tokio::time::timeout(patience, begun.notified()).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            ended = watcher.watch(connection) => if let Err(error) = ended {
+                tracing::debug!(error, "connection ended");
+            },
+            () = silence => tracing::debug!("connection cut off: no request in time"),
+        }
+    }
+}
+
+async fn answer(
+    router: Router,
+    client: SocketAddr,
+    mut request: hyper::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(ConnectInfo(client));
+    router.oneshot(request.map(Body::new)).await
 }

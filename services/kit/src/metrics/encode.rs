@@ -86,6 +86,8 @@ fn write_family(out: &mut String, family: &MetricFamily, exemplars: &Exemplars, 
     let kind = match family.get_field_type() {
         MetricType::COUNTER => "counter",
         MetricType::HISTOGRAM => "histogram",
+        MetricType::UNTYPED if format == Format::OpenMetrics => "unknown",
+        MetricType::UNTYPED => "untyped",
         _ => "gauge",
     };
     let full = family.name();

@@ -27,7 +27,8 @@ impl Sample {
     }
 }
 
-/// Builds a counter or gauge family; a name that ends in `_total` is a counter.
+/// Builds a family. A name that ends in `_total` is a counter; one that ends in `_count` is untyped, since that suffix
+/// belongs to histograms and only names promised to existing dashboards have it; all others are gauges.
 pub fn family(name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) -> MetricFamily {
     let is_counter = name.ends_with("_total");
     let metrics = samples.into_iter().map(|sample| {
@@ -53,7 +54,11 @@ pub fn family(name: &str, help: &str, samples: impl IntoIterator<Item = Sample>)
     family.set_metric(metrics.collect());
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());
-    family.set_field_type(if is_counter { MetricType::COUNTER } else { MetricType::GAUGE });
+    family.set_field_type(match name {
+        name if name.ends_with("_total") => MetricType::COUNTER,
+        name if name.ends_with("_count") => MetricType::UNTYPED,
+        _ => MetricType::GAUGE,
+    });
     family
 }
 

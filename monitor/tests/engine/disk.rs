@@ -1,0 +1,113 @@
+//! Real disks that are full or turn read-only (a small tmpfs each; mounting needs root, as in CI).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use monitor::Kinds;
+use serde_json::Value;
+use testkit::{Target, eventually};
+
+use crate::harness::{LIMIT, Running};
+
+/// A mounted tmpfs that goes with the value.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(on: &Path, size: &str) -> Self {
+        std::fs::create_dir_all(on).unwrap();
+        run("mount", &["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs", &on.display().to_string()]);
+        Self(on.to_owned())
+    }
+
+    fn remount(&self, option: &str) {
+        run("mount", &["-o", &format!("remount,{option}"), &self.0.display().to_string()]);
+    }
+
+    fn fill(&self) -> PathBuf {
+        let file = self.0.join("filler");
+        let mut size = 1 << 20;
+        let mut out = std::fs::File::create(&file).unwrap();
+        // Down to the last byte: big pieces first.
+        while size > 0 {
+            if std::io::Write::write_all(&mut out, &vec![0u8; size]).is_err() {
+                size /= 2;
+            }
+        }
+        file
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _busy = Command::new("umount").args(["-l", &self.0.display().to_string()]).output();
+    }
+}
+
+fn run(program: &str, args: &[&str]) {
+    let output = Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn store_is(engine: &Running, word: &str) -> Value {
+    let what = format!("the state store to be {word}");
+    let found = eventually(&what, LIMIT, async || {
+        let (_, health) = engine.get("/health").await;
+        let found = health["checks"]["state"]["status"].as_str().unwrap_or("healthy") == word;
+        found.then_some(health)
+    });
+    found.await
+}
+
+fn yaml(target: &Target) -> String {
+    format!(
+        "defaults: {{ every: 1s, every_when_failing: 100ms }}\nservices:\n  web: {{ checks: {{ home: {{ http: {{ url: \"{}\" }} }} }} }}\n",
+        target.url("/")
+    )
+}
+
+async fn start(target: &Target) -> (Disk, Running) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::mount(&folder.path().join("data"), "2m");
+    let engine = Running::start_in(folder, &yaml(target), Kinds::standard()).await;
+    engine.until("web", "up").await;
+    (disk, engine)
+}
+
+#[tokio::test]
+async fn a_full_disk_never_stops_probing_and_what_happened_meanwhile_is_written_later() {
+    let target = Target::ok("hello");
+    let (disk, engine) = start(&target).await;
+    let filler = disk.fill();
+    target.set_status(500);
+    engine.until("web", "down").await;
+    let health = store_is(&engine, "unhealthy").await;
+    assert!(health["checks"]["state"]["reason"].as_str().unwrap().contains("full"), "{health}");
+    let (_, metrics) = engine.get("/metrics").await;
+    assert!(metrics.as_str().unwrap().contains("monitor_store_healthy{store=\"state\"} 0"));
+    target.set_status(200);
+    engine.until("web", "up").await;
+    std::fs::remove_file(filler).unwrap();
+    store_is(&engine, "healthy").await;
+    let written = eventually("all three changes on disk", LIMIT, async || {
+        let (_, transitions) = engine.get("/api/v1/transitions?service=web").await;
+        (transitions.as_array()?.len() == 3).then_some(())
+    });
+    written.await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_on_a_disk_that_turned_read_only_still_watches() {
+    let target = Target::ok("hello");
+    let (disk, engine) = start(&target).await;
+    let folder = engine.stop().await;
+    disk.remount("ro");
+    let engine = Running::start_in(folder, &yaml(&target), Kinds::standard()).await;
+    target.set_status(500);
+    engine.until("web", "down").await;
+    store_is(&engine, "unhealthy").await;
+    assert_eq!(engine.get("/api/v1/status").await.1["overall"], "down");
+    disk.remount("rw");
+    store_is(&engine, "healthy").await;
+    engine.stop().await;
+}

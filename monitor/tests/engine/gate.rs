@@ -1,0 +1,133 @@
+//! The gate: open only on passes that began after its cursor.
+
+use std::time::Duration;
+
+use testkit::{Target, eventually};
+
+use crate::harness::{LIMIT, Running};
+
+fn yaml(url: &str) -> String {
+    format!(
+        "defaults: {{ every: 1s, every_when_failing: 100ms }}\nservices:\n  web: {{ checks: {{ home: {{ http: {{ url: \"{url}\" }} }} }} }}\n  loose:\n    checks: {{ disk: {{ http: {{ url: \"{url}\" }}, severity: warning }} }}\n"
+    )
+}
+
+async fn cursor(engine: &Running) -> String {
+    engine.post("/api/v1/gate", &[]).await.1["cursor"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn old_passes_do_not_open_it_and_fresh_ones_do() {
+    let target = Target::ok("hello");
+    let engine = Running::start(&yaml(&target.url("/"))).await;
+    engine.until("web", "up").await;
+    let cursor = cursor(&engine).await;
+    let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=web")).await;
+    assert_eq!(status, 503, "however up it is: {answer}");
+    let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=web&stable=2&wait=60s")).await;
+    assert_eq!((status, &answer["services"]["web"]["passes"]["home"]), (200, &serde_json::json!(2)), "{answer}");
+}
+
+#[tokio::test]
+async fn a_failing_service_an_unknown_name_an_empty_list_and_an_unchecked_one_are_never_open() {
+    let target = Target::ok("hello");
+    let engine = Running::start(&yaml(&target.url("/"))).await;
+    engine.until("web", "up").await;
+    target.set_status(500);
+    let cursor = cursor(&engine).await;
+    let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=web&wait=500ms")).await;
+    assert_eq!(status, 504);
+    let reason = answer["services"]["web"]["reasons"][0].as_str().unwrap();
+    assert!(reason.starts_with("home: 0 of 3 passes in a row since the cursor"), "{reason}");
+    let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=loose&wait=60s")).await;
+    assert_eq!(status, 503, "decided at once: {answer}");
+    assert_eq!(answer["services"]["loose"]["reasons"][0], "running_unchecked: no critical check looks at it");
+    for (query, message) in [
+        ("services=webb", "there is no service \"webb\"; did you mean \"web\"?"),
+        ("services=", "no service is named; an empty list would say nothing"),
+        ("", "name the services (services=a,b) or ask for all of them (all=true)"),
+        ("services=web&stable=0", "stable is 0; write a number from 1 to 32"),
+        (
+            "services=web&expect=luck",
+            "expect is \"luck\"; write new-incarnation, digest:HEX (8 digits at least) or version:TEXT",
+        ),
+    ] {
+        let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?{query}")).await;
+        assert_eq!((status, answer["error"].as_str()), (400, Some(message)), "{query}");
+    }
+    assert_eq!(engine.get("/api/v1/gate/nonsense?services=web").await.0, 400);
+    // Far in the future: a number that this monitor never gave out.
+    assert_eq!(engine.get("/api/v1/gate/__________8?services=web").await.0, 400);
+}
+
+#[tokio::test]
+async fn an_unplanned_exit_since_the_cursor_shuts_it_whatever_the_checks_say() {
+    let target = Target::ok("hello");
+    let yaml = format!(
+        "defaults: {{ every: 1s, every_when_failing: 100ms }}\nservices:\n  lucky:\n    workload: {{ process: {{ command: [sh, -c, \"sleep 1; exit 1\"] }} }}\n    checks: {{ home: {{ http: {{ url: \"{}\" }} }} }}\n",
+        target.url("/")
+    );
+    let engine = Running::start(&yaml).await;
+    let cursor = cursor(&engine).await;
+    let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=lucky&stable=32&wait=60s")).await;
+    assert_eq!(status, 503, "{answer}");
+    let reasons = answer["services"]["lucky"]["reasons"].to_string();
+    assert!(reasons.contains("it ended unplanned since the cursor: exited with code 1"), "{reasons}");
+}
+
+#[tokio::test]
+async fn a_new_incarnation_is_one_that_was_started_after_the_cursor() {
+    let target = Target::ok("hello");
+    let yaml = format!(
+        "defaults: {{ every: 1s, every_when_failing: 100ms }}\nservices:\n  web:\n    workload: {{ process: {{ command: [sleep, \"1000\"] }} }}\n    checks: {{ home: {{ http: {{ url: \"{}\" }} }} }}\n",
+        target.url("/")
+    );
+    let engine = Running::start(&yaml).await;
+    engine.until("web", "up").await;
+    let cursor = cursor(&engine).await;
+    let path = format!("/api/v1/gate/{cursor}?services=web&stable=1&wait=3s&expect=new-incarnation");
+    let (status, answer) = engine.get(&path).await;
+    assert_eq!(status, 504, "{answer}");
+    let reasons = &answer["services"]["web"]["reasons"];
+    assert_eq!(reasons, &serde_json::json!(["it was not started anew since the cursor"]));
+    // A changed configuration is a new incarnation.
+    let changed = yaml.replace("1000", "1001");
+    crate::harness::write_config(engine.folder.path(), &changed);
+    engine.reload.send(()).await.unwrap();
+    let path = path.replace("wait=3s", &format!("wait={}s", Duration::from_secs(60).as_secs()));
+    let (status, answer) = engine.get(&path).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test]
+async fn a_deploy_is_checked_by_the_version_it_answers_and_the_digest_of_its_program() {
+    let target = Target::ok(r#"{"status":"healthy","version":"1.2.3"}"#);
+    let yaml = format!(
+        "defaults: {{ every: 1s, every_when_failing: 100ms }}\nservices:\n  web:\n    workload: {{ process: {{ command: [sleep, \"1000\"] }} }}\n    checks: {{ home: {{ http: {{ url: \"{}\" }}, expect: {{ json: {{ status: healthy }} }} }} }}\n",
+        target.url("/")
+    );
+    let engine = Running::start(&yaml).await;
+    engine.until("web", "up").await;
+    let cursor = cursor(&engine).await;
+    let digest = eventually("the program's digest", LIMIT, async || {
+        engine.get("/api/v1/services/web").await.1["workload"]["digest"].as_str().map(str::to_owned)
+    });
+    let digest = digest.await;
+    let sleep = std::fs::read("/bin/sleep").unwrap();
+    let expected: String =
+        sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), &sleep))
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+    assert_eq!(digest, expected);
+    for (expect, status) in [("version:1.2.3", 200), ("version:1.2.4", 504), ("digest:deadbeef", 504)] {
+        let wait = if status == 200 { "60s" } else { "100ms" };
+        let (found, answer) =
+            engine.get(&format!("/api/v1/gate/{cursor}?services=web&stable=1&wait={wait}&expect={expect}")).await;
+        assert_eq!(found, status, "{expect}: {answer}");
+    }
+    let (status, answer) = engine
+        .get(&format!("/api/v1/gate/{cursor}?services=web&stable=1&wait=60s&expect=digest:{}", &digest[..12]))
+        .await;
+    assert_eq!(status, 200, "{answer}");
+}

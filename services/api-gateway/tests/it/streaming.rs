@@ -1,0 +1,103 @@
+//! Bodies flow both ways as they come, and end when either side does.
+
+use testkit::{Target, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{ByHand, Gateway, LIMIT, read_to_end, read_until};
+
+const GET: &str = "GET /api/airtable/x HTTP/1.1\nHost: x\n{key}\nConnection: close\n\n";
+const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+const HUGE_BYTES: u64 = 100 * 1024 * 1024;
+
+#[tokio::test]
+async fn the_first_piece_of_an_answer_arrives_before_the_last_is_sent() {
+    let (service, url) = ByHand::listen().await;
+    let gateway = Gateway::before(&url).await;
+    let mut client = gateway.write(GET).await;
+    let (mut upstream, _) = service.accept().await;
+    upstream.write_all(CHUNKED).await.unwrap();
+    read_until(&mut client, "first").await;
+    upstream.write_all(b"4\r\nlast\r\n0\r\n\r\n").await.unwrap();
+    assert!(read_to_end(&mut client).await.ends_with("4\r\nlast\r\n0\r\n\r\n"));
+}
+
+#[tokio::test]
+async fn the_first_piece_of_a_request_arrives_before_the_last_is_sent() {
+    let (service, url) = ByHand::listen().await;
+    let gateway = Gateway::before(&url).await;
+    let mut client =
+        gateway.write("POST /api/airtable/x HTTP/1.1\nHost: x\n{key}\nTransfer-Encoding: chunked\n\n5\nfirst\n").await;
+    let (mut upstream, head) = service.accept().await;
+    if !head.contains("first") {
+        read_until(&mut upstream, "first").await;
+    }
+    client.write_all(b"4\r\nlast\r\n0\r\n\r\n").await.unwrap();
+    read_until(&mut upstream, "last\r\n0\r\n\r\n").await;
+    upstream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    read_until(&mut client, "HTTP/1.1 204 ").await;
+}
+
+#[tokio::test]
+async fn a_hundred_mebibytes_pass_without_being_held() {
+    let target = Target::huge_body(HUGE_BYTES);
+    let gateway = Gateway::before(&target.url("")).await;
+    let mut client = gateway.write(GET).await;
+    read_until(&mut client, "\r\n\r\n").await;
+    // Nobody reads: what still flows is what buffers take, in sockets for the most part.
+    let mut before = 0;
+    let stopped = async || {
+        let written = target.bytes_written();
+        (std::mem::replace(&mut before, written) == written).then_some(written)
+    };
+    let held = eventually("the flow stops", LIMIT, stopped).await;
+    assert!(held < HUGE_BYTES / 2, "{held} bytes are held");
+    let rest = tokio::time::timeout(LIMIT, tokio::io::copy(&mut client, &mut tokio::io::sink())).await;
+    let read = rest.unwrap().unwrap();
+    assert!((HUGE_BYTES - 1024 * 1024..=HUGE_BYTES).contains(&read), "{read}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_waits_ends_the_upstream_request() {
+    let (service, url) = ByHand::listen().await;
+    let gateway = Gateway::before(&url).await;
+    let client = gateway.write(GET).await;
+    let (mut upstream, _) = service.accept().await;
+    drop(client);
+    assert_eq!(read_to_end(&mut upstream).await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_it_reads_ends_the_upstream_answer() {
+    let (service, url) = ByHand::listen().await;
+    let gateway = Gateway::before(&url).await;
+    let mut client = gateway.write(GET).await;
+    let (mut upstream, _) = service.accept().await;
+    upstream.write_all(CHUNKED).await.unwrap();
+    read_until(&mut client, "first").await;
+    drop(client);
+    assert_eq!(read_to_end(&mut upstream).await, "");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_does_not_look_whole() {
+    for target in [Target::half_body(), Target::reset_mid_body()] {
+        let gateway = Gateway::before(&target.url("")).await;
+        let mut client = gateway.write(GET).await;
+        let answer = read_to_end(&mut client).await;
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.len());
+        assert!(answer.contains("content-length: 1000") && body.is_none_or(|length| length < 1000), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_falls_silent_is_cut_off() {
+    let (service, url) = ByHand::listen().await;
+    let gateway = Gateway::impatient_before(&url).await;
+    let mut client = gateway.write(GET).await;
+    let (mut upstream, _) = service.accept().await;
+    upstream.write_all(CHUNKED).await.unwrap();
+    let answer = read_to_end(&mut client).await;
+    assert!(answer.contains("first") && !answer.ends_with("0\r\n\r\n"), "{answer}");
+    let mut rest = [0; 1];
+    assert_eq!(upstream.read(&mut rest).await.unwrap_or(0), 0);
+}

@@ -1,0 +1,135 @@
+//! Settings from environment variables: texts, numbers, durations, URLs and secrets, with every mistake collected.
+//!
+//! For services that have a handful of settings and no file; daemons with a file use `config`.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io::Read;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::config::{Environment, parse_duration};
+
+/// Longest secret file that is read, in bytes: room for a certificate chain, not for a device that never ends.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Reads variables and collects what is wrong with them. An empty variable counts as not set (compose writes `${X:-}`).
+///
+/// A reader that finds a mistake returns the default, or an empty value; [`Self::finish`] sees to it that it is not used.
+#[derive(Debug)]
+pub struct Variables<'a> {
+    environment: &'a Environment,
+    mistakes: RefCell<Vec<String>>,
+}
+
+impl<'a> Variables<'a> {
+    /// Reads from `environment`.
+    pub fn new(environment: &'a Environment) -> Self {
+        Self { environment, mistakes: RefCell::default() }
+    }
+
+    /// Returns the trimmed text of `name`, if it is set.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        self.environment.get(name).map(str::trim).filter(|text| !text.is_empty())
+    }
+
+    /// Returns `name` as a `T`; `wanted` says what to write, such as "a port from 1 to 65535". Not for secrets: a
+    /// mistake shows the value.
+    pub fn parsed<T: FromStr>(&self, name: &str, default: T, wanted: &str) -> T {
+        let Some(text) = self.text(name) else { return default };
+        text.parse().unwrap_or_else(|_| {
+            self.mistake(name, format_args!("{text:?} is not {wanted}"));
+            default
+        })
+    }
+
+    /// Returns `name` as a length of time above zero: seconds, or a number with a unit (`5`, `0.5`, `500ms`, `2m`).
+    pub fn duration(&self, name: &str, default: Duration) -> Duration {
+        let Some(text) = self.text(name) else { return default };
+        let length = match text.parse::<f64>() {
+            Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+            Err(_) => parse_duration(text).ok(),
+        };
+        length.filter(|length| !length.is_zero()).unwrap_or_else(|| {
+            let wanted = "a duration above zero; write seconds or a number with a unit, like 5, 500ms or 2m";
+            self.mistake(name, format_args!("{text:?} is not {wanted}"));
+            default
+        })
+    }
+
+    /// Returns `name` as the base URL of an HTTP server, if it is set and right. A mistake never shows the value, which
+    /// may carry credentials.
+    pub fn base_url(&self, name: &str) -> Option<Url> {
+        let text = self.text(name)?;
+        let wrong = match Url::parse(text) {
+            Err(error) => error.to_string(),
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => format!("{} is not http or https", url.scheme()),
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                "a base has no query or fragment".to_owned()
+            }
+            Ok(url) => return Some(url),
+        };
+        self.mistake(name, format_args!("not the URL of a server ({wrong}); write it like http://127.0.0.1:8000"));
+        None
+    }
+
+    /// Returns the secret in `name`, or in the file that `<name>_FILE` names, without the white space around it.
+    pub fn secret(&self, name: &str) -> Option<SecretString> {
+        let file_name = format!("{name}_FILE");
+        match (self.text(name), self.text(&file_name)) {
+            (None, None) => None,
+            (Some(text), None) => Some(SecretString::from(text)),
+            (None, Some(path)) => self.secret_file(&file_name, path),
+            (Some(_), Some(_)) => {
+                self.mistake(name, format_args!("{name} and {file_name} are both set; keep one of the two"));
+                None
+            }
+        }
+    }
+
+    /// Returns the secret in `name` or `<name>_FILE`; that neither is set is a mistake, and `purpose` says what it is
+    /// for.
+    pub fn required_secret(&self, name: &str, purpose: &str) -> SecretString {
+        let before = self.mistakes.borrow().len();
+        self.secret(name).unwrap_or_else(|| {
+            if self.mistakes.borrow().len() == before {
+                let where_to = format_args!("set {name}, or {name}_FILE to the path of a file that holds it");
+                self.mistake(name, format_args!("not set; {where_to} ({purpose})"));
+            }
+            SecretString::from("")
+        })
+    }
+
+    /// Adds a mistake in `name` that only the caller can see.
+    pub fn mistake(&self, name: &str, message: impl Display) {
+        self.mistakes.borrow_mut().push(format!("{name}: {message}"));
+    }
+
+    /// Returns `settings` if nothing was wrong.
+    ///
+    /// # Errors
+    /// Every mistake, one line each, in the order of reading.
+    pub fn finish<T>(self, settings: T) -> Result<T, Vec<String>> {
+        let mistakes = self.mistakes.into_inner();
+        if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+    }
+
+    fn secret_file(&self, name: &str, path: &str) -> Option<SecretString> {
+        let mut text = String::new();
+        let read = std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET_BYTES).read_to_string(&mut text));
+        let secret = SecretString::from(text.trim());
+        match read {
+            Ok(_) if !secret.expose_secret().is_empty() => return Some(secret),
+            Ok(_) => self.mistake(name, format_args!("{path} is empty; write the secret into it")),
+            Err(error) => self.mistake(name, format_args!("cannot read {path}: {error}")),
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+#[path = "env_tests.rs"]
+mod tests;

@@ -1,0 +1,78 @@
+//! The key that services and their clients share, in the header `X-API-Key`.
+
+use std::fmt;
+
+use axum::http::{HeaderMap, HeaderName};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::error::ApiError;
+
+/// Carries the key of a service.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Lets requests in that carry the right key.
+#[derive(Clone)]
+pub struct ServiceKey {
+    digest: [u8; 32],
+}
+
+impl fmt::Debug for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceKey(…)")
+    }
+}
+
+impl ServiceKey {
+    /// Keeps only a digest of `key`.
+    pub fn new(key: &SecretString) -> Self {
+        Self { digest: Sha256::digest(key.expose_secret().as_bytes()).into() }
+    }
+
+    /// Decides whether a request with these headers may come in.
+    ///
+    /// # Errors
+    /// 401 for a missing, wrong or repeated key, in the same words, so that nothing can be told apart.
+    pub fn admit(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let mut given = headers.get_all(API_KEY).iter();
+        match (given.next(), given.next()) {
+            (Some(key), None) if self.is(key.as_bytes()) => Ok(()),
+            _ => Err(ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized")),
+        }
+    }
+
+    /// Compares digests, all bytes of them, so that the time taken tells nothing of the key or its length.
+    fn is(&self, key: &[u8]) -> bool {
+        let given: [u8; 32] = Sha256::digest(key).into();
+        let difference = self.digest.iter().zip(given).fold(0, |sum, (left, right)| sum | (left ^ right));
+        std::hint::black_box(difference) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_the_right_key_given_once_comes_in() {
+        let key = ServiceKey::new(&SecretString::from("k3y"));
+        for (given, admitted) in [
+            (vec!["k3y"], true),
+            (vec![], false),
+            (vec![""], false),
+            (vec!["k3"], false),
+            (vec!["k3y2"], false),
+            (vec!["K3Y"], false),
+            (vec!["k3y", "k3y"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &given {
+                headers.append(API_KEY, HeaderValue::from_static(value));
+            }
+            assert_eq!(key.admit(&headers).is_ok(), admitted, "{given:?}");
+        }
+        assert_eq!(format!("{key:?}"), "ServiceKey(…)");
+    }
+}
