@@ -5,8 +5,6 @@ use std::time::Duration;
 use axum::Router;
 use jiff::Timestamp;
 use monitor::record::{HistoryStore, Horizon, Mark, Point, ServiceHour, SqliteHistory, Stores, Tail};
-use testkit::eventually;
-use tokio_util::sync::CancellationToken;
 
 use crate::prepared::{Monitor, card};
 
@@ -49,25 +47,11 @@ async fn monitor() -> Monitor {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path()).await;
     let stores = Stores::open(folder.path()).await.unwrap();
-    let history = stores.history.clone();
-    let keep = (Duration::from_secs(86_400), Duration::from_secs(86_400), Duration::from_secs(86_400));
-    tokio::spawn({
-        let history = history.clone();
-        async move { history.run(keep, CancellationToken::new()).await }
-    });
+    stores.history.load().await;
     let mut shop = card("shop");
     shop.availability = Some(0.9999);
     shop.latency_p95 = Some(Duration::from_millis(25));
     let monitor = Monitor::start_with(vec![shop], &[], stores, folder, Router::new()).await;
-    // A series is known again with its first new point.
-    let check = monitor::probe::CheckId::new("shop", "health");
-    let point = Point { at_ms: Timestamp::now().as_millisecond(), took_us: 20_000, mark: Mark::Pass };
-    history.take(monitor::record::HistoryNews::Point(check.clone(), point));
-    eventually("history is read back", Duration::from_secs(30), async || {
-        let points = history.points(&check, 0, i64::MAX).await.unwrap();
-        (points.len() > 100 && !history.days("shop").is_empty()).then_some(())
-    })
-    .await;
     monitor.observe("shop", None);
     monitor
 }

@@ -1,7 +1,10 @@
 //! `GET /`: the whole first, then what is broken and why, then everything.
 
+use std::time::Duration;
+
 use kit::page::Tone;
 use monitor::judge::Verdict;
+use testkit::eventually;
 
 use crate::prepared::{Monitor, card};
 
@@ -135,4 +138,17 @@ async fn a_page_of_two_hundred_services_is_small_and_asks_no_database_for_them()
     assert!(page.text.len() < 400_000, "{} bytes", page.text.len());
     let commits = monitor.shared.stores.history.figures.read();
     assert_eq!(commits.0 + commits.2, 0, "{commits:?}");
+}
+
+#[tokio::test]
+async fn live_events_end_with_the_loop_so_that_an_open_page_holds_up_nobody() {
+    let monitor = Monitor::start(vec![card("shop")], &[]).await;
+    let limit = Duration::from_secs(30);
+    let changes = &monitor.shared.changes;
+    let end = async {
+        eventually("somebody listens", limit, async || (changes.receiver_count() > 0).then_some(())).await;
+        monitor.end();
+    };
+    let (stream, ()) = tokio::join!(tokio::time::timeout(limit, monitor.get("/api/v1/events")), end);
+    assert_eq!(stream.unwrap().status, 200);
 }

@@ -1,6 +1,6 @@
 //! A monitor without a loop: a board that tests write, served on a spare port, and a client that sees headers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use kit::clock::Stamp;
 use kit::http::{Limits, Operator, serve};
 use kit::metrics::Metrics;
-use monitor::export::{Catalogue, CheckCard, ProbeMetrics, ServiceCard, Shared, router};
+use monitor::export::{Catalogue, CheckCard, ProbeMetrics, ServiceCard, Shared, Wishes, router};
 use monitor::judge::{Board, Policy, ServiceSpec, Severity, Verdict};
 use monitor::probe::{CheckId, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Vantage, Why};
 use monitor::record::Stores;
@@ -26,6 +26,8 @@ pub(crate) struct Monitor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) address: std::net::SocketAddr,
     _stop: DropGuard,
+    /// The loop's end of wishes: live events end with it.
+    wishes: Mutex<Option<Wishes>>,
     _folder: tempfile::TempDir,
 }
 
@@ -82,14 +84,19 @@ impl Monitor {
         let mut board = Board::default();
         board.configure(cards.iter().map(|card| spec(card, run.contains(&&*card.name))).collect(), now, |_| None);
         let metrics = ProbeMetrics::new(&Metrics::new("monitor", "0"));
-        let (shared, _wishes) = Shared::new(board, stores, Arc::new(Vantage::of_system().unwrap()), metrics);
+        let (shared, wishes) = Shared::new(board, stores, Arc::new(Vantage::of_system().unwrap()), metrics);
         shared.catalogue.store(Arc::new(Catalogue { services: cards, loaded: now.wall }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let routes = router(shared.clone(), Operator::new(None, Vec::new())).merge(beside);
         tokio::spawn(serve(listener, routes, Limits::default(), stop.clone()));
-        Self { shared, address, _stop: stop.drop_guard(), _folder: folder }
+        Self { shared, address, wishes: Mutex::new(Some(wishes)), _stop: stop.drop_guard(), _folder: folder }
+    }
+
+    /// Ends the loop that there is not.
+    pub(crate) fn end(&self) {
+        *self.wishes.lock().unwrap() = None;
     }
 
     /// Gives a service a verdict, as a restart of the monitor would.
