@@ -50,5 +50,7 @@ pub(super) async fn stream(State(shared): State<Arc<Shared>>) -> Sse<impl Stream
         Ok(event.unwrap_or_else(|_| Event::default().event("lagged").data("look anew")))
     });
     let hello = futures_util::stream::once(async { Ok(Event::default().event("hello").data("{}")) });
-    Sse::new(hello.chain(changes)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+    // An open page must not hold up the end of the monitor.
+    let ended = async move { shared.ended().await };
+    Sse::new(hello.chain(changes).take_until(ended)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }

@@ -110,6 +110,11 @@ impl Shared {
         answered.await.unwrap_or_else(|_stopping| Err(gone()))
     }
 
+    /// Waits until the loop has ended, after which there will be no news.
+    pub(super) async fn ended(&self) {
+        self.ask.closed().await;
+    }
+
     /// Asks the loop for something; when it is busy the wish is dropped, since the next turn is near anyway.
     pub fn ask(&self, ask: Ask) {
         let _busy = self.ask.try_send(ask);

@@ -184,7 +184,7 @@ async fn drawn(
     let spans = read(history, &card.id, range, from_ms, to_ms).await?;
     let samples: Vec<Sample> = spans.iter().map(|(at_ms, rollup)| sample(*at_ms, rollup)).collect();
     let every_ms = i64::try_from(card.every.as_millis()).unwrap_or(i64::MAX / 8);
-    let name = format!("{}, the last {}", card.id.check, range.name());
+    let name = format!("{} over the last {}", card.id.check, range.name().trim_start_matches("1 "));
     let series = Series {
         samples: &samples,
         from_ms,

@@ -111,7 +111,7 @@ impl Latency<'_> {
         format!(r#"<path class="band" d="{band}"/><path class="line" d="{line}"/>"#)
     }
 
-    /// Fails and unknowns, neighbours joined, as bars that stand on the axis.
+    /// Fails and unknowns, neighbours joined, as bars that stand on the axis, as high as their share.
     fn marks(&self) -> String {
         let mut marks = String::new();
         for (class, count) in
@@ -138,9 +138,12 @@ impl Latency<'_> {
     fn mark(&self, class: &str, (from, to, hits, asked): (i64, i64, u64, u64)) -> String {
         let said = if class == "fail" { "failed" } else { "could not be asked" };
         let (x, width) = (self.x(from), (self.x(to) - self.x(from)).max(3.0));
+        #[expect(clippy::cast_precision_loss, reason = "counts of probes stay far below 2^53")]
+        let high = hits as f64 / asked.max(1) as f64 * PLOT;
         format!(
-            r#"<g class="{class}"><title>{}: {hits} of {asked} {said}</title><rect class="veil" x="{x:.1}" width="{width:.1}" height="{PLOT}"/><rect x="{x:.1}" y="{:.1}" width="{width:.1}" height="7"/></g>"#,
+            r#"<g class="{class}"><title>{}: {hits} of {asked} {said}</title><rect class="veil" x="{x:.1}" y="{:.1}" width="{width:.1}" height="{high:.1}"/><rect x="{x:.1}" y="{:.1}" width="{width:.1}" height="7"/></g>"#,
             self.range(from, to),
+            PLOT - high,
             PLOT - 7.0
         )
     }
@@ -151,7 +154,7 @@ impl Latency<'_> {
         for (at_ms, label) in scale::times(self.series.from_ms, self.series.to_ms, self.zone) {
             let part = at_ms - self.series.from_ms;
             // A label at the edge would be cut off, and the right end says the zone.
-            if part * 100 < whole * 4 || part * 100 > whole * 86 {
+            if part * 100 < whole * 4 || part * 100 > whole * 80 {
                 continue;
             }
             let x = percent(part, whole);

@@ -49,7 +49,7 @@ impl Series<'_> {
         if asked == 0 {
             return "Nobody looked in this time.".to_owned();
         }
-        let mut text = format!("Asked {asked} times");
+        let mut text = if asked == 1 { "Asked once".to_owned() } else { format!("Asked {asked} times") };
         let _infallible = match fails {
             0 => write!(text, ", no fail"),
             _ => write!(text, ", {fails} failed"),
@@ -140,8 +140,8 @@ mod tests {
         check(".. ..", &[], &[2, 2], "Asked 4 times, no fail.");
         check("..   ..", &[(2000, 5000)], &[2, 2], "Asked 4 times, no fail; nobody looked for 3 s.");
         check("..x?.", &[], &[2, 1], "Asked 5 times, 1 failed, 1 could not be asked.");
-        check("  .", &[(0, 2000)], &[1], "Asked 1 times, no fail; nobody looked for 2 s.");
-        check(".  ", &[(1000, 3000)], &[1], "Asked 1 times, no fail; nobody looked for 2 s.");
+        check("  .", &[(0, 2000)], &[1], "Asked once, no fail; nobody looked for 2 s.");
+        check(".  ", &[(1000, 3000)], &[1], "Asked once, no fail; nobody looked for 2 s.");
         check("xxx", &[], &[], "Asked 3 times, 3 failed.");
         check("", &[], &[], "Nobody looked in this time.");
     }
