@@ -1,6 +1,7 @@
 //! `GET /services/{name}`: everything that is known of one service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use kit::page::{Html, Tone, words};
@@ -145,9 +146,9 @@ fn availability(card: &ServiceCard, past: &Past) -> Goal {
         Some(share) => (words::share(share), card.availability.map(|objective| share >= objective)),
         None => ("–".to_owned(), None),
     });
-    // The budget is what the objective leaves of the time seen in 30 days.
+    // The budget is what the objective leaves of 30 days, however much of them was seen.
     let left = card.availability.map(|objective| {
-        let budget = past.known(30).mul_f64((1.0 - objective).clamp(0.0, 1.0));
+        let budget = Duration::from_secs(30 * 86_400).mul_f64((1.0 - objective).clamp(0.0, 1.0));
         match budget.checked_sub(past.down(30)) {
             Some(left) => format!("{} of {} left in 30 d", words::length(left), words::length(budget)),
             None => format!("overspent by {} in 30 d", words::length(past.down(30) - budget)),
