@@ -21,6 +21,10 @@ const FOREIGN_NEED_PATIENCE: Duration = Duration::from_secs(15);
 /// Beyond its own stop grace, for its keeper's last resort.
 const STOP_MARGIN: Duration = Duration::from_secs(20);
 
+/// Last lines of a run that are read back: as many as an ending carries.
+const LINES_KEPT: usize = 50;
+const LINES_KEPT_BYTES: u64 = 16 * 1024;
+
 /// All workloads.
 pub(super) struct Pilot {
     launcher: Launcher,
@@ -67,12 +71,22 @@ impl Pilot {
                 Some(known) if known.ledger.last().is_some() => known.ledger.clone(),
                 _ => {
                     let ledger = memory.ledger(&service.name, &now);
-                    board.restore_workload(&service.name, WorkloadState::restored(ledger.clone()));
+                    board.restore_workload(
+                        &service.name,
+                        WorkloadState::restored(ledger.clone(), self.last_lines(&service.name, &ledger)),
+                    );
                     ledger
                 }
             };
             self.crews.insert(service.name.clone(), self.crew(service, settings, ledger));
         }
+    }
+
+    /// Reads the last lines of the newest run that ended; none if they are gone.
+    fn last_lines(&self, service: &str, ledger: &Ledger) -> Vec<String> {
+        let ended = ledger.runs().rev().find(|run| run.end.is_some());
+        let folder = ended.and_then(|run| Some(self.launcher.runs(service).ok()?.folder(run.id)));
+        folder.and_then(|folder| folder.last_lines(LINES_KEPT, LINES_KEPT_BYTES).ok()).unwrap_or_default()
     }
 
     fn crew(&self, service: &ServicePlan, settings: &ProcessSettings, ledger: Ledger) -> Crew {

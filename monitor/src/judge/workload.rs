@@ -60,18 +60,19 @@ pub struct WorkloadState {
 
 impl Default for WorkloadState {
     fn default() -> Self {
-        Self::restored(Ledger::default())
+        Self::restored(Ledger::default(), Vec::new())
     }
 }
 
 impl WorkloadState {
-    /// Begins with the ledger that an earlier monitor left.
-    pub fn restored(ledger: Ledger) -> Self {
+    /// Begins with the ledger that an earlier monitor left, and the last lines of its last run.
+    pub fn restored(ledger: Ledger, last_lines: Vec<String>) -> Self {
+        let last_end = ledger.runs().rev().find_map(|run| run.end.as_ref()).map(|end| end.cause.sentence(end.exit));
         Self {
             phase: Phase::Pending,
             ledger,
-            last_end: None,
-            last_lines: Vec::new(),
+            last_end,
+            last_lines,
             digest: None,
             started_at: 0,
             unplanned_end_at: 0,
