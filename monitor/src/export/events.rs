@@ -40,6 +40,8 @@ pub enum Change {
 }
 
 /// `GET /api/v1/events`
+#[utoipa::path(get, path = "/api/v1/events", tag = "status",
+    responses((status = 200, description = "events `hello`, `change` (JSON) and `lagged`", content_type = "text/event-stream")))]
 pub(super) async fn stream(State(shared): State<Arc<Shared>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let changes = BroadcastStream::new(shared.changes.subscribe()).map(|change| {
         // A reader that fell behind is told to look at everything anew.
