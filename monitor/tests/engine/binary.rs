@@ -173,7 +173,7 @@ async fn the_metrics_are_clean_for_promtool_and_every_name_of_the_contract_is_th
         "services_total_count 1",
         "monitoring_last_update ",
         "monitor_build_info{version=",
-        "monitor_scheduler_lag_seconds ",
+        "monitor_scheduler_lag_seconds_count ",
         "monitor_config_last_reload_successful 1",
         "process_resident_memory_bytes ",
     ] {

@@ -47,7 +47,7 @@ async fn monitor() -> Monitor {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path()).await;
     let stores = Stores::open(folder.path()).await.unwrap();
-    stores.history.load().await;
+    stores.history.load().await.unwrap();
     let mut shop = card("shop");
     shop.availability = Some(0.9999);
     shop.latency_p95 = Some(Duration::from_millis(25));

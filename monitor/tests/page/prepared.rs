@@ -11,7 +11,7 @@ use kit::clock::Stamp;
 use kit::http::{Limits, Operator, serve};
 use kit::metrics::Metrics;
 use monitor::export::{Catalogue, CheckCard, ProbeMetrics, ServiceCard, Shared, Wishes, router};
-use monitor::judge::{Board, Policy, ServiceSpec, Severity, Verdict};
+use monitor::judge::{Board, CheckSpec, Policy, ServiceSpec, Severity, Verdict};
 use monitor::probe::{CheckId, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Vantage, Why};
 use monitor::record::Stores;
 use monitor::supervise::cause::{Cause, Exit};
@@ -60,7 +60,16 @@ fn spec(card: &ServiceCard, is_run: bool) -> ServiceSpec {
     ServiceSpec {
         name: card.name.clone(),
         hard_needs: card.hard_needs.clone(),
-        checks: card.checks.iter().map(|check| (check.id.check.clone(), Policy::STANDARD)).collect(),
+        checks: card
+            .checks
+            .iter()
+            .map(|check| CheckSpec {
+                name: check.id.check.clone(),
+                policy: Policy::STANDARD,
+                pushed: false,
+                generation: 0,
+            })
+            .collect(),
         start_grace: is_run.then_some(Duration::from_secs(30)),
     }
 }
@@ -84,7 +93,7 @@ impl Monitor {
         let mut board = Board::default();
         board.configure(cards.iter().map(|card| spec(card, run.contains(&&*card.name))).collect(), now, |_| None);
         let metrics = ProbeMetrics::new(&Metrics::new("monitor", "0"));
-        let (shared, wishes) = Shared::new(board, stores, Arc::new(Vantage::of_system().unwrap()), metrics);
+        let (shared, wishes) = Shared::new(board, stores, Arc::new(Vantage::of_system().unwrap()), metrics, [0; 32]);
         shared.catalogue.store(Arc::new(Catalogue { services: cards, loaded: now.wall }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
