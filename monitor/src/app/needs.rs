@@ -38,9 +38,11 @@ struct Search<'a> {
     needs: HashMap<&'a Arc<str>, &'a Needs>,
     states: HashMap<&'a Arc<str>, State>,
     /// The way down, each with the needs that are still to be looked at.
-    path: Vec<(&'a Arc<str>, Box<dyn Iterator<Item = &'a Arc<str>> + 'a>)>,
+    path: Vec<(&'a Arc<str>, Rest<'a>)>,
     order: Vec<Arc<str>>,
 }
+
+type Rest<'a> = Box<dyn Iterator<Item = &'a Arc<str>> + 'a>;
 
 #[derive(Clone, Copy)]
 enum State {

@@ -8,6 +8,8 @@ use kit::exit;
 use monitor::record::{LockError, backup, restore};
 use monitor::{Config, Engine, Kinds};
 
+use super::output::{complain, say};
+
 /// A folder of copies, and the configuration that says where the data is.
 #[derive(Debug, clap::Args)]
 pub(super) struct CopyCommand {
@@ -24,7 +26,7 @@ impl CopyCommand {
         match Engine::new(&config, Kinds::standard()) {
             Ok(engine) => Ok(engine.plan().data_dir.clone()),
             Err(error) => {
-                eprintln!("{error}");
+                complain(&error);
                 Err(ExitCode::from(exit::CONFIG))
             }
         }
@@ -55,11 +57,11 @@ pub(super) async fn put_back(command: &CopyCommand) -> ExitCode {
 fn report(result: anyhow::Result<String>) -> ExitCode {
     match result {
         Ok(line) => {
-            println!("{line}");
+            say(&line);
             ExitCode::from(exit::YES)
         }
         Err(error) => {
-            eprintln!("monitor: {error:#}");
+            complain(format_args!("monitor: {error:#}"));
             let is_held = matches!(error.downcast_ref(), Some(LockError::Held { .. }));
             ExitCode::from(if is_held { exit::BUSY } else { exit::SYSTEM })
         }

@@ -10,11 +10,13 @@ use monitor::judge::{Policy, Threshold};
 use monitor::schedule::Cadence;
 use monitor::{Config, Engine, Kinds};
 
+use super::output::{complain, say};
+
 /// Checks a configuration.
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckConfig {
     /// A YAML file, or a folder of them.
-    #[arg(default_value = "monitor.yml")]
+    #[arg(env = "MONITOR_CONFIG", default_value = "monitor.yml")]
     config: PathBuf,
     /// Prints what holds where a configuration says nothing, and ends.
     #[arg(long)]
@@ -31,28 +33,32 @@ pub(super) fn run(command: &CheckConfig) -> ExitCode {
         Ok(engine) => engine,
         Err(error) => {
             let count = error.mistakes.len();
-            eprintln!("{error}");
-            eprintln!("{count} mistake{} in {}", if count == 1 { "" } else { "s" }, config.path().display());
+            complain(&error);
+            complain(format_args!(
+                "{count} mistake{} in {}",
+                if count == 1 { "" } else { "s" },
+                config.path().display()
+            ));
             return ExitCode::from(exit::CONFIG);
         }
     };
     let plan = engine.plan();
     let checks = plan.checks().count();
-    println!(
+    say(format_args!(
         "{} is fine: {} services, {checks} checks, listening on {}",
         config.path().display(),
         plan.services.len(),
         plan.listen
-    );
+    ));
     for service in &plan.services {
         for check in &service.checks {
             let target = check.question.probe.target().shown;
-            println!(
+            say(format_args!(
                 "  {:32} {:9} every {:>5}  {target}",
                 check.question.id.to_string(),
                 check.kind,
                 show_duration(check.cadence.every)
-            );
+            ));
         }
     }
     ExitCode::from(exit::YES)
@@ -77,6 +83,6 @@ fn print_defaults() {
         ("history.minutes", show_duration(keep.minutes)),
         ("history.hours", show_duration(keep.hours)),
     ] {
-        println!("{key:28} {value}");
+        say(format_args!("{key:28} {value}"));
     }
 }

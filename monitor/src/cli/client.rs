@@ -9,6 +9,8 @@ use http_body_util::Full;
 use kit::exit;
 use serde::de::DeserializeOwned;
 
+use super::output::complain;
+
 /// Largest answer that is read, in bytes: the status of ten thousand checks is about 8 MB.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
@@ -33,11 +35,11 @@ impl AskError {
     pub(super) fn report(self) -> ExitCode {
         match self {
             Self::Unreachable(message) => {
-                eprintln!("monitor: {message}");
+                complain(format_args!("monitor: {message}"));
                 ExitCode::from(exit::UNREACHABLE)
             }
             Self::Refused(message) => {
-                eprintln!("monitor: {message}");
+                complain(format_args!("monitor: {message}"));
                 ExitCode::from(exit::USAGE)
             }
         }

@@ -1,6 +1,9 @@
 //! `monitor run` and `monitor up`: the engine with signals, reloads and, on a terminal, a live table.
 
+use std::fs::{DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::IsTerminal;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::output::{complain, say};
 use super::table;
 
 /// The file is looked at this often; a content hash sees what file events miss (swapped symbolic links).
@@ -33,9 +37,9 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
     let environment = Environment::of_process();
     if manner == Manner::Terminal {
         match make_secrets(path, &environment) {
-            Ok(made) => made.iter().for_each(|file| println!("made a secret: {}", file.display())),
+            Ok(made) => made.iter().for_each(|file| say(format_args!("made a secret: {}", file.display()))),
             Err((file, error)) => {
-                eprintln!("monitor: cannot make the secret file {}: {error}", file.display());
+                complain(format_args!("monitor: cannot make the secret file {}: {error}", file.display()));
                 return ExitCode::from(exit::SYSTEM);
             }
         }
@@ -44,10 +48,16 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
     let engine = match Engine::new(&config, Kinds::standard()) {
         Ok(engine) => engine,
         Err(error) => {
-            eprintln!("{error}");
+            complain(&error);
             return ExitCode::from(exit::CONFIG);
         }
     };
+    if manner == Manner::Terminal
+        && table::is_live()
+        && let Err(code) = log_beside_table(&engine.plan().data_dir)
+    {
+        return code;
+    }
     let stop = CancellationToken::new();
     let signals = kit::shutdown::on_signals(stop.clone());
     let (reloads, reload) = mpsc::channel(1);
@@ -68,7 +78,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
             engine.run(Options { mode, keeper: None, listener: None, ready: Some(ready), source, reload }, stop).await
         }
         Err(error) => {
-            eprintln!("monitor: cannot listen to signals: {error}");
+            complain(format_args!("monitor: cannot listen to signals: {error}"));
             return ExitCode::from(exit::SOFTWARE);
         }
     };
@@ -81,8 +91,33 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
                 StartError::Folder(_) | StartError::Listen { .. } | StartError::Resolver(_) => exit::SYSTEM,
                 StartError::Data(_) => exit::CONFIG,
             };
-            eprintln!("monitor: {:#}", anyhow::Error::from(error));
+            complain(format_args!("monitor: {:#}", anyhow::Error::from(error)));
             ExitCode::from(code)
+        }
+    }
+}
+
+/// Log lines would tear the live table: on the same terminal they go to a file instead.
+fn log_beside_table(data: &Path) -> Result<(), ExitCode> {
+    if !std::io::stderr().is_terminal() {
+        return super::start_log(None);
+    }
+    let file = data.join("monitor.log");
+    let opened = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .and_then(|()| File::options().append(true).create(true).mode(0o600).open(&file));
+    match opened {
+        Ok(opened) => {
+            super::start_log(Some(opened))?;
+            say(format_args!("logging to {}", file.display()));
+            Ok(())
+        }
+        Err(error) => {
+            super::start_log(None)?;
+            tracing::warn!(%error, file = %file.display(), "cannot log to this file; logging here");
+            Ok(())
         }
     }
 }
@@ -123,7 +158,8 @@ async fn content(path: &Path) -> u64 {
         } else {
             vec![path]
         };
-        for file in files {
+        // A pipe would never end.
+        for file in files.into_iter().filter(|file| file.is_file()) {
             file.hash(&mut hasher);
             std::fs::read(&file).unwrap_or_default().hash(&mut hasher);
         }

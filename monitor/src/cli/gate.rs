@@ -9,6 +9,7 @@ use kit::exit;
 use monitor::export::{Cursor, GateAnswer};
 
 use super::client::{AskError, Daemon};
+use super::output::say;
 
 /// One request waits at most this long; the command asks again until its own time is over.
 const SLICE: Duration = Duration::from_secs(60);
@@ -61,7 +62,7 @@ pub(super) struct CursorCommand {
 pub(super) async fn begin(command: &CursorCommand) -> ExitCode {
     match new_cursor(&command.daemon).await {
         Ok(cursor) => {
-            println!("{cursor}");
+            say(&cursor);
             ExitCode::from(exit::YES)
         }
         Err(error) => error.report(),
@@ -81,8 +82,8 @@ pub(super) async fn run(command: &GateCommand) -> ExitCode {
     };
     match command.output {
         Output::Text => print_text(&answer),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&answer).unwrap_or_default()),
-        Output::Junit => println!("{}", junit(&answer, began.elapsed())),
+        Output::Json => say(format_args!("{}", serde_json::to_string_pretty(&answer).unwrap_or_default())),
+        Output::Junit => say(format_args!("{}", junit(&answer, began.elapsed()))),
     }
     ExitCode::from(code)
 }
@@ -120,9 +121,9 @@ fn encode(text: &str) -> String {
 fn print_text(answer: &GateAnswer) {
     for (name, service) in &answer.services {
         let mark = if service.open { "open" } else { "shut" };
-        println!("{mark}  {name} ({})", service.verdict.replace('_', " "));
+        say(format_args!("{mark}  {name} ({})", service.verdict.replace('_', " ")));
         for reason in &service.reasons {
-            println!("      {reason}");
+            say(format_args!("      {reason}"));
         }
     }
 }

@@ -5,11 +5,13 @@ mod check_config;
 mod client;
 mod daemon;
 mod gate;
+mod output;
 mod probe;
 mod render;
 mod status;
 mod table;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -73,15 +75,15 @@ pub(crate) fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let level = std::env::var("LOG_LEVEL").ok();
-    if let Err(message) = kit::log::start(level.as_deref(), std::env::var("LOG_FORMAT").ok().as_deref()) {
-        eprintln!("monitor: {message}");
-        return ExitCode::from(exit::CONFIG);
+    // What draws on this terminal chooses itself where its log goes, once it knows the data folder.
+    let is_live = matches!(arguments.command, Command::Up(_)) && table::is_live();
+    if !is_live && let Err(code) = start_log(None) {
+        return code;
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("monitor: cannot start the runtime: {error}");
+            output::complain(format_args!("monitor: cannot start the runtime: {error}"));
             return ExitCode::from(exit::SOFTWARE);
         }
     };
@@ -98,5 +100,19 @@ pub(crate) fn main() -> ExitCode {
             Command::Cursor(command) => gate::begin(&command).await,
             Command::Healthcheck { url, timeout } => kit::healthcheck::run(&url, timeout).await,
         }
+    })
+}
+
+/// Starts logging as the environment says, to standard error or to `file`.
+fn start_log(file: Option<File>) -> Result<(), ExitCode> {
+    let variable = |name| std::env::var(name).ok();
+    let (level, format) = (variable("LOG_LEVEL"), variable("LOG_FORMAT"));
+    let started = match file {
+        Some(file) => kit::log::start_in(file, level.as_deref(), format.as_deref()),
+        None => kit::log::start(level.as_deref(), format.as_deref()),
+    };
+    started.map_err(|message| {
+        output::complain(format_args!("monitor: {message}"));
+        ExitCode::from(exit::CONFIG)
     })
 }

@@ -11,6 +11,8 @@ use monitor::app::Plan;
 use monitor::probe::{CheckId, Observation, Outcome, Question, Vantage, Why, decode_question, observe};
 use monitor::{Config, Kinds};
 
+use super::output::{complain, say};
+
 /// Width of the longest bar, in characters.
 const BAR_WIDTH: f64 = 40.0;
 
@@ -28,32 +30,44 @@ pub(super) struct ProbeCommand {
 }
 
 pub(super) async fn run(command: &ProbeCommand) -> ExitCode {
-    let questions = if command.target.contains("://") { of_url(command) } else { of_config(command) };
+    let questions = if command.target.contains("://") {
+        of_url(command).map_err(|message| (exit::USAGE, message))
+    } else {
+        of_config(command)
+    };
     let questions = match questions {
         Ok(questions) => questions,
-        Err(message) => {
-            eprintln!("{message}");
-            return ExitCode::from(exit::USAGE);
+        Err((code, message)) => {
+            complain(message);
+            return ExitCode::from(code);
         }
     };
     let vantage = match Vantage::of_system() {
         Ok(vantage) => Arc::new(vantage),
         Err(error) => {
-            eprintln!("monitor: cannot read the resolver configuration: {error}");
+            complain(format_args!("monitor: cannot read the resolver configuration: {error}"));
             return ExitCode::from(exit::SYSTEM);
         }
     };
     let mut code = exit::YES;
     for question in &questions {
         let observation = observe(vantage.clone(), question, Why::Asked, true).await;
-        print!("{}", show(question, &observation));
-        code = code.max(match observation.outcome {
-            Outcome::Pass => exit::YES,
-            Outcome::Fail(_) => exit::NO,
-            Outcome::Unknown(_) => exit::UNDECIDED,
-        });
+        say(show(question, &observation).trim_end());
+        code = worse(
+            code,
+            match observation.outcome {
+                Outcome::Pass => exit::YES,
+                Outcome::Fail(_) => exit::NO,
+                Outcome::Unknown(_) => exit::UNDECIDED,
+            },
+        );
     }
     ExitCode::from(code)
+}
+
+/// One check that fails outweighs others that could not be asked.
+fn worse(one: u8, other: u8) -> u8 {
+    if one == exit::NO || other == exit::NO { exit::NO } else { one.max(other) }
 }
 
 /// A URL becomes a check without expectations: `http(s)://` asks http, `tcp://` and `tls://` connect.
@@ -81,16 +95,18 @@ fn of_url(command: &ProbeCommand) -> Result<Vec<Question>, String> {
     }
 }
 
-fn of_config(command: &ProbeCommand) -> Result<Vec<Question>, String> {
+fn of_config(command: &ProbeCommand) -> Result<Vec<Question>, (u8, String)> {
     let config = Config::load(&command.config, &Environment::of_process());
-    let plan = Plan::of(&config, &Kinds::standard()).map_err(|error| error.to_string())?;
+    let plan = Plan::of(&config, &Kinds::standard()).map_err(|error| (exit::CONFIG, error.to_string()))?;
     let wanted = |id: &CheckId| id.to_string() == command.target || *id.service == *command.target;
     let questions: Vec<Question> =
         plan.checks().filter(|check| wanted(&check.question.id)).map(|check| check.question.clone()).collect();
     if questions.is_empty() {
         let known: Vec<String> = plan.checks().map(|check| check.question.id.to_string()).collect();
         let near = suggest(&command.target, known.iter().map(String::as_str));
-        return Err(format!("there is no check or service {:?} in {}{near}", command.target, command.config.display()));
+        let message =
+            format!("there is no check or service {:?} in {}{near}", command.target, command.config.display());
+        return Err((exit::USAGE, message));
     }
     Ok(questions)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, Color, ContentArrangement, Table};
+use comfy_table::{Cell, Color, ContentArrangement, Row, Table};
 use jiff::Timestamp;
 use kit::config::show_duration;
 use monitor::export::{ServiceStatus, Status};
@@ -23,15 +23,31 @@ pub(super) fn look(word: &str) -> (&'static str, Color) {
 
 /// Returns the whole table, with the overall state in the last line.
 pub(super) fn table(status: &Status, colour: bool) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["", "SERVICE", "STATE", "FOR", "LATENCY", "RESTARTS", "WHY"]);
-    for service in &status.services {
-        table.add_row(row(service, colour));
-    }
+    format!("{}\n\n{}", rows(status, colour, None), overall(status))
+}
+
+/// Returns the overall state in one line.
+pub(super) fn overall(status: &Status) -> String {
     let (mark, _) = look(&status.overall);
     let reason = if status.reason.is_empty() { "everything works" } else { &status.reason };
-    format!("{table}\n\n{mark} {}: {reason}", status.overall)
+    format!("{mark} {}: {reason}", status.overall)
+}
+
+/// Returns a header and the services, each in at most `lines` lines.
+pub(super) fn rows(status: &Status, colour: bool, lines: Option<usize>) -> String {
+    let bounded = |mut cells: Row| {
+        if let Some(lines) = lines {
+            cells.max_height(lines);
+        }
+        cells
+    };
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(bounded(Row::from(["", "SERVICE", "STATE", "FOR", "LATENCY", "RESTARTS", "WHY"])));
+    for service in &status.services {
+        table.add_row(bounded(Row::from(row(service, colour))));
+    }
+    table.to_string()
 }
 
 fn row(service: &ServiceStatus, colour: bool) -> Vec<Cell> {

@@ -9,6 +9,7 @@ use kit::exit;
 use monitor::export::Status;
 
 use super::client::Daemon;
+use super::output::say;
 use super::render;
 
 /// Shows what the daemon knows.
@@ -28,10 +29,10 @@ pub(super) async fn run(command: &StatusCommand) -> ExitCode {
         Err(error) => return error.report(),
     };
     if command.json {
-        println!("{}", serde_json::to_string_pretty(&status).unwrap_or_default());
+        say(format_args!("{}", serde_json::to_string_pretty(&status).unwrap_or_default()));
     } else {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        println!("{}", render::table(&status, colour));
+        say(format_args!("{}", render::table(&status, colour)));
     }
     let is_fine = matches!(status.overall.as_str(), "up" | "degraded");
     ExitCode::from(if is_fine { exit::YES } else { exit::NO })

@@ -6,33 +6,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monitor::export::{Change, Shared, Status, status_of};
+use terminal_size::{Height, Width, terminal_size};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use super::output::say;
 use super::render;
 
 /// A table that stands still is redrawn this often, so that ages move.
 const REDRAW_EVERY: Duration = Duration::from_secs(1);
 
+/// Lines of a drawing that are not services: the header, the overall state and the page's address with an empty line each.
+const LINES_AROUND: usize = 5;
+
+/// To the upper left (ECMA-48: CUP).
+const HOME: &str = "\x1b[H";
+
 /// Shows the services until `stop`.
 pub(super) async fn show(shared: Arc<Shared>, address: SocketAddr, stop: CancellationToken) {
-    if std::io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|term| term != "dumb") {
+    if is_live() {
         live(&shared, address, stop).await;
     } else {
         lines(&shared, address, stop).await;
     }
 }
 
+/// Returns whether the table is drawn again and again: on a terminal that can.
+pub(super) fn is_live() -> bool {
+    std::io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|term| term != "dumb")
+}
+
 async fn live(shared: &Shared, address: SocketAddr, stop: CancellationToken) {
     let mut changes = shared.changes.subscribe();
-    let mut drawn = 0;
+    let (mut drawn, mut drawn_at) = (0, (0, 0));
     loop {
         let status = status_of(shared);
-        let text =
-            format!("{}\n\nstatus page: http://{address}/   Ctrl-C stops everything", render::table(&status, true));
-        // Up over the last drawing and clear it (ECMA-48: CUU, ED).
-        let up = if drawn > 0 { format!("\x1b[{drawn}A\x1b[J") } else { String::new() };
-        draw(&format!("{up}{text}\n"));
+        let size = size();
+        let text = drawing(status, address, size.1);
+        // After a resize nobody knows where the last drawing stands.
+        let start = if drawn == 0 || size == drawn_at { up(drawn) } else { HOME.to_owned() };
+        draw(&format!("{start}{}", lines_over(&text)));
+        drawn_at = size;
         drawn = text.lines().count();
         tokio::select! {
             () = stop.cancelled() => return,
@@ -42,6 +56,42 @@ async fn live(shared: &Shared, address: SocketAddr, stop: CancellationToken) {
     }
 }
 
+/// To the start of the last drawing (ECMA-48: CUU).
+fn up(drawn: usize) -> String {
+    if drawn > 0 { format!("\x1b[{drawn}A") } else { String::new() }
+}
+
+/// Writes over what stands there (ECMA-48: EL before each line, ED after the last: a screen cleared from its top would
+/// fill the history of some terminals). Lines too long are cut, not wrapped (DECAWM), so that as many stand there as we
+/// count.
+fn lines_over(text: &str) -> String {
+    let lines: String = text.lines().map(|line| format!("\x1b[K{line}\n")).collect();
+    format!("\x1b[?7l{lines}\x1b[?7h\x1b[J")
+}
+
+/// Columns and lines of the terminal; 80 and 24 where it does not tell.
+fn size() -> (usize, usize) {
+    terminal_size().map_or((80, 24), |(Width(columns), Height(lines))| (usize::from(columns), usize::from(lines)))
+}
+
+/// Returns what fits above the cursor on a terminal of `height` lines, a line a service. What needs a look comes first
+/// if not all of them fit.
+fn drawing(mut status: Status, address: SocketAddr, height: usize) -> String {
+    let room = height.saturating_sub(1);
+    let services = room.saturating_sub(LINES_AROUND);
+    let mut more = String::new();
+    if status.services.len() > services {
+        let shown = services.saturating_sub(1);
+        status.services.sort_by_key(|service| matches!(service.verdict.as_str(), "up" | "completed"));
+        more = format!("\n… and {} more", status.services.len() - shown);
+        status.services.truncate(shown);
+    }
+    let (table, overall) = (render::rows(&status, true, Some(1)), render::overall(&status));
+    let text = format!("{table}{more}\n\n{overall}\n\nstatus page: http://{address}/   Ctrl-C stops everything");
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(room)..).unwrap_or_default().join("\n")
+}
+
 fn draw(text: &str) {
     let mut out = std::io::stdout().lock();
     let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -49,7 +99,7 @@ fn draw(text: &str) {
 
 async fn lines(shared: &Shared, address: SocketAddr, stop: CancellationToken) {
     let mut changes = shared.changes.subscribe();
-    println!("watching {} services", status_of(shared).services.len());
+    say(format_args!("watching {} services", status_of(shared).services.len()));
     let mut announced = false;
     loop {
         let change = tokio::select! {
@@ -60,14 +110,14 @@ async fn lines(shared: &Shared, address: SocketAddr, stop: CancellationToken) {
             Ok(Change::Verdict { service, verdict, why }) => {
                 let (mark, _) = render::look(verdict);
                 let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-                println!("{mark} {service} is {}{why}", verdict.replace('_', " "));
+                say(format_args!("{mark} {service} is {}{why}", verdict.replace('_', " ")));
             }
             Ok(Change::Health { .. } | Change::Reloaded) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
         if !announced && is_settled(&status_of(shared)) {
             announced = true;
-            println!("status page: http://{address}/");
+            say(format_args!("status page: http://{address}/"));
         }
     }
 }
@@ -75,4 +125,40 @@ async fn lines(shared: &Shared, address: SocketAddr, stop: CancellationToken) {
 /// True once nothing is starting or unasked any more.
 fn is_settled(status: &Status) -> bool {
     status.services.iter().all(|service| !matches!(service.verdict.as_str(), "starting" | "unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(verdicts: &[&str]) -> Status {
+        let service = |(index, verdict): (usize, &&str)| {
+            json!({
+                "name": format!("s{index}"), "critical": true, "verdict": verdict, "why": "why ".repeat(100), "since": "",
+                "running_unchecked": false, "needs": { "hard": [], "soft": [] }, "checks": [],
+            })
+        };
+        let services: Vec<serde_json::Value> = verdicts.iter().enumerate().map(service).collect();
+        serde_json::from_value(json!({
+            "overall": "down", "reason": "", "timestamp": "", "sequence": 1, "version": "1", "services": services,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_drawing_is_never_higher_than_the_terminal_and_shows_trouble_first() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8888));
+        let verdicts = ["up", "up", "up", "up", "up", "up", "up", "down"];
+        for height in [0, 1, 2, 3, 5, 7, 8, 10, 13, 14, 24] {
+            let text = drawing(status(&verdicts), address, height);
+            assert!(text.lines().count() < height.max(1), "{height}:\n{text}");
+        }
+        let cut = drawing(status(&verdicts), address, 9);
+        assert!(cut.contains("s7") && cut.contains("s0") && !cut.contains("s2"), "{cut}");
+        assert!(cut.contains("… and 6 more") && cut.ends_with("Ctrl-C stops everything"), "{cut}");
+        let whole = drawing(status(&verdicts), address, 14);
+        assert!(!whole.contains("more") && whole.contains("s6"), "{whole}");
+    }
 }

@@ -247,11 +247,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_backup_that_fails_leaves_no_half_copy() {
-        let (data, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (data, half, to) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         remember(data.path(), "mine").await;
-        std::fs::write(data.path().join("history.db"), "not a database").unwrap();
-        std::fs::remove_file(data.path().join("history.db-wal")).unwrap_or_default();
-        assert!(backup(data.path(), to.path()).await.is_err());
+        backup(data.path(), half.path()).await.unwrap();
+        std::fs::write(half.path().join("history.db"), "not a database").unwrap();
+        assert!(backup(half.path(), to.path()).await.is_err());
         assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 0);
     }
 }

@@ -1,10 +1,13 @@
-//! Logging: human lines on a terminal, JSON elsewhere; level by `LOG_LEVEL`. Always to standard error, so that standard
-//! output stays for results.
+//! Logging: human lines on a terminal, JSON elsewhere; level by `LOG_LEVEL`. To standard error, so that standard output
+//! stays for results, or to a file while something else is drawn on the terminal.
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -27,6 +30,18 @@ const NOISY: [&str; 8] = ["hyper", "hyper_util", "h2", "rustls", "tower", "tower
 /// # Errors
 /// One sentence when a variable has another value.
 pub fn start(level: Option<&str>, format: Option<&str>) -> Result<(), String> {
+    begin(None, level, format)
+}
+
+/// As [`start`], but lines go to the end of `file`, without colours.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_in(file: File, level: Option<&str>, format: Option<&str>) -> Result<(), String> {
+    begin(Some(file), level, format)
+}
+
+fn begin(file: Option<File>, level: Option<&str>, format: Option<&str>) -> Result<(), String> {
     let level = match level.map(str::trim).filter(|text| !text.is_empty()) {
         None => LevelFilter::INFO,
         // Python's names, which existing deployments use.
@@ -44,7 +59,12 @@ pub fn start(level: Option<&str>, format: Option<&str>) -> Result<(), String> {
     };
     let quiet = level.min(LevelFilter::WARN);
     let filter = Targets::new().with_default(level).with_targets(NOISY.map(|name| (name, quiet)));
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let has_colours = file.is_none() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let writer = match file {
+        Some(file) => BoxMakeWriter::new(Arc::new(file)),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
+    let lines = fmt::layer().with_ansi(has_colours).with_writer(writer);
     let layer = match format {
         Format::Human => lines.with_target(false).boxed(),
         Format::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),

@@ -100,6 +100,10 @@ fn files_of(path: &Path, mistakes: &Mistakes) -> Vec<std::path::PathBuf> {
 fn read_file(file: &Path, mistakes: &Mistakes) -> Option<Node> {
     let shown = file.display().to_string();
     let result = std::fs::metadata(file).and_then(|metadata| {
+        // A pipe or device may never end.
+        if !metadata.is_file() {
+            return Err(std::io::Error::other("it is neither a regular file nor a folder"));
+        }
         if metadata.len() > MAX_FILE_BYTES {
             return Err(std::io::Error::other(format!("it is {} bytes, more than {MAX_FILE_BYTES}", metadata.len())));
         }

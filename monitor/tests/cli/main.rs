@@ -1,0 +1,108 @@
+//! The command line as scripts see it: exit codes, closed pipes, where the configuration comes from.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use testkit::Target;
+
+fn monitor(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
+    command.args(args).env_remove("MONITOR_CONFIG");
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    monitor(args).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn write_config(folder: &Path, text: &str) -> PathBuf {
+    let file = folder.join("m.yml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn a_reader_that_left_is_no_error() {
+    for args in [&["check-config", "--defaults"][..], &["check-config", "/nonexistent.yml"], &["frobnicate"]] {
+        let whole = run(args);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = monitor(args).stdout(writer.try_clone().unwrap()).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), whole.status.code(), "{args:?}");
+    }
+    assert_eq!(run(&["check-config", "--defaults"]).status.code(), Some(0));
+}
+
+#[test]
+fn what_is_no_url_is_a_wrong_command_line() {
+    for url in ["foo", "ftp://127.0.0.1/", "/livez", "http://"] {
+        let output = run(&["healthcheck", url]);
+        assert_eq!(output.status.code(), Some(64), "{url}: {}", said(&output));
+        assert!(said(&output).contains("URL"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn a_probe_tells_a_broken_configuration_from_an_unknown_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write_config(folder.path(), "listen: nowhere\n");
+    assert_eq!(run(&["probe", "web", "--config", file.to_str().unwrap()]).status.code(), Some(78));
+    let file = write_config(folder.path(), "services: {}\n");
+    assert_eq!(run(&["probe", "web", "--config", file.to_str().unwrap()]).status.code(), Some(64));
+    assert_eq!(run(&["probe", "gopher://127.0.0.1/"]).status.code(), Some(64));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_fails_outweighs_one_that_could_not_be_asked() {
+    let (folder, broken, works) = (tempfile::tempdir().unwrap(), Target::answer(500, &[], ""), Target::ok(""));
+    let probe = |checks: &str| {
+        let file = write_config(folder.path(), &format!("services: {{ web: {{ checks: {{ {checks} }} }} }}\n"));
+        run(&["probe", "web", "--config", file.to_str().unwrap()])
+    };
+    let (fail, pass) = (broken.url("/"), works.url("/"));
+    let fail = format!("fail: {{ http: {{ url: \"{fail}\" }} }}");
+    let pass = format!("pass: {{ http: {{ url: \"{pass}\" }} }}");
+    // Pushes come to the daemon: from here nothing is known of them.
+    let unknown = "unknown: { heartbeat: { period: 1h } }";
+    for (checks, code) in [
+        (pass.clone(), 0),
+        (format!("{pass}, {unknown}"), 2),
+        (format!("{fail}, {unknown}"), 1),
+        (format!("{unknown}, {fail}, {pass}"), 1),
+    ] {
+        let output = probe(&checks);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{checks}: {text}{}", said(&output));
+    }
+}
+
+#[test]
+fn check_config_takes_the_file_of_the_environment_and_no_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write_config(folder.path(), "services: {}\n");
+    let found = monitor(&["check-config"]).current_dir("/").env("MONITOR_CONFIG", &file).output().unwrap();
+    let text = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(text.starts_with(&format!("{} is fine", file.display())), "{text}{}", said(&found));
+    let pipe = folder.path().join("pipe.yml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let refused = run(&["check-config", pipe.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(78));
+    let wanted = "pipe.yml: cannot read this file: it is neither a regular file nor a folder\n";
+    assert!(said(&refused).contains(wanted), "{}", said(&refused));
+}
+
+#[test]
+fn the_environment_sets_keys_that_the_file_does_not_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write_config(folder.path(), "services: {}\n");
+    let mut command = monitor(&["check-config", file.to_str().unwrap()]);
+    command.env("MONITOR_LISTEN", "127.0.0.1:9999").env("MONITOR_URL", "http://127.0.0.1:1");
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("listening on 127.0.0.1:9999"), "{text}{}", said(&output));
+}
