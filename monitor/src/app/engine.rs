@@ -1,12 +1,17 @@
 //! The engine: a checked configuration that runs until it is told to stop.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::FutureExt;
 use jiff::Timestamp;
+use kit::clock::Moment;
+use kit::config::show_duration;
 use kit::health::{Health, Need};
 use kit::http::{Limits, Operator, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
@@ -17,18 +22,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::pilot::Pilot;
 use super::plan::{Plan, Retention};
-use super::reload::{Reloader, mark_reloaded};
+use super::reload::{Fixed, Reloader, mark_reloaded};
 use super::restore::{self, Memory};
 use super::turn::{Inbox, Loop};
 use crate::config::{Config, ConfigError};
 use crate::export::{ProbeMetrics, Shared, router};
-use crate::judge::Board;
+use crate::judge::{Board, Verdict};
 use crate::probe::{Kinds, Vantage};
 use crate::record::{FolderLock, LockError, Stores};
 use crate::supervise::Mode;
 use crate::supervise::launcher::Launcher;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The loop turns every second; one that has not for this long does not watch.
+const LOOP_STANDS_AFTER: Duration = Duration::from_secs(10);
 /// Longest time a handler may take; a waiting gate answers within 300 s.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(310);
 /// Largest request body: nothing that is written is larger.
@@ -141,13 +148,12 @@ impl Engine {
         let (plans, planned) = mpsc::channel(1);
         let writers = CancellationToken::new();
         let writing = spawn_writers(&stores, self.plan.retention, &writers);
-        let serving = tokio::spawn(serve(
-            listener,
-            routes(&shared, &metrics, operator(&self.plan, address)),
-            Limits::default(),
-            stop.clone(),
-        ));
-        let reloader = Reloader { shared: shared.clone(), kinds: self.kinds, source: options.source, plans };
+        let serving = guarded(
+            "the API",
+            serve(listener, routes(&shared, &metrics, operator(&self.plan, address)), Limits::default(), stop.clone()),
+        );
+        let fixed = Fixed::of(&self.plan);
+        let reloader = Reloader { shared: shared.clone(), kinds: self.kinds, source: options.source, plans, fixed };
         let reloading = tokio::spawn(reloader.run(options.reload, wishes.reloads));
         if let Some(ready) = options.ready {
             ready(shared.clone(), address);
@@ -176,13 +182,23 @@ async fn listen(given: Option<TcpListener>, address: SocketAddr) -> Result<TcpLi
     }
 }
 
+/// A daemon whose API or writer has broken must not look as if it worked: it ends, and whoever runs it starts it again.
+fn guarded(what: &'static str, task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            tracing::error!("{what} broke; ending, so that it is started again");
+            std::process::exit(i32::from(kit::exit::SOFTWARE));
+        }
+    })
+}
+
 fn spawn_writers(stores: &Stores, keep: Retention, stop: &CancellationToken) -> [tokio::task::JoinHandle<()>; 2] {
     let (history, state) = (stores.history.clone(), stores.state.clone());
     let (until, until_too) = (stop.clone(), stop.clone());
     let keep = (keep.raw, keep.minutes, keep.hours);
     [
-        tokio::spawn(async move { history.run(keep, until).await }),
-        tokio::spawn(async move { state.run(until_too).await }),
+        guarded("the history writer", async move { history.run(keep, until).await }),
+        guarded("the state writer", async move { state.run(until_too).await }),
     ]
 }
 
@@ -195,25 +211,27 @@ fn routes(shared: &Arc<Shared>, metrics: &Metrics, operator: Operator) -> Router
 
 /// The monitor's own health: its loop turns and its stores are written. What it watches is details, not health.
 fn health(shared: &Arc<Shared>) -> Health {
-    let health = Health::new("monitor", VERSION);
-    let (own, shared) = (health.clone(), shared.clone());
-    health.with_details(move || {
-        let figures = [("history", &shared.stores.history.figures), ("state", &shared.stores.state.figures)];
-        for (store, figures) in figures {
-            own.set(store, Need::Soft, figures.error().map_or(Ok(()), Err));
-        }
-        let services = shared.board();
-        let works = |verdict| {
-            matches!(
-                verdict,
-                crate::judge::Verdict::Up | crate::judge::Verdict::Degraded | crate::judge::Verdict::Completed
-            )
+    let (state, details) = (shared.clone(), shared.clone());
+    let refresh = move |health: &Health| {
+        let last = Moment::from_ms(state.figures.last_turn_ms.load(Relaxed));
+        let idle = Moment::now().since(last);
+        let turns = if idle > LOOP_STANDS_AFTER {
+            Err(format!("its loop stands since {}", show_duration(idle)))
+        } else {
+            Ok(())
         };
-        let services: serde_json::Map<String, serde_json::Value> = services
-            .services()
-            .iter()
-            .map(|service| (service.spec.name.to_string(), u8::from(works(service.verdict)).into()))
-            .collect();
+        health.set("loop", Need::Hard, turns);
+        let figures = [("history", &state.stores.history.figures), ("state", &state.stores.state.figures)];
+        for (store, figures) in figures {
+            health.set(store, Need::Soft, figures.error().map_or(Ok(()), Err));
+        }
+    };
+    Health::new("monitor", VERSION).with_refresh(refresh).with_details(move || {
+        let board = details.board();
+        let works = |verdict| matches!(verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed);
+        let services = board.services().iter();
+        let services: serde_json::Map<String, serde_json::Value> =
+            services.map(|service| (service.spec.name.to_string(), u8::from(works(service.verdict)).into())).collect();
         [("services".to_owned(), services.into())].into_iter().collect()
     })
 }

@@ -14,7 +14,7 @@ use crate::judge::{Board, Verdict, WorkloadState};
 use crate::supervise::launcher::Launcher;
 use crate::supervise::settings::Restart;
 use crate::supervise::supervisor::Supervisor;
-use crate::supervise::{Command, Event, Ledger, ProcessSettings, Who};
+use crate::supervise::{Command, Event, Ledger, ProcessSettings, Who, redact};
 
 /// How long a hard need that we do not run ourselves may hold up a start: it may never come up, and a service that
 /// cannot start says more than one that was never tried.
@@ -62,15 +62,20 @@ impl Pilot {
     /// and then started as the plan now says. Nothing here waits: each change goes on in its workload's own task.
     pub(super) fn configure(&mut self, plan: &Plan, memory: &Memory, board: &mut Board, now: Stamp) {
         self.begun = now.at;
-        let gone: Vec<Arc<str>> = self.crews.keys().filter(|name| settings_of(plan, name).is_none()).cloned().collect();
+        let renamed: Vec<Arc<str>> = plan.renames().into_iter().map(|(old, _)| old).collect();
+        let is_gone = |name: &&Arc<str>| settings_of(plan, name).is_none() && !renamed.contains(name);
+        let gone: Vec<Arc<str>> = self.crews.keys().filter(is_gone).cloned().collect();
         for crew in gone.iter().filter_map(|name| self.crews.remove(name)) {
             self.leaving.push(tokio::spawn(dismiss(crew)));
         }
         self.leaving.retain(|task| !task.is_finished());
         for service in &plan.services {
             let Some(settings) = &service.workload else { continue };
-            match self.crews.remove(&service.name) {
-                Some(mut crew) if crew.settings == *settings => {
+            // A renamed service's runs are kept under its name: it is stopped as the old one and started as the new one.
+            let known_as =
+                service.was.as_ref().filter(|was| plan.service(was).is_none() && self.crews.contains_key(*was));
+            match self.crews.remove(known_as.unwrap_or(&service.name)) {
+                Some(mut crew) if known_as.is_none() && crew.settings == *settings => {
                     crew.hard_needs.clone_from(&service.needs.hard);
                     self.crews.insert(service.name.clone(), crew);
                 }
@@ -95,7 +100,8 @@ impl Pilot {
     fn last_lines(&self, service: &str, ledger: &Ledger) -> Vec<String> {
         let ended = ledger.runs().rev().find(|run| run.end.is_some());
         let folder = ended.and_then(|run| Some(self.launcher.runs(service).ok()?.folder(run.id)));
-        folder.and_then(|folder| folder.last_lines(LINES_KEPT, LINES_KEPT_BYTES).ok()).unwrap_or_default()
+        let lines = folder.and_then(|folder| folder.last_lines(LINES_KEPT, LINES_KEPT_BYTES).ok()).unwrap_or_default();
+        lines.iter().map(|line| redact(line)).collect()
     }
 
     fn crew(&self, service: &ServicePlan, settings: &ProcessSettings, before: Before) -> Crew {

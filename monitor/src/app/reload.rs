@@ -1,15 +1,18 @@
 //! Taking a new configuration while everything runs: checked whole, refused if it would stop watching by accident.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 
-use super::plan::Plan;
+use super::plan::{Plan, Retention};
 use crate::config::Config;
 use crate::export::{ReloadWish, Shared};
-use crate::probe::Kinds;
+use crate::probe::{CheckId, Kinds};
 
 /// Reads, checks and hands over new configurations.
 pub(super) struct Reloader {
@@ -17,6 +20,42 @@ pub(super) struct Reloader {
     pub(super) kinds: Kinds,
     pub(super) source: Arc<dyn Fn() -> Config + Send + Sync>,
     pub(super) plans: mpsc::Sender<Plan>,
+    /// What only a restart changes, as it was at the start.
+    pub(super) fixed: Fixed,
+}
+
+/// Settings that are taken once.
+pub(super) struct Fixed {
+    listen: SocketAddr,
+    data_dir: PathBuf,
+    hosts: Vec<String>,
+    operator_token: Option<String>,
+    retention: Retention,
+}
+
+impl Fixed {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            listen: plan.listen,
+            data_dir: plan.data_dir.clone(),
+            hosts: plan.hosts.clone(),
+            operator_token: plan.operator_token.as_ref().map(|token| token.expose_secret().to_owned()),
+            retention: plan.retention,
+        }
+    }
+
+    /// Names what a plan would change.
+    fn changes(&self, plan: &Plan) -> Vec<&'static str> {
+        let new = Self::of(plan);
+        let pairs = [
+            ("listen", self.listen != new.listen),
+            ("data_dir", self.data_dir != new.data_dir),
+            ("hosts", self.hosts != new.hosts),
+            ("operator_token", self.operator_token != new.operator_token),
+            ("history", self.retention != new.retention),
+        ];
+        pairs.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+    }
 }
 
 impl Reloader {
@@ -43,7 +82,16 @@ impl Reloader {
         match planned {
             Ok(plan) => {
                 self.shared.stores.rename(&plan.renames()).await;
-                let line = format!("{} services are watched", plan.services.len());
+                let waits = self.fixed.changes(&plan);
+                self.shared.figures.restart_needed.store(!waits.is_empty(), Relaxed);
+                let mut line = format!("{} services are watched", plan.services.len());
+                if !waits.is_empty() {
+                    line.push_str(&format!("; restart the monitor to take the changed {}", waits.join(", ")));
+                    tracing::warn!(
+                        settings = waits.join(", "),
+                        "these settings changed and are only taken by a restart"
+                    );
+                }
                 if self.plans.send(plan).await.is_err() {
                     return Err("the monitor is stopping".to_owned());
                 }
@@ -81,6 +129,18 @@ fn is_safe(shared: &Shared, plan: Plan) -> Result<Plan, String> {
         let list = dropped.join(", ");
         let (count, all) = (dropped.len(), before.len());
         return Err(format!("it would drop {count} of {all} services ({list}); reload with force=true to drop them"));
+    }
+    let renamed_to = |name: &str| {
+        renames.iter().find(|(old, _)| &**old == name).map_or_else(|| name.to_owned(), |(_, new)| new.to_string())
+    };
+    let checks = before.iter().flat_map(|service| &service.checks);
+    let stays = |id: &CheckId| {
+        let service = plan.service(&renamed_to(&id.service));
+        service.is_some_and(|service| service.checks.iter().any(|check| check.question.id.check == id.check))
+    };
+    let (all, gone) = checks.fold((0, 0), |(all, gone), check| (all + 1, gone + usize::from(!stays(&check.id))));
+    if gone * 10 > all * 3 {
+        return Err(format!("it would drop {gone} of {all} checks; reload with force=true to drop them"));
     }
     Ok(plan)
 }

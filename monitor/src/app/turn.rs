@@ -26,6 +26,7 @@ use crate::record::{HistoryNews, Mark, Point, StateBatch, Transition};
 use crate::schedule::Schedule;
 use crate::supervise::Event;
 use crate::supervise::keeper::KEEP_START;
+use crate::supervise::redact;
 
 /// The loop wakes at least this often: gaps are seen, graces end, ages grow.
 const TICK: Duration = Duration::from_secs(1);
@@ -58,6 +59,7 @@ pub(super) struct Loop {
     probes: JoinSet<()>,
     finished: mpsc::Sender<News>,
     booked: Stamp,
+    ticked: Moment,
     max_running: usize,
 }
 
@@ -92,6 +94,7 @@ impl Loop {
             probes: JoinSet::new(),
             finished,
             booked: Stamp::now(),
+            ticked: Moment::default(),
             max_running,
         }
     }
@@ -160,8 +163,9 @@ impl Loop {
         let figures = &self.shared.figures;
         figures.overruns.store(self.schedule.overruns(), Relaxed);
         figures.running.store(self.probes.len() as u64, Relaxed);
-        let last = figures.last_turn_secs.swap(now.wall.as_second(), Relaxed);
-        if last != now.wall.as_second() {
+        figures.last_turn_ms.store(now.at.as_ms(), Relaxed);
+        if now.at.since(self.ticked) >= TICK {
+            self.ticked = now.at;
             let effects = self.shared.board().tick(now);
             self.follow(effects, now);
             self.book(now);
@@ -275,6 +279,10 @@ impl Loop {
     /// Takes a checked configuration: what stays keeps its state, what goes leaves nothing behind.
     pub(super) fn configure(&mut self, plan: &Plan) {
         let now = Stamp::now();
+        for (old, new) in plan.renames() {
+            self.shared.board().rename(&old, &new);
+            self.shared.vantage.pushes.rename(&old, &new);
+        }
         let before: Vec<CheckId> = self.checks.keys().cloned().collect();
         self.checks = plan.checks().map(|check| (check.question.id.clone(), Arc::new(check.clone()))).collect();
         let mut batch = StateBatch::default();
@@ -352,13 +360,14 @@ fn hash(file: &str) -> std::io::Result<sha2::digest::Output<Sha256>> {
 /// Takes a workload's event while the monitor stops: the ledger is kept, verdicts stay what they were, since a stop that
 /// was asked for is no news of the service.
 fn stopped(shared: &Shared, event: &Event) {
-    let effects = shared.board().runtime(event, Stamp::now());
+    let effects = shared.board().runtime(&redacted(event), Stamp::now());
     let ledgers = Effects { changed_ledgers: effects.changed_ledgers, ..Effects::default() };
     follow(shared, ledgers, Stamp::now());
 }
 
 /// Takes a workload's event; returns the checks to ask at once.
 fn happened(shared: &Shared, event: &Event) -> Vec<CheckId> {
+    let event = &redacted(event);
     let now = Stamp::now();
     match event {
         Event::Started { service, pid, .. } => tracing::info!(service.id = service, pid, "started"),
@@ -379,6 +388,15 @@ fn happened(shared: &Shared, event: &Event) -> Vec<CheckId> {
     let force = std::mem::take(&mut effects.force);
     follow(shared, effects, now);
     force
+}
+
+/// What a program wrote may hold secrets: they are taken out before anybody keeps or shows it.
+fn redacted(event: &Event) -> Event {
+    let mut event = event.clone();
+    if let Event::Ended { ending, .. } = &mut event {
+        ending.last_lines.iter_mut().for_each(|line| *line = redact(line));
+    }
+    event
 }
 
 /// Writes down and tells what follows from news.

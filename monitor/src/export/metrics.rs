@@ -150,6 +150,11 @@ fn loop_families(shared: &Shared) -> Vec<MetricFamily> {
             [Sample::bare(figures.gaps.load(Relaxed) as f64)],
         ),
         family(
+            "monitor_config_restart_needed",
+            "1 if the configuration on disk changes settings that only a restart takes.",
+            [flag(figures.restart_needed.load(Relaxed))],
+        ),
+        family(
             "monitor_config_last_reload_successful",
             "1 if the configuration that is on disk is the one in use.",
             [flag(figures.reload_ok.load(Relaxed))],

@@ -32,8 +32,10 @@ pub struct LoopFigures {
     pub running: AtomicU64,
     /// Times in which nobody looked.
     pub gaps: AtomicU64,
-    /// The loop's last turn, in seconds since the epoch.
-    pub last_turn_secs: AtomicI64,
+    /// The loop's last turn, in milliseconds on the boot clock.
+    pub last_turn_ms: AtomicI64,
+    /// Whether the configuration on disk says things that only a restart takes.
+    pub restart_needed: AtomicBool,
     /// Whether the last reload was taken.
     pub reload_ok: AtomicBool,
     /// When the last reload was taken, in seconds since the epoch.

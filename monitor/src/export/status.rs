@@ -15,7 +15,8 @@ use crate::probe::{Observation, Outcome};
 /// Everything at a glance.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Status {
-    /// `up`, `degraded`, `down`, or `unknown` when nothing is watched. The worst of the critical services, never a share.
+    /// `down`, `unknown` (a critical service could not be asked, or nothing is watched), `degraded` or `up`: the worst of
+    /// the critical services, never a share.
     pub overall: String,
     /// One line that says why; empty when everything is up.
     pub reason: String,
@@ -180,19 +181,27 @@ pub(super) fn service_of(shared: &Shared, name: &str) -> Option<ServiceStatus> {
 }
 
 fn pairs<'a>(board: &'a Board, catalogue: &'a Catalogue) -> impl Iterator<Item = (&'a ServiceEntry, &'a ServiceCard)> {
-    board.services().iter().filter_map(|entry| Some((entry, catalogue.service(&entry.spec.name)?)))
+    // Both stand in file order, so that the next card is nearly always the right one.
+    let mut cards = catalogue.services.iter().cycle().take(catalogue.services.len() * 2).peekable();
+    board.services().iter().filter_map(move |entry| {
+        if cards.peek().is_some_and(|card| card.name == entry.spec.name) {
+            return cards.next().map(|card| (entry, card));
+        }
+        Some((entry, catalogue.service(&entry.spec.name)?))
+    })
 }
 
 /// Returns the overall word and why: the worst critical service, or the worst other one as degraded.
 pub(super) fn overall(board: &Board, catalogue: &Catalogue) -> (&'static str, String) {
     let mut bad = Vec::new();
-    let mut impaired = Vec::new();
+    let (mut impaired, mut blind) = (Vec::new(), Vec::new());
     let mut watched = 0usize;
     for (entry, card) in pairs(board, catalogue) {
         watched += 1;
         match entry.verdict {
             verdict if verdict.is_bad() && card.critical => bad.push(entry),
             Verdict::Up | Verdict::Stopped | Verdict::Completed => {}
+            Verdict::Unknown | Verdict::Stale if card.critical => blind.push(entry),
             _ => impaired.push(entry),
         }
     }
@@ -206,11 +215,13 @@ pub(super) fn overall(board: &Board, catalogue: &Catalogue) -> (&'static str, St
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!("{}{more}", names.join(", "))
     };
-    match (watched, bad.is_empty(), impaired.is_empty()) {
+    match (watched, bad.is_empty(), blind.is_empty(), impaired.is_empty()) {
         (0, ..) => ("unknown", "nothing is watched".to_owned()),
-        (_, false, _) => ("down", list(&bad)),
-        (_, true, false) => ("degraded", list(&impaired)),
-        (_, true, true) => ("up", String::new()),
+        (_, false, ..) => ("down", list(&bad)),
+        // Whoever cannot see must not say that all is well, nor that something is broken.
+        (_, true, false, _) => ("unknown", list(&blind)),
+        (_, true, true, false) => ("degraded", list(&impaired)),
+        (_, true, true, true) => ("up", String::new()),
     }
 }
 

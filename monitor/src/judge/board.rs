@@ -249,6 +249,21 @@ impl Board {
         self.places = names.zip(0..).collect();
     }
 
+    /// Gives what is known of a service to another name, before the configuration that names it so is taken.
+    pub fn rename(&mut self, old: &str, new: &Arc<str>) {
+        if self.places.contains_key(new) {
+            return;
+        }
+        let Some(place) = self.places.remove(old) else { return };
+        self.places.insert(new.clone(), place);
+        if let Some(service) = self.services.get_mut(place) {
+            service.spec.name = new.clone();
+            for check in &mut service.checks {
+                check.id.service = new.clone();
+            }
+        }
+    }
+
     /// Gives a service the workload state (its ledger above all) that an earlier monitor left.
     pub fn restore_workload(&mut self, name: &str, state: WorkloadState) {
         if let Some(workload) = self.service_mut(name).and_then(|service| service.workload.as_mut()) {

@@ -1,7 +1,7 @@
 //! What watched jobs pushed last, by check. The one place where a probe's answer comes to us instead of being fetched.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,17 @@ impl Pushes {
     /// Makes a check known, with what is stored of it if anything.
     pub fn know(&self, check: &CheckId, pushed: Pushed) {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).entry(check.clone()).or_insert(pushed);
+    }
+
+    /// Gives what every check of a service heard to another name.
+    pub fn rename(&self, old: &str, new: &Arc<str>) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let moved: Vec<CheckId> = jobs.keys().filter(|id| &*id.service == old).cloned().collect();
+        for id in moved {
+            if let Some(pushed) = jobs.remove(&id) {
+                jobs.entry(CheckId { service: new.clone(), check: id.check }).or_insert(pushed);
+            }
+        }
     }
 
     /// Forgets a check that is not configured any more.

@@ -1,13 +1,20 @@
 //! A SQLite file that is opened when it can be: a full or locked disk at the start delays it, it does not stop the daemon.
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kit::db::{Durability, OpenError, SqliteFile, open_sqlite};
-use sqlx::sqlite::SqlitePool;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::{Sqlite, SqliteConnection};
 use tokio::sync::OnceCell;
 
 use super::store::StoreError;
+
+/// Deadline of one question about the past.
+pub(super) const READ_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The file and, once it could be opened, its pool.
 #[derive(Debug)]
@@ -16,6 +23,7 @@ pub(super) struct LazyFile {
     durability: Durability,
     migrations: &'static [&'static str],
     pool: OnceCell<SqlitePool>,
+    readers: OnceCell<SqlitePool>,
 }
 
 impl LazyFile {
@@ -29,7 +37,8 @@ impl LazyFile {
         durability: Durability,
         migrations: &'static [&'static str],
     ) -> Result<Self, OpenError> {
-        let file = Self { path: path.to_owned(), durability, migrations, pool: OnceCell::new() };
+        let file =
+            Self { path: path.to_owned(), durability, migrations, pool: OnceCell::new(), readers: OnceCell::new() };
         match file.try_open().await {
             Ok(pool) => {
                 let _only_we_set_it = file.pool.set(pool);
@@ -50,6 +59,31 @@ impl LazyFile {
     pub(super) async fn pool(&self) -> Result<&SqlitePool, StoreError> {
         let opened = self.pool.get_or_try_init(|| self.try_open()).await;
         opened.map_err(|error| StoreError(format!("{:#}", anyhow::Error::from(error))))
+    }
+
+    /// Returns connections for reading: a long question must not hold up the one that writes (in WAL mode it does not,
+    /// sqlite.org/wal.html section 2.2).
+    ///
+    /// # Errors
+    /// Why the file cannot be opened.
+    pub(super) async fn readers(&self) -> Result<&SqlitePool, StoreError> {
+        self.pool().await?;
+        let open = || async {
+            let options =
+                SqliteConnectOptions::new().filename(&self.path).busy_timeout(READ_DEADLINE).pragma("query_only", "ON");
+            SqlitePoolOptions::new().max_connections(2).acquire_timeout(READ_DEADLINE).connect_with(options).await
+        };
+        Ok(self.readers.get_or_try_init(open).await?)
+    }
+
+    /// Begins to write.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or another program writes and does not end.
+    pub(super) async fn begin(&self) -> Result<Write, StoreError> {
+        let mut write = Write { connection: self.pool().await?.acquire().await?, is_whole: false };
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *write).await?;
+        Ok(write)
     }
 
     async fn try_open(&self) -> Result<SqlitePool, OpenError> {
@@ -73,6 +107,49 @@ impl LazyFile {
             let _may_not_exist = std::fs::rename(from, format!("{aside}{suffix}"));
         }
         aside
+    }
+}
+
+/// One transaction on the writing connection.
+///
+/// After a full disk or an I/O error nobody knows what is left open on a connection: later commits could look good and
+/// land nowhere. So whatever does not end in a commit closes its connection, and the next one begins on a new one.
+pub(super) struct Write {
+    connection: PoolConnection<Sqlite>,
+    is_whole: bool,
+}
+
+impl Write {
+    /// Makes everything since [`LazyFile::begin`] last.
+    ///
+    /// # Errors
+    /// When nothing of it does.
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        sqlx::query("COMMIT").execute(&mut *self).await?;
+        self.is_whole = true;
+        Ok(())
+    }
+}
+
+impl Deref for Write {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Write {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Write {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.connection.close_on_drop();
+        }
     }
 }
 

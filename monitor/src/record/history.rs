@@ -28,6 +28,9 @@ CREATE TABLE service_hours (
     PRIMARY KEY (service, hour_ms, verdict)) STRICT, WITHOUT ROWID;
 "];
 
+/// Chunks of one answer, at most, the newest: a chunk is an hour, so this is twenty days of single points.
+const MAX_CHUNKS: u32 = 480;
+
 /// Spans of roll-ups and how much of them one row holds, in milliseconds.
 const GRAINS: [(i64, i64); 2] = [(60_000, 3_600_000), (3_600_000, 86_400_000)];
 
@@ -106,7 +109,7 @@ async fn merge_row(
 impl HistoryStore for SqliteHistory {
     fn series<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<HashMap<String, u32>, StoreError>> {
         Box::pin(async move {
-            let mut transaction = self.file.pool().await?.begin().await?;
+            let mut transaction = self.file.begin().await?;
             let mut ids = HashMap::new();
             for name in names {
                 sqlx::query("INSERT OR IGNORE INTO series (name) VALUES ($1)")
@@ -149,18 +152,19 @@ impl HistoryStore for SqliteHistory {
 
     fn append<'a>(&'a self, seq: i64, points: &'a [(u32, Point)]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
+            let mut transaction = self.file.begin().await?;
             sqlx::query("INSERT OR REPLACE INTO fresh (seq, points) VALUES ($1, $2)")
                 .bind(seq)
                 .bind(encode_fresh(points))
-                .execute(self.file.pool().await?)
+                .execute(&mut *transaction)
                 .await?;
-            Ok(())
+            transaction.commit().await
         })
     }
 
     fn seal<'a>(&'a self, tail: &'a Tail, keep: Horizon) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let mut transaction = self.file.pool().await?.begin().await?;
+            let mut transaction = self.file.begin().await?;
             for (series, points) in &tail.points {
                 Self::seal_series(&mut transaction, *series, points).await?;
             }
@@ -178,20 +182,21 @@ impl HistoryStore for SqliteHistory {
                 .bind(keep.hours_ms)
                 .execute(&mut *transaction)
                 .await?;
-            transaction.commit().await?;
-            Ok(())
+            transaction.commit().await
         })
     }
 
     fn points<'a>(&'a self, series: u32, from_ms: i64, to_ms: i64) -> BoxFuture<'a, Result<Vec<Point>, StoreError>> {
         Box::pin(async move {
             let chunks: Vec<Vec<u8>> = sqlx::query_scalar(
-                "SELECT points FROM chunks WHERE series = $1 AND last_ms >= $2 AND first_ms < $3 ORDER BY first_ms",
+                "SELECT points FROM (SELECT points, first_ms FROM chunks WHERE series = $1 AND last_ms >= $2 AND first_ms < $3
+                 ORDER BY first_ms DESC LIMIT $4) ORDER BY first_ms",
             )
             .bind(series)
             .bind(from_ms)
             .bind(to_ms)
-            .fetch_all(self.file.pool().await?)
+            .bind(MAX_CHUNKS)
+            .fetch_all(self.file.readers().await?)
             .await?;
             let points = chunks.iter().flat_map(|chunk| decode_chunk(chunk));
             Ok(points.filter(|point| (from_ms..to_ms).contains(&point.at_ms)).collect())
@@ -214,7 +219,7 @@ impl HistoryStore for SqliteHistory {
             .bind(span_ms)
             .bind(from_ms - row_ms)
             .bind(to_ms)
-            .fetch_all(self.file.pool().await?)
+            .fetch_all(self.file.readers().await?)
             .await?;
             let spans = rows.iter().flat_map(|(first_ms, bytes)| decode(bytes, *first_ms));
             Ok(spans.filter(|(start, _)| (from_ms..to_ms).contains(start)).collect())
@@ -223,7 +228,7 @@ impl HistoryStore for SqliteHistory {
 
     fn rename_service<'a>(&'a self, old: &'a str, new: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let mut transaction = self.file.pool().await?.begin().await?;
+            let mut transaction = self.file.begin().await?;
             sqlx::query(
                 "UPDATE OR IGNORE series SET name = $2 || substr(name, length($1) + 1) WHERE substr(name, 1, length($1) + 1) = $1 || '/'",
             )
@@ -236,14 +241,13 @@ impl HistoryStore for SqliteHistory {
                 .bind(new)
                 .execute(&mut *transaction)
                 .await?;
-            transaction.commit().await?;
-            Ok(())
+            transaction.commit().await
         })
     }
 
     fn add_service_hours<'a>(&'a self, hours: &'a [ServiceHour]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let mut transaction = self.file.pool().await?.begin().await?;
+            let mut transaction = self.file.begin().await?;
             for hour in hours {
                 sqlx::query(
                     "INSERT INTO service_hours (service, hour_ms, verdict, ms) VALUES ($1, $2, $3, $4)
@@ -256,8 +260,7 @@ impl HistoryStore for SqliteHistory {
                 .execute(&mut *transaction)
                 .await?;
             }
-            transaction.commit().await?;
-            Ok(())
+            transaction.commit().await
         })
     }
 

@@ -39,7 +39,7 @@ impl SqliteState {
 impl StateStore for SqliteState {
     fn save<'a>(&'a self, batch: &'a StateBatch) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let mut transaction = self.file.pool().await?.begin().await?;
+            let mut transaction = self.file.begin().await?;
             for ((kind, key), body) in &batch.documents {
                 let query = match body {
                     Some(body) => sqlx::query("INSERT OR REPLACE INTO documents (kind, key, body) VALUES ($1, $2, $3)")
@@ -66,8 +66,7 @@ impl StateStore for SqliteState {
                     .execute(&mut *transaction)
                     .await?;
             }
-            transaction.commit().await?;
-            Ok(())
+            transaction.commit().await
         })
     }
 
@@ -83,7 +82,7 @@ impl StateStore for SqliteState {
 
     fn rename_service<'a>(&'a self, old: &'a str, new: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let mut transaction = self.file.pool().await?.begin().await?;
+            let mut transaction = self.file.begin().await?;
             for statement in [
                 "UPDATE OR IGNORE documents SET key = $2 WHERE key = $1",
                 "UPDATE OR IGNORE documents SET key = $2 || substr(key, length($1) + 1) WHERE substr(key, 1, length($1) + 1) = $1 || '/'",
@@ -91,8 +90,7 @@ impl StateStore for SqliteState {
             ] {
                 sqlx::query(statement).bind(old).bind(new).execute(&mut *transaction).await?;
             }
-            transaction.commit().await?;
-            Ok(())
+            transaction.commit().await
         })
     }
 
@@ -108,7 +106,7 @@ impl StateStore for SqliteState {
             )
             .bind(service)
             .bind(limit)
-            .fetch_all(self.file.pool().await?)
+            .fetch_all(self.file.readers().await?)
             .await?;
             let transition = |(service, at_ms, from, to, reason)| {
                 let at = jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default();

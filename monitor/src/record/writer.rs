@@ -13,6 +13,7 @@ use kit::db::OpenError;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::file::READ_DEADLINE;
 use super::history::SqliteHistory;
 use super::points::Point;
 use super::rollup::{Rollup, Row, roll};
@@ -81,6 +82,12 @@ impl WriterFigures {
         }
         result
     }
+}
+
+/// Answers about the past have a deadline of their own.
+async fn in_time<T>(question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_elapsed| StoreError("no answer from the disk in time".to_owned());
+    tokio::time::timeout(READ_DEADLINE, question).await.map_err(late)?
 }
 
 /// News for history.
@@ -176,7 +183,7 @@ impl History {
     pub async fn points(&self, check: &CheckId, from_ms: i64, to_ms: i64) -> Result<Vec<Point>, StoreError> {
         let (series, mut newest) = self.newest(check);
         let mut points = match series {
-            Some(series) => self.store.points(series, from_ms, to_ms).await?,
+            Some(series) => in_time(self.store.points(series, from_ms, to_ms)).await?,
             None => Vec::new(),
         };
         newest.retain(|point| (from_ms..to_ms).contains(&point.at_ms));
@@ -197,7 +204,7 @@ impl History {
     ) -> Result<BTreeMap<i64, Rollup>, StoreError> {
         let (series, newest) = self.newest(check);
         let mut row: Row = match series {
-            Some(series) => self.store.rollups(series, span_ms, from_ms, to_ms).await?,
+            Some(series) => in_time(self.store.rollups(series, span_ms, from_ms, to_ms)).await?,
             None => Row::new(),
         };
         for (start, rollup) in roll(&newest, span_ms) {

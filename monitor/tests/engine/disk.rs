@@ -111,3 +111,31 @@ async fn a_restart_on_a_disk_that_turned_read_only_still_watches() {
     store_is(&engine, "healthy").await;
     engine.stop().await;
 }
+
+#[tokio::test]
+async fn history_that_cannot_be_read_at_the_start_is_not_written_over() {
+    let target = Target::ok("hello");
+    let engine = Running::start(&yaml(&target)).await;
+    engine.until("web", "up").await;
+    let folder = engine.stop().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("data/history.db"));
+    let mut other = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    let before: i64 = sqlx::query_scalar("SELECT count(*) FROM fresh").fetch_one(&mut other).await.unwrap();
+    assert!(before > 0);
+    sqlx::Executor::execute(&mut other, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").await.unwrap();
+    let engine = Running::start_in(folder, &yaml(&target), Kinds::standard()).await;
+    engine.until("web", "up").await;
+    drop(other);
+    let history = eventually("old and new points together", LIMIT, async || {
+        let (_, history) = engine.get("/api/v1/services/web/history?back=1h&grain=raw").await;
+        let points = history["checks"]["home"].as_array()?.len();
+        let (_, health) = engine.get("/health").await;
+        (points >= 3 && health["checks"]["history"]["status"] == "healthy").then_some(())
+    });
+    history.await;
+    let folder = engine.stop().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("data/history.db"));
+    let mut other = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    let after: i64 = sqlx::query_scalar("SELECT count(*) FROM fresh").fetch_one(&mut other).await.unwrap();
+    assert!(after > before, "{after} rows after {before}: nothing was replaced");
+}
