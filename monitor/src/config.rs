@@ -1,17 +1,32 @@
 //! Reads, layers, locates and reports configuration; what the keys mean is decided by the module that owns each section.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use kit::config::{Environment, Mistake, Mistakes, Node, Source, Value, load};
+use kit::config::{Environment, Mistake, Mistakes, Node, Source, Value, load_knowing};
 
 /// Prefix of overriding environment variables: `MONITOR_A__B` overrides the key `a.b`.
 const PREFIX: &str = "MONITOR";
 
 /// The key that lists files to be filled with secrets by `monitor up`.
 pub(crate) const MAKE_SECRETS: &str = "make_secrets";
+
+/// The top-level keys: `MONITOR_LISTEN` sets `listen`, while `MONITOR_URL` is another program's business.
+const KEYS: [&str; 11] = [
+    "listen",
+    "data_dir",
+    "operator_token",
+    "operator_token_file",
+    "hosts",
+    "anchors",
+    "store",
+    "defaults",
+    "history",
+    "services",
+    MAKE_SECRETS,
+];
 
 /// A configuration that was read but not yet checked.
 #[derive(Debug)]
@@ -26,7 +41,7 @@ impl Config {
     /// all mistakes come at once.
     pub fn load(path: &Path, environment: &Environment) -> Self {
         let mistakes = Mistakes::default();
-        let root = load(&Source { path, environment, prefix: PREFIX }, &mistakes);
+        let root = load_knowing(&Source { path, environment, prefix: PREFIX }, &KEYS, &mistakes);
         Self { root, path: path.to_owned(), found: mistakes.into_sorted() }
     }
 
@@ -74,14 +89,14 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Makes the files listed under `make_secrets:` that do not exist yet, each with 256 random bits in hexadecimal, readable
+/// Makes the files listed under `make_secrets:` that do not exist yet or are empty, each with 256 random bits in hexadecimal, readable
 /// by their owner only. For `monitor up`: a first start on a new machine needs no set-up by hand.
 ///
 /// # Errors
 /// The file and why it could not be made.
 pub fn make_secrets(path: &Path, environment: &Environment) -> Result<Vec<PathBuf>, (PathBuf, std::io::Error)> {
     // Mistakes are reported by the decoding that follows; here only what is readable counts.
-    let root = load(&Source { path, environment, prefix: PREFIX }, &Mistakes::default());
+    let root = load_knowing(&Source { path, environment, prefix: PREFIX }, &KEYS, &Mistakes::default());
     let listed = match root.child(MAKE_SECRETS).map(|node| &node.value) {
         Some(Value::List(items)) => items.iter().filter_map(Node::scalar_text).map(PathBuf::from).collect(),
         _ => Vec::new(),
@@ -89,23 +104,49 @@ pub fn make_secrets(path: &Path, environment: &Environment) -> Result<Vec<PathBu
     let mut made = Vec::new();
     for file in listed {
         match make_secret(&file) {
-            Ok(()) => made.push(file),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Ok(true) => made.push(file),
+            Ok(false) => {}
             Err(error) => return Err((file, error)),
         }
     }
     Ok(made)
 }
 
-fn make_secret(file: &Path) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
+/// Returns whether the file was made. It appears under its name only when it is whole and on the disk.
+fn make_secret(file: &Path) -> std::io::Result<bool> {
+    let is_empty = match std::fs::metadata(file) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => true,
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let draft = folder.join(format!(".secret-{}.tmp", hexadecimal(rand::random::<[u8; 8]>())));
+    let made = write_secret(&draft).and_then(|()| {
+        if is_empty {
+            return std::fs::rename(&draft, file).map(|()| true);
+        }
+        // Unlike a rename, a link never replaces what somebody else made meanwhile.
+        match std::fs::hard_link(&draft, file) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    });
+    let _renamed_away = std::fs::remove_file(&draft);
+    std::fs::File::open(folder)?.sync_all()?;
+    made
+}
+
+fn write_secret(file: &Path) -> std::io::Result<()> {
     let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    let secret: [u8; 32] = rand::random();
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    writeln!(out, "{hex}")?;
+    writeln!(out, "{}", hexadecimal(rand::random::<[u8; 32]>()))?;
     out.sync_all()
+}
+
+fn hexadecimal<const N: usize>(bytes: [u8; N]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -120,10 +161,34 @@ mod tests {
         let (config, secret) = (folder.path().join("m.yml"), folder.path().join("secrets/key"));
         std::fs::write(&config, format!("make_secrets: [{}]\n", secret.display())).unwrap();
         let environment = Environment::default();
-        assert_eq!(make_secrets(&config, &environment).unwrap(), [secret.clone()]);
+        assert_eq!(make_secrets(&config, &environment).unwrap(), std::slice::from_ref(&secret));
         let first = std::fs::read_to_string(&secret).unwrap();
         assert_eq!((first.len(), std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777), (65, 0o600));
         assert!(make_secrets(&config, &environment).unwrap().is_empty());
         assert_eq!(std::fs::read_to_string(&secret).unwrap(), first);
+    }
+
+    #[test]
+    fn an_empty_secret_is_filled_and_no_draft_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("key");
+        std::fs::write(&secret, "").unwrap();
+        assert!(make_secret(&secret).unwrap());
+        assert!(!make_secret(&secret).unwrap());
+        assert_eq!(std::fs::read_to_string(&secret).unwrap().trim().len(), 64);
+        assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn many_starts_at_once_make_one_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("key");
+        let made = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| make_secret(&secret).unwrap())).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).filter(|made| *made).count()
+        });
+        assert_eq!(made, 1);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -1,5 +1,5 @@
 //! `make up` as a new user runs it: the real binaries on `compose/local.yml`, on free ports.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

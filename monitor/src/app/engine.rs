@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::pilot::Pilot;
 use super::plan::{Plan, Retention};
 use super::reload::{Reloader, mark_reloaded};
-use super::restore::Memory;
+use super::restore::{self, Memory};
 use super::turn::{Inbox, Loop};
 use crate::config::{Config, ConfigError};
 use crate::export::{ProbeMetrics, Shared, router};
@@ -33,6 +33,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const REQUEST_DEADLINE: Duration = Duration::from_secs(310);
 /// Largest request body: nothing that is written is larger.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
+/// How long the start waits for earlier history: watching must not wait for a sick disk.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(3);
 /// Finished probes that wait for the loop, at most; more wait in their own tasks.
 const FINISHED_QUEUE: usize = 1024;
 
@@ -104,20 +106,27 @@ impl Engine {
     /// Only before anything was started.
     pub async fn run(self, options: Options, stop: CancellationToken) -> Result<(), StartError> {
         let _lock = FolderLock::take(&self.plan.data_dir)?;
-        let stores = Stores::open(&self.plan.data_dir).await?;
-        stores.history.load().await;
+        let stores = Stores::open_joining(&self.plan.data_dir, &restore::KINDS, restore::join).await?;
+        // If it cannot be read now, the writer tries again before it writes anything.
+        let _said_already = tokio::time::timeout(HISTORY_PATIENCE, stores.history.load()).await;
         stores.rename(&self.plan.renames()).await;
         let vantage = Vantage::of_system().map_err(|error| StartError::Resolver(Box::new(error)))?;
         let listener = listen(options.listener, self.plan.listen).await?;
         let address = listener.local_addr().unwrap_or(self.plan.listen);
+        let memory = Memory::read(&stores.state).await;
+        let cursor_key = restore::cursor_key(&memory, &stores.state);
         let metrics = Metrics::new("monitor", VERSION);
         // Numbers of an earlier monitor stay below ours: microseconds since the epoch outrun any count of events.
         let sequence = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
-        let (shared, wishes) =
-            Shared::new(Board::starting_at(sequence), stores.clone(), Arc::new(vantage), ProbeMetrics::new(&metrics));
+        let (shared, wishes) = Shared::new(
+            Board::starting_at(sequence),
+            stores.clone(),
+            Arc::new(vantage),
+            ProbeMetrics::new(&metrics),
+            cursor_key,
+        );
         shared.metrics.read_from(&shared);
         mark_reloaded(&shared, true);
-        let memory = Memory::read(stores.state.store()).await;
         let (events, happened) = mpsc::channel(256);
         let (finished_sender, finished) = mpsc::channel(FINISHED_QUEUE);
         let launcher = Launcher::new(self.plan.data_dir.clone(), options.mode);

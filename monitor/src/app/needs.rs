@@ -25,35 +25,61 @@ impl Needs {
 /// The cycle, as the names along it, the first one again at the end.
 pub fn start_order(services: &[(Arc<str>, Needs)]) -> Result<Vec<Arc<str>>, Vec<Arc<str>>> {
     let needs: HashMap<&Arc<str>, &Needs> = services.iter().map(|(name, needs)| (name, needs)).collect();
-    let mut order = Vec::with_capacity(services.len());
-    let mut path = Vec::new();
+    let mut search = Search { needs, states: HashMap::new(), path: Vec::new(), order: Vec::new() };
     for (name, _) in services {
-        visit(name, &needs, &mut order, &mut path)?;
+        search.enter(name)?;
+        search.walk()?;
     }
-    Ok(order)
+    Ok(search.order)
 }
 
-fn visit(
-    name: &Arc<str>,
-    needs: &HashMap<&Arc<str>, &Needs>,
-    order: &mut Vec<Arc<str>>,
-    path: &mut Vec<Arc<str>>,
-) -> Result<(), Vec<Arc<str>>> {
-    if order.contains(name) {
-        return Ok(());
+/// A depth-first search with its own stack: a chain of needs may be longer than a thread's.
+struct Search<'a> {
+    needs: HashMap<&'a Arc<str>, &'a Needs>,
+    states: HashMap<&'a Arc<str>, State>,
+    /// The way down, each with the needs that are still to be looked at.
+    path: Vec<(&'a Arc<str>, Box<dyn Iterator<Item = &'a Arc<str>> + 'a>)>,
+    order: Vec<Arc<str>>,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// On the way down.
+    Open,
+    /// In the order.
+    Done,
+}
+
+impl<'a> Search<'a> {
+    fn walk(&mut self) -> Result<(), Vec<Arc<str>>> {
+        while let Some((name, rest)) = self.path.last_mut() {
+            let name = *name;
+            if let Some(need) = rest.next() {
+                self.enter(need)?;
+                continue;
+            }
+            self.path.pop();
+            self.states.insert(name, State::Done);
+            self.order.push(name.clone());
+        }
+        Ok(())
     }
-    if let Some(start) = path.iter().position(|seen| seen == name) {
-        let cycle = path.iter().skip(start).chain([name]).cloned();
-        return Err(cycle.collect());
+
+    /// Goes one step down, unless that is done or nobody's name.
+    fn enter(&mut self, name: &'a Arc<str>) -> Result<(), Vec<Arc<str>>> {
+        match (self.states.get(name), self.needs.get(name)) {
+            (Some(State::Done), _) | (None, None) => Ok(()),
+            (Some(State::Open), _) => {
+                let way = self.path.iter().map(|(seen, _)| *seen).skip_while(|seen| *seen != name);
+                Err(way.chain([name]).cloned().collect())
+            }
+            (None, Some(own)) => {
+                self.states.insert(name, State::Open);
+                self.path.push((name, Box::new(own.all())));
+                Ok(())
+            }
+        }
     }
-    let Some(own) = needs.get(name) else { return Ok(()) };
-    path.push(name.clone());
-    for need in own.all() {
-        visit(need, needs, order, path)?;
-    }
-    path.pop();
-    order.push(name.clone());
-    Ok(())
 }
 
 #[cfg(test)]
@@ -80,5 +106,20 @@ mod tests {
     fn a_cycle_is_named_along_its_way() {
         assert_eq!(start_order(&graph("x a:b b:c c:a")).unwrap_err().join(" "), "a b c a");
         assert_eq!(start_order(&graph("a:a")).unwrap_err().join(" "), "a a");
+    }
+
+    #[test]
+    fn a_chain_of_ten_thousand_fits_a_small_stack_and_ends_soon() {
+        let chain = |last: &str| {
+            let links = (0..9_999).map(|index| format!("s{index}:s{} ", index + 1));
+            graph(&(links.collect::<String>() + last))
+        };
+        let search = move || {
+            let order = start_order(&chain("s9999")).unwrap();
+            assert_eq!((order.len(), &*order[0], &*order[9_999]), (10_000, "s9999", "s0"));
+            let cycle = start_order(&chain("s9999:s0")).unwrap_err();
+            assert_eq!((cycle.len(), &*cycle[0], &*cycle[10_000]), (10_001, "s0", "s0"));
+        };
+        std::thread::Builder::new().stack_size(256 * 1024).spawn(search).unwrap().join().unwrap();
     }
 }

@@ -12,6 +12,7 @@ use super::plan::{Plan, ServicePlan};
 use super::restore::Memory;
 use crate::judge::{Board, Verdict, WorkloadState};
 use crate::supervise::launcher::Launcher;
+use crate::supervise::settings::Restart;
 use crate::supervise::supervisor::Supervisor;
 use crate::supervise::{Command, Event, Ledger, ProcessSettings, Who};
 
@@ -21,11 +22,17 @@ const FOREIGN_NEED_PATIENCE: Duration = Duration::from_secs(15);
 /// Beyond its own stop grace, for its keeper's last resort.
 const STOP_MARGIN: Duration = Duration::from_secs(20);
 
+/// Last lines of a run that are read back: as many as an ending carries.
+const LINES_KEPT: usize = 50;
+const LINES_KEPT_BYTES: u64 = 16 * 1024;
+
 /// All workloads.
 pub(super) struct Pilot {
     launcher: Launcher,
     events: mpsc::Sender<Event>,
     crews: HashMap<Arc<str>, Crew>,
+    /// Workloads that a reload removed and that are being stopped.
+    leaving: Vec<JoinHandle<Ledger>>,
     begun: Moment,
 }
 
@@ -35,62 +42,96 @@ struct Crew {
     commands: mpsc::Sender<Command>,
     task: JoinHandle<Ledger>,
     started: bool,
+    start_as: Who,
+}
+
+/// What was there before a crew.
+enum Before {
+    /// What is known of earlier runs.
+    Ledger(Ledger),
+    /// A crew with other settings, to be stopped first.
+    Crew(Crew),
 }
 
 impl Pilot {
     pub(super) fn new(launcher: Launcher, events: mpsc::Sender<Event>) -> Self {
-        Self { launcher, events, crews: HashMap::new(), begun: Moment::now() }
+        Self { launcher, events, crews: HashMap::new(), leaving: Vec::new(), begun: Moment::now() }
     }
 
-    /// Gives every workload of the plan its supervisor; ends those that are gone, restarts those that changed.
+    /// Gives every workload of the plan its supervisor; those that are gone are stopped, those that changed are stopped
+    /// and then started as the plan now says. Nothing here waits: each change goes on in its workload's own task.
     pub(super) fn configure(&mut self, plan: &Plan, memory: &Memory, board: &mut Board, now: Stamp) {
-        let gone: Vec<Arc<str>> = self
-            .crews
-            .iter()
-            .filter(|(name, crew)| {
-                plan.service(name).and_then(|service| service.workload.as_ref()) != Some(&crew.settings)
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in gone {
-            // Its supervisor stops it when its commands end; the new one starts it, as announced by the configuration.
-            self.crews.remove(&name);
-        }
         self.begun = now.at;
+        let gone: Vec<Arc<str>> = self.crews.keys().filter(|name| settings_of(plan, name).is_none()).cloned().collect();
+        for crew in gone.iter().filter_map(|name| self.crews.remove(name)) {
+            self.leaving.push(tokio::spawn(dismiss(crew)));
+        }
+        self.leaving.retain(|task| !task.is_finished());
         for service in &plan.services {
             let Some(settings) = &service.workload else { continue };
-            if self.crews.contains_key(&service.name) {
-                continue;
-            }
-            let known = board.service(&service.name).and_then(|service| service.workload.as_ref());
-            let ledger = match known {
-                Some(known) if known.ledger.last().is_some() => known.ledger.clone(),
-                _ => {
-                    let ledger = memory.ledger(&service.name, &now);
-                    board.restore_workload(&service.name, WorkloadState::restored(ledger.clone()));
-                    ledger
+            match self.crews.remove(&service.name) {
+                Some(mut crew) if crew.settings == *settings => {
+                    crew.hard_needs.clone_from(&service.needs.hard);
+                    self.crews.insert(service.name.clone(), crew);
                 }
-            };
-            self.crews.insert(service.name.clone(), self.crew(service, settings, ledger));
+                Some(old) => {
+                    let crew = self.crew(service, settings, Before::Crew(old));
+                    self.crews.insert(service.name.clone(), crew);
+                }
+                None => {
+                    let known = board.service(&service.name).and_then(|service| service.workload.as_ref());
+                    let ledger = known.map(|known| known.ledger.clone()).filter(|ledger| ledger.last().is_some());
+                    let ledger = ledger.unwrap_or_else(|| memory.ledger(&service.name, &now));
+                    let lines = self.last_lines(&service.name, &ledger);
+                    board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), lines));
+                    let crew = self.crew(service, settings, Before::Ledger(ledger));
+                    self.crews.insert(service.name.clone(), crew);
+                }
+            }
         }
     }
 
-    fn crew(&self, service: &ServicePlan, settings: &ProcessSettings, ledger: Ledger) -> Crew {
+    /// Reads the last lines of the newest run that ended; none if they are gone.
+    fn last_lines(&self, service: &str, ledger: &Ledger) -> Vec<String> {
+        let ended = ledger.runs().rev().find(|run| run.end.is_some());
+        let folder = ended.and_then(|run| Some(self.launcher.runs(service).ok()?.folder(run.id)));
+        folder.and_then(|folder| folder.last_lines(LINES_KEPT, LINES_KEPT_BYTES).ok()).unwrap_or_default()
+    }
+
+    fn crew(&self, service: &ServicePlan, settings: &ProcessSettings, before: Before) -> Crew {
         let (commands, obeyed) = mpsc::channel(8);
         let (name, launcher, events) = (service.name.to_string(), self.launcher.clone(), self.events.clone());
-        let supervisor = Supervisor::new(name, settings.clone(), launcher, ledger, rand::random, events);
-        let task = tokio::spawn(supervisor.run(obeyed));
-        Crew { settings: settings.clone(), hard_needs: service.needs.hard.clone(), commands, task, started: false }
+        // A changed configuration was announced; a first start waits as long as the ledger says.
+        let start_as = if matches!(before, Before::Crew(_)) { Who::Announced } else { Who::Us };
+        let own = settings.clone();
+        let task = tokio::spawn(async move {
+            let ledger = match before {
+                Before::Ledger(ledger) => ledger,
+                Before::Crew(old) => dismiss(old).await,
+            };
+            Supervisor::new(name, own, launcher, ledger, rand::random, events).run(obeyed).await
+        });
+        let hard_needs = service.needs.hard.clone();
+        Crew { settings: settings.clone(), hard_needs, commands, task, started: false, start_as }
     }
 
     /// Starts every workload whose hard needs are there, or have had their time.
     pub(super) fn steer(&mut self, board: &Board, now: Moment) {
         let waited = now.since(self.begun);
+        let one_shots: Vec<Arc<str>> = self
+            .crews
+            .iter()
+            .filter(|(_, crew)| crew.settings.restart != Restart::Always)
+            .map(|(name, _)| name.clone())
+            .collect();
         for (name, crew) in self.crews.iter_mut().filter(|(_, crew)| !crew.started) {
-            if crew.hard_needs.iter().all(|need| is_there(board, need, waited, now)) {
+            let there = |need: &Arc<str>| {
+                if one_shots.contains(need) { has_completed(board, need) } else { is_there(board, need, waited, now) }
+            };
+            if crew.hard_needs.iter().all(there) {
                 tracing::debug!(service.id = &**name, "everything it needs is there");
                 // The channel is empty: nothing was asked of it yet.
-                crew.started = crew.commands.try_send(Command::Start(Who::Us)).is_ok();
+                crew.started = crew.commands.try_send(Command::Start(crew.start_as)).is_ok();
             }
         }
     }
@@ -111,6 +152,9 @@ impl Pilot {
                 .map(|(name, crew)| stop(name, crew));
             futures_util::future::join_all(stops).await;
         }
+        for task in std::mem::take(&mut self.leaving) {
+            let _late = tokio::time::timeout(STOP_MARGIN, task).await;
+        }
     }
 }
 
@@ -120,6 +164,18 @@ async fn stop(name: Arc<str>, crew: Crew) {
     if tokio::time::timeout(deadline, crew.task).await.is_err() {
         tracing::error!(service.id = &*name, "did not stop in time");
     }
+}
+
+/// Stops a workload for good and returns its ledger.
+async fn dismiss(crew: Crew) -> Ledger {
+    let _supervisor_is_gone = crew.commands.send(Command::Stop(Who::Announced)).await;
+    drop(crew.commands);
+    crew.task.await.unwrap_or_default()
+}
+
+/// True if a one-shot did its work: what needs it starts after its end, not beside it.
+fn has_completed(board: &Board, need: &str) -> bool {
+    board.service(need).is_none_or(|service| service.verdict == Verdict::Completed)
 }
 
 /// True if a need works, or has had the time that its own start may take.
@@ -134,4 +190,8 @@ fn is_there(board: &Board, need: &str, waited: Duration, now: Moment) -> bool {
         _ => Duration::ZERO,
     };
     service.is_ready() || since_start > grace || waited > grace + FOREIGN_NEED_PATIENCE
+}
+
+fn settings_of<'a>(plan: &'a Plan, name: &str) -> Option<&'a ProcessSettings> {
+    plan.service(name)?.workload.as_ref()
 }

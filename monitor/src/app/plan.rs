@@ -1,11 +1,12 @@
 //! The checked configuration: every section decoded by its owner, joined into one plan.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::config::{Cursor, Fields, Mistakes, Node, suggest};
+use kit::config::{Cursor, Fields, Mistakes, Node, Value, suggest};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::needs::{Needs, start_order};
@@ -111,6 +112,8 @@ pub struct CheckPlan {
     pub cadence: Cadence,
     /// How it is judged.
     pub policy: Policy,
+    /// Stands for what is asked and expected: another value is another question.
+    pub generation: u64,
 }
 
 impl Plan {
@@ -268,13 +271,26 @@ fn check(id: CheckId, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, k
     let mut policy = Policy::decode(&fields, policy);
     let cadence = Cadence::decode(&fields, policy.every, cadence);
     let about = fields.get("about").and_then(|c| c.text());
+    let generation = generation(cursor);
     let (question, kind) = decode_question(fields, id, policy.timeout, kinds, &CHECK_KEYS)?;
     if question.probe.is_pushed() {
         // A missed deadline is one fact, however often we look at it.
         policy.fail_after = crate::judge::Threshold::InARow(std::num::NonZeroU32::MIN);
         policy.recover_after = std::num::NonZeroU32::MIN;
     }
-    Some(CheckPlan { question, kind, about, cadence, policy })
+    Some(CheckPlan { question, kind, about, cadence, policy, generation })
+}
+
+/// A hash of everything that decides what is asked and expected; how often and how it is judged may change freely.
+fn generation(cursor: &Cursor<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    if let Value::Map(entries) = &cursor.node().value {
+        for entry in entries.iter().filter(|entry| entry.key == "expect" || !CHECK_KEYS.contains(&entry.key.as_str())) {
+            entry.key.hash(&mut hasher);
+            entry.node.to_json().to_string().hash(&mut hasher);
+        }
+    }
+    hasher.finish()
 }
 
 fn workload(cursor: &Cursor<'_>) -> Option<ProcessSettings> {
@@ -291,7 +307,7 @@ fn needs(cursor: Option<Cursor<'_>>) -> Needs {
     let Some(cursor) = cursor else { return Needs::default() };
     let names = |c: Cursor<'_>| c.texts().into_iter().map(Into::into).collect();
     // A plain list is the common case: everything in it is needed.
-    if matches!(cursor.node().value, kit::config::Value::List(_) | kit::config::Value::Text(_)) {
+    if matches!(cursor.node().value, Value::List(_) | Value::Text(_)) {
         return Needs { hard: names(cursor), soft: Vec::new() };
     }
     let Some(fields) = cursor.fields() else { return Needs::default() };

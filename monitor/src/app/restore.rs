@@ -1,6 +1,7 @@
 //! What an earlier monitor left: streaks, verdicts, ledgers, pushes. Reading it back makes a restart nobody's news.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kit::clock::Stamp;
@@ -8,14 +9,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::{Board, CheckState, Flap, Health, Policy, Verdict};
 use crate::probe::{CheckId, Pushed};
-use crate::record::{StateBatch, StateStore};
+use crate::record::{State, StateBatch, StateStore, StoreError};
 use crate::supervise::{Ledger, Run};
+
+/// How long the start waits for an earlier monitor's state: watching must not wait for a sick disk.
+const READ_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Document kinds in the state store.
 const CHECK: &str = "check";
 const VERDICT: &str = "verdict";
 const LEDGER: &str = "ledger";
 const PUSH: &str = "push";
+const SECRET: &str = "secret";
+const CURSOR_KEY: &str = "cursor_key";
+/// Every kind.
+pub(super) const KINDS: [&str; 5] = [CHECK, VERDICT, LEDGER, PUSH, SECRET];
 
 #[derive(Debug, Serialize, Deserialize)]
 struct CheckDocument {
@@ -41,25 +49,37 @@ pub(super) struct Memory {
     verdicts: HashMap<String, String>,
     ledgers: HashMap<String, String>,
     pushes: HashMap<String, String>,
+    secrets: HashMap<String, String>,
 }
 
 impl Memory {
-    /// Reads the store. What cannot be read is missing, and said so.
-    pub(super) async fn read(store: &dyn StateStore) -> Self {
-        let mut memory = Self::default();
-        let kinds = [
-            (CHECK, &mut memory.checks),
-            (VERDICT, &mut memory.verdicts),
-            (LEDGER, &mut memory.ledgers),
-            (PUSH, &mut memory.pushes),
-        ];
-        for (kind, documents) in kinds {
-            match store.documents(kind).await {
-                Ok(found) => *documents = found,
-                Err(error) => tracing::error!(%error, kind, "earlier state cannot be read; going on without it"),
+    /// Reads the store. If that does not work in time, everything is new; what is stored is joined with it later, before
+    /// anything is written over it.
+    pub(super) async fn read(state: &State) -> Self {
+        match tokio::time::timeout(READ_PATIENCE, Self::read_all(state.store())).await {
+            Ok(Ok(memory)) => {
+                state.is_joined();
+                memory
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "earlier state cannot be read yet; going on without it");
+                Self::default()
+            }
+            Err(_elapsed) => {
+                tracing::error!("earlier state cannot be read in time; going on without it");
+                Self::default()
             }
         }
-        memory
+    }
+
+    async fn read_all(store: &dyn StateStore) -> Result<Self, StoreError> {
+        Ok(Self {
+            checks: store.documents(CHECK).await?,
+            verdicts: store.documents(VERDICT).await?,
+            ledgers: store.documents(LEDGER).await?,
+            pushes: store.documents(PUSH).await?,
+            secrets: store.documents(SECRET).await?,
+        })
     }
 
     /// Returns a check's state, if it was known. News so old that it would be stale does not keep an unfired streak.
@@ -137,6 +157,45 @@ pub(super) fn keep_push(batch: &mut StateBatch, id: &CheckId, pushed: &Pushed) {
 /// Forgets a check that is not configured any more.
 pub(super) fn forget_check(batch: &mut StateBatch, id: &CheckId) {
     batch.documents.insert((CHECK, id.to_string()), None);
+    batch.documents.insert((PUSH, id.to_string()), None);
+}
+
+/// Forgets a service that is not configured any more.
+pub(super) fn forget_service(batch: &mut StateBatch, service: &str) {
+    batch.documents.insert((VERDICT, service.to_owned()), None);
+    batch.documents.insert((LEDGER, service.to_owned()), None);
+}
+
+/// Returns the key that seals the gate's cursors, and keeps a new one if there is none.
+pub(super) fn cursor_key(memory: &Memory, state: &State) -> [u8; 32] {
+    let known = memory.secrets.get(CURSOR_KEY).and_then(|text| serde_json::from_str(text).ok());
+    known.unwrap_or_else(|| {
+        let key: [u8; 32] = rand::random();
+        let mut batch = StateBatch::default();
+        put(&mut batch, SECRET, CURSOR_KEY, &key);
+        state.put(batch);
+        key
+    })
+}
+
+/// Joins what an earlier monitor wrote with what was learned before that could be read.
+pub(super) fn join(kind: &str, stored: &str, ours: &str) -> String {
+    match kind {
+        LEDGER => {
+            let rows = |text| serde_json::from_str::<Vec<Run<Timestamp>>>(text).unwrap_or_default();
+            let (mut all, newer) = (rows(stored), rows(ours));
+            all.retain(|row| !newer.iter().any(|own| own.id == row.id));
+            all.extend(newer);
+            serde_json::to_string(&all).unwrap_or_else(|_| ours.to_owned())
+        }
+        PUSH => {
+            let heard =
+                serde_json::from_str::<Pushed>(ours).is_ok_and(|own| own.ended.is_some() || own.started.is_some());
+            if heard { ours.to_owned() } else { stored.to_owned() }
+        }
+        SECRET => stored.to_owned(),
+        _ => ours.to_owned(),
+    }
 }
 
 fn put(batch: &mut StateBatch, kind: &'static str, key: &str, document: &impl Serialize) {

@@ -3,6 +3,7 @@
 //! It never waits for a probe, a store, a reader or a supervisor; what follows from news is handed on at once.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -20,11 +21,12 @@ use super::plan::{CheckPlan, Plan, ServicePlan};
 use super::restore::{self, Memory};
 use super::uplink::Uplink;
 use crate::export::{Ask, Catalogue, Change, CheckCard, ServiceCard, Shared};
-use crate::judge::{Effects, ServiceSpec};
+use crate::judge::{CheckSpec, Effects, ServiceSpec};
 use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
 use crate::record::{HistoryNews, Mark, Point, StateBatch, Transition};
 use crate::schedule::Schedule;
 use crate::supervise::Event;
+use crate::supervise::keeper::KEEP_START;
 
 /// The loop wakes at least this often: gaps are seen, graces end, ages grow.
 const TICK: Duration = Duration::from_secs(1);
@@ -39,8 +41,8 @@ const SPREAD_PER_CHECK_RATIO: f64 = 0.001;
 /// What comes back from work that the loop handed out.
 #[expect(clippy::large_enum_variant, reason = "nearly every message is an observation")]
 pub(super) enum News {
-    /// A finished probe and the sequence number it was started with.
-    Observed(Observation, u64),
+    /// A finished probe, the sequence number it was started with, and the generation of its question.
+    Observed(Observation, u64, u64),
     /// The digest of the program that a run runs.
     Digest(Arc<str>, Uuid, String),
 }
@@ -132,11 +134,11 @@ impl Loop {
         loop {
             tokio::select! {
                 () = &mut drain => break,
-                Some(event) = inbox.events.recv() => drop(happened(&self.shared, &event)),
+                Some(event) = inbox.events.recv() => stopped(&self.shared, &event),
             }
         }
         while let Ok(event) = inbox.events.try_recv() {
-            drop(happened(&self.shared, &event));
+            stopped(&self.shared, &event);
         }
     }
 
@@ -163,11 +165,13 @@ impl Loop {
             self.shared.board().gap(gap);
             self.booked = now;
         }
+        if !due.checks.is_empty() {
+            self.shared.metrics.late(due.lag);
+        }
         for (check, why) in due.checks {
             self.start(&check, why, now);
         }
         let figures = &self.shared.figures;
-        figures.lag_us.store(u64::try_from(due.lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
         figures.overruns.store(self.schedule.overruns(), Relaxed);
         figures.running.store(self.probes.len() as u64, Relaxed);
         let last = figures.last_turn_secs.swap(now.wall.as_second(), Relaxed);
@@ -195,24 +199,26 @@ impl Loop {
         self.probes.spawn(async move {
             let mut observation = observe(vantage, &plan.question, why, is_sampled).await;
             uplink.excuse(&mut observation, plan.question.probe.target().scope).await;
-            let _loop_has_ended = finished.send(News::Observed(observation, started)).await;
+            let _loop_has_ended = finished.send(News::Observed(observation, started, plan.generation)).await;
         });
     }
 
     fn heard(&mut self, news: News) {
         match news {
-            News::Observed(observation, started) => self.observed(observation, started),
+            News::Observed(observation, started, generation) => self.observed(observation, started, generation),
             News::Digest(service, run, digest) => self.shared.board().learn_digest(&service, run, digest),
         }
     }
 
-    fn observed(&mut self, observation: Observation, started: u64) {
+    fn observed(&mut self, observation: Observation, started: u64, generation: u64) {
         let now = Stamp::now();
         let observation = Arc::new(observation);
         let id = observation.check.clone();
-        if !self.checks.contains_key(&id) {
-            // A reload removed it while its probe ran.
-            return;
+        // A reload removed it, or asks something else now, while its probe ran.
+        match self.checks.get(&id) {
+            Some(check) if check.generation == generation => {}
+            Some(_) => return self.schedule.finished(&id, now.at, true),
+            None => return,
         }
         self.shared.metrics.observe(&observation);
         self.shared.stores.history.take(HistoryNews::Point(id.clone(), point(&observation)));
@@ -244,13 +250,10 @@ impl Loop {
         self.pilot.steer(&self.shared.board(), now);
     }
 
-    /// Reads the program that runs now, not the file that may have been replaced since (`proc_pid_exe(5)`).
     fn digest(&mut self, service: Arc<str>, run: Uuid, pid: i32) {
         let finished = self.finished.clone();
-        self.probes.spawn(async move {
-            let read = tokio::task::spawn_blocking(move || std::fs::read(format!("/proc/{pid}/exe"))).await;
-            if let Ok(Ok(bytes)) = read {
-                let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        tokio::spawn(async move {
+            if let Some(digest) = program_digest(pid).await {
                 let _loop_has_ended = finished.send(News::Digest(service, run, digest)).await;
             }
         });
@@ -294,8 +297,10 @@ impl Loop {
             self.sampled.remove(id);
             self.shared.metrics.forget(&id.service, &id.check);
             restore::forget_check(&mut batch, id);
+            self.shared.vantage.pushes.forget(id);
             if plan.service(&id.service).is_none() {
                 self.shared.metrics.forget_service(&id.service);
+                restore::forget_service(&mut batch, &id.service);
             }
         }
         // A few checks are all asked at once; a thousand are spread, so that they never come in one burst.
@@ -304,7 +309,8 @@ impl Loop {
         for (id, check) in &self.checks {
             self.schedule.set(id, check.cadence, now.at, rand::random::<f64>() * spread);
             self.shared.metrics.know(&id.service, &id.check);
-            if check.question.probe.is_pushed() {
+            // What was pushed before stays: only a check that is new here is written down as new.
+            if check.question.probe.is_pushed() && self.shared.vantage.pushes.of(id).is_none() {
                 let pushed = self.memory.pushed(id).unwrap_or_else(|| Pushed::new(now.wall));
                 self.shared.vantage.pushes.know(id, pushed.clone());
                 restore::keep_push(&mut batch, id, &pushed);
@@ -325,6 +331,44 @@ impl Loop {
         self.memory = Memory::default();
         let _nobody_listens = self.shared.changes.send(Change::Reloaded);
     }
+}
+
+/// Largest program that is digested, in bytes; of a larger one the rest does not count.
+const MAX_PROGRAM_BYTES: u64 = 1 << 30;
+
+/// Returns the digest of the program that a child runs: the one that is running, not the file that may have been
+/// replaced since (`proc_pid_exe(5)`). `None` if the child ended first.
+async fn program_digest(pid: i32) -> Option<String> {
+    // Until the child's own exec it is still our keeper's program.
+    for _ in 0..100 {
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        if !arguments.split(|byte| *byte == 0).any(|word| word == KEEP_START.as_bytes()) {
+            let hashed = tokio::task::spawn_blocking(move || hash(&format!("/proc/{pid}/exe"))).await;
+            let digest = hashed.ok()?.ok()?;
+            return Some(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    None
+}
+
+fn hash(file: &str) -> std::io::Result<sha2::digest::Output<Sha256>> {
+    let mut program = std::fs::File::open(file)?.take(MAX_PROGRAM_BYTES);
+    let (mut hasher, mut piece) = (Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match program.read(&mut piece)? {
+            0 => return Ok(hasher.finalize()),
+            read => hasher.update(piece.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+/// Takes a workload's event while the monitor stops: the ledger is kept, verdicts stay what they were, since a stop that
+/// was asked for is no news of the service.
+fn stopped(shared: &Shared, event: &Event) {
+    let effects = shared.board().runtime(event, Stamp::now());
+    let ledgers = Effects { changed_ledgers: effects.changed_ledgers, ..Effects::default() };
+    follow(shared, ledgers, Stamp::now());
 }
 
 /// Takes a workload's event; returns the checks to ask at once.
@@ -409,8 +453,17 @@ fn spec(service: &ServicePlan) -> ServiceSpec {
     ServiceSpec {
         name: service.name.clone(),
         hard_needs: service.needs.hard.clone(),
-        checks: service.checks.iter().map(|check| (check.question.id.check.clone(), check.policy)).collect(),
+        checks: service.checks.iter().map(check_spec).collect(),
         start_grace: service.workload.as_ref().map(|workload| workload.ready_timeout),
+    }
+}
+
+fn check_spec(check: &CheckPlan) -> CheckSpec {
+    CheckSpec {
+        name: check.question.id.check.clone(),
+        policy: check.policy,
+        pushed: check.question.probe.is_pushed(),
+        generation: check.generation,
     }
 }
 

@@ -26,9 +26,11 @@ impl Uplink {
         Self { anchors, last: Mutex::default() }
     }
 
-    /// Turns a network fail of a public target into an unknown if our own uplink is down.
+    /// Turns a network fail of a public target into an unknown if our own uplink is down. `scope` is what the target's
+    /// name says; an address that was talked to knows better.
     pub(super) async fn excuse(&self, observation: &mut Observation, scope: Scope) {
         let Outcome::Fail(reason) = &observation.outcome else { return };
+        let scope = observation.seen.address.map_or(scope, |address| Scope::of_address(address.ip()));
         let by_network =
             matches!(reason.code, ReasonCode::Timeout | ReasonCode::Unreachable | ReasonCode::Dns | ReasonCode::Reset);
         if scope != Scope::Public || !by_network || self.anchors.len() < 2 {
@@ -68,6 +70,15 @@ mod tests {
     use crate::probe::{CheckId, Seen, Why};
 
     async fn judged(anchors: &[&testkit::Target], scope: Scope, code: ReasonCode) -> ReasonCode {
+        judged_at(anchors, scope, code, None).await
+    }
+
+    async fn judged_at(
+        anchors: &[&testkit::Target],
+        scope: Scope,
+        code: ReasonCode,
+        address: Option<&str>,
+    ) -> ReasonCode {
         let uplink = Uplink::new(anchors.iter().map(|anchor| anchor.addr().to_string()).collect());
         let mut observation = Observation {
             check: CheckId::new("a", "b"),
@@ -76,7 +87,7 @@ mod tests {
             phases: Vec::new(),
             outcome: Outcome::Fail(Reason::new(code, "no answer")),
             soft: Vec::new(),
-            seen: Seen::default(),
+            seen: Seen { address: address.map(|address| address.parse().unwrap()), ..Seen::default() },
             why: Why::Schedule,
             trace_id: String::new(),
         };
@@ -95,5 +106,19 @@ mod tests {
         assert_eq!(judged(&[&dead], Scope::Public, ReasonCode::Timeout).await, ReasonCode::Timeout);
         assert_eq!(judged(&[&dead, &dead_too], Scope::Lan, ReasonCode::Timeout).await, ReasonCode::Timeout);
         assert_eq!(judged(&[&dead, &dead_too], Scope::Public, ReasonCode::Status).await, ReasonCode::Status);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_was_talked_to_says_more_than_the_name() {
+        let (dead, dead_too) = (testkit::Target::refuse(), testkit::Target::refuse());
+        for (address, expected) in [
+            ("127.0.0.1:80", ReasonCode::Timeout),
+            ("192.168.1.7:80", ReasonCode::Timeout),
+            ("[fd00::1]:80", ReasonCode::Timeout),
+            ("1.1.1.1:80", ReasonCode::Uplink),
+        ] {
+            let found = judged_at(&[&dead, &dead_too], Scope::Public, ReasonCode::Timeout, Some(address)).await;
+            assert_eq!(found, expected, "{address}");
+        }
     }
 }

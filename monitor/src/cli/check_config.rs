@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use kit::config::{Environment, show_duration};
 use kit::exit;
+use monitor::app::Retention;
+use monitor::judge::{Policy, Threshold};
+use monitor::schedule::Cadence;
 use monitor::{Config, Engine, Kinds};
 
 /// Checks a configuration.
@@ -13,9 +16,16 @@ pub(super) struct CheckConfig {
     /// A YAML file, or a folder of them.
     #[arg(default_value = "monitor.yml")]
     config: PathBuf,
+    /// Prints what holds where a configuration says nothing, and ends.
+    #[arg(long)]
+    defaults: bool,
 }
 
 pub(super) fn run(command: &CheckConfig) -> ExitCode {
+    if command.defaults {
+        print_defaults();
+        return ExitCode::from(exit::YES);
+    }
     let config = Config::load(&command.config, &Environment::of_process());
     let engine = match Engine::new(&config, Kinds::standard()) {
         Ok(engine) => engine,
@@ -46,4 +56,27 @@ pub(super) fn run(command: &CheckConfig) -> ExitCode {
         }
     }
     ExitCode::from(exit::YES)
+}
+
+fn print_defaults() {
+    let (policy, cadence, keep) = (Policy::STANDARD, Cadence::STANDARD, Retention::STANDARD);
+    let fails = match policy.fail_after {
+        Threshold::InARow(count) => count.to_string(),
+        Threshold::Among { fails, window } => format!("{fails} of {window}"),
+    };
+    for (key, value) in [
+        ("listen", "127.0.0.1:8888".to_owned()),
+        ("data_dir", "data/monitor".to_owned()),
+        ("defaults.every", show_duration(policy.every)),
+        ("defaults.every_when_failing", show_duration(cadence.when_failing)),
+        ("defaults.timeout", show_duration(policy.timeout)),
+        ("defaults.fail_after", fails),
+        ("defaults.recover_after", policy.recover_after.to_string()),
+        ("defaults.severity", "critical".to_owned()),
+        ("history.raw", show_duration(keep.raw)),
+        ("history.minutes", show_duration(keep.minutes)),
+        ("history.hours", show_duration(keep.hours)),
+    ] {
+        println!("{key:28} {value}");
+    }
 }

@@ -25,7 +25,19 @@ const MAX_POINTS: usize = 20_000;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "monitor", description = "What works, what does not, and why."),
-    paths(get_status, get_service, get_history, get_transitions, gate::begin, gate::pass, write::push, write::reload),
+    paths(
+        get_status,
+        get_service,
+        get_history,
+        get_transitions,
+        gate::begin,
+        gate::pass,
+        write::push,
+        write::reload,
+        events::stream,
+        badge::state,
+        badge::uptime
+    ),
     components(schemas(Status, ServiceStatus))
 )]
 struct ApiDocument;

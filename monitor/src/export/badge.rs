@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use kit::http::ApiError;
 use kit::page::{Badge, Tone, shields, words};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::page::{Past, of_verdict, spoken, today_ms};
 use super::shared::Shared;
@@ -28,18 +29,25 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 /// `GET /api/v1/badges/{service}.svg` and `.json`
-async fn state(State(shared): State<Arc<Shared>>, Path(file): Path<String>) -> Response {
+#[utoipa::path(get, path = "/api/v1/badges/{file}", tag = "badges",
+    params(("file" = String, Path, description = "SERVICE.svg, SERVICE.json (shields.io), overall.svg or overall.json")),
+    responses((status = 200, description = "the badge"), (status = 404, description = "no such service")))]
+pub(super) async fn state(State(shared): State<Arc<Shared>>, Path(file): Path<String>) -> Response {
     let Some((name, form)) = Form::of_file(&file) else { return no_form(&file) };
     form.answer(if name == OVERALL { Some(whole(&shared)) } else { service(&shared, name) }, name)
 }
 
-#[derive(Debug, Deserialize)]
-struct UptimeQuery {
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct UptimeQuery {
+    /// How many days; 1 to 90, default 30.
     days: Option<usize>,
 }
 
 /// `GET /api/v1/badges/{service}/uptime.svg?days=30` and `.json`
-async fn uptime(
+#[utoipa::path(get, path = "/api/v1/badges/{service}/{file}", tag = "badges",
+    params(("service" = String, Path), ("file" = String, Path, description = "uptime.svg or uptime.json"), UptimeQuery),
+    responses((status = 200, description = "the badge"), (status = 404, description = "no such service")))]
+pub(super) async fn uptime(
     State(shared): State<Arc<Shared>>,
     Path((service, file)): Path<(String, String)>,
     Query(query): Query<UptimeQuery>,

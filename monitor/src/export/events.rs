@@ -5,13 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::{Stream, StreamExt};
+use kit::http::ApiError;
 use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::shared::Shared;
+
+/// Readers at once: pages that stay open. Each costs a connection (of 4096) and wakes at every change.
+const MAX_READERS: usize = 256;
+
+static PLACES: Semaphore = Semaphore::const_new(MAX_READERS);
 
 /// Something readers may want to redraw.
 #[derive(Debug, Clone, Serialize)]
@@ -40,8 +48,16 @@ pub enum Change {
 }
 
 /// `GET /api/v1/events`
-pub(super) async fn stream(State(shared): State<Arc<Shared>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let changes = BroadcastStream::new(shared.changes.subscribe()).map(|change| {
+#[utoipa::path(get, path = "/api/v1/events", tag = "status",
+    responses((status = 200, description = "events `hello`, `change` (JSON) and `lagged`", content_type = "text/event-stream"),
+        (status = 503, description = "too many live readers")))]
+pub(super) async fn stream(
+    State(shared): State<Arc<Shared>>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let place = take_place(&PLACES)?;
+    let changes = BroadcastStream::new(shared.changes.subscribe()).map(move |change| {
+        // Kept until the reader leaves.
+        let _place = &place;
         // A reader that fell behind is told to look at everything anew.
         let event = match change {
             Ok(change) => Event::default().event("change").json_data(&change),
@@ -50,5 +66,31 @@ pub(super) async fn stream(State(shared): State<Arc<Shared>>) -> Sse<impl Stream
         Ok(event.unwrap_or_else(|_| Event::default().event("lagged").data("look anew")))
     });
     let hello = futures_util::stream::once(async { Ok(Event::default().event("hello").data("{}")) });
-    Sse::new(hello.chain(changes)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+    // An open page must not hold up the end of the monitor.
+    let ended = async move { shared.ended().await };
+    let events = hello.chain(changes).take_until(ended);
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+fn take_place(places: &Semaphore) -> Result<SemaphorePermit<'_>, ApiError> {
+    places.try_acquire().map_err(|_none_left| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many live readers").code("too_many_readers")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_too_many_is_refused_until_another_leaves() {
+        let places = Semaphore::const_new(2);
+        let (first, _second) = (take_place(&places).unwrap(), take_place(&places).unwrap());
+        let refused = take_place(&places).unwrap_err().into_response();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(first);
+        assert!(take_place(&places).is_ok());
+    }
 }

@@ -16,17 +16,23 @@ use kit::clock::Stamp;
 use kit::config::{parse_duration, suggest};
 use kit::http::ApiError;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::shared::{Ask, Shared};
-use crate::judge::{Board, Phase, STREAK_KEPT, ServiceEntry, Verdict};
+use crate::judge::{Board, Health, Phase, STREAK_KEPT, ServiceEntry, Verdict};
 use crate::probe::CheckId;
+use crate::supervise::Rest;
 
 /// Longest time one request waits; longer waits are made of several requests.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 /// A waiting gate has its services probed this often (DESIGN section 9).
 const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// Gates that wait at once, at most: each has its services probed every 2 s.
+static WAITING: Semaphore = Semaphore::const_new(64);
 
 /// A new cursor.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -82,7 +88,7 @@ pub struct GateService {
 #[utoipa::path(post, path = "/api/v1/gate", responses((status = 200, body = Cursor)), tag = "gate")]
 pub(super) async fn begin(State(shared): State<Arc<Shared>>) -> Json<Cursor> {
     let sequence = shared.board().next_sequence();
-    Json(Cursor { cursor: encode(sequence) })
+    Json(Cursor { cursor: encode(sequence, &shared.cursor_key) })
 }
 
 /// `GET /api/v1/gate/{cursor}`
@@ -98,6 +104,7 @@ pub(super) async fn pass(
     Query(query): Query<GateQuery>,
 ) -> Result<Response, ApiError> {
     let question = Question::of(&shared, &cursor, &query)?;
+    let _place = if question.wait.is_zero() { None } else { Some(WAITING.try_acquire().map_err(|_full| too_many())?) };
     let deadline = Instant::now() + question.wait;
     let mut progress = shared.progress.subscribe();
     let mut next_probe = Instant::now();
@@ -113,8 +120,15 @@ pub(super) async fn pass(
             next_probe = now + PROBE_EVERY;
         }
         let until = deadline.min(next_probe);
-        let _either = tokio::time::timeout_at(until, progress.changed()).await;
+        tokio::select! {
+            () = shared.ended() => return Ok(answer_with(answer, Duration::ZERO)),
+            _either = tokio::time::timeout_at(until, progress.changed()) => {}
+        }
     }
+}
+
+fn too_many() -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many gates are waiting; ask again soon").code("busy")
 }
 
 fn answer_with(answer: GateAnswer, waited: Duration) -> Response {
@@ -126,13 +140,26 @@ fn answer_with(answer: GateAnswer, waited: Duration) -> Response {
     (status, Json(answer)).into_response()
 }
 
-fn encode(sequence: u64) -> String {
-    URL_SAFE_NO_PAD.encode(sequence.to_be_bytes())
+/// A number that anybody could make up would open the gate on old passes: a cursor carries our seal.
+fn encode(sequence: u64, key: &[u8; 32]) -> String {
+    let mut bytes = sequence.to_be_bytes().to_vec();
+    bytes.extend(seal(sequence, key));
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode(cursor: &str) -> Option<u64> {
-    let bytes: [u8; 8] = URL_SAFE_NO_PAD.decode(cursor).ok()?.try_into().ok()?;
-    Some(u64::from_be_bytes(bytes))
+fn decode(cursor: &str, key: &[u8; 32]) -> Option<u64> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (number, given) = bytes.split_first_chunk::<8>()?;
+    let sequence = u64::from_be_bytes(*number);
+    (given == seal(sequence, key)).then_some(sequence)
+}
+
+/// Half of an SHA-256 over key and number; both have fixed lengths, so no longer message has the same digest.
+fn seal(sequence: u64, key: &[u8; 32]) -> [u8; 16] {
+    let digest = Sha256::new().chain_update(key).chain_update(sequence.to_be_bytes()).finalize();
+    let mut seal = [0; 16];
+    seal.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    seal
 }
 
 /// A checked question to the gate.
@@ -203,8 +230,8 @@ impl Expected {
 impl Question {
     fn of(shared: &Shared, cursor: &str, query: &GateQuery) -> Result<Self, ApiError> {
         let wrong = |message: String| ApiError::bad_request(message).code("bad_gate");
-        let cursor =
-            decode(cursor).ok_or_else(|| wrong("this is not a cursor; get one by POST /api/v1/gate".to_owned()))?;
+        let cursor = decode(cursor, &shared.cursor_key)
+            .ok_or_else(|| wrong("this is not a cursor; get one by POST /api/v1/gate".to_owned()))?;
         let board = shared.board();
         if cursor > board.sequence() {
             return Err(wrong("this cursor is not of this monitor; get one by POST /api/v1/gate".to_owned()));
@@ -263,6 +290,9 @@ impl Question {
         for check in service.critical() {
             let count = check.pass_starts.iter().filter(|start| **start > self.cursor).count();
             let name = check.id.check.to_string();
+            if !matches!(check.health, Health::Up | Health::Degraded) {
+                reasons.push(format!("{name} is {}", check.health.as_str()));
+            }
             if count < self.stable {
                 let why = check.reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
                 reasons.push(format!("{name}: {count} of {} passes in a row since the cursor{why}", self.stable));
@@ -284,13 +314,15 @@ impl Question {
             }
             if !matches!(workload.phase, Phase::Running { .. }) {
                 reasons.push("it does not run".to_owned());
+                // It has ended for good; one that was stopped may be about to be started.
+                hopeless |= matches!(workload.phase, Phase::Resting(Rest::Completed | Rest::Failed));
             }
         }
         if let Some((reason, is_final)) = self.expect.as_ref().and_then(|expect| expect.judge(service, self.cursor)) {
             reasons.push(reason);
             hopeless |= is_final;
         }
-        if matches!(service.verdict, Verdict::CrashLooping | Verdict::GaveUp) {
+        if !matches!(service.verdict, Verdict::Up | Verdict::Degraded) {
             reasons.push(format!("it is {}: {}", service.verdict.as_str().replace('_', " "), service.why));
             hopeless |= service.verdict == Verdict::GaveUp;
         }
@@ -321,9 +353,11 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_back_and_anything_else_is_not_one() {
-        assert_eq!(decode(&encode(1_234_567)), Some(1_234_567));
-        for text in ["", "x", "AAAA", "AAAAAAAAAAAAAAAA"] {
-            assert_eq!(decode(text), None, "{text}");
+        let key = [7; 32];
+        assert_eq!(decode(&encode(1_234_567, &key), &key), Some(1_234_567));
+        assert_eq!(decode(&encode(1_234_567, &[8; 32]), &key), None, "of another monitor");
+        for text in ["", "x", "AAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+            assert_eq!(decode(text, &key), None, "{text}");
         }
     }
 }

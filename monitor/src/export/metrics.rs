@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kit::clock::Stamp;
 use kit::metrics::{Exemplar, Metrics, Sample, family};
 use prometheus::proto::MetricFamily;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
 use super::shared::Shared;
 use super::status::overall;
@@ -28,6 +29,7 @@ pub struct ProbeMetrics {
     durations: HistogramVec,
     results: IntCounterVec,
     reasons: IntCounterVec,
+    lag: Histogram,
 }
 
 impl ProbeMetrics {
@@ -43,11 +45,20 @@ impl ProbeMetrics {
         let results = IntCounterVec::new(results, &["check", "outcome", "service"]).expect("valid names");
         let reasons = Opts::new("monitor_probe_reasons_total", "Observations that were no clean pass, by reason code.");
         let reasons = IntCounterVec::new(reasons, &["reason", "service"]).expect("valid names");
+        let lag = HistogramOpts::new("monitor_scheduler_lag_seconds", "How late rounds of probes began.")
+            .buckets(BUCKETS.to_vec());
+        let lag = Histogram::with_opts(lag).expect("a valid name");
         let registry = metrics.registry();
+        registry.register(Box::new(lag.clone())).expect("registered once");
         registry.register(Box::new(durations.clone())).expect("registered once");
         registry.register(Box::new(results.clone())).expect("registered once");
         registry.register(Box::new(reasons.clone())).expect("registered once");
-        Self { metrics: metrics.clone(), durations, results, reasons }
+        Self { metrics: metrics.clone(), durations, results, reasons, lag }
+    }
+
+    /// Counts how late a round of probes began.
+    pub fn late(&self, lag: Duration) {
+        self.lag.observe(lag.as_secs_f64());
     }
 
     /// Starts a check's series at zero, so that rates see its first event.
@@ -127,11 +138,6 @@ fn loop_families(shared: &Shared) -> Vec<MetricFamily> {
     let figures = &shared.figures;
     let flag = |flag: bool| Sample::bare(f64::from(u8::from(flag)));
     vec![
-        family(
-            "monitor_scheduler_lag_seconds",
-            "How late the latest round of probes began.",
-            [Sample::bare(figures.lag_us.load(Relaxed) as f64 / 1e6)],
-        ),
         family(
             "monitor_scheduler_overruns_total",
             "Runs that took longer than their interval and so missed a turn.",

@@ -26,8 +26,6 @@ pub enum Ask {
 /// Figures of the loop itself.
 #[derive(Debug, Default)]
 pub struct LoopFigures {
-    /// Lateness of the latest round, in microseconds.
-    pub lag_us: AtomicU64,
     /// Turns that were missed because a probe took longer than its interval.
     pub overruns: AtomicU64,
     /// Probes that run now.
@@ -70,13 +68,21 @@ pub struct Shared {
     pub changes: broadcast::Sender<Change>,
     /// Rises with every observation and event: what waits for progress waits here.
     pub progress: watch::Sender<u64>,
+    /// Seals the gate's cursors; kept, so that they outlive a restart.
+    pub cursor_key: [u8; 32],
     ask: mpsc::Sender<Ask>,
     reload: mpsc::Sender<ReloadWish>,
 }
 
 impl Shared {
     /// Joins the parts; the wishes are the loop's and the reloader's.
-    pub fn new(board: Board, stores: Stores, vantage: Arc<Vantage>, metrics: ProbeMetrics) -> (Arc<Self>, Wishes) {
+    pub fn new(
+        board: Board,
+        stores: Stores,
+        vantage: Arc<Vantage>,
+        metrics: ProbeMetrics,
+        cursor_key: [u8; 32],
+    ) -> (Arc<Self>, Wishes) {
         let (ask, asked) = mpsc::channel(64);
         let (reload, reloads) = mpsc::channel(4);
         let shared = Self {
@@ -88,6 +94,7 @@ impl Shared {
             figures: LoopFigures::default(),
             changes: broadcast::channel(CHANGES_KEPT).0,
             progress: watch::channel(0).0,
+            cursor_key,
             ask,
             reload,
         };
@@ -108,6 +115,11 @@ impl Shared {
         let gone = || "the monitor is stopping".to_owned();
         self.reload.send((force, answer)).await.map_err(|_stopping| gone())?;
         answered.await.unwrap_or_else(|_stopping| Err(gone()))
+    }
+
+    /// Waits until the loop has ended, after which there will be no news.
+    pub(super) async fn ended(&self) {
+        self.ask.closed().await;
     }
 
     /// Asks the loop for something; when it is busy the wish is dropped, since the next turn is near anyway.

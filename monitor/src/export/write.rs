@@ -65,6 +65,7 @@ pub(super) async fn push(
     let Some(pushed) = shared.vantage.pushes.push(&id, signal, message, Timestamp::now()) else {
         return Err(unknown(&shared, &id));
     };
+    shared.board().push(&id);
     shared.ask(Ask::Probe(vec![id.clone()]));
     let document = serde_json::to_string(&pushed).map_err(|error| ApiError::internal(&error))?;
     let batch = StateBatch { documents: [(("push", id.to_string()), Some(document))].into(), transitions: Vec::new() };

@@ -26,9 +26,22 @@ pub struct ServiceSpec {
     /// Services whose failure explains its own.
     pub hard_needs: Vec<Arc<str>>,
     /// Checks in file order.
-    pub checks: Vec<(Arc<str>, Policy)>,
+    pub checks: Vec<CheckSpec>,
     /// If we run it: how long a start may take until it is judged by its checks.
     pub start_grace: Option<Duration>,
+}
+
+/// What the board must know of a check's configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckSpec {
+    /// Its key.
+    pub name: Arc<str>,
+    /// How it is judged.
+    pub policy: Policy,
+    /// Whether a job pushes to it, so that looking twice at one push proves nothing.
+    pub pushed: bool,
+    /// Stands for what is asked and expected: a check with another one is another check.
+    pub generation: u64,
 }
 
 /// One check as it stands.
@@ -38,6 +51,12 @@ pub struct CheckEntry {
     pub id: CheckId,
     /// How it is judged.
     pub policy: Policy,
+    /// Whether a job pushes to it.
+    pub pushed: bool,
+    /// Stands for what is asked and expected.
+    pub generation: u64,
+    /// Sequence number of the newest push that no observation has counted yet.
+    pub fresh_push: Option<u64>,
     /// Streaks and the established health.
     pub state: CheckState,
     /// Health as of the last news or tick.
@@ -59,6 +78,20 @@ impl CheckEntry {
         match &last.outcome {
             Outcome::Fail(reason) | Outcome::Unknown(reason) => Some(&reason.text),
             Outcome::Pass => last.soft.first().map(|reason| reason.text.as_str()),
+        }
+    }
+
+    /// Counts a pass for the gate, or ends the streak. Of a pushed check every push counts once, however often it is
+    /// looked at.
+    fn count(&mut self, passed: bool, started: u64) {
+        let counts_as = if self.pushed { self.fresh_push.take() } else { Some(started) };
+        match (passed, counts_as) {
+            (true, Some(sequence)) => self.pass_starts.push_back(sequence),
+            (true, None) => {}
+            (false, _) => self.pass_starts.clear(),
+        }
+        if self.pass_starts.len() > STREAK_KEPT {
+            self.pass_starts.pop_front();
         }
     }
 
@@ -176,22 +209,25 @@ impl Board {
                 Some(entry) => (entry.checks, entry.workload, entry.verdict, entry.why, entry.since, entry.is_known),
                 None => (Vec::new(), None, Verdict::Unknown, "not asked yet".to_owned(), now, false),
             };
-            let checks = spec.checks.iter().map(|(name, policy)| {
-                let id = CheckId { service: spec.name.clone(), check: name.clone() };
-                let kept =
-                    checks_before.iter().position(|check| check.id == id).map(|index| checks_before.swap_remove(index));
-                kept.map(|check| CheckEntry { policy: *policy, ..check }).unwrap_or_else(|| {
+            let checks = spec.checks.iter().map(|check| {
+                let id = CheckId { service: spec.name.clone(), check: check.name.clone() };
+                // Another question's answers say nothing: its state begins anew.
+                let known = |entry: &CheckEntry| entry.id == id && entry.generation == check.generation;
+                let kept = checks_before.iter().position(known).map(|index| checks_before.swap_remove(index));
+                kept.map(|entry| CheckEntry { policy: check.policy, ..entry }).unwrap_or_else(|| {
                     let state = restored(&id).unwrap_or_default();
-                    let health = state.health(policy, now.at);
-                    let blind_since = Some(now.at).filter(|_| matches!(health, Health::Unknown | Health::Stale));
+                    let health = state.health(&check.policy, now.at);
                     CheckEntry {
                         id,
-                        policy: *policy,
+                        policy: check.policy,
+                        pushed: check.pushed,
+                        generation: check.generation,
+                        fresh_push: None,
                         state,
                         health,
                         since: now,
                         last: None,
-                        blind_since,
+                        blind_since: Some(now.at).filter(|_| matches!(health, Health::Unknown | Health::Stale)),
                         pass_starts: VecDeque::new(),
                     }
                 })
@@ -231,7 +267,12 @@ impl Board {
     pub fn observe(&mut self, observation: Arc<Observation>, started: u64, now: Stamp) -> Effects {
         let mut effects = Effects::default();
         let Some(service) = self.service_mut(&observation.check.service) else { return effects };
+        if service.workload.as_ref().is_some_and(|workload| started < workload.started_at) {
+            // It asked the run before this one.
+            return effects;
+        }
         let is_starting = service.is_starting(now.at);
+        let critical: Vec<Arc<str>> = service.critical().map(|check| check.id.check.clone()).collect();
         let Some(check) = service.checks.iter_mut().find(|check| check.id == observation.check) else { return effects };
         let before = check.state;
         // Before the first pass after a start, fails move no check.
@@ -240,36 +281,40 @@ impl Board {
             outcome => before.step(outcome, !observation.soft.is_empty(), &check.policy, now.at).0,
         };
         check.state = state;
-        let passed = observation.outcome == Outcome::Pass;
-        match (&observation.outcome, passed) {
-            (_, true) => {
-                check.pass_starts.push_back(started);
-                if check.pass_starts.len() > STREAK_KEPT {
-                    check.pass_starts.pop_front();
-                }
-            }
-            _ => check.pass_starts.clear(),
-        }
-        let first_fail = state.fails == 1 && before.fails == 0;
+        check.count(observation.outcome == Outcome::Pass, started);
         if is_worth_writing(&before, &state, &check.policy) {
             effects.changed_checks.push(check.id.clone());
         }
+        let verdict_on_it = match observation.outcome {
+            Outcome::Pass => Some(true),
+            Outcome::Fail(_) => Some(false),
+            Outcome::Unknown(_) => None,
+        };
+        let name = check.id.check.clone();
+        let is_critical = check.policy.severity == Severity::Critical;
         check.last = Some(observation);
-        if passed
-            && check.policy.severity == Severity::Critical
-            && let Some(workload) = &mut service.workload
-        {
-            let name = check.id.check.clone();
-            workload.passed(&name);
+        if let (true, Some(passed), Some(workload)) = (is_critical, verdict_on_it, &mut service.workload) {
+            workload.heard(&name, passed, &critical);
         }
         // A dependant's first fail asks at once whether what it needs still works: the root cause comes first.
+        let first_fail = state.fails == 1 && before.fails == 0;
         let needs = if first_fail { service.spec.hard_needs.clone() } else { Vec::new() };
-        let name = service.spec.name.clone();
+        let service = service.spec.name.clone();
         for need in needs {
             effects.force.extend(self.critical_checks(&need));
         }
-        self.refresh(&name, now, &mut effects);
+        self.refresh(&service, now, &mut effects);
         effects
+    }
+
+    /// Notes that a job pushed to a check.
+    pub fn push(&mut self, id: &CheckId) {
+        let sequence = self.next_sequence();
+        let check =
+            self.service_mut(&id.service).and_then(|service| service.checks.iter_mut().find(|check| check.id == *id));
+        if let Some(check) = check {
+            check.fresh_push = Some(sequence);
+        }
     }
 
     /// Takes an event of a workload.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::super::check::{CheckState, Health};
 use super::super::policy::{Policy, Severity, Threshold};
 use super::super::verdict::Verdict;
-use super::{Board, ServiceSpec};
+use super::{Board, CheckSpec, ServiceSpec};
 use crate::probe::{CheckId, Observation, Outcome, Reason, ReasonCode, Seen, Why};
 use crate::schedule::Gap;
 use crate::supervise::cause::{Cause, Exit};
@@ -28,11 +28,15 @@ fn policy(severity: Severity) -> Policy {
     Policy { fail_after: Threshold::InARow(two), recover_after: two, severity, ..Policy::STANDARD }
 }
 
+fn check(name: &str, severity: Severity) -> CheckSpec {
+    CheckSpec { name: name.into(), policy: policy(severity), pushed: false, generation: 1 }
+}
+
 fn spec(name: &str, needs: &[&str], grace: Option<u64>) -> ServiceSpec {
     ServiceSpec {
         name: name.into(),
         hard_needs: needs.iter().map(|need| (*need).into()).collect(),
-        checks: vec![("web".into(), policy(Severity::Critical)), ("cert".into(), policy(Severity::Warning))],
+        checks: vec![check("web", Severity::Critical), check("cert", Severity::Warning)],
         start_grace: grace.map(Duration::from_secs),
     }
 }
@@ -233,4 +237,55 @@ fn a_reload_keeps_what_stays() {
     assert_eq!(board.check(&CheckId::new("shop", "web")).unwrap().state, before);
     assert!(board.service("old").is_none());
     assert_eq!(board.service("new").unwrap().verdict, Verdict::Unknown);
+}
+
+#[test]
+fn what_nobody_could_ask_is_unknown_and_never_down() {
+    let mut board = board(vec![spec("shop", &[], Some(60))]);
+    board.runtime(&started("shop", at(0)), at(0));
+    feed(&mut board, "shop", "????????", 0);
+    board.tick(at(80));
+    assert_eq!(board.service("shop").unwrap().verdict, Verdict::Unknown);
+}
+
+#[test]
+fn a_check_that_a_reload_adds_to_a_running_service_is_judged_by_itself() {
+    let mut board = board(vec![spec("shop", &[], Some(60))]);
+    board.runtime(&started("shop", at(0)), at(0));
+    feed(&mut board, "shop", ".", 0);
+    let mut more = spec("shop", &[], Some(60));
+    more.checks.push(check("new", Severity::Critical));
+    board.configure(vec![more], at(100), |_| None);
+    board.tick(at(101));
+    assert_ne!(board.service("shop").unwrap().verdict, Verdict::Down);
+}
+
+#[test]
+fn answers_to_another_question_or_of_another_run_do_not_count() {
+    let mut board = board(vec![spec("shop", &[], Some(60))]);
+    let old = board.next_sequence();
+    board.runtime(&started("shop", at(0)), at(0));
+    let id = CheckId::new("shop", "web");
+    board.observe(observation(&id, '.', at(0)), old, at(1));
+    assert!(board.check(&id).unwrap().pass_starts.is_empty(), "it asked the run before");
+    feed(&mut board, "shop", "..", 2);
+    assert_eq!(board.check(&id).unwrap().pass_starts.len(), 2);
+    let mut other = spec("shop", &[], Some(60));
+    other.checks[0].generation = 2;
+    board.configure(vec![other], at(30), |_| None);
+    let check = board.check(&id).unwrap();
+    assert!(check.pass_starts.is_empty() && check.last.is_none() && check.state.established.is_none());
+}
+
+#[test]
+fn a_push_counts_once_however_often_it_is_looked_at() {
+    let mut spec = spec("job", &[], None);
+    spec.checks[0].pushed = true;
+    let mut board = board(vec![spec]);
+    let id = CheckId::new("job", "web");
+    feed(&mut board, "job", "..", 0);
+    assert!(board.check(&id).unwrap().pass_starts.is_empty());
+    board.push(&id);
+    feed(&mut board, "job", "...", 20);
+    assert_eq!(board.check(&id).unwrap().pass_starts.len(), 1);
 }

@@ -7,7 +7,7 @@ mod policy;
 mod verdict;
 mod workload;
 
-pub use board::{Board, CheckEntry, Effects, STREAK_KEPT, ServiceEntry, ServiceSpec, VerdictChange};
+pub use board::{Board, CheckEntry, CheckSpec, Effects, STREAK_KEPT, ServiceEntry, ServiceSpec, VerdictChange};
 pub use check::{CheckState, Health};
 pub use flap::Flap;
 pub use policy::{Policy, Severity, Threshold};

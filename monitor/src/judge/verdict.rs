@@ -134,7 +134,7 @@ pub struct ServiceFacts<'a> {
 /// Returns the verdict and one line that says why; empty when it is up.
 pub fn judge(facts: &ServiceFacts<'_>) -> (Verdict, String) {
     let (by_runtime, runtime_why) = match &facts.runtime {
-        Runtime::Stopped => return (Verdict::Stopped, "stopped by a person".to_owned()),
+        Runtime::Stopped => return (Verdict::Stopped, "stopped as asked".to_owned()),
         Runtime::Completed => return (Verdict::Completed, "ran to its end".to_owned()),
         Runtime::Gone => return (Verdict::Gone, "its workload does not exist any more".to_owned()),
         Runtime::GaveUp { cause } => (Verdict::GaveUp, cause.clone()),
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_stopped_service_is_stopped_whatever_its_checks_say_and_an_unchecked_one_is_never_up() {
-        check(Runtime::Stopped, &[("web", Health::Down, Severity::Critical)], Verdict::Stopped, "stopped by a person");
+        check(Runtime::Stopped, &[("web", Health::Down, Severity::Critical)], Verdict::Stopped, "stopped as asked");
         check(Runtime::Running, &[], Verdict::Unknown, "nothing checks this service");
         check(Runtime::GaveUp { cause: "oom".to_owned() }, &[], Verdict::GaveUp, "oom");
     }

@@ -56,26 +56,37 @@ pub struct WorkloadState {
     pub unplanned_end_at: u64,
     /// Critical checks that have passed in this run.
     passed: BTreeSet<Arc<str>>,
+    /// All of them had passed once: from then on this run is judged by its checks alone.
+    has_worked: bool,
+    /// A critical check failed in this run: it did answer, wrongly.
+    has_failed: bool,
 }
 
 impl Default for WorkloadState {
     fn default() -> Self {
-        Self::restored(Ledger::default())
+        Self::restored(Ledger::default(), Vec::new())
     }
 }
 
 impl WorkloadState {
-    /// Begins with the ledger that an earlier monitor left.
-    pub fn restored(ledger: Ledger) -> Self {
+    /// Begins with the ledger that an earlier monitor left, and the last lines of its last run.
+    pub fn restored(ledger: Ledger, last_lines: Vec<String>) -> Self {
+        let last_end = ledger.runs().rev().find_map(|run| run.end.as_ref()).map(|end| end.cause.sentence(end.exit));
+        let last_crash =
+            ledger.runs().rev().filter_map(|run| run.end.as_ref()).find(|end| !end.planned).map(|end| end.at.wall);
         Self {
             phase: Phase::Pending,
             ledger,
-            last_end: None,
-            last_lines: Vec::new(),
+            last_end,
+            last_lines,
             digest: None,
             started_at: 0,
-            unplanned_end_at: 0,
+            // Cursors of an earlier monitor are below the microseconds of any later moment: what ended unplanned before
+            // this one started shuts them, and cannot shut those given out from now on.
+            unplanned_end_at: last_crash.map_or(0, |at| u64::try_from(at.as_microsecond()).unwrap_or(0)),
             passed: BTreeSet::new(),
+            has_worked: false,
+            has_failed: false,
         }
     }
 
@@ -88,9 +99,12 @@ impl WorkloadState {
                     self.ledger.record_start(*run, *stamp, *by);
                 }
                 self.phase = Phase::Running { run: *run, pid: *pid, since: *stamp };
-                self.started_at = sequence;
+                // An adopted run began before any cursor of this monitor: it is never a new incarnation.
+                self.started_at = if *adopted { 0 } else { sequence };
                 self.digest = None;
                 self.passed.clear();
+                self.has_worked = false;
+                self.has_failed = false;
                 true
             }
             Event::Ended { run, by, planned, ending, .. } => {
@@ -132,10 +146,16 @@ impl WorkloadState {
         }
     }
 
-    /// Notes that a critical check passed in this run.
-    pub(super) fn passed(&mut self, check: &Arc<str>) {
-        if matches!(self.phase, Phase::Running { .. }) {
+    /// Notes how a critical check ended in this run; `critical` are all of them.
+    pub(super) fn heard(&mut self, check: &Arc<str>, passed: bool, critical: &[Arc<str>]) {
+        if !matches!(self.phase, Phase::Running { .. }) {
+            return;
+        }
+        if passed {
             self.passed.insert(check.clone());
+            self.has_worked |= critical.iter().all(|name| self.passed.contains(name));
+        } else {
+            self.has_failed = true;
         }
     }
 
@@ -144,9 +164,10 @@ impl WorkloadState {
         self.ledger.assess(now)
     }
 
-    /// Returns true once every critical check has passed in the present run.
+    /// Returns true once every critical check has passed in the present run. Checks that a reload adds later are judged
+    /// by themselves.
     pub fn is_ready(&self, critical: &[&str]) -> bool {
-        matches!(self.phase, Phase::Running { .. }) && critical.iter().all(|name| self.passed.contains(*name))
+        matches!(self.phase, Phase::Running { .. }) && (self.has_worked || critical.is_empty())
     }
 
     /// Returns true while fails move no check: it was started, nothing has passed yet, and its time is not over.
@@ -184,7 +205,8 @@ impl WorkloadState {
             return Runtime::Starting;
         }
         match &self.phase {
-            Phase::Running { .. } if self.is_ready(critical) => Runtime::Running,
+            // What nobody could ask is not broken: its checks say that they are unknown.
+            Phase::Running { .. } if self.is_ready(critical) || !self.has_failed => Runtime::Running,
             Phase::Running { .. } => {
                 let within = show_duration(self.grace(grace));
                 let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -52,6 +52,11 @@ impl Pushes {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).entry(check.clone()).or_insert(pushed);
     }
 
+    /// Forgets a check that is not configured any more.
+    pub fn forget(&self, check: &CheckId) {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(check);
+    }
+
     /// Returns what a check last heard.
     pub fn of(&self, check: &CheckId) -> Option<Pushed> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).get(check).cloned()

@@ -14,7 +14,7 @@ use super::points::{Point, decode_chunk, decode_fresh, encode_chunk, encode_fres
 use super::rollup::{Row, decode, encode, roll};
 use super::store::{HistoryStore, Horizon, ServiceHour, StoreError, Tail};
 
-const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 1] = ["
 CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE fresh (seq INTEGER PRIMARY KEY, points BLOB NOT NULL) STRICT;
 CREATE TABLE chunks (

@@ -20,4 +20,4 @@ pub use points::{Mark, Point};
 pub use rollup::Rollup;
 pub use state::SqliteState;
 pub use store::{HistoryStore, Horizon, ServiceHour, StateBatch, StateStore, StoreError, Tail, Transition};
-pub use writer::{History, HistoryNews, State, Stores, WriterFigures};
+pub use writer::{History, HistoryNews, Join, State, Stores, WriterFigures};

@@ -9,7 +9,7 @@ use kit::db::{Durability, OpenError};
 use super::file::LazyFile;
 use super::store::{StateBatch, StateStore, StoreError, Transition};
 
-const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 1] = ["
 CREATE TABLE documents (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) STRICT, WITHOUT ROWID;
 CREATE TABLE transitions (
     id INTEGER PRIMARY KEY, service TEXT NOT NULL, at_ms INTEGER NOT NULL,

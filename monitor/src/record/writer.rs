@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -108,6 +108,8 @@ pub struct History {
     wake: Notify,
     /// How the writer does.
     pub figures: WriterFigures,
+    /// Whether what an earlier monitor left was read: before that nothing may be written over it.
+    loaded: AtomicBool,
 }
 
 #[derive(Default)]
@@ -125,7 +127,13 @@ struct Memory {
 impl History {
     /// Wraps a store; what it holds is read by [`History::load`].
     pub fn new(store: Arc<dyn HistoryStore>) -> Self {
-        Self { store, memory: Mutex::default(), wake: Notify::new(), figures: WriterFigures::default() }
+        Self {
+            store,
+            memory: Mutex::default(),
+            wake: Notify::new(),
+            figures: WriterFigures::default(),
+            loaded: AtomicBool::new(false),
+        }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -246,12 +254,17 @@ impl History {
         Ok(())
     }
 
-    /// Reads what an earlier monitor left; questions about the past are answered from then on.
-    pub async fn load(&self) {
+    /// Reads what an earlier monitor left; questions about the past are answered from then on. Tried again before every
+    /// write until it works.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn load(&self) -> Result<(), StoreError> {
         let from_ms = Timestamp::now().as_millisecond() - 90 * DAY_MS;
-        let Ok(tail) = self.figures.timed("history", self.store.tail()).await else { return };
-        let hours = self.figures.timed("history", self.store.service_hours(from_ms)).await.unwrap_or_default();
-        let series = self.figures.timed("history", self.store.known_series()).await.unwrap_or_default();
+        let read = async {
+            Ok((self.store.tail().await?, self.store.service_hours(from_ms).await?, self.store.known_series().await?))
+        };
+        let (tail, hours, series) = self.figures.timed("history", read).await?;
         let mut memory = self.memory();
         memory.series = series;
         memory.tail_points = tail.points.values().map(Vec::len).sum();
@@ -261,10 +274,15 @@ impl History {
             let days = memory.days.entry(hour.service).or_default();
             *days.entry(day).or_default().entry(hour.verdict).or_default() += hour.ms;
         }
+        self.loaded.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Writes what is pending.
     async fn flush(&self) -> Result<(), StoreError> {
+        if !self.loaded.load(Ordering::SeqCst) {
+            self.load().await?;
+        }
         let (pending, hours, unknown) = {
             let memory = self.memory();
             let names = memory.pending.iter().map(|(check, _)| check.to_string());
@@ -348,7 +366,14 @@ pub struct State {
     wake: Notify,
     /// How the writer does.
     pub figures: WriterFigures,
+    /// Whether what is stored was read, or joined with what we have: before that nothing is written over it.
+    joined: AtomicBool,
+    /// The kinds of documents, and how a stored one and ours become one.
+    join: (&'static [&'static str], Join),
 }
+
+/// Joins a stored document of a kind with ours.
+pub type Join = fn(kind: &str, stored: &str, ours: &str) -> String;
 
 #[derive(Default)]
 struct Pending {
@@ -358,8 +383,20 @@ struct Pending {
 
 impl State {
     /// Wraps a store.
-    pub fn new(store: Arc<dyn StateStore>) -> Self {
-        Self { store, pending: Mutex::default(), wake: Notify::new(), figures: WriterFigures::default() }
+    pub fn new(store: Arc<dyn StateStore>, kinds: &'static [&'static str], join: Join) -> Self {
+        Self {
+            store,
+            pending: Mutex::default(),
+            wake: Notify::new(),
+            figures: WriterFigures::default(),
+            joined: AtomicBool::new(false),
+            join: (kinds, join),
+        }
+    }
+
+    /// Tells that everything stored is known: from now on ours is the newest.
+    pub fn is_joined(&self) {
+        self.joined.store(true, Ordering::SeqCst);
     }
 
     /// Returns the store, for reading.
@@ -427,7 +464,14 @@ impl State {
         if batch.is_empty() && waiting.is_empty() {
             return true;
         }
-        let result = self.figures.timed("state", self.store.save(&batch)).await;
+        let (mut batch, waiting) = (batch, waiting);
+        let result = async {
+            if !self.joined.load(Ordering::SeqCst) {
+                self.join_stored(&mut batch).await?;
+            }
+            self.figures.timed("state", self.store.save(&batch)).await
+        };
+        let result = result.await;
         let (is_ok, message) = (result.is_ok(), result.err().map(|error| error.0));
         for waiter in waiting {
             let answer = message.clone().map_or(Ok(()), |message| Err(StoreError(message)));
@@ -439,6 +483,21 @@ impl State {
             self.add(&mut pending, newer);
         }
         is_ok
+    }
+}
+
+impl State {
+    /// Joins what is stored into a batch, the first time that can be read.
+    async fn join_stored(&self, batch: &mut StateBatch) -> Result<(), StoreError> {
+        for kind in self.join.0 {
+            for (key, stored) in self.figures.timed("state", self.store.documents(kind)).await? {
+                if let Some(Some(ours)) = batch.documents.get_mut(&(*kind, key)) {
+                    *ours = self.join.1(kind, &stored, ours);
+                }
+            }
+        }
+        self.is_joined();
+        Ok(())
     }
 }
 
@@ -468,16 +527,26 @@ impl Stores {
     /// # Errors
     /// Only when a later program wrote one of them.
     pub async fn open(folder: &Path) -> Result<Self, OpenError> {
+        Self::open_joining(folder, &[], |_, _, ours| ours.to_owned()).await
+    }
+
+    /// As [`Stores::open`]; should stored documents of these kinds not be readable at first, `join` makes one of a stored
+    /// one and ours later, before anything is written over it.
+    ///
+    /// # Errors
+    /// As [`Stores::open`].
+    pub async fn open_joining(folder: &Path, kinds: &'static [&'static str], join: Join) -> Result<Self, OpenError> {
         let history = SqliteHistory::open(&folder.join("history.db")).await?;
         let state = SqliteState::open(&folder.join("state.db")).await?;
-        Ok(Self { history: Arc::new(History::new(Arc::new(history))), state: Arc::new(State::new(Arc::new(state))) })
+        Ok(Self {
+            history: Arc::new(History::new(Arc::new(history))),
+            state: Arc::new(State::new(Arc::new(state), kinds, join)),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-
     use futures_util::future::BoxFuture;
 
     use super::super::points::Mark;
@@ -530,7 +599,7 @@ mod tests {
     async fn a_full_disk_is_said_and_the_newest_state_is_written_once_it_has_room() {
         let disk = Arc::new(Disk::default());
         disk.full.store(true, Ordering::SeqCst);
-        let state = Arc::new(State::new(disk.clone()));
+        let state = Arc::new(State::new(disk.clone(), &["check"], |_, _, ours| ours.to_owned()));
         let stop = CancellationToken::new();
         let task = tokio::spawn({
             let (state, stop) = (state.clone(), stop.clone());
@@ -558,7 +627,7 @@ mod tests {
         let day_ms = now_ms - now_ms.rem_euclid(DAY_MS);
         for restart in 1..=2usize {
             let stores = Stores::open(folder.path()).await.unwrap();
-            stores.history.load().await;
+            stores.history.load().await.unwrap();
             let stop = CancellationToken::new();
             let task = tokio::spawn({
                 let (history, stop) = (stores.history.clone(), stop.clone());

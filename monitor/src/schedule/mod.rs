@@ -139,7 +139,7 @@ impl Schedule {
 
     /// Plans the next run after one ended. A `suspect` check is asked again soon.
     pub fn finished(&mut self, check: &CheckId, now: Moment, suspect: bool) {
-        let Some(entry) = self.entries.get_mut(check) else { return };
+        let Some(entry) = self.entries.get_mut(check).filter(|entry| entry.running) else { return };
         entry.running = false;
         let mut next = entry.rhythm + entry.cadence.every;
         if next <= now {

@@ -37,8 +37,8 @@ async fn a_failing_service_an_unknown_name_an_empty_list_and_an_unchecked_one_ar
     let cursor = cursor(&engine).await;
     let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=web&wait=500ms")).await;
     assert_eq!(status, 504);
-    let reason = answer["services"]["web"]["reasons"][0].as_str().unwrap();
-    assert!(reason.starts_with("home: 0 of 3 passes in a row since the cursor"), "{reason}");
+    let reasons = answer["services"]["web"]["reasons"].to_string();
+    assert!(reasons.contains("home: 0 of 3 passes in a row since the cursor"), "{reasons}");
     let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=loose&wait=60s")).await;
     assert_eq!(status, 503, "decided at once: {answer}");
     assert_eq!(answer["services"]["loose"]["reasons"][0], "running_unchecked: no critical check looks at it");
@@ -56,8 +56,8 @@ async fn a_failing_service_an_unknown_name_an_empty_list_and_an_unchecked_one_ar
         assert_eq!((status, answer["error"].as_str()), (400, Some(message)), "{query}");
     }
     assert_eq!(engine.get("/api/v1/gate/nonsense?services=web").await.0, 400);
-    // Far in the future: a number that this monitor never gave out.
-    assert_eq!(engine.get("/api/v1/gate/__________8?services=web").await.0, 400);
+    // A number that this monitor never gave out, and one without its seal.
+    assert_eq!(engine.get("/api/v1/gate/AAAAAAAAAAA?services=web").await.0, 400);
 }
 
 #[tokio::test]
@@ -130,4 +130,47 @@ async fn a_deploy_is_checked_by_the_version_it_answers_and_the_digest_of_its_pro
         .get(&format!("/api/v1/gate/{cursor}?services=web&stable=1&wait=60s&expect=digest:{}", &digest[..12]))
         .await;
     assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test]
+async fn looking_again_at_an_old_push_opens_nothing() {
+    let yaml = "defaults: { every: 1s }\nservices:\n  job: { checks: { nightly: { heartbeat: { period: 1h } } } }\n";
+    let engine = Running::start(yaml).await;
+    let operator = [("authorization", &*format!("Bearer {}", crate::harness::TOKEN))];
+    engine.post("/api/v1/heartbeat/job/nightly", &operator).await;
+    engine.until("job", "up").await;
+    let cursor = cursor(&engine).await;
+    let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=job&stable=1&wait=3s")).await;
+    assert_eq!(status, 504, "{answer}");
+    engine.post("/api/v1/heartbeat/job/nightly", &operator).await;
+    let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=job&stable=1&wait=60s")).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+#[tokio::test]
+async fn a_service_that_is_still_down_by_its_own_rules_is_not_let_through_by_fewer_passes() {
+    let target = Target::ok("hello");
+    let yaml = yaml(&target.url("/")).replace("every: 1s,", "every: 1s, recover_after: 30,");
+    let engine = Running::start(&yaml).await;
+    engine.until("web", "up").await;
+    target.set_status(500);
+    engine.until("web", "down").await;
+    let cursor = cursor(&engine).await;
+    target.set_status(200);
+    let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=web&stable=1&wait=1s")).await;
+    assert_eq!((status, answer["services"]["web"]["verdict"].as_str()), (504, Some("down")), "{answer}");
+}
+
+#[tokio::test]
+async fn answers_of_another_target_open_nothing() {
+    let (target, dead) = (Target::ok("hello"), Target::refuse());
+    let engine = Running::start(&yaml(&target.url("/"))).await;
+    engine.until("web", "up").await;
+    let cursor = cursor(&engine).await;
+    engine.get(&format!("/api/v1/gate/{cursor}?services=web&stable=3&wait=60s")).await;
+    crate::harness::write_config(engine.folder.path(), &yaml(&dead.url("/")));
+    engine.reload.send(()).await.unwrap();
+    engine.until("web", "down").await;
+    let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=web&stable=1")).await;
+    assert_eq!(status, 503, "{answer}");
 }

@@ -86,6 +86,24 @@ async fn history_comes_back_by_check_with_latency() {
 }
 
 #[tokio::test]
+async fn the_openapi_document_lists_every_route_of_the_api() {
+    let target = Target::ok("hello");
+    let engine = Running::start(&one(&format!("{{ http: {{ url: \"{}\" }} }}", target.url("/")))).await;
+    let (_, document) = engine.get("/api/v1/openapi.json").await;
+    let listed: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/export");
+    let mut routes = Vec::new();
+    for file in ["api.rs", "badge.rs", "write.rs"] {
+        let text = std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
+        routes.extend(text.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+    }
+    routes.retain(|route| route.starts_with("/api/") && route != "/api/v1/openapi.json");
+    assert!(routes.len() >= 10, "{routes:?}");
+    let untold: Vec<&String> = routes.iter().filter(|route| !listed.contains(route)).collect();
+    assert!(untold.is_empty(), "{untold:?} are not in {listed:?}");
+}
+
+#[tokio::test]
 async fn live_events_tell_a_change() {
     let target = Target::ok("hello");
     let engine = Running::start(&one(&format!("{{ http: {{ url: \"{}\" }} }}", target.url("/")))).await;

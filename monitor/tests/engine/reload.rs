@@ -2,7 +2,7 @@
 
 use testkit::{Target, eventually};
 
-use crate::harness::{LIMIT, Running, TOKEN, write_config};
+use crate::harness::{LIMIT, Running, TOKEN, processes_with, write_config};
 
 fn services(names: &[&str], url: &str) -> String {
     let mut yaml = "defaults: { every: 1s, every_when_failing: 100ms }\nservices:\n".to_owned();
@@ -89,4 +89,31 @@ async fn a_renamed_service_keeps_its_past() {
     assert_eq!(transitions.as_array().unwrap().len(), 1, "{transitions} {store}");
     let (_, history) = engine.get("/api/v1/services/store/history").await;
     assert!(history["checks"]["home"].as_array().unwrap().iter().any(|point| point["pass"] == 1), "{history}");
+}
+
+#[tokio::test]
+async fn a_changed_workload_runs_as_the_new_configuration_says_and_a_removed_one_is_gone() {
+    let target = Target::ok("hello");
+    let yaml = |token: &str| {
+        format!(
+            "defaults: {{ every: 1s, every_when_failing: 100ms }}\nservices:\n  a: {{ checks: {{ home: {{ http: {{ url: \"{0}\" }} }} }} }}\n  b: {{ checks: {{ home: {{ http: {{ url: \"{0}\" }} }} }} }}\n  c: {{ checks: {{ home: {{ http: {{ url: \"{0}\" }} }} }} }}\n  web:\n    workload: {{ process: {{ command: [sh, -c, \"trap 'sleep 0.5; exit 0' TERM; while :; do sleep 0.1; done; : {token}\"], restart: on-failure }} }}\n    checks: {{ home: {{ http: {{ url: \"{0}\" }} }} }}\n",
+            target.url("/")
+        )
+    };
+    let (old, new) = (format!("old-{}", target.addr().port()), format!("new-{}", target.addr().port()));
+    let engine = Running::start(&yaml(&old)).await;
+    engine.until("web", "up").await;
+    write_config(engine.folder.path(), &yaml(&new));
+    engine.reload.send(()).await.unwrap();
+    let replaced = eventually("the new command to run alone", LIMIT, async || {
+        (processes_with(&old).is_empty() && !processes_with(&new).is_empty()).then_some(())
+    });
+    replaced.await;
+    let web = engine.until("web", "up").await;
+    assert_eq!(web["workload"]["unplanned_exits"], 0, "{web}");
+    let without = yaml(&new);
+    write_config(engine.folder.path(), without.split("  web:").next().unwrap());
+    engine.reload.send(()).await.unwrap();
+    eventually("the removed one to be gone", LIMIT, async || processes_with(&new).is_empty().then_some(())).await;
+    assert_eq!(engine.get("/api/v1/services/web").await.0, 404);
 }

@@ -43,6 +43,11 @@ async fn a_push_decides_at_once_and_survives_a_restart() {
     engine.post("/api/v1/heartbeat/job/nightly?exit_code=3", &operator).await;
     let down = engine.until("job", "down").await;
     assert!(down["why"].as_str().unwrap().starts_with("nightly: the job failed with exit code 3"), "{down}");
+    // A reload in between must not take it for new.
+    engine.reload.send(()).await.unwrap();
+    let mut changes = engine.shared.changes.subscribe();
+    engine.post("/api/v1/reload", &operator).await;
+    assert!(changes.recv().await.is_ok());
     let folder = engine.stop().await;
     let engine = Running::start_in(folder, JOB, Kinds::standard()).await;
     let again = eventually("the restarted monitor to look", LIMIT, async || {

@@ -4,17 +4,14 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::io::Read;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use crate::config::{Environment, parse_duration};
-
-/// Longest secret file that is read, in bytes: room for a certificate chain, not for a device that never ends.
-const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// Reads variables and collects what is wrong with them. An empty variable counts as not set (compose writes `${X:-}`).
 ///
@@ -118,11 +115,8 @@ impl<'a> Variables<'a> {
     }
 
     fn secret_file(&self, name: &str, path: &str) -> Option<SecretString> {
-        let mut text = String::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET_BYTES).read_to_string(&mut text));
-        let secret = SecretString::from(text.trim());
-        match read {
-            Ok(_) if !secret.expose_secret().is_empty() => return Some(secret),
+        match crate::secret_file::read(Path::new(path)) {
+            Ok(secret) if !secret.is_empty() => return Some(SecretString::from(secret)),
             Ok(_) => self.mistake(name, format_args!("{path} is empty; write the secret into it")),
             Err(error) => self.mistake(name, format_args!("cannot read {path}: {error}")),
         }

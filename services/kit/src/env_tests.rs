@@ -1,5 +1,7 @@
 //! Tables of what each reader takes and of the exact words it says otherwise.
 
+use secrecy::ExposeSecret;
+
 use super::*;
 
 /// Reads `value` as the variable `X` and returns the result with the mistakes.

@@ -1,7 +1,8 @@
 //! `/livez`, `/readyz`, `/health` and their aliases, the same in every binary.
 //!
 //! Liveness never depends on peers. Readiness names each dependency: a hard one that fails makes the service unready, a
-//! soft one only `degraded`. State is set by its owner, so that no health request ever waits for a peer.
+//! soft one only `degraded`. State is set by its owner, at a change or in a refresh that looks at what is already known, so
+//! that no health request ever waits for a peer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,13 +33,23 @@ pub struct Health {
     service: &'static str,
     version: &'static str,
     dependencies: Arc<Mutex<Dependencies>>,
+    refresh: Arc<dyn Fn(&Health) + Send + Sync>,
     details: Arc<dyn Fn() -> Map<String, Value> + Send + Sync>,
 }
 
 impl Health {
     /// A service without dependencies is ready at once.
     pub fn new(service: &'static str, version: &'static str) -> Self {
-        Self { service, version, dependencies: Arc::default(), details: Arc::new(Map::new) }
+        let (refresh, details) = (Arc::new(|_: &Self| {}), Arc::new(Map::new));
+        Self { service, version, dependencies: Arc::default(), refresh, details }
+    }
+
+    /// Has dependencies set right before they are looked at; called at each request, so it must not wait, and it must
+    /// not ask [`Self::is_ready`].
+    #[must_use]
+    pub fn with_refresh(mut self, refresh: impl Fn(&Self) + Send + Sync + 'static) -> Self {
+        self.refresh = Arc::new(refresh);
+        self
     }
 
     /// Adds fields to `/health`; called at each request, so it must not wait.
@@ -60,6 +71,7 @@ impl Health {
     }
 
     fn status(&self) -> (bool, &'static str, Value) {
+        (self.refresh)(self);
         let dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
         let broken = |wanted: Need| dependencies.values().any(|(need, state)| *need == wanted && state.is_err());
         let word = match (broken(Need::Hard), broken(Need::Soft)) {
@@ -142,5 +154,17 @@ mod tests {
         let (status, body) = ask(&health, "/readyz").await;
         assert_eq!((status, body["checks"]["store"]["reason"].as_str()), (503, Some("disk full")));
         assert_eq!(ask(&health, "/livez").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn the_first_answer_already_counts_what_a_refresh_finds() {
+        for path in ["/readyz", "/ready", "/health"] {
+            let health = Health::new("x", "1")
+                .with_refresh(|health| health.set("store", Need::Hard, Err("disk full".to_owned())))
+                .with_details(|| [("more".to_owned(), 1.into())].into_iter().collect());
+            let (status, body) = ask(&health, path).await;
+            assert_eq!((status, body["checks"]["store"]["reason"].as_str()), (503, Some("disk full")), "{path}");
+            assert_eq!(body["more"] == 1, path == "/health");
+        }
     }
 }

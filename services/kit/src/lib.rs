@@ -15,6 +15,7 @@ pub mod log;
 pub mod metrics;
 #[cfg(feature = "page")]
 pub mod page;
+mod secret_file;
 pub mod shutdown;
 pub mod tls;
 pub mod trace;

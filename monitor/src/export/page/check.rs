@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kit::page::chart::{Latency, Sample, phases};
+use kit::page::chart::{Latency, Sample, Series, phases};
 use kit::page::{Html, Tone, words};
 
 use super::state::of_health;
@@ -184,18 +184,16 @@ async fn drawn(
     let spans = read(history, &card.id, range, from_ms, to_ms).await?;
     let samples: Vec<Sample> = spans.iter().map(|(at_ms, rollup)| sample(*at_ms, rollup)).collect();
     let every_ms = i64::try_from(card.every.as_millis()).unwrap_or(i64::MAX / 8);
-    let name = format!("{}, the last {}", card.id.check, range.name());
-    let chart = Latency {
-        name: &name,
+    let name = format!("{} over the last {}", card.id.check, range.name().trim_start_matches("1 "));
+    let series = Series {
         samples: &samples,
         from_ms,
         to_ms,
         span_ms: range.span_ms(),
         // As for staleness: two and a half intervals without news are a gap.
         gap_ms: (every_ms.saturating_mul(5) / 2).max(range.span_ms() * 3 / 2),
-        objective_ms,
-        zone: &moment.zone,
     };
+    let chart = Latency { name: &name, series, objective_ms, zone: &moment.zone };
     let mut whole = Rollup::default();
     spans.values().for_each(|rollup| whole.merge(rollup));
     let quantiles = match (whole.quantile_us(0.5), whole.quantile_us(0.95)) {
@@ -208,7 +206,7 @@ async fn drawn(
         }
         _ => String::new(),
     };
-    Ok((chart.to_svg(), format!("{quantiles}{}", chart.in_words())))
+    Ok((chart.to_svg(), format!("{quantiles}{}", series.in_words())))
 }
 
 fn sample(at_ms: i64, rollup: &Rollup) -> Sample {

@@ -3,7 +3,7 @@
 use kit::page::{Tone, words};
 
 use super::overview::Glance;
-use super::state::spoken;
+use super::state::{said, spoken};
 use crate::judge::Verdict;
 
 /// Longest reason within the sentence, in characters; the whole reason stands right below.
@@ -56,9 +56,7 @@ fn tone_of(impaired: &[&Glance]) -> Tone {
 }
 
 fn alone(glance: &Glance) -> String {
-    let word = spoken(glance.verdict.as_str());
-    let verb = if matches!(glance.verdict, Verdict::GaveUp) { "was given up" } else { "is" };
-    let state = if verb == "is" { format!("is {word}") } else { verb.to_owned() };
+    let state = said(glance.verdict);
     match words::clip(&glance.short_why, MAX_REASON) {
         reason if reason.is_empty() => format!("{} {state}, for {}", glance.name, glance.since.ago),
         reason => format!("{} {state}: {reason}, for {}", glance.name, glance.since.ago),

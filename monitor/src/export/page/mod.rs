@@ -34,12 +34,12 @@ use super::shared::Shared;
 
 /// Returns the pages' routes.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
+    let pages = Router::new()
         .route("/", get(get_overview))
         .route("/services", get(async || Redirect::permanent("/")))
         .route("/services/{name}", get(get_service))
-        .with_state(shared)
-        .merge(kit::page::routes())
+        .with_state(shared);
+    kit::page::with_assets(pages)
 }
 
 async fn get_overview(State(shared): State<Arc<Shared>>) -> Response {

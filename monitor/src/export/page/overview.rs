@@ -20,7 +20,10 @@ const MAX_TROUBLES: usize = 12;
 /// From so many services on, rows are one line each.
 const DENSE: usize = 40;
 /// Verdict changes that are shown.
-const CHANGES: u32 = 15;
+const CHANGES: usize = 15;
+/// Verdict changes that are read for that, and how many of one service in a row are shown as one.
+const CHANGES_READ: u32 = 200;
+const FOLDED: usize = 4;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -78,23 +81,26 @@ struct Group {
 struct Row {
     glance: Glance,
     bars: Html,
-    available: String,
+    available: Option<String>,
     seen: String,
 }
 
 /// A verdict change as shown.
+#[derive(Clone)]
 pub(super) struct ChangeView {
     pub(super) service: String,
     pub(super) tone: Tone,
     pub(super) word: String,
     pub(super) reason: String,
     pub(super) when: When,
+    /// Older changes of the same service right before it, and when the first of them was.
+    pub(super) before: Option<(usize, When)>,
 }
 
 /// Makes the view, its tone and the window's title.
 pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Overview, Tone, String) {
     let glances = glances(shared, moment);
-    let changes = changes(shared, None, CHANGES, moment).await;
+    let changes = changes(shared, None, CHANGES_READ, moment).await.map(|changes| fold(changes, CHANGES));
     let head = headline(&glances);
     let (tone, title) = (head.tone, format!("{} – monitor", words::clip(&head.sentence, 60)));
     let mut troubles = troubles(&glances);
@@ -160,7 +166,7 @@ fn troubles(glances: &[Glance]) -> Vec<Trouble> {
 
 fn row(shared: &Shared, glance: Glance, today_ms: i64) -> Row {
     let past = Past::of(&shared.stores.history.days(&glance.name), today_ms);
-    let available = past.availability(DAYS).map_or_else(|| "–".to_owned(), words::share);
+    let available = past.availability(DAYS).map(words::share);
     Row { bars: past.bars(), available, seen: past.in_words(), glance }
 }
 
@@ -198,6 +204,22 @@ pub(super) async fn changes(
         service: change.service,
         reason: change.reason,
         when: moment.when(change.at),
+        before: None,
     };
     Some(found.into_iter().map(view).collect())
+}
+
+/// Shows a restless service's changes, newest first, as one, so that they do not push out everybody else's.
+fn fold(changes: Vec<ChangeView>, limit: usize) -> Vec<ChangeView> {
+    let mut shown: Vec<ChangeView> = Vec::new();
+    for run in changes.chunk_by(|left, right| left.service == right.service) {
+        match run {
+            [newest, .., oldest] if run.len() >= FOLDED => {
+                shown.push(ChangeView { before: Some((run.len() - 1, oldest.when.clone())), ..newest.clone() });
+            }
+            few => shown.extend_from_slice(few),
+        }
+    }
+    shown.truncate(limit);
+    shown
 }

@@ -1,6 +1,7 @@
 //! `GET /services/{name}`: everything that is known of one service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use kit::page::{Html, Tone, words};
@@ -8,7 +9,7 @@ use kit::page::{Html, Tone, words};
 use super::check::{self, CheckView, Range};
 use super::overview::{ChangeView, changes};
 use super::past::{DAYS, Past, today_ms};
-use super::state::{of_verdict, spoken};
+use super::state::{of_verdict, said, spoken};
 use super::workload::{self, WorkloadView};
 use super::{Moment, When};
 use crate::export::catalogue::{Catalogue, ServiceCard};
@@ -30,7 +31,7 @@ pub(super) struct ServicePage {
     group: Option<String>,
     critical: bool,
     tone: Tone,
-    word: String,
+    said: String,
     why: String,
     since: When,
     blocked_by: Option<Arc<str>>,
@@ -41,6 +42,7 @@ pub(super) struct ServicePage {
     bars: Html,
     seen: String,
     goals: Vec<Goal>,
+    has_objective: bool,
     ranges: Vec<(&'static str, &'static str, bool)>,
     checks: Vec<CheckView>,
     workload: Option<WorkloadView>,
@@ -77,15 +79,15 @@ pub(super) async fn view(
     let past = Past::of(&shared.stores.history.days(name), today_ms(moment.now.wall));
     let goals = vec![availability(card, &past), latency(shared, card, moment).await];
     let tone = of_verdict(entry.verdict);
-    let word = spoken(entry.verdict.as_str());
-    let title = format!("{name} is {word} – monitor");
+    let said = said(entry.verdict);
+    let title = format!("{name} {said} – monitor");
     let page = ServicePage {
         name: card.name.clone(),
         about: card.about.clone().unwrap_or_default(),
         group: card.group.clone(),
         critical: card.critical,
         tone,
-        word,
+        said,
         why: entry.why.clone(),
         since: moment.when(entry.since.wall),
         blocked_by: entry.blocked_by.clone(),
@@ -95,6 +97,7 @@ pub(super) async fn view(
         needed_by,
         bars: past.bars(),
         seen: past.in_words(),
+        has_objective: card.availability.is_some() || card.latency_p95.is_some(),
         goals,
         ranges: Range::ALL.map(|known| (known.key(), known.name(), known == range)).into(),
         checks: checks(shared, &entry, card, range, moment).await,
@@ -143,9 +146,9 @@ fn availability(card: &ServiceCard, past: &Past) -> Goal {
         Some(share) => (words::share(share), card.availability.map(|objective| share >= objective)),
         None => ("–".to_owned(), None),
     });
-    // The budget is what the objective leaves of the time seen in 30 days.
+    // The budget is what the objective leaves of 30 days, however much of them was seen.
     let left = card.availability.map(|objective| {
-        let budget = past.known(30).mul_f64((1.0 - objective).clamp(0.0, 1.0));
+        let budget = Duration::from_secs(30 * 86_400).mul_f64((1.0 - objective).clamp(0.0, 1.0));
         match budget.checked_sub(past.down(30)) {
             Some(left) => format!("{} of {} left in 30 d", words::length(left), words::length(budget)),
             None => format!("overspent by {} in 30 d", words::length(past.down(30) - budget)),
@@ -179,7 +182,7 @@ async fn latency(shared: &Shared, card: &ServiceCard, moment: &Moment) -> Goal {
         None => ("–".to_owned(), None),
     });
     Goal {
-        name: "95 % within",
+        name: "Latency, 95 % within",
         objective: objective_ms.map_or_else(|| "–".to_owned(), words::latency),
         reached: reached.into(),
         left: String::new(),

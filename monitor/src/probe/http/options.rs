@@ -138,7 +138,8 @@ fn shown_url(url: &Url, cursor: &Cursor<'_>) -> String {
         bare.set_path("/");
         return format!("{}…", show(&bare));
     }
-    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    // Keys and tokens hide in queries; people need to know that there is one, not what it says.
+    let query = if url.query().is_some() { "?…" } else { "" };
     format!("{}{query}", show(url))
 }
 

@@ -42,6 +42,9 @@ pub struct KeepArguments {
     pub folder: PathBuf,
 }
 
+/// The inner step's name on its command line.
+pub const KEEP_START: &str = "keep-start";
+
 /// Runs the keeper if `arguments`, the whole command line, ask for it: `keep FOLDER`, or its inner step `keep-start`.
 ///
 /// Call it first in `main`, before a runtime, a logger or TLS is set up.
@@ -50,7 +53,7 @@ pub fn keep_if_asked(arguments: impl IntoIterator<Item = OsString>) -> Option<Ex
     match (arguments.next()?.to_str()?, arguments.next()) {
         ("keep", Some(folder)) => Some(keep(&KeepArguments { folder: folder.into() })),
         ("keep", None) => Some(refuse("usage: monitor keep FOLDER < ORDER")),
-        ("keep-start", order) => {
+        (KEEP_START, order) => {
             let order: Option<StartOrder> = order.and_then(|json| serde_json::from_str(json.to_str()?).ok());
             Some(order.map_or_else(|| refuse("keep-start is only for keepers"), |order| start(&order)))
         }
@@ -108,7 +111,7 @@ fn spawn(folder: &RunFolder, order: &KeepOrder) -> io::Result<(ProcessId, PipeRe
     let start = StartOrder::new(folder.path(), getpid().as_raw(), order);
     let child = Command::new(OWN_PROGRAM)
         .arg0("monitor")
-        .arg("keep-start")
+        .arg(KEEP_START)
         .arg(serde_json::to_string(&start)?)
         .env_clear()
         .envs(&order.env.0)

@@ -13,5 +13,5 @@ mod hold;
 mod order;
 mod start;
 
-pub use hold::{KeepArguments, keep, keep_if_asked};
+pub use hold::{KEEP_START, KeepArguments, keep, keep_if_asked};
 pub use order::{Environment, KeepOrder, UserIds};

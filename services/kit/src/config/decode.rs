@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,9 +14,6 @@ use secrecy::SecretString;
 use super::mistakes::{Mistakes, suggest};
 use super::tree::{Node, Place, Value};
 use super::units::{parse_bytes, parse_duration, parse_ratio, show_duration};
-
-/// Longest secret file that is read, in bytes; a file of secrets is not a secret.
-const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// One node, its dotted key path, and where to report.
 #[derive(Debug, Clone)]
@@ -144,6 +142,10 @@ impl<'a> Cursor<'a> {
             #[expect(clippy::cast_precision_loss, reason = "configuration numbers are far below 2^53")]
             Value::Int(number) => Some(*number as f64),
             Value::Float(number) if number.is_finite() => Some(*number),
+            // A variable's text stays as it is until somebody wants a number.
+            Value::Text(text) if self.node.substituted.is_some() => {
+                text.parse().ok().filter(|number: &f64| number.is_finite()).or_else(|| self.expected("a number"))
+            }
             _ => self.expected("a number"),
         }
     }
@@ -295,13 +297,7 @@ impl<'a> Fields<'a> {
 
 fn read_secret(path: &Cursor<'_>) -> Option<SecretString> {
     let file = path.text()?;
-    let read = std::fs::metadata(&file).and_then(|metadata| {
-        if metadata.len() > MAX_SECRET_BYTES {
-            return Err(std::io::Error::other(format!("it is larger than {MAX_SECRET_BYTES} bytes")));
-        }
-        std::fs::read_to_string(&file)
-    });
-    match read.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()) {
+    match crate::secret_file::read(Path::new(&file)) {
         Ok(text) if text.is_empty() => {
             path.mistake(format!("the secret file {file} is empty"));
             None
@@ -349,6 +345,24 @@ mod tests {
     }
 
     #[test]
+    fn a_number_may_come_from_a_variable() {
+        let number = |text: &str| {
+            let node = Node {
+                place: Place::whole("environment X"),
+                value: Value::Text(text.to_owned()),
+                substituted: Some("${X}".to_owned()),
+            };
+            let mistakes = Mistakes::default();
+            let number = Cursor::top(&node, &mistakes).number();
+            (number, mistakes.into_sorted().iter().map(ToString::to_string).collect::<String>())
+        };
+        assert_eq!(number("0.5"), (Some(0.5), String::new()));
+        let wrong = "environment X: expected a number, found the value of ${X}";
+        assert_eq!(number("inf"), (None, wrong.to_owned()));
+        assert_eq!(number("x"), (None, wrong.to_owned()));
+    }
+
+    #[test]
     fn a_literal_secret_is_refused_and_never_shown() {
         let found = mistakes_of("password: hunter2\n", |fields| {
             assert!(fields.secret("password", "password_file").is_none());
@@ -359,11 +373,11 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_file_loses_its_line_end_and_an_empty_one_is_a_mistake() {
+    fn a_secret_file_loses_the_white_space_around_it_and_an_empty_one_is_a_mistake() {
         use secrecy::ExposeSecret;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
-        std::fs::write(&file, "s3cret\n").unwrap();
+        std::fs::write(&file, " s3cret \n").unwrap();
         let found = mistakes_of(&format!("key_file: {}\n", file.display()), |fields| {
             assert_eq!(fields.secret("key", "key_file").unwrap().expose_secret(), "s3cret");
         });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::mistakes::Mistakes;
-use super::substitute::substitute;
+use super::substitute::{retype, substitute};
 use super::tree::{Entry, Node, Place, Value};
 
 /// Largest configuration file that is read, in bytes. A thousand checks take about 0.3 MB.
@@ -48,6 +48,12 @@ pub struct Source<'a> {
 
 /// Reads everything into one located tree. Mistakes are collected; the tree holds what could be read.
 pub fn load(source: &Source<'_>, mistakes: &Mistakes) -> Node {
+    load_knowing(source, &[], mistakes)
+}
+
+/// As [`load`], for a program that knows the top-level keys `keys`: `<prefix>_A` then sets the key `a` also where the
+/// files do not have it. Other variables with one underscore (`MONITOR_CONFIG`) are left alone.
+pub fn load_knowing(source: &Source<'_>, keys: &[&str], mistakes: &Mistakes) -> Node {
     let mut root = Node {
         place: Place::whole(&source.path.display().to_string()),
         value: Value::Map(Vec::new()),
@@ -63,7 +69,7 @@ pub fn load(source: &Source<'_>, mistakes: &Mistakes) -> Node {
         }
     }
     substitute(&mut root, "", source.environment, mistakes);
-    override_from(&mut root, source, mistakes);
+    override_from(&mut root, source, keys, mistakes);
     root
 }
 
@@ -130,24 +136,37 @@ fn merge(node: &mut Node, other: Node, path: &str, mistakes: &Mistakes) {
     }
 }
 
-fn override_from(root: &mut Node, source: &Source<'_>, mistakes: &Mistakes) {
+fn override_from(root: &mut Node, source: &Source<'_>, known: &[&str], mistakes: &Mistakes) {
     let prefix = format!("{}_", source.prefix);
     for (name, text) in &source.environment.0 {
+        let Some(rest) = name.strip_prefix(&prefix) else { continue };
         // One underscore is a flat name of its own (MONITOR_CONFIG); two separate levels.
-        let Some(rest) = name.strip_prefix(&prefix).filter(|rest| rest.contains("__") || root_has(root, rest)) else {
+        let is_key = |rest| root_has(root, rest) || known.iter().any(|key| same_key(key, rest));
+        // An empty variable counts as not set (compose writes `${X:-}`).
+        if text.is_empty() || !(rest.contains("__") || is_key(rest)) {
             continue;
-        };
+        }
         let place = Place::whole(&format!("environment {name}"));
-        match Node::parse(&place.file, text) {
-            Ok(parsed) => {
+        match value_of(&place, text) {
+            Ok(value) => {
                 let keys: Vec<&str> = rest.split("__").collect();
-                let value =
-                    Node { place: place.clone(), value: parsed.value, substituted: Some(format!("${{{name}}}")) };
+                let value = Node { place: place.clone(), value, substituted: Some(format!("${{{name}}}")) };
                 set(root, &keys, value, &place);
             }
-            Err((_, message)) => mistakes.add(&place, "", message),
+            Err(message) => mistakes.add(&place, "", message),
         }
     }
+}
+
+/// A list or mapping is written as YAML; anything else is one leaf, whose text stays as it is: a token `1e10` or `a: b`
+/// must not become something else.
+fn value_of(place: &Place, text: &str) -> Result<Value, String> {
+    let is_nested = |open, close| text.trim().starts_with(open) && text.trim().ends_with(close);
+    // `[::1]:8888` is an address.
+    if is_nested('[', ']') || is_nested('{', '}') {
+        return Node::parse(&place.file, text).map(|node| node.value).map_err(|(_, message)| message);
+    }
+    Ok(retype(text.to_owned()))
 }
 
 fn root_has(root: &Node, name: &str) -> bool {
@@ -190,7 +209,7 @@ mod tests {
         }
         let mistakes = Mistakes::default();
         let source = Source { path: folder.path(), environment, prefix: "MONITOR" };
-        let node = load(&source, &mistakes);
+        let node = load_knowing(&source, &["listen", "data_dir", "hosts"], &mistakes);
         let shown = folder.path().display().to_string();
         (node, mistakes.into_sorted().iter().map(|mistake| mistake.to_string().replace(&shown, "dir")).collect())
     }
@@ -222,6 +241,44 @@ mod tests {
             Value::Int(8000)
         );
         assert!(node.child("config").is_none());
+    }
+
+    #[test]
+    fn a_known_key_needs_no_line_in_the_file() {
+        let environment = Environment::of([
+            ("MONITOR_LISTEN", "[::1]:8888"),
+            ("MONITOR_DATA_DIR", "/data"),
+            ("MONITOR_HOSTS", "[a, b]"),
+            ("MONITOR_CONFIG", "x"),
+            ("MONITOR_URL", "x"),
+        ]);
+        let (node, mistakes) = load_files(&[("a.yml", "services: {}\n")], &environment);
+        assert_eq!(mistakes, Vec::<String>::new());
+        assert_eq!(node.child("listen").unwrap().value, Value::Text("[::1]:8888".to_owned()));
+        assert_eq!(node.child("data_dir").unwrap().value, Value::Text("/data".to_owned()));
+        assert!(matches!(&node.child("hosts").unwrap().value, Value::List(hosts) if hosts.len() == 2));
+        assert!(node.child("config").is_none() && node.child("url").is_none());
+        let environment = Environment::of([("MONITOR_LISTEN", "")]);
+        let (node, _) = load_files(&[("a.yml", "listen: a\n")], &environment);
+        assert_eq!(node.child("listen").unwrap().value, Value::Text("a".to_owned()));
+    }
+
+    #[test]
+    fn an_overriding_text_stays_as_it_is() {
+        for text in ["1e10", "a: b", "007", "~", "null", "\"x\"", "# x", "*x", "1.10", "yes", " x ", "- x", "{x", "[x"]
+        {
+            let environment = Environment::of([("MONITOR_A__TOKEN", text)]);
+            let (node, mistakes) = load_files(&[("a.yml", "a: { token: x }\n")], &environment);
+            assert_eq!(mistakes, Vec::<String>::new());
+            let token = node.child("a").unwrap().child("token").unwrap();
+            assert_eq!(token.scalar_text().as_deref(), Some(text));
+            assert_eq!(token.shown(), "the value of ${MONITOR_A__TOKEN}");
+        }
+        for (text, expected) in [("true", Value::Bool(true)), ("12", Value::Int(12)), ("-3", Value::Int(-3))] {
+            let environment = Environment::of([("MONITOR_A__X", text)]);
+            let (node, _) = load_files(&[("a.yml", "a: { x: 1 }\n")], &environment);
+            assert_eq!(node.child("a").unwrap().child("x").unwrap().value, expected);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod tree;
 mod units;
 
 pub use decode::{Cursor, Fields};
-pub use load::{Environment, Source, load};
+pub use load::{Environment, Source, load, load_knowing};
 pub use mistakes::{Mistake, Mistakes, suggest};
 pub use tree::{Entry, Node, Place, Value};
 pub use units::{parse_bytes, parse_duration, parse_ratio, show_duration};

@@ -37,7 +37,8 @@ pub(super) fn substitute(node: &mut Node, path: &str, environment: &Environment,
     }
 }
 
-fn retype(text: String) -> Value {
+/// Types a variable's whole text: only what reads back the same is a number.
+pub(super) fn retype(text: String) -> Value {
     match text.as_str() {
         "true" => return Value::Bool(true),
         "false" => return Value::Bool(false),

@@ -25,7 +25,8 @@ impl Operator {
         Self { token_digest: token.map(digest), hosts: hosts.into() }
     }
 
-    /// Decides whether a request with these headers may write.
+    /// Decides whether a request with these headers may write. Of HTTP/2 requests, which name the server outside their
+    /// headers, [`super::with_conventions`] sets `Host`.
     ///
     /// # Errors
     /// The answer to give: 401 for a missing or wrong token, 403 for a request that came through a proxy or a page.
@@ -69,7 +70,9 @@ fn digest(token: &SecretString) -> [u8; 32] {
 
 fn bearer_digest(headers: &HeaderMap) -> Option<[u8; 32]> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    Some(Sha256::digest(value.strip_prefix("Bearer ")?.trim().as_bytes()).into())
+    // The scheme's name has no case (RFC 9110 section 11.1).
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Sha256::digest(token.trim().as_bytes()).into())
 }
 
 fn forbidden(message: String) -> ApiError {
@@ -107,6 +110,10 @@ mod tests {
         let (host, token) = (("host", "127.0.0.1:8888"), ("authorization", "Bearer t0ken"));
         assert_eq!(status(&[host, token]), 200);
         assert_eq!(status(&[host, token, ("origin", "http://127.0.0.1:8888")]), 200);
+        assert_eq!(status(&[host, ("authorization", "bearer t0ken")]), 200);
+        assert_eq!(status(&[host, ("authorization", "BEARER  t0ken")]), 200);
+        assert_eq!(status(&[host, ("authorization", "Basic t0ken")]), 401);
+        assert_eq!(status(&[host, ("authorization", "t0ken")]), 401);
         assert_eq!(status(&[host]), 401);
         assert_eq!(status(&[host, ("authorization", "Bearer t0ken2")]), 401);
         assert_eq!(status(&[host, token, ("origin", "http://evil.example")]), 403);

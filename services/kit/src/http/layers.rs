@@ -1,16 +1,18 @@
-//! What happens to every request: ids, deadline, body limit, a caught panic, a JSON 404, counted by route template.
+//! What happens to every request: ids, deadline, body limit, a caught panic, errors in JSON, counted by route template.
 
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::error::ApiError;
+use super::rejection;
 use crate::metrics::HttpMetrics;
 use crate::trace::trace_id_of;
 
@@ -69,6 +71,7 @@ async fn handle(
 ) -> Response {
     let ids = ids_of(request.headers());
     request.extensions_mut().insert(ids.clone());
+    name_host(&mut request);
     let method = request.method().clone();
     let route =
         request.extensions().get::<MatchedPath>().map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
@@ -78,7 +81,7 @@ async fn handle(
     let path = request.uri().path().to_owned();
     let answer = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind();
     let mut response = match tokio::time::timeout(deadline, answer).await {
-        Ok(Ok(response)) => response,
+        Ok(Ok(response)) => rejection::in_json(response, &path),
         Ok(Err(_panic)) => {
             tracing::error!(http.route = route, "a handler panicked");
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error").path(&path).into_response()
@@ -99,6 +102,16 @@ async fn handle(
     response.headers_mut().insert(REQUEST_ID, ids.request);
     response.headers_mut().insert(TRACE_ID, ids.trace);
     response
+}
+
+/// What a request names before its headers (HTTP/2's `:authority`, an absolute URI) is the host, whatever `Host` says
+/// (RFC 9113 section 8.3.1, RFC 9112 section 3.2.2).
+fn name_host(request: &mut Request) {
+    let Some(authority) = request.uri().authority().map(Authority::as_str) else { return };
+    let host = authority.rsplit_once('@').map_or(authority, |(_credentials, host)| host);
+    if let Ok(host) = HeaderValue::from_str(host) {
+        request.headers_mut().insert(header::HOST, host);
+    }
 }
 
 fn ids_of(headers: &HeaderMap) -> RequestIds {

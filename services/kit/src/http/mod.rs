@@ -5,6 +5,7 @@ mod error;
 mod guard;
 mod key;
 mod layers;
+mod rejection;
 mod server;
 
 pub use client::{Client, client, get, root_cause};

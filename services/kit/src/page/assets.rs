@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
+use tower_http::compression::CompressionLayer;
 
 use super::tone::Tone;
 
@@ -38,9 +39,10 @@ fn named(content: &str, ending: &str) -> String {
     format!("page-{short}.{ending}")
 }
 
-/// Returns the routes of everything that pages refer to.
-pub fn routes() -> Router {
-    Router::new().route("/assets/{file}", get(asset))
+/// Adds everything that pages refer to, and compresses what the browser lets us: a page of many services is one pattern
+/// again and again.
+pub fn with_assets(pages: Router) -> Router {
+    pages.route("/assets/{file}", get(asset)).layer(CompressionLayer::new())
 }
 
 async fn asset(Path(file): Path<String>) -> Response {

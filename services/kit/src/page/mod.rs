@@ -9,7 +9,7 @@ mod layout;
 mod tone;
 pub mod words;
 
-pub use assets::routes;
+pub use assets::with_assets;
 pub use badge::{Badge, shields};
 pub use html::{Html, escape};
 pub use layout::{Link, Page};

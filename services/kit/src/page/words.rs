@@ -58,9 +58,9 @@ pub fn time(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%-d %b %Y %H:%M:%S %:z").to_string()
 }
 
-/// Writes a time without its year, for lists of the last weeks: `12 Nov 14:03 +01:00`.
+/// Writes a time without its year, for lists of the last weeks: `12 Nov 14:03:20 +01:00`.
 pub fn short_time(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%-d %b %H:%M %:z").to_string()
+    at.to_zoned(zone.clone()).strftime("%-d %b %H:%M:%S %:z").to_string()
 }
 
 /// Writes a day: `12 Nov`.
@@ -103,7 +103,7 @@ mod tests {
     fn every_time_carries_its_offset_and_long_text_is_cut_at_a_character() {
         let zone = TimeZone::fixed(jiff::tz::offset(1));
         assert_eq!(time(Timestamp::UNIX_EPOCH, &zone), "1 Jan 1970 01:00:00 +01:00");
-        assert_eq!(short_time(Timestamp::UNIX_EPOCH, &zone), "1 Jan 01:00 +01:00");
+        assert_eq!(short_time(Timestamp::UNIX_EPOCH, &zone), "1 Jan 01:00:00 +01:00");
         assert_eq!(clip("äöü", 2), "äö…");
         assert_eq!(clip("äöü", 3), "äöü");
     }

@@ -3,6 +3,7 @@
 
 mod client;
 mod conventions;
+mod rejections;
 mod server;
 
 use std::net::SocketAddr;

@@ -9,6 +9,8 @@ const HEIGHT: f64 = 24.0;
 const FLAG: f64 = 4.0;
 /// Width of a bar with its space.
 const STEP: usize = 4;
+/// What parts the pieces of a bar.
+const SEAM: f64 = 1.0;
 /// Trouble of a minute must still be seen.
 const LEAST: f64 = 5.0;
 
@@ -81,14 +83,43 @@ fn trouble(x: usize, day: &Day, title: &str) -> String {
     let impaired = impaired.min(HEIGHT - down);
     let mut bar = format!("<g>{title}");
     let mut piece = |class: &str, from: f64, to: f64| {
-        if to - from > 0.5 {
+        // A line of nothing between the pieces tells them apart without a colour.
+        let to = if to < FLAG + HEIGHT { to - SEAM } else { to };
+        if to - from > SEAM {
             let _infallible = write!(bar, r#"<path class="{class}" d="M{x} {from:.1}h3V{to:.1}h-3z"/>"#);
         }
     };
-    let top = if down > 0.0 { 0.0 } else { FLAG };
+    let (top, seam) = (if down > 0.0 { 0.0 } else { FLAG }, FLAG + down + impaired);
     piece("down", top, FLAG + down);
-    piece("impaired", FLAG + down, FLAG + down + impaired);
-    piece("rest", FLAG + down + impaired, FLAG + HEIGHT);
+    piece("impaired", FLAG + down, seam);
+    piece("rest", seam, FLAG + HEIGHT);
     bar.push_str("</g>");
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(name: &str, down: f64, is_known: bool) -> Day {
+        Day { name: name.to_owned(), impaired: 0.0, down, is_known, said: format!("down {down}") }
+    }
+
+    #[test]
+    fn days_alike_are_one_element_and_trouble_stands_alone_with_its_words() {
+        let svg =
+            days(&[day("1 Nov", 0.0, true), day("2 Nov", 0.0, true), day("3 Nov", 0.01, true)], "a < b").to_string();
+        assert!(svg.contains("<title>1 Nov – 2 Nov: down 0</title>"), "{svg}");
+        assert!(svg.contains("<title>3 Nov: down 0.01</title>"), "{svg}");
+        assert!(svg.contains(r#"aria-label="a &lt; b""#));
+        assert_eq!(svg.matches(r#"class="down""#).count(), 1);
+    }
+
+    #[test]
+    fn a_minute_of_trouble_is_seen_and_a_whole_day_of_it_leaves_no_rest() {
+        let down = |share| days(&[day("d", share, true)], "").to_string();
+        assert!(down(0.0007).contains(r#"d="M0 0.0h3V8.0h-3z""#), "{}", down(0.0007));
+        assert!(!down(1.0).contains(r#"class="rest""#));
+        assert!(days(&[day("d", 1.0, false)], "").to_string().contains(r#"class="none""#), "no data is no trouble");
+    }
 }

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::super::html::{Html, escape};
 use super::super::words;
+use super::series::{Sample, Series};
 use super::{percent, scale};
 
 /// Height of the plot and of the whole chart, in pixels; the difference holds the times.
@@ -17,38 +18,13 @@ const ACROSS: f64 = 1000.0;
 /// Room above the highest value, so that a label does not lie on it.
 const HEADROOM: f64 = 14.0;
 
-/// What some time came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Sample {
-    /// Begin of the time, milliseconds since the epoch.
-    pub at_ms: i64,
-    /// Median of the passes' latencies, none without a pass.
-    pub p50_ms: Option<f64>,
-    /// 95 % of the passes took at most this.
-    pub p95_ms: Option<f64>,
-    /// Everything that was asked.
-    pub asked: u64,
-    /// Fails.
-    pub fails: u64,
-    /// Could not be asked.
-    pub unknown: u64,
-}
-
 /// A latency chart.
 #[derive(Debug, Clone, Copy)]
 pub struct Latency<'a> {
     /// What is shown, for people.
     pub name: &'a str,
-    /// The samples, oldest first.
-    pub samples: &'a [Sample],
-    /// The range.
-    pub from_ms: i64,
-    /// Its end.
-    pub to_ms: i64,
-    /// Length of one sample.
-    pub span_ms: i64,
-    /// Two samples further apart than this have a gap between them, in which nobody looked.
-    pub gap_ms: i64,
+    /// The samples and their range.
+    pub series: Series<'a>,
     /// The objective for the 95 % quantile, if there is one.
     pub objective_ms: Option<f64>,
     /// The zone of the times below.
@@ -58,12 +34,12 @@ pub struct Latency<'a> {
 impl Latency<'_> {
     /// Draws it.
     pub fn to_svg(&self) -> Html {
-        let (end, ticks) = scale::ticks(self.largest());
-        let y = |ms: f64| PLOT - ms / end * (PLOT - HEADROOM);
+        let (end, ticks) = scale::ticks(self.series.largest());
+        let y = |ms: f64| PLOT - (ms / end).clamp(0.0, 1.0) * (PLOT - HEADROOM);
         let mut svg = format!(
             r#"<svg class="chart" width="100%" height="{WHOLE}" role="img"><title>Latency of {}</title><desc>{}</desc>"#,
             escape(self.name),
-            escape(&self.in_words())
+            escape(&self.series.in_words())
         );
         for tick in &ticks {
             let _infallible = write!(svg, r#"<line class="grid" x2="100%" y1="{0:.1}" y2="{0:.1}"/>"#, y(*tick));
@@ -93,61 +69,15 @@ impl Latency<'_> {
         Html::of_escaped(svg)
     }
 
-    /// Says what is to be seen, in one sentence.
-    pub fn in_words(&self) -> String {
-        let asked: u64 = self.samples.iter().map(|sample| sample.asked).sum();
-        let fails: u64 = self.samples.iter().map(|sample| sample.fails).sum();
-        let unknown: u64 = self.samples.iter().map(|sample| sample.unknown).sum();
-        if asked == 0 {
-            return "Nobody looked in this time.".to_owned();
-        }
-        let mut text = format!("Asked {asked} times");
-        let _infallible = match fails {
-            0 => write!(text, ", no fail"),
-            _ => write!(text, ", {fails} failed"),
-        };
-        if unknown > 0 {
-            let _infallible = write!(text, ", {unknown} could not be asked");
-        }
-        let missing: i64 = self.missing().iter().map(|(from, to)| to - from).sum();
-        if missing > 0 {
-            let length = std::time::Duration::from_millis(missing.unsigned_abs());
-            let _infallible = write!(text, "; nobody looked for {}", words::length(length));
-        }
-        text.push('.');
-        text
-    }
-
-    fn largest(&self) -> f64 {
-        let values = self.samples.iter().flat_map(|sample| [sample.p50_ms, sample.p95_ms]).flatten();
-        values.filter(|ms| ms.is_finite()).fold(0.0, f64::max)
-    }
-
     fn x(&self, at_ms: i64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of years stay far below 2^53")]
-        let share = (at_ms - self.from_ms) as f64 / (self.to_ms - self.from_ms).max(1) as f64;
+        let share = (at_ms - self.series.from_ms) as f64 / (self.series.to_ms - self.series.from_ms).max(1) as f64;
         share.clamp(0.0, 1.0) * ACROSS
     }
 
     /// A sample is drawn in the middle of its time.
     fn middle(&self, sample: &Sample) -> f64 {
-        self.x(sample.at_ms + self.span_ms / 2)
-    }
-
-    /// Times in which nobody looked, longer than the rhythm explains.
-    fn missing(&self) -> Vec<(i64, i64)> {
-        let mut found = Vec::new();
-        let mut seen_to = self.from_ms;
-        for sample in self.samples.iter().filter(|sample| sample.asked > 0) {
-            if sample.at_ms - seen_to > self.gap_ms {
-                found.push((seen_to, sample.at_ms));
-            }
-            seen_to = seen_to.max(sample.at_ms + self.span_ms);
-        }
-        if self.to_ms - seen_to > self.gap_ms {
-            found.push((seen_to, self.to_ms));
-        }
-        found
+        self.x(sample.at_ms + self.series.span_ms / 2)
     }
 
     fn gaps(&self) -> String {
@@ -158,32 +88,12 @@ impl Latency<'_> {
                 self.range(from, to)
             )
         };
-        self.missing().into_iter().map(gap).collect()
-    }
-
-    /// Runs of samples with a latency, broken wherever there is none or a gap lies between.
-    fn stretches(&self) -> Vec<Vec<&Sample>> {
-        let mut found: Vec<Vec<&Sample>> = Vec::new();
-        let mut is_broken = true;
-        let mut last_ms = i64::MIN;
-        for sample in self.samples {
-            let has_latency = sample.p50_ms.is_some_and(f64::is_finite);
-            if has_latency {
-                is_broken |= sample.at_ms.saturating_sub(last_ms) > self.gap_ms;
-                match found.last_mut() {
-                    Some(stretch) if !is_broken => stretch.push(sample),
-                    _ => found.push(vec![sample]),
-                }
-                last_ms = sample.at_ms;
-            }
-            is_broken = !has_latency;
-        }
-        found
+        self.series.missing().into_iter().map(gap).collect()
     }
 
     fn curves(&self, y: impl Fn(f64) -> f64) -> String {
         let (mut band, mut line) = (String::new(), String::new());
-        for stretch in self.stretches() {
+        for stretch in self.series.stretches() {
             let low = |sample: &Sample| y(sample.p50_ms.unwrap_or(0.0));
             let high = |sample: &Sample| low(sample).min(y(sample.p95_ms.unwrap_or(0.0)));
             for (index, sample) in stretch.iter().enumerate() {
@@ -201,15 +111,15 @@ impl Latency<'_> {
         format!(r#"<path class="band" d="{band}"/><path class="line" d="{line}"/>"#)
     }
 
-    /// Fails and unknowns, neighbours joined, as bars that stand on the axis.
+    /// Fails and unknowns, neighbours joined, as bars that stand on the axis, as high as their share.
     fn marks(&self) -> String {
         let mut marks = String::new();
         for (class, count) in
             [("unknown", (|sample| sample.unknown) as fn(&Sample) -> u64), ("fail", |sample| sample.fails)]
         {
             let mut open: Option<(i64, i64, u64, u64)> = None;
-            for sample in self.samples.iter().filter(|sample| count(sample) > 0) {
-                let end = sample.at_ms + self.span_ms;
+            for sample in self.series.samples.iter().filter(|sample| count(sample) > 0) {
+                let end = sample.at_ms + self.series.span_ms;
                 match &mut open {
                     Some((_, to, hits, asked)) if sample.at_ms <= *to => {
                         (*to, *hits, *asked) = (end, *hits + count(sample), *asked + sample.asked);
@@ -228,20 +138,23 @@ impl Latency<'_> {
     fn mark(&self, class: &str, (from, to, hits, asked): (i64, i64, u64, u64)) -> String {
         let said = if class == "fail" { "failed" } else { "could not be asked" };
         let (x, width) = (self.x(from), (self.x(to) - self.x(from)).max(3.0));
+        #[expect(clippy::cast_precision_loss, reason = "counts of probes stay far below 2^53")]
+        let high = hits as f64 / asked.max(1) as f64 * PLOT;
         format!(
-            r#"<g class="{class}"><title>{}: {hits} of {asked} {said}</title><rect class="veil" x="{x:.1}" width="{width:.1}" height="{PLOT}"/><rect x="{x:.1}" y="{:.1}" width="{width:.1}" height="7"/></g>"#,
+            r#"<g class="{class}"><title>{}: {hits} of {asked} {said}</title><rect class="veil" x="{x:.1}" y="{:.1}" width="{width:.1}" height="{high:.1}"/><rect x="{x:.1}" y="{:.1}" width="{width:.1}" height="7"/></g>"#,
             self.range(from, to),
+            PLOT - high,
             PLOT - 7.0
         )
     }
 
     fn axis(&self) -> String {
-        let whole = self.to_ms - self.from_ms;
+        let whole = self.series.to_ms - self.series.from_ms;
         let mut axis = format!(r#"<line class="axis" x2="100%" y1="{PLOT}" y2="{PLOT}"/>"#);
-        for (at_ms, label) in scale::times(self.from_ms, self.to_ms, self.zone) {
-            let part = at_ms - self.from_ms;
-            // A label at the very edge would be cut off.
-            if part * 100 < whole * 4 || part * 100 > whole * 96 {
+        for (at_ms, label) in scale::times(self.series.from_ms, self.series.to_ms, self.zone) {
+            let part = at_ms - self.series.from_ms;
+            // A label at the edge would be cut off, and the right end says the zone.
+            if part * 100 < whole * 4 || part * 100 > whole * 80 {
                 continue;
             }
             let x = percent(part, whole);
@@ -253,6 +166,12 @@ impl Latency<'_> {
                 escape(&label)
             );
         }
+        let _infallible = write!(
+            axis,
+            r#"<text class="tick" x="100%" y="{}" text-anchor="end">{}</text>"#,
+            PLOT + 17.0,
+            scale::offset(self.series.to_ms, self.zone)
+        );
         axis
     }
 
@@ -262,5 +181,52 @@ impl Latency<'_> {
             at.to_zoned(self.zone.clone()).strftime(format).to_string()
         };
         format!("{} – {}", show(from_ms, "%-d %b %H:%M"), show(to_ms, "%H:%M %:z"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn svg(samples: &[Sample]) -> String {
+        let series = Series { samples, from_ms: 0, to_ms: 60_000, span_ms: 1000, gap_ms: 2500 };
+        let name = "health <b>";
+        Latency { name, series, objective_ms: Some(200.0), zone: &TimeZone::UTC }.to_svg().to_string()
+    }
+
+    fn pass(at_ms: i64, ms: f64) -> Sample {
+        Sample { at_ms, p50_ms: Some(ms), p95_ms: Some(2.0 * ms), asked: 1, ..Sample::default() }
+    }
+
+    /// How often a line is begun anew.
+    fn starts(svg: &str) -> usize {
+        let line = svg.split(r#"class="line" d=""#).nth(1).unwrap().split('"').next().unwrap();
+        line.matches('M').count()
+    }
+
+    #[test]
+    fn a_gap_is_not_bridged_and_an_empty_series_has_no_line() {
+        assert_eq!(starts(&svg(&[pass(0, 5.0), pass(1000, 6.0), pass(30_000, 5.0)])), 2);
+        assert!(svg(&[pass(0, 5.0), pass(30_000, 5.0)]).contains(": nobody looked</title>"));
+        assert_eq!(starts(&svg(&[])), 0);
+        assert!(svg(&[]).contains("<desc>Nobody looked in this time.</desc>"));
+    }
+
+    #[test]
+    fn one_sample_is_a_dot_and_huge_or_broken_values_still_make_a_chart() {
+        assert!(svg(&[pass(30_000, 5.0)]).contains("h0\""));
+        for ms in [0.0, 1e-9, 1e18, f64::MAX, f64::INFINITY, f64::NAN] {
+            let svg = svg(&[pass(0, ms), pass(1000, 5.0)]);
+            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{ms}: {svg}");
+        }
+        assert!(svg(&[pass(0, 5.0)]).contains("health &lt;b&gt;"));
+    }
+
+    #[test]
+    fn neighbouring_fails_are_one_mark_that_says_how_many() {
+        let fail = |at_ms| Sample { at_ms, asked: 2, fails: 1, ..Sample::default() };
+        let svg = svg(&[fail(1000), fail(2000), fail(30_000)]);
+        assert_eq!(svg.matches(r#"<g class="fail">"#).count(), 2);
+        assert!(svg.contains("1 Jan 00:00 – 00:00 +00:00: 2 of 4 failed"), "{svg}");
     }
 }

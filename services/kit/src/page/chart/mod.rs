@@ -8,11 +8,13 @@ mod latency;
 mod phases;
 mod runs;
 mod scale;
+mod series;
 
 pub use days::{Day, days};
-pub use latency::{Latency, Sample};
+pub use latency::Latency;
 pub use phases::phases;
 pub use runs::{Segment, runs};
+pub use series::{Sample, Series};
 
 /// Returns `part` of `whole` as a percentage with two decimals, as SVG positions are written.
 fn percent(part: i64, whole: i64) -> String {

@@ -43,11 +43,13 @@ pub fn runs(segments: &[Segment], from_ms: i64, to_ms: i64, zone: &TimeZone, sum
     }
     for (at_ms, label) in scale::times(from_ms, to_ms, zone) {
         let part = at_ms - from_ms;
-        if part * 100 >= whole * 4 && part * 100 <= whole * 96 {
+        if part * 100 >= whole * 4 && part * 100 <= whole * 80 {
             let (x, label) = (percent(part, whole), escape(&label));
             let _infallible = write!(svg, r#"<text class="tick" x="{x}" y="40" text-anchor="middle">{label}</text>"#);
         }
     }
+    let offset = scale::offset(to_ms, zone);
+    let _infallible = write!(svg, r#"<text class="tick" x="100%" y="40" text-anchor="end">{offset}</text>"#);
     svg.push_str("</svg>");
     Html::of_escaped(svg)
 }

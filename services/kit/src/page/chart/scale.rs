@@ -1,7 +1,11 @@
 //! Where the ticks of an axis are: round numbers upwards, round local times to the right.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+
+use super::super::words;
 
 /// Returns a round end of an axis that holds `max`, and two to five round ticks up to it, zero left out.
 pub(super) fn ticks(max: f64) -> (f64, Vec<f64>) {
@@ -22,7 +26,8 @@ pub(super) fn label(ms: f64) -> String {
     match ms {
         ms if ms < 1.0 => format!("{} µs", number(ms * 1000.0)),
         ms if ms < 1000.0 => format!("{} ms", number(ms)),
-        ms => format!("{} s", number(ms / 1000.0)),
+        ms if ms < 120_000.0 => format!("{} s", number(ms / 1000.0)),
+        ms => words::length(Duration::from_secs_f64(ms / 1000.0)),
     }
 }
 
@@ -45,6 +50,12 @@ const STEPS: [i64; 12] = [
     5 * DAY,
     15 * DAY,
 ];
+
+/// Returns how far the local clock is from UTC, such as `+01:00`.
+pub(super) fn offset(at_ms: i64, zone: &TimeZone) -> String {
+    let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
+    at.to_zoned(zone.clone()).strftime("%:z").to_string()
+}
 
 /// Returns four to eight round local times in the range and their labels: clock times, or days if the range is long.
 pub(super) fn times(from_ms: i64, to_ms: i64, zone: &TimeZone) -> Vec<(i64, String)> {
@@ -86,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_label_has_no_needless_digits() {
-        assert_eq!([0.05, 2.5, 500.0, 1500.0, 6e6].map(label), ["50 µs", "2.5 ms", "500 ms", "1.5 s", "6000 s"]);
+        assert_eq!([0.05, 2.5, 500.0, 1500.0, 6e6].map(label), ["50 µs", "2.5 ms", "500 ms", "1.5 s", "1 h 40 min"]);
     }
 
     #[test]

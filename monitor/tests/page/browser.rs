@@ -1,0 +1,144 @@
+//! The page in headless Chromium: no complaint in its console, no sideways scroll on a phone, live without a reload.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Html;
+use axum::routing::{get, post};
+use monitor::export::Change;
+use monitor::judge::Verdict;
+use monitor::record::Stores;
+use testkit::eventually;
+use tokio::sync::mpsc;
+
+use crate::prepared::{Monitor, card};
+
+/// Far longer than a browser needs to start beside other tests.
+const PATIENT: Duration = Duration::from_secs(60);
+
+/// Writes pages into a frame as wide as a small phone and tells what sticks out.
+const PHONE: &str = r##"<!doctype html><iframe width="360" height="800" sandbox="allow-same-origin"></iframe><script>
+(async () => {
+  const frame = document.querySelector("iframe"), said = [];
+  for (const path of ["/", "/services/shop", "/services/nothing"]) {
+    const text = await (await fetch(path, { headers: { accept: "text/html" } })).text();
+    await new Promise((loaded) => { frame.onload = loaded; frame.srcdoc = text.replace(/<script.*<\/script>/, ""); });
+    const root = frame.contentDocument.documentElement;
+    if (!frame.contentDocument.querySelector("h1")) said.push(path + " is empty");
+    if (getComputedStyle(frame.contentDocument.body).margin !== "0px") said.push(path + " has no style");
+    if (root.scrollWidth > 360) said.push(path + " is " + root.scrollWidth + " wide");
+  }
+  await fetch("/said", { method: "POST", body: said.join(", ") || "all fit" });
+})();
+</script>"##;
+
+/// Opens the page, opens its log lines, and tells what it shows once its headline changes.
+const WATCHER: &str = r##"<!doctype html><script>
+const page = open("/");
+const tell = (text) => fetch("/said", { method: "POST", body: text });
+const until = async (look) => { while (!look()) await new Promise((again) => setTimeout(again, 20)); };
+(async () => {
+  const find = (selector) => page.document.querySelector(selector);
+  await until(() => find("#live")?.textContent === "live");
+  const before = find("h1").textContent;
+  find("details").open = true;
+  find('a[href="/services/shop"].name').focus();
+  await tell("live: " + before);
+  await until(() => find("h1").textContent !== before);
+  const focused = page.document.activeElement.getAttribute("href");
+  tell([find("h1").textContent, page.document.title, find("link[rel=icon]").getAttribute("href"), find("details").open, focused].join(" | "));
+})();
+</script>"##;
+
+/// Chromium on a page of ours that tells what it sees; ended when dropped.
+struct Browser {
+    said: mpsc::Receiver<String>,
+    _process: tokio::process::Child,
+    folder: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Returns the route of the page `/look` and where it tells.
+    fn routes(page: &'static str) -> (Router, mpsc::Receiver<String>) {
+        let (sender, said) = mpsc::channel(8);
+        let tell = async move |body: String| {
+            sender.send(body).await.unwrap();
+        };
+        (Router::new().route("/look", get(async move || Html(page))).route("/said", post(tell)), said)
+    }
+
+    fn open(monitor: &Monitor, said: mpsc::Receiver<String>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let process = tokio::process::Command::new("chromium")
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args(["--disable-popup-blocking", "--enable-logging=stderr", "--v=0", "--remote-debugging-port=0"])
+            .arg(format!("--user-data-dir={}", folder.path().display()))
+            .arg(format!("http://{}/look", monitor.address))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromium is installed by compose/e2e/setup");
+        Self { said, _process: process, folder }
+    }
+
+    async fn hear(&mut self) -> String {
+        let said = tokio::time::timeout(PATIENT, self.said.recv()).await;
+        said.unwrap_or_else(|_| panic!("the browser says nothing:\n{}", self.log())).unwrap()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// What any page wrote to its console: errors of scripts, refused by the policy, not found.
+    fn console(&self) -> String {
+        self.log().lines().filter(|line| line.contains("CONSOLE")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+async fn serve(cards: Vec<monitor::export::ServiceCard>, routes: Router) -> Monitor {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = Stores::open(folder.path()).await.unwrap();
+    Monitor::start_with(cards, &["shop"], stores, folder, routes).await
+}
+
+#[tokio::test]
+async fn no_page_scrolls_sideways_on_a_phone() {
+    let (routes, said) = Browser::routes(PHONE);
+    let long = "a-name-that-goes-on-and-on-as-generated-names-do-in-real-life";
+    let mut shop = card("shop");
+    shop.about = Some("word ".repeat(40));
+    shop.hard_needs = vec![long.into()];
+    shop.availability = Some(0.999);
+    let monitor = serve(vec![shop, card(long)], routes).await;
+    monitor.observe(long, Some(&"unbroken".repeat(60)));
+    monitor.crash("shop", &["/a/very/long/path".repeat(20)]);
+    monitor.observe("shop", Some(&"/a/very/long/path".repeat(20)));
+    let mut browser = Browser::open(&monitor, said);
+    assert_eq!(browser.hear().await, "all fit");
+}
+
+#[tokio::test]
+async fn an_open_page_shows_a_change_and_loses_neither_the_place_nor_what_was_opened() {
+    let (routes, said) = Browser::routes(WATCHER);
+    let monitor = serve(vec![card("shop"), card("search")], routes).await;
+    monitor.crash("shop", &["cannot open key".to_owned()]);
+    monitor.set("shop", Verdict::CrashLooping, "exited with code 3");
+    monitor.observe("search", None);
+    let mut browser = Browser::open(&monitor, said);
+    let before = browser.hear().await;
+    assert!(before.starts_with("live: shop is crash looping: exited with code 3, for "), "{before}");
+    eventually("the page listens", PATIENT, async || (monitor.shared.changes.receiver_count() > 0).then_some(())).await;
+    monitor.set("shop", Verdict::GaveUp, "exited with code 3");
+    let change = Change::Verdict { service: "shop".to_owned(), verdict: "gave_up", why: String::new() };
+    monitor.shared.changes.send(change).unwrap();
+    let after = browser.hear().await;
+    let wanted = "shop was given up: exited with code 3, for 0 s | ✕ shop was given up: exited with code 3, for 0 s – monitor | /assets/bad.svg | true | /services/shop";
+    assert_eq!(after.replace("for 1 s", "for 0 s"), wanted);
+    assert_eq!(browser.console(), "", "{}", browser.console());
+}

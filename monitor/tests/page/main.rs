@@ -1,0 +1,10 @@
+//! What people see in a browser: every state, hostile text, charts from real history, badges, and the page itself in
+//! headless Chromium.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
+
+mod badges;
+mod browser;
+mod history;
+mod overview;
+mod prepared;
+mod service;

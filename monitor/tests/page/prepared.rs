@@ -1,0 +1,193 @@
+//! A monitor without a loop: a board that tests write, served on a spare port, and a client that sees headers.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt, Full};
+use kit::clock::Stamp;
+use kit::http::{Limits, Operator, serve};
+use kit::metrics::Metrics;
+use monitor::export::{Catalogue, CheckCard, ProbeMetrics, ServiceCard, Shared, Wishes, router};
+use monitor::judge::{Board, CheckSpec, Policy, ServiceSpec, Severity, Verdict};
+use monitor::probe::{CheckId, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Vantage, Why};
+use monitor::record::Stores;
+use monitor::supervise::cause::{Cause, Exit};
+use monitor::supervise::process::Ending;
+use monitor::supervise::{Event, Who};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+/// A served board.
+pub(crate) struct Monitor {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) address: std::net::SocketAddr,
+    _stop: DropGuard,
+    /// The loop's end of wishes: live events end with it.
+    wishes: Mutex<Option<Wishes>>,
+    _folder: tempfile::TempDir,
+}
+
+/// A service with one check, `health`, of no particular kind.
+pub(crate) fn card(name: &str) -> ServiceCard {
+    let id = CheckId::new(name, "health");
+    ServiceCard {
+        name: name.into(),
+        about: None,
+        group: None,
+        critical: true,
+        hard_needs: Vec::new(),
+        soft_needs: Vec::new(),
+        availability: None,
+        latency_p95: None,
+        checks: vec![CheckCard {
+            id,
+            kind: "made-up",
+            about: None,
+            target: "127.0.0.1:9".to_owned(),
+            every: Duration::from_secs(10),
+            severity: Severity::Critical,
+            pushed: false,
+            push_token: None,
+        }],
+    }
+}
+
+fn spec(card: &ServiceCard, is_run: bool) -> ServiceSpec {
+    ServiceSpec {
+        name: card.name.clone(),
+        hard_needs: card.hard_needs.clone(),
+        checks: card
+            .checks
+            .iter()
+            .map(|check| CheckSpec {
+                name: check.id.check.clone(),
+                policy: Policy::STANDARD,
+                pushed: false,
+                generation: 0,
+            })
+            .collect(),
+        start_grace: is_run.then_some(Duration::from_secs(30)),
+    }
+}
+
+impl Monitor {
+    /// Serves a board of these services; those named in `run` have a workload.
+    pub(crate) async fn start(cards: Vec<ServiceCard>, run: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let stores = Stores::open(folder.path()).await.unwrap();
+        Self::start_with(cards, run, stores, folder, Router::new()).await
+    }
+
+    pub(crate) async fn start_with(
+        cards: Vec<ServiceCard>,
+        run: &[&str],
+        stores: Stores,
+        folder: tempfile::TempDir,
+        beside: Router,
+    ) -> Self {
+        let now = Stamp::now();
+        let mut board = Board::default();
+        board.configure(cards.iter().map(|card| spec(card, run.contains(&&*card.name))).collect(), now, |_| None);
+        let metrics = ProbeMetrics::new(&Metrics::new("monitor", "0"));
+        let (shared, wishes) = Shared::new(board, stores, Arc::new(Vantage::of_system().unwrap()), metrics, [0; 32]);
+        shared.catalogue.store(Arc::new(Catalogue { services: cards, loaded: now.wall }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let routes = router(shared.clone(), Operator::new(None, Vec::new())).merge(beside);
+        tokio::spawn(serve(listener, routes, Limits::default(), stop.clone()));
+        Self { shared, address, wishes: Mutex::new(Some(wishes)), _stop: stop.drop_guard(), _folder: folder }
+    }
+
+    /// Ends the loop that there is not.
+    pub(crate) fn end(&self) {
+        *self.wishes.lock().unwrap() = None;
+    }
+
+    /// Gives a service a verdict, as a restart of the monitor would.
+    pub(crate) fn set(&self, service: &str, verdict: Verdict, why: &str) {
+        self.shared.board().restore_verdict(service, verdict, why.to_owned(), Stamp::now());
+    }
+
+    /// Lets `health` of a service fail three times with this reason, or pass.
+    pub(crate) fn observe(&self, service: &str, fail: Option<&str>) {
+        for _ in 0..3 {
+            let observation = Arc::new(observation(service, fail));
+            let mut board = self.shared.board();
+            let started = board.next_sequence();
+            board.observe(observation, started, Stamp::now());
+        }
+    }
+
+    /// Lets a service's process start, write these lines and exit with code 3.
+    pub(crate) fn crash(&self, service: &str, last_lines: &[String]) {
+        let (run, stamp, service) = (Uuid::now_v7(), Stamp::now(), service.to_owned());
+        let started =
+            Event::Started { service: service.clone(), run, pid: Some(77), by: Who::Us, adopted: false, stamp };
+        let ending = Ending {
+            exit: Exit::Code(3),
+            cause: Cause::Crashed { code: 3 },
+            at: stamp,
+            stopped: None,
+            last_lines: last_lines.to_owned(),
+            record: None,
+        };
+        let ended = Event::Ended { service, run, by: Who::Runtime, planned: false, ending };
+        self.shared.board().runtime(&started, stamp);
+        self.shared.board().runtime(&ended, stamp);
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_as(path, "text/html,application/xhtml+xml").await
+    }
+
+    pub(crate) async fn get_as(&self, path: &str, accept: &str) -> Answer {
+        let client = kit::http::client::<Full<Bytes>>(Duration::from_secs(5));
+        let request = Request::get(format!("http://{}{path}", self.address)).header("accept", accept);
+        let answer = client.request(request.body(Full::default()).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+    }
+}
+
+/// An answer as a browser gets it.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_has(&self, wanted: &str) {
+        assert!(self.text.contains(wanted), "no {wanted:?} in {}", self.text);
+    }
+}
+
+fn observation(service: &str, fail: Option<&str>) -> Observation {
+    let ms = Duration::from_millis;
+    Observation {
+        check: CheckId::new(service, "health"),
+        started: Stamp::now(),
+        took: ms(42),
+        phases: vec![(Phase::Connect, ms(2)), (Phase::FirstByte, ms(40))],
+        outcome: match fail {
+            None => Outcome::Pass,
+            Some(text) => Outcome::Fail(Reason::new(ReasonCode::Body, text)),
+        },
+        soft: Vec::new(),
+        seen: Seen { status: Some(200), ..Seen::default() },
+        why: Why::Schedule,
+        trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
+    }
+}
