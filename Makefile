@@ -20,5 +20,5 @@ check: ## Format, lints, documentation.
 bench: ## Cost of probes beside blackbox_exporter, size and idle memory of the shipped binary.
 	./compose/bench/run
 
-soak: ## The long loops at full counts.
-	SOAK=1 cargo nextest run --workspace --no-fail-fast
+soak: setup ## The long loops at full counts.
+	SOAK=1 cargo nextest run --profile soak --workspace --no-fail-fast

@@ -1,5 +1,6 @@
 //! Joins everything: the engine that others embed, its loop, its start and its end.
 
+mod alarm;
 mod engine;
 mod needs;
 mod pilot;

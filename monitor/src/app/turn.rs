@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::alarm::Alarm;
 use super::pilot::Pilot;
 use super::plan::{CheckPlan, Plan, ServicePlan};
 use super::restore::{self, Memory};
@@ -100,12 +101,25 @@ impl Loop {
     }
 
     /// Turns until `stop`, then drains the workloads in reverse order while it goes on listening to them.
-    pub(super) async fn run(mut self, mut inbox: Inbox, stop: CancellationToken) {
+    ///
+    /// It turns as a task, so that a probe, its start and its end can share a worker. From the thread that waits for the
+    /// whole program each of them would wake another thread, which costs more than the probe.
+    pub(super) async fn run(self, inbox: Inbox, stop: CancellationToken) {
+        // In a set it ends with whoever runs it.
+        let mut turning = JoinSet::from_iter([self.keep_turning(inbox, stop)]);
+        if let Some(Err(error)) = turning.join_next().await {
+            // Nobody aborts it, so it panicked; that goes on as if it had been called.
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+
+    async fn keep_turning(mut self, mut inbox: Inbox, stop: CancellationToken) {
+        let mut alarm = Alarm::new();
         loop {
-            let wait = self.until_next();
+            alarm.set(self.next_turn());
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(wait) => {}
+                () = alarm.rings() => {}
                 Some(news) = inbox.finished.recv() => self.heard(news),
                 Some(event) = inbox.events.recv() => self.happened(&event),
                 Some(ask) = inbox.asked.recv() => self.asked(ask),
@@ -131,11 +145,11 @@ impl Loop {
         }
     }
 
-    fn until_next(&self) -> Duration {
-        let now = Moment::now();
-        let due = self.schedule.next_due().map_or(TICK, |due| due.since(now));
+    fn next_turn(&self) -> Moment {
+        let tick = Moment::now() + TICK;
         // While every place is taken, a finished probe wakes the loop.
-        if self.probes.len() >= self.max_running { TICK } else { due.min(TICK) }
+        let due = self.schedule.next_due().filter(|_| self.probes.len() < self.max_running);
+        due.map_or(tick, |due| due.min(tick))
     }
 
     /// Starts what is due and lets time pass.

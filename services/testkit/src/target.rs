@@ -80,6 +80,9 @@ impl Target {
         target.tasks.spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("the listener accepts until it is dropped");
+                // The second of two small writes (HTTP/2 over TLS) would wait some 40 ms for the client's delayed
+                // acknowledgement (Nagle's algorithm, RFC 9293 section 3.7.4). Failing to set it changes only timing.
+                let _best_effort = stream.set_nodelay(true);
                 let connection = handler(Peer::new(stream, &log, &tasks));
                 tasks.spawn(async move { drop(connection.await) });
             }

@@ -6,6 +6,6 @@ mod postgres;
 mod sqlite;
 
 #[cfg(feature = "postgres")]
-pub use postgres::open_postgres;
+pub use postgres::{ConnectError, open_postgres};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, OpenError, SqliteFile, open_sqlite};
