@@ -1,4 +1,4 @@
-//! `monitor status`: what the daemon knows, as a table or as JSON; exit code 0 only if everything is up or degraded.
+//! `monitor status`: what the daemon knows, as a table or as JSON; exit code 0 up or degraded, 1 down, 2 unknown.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -34,6 +34,9 @@ pub(super) async fn run(command: &StatusCommand) -> ExitCode {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         say(format_args!("{}", render::table(&status, colour)));
     }
-    let is_fine = matches!(status.overall.as_str(), "up" | "degraded");
-    ExitCode::from(if is_fine { exit::YES } else { exit::NO })
+    ExitCode::from(match status.overall.as_str() {
+        "up" | "degraded" => exit::YES,
+        "unknown" => exit::UNDECIDED,
+        _ => exit::NO,
+    })
 }

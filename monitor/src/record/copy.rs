@@ -247,12 +247,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_backup_that_fails_leaves_no_half_copy() {
-        let (data, half, to) =
-            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        remember(data.path(), "mine").await;
-        backup(data.path(), half.path()).await.unwrap();
-        std::fs::write(half.path().join("history.db"), "not a database").unwrap();
-        assert!(backup(half.path(), to.path()).await.is_err());
+        let (data, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (name, _) in FILES {
+            std::fs::write(data.path().join(name), "not a database").unwrap();
+        }
+        assert!(backup(data.path(), to.path()).await.is_err());
         assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 0);
     }
 }

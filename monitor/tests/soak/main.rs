@@ -1,7 +1,7 @@
 //! The daemon is killed at random moments, again and again; what it wrote before is whole, and still counts after.
 //!
 //! Few rounds unless `SOAK` is set. `SEED=` repeats the moments of an earlier run; the seed is printed.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
 mod daemon;
 mod record;

@@ -81,7 +81,7 @@ async fn documents(state: &SqlitePool, kind: &str) -> BTreeMap<String, Value> {
 /// Reads history as the daemon does.
 async fn points(folder: &Path, checks: impl Iterator<Item = &str>) -> BTreeSet<(String, i64)> {
     let stores = Stores::open(folder).await.unwrap();
-    stores.history.load().await;
+    stores.history.load().await.unwrap();
     let mut points = BTreeSet::new();
     for name in checks {
         let (service, check) = name.split_once('/').unwrap();
