@@ -64,7 +64,8 @@ fn begin(file: Option<File>, level: Option<&str>, format: Option<&str>) -> Resul
         Some(file) => BoxMakeWriter::new(Arc::new(file)),
         None => BoxMakeWriter::new(std::io::stderr),
     };
-    let lines = fmt::layer().with_ansi(has_colours).with_writer(writer);
+    // It would be told to standard error, which panics if that is what cannot be written.
+    let lines = fmt::layer().log_internal_errors(false).with_ansi(has_colours).with_writer(writer);
     let layer = match format {
         Format::Human => lines.with_target(false).boxed(),
         Format::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
@@ -72,4 +73,22 @@ fn begin(file: Option<File>, level: Option<&str>, format: Option<&str>) -> Resul
     // A second start (tests) keeps the first.
     let _already_started = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_takes_lines_without_colours_at_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("monitor.log");
+        std::fs::write(&path, "before\n").unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        assert!(start_in(file.try_clone().unwrap(), Some("loud"), None).is_err());
+        start_in(file, None, Some("human")).unwrap();
+        tracing::info!(answer = 42, "hello");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("before\n") && text.ends_with("INFO hello answer=42\n"), "{text:?}");
+    }
 }
