@@ -171,6 +171,7 @@ impl Engine {
             }
         })
         .await;
+        kit::shutdown::within(Duration::from_secs(10), "closing the databases", stores.close()).await;
         Ok(())
     }
 }

@@ -76,6 +76,13 @@ impl LazyFile {
         Ok(self.readers.get_or_try_init(open).await?)
     }
 
+    /// Closes every connection, so that nothing is open and the log is folded into the file.
+    pub(super) async fn close(&self) {
+        for pool in [self.readers.get(), self.pool.get()].into_iter().flatten() {
+            pool.close().await;
+        }
+    }
+
     /// Begins to write.
     ///
     /// # Errors

@@ -107,6 +107,10 @@ async fn merge_row(
 }
 
 impl HistoryStore for SqliteHistory {
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.file.close())
+    }
+
     fn series<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<HashMap<String, u32>, StoreError>> {
         Box::pin(async move {
             let mut transaction = self.file.begin().await?;

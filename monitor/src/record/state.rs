@@ -37,6 +37,10 @@ impl SqliteState {
 }
 
 impl StateStore for SqliteState {
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.file.close())
+    }
+
     fn save<'a>(&'a self, batch: &'a StateBatch) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let mut transaction = self.file.begin().await?;

@@ -79,6 +79,8 @@ pub trait HistoryStore: Send + Sync {
     fn rename_service<'a>(&'a self, old: &'a str, new: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Adds time to verdicts.
     fn add_service_hours<'a>(&'a self, hours: &'a [ServiceHour]) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Lets go of everything; nothing is asked after this.
+    fn close(&self) -> BoxFuture<'_, ()>;
     /// Returns every service's hours since `from_ms`.
     fn service_hours(&self, from_ms: i64) -> BoxFuture<'_, Result<Vec<ServiceHour>, StoreError>>;
 }
@@ -124,6 +126,8 @@ impl StateBatch {
 pub trait StateStore: Send + Sync {
     /// Writes everything in one transaction.
     fn save<'a>(&'a self, batch: &'a StateBatch) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Lets go of everything; nothing is asked after this.
+    fn close(&self) -> BoxFuture<'_, ()>;
     /// Returns every document of a kind, by key.
     fn documents<'a>(&'a self, kind: &'static str) -> BoxFuture<'a, Result<HashMap<String, String>, StoreError>>;
     /// Gives what is known of a service to another name, unless something is known of that.

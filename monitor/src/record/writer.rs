@@ -518,6 +518,12 @@ pub struct Stores {
 }
 
 impl Stores {
+    /// Lets go of both files.
+    pub async fn close(&self) {
+        self.history.store.close().await;
+        self.state.store.close().await;
+    }
+
     /// Gives each service that says what it was called before its past.
     pub async fn rename(&self, renames: &[(Arc<str>, Arc<str>)]) {
         for (old, new) in renames {
@@ -580,6 +586,10 @@ mod tests {
 
         fn documents<'a>(&'a self, _: &'static str) -> BoxFuture<'a, Result<HashMap<String, String>, StoreError>> {
             Box::pin(async { Ok(HashMap::new()) })
+        }
+
+        fn close(&self) -> BoxFuture<'_, ()> {
+            Box::pin(async {})
         }
 
         fn rename_service<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
