@@ -1,6 +1,7 @@
 //! A SQLite file that is opened when it can be: a full or locked disk at the start delays it, it does not stop the daemon.
 
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(super) struct LazyFile {
     migrations: &'static [&'static str],
     pool: OnceCell<SqlitePool>,
     readers: OnceCell<SqlitePool>,
+    /// Device and inode of the file that was opened.
+    identity: OnceCell<(u64, u64)>,
 }
 
 impl LazyFile {
@@ -37,8 +40,14 @@ impl LazyFile {
         durability: Durability,
         migrations: &'static [&'static str],
     ) -> Result<Self, OpenError> {
-        let file =
-            Self { path: path.to_owned(), durability, migrations, pool: OnceCell::new(), readers: OnceCell::new() };
+        let file = Self {
+            path: path.to_owned(),
+            durability,
+            migrations,
+            pool: OnceCell::new(),
+            readers: OnceCell::new(),
+            identity: OnceCell::new(),
+        };
         match file.try_open().await {
             Ok(pool) => {
                 let _only_we_set_it = file.pool.set(pool);
@@ -76,6 +85,18 @@ impl LazyFile {
         Ok(self.readers.get_or_try_init(open).await?)
     }
 
+    /// A file that was deleted or replaced under us would take every write and keep none.
+    fn is_still_there(&self) -> Result<(), StoreError> {
+        let found = std::fs::metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
+        let gone =
+            || StoreError(format!("{} was removed or replaced while in use; restart the monitor", self.path.display()));
+        let found = found.map_err(|_gone| gone())?;
+        // The first look comes right after the file was opened.
+        let known = *self.identity.get().unwrap_or(&found);
+        let _only_the_first_counts = self.identity.set(found);
+        if known == found { Ok(()) } else { Err(gone()) }
+    }
+
     /// Closes every connection, so that nothing is open and the log is folded into the file.
     pub(super) async fn close(&self) {
         for pool in [self.readers.get(), self.pool.get()].into_iter().flatten() {
@@ -88,6 +109,8 @@ impl LazyFile {
     /// # Errors
     /// When the file cannot be opened, or another program writes and does not end.
     pub(super) async fn begin(&self) -> Result<Write, StoreError> {
+        self.pool().await?;
+        self.is_still_there()?;
         let mut write = Write { connection: self.pool().await?.acquire().await?, is_whole: false };
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *write).await?;
         Ok(write)
@@ -175,6 +198,17 @@ mod tests {
         assert!(
             kept.map(|entry| entry.file_name().into_string().unwrap()).any(|name| name.starts_with("x.db.damaged-"))
         );
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_deleted_under_us_takes_no_more_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let file = LazyFile::open(&path, Durability::Full, &["CREATE TABLE a (x INTEGER) STRICT"]).await.unwrap();
+        file.begin().await.unwrap().commit().await.unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let Err(error) = file.begin().await else { panic!("it is gone") };
+        assert!(error.0.ends_with("was removed or replaced while in use; restart the monitor"), "{error}");
     }
 
     #[tokio::test]

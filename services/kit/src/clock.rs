@@ -104,6 +104,20 @@ mod tests {
     }
 
     #[test]
+    fn a_change_to_or_from_summer_time_is_no_jump() {
+        // 29 March 2026 and 25 October 2026, 01:00 UTC, when clocks in Europe are changed.
+        for change in ["2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z"] {
+            let change: Timestamp = change.parse().unwrap();
+            let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+            let before = change - jiff::SignedDuration::from_secs(1);
+            let local = |at: Timestamp| at.to_zoned(zone.clone()).time();
+            assert_ne!(local(before).hour(), local(change).hour().wrapping_sub(1), "the wall clock jumps here");
+            let now = Stamp { at: Moment::from_ms(10_000), wall: change };
+            assert_eq!(now.moment_of(before), Moment::from_ms(9_000), "and our clocks do not");
+        }
+    }
+
+    #[test]
     fn the_boot_clock_moves_forward() {
         let first = Moment::now();
         assert!(Moment::now() >= first);
