@@ -251,19 +251,18 @@ impl HistoryStore for SqliteHistory {
 
     fn add_service_hours<'a>(&'a self, hours: &'a [ServiceHour]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
+            // One statement for all of them: a round trip for each service would cost more than the writing.
+            let rows: Vec<_> = hours.iter().map(|hour| (&hour.service, hour.hour_ms, &hour.verdict, hour.ms)).collect();
+            let rows = serde_json::to_string(&rows).map_err(|error| StoreError(error.to_string()))?;
             let mut transaction = self.file.begin().await?;
-            for hour in hours {
-                sqlx::query(
-                    "INSERT INTO service_hours (service, hour_ms, verdict, ms) VALUES ($1, $2, $3, $4)
-                     ON CONFLICT DO UPDATE SET ms = ms + excluded.ms",
-                )
-                .bind(&hour.service)
-                .bind(hour.hour_ms)
-                .bind(&hour.verdict)
-                .bind(hour.ms)
-                .execute(&mut *transaction)
-                .await?;
-            }
+            sqlx::query(
+                "INSERT INTO service_hours (service, hour_ms, verdict, ms)
+                 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
+                 ON CONFLICT DO UPDATE SET ms = ms + excluded.ms",
+            )
+            .bind(rows)
+            .execute(&mut *transaction)
+            .await?;
             transaction.commit().await
         })
     }
