@@ -18,7 +18,7 @@
 //! 4. **Everything has a deadline.** Probes, store calls and stops end in time; a panic in a kind is caught, counted, and
 //!    becomes unknown (`tests/it`, `tests/engine/faults.rs`).
 //! 5. **The right never slows the left.** A slow disk or reader delays no probe; queues are bounded, losses are counted
-//!    (`tests/engine/faults.rs`, `record/writer.rs`).
+//!    (`tests/engine/faults.rs`, `record/state_writer.rs`).
 //! 6. **Configuration is checked whole** before anything binds; a reload is a difference, and a bad file changes nothing
 //!    (`tests/config`, `tests/engine/reload.rs`).
 //! 7. **State survives.** Streaks, verdicts, ledgers and pushes outlive kill -9; hours when nobody looked are no data

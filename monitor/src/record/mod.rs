@@ -4,20 +4,26 @@
 //! so; nothing waits for it.
 
 mod copy;
+mod figures;
 mod file;
 mod history;
+mod history_writer;
 mod lock;
 mod points;
 mod rollup;
 mod state;
+mod state_writer;
 mod store;
-mod writer;
+mod stores;
 
 pub use copy::{backup, restore};
+pub use figures::WriterFigures;
 pub use history::SqliteHistory;
+pub use history_writer::{History, HistoryNews};
 pub use lock::{FolderLock, LockError};
 pub use points::{Mark, Point};
 pub use rollup::Rollup;
 pub use state::SqliteState;
+pub use state_writer::{Join, State};
 pub use store::{HistoryStore, Horizon, ServiceHour, StateBatch, StateStore, StoreError, Tail, Transition};
-pub use writer::{History, HistoryNews, Join, State, Stores, WriterFigures};
+pub use stores::Stores;

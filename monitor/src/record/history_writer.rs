@@ -1,0 +1,306 @@
+//! The task that writes history, and the handle others use: taking news never waits, a failing store is retried with
+//! back-off while memory keeps the newest.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::figures::{RETRY, WriterFigures};
+use super::file::READ_DEADLINE;
+use super::points::Point;
+use super::rollup::{Rollup, Row, roll};
+use super::store::{HistoryStore, Horizon, ServiceHour, StoreError, Tail};
+use crate::probe::CheckId;
+
+/// Fresh points reach the disk this often. A kill -9 loses at most this much history, never state.
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// Points kept in memory while the store fails; older ones are dropped and counted. About 3 MB.
+const MAX_PENDING: usize = 100_000;
+/// Points after which the tail is sealed before its hour is over. About 5 MB.
+const MAX_TAIL: usize = 200_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 86_400_000;
+
+/// Answers about the past have a deadline of their own.
+async fn in_time<T>(question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_elapsed| StoreError("no answer from the disk in time".to_owned());
+    tokio::time::timeout(READ_DEADLINE, question).await.map_err(late)?
+}
+
+/// News for history.
+#[derive(Debug)]
+pub enum HistoryNews {
+    /// An observation.
+    Point(CheckId, Point),
+    /// A service had a verdict for some time that ended at `to_ms`.
+    Verdict {
+        /// The service.
+        service: Arc<str>,
+        /// The verdict's word.
+        verdict: &'static str,
+        /// End of the time, milliseconds since the epoch.
+        to_ms: i64,
+        /// Its length, in milliseconds.
+        ms: i64,
+    },
+}
+
+/// Handle to history: takes news, answers questions about the past.
+pub struct History {
+    pub(super) store: Arc<dyn HistoryStore>,
+    memory: Mutex<Memory>,
+    wake: Notify,
+    /// How the writer does.
+    pub figures: WriterFigures,
+    /// Whether what an earlier monitor left was read: before that nothing may be written over it.
+    loaded: AtomicBool,
+}
+
+#[derive(Default)]
+struct Memory {
+    series: HashMap<String, u32>,
+    pending: VecDeque<(CheckId, Point)>,
+    tail: Tail,
+    tail_points: usize,
+    /// Not yet stored.
+    hours: HashMap<(Arc<str>, i64, &'static str), i64>,
+    /// Service → start of day → verdict → milliseconds, for the last 90 days.
+    days: HashMap<String, BTreeMap<i64, HashMap<String, i64>>>,
+}
+
+impl History {
+    /// Wraps a store; what it holds is read by [`History::load`].
+    pub fn new(store: Arc<dyn HistoryStore>) -> Self {
+        Self {
+            store,
+            memory: Mutex::default(),
+            wake: Notify::new(),
+            figures: WriterFigures::default(),
+            loaded: AtomicBool::new(false),
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes news. Never waits; when the store cannot keep up, the oldest unwritten points go and are counted.
+    pub fn take(&self, news: HistoryNews) {
+        let mut memory = self.memory();
+        match news {
+            HistoryNews::Point(check, point) => {
+                if memory.pending.len() >= MAX_PENDING {
+                    memory.pending.pop_front();
+                    self.figures.dropped(1);
+                }
+                memory.pending.push_back((check, point));
+                if memory.pending.len() == MAX_PENDING / 2 {
+                    self.wake.notify_one();
+                }
+            }
+            HistoryNews::Verdict { service, verdict, to_ms, ms } => {
+                let from_ms = to_ms - ms;
+                let day = memory.days.entry(service.to_string()).or_default();
+                *day.entry(from_ms - from_ms.rem_euclid(DAY_MS)).or_default().entry(verdict.to_owned()).or_default() +=
+                    ms;
+                *memory.hours.entry((service, from_ms - from_ms.rem_euclid(HOUR_MS), verdict)).or_default() += ms;
+            }
+        }
+    }
+
+    /// Returns, by start of day, how long the service had which verdict, for at most the last 90 days.
+    pub fn days(&self, service: &str) -> BTreeMap<i64, HashMap<String, i64>> {
+        self.memory().days.get(service).cloned().unwrap_or_default()
+    }
+
+    /// Returns points of a check with `from_ms <= at < to_ms`, oldest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn points(&self, check: &CheckId, from_ms: i64, to_ms: i64) -> Result<Vec<Point>, StoreError> {
+        let (series, mut newest) = self.newest(check);
+        let mut points = match series {
+            Some(series) => in_time(self.store.points(series, from_ms, to_ms)).await?,
+            None => Vec::new(),
+        };
+        newest.retain(|point| (from_ms..to_ms).contains(&point.at_ms));
+        points.append(&mut newest);
+        Ok(points)
+    }
+
+    /// Returns roll-ups of a check by their start; `span_ms` is 60 000 or 3 600 000.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn rollups(
+        &self,
+        check: &CheckId,
+        span_ms: i64,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<BTreeMap<i64, Rollup>, StoreError> {
+        let (series, newest) = self.newest(check);
+        let mut row: Row = match series {
+            Some(series) => in_time(self.store.rollups(series, span_ms, from_ms, to_ms)).await?,
+            None => Row::new(),
+        };
+        for (start, rollup) in roll(&newest, span_ms) {
+            if (from_ms..to_ms).contains(&start) {
+                row.entry(start).or_default().merge(&rollup);
+            }
+        }
+        Ok(row)
+    }
+
+    /// What is not sealed yet: on disk as fresh rows, or only in memory.
+    fn newest(&self, check: &CheckId) -> (Option<u32>, Vec<Point>) {
+        let memory = self.memory();
+        let series = memory.series.get(&check.to_string()).copied();
+        let tail = series.and_then(|series| memory.tail.points.get(&series)).into_iter().flatten();
+        let pending = memory.pending.iter().filter(|(id, _)| id == check).map(|(_, point)| point);
+        (series, tail.chain(pending).copied().collect())
+    }
+
+    /// Writes until `stop`, then once more.
+    pub async fn run(&self, keep: (Duration, Duration, Duration), stop: CancellationToken) {
+        let mut failures = 0;
+        let mut sealed_hour = Timestamp::now().as_millisecond() / HOUR_MS;
+        loop {
+            let wait = if failures == 0 { FLUSH_EVERY } else { RETRY.delay(failures, rand::random()) };
+            let stopping = tokio::select! {
+                () = stop.cancelled() => true,
+                () = self.wake.notified() => false,
+                () = tokio::time::sleep(wait) => false,
+            };
+            failures = if self.flush().await.is_ok() { 0 } else { failures + 1 };
+            let hour = Timestamp::now().as_millisecond() / HOUR_MS;
+            let is_full = self.memory().tail_points > MAX_TAIL;
+            if failures == 0 && !stopping && (hour != sealed_hour || is_full) && self.seal(keep).await.is_ok() {
+                sealed_hour = hour;
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    /// Gives a service's past to another name, on disk and in memory.
+    pub async fn rename_service(&self, old: &str, new: &str) -> Result<(), StoreError> {
+        self.figures.timed("history", self.store.rename_service(old, new)).await?;
+        let series = self.figures.timed("history", self.store.known_series()).await?;
+        let mut memory = self.memory();
+        memory.series = series;
+        if !memory.days.contains_key(new)
+            && let Some(days) = memory.days.remove(old)
+        {
+            memory.days.insert(new.to_owned(), days);
+        }
+        Ok(())
+    }
+
+    /// Reads what an earlier monitor left; questions about the past are answered from then on. Tried again before every
+    /// write until it works.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn load(&self) -> Result<(), StoreError> {
+        let from_ms = Timestamp::now().as_millisecond() - 90 * DAY_MS;
+        let read = async {
+            Ok((self.store.tail().await?, self.store.service_hours(from_ms).await?, self.store.known_series().await?))
+        };
+        let (tail, hours, series) = self.figures.timed("history", read).await?;
+        let mut memory = self.memory();
+        memory.series = series;
+        memory.tail_points = tail.points.values().map(Vec::len).sum();
+        memory.tail = tail;
+        for hour in hours {
+            let day = hour.hour_ms - hour.hour_ms.rem_euclid(DAY_MS);
+            let days = memory.days.entry(hour.service).or_default();
+            *days.entry(day).or_default().entry(hour.verdict).or_default() += hour.ms;
+        }
+        self.loaded.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Writes what is pending.
+    async fn flush(&self) -> Result<(), StoreError> {
+        if !self.loaded.load(Ordering::SeqCst) {
+            self.load().await?;
+        }
+        let (pending, hours, unknown) = {
+            let memory = self.memory();
+            let names = memory.pending.iter().map(|(check, _)| check.to_string());
+            let mut unknown: Vec<String> = names.filter(|name| !memory.series.contains_key(name)).collect();
+            unknown.sort();
+            unknown.dedup();
+            (memory.pending.iter().cloned().collect::<Vec<_>>(), memory.hours.clone(), unknown)
+        };
+        if !unknown.is_empty() {
+            let ids = self.figures.timed("history", self.store.series(&unknown)).await?;
+            self.memory().series.extend(ids);
+        }
+        if !pending.is_empty() {
+            self.append(&pending).await?;
+        }
+        if !hours.is_empty() {
+            let rows: Vec<ServiceHour> = hours
+                .iter()
+                .map(|((service, hour_ms, verdict), ms)| ServiceHour {
+                    service: service.to_string(),
+                    hour_ms: *hour_ms,
+                    verdict: (*verdict).to_owned(),
+                    ms: *ms,
+                })
+                .collect();
+            self.figures.timed("history", self.store.add_service_hours(&rows)).await?;
+            let mut memory = self.memory();
+            for (key, written) in hours {
+                if let Some(ms) = memory.hours.get_mut(&key) {
+                    *ms -= written;
+                }
+            }
+            memory.hours.retain(|_, ms| *ms > 0);
+        }
+        Ok(())
+    }
+
+    async fn append(&self, pending: &[(CheckId, Point)]) -> Result<(), StoreError> {
+        let (seq, rows) = {
+            let memory = self.memory();
+            let id = |check: &CheckId| memory.series.get(&check.to_string()).copied();
+            let rows: Vec<(u32, Point)> =
+                pending.iter().filter_map(|(check, point)| Some((id(check)?, *point))).collect();
+            (memory.tail.next_seq, rows)
+        };
+        self.figures.timed("history", self.store.append(seq, &rows)).await?;
+        let mut memory = self.memory();
+        // What overflowed meanwhile is gone from the front already.
+        let written = pending.len().min(memory.pending.len());
+        memory.pending.drain(..written);
+        memory.tail.next_seq = seq + 1;
+        memory.tail_points += rows.len();
+        for (series, point) in rows {
+            memory.tail.points.entry(series).or_default().push(point);
+        }
+        Ok(())
+    }
+
+    async fn seal(&self, (raw, minutes, hours): (Duration, Duration, Duration)) -> Result<(), StoreError> {
+        let tail = self.memory().tail.clone();
+        let now_ms = Timestamp::now().as_millisecond();
+        let before = |length: Duration| now_ms - i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4);
+        let keep = Horizon { raw_ms: before(raw), minutes_ms: before(minutes), hours_ms: before(hours) };
+        self.figures.timed("history", self.store.seal(&tail, keep)).await?;
+        let mut memory = self.memory();
+        memory.tail.points.clear();
+        memory.tail_points = 0;
+        let oldest_day = now_ms - 91 * DAY_MS;
+        memory.days.values_mut().for_each(|days| days.retain(|day, _| *day >= oldest_day));
+        Ok(())
+    }
+}
