@@ -114,18 +114,11 @@ impl State {
 
     /// Writes what is pending; puts it back when that failed.
     async fn flush(&self) -> bool {
-        let Pending { batch, waiting } = std::mem::take(&mut *self.pending());
+        let Pending { mut batch, waiting } = std::mem::take(&mut *self.pending());
         if batch.is_empty() && waiting.is_empty() {
             return true;
         }
-        let (mut batch, waiting) = (batch, waiting);
-        let result = async {
-            if !self.joined.load(Ordering::SeqCst) {
-                self.join_stored(&mut batch).await?;
-            }
-            self.figures.timed("state", self.store.save(&batch)).await
-        };
-        let result = result.await;
+        let result = self.save(&mut batch).await;
         let (is_ok, message) = (result.is_ok(), result.err().map(|error| error.0));
         for waiter in waiting {
             let answer = message.clone().map_or(Ok(()), |message| Err(StoreError(message)));
@@ -138,9 +131,14 @@ impl State {
         }
         is_ok
     }
-}
 
-impl State {
+    async fn save(&self, batch: &mut StateBatch) -> Result<(), StoreError> {
+        if !self.joined.load(Ordering::SeqCst) {
+            self.join_stored(batch).await?;
+        }
+        self.figures.timed("state", self.store.save(batch)).await
+    }
+
     /// Joins what is stored into a batch, the first time that can be read.
     async fn join_stored(&self, batch: &mut StateBatch) -> Result<(), StoreError> {
         for kind in self.join.0 {
