@@ -24,6 +24,7 @@
 //! 7. **State survives.** Streaks, verdicts, ledgers and pushes outlive kill -9; hours when nobody looked are no data
 //!    (`tests/engine/binary.rs`, `tests/soak`).
 
+pub mod alert;
 pub mod app;
 mod config;
 pub mod export;

@@ -10,6 +10,7 @@ pub mod env;
 pub mod exit;
 pub mod health;
 pub mod healthcheck;
+pub mod hmac;
 pub mod http;
 pub mod log;
 pub mod metrics;
