@@ -14,7 +14,7 @@ const PREFIX: &str = "MONITOR";
 pub(crate) const MAKE_SECRETS: &str = "make_secrets";
 
 /// The top-level keys: `MONITOR_LISTEN` sets `listen`, while `MONITOR_URL` is another program's business.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 16] = [
     "listen",
     "data_dir",
     "operator_token",
@@ -24,6 +24,11 @@ const KEYS: [&str; 11] = [
     "store",
     "defaults",
     "history",
+    "channels",
+    "routes",
+    "windows",
+    "hours_of_work",
+    "public_url",
     "services",
     MAKE_SECRETS,
 ];

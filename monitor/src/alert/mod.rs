@@ -1,9 +1,47 @@
 //! Alerts that cannot be lost: incidents from verdicts, an outbox on disk, channels that retry.
+//!
+//! ```text
+//! board ──► conditions ──► desk (incidents) ──► tell (deliveries) ──► record ──► outbox ──► channel
+//! ```
 
+mod alerts;
+mod calendar;
 mod channel;
+mod compose;
+mod condition;
+mod delivery;
+mod desk;
+#[cfg(test)]
+mod desk_tests;
+mod figures;
+mod incident;
+mod matcher;
 mod message;
+mod outbox;
+mod route;
+mod settings;
+mod silence;
+mod tell;
+mod verdicts;
+mod worker;
+#[cfg(test)]
+mod world;
 
+pub use alerts::{ALERT_DOCUMENTS, Alerts};
 pub use channel::{
     Accepted, Channel, ChannelKind, ChannelKinds, ChannelSettings, Channels, EvidenceLevel, SendError, decode_channels,
 };
+pub use compose::{Context, compose};
+pub use condition::{Condition, Holds};
+pub use delivery::{Delivery, DeliveryId, DeliveryState};
+pub use desk::{Desk, HOLD, Look};
+pub use figures::AlertFigures;
+pub use incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, Told, ToldState};
+pub use matcher::Matcher;
 pub use message::{AlertPart, Evidence, Happening, Links, Message, Severity, Status};
+pub use outbox::{Outbox, Pick, Waiting};
+pub use route::{Hours, Reminders, Route, Routes, Step, Target};
+pub use settings::{ALERT_KEYS, AlertSettings, decode_alerts, decode_service};
+pub use silence::{OnceWindow, Silence, Suppression, When, Window};
+pub use tell::{Changes, Telling};
+pub use verdicts::{ServiceAlerts, ServicesAlerts, conditions};

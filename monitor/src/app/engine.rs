@@ -20,11 +20,13 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::channels::ChannelWorkers;
 use super::pilot::Pilot;
 use super::plan::{Plan, Retention};
 use super::reload::{Fixed, Reloader, mark_reloaded};
 use super::restore::{self, Memory};
 use super::turn::{Inbox, Loop};
+use crate::alert::{AlertFigures, Alerts};
 use crate::config::{Config, ConfigError};
 use crate::export::{ProbeMetrics, Shared, router};
 use crate::judge::{Board, Verdict};
@@ -122,12 +124,16 @@ impl Engine {
         let address = listener.local_addr().unwrap_or(self.plan.listen);
         let memory = Memory::read(&stores.state).await;
         let cursor_key = restore::cursor_key(&memory, &stores.state);
+        let link_key = restore::link_key(&memory, &stores.state);
         let metrics = Metrics::new("monitor", VERSION);
+        let alerts = Arc::new(Alerts::new(stores.state.clone(), &link_key, AlertFigures::new(&metrics)));
+        let remembering = restore::alerts(alerts.clone()).await;
         // Numbers of an earlier monitor stay below ours: microseconds since the epoch outrun any count of events.
         let sequence = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
         let (shared, wishes) = Shared::new(
             Board::starting_at(sequence),
             stores.clone(),
+            alerts.clone(),
             Arc::new(vantage),
             ProbeMetrics::new(&metrics),
             cursor_key,
@@ -142,7 +148,8 @@ impl Engine {
             None => launcher,
         };
         let pilot = Pilot::new(launcher, events);
-        let mut turning = Loop::new(shared.clone(), memory, pilot, finished_sender, max_running());
+        let workers = ChannelWorkers::new(alerts);
+        let mut turning = Loop::new(shared.clone(), memory, pilot, workers, finished_sender, max_running());
         turning.configure(&self.plan);
 
         let (plans, planned) = mpsc::channel(1);
@@ -160,6 +167,7 @@ impl Engine {
         }
         turning.run(Inbox { finished, events: happened, asked: wishes.asked, plans: planned }, stop.clone()).await;
         reloading.abort();
+        remembering.abort();
         kit::shutdown::within(Limits::default().grace, "the API", async {
             let _panicked = serving.await;
         })

@@ -1,6 +1,7 @@
 //! Joins everything: the engine that others embed, its loop, its start and its end.
 
 mod alarm;
+mod channels;
 mod engine;
 mod needs;
 mod pilot;

@@ -10,6 +10,7 @@ use kit::config::{Cursor, Fields, Mistakes, Node, Value, suggest};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::needs::{Needs, start_order};
+use crate::alert::{AlertSettings, ChannelKinds, ServiceAlerts, decode_alerts, decode_service};
 use crate::config::{Config, ConfigError, MAKE_SECRETS};
 use crate::judge::Policy;
 use crate::probe::{CheckId, Kinds, Question, decode_question};
@@ -41,6 +42,8 @@ pub struct Plan {
     pub anchors: Vec<String>,
     /// How long history is kept.
     pub retention: Retention,
+    /// Whom to tell what.
+    pub alerts: AlertSettings,
     /// Every service, in file order.
     pub services: Vec<ServicePlan>,
     /// Their names so that each comes after what it needs.
@@ -86,6 +89,8 @@ pub struct ServicePlan {
     pub workload: Option<ProcessSettings>,
     /// Its objectives.
     pub slo: Slo,
+    /// What it wants of alerts.
+    pub alerts: ServiceAlerts,
     /// Its checks, in file order.
     pub checks: Vec<CheckPlan>,
 }
@@ -155,6 +160,8 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
         services.extend(service(name, &cursor, &policy, &cadence, kinds));
     }
     let start_order = check_needs(&fields, &services);
+    let wanted = services.iter().map(|service| (service.name.clone(), service.alerts.clone())).collect();
+    let alerts = decode_alerts(&fields, &ChannelKinds::standard(), wanted);
     let token = fields.secret("operator_token", "operator_token_file");
     let written = fields.get("operator_token_file").or_else(|| fields.get("operator_token"));
     if let (Some(token), Some(written)) = (&token, written) {
@@ -173,6 +180,7 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
         hosts: fields.get("hosts").map(|c| c.texts()).unwrap_or_default(),
         anchors: anchors(&fields),
         retention: retention(fields.get("history")),
+        alerts,
         services,
         start_order,
     };
@@ -241,14 +249,19 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
         checks.extend(check(CheckId::new(name, check_name_), &check_cursor, policy, cadence, kinds));
     }
     let workload = fields.get("workload").and_then(|c| workload(&c));
+    let critical = fields.get("critical").and_then(|c| c.bool()).unwrap_or(true);
+    let mut alerts = decode_service(&fields, critical);
+    let target = |check: &CheckPlan| (check.question.id.check.to_string(), check.question.probe.target().shown);
+    alerts.targets = checks.iter().map(target).collect();
     let plan = ServicePlan {
         name: name.into(),
         was: fields.get("was").and_then(|c| c.text()).map(Into::into),
         about: fields.get("about").and_then(|c| c.text()),
         group: fields.get("group").and_then(|c| c.text()),
-        critical: fields.get("critical").and_then(|c| c.bool()).unwrap_or(true),
+        critical,
         needs: needs(fields.get("needs")),
         slo: slo(fields.get("slo")),
+        alerts,
         workload,
         checks,
     };

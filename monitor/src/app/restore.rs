@@ -1,12 +1,15 @@
 //! What an earlier monitor left: streaks, verdicts, ledgers, pushes. Reading it back makes a restart nobody's news.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kit::clock::Stamp;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 
+use crate::alert::Alerts;
 use crate::judge::{Board, CheckState, Flap, Health, Policy, Verdict};
 use crate::probe::{CheckId, Pushed};
 use crate::record::{State, StateBatch, StateStore, StoreError};
@@ -22,8 +25,12 @@ const LEDGER: &str = "ledger";
 const PUSH: &str = "push";
 const SECRET: &str = "secret";
 const CURSOR_KEY: &str = "cursor_key";
-/// Every kind.
+const LINK_KEY: &str = "link_key";
+/// Every kind that is joined. Silences and windows need none: each has an id of its own.
 pub(super) const KINDS: [&str; 5] = [CHECK, VERDICT, LEDGER, PUSH, SECRET];
+
+/// How often the start's second attempts to read what an earlier monitor left come.
+const READ_AGAIN_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct CheckDocument {
@@ -166,13 +173,39 @@ pub(super) fn forget_service(batch: &mut StateBatch, service: &str) {
     batch.documents.insert((LEDGER, service.to_owned()), None);
 }
 
-/// Returns the key that seals the gate's cursors, and keeps a new one if there is none.
+/// Reads the incidents, messages and silences that an earlier monitor left. If that does not work in time, it is tried
+/// again and again by the task that is returned, while watching begins.
+pub(super) async fn alerts(alerts: Arc<Alerts>) -> JoinHandle<()> {
+    let read = tokio::time::timeout(READ_PATIENCE, alerts.restore()).await;
+    let mut is_read = matches!(read, Ok(Ok(())));
+    if !is_read {
+        tracing::error!("earlier incidents cannot be read yet; going on without them");
+    }
+    tokio::spawn(async move {
+        while !is_read {
+            tokio::time::sleep(READ_AGAIN_EVERY).await;
+            is_read = matches!(tokio::time::timeout(READ_PATIENCE, alerts.restore()).await, Ok(Ok(())));
+        }
+    })
+}
+
+/// Returns the key that seals the gate's cursors.
 pub(super) fn cursor_key(memory: &Memory, state: &State) -> [u8; 32] {
-    let known = memory.secrets.get(CURSOR_KEY).and_then(|text| serde_json::from_str(text).ok());
+    key(memory, state, CURSOR_KEY)
+}
+
+/// Returns the key that seals links in messages.
+pub(super) fn link_key(memory: &Memory, state: &State) -> [u8; 32] {
+    key(memory, state, LINK_KEY)
+}
+
+/// Returns a key that is kept, and makes it if there is none.
+fn key(memory: &Memory, state: &State, name: &str) -> [u8; 32] {
+    let known = memory.secrets.get(name).and_then(|text| serde_json::from_str(text).ok());
     known.unwrap_or_else(|| {
         let key: [u8; 32] = rand::random();
         let mut batch = StateBatch::default();
-        put(&mut batch, SECRET, CURSOR_KEY, &key);
+        put(&mut batch, SECRET, name, &key);
         state.put(batch);
         key
     })

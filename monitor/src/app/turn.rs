@@ -16,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::alarm::Alarm;
+use super::channels::ChannelWorkers;
 use super::pilot::Pilot;
 use super::plan::{CheckPlan, Plan, ServicePlan};
 use super::restore::{self, Memory};
 use super::uplink::Uplink;
+use crate::alert::{Delivery, conditions};
 use crate::export::{Ask, Catalogue, Change, CheckCard, ServiceCard, Shared};
 use crate::judge::{CheckSpec, Effects, ServiceSpec};
 use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
@@ -57,6 +59,7 @@ pub(super) struct Loop {
     uplink: Arc<Uplink>,
     memory: Memory,
     pub(super) pilot: Pilot,
+    workers: ChannelWorkers,
     probes: JoinSet<()>,
     finished: mpsc::Sender<News>,
     booked: Stamp,
@@ -81,6 +84,7 @@ impl Loop {
         shared: Arc<Shared>,
         memory: Memory,
         pilot: Pilot,
+        workers: ChannelWorkers,
         finished: mpsc::Sender<News>,
         max_running: usize,
     ) -> Self {
@@ -92,6 +96,7 @@ impl Loop {
             uplink: Arc::default(),
             memory,
             pilot,
+            workers,
             probes: JoinSet::new(),
             finished,
             booked: Stamp::now(),
@@ -132,6 +137,7 @@ impl Loop {
             self.turn();
         }
         self.probes.abort_all();
+        self.workers.stop().await;
         let drain = self.pilot.drain();
         tokio::pin!(drain);
         loop {
@@ -181,7 +187,8 @@ impl Loop {
         if now.at.since(self.ticked) >= TICK {
             self.ticked = now.at;
             let effects = self.shared.board().tick(now);
-            self.follow(effects, now);
+            // Time alone opens and ends incidents too: holds, graces, windows, reminders.
+            self.follow(Effects { time_passed: true, ..effects }, now);
             self.book(now);
             self.pilot.steer(&self.shared.board(), now.at);
         }
@@ -333,6 +340,8 @@ impl Loop {
             self.shared.board().configure(specs, now, restored);
         }
         self.shared.catalogue.store(Arc::new(catalogue(plan, now)));
+        self.shared.alerts.configure(plan.alerts.clone());
+        self.workers.configure(&plan.alerts.channels);
         self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now);
         self.memory.restore_verdicts(&mut self.shared.board(), now);
         // Only the first configuration finds an earlier monitor's state; later ones have the board's.
@@ -430,6 +439,7 @@ fn follow(shared: &Shared, effects: Effects, now: Stamp) {
         }
         shared.progress.send_replace(board.sequence());
     }
+    let has_news = !effects.verdicts.is_empty() || !effects.healths.is_empty();
     for change in effects.verdicts {
         let (service, to) = (change.service.to_string(), change.to);
         let from = change.from.map(|verdict| verdict.as_str().to_owned());
@@ -453,7 +463,19 @@ fn follow(shared: &Shared, effects: Effects, now: Stamp) {
         let (service, check) = (id.service.to_string(), id.check.to_string());
         let _nobody_listens = shared.changes.send(Change::Health { service, check, health: health.as_str() });
     }
-    shared.stores.state.put(batch);
+    let must_look = effects.time_passed || !effects.changed_checks.is_empty() || has_news;
+    let deliveries = if must_look { look(shared, now, &mut batch) } else { Vec::new() };
+    // One transaction: what changed, the incident, and whom to tell (DESIGN section 8).
+    let ticket = shared.stores.state.put(batch);
+    shared.alerts.dispatch(deliveries, ticket);
+}
+
+/// Finds out which incidents open, go on or end.
+fn look(shared: &Shared, now: Stamp, batch: &mut StateBatch) -> Vec<Delivery> {
+    let settings = shared.alerts.settings();
+    let conditions = conditions(&shared.board(), &settings.services, now);
+    let is_known = |service: &str| settings.services.contains_key(service);
+    shared.alerts.look(&conditions, &is_known, now, batch)
 }
 
 fn point(observation: &Observation) -> Point {

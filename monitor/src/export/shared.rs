@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::catalogue::Catalogue;
 use super::events::Change;
 use super::metrics::ProbeMetrics;
+use crate::alert::Alerts;
 use crate::judge::Board;
 use crate::probe::{CheckId, Vantage};
 use crate::record::Stores;
@@ -60,6 +61,8 @@ pub struct Shared {
     pub catalogue: ArcSwap<Catalogue>,
     /// What is remembered.
     pub stores: Stores,
+    /// Incidents, and who is told of them.
+    pub alerts: Arc<Alerts>,
     /// Where we ask from, and what was pushed.
     pub vantage: Arc<Vantage>,
     /// Counters and histograms of probes.
@@ -81,6 +84,7 @@ impl Shared {
     pub fn new(
         board: Board,
         stores: Stores,
+        alerts: Arc<Alerts>,
         vantage: Arc<Vantage>,
         metrics: ProbeMetrics,
         cursor_key: [u8; 32],
@@ -91,6 +95,7 @@ impl Shared {
             board: Mutex::new(board),
             catalogue: ArcSwap::default(),
             stores,
+            alerts,
             vantage,
             metrics,
             figures: LoopFigures::default(),

@@ -68,7 +68,8 @@ pub(super) async fn push(
     shared.board().push(&id);
     shared.ask(Ask::Probe(vec![id.clone()]));
     let document = serde_json::to_string(&pushed).map_err(|error| ApiError::internal(&error))?;
-    let batch = StateBatch { documents: [(("push", id.to_string()), Some(document))].into(), transitions: Vec::new() };
+    let documents = [(("push", id.to_string()), Some(document))].into();
+    let batch = StateBatch { documents, ..StateBatch::default() };
     // The job may end right after: what it told us must not be lost with us.
     match shared.stores.state.put_durably(batch).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),

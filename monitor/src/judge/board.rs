@@ -65,6 +65,8 @@ pub struct CheckEntry {
     pub since: Stamp,
     /// The newest observation.
     pub last: Option<Arc<Observation>>,
+    /// When the first probe of the present streak of fails began.
+    pub failing_since: Option<Moment>,
     /// Since when it is unknown or stale without a break.
     pub blind_since: Option<Moment>,
     /// The sequence numbers at which the passes of the present streak began, oldest first.
@@ -135,6 +137,8 @@ pub struct Effects {
     pub changed_checks: Vec<CheckId>,
     /// Services whose ledger is worth writing down.
     pub changed_ledgers: Vec<Arc<str>>,
+    /// Whether this is a turn of the clock: what depends on time alone is looked at too.
+    pub time_passed: bool,
 }
 
 /// A service's verdict changed.
@@ -227,6 +231,7 @@ impl Board {
                         health,
                         since: now,
                         last: None,
+                        failing_since: None,
                         blind_since: Some(now.at).filter(|_| matches!(health, Health::Unknown | Health::Stale)),
                         pass_starts: VecDeque::new(),
                     }
@@ -307,6 +312,11 @@ impl Board {
         };
         let name = check.id.check.clone();
         let is_critical = check.policy.severity == Severity::Critical;
+        check.failing_since = match verdict_on_it {
+            Some(true) => None,
+            Some(false) => check.failing_since.or(Some(observation.started.at)),
+            None => check.failing_since,
+        };
         check.last = Some(observation);
         if let (true, Some(passed), Some(workload)) = (is_critical, verdict_on_it, &mut service.workload) {
             workload.heard(&name, passed, &critical);

@@ -165,7 +165,7 @@ mod tests {
         let stores = Stores::open(data).await.unwrap();
         let batch = StateBatch {
             documents: [(("check", "a/b".to_owned()), Some(value.to_owned()))].into(),
-            transitions: Vec::new(),
+            ..StateBatch::default()
         };
         stores.state.store().save(&batch).await.unwrap();
     }

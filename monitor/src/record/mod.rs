@@ -12,6 +12,7 @@ mod lock;
 mod points;
 mod rollup;
 mod state;
+mod state_alerts;
 mod state_writer;
 mod store;
 mod stores;
@@ -24,6 +25,9 @@ pub use lock::{FolderLock, LockError};
 pub use points::{Mark, Point};
 pub use rollup::Rollup;
 pub use state::SqliteState;
-pub use state_writer::{Join, State};
-pub use store::{HistoryStore, Horizon, ServiceHour, StateBatch, StateStore, StoreError, Tail, Transition};
+pub use state_writer::{Join, State, Ticket};
+pub use store::{
+    AuditRow, DeliveryQuery, DeliveryRow, EventRow, HistoryStore, Horizon, IncidentQuery, IncidentRow, ServiceHour,
+    StateBatch, StateStore, StoreError, Tail, Transition,
+};
 pub use stores::Stores;

@@ -5,17 +5,22 @@ use std::path::Path;
 
 use futures_util::future::BoxFuture;
 use kit::db::{Durability, OpenError};
+use uuid::Uuid;
 
 use super::file::LazyFile;
-use super::store::{StateBatch, StateStore, StoreError, Transition};
+use super::state_alerts;
+use super::store::{AuditRow, DeliveryQuery, IncidentQuery, StateBatch, StateStore, StoreError, Transition};
 
-pub(super) const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE documents (kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, key)) STRICT, WITHOUT ROWID;
 CREATE TABLE transitions (
     id INTEGER PRIMARY KEY, service TEXT NOT NULL, at_ms INTEGER NOT NULL,
     from_verdict TEXT, to_verdict TEXT NOT NULL, reason TEXT NOT NULL) STRICT;
 CREATE INDEX transitions_by_service ON transitions (service, id);
-"];
+",
+    super::state_alerts::TABLES,
+];
 
 /// Verdict changes that are kept, at most. One every minute for two months.
 const MAX_TRANSITIONS: i64 = 100_000;
@@ -70,6 +75,7 @@ impl StateStore for SqliteState {
                     .execute(&mut *transaction)
                     .await?;
             }
+            state_alerts::save(&mut transaction, batch).await?;
             transaction.commit().await
         })
     }
@@ -118,6 +124,26 @@ impl StateStore for SqliteState {
             };
             Ok(rows.into_iter().map(transition).collect())
         })
+    }
+
+    fn incidents<'a>(&'a self, query: &'a IncidentQuery) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(async move { state_alerts::incidents(self.file.readers().await?, query).await })
+    }
+
+    fn incident(&self, id: Uuid) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(async move { state_alerts::incident(self.file.readers().await?, id).await })
+    }
+
+    fn events(&self, incident: Uuid) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        Box::pin(async move { state_alerts::events(self.file.readers().await?, incident).await })
+    }
+
+    fn deliveries<'a>(&'a self, query: &'a DeliveryQuery) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        Box::pin(async move { state_alerts::deliveries(self.file.readers().await?, query).await })
+    }
+
+    fn audit(&self, limit: u32) -> BoxFuture<'_, Result<Vec<AuditRow>, StoreError>> {
+        Box::pin(async move { state_alerts::audit(self.file.readers().await?, limit).await })
     }
 }
 

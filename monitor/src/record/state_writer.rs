@@ -4,20 +4,29 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::figures::{RETRY, WriterFigures};
 use super::store::{StateBatch, StateStore, StoreError};
 
-/// Verdict changes kept in memory while the store fails; older ones are dropped and counted.
+/// Verdict changes, and audit rows, kept in memory while the store fails; older ones are dropped and counted.
 const MAX_TRANSITIONS: usize = 10_000;
+/// Events of incidents kept in memory while the store fails; further ones are dropped and counted. Incidents and
+/// deliveries are not dropped: of each only the newest state is kept.
+const MAX_EVENTS: usize = 100_000;
+
+/// A place in the order of writing: what was given with it, or before, is on the disk once [`State::is_durable`] says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Ticket(u64);
 
 /// Handle to state: what is given is written, in order, as soon as the disk takes it.
 pub struct State {
     pub(super) store: Arc<dyn StateStore>,
     pending: Mutex<Pending>,
     wake: Notify,
+    /// Everything up to here is on the disk.
+    durable: watch::Sender<Ticket>,
     /// How the writer does.
     pub figures: WriterFigures,
     /// Whether what is stored was read, or joined with what we have: before that nothing is written over it.
@@ -31,6 +40,7 @@ pub type Join = fn(kind: &str, stored: &str, ours: &str) -> String;
 
 #[derive(Default)]
 struct Pending {
+    given: Ticket,
     batch: StateBatch,
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
 }
@@ -42,6 +52,7 @@ impl State {
             store,
             pending: Mutex::default(),
             wake: Notify::new(),
+            durable: watch::Sender::default(),
             figures: WriterFigures::default(),
             joined: AtomicBool::new(false),
             join: (kinds, join),
@@ -63,12 +74,30 @@ impl State {
     }
 
     /// Gives something to write. Never waits.
-    pub fn put(&self, batch: StateBatch) {
+    pub fn put(&self, batch: StateBatch) -> Ticket {
+        let mut pending = self.pending();
         if batch.is_empty() {
-            return;
+            return pending.given;
         }
-        self.add(&mut self.pending(), batch);
+        pending.given.0 += 1;
+        self.add(&mut pending, batch);
         self.wake.notify_one();
+        pending.given
+    }
+
+    /// Returns whether everything up to this ticket would survive a power cut.
+    pub fn is_durable(&self, ticket: Ticket) -> bool {
+        *self.durable.borrow() >= ticket
+    }
+
+    /// Waits until that is so.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping it.
+    pub async fn durable(&self, ticket: Ticket) {
+        let mut durable = self.durable.subscribe();
+        // The sender lives as long as we do.
+        let _never_closed = durable.wait_for(|done| *done >= ticket).await;
     }
 
     /// Gives something to write and waits until it would survive a power cut.
@@ -79,6 +108,7 @@ impl State {
         let (sender, receiver) = oneshot::channel();
         {
             let mut pending = self.pending();
+            pending.given.0 += 1;
             self.add(&mut pending, batch);
             pending.waiting.push(sender);
         }
@@ -92,6 +122,16 @@ impl State {
         if excess > 0 {
             pending.batch.transitions.drain(..excess);
             self.figures.dropped(excess);
+        }
+        let excess = pending.batch.audit.len().saturating_sub(MAX_TRANSITIONS);
+        if excess > 0 {
+            pending.batch.audit.drain(..excess);
+            self.figures.dropped(excess);
+        }
+        while pending.batch.events.len() > MAX_EVENTS {
+            let Some(any) = pending.batch.events.keys().next().copied() else { break };
+            pending.batch.events.remove(&any);
+            self.figures.dropped(1);
         }
     }
 
@@ -114,7 +154,10 @@ impl State {
 
     /// Writes what is pending; puts it back when that failed.
     async fn flush(&self) -> bool {
-        let Pending { mut batch, waiting } = std::mem::take(&mut *self.pending());
+        let (mut batch, waiting, given) = {
+            let mut pending = self.pending();
+            (std::mem::take(&mut pending.batch), std::mem::take(&mut pending.waiting), pending.given)
+        };
         if batch.is_empty() && waiting.is_empty() {
             return true;
         }
@@ -124,7 +167,9 @@ impl State {
             let answer = message.clone().map_or(Ok(()), |message| Err(StoreError(message)));
             let _may_have_gone = waiter.send(answer);
         }
-        if !is_ok {
+        if is_ok {
+            self.durable.send_replace(given);
+        } else {
             let mut pending = self.pending();
             let newer = std::mem::replace(&mut pending.batch, batch);
             self.add(&mut pending, newer);

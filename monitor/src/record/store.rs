@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::points::Point;
 use super::rollup::Row;
@@ -100,25 +101,126 @@ pub struct Transition {
     pub at: Timestamp,
 }
 
+/// An incident as it is stored; what is in it is the alerts' business.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentRow {
+    /// Its id.
+    pub id: Uuid,
+    /// The service it is about, if any.
+    pub service: Option<String>,
+    /// When it opened, milliseconds since the epoch.
+    pub opened_ms: i64,
+    /// When it ended; none while it is open.
+    pub resolved_ms: Option<i64>,
+    /// The whole, as JSON.
+    pub body: String,
+}
+
+/// Something that happened to an incident, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRow {
+    /// The incident.
+    pub incident: Uuid,
+    /// From 1, without gaps.
+    pub number: u32,
+    /// The whole, as JSON.
+    pub body: String,
+}
+
+/// One event for one channel, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// The incident.
+    pub incident: Uuid,
+    /// The event's number.
+    pub event: u32,
+    /// The channel.
+    pub channel: String,
+    /// The state's word.
+    pub state: &'static str,
+    /// Whether something is still to be done.
+    pub is_open: bool,
+    /// When its state last changed, milliseconds since the epoch.
+    pub updated_ms: i64,
+    /// The whole, as JSON.
+    pub body: String,
+}
+
+/// A write that somebody made, for the audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditRow {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub who: String,
+    /// What was done, such as `silence.create`.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// More, for people; never a secret.
+    pub detail: String,
+}
+
+/// Which incidents to return.
+#[derive(Debug, Clone, Default)]
+pub struct IncidentQuery {
+    /// Only of this service.
+    pub service: Option<String>,
+    /// Only open ones, or those with something still to be told.
+    pub unfinished: bool,
+    /// Only those that opened before this, milliseconds since the epoch.
+    pub before_ms: Option<i64>,
+    /// At most so many, newest first.
+    pub limit: u32,
+}
+
+/// Which deliveries to return.
+#[derive(Debug, Clone)]
+pub enum DeliveryQuery {
+    /// Those with something still to be done, oldest first.
+    Open,
+    /// Of one incident, in order.
+    Of(Uuid),
+    /// The newest with this state.
+    In(&'static str, u32),
+}
+
 /// Things to write down together, each the newest of its kind.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct StateBatch {
     /// Documents by table-like kind and key, such as `check` and `web/http`; `None` removes one.
     pub documents: HashMap<(&'static str, String), Option<String>>,
     /// Verdict changes, oldest first.
     pub transitions: Vec<Transition>,
+    /// Incidents by id.
+    pub incidents: HashMap<Uuid, IncidentRow>,
+    /// Events by incident and number.
+    pub events: HashMap<(Uuid, u32), EventRow>,
+    /// Deliveries by incident, event and channel.
+    pub deliveries: HashMap<(Uuid, u32, String), DeliveryRow>,
+    /// What people did, oldest first.
+    pub audit: Vec<AuditRow>,
 }
 
 impl StateBatch {
     /// Returns true if there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.documents.is_empty() && self.transitions.is_empty()
+        self.documents.is_empty()
+            && self.transitions.is_empty()
+            && self.incidents.is_empty()
+            && self.events.is_empty()
+            && self.deliveries.is_empty()
+            && self.audit.is_empty()
     }
 
-    /// Takes `newer` in; its documents win.
+    /// Takes `newer` in; where both have something, the newer one wins.
     pub fn extend(&mut self, newer: Self) {
         self.documents.extend(newer.documents);
         self.transitions.extend(newer.transitions);
+        self.incidents.extend(newer.incidents);
+        self.events.extend(newer.events);
+        self.deliveries.extend(newer.deliveries);
+        self.audit.extend(newer.audit);
     }
 }
 
@@ -138,4 +240,14 @@ pub trait StateStore: Send + Sync {
         service: Option<&'a str>,
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<Transition>, StoreError>>;
+    /// Returns the bodies of incidents, newest first.
+    fn incidents<'a>(&'a self, query: &'a IncidentQuery) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+    /// Returns one incident's body.
+    fn incident(&self, id: Uuid) -> BoxFuture<'_, Result<Option<String>, StoreError>>;
+    /// Returns the bodies of an incident's events, in order.
+    fn events(&self, incident: Uuid) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+    /// Returns the bodies of deliveries.
+    fn deliveries<'a>(&'a self, query: &'a DeliveryQuery) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+    /// Returns the newest rows of the audit, newest first.
+    fn audit(&self, limit: u32) -> BoxFuture<'_, Result<Vec<AuditRow>, StoreError>>;
 }

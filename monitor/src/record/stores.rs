@@ -70,10 +70,11 @@ mod tests {
     use futures_util::future::BoxFuture;
     use jiff::Timestamp;
     use tokio_util::sync::CancellationToken;
+    use uuid::Uuid;
 
     use super::super::history_writer::HistoryNews;
     use super::super::points::{Mark, Point};
-    use super::super::store::{StateBatch, StateStore, StoreError};
+    use super::super::store::{AuditRow, DeliveryQuery, IncidentQuery, StateBatch, StateStore, StoreError};
     use super::*;
     use crate::probe::CheckId;
 
@@ -92,8 +93,7 @@ mod tests {
                 if self.full.load(Ordering::SeqCst) {
                     return Err(StoreError("disk full".to_owned()));
                 }
-                let copy = StateBatch { documents: batch.documents.clone(), transitions: batch.transitions.clone() };
-                self.saved.lock().unwrap().push(copy);
+                self.saved.lock().unwrap().push(batch.clone());
                 Ok(())
             })
         }
@@ -117,12 +117,32 @@ mod tests {
         ) -> BoxFuture<'a, Result<Vec<super::super::store::Transition>, StoreError>> {
             Box::pin(async { Ok(Vec::new()) })
         }
+
+        fn incidents<'a>(&'a self, _: &'a IncidentQuery) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn incident(&self, _: Uuid) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+            Box::pin(async { Ok(None) })
+        }
+
+        fn events(&self, _: Uuid) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn deliveries<'a>(&'a self, _: &'a DeliveryQuery) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn audit(&self, _: u32) -> BoxFuture<'_, Result<Vec<AuditRow>, StoreError>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
     }
 
     fn document(value: &str) -> StateBatch {
         StateBatch {
             documents: [(("check", "a/b".to_owned()), Some(value.to_owned()))].into(),
-            transitions: Vec::new(),
+            ..StateBatch::default()
         }
     }
 

@@ -92,8 +92,12 @@ impl Monitor {
         let now = Stamp::now();
         let mut board = Board::default();
         board.configure(cards.iter().map(|card| spec(card, run.contains(&&*card.name))).collect(), now, |_| None);
-        let metrics = ProbeMetrics::new(&Metrics::new("monitor", "0"));
-        let (shared, wishes) = Shared::new(board, stores, Arc::new(Vantage::of_system().unwrap()), metrics, [0; 32]);
+        let registry = Metrics::new("monitor", "0");
+        let metrics = ProbeMetrics::new(&registry);
+        let figures = monitor::alert::AlertFigures::new(&registry);
+        let alerts = Arc::new(monitor::alert::Alerts::new(stores.state.clone(), &[0; 32], figures));
+        let vantage = Arc::new(Vantage::of_system().unwrap());
+        let (shared, wishes) = Shared::new(board, stores, alerts, vantage, metrics, [0; 32]);
         shared.catalogue.store(Arc::new(Catalogue { services: cards, loaded: now.wall }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,0 +1,414 @@
+//! The alerts as a whole: the desk, the outbox and what suppresses, behind one handle that the loop, the workers and the
+//! API share. Decides nothing itself; it writes down what was decided and hands it on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use kit::clock::Stamp;
+use kit::hmac::SigningKey;
+use serde::Serialize;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::condition::Condition;
+use super::delivery::{Delivery, DeliveryState};
+use super::desk::{Desk, Look};
+use super::figures::AlertFigures;
+use super::incident::{Ending, Incident};
+use super::outbox::Outbox;
+use super::settings::AlertSettings;
+use super::silence::{OnceWindow, Silence, Suppression};
+use super::tell::{Changes, Telling};
+use crate::record::{
+    AuditRow, DeliveryQuery, DeliveryRow, EventRow, IncidentQuery, IncidentRow, State, StateBatch, StoreError, Ticket,
+};
+
+/// Document kind of silences.
+const SILENCE: &str = "silence";
+/// Document kind of maintenance windows made by hand.
+const WINDOW: &str = "window";
+/// Document kinds that are kept here.
+pub const ALERT_DOCUMENTS: [&str; 2] = [SILENCE, WINDOW];
+/// Incidents that are read back at a start, at most.
+const MAX_RESTORED: u32 = 10_000;
+/// Silences and windows at once, at most.
+const MAX_SUPPRESSIONS: usize = 1000;
+
+/// How long whoever makes a silence waits for the disk.
+const WRITE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Handle to everything about alerts.
+pub struct Alerts {
+    desk: Mutex<Desk>,
+    outbox: Mutex<Outbox>,
+    suppression: Mutex<Suppression>,
+    settings: ArcSwap<AlertSettings>,
+    state: Arc<State>,
+    /// Rises whenever there may be something to send.
+    news: watch::Sender<u64>,
+    /// Seals links that acknowledge.
+    link_key: SigningKey,
+    /// Whether what an earlier monitor left was read.
+    is_restored: AtomicBool,
+    /// Counters.
+    pub figures: AlertFigures,
+}
+
+impl Alerts {
+    /// Joins the parts. Nothing is known yet; see [`Alerts::restore`].
+    pub fn new(state: Arc<State>, link_key: &[u8], figures: AlertFigures) -> Self {
+        Self {
+            desk: Mutex::default(),
+            outbox: Mutex::default(),
+            suppression: Mutex::default(),
+            settings: ArcSwap::default(),
+            state,
+            news: watch::Sender::default(),
+            link_key: SigningKey::new(link_key),
+            is_restored: AtomicBool::new(false),
+            figures,
+        }
+    }
+
+    /// Takes the desk for a moment. Never held across an await.
+    pub fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the outbox for a moment. Never held across an await.
+    pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a copy of what suppresses messages.
+    pub fn suppression(&self) -> Suppression {
+        self.suppressing().clone()
+    }
+
+    fn suppressing(&self) -> MutexGuard<'_, Suppression> {
+        self.suppression.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the settings in force.
+    pub fn settings(&self) -> Arc<AlertSettings> {
+        self.settings.load_full()
+    }
+
+    pub(super) fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// Takes new settings.
+    pub fn configure(&self, settings: AlertSettings) {
+        let made_by_hand = |windows: &mut Vec<super::silence::Window>| windows.retain(|window| window.id.is_some());
+        {
+            let mut suppression = self.suppressing();
+            made_by_hand(&mut suppression.windows);
+            suppression.windows.splice(0..0, settings.windows.iter().cloned());
+        }
+        self.settings.store(Arc::new(settings));
+        self.wake();
+    }
+
+    /// Reads what an earlier monitor left: open incidents, what was still to be told, silences, windows.
+    ///
+    /// # Errors
+    /// The store cannot be read now. Nothing is lost by calling it again later.
+    pub async fn restore(&self) -> Result<(), StoreError> {
+        if self.is_restored.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let store = self.state.store();
+        let query = IncidentQuery { unfinished: true, limit: MAX_RESTORED, ..IncidentQuery::default() };
+        let incidents: Vec<Incident> = parse(&store.incidents(&query).await?);
+        let deliveries: Vec<Delivery> = parse(&store.deliveries(&DeliveryQuery::Open).await?);
+        let silences: Vec<Silence> = parse(&store.documents(SILENCE).await?.into_values().collect::<Vec<_>>());
+        let windows: Vec<OnceWindow> = parse(&store.documents(WINDOW).await?.into_values().collect::<Vec<_>>());
+        let now = Timestamp::now();
+        let (ended, open) = incidents.into_iter().partition(Incident::is_over);
+        self.desk().adopt(open, ended);
+        {
+            let mut outbox = self.outbox();
+            for mut delivery in deliveries {
+                // Whatever it waited for before, the way may be free now.
+                delivery.due = delivery.due.min(now);
+                outbox.put(delivery, Ticket::default());
+            }
+        }
+        {
+            let mut suppression = self.suppressing();
+            suppression.silences.extend(silences.into_iter().filter(|silence| silence.until > now));
+            let windows = windows.into_iter().filter(|window| window.until > now);
+            suppression.windows.extend(windows.map(Into::into));
+        }
+        self.is_restored.store(true, Ordering::SeqCst);
+        self.wake();
+        Ok(())
+    }
+
+    /// Looks at what holds now, adds what follows to `batch`, and returns the deliveries for [`Alerts::dispatch`] once the
+    /// batch was given to the record: all of it is one transaction.
+    pub fn look(
+        &self,
+        conditions: &[Condition],
+        is_known: &dyn Fn(&str) -> bool,
+        now: Stamp,
+        batch: &mut StateBatch,
+    ) -> Vec<Delivery> {
+        let changes = self.with_look(is_known, now, |desk, look| desk.look(conditions, look));
+        keep(changes, batch)
+    }
+
+    /// Calls the desk with what a look needs.
+    pub fn with_look<T>(
+        &self,
+        is_known: &dyn Fn(&str) -> bool,
+        now: Stamp,
+        call: impl FnOnce(&mut Desk, &mut Look<'_>) -> T,
+    ) -> T {
+        let settings = self.settings();
+        let suppression = self.suppression();
+        let telling = Telling { routes: &settings.routes, suppression: &suppression, now: now.wall };
+        let mut new_id = Uuid::now_v7;
+        let has_channels = !settings.channels.is_empty();
+        let mut look = Look { telling, now, has_channels, new_id: &mut new_id, is_known };
+        call(&mut self.desk(), &mut look)
+    }
+
+    /// Hands deliveries to the workers; `ticket` tells when they are on the disk.
+    pub fn dispatch(&self, deliveries: Vec<Delivery>, ticket: Ticket) {
+        if deliveries.is_empty() {
+            return;
+        }
+        {
+            let mut outbox = self.outbox();
+            for delivery in deliveries {
+                self.figures.state(&delivery);
+                outbox.put(delivery, ticket);
+            }
+        }
+        self.wake();
+    }
+
+    /// Writes changes that did not come from a look, and hands them on.
+    pub fn carry_out(&self, changes: Changes, audit: Option<AuditRow>) -> Ticket {
+        let mut batch = StateBatch::default();
+        batch.audit.extend(audit);
+        let deliveries = keep(changes, &mut batch);
+        let ticket = self.state.put(batch);
+        self.dispatch(deliveries, ticket);
+        ticket
+    }
+
+    /// Somebody takes an incident; returns false if it is not open.
+    ///
+    /// # Errors
+    /// It is taken, but that is not on the disk.
+    pub async fn acknowledge(&self, id: Uuid, by: &str, note: &str, audit: AuditRow) -> Result<bool, String> {
+        let changes = self.desk().acknowledge(id, by, note, Timestamp::now());
+        let Some(changes) = changes else { return Ok(false) };
+        self.written(self.carry_out(changes, Some(audit))).await.map(|()| true)
+    }
+
+    /// A person says that an incident is over; returns false if it is not open.
+    ///
+    /// # Errors
+    /// It is closed, but that is not on the disk.
+    pub async fn close(&self, id: Uuid, by: &str, audit: AuditRow) -> Result<bool, String> {
+        let how = Ending::Closed(by.to_owned());
+        let changes = self.with_look(&|_| true, Stamp::now(), |desk, look| desk.close(id, how, look));
+        let Some(changes) = changes else { return Ok(false) };
+        self.written(self.carry_out(changes, Some(audit))).await.map(|()| true)
+    }
+
+    /// Adds a silence, or replaces the one with its id; on the disk before this returns.
+    ///
+    /// # Errors
+    /// There are too many, or it is in force but not on the disk.
+    pub async fn silence(&self, silence: Silence, audit: AuditRow) -> Result<(), String> {
+        let document = (SILENCE, silence.id.to_string(), Some(json(&silence)));
+        {
+            let mut suppression = self.suppressing();
+            suppression.silences.retain(|known| known.id != silence.id && known.until > Timestamp::now());
+            if suppression.silences.len() >= MAX_SUPPRESSIONS {
+                return Err(format!("there are {MAX_SUPPRESSIONS} silences already; end some"));
+            }
+            suppression.silences.push(silence);
+        }
+        self.keep_document(document, audit).await
+    }
+
+    /// Ends a silence now; returns false if there is none with this id.
+    ///
+    /// # Errors
+    /// It has ended, but that is not on the disk.
+    pub async fn end_silence(&self, id: Uuid, audit: AuditRow) -> Result<bool, String> {
+        let is_there = {
+            let mut suppression = self.suppressing();
+            let before = suppression.silences.len();
+            suppression.silences.retain(|silence| silence.id != id);
+            suppression.silences.len() < before
+        };
+        if is_there {
+            self.keep_document((SILENCE, id.to_string(), None), audit).await?;
+        }
+        Ok(is_there)
+    }
+
+    /// Adds a maintenance window; on the disk before this returns.
+    ///
+    /// # Errors
+    /// There are too many, or it is in force but not on the disk.
+    pub async fn add_window(&self, window: OnceWindow, audit: AuditRow) -> Result<(), String> {
+        let document = (WINDOW, window.id.to_string(), Some(json(&window)));
+        {
+            let mut suppression = self.suppressing();
+            if suppression.windows.len() >= MAX_SUPPRESSIONS {
+                return Err(format!("there are {MAX_SUPPRESSIONS} windows already; end some"));
+            }
+            suppression.windows.push(window.into());
+        }
+        self.keep_document(document, audit).await
+    }
+
+    /// Ends a window made by hand; returns false if there is none with this id.
+    ///
+    /// # Errors
+    /// It has ended, but that is not on the disk.
+    pub async fn end_window(&self, id: Uuid, audit: AuditRow) -> Result<bool, String> {
+        let is_there = {
+            let mut suppression = self.suppressing();
+            let before = suppression.windows.len();
+            suppression.windows.retain(|window| window.id != Some(id));
+            suppression.windows.len() < before
+        };
+        if is_there {
+            self.keep_document((WINDOW, id.to_string(), None), audit).await?;
+        }
+        Ok(is_there)
+    }
+
+    async fn keep_document(
+        &self,
+        (kind, key, body): (&'static str, String, Option<String>),
+        audit: AuditRow,
+    ) -> Result<(), String> {
+        let mut batch = StateBatch::default();
+        batch.documents.insert((kind, key), body);
+        batch.audit.push(audit);
+        let ticket = self.state.put(batch);
+        self.wake();
+        self.written(ticket).await
+    }
+
+    /// Waits until something is on the disk, but not for ever.
+    async fn written(&self, ticket: Ticket) -> Result<(), String> {
+        let written = tokio::time::timeout(WRITE_PATIENCE, self.state.durable(ticket)).await;
+        written.map_err(|_elapsed| "it is in force, but not written down yet: the disk does not take it".to_owned())
+    }
+
+    /// Returns the token that a link to acknowledge an incident carries.
+    pub fn link_token(&self, id: Uuid) -> String {
+        let signature = self.link_key.sign(&[b"acknowledge:", id.as_bytes()]);
+        base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, signature)
+    }
+
+    /// Returns whether a link's token is the one for this incident.
+    pub fn is_link_token(&self, id: Uuid, token: &str) -> bool {
+        let Ok(signature) = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, token) else {
+            return false;
+        };
+        let text = [b"acknowledge:".as_slice(), id.as_bytes()].concat();
+        self.link_key.is_signature_of(&text, &signature)
+    }
+
+    /// Tries a dead letter again; returns false if there is none.
+    pub async fn revive(&self, id: &super::delivery::DeliveryId, audit: AuditRow) -> Result<bool, StoreError> {
+        let rows: Vec<Delivery> = parse(&self.state.store().deliveries(&DeliveryQuery::Of(id.0)).await?);
+        let dead = rows.into_iter().find(|row| row.id() == *id && row.state == DeliveryState::Dead);
+        let Some(mut delivery) = dead else { return Ok(false) };
+        let now = Timestamp::now();
+        (delivery.state, delivery.due, delivery.updated) = (DeliveryState::Due, now, now);
+        // Its age counts from now on.
+        (delivery.created, delivery.tries) = (now, 0);
+        let incident = self.incident(id.0).await?;
+        self.desk().adopt(Vec::new(), incident.filter(Incident::is_over).into_iter().collect());
+        self.carry_out(Changes { deliveries: vec![delivery], ..Changes::default() }, Some(audit));
+        Ok(true)
+    }
+
+    /// Finds an incident in memory or on the disk.
+    ///
+    /// # Errors
+    /// It is not in memory, and the store cannot be read.
+    pub async fn incident(&self, id: Uuid) -> Result<Option<Incident>, StoreError> {
+        let known = self.desk().find(id).cloned();
+        match known {
+            Some(incident) => Ok(Some(incident)),
+            None => Ok(self.state.store().incident(id).await?.and_then(|body| serde_json::from_str(&body).ok())),
+        }
+    }
+
+    fn wake(&self) {
+        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// Adds changes to a batch; returns the deliveries among them.
+fn keep(changes: Changes, batch: &mut StateBatch) -> Vec<Delivery> {
+    for incident in &changes.incidents {
+        batch.incidents.insert(incident.id, incident_row(incident));
+    }
+    for (incident, event) in &changes.events {
+        let row = EventRow { incident: *incident, number: event.number, body: json(event) };
+        batch.events.insert((*incident, event.number), row);
+    }
+    for delivery in &changes.deliveries {
+        batch.deliveries.insert(delivery.id(), delivery_row(delivery));
+    }
+    changes.deliveries
+}
+
+pub(super) fn incident_row(incident: &Incident) -> IncidentRow {
+    IncidentRow {
+        id: incident.id,
+        service: incident.service.clone(),
+        opened_ms: incident.opened.as_millisecond(),
+        resolved_ms: incident.resolved.as_ref().map(|resolution| resolution.at.as_millisecond()),
+        body: json(incident),
+    }
+}
+
+pub(super) fn delivery_row(delivery: &Delivery) -> DeliveryRow {
+    DeliveryRow {
+        incident: delivery.incident,
+        event: delivery.event,
+        channel: delivery.channel.clone(),
+        state: delivery.state.as_str(),
+        is_open: delivery.state.is_open(),
+        updated_ms: delivery.updated.as_millisecond(),
+        body: json(delivery),
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("alerts hold nothing that JSON has no form for")
+}
+
+/// Reads rows back; one that cannot be read is said and left out, not the others with it.
+fn parse<T: serde::de::DeserializeOwned>(bodies: &[String]) -> Vec<T> {
+    let read = |body: &String| match serde_json::from_str(body) {
+        Ok(row) => Some(row),
+        Err(error) => {
+            tracing::error!(%error, "a stored row cannot be read; going on without it");
+            None
+        }
+    };
+    bodies.iter().filter_map(read).collect()
+}

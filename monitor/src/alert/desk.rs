@@ -1,0 +1,311 @@
+//! Every open incident: opened, merged, worsened, kept open and resolved by what holds now. Pure.
+//!
+//! Conditions come in as they stand, again and again; incidents follow from them. So a restart, a missed event or a
+//! reload needs no handling of its own: the next look makes up for it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kit::clock::{Moment, Stamp};
+use uuid::Uuid;
+
+use super::condition::{Condition, Holds};
+use super::delivery::DeliveryId;
+use super::incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution};
+use super::message::Happening;
+use super::tell::{Changes, Telling, outcome};
+
+/// Longest time that a page waits for its hard needs to answer (DESIGN section 8).
+pub const HOLD: Duration = Duration::from_secs(10);
+/// So many openings within [`RESTLESS_WITHIN`] are one incident that comes and goes.
+const RESTLESS_AFTER: usize = 3;
+/// See [`RESTLESS_AFTER`]. Check-level flap detection looks at minutes (Nagios: 21 results); this is its hourly twin.
+const RESTLESS_WITHIN: Duration = Duration::from_secs(3600);
+/// What comes and goes is over when it has been calm for so long: the same time after which a crash loop is
+/// (DESIGN section 7, design/peers.md b.5).
+const CALM: Duration = Duration::from_secs(600);
+/// A message that has been on its way for so long is not to be relied on: others may speak.
+const DOUBTFUL_AFTER: Duration = Duration::from_secs(120);
+/// Resolved incidents that are kept at hand for messages that are still on their way; more are read from the disk.
+const ENDED_KEPT: usize = 1000;
+
+/// Every open incident, and those that ended not long ago.
+#[derive(Debug, Default)]
+pub struct Desk {
+    open: BTreeMap<String, Incident>,
+    ended: VecDeque<Incident>,
+    /// Since when each condition that is over has been so, while its incident is kept open.
+    calm_since: HashMap<String, Moment>,
+    /// The latest openings by key.
+    openings: HashMap<String, VecDeque<Moment>>,
+    /// Until when the hard needs of an incident may still turn out to be its cause.
+    hold_until: HashMap<String, Moment>,
+    /// Until when a service whose hard need has just recovered may take to come back too.
+    excused: HashMap<String, Moment>,
+}
+
+/// What a look needs besides the conditions.
+pub struct Look<'a> {
+    /// Who is told what.
+    pub telling: Telling<'a>,
+    /// The present, on both clocks.
+    pub now: Stamp,
+    /// Whether there is any channel; without one, nobody could be told in somebody else's place.
+    pub has_channels: bool,
+    /// Makes ids.
+    pub new_id: &'a mut dyn FnMut() -> Uuid,
+    /// Returns whether a service is configured.
+    pub is_known: &'a dyn Fn(&str) -> bool,
+}
+
+impl Desk {
+    /// Takes in what an earlier monitor left. Where one with the same key has opened since (the disk could not be read
+    /// at first), the earlier one goes on: whoever knows of it need not hear of it again.
+    pub fn adopt(&mut self, open: Vec<Incident>, ended: Vec<Incident>) {
+        for incident in open {
+            self.open.insert(incident.key.clone(), incident);
+        }
+        self.ended.extend(ended);
+    }
+
+    /// Returns every open incident, by key.
+    pub fn open(&self) -> impl Iterator<Item = &Incident> {
+        self.open.values()
+    }
+
+    /// Finds an incident, open or ended not long ago.
+    pub fn find(&self, id: Uuid) -> Option<&Incident> {
+        self.open.values().chain(&self.ended).find(|incident| incident.id == id)
+    }
+
+    /// Looks at what holds now. Conditions must come with hard needs before what needs them.
+    pub fn look(&mut self, conditions: &[Condition], look: &mut Look<'_>) -> Changes {
+        let mut out = Changes::default();
+        self.excused.retain(|_, until| *until > look.now.at);
+        for condition in conditions.iter().filter(|condition| condition.holds == Holds::Yes) {
+            let is_open = self.open.contains_key(&condition.key);
+            if is_open { self.goes_on(condition, look, &mut out) } else { self.begins(condition, look, &mut out) }
+        }
+        self.settle(conditions, look, &mut out);
+        let fails = |key: &str| conditions.iter().any(|condition| condition.key == key);
+        for incident in self.open.values_mut().filter(|incident| !incident.failing.is_empty()) {
+            let before = incident.failing.len();
+            incident.failing.retain(|service| fails(&Condition::service_key(service)));
+            if incident.failing.len() < before {
+                out.incidents.push(incident.clone());
+            }
+        }
+        let keys: Vec<String> = self.open.keys().cloned().collect();
+        for key in keys {
+            let Some(incident) = self.open.get_mut(&key) else { continue };
+            let before = (out.events.len(), out.deliveries.len());
+            look.telling.tick(incident, &mut out);
+            if before != (out.events.len(), out.deliveries.len()) {
+                out.incidents.push(incident.clone());
+            }
+        }
+        out
+    }
+
+    /// Something holds and no incident is about it yet.
+    fn begins(&mut self, condition: &Condition, look: &mut Look<'_>, out: &mut Changes) {
+        if look.now.at.since(condition.since) < condition.after {
+            return;
+        }
+        if let Some(root) = self.speaking_root(condition, look) {
+            return self.impact(&root, condition, look, out);
+        }
+        if self.excused.contains_key(&condition.key) {
+            return;
+        }
+        let openings = self.openings.entry(condition.key.clone()).or_default();
+        openings.push_back(look.now.at);
+        while openings.front().is_some_and(|first| look.now.at.since(*first) > RESTLESS_WITHIN) {
+            openings.pop_front();
+        }
+        let is_restless = openings.len() >= RESTLESS_AFTER;
+        let mut incident = condition.incident((look.new_id)(), look.now.wall);
+        incident.flapping = is_restless;
+        incident.held = !condition.needs.is_empty() && !condition.vouched;
+        if incident.held {
+            self.hold_until.insert(condition.key.clone(), look.now.at + HOLD);
+        }
+        let event = incident.happened(EventKind::Opened, condition.title.clone(), look.now.wall);
+        look.telling.opened(&mut incident, &event, Happening::Opened, out);
+        out.events.push((incident.id, event));
+        out.incidents.push(incident.clone());
+        self.open.insert(condition.key.clone(), incident);
+    }
+
+    /// Something holds that an open incident is about.
+    fn goes_on(&mut self, condition: &Condition, look: &mut Look<'_>, out: &mut Changes) {
+        let root = self.speaking_root(condition, look);
+        let is_held = self.open.get(&condition.key).is_some_and(|incident| incident.held);
+        if let Some(root) = root.filter(|_| is_held) {
+            self.ends(&condition.key, Ending::PartOf(root.clone()), look, out);
+            return self.impact(&root, condition, look, out);
+        }
+        let Some(incident) = self.open.get_mut(&condition.key) else { return };
+        let changed_before = out.events.len() + out.deliveries.len();
+        if incident.held {
+            let until = *self.hold_until.entry(condition.key.clone()).or_insert(look.now.at + HOLD);
+            if condition.vouched || look.now.at >= until {
+                self.hold_until.remove(&condition.key);
+                look.telling.release(incident, out);
+                out.incidents.push(incident.clone());
+            }
+        }
+        if condition.severity < incident.severity {
+            // What it was opened for is over; the rest is another incident.
+            let calm = *self.calm_since.entry(condition.key.clone()).or_insert(look.now.at);
+            if !incident.flapping || look.now.at.since(calm) >= CALM {
+                self.ends(&condition.key, Ending::Recovered, look, out);
+            }
+            return;
+        }
+        self.calm_since.remove(&condition.key);
+        revise(incident, condition, look, out);
+        if changed_before != out.events.len() + out.deliveries.len() {
+            out.incidents.push(incident.clone());
+        }
+    }
+
+    /// Ends what does not hold any more, unless it comes and goes.
+    fn settle(&mut self, conditions: &[Condition], look: &mut Look<'_>, out: &mut Changes) {
+        let held: HashMap<&str, Holds> =
+            conditions.iter().map(|condition| (condition.key.as_str(), condition.holds)).collect();
+        let keys: Vec<String> = self.open.keys().cloned().collect();
+        for key in keys {
+            let holds = held.get(key.as_str()).copied();
+            let Some(incident) = self.open.get_mut(&key).filter(|incident| !incident.is_trial()) else { continue };
+            let is_withdrawn = incident.service.as_deref().is_some_and(|service| !(look.is_known)(service));
+            match holds {
+                Some(Holds::Yes | Holds::Unclear) => continue,
+                None if is_withdrawn => {
+                    self.ends(&key, Ending::Withdrawn, look, out);
+                    continue;
+                }
+                Some(Holds::Restless) if !incident.flapping && !incident.held => {
+                    incident.flapping = true;
+                    let text = format!("it comes and goes; resolved once it is calm: {}", incident.title);
+                    let event = incident.happened(EventKind::Flapping, text, look.now.wall);
+                    look.telling.news(incident, &event, Happening::Flapping, out);
+                    out.events.push((incident.id, event));
+                    out.incidents.push(incident.clone());
+                }
+                Some(Holds::Restless) | None => {}
+            }
+            let calm = *self.calm_since.entry(key.clone()).or_insert(look.now.at);
+            if holds == Some(Holds::Restless) {
+                self.calm_since.insert(key.clone(), look.now.at);
+            } else if !incident.flapping || look.now.at.since(calm) >= CALM {
+                self.ends(&key, Ending::Recovered, look, out);
+            }
+        }
+    }
+
+    fn ends(&mut self, key: &str, how: Ending, look: &Look<'_>, out: &mut Changes) {
+        let Some(mut incident) = self.open.remove(key) else { return };
+        let now = look.now;
+        incident.resolved = Some(Resolution { at: now.wall, how: how.clone() });
+        let event = incident.happened(EventKind::Resolved, how.words(), now.wall);
+        look.telling.over(&mut incident, &event, &how, out);
+        out.events.push((incident.id, event));
+        self.calm_since.remove(key);
+        self.hold_until.remove(key);
+        out.incidents.push(incident.clone());
+        self.ended.push_back(incident);
+        if self.ended.len() > ENDED_KEPT {
+            self.ended.pop_front();
+        }
+    }
+
+    /// Returns the key of the incident that explains a condition and of which somebody knows, or will.
+    fn speaking_root(&self, condition: &Condition, look: &Look<'_>) -> Option<String> {
+        let keys = condition.roots.iter().map(|root| Condition::service_key(root));
+        let speaks =
+            |incident: &Incident| !look.has_channels || incident.speaks() && !is_doubtful(incident, look.now.wall);
+        keys.into_iter().find(|key| self.open.get(key).is_some_and(speaks))
+    }
+
+    /// A service fails because of another: it stands in that one's incident.
+    fn impact(&mut self, root: &str, condition: &Condition, look: &Look<'_>, out: &mut Changes) {
+        let (Some(service), Some(incident)) = (&condition.service, self.open.get_mut(root)) else { return };
+        self.excused.insert(condition.key.clone(), look.now.at + condition.grace);
+        if incident.failing.insert(service.to_string()) {
+            let text = format!("{service} fails too: {}", condition.title);
+            let event = incident.happened(EventKind::Impacted, text, look.now.wall);
+            out.events.push((incident.id, event));
+            out.incidents.push(incident.clone());
+        }
+    }
+
+    /// Somebody takes an incident. Returns `None` if it is not open.
+    pub fn acknowledge(&mut self, id: Uuid, by: &str, note: &str, now: Timestamp) -> Option<Changes> {
+        let incident = self.open.values_mut().find(|incident| incident.id == id)?;
+        let text = if note.is_empty() { format!("{by} has taken it") } else { format!("{by} has taken it: {note}") };
+        incident.acknowledged = Some(Acknowledgement { by: by.to_owned(), at: now, note: note.to_owned() });
+        let event = incident.happened(EventKind::Acknowledged, text, now);
+        Some(Changes { incidents: vec![incident.clone()], events: vec![(id, event)], deliveries: Vec::new() })
+    }
+
+    /// A person says that an incident is over. Returns `None` if it is not open.
+    pub fn close(&mut self, id: Uuid, how: Ending, look: &Look<'_>) -> Option<Changes> {
+        let key = self.open.values().find(|incident| incident.id == id)?.key.clone();
+        let mut out = Changes::default();
+        self.ends(&key, how, look, &mut out);
+        Some(out)
+    }
+
+    /// Opens an incident that no condition stands behind: a drill.
+    pub fn open_trial(&mut self, mut incident: Incident, look: &Look<'_>) -> Changes {
+        let mut out = Changes::default();
+        let event = incident.happened(EventKind::Drill, incident.title.clone(), look.now.wall);
+        look.telling.opened(&mut incident, &event, Happening::Drill, &mut out);
+        out.events.push((incident.id, event));
+        out.incidents.push(incident.clone());
+        self.open.insert(incident.key.clone(), incident);
+        out
+    }
+
+    /// Learns what became of a delivery. Returns the incident if it is not what it was.
+    pub fn outcome(&mut self, (id, event, channel): &DeliveryId, accepted: bool) -> Option<Incident> {
+        let open = self.open.values_mut().find(|incident| incident.id == *id);
+        let incident = open.or_else(|| self.ended.iter_mut().find(|incident| incident.id == *id))?;
+        let before = incident.told.clone();
+        outcome(&mut incident.told, channel, *event, accepted);
+        (before != incident.told).then(|| incident.clone())
+    }
+}
+
+/// Takes over what changed while it went on.
+fn revise(incident: &mut Incident, condition: &Condition, look: &Look<'_>, out: &mut Changes) {
+    let now = look.now.wall;
+    incident.impacted.clone_from(&condition.impacted);
+    let is_worse = condition.severity > incident.severity || condition.rank > incident.rank;
+    // Two causes that take turns are news once.
+    let has_new_cause = !condition.cause.is_empty() && incident.causes.insert(condition.cause.clone());
+    if !is_worse && !has_new_cause {
+        return;
+    }
+    let was_taken = incident.acknowledged.take_if(|_| is_worse || has_new_cause).is_some();
+    condition.describe(incident);
+    let text = condition.title.clone();
+    if is_worse || was_taken {
+        let event = incident.happened(EventKind::Worsened, text, now);
+        look.telling.news(incident, &event, Happening::Worsened, out);
+        out.events.push((incident.id, event));
+    } else {
+        let event: Event = incident.happened(EventKind::Cause, text, now);
+        out.events.push((incident.id, event));
+    }
+}
+
+/// Returns whether it has been on its way for so long that nobody should rely on it.
+fn is_doubtful(incident: &Incident, now: Timestamp) -> bool {
+    let waits = |told: &super::incident::Told| {
+        !told.accepted && Duration::try_from(now.duration_since(told.since)).unwrap_or_default() > DOUBTFUL_AFTER
+    };
+    !incident.told.is_empty() && incident.told.values().all(waits)
+}

@@ -1,0 +1,379 @@
+//! Incidents and messages as tables: what happens in the world, and what a person is told.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::matcher::Matcher;
+use super::route::{Hours, Route, Step};
+use super::silence::Silence;
+use super::world::{Receiver, Truth, World};
+
+fn silence(world: &World, matcher: &str, secs: i64) -> Silence {
+    let now = world.stamp().wall;
+    Silence {
+        id: Uuid::from_u128(9),
+        matchers: vec![Matcher::parse(matcher).unwrap()],
+        from: now,
+        until: now.checked_add(SignedDuration::from_secs(secs)).unwrap(),
+        by: "ada".to_owned(),
+        comment: String::new(),
+    }
+}
+
+#[test]
+fn an_outage_is_one_page_and_one_end() {
+    let mut world = World::new("web");
+    world.pass(60);
+    world.set("web", Truth::Down);
+    world.pass(300);
+    world.set("web", Truth::Up);
+    world.pass(120);
+    assert_eq!(world.said("ops"), ["page web", "resolved web"]);
+}
+
+#[test]
+fn a_blip_is_told_to_nobody_and_a_restart_of_the_monitor_is_no_news() {
+    let mut world = World::new("web api");
+    world.pass(60);
+    world.set("web", Truth::Down);
+    world.pass(3);
+    world.set("web", Truth::Up);
+    world.set("api", Truth::Down);
+    world.pass(60);
+    world.restart();
+    world.pass(60);
+    world.restart();
+    world.set("api", Truth::Up);
+    world.pass(60);
+    world.restart();
+    world.pass(60);
+    assert_eq!(world.said("ops"), ["page api", "resolved api"]);
+}
+
+#[test]
+fn being_slow_is_a_ticket_when_it_lasts_and_becomes_a_page_when_it_fails() {
+    let mut world = World::new("web");
+    world.pass(30);
+    world.set("web", Truth::Slow);
+    world.pass(40);
+    world.set("web", Truth::Up);
+    world.pass(60);
+    assert!(world.said("ops").is_empty());
+    world.set("web", Truth::Slow);
+    world.pass(120);
+    assert_eq!(world.said("ops"), ["ticket web"]);
+    world.set("web", Truth::Down);
+    world.pass(60);
+    world.set("web", Truth::Up);
+    world.pass(60);
+    assert_eq!(world.said("ops"), ["ticket web", "worsened web", "resolved web"]);
+}
+
+#[test]
+fn the_database_is_named_and_fifty_dependants_are_listed_not_paged() {
+    let needing: String = (0..50).map(|number| format!(" app{number}:db@5")).collect();
+    let mut world = World::new(&format!("db@60{needing}"));
+    world.pass(62);
+    // Just after its probe: its dependants notice first.
+    let everything: Vec<String> = world.services.iter().map(|service| service.name.to_string()).collect();
+    everything.iter().for_each(|name| world.set(name, Truth::Down));
+    world.pass(180);
+    let ops = world.ops();
+    assert_eq!(ops.messages.len(), 1, "{:?}", world.said("ops"));
+    let part = &world.ops().messages[0].alerts[0];
+    assert_eq!((part.service.as_deref(), part.impacted.len()), (Some("db"), 50));
+    everything.iter().for_each(|name| world.set(name, Truth::Up));
+    world.pass(180);
+    assert_eq!(world.said("ops"), ["page db", "resolved db"]);
+}
+
+#[test]
+fn a_dependant_that_stays_broken_after_its_root_recovered_is_paged_by_itself() {
+    let mut world = World::new("db web:db");
+    world.pass(30);
+    world.set("db", Truth::Down);
+    world.set("web", Truth::Down);
+    world.pass(120);
+    world.set("db", Truth::Up);
+    world.pass(120);
+    assert_eq!(world.said("ops"), ["page db", "resolved db", "page web"]);
+}
+
+#[test]
+fn a_dependant_whose_needs_answer_is_paged_without_waiting_for_the_whole_hold() {
+    let mut world = World::new("db web:db");
+    world.pass(30);
+    world.set("web", Truth::Down);
+    world.pass(18);
+    assert_eq!(world.said("ops"), ["page web"]);
+}
+
+#[test]
+fn a_silenced_or_undeliverable_root_suppresses_nobody() {
+    let mut world = World::new("db web:db");
+    world.pass(30);
+    world.suppression.silences.push(silence(&world, "service=db", 3600));
+    world.set("db", Truth::Down);
+    world.set("web", Truth::Down);
+    world.pass(120);
+    assert_eq!(world.said("ops"), ["page web"]);
+
+    let mut world = World::new("db web:db");
+    let for_db =
+        Route { matchers: vec![Matcher::equal("service", "db")], to: vec!["pager".to_owned()], ..Route::default() };
+    world.routes.0.insert(0, for_db);
+    world.receivers.insert("pager".to_owned(), Receiver { refuses: true, ..Receiver::default() });
+    world.pass(30);
+    world.set("db", Truth::Down);
+    world.set("web", Truth::Down);
+    world.pass(120);
+    assert_eq!(world.said("ops"), ["page web"]);
+}
+
+#[test]
+fn what_is_silenced_is_told_when_the_silence_ends_if_it_is_still_true() {
+    let mut world = World::new("web api");
+    world.pass(30);
+    world.suppression.silences.push(silence(&world, "service=~\"web|api\"", 300));
+    world.set("web", Truth::Down);
+    world.set("api", Truth::Down);
+    world.pass(100);
+    world.set("api", Truth::Up);
+    world.pass(150);
+    assert!(world.said("ops").is_empty());
+    world.pass(100);
+    assert_eq!(world.said("ops"), ["page web"]);
+}
+
+#[test]
+fn an_end_is_told_even_during_a_silence_to_whoever_knows_of_the_beginning() {
+    let mut world = World::new("web");
+    world.pass(30);
+    world.set("web", Truth::Down);
+    world.pass(60);
+    world.suppression.silences.push(silence(&world, "service=web", 3600));
+    world.set("web", Truth::Up);
+    world.pass(60);
+    assert_eq!(world.said("ops"), ["page web", "resolved web"]);
+}
+
+#[test]
+fn a_receiver_that_was_away_hears_beginning_and_end_in_order() {
+    let mut world = World::new("web");
+    world.pass(30);
+    world.ops().is_away = true;
+    world.set("web", Truth::Down);
+    world.pass(300);
+    world.set("web", Truth::Up);
+    world.pass(300);
+    world.restart();
+    world.pass(30);
+    world.ops().is_away = false;
+    world.pass(90);
+    assert_eq!(world.said("ops"), ["page web", "resolved web"]);
+    let late = &world.ops().messages[0];
+    assert!(late.late_secs.is_some_and(|secs| secs > 500), "{late:?}");
+    assert!(late.title.contains("(meanwhile: works again after"), "{}", late.title);
+}
+
+#[test]
+fn after_an_outage_of_the_receiver_many_pages_are_one_digest_and_old_news_is_a_notice() {
+    let mut world = World::new("a b c d e f g");
+    let all = ["a", "b", "c", "d", "e", "f", "g"];
+    world.pass(30);
+    world.ops().is_away = true;
+    all.iter().for_each(|name| world.set(name, Truth::Down));
+    world.pass(120);
+    all.iter().for_each(|name| world.set(name, Truth::Up));
+    world.pass(1200);
+    world.ops().is_away = false;
+    world.pass(120);
+    let messages = world.ops().messages.clone();
+    assert!(messages.len() <= 3, "{:?}", world.said("ops"));
+    assert!(messages.iter().all(|message| message.severity == super::message::Severity::Notice), "{messages:?}");
+    assert!(world.ops().open.is_empty());
+}
+
+#[test]
+fn flapping_pages_at_once_keeps_the_incident_open_and_says_so() {
+    let mut world = World::new("web");
+    world.pass(30);
+    for _ in 0..12 {
+        world.set("web", Truth::Down);
+        world.pass(40);
+        world.set("web", Truth::Up);
+        world.pass(60);
+    }
+    let said = world.said("ops");
+    assert_eq!(said.first().map(String::as_str), Some("page web"));
+    assert!(said.len() <= 7, "{said:?}");
+    assert!(!world.ops().open.is_empty(), "still open while it comes and goes");
+    world.pass(1200);
+    assert_eq!(world.said("ops").last().map(String::as_str), Some("resolved web"));
+    assert!(world.ops().open.is_empty());
+}
+
+#[test]
+fn an_open_incident_is_said_again_after_four_hours_and_then_every_twelve_until_somebody_takes_it() {
+    let mut world = World::new("web");
+    world.pass(30);
+    world.set("web", Truth::Down);
+    world.pass_quickly(4 * 3600 + 60);
+    assert_eq!(world.said("ops"), ["page web", "reminder web"]);
+    world.pass_quickly(12 * 3600 + 60);
+    assert_eq!(world.said("ops").len(), 3);
+    let id = world.desk.open().next().unwrap().id;
+    let now = world.stamp().wall;
+    world.desk.acknowledge(id, "ada", "on it", now).unwrap();
+    world.pass_quickly(24 * 3600);
+    assert_eq!(world.said("ops").len(), 3);
+}
+
+#[test]
+fn nobody_took_it_so_more_people_are_told_and_all_of_them_hear_the_end() {
+    let mut world = World::new("web");
+    world.routes.0[0].escalate = vec![Step { after: Duration::from_secs(900), to: vec!["boss".to_owned()] }];
+    world.receivers.insert("boss".to_owned(), Receiver::default());
+    world.pass(30);
+    world.set("web", Truth::Down);
+    world.pass_quickly(880);
+    assert!(world.said("boss").is_empty());
+    world.pass_quickly(60);
+    assert_eq!(world.said("boss"), ["escalated web"]);
+    world.set("web", Truth::Up);
+    world.pass(60);
+    assert_eq!(world.said("boss"), ["escalated web", "resolved web"]);
+    assert_eq!(world.said("ops"), ["page web", "resolved web"]);
+}
+
+#[test]
+fn out_of_hours_a_message_waits_until_people_work() {
+    let mut world = World::new("web");
+    // The world begins on Friday 15 January 2027 at 08:00 UTC.
+    let nine =
+        super::calendar::Recurrence::parse("Mon-Fri 09:00", Duration::from_secs(8 * 3600), jiff::tz::TimeZone::UTC);
+    world.routes.0[0].hours = Some(Hours { name: "office".to_owned(), times: vec![nine.unwrap()] });
+    world.set("web", Truth::Down);
+    world.pass_quickly(3500);
+    assert!(world.said("ops").is_empty());
+    world.pass_quickly(200);
+    assert_eq!(world.said("ops"), ["page web"]);
+}
+
+#[test]
+fn what_cannot_be_seen_is_one_page_and_never_moves_a_service() {
+    let mut world = World::new("a b c");
+    world.pass(30);
+    ["a", "b", "c"].iter().for_each(|name| world.set(name, Truth::Hidden));
+    world.pass(600);
+    assert_eq!(world.said("ops"), ["page MonitorBlind"]);
+    ["a", "b", "c"].iter().for_each(|name| world.set(name, Truth::Up));
+    world.pass(60);
+    assert_eq!(world.said("ops"), ["page MonitorBlind", "resolved MonitorBlind"]);
+}
+
+#[test]
+fn a_service_that_is_not_watched_any_more_is_withdrawn() {
+    let mut world = World::new("web api");
+    world.pass(30);
+    world.set("web", Truth::Down);
+    world.pass(60);
+    world.services.retain(|service| &*service.name != "web");
+    world.configure();
+    world.pass(10);
+    assert_eq!(world.said("ops"), ["page web", "resolved web"]);
+    assert!(world.ops().messages[1].title.starts_with("web: is not watched any more"));
+}
+
+#[test]
+fn what_flapped_and_is_only_slow_now_is_no_page_any_more() {
+    let mut world = World::new("web");
+    for _ in 0..6 {
+        world.set("web", Truth::Down);
+        world.pass(11);
+        world.set("web", Truth::Up);
+        world.pass(21);
+    }
+    world.set("web", Truth::Slow);
+    world.pass(2400);
+    assert!(world.paged("ops").is_empty(), "{:?}", world.said("ops"));
+    assert_eq!(world.said("ops").last().map(String::as_str), Some("ticket web"));
+}
+
+/// Random worlds: few in everyday tests, many where time does not matter.
+fn cases() -> u32 {
+    if std::env::var_os("SOAK").is_some() { 5_000 } else { 64 }
+}
+
+/// One thing that may happen in a random world.
+#[derive(Debug, Clone)]
+enum Act {
+    Set(usize, Truth),
+    Flap(usize),
+    Silence(usize, i64),
+    Away(bool),
+    Restart,
+    Reload,
+    Pass(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let truth = prop_oneof![
+        3 => Just(Truth::Up),
+        3 => Just(Truth::Down),
+        1 => Just(Truth::Slow),
+        1 => Just(Truth::Hidden),
+    ];
+    prop_oneof![
+        6 => (0..4usize, truth).prop_map(|(service, truth)| Act::Set(service, truth)),
+        1 => (0..4usize).prop_map(Act::Flap),
+        1 => (0..4usize, 60..900i64).prop_map(|(service, secs)| Act::Silence(service, secs)),
+        1 => any::<bool>().prop_map(Act::Away),
+        2 => Just(Act::Restart),
+        1 => Just(Act::Reload),
+        6 => (1..200u64).prop_map(Act::Pass),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn after_any_history_the_receiver_shows_exactly_what_is_down(acts in prop::collection::vec(act(), 1..40)) {
+        let names = ["a", "b", "c", "d"];
+        let mut world = World::new("a b c d");
+        for act in acts {
+            match act {
+                Act::Set(service, truth) => world.set(names[service], truth),
+                Act::Flap(service) => for _ in 0..6 {
+                    world.set(names[service], Truth::Down);
+                    world.pass(11);
+                    world.set(names[service], Truth::Up);
+                    world.pass(21);
+                },
+                Act::Silence(service, secs) => {
+                    let silence = silence(&world, &format!("service={}", names[service]), secs);
+                    world.suppression.silences.push(silence);
+                }
+                Act::Away(is_away) => world.ops().is_away = is_away,
+                Act::Restart => world.restart(),
+                Act::Reload => world.configure(),
+                Act::Pass(secs) => world.pass(secs),
+            }
+        }
+        // Quiet at last: the receiver is back, silences are over, nothing changes any more.
+        world.ops().is_away = false;
+        names.iter().for_each(|name| {
+            let hidden = world.services.iter().any(|s| &*s.name == *name && s.truth == Truth::Hidden);
+            if hidden { world.set(name, Truth::Up); }
+        });
+        world.pass(2400);
+        let down: BTreeSet<String> = world.services.iter()
+            .filter(|service| service.truth == Truth::Down).map(|service| service.name.to_string()).collect();
+        prop_assert_eq!(world.paged("ops"), down, "{:?}", world.said("ops"));
+    }
+}

@@ -1,0 +1,267 @@
+//! What waits to be sent, by channel: what goes next, what goes together, what waits for another try. Pure.
+//!
+//! The rows are on disk; this is the part of them that is still to be done. Order within an incident is never broken:
+//! nothing is sent while something older of the same incident waits for the same channel.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::delivery::{Delivery, DeliveryId, DeliveryState};
+use super::message::Happening;
+use crate::record::Ticket;
+
+/// With more incidents than this waiting, they become one message (DESIGN section 8).
+const DIGEST_ABOVE: usize = 5;
+
+/// One delivery that waits.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// When its row is on the disk.
+    pub ticket: Ticket,
+}
+
+/// What a channel has to do now.
+#[derive(Debug, Clone)]
+pub enum Pick {
+    /// Send these as one message, in this order.
+    Send(Vec<Waiting>),
+    /// Nothing before this.
+    Wait(Timestamp),
+    /// Nothing at all.
+    Idle,
+}
+
+/// Everything that waits.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    channels: HashMap<String, BTreeMap<u64, Waiting>>,
+    places: HashMap<DeliveryId, u64>,
+    /// When a group's message was last formed, by channel and group.
+    spoke: HashMap<(String, String), Timestamp>,
+    next_place: u64,
+}
+
+impl Outbox {
+    /// Takes a delivery in its newest state: what is due waits here, anything else does not.
+    pub fn put(&mut self, mut delivery: Delivery, ticket: Ticket) {
+        let id = delivery.id();
+        if delivery.state != DeliveryState::Due {
+            return self.remove(&id);
+        }
+        if delivery.tries == 0 && !delivery.group.is_empty() {
+            let group = (delivery.channel.clone(), delivery.group.clone());
+            if let Some(spoke) = self.spoke.get(&group) {
+                let interval = Duration::from_millis(delivery.group_interval_ms);
+                delivery.due = delivery.due.max(later(*spoke, interval));
+            }
+        }
+        let place = *self.places.entry(id).or_insert_with(|| {
+            self.next_place += 1;
+            self.next_place
+        });
+        self.channels.entry(delivery.channel.clone()).or_default().insert(place, Waiting { delivery, ticket });
+    }
+
+    /// Forgets a delivery.
+    pub fn remove(&mut self, id: &DeliveryId) {
+        let Some(place) = self.places.remove(id) else { return };
+        if let Some(waiting) = self.channels.get_mut(&id.2) {
+            waiting.remove(&place);
+        }
+    }
+
+    /// Returns what waits for a channel, oldest first.
+    pub fn waiting(&self, channel: &str) -> impl Iterator<Item = &Delivery> {
+        self.channels.get(channel).into_iter().flat_map(BTreeMap::values).map(|waiting| &waiting.delivery)
+    }
+
+    /// Returns everything that waits.
+    pub fn all(&self) -> impl Iterator<Item = &Delivery> {
+        self.channels.values().flat_map(BTreeMap::values).map(|waiting| &waiting.delivery)
+    }
+
+    /// Returns what a channel is to send now.
+    pub fn pick(&mut self, channel: &str, now: Timestamp) -> Pick {
+        let Some(waiting) = self.channels.get(channel).filter(|waiting| !waiting.is_empty()) else { return Pick::Idle };
+        let units = units(waiting.values());
+        if let Some(unit) = units.iter().find(|unit| unit.due <= now) {
+            let members: Vec<Waiting> = unit.members.iter().map(|waiting| (*waiting).clone()).collect();
+            for member in &members {
+                let delivery = &member.delivery;
+                if !delivery.group.is_empty() {
+                    self.spoke.insert((delivery.channel.clone(), delivery.group.clone()), now);
+                }
+            }
+            // Groups that have been quiet for a day need no memory.
+            self.spoke.retain(|_, spoke| later(*spoke, Duration::from_secs(86_400)) > now);
+            return Pick::Send(members);
+        }
+        units.iter().map(|unit| unit.due).min().map_or(Pick::Idle, Pick::Wait)
+    }
+
+    /// Makes deliveries one message for good: whatever happens, they are tried again together.
+    pub fn bind(&mut self, members: &mut [Waiting], batch: Uuid) {
+        for member in members {
+            member.delivery.batch = Some(batch);
+            self.put(member.delivery.clone(), member.ticket);
+        }
+    }
+}
+
+/// Deliveries that go together.
+struct Unit<'a> {
+    members: Vec<&'a Waiting>,
+    due: Timestamp,
+}
+
+/// Forms the messages that could be sent, oldest first, each without anything older of its incidents before it.
+fn units<'a>(waiting: impl Iterator<Item = &'a Waiting>) -> Vec<Unit<'a>> {
+    let mut rest: Vec<&Waiting> = waiting.collect();
+    let mut units = Vec::new();
+    let mut before: HashSet<Uuid> = HashSet::new();
+    let digest = digest(&rest);
+    while let Some(first) = rest.first().copied() {
+        let goes_along = |other: &&Waiting| {
+            std::ptr::eq(*other, first)
+                || match (first.delivery.batch, other.delivery.batch) {
+                    (Some(one), Some(other)) => one == other,
+                    (None, None) if digest => is_real(first) && is_real(other),
+                    (None, None) => !first.delivery.group.is_empty() && first.delivery.group == other.delivery.group,
+                    _ => false,
+                }
+        };
+        let (members, others): (Vec<&Waiting>, Vec<&Waiting>) = rest.iter().partition(|other| goes_along(other));
+        let has_older = members.iter().any(|member| before.contains(&member.delivery.incident));
+        before.extend(members.iter().map(|member| member.delivery.incident));
+        // A group speaks when its first member may; a bound message when all of it may be tried again.
+        let dues = members.iter().map(|member| member.delivery.due);
+        let due = if first.delivery.batch.is_some() { dues.max() } else { dues.min() };
+        if let (false, Some(due)) = (has_older, due) {
+            units.push(Unit { members, due });
+        }
+        rest = others;
+    }
+    units
+}
+
+/// Returns whether so much waits that it becomes one message.
+fn digest(waiting: &[&Waiting]) -> bool {
+    let free = waiting.iter().filter(|waiting| waiting.delivery.batch.is_none() && is_real(waiting));
+    free.map(|waiting| waiting.delivery.incident).collect::<HashSet<Uuid>>().len() > DIGEST_ABOVE
+}
+
+fn is_real(waiting: &Waiting) -> bool {
+    waiting.delivery.happening != Happening::Drill
+}
+
+fn later(from: Timestamp, length: Duration) -> Timestamp {
+    from.checked_add(SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::Severity;
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + secs).unwrap()
+    }
+
+    fn delivery(incident: u128, event: u32, due: i64, group: &str) -> Delivery {
+        Delivery {
+            incident: Uuid::from_u128(incident),
+            event,
+            channel: "ops".to_owned(),
+            happening: if event == 1 { Happening::Opened } else { Happening::Resolved },
+            severity: Severity::Page,
+            state: DeliveryState::Due,
+            created: at(due),
+            due: at(due),
+            tries: 0,
+            said: String::new(),
+            batch: None,
+            group: group.to_owned(),
+            group_interval_ms: 30_000,
+            updated: at(due),
+        }
+    }
+
+    fn picked(outbox: &mut Outbox, now: i64) -> String {
+        match outbox.pick("ops", at(now)) {
+            Pick::Send(members) => {
+                let shown = members
+                    .iter()
+                    .map(|member| format!("{}.{}", member.delivery.incident.as_u128(), member.delivery.event));
+                shown.collect::<Vec<_>>().join(" ")
+            }
+            Pick::Wait(until) => format!("wait {}", until.as_second() - at(0).as_second()),
+            Pick::Idle => "idle".to_owned(),
+        }
+    }
+
+    fn with(deliveries: impl IntoIterator<Item = Delivery>) -> Outbox {
+        let mut outbox = Outbox::default();
+        deliveries.into_iter().for_each(|delivery| outbox.put(delivery, Ticket::default()));
+        outbox
+    }
+
+    #[test]
+    fn an_end_is_never_told_before_the_beginning_and_holds_up_nobody_else() {
+        let mut outbox = with([delivery(1, 1, 50, ""), delivery(1, 2, 0, ""), delivery(2, 1, 10, "")]);
+        assert_eq!(picked(&mut outbox, 20), "2.1");
+        outbox.remove(&delivery(2, 1, 10, "").id());
+        assert_eq!(picked(&mut outbox, 20), "wait 50");
+        assert_eq!(picked(&mut outbox, 50), "1.1");
+        outbox.remove(&delivery(1, 1, 50, "").id());
+        assert_eq!(picked(&mut outbox, 50), "1.2");
+        outbox.remove(&delivery(1, 2, 0, "").id());
+        assert_eq!(picked(&mut outbox, 50), "idle");
+    }
+
+    #[test]
+    fn more_than_five_incidents_become_one_message_in_order_and_a_drill_stays_alone() {
+        let mut drill = delivery(99, 1, 0, "");
+        drill.happening = Happening::Drill;
+        let five = (1..=5).map(|number| delivery(number, 1, 0, ""));
+        assert_eq!(picked(&mut with(five.clone()), 0), "1.1");
+        let many = five.chain([drill, delivery(1, 2, 0, ""), delivery(6, 1, 0, "")]);
+        assert_eq!(picked(&mut with(many), 0), "1.1 2.1 3.1 4.1 5.1 1.2 6.1");
+    }
+
+    #[test]
+    fn a_group_waits_for_its_first_member_and_then_for_its_interval() {
+        let mut outbox =
+            with([delivery(1, 1, 10, "team=a"), delivery(2, 1, 15, "team=a"), delivery(3, 1, 12, "team=b")]);
+        assert_eq!(picked(&mut outbox, 9), "wait 10");
+        assert_eq!(picked(&mut outbox, 10), "1.1 2.1");
+        outbox.remove(&delivery(1, 1, 0, "").id());
+        outbox.remove(&delivery(2, 1, 0, "").id());
+        outbox.put(delivery(4, 1, 11, "team=a"), Ticket::default());
+        assert_eq!(picked(&mut outbox, 12), "3.1");
+        outbox.remove(&delivery(3, 1, 0, "").id());
+        assert_eq!(picked(&mut outbox, 12), "wait 40");
+    }
+
+    #[test]
+    fn what_was_tried_together_is_tried_again_together() {
+        let mut outbox = with((1..=6).map(|number| delivery(number, 1, 0, "")));
+        let Pick::Send(mut members) = outbox.pick("ops", at(0)) else { panic!("they are due") };
+        outbox.bind(&mut members, Uuid::from_u128(7));
+        for member in &mut members {
+            member.delivery.tries = 1;
+            member.delivery.due = at(60);
+            outbox.put(member.delivery.clone(), member.ticket);
+        }
+        outbox.put(delivery(8, 1, 5, ""), Ticket::default());
+        outbox.put(delivery(1, 2, 5, ""), Ticket::default());
+        assert_eq!(picked(&mut outbox, 30), "8.1");
+        outbox.remove(&delivery(8, 1, 5, "").id());
+        assert_eq!(picked(&mut outbox, 30), "wait 60");
+        assert_eq!(picked(&mut outbox, 60), "1.1 2.1 3.1 4.1 5.1 6.1");
+    }
+}

@@ -1,0 +1,249 @@
+//! What the board says is wrong: bad and degraded verdicts, and our own blindness, as conditions. Pure.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::clock::{Moment, Stamp};
+
+use super::condition::{Condition, Holds};
+use super::message::{Evidence, Severity};
+use crate::judge::{Board, CheckEntry, Health, ServiceEntry, Verdict};
+use crate::probe::{Observation, Outcome, Reason};
+
+/// A degraded service is worth a ticket when it has been so for this long: one slow answer is not.
+const DEGRADED_FOR: Duration = Duration::from_secs(60);
+/// Longest that a slow check's interval may stretch that.
+const DEGRADED_FOR_MOST: Duration = Duration::from_secs(600);
+/// The incident about our own blindness: one, whatever we cannot see.
+const BLIND_KEY: &str = "monitor_blind";
+
+/// What alerts need to know of a service's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAlerts {
+    /// Labels for routing, beside `service`, `severity` and `alertname`.
+    pub labels: BTreeMap<String, String>,
+    /// How urgent a bad verdict is; none: nobody is told. Default `page`, for a service that is not critical `ticket`.
+    pub down: Option<Severity>,
+    /// How urgent it is to be degraded. Default `ticket`.
+    pub degraded: Option<Severity>,
+    /// What its checks ask, by their names, without secrets.
+    pub targets: BTreeMap<String, String>,
+}
+
+impl ServiceAlerts {
+    /// What holds for a service that says nothing of alerts.
+    pub fn standard(is_critical: bool) -> Self {
+        let down = if is_critical { Severity::Page } else { Severity::Ticket };
+        Self { labels: BTreeMap::new(), down: Some(down), degraded: Some(Severity::Ticket), targets: BTreeMap::new() }
+    }
+}
+
+/// Settings by service.
+pub type ServicesAlerts = HashMap<Arc<str>, ServiceAlerts>;
+
+/// Returns what is wrong, hard needs before what needs them.
+pub fn conditions(board: &Board, settings: &ServicesAlerts, now: Stamp) -> Vec<Condition> {
+    let graph = Graph { board };
+    let mut found: Vec<(usize, Condition)> = Vec::new();
+    let mut blind = Vec::new();
+    for service in board.services() {
+        let Some(alerts) = settings.get(&service.spec.name) else { continue };
+        if let Some(check) = service.critical().find(|check| check.is_blind(now.at)) {
+            blind.push((service, check));
+        }
+        if let Some(condition) = of_service(service, alerts, &graph, now) {
+            found.push((condition.needs.len(), condition));
+        }
+    }
+    found.sort_by_key(|(depth, _)| *depth);
+    let mut conditions: Vec<Condition> = found.into_iter().map(|(_, condition)| condition).collect();
+    conditions.extend(of_blindness(&blind, now));
+    conditions
+}
+
+fn of_service(service: &ServiceEntry, alerts: &ServiceAlerts, graph: &Graph<'_>, now: Stamp) -> Option<Condition> {
+    let name = &service.spec.name;
+    let key = Condition::service_key(name);
+    let (alert, severity, after) = match service.verdict {
+        verdict if verdict.is_bad() => ("ServiceDown", alerts.down?, Duration::ZERO),
+        Verdict::Degraded => ("ServiceDegraded", alerts.degraded?, degraded_for(service)),
+        // It may be anything: what is open stays so.
+        Verdict::Starting | Verdict::Stale | Verdict::Unknown => return Some(vague(key, Holds::Unclear)),
+        _ if service.critical().any(|check| check.state.flap.is_flapping()) => {
+            return Some(vague(key, Holds::Restless));
+        }
+        _ => return None,
+    };
+    let needs = graph.needs(name);
+    let first_fail = first_fail(service);
+    let mut condition =
+        Condition::new(key, alert, severity, format!("{name} is {}: {}", spoken(service.verdict), service.why));
+    condition.verdict = service.verdict.as_str().to_owned();
+    condition.rank = u8::from(service.verdict == Verdict::GaveUp);
+    condition.cause = cause(service);
+    condition.labels.clone_from(&alerts.labels);
+    condition.since = service.since.at;
+    condition.after = after;
+    if service.verdict.is_bad() {
+        condition.roots = graph.failing(&needs);
+        condition.vouched = needs.iter().all(|need| graph.vouches(need, first_fail));
+        condition.impacted = graph.dependants(name);
+    }
+    condition.needs = needs;
+    condition.grace = 2 * service.critical().map(|check| check.policy.every).max().unwrap_or_default();
+    condition.evidence = evidence(service, alerts, now);
+    condition.service = Some(name.clone());
+    Some(condition)
+}
+
+fn vague(key: String, holds: Holds) -> Condition {
+    Condition { holds, ..Condition::new(key, "", Severity::Notice, "") }
+}
+
+/// Returns how long a service must be degraded: long enough for a few answers of the check that says so.
+fn degraded_for(service: &ServiceEntry) -> Duration {
+    let impaired = service.checks.iter().filter(|check| matches!(check.health, Health::Degraded | Health::Down));
+    let longest = impaired.map(|check| check.policy.every).max().unwrap_or_default();
+    longest.mul_f64(2.5).clamp(DEGRADED_FOR, DEGRADED_FOR_MOST)
+}
+
+/// Returns when the failure began: at the first fail of the streak, or when the verdict changed.
+fn first_fail(service: &ServiceEntry) -> Moment {
+    service.critical().filter_map(|check| check.failing_since).min().unwrap_or(service.since.at).min(service.since.at)
+}
+
+fn failing(service: &ServiceEntry) -> Option<&CheckEntry> {
+    let worst = |check: &&CheckEntry| matches!(check.health, Health::Down | Health::Degraded);
+    service.critical().find(|check| check.health == Health::Down).or_else(|| service.checks.iter().find(worst))
+}
+
+/// Returns what it is caused by in words without figures: the same as long as it is the same trouble.
+fn cause(service: &ServiceEntry) -> String {
+    let by_run = matches!(service.verdict, Verdict::CrashLooping | Verdict::GaveUp);
+    let end = service.workload.as_ref().and_then(|workload| workload.last_end.clone());
+    match (failing(service), end) {
+        (_, Some(end)) if by_run => end,
+        (Some(check), _) => {
+            // On its way back there is no reason: then the last one holds.
+            let reason = check.last.as_deref().and_then(reason);
+            reason.map(|reason| format!("{} {}", check.id.check, reason.code.as_str())).unwrap_or_default()
+        }
+        (None, end) => end.unwrap_or_default(),
+    }
+}
+
+fn reason(observation: &Observation) -> Option<&Reason> {
+    match &observation.outcome {
+        Outcome::Fail(reason) | Outcome::Unknown(reason) => Some(reason),
+        Outcome::Pass => observation.soft.first(),
+    }
+}
+
+fn evidence(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stamp) -> Evidence {
+    let mut evidence = Evidence::default();
+    if let Some(check) = failing(service) {
+        evidence.check = check.id.to_string();
+        evidence.target = alerts.targets.get(&*check.id.check).cloned().unwrap_or_default();
+        if let Some(last) = &check.last {
+            evidence.reason = reason(last).map(|reason| reason.text.clone()).unwrap_or_default();
+            let millis = |took: &Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            evidence.phases =
+                last.phases.iter().map(|(phase, took)| (phase.as_str().to_owned(), millis(took))).collect();
+            evidence.trace_id.clone_from(&last.trace_id);
+        }
+    }
+    // A run that ended long ago says nothing of a failure that began since.
+    let ended_lately = |end: Moment| now.at.since(end) < Duration::from_secs(3600);
+    if let Some(workload) = &service.workload {
+        let last_end = workload.ledger.runs().rev().find_map(|run| run.end.as_ref());
+        if last_end.is_some_and(|end| !end.planned && ended_lately(end.at.at)) {
+            evidence.exit = workload.last_end.clone().unwrap_or_default();
+            evidence.last_lines.clone_from(&workload.last_lines);
+        }
+        evidence.digest = workload.digest.clone().unwrap_or_default();
+    }
+    evidence
+}
+
+/// One incident, whatever we cannot see: its cause is ours, not that of what is not seen.
+fn of_blindness(blind: &[(&ServiceEntry, &CheckEntry)], now: Stamp) -> Option<Condition> {
+    let (first, check) = blind.first()?;
+    let names: Vec<&str> = blind.iter().map(|(service, _)| &*service.spec.name).collect();
+    let why = check.reason().unwrap_or("there is no fresh news").to_owned();
+    let title = match names.as_slice() {
+        [one] => format!("the monitor cannot see {one}: {why}"),
+        several => format!("the monitor cannot see {} services: {why}", several.len()),
+    };
+    let mut condition = Condition::new(BLIND_KEY, "MonitorBlind", Severity::Page, title);
+    condition.since = blind.iter().filter_map(|(_, check)| check.blind_since).min().unwrap_or(now.at);
+    condition.cause = BLIND_KEY.to_owned();
+    condition.impacted = names.iter().map(|name| (*name).to_owned()).collect();
+    condition.description = format!("Not asked, or not able to ask: {}.", names.join(", "));
+    condition.reminded = false;
+    condition.evidence = Evidence { check: check.id.to_string(), reason: why, ..Evidence::default() };
+    // With one service it can be routed to whoever looks after it.
+    condition.service = Some(first.spec.name.clone()).filter(|_| names.len() == 1);
+    Some(condition)
+}
+
+fn spoken(verdict: Verdict) -> String {
+    verdict.as_str().replace('_', " ")
+}
+
+/// Who needs whom.
+struct Graph<'a> {
+    board: &'a Board,
+}
+
+impl Graph<'_> {
+    /// Returns hard needs, direct and through others, the deepest first.
+    fn needs(&self, name: &Arc<str>) -> Vec<Arc<str>> {
+        let mut found = self.reach(name, |service| service.spec.hard_needs.clone());
+        found.reverse();
+        found
+    }
+
+    /// Returns the services that need this one, direct and through others, in file order.
+    fn dependants(&self, name: &Arc<str>) -> Vec<String> {
+        let needing = |needed: &ServiceEntry| {
+            let services = self.board.services().iter();
+            services
+                .filter(|service| service.spec.hard_needs.contains(&needed.spec.name))
+                .map(|service| service.spec.name.clone())
+                .collect()
+        };
+        let reached: HashSet<Arc<str>> = self.reach(name, needing).into_iter().collect();
+        let services = self.board.services().iter().map(|service| &service.spec.name);
+        services.filter(|service| reached.contains(*service)).map(ToString::to_string).collect()
+    }
+
+    /// Walks from a service along `next`, nearest first; the service itself is not in it.
+    fn reach(&self, from: &Arc<str>, next: impl Fn(&ServiceEntry) -> Vec<Arc<str>>) -> Vec<Arc<str>> {
+        let mut found: Vec<Arc<str>> = Vec::new();
+        let mut seen: HashSet<Arc<str>> = [from.clone()].into();
+        let mut at: Vec<Arc<str>> = vec![from.clone()];
+        while !at.is_empty() {
+            let services = at.iter().filter_map(|name| self.board.service(name));
+            let reached: Vec<Arc<str>> = services.flat_map(&next).filter(|name| seen.insert(name.clone())).collect();
+            found.extend(reached.iter().cloned());
+            at = reached;
+        }
+        found
+    }
+
+    fn failing(&self, needs: &[Arc<str>]) -> Vec<Arc<str>> {
+        let is_bad = |need: &&Arc<str>| self.board.service(need).is_some_and(|service| service.verdict.is_bad());
+        needs.iter().filter(is_bad).cloned().collect()
+    }
+
+    /// Returns whether a need has shown that it works since a moment. What cannot be asked (nothing checks it, or jobs
+    /// push to it) cannot show more by waiting.
+    fn vouches(&self, need: &Arc<str>, since: Moment) -> bool {
+        let Some(service) = self.board.service(need) else { return true };
+        let shows = |check: &CheckEntry| {
+            check.last.as_ref().is_some_and(|last| last.outcome == Outcome::Pass && last.started.at >= since)
+        };
+        !service.verdict.is_bad() && service.critical().filter(|check| !check.pushed).all(shows)
+    }
+}

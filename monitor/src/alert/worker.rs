@@ -1,0 +1,197 @@
+//! A channel's worker: takes what is due, waits until it is on the disk, hands it over, and writes down what came of it.
+//!
+//! One a channel, so that a receiver that stalls holds up only itself.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use kit::backoff::Backoff;
+use kit::config::show_duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::alerts::{Alerts, delivery_row, incident_row};
+use super::channel::{Accepted, ChannelSettings, SendError};
+use super::compose::{Context, compose};
+use super::delivery::{Delivery, DeliveryState};
+use super::incident::Incident;
+use super::message::Message;
+use super::outbox::{Pick, Waiting};
+use crate::record::{StateBatch, Ticket};
+
+/// Between two tries of one message.
+const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
+/// How long a page waits for the disk before it goes out from memory (DESIGN section 8).
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
+/// A worker looks at least this often, whatever the clocks say.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+impl Alerts {
+    /// Sends what is due on one channel until `stop`.
+    ///
+    /// # Cancel safety
+    /// A message that is being sent when this is dropped is sent again by the next worker, with the same key.
+    pub async fn work(self: Arc<Self>, settings: ChannelSettings, stop: CancellationToken) {
+        let mut news = self.news();
+        self.figures.know(&settings.name);
+        loop {
+            news.mark_unchanged();
+            let pick = self.outbox().pick(&settings.name, Timestamp::now());
+            let wait = match pick {
+                Pick::Send(members) => {
+                    // Not cut short: the channel's deadline bounds it, and a message cut off may have been accepted.
+                    self.send(&settings, members).await;
+                    if stop.is_cancelled() {
+                        return;
+                    }
+                    continue;
+                }
+                Pick::Wait(until) => {
+                    Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(LOOK_EVERY)
+                }
+                Pick::Idle => LOOK_EVERY,
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _changed = news.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn send(&self, settings: &ChannelSettings, mut members: Vec<Waiting>) {
+        let now = Timestamp::now();
+        if let Some(old) = self.expired(settings, &members, now) {
+            self.figures.attempt(&settings.name, "expired");
+            return self.settle(members, DeliveryState::Dead, &old, None);
+        }
+        let ticket = self.bound(&mut members);
+        let durable = tokio::time::timeout(DISK_PATIENCE, self.state().durable(ticket)).await.is_ok();
+        let Some(message) = self.message(settings, &members, durable).await else {
+            let why = "its incident is not known any more";
+            return self.settle(members, DeliveryState::Dead, why, None);
+        };
+        let result = deliver(settings, &message).await;
+        self.conclude(settings, members, result);
+    }
+
+    /// Returns why the messages are too old to be sent, if they are.
+    fn expired(&self, settings: &ChannelSettings, members: &[Waiting], now: Timestamp) -> Option<String> {
+        let newest = members.iter().map(|member| member.delivery.created).max()?;
+        let age = Duration::try_from(now.duration_since(newest)).unwrap_or_default();
+        let said = members.iter().map(|member| member.delivery.said.as_str()).find(|said| !said.is_empty());
+        let said = said.unwrap_or("not tried");
+        (age > settings.max_age).then(|| format!("not accepted within {}: {said}", show_duration(settings.max_age)))
+    }
+
+    /// Makes several deliveries one message for good, before it is sent for the first time.
+    fn bound(&self, members: &mut [Waiting]) -> Ticket {
+        let known = members.iter().map(|member| member.ticket).max().unwrap_or_default();
+        if members.len() < 2 || members.iter().any(|member| member.delivery.batch.is_some()) {
+            return known;
+        }
+        self.outbox().bind(members, Uuid::now_v7());
+        let mut batch = StateBatch::default();
+        for member in members.iter() {
+            batch.deliveries.insert(member.delivery.id(), delivery_row(&member.delivery));
+        }
+        self.state().put(batch)
+    }
+
+    async fn message(&self, settings: &ChannelSettings, members: &[Waiting], durable: bool) -> Option<Message> {
+        let mut parts: Vec<(Delivery, Incident)> = Vec::new();
+        for member in members {
+            if let Ok(Some(incident)) = self.incident(member.delivery.incident).await {
+                parts.push((member.delivery.clone(), incident));
+            }
+        }
+        let all = self.settings();
+        let context = Context {
+            channel: &settings.name,
+            evidence: settings.evidence,
+            now: Timestamp::now(),
+            durable,
+            public_url: all.public_url.as_deref(),
+            acknowledge_token: &|id| self.link_token(id),
+        };
+        let parts: Vec<(&Delivery, &Incident)> =
+            parts.iter().map(|(delivery, incident)| (delivery, incident)).collect();
+        compose(&parts, &context)
+    }
+
+    fn conclude(&self, settings: &ChannelSettings, members: Vec<Waiting>, result: Result<Accepted, SendError>) {
+        let channel = &*settings.name;
+        let tries = members.iter().map(|member| member.delivery.tries).max().unwrap_or(0) + 1;
+        match result {
+            Ok(accepted) => {
+                self.figures.attempt(channel, "accepted");
+                if tries == 1 {
+                    let due = members.iter().map(|member| member.delivery.due).min();
+                    let took = due.map(|due| Timestamp::now().duration_since(due).as_secs_f64());
+                    self.figures.handed_over(took.unwrap_or_default().max(0.0));
+                }
+                if let Some(partly) = &accepted.partly {
+                    tracing::warn!(alert.channel = channel, partly, "a message was accepted in part");
+                }
+                let said = accepted.partly.unwrap_or(accepted.answer);
+                self.settle(members, DeliveryState::Sent, &said, None);
+            }
+            Err(SendError::Refused(why)) => {
+                self.figures.attempt(channel, "refused");
+                tracing::error!(alert.channel = channel, why, "a message was refused for good: a dead letter");
+                self.settle(members, DeliveryState::Dead, &why, None);
+            }
+            Err(SendError::Failed(why)) => {
+                self.figures.attempt(channel, "failed");
+                let wait = RETRY.delay(tries, rand::random());
+                tracing::warn!(alert.channel = channel, why, tries, wait_ms = wait.as_millis(), "not accepted");
+                self.settle(members, DeliveryState::Due, &why, Some(wait));
+            }
+            Err(SendError::Busy { after, why }) => {
+                self.figures.attempt(channel, "busy");
+                tracing::warn!(alert.channel = channel, why, tries, wait_ms = after.as_millis(), "not accepted yet");
+                // At least as long as it asked for, and never at once.
+                let wait = after.max(RETRY.delay(1, rand::random()));
+                self.settle(members, DeliveryState::Due, &why, Some(wait));
+            }
+        }
+    }
+
+    /// Writes down what came of a try, and tells the desk. Never waits: a repeat after a crash has the same key.
+    fn settle(&self, members: Vec<Waiting>, state: DeliveryState, said: &str, wait: Option<Duration>) {
+        let now = Timestamp::now();
+        let mut batch = StateBatch::default();
+        for Waiting { mut delivery, ticket } in members {
+            delivery.tries += 1;
+            (delivery.state, delivery.updated) = (state, now);
+            said.clone_into(&mut delivery.said);
+            if let Some(wait) = wait {
+                delivery.due = now.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(now);
+            } else {
+                self.figures.state(&delivery);
+            }
+            batch.deliveries.insert(delivery.id(), delivery_row(&delivery));
+            if wait.is_none() {
+                let changed = self.desk().outcome(&delivery.id(), state == DeliveryState::Sent);
+                if let Some(incident) = changed {
+                    batch.incidents.insert(incident.id, incident_row(&incident));
+                }
+            }
+            self.outbox().put(delivery, ticket);
+        }
+        self.state().put(batch);
+    }
+}
+
+/// One try, under the channel's deadline; a channel that breaks has failed, not we.
+async fn deliver(settings: &ChannelSettings, message: &Message) -> Result<Accepted, SendError> {
+    let sending = AssertUnwindSafe(settings.channel.send(message)).catch_unwind();
+    match tokio::time::timeout(settings.timeout, sending).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_panic)) => Err(SendError::Failed("the channel broke; see the log".to_owned())),
+        Err(_elapsed) => Err(SendError::Failed(format!("no answer within {}", show_duration(settings.timeout)))),
+    }
+}
