@@ -150,6 +150,20 @@ fn what_is_silenced_is_told_when_the_silence_ends_if_it_is_still_true() {
 }
 
 #[test]
+fn what_worsens_during_a_silence_while_a_message_is_on_its_way_is_told_when_the_silence_ends() {
+    let mut world = World::new("web");
+    world.ops().is_away = true;
+    world.set("web", Truth::Slow);
+    world.pass(90);
+    world.suppression.silences.push(silence(&world, "service=web", 120));
+    world.set("web", Truth::Down);
+    world.pass(30);
+    world.ops().is_away = false;
+    world.pass(300);
+    assert_eq!(world.said("ops"), ["ticket web", "page web"]);
+}
+
+#[test]
 fn an_end_is_told_even_during_a_silence_to_whoever_knows_of_the_beginning() {
     let mut world = World::new("web");
     world.pass(30);

@@ -139,6 +139,9 @@ pub struct Told {
     pub state: ToldState,
     /// Whether it ever accepted something of this incident: only then it must learn of the end.
     pub accepted: bool,
+    /// Whether something newer was held back while this was on its way: told later if it is still true.
+    #[serde(default)]
+    pub behind: bool,
     /// When it was told first.
     pub since: Timestamp,
     /// Reminders so far.

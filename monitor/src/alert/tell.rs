@@ -73,8 +73,12 @@ impl Telling<'_> {
             let mut delivery = self.delivery(incident.id, incident.severity, event, channel, target, happening);
             match (&told.state, &suppressed) {
                 // It will be told as things stand then.
-                (ToldState::Held | ToldState::Suppressed(_), _) | (ToldState::Owed, Some(_)) => continue,
-                (_, None) => (told.event, told.state) = (event.number, ToldState::Owed),
+                (ToldState::Held | ToldState::Suppressed(_), _) => continue,
+                (ToldState::Owed, Some(_)) => {
+                    told.behind = true;
+                    continue;
+                }
+                (_, None) => (told.event, told.state, told.behind) = (event.number, ToldState::Owed, false),
                 (_, Some(why)) => {
                     (told.event, told.state) = (event.number, ToldState::Suppressed(why.clone()));
                     (delivery.state, delivery.said) = (DeliveryState::Suppressed, why.clone());
@@ -122,7 +126,11 @@ impl Telling<'_> {
         let suppressed = self.suppression.of(&incident.labels, self.now);
         let is_due = |target: &&Target| match incident.told.get(&target.channel) {
             None => true,
-            Some(told) => matches!(told.state, ToldState::Suppressed(_)),
+            Some(told) => match told.state {
+                ToldState::Suppressed(_) => true,
+                ToldState::Delivered | ToldState::Dead => told.behind,
+                ToldState::Held | ToldState::Owed => false,
+            },
         };
         let (mut again, mut escalated, mut new) = (Vec::new(), Vec::new(), Vec::new());
         for target in targets.iter().filter(is_due) {
@@ -211,6 +219,7 @@ impl Telling<'_> {
             event: event.number,
             state,
             accepted: before.is_some_and(|told| told.accepted),
+            behind: false,
             since: before.map_or(self.now, |told| told.since),
             reminders: 0,
             remind_at: target.reminders.map(|reminders| later(self.now, reminders.after)),
