@@ -15,7 +15,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::shared::Shared;
 use super::status::{ServiceStatus, Status, service_of, status_of};
-use super::{badge, events, gate, page, status, write};
+use super::{alerts, badge, events, gate, page, status, write};
 use crate::probe::CheckId;
 use crate::record::{Mark, Transition};
 
@@ -35,6 +35,21 @@ const MAX_POINTS: usize = 20_000;
         write::push,
         write::reload,
         events::stream,
+        alerts::list,
+        alerts::show,
+        alerts::acknowledge,
+        alerts::close,
+        alerts::silences,
+        alerts::silence,
+        alerts::end_silence,
+        alerts::maintenance,
+        alerts::begin_maintenance,
+        alerts::end_maintenance,
+        alerts::deliveries,
+        alerts::retry,
+        alerts::channels,
+        alerts::route_test,
+        alerts::audit,
         badge::state,
         badge::uptime
     ),
@@ -56,6 +71,7 @@ pub fn router(shared: Arc<Shared>, operator: Operator) -> Router {
         .with_state(shared.clone())
         .merge(page::router(shared.clone()))
         .merge(badge::router(shared.clone()))
+        .merge(alerts::router(shared.clone(), operator.clone()))
         .merge(write::router(shared, operator))
 }
 

@@ -117,6 +117,7 @@ impl ProbeMetrics {
 fn collect(shared: &Shared) -> Vec<MetricFamily> {
     let mut families = loop_families(shared);
     families.extend(store_families(shared));
+    families.extend(super::alert_metrics::families(shared));
     let catalogue = shared.catalogue.load();
     let board = shared.board();
     families.extend(service_families(&board));

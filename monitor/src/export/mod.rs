@@ -1,5 +1,7 @@
 //! What others read: API, gate, metrics, page, badges, live events. Reads the board; never makes anybody wait.
 
+mod alert_metrics;
+mod alerts;
 mod api;
 mod badge;
 mod catalogue;

@@ -114,6 +114,20 @@ pub(crate) async fn ask(url: &str, method: Method, path: &str, headers: &[(&str,
     (status.as_u16(), value)
 }
 
+/// Sends a JSON body, with the operator's token if one is given.
+pub(crate) async fn ask_with(url: &str, method: Method, path: &str, token: Option<&str>, body: &str) -> (u16, Value) {
+    let mut request = Request::builder().method(method).uri(format!("{url}{path}"));
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.header("content-type", "application/json").body(Full::from(body.to_owned())).unwrap();
+    let (status, body) =
+        kit::http::get(request, LIMIT, 1 << 20).await.unwrap_or_else(|error| (StatusCode::GONE, error.into()));
+    let value =
+        serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+    (status.as_u16(), value)
+}
+
 pub(crate) async fn until(url: &str, service: &str, verdict: &str) -> Value {
     let what = format!("{service} to be {verdict}");
     let found = eventually(&what, LIMIT, async || {

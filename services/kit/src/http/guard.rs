@@ -79,10 +79,20 @@ fn forbidden(message: String) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, message).code("forbidden")
 }
 
-/// Middleware form of [`Operator::admit`].
-pub async fn require_operator(State(operator): State<Operator>, request: Request, next: Next) -> Response {
+/// Who makes a request, as an extension of it: for the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The name that stands in the audit.
+    pub name: String,
+}
+
+/// Middleware form of [`Operator::admit`]; adds the [`Identity`].
+pub async fn require_operator(State(operator): State<Operator>, mut request: Request, next: Next) -> Response {
     match operator.admit(request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            request.extensions_mut().insert(Identity { name: "operator".to_owned() });
+            next.run(request).await
+        }
         Err(error) => error.into_response(),
     }
 }

@@ -10,7 +10,7 @@ mod server;
 
 pub use client::{Client, client, get, root_cause};
 pub use error::ApiError;
-pub use guard::{Operator, bears, require_operator};
+pub use guard::{Identity, Operator, bears, require_operator};
 pub use key::{API_KEY, ServiceKey};
 pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
 pub use server::{Limits, bind, serve};

@@ -1,0 +1,41 @@
+//! Gauges of alerts, read at each scrape: what is open, and what waits to be told.
+
+use jiff::Timestamp;
+use kit::metrics::{Sample, family};
+use prometheus::proto::MetricFamily;
+
+use super::shared::Shared;
+use crate::alert::Severity;
+
+/// Returns them.
+#[expect(clippy::cast_precision_loss, reason = "counts")]
+pub(super) fn families(shared: &Shared) -> Vec<MetricFamily> {
+    let open: Vec<Severity> = shared.alerts.desk().open().map(|incident| incident.severity).collect();
+    let count = |severity: Severity| open.iter().filter(|known| **known == severity).count() as f64;
+    let settings = shared.alerts.settings();
+    let now = Timestamp::now();
+    let (mut pending, mut oldest) = (Vec::new(), Vec::new());
+    {
+        let outbox = shared.alerts.outbox();
+        for channel in &settings.channels {
+            let created: Vec<Timestamp> = outbox.waiting(&channel.name).map(|delivery| delivery.created).collect();
+            let age = created.iter().min().map_or(0.0, |first| now.duration_since(*first).as_secs_f64().max(0.0));
+            pending.push(Sample::of([("channel", &channel.name)], created.len() as f64));
+            oldest.push(Sample::of([("channel", &channel.name)], age));
+        }
+    }
+    let suppression = shared.alerts.suppression();
+    let silences = suppression.silences.iter().filter(|silence| silence.is_active(now)).count();
+    let windows = suppression.windows.iter().filter(|window| window.open_until(now).is_some()).count();
+    vec![
+        family(
+            "monitor_incidents_open",
+            "Open incidents by how urgent they are.",
+            Severity::ALL.map(|severity| Sample::of([("severity", severity.as_str())], count(severity))),
+        ),
+        family("monitor_alerts_pending", "Deliveries that wait for a channel.", pending),
+        family("monitor_alerts_oldest_age_seconds", "Age of the oldest delivery that waits for a channel.", oldest),
+        family("monitor_silences_active", "Silences in force.", [Sample::bare(silences as f64)]),
+        family("monitor_maintenance_active", "Maintenance windows that are open.", [Sample::bare(windows as f64)]),
+    ]
+}

@@ -1,0 +1,236 @@
+//! Alerts through the whole engine: a real webhook, real restarts, real kills.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use http::Method;
+use monitor::Kinds;
+use nix::sys::signal::Signal;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::Value;
+use testkit::{Target, eventually, free_port};
+
+use crate::harness::{Binary, LIMIT, Running, TOKEN, ask, ask_with, write_config};
+
+/// Messages that a webhook accepted, in order, each key once.
+pub(crate) fn accepted(sink: &Target) -> Vec<Value> {
+    let mut keys = BTreeSet::new();
+    let messages =
+        sink.requests().into_iter().filter_map(|request| serde_json::from_slice::<Value>(&request.body).ok());
+    messages.filter(|message| keys.insert(message["key"].as_str().unwrap().to_owned())).collect()
+}
+
+/// What was told of each incident, in order, such as `opened resolved`.
+fn told(messages: &[Value]) -> BTreeMap<String, String> {
+    let mut told: BTreeMap<String, String> = BTreeMap::new();
+    for part in messages.iter().flat_map(|message| message["alerts"].as_array().unwrap()) {
+        let line = told.entry(part["incident"].as_str().unwrap().to_owned()).or_default();
+        let space = if line.is_empty() { "" } else { " " };
+        line.push_str(&format!("{space}{}", part["happening"].as_str().unwrap()));
+    }
+    told
+}
+
+fn config(target: &Target, sink: &Target, more: &str) -> String {
+    format!(
+        "defaults: {{ every: 1s, timeout: 500ms, every_when_failing: 100ms }}\n\
+         services:\n  web: {{ checks: {{ home: {{ http: {{ url: \"{}\" }} }} }} }}\n\
+         channels:\n  hook: {{ webhook: {{ url: \"{}\" }} }}\n{more}",
+        target.url("/"),
+        sink.url("/hook")
+    )
+}
+
+async fn until_told(sink: &Target, count: usize) -> Vec<Value> {
+    eventually("messages at the webhook", LIMIT, async || {
+        let messages = accepted(sink);
+        (messages.len() >= count).then_some(messages)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_told_once_with_its_evidence_and_its_end_too() {
+    let (target, sink) = (Target::ok(""), Target::ok(""));
+    let running = Running::start(&config(&target, &sink, "public_url: https://status.example.com\n")).await;
+    running.until("web", "up").await;
+    target.set_status(503);
+    let first = until_told(&sink, 1).await.remove(0);
+    assert_eq!(
+        (&first["status"], &first["severity"], &first["durable"]),
+        (&"firing".into(), &"page".into(), &true.into())
+    );
+    let part = &first["alerts"][0];
+    assert!(first["title"].as_str().unwrap().starts_with("web is down: home: status 503"), "{first}");
+    assert_eq!(part["evidence"]["check"], "web/home");
+    assert_eq!(part["evidence"]["trace_id"].as_str().unwrap().len(), 32);
+    let id = part["incident"].as_str().unwrap();
+    assert_eq!(part["links"]["incident"], format!("https://status.example.com/incidents/{id}"));
+    target.set_status(200);
+    let second = until_told(&sink, 2).await.remove(1);
+    assert_eq!(second["status"], "resolved");
+    assert_eq!(second["alerts"][0]["incident"], id);
+    let (_, incident) = running.get(&format!("/api/v1/incidents/{id}")).await;
+    let kinds: Vec<&str> =
+        incident["events"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!((kinds.first(), kinds.last()), (Some(&"opened"), Some(&"resolved")), "{incident}");
+    let states = eventually("both deliveries to be written down", LIMIT, async || {
+        let (_, incident) = running.get(&format!("/api/v1/incidents/{id}")).await;
+        let rows = incident["deliveries"].as_array()?.clone();
+        (rows.len() == 2 && rows.iter().all(|row| row["state"] == "sent")).then_some(rows)
+    });
+    states.await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_is_on_the_disk_before_it_is_answered_and_survives_a_restart() {
+    let (target, sink) = (Target::ok(""), Target::ok(""));
+    let yaml = config(&target, &sink, "");
+    let running = Running::start(&yaml).await;
+    running.until("web", "up").await;
+    let body = r#"{"matchers": ["service=web"], "for": "1h", "comment": "moving house"}"#;
+    let (status, refused) = ask_with(&running.url, Method::POST, "/api/v1/silences", None, body).await;
+    assert_eq!(status, 401, "{refused}");
+    let (status, silence) = ask_with(&running.url, Method::POST, "/api/v1/silences", Some(TOKEN), body).await;
+    assert_eq!(status, 201, "{silence}");
+    let folder = running.stop().await;
+    let running = Running::start_in(folder, &yaml, Kinds::standard()).await;
+    target.set_status(500);
+    running.until("web", "down").await;
+    let open = eventually("the incident", LIMIT, async || {
+        let (_, open) = running.get("/api/v1/incidents?open=true").await;
+        open.as_array()?.first().cloned()
+    })
+    .await;
+    assert!(
+        open["told"]["hook"]["state"]["suppressed"].as_str().unwrap().starts_with("silenced by operator"),
+        "{open}"
+    );
+    assert!(accepted(&sink).is_empty());
+    let id = silence["id"].as_str().unwrap();
+    let (status, _) = ask_with(&running.url, Method::DELETE, &format!("/api/v1/silences/{id}"), Some(TOKEN), "").await;
+    assert_eq!(status, 204);
+    assert_eq!(until_told(&sink, 1).await[0]["title"], open["title"]);
+    let (_, audit) =
+        ask(&running.url, Method::GET, "/api/v1/audit", &[("authorization", &format!("Bearer {TOKEN}"))]).await;
+    let actions: Vec<&str> = audit.as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["silence.end", "silence.create"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_silences_and_windows_are_refused_with_what_to_write() {
+    let (target, sink) = (Target::ok(""), Target::ok(""));
+    let running = Running::start(&config(&target, &sink, "")).await;
+    for (path, body, said) in [
+        ("silences", r#"{"matchers": [], "for": "1h"}"#, "1 to 32 matchers"),
+        ("silences", r#"{"matchers": ["web"], "for": "1h"}"#, "write label=value"),
+        ("silences", r#"{"matchers": ["service=web"]}"#, "\"until\" or \"for\""),
+        ("silences", r#"{"matchers": ["service=web"], "for": "1 fortnight"}"#, "not a duration"),
+        ("silences", r#"{"matchers": ["service=web"], "until": "2020-01-01T00:00:00Z"}"#, "over already"),
+        ("maintenance", r#"{"name": "x", "services": ["wob"], "for": "1h"}"#, "\"wob\" is not a service"),
+        ("maintenance", r#"{"name": "", "for": "1h"}"#, "needs a name"),
+    ] {
+        let (status, answer) =
+            ask_with(&running.url, Method::POST, &format!("/api/v1/{path}"), Some(TOKEN), body).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_message_is_a_dead_letter_that_can_be_tried_again() {
+    let (target, sink) = (Target::ok(""), Target::ok(""));
+    sink.set_status(400);
+    let running = Running::start(&config(&target, &sink, "")).await;
+    running.until("web", "up").await;
+    target.set_status(500);
+    let dead = eventually("a dead letter", LIMIT, async || {
+        let (_, dead) = running.get("/api/v1/deliveries").await;
+        dead.as_array()?.first().cloned()
+    })
+    .await;
+    assert!(dead["said"].as_str().unwrap().starts_with("400 Bad Request"), "{dead}");
+    sink.set_status(200);
+    let path = format!("/api/v1/deliveries/{}/{}/hook/retry", dead["incident"].as_str().unwrap(), dead["event"]);
+    let before = sink.requests().len();
+    assert_eq!(ask_with(&running.url, Method::POST, &path, Some(TOKEN), "").await.0, 204);
+    eventually("another try", LIMIT, async || (sink.requests().len() > before).then_some(())).await;
+    running.stop().await;
+}
+
+/// Messages in the order of their last arrival: what came before the receiver was back was not accepted.
+fn accepted_last(sink: &Target) -> Vec<Value> {
+    let mut messages: Vec<Value> = Vec::new();
+    for request in sink.requests() {
+        let Ok(message) = serde_json::from_slice::<Value>(&request.body) else { continue };
+        messages.retain(|known| known["key"] != message["key"]);
+        messages.push(message);
+    }
+    messages
+}
+
+/// Lives of a monitor that is killed again and again: in everyday tests, and where time does not matter.
+const LIVES: (u32, u32) = (1, 100);
+/// Services that go down and come back, one after the other, in one life; each costs two kills. One service that did all
+/// of it would be flapping.
+const SERVICES: usize = 5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_at_random_moments_loses_no_message_and_breaks_no_order() {
+    let seed = std::env::var("SEED").map_or_else(|_| rand::random(), |seed| seed.parse().expect("SEED is a number"));
+    println!("SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for _ in 0..if std::env::var_os("SOAK").is_some() { LIVES.1 } else { LIVES.0 } {
+        live_and_be_killed(&mut random).await;
+    }
+}
+
+async fn live_and_be_killed(random: &mut StdRng) {
+    let (folder, sink, port) = (tempfile::tempdir().unwrap(), Target::ok(""), free_port());
+    let targets: Vec<Target> = (0..SERVICES).map(|_| Target::ok("")).collect();
+    let services = targets.iter().enumerate().map(|(index, target)| {
+        format!("  web{index}: {{ checks: {{ home: {{ http: {{ url: \"{}\" }} }} }} }}\n", target.url("/"))
+    });
+    let yaml = format!(
+        "listen: 127.0.0.1:{port}\ndefaults: {{ every: 1s, timeout: 500ms, every_when_failing: 100ms }}\n\
+         services:\n{}channels: {{ hook: {{ webhook: {{ url: \"{}\" }} }} }}\n",
+        services.collect::<String>(),
+        sink.url("/hook")
+    );
+    let file = write_config(folder.path(), &yaml);
+    sink.set_status(503);
+    for (index, target) in targets.iter().enumerate() {
+        for (status, verdict) in [(500, "down"), (200, "up")] {
+            target.set_status(status);
+            let monitor = Binary::start("run", &file, port);
+            if random.random_ratio(2, 3) {
+                monitor.until(&format!("web{index}"), verdict).await;
+            }
+            // The random moment is what is tested; nothing waits for it to be long enough.
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..1000))).await;
+            monitor.signal(Signal::SIGKILL);
+            monitor.ended().await;
+        }
+    }
+    let monitor = Binary::start("run", &file, port);
+    sink.set_status(200);
+    let all_told = eventually("everything to be told", LIMIT * 2, async || {
+        let (_, open) = monitor.get("/api/v1/incidents?open=true").await;
+        let (_, channels) = monitor.get("/api/v1/channels").await;
+        (open.as_array()?.is_empty() && channels[0]["waiting"] == 0).then_some(())
+    });
+    all_told.await;
+    let (_, incidents) = monitor.get("/api/v1/incidents?limit=1000").await;
+    monitor.signal(Signal::SIGTERM);
+    assert_eq!(monitor.ended().await, Some(0));
+    let told = told(&accepted_last(&sink));
+    assert!(!told.is_empty(), "some outage lasted long enough to be an incident: {incidents}");
+    for incident in incidents.as_array().unwrap() {
+        let line = told.get(incident["id"].as_str().unwrap()).map_or("", String::as_str);
+        assert_eq!(line, "opened resolved", "{incident}");
+    }
+}
