@@ -15,9 +15,11 @@ use uuid::Uuid;
 use super::condition::Condition;
 use super::delivery::{Delivery, DeliveryState};
 use super::desk::{Desk, Look};
+use super::drill::{self, DrillRecord, DrillState};
 use super::figures::AlertFigures;
 use super::incident::{Ending, Incident};
 use super::outbox::Outbox;
+use super::own::{CHANNEL_KEY, Refusals};
 use super::settings::AlertSettings;
 use super::silence::{OnceWindow, Silence, Suppression};
 use super::tell::{Changes, Telling};
@@ -30,7 +32,9 @@ const SILENCE: &str = "silence";
 /// Document kind of maintenance windows made by hand.
 const WINDOW: &str = "window";
 /// Document kinds that are kept here.
-pub const ALERT_DOCUMENTS: [&str; 2] = [SILENCE, WINDOW];
+pub const ALERT_DOCUMENTS: [&str; 3] = [SILENCE, WINDOW, DRILL];
+/// Document kind, and key, of what is remembered of drills.
+const DRILL: &str = "drill";
 /// Incidents that are read back at a start, at most.
 const MAX_RESTORED: u32 = 10_000;
 /// Silences and windows at once, at most.
@@ -50,6 +54,10 @@ pub struct Alerts {
     news: watch::Sender<u64>,
     /// Seals links that acknowledge.
     link_key: SigningKey,
+    /// Channels that refuse.
+    refusals: Mutex<Refusals>,
+    /// What is remembered of drills.
+    drills: Mutex<DrillRecord>,
     /// Whether what an earlier monitor left was read.
     is_restored: AtomicBool,
     /// Counters.
@@ -67,6 +75,8 @@ impl Alerts {
             state,
             news: watch::Sender::default(),
             link_key: SigningKey::new(link_key),
+            refusals: Mutex::default(),
+            drills: Mutex::default(),
             is_restored: AtomicBool::new(false),
             figures,
         }
@@ -127,10 +137,21 @@ impl Alerts {
         let store = self.state.store();
         let query = IncidentQuery { unfinished: true, limit: MAX_RESTORED, ..IncidentQuery::default() };
         let incidents: Vec<Incident> = parse(&store.incidents(&query).await?);
-        let deliveries: Vec<Delivery> = parse(&store.deliveries(&DeliveryQuery::Open).await?);
+        let mut deliveries: Vec<Delivery> = parse(&store.deliveries(&DeliveryQuery::Open).await?);
+        // As they came: a beginning that was tried last must still go before its end.
+        deliveries.sort_by_key(|delivery| (delivery.created, delivery.incident, delivery.event));
         let silences: Vec<Silence> = parse(&store.documents(SILENCE).await?.into_values().collect::<Vec<_>>());
         let windows: Vec<OnceWindow> = parse(&store.documents(WINDOW).await?.into_values().collect::<Vec<_>>());
+        let drills: Vec<DrillRecord> = parse(&store.documents(DRILL).await?.into_values().collect::<Vec<_>>());
         let now = Timestamp::now();
+        if let Some(record) = drills.into_iter().next() {
+            *self.drills.lock().unwrap_or_else(PoisonError::into_inner) = record;
+        }
+        for incident in incidents.iter().filter(|incident| !incident.is_over()) {
+            if let Some(channel) = incident.key.strip_prefix(CHANNEL_KEY) {
+                self.refusals().refused(channel, &incident.evidence.reason, incident.opened);
+            }
+        }
         let (ended, open) = incidents.into_iter().partition(Incident::is_over);
         self.desk().adopt(open, ended);
         {
@@ -161,8 +182,98 @@ impl Alerts {
         now: Stamp,
         batch: &mut StateBatch,
     ) -> Vec<Delivery> {
-        let changes = self.with_look(is_known, now, |desk, look| desk.look(conditions, look));
+        let mut all = conditions.to_vec();
+        all.extend(self.own_conditions(now));
+        let mut changes = self.with_look(is_known, now, |desk, look| desk.look(&all, look));
+        self.tend_drills(now, batch, &mut changes);
         keep(changes, batch)
+    }
+
+    fn own_conditions(&self, now: Stamp) -> Vec<Condition> {
+        let settings = self.settings();
+        let names = settings.channels.iter().map(|channel| &*channel.name);
+        self.refusals().conditions(names, &self.outbox(), now)
+    }
+
+    pub(super) fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether messages get through, as far as is known.
+    pub fn get_through(&self) -> bool {
+        self.refusals().is_empty() && self.own_conditions(Stamp::now()).is_empty()
+    }
+
+    /// Returns what is remembered of drills.
+    pub fn drills(&self) -> DrillRecord {
+        self.drills.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Begins a drill through these channels, or through all that routes lead to; returns its incident.
+    ///
+    /// # Errors
+    /// A name that is no channel, or there is none at all.
+    pub fn begin_drill(&self, by: &str, only: &[String], audit: Option<AuditRow>) -> Result<Uuid, String> {
+        let (settings, now) = (self.settings(), Stamp::now());
+        let known: Vec<&str> = settings.channels.iter().map(|channel| &*channel.name).collect();
+        if let Some(unknown) = only.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(format!(
+                "{unknown:?} is not a channel{}",
+                kit::config::suggest(unknown, known.iter().copied())
+            ));
+        }
+        let channels: Vec<String> =
+            if only.is_empty() { drill::channels(&settings.routes).into_iter().collect() } else { only.to_vec() };
+        if channels.is_empty() {
+            return Err("no channels are configured: there is nobody to tell".to_owned());
+        }
+        let id = Uuid::now_v7();
+        let incident = drill::incident(id, by, now.wall);
+        let changes = self.with_look(&|_| true, now, |desk, look| desk.open_trial(incident, &channels, look));
+        self.drills.lock().unwrap_or_else(PoisonError::into_inner).began = Some(now.wall);
+        self.carry_out(changes, audit);
+        Ok(id)
+    }
+
+    /// Ends drills that are through, and begins one that is due.
+    fn tend_drills(&self, now: Stamp, batch: &mut StateBatch, changes: &mut Changes) {
+        let ended: Vec<(Incident, DrillState)> = {
+            let desk = self.desk();
+            let trials = desk.open().filter(|incident| incident.is_trial());
+            let judged = trials.map(|incident| (incident.clone(), drill::state(incident, now.wall)));
+            judged.filter(|(_, state)| *state != DrillState::Running).collect()
+        };
+        for (incident, state) in ended {
+            let over = self.with_look(&|_| true, now, |desk, look| desk.close(incident.id, Ending::DrillOver, look));
+            let record = {
+                let mut record = self.drills.lock().unwrap_or_else(PoisonError::into_inner);
+                record.results = drill::results(&incident);
+                record.began = Some(incident.opened);
+                if state == DrillState::Succeeded {
+                    record.succeeded = Some(now.wall);
+                }
+                record.clone()
+            };
+            match state {
+                DrillState::Succeeded => tracing::info!(results = ?record.results, "the drill got through"),
+                _ => tracing::error!(results = ?record.results, "the drill did not get through"),
+            }
+            batch.documents.insert((DRILL, DRILL.to_owned()), Some(json(&record)));
+            if let Some(over) = over {
+                changes.incidents.extend(over.incidents);
+                changes.events.extend(over.events);
+                changes.deliveries.extend(over.deliveries);
+            }
+        }
+        let due = self.settings().drill.clone();
+        let began = self.drills().began;
+        if due
+            .is_some_and(|due| due.active_since(now.wall).is_some_and(|since| began.is_none_or(|began| began < since)))
+            && self.is_restored.load(Ordering::SeqCst)
+            && let Err(why) = self.begin_drill("the schedule", &[], None)
+        {
+            tracing::error!(why, "the scheduled drill cannot begin");
+        }
     }
 
     /// Calls the desk with what a look needs.
@@ -174,7 +285,9 @@ impl Alerts {
     ) -> T {
         let settings = self.settings();
         let suppression = self.suppression();
-        let telling = Telling { routes: &settings.routes, suppression: &suppression, now: now.wall };
+        let channels: Vec<String> = settings.channels.iter().map(|channel| channel.name.to_string()).collect();
+        let telling =
+            Telling { routes: &settings.routes, channels: &channels, suppression: &suppression, now: now.wall };
         let mut new_id = Uuid::now_v7;
         let has_channels = !settings.channels.is_empty();
         let mut look = Look { telling, now, has_channels, new_id: &mut new_id, is_known };
@@ -335,8 +448,7 @@ impl Alerts {
         let Some(mut delivery) = dead else { return Ok(false) };
         let now = Timestamp::now();
         (delivery.state, delivery.due, delivery.updated) = (DeliveryState::Due, now, now);
-        // Its age counts from now on.
-        (delivery.created, delivery.tries) = (now, 0);
+        (delivery.tried_since, delivery.tries) = (now, 0);
         let incident = self.incident(id.0).await?;
         self.desk().adopt(Vec::new(), incident.filter(Incident::is_over).into_iter().collect());
         self.carry_out(Changes { deliveries: vec![delivery], ..Changes::default() }, Some(audit));

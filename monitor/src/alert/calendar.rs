@@ -53,13 +53,22 @@ impl Recurrence {
 
     /// Returns the end of the occurrence that `now` falls into.
     pub fn active_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.active(now).map(|(_, end)| end).max()
+    }
+
+    /// Returns the begin of the occurrence that `now` falls into.
+    pub fn active_since(&self, now: Timestamp) -> Option<Timestamp> {
+        self.active(now).map(|(start, _)| start).max()
+    }
+
+    fn active(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
         let today = now.to_zoned(self.zone.clone()).date();
         // An occurrence may have begun up to its length ago; a day more covers changes of the clock.
         let back = i32::try_from(self.length.as_secs() / 86_400).unwrap_or(7) + 1;
-        let starts =
-            (-1..=back).filter_map(|days| self.start_on(today.checked_sub(jiff::Span::new().days(days)).ok()?));
+        let day = move |days| today.checked_sub(jiff::Span::new().days(days)).ok();
+        let starts = (-1..=back).filter_map(move |days| self.start_on(day(days)?));
         let spans = starts.filter_map(|start| Some((start, start.checked_add(signed(self.length)).ok()?)));
-        spans.filter(|(start, end)| (*start..*end).contains(&now)).map(|(_, end)| end).max()
+        spans.filter(move |(start, end)| (*start..*end).contains(&now))
     }
 
     /// Returns the begin of the next occurrence after `now`.

@@ -23,6 +23,8 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// When the event happened.
     pub created: Timestamp,
+    /// From when its age counts: its creation, or when a person had it tried again.
+    pub tried_since: Timestamp,
     /// When it went, or may go, at the earliest: the end of a group's wait, or the next try.
     pub due: Timestamp,
     /// Tries so far.

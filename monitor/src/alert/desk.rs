@@ -98,7 +98,7 @@ impl Desk {
         }
         let keys: Vec<String> = self.open.keys().cloned().collect();
         for key in keys {
-            let Some(incident) = self.open.get_mut(&key) else { continue };
+            let Some(incident) = self.open.get_mut(&key).filter(|incident| !incident.is_trial()) else { continue };
             let before = (out.events.len(), out.deliveries.len());
             look.telling.tick(incident, &mut out);
             if before != (out.events.len(), out.deliveries.len()) {
@@ -259,10 +259,10 @@ impl Desk {
     }
 
     /// Opens an incident that no condition stands behind: a drill.
-    pub fn open_trial(&mut self, mut incident: Incident, look: &Look<'_>) -> Changes {
+    pub fn open_trial(&mut self, mut incident: Incident, channels: &[String], look: &Look<'_>) -> Changes {
         let mut out = Changes::default();
         let event = incident.happened(EventKind::Drill, incident.title.clone(), look.now.wall);
-        look.telling.opened(&mut incident, &event, Happening::Drill, &mut out);
+        look.telling.tried(&mut incident, &event, channels, &mut out);
         out.events.push((incident.id, event));
         out.incidents.push(incident.clone());
         self.open.insert(incident.key.clone(), incident);

@@ -181,6 +181,7 @@ mod tests {
             severity: Severity::Page,
             state: DeliveryState::Due,
             created: at(due),
+            tried_since: at(due),
             due: at(due),
             tries: 0,
             said: String::new(),

@@ -86,6 +86,21 @@ pub struct Target {
     pub escalated: bool,
 }
 
+impl Target {
+    /// A channel that is told at once and not reminded.
+    pub(super) fn plain(channel: &str) -> Self {
+        Self {
+            channel: channel.to_owned(),
+            group: String::new(),
+            group_wait: Duration::ZERO,
+            group_interval: Duration::ZERO,
+            reminders: None,
+            out_of_hours: None,
+            escalated: false,
+        }
+    }
+}
+
 impl Routes {
     /// Returns the routes that take something with these labels, with their places.
     pub fn taking<'a>(&'a self, labels: &'a BTreeMap<String, String>) -> impl Iterator<Item = (usize, &'a Route)> {

@@ -17,7 +17,7 @@ use super::silence::{When, Window};
 use super::verdicts::{ServiceAlerts, ServicesAlerts};
 
 /// Top-level keys that are read here.
-pub const ALERT_KEYS: [&str; 5] = ["channels", "routes", "windows", "hours_of_work", "public_url"];
+pub const ALERT_KEYS: [&str; 6] = ["channels", "routes", "windows", "hours_of_work", "public_url", "drill"];
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -33,6 +33,8 @@ pub struct AlertSettings {
     pub windows: Vec<Window>,
     /// Where the status page is reached from outside; without it messages carry no links.
     pub public_url: Option<String>,
+    /// When a drill is due.
+    pub drill: Option<Recurrence>,
     /// What each service wants.
     pub services: ServicesAlerts,
 }
@@ -48,7 +50,8 @@ pub fn decode_alerts(fields: &Fields<'_>, kinds: &ChannelKinds, services: Servic
         let url = cursor.parse::<Url>("a URL like https://status.example.com")?;
         Some(url.to_string().trim_end_matches('/').to_owned())
     });
-    let settings = AlertSettings { channels, routes, windows, public_url, services };
+    let drill = drill(fields.get("drill"));
+    let settings = AlertSettings { channels, routes, windows, public_url, drill, services };
     check_routed(fields, &settings);
     settings
 }
@@ -191,6 +194,25 @@ fn find_hours(cursor: &Cursor<'_>, hours: &HashMap<String, Hours>) -> Option<Hou
         cursor.mistake(format!("{name:?} is not under \"hours_of_work\"{near}"));
     }
     found
+}
+
+/// How long a drill that was due while the monitor was off may begin late.
+const DRILL_WINDOW: Duration = Duration::from_secs(3600);
+
+/// `drill: { every: Mon 09:00, zone: Europe/Berlin }`
+fn drill(section: Option<Cursor<'_>>) -> Option<Recurrence> {
+    let fields = section?.fields()?;
+    let zone = zone(&fields);
+    let every = fields.require("every");
+    fields.end();
+    let every = every?;
+    match Recurrence::parse(&every.text()?, DRILL_WINDOW, zone) {
+        Ok(recurrence) => Some(recurrence),
+        Err(message) => {
+            every.mistake(message);
+            None
+        }
+    }
 }
 
 /// `hours_of_work: { office: { zone: Europe/Berlin, times: ["Mon-Fri 09:00-18:00"] } }`

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::delivery::{Delivery, DeliveryState};
 use super::incident::{Ending, Event, EventKind, Incident, Told, ToldState};
 use super::message::Happening;
+use super::own::CHANNEL_KEY;
 use super::route::{Routes, Target};
 use super::silence::Suppression;
 
@@ -37,6 +38,8 @@ impl Changes {
 pub struct Telling<'a> {
     /// The routes.
     pub routes: &'a Routes,
+    /// Every channel, in file order.
+    pub channels: &'a [String],
     /// What is held back.
     pub suppression: &'a Suppression,
     /// The present.
@@ -48,6 +51,13 @@ impl Telling<'_> {
     pub fn opened(&self, incident: &mut Incident, event: &Event, happening: Happening, out: &mut Changes) {
         for target in self.targets(incident) {
             self.begin(incident, event, &target, happening, out);
+        }
+    }
+
+    /// Tries the way to these channels, whatever the routes say.
+    pub fn tried(&self, incident: &mut Incident, event: &Event, channels: &[String], out: &mut Changes) {
+        for channel in channels {
+            self.begin(incident, event, &Target::plain(channel), Happening::Drill, out);
         }
     }
 
@@ -231,7 +241,14 @@ impl Telling<'_> {
     fn targets(&self, incident: &Incident) -> Vec<Target> {
         let open_for = Duration::try_from(self.now.duration_since(incident.opened)).unwrap_or_default();
         let waited = Some(open_for).filter(|_| incident.acknowledged.is_none());
-        self.routes.targets(&incident.labels, waited, self.now)
+        let mut targets = self.routes.targets(&incident.labels, waited, self.now);
+        let Some(broken) = incident.key.strip_prefix(CHANNEL_KEY) else { return targets };
+        // A channel cannot tell of its own failure; if nobody else is asked to, everybody else is.
+        targets.retain(|target| target.channel != broken);
+        if targets.is_empty() {
+            targets.extend(self.channels.iter().filter(|name| *name != broken).map(|name| Target::plain(name)));
+        }
+        targets
     }
 
     fn delivery(
@@ -253,6 +270,7 @@ impl Telling<'_> {
             severity,
             state: DeliveryState::Due,
             created: event.at,
+            tried_since: self.now,
             due: later(self.now, wait),
             tries: 0,
             said: String::new(),

@@ -66,6 +66,8 @@ impl Alerts {
         let now = Timestamp::now();
         if let Some(old) = self.expired(settings, &members, now) {
             self.figures.attempt(&settings.name, "expired");
+            tracing::error!(alert.channel = &*settings.name, why = old, "a message is too old: a dead letter");
+            self.refusals().refused(&settings.name, &old, now);
             return self.settle(members, DeliveryState::Dead, &old, None);
         }
         let ticket = self.bound(&mut members);
@@ -80,7 +82,7 @@ impl Alerts {
 
     /// Returns why the messages are too old to be sent, if they are.
     fn expired(&self, settings: &ChannelSettings, members: &[Waiting], now: Timestamp) -> Option<String> {
-        let newest = members.iter().map(|member| member.delivery.created).max()?;
+        let newest = members.iter().map(|member| member.delivery.tried_since).max()?;
         let age = Duration::try_from(now.duration_since(newest)).unwrap_or_default();
         let said = members.iter().map(|member| member.delivery.said.as_str()).find(|said| !said.is_empty());
         let said = said.unwrap_or("not tried");
@@ -137,11 +139,13 @@ impl Alerts {
                     tracing::warn!(alert.channel = channel, partly, "a message was accepted in part");
                 }
                 let said = accepted.partly.unwrap_or(accepted.answer);
+                self.refusals().accepted(channel);
                 self.settle(members, DeliveryState::Sent, &said, None);
             }
             Err(SendError::Refused(why)) => {
                 self.figures.attempt(channel, "refused");
                 tracing::error!(alert.channel = channel, why, "a message was refused for good: a dead letter");
+                self.refusals().refused(channel, &why, Timestamp::now());
                 self.settle(members, DeliveryState::Dead, &why, None);
             }
             Err(SendError::Failed(why)) => {

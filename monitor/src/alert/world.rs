@@ -276,7 +276,9 @@ impl World {
             *next_id += 1;
             Uuid::from_u128(*next_id)
         };
-        let telling = Telling { routes: &self.routes, suppression: &self.suppression, now: now.wall };
+        let channels: Vec<String> = self.receivers.keys().cloned().collect();
+        let (routes, suppression) = (&self.routes, &self.suppression);
+        let telling = Telling { routes, channels: &channels, suppression, now: now.wall };
         let settings = &self.settings;
         let is_known = |service: &str| settings.contains_key(service);
         let mut look = Look { telling, now, has_channels: true, new_id: &mut new_id, is_known: &is_known };

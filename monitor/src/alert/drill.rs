@@ -1,0 +1,71 @@
+//! Drills: a marked incident that goes the whole way to people, so that the way is known to work. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::condition::Condition;
+use super::incident::{Incident, ToldState};
+use super::message::Severity;
+
+/// A drill that is not through by then has failed.
+pub const DRILL_PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is remembered of drills.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillRecord {
+    /// When the last one began.
+    pub began: Option<Timestamp>,
+    /// When one was last accepted by every channel it went to.
+    pub succeeded: Option<Timestamp>,
+    /// What the last one came to, by channel: `accepted`, or what was said instead.
+    pub results: BTreeMap<String, String>,
+}
+
+/// How a drill stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DrillState {
+    Running,
+    Succeeded,
+    Failed,
+}
+
+/// Makes a drill's incident.
+pub(super) fn incident(id: Uuid, by: &str, now: Timestamp) -> Incident {
+    let title = format!("drill by {by}: nothing is wrong");
+    let mut condition = Condition::new(format!("{}{id}", Incident::TRIAL), "Drill", Severity::Page, title);
+    condition.description =
+        "This message proves that alerts reach you. Nothing is wrong, nothing is to be done.".to_owned();
+    condition.reminded = false;
+    condition.labels.insert("drill".to_owned(), "true".to_owned());
+    condition.incident(id, now)
+}
+
+/// Returns how a drill stands.
+pub(super) fn state(incident: &Incident, now: Timestamp) -> DrillState {
+    let age = Duration::try_from(now.duration_since(incident.opened)).unwrap_or_default();
+    let is_through = incident.told.values().all(|told| matches!(told.state, ToldState::Delivered | ToldState::Dead));
+    let has_worked = !incident.told.is_empty() && incident.told.values().all(|told| told.accepted);
+    match (is_through, has_worked) {
+        (true, true) => DrillState::Succeeded,
+        (true, false) => DrillState::Failed,
+        (false, _) if age >= DRILL_PATIENCE => DrillState::Failed,
+        (false, _) => DrillState::Running,
+    }
+}
+
+/// Returns what came of it by channel.
+pub(super) fn results(incident: &Incident) -> BTreeMap<String, String> {
+    let word = |accepted: bool| if accepted { "accepted" } else { "not accepted" };
+    incident.told.iter().map(|(channel, told)| (channel.clone(), word(told.accepted).to_owned())).collect()
+}
+
+/// Returns the channels that routes lead to, escalations included.
+pub(super) fn channels(routes: &super::route::Routes) -> BTreeSet<String> {
+    let steps =
+        |route: &super::route::Route| route.escalate.iter().flat_map(|step| step.to.clone()).collect::<Vec<_>>();
+    routes.0.iter().flat_map(|route| route.to.iter().cloned().chain(steps(route))).collect()
+}
