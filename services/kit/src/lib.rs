@@ -15,6 +15,8 @@ pub mod log;
 pub mod metrics;
 #[cfg(feature = "page")]
 pub mod page;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod queue;
 mod secret_file;
 pub mod shutdown;
 pub mod tls;
