@@ -17,10 +17,12 @@ mod put;
 mod sqlite;
 mod stats;
 mod store;
+mod worker;
 
 pub use error::QueueError;
 pub use job::{Claim, DeadJob, Draft, Epoch, Failed, Job, JobId, Options, Retry, Stats};
 pub use store::Queues;
+pub use worker::{JobFailure, Worker, WorkerSettings};
 
 /// Longest payload, in bytes. Ours: a row is rewritten at each claim, and a job names things rather than carrying them.
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;

@@ -112,6 +112,11 @@ impl Queues {
         self.put_in.send_replace(());
     }
 
+    /// Returns what changes when a job is put in by this process.
+    pub(crate) fn put_in(&self) -> watch::Receiver<()> {
+        self.put_in.subscribe()
+    }
+
     fn now_ms(&self) -> Option<i64> {
         match &self.engine {
             #[cfg(feature = "sqlite")]

@@ -4,6 +4,7 @@
 mod file;
 mod history;
 mod suite;
+mod worker;
 
 use std::path::Path;
 
