@@ -70,6 +70,20 @@ impl Queues {
         self.change_dead(sql, id, epoch).await
     }
 
+    /// Deletes the dead jobs of a queue that have this key.
+    ///
+    /// # Errors
+    /// [`QueueError::Late`] and [`QueueError::Store`].
+    pub async fn discard_keyed(&self, queue: &str, key: &str) -> Result<(), QueueError> {
+        let discarded = async {
+            let mut transaction = self.begin().await?;
+            let sql = "DELETE FROM {jobs} WHERE queue = $2 AND key = $3 AND state = 'dead'";
+            transaction.change(sql, &[queue.into(), key.into()]).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.within(discarded).await
+    }
+
     async fn change_dead(&self, sql: &str, id: JobId, epoch: Option<Epoch>) -> Result<bool, QueueError> {
         let id = id.to_string();
         let changed = async {

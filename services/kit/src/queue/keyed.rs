@@ -11,7 +11,7 @@ impl Queues {
     /// Changes the unfinished job of `queue` that has this key, or puts one in: `change` is given the payload, or none if
     /// there is no such job, and says what it becomes; none leaves everything as it is. A running job stays running; its
     /// worker sees the change in [`Queues::settle`]. However often such a job is tried, only [`super::Retry::Dead`] ends
-    /// it.
+    /// it. Keys given here and keys given to [`Queues::enqueue`] must not be the same.
     ///
     /// # Errors
     /// [`QueueError::Full`] if it would be one more than `max_unfinished`, [`QueueError::Name`] for queue and key,

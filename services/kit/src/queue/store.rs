@@ -21,7 +21,7 @@ type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 ///
 /// Times are those of the machine over SQLite, which only programs of one machine share, and those of the server over
 /// PostgreSQL. A lease is as right as that clock: if it is set forward, leases run out early, and late workers are
-/// refused by their epoch.
+/// refused by their epoch; if it is set back, leases and waits last longer by as much.
 #[derive(Clone)]
 pub struct Queues {
     engine: Engine,
