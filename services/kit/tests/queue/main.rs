@@ -3,6 +3,7 @@
 
 mod file;
 mod history;
+mod killed;
 mod suite;
 mod worker;
 
