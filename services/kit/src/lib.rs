@@ -1,5 +1,7 @@
 //! What every binary of the suite shares, so that no daemon has its own way of being configured, logged, asked or stopped.
 
+#[cfg(feature = "alert")]
+pub mod alert;
 pub mod backoff;
 pub mod cli;
 pub mod clock;
@@ -16,6 +18,8 @@ pub mod log;
 pub mod metrics;
 #[cfg(feature = "page")]
 pub mod page;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod queue;
 mod secret_file;
 pub mod shutdown;
 pub mod tls;

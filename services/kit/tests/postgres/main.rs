@@ -1,7 +1,12 @@
-//! Pools on a real PostgreSQL: what they hold to, and what they say when they cannot.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+//! Pools and queues on a real PostgreSQL: what they hold to, and what they say when they cannot.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
+#[path = "../queue/history.rs"]
+mod history;
+mod queues;
 mod server;
+#[path = "../queue/suite.rs"]
+mod suite;
 
 use std::error::Error;
 use std::time::Duration;

@@ -1,0 +1,55 @@
+//! The tables in a SQLite file. Times are milliseconds since the epoch; the view `dead_jobs`, which others read, shows
+//! them as RFC 3339.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::SqlitePool;
+
+use super::QueueError;
+use crate::db::{Durability, SqliteFile, open_sqlite};
+
+const MIGRATIONS: [&str; 1] = ["
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY, queue TEXT NOT NULL, name TEXT NOT NULL, payload TEXT NOT NULL, key TEXT,
+    priority INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'dead')),
+    attempts INTEGER NOT NULL DEFAULT 0, max_attempts INTEGER NOT NULL,
+    run_at_ms INTEGER NOT NULL, created_at_ms INTEGER NOT NULL,
+    owner TEXT, epoch INTEGER NOT NULL DEFAULT 0, until_ms INTEGER,
+    reason TEXT, failed_at_ms INTEGER, first_failed_at_ms INTEGER) STRICT;
+CREATE INDEX jobs_due ON jobs (queue, priority DESC, run_at_ms, id) WHERE state = 'waiting';
+CREATE INDEX jobs_leases ON jobs (queue, until_ms) WHERE state = 'running';
+CREATE INDEX jobs_dead ON jobs (queue, id) WHERE state = 'dead';
+CREATE UNIQUE INDEX jobs_keys ON jobs (queue, key) WHERE key IS NOT NULL AND state <> 'dead';
+CREATE VIEW dead_jobs AS SELECT id, epoch, queue, name, payload, attempts, max_attempts, reason,
+    strftime('%Y-%m-%dT%H:%M:%fZ', failed_at_ms / 1000.0, 'unixepoch') AS failed_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', created_at_ms / 1000.0, 'unixepoch') AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', first_failed_at_ms / 1000.0, 'unixepoch') AS first_failed_at
+    FROM jobs WHERE state = 'dead';
+"];
+
+/// Between two tries to get the lock: opening takes some milliseconds.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+
+/// Opens the file, making it and its folder (only its owner may read it) if needed. One program at a time, so that
+/// two that start together do not both make the tables.
+pub(super) async fn open(path: &Path) -> Result<SqlitePool, QueueError> {
+    let unusable = |path: &Path| {
+        let file = path.display().to_string();
+        move |source| QueueError::File { file, source }
+    };
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable(folder))?;
+    }
+    let lock_path = path.with_added_extension("lock");
+    let lock = File::create(&lock_path).map_err(unusable(&lock_path))?;
+    while let Err(error) = lock.try_lock() {
+        match error {
+            TryLockError::WouldBlock => tokio::time::sleep(LOCK_RETRY).await,
+            TryLockError::Error(source) => return Err(unusable(&lock_path)(source)),
+        }
+    }
+    Ok(open_sqlite(SqliteFile { path, durability: Durability::Full, migrations: &MIGRATIONS }).await?)
+}

@@ -1,0 +1,128 @@
+//! The handle on all queues of one store: opening, the clock, the deadline.
+
+use std::fmt;
+#[cfg(feature = "sqlite")]
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::QueueError;
+use super::engine::{Engine, Transaction};
+
+/// Deadline of one call: twice the 5 s that SQLite waits for another writer ([`crate::db::open_sqlite`]).
+const DEADLINE: Duration = Duration::from_secs(10);
+
+type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// All queues of one store. Cheap to clone; every call has a deadline.
+///
+/// Times are those of the machine over SQLite, which only programs of one machine share, and those of the server over
+/// PostgreSQL. A lease is as right as that clock: if it is set forward, leases run out early, and late workers are
+/// refused by their epoch; if it is set back, leases and waits last longer by as much.
+#[derive(Clone)]
+pub struct Queues {
+    engine: Engine,
+    deadline: Duration,
+    clock: Option<Clock>,
+    /// Changes when a job was put in through this handle or a clone of it.
+    put_in: watch::Sender<()>,
+}
+
+impl fmt::Debug for Queues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queues").field("engine", &self.engine).field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl Queues {
+    /// Opens the queues in a SQLite file, making it and its tables if needed. Several programs may have it open.
+    ///
+    /// # Errors
+    /// [`QueueError::Open`] and [`QueueError::File`]; [`QueueError::Late`] if another program is opening it for ever.
+    #[cfg(feature = "sqlite")]
+    pub async fn sqlite(path: &Path) -> Result<Self, QueueError> {
+        let opened = tokio::time::timeout(DEADLINE, super::sqlite::open(path)).await;
+        Ok(Self::over(Engine::Sqlite(opened.map_err(|_elapsed| QueueError::Late(DEADLINE))??)))
+    }
+
+    /// Opens the queues in a schema of PostgreSQL (by convention `jobs`), making it and its tables if needed.
+    ///
+    /// # Errors
+    /// [`QueueError::Schema`], [`QueueError::Newer`], [`QueueError::Store`]; [`QueueError::Late`] if another program is
+    /// making the tables for ever.
+    #[cfg(feature = "postgres")]
+    pub async fn postgres(pool: sqlx::PgPool, schema: &str) -> Result<Self, QueueError> {
+        let migrated = tokio::time::timeout(DEADLINE, super::postgres::migrate(&pool, schema)).await;
+        migrated.map_err(|_elapsed| QueueError::Late(DEADLINE))??;
+        Ok(Self::over(Engine::Postgres { pool, schema: schema.into() }))
+    }
+
+    fn over(engine: Engine) -> Self {
+        Self { engine, deadline: DEADLINE, clock: None, put_in: watch::Sender::new(()) }
+    }
+
+    /// Gives every call this deadline instead of 10 s.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Takes the time from `clock`: for tests and simulations.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Returns the time by the given clock, or by this machine's.
+    pub fn now(&self) -> Timestamp {
+        self.clock.as_ref().map_or_else(Timestamp::now, |clock| clock())
+    }
+
+    /// Closes every connection, so that SQLite folds its log into the file.
+    pub async fn close(&self) {
+        match &self.engine {
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(pool) => pool.close().await,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres { pool, .. } => pool.close().await,
+        }
+    }
+
+    pub(super) async fn begin(&self) -> Result<Transaction, QueueError> {
+        Ok(self.engine.begin(|| self.now_ms()).await?)
+    }
+
+    pub(super) async fn begin_reading(&self) -> Result<Transaction, QueueError> {
+        Ok(self.engine.begin_reading(|| self.now_ms()).await?)
+    }
+
+    /// Runs `work` under the deadline. Cut off before its commit it has changed nothing: a transaction that is dropped
+    /// is rolled back.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueError> {
+        tokio::time::timeout(self.deadline, work).await.unwrap_or(Err(QueueError::Late(self.deadline)))
+    }
+
+    /// Wakes the workers of this process.
+    pub(super) fn tell(&self) {
+        self.put_in.send_replace(());
+    }
+
+    /// Returns what changes when a job is put in by this process.
+    pub(crate) fn put_in(&self) -> watch::Receiver<()> {
+        self.put_in.subscribe()
+    }
+
+    fn now_ms(&self) -> Option<i64> {
+        match &self.engine {
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(_) => Some(self.now().as_millisecond()),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres { .. } => self.clock.as_ref().map(|clock| clock().as_millisecond()),
+        }
+    }
+}
