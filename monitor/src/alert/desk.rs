@@ -283,6 +283,17 @@ impl Desk {
 fn revise(incident: &mut Incident, condition: &Condition, look: &Look<'_>, out: &mut Changes) {
     let now = look.now.wall;
     incident.impacted.clone_from(&condition.impacted);
+    let new: Vec<&String> = condition.joined.difference(&incident.joined).collect();
+    if !new.is_empty() {
+        let names = new.into_iter().cloned().collect::<Vec<_>>().join(", ");
+        incident.joined.extend(condition.joined.iter().cloned());
+        incident.description.clone_from(&condition.description);
+        let event = incident.happened(EventKind::Joined, format!("{names} fires too"), now);
+        if condition.tells_of_joins {
+            look.telling.news(incident, &event, Happening::Worsened, out);
+        }
+        out.events.push((incident.id, event));
+    }
     let is_worse = condition.severity > incident.severity || condition.rank > incident.rank;
     // Two causes that take turns are news once.
     let has_new_cause = !condition.cause.is_empty() && incident.causes.insert(condition.cause.clone());

@@ -14,7 +14,9 @@ mod desk;
 #[cfg(test)]
 mod desk_tests;
 mod drill;
+mod external;
 mod figures;
+mod fingerprint;
 mod incident;
 mod matcher;
 mod message;
@@ -29,7 +31,7 @@ mod worker;
 #[cfg(test)]
 mod world;
 
-pub use alerts::{ALERT_DOCUMENTS, Alerts};
+pub use alerts::{ALERT_DOCUMENTS, Alerts, ORIGIN_LABEL};
 pub use channel::{
     Accepted, Channel, ChannelKind, ChannelKinds, ChannelSettings, Channels, EvidenceLevel, SendError, decode_channels,
 };
@@ -38,6 +40,7 @@ pub use condition::{Condition, Holds};
 pub use delivery::{Delivery, DeliveryId, DeliveryState};
 pub use desk::{Desk, HOLD, Look};
 pub use drill::{DRILL_PATIENCE, DrillRecord};
+pub use external::{External, Externals, Posted, Taken};
 pub use figures::AlertFigures;
 pub use incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, Told, ToldState};
 pub use matcher::Matcher;

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::shared::Shared;
 use super::status::{ServiceStatus, Status, service_of, status_of};
-use super::{alerts, badge, events, gate, page, status, write};
+use super::{alertmanager, alerts, badge, events, gate, page, status, write};
 use crate::probe::CheckId;
 use crate::record::{Mark, Transition};
 
@@ -35,6 +35,8 @@ const MAX_POINTS: usize = 20_000;
         write::push,
         write::reload,
         events::stream,
+        alertmanager::take,
+        alertmanager::list,
         alerts::list,
         alerts::show,
         alerts::acknowledge,
@@ -71,6 +73,7 @@ pub fn router(shared: Arc<Shared>, operator: Operator) -> Router {
         .with_state(shared.clone())
         .merge(page::router(shared.clone()))
         .merge(badge::router(shared.clone()))
+        .merge(alertmanager::router(shared.clone(), operator.clone()))
         .merge(alerts::router(shared.clone(), operator.clone()))
         .merge(write::router(shared, operator))
 }

@@ -1,6 +1,7 @@
 //! What others read: API, gate, metrics, page, badges, live events. Reads the board; never makes anybody wait.
 
 mod alert_metrics;
+mod alertmanager;
 mod alerts;
 mod api;
 mod badge;

@@ -8,6 +8,7 @@ mod faults;
 mod gate;
 mod harness;
 mod judged;
+mod prometheus;
 mod reload;
 mod workloads;
 mod writes;
