@@ -5,10 +5,14 @@
 
 mod alertmanager_v4;
 mod post;
+mod presets;
 mod registry;
 mod settings;
 mod template;
+mod tls;
 mod webhook;
+mod webhook_settings;
+mod words;
 
 pub use registry::{ChannelKinds, ChannelSettings, Channels, EvidenceLevel, decode_channels};
 

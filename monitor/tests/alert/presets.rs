@@ -1,0 +1,1 @@
+//! Presets of the webhook against what each receiver documents.
