@@ -34,7 +34,7 @@ async fn each(place: Place, limit: Duration, judge: impl Fn(&str, Option<SendErr
 /// Sends a page to the kind's own receiver that answers `reply`.
 async fn answered(fixture: &Fixture, reply: Reply) -> SendError {
     let receiver = (fixture.receiver)(reply);
-    let settings = (fixture.settings)(Place::plain(receiver.target.addr()));
+    let settings = (fixture.settings)(Place::plain(receiver.addr));
     let sent = send_within(PATIENT, &channel(&settings), &messages::page()).await;
     let error = sent.expect("the receiver answers").expect_err(&settings);
     assert!(!error.to_string().contains(SECRET), "{settings}: {error}");
@@ -152,7 +152,7 @@ async fn a_channel_shows_no_secret() {
 async fn delivered(message: &Message, judge: impl Fn(&Fixture, &str)) {
     for fixture in all() {
         let receiver = (fixture.receiver)(Reply::Accept);
-        let settings = (fixture.settings)(Place::plain(receiver.target.addr()));
+        let settings = (fixture.settings)(Place::plain(receiver.addr));
         let sent = send_within(PATIENT, &channel(&settings), message).await.expect("the receiver answers");
         let accepted = sent.unwrap_or_else(|error| panic!("{settings}: {error}"));
         assert_eq!(accepted.partly, None, "{settings}");

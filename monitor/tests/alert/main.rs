@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 mod compliance;
+mod email;
 mod kinds;
 mod messages;
 mod presets;
@@ -47,6 +48,11 @@ async fn send_within(
     message: &Message,
 ) -> Option<Result<Accepted, SendError>> {
     tokio::time::timeout(limit, channel.channel.send(message)).await.ok()
+}
+
+/// Sends to a receiver that answers.
+async fn send(text: &str, message: &Message) -> Result<Accepted, SendError> {
+    send_within(PATIENT, &channel(text), message).await.expect("the receiver answers")
 }
 
 /// Writes text to a file that lives as long as the handle.

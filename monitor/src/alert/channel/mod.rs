@@ -4,6 +4,7 @@
 //! order and dead letters are the outbox's.
 
 mod alertmanager_v4;
+mod email;
 mod post;
 mod presets;
 mod registry;

@@ -25,6 +25,18 @@ pub(super) fn word(part: &AlertPart) -> &'static str {
     }
 }
 
+/// Returns a colour as 0xRRGGBB that goes with the headline's word; white text on it has a contrast of 4.5:1 or more
+/// (WCAG 2.2, 1.4.3). The colours are those of the status page (`kit::page::Tone`).
+pub(super) fn colour(message: &Message) -> u32 {
+    match (message.drill, message.status, message.severity) {
+        (true, ..) => 0x6a_5a_a8,
+        (false, Status::Resolved, _) => 0x1c_7c_4c,
+        (false, Status::Firing, Severity::Page) => 0xc0_31_2b,
+        (false, Status::Firing, Severity::Ticket) => 0x94_62_00,
+        (false, Status::Firing, Severity::Notice) => 0x22_64_b4,
+    }
+}
+
 /// Puts foreign text into one line: line ends and other control characters become spaces, and what turns the direction
 /// of writing is left out (Unicode TR 36 section 2.5: it makes text look like another text).
 pub(super) fn line(text: &str) -> String {

@@ -1,7 +1,11 @@
 //! One fixture per kind: its settings for a receiver at an address, and a receiver that is as strict as the real one.
 
+mod email;
 mod webhook;
 
+pub(crate) use email::legible;
+
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -60,11 +64,18 @@ pub(crate) enum Reply {
 
 /// A receiver that runs, and what has arrived there as a person would read it.
 pub(crate) struct Receiver {
-    pub(crate) target: Target,
-    pub(crate) arrived: Arc<Mutex<Vec<String>>>,
+    pub(crate) addr: SocketAddr,
+    read: Box<dyn Fn() -> Vec<String>>,
+    /// What it runs on.
+    _held: Box<dyn Any>,
 }
 
 impl Receiver {
+    /// A receiver at `addr` that lives as long as `held`.
+    pub(crate) fn new(addr: SocketAddr, read: impl Fn() -> Vec<String> + 'static, held: impl Any) -> Self {
+        Self { addr, read: Box::new(read), _held: Box::new(held) }
+    }
+
     /// A receiver over HTTP; `check` returns what is to be read, or what is wrong with the request.
     pub(crate) fn http(reply: Reply, accepted: (u16, &'static str), check: Check) -> Self {
         let arrived: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -79,12 +90,12 @@ impl Receiver {
             (Ok(_), Reply::Fail) => Response::new(500, format!("oops {}", crate::SECRET)),
             (Ok(_), Reply::Refuse) => Response::new(400, format!("no such thing: {}", crate::SECRET)),
         });
-        Self { target, arrived }
+        Self::new(target.addr(), move || arrived.lock().unwrap().clone(), target)
     }
 
     /// Everything that arrived.
     pub(crate) fn text(&self) -> String {
-        self.arrived.lock().unwrap().join("\n")
+        (self.read)().join("\n")
     }
 }
 
@@ -93,7 +104,7 @@ pub(crate) type Check = fn(&Request) -> Result<String, String>;
 
 /// Every fixture. A kind may have several, for its ways to speak.
 pub(crate) fn all() -> Vec<Fixture> {
-    vec![webhook::own(), webhook::alertmanager(), webhook::template()]
+    vec![email::fixture(), webhook::own(), webhook::alertmanager(), webhook::template()]
 }
 
 /// Kinds without a network, which the suite of network faults leaves out.
