@@ -4,11 +4,15 @@
 //! order and dead letters are the outbox's.
 
 mod alertmanager_v4;
+mod discord;
 mod email;
+mod hook;
 mod post;
 mod presets;
 mod registry;
 mod settings;
+mod slack;
+mod teams;
 mod template;
 mod tls;
 mod webhook;

@@ -14,6 +14,7 @@ use kit::config::Fields;
 use kit::http::{Client, root_cause};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use url::Url;
 
 use super::{Accepted, SendError, tls};
@@ -25,7 +26,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Most of an answer that is kept, in characters.
 const MAX_ANSWER_CHARS: usize = 200;
 /// Longest `Retry-After` that is believed: a page must not wait a day because a proxy said so.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// How long the text of an answer may take once its status is there, which alone decides.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
@@ -141,6 +142,30 @@ impl Session<'_> {
             body = body.replace(secret.expose_secret(), HIDDEN);
         }
         Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
+}
+
+/// Builds a POST of JSON.
+///
+/// # Errors
+/// [`SendError::Refused`] when a header's value cannot be sent, which is never shown.
+pub(super) fn json(
+    url: &Url,
+    body: &Value,
+    headers: &[(HeaderName, HeaderValue)],
+) -> Result<Request<Full<Bytes>>, SendError> {
+    let mut request = Request::post(url.as_str()).header(header::CONTENT_TYPE, "application/json");
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::from(body.to_string()));
+    request.map_err(|error| SendError::Refused(format!("cannot build the request: {error}")))
+}
+
+/// Sets a field of an object.
+pub(super) fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value.into());
     }
 }
 

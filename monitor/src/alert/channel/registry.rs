@@ -56,7 +56,12 @@ impl ChannelKinds {
 
     /// Returns the kinds that every monitor has.
     pub fn standard() -> Self {
-        Self::empty().with(super::email::Email).with(super::webhook::Webhook)
+        Self::empty()
+            .with(super::email::Email)
+            .with(super::slack::Slack)
+            .with(super::discord::Discord)
+            .with(super::teams::Teams)
+            .with(super::webhook::Webhook)
     }
 
     /// Adds a kind; one of the same name is replaced.

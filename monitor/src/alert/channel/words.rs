@@ -10,6 +10,9 @@ use crate::alert::message::{AlertPart, Evidence, Message, Severity, Status};
 /// Most characters of one fact, such as a reason: it must leave room for the others.
 const MAX_FACT_CHARS: usize = 500;
 
+/// Most characters of a program's output in plain text.
+const MAX_OUTPUT_CHARS: usize = 8_000;
+
 /// Returns `[PAGE] shop is down: …`: what a subject or a header says, in one line of at most `limit` characters.
 pub(super) fn headline(message: &Message, limit: usize) -> String {
     words::clip(&line(&format!("[{}] {}", message.headline_word(), message.title)), limit.saturating_sub(1))
@@ -45,7 +48,7 @@ pub(super) fn line(text: &str) -> String {
     spaced.collect::<String>().trim().to_owned()
 }
 
-/// As [`line`], but keeps line ends and tabs.
+/// As [`line()`], but keeps line ends and tabs.
 pub(super) fn block(text: &str) -> String {
     let visible = text.chars().filter(|c| !turns(*c) && *c != '\r');
     visible.map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{FFFD}' } else { c }).collect()
@@ -122,6 +125,33 @@ pub(super) fn links(part: &AlertPart) -> Vec<(&'static str, &str)> {
     found.filter(|(label, url)| is_web(url) && !(is_over && *label == "Acknowledge")).collect()
 }
 
+/// Returns the last lines of the last run, the latest within `limit` characters; none if there are none.
+pub(super) fn last_lines(part: &AlertPart, limit: usize) -> Option<String> {
+    let lines = &part.evidence.as_ref()?.last_lines;
+    let mut kept: Vec<String> = Vec::new();
+    let mut left = limit;
+    for text in lines.iter().rev() {
+        let text = words::clip(&line(text), MAX_FACT_CHARS.min(limit.saturating_sub(2)));
+        let Some(rest) = left.checked_sub(text.chars().count() + 1) else { break };
+        left = rest;
+        kept.push(text);
+    }
+    kept.reverse();
+    (!kept.is_empty()).then(|| kept.join("\n"))
+}
+
+/// Escapes the mark-up that Discord and Teams read in text (CommonMark section 2.4, and mentions).
+pub(super) fn markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '<' | '#' | '[' | ']' | '(' | ')' | '@') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// Returns one line for each alert, as many as fit into `budget` characters, and then how many do not.
 pub(super) fn list(message: &Message, budget: usize, row: impl Fn(&AlertPart) -> String) -> Vec<String> {
     let mut rows = Vec::new();
@@ -163,9 +193,9 @@ fn plain_part(part: &AlertPart) -> Vec<String> {
     if !part.description.trim().is_empty() {
         lines.push(block(&part.description));
     }
-    if let Some(evidence) = part.evidence.as_ref().filter(|evidence| !evidence.last_lines.is_empty()) {
+    if let Some(last) = last_lines(part, MAX_OUTPUT_CHARS) {
         lines.push("Last lines:".to_owned());
-        lines.extend(evidence.last_lines.iter().map(|text| format!("  {}", words::clip(&line(text), MAX_FACT_CHARS))));
+        lines.extend(last.lines().map(|text| format!("  {text}")));
     }
     lines.extend(links(part).into_iter().map(|(label, url)| format!("{label}: {}", line(url))));
     lines

@@ -1,6 +1,9 @@
 //! One fixture per kind: its settings for a receiver at an address, and a receiver that is as strict as the real one.
 
+mod discord;
 mod email;
+mod slack;
+mod teams;
 mod webhook;
 
 pub(crate) use email::legible;
@@ -104,7 +107,15 @@ pub(crate) type Check = fn(&Request) -> Result<String, String>;
 
 /// Every fixture. A kind may have several, for its ways to speak.
 pub(crate) fn all() -> Vec<Fixture> {
-    vec![email::fixture(), webhook::own(), webhook::alertmanager(), webhook::template()]
+    vec![
+        email::fixture(),
+        slack::fixture(),
+        discord::fixture(),
+        teams::fixture(),
+        webhook::own(),
+        webhook::alertmanager(),
+        webhook::template(),
+    ]
 }
 
 /// Kinds without a network, which the suite of network faults leaves out.

@@ -8,7 +8,7 @@ use super::chart::Chart;
 use super::compose::PICTURE;
 use super::table::{self, FONT};
 use crate::alert::channel::words;
-use crate::alert::message::{AlertPart, Evidence, Message};
+use crate::alert::message::{AlertPart, Message};
 
 /// Alerts that a digest shows; Gmail hides what is beyond 102 KB of a mail.
 const MAX_ROWS: usize = 60;
@@ -71,26 +71,23 @@ fn detail(part: &AlertPart, chart: Option<&Chart>, colour: &str) -> String {
     if !description.is_empty() {
         rows.push_str(&table::paragraph(&lengths::clip(&description, MAX_TEXT_CHARS)));
     }
-    if let Some(evidence) = &part.evidence {
-        rows.push_str(&proofs(evidence, chart));
-    }
+    rows.push_str(&proofs(part, chart));
     rows
 }
 
-fn proofs(evidence: &Evidence, chart: Option<&Chart>) -> String {
+fn proofs(part: &AlertPart, chart: Option<&Chart>) -> String {
     let mut rows = String::new();
     if let Some(chart) = chart {
         rows.push_str(&table::heading("Latency before"));
         rows.push_str(&picture(chart));
     }
-    if !evidence.phases.is_empty() {
+    if let Some(evidence) = part.evidence.as_ref().filter(|evidence| !evidence.phases.is_empty()) {
         rows.push_str(&table::heading("What the failing probe took"));
         rows.push_str(&table::phases(&evidence.phases));
     }
-    if !evidence.last_lines.is_empty() {
-        let lines: Vec<String> = evidence.last_lines.iter().map(|text| words::line(text)).collect();
+    if let Some(lines) = words::last_lines(part, MAX_TEXT_CHARS) {
         rows.push_str(&table::heading("Last lines of the last run"));
-        rows.push_str(&table::output(&lengths::clip(&lines.join("\n"), MAX_TEXT_CHARS)));
+        rows.push_str(&table::output(&lines));
     }
     rows
 }
