@@ -61,6 +61,8 @@ impl ChannelKinds {
             .with(super::slack::Slack)
             .with(super::discord::Discord)
             .with(super::teams::Teams)
+            .with(super::telegram::Telegram)
+            .with(super::ntfy::Ntfy)
             .with(super::webhook::Webhook)
     }
 

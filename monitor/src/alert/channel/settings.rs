@@ -16,11 +16,28 @@ pub(super) fn url(fields: &Fields<'_>, key: &'static str, file_key: &'static str
     parse(&cursor.text()?, &cursor)
 }
 
+/// Reads the address of an API, which is not secret; `default` is the vendor's own.
+pub(super) fn base_url(fields: &Fields<'_>, default: &str) -> Option<Url> {
+    match fields.get("base_url") {
+        Some(cursor) => parse(&cursor.text()?, &cursor),
+        None => Url::parse(default).ok(),
+    }
+}
+
 /// Appends a path to the address of an API, whether that ends with a slash or not. `path` must be fit for a URL.
 pub(super) fn join(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     url
+}
+
+/// Reads a secret that must be there.
+pub(super) fn secret(fields: &Fields<'_>, key: &'static str, file_key: &'static str) -> Option<SecretString> {
+    if !fields.has(key) && !fields.has(file_key) {
+        fields.cursor().mistake(format!("{file_key:?} is missing"));
+        return None;
+    }
+    fields.secret(key, file_key)
 }
 
 /// Makes `Authorization: SCHEME SECRET`.

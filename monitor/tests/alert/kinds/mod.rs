@@ -2,8 +2,10 @@
 
 mod discord;
 mod email;
+mod ntfy;
 mod slack;
 mod teams;
+mod telegram;
 mod webhook;
 
 pub(crate) use email::legible;
@@ -112,6 +114,8 @@ pub(crate) fn all() -> Vec<Fixture> {
         slack::fixture(),
         discord::fixture(),
         teams::fixture(),
+        telegram::fixture(),
+        ntfy::fixture(),
         webhook::own(),
         webhook::alertmanager(),
         webhook::template(),
