@@ -5,9 +5,12 @@
 
 mod alertmanager_v4;
 mod discord;
+mod each;
 mod email;
 mod hook;
 mod ntfy;
+mod opsgenie;
+mod pagerduty;
 mod post;
 mod presets;
 mod registry;

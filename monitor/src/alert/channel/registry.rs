@@ -62,6 +62,8 @@ impl ChannelKinds {
             .with(super::discord::Discord)
             .with(super::teams::Teams)
             .with(super::telegram::Telegram)
+            .with(super::pagerduty::Pagerduty)
+            .with(super::opsgenie::Opsgenie)
             .with(super::ntfy::Ntfy)
             .with(super::webhook::Webhook)
     }

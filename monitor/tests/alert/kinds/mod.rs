@@ -3,6 +3,8 @@
 mod discord;
 mod email;
 mod ntfy;
+mod opsgenie;
+mod pagerduty;
 mod slack;
 mod teams;
 mod telegram;
@@ -115,6 +117,8 @@ pub(crate) fn all() -> Vec<Fixture> {
         discord::fixture(),
         teams::fixture(),
         telegram::fixture(),
+        pagerduty::fixture(),
+        opsgenie::fixture(),
         ntfy::fixture(),
         webhook::own(),
         webhook::alertmanager(),
