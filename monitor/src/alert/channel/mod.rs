@@ -3,6 +3,7 @@
 //! A channel only says whether it was accepted, and if not, whether another try can help. Queues, deadlines, retries,
 //! order and dead letters are the outbox's.
 
+mod alertmanager;
 mod alertmanager_v4;
 mod discord;
 mod each;

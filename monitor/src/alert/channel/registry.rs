@@ -65,6 +65,7 @@ impl ChannelKinds {
             .with(super::pagerduty::Pagerduty)
             .with(super::opsgenie::Opsgenie)
             .with(super::ntfy::Ntfy)
+            .with(super::alertmanager::Alertmanager)
             .with(super::webhook::Webhook)
     }
 

@@ -1,5 +1,6 @@
 //! One fixture per kind: its settings for a receiver at an address, and a receiver that is as strict as the real one.
 
+mod alertmanager;
 mod discord;
 mod email;
 mod ntfy;
@@ -120,6 +121,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         pagerduty::fixture(),
         opsgenie::fixture(),
         ntfy::fixture(),
+        alertmanager::fixture(),
         webhook::own(),
         webhook::alertmanager(),
         webhook::template(),
