@@ -3,6 +3,7 @@
 
 mod compliance;
 mod email;
+mod exec;
 mod kinds;
 mod messages;
 mod presets;

@@ -8,6 +8,7 @@ mod alertmanager_v4;
 mod discord;
 mod each;
 mod email;
+mod exec;
 mod hook;
 mod ntfy;
 mod opsgenie;

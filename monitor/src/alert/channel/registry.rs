@@ -67,6 +67,7 @@ impl ChannelKinds {
             .with(super::ntfy::Ntfy)
             .with(super::alertmanager::Alertmanager)
             .with(super::webhook::Webhook)
+            .with(super::exec::Exec)
     }
 
     /// Adds a kind; one of the same name is replaced.

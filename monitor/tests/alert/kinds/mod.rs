@@ -3,6 +3,7 @@
 mod alertmanager;
 mod discord;
 mod email;
+mod exec;
 mod ntfy;
 mod opsgenie;
 mod pagerduty;
@@ -125,6 +126,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         webhook::own(),
         webhook::alertmanager(),
         webhook::template(),
+        exec::fixture(),
     ]
 }
 
