@@ -4,8 +4,11 @@
 mod compliance;
 mod email;
 mod exec;
+mod https;
 mod kinds;
+mod many;
 mod messages;
+mod payloads;
 mod presets;
 mod settings;
 
