@@ -10,6 +10,10 @@ mod many;
 mod messages;
 mod payloads;
 mod presets;
+mod real;
+mod real_alertmanager;
+mod real_mail;
+mod real_signature;
 mod settings;
 
 use std::time::Duration;
