@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -78,13 +78,25 @@ impl Server {
         self.transact(dialog, from, to, mail).await
     }
 
+    /// Connects to the first of the server's addresses that answers. Each has its part of the step, so that one which is
+    /// dead (IPv6 without a route) does not cost the others theirs.
     async fn connect(&self) -> Result<TcpStream, SendError> {
-        let connecting = TcpStream::connect((self.host.as_str(), self.port));
-        match tokio::time::timeout(self.step, connecting).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(SendError::Failed(format!("cannot connect to {self}: {error}"))),
-            Err(_elapsed) => Err(SendError::Failed(format!("cannot connect to {self} in time"))),
+        let failed = |why: &dyn fmt::Display| SendError::Failed(format!("cannot connect to {self}: {why}"));
+        let addresses = match tokio::time::timeout(self.step, lookup_host((self.host.as_str(), self.port))).await {
+            Ok(Ok(addresses)) => addresses.collect::<Vec<_>>(),
+            Ok(Err(error)) => return Err(failed(&error)),
+            Err(_elapsed) => return Err(failed(&"its name was not resolved in time")),
+        };
+        let part = self.step / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+        let mut last = failed(&"it has no address");
+        for address in addresses {
+            match tokio::time::timeout(part, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = failed(&error),
+                Err(_elapsed) => last = failed(&"no answer in time"),
+            }
         }
+        Err(last)
     }
 
     async fn encrypt(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, SendError> {
