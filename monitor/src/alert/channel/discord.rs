@@ -11,13 +11,15 @@ use super::{Channel, ChannelKind, post, words};
 use crate::alert::message::{AlertPart, Message};
 
 /// Limits of an embed (resources/message, "Embed Limits"): a title of 256 characters, a description of 4096, a field's
-/// value of 1024, 25 fields, and 6000 of all together. Escaping makes at most two characters of one.
+/// value of 1024, 25 fields (we have at most 16), and 6000 of all together. Escaping makes at most two characters of one.
 const MAX_TITLE_CHARS: usize = 120;
 const MAX_VALUE_CHARS: usize = 300;
-const MAX_FIELDS: usize = 20;
 const MAX_ALL_FIELDS_CHARS: usize = 3_200;
 const MAX_TEXT_CHARS: usize = 500;
 const MAX_LIST_CHARS: usize = 3_600;
+
+/// Fields up to this length stand side by side.
+const MAX_INLINE_CHARS: usize = 30;
 
 /// The kind.
 pub(super) struct Discord;
@@ -72,15 +74,12 @@ fn texts(part: &AlertPart) -> Vec<String> {
 }
 
 fn fields(part: &AlertPart) -> Value {
-    let mut left = MAX_ALL_FIELDS_CHARS;
-    let mut fields = Vec::new();
-    for (label, value) in words::facts(part).into_iter().take(MAX_FIELDS) {
-        let text = words::markdown(&clip(&value, MAX_VALUE_CHARS));
-        let Some(rest) = left.checked_sub(label.len() + text.chars().count()) else { break };
-        left = rest;
-        fields.push(json!({ "name": label, "value": text, "inline": value.chars().count() <= 30 }));
-    }
-    fields.into()
+    let facts = words::facts_within(part, MAX_ALL_FIELDS_CHARS, MAX_VALUE_CHARS, words::markdown);
+    let field = |(label, value): (&str, String)| {
+        let is_short = value.chars().count() <= MAX_INLINE_CHARS;
+        json!({ "name": label, "value": value, "inline": is_short })
+    };
+    facts.into_iter().map(field).collect()
 }
 
 fn row(part: &AlertPart) -> String {

@@ -24,6 +24,7 @@ const MAX_MESSAGE_CHARS: usize = 130;
 const MAX_DESCRIPTION_CHARS: usize = 15_000;
 const MAX_ENTITY_CHARS: usize = 512;
 const MAX_DETAILS_CHARS: usize = 8_000;
+const MAX_DETAIL_CHARS: usize = 500;
 const SOURCE: &str = "monitor";
 
 /// The kind.
@@ -118,12 +119,6 @@ fn description(message: &Message, part: &AlertPart) -> String {
 }
 
 fn details(part: &AlertPart) -> Map<String, Value> {
-    let mut left = MAX_DETAILS_CHARS;
-    let mut details = Map::new();
-    for (label, value) in words::facts(part) {
-        let Some(rest) = left.checked_sub(label.len() + value.chars().count()) else { break };
-        left = rest;
-        details.insert(label.to_lowercase(), value.into());
-    }
-    details
+    let facts = words::facts_within(part, MAX_DETAILS_CHARS, MAX_DETAIL_CHARS, str::to_owned);
+    facts.into_iter().map(|(label, value)| (label.to_lowercase(), value.into())).collect()
 }

@@ -21,6 +21,7 @@ const MAX_SECTION_CHARS: usize = 2900;
 /// All blocks together fail at some 13 000 characters, which no page says (`msg_blocks_too_long`,
 /// github.com/slackapi/bolt-js/issues/2509).
 const MAX_LIST_CHARS: usize = 9_000;
+const MAX_ALL_FIELDS_CHARS: usize = 5_000;
 const MAX_TEXT_CHARS: usize = 500;
 
 /// The kind.
@@ -58,12 +59,9 @@ fn section(mrkdwn: &str) -> Value {
 }
 
 fn detail(part: &AlertPart) -> Vec<Value> {
-    let field = |(label, value): &(&str, String)| {
-        let text = format!("*{label}*\n{}", escape(&clip(value, MAX_VALUE_CHARS)));
-        json!({ "type": "mrkdwn", "text": text })
-    };
+    let field = |(label, value): &(&str, String)| json!({ "type": "mrkdwn", "text": format!("*{label}*\n{value}") });
     let mut blocks = Vec::new();
-    for facts in words::facts(part).chunks(MAX_FIELDS) {
+    for facts in words::facts_within(part, MAX_ALL_FIELDS_CHARS, MAX_VALUE_CHARS, escape).chunks(MAX_FIELDS) {
         blocks.push(json!({ "type": "section", "fields": facts.iter().map(field).collect::<Vec<_>>() }));
     }
     let description = clip(words::block(&part.description).trim(), MAX_TEXT_CHARS);

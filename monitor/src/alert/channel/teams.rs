@@ -80,14 +80,8 @@ fn text(markdown: &str) -> Value {
 }
 
 fn detail(part: &AlertPart) -> Vec<Value> {
-    let mut left = MAX_ALL_FACTS_CHARS;
-    let mut facts = Vec::new();
-    for (label, value) in words::facts(part) {
-        let value = words::markdown(&clip(&value, MAX_VALUE_CHARS));
-        let Some(rest) = left.checked_sub(value.chars().count()) else { break };
-        left = rest;
-        facts.push(json!({ "title": label, "value": value }));
-    }
+    let facts = words::facts_within(part, MAX_ALL_FACTS_CHARS, MAX_VALUE_CHARS, words::markdown);
+    let facts: Vec<Value> = facts.into_iter().map(|(label, value)| json!({ "title": label, "value": value })).collect();
     let mut blocks = vec![json!({ "type": "FactSet", "facts": facts })];
     let description = words::block(&part.description);
     if !description.trim().is_empty() {

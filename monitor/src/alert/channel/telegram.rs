@@ -112,14 +112,9 @@ fn text(message: &Message) -> String {
 }
 
 fn detail(part: &AlertPart) -> Vec<String> {
-    let mut left = MAX_ALL_FACTS_CHARS;
-    let mut lines = Vec::new();
-    for (label, value) in words::facts(part) {
-        let value = clip(&value, MAX_VALUE_CHARS);
-        let Some(rest) = left.checked_sub(label.len() + 2 + value.chars().count()) else { break };
-        left = rest;
-        lines.push(format!("<b>{label}:</b> {}", escape(&value)));
-    }
+    let facts = words::facts_within(part, MAX_ALL_FACTS_CHARS, MAX_VALUE_CHARS, str::to_owned);
+    let mut lines: Vec<String> =
+        facts.into_iter().map(|(label, value)| format!("<b>{label}:</b> {}", escape(&value))).collect();
     let description = clip(words::block(&part.description).trim(), MAX_TEXT_CHARS);
     if !description.is_empty() {
         lines.push(escape(&description));

@@ -10,6 +10,8 @@ use crate::alert::message::{AlertPart, Evidence, Message, Severity, Status};
 /// Most characters of one fact, such as a reason: it must leave room for the others.
 const MAX_FACT_CHARS: usize = 500;
 
+/// Longest link, in bytes: Pushover's limit of 512 characters, the lowest of all.
+const MAX_LINK_BYTES: usize = 512;
 /// Most characters of a program's output in plain text.
 const MAX_OUTPUT_CHARS: usize = 8_000;
 
@@ -100,6 +102,24 @@ pub(super) fn facts(part: &AlertPart) -> Vec<(&'static str, String)> {
     facts.into_iter().map(|(label, value)| (label, words::clip(&line(&value), MAX_FACT_CHARS))).collect()
 }
 
+/// Returns the facts that fit: each value cut to `most` characters and escaped, all of them within `budget` characters.
+pub(super) fn facts_within(
+    part: &AlertPart,
+    budget: usize,
+    most: usize,
+    escape: fn(&str) -> String,
+) -> Vec<(&'static str, String)> {
+    let mut left = budget;
+    let mut kept = Vec::new();
+    for (label, value) in facts(part) {
+        let value = escape(&words::clip(&value, most));
+        let Some(rest) = left.checked_sub(label.len() + value.chars().count()) else { break };
+        left = rest;
+        kept.push((label, value));
+    }
+    kept
+}
+
 fn evidence(evidence: &Evidence) -> Vec<(&'static str, String)> {
     let phases = evidence.phases.iter().map(|(name, ms)| format!("{name} {ms} ms"));
     vec![
@@ -121,7 +141,7 @@ pub(super) fn links(part: &AlertPart) -> Vec<(&'static str, &str)> {
     let is_over = part.status == Status::Resolved;
     let found = links.into_iter().filter_map(|(label, url)| Some((label, url.as_deref()?)));
     // A script's URL in a message is a trap, not a link; and nobody takes what is over.
-    let is_web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+    let is_web = |url: &str| (url.starts_with("https://") || url.starts_with("http://")) && url.len() <= MAX_LINK_BYTES;
     found.filter(|(label, url)| is_web(url) && !(is_over && *label == "Acknowledge")).collect()
 }
 
