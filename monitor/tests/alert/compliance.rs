@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use monitor::alert::{ChannelKinds, Message, SendError};
 use testkit::Target;
 use tokio::io::AsyncReadExt;
@@ -17,11 +18,14 @@ fn remote() -> impl Iterator<Item = Fixture> {
     all().into_iter().filter(|fixture| !LOCAL.contains(&fixture.kind))
 }
 
-/// Sends a page to `place` and gives what came of it, none if the deadline passed, to `judge`.
+/// Sends a page to `place` through every kind at once and gives what came of it, none if the deadline passed, to `judge`.
 async fn each(place: Place, limit: Duration, judge: impl Fn(&str, Option<SendError>)) {
-    for fixture in remote() {
-        let settings = (fixture.settings)(place);
-        let sent = send_within(limit, &channel(&settings), &messages::page()).await;
+    let page = messages::page();
+    let sending = remote().map(|fixture| (fixture.settings)(place)).map(async |settings: String| {
+        let sent = send_within(limit, &channel(&settings), &page).await;
+        (settings, sent)
+    });
+    for (settings, sent) in join_all(sending).await {
         let error = sent.map(|sent| sent.expect_err(&settings));
         if let Some(error) = &error {
             assert!(!error.to_string().contains(SECRET), "{settings}: {error}");

@@ -1,7 +1,11 @@
 //! What every channel over HTTP has in common over TLS: whom it trusts, and that it leaves no connection behind.
 
+use std::net::SocketAddr;
+
 use monitor::alert::SendError;
 use testkit::{Authority, Target, eventually};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use crate::{PATIENT, channel, decode, file, messages, send, send_within};
 
@@ -39,6 +43,40 @@ async fn a_stuck_http_2_connection_is_not_used_again() {
     target.set_delay(std::time::Duration::ZERO);
     send_within(PATIENT, &channel, &page).await.unwrap().unwrap();
     assert_eq!(target.connections(), 2);
+}
+
+/// Hands one connection on to `to`; ends when the client closes it.
+async fn relay(to: SocketAddr) -> (u16, JoinHandle<()>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let relaying = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(to).await.unwrap();
+        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) = (client.split(), server.split());
+        tokio::select! {
+            _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+            ended = tokio::io::copy(&mut from_server, &mut to_client) => panic!("the server ended it: {ended:?}"),
+        }
+    });
+    (port, relaying)
+}
+
+#[tokio::test]
+async fn a_dropped_delivery_over_http_2_closes_its_connection() {
+    let authority = Authority::new();
+    let trust = file(&authority.pem());
+    let target = Target::https(&authority.valid(), "ok");
+    target.set_delay(PATIENT * 10);
+    let (port, relaying) = relay(target.addr()).await;
+    let url = format!("https://localhost:{port}/hook");
+    let channel = channel(&format!("webhook: {{ url: '{url}', ca_file: {} }}", trust.path().display()));
+    let page = messages::page();
+    tokio::select! {
+        sent = send_within(PATIENT, &channel, &page) => panic!("{sent:?}"),
+        () = eventually("the request arrives", PATIENT, async || (target.requests().len() == 1).then_some(())) => {}
+    }
+    assert_eq!(target.requests()[0].version, "HTTP/2.0");
+    tokio::time::timeout(PATIENT, relaying).await.expect("the connection ends").unwrap();
 }
 
 #[tokio::test]
