@@ -52,7 +52,8 @@ fn alert(part: &AlertPart) -> Value {
     })
 }
 
-fn labels(part: &AlertPart) -> Map<String, Value> {
+/// Returns the labels of an alert.
+pub(super) fn labels(part: &AlertPart) -> Map<String, Value> {
     let mut labels: Map<String, Value> =
         part.labels.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     labels.insert("alertname".to_owned(), part.name.clone().into());
@@ -63,7 +64,8 @@ fn labels(part: &AlertPart) -> Map<String, Value> {
     labels
 }
 
-fn annotations(part: &AlertPart) -> Map<String, Value> {
+/// Returns the annotations of an alert.
+pub(super) fn annotations(part: &AlertPart) -> Map<String, Value> {
     let mut annotations = Map::new();
     annotations.insert("summary".to_owned(), part.title.clone().into());
     if !part.description.is_empty() {
