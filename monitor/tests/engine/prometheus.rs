@@ -29,6 +29,8 @@ impl Prometheus {
             .arg(format!("--storage.tsdb.path={}", folder.join("tsdb").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg("--web.enable-lifecycle")
+            // What it sends before it has found us is dropped; it sends it again only after this (default 1 min).
+            .arg("--rules.alert.resend-delay=2s")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
