@@ -29,6 +29,8 @@ mod tell;
 mod verdicts;
 mod worker;
 #[cfg(test)]
+mod worker_tests;
+#[cfg(test)]
 mod world;
 
 pub use alerts::{ALERT_DOCUMENTS, Alerts, ORIGIN_LABEL};
@@ -47,7 +49,7 @@ pub use matcher::Matcher;
 pub use message::{AlertPart, Evidence, Happening, Links, Message, Severity, Status};
 pub use outbox::{Outbox, Pick, Waiting};
 pub use route::{Hours, Reminders, Route, Routes, Step, Target};
-pub use settings::{ALERT_KEYS, AlertSettings, decode_alerts, decode_service};
+pub use settings::{AlertSettings, DeadMan, decode_alerts, decode_service};
 pub use silence::{OnceWindow, Silence, Suppression, When, Window};
 pub use tell::{Changes, Telling};
 pub use verdicts::{ServiceAlerts, ServicesAlerts, conditions};

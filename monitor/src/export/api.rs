@@ -51,6 +51,9 @@ const MAX_POINTS: usize = 20_000;
         alerts::retry,
         alerts::channels,
         alerts::route_test,
+        alerts::drill,
+        alerts::last_drill,
+        alerts::test_channel,
         alerts::audit,
         badge::state,
         badge::uptime
