@@ -22,6 +22,8 @@ mod matcher;
 mod message;
 mod outbox;
 mod own;
+#[cfg(test)]
+mod replay_tests;
 mod route;
 mod settings;
 mod silence;
