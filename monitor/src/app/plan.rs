@@ -10,7 +10,7 @@ use kit::config::{Cursor, Fields, Mistakes, Node, Value, suggest};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::needs::{Needs, start_order};
-use crate::alert::{AlertSettings, ChannelKinds, ServiceAlerts, decode_alerts, decode_service};
+use crate::alert::{AlertSettings, ChannelKinds, Objectives, ServiceAlerts, decode_alerts, decode_service};
 use crate::config::{Config, ConfigError, MAKE_SECRETS};
 use crate::judge::Policy;
 use crate::probe::{CheckId, Kinds, Question, decode_question};
@@ -95,7 +95,7 @@ pub struct ServicePlan {
     pub checks: Vec<CheckPlan>,
 }
 
-/// Objectives; shown, not judged.
+/// Objectives: shown, and alerted on when their budget is spent too fast.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Slo {
     /// Share of time that critical checks should pass, 0 to 1.
@@ -252,6 +252,8 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
     let critical = fields.get("critical").and_then(|c| c.bool()).unwrap_or(true);
     let mut alerts = decode_service(&fields, critical);
     let target = |check: &CheckPlan| (check.question.id.check.to_string(), check.question.probe.target().shown);
+    let slo = slo(fields.get("slo"));
+    alerts.objectives = Objectives { availability: slo.availability, latency_p95: slo.latency_p95 };
     alerts.targets = checks.iter().map(target).collect();
     let plan = ServicePlan {
         name: name.into(),
@@ -260,7 +262,7 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
         group: fields.get("group").and_then(|c| c.text()),
         critical,
         needs: needs(fields.get("needs")),
-        slo: slo(fields.get("slo")),
+        slo,
         alerts,
         workload,
         checks,
