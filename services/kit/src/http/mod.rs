@@ -1,6 +1,7 @@
 //! HTTP as every binary speaks it: one error body, ids in and out, limits, counted requests, a drained server.
 
 mod client;
+mod digest;
 mod error;
 mod guard;
 mod key;
@@ -9,6 +10,7 @@ mod rejection;
 mod server;
 
 pub use client::{Client, client, get, root_cause};
+pub use digest::SecretDigest;
 pub use error::ApiError;
 pub use guard::{Identity, Operator, bears, require_operator};
 pub use key::{API_KEY, ServiceKey};
