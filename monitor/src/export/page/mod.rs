@@ -2,6 +2,7 @@
 //!
 //! It shows targets, addresses and process ids to whoever may see details; to others names, states and human text.
 
+mod acknowledge;
 mod audit;
 mod check;
 mod headline;
@@ -43,8 +44,9 @@ pub(super) fn router(shared: Arc<Shared>, reception: Arc<Reception>) -> Router {
         .route("/services", get(async || Redirect::permanent("/")))
         .route("/services/{name}", get(get_service))
         .route("/audit", get(audit::show))
-        .with_state(shared);
-    kit::page::with_assets(pages.merge(login::router(reception)))
+        .with_state(shared.clone());
+    let forms = login::router(reception.clone()).merge(acknowledge::router(shared, reception));
+    kit::page::with_assets(pages.merge(forms))
 }
 
 async fn get_overview(State(shared): State<Arc<Shared>>, moment: Moment) -> Response {
