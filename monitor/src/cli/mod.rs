@@ -10,6 +10,7 @@ mod probe;
 mod render;
 mod status;
 mod table;
+mod token;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ enum Command {
     Status(status::StatusCommand),
     Gate(gate::GateCommand),
     Cursor(gate::CursorCommand),
+    Token(token::TokenCommand),
     /// Copies the monitor's data, also while it runs.
     Backup(backup::CopyCommand),
     /// Puts a backup back; no monitor may be running on the data.
@@ -98,6 +100,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Status(command) => status::run(&command).await,
             Command::Gate(command) => gate::run(&command).await,
             Command::Cursor(command) => gate::begin(&command).await,
+            Command::Token(command) => token::run(&command),
             Command::Healthcheck { url, timeout } => kit::healthcheck::run(&url, timeout).await,
         }
     })

@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_stream::wrappers::BroadcastStream;
 
+use super::access::Visitor;
 use super::shared::Shared;
 
 /// Readers at once: pages that stay open. Each costs a connection (of 4096) and wakes at every change.
@@ -47,27 +48,44 @@ pub enum Change {
     Reloaded,
 }
 
+impl Change {
+    /// Keeps names and states.
+    fn in_names(self) -> Self {
+        match self {
+            Self::Verdict { service, verdict, .. } => Self::Verdict { service, verdict, why: String::new() },
+            change @ (Self::Health { .. } | Self::Reloaded) => change,
+        }
+    }
+}
+
 /// `GET /api/v1/events`
 #[utoipa::path(get, path = "/api/v1/events", tag = "status",
     responses((status = 200, description = "events `hello`, `change` (JSON) and `lagged`", content_type = "text/event-stream"),
         (status = 503, description = "too many live readers")))]
 pub(super) async fn stream(
     State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let place = take_place(&PLACES)?;
+    let sees_details = visitor.sees_details();
     let changes = BroadcastStream::new(shared.changes.subscribe()).map(move |change| {
         // Kept until the reader leaves.
         let _place = &place;
         // A reader that fell behind is told to look at everything anew.
-        let event = match change {
+        let event = match change.map(|change| if sees_details { change } else { change.in_names() }) {
             Ok(change) => Event::default().event("change").json_data(&change),
             Err(_lagged) => Ok(Event::default().event("lagged").data("look anew")),
         };
         Ok(event.unwrap_or_else(|_| Event::default().event("lagged").data("look anew")))
     });
     let hello = futures_util::stream::once(async { Ok(Event::default().event("hello").data("{}")) });
-    // An open page must not hold up the end of the monitor.
-    let ended = async move { shared.ended().await };
+    // An open page must not hold up the end of the monitor, nor see on what it may not see any more.
+    let ended = async move {
+        tokio::select! {
+            () = shared.ended() => {}
+            () = visitor.revoked() => {}
+        }
+    };
     let events = hello.chain(changes).take_until(ended);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }

@@ -64,6 +64,15 @@ impl Glance {
     fn word(&self) -> String {
         spoken(self.verdict.as_str())
     }
+
+    /// Keeps names, states and what people wrote, and nothing that a probe or a process has said.
+    fn keep_names(&mut self) {
+        for said in [&mut self.why, &mut self.short_why] {
+            said.clear();
+        }
+        self.lines.clear();
+        (self.latency, self.recurring) = (None, None);
+    }
 }
 
 /// A broken service and the ones it takes along.
@@ -99,7 +108,10 @@ pub(super) struct ChangeView {
 
 /// Makes the view, its tone and the window's title.
 pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Overview, Tone, String) {
-    let glances = glances(shared, moment);
+    let mut glances = glances(shared, moment);
+    if !moment.visitor.sees_details() {
+        glances.iter_mut().for_each(Glance::keep_names);
+    }
     let changes = changes(shared, None, CHANGES_READ, moment).await.map(|changes| fold(changes, CHANGES));
     let head = headline(&glances);
     let (tone, title) = (head.tone, format!("{} – monitor", words::clip(&head.sentence, 60)));
@@ -202,7 +214,7 @@ pub(super) async fn changes(
         tone: Verdict::parse(&change.to).map_or(Tone::Blind, of_verdict),
         word: spoken(&change.to),
         service: change.service,
-        reason: change.reason,
+        reason: if moment.visitor.sees_details() { change.reason } else { String::new() },
         when: moment.when(change.at),
         before: None,
     };

@@ -11,9 +11,9 @@ use super::html::Html;
 use super::tone::Tone;
 use super::words;
 
-/// Nothing but our own style sheet, script, events and icons; no frames, no forms, no inline anything.
+/// Nothing but our own style sheet, script, events, icons and forms; no frames, no inline anything.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// A page that reloads itself without a script does so this often.
 const RELOAD_SECS: u32 = 30;
@@ -27,6 +27,25 @@ pub struct Link {
     pub path: &'static str,
     /// Whether it leads to this very page.
     pub is_here: bool,
+}
+
+/// Who looks at a page, as its top says.
+#[derive(Debug, Clone, Default)]
+pub enum Visitor {
+    /// Nobody can sign in here.
+    #[default]
+    Anybody,
+    /// Somebody who has not signed in.
+    Stranger,
+    /// Somebody we know.
+    Known {
+        /// Her name.
+        name: String,
+        /// What she may do, in a word.
+        role: &'static str,
+        /// The hidden field that every form of hers carries; none if she did not sign in on a page.
+        field: Option<Html>,
+    },
 }
 
 /// A page, ready to be framed.
@@ -44,6 +63,8 @@ pub struct Page {
     pub tone: Tone,
     /// The navigation.
     pub links: Vec<Link>,
+    /// Who looks at it.
+    pub visitor: Visitor,
     /// Path of the live events that make the page look anew; none for pages that never change.
     pub events: Option<&'static str>,
     /// The content, escaped.
@@ -86,7 +107,8 @@ impl IntoResponse for Page {
             (header::CACHE_CONTROL, "no-store"),
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "no-referrer"),
+            // Under "no-referrer" browsers send `Origin: null` with forms (Fetch, "append a request Origin header").
+            (header::REFERRER_POLICY, "same-origin"),
             (header::X_FRAME_OPTIONS, "DENY"),
         ];
         for (name, value) in headers {
