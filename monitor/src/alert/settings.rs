@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::calendar::{MAX_LENGTH, Recurrence, parse_hours};
-use super::channel::{ChannelKinds, Channels, decode_channels};
+use super::channel::{ChannelKinds, Channels, decode_channels, parse_web_url};
 use super::matcher::Matcher;
 use super::message::Severity;
 use super::route::{Hours, Reminders, Route, Routes, Step};
@@ -255,13 +255,8 @@ fn dead_man(section: Option<Cursor<'_>>) -> Option<DeadMan> {
     let every = fields.get("every").and_then(|c| c.duration(Duration::from_secs(1)..=DAY)).unwrap_or(MINUTE);
     fields.end();
     let url = url?;
-    match Url::parse(url.expose_secret()) {
-        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Some(DeadMan { url, every }),
-        _ => {
-            cursor.mistake("not a URL that begins with http:// or https://");
-            None
-        }
-    }
+    parse_web_url(url.expose_secret(), &cursor)?;
+    Some(DeadMan { url, every })
 }
 
 /// `hours_of_work: { office: { zone: Europe/Berlin, times: ["Mon-Fri 09:00-18:00"] } }`

@@ -61,12 +61,36 @@ impl Daemon {
         path: &str,
         deadline: Duration,
     ) -> Result<(StatusCode, T), AskError> {
+        self.send(method, path, None, deadline).await
+    }
+
+    /// As [`Daemon::ask`], with a JSON body. An empty answer reads as `null`.
+    pub(super) async fn tell<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &serde_json::Value,
+        deadline: Duration,
+    ) -> Result<T, AskError> {
+        Ok(self.send(method, path, Some(body), deadline).await?.1)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+        deadline: Duration,
+    ) -> Result<(StatusCode, T), AskError> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let mut request = Request::builder().method(method).uri(&url);
         if let Some(token) = self.token()? {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
         }
-        let request = request.body(Full::<Bytes>::default());
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(body.map_or_else(Full::<Bytes>::default, |body| Full::from(body.to_string())));
         let request = request.map_err(|error| AskError::Refused(format!("{url} is not a URL: {error}")))?;
         let answer = kit::http::get(request, deadline, MAX_ANSWER_BYTES).await;
         let (status, body) =
@@ -79,7 +103,8 @@ impl Daemon {
                 if status == StatusCode::UNAUTHORIZED { "; give --token-file, or set MONITOR_TOKEN" } else { "" };
             return Err(AskError::Refused(format!("{message}{hint}")));
         }
-        match serde_json::from_slice(&body) {
+        let text: &[u8] = if body.is_empty() { b"null" } else { &body };
+        match serde_json::from_slice(text) {
             Ok(answer) => Ok((status, answer)),
             Err(error) => {
                 Err(AskError::Unreachable(format!("{url} does not answer like a monitor ({status}): {error}")))

@@ -1,9 +1,11 @@
 //! The command line: one file a command, exit codes from `kit::exit`.
 
+mod alerts;
 mod backup;
 mod check_config;
 mod client;
 mod daemon;
+mod drill;
 mod gate;
 mod output;
 mod probe;
@@ -44,6 +46,8 @@ enum Command {
     Status(status::StatusCommand),
     Gate(gate::GateCommand),
     Cursor(gate::CursorCommand),
+    Alerts(alerts::AlertsCommand),
+    Drill(drill::DrillCommand),
     Token(token::TokenCommand),
     /// Copies the monitor's data, also while it runs.
     Backup(backup::CopyCommand),
@@ -100,6 +104,8 @@ pub(crate) fn main() -> ExitCode {
             Command::Status(command) => status::run(&command).await,
             Command::Gate(command) => gate::run(&command).await,
             Command::Cursor(command) => gate::begin(&command).await,
+            Command::Alerts(command) => alerts::run(&command).await,
+            Command::Drill(command) => drill::run(&command).await,
             Command::Token(command) => token::run(&command),
             Command::Healthcheck { url, timeout } => kit::healthcheck::run(&url, timeout).await,
         }
