@@ -7,6 +7,7 @@ mod client;
 mod daemon;
 mod drill;
 mod gate;
+mod import;
 mod output;
 mod probe;
 mod render;
@@ -48,6 +49,7 @@ enum Command {
     Cursor(gate::CursorCommand),
     Alerts(alerts::AlertsCommand),
     Drill(drill::DrillCommand),
+    Import(import::ImportCommand),
     Token(token::TokenCommand),
     /// Copies the monitor's data, also while it runs.
     Backup(backup::CopyCommand),
@@ -106,6 +108,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Cursor(command) => gate::begin(&command).await,
             Command::Alerts(command) => alerts::run(&command).await,
             Command::Drill(command) => drill::run(&command).await,
+            Command::Import(command) => import::run(&command),
             Command::Token(command) => token::run(&command),
             Command::Healthcheck { url, timeout } => kit::healthcheck::run(&url, timeout).await,
         }
