@@ -16,6 +16,7 @@ use super::condition::Condition;
 use super::delivery::{Delivery, DeliveryState};
 use super::desk::{Desk, Look};
 use super::drill::{self, DrillRecord, DrillState};
+use super::external::{Externals, Posted, Taken};
 use super::figures::AlertFigures;
 use super::incident::{Ending, Incident};
 use super::outbox::Outbox;
@@ -32,9 +33,13 @@ const SILENCE: &str = "silence";
 /// Document kind of maintenance windows made by hand.
 const WINDOW: &str = "window";
 /// Document kinds that are kept here.
-pub const ALERT_DOCUMENTS: [&str; 3] = [SILENCE, WINDOW, DRILL];
+pub const ALERT_DOCUMENTS: [&str; 4] = [SILENCE, WINDOW, DRILL, EXTERNAL];
 /// Document kind, and key, of what is remembered of drills.
 const DRILL: &str = "drill";
+/// Document kind of alerts from elsewhere.
+const EXTERNAL: &str = "external";
+/// The label by which an incident that we sent elsewhere is known if it comes back.
+pub const ORIGIN_LABEL: &str = "monitor_incident";
 /// Incidents that are read back at a start, at most.
 const MAX_RESTORED: u32 = 10_000;
 /// Silences and windows at once, at most.
@@ -54,6 +59,8 @@ pub struct Alerts {
     news: watch::Sender<u64>,
     /// Seals links that acknowledge.
     link_key: SigningKey,
+    /// Alerts from elsewhere.
+    externals: Mutex<Externals>,
     /// Channels that refuse.
     refusals: Mutex<Refusals>,
     /// What is remembered of drills.
@@ -75,6 +82,7 @@ impl Alerts {
             state,
             news: watch::Sender::default(),
             link_key: SigningKey::new(link_key),
+            externals: Mutex::default(),
             refusals: Mutex::default(),
             drills: Mutex::default(),
             is_restored: AtomicBool::new(false),
@@ -143,7 +151,9 @@ impl Alerts {
         let silences: Vec<Silence> = parse(&store.documents(SILENCE).await?.into_values().collect::<Vec<_>>());
         let windows: Vec<OnceWindow> = parse(&store.documents(WINDOW).await?.into_values().collect::<Vec<_>>());
         let drills: Vec<DrillRecord> = parse(&store.documents(DRILL).await?.into_values().collect::<Vec<_>>());
+        let externals = parse(&store.documents(EXTERNAL).await?.into_values().collect::<Vec<_>>());
         let now = Timestamp::now();
+        self.externals().adopt(externals, now);
         if let Some(record) = drills.into_iter().next() {
             *self.drills.lock().unwrap_or_else(PoisonError::into_inner) = record;
         }
@@ -183,10 +193,68 @@ impl Alerts {
         batch: &mut StateBatch,
     ) -> Vec<Delivery> {
         let mut all = conditions.to_vec();
+        let given_up = self.given_up(now, batch);
+        self.externals().join(&mut all, &self.settings().services, now);
         all.extend(self.own_conditions(now));
         let mut changes = self.with_look(is_known, now, |desk, look| desk.look(&all, look));
+        changes.extend(given_up);
         self.tend_drills(now, batch, &mut changes);
         keep(changes, batch)
+    }
+
+    /// Takes the alerts of a post. What is to be written down is on its way to the disk when this returns.
+    ///
+    /// # Errors
+    /// What is wrong with some of them; the others are taken (Alertmanager 0.25 does the same).
+    pub fn take(&self, posted: Vec<Posted>) -> Result<Ticket, String> {
+        let (now, mut batch, mut wrong) = (Timestamp::now(), StateBatch::default(), Vec::new());
+        for alert in posted {
+            if self.is_our_own(&alert) {
+                wrong.push("an alert of this monitor itself came back".to_owned());
+                continue;
+            }
+            match self.externals().take(alert, now) {
+                Ok(Taken::Changed(alert)) => {
+                    batch.documents.insert((EXTERNAL, alert.fingerprint.clone()), Some(json(&alert)));
+                }
+                Ok(Taken::Over(fingerprint)) => {
+                    batch.documents.insert((EXTERNAL, fingerprint), None);
+                }
+                Ok(Taken::Repeated | Taken::Nothing) => {}
+                Err(why) => wrong.push(why),
+            }
+        }
+        let ticket = self.state.put(batch);
+        if wrong.is_empty() { Ok(ticket) } else { Err(wrong.join("; ")) }
+    }
+
+    /// An alert that we sent to an Alertmanager must not come back as a new one.
+    fn is_our_own(&self, alert: &Posted) -> bool {
+        let id = alert.labels.get(ORIGIN_LABEL).or_else(|| alert.annotations.get(ORIGIN_LABEL));
+        id.and_then(|id| id.parse::<Uuid>().ok()).is_some_and(|id| self.desk().find(id).is_some())
+    }
+
+    /// Ends the incidents of alerts whose source has been silent for too long.
+    fn given_up(&self, now: Stamp, batch: &mut StateBatch) -> Changes {
+        let (settings, mut changes) = (self.settings(), Changes::default());
+        let gone = self.externals().give_up(now.wall);
+        for alert in gone {
+            let key = alert.key(&settings.services);
+            let id = self.desk().open().find(|incident| incident.key == key).map(|incident| incident.id);
+            // Of a service that we watch ourselves our own view decides.
+            if let Some(id) = id.filter(|_| key.starts_with("alert:")) {
+                let over = self.with_look(&|_| true, now, |desk, look| desk.close(id, Ending::Expired, look));
+                changes.extend(over.unwrap_or_default());
+            }
+            batch.documents.insert((EXTERNAL, alert.fingerprint.clone()), None);
+            tracing::warn!(alert.name = alert.name(), "given up: its source is silent for too long");
+        }
+        changes
+    }
+
+    /// Takes the alerts from elsewhere for a moment. Never held across an await.
+    pub fn externals(&self) -> MutexGuard<'_, Externals> {
+        self.externals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn own_conditions(&self, now: Stamp) -> Vec<Condition> {
@@ -259,11 +327,7 @@ impl Alerts {
                 _ => tracing::error!(results = ?record.results, "the drill did not get through"),
             }
             batch.documents.insert((DRILL, DRILL.to_owned()), Some(json(&record)));
-            if let Some(over) = over {
-                changes.incidents.extend(over.incidents);
-                changes.events.extend(over.events);
-                changes.deliveries.extend(over.deliveries);
-            }
+            changes.extend(over.unwrap_or_default());
         }
         let due = self.settings().drill.clone();
         let began = self.drills().began;

@@ -1,6 +1,6 @@
 //! What is wrong now, in one form whatever found it: a verdict, our own blindness, an alert from elsewhere. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +67,10 @@ pub struct Condition {
     pub source_url: Option<String>,
     /// What a person needs to see first.
     pub evidence: Evidence,
+    /// Alerts from elsewhere that are about the same.
+    pub joined: BTreeSet<String>,
+    /// Whether a further one of them is told: nothing of ours stands behind it.
+    pub tells_of_joins: bool,
 }
 
 impl Condition {
@@ -99,6 +103,8 @@ impl Condition {
             reminded: true,
             source_url: None,
             evidence: Evidence::default(),
+            joined: BTreeSet::new(),
+            tells_of_joins: false,
         }
     }
 
@@ -120,7 +126,8 @@ impl Condition {
             resolved: None,
             acknowledged: None,
             impacted: self.impacted.clone(),
-            failing: std::collections::BTreeSet::new(),
+            failing: BTreeSet::new(),
+            joined: self.joined.clone(),
             flapping: false,
             held: false,
             rank: self.rank,

@@ -51,6 +51,9 @@ pub struct Incident {
     /// Those of them that fail and are not paged for themselves.
     #[serde(default)]
     pub failing: BTreeSet<String>,
+    /// Alerts from elsewhere that are, or were, about the same.
+    #[serde(default)]
+    pub joined: BTreeSet<String>,
     /// Whether it comes and goes.
     #[serde(default)]
     pub flapping: bool,

@@ -14,12 +14,16 @@ mod desk;
 #[cfg(test)]
 mod desk_tests;
 mod drill;
+mod external;
 mod figures;
+mod fingerprint;
 mod incident;
 mod matcher;
 mod message;
 mod outbox;
 mod own;
+#[cfg(test)]
+mod replay_tests;
 mod route;
 mod settings;
 mod silence;
@@ -27,9 +31,11 @@ mod tell;
 mod verdicts;
 mod worker;
 #[cfg(test)]
+mod worker_tests;
+#[cfg(test)]
 mod world;
 
-pub use alerts::{ALERT_DOCUMENTS, Alerts};
+pub use alerts::{ALERT_DOCUMENTS, Alerts, ORIGIN_LABEL};
 pub use channel::{
     Accepted, Channel, ChannelKind, ChannelKinds, ChannelSettings, Channels, EvidenceLevel, SendError, decode_channels,
 };
@@ -38,13 +44,14 @@ pub use condition::{Condition, Holds};
 pub use delivery::{Delivery, DeliveryId, DeliveryState};
 pub use desk::{Desk, HOLD, Look};
 pub use drill::{DRILL_PATIENCE, DrillRecord};
+pub use external::{External, Externals, Posted, Taken};
 pub use figures::AlertFigures;
 pub use incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, Told, ToldState};
 pub use matcher::Matcher;
 pub use message::{AlertPart, Evidence, Happening, Links, Message, Severity, Status};
 pub use outbox::{Outbox, Pick, Waiting};
 pub use route::{Hours, Reminders, Route, Routes, Step, Target};
-pub use settings::{ALERT_KEYS, AlertSettings, decode_alerts, decode_service};
+pub use settings::{AlertSettings, DeadMan, decode_alerts, decode_service};
 pub use silence::{OnceWindow, Silence, Suppression, When, Window};
 pub use tell::{Changes, Telling};
 pub use verdicts::{ServiceAlerts, ServicesAlerts, conditions};

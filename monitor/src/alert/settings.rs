@@ -1,11 +1,13 @@
 //! What the configuration says of alerts: channels, routes, windows, hours, and what each service wants.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kit::config::{Cursor, Fields, Value, suggest};
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::calendar::{MAX_LENGTH, Recurrence, parse_hours};
@@ -15,9 +17,6 @@ use super::message::Severity;
 use super::route::{Hours, Reminders, Route, Routes, Step};
 use super::silence::{When, Window};
 use super::verdicts::{ServiceAlerts, ServicesAlerts};
-
-/// Top-level keys that are read here.
-pub const ALERT_KEYS: [&str; 6] = ["channels", "routes", "windows", "hours_of_work", "public_url", "drill"];
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -35,8 +34,31 @@ pub struct AlertSettings {
     pub public_url: Option<String>,
     /// When a drill is due.
     pub drill: Option<Recurrence>,
+    /// Who notices if we go silent.
+    pub dead_man: Option<DeadMan>,
     /// What each service wants.
     pub services: ServicesAlerts,
+}
+
+/// A dead man's switch: it is pinged while everything works.
+#[derive(Clone)]
+pub struct DeadMan {
+    url: SecretString,
+    /// How often.
+    pub every: Duration,
+}
+
+impl DeadMan {
+    /// Returns the address, which is secret: whoever knows it can keep the switch quiet.
+    pub fn url(&self) -> &str {
+        self.url.expose_secret()
+    }
+}
+
+impl fmt::Debug for DeadMan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeadMan(every {:?})", self.every)
+    }
 }
 
 /// Checks the alert sections. `services` are the names that exist, with whether each is critical.
@@ -51,7 +73,8 @@ pub fn decode_alerts(fields: &Fields<'_>, kinds: &ChannelKinds, services: Servic
         Some(url.to_string().trim_end_matches('/').to_owned())
     });
     let drill = drill(fields.get("drill"));
-    let settings = AlertSettings { channels, routes, windows, public_url, drill, services };
+    let dead_man = dead_man(fields.get("dead_man"));
+    let settings = AlertSettings { channels, routes, windows, public_url, drill, dead_man, services };
     check_routed(fields, &settings);
     settings
 }
@@ -210,6 +233,27 @@ fn drill(section: Option<Cursor<'_>>) -> Option<Recurrence> {
         Ok(recurrence) => Some(recurrence),
         Err(message) => {
             every.mistake(message);
+            None
+        }
+    }
+}
+
+/// `dead_man: { url_file: PATH, every: 1m }`
+fn dead_man(section: Option<Cursor<'_>>) -> Option<DeadMan> {
+    let fields = section?.fields()?;
+    let cursor = fields.get("url_file").or_else(|| fields.require("url"))?;
+    let url = if fields.has("url_file") {
+        fields.secret("url", "url_file")
+    } else {
+        fields.get("url").and_then(|cursor| cursor.text()).map(SecretString::from)
+    };
+    let every = fields.get("every").and_then(|c| c.duration(Duration::from_secs(1)..=DAY)).unwrap_or(MINUTE);
+    fields.end();
+    let url = url?;
+    match Url::parse(url.expose_secret()) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Some(DeadMan { url, every }),
+        _ => {
+            cursor.mistake("not a URL that begins with http:// or https://");
             None
         }
     }

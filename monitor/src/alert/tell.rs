@@ -27,6 +27,13 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Takes in what follows from something else.
+    pub fn extend(&mut self, more: Self) {
+        self.incidents.extend(more.incidents);
+        self.events.extend(more.events);
+        self.deliveries.extend(more.deliveries);
+    }
+
     /// Returns true if nothing is to be written.
     pub fn is_empty(&self) -> bool {
         self.incidents.is_empty() && self.events.is_empty() && self.deliveries.is_empty()

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::channels::ChannelWorkers;
+use super::dead_man;
 use super::pilot::Pilot;
 use super::plan::{Plan, Retention};
 use super::reload::{Fixed, Reloader, mark_reloaded};
@@ -153,6 +154,7 @@ impl Engine {
         };
         let pilot = Pilot::new(launcher, events);
         let workers = ChannelWorkers::new(alerts);
+        let pinging = tokio::spawn(dead_man::run(shared.clone()));
         let mut turning = Loop::new(shared.clone(), memory, pilot, workers, finished_sender, max_running());
         turning.configure(&self.plan);
 
@@ -173,6 +175,7 @@ impl Engine {
         turning.run(Inbox { finished, events: happened, asked: wishes.asked, plans: planned }, stop.clone()).await;
         reloading.abort();
         remembering.abort();
+        pinging.abort();
         kit::shutdown::within(Limits::default().grace, "the API", async {
             let _panicked = serving.await;
         })

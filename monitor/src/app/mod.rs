@@ -2,6 +2,7 @@
 
 mod alarm;
 mod channels;
+mod dead_man;
 mod engine;
 mod needs;
 mod pilot;

@@ -1,5 +1,7 @@
 //! Gauges of alerts, read at each scrape: what is open, and what waits to be told.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use jiff::Timestamp;
 use kit::metrics::{Sample, family};
 use prometheus::proto::MetricFamily;
@@ -24,6 +26,7 @@ pub(super) fn families(shared: &Shared) -> Vec<MetricFamily> {
             oldest.push(Sample::of([("channel", &channel.name)], age));
         }
     }
+    let drilled = shared.alerts.drills().succeeded;
     let suppression = shared.alerts.suppression();
     let silences = suppression.silences.iter().filter(|silence| silence.is_active(now)).count();
     let windows = suppression.windows.iter().filter(|window| window.open_until(now).is_some()).count();
@@ -35,6 +38,16 @@ pub(super) fn families(shared: &Shared) -> Vec<MetricFamily> {
         ),
         family("monitor_alerts_pending", "Deliveries that wait for a channel.", pending),
         family("monitor_alerts_oldest_age_seconds", "Age of the oldest delivery that waits for a channel.", oldest),
+        family(
+            "monitor_alert_drill_last_success_timestamp_seconds",
+            "When a drill was last accepted by every channel it went to, in seconds since the epoch.",
+            drilled.map(|at| Sample::bare(at.as_second() as f64)),
+        ),
+        family(
+            "monitor_dead_man_last_success_timestamp_seconds",
+            "When a dead man's ping was last accepted, in seconds since the epoch.",
+            settings.dead_man.as_ref().map(|_| Sample::bare(shared.figures.dead_man_secs.load(Relaxed) as f64)),
+        ),
         family("monitor_silences_active", "Silences in force.", [Sample::bare(silences as f64)]),
         family("monitor_maintenance_active", "Maintenance windows that are open.", [Sample::bare(windows as f64)]),
     ]

@@ -35,6 +35,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/maintenance", get(maintenance))
         .route("/api/v1/deliveries", get(deliveries))
         .route("/api/v1/channels", get(channels))
+        .route("/api/v1/drill", get(last_drill))
         .route("/api/v1/route-test", get(route_test))
         .route("/api/v1/incidents/{id}/acknowledge", post(acknowledge))
         .route("/api/v1/incidents/{id}/close", post(close))
@@ -43,6 +44,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/maintenance", post(begin_maintenance))
         .route("/api/v1/maintenance/{id}", delete(end_maintenance))
         .route("/api/v1/deliveries/{incident}/{event}/{channel}/retry", post(retry))
+        .route("/api/v1/channels/{name}/test", post(test_channel))
+        .route("/api/v1/drill", post(drill))
         .route("/api/v1/audit", get(audit))
         .with_state(shared)
 }
@@ -436,6 +439,56 @@ pub(super) async fn route_test(
         "to": told.collect::<Vec<_>>(),
         "suppressed": shared.alerts.suppression().of(&labels, now),
     }))
+}
+
+/// What a drill goes through.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(super) struct NewDrill {
+    /// Only these channels; by default all that routes lead to, escalations included.
+    #[serde(default)]
+    channels: Vec<String>,
+}
+
+/// A drill that has begun: an incident like any other, whose deliveries tell how it goes.
+#[derive(Debug, Serialize)]
+struct DrillBegun {
+    /// Its incident.
+    incident: Uuid,
+}
+
+/// `POST /api/v1/drill`
+#[utoipa::path(post, path = "/api/v1/drill", tag = "alerts", request_body = NewDrill, security(("operator" = [])),
+    responses((status = 202, description = "begun; its incident's deliveries tell how it goes"), (status = 400, description = "no such channel")))]
+pub(super) async fn drill(
+    State(shared): State<Arc<Shared>>,
+    Extension(who): Extension<Identity>,
+    body: Option<Json<NewDrill>>,
+) -> Result<impl IntoResponse, ApiError> {
+    begin_drill(&shared, &who, &body.unwrap_or_default().0.channels)
+}
+
+/// `POST /api/v1/channels/{name}/test`
+#[utoipa::path(post, path = "/api/v1/channels/{name}/test", tag = "alerts", params(("name" = String, Path)), security(("operator" = [])),
+    responses((status = 202, description = "a marked message is on its way"), (status = 400, description = "no such channel")))]
+pub(super) async fn test_channel(
+    State(shared): State<Arc<Shared>>,
+    Extension(who): Extension<Identity>,
+    Path(name): Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    begin_drill(&shared, &who, &[name])
+}
+
+fn begin_drill(shared: &Shared, who: &Identity, channels: &[String]) -> Result<impl IntoResponse + use<>, ApiError> {
+    let row = audit_row(who, "drill.begin", channels.join(", "), "");
+    let incident = shared.alerts.begin_drill(&who.name, channels, Some(row)).map_err(bad)?;
+    Ok((StatusCode::ACCEPTED, Json(DrillBegun { incident })))
+}
+
+/// `GET /api/v1/drill`
+#[utoipa::path(get, path = "/api/v1/drill", tag = "alerts",
+    responses((status = 200, description = "when the last drill began, when one last got through everywhere, and what the last one came to")))]
+pub(super) async fn last_drill(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    Json(shared.alerts.drills())
 }
 
 /// Which rows of the audit.

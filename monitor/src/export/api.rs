@@ -16,7 +16,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use super::access::{Reception, Security, Visitor, guarded};
 use super::shared::Shared;
 use super::status::{ServiceStatus, Status, service_of, status_of};
-use super::{alerts, badge, events, gate, page, status, write};
+use super::{alertmanager, alerts, badge, events, gate, page, status, write};
 use crate::probe::CheckId;
 use crate::record::{Mark, Transition};
 
@@ -36,6 +36,8 @@ const MAX_POINTS: usize = 20_000;
         write::push,
         write::reload,
         events::stream,
+        alertmanager::take,
+        alertmanager::list,
         alerts::list,
         alerts::show,
         alerts::acknowledge,
@@ -50,6 +52,9 @@ const MAX_POINTS: usize = 20_000;
         alerts::retry,
         alerts::channels,
         alerts::route_test,
+        alerts::drill,
+        alerts::last_drill,
+        alerts::test_channel,
         alerts::audit,
         badge::state,
         badge::uptime
@@ -73,6 +78,7 @@ pub fn router(shared: Arc<Shared>, reception: Arc<Reception>, beside: Router) ->
         .with_state(shared.clone())
         .merge(page::router(shared.clone(), reception.clone()))
         .merge(badge::router(shared.clone()))
+        .merge(alertmanager::router(shared.clone()))
         .merge(alerts::router(shared.clone()))
         .merge(write::router(shared))
         .merge(beside);

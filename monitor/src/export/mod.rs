@@ -2,6 +2,7 @@
 
 mod access;
 mod alert_metrics;
+mod alertmanager;
 mod alerts;
 mod api;
 mod badge;

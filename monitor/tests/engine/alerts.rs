@@ -162,6 +162,47 @@ async fn a_refused_message_is_a_dead_letter_that_can_be_tried_again() {
     running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_goes_through_every_route_is_marked_and_leaves_nothing_open() {
+    let (target, sink, broken) = (Target::ok(""), Target::ok(""), Target::ok(""));
+    broken.set_status(400);
+    let more = format!(
+        "  boss: {{ webhook: {{ url: \"{}\" }} }}\n  broken: {{ webhook: {{ url: \"{}\" }} }}\n\
+         routes:\n  - {{ match: {{ severity: page }}, to: [hook], escalate: [{{ after: 15m, to: [boss] }}] }}\n  - {{ to: [hook] }}\n",
+        sink.url("/boss"),
+        broken.url("/")
+    );
+    let running = Running::start(&config(&target, &sink, &more)).await;
+    let (status, begun) = ask_with(&running.url, Method::POST, "/api/v1/drill", Some(TOKEN), "{}").await;
+    assert_eq!(status, 202, "{begun}");
+    let record = eventually("the drill to be over", LIMIT, async || {
+        let (_, record) = running.get("/api/v1/drill").await;
+        record["succeeded"].is_string().then_some(record)
+    })
+    .await;
+    assert_eq!(record["results"], serde_json::json!({"hook": "accepted", "boss": "accepted"}));
+    let messages = eventually("its end to be told too", LIMIT, async || {
+        let messages = accepted(&sink);
+        (messages.len() == 4).then_some(messages)
+    })
+    .await;
+    assert!(messages.iter().all(|message| message["drill"] == true), "{messages:?}");
+    let (_, open) = running.get("/api/v1/incidents?open=true").await;
+    assert_eq!(open.as_array().unwrap().len(), 0, "{open}");
+
+    // One that is refused has not got through, and is told of through the others.
+    let path = "/api/v1/channels/broken/test";
+    assert_eq!(ask_with(&running.url, Method::POST, path, Some(TOKEN), "").await.0, 202);
+    let told = eventually("the broken channel to be told of", LIMIT, async || {
+        accepted(&sink).into_iter().find(|message| message["alerts"][0]["name"] == "AlertChannelFailing")
+    })
+    .await;
+    assert!(told["title"].as_str().unwrap().starts_with("alerts do not get through broken: refused: 400"), "{told}");
+    let (status, refused) = ask_with(&running.url, Method::POST, "/api/v1/channels/hok/test", Some(TOKEN), "").await;
+    assert_eq!((status, refused["error"].as_str().unwrap()), (400, "\"hok\" is not a channel; did you mean \"hook\"?"));
+    running.stop().await;
+}
+
 /// Messages in the order of their last arrival: what came before the receiver was back was not accepted.
 fn accepted_last(sink: &Target) -> Vec<Value> {
     let mut messages: Vec<Value> = Vec::new();

@@ -9,6 +9,7 @@ mod faults;
 mod gate;
 mod harness;
 mod judged;
+mod prometheus;
 mod reload;
 mod workloads;
 mod writes;

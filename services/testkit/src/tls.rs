@@ -83,7 +83,7 @@ impl Target {
 /// ALPN names (RFC 7301 section 6), best first.
 const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
 
-fn acceptor(certificate: &Certificate, clients: Option<&Authority>, alpn: &[&[u8]]) -> TlsAcceptor {
+pub(crate) fn acceptor(certificate: &Certificate, clients: Option<&Authority>, alpn: &[&[u8]]) -> TlsAcceptor {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -109,7 +109,7 @@ fn roots(authority: &Authority) -> RootCertStore {
     roots
 }
 
-async fn accept(acceptor: &TlsAcceptor, peer: Peer<TcpStream>) -> io::Result<Peer<TlsStream<TcpStream>>> {
+pub(crate) async fn accept(acceptor: &TlsAcceptor, peer: Peer<TcpStream>) -> io::Result<Peer<TlsStream<TcpStream>>> {
     let Peer { stream, log, tasks, place } = peer;
     Ok(Peer { stream: acceptor.accept(stream).await?, log, tasks, place })
 }

@@ -3,12 +3,28 @@
 //! A channel only says whether it was accepted, and if not, whether another try can help. Queues, deadlines, retries,
 //! order and dead letters are the outbox's.
 
+mod alertmanager;
 mod alertmanager_v4;
+mod discord;
+mod each;
+mod email;
+mod exec;
+mod hook;
+mod ntfy;
+mod opsgenie;
+mod pagerduty;
 mod post;
+mod presets;
 mod registry;
 mod settings;
+mod slack;
+mod teams;
+mod telegram;
 mod template;
+mod tls;
 mod webhook;
+mod webhook_settings;
+mod words;
 
 pub use registry::{ChannelKinds, ChannelSettings, Channels, EvidenceLevel, decode_channels};
 

@@ -3,13 +3,21 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use kit::http::{Client, client, root_cause};
+use kit::config::Fields;
+use kit::http::{Client, root_cause};
+use rustls::ClientConfig;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::Url;
 
-use super::{Accepted, SendError};
+use super::{Accepted, SendError, tls};
 
 /// How long a name and a connection may take; the whole delivery has the outbox's deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,18 +26,34 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Most of an answer that is kept, in characters.
 const MAX_ANSWER_CHARS: usize = 200;
 /// Longest `Retry-After` that is believed: a page must not wait a day because a proxy said so.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
-/// A client for one channel: its connections are nobody else's, so a stalled receiver holds up only itself.
+/// How long the text of an answer may take once its status is there, which alone decides.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+/// What stands for a secret in an answer that repeats it.
+const HIDDEN: &str = "…";
+
+/// Parts of addresses and headers that are shorter than this, in bytes, are words and no secrets.
+const MIN_SECRET_BYTES: usize = 8;
+
+/// How one channel speaks HTTP.
 #[derive(Clone)]
 pub(super) struct Poster {
-    client: Client<Full<Bytes>>,
+    tls: ClientConfig,
+    secrets: Vec<SecretString>,
 }
 
 impl std::fmt::Debug for Poster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Poster")
     }
+}
+
+/// The connections of one delivery. They are new, so that none that died unseen is used again (an HTTP/2 connection
+/// would be, try after try), and end with it, so that a dropped delivery leaves nothing open.
+pub(super) struct Session<'a> {
+    client: Client<Full<Bytes>>,
+    secrets: &'a [SecretString],
 }
 
 /// An answer that was read.
@@ -42,32 +66,106 @@ pub(super) struct Answer {
 }
 
 impl Poster {
-    pub(super) fn new() -> Self {
-        Self { client: client(CONNECT_TIMEOUT) }
+    /// Reads what every channel over HTTP may say: `ca_file`.
+    pub(super) fn decode(fields: &Fields<'_>) -> Option<Self> {
+        Some(Self { tls: tls::decode(fields)?, secrets: Vec::new() })
     }
 
-    /// Sends a request and judges the answer by its status alone.
+    /// Makes answers that repeat `secret` (a server's 404 shows the path it was asked for) harmless to keep.
+    #[must_use]
+    pub(super) fn hiding(mut self, secret: &str) -> Self {
+        if !secret.is_empty() {
+            self.secrets.push(secret.into());
+        }
+        self
+    }
+
+    /// As [`Poster::hiding`] for a hook's URL: each part of its path and query that is long enough to be secret.
+    #[must_use]
+    pub(super) fn hiding_url(self, url: &Url) -> Self {
+        let path = url.path_segments().into_iter().flatten().map(str::to_owned);
+        let query = url.query_pairs().map(|(_, value)| value.into_owned());
+        let long = path.chain(query).filter(|part| part.len() >= MIN_SECRET_BYTES);
+        long.fold(self, |poster, part| poster.hiding(&part))
+    }
+
+    /// As [`Poster::hiding`] for headers that may carry a secret.
+    #[must_use]
+    pub(super) fn hiding_headers(self, headers: &[(HeaderName, HeaderValue)]) -> Self {
+        let texts = headers.iter().filter_map(|(_, value)| value.to_str().ok());
+        let last_words = texts.filter_map(|text| text.rsplit(' ').next()).filter(|word| word.len() >= MIN_SECRET_BYTES);
+        last_words.fold(self, Self::hiding)
+    }
+
+    /// Begins a delivery.
+    pub(super) fn session(&self) -> Session<'_> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(self.tls.clone())
+            .https_or_http()
+            .enable_http1()
+            .enable_http2()
+            .wrap_connector(tcp);
+        Session { client: legacy::Client::builder(TokioExecutor::new()).build(connector), secrets: &self.secrets }
+    }
+
+    /// Sends one request and judges the answer by its status alone.
     ///
     /// # Errors
     /// As [`judge`], and [`SendError::Failed`] when there is no answer.
     pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Accepted, SendError> {
-        judge(&self.ask(request).await?)
+        judge(&self.session().ask(request).await?)
     }
+}
 
+impl Session<'_> {
     /// Sends a request and returns the answer, whatever its status.
     ///
     /// # Errors
     /// [`SendError::Failed`] when there is no whole answer. The text never shows the request, whose address or headers
     /// may be secret.
     pub(super) async fn ask(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, SendError> {
-        let agent = http::HeaderValue::from_static(concat!("monitor/", env!("CARGO_PKG_VERSION")));
+        let agent = HeaderValue::from_static(concat!("monitor/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().entry(header::USER_AGENT).or_insert(agent);
         let response = self.client.request(request).await.map_err(|error| SendError::Failed(root_cause(&error)))?;
         let (parts, body) = response.into_parts();
-        // Once the status is there, an answer that breaks off changes nothing: it was accepted, or refused.
-        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
-        let body = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
+        // An answer that breaks off or never ends changes nothing any more: it was accepted, or refused.
+        let body = tokio::time::timeout(ANSWER_WAIT, Limited::new(body, MAX_ANSWER_BYTES).collect()).await;
+        let mut body = match body {
+            Ok(Ok(body)) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+            Ok(Err(_)) | Err(_) => String::new(),
+        };
+        for secret in self.secrets {
+            body = body.replace(secret.expose_secret(), HIDDEN);
+        }
         Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
+}
+
+/// Builds a POST of JSON.
+///
+/// # Errors
+/// [`SendError::Refused`] when a header's value cannot be sent, which is never shown.
+pub(super) fn json(
+    url: &Url,
+    body: &Value,
+    headers: &[(HeaderName, HeaderValue)],
+) -> Result<Request<Full<Bytes>>, SendError> {
+    let mut request = Request::post(url.as_str()).header(header::CONTENT_TYPE, "application/json");
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::from(body.to_string()));
+    request.map_err(|error| SendError::Refused(format!("cannot build the request: {error}")))
+}
+
+/// Sets a field of an object.
+pub(super) fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value.into());
     }
 }
 

@@ -56,7 +56,18 @@ impl ChannelKinds {
 
     /// Returns the kinds that every monitor has.
     pub fn standard() -> Self {
-        Self::empty().with(super::webhook::Webhook)
+        Self::empty()
+            .with(super::email::Email)
+            .with(super::slack::Slack)
+            .with(super::discord::Discord)
+            .with(super::teams::Teams)
+            .with(super::telegram::Telegram)
+            .with(super::pagerduty::Pagerduty)
+            .with(super::opsgenie::Opsgenie)
+            .with(super::ntfy::Ntfy)
+            .with(super::alertmanager::Alertmanager)
+            .with(super::webhook::Webhook)
+            .with(super::exec::Exec)
     }
 
     /// Adds a kind; one of the same name is replaced.

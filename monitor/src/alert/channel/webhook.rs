@@ -1,4 +1,5 @@
-//! `webhook`: posts JSON to a URL, signed if there is a secret. The body is our own, Alertmanager's version 4, or a template.
+//! `webhook`: posts JSON to a URL, signed if there is a secret. The body is our own, Alertmanager's version 4, a template,
+//! or a preset's.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,14 +9,16 @@ use futures_util::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use jiff::Timestamp;
-use kit::config::{Cursor, Fields};
+use kit::config::Cursor;
 use kit::hmac::SigningKey;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::post::Poster;
-use super::template::Template;
-use super::{Accepted, Channel, ChannelKind, EvidenceLevel, SendError, alertmanager_v4, settings};
+use super::settings::{self, Header};
+use super::template::{Parameters, Template};
+use super::webhook_settings as decode;
+use super::{Accepted, Channel, ChannelKind, EvidenceLevel, SendError, alertmanager_v4};
 use crate::alert::message::Message;
 
 /// Longest body that is sent, in bytes: what most receivers still take.
@@ -30,23 +33,7 @@ impl ChannelKind for Webhook {
     }
 
     fn decode(&self, cursor: &Cursor<'_>) -> Option<Arc<dyn Channel>> {
-        let fields = cursor.fields()?;
-        let url = settings::url(&fields, "url", "url_file");
-        let secret = fields.secret("secret", "secret_file");
-        let headers = headers(&fields);
-        let is_put = fields.get("method").and_then(|c| c.one_of(&[("POST", false), ("PUT", true)]));
-        let body = body(&fields);
-        let content_type = fields.get("content_type").and_then(|c| header_value(&c));
-        fields.end();
-        Some(Arc::new(WebhookChannel {
-            url: url?,
-            method: if is_put == Some(true) { Method::PUT } else { Method::POST },
-            headers: headers?,
-            content_type: content_type.unwrap_or(HeaderValue::from_static("application/json")),
-            body: body?,
-            key: secret.map(|secret| SigningKey::new(&signing_secret(&secret))),
-            poster: Poster::new(),
-        }))
+        Some(Arc::new(decode::webhook(cursor)?))
     }
 
     fn evidence(&self) -> EvidenceLevel {
@@ -55,24 +42,29 @@ impl ChannelKind for Webhook {
 }
 
 /// What the body is.
-enum Body {
+pub(super) enum Body {
     /// [`Message`] as it stands.
     Own,
     /// Alertmanager's webhook payload, version 4.
     AlertmanagerV4,
-    /// A person's template.
-    Template(Template),
+    /// A person's template, or a preset's.
+    Template(Box<Template>),
 }
 
 /// A configured webhook. Its URL and headers may be secret.
-struct WebhookChannel {
-    url: Url,
-    method: Method,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    content_type: HeaderValue,
-    body: Body,
-    key: Option<SigningKey>,
-    poster: Poster,
+pub(super) struct WebhookChannel {
+    pub(super) url: Url,
+    /// What a preset appends to the URL.
+    pub(super) path: Option<Template>,
+    pub(super) method: Method,
+    pub(super) headers: Vec<Header>,
+    /// Headers that a preset makes of the parameters.
+    pub(super) templated: Vec<(HeaderName, Template)>,
+    pub(super) content_type: HeaderValue,
+    pub(super) body: Body,
+    pub(super) parameters: Parameters,
+    pub(super) key: Option<SigningKey>,
+    pub(super) poster: Poster,
 }
 
 impl fmt::Debug for WebhookChannel {
@@ -93,16 +85,20 @@ impl Channel for WebhookChannel {
 
 impl WebhookChannel {
     fn request(&self, message: &Message, now: Timestamp) -> Result<Request<Full<Bytes>>, SendError> {
-        let refused = |error: &dyn fmt::Display| SendError::Refused(format!("cannot build the request: {error}"));
+        let render = |template: &Template| template.render(message, &self.parameters).map_err(|error| refused(&error));
         let body = match &self.body {
             Body::Own => serde_json::to_string(message).map_err(|error| refused(&error))?,
             Body::AlertmanagerV4 => alertmanager_v4::payload(message).to_string(),
-            Body::Template(template) => template.render(message).map_err(|error| refused(&error))?,
+            Body::Template(template) => render(template)?,
         };
         if body.len() > MAX_BODY_BYTES {
             return Err(SendError::Refused(format!("the body has {} bytes, more than {MAX_BODY_BYTES}", body.len())));
         }
-        let mut request = Request::builder().method(self.method.clone()).uri(self.url.as_str());
+        let url = match &self.path {
+            Some(path) => settings::join(&self.url, &render(path)?),
+            None => self.url.clone(),
+        };
+        let mut request = Request::builder().method(self.method.clone()).uri(url.as_str());
         request = request.header(header::CONTENT_TYPE, &self.content_type).header(IDEMPOTENCY_KEY, &message.key);
         if let Some(key) = &self.key {
             for (name, value) in signature(key, &message.key, now, &body) {
@@ -112,8 +108,15 @@ impl WebhookChannel {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
+        for (name, template) in &self.templated {
+            request = request.header(name, render(template)?);
+        }
         request.body(Full::from(body)).map_err(|error| refused(&error))
     }
+}
+
+fn refused(error: &dyn fmt::Display) -> SendError {
+    SendError::Refused(format!("cannot build the request: {error}"))
 }
 
 /// Idempotency key of a request (draft-ietf-httpapi-idempotency-key-header-07, section 2).
@@ -132,58 +135,9 @@ fn signature(key: &SigningKey, id: &str, now: Timestamp, body: &str) -> [(&'stat
 }
 
 /// A secret that begins with `whsec_` is base64 behind that (Standard Webhooks 1.0.0), any other is taken as it stands.
-fn signing_secret(secret: &SecretString) -> Vec<u8> {
+pub(super) fn signing_secret(secret: &SecretString) -> Vec<u8> {
     let text = secret.expose_secret();
     let decoded =
         text.strip_prefix("whsec_").map(|rest| base64::Engine::decode(&base64::prelude::BASE64_STANDARD, rest));
     decoded.and_then(Result::ok).unwrap_or_else(|| text.as_bytes().to_vec())
-}
-
-fn headers(fields: &Fields<'_>) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let mut headers = Vec::new();
-    let mut all_well = true;
-    for (name, cursor) in fields.get("headers").and_then(|c| c.entries()).unwrap_or_default() {
-        match (name.parse::<HeaderName>(), header_value(&cursor)) {
-            (Ok(name), Some(value)) => headers.push((name, value)),
-            (Ok(_), None) => all_well = false,
-            (Err(_), _) => {
-                all_well = false;
-                cursor.mistake(format!("{name:?} is not a header name"));
-            }
-        }
-    }
-    if let Some(token) = fields.secret("bearer_token", "bearer_token_file") {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).ok();
-        match &mut value {
-            Some(value) => value.set_sensitive(true),
-            None => fields.cursor().mistake("the bearer token has characters that a header cannot carry"),
-        }
-        headers.push((header::AUTHORIZATION, value?));
-    }
-    all_well.then_some(headers)
-}
-
-fn header_value(cursor: &Cursor<'_>) -> Option<HeaderValue> {
-    let text = cursor.text()?;
-    let value = HeaderValue::from_str(&text).ok();
-    if value.is_none() {
-        cursor.mistake(format!("{} cannot stand in a header", cursor.node().shown()));
-    }
-    value
-}
-
-fn body(fields: &Fields<'_>) -> Option<Body> {
-    let template = fields.get("template");
-    let format = fields.get("format");
-    if let (Some(_), Some(format)) = (&template, &format) {
-        format.mistake("both \"format\" and \"template\" are set; keep one");
-    }
-    match (template, format) {
-        (Some(template), _) => Template::decode(&template).map(Body::Template),
-        (None, Some(format)) => {
-            let is_own = format.one_of(&[("monitor", true), ("alertmanager_v4", false)])?;
-            Some(if is_own { Body::Own } else { Body::AlertmanagerV4 })
-        }
-        (None, None) => Some(Body::Own),
-    }
 }

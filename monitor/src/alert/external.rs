@@ -1,0 +1,352 @@
+//! Alerts from elsewhere (Prometheus, auth-monitor, dlq-processor), in the form of Alertmanager's API v2. They become
+//! conditions like our own: those about a service we watch join its incident. Pure.
+//!
+//! An alert is over when its source says so. One that is not repeated in the time it promised has lost its source: it stays
+//! open, since nobody said that it is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kit::clock::Stamp;
+use serde::{Deserialize, Serialize};
+
+use super::condition::{Condition, Holds};
+use super::fingerprint::fingerprint;
+use super::message::Severity;
+use super::verdicts::ServicesAlerts;
+
+/// An alert without an end is believed for so long (Alertmanager's `resolve_timeout`).
+const BELIEVED_FOR: SignedDuration = SignedDuration::from_mins(5);
+/// An alert whose source has been silent for so long is given up.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// Alerts at once, at most.
+const MAX_ALERTS: usize = 10_000;
+/// Labels and annotations of one alert, at most, and their longest name and value in bytes.
+const MAX_PAIRS: usize = 64;
+const MAX_NAME_BYTES: usize = 128;
+const MAX_VALUE_BYTES: usize = 4096;
+/// How far a source's clock may be ahead before its times are not believed.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
+
+/// An alert as it is posted. Unknown fields are ignored, as Alertmanager does.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Posted {
+    /// Its identity.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// What people read.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    /// Since when; now if it is not given.
+    #[serde(default)]
+    pub starts_at: Option<Timestamp>,
+    /// Until when it is to be believed, or when it ended.
+    #[serde(default)]
+    pub ends_at: Option<Timestamp>,
+    /// Where its source explains it.
+    #[serde(default, rename = "generatorURL")]
+    pub generator_url: Option<String>,
+}
+
+/// An alert from elsewhere that is not over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct External {
+    /// Stands for its labels, as Alertmanager computes it.
+    pub fingerprint: String,
+    /// Its identity.
+    pub labels: BTreeMap<String, String>,
+    /// What people read.
+    pub annotations: BTreeMap<String, String>,
+    /// Since when.
+    pub starts_at: Timestamp,
+    /// Until when it is believed without being repeated.
+    pub believed_until: Timestamp,
+    /// Where its source explains it.
+    pub generator_url: Option<String>,
+}
+
+/// Every alert from elsewhere that is not over.
+#[derive(Debug, Default)]
+pub struct Externals {
+    alerts: BTreeMap<String, External>,
+}
+
+/// What became of a posted alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// It is new, or not what it was: worth writing down.
+    Changed(External),
+    /// It is known.
+    Repeated,
+    /// It is over.
+    Over(String),
+    /// It ended before anything was known of it.
+    Nothing,
+}
+
+impl Externals {
+    /// Returns every alert.
+    pub fn all(&self) -> impl Iterator<Item = &External> {
+        self.alerts.values()
+    }
+
+    /// Takes in what an earlier monitor knew. Sources get the time to repeat it.
+    pub fn adopt(&mut self, alerts: Vec<External>, now: Timestamp) {
+        for mut alert in alerts {
+            alert.believed_until = alert.believed_until.max(later(now, BELIEVED_FOR));
+            self.alerts.entry(alert.fingerprint.clone()).or_insert(alert);
+        }
+    }
+
+    /// Takes one posted alert.
+    ///
+    /// # Errors
+    /// One sentence that says what is wrong with it.
+    pub fn take(&mut self, posted: Posted, now: Timestamp) -> Result<Taken, String> {
+        let Posted { mut labels, mut annotations, starts_at, ends_at, generator_url } = posted;
+        labels.retain(|_, value| !value.is_empty());
+        annotations.retain(|_, value| !value.is_empty());
+        check(&labels, &annotations)?;
+        let fingerprint = fingerprint(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        if ends_at.is_some_and(|end| end <= now) {
+            let known = self.alerts.remove(&fingerprint);
+            return Ok(known.map_or(Taken::Nothing, |known| Taken::Over(known.fingerprint)));
+        }
+        let known = self.alerts.get(&fingerprint);
+        if known.is_none() && self.alerts.len() >= MAX_ALERTS {
+            return Err(format!("there are {MAX_ALERTS} alerts already"));
+        }
+        let starts_at = starts_at.unwrap_or(now).min(later(now, CLOCKS_APART));
+        let alert = External {
+            fingerprint: fingerprint.clone(),
+            labels,
+            annotations,
+            starts_at: known.map_or(starts_at, |known| known.starts_at.min(starts_at)),
+            believed_until: ends_at.unwrap_or_else(|| later(now, BELIEVED_FOR)),
+            generator_url: generator_url.filter(|url| is_web(url)),
+        };
+        let is_same =
+            known.is_some_and(|known| External { believed_until: alert.believed_until, ..known.clone() } == alert);
+        self.alerts.insert(fingerprint, alert.clone());
+        Ok(if is_same { Taken::Repeated } else { Taken::Changed(alert) })
+    }
+
+    /// Forgets alerts whose source has been silent for too long; returns them.
+    pub fn give_up(&mut self, now: Timestamp) -> Vec<External> {
+        let is_old = |alert: &External| {
+            Duration::try_from(now.duration_since(alert.believed_until)).unwrap_or_default() > GIVEN_UP_AFTER
+        };
+        let old: Vec<String> =
+            self.alerts.values().filter(|alert| is_old(alert)).map(|alert| alert.fingerprint.clone()).collect();
+        old.iter().filter_map(|fingerprint| self.alerts.remove(fingerprint)).collect()
+    }
+
+    /// Adds what holds to our own conditions: alerts about a watched service are part of that service's.
+    pub fn join(&self, conditions: &mut Vec<Condition>, services: &ServicesAlerts, now: Stamp) {
+        let mut by_key: BTreeMap<String, Vec<&External>> = BTreeMap::new();
+        for alert in self.alerts.values() {
+            by_key.entry(alert.key(services)).or_default().push(alert);
+        }
+        for (key, mut alerts) in by_key {
+            alerts.sort_by_key(|alert| (std::cmp::Reverse(alert.severity()), alert.starts_at));
+            let joined: BTreeSet<String> = alerts.iter().map(|alert| alert.shown(now.wall)).collect();
+            match conditions.iter_mut().find(|condition| condition.key == key && condition.holds == Holds::Yes) {
+                Some(own) => {
+                    let more = format!("Also firing: {}.", joined.iter().cloned().collect::<Vec<_>>().join("; "));
+                    own.description = [own.description.as_str(), &more].join("\n").trim().to_owned();
+                    own.joined = names(&alerts);
+                }
+                None => {
+                    // Our own view is unclear or restless: what is said elsewhere holds all the same.
+                    conditions.retain(|condition| condition.key != key);
+                    conditions.extend(condition(key, &alerts, services, now));
+                }
+            }
+        }
+    }
+}
+
+fn condition(key: String, alerts: &[&External], services: &ServicesAlerts, now: Stamp) -> Option<Condition> {
+    let first = alerts.first()?;
+    let service = first.service(services);
+    let name = first.name().to_owned();
+    let summary = first.annotations.get("summary").or_else(|| first.annotations.get("title"));
+    let about = service.map(|service| format!("{service}: ")).unwrap_or_default();
+    let title = format!("{about}{}", summary.unwrap_or(&name));
+    let mut condition = Condition::new(key, name.clone(), first.severity(), one_line(&title));
+    let lost = alerts.iter().all(|alert| alert.is_lost(now.wall));
+    condition.holds = if lost { Holds::Unclear } else { Holds::Yes };
+    condition.cause = name;
+    condition.labels.clone_from(&first.labels);
+    for (label, value) in service.and_then(|service| services.get(service)).into_iter().flat_map(|own| &own.labels) {
+        condition.labels.entry(label.clone()).or_insert_with(|| value.clone());
+    }
+    condition.since = now.moment_of(first.starts_at);
+    condition.source_url =
+        first.annotations.get("runbook_url").filter(|url| is_web(url)).or(first.generator_url.as_ref()).cloned();
+    let mut lines: Vec<String> = first.annotations.get("description").into_iter().cloned().collect();
+    lines.extend(alerts.iter().skip(1).map(|alert| format!("Also firing: {}", alert.shown(now.wall))));
+    condition.description = lines.join("\n");
+    condition.service = service.map(Into::into);
+    condition.joined = names(alerts);
+    condition.tells_of_joins = true;
+    Some(condition)
+}
+
+fn names(alerts: &[&External]) -> BTreeSet<String> {
+    alerts.iter().map(|alert| alert.name().to_owned()).collect()
+}
+
+impl External {
+    /// Returns the alert's name.
+    pub fn name(&self) -> &str {
+        self.labels.get("alertname").map_or("alert", String::as_str)
+    }
+
+    /// Returns whether it was not repeated in the time it promised.
+    pub fn is_lost(&self, now: Timestamp) -> bool {
+        self.believed_until < now
+    }
+
+    /// Maps the words that are common elsewhere onto ours.
+    pub fn severity(&self) -> Severity {
+        match self.labels.get("severity").map(|word| word.to_ascii_lowercase()).as_deref() {
+            Some("page" | "critical" | "emergency" | "fatal" | "error" | "high") => Severity::Page,
+            Some("notice" | "info" | "none" | "debug" | "low") => Severity::Notice,
+            _ => Severity::Ticket,
+        }
+    }
+
+    fn service<'a>(&'a self, services: &ServicesAlerts) -> Option<&'a str> {
+        self.labels.get("service").map(String::as_str).filter(|service| services.contains_key(*service))
+    }
+
+    pub(super) fn key(&self, services: &ServicesAlerts) -> String {
+        let own = || format!("alert:{}", self.fingerprint);
+        self.service(services).map_or_else(own, Condition::service_key)
+    }
+
+    fn shown(&self, now: Timestamp) -> String {
+        let lost = if self.is_lost(now) { " (its source is silent)" } else { "" };
+        let summary = self.annotations.get("summary").map(|summary| format!(": {summary}")).unwrap_or_default();
+        one_line(&format!("{}{summary}{lost}", self.name()))
+    }
+}
+
+fn check(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Result<(), String> {
+    if labels.is_empty() {
+        return Err("an alert needs at least one label with a value".to_owned());
+    }
+    for (what, pairs) in [("label", labels), ("annotation", annotations)] {
+        if pairs.len() > MAX_PAIRS {
+            return Err(format!("an alert has {} {what}s, more than {MAX_PAIRS}", pairs.len()));
+        }
+        for (name, value) in pairs {
+            if name.is_empty() || name.len() > MAX_NAME_BYTES {
+                return Err(format!("a {what}'s name has {} bytes; 1 to {MAX_NAME_BYTES} are allowed", name.len()));
+            }
+            if value.len() > MAX_VALUE_BYTES {
+                return Err(format!("the {what} {name:?} has {} bytes, more than {MAX_VALUE_BYTES}", value.len()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Only what a browser opens as a page: links come from outside and end up in mails.
+fn is_web(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+}
+
+fn later(from: Timestamp, length: SignedDuration) -> Timestamp {
+    from.checked_add(length).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::clock::Moment;
+
+    use super::super::verdicts::ServiceAlerts;
+    use super::*;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + secs).unwrap()
+    }
+
+    fn stamp(secs: i64) -> Stamp {
+        Stamp { at: Moment::from_ms(secs * 1000), wall: at(secs) }
+    }
+
+    fn posted(labels: &[(&str, &str)], ends: Option<i64>) -> Posted {
+        Posted {
+            labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            annotations: [("summary".to_owned(), "it smells".to_owned())].into(),
+            starts_at: Some(at(0)),
+            ends_at: ends.map(at),
+            generator_url: Some("javascript:alert(1)".to_owned()),
+        }
+    }
+
+    fn services() -> ServicesAlerts {
+        [("web".into(), ServiceAlerts::standard(true))].into()
+    }
+
+    #[test]
+    fn an_alert_is_over_when_its_source_says_so_and_unclear_when_that_is_silent() {
+        let mut externals = Externals::default();
+        let labels = [("alertname", "Smell"), ("severity", "critical")];
+        let Taken::Changed(alert) = externals.take(posted(&labels, Some(240)), at(0)).unwrap() else { panic!("new") };
+        assert_eq!((alert.severity(), alert.generator_url.as_deref()), (Severity::Page, None));
+        assert_eq!(externals.take(posted(&labels, Some(300)), at(60)).unwrap(), Taken::Repeated);
+        let holds = |externals: &Externals, secs| {
+            let mut conditions = Vec::new();
+            externals.join(&mut conditions, &services(), stamp(secs));
+            conditions.first().map(|condition| condition.holds)
+        };
+        assert_eq!(holds(&externals, 299), Some(Holds::Yes));
+        assert_eq!(holds(&externals, 301), Some(Holds::Unclear));
+        assert!(externals.give_up(at(300 + 86_000)).is_empty());
+        assert_eq!(externals.take(posted(&labels, Some(400)), at(500)).unwrap(), Taken::Over(alert.fingerprint));
+        assert_eq!(holds(&externals, 501), None);
+    }
+
+    #[test]
+    fn alerts_about_a_watched_service_are_one_condition_with_its_own() {
+        let mut externals = Externals::default();
+        externals
+            .take(posted(&[("alertname", "Slow"), ("service", "web"), ("severity", "warning")], None), at(0))
+            .unwrap();
+        externals
+            .take(posted(&[("alertname", "Gone"), ("service", "web"), ("severity", "critical")], None), at(1))
+            .unwrap();
+        externals.take(posted(&[("alertname", "Other"), ("service", "unknown")], None), at(1)).unwrap();
+        let mut conditions = Vec::new();
+        externals.join(&mut conditions, &services(), stamp(2));
+        let keys: Vec<(&str, &str, Severity)> =
+            conditions.iter().map(|c| (&c.key[..6], c.name.as_str(), c.severity)).collect();
+        assert_eq!(keys, [("alert:", "Other", Severity::Ticket), ("servic", "Gone", Severity::Page)]);
+        assert_eq!(conditions[1].description, "Also firing: Slow: it smells");
+        let mut own = vec![Condition::new("service:web", "ServiceDown", Severity::Page, "web is down")];
+        externals.join(&mut own, &services(), stamp(2));
+        assert_eq!((own.len(), own[0].name.as_str()), (2, "ServiceDown"));
+        assert_eq!(own[0].description, "Also firing: Gone: it smells; Slow: it smells.");
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_alert_is_said() {
+        let mut externals = Externals::default();
+        let refused = |externals: &mut Externals, labels: &[(&str, &str)]| {
+            externals.take(posted(labels, None), at(0)).unwrap_err()
+        };
+        assert_eq!(refused(&mut externals, &[]), "an alert needs at least one label with a value");
+        assert_eq!(refused(&mut externals, &[("a", "")]), "an alert needs at least one label with a value");
+        let long = "x".repeat(5000);
+        assert_eq!(refused(&mut externals, &[("a", &long)]), "the label \"a\" has 5000 bytes, more than 4096");
+    }
+}

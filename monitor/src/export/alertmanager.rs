@@ -1,0 +1,82 @@
+//! The part of Alertmanager's API v2 that its clients use, so that Prometheus, auth-monitor and dlq-processor hand their
+//! alerts to us (prometheus/alertmanager, api/v2/openapi.yaml).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::shared::Shared;
+use crate::alert::{External, Posted};
+
+/// Largest post, in bytes: Prometheus sends 256 alerts at once (`maxBatchSize`, notifier/manager.go), each with a few KiB.
+const MAX_POST_BYTES: usize = 4 * 1024 * 1024;
+/// Alerts of one post, at most.
+const MAX_POSTED: usize = 4096;
+/// How long a post waits for the disk. What is not on it by then is in force all the same, and sources repeat it.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Returns the routes.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    let limit = DefaultBodyLimit::max(MAX_POST_BYTES);
+    Router::new().route("/api/v2/alerts", get(list).post(take).layer(limit)).with_state(shared)
+}
+
+/// `POST /api/v2/alerts`
+#[utoipa::path(post, path = "/api/v2/alerts", tag = "alerts", security(("operator" = [])),
+    responses((status = 200, description = "all taken"), (status = 400, description = "what is wrong with some; the others are taken")))]
+pub(super) async fn take(State(shared): State<Arc<Shared>>, Json(posted): Json<Vec<Value>>) -> Response {
+    if posted.len() > MAX_POSTED {
+        let message = format!("{} alerts in one post, more than {MAX_POSTED}", posted.len());
+        return (StatusCode::PAYLOAD_TOO_LARGE, Json(message)).into_response();
+    }
+    let (mut alerts, mut wrong) = (Vec::new(), Vec::new());
+    for alert in posted {
+        match serde_json::from_value::<Posted>(alert) {
+            Ok(alert) => alerts.push(alert),
+            Err(error) => wrong.push(error.to_string()),
+        }
+    }
+    match shared.alerts.take(alerts) {
+        Ok(ticket) => {
+            let written = shared.stores.state.durable(ticket);
+            let _in_force_anyway = tokio::time::timeout(DISK_PATIENCE, written).await;
+        }
+        Err(why) => wrong.push(why),
+    }
+    // Alertmanager answers with a bare JSON string.
+    if wrong.is_empty() {
+        StatusCode::OK.into_response()
+    } else {
+        (StatusCode::BAD_REQUEST, Json(wrong.join("; "))).into_response()
+    }
+}
+
+/// `GET /api/v2/alerts`
+#[utoipa::path(get, path = "/api/v2/alerts", tag = "alerts",
+    responses((status = 200, description = "alerts from elsewhere that are not over, as Alertmanager lists them")))]
+pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Json<Vec<Value>> {
+    let (now, suppression) = (Timestamp::now(), shared.alerts.suppression());
+    let shown = |alert: &External| {
+        let state = if suppression.of(&alert.labels, now).is_some() { "suppressed" } else { "active" };
+        json!({
+            "fingerprint": alert.fingerprint,
+            "labels": alert.labels,
+            "annotations": alert.annotations,
+            "startsAt": alert.starts_at,
+            "endsAt": alert.believed_until,
+            "updatedAt": now,
+            "generatorURL": alert.generator_url.clone().unwrap_or_default(),
+            "receivers": [],
+            "status": { "state": state, "silencedBy": [], "inhibitedBy": [] },
+        })
+    };
+    let externals = shared.alerts.externals();
+    Json(externals.all().map(shown).collect())
+}
