@@ -7,6 +7,7 @@ mod engine;
 mod needs;
 mod pilot;
 mod plan;
+mod recall;
 mod reload;
 mod restore;
 mod turn;

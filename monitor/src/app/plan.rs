@@ -9,7 +9,7 @@ use std::time::Duration;
 use kit::config::{Cursor, Fields, Mistakes, Node, Value, suggest};
 
 use super::needs::{Needs, start_order};
-use crate::alert::{AlertSettings, ChannelKinds, ServiceAlerts, decode_alerts, decode_service};
+use crate::alert::{AlertSettings, ChannelKinds, Objectives, ServiceAlerts, decode_alerts, decode_service};
 use crate::config::{Config, ConfigError, MAKE_SECRETS};
 use crate::export::{AccessSettings, decode_access};
 use crate::judge::Policy;
@@ -90,7 +90,7 @@ pub struct ServicePlan {
     pub checks: Vec<CheckPlan>,
 }
 
-/// Objectives; shown, not judged.
+/// Objectives: shown, and alerted on when their budget is spent too fast.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Slo {
     /// Share of time that critical checks should pass, 0 to 1.
@@ -238,6 +238,8 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
     let critical = fields.get("critical").and_then(|c| c.bool()).unwrap_or(true);
     let mut alerts = decode_service(&fields, critical);
     let target = |check: &CheckPlan| (check.question.id.check.to_string(), check.question.probe.target().shown);
+    let slo = slo(fields.get("slo"));
+    alerts.objectives = Objectives { availability: slo.availability, latency_p95: slo.latency_p95 };
     alerts.targets = checks.iter().map(target).collect();
     let plan = ServicePlan {
         name: name.into(),
@@ -246,7 +248,7 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
         group: fields.get("group").and_then(|c| c.text()),
         critical,
         needs: needs(fields.get("needs")),
-        slo: slo(fields.get("slo")),
+        slo,
         alerts,
         workload,
         checks,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -24,8 +24,8 @@ const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Returns the routes.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
-    let limit = DefaultBodyLimit::max(MAX_POST_BYTES);
-    Router::new().route("/api/v2/alerts", get(list).post(take).layer(limit)).with_state(shared)
+    let alerts = get(list).merge(post(take).layer(DefaultBodyLimit::max(MAX_POST_BYTES)));
+    Router::new().route("/api/v2/alerts", alerts).with_state(shared)
 }
 
 /// `POST /api/v2/alerts`

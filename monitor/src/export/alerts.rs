@@ -426,7 +426,7 @@ pub(super) async fn route_test(
     for (name, value) in own.map(|alerts| alerts.labels.clone()).unwrap_or_default() {
         labels.entry(name).or_insert(value);
     }
-    let routes: Vec<usize> = settings.routes.taking(&labels).map(|(place, _)| place).collect();
+    let routes: Vec<String> = settings.routes.taking(&labels).into_iter().map(|(place, _)| place).collect();
     let targets = settings.routes.targets(&labels, None, now);
     let told = targets.iter().map(|target| {
         serde_json::json!({

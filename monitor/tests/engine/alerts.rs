@@ -203,6 +203,39 @@ async fn a_drill_goes_through_every_route_is_marked_and_leaves_nothing_open() {
     running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_spent_too_fast_is_a_page_even_if_nothing_is_down_and_a_restart_forgets_nothing() {
+    let (target, sink) = (Target::ok(""), Target::ok(""));
+    let yaml = format!(
+        "defaults: {{ every: 1s, timeout: 500ms, every_when_failing: 100ms, fail_after: 64 of 64 }}\n\
+         services: {{ web: {{ slo: {{ availability: 99% }}, checks: {{ home: {{ http: {{ url: \"{}\" }} }} }} }} }}\n\
+         channels: {{ hook: {{ webhook: {{ url: \"{}\" }} }} }}\n",
+        target.url("/"),
+        sink.url("/hook")
+    );
+    let running = Running::start(&yaml).await;
+    running.until("web", "up").await;
+    target.set_status(500);
+    eventually("some fails", LIMIT, async || (target.connections() > 15).then_some(())).await;
+    target.set_status(200);
+    let page = until_told(&sink, 1).await.remove(0);
+    let title = page["title"].as_str().unwrap();
+    assert!(title.starts_with("web spends its error budget") && title.ends_with("in 1h (objective 99%)"), "{title}");
+    assert_eq!((&page["severity"], &page["alerts"][0]["name"]), (&"page".into(), &"ErrorBudgetBurn".into()));
+    let left = async |running: &Running| {
+        let (_, metrics) = running.get("/metrics").await;
+        let line = "monitor_slo_error_budget_remaining_ratio{objective=\"availability\",service=\"web\"} ";
+        metrics.as_str().unwrap().lines().find_map(|found| found.strip_prefix(line)?.parse::<f64>().ok())
+    };
+    let spent = left(&running).await.unwrap();
+    assert!(spent < 0.0, "{spent}");
+    let folder = running.stop().await;
+    let running = Running::start_in(folder, &yaml, Kinds::standard()).await;
+    let again = eventually("the budget to be remembered", LIMIT, async || left(&running).await).await;
+    assert!(again < 0.0, "{again}");
+    running.stop().await;
+}
+
 /// Messages in the order of their last arrival: what came before the receiver was back was not accepted.
 fn accepted_last(sink: &Target) -> Vec<Value> {
     let mut messages: Vec<Value> = Vec::new();
