@@ -155,7 +155,7 @@ pub(super) struct Note {
 
 /// `POST /api/v1/incidents/{id}/acknowledge`
 #[utoipa::path(post, path = "/api/v1/incidents/{id}/acknowledge", params(("id" = String, Path)), tag = "alerts",
-    request_body = Note, security(("operator" = [])),
+    request_body = Note,
     responses((status = 204, description = "taken, and on the disk"), (status = 404, description = "no such open incident"),
         (status = 503, description = "taken, but not written down")))]
 pub(super) async fn acknowledge(
@@ -171,7 +171,7 @@ pub(super) async fn acknowledge(
 }
 
 /// `POST /api/v1/incidents/{id}/close`
-#[utoipa::path(post, path = "/api/v1/incidents/{id}/close", params(("id" = String, Path)), tag = "alerts", security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/incidents/{id}/close", params(("id" = String, Path)), tag = "alerts",
     responses((status = 204, description = "closed; it opens anew if it still holds"), (status = 404, description = "no such open incident")))]
 pub(super) async fn close(
     State(shared): State<Arc<Shared>>,
@@ -210,7 +210,7 @@ pub(super) struct NewSilence {
 }
 
 /// `POST /api/v1/silences`
-#[utoipa::path(post, path = "/api/v1/silences", tag = "alerts", request_body = NewSilence, security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/silences", tag = "alerts", request_body = NewSilence,
     responses((status = 201, description = "in force, and on the disk; with its id"), (status = 400, description = "what is wrong with it")))]
 pub(super) async fn silence(
     State(shared): State<Arc<Shared>>,
@@ -237,7 +237,7 @@ pub(super) async fn silence(
 }
 
 /// `DELETE /api/v1/silences/{id}`
-#[utoipa::path(delete, path = "/api/v1/silences/{id}", params(("id" = String, Path)), tag = "alerts", security(("operator" = [])),
+#[utoipa::path(delete, path = "/api/v1/silences/{id}", params(("id" = String, Path)), tag = "alerts",
     responses((status = 204, description = "over"), (status = 404, description = "no such silence")))]
 pub(super) async fn end_silence(
     State(shared): State<Arc<Shared>>,
@@ -301,7 +301,7 @@ pub(super) struct NewWindow {
 }
 
 /// `POST /api/v1/maintenance`
-#[utoipa::path(post, path = "/api/v1/maintenance", tag = "alerts", request_body = NewWindow, security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/maintenance", tag = "alerts", request_body = NewWindow,
     responses((status = 201, description = "in force, and on the disk; with its id"), (status = 400, description = "what is wrong with it")))]
 pub(super) async fn begin_maintenance(
     State(shared): State<Arc<Shared>>,
@@ -326,7 +326,7 @@ pub(super) async fn begin_maintenance(
 }
 
 /// `DELETE /api/v1/maintenance/{id}`
-#[utoipa::path(delete, path = "/api/v1/maintenance/{id}", params(("id" = String, Path)), tag = "alerts", security(("operator" = [])),
+#[utoipa::path(delete, path = "/api/v1/maintenance/{id}", params(("id" = String, Path)), tag = "alerts",
     responses((status = 204, description = "over"), (status = 404, description = "no such window made by hand")))]
 pub(super) async fn end_maintenance(
     State(shared): State<Arc<Shared>>,
@@ -366,7 +366,7 @@ pub(super) async fn deliveries(
 }
 
 /// `POST /api/v1/deliveries/{incident}/{event}/{channel}/retry`
-#[utoipa::path(post, path = "/api/v1/deliveries/{incident}/{event}/{channel}/retry", tag = "alerts", security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/deliveries/{incident}/{event}/{channel}/retry", tag = "alerts",
     params(("incident" = String, Path), ("event" = u32, Path), ("channel" = String, Path)),
     responses((status = 204, description = "due again"), (status = 404, description = "no such dead letter")))]
 pub(super) async fn retry(
@@ -457,7 +457,7 @@ struct DrillBegun {
 }
 
 /// `POST /api/v1/drill`
-#[utoipa::path(post, path = "/api/v1/drill", tag = "alerts", request_body = NewDrill, security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/drill", tag = "alerts", request_body = NewDrill,
     responses((status = 202, description = "begun; its incident's deliveries tell how it goes"), (status = 400, description = "no such channel")))]
 pub(super) async fn drill(
     State(shared): State<Arc<Shared>>,
@@ -468,7 +468,7 @@ pub(super) async fn drill(
 }
 
 /// `POST /api/v1/channels/{name}/test`
-#[utoipa::path(post, path = "/api/v1/channels/{name}/test", tag = "alerts", params(("name" = String, Path)), security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/channels/{name}/test", tag = "alerts", params(("name" = String, Path)),
     responses((status = 202, description = "a marked message is on its way"), (status = 400, description = "no such channel")))]
 pub(super) async fn test_channel(
     State(shared): State<Arc<Shared>>,
@@ -499,7 +499,7 @@ pub(super) struct AuditQuery {
 }
 
 /// `GET /api/v1/audit`
-#[utoipa::path(get, path = "/api/v1/audit", params(AuditQuery), tag = "alerts", security(("operator" = [])),
+#[utoipa::path(get, path = "/api/v1/audit", params(AuditQuery), tag = "alerts",
     responses((status = 200, description = "who did what, newest first")))]
 pub(super) async fn audit(
     State(shared): State<Arc<Shared>>,

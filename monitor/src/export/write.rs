@@ -40,7 +40,7 @@ pub(super) struct PushQuery {
 }
 
 /// `POST /api/v1/heartbeat/{service}/{check}`; the body's first line is kept as a message.
-#[utoipa::path(post, path = "/api/v1/heartbeat/{service}/{check}", tag = "push", security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/heartbeat/{service}/{check}", tag = "push",
     params(("service" = String, Path), ("check" = String, Path), PushQuery),
     responses((status = 204, description = "kept, also across a power cut"), (status = 404, description = "no such heartbeat"),
         (status = 503, description = "could not be written down; push again")))]
@@ -120,7 +120,7 @@ pub(super) struct ReloadQuery {
 }
 
 /// `POST /api/v1/reload`
-#[utoipa::path(post, path = "/api/v1/reload", tag = "operate", params(ReloadQuery), security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/reload", tag = "operate", params(ReloadQuery),
     responses((status = 200, description = "taken"), (status = 409, description = "refused, with every mistake")))]
 pub(super) async fn reload(
     State(shared): State<Arc<Shared>>,

@@ -308,6 +308,26 @@ async fn a_session_survives_a_restart_and_ends_with_its_token() {
 }
 
 #[tokio::test]
+async fn a_reload_takes_new_names_of_this_server_and_what_is_public() {
+    let target = Target::ok("");
+    let yaml = format!("{}{}", access(""), service(&target));
+    let running = Running::start(&yaml).await;
+    let token = bearer(OPERATOR);
+    let by_name = [("authorization", &*token), ("host", "monitor.example:8888")];
+    let answer = get(&running, "/api/v1/audit", &by_name).await;
+    assert_eq!(answer.status, 403);
+    let said = answer.json()["error"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("Host \"monitor.example:8888\" is not this server; use 127.0.0.1:"), "{said}");
+    let private = yaml.replace("access:\n", "hosts: [\"monitor.example:8888\"]\naccess:\n  public: false\n");
+    write_config(running.folder.path(), &private);
+    let (status, said) = running.post("/api/v1/reload", &[("authorization", &bearer(TOKEN))]).await;
+    assert_eq!((status, said.as_str()), (200, Some("1 services are watched")), "no restart is needed");
+    assert_eq!(get(&running, "/api/v1/audit", &by_name).await.status, 200);
+    assert_eq!(get(&running, "/api/v1/status", &[]).await.status, 401);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn live_events_end_when_their_reader_may_have_lost_her_permission() {
     let target = Target::ok("");
     let yaml = format!("{}{}", access("  public: false\n"), service(&target));
