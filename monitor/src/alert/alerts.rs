@@ -26,7 +26,8 @@ use super::settings::AlertSettings;
 use super::silence::{OnceWindow, Silence, Suppression};
 use super::tell::{Changes, Telling};
 use crate::record::{
-    AuditRow, DeliveryQuery, DeliveryRow, EventRow, IncidentQuery, IncidentRow, State, StateBatch, StoreError, Ticket,
+    AuditRow, DeliveryQuery, DeliveryRow, EventRow, History, IncidentQuery, IncidentRow, State, StateBatch, StoreError,
+    Ticket,
 };
 
 /// Document kind of silences.
@@ -56,6 +57,8 @@ pub struct Alerts {
     suppression: Mutex<Suppression>,
     settings: ArcSwap<AlertSettings>,
     state: Arc<State>,
+    /// For the chart in a mail; none where there is no history.
+    history: Option<Arc<History>>,
     /// Rises whenever there may be something to send.
     news: watch::Sender<u64>,
     /// Seals links that acknowledge.
@@ -83,6 +86,7 @@ impl Alerts {
             suppression: Mutex::default(),
             settings: ArcSwap::default(),
             state,
+            history: None,
             news: watch::Sender::default(),
             link_key: SigningKey::new(link_key),
             externals: Mutex::default(),
@@ -92,6 +96,17 @@ impl Alerts {
             is_restored: AtomicBool::new(false),
             figures,
         }
+    }
+
+    /// Adds the past, so that messages can show it.
+    #[must_use]
+    pub fn with_history(mut self, history: Arc<History>) -> Self {
+        self.history = Some(history);
+        self
+    }
+
+    pub(super) fn history(&self) -> Option<&History> {
+        self.history.as_deref()
     }
 
     /// Takes the desk for a moment. Never held across an await.

@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::alerts::{Alerts, delivery_row, incident_row};
-use super::channel::{Accepted, ChannelSettings, SendError};
+use super::channel::{Accepted, ChannelSettings, EvidenceLevel, SendError};
 use super::compose::{Context, compose};
 use super::delivery::{Delivery, DeliveryState};
 use super::incident::Incident;
 use super::message::{Happening, Message};
 use super::outbox::{Pick, Waiting};
-use crate::record::{StateBatch, Ticket};
+use crate::probe::CheckId;
+use crate::record::{Mark, Point, StateBatch, Ticket};
 
 /// Between two tries of one message.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
@@ -28,6 +29,13 @@ const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::fr
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
 /// A worker looks at least this often, whatever the clocks say.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How far back a chart goes, in milliseconds, and its points at most: what fits the width of a mail.
+const CHART_MS: i64 = 3_600_000;
+const CHART_POINTS: usize = 240;
+/// Charts in one message, at most.
+const CHARTS: usize = 5;
+/// How long a chart may be looked for.
+const CHART_PATIENCE: Duration = Duration::from_millis(500);
 /// Incidents in one repetition.
 const REPEATED_TOGETHER: usize = 50;
 
@@ -138,7 +146,25 @@ impl Alerts {
         }
         let parts: Vec<(&Delivery, &Incident)> =
             parts.iter().map(|(delivery, incident)| (delivery, incident)).collect();
-        self.compose(settings, &parts, durable)
+        let mut message = self.compose(settings, &parts, durable)?;
+        // A slow disk costs the chart, not the page.
+        if settings.evidence == EvidenceLevel::Full {
+            let _without_chart = tokio::time::timeout(CHART_PATIENCE, self.chart(&mut message)).await;
+        }
+        Some(message)
+    }
+
+    /// Adds the latest latencies of the failing checks where whoever reads it gets the whole evidence.
+    async fn chart(&self, message: &mut Message) {
+        let Some(history) = self.history() else { return };
+        let now_ms = Timestamp::now().as_millisecond();
+        for evidence in message.alerts.iter_mut().filter_map(|part| part.evidence.as_mut()).take(CHARTS) {
+            let Some((service, check)) = evidence.check.split_once('/') else { continue };
+            let id = CheckId::new(service, check);
+            let Ok(points) = history.points(&id, now_ms - CHART_MS, now_ms + 1).await else { continue };
+            let newest = points.iter().skip(points.len().saturating_sub(CHART_POINTS));
+            evidence.latency = newest.filter(|point| point.mark != Mark::Unknown).map(latency).collect();
+        }
     }
 
     fn compose(&self, settings: &ChannelSettings, parts: &[(&Delivery, &Incident)], durable: bool) -> Option<Message> {
@@ -241,6 +267,11 @@ fn repeated(incident: &Incident, channel: &str) -> Option<Delivery> {
         group_interval_ms: 0,
         updated: now,
     })
+}
+
+fn latency(point: &Point) -> (i64, Option<f64>) {
+    let took_ms = f64::from(point.took_us) / 1000.0;
+    (point.at_ms, Some(took_ms).filter(|_| matches!(point.mark, Mark::Pass | Mark::Slow)))
 }
 
 fn since(earlier: Timestamp) -> Duration {
