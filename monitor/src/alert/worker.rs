@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use kit::backoff::Backoff;
+use kit::clock::{Moment, Stamp};
 use kit::config::show_duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -55,7 +56,7 @@ impl Alerts {
                 repeated = Timestamp::now();
             }
             news.mark_unchanged();
-            let pick = self.outbox().pick(&settings.name, Timestamp::now());
+            let pick = self.outbox().pick(&settings.name, Moment::now());
             let wait = match pick {
                 Pick::Send(members) => {
                     // Not cut short: the channel's deadline bounds it, and a message cut off may have been accepted.
@@ -65,9 +66,7 @@ impl Alerts {
                     }
                     continue;
                 }
-                Pick::Wait(until) => {
-                    Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(LOOK_EVERY)
-                }
+                Pick::Wait(until) => until.since(Moment::now()).min(LOOK_EVERY),
                 Pick::Idle => LOOK_EVERY,
             };
             tokio::select! {
@@ -222,14 +221,16 @@ impl Alerts {
 
     /// Writes down what came of a try, and tells the desk. Never waits: a repeat after a crash has the same key.
     fn settle(&self, members: Vec<Waiting>, state: DeliveryState, said: &str, wait: Option<Duration>) {
-        let now = Timestamp::now();
+        let _order = self.in_order();
+        let now = Stamp::now();
         let mut batch = StateBatch::default();
-        for Waiting { mut delivery, ticket } in members {
+        for Waiting { mut delivery, ticket, .. } in members {
             delivery.tries += 1;
-            (delivery.state, delivery.updated) = (state, now);
+            (delivery.state, delivery.updated) = (state, now.wall);
             said.clone_into(&mut delivery.said);
             if let Some(wait) = wait {
-                delivery.due = now.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(now);
+                delivery.due =
+                    now.wall.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(now.wall);
             } else {
                 self.figures.state(&delivery);
             }
@@ -240,7 +241,7 @@ impl Alerts {
                     batch.incidents.insert(incident.id, incident_row(&incident));
                 }
             }
-            self.outbox().put(delivery, ticket);
+            self.outbox().put(delivery, ticket, now);
         }
         self.state().put(batch);
     }
