@@ -11,9 +11,9 @@ use super::html::Html;
 use super::tone::Tone;
 use super::words;
 
-/// Nothing but our own style sheet, script, events and icons; no frames, no forms, no inline anything.
+/// Nothing but our own style sheet, script, events, icons and forms; no frames, no inline anything.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// A page that reloads itself without a script does so this often.
 const RELOAD_SECS: u32 = 30;
