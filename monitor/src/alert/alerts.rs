@@ -57,6 +57,8 @@ pub struct Alerts {
     state: Arc<State>,
     /// Rises whenever there may be something to send.
     news: watch::Sender<u64>,
+    /// Rises whenever a page about alerts would show something else, but for what a look changed.
+    shown: watch::Sender<u64>,
     /// Seals links that acknowledge.
     link_key: SigningKey,
     /// Alerts from elsewhere.
@@ -81,6 +83,7 @@ impl Alerts {
             settings: ArcSwap::default(),
             state,
             news: watch::Sender::default(),
+            shown: watch::Sender::default(),
             link_key: SigningKey::new(link_key),
             externals: Mutex::default(),
             refusals: Mutex::default(),
@@ -120,6 +123,15 @@ impl Alerts {
 
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
+    }
+
+    /// Returns what rises when people or channels changed something: an acknowledgement, a silence, an answer.
+    pub fn shown(&self) -> watch::Receiver<u64> {
+        self.shown.subscribe()
+    }
+
+    pub(super) fn show(&self) {
+        self.shown.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Takes new settings.
@@ -380,6 +392,7 @@ impl Alerts {
         let deliveries = keep(changes, &mut batch);
         let ticket = self.state.put(batch);
         self.dispatch(deliveries, ticket);
+        self.show();
         ticket
     }
 
@@ -481,6 +494,7 @@ impl Alerts {
         batch.audit.push(audit);
         let ticket = self.state.put(batch);
         self.wake();
+        self.show();
         self.written(ticket).await
     }
 

@@ -187,6 +187,7 @@ impl Alerts {
             self.outbox().put(delivery, ticket);
         }
         self.state().put(batch);
+        self.show();
     }
 }
 

@@ -475,7 +475,11 @@ fn look(shared: &Shared, now: Stamp, batch: &mut StateBatch) -> Vec<Delivery> {
     let settings = shared.alerts.settings();
     let conditions = conditions(&shared.board(), &settings.services, now);
     let is_known = |service: &str| settings.services.contains_key(service);
-    shared.alerts.look(&conditions, &is_known, now, batch)
+    let deliveries = shared.alerts.look(&conditions, &is_known, now, batch);
+    for change in Change::of_incidents(batch) {
+        let _nobody_listens = shared.changes.send(change);
+    }
+    deliveries
 }
 
 fn point(observation: &Observation) -> Point {

@@ -8,13 +8,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
+use futures_util::stream::select;
 use futures_util::{Stream, StreamExt};
 use kit::http::ApiError;
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::wrappers::{BroadcastStream, WatchStream};
+use uuid::Uuid;
 
 use super::shared::Shared;
+use crate::record::{IncidentRow, StateBatch};
 
 /// Readers at once: pages that stay open. Each costs a connection (of 4096) and wakes at every change.
 const MAX_READERS: usize = 256;
@@ -43,8 +47,36 @@ pub enum Change {
         /// The new health's word.
         health: &'static str,
     },
+    /// An incident opened, changed or ended.
+    Incident {
+        /// Its id.
+        id: Uuid,
+        /// The service, if it is about one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// `opened`, `changed` or `resolved`.
+        state: &'static str,
+    },
+    /// A person or a channel changed something: an acknowledgement, a silence, what became of a message.
+    Alerts,
     /// The configuration was reloaded.
     Reloaded,
+}
+
+impl Change {
+    /// Returns what became of each incident in a batch.
+    pub fn of_incidents(batch: &StateBatch) -> Vec<Self> {
+        let change = |row: &IncidentRow| {
+            let is_new = batch.events.contains_key(&(row.id, 1));
+            let state = match row.resolved_ms {
+                Some(_) => "resolved",
+                None if is_new => "opened",
+                None => "changed",
+            };
+            Self::Incident { id: row.id, service: row.service.clone(), state }
+        };
+        batch.incidents.values().map(change).collect()
+    }
 }
 
 /// `GET /api/v1/events`
@@ -55,13 +87,14 @@ pub(super) async fn stream(
     State(shared): State<Arc<Shared>>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let place = take_place(&PLACES)?;
-    let changes = BroadcastStream::new(shared.changes.subscribe()).map(move |change| {
+    let of_alerts = WatchStream::from_changes(shared.alerts.shown()).map(|_count| Ok(Change::Alerts));
+    let changes = select(BroadcastStream::new(shared.changes.subscribe()), of_alerts).map(move |change| {
         // Kept until the reader leaves.
         let _place = &place;
         // A reader that fell behind is told to look at everything anew.
         let event = match change {
             Ok(change) => Event::default().event("change").json_data(&change),
-            Err(_lagged) => Ok(Event::default().event("lagged").data("look anew")),
+            Err(BroadcastStreamRecvError::Lagged(_)) => Ok(Event::default().event("lagged").data("look anew")),
         };
         Ok(event.unwrap_or_else(|_| Event::default().event("lagged").data("look anew")))
     });
