@@ -84,7 +84,7 @@ pub(super) async fn list(
         service: query.service,
         before_ms: query.before.map(Timestamp::as_millisecond),
         limit: query.limit.unwrap_or(100).clamp(1, 1000),
-        unfinished: false,
+        ..IncidentQuery::default()
     };
     let bodies = shared.stores.state.store().incidents(&wanted).await.map_err(unreadable)?;
     Ok(Json(parse(&bodies)))
@@ -106,16 +106,16 @@ pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<IncidentAnswer>, ApiError> {
-    find(&shared, id).await.map(Json)
+    find(&shared, id).await?.map(Json).ok_or_else(|| no_incident(id))
 }
 
-/// Reads all there is of an incident.
-pub(super) async fn find(shared: &Shared, id: Uuid) -> Result<IncidentAnswer, ApiError> {
-    let incident = shared.alerts.incident(id).await.map_err(unreadable)?.ok_or_else(|| no_incident(id))?;
+/// Reads all there is of an incident; none if there is no such incident.
+pub(super) async fn find(shared: &Shared, id: Uuid) -> Result<Option<IncidentAnswer>, ApiError> {
+    let Some(incident) = shared.alerts.incident(id).await.map_err(unreadable)? else { return Ok(None) };
     let store = shared.stores.state.store();
     let events = parse(&store.events(id).await.map_err(unreadable)?);
     let deliveries = parse(&store.deliveries(&DeliveryQuery::Of(id)).await.map_err(unreadable)?);
-    Ok(IncidentAnswer { incident, events, deliveries })
+    Ok(Some(IncidentAnswer { incident, events, deliveries }))
 }
 
 fn no_incident(id: Uuid) -> ApiError {
@@ -132,7 +132,7 @@ pub(super) fn not_durable(message: String) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).code("not_durable")
 }
 
-fn parse<T: serde::de::DeserializeOwned>(bodies: &[String]) -> Vec<T> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(bodies: &[String]) -> Vec<T> {
     bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect()
 }
 

@@ -104,6 +104,8 @@ impl Monitor {
         let stop = CancellationToken::new();
         let routes = router(shared.clone(), Operator::new(None, Vec::new())).merge(beside);
         tokio::spawn(serve(listener, routes, Limits::default(), stop.clone()));
+        let (state, ended) = (shared.stores.state.clone(), stop.clone());
+        tokio::spawn(async move { state.run(ended).await });
         Self { shared, address, wishes: Mutex::new(Some(wishes)), _stop: stop.drop_guard(), _folder: folder }
     }
 

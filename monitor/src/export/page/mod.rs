@@ -2,12 +2,16 @@
 //!
 //! It shows the operator's view: targets, addresses and process ids included.
 
+mod alerting;
 mod check;
 mod headline;
+mod incident;
+mod incidents;
 mod overview;
 mod past;
 mod service;
 mod state;
+mod telling;
 mod workload;
 
 use std::sync::Arc;
@@ -26,10 +30,12 @@ use kit::config::suggest;
 use kit::http::ApiError;
 use kit::page::{Html, Link, Page, Tone, words};
 use serde::Deserialize;
+use uuid::Uuid;
 
 pub(super) use past::{Past, today_ms};
 pub(super) use state::{of_verdict, spoken};
 
+use super::alerts::find;
 use super::shared::Shared;
 
 /// Returns the pages' routes.
@@ -38,6 +44,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/", get(get_overview))
         .route("/services", get(async || Redirect::permanent("/")))
         .route("/services/{name}", get(get_service))
+        .route("/incidents", get(get_incidents))
+        .route("/incidents/{id}", get(get_incident))
+        .route("/alerts", get(get_alerts))
         .with_state(shared);
     kit::page::with_assets(pages)
 }
@@ -70,6 +79,55 @@ async fn get_service(
     }
 }
 
+async fn get_incidents(State(shared): State<Arc<Shared>>, Query(wanted): Query<incidents::Wanted>) -> Response {
+    let moment = Moment::now();
+    let (view, tone, title) = incidents::view(&shared, wanted, &moment).await;
+    frame(Head { status: StatusCode::OK, path: "/incidents", title, tone }, view.render(), &moment).into_response()
+}
+
+async fn get_incident(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let moment = Moment::now();
+    let answer = match id.parse::<Uuid>() {
+        Ok(id) => find(&shared, id).await,
+        Err(_no_id) => Ok(None),
+    };
+    match answer {
+        Ok(Some(answer)) => {
+            let (view, tone, title) = incident::view(&shared, answer, &moment);
+            frame(Head { status: StatusCode::OK, path: "", title, tone }, view.render(), &moment).into_response()
+        }
+        Ok(None) if wants_page(&headers) => no_incident(&moment),
+        Ok(None) => ApiError::not_found(format!("there is no incident {id:?}")).code("no_incident").into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "no_incident.html")]
+struct NoIncident {
+    mark: Html,
+}
+
+fn no_incident(moment: &Moment) -> Response {
+    let head = Head {
+        status: StatusCode::NOT_FOUND,
+        path: "",
+        title: "no such incident – monitor".to_owned(),
+        tone: Tone::Blind,
+    };
+    frame(head, NoIncident { mark: Tone::Blind.mark() }.render(), moment).into_response()
+}
+
+async fn get_alerts(State(shared): State<Arc<Shared>>) -> Response {
+    let moment = Moment::now();
+    let (view, tone, title) = alerting::view(&shared, &moment).await;
+    frame(Head { status: StatusCode::OK, path: "/alerts", title, tone }, view.render(), &moment).into_response()
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+}
+
 #[derive(Template)]
 #[template(path = "not_found.html")]
 struct NotFound<'a> {
@@ -79,8 +137,7 @@ struct NotFound<'a> {
 }
 
 fn no_service(shared: &Shared, name: &str, headers: &HeaderMap, moment: &Moment) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !accept.contains("text/html") {
+    if !wants_page(headers) {
         return ApiError::not_found(format!("there is no service {name:?}")).code("no_service").into_response();
     }
     let catalogue = shared.catalogue.load();
@@ -108,7 +165,13 @@ fn frame(head: Head, main: Result<String, askama::Error>, moment: &Moment) -> Re
         status: head.status,
         program: "monitor",
         version: env!("CARGO_PKG_VERSION"),
-        links: vec![link("Status", "/"), link("JSON", "/api/v1/status"), link("Metrics", "/metrics")],
+        links: vec![
+            link("Status", "/"),
+            link("Incidents", "/incidents"),
+            link("Alerts", "/alerts"),
+            link("JSON", "/api/v1/status"),
+            link("Metrics", "/metrics"),
+        ],
         title: head.title,
         tone: head.tone,
         events: (head.status == StatusCode::OK).then_some("/api/v1/events"),
@@ -136,8 +199,29 @@ impl Moment {
             machine: at.to_string(),
             full: words::time(at, &self.zone),
             short: words::short_time(at, &self.zone),
+            clock: self.clock(at),
             ago: words::length(Duration::from_secs(ago.as_secs())),
         }
+    }
+
+    /// How a time to come is shown.
+    fn ahead(&self, at: Timestamp) -> Ahead {
+        Ahead { machine: at.to_string(), full: words::time(at, &self.zone), clock: self.clock(at), left: self.left(at) }
+    }
+
+    /// Says how far ahead a time is: `in 12 s`.
+    fn left(&self, at: Timestamp) -> String {
+        match Duration::try_from(at.duration_since(self.now.wall)) {
+            Ok(left) if left.as_secs() > 0 => format!("in {}", words::length(Duration::from_secs(left.as_secs()))),
+            _ => "now".to_owned(),
+        }
+    }
+
+    /// The day goes without saying if it is today.
+    fn clock(&self, at: Timestamp) -> String {
+        let day = |at: Timestamp| at.to_zoned(self.zone.clone()).date();
+        let clock = words::clock(at, &self.zone);
+        if day(at) == day(self.now.wall) { clock } else { format!("{} {clock}", words::day(at, &self.zone)) }
     }
 }
 
@@ -147,5 +231,16 @@ pub(super) struct When {
     machine: String,
     full: String,
     short: String,
+    /// To the minute, with the day only if it is another one.
+    clock: String,
     ago: String,
+}
+
+/// A time to come as people and programs read it.
+#[derive(Debug, Clone)]
+pub(super) struct Ahead {
+    machine: String,
+    full: String,
+    clock: String,
+    left: String,
 }

@@ -1,0 +1,103 @@
+//! Whether people were told, in words: one line for each channel, and how each delivery stands.
+
+use kit::page::{Tone, words};
+
+use super::Moment;
+use crate::alert::{Delivery, DeliveryState, Incident, Told, ToldState};
+
+/// Longest answer of a channel within a line, in characters; the table shows more.
+const MAX_SAID: usize = 100;
+
+/// What one channel knows of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) tone: Tone,
+    /// The state and the channel: `told ops`.
+    pub(super) word: String,
+    /// When, or why not; may be empty.
+    pub(super) detail: String,
+}
+
+impl Line {
+    fn new(tone: Tone, word: String, detail: impl Into<String>) -> Self {
+        Self { tone, word, detail: detail.into() }
+    }
+}
+
+/// Says it for every channel, the ones that do not know first. `deliveries` are the incident's, as far as they could be
+/// read.
+pub(super) fn lines(incident: &Incident, deliveries: &[Delivery], has_channels: bool, moment: &Moment) -> Vec<Line> {
+    let mut lines: Vec<Line> = incident
+        .told
+        .iter()
+        .map(|(channel, told)| {
+            let of_channel: Vec<&Delivery> = deliveries.iter().filter(|row| row.channel == *channel).collect();
+            line(channel, told, &of_channel, moment)
+        })
+        .collect();
+    if lines.is_empty() {
+        lines.push(match (has_channels, incident.is_over()) {
+            (_, true) => Line::new(Tone::Off, "nobody was told".to_owned(), ""),
+            (true, false) => Line::new(Tone::Off, "nobody is told".to_owned(), "no route takes it"),
+            (false, false) => Line::new(Tone::Warn, "nobody is told".to_owned(), "no channels are configured"),
+        });
+    }
+    lines.sort_by_key(|line| match line.tone {
+        Tone::Bad => 0,
+        Tone::Warn => 1,
+        Tone::Good => 3,
+        _ => 2,
+    });
+    lines
+}
+
+fn line(channel: &str, told: &Told, deliveries: &[&Delivery], moment: &Moment) -> Line {
+    let newest = deliveries.iter().find(|row| row.event == told.event);
+    let said = newest.map(|row| words::clip(&row.said, MAX_SAID)).unwrap_or_default();
+    let tries = newest.map_or(0, |row| row.tries);
+    match &told.state {
+        ToldState::Held => {
+            Line::new(Tone::Busy, format!("held back: {channel}"), "a need may turn out to be the cause")
+        }
+        ToldState::Suppressed(why) => Line::new(Tone::Off, format!("not told: {channel}"), why.as_str()),
+        ToldState::Owed if tries == 0 => {
+            Line::new(Tone::Busy, format!("telling {channel}"), earlier(deliveries, moment))
+        }
+        ToldState::Owed => Line::new(
+            Tone::Warn,
+            format!("waiting: {channel}"),
+            format!("{said}, {}", counted(u64::from(tries), "try", "tries")),
+        ),
+        ToldState::Delivered => {
+            let at = deliveries.iter().filter(|row| row.state == DeliveryState::Sent).map(|row| row.updated).min();
+            let at = at.map(|at| moment.when(at).clock).unwrap_or_default();
+            let reminders = counted(u64::from(told.reminders), "reminder", "reminders");
+            let detail = if told.reminders > 0 { format!("{at}, then {reminders}") } else { at };
+            Line::new(Tone::Good, format!("told {channel}"), detail)
+        }
+        ToldState::Dead => Line::new(Tone::Bad, format!("dead letter: {channel}"), said),
+    }
+}
+
+/// A channel that is being told something further knows of the rest.
+fn earlier(deliveries: &[&Delivery], moment: &Moment) -> String {
+    let first = deliveries.iter().filter(|row| row.state == DeliveryState::Sent).map(|row| row.updated).min();
+    first.map(|at| format!("first told {}", moment.when(at).clock)).unwrap_or_default()
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Returns how a delivery looks, and its word.
+pub(super) fn of_delivery(delivery: &Delivery) -> (Tone, &'static str) {
+    let tone = match delivery.state {
+        DeliveryState::Sent => Tone::Good,
+        DeliveryState::Dead => Tone::Bad,
+        DeliveryState::Due if delivery.tries > 0 => Tone::Warn,
+        DeliveryState::Held | DeliveryState::Due => Tone::Busy,
+        DeliveryState::Suppressed | DeliveryState::Cancelled => Tone::Off,
+    };
+    let word = if delivery.state == DeliveryState::Dead { "dead letter" } else { delivery.state.as_str() };
+    (tone, word)
+}
