@@ -14,12 +14,13 @@ const PREFIX: &str = "MONITOR";
 pub(crate) const MAKE_SECRETS: &str = "make_secrets";
 
 /// The top-level keys: `MONITOR_LISTEN` sets `listen`, while `MONITOR_URL` is another program's business.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     "listen",
     "data_dir",
     "operator_token",
     "operator_token_file",
     "hosts",
+    "access",
     "anchors",
     "store",
     "defaults",
@@ -30,6 +31,7 @@ const KEYS: [&str; 17] = [
     "hours_of_work",
     "public_url",
     "drill",
+    "dead_man",
     "services",
     MAKE_SECRETS,
 ];

@@ -19,6 +19,7 @@ use super::drill::{self, DrillRecord, DrillState};
 use super::external::{Externals, Posted, Taken};
 use super::figures::AlertFigures;
 use super::incident::{Ending, Incident};
+use super::objectives::Slos;
 use super::outbox::Outbox;
 use super::own::{CHANNEL_KEY, Refusals};
 use super::settings::AlertSettings;
@@ -63,6 +64,8 @@ pub struct Alerts {
     link_key: SigningKey,
     /// Alerts from elsewhere.
     externals: Mutex<Externals>,
+    /// What services promise, and what they have spent.
+    slos: Mutex<Slos>,
     /// Channels that refuse.
     refusals: Mutex<Refusals>,
     /// What is remembered of drills.
@@ -86,6 +89,7 @@ impl Alerts {
             shown: watch::Sender::default(),
             link_key: SigningKey::new(link_key),
             externals: Mutex::default(),
+            slos: Mutex::default(),
             refusals: Mutex::default(),
             drills: Mutex::default(),
             is_restored: AtomicBool::new(false),
@@ -142,6 +146,7 @@ impl Alerts {
             made_by_hand(&mut suppression.windows);
             suppression.windows.splice(0..0, settings.windows.iter().cloned());
         }
+        self.slos().configure(&settings.services);
         self.settings.store(Arc::new(settings));
         self.wake();
     }
@@ -206,7 +211,9 @@ impl Alerts {
     ) -> Vec<Delivery> {
         let mut all = conditions.to_vec();
         let given_up = self.given_up(now, batch);
-        self.externals().join(&mut all, &self.settings().services, now);
+        let settings = self.settings();
+        self.externals().join(&mut all, &settings.services, now);
+        self.slos().conditions(&settings.services, &mut all, now);
         all.extend(self.own_conditions(now));
         let mut changes = self.with_look(is_known, now, |desk, look| desk.look(&all, look));
         changes.extend(given_up);
@@ -262,6 +269,19 @@ impl Alerts {
             tracing::warn!(alert.name = alert.name(), "given up: its source is silent for too long");
         }
         changes
+    }
+
+    /// Takes the objectives for a moment. Never held across an await.
+    pub fn slos(&self) -> MutexGuard<'_, Slos> {
+        self.slos.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a probe of a critical check against its service's objectives, unless it is maintained.
+    pub fn observe(&self, service: &str, at: Timestamp, passed: bool, took: std::time::Duration) {
+        let mut slos = self.slos();
+        if slos.promises(service) && self.suppressing().window_of(Some(service), at).is_none() {
+            slos.observe(service, at, passed, took);
+        }
     }
 
     /// Takes the alerts from elsewhere for a moment. Never held across an await.

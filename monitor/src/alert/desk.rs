@@ -18,10 +18,11 @@ use super::tell::{Changes, Telling, outcome};
 
 /// Longest time that a page waits for its hard needs to answer (DESIGN section 8).
 pub const HOLD: Duration = Duration::from_secs(10);
-/// So many openings within [`RESTLESS_WITHIN`] are one incident that comes and goes.
-const RESTLESS_AFTER: usize = 3;
-/// See [`RESTLESS_AFTER`]. Check-level flap detection looks at minutes (Nagios: 21 results); this is its hourly twin.
-const RESTLESS_WITHIN: Duration = Duration::from_secs(3600);
+/// So many openings within so long are one incident that comes and goes. Check-level flap detection looks at minutes
+/// (Nagios: 21 results); this is its slower twin.
+const RESTLESS: [(usize, Duration); 2] = [(2, Duration::from_secs(900)), (3, Duration::from_secs(3600))];
+/// Openings that are remembered.
+const RESTLESS_KEPT: usize = 3;
 /// What comes and goes is over when it has been calm for so long: the same time after which a crash loop is
 /// (DESIGN section 7, design/peers.md b.5).
 const CALM: Duration = Duration::from_secs(600);
@@ -121,10 +122,11 @@ impl Desk {
         }
         let openings = self.openings.entry(condition.key.clone()).or_default();
         openings.push_back(look.now.at);
-        while openings.front().is_some_and(|first| look.now.at.since(*first) > RESTLESS_WITHIN) {
+        let within = |length: Duration| openings.iter().filter(|at| look.now.at.since(**at) <= length).count();
+        let is_restless = RESTLESS.iter().any(|(count, length)| within(*length) >= *count);
+        if openings.len() > RESTLESS_KEPT {
             openings.pop_front();
         }
-        let is_restless = openings.len() >= RESTLESS_AFTER;
         let mut incident = condition.incident((look.new_id)(), look.now.wall);
         incident.flapping = is_restless;
         incident.held = !condition.needs.is_empty() && !condition.vouched;

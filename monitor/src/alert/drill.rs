@@ -67,5 +67,6 @@ pub(super) fn results(incident: &Incident) -> BTreeMap<String, String> {
 pub(super) fn channels(routes: &super::route::Routes) -> BTreeSet<String> {
     let steps =
         |route: &super::route::Route| route.escalate.iter().flat_map(|step| step.to.clone()).collect::<Vec<_>>();
-    routes.0.iter().flat_map(|route| route.to.iter().cloned().chain(steps(route))).collect()
+    let all = routes.0.iter().flat_map(super::route::Route::all);
+    all.flat_map(|route| route.to.iter().cloned().chain(steps(route))).collect()
 }

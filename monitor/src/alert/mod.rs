@@ -20,14 +20,20 @@ mod fingerprint;
 mod incident;
 mod matcher;
 mod message;
+mod objectives;
 mod outbox;
 mod own;
+#[cfg(test)]
+mod replay_tests;
 mod route;
 mod settings;
 mod silence;
+mod slo;
 mod tell;
 mod verdicts;
 mod worker;
+#[cfg(test)]
+mod worker_tests;
 #[cfg(test)]
 mod world;
 
@@ -45,9 +51,11 @@ pub use figures::AlertFigures;
 pub use incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, Told, ToldState};
 pub use matcher::Matcher;
 pub use message::{AlertPart, Evidence, Happening, Links, Message, Severity, Status};
+pub use objectives::{Objective, Objectives, Slos};
 pub use outbox::{Outbox, Pick, Waiting};
 pub use route::{Hours, Reminders, Route, Routes, Step, Target};
-pub use settings::{ALERT_KEYS, AlertSettings, decode_alerts, decode_service};
+pub use settings::{AlertSettings, DeadMan, decode_alerts, decode_service};
 pub use silence::{OnceWindow, Silence, Suppression, When, Window};
+pub use slo::{Budget, Count, PACES, PERIOD, Pace, show_percent};
 pub use tell::{Changes, Telling};
 pub use verdicts::{ServiceAlerts, ServicesAlerts, conditions};

@@ -33,6 +33,8 @@ pub struct Route {
     pub hours: Option<Hours>,
     /// Whom else to tell if nobody acknowledges.
     pub escalate: Vec<Step>,
+    /// Narrower routes: what one of them takes, this one does not.
+    pub routes: Vec<Route>,
 }
 
 /// When an open incident that nobody has taken is said again.
@@ -102,14 +104,10 @@ impl Target {
 }
 
 impl Routes {
-    /// Returns the routes that take something with these labels, with their places.
-    pub fn taking<'a>(&'a self, labels: &'a BTreeMap<String, String>) -> impl Iterator<Item = (usize, &'a Route)> {
-        let mut is_over = false;
-        self.0.iter().enumerate().filter(move |(_, route)| {
-            let takes = !is_over && route.matchers.iter().all(|matcher| matcher.fits(labels));
-            is_over |= takes && !route.continues;
-            takes
-        })
+    /// Returns the routes that take something with these labels, with their places, such as `1.0` for the first route
+    /// below the second.
+    pub fn taking(&self, labels: &BTreeMap<String, String>) -> Vec<(String, &Route)> {
+        first_of(&self.0, "", labels)
     }
 
     /// Returns whom to tell, each channel once. `waited` is how long the incident has been open without being
@@ -117,6 +115,7 @@ impl Routes {
     pub fn targets(&self, labels: &BTreeMap<String, String>, waited: Option<Duration>, now: Timestamp) -> Vec<Target> {
         let mut targets: Vec<Target> = Vec::new();
         for (place, route) in self.taking(labels) {
+            let place = place.as_str();
             let steps = route.escalate.iter().filter(|step| waited.is_some_and(|waited| waited >= step.after));
             let more = steps.flat_map(|step| &step.to).map(|channel| (channel, true));
             for (channel, escalated) in route.to.iter().map(|channel| (channel, false)).chain(more) {
@@ -129,11 +128,40 @@ impl Routes {
     }
 }
 
+/// Returns the routes of a list that take something: the first that fits, and those after it while they say `continue`.
+fn first_of<'a>(routes: &'a [Route], above: &str, labels: &BTreeMap<String, String>) -> Vec<(String, &'a Route)> {
+    let mut taking = Vec::new();
+    for (index, route) in routes.iter().enumerate() {
+        let place = if above.is_empty() { index.to_string() } else { format!("{above}.{index}") };
+        let found = route.taking(&place, labels);
+        let is_last = !found.is_empty() && !route.continues;
+        taking.extend(found);
+        if is_last {
+            break;
+        }
+    }
+    taking
+}
+
 impl Route {
+    /// As Alertmanager's tree: the narrower routes first, itself if none of them takes it.
+    fn taking(&self, place: &str, labels: &BTreeMap<String, String>) -> Vec<(String, &Self)> {
+        if !self.matchers.iter().all(|matcher| matcher.fits(labels)) {
+            return Vec::new();
+        }
+        let below = first_of(&self.routes, place, labels);
+        if below.is_empty() { vec![(place.to_owned(), self)] } else { below }
+    }
+
+    /// Returns it and every route below it.
+    pub fn all(&self) -> Vec<&Self> {
+        std::iter::once(self).chain(self.routes.iter().flat_map(Self::all)).collect()
+    }
+
     fn target(
         &self,
         channel: &str,
-        place: usize,
+        place: &str,
         labels: &BTreeMap<String, String>,
         escalated: bool,
         now: Timestamp,
@@ -194,6 +222,22 @@ mod tests {
         assert_eq!(told(&routes, &[("severity", "page"), ("team", "a")], None), "chat pager");
         assert_eq!(told(&routes, &[("severity", "ticket"), ("team", "a")], None), "chat mail");
         assert_eq!(told(&routes, &[], None), "mail");
+    }
+
+    #[test]
+    fn narrower_routes_come_first_and_the_wider_one_takes_the_rest() {
+        let mut team = route("team=a", &["chat"]);
+        team.routes = vec![route("severity=page", &["pager"])];
+        let routes = Routes(vec![team, route("", &["mail"])]);
+        assert_eq!(told(&routes, &[("team", "a"), ("severity", "page")], None), "pager");
+        assert_eq!(told(&routes, &[("team", "a"), ("severity", "ticket")], None), "chat");
+        assert_eq!(told(&routes, &[("severity", "page")], None), "mail");
+        let places: Vec<String> = routes
+            .taking(&[("team".to_owned(), "a".to_owned()), ("severity".to_owned(), "page".to_owned())].into())
+            .into_iter()
+            .map(|(place, _)| place)
+            .collect();
+        assert_eq!(places, ["0.0"]);
     }
 
     #[test]

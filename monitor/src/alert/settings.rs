@@ -1,23 +1,22 @@
 //! What the configuration says of alerts: channels, routes, windows, hours, and what each service wants.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kit::config::{Cursor, Fields, Value, suggest};
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::calendar::{MAX_LENGTH, Recurrence, parse_hours};
-use super::channel::{ChannelKinds, Channels, decode_channels};
+use super::channel::{ChannelKinds, Channels, decode_channels, parse_web_url};
 use super::matcher::Matcher;
 use super::message::Severity;
 use super::route::{Hours, Reminders, Route, Routes, Step};
 use super::silence::{When, Window};
 use super::verdicts::{ServiceAlerts, ServicesAlerts};
-
-/// Top-level keys that are read here.
-pub const ALERT_KEYS: [&str; 6] = ["channels", "routes", "windows", "hours_of_work", "public_url", "drill"];
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -35,8 +34,31 @@ pub struct AlertSettings {
     pub public_url: Option<String>,
     /// When a drill is due.
     pub drill: Option<Recurrence>,
+    /// Who notices if we go silent.
+    pub dead_man: Option<DeadMan>,
     /// What each service wants.
     pub services: ServicesAlerts,
+}
+
+/// A dead man's switch: it is pinged while everything works.
+#[derive(Clone)]
+pub struct DeadMan {
+    url: SecretString,
+    /// How often.
+    pub every: Duration,
+}
+
+impl DeadMan {
+    /// Returns the address, which is secret: whoever knows it can keep the switch quiet.
+    pub fn url(&self) -> &str {
+        self.url.expose_secret()
+    }
+}
+
+impl fmt::Debug for DeadMan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeadMan(every {:?})", self.every)
+    }
 }
 
 /// Checks the alert sections. `services` are the names that exist, with whether each is critical.
@@ -51,7 +73,8 @@ pub fn decode_alerts(fields: &Fields<'_>, kinds: &ChannelKinds, services: Servic
         Some(url.to_string().trim_end_matches('/').to_owned())
     });
     let drill = drill(fields.get("drill"));
-    let settings = AlertSettings { channels, routes, windows, public_url, drill, services };
+    let dead_man = dead_man(fields.get("dead_man"));
+    let settings = AlertSettings { channels, routes, windows, public_url, drill, dead_man, services };
     check_routed(fields, &settings);
     settings
 }
@@ -92,33 +115,35 @@ fn routes(fields: &Fields<'_>, channels: &[String], hours: &HashMap<String, Hour
         let all = Route { to: channels.to_vec(), ..standard() };
         return Routes(if channels.is_empty() { Vec::new() } else { vec![all] });
     };
-    Routes(cursor.items().iter().filter_map(|item| route(item, channels, hours)).collect())
+    let above = standard();
+    Routes(cursor.items().iter().filter_map(|item| route(item, &above, channels, hours)).collect())
 }
 
 fn standard() -> Route {
     Route { group_interval: Duration::from_secs(30), reminders: Some(Reminders::STANDARD), ..Route::default() }
 }
 
-fn route(cursor: &Cursor<'_>, channels: &[String], hours: &HashMap<String, Hours>) -> Option<Route> {
+/// What a route does not say is as in the one it stands below.
+fn route(cursor: &Cursor<'_>, above: &Route, channels: &[String], hours: &HashMap<String, Hours>) -> Option<Route> {
     let fields = cursor.fields()?;
-    let standard = standard();
-    let route = Route {
+    let length = |key, range, default| fields.get(key).and_then(|c| c.duration(range)).unwrap_or(default);
+    let mut route = Route {
         matchers: matchers(&fields),
-        to: to(&fields, channels),
+        to: to(&fields, channels, &above.to),
         continues: fields.get("continue").and_then(|c| c.bool()).unwrap_or(false),
-        group_by: fields.get("group_by").map(|c| c.texts()),
-        group_wait: fields.get("group_wait").and_then(|c| c.duration(Duration::ZERO..=10 * MINUTE)).unwrap_or_default(),
-        group_interval: fields
-            .get("group_interval")
-            .and_then(|c| c.duration(Duration::ZERO..=DAY))
-            .unwrap_or(standard.group_interval),
-        reminders: reminders(&fields),
-        hours: fields.get("during").and_then(|c| find_hours(&c, hours)),
-        escalate: fields
-            .get("escalate")
-            .map(|c| c.items().iter().filter_map(|item| step(item, channels)).collect())
-            .unwrap_or_default(),
+        group_by: fields.get("group_by").map_or_else(|| above.group_by.clone(), |c| Some(c.texts())),
+        group_wait: length("group_wait", Duration::ZERO..=10 * MINUTE, above.group_wait),
+        group_interval: length("group_interval", Duration::ZERO..=DAY, above.group_interval),
+        reminders: reminders(&fields, above.reminders),
+        hours: fields.get("during").map_or_else(|| above.hours.clone(), |c| find_hours(&c, hours)),
+        escalate: match fields.get("escalate") {
+            Some(cursor) => cursor.items().iter().filter_map(|item| step(item, channels)).collect(),
+            None => above.escalate.clone(),
+        },
+        routes: Vec::new(),
     };
+    let below = fields.get("routes").map(|c| c.items()).unwrap_or_default();
+    route.routes = below.iter().filter_map(|item| self::route(item, &route, channels, hours)).collect();
     fields.end();
     Some(route)
 }
@@ -148,8 +173,11 @@ fn matchers(fields: &Fields<'_>) -> Vec<Matcher> {
     matchers
 }
 
-fn to(fields: &Fields<'_>, channels: &[String]) -> Vec<String> {
-    let Some(cursor) = fields.require("to") else { return Vec::new() };
+fn to(fields: &Fields<'_>, channels: &[String], above: &[String]) -> Vec<String> {
+    if above.is_empty() {
+        fields.require("to");
+    }
+    let Some(cursor) = fields.get("to") else { return above.to_vec() };
     let items = cursor.items();
     if items.is_empty() {
         cursor.mistake("no channel: what this route takes would be told to nobody");
@@ -166,14 +194,14 @@ fn to(fields: &Fields<'_>, channels: &[String]) -> Vec<String> {
 fn step(cursor: &Cursor<'_>, channels: &[String]) -> Option<Step> {
     let fields = cursor.fields()?;
     let after = fields.require("after").and_then(|c| c.duration(MINUTE..=7 * DAY));
-    let to = to(&fields, channels);
+    let to = to(&fields, channels, &[]);
     fields.end();
     Some(Step { after: after?, to })
 }
 
-fn reminders(fields: &Fields<'_>) -> Option<Reminders> {
+fn reminders(fields: &Fields<'_>, above: Option<Reminders>) -> Option<Reminders> {
     let standard = Reminders::STANDARD;
-    let Some(cursor) = fields.get("reminders") else { return Some(standard) };
+    let Some(cursor) = fields.get("reminders") else { return above };
     if matches!(cursor.node().value, Value::Bool(false))
         || cursor.node().scalar_text().is_some_and(|text| text == "off")
     {
@@ -213,6 +241,22 @@ fn drill(section: Option<Cursor<'_>>) -> Option<Recurrence> {
             None
         }
     }
+}
+
+/// `dead_man: { url_file: PATH, every: 1m }`
+fn dead_man(section: Option<Cursor<'_>>) -> Option<DeadMan> {
+    let fields = section?.fields()?;
+    let cursor = fields.get("url_file").or_else(|| fields.require("url"))?;
+    let url = if fields.has("url_file") {
+        fields.secret("url", "url_file")
+    } else {
+        fields.get("url").and_then(|cursor| cursor.text()).map(SecretString::from)
+    };
+    let every = fields.get("every").and_then(|c| c.duration(Duration::from_secs(1)..=DAY)).unwrap_or(MINUTE);
+    fields.end();
+    let url = url?;
+    parse_web_url(url.expose_secret(), &cursor)?;
+    Some(DeadMan { url, every })
 }
 
 /// `hours_of_work: { office: { zone: Europe/Berlin, times: ["Mon-Fri 09:00-18:00"] } }`
@@ -317,7 +361,7 @@ fn check_routed(fields: &Fields<'_>, settings: &AlertSettings) {
             let mut labels = labels.clone();
             labels.insert("severity".to_owned(), severity.as_str().to_owned());
             labels.extend(service.map(|name| ("service".to_owned(), name.to_string())));
-            if settings.routes.taking(&labels).next().is_none() {
+            if settings.routes.taking(&labels).is_empty() {
                 let whose = service.map_or("of the monitor itself".to_owned(), |name| format!("of {name:?}"));
                 cursor.mistake(format!(
                     "a {} {whose} fits no route and would be lost; add a last route without \"match\"",

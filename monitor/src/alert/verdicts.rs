@@ -8,6 +8,7 @@ use kit::clock::{Moment, Stamp};
 
 use super::condition::{Condition, Holds};
 use super::message::{Evidence, Severity};
+use super::objectives::Objectives;
 use crate::judge::{Board, CheckEntry, Health, ServiceEntry, Verdict};
 use crate::probe::{Observation, Outcome, Reason};
 
@@ -19,7 +20,7 @@ const DEGRADED_FOR_MOST: Duration = Duration::from_secs(600);
 const BLIND_KEY: &str = "monitor_blind";
 
 /// What alerts need to know of a service's configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServiceAlerts {
     /// Labels for routing, beside `service`, `severity` and `alertname`.
     pub labels: BTreeMap<String, String>,
@@ -27,6 +28,8 @@ pub struct ServiceAlerts {
     pub down: Option<Severity>,
     /// How urgent it is to be degraded. Default `ticket`.
     pub degraded: Option<Severity>,
+    /// What it promises.
+    pub objectives: Objectives,
     /// What its checks ask, by their names, without secrets.
     pub targets: BTreeMap<String, String>,
 }
@@ -35,7 +38,13 @@ impl ServiceAlerts {
     /// What holds for a service that says nothing of alerts.
     pub fn standard(is_critical: bool) -> Self {
         let down = if is_critical { Severity::Page } else { Severity::Ticket };
-        Self { labels: BTreeMap::new(), down: Some(down), degraded: Some(Severity::Ticket), targets: BTreeMap::new() }
+        Self {
+            labels: BTreeMap::new(),
+            down: Some(down),
+            degraded: Some(Severity::Ticket),
+            objectives: Objectives::default(),
+            targets: BTreeMap::new(),
+        }
     }
 }
 

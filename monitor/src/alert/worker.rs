@@ -18,7 +18,7 @@ use super::channel::{Accepted, ChannelSettings, SendError};
 use super::compose::{Context, compose};
 use super::delivery::{Delivery, DeliveryState};
 use super::incident::Incident;
-use super::message::Message;
+use super::message::{Happening, Message};
 use super::outbox::{Pick, Waiting};
 use crate::record::{StateBatch, Ticket};
 
@@ -28,6 +28,8 @@ const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::fr
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
 /// A worker looks at least this often, whatever the clocks say.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Incidents in one repetition.
+const REPEATED_TOGETHER: usize = 50;
 
 impl Alerts {
     /// Sends what is due on one channel until `stop`.
@@ -37,7 +39,13 @@ impl Alerts {
     pub async fn work(self: Arc<Self>, settings: ChannelSettings, stop: CancellationToken) {
         let mut news = self.news();
         self.figures.know(&settings.name);
+        let repeat_every = settings.channel.repeat_every();
+        let mut repeated = Timestamp::now();
         loop {
+            if repeat_every.is_some_and(|every| since(repeated) >= every) {
+                self.repeat(&settings).await;
+                repeated = Timestamp::now();
+            }
             news.mark_unchanged();
             let pick = self.outbox().pick(&settings.name, Timestamp::now());
             let wait = match pick {
@@ -58,6 +66,24 @@ impl Alerts {
                 () = stop.cancelled() => return,
                 _changed = news.changed() => {}
                 () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Says again what is open, to a channel that forgets what it is not told again. Nothing is written down: what it
+    /// accepted once stays accepted.
+    async fn repeat(&self, settings: &ChannelSettings) {
+        let channel = &*settings.name;
+        let open: Vec<(Delivery, Incident)> = {
+            let desk = self.desk();
+            let known = desk.open().filter(|incident| !incident.is_trial());
+            known.filter_map(|incident| Some((repeated(incident, channel)?, incident.clone()))).collect()
+        };
+        let parts: Vec<(&Delivery, &Incident)> = open.iter().map(|(delivery, incident)| (delivery, incident)).collect();
+        for some in parts.chunks(REPEATED_TOGETHER) {
+            let Some(message) = self.compose(settings, some, true) else { return };
+            if let Err(error) = deliver(settings, &message).await {
+                tracing::warn!(alert.channel = channel, %error, "what is open could not be repeated; tried again soon");
             }
         }
     }
@@ -110,6 +136,12 @@ impl Alerts {
                 parts.push((member.delivery.clone(), incident));
             }
         }
+        let parts: Vec<(&Delivery, &Incident)> =
+            parts.iter().map(|(delivery, incident)| (delivery, incident)).collect();
+        self.compose(settings, &parts, durable)
+    }
+
+    fn compose(&self, settings: &ChannelSettings, parts: &[(&Delivery, &Incident)], durable: bool) -> Option<Message> {
         let all = self.settings();
         let context = Context {
             channel: &settings.name,
@@ -119,9 +151,7 @@ impl Alerts {
             public_url: all.public_url.as_deref(),
             acknowledge_token: &|id| self.link_token(id),
         };
-        let parts: Vec<(&Delivery, &Incident)> =
-            parts.iter().map(|(delivery, incident)| (delivery, incident)).collect();
-        compose(&parts, &context)
+        compose(parts, &context)
     }
 
     fn conclude(&self, settings: &ChannelSettings, members: Vec<Waiting>, result: Result<Accepted, SendError>) {
@@ -189,6 +219,33 @@ impl Alerts {
         self.state().put(batch);
         self.show();
     }
+}
+
+/// Returns what a channel is told again of an incident, if it knows of it.
+fn repeated(incident: &Incident, channel: &str) -> Option<Delivery> {
+    let told = incident.told.get(channel).filter(|told| told.accepted)?;
+    let now = Timestamp::now();
+    Some(Delivery {
+        incident: incident.id,
+        event: told.event,
+        channel: channel.to_owned(),
+        happening: Happening::Opened,
+        severity: incident.severity,
+        state: DeliveryState::Sent,
+        created: now,
+        tried_since: now,
+        due: now,
+        tries: 1,
+        said: String::new(),
+        batch: None,
+        group: String::new(),
+        group_interval_ms: 0,
+        updated: now,
+    })
+}
+
+fn since(earlier: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(earlier)).unwrap_or_default()
 }
 
 /// One try, under the channel's deadline; a channel that breaks has failed, not we.

@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::get;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use kit::clock::Moment;
 use kit::config::show_duration;
 use kit::health::{Health, Need};
-use kit::http::{Limits, Operator, serve, with_conventions};
+use kit::http::{Limits, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -26,9 +27,10 @@ use super::plan::{Plan, Retention};
 use super::reload::{Fixed, Reloader, mark_reloaded};
 use super::restore::{self, Memory};
 use super::turn::{Inbox, Loop};
+use super::{dead_man, recall};
 use crate::alert::{AlertFigures, Alerts};
 use crate::config::{Config, ConfigError};
-use crate::export::{ProbeMetrics, Shared, router};
+use crate::export::{ProbeMetrics, Reception, Shared, Visitor, router};
 use crate::judge::{Board, Verdict};
 use crate::probe::{Kinds, Vantage};
 use crate::record::{FolderLock, LockError, Stores};
@@ -128,6 +130,9 @@ impl Engine {
         let metrics = Metrics::new("monitor", VERSION);
         let alerts = Arc::new(Alerts::new(stores.state.clone(), &link_key, AlertFigures::new(&metrics)));
         let remembering = restore::alerts(alerts.clone()).await;
+        let reception = Arc::new(Reception::new(stores.state.clone(), address));
+        reception.configure(&self.plan.access, self.plan.alerts.public_url.as_deref());
+        restore::sessions(&reception).await;
         // Numbers of an earlier monitor stay below ours: microseconds since the epoch outrun any count of events.
         let sequence = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
         let (shared, wishes) = Shared::new(
@@ -149,18 +154,21 @@ impl Engine {
         };
         let pilot = Pilot::new(launcher, events);
         let workers = ChannelWorkers::new(alerts);
+        let pinging = tokio::spawn(dead_man::run(shared.clone()));
         let mut turning = Loop::new(shared.clone(), memory, pilot, workers, finished_sender, max_running());
         turning.configure(&self.plan);
 
+        let recalling = tokio::spawn(recall::budgets(shared.clone()));
         let (plans, planned) = mpsc::channel(1);
         let writers = CancellationToken::new();
         let writing = spawn_writers(&stores, self.plan.retention, &writers);
         let serving = guarded(
             "the API",
-            serve(listener, routes(&shared, &metrics, operator(&self.plan, address)), Limits::default(), stop.clone()),
+            serve(listener, routes(&shared, &metrics, reception.clone()), Limits::default(), stop.clone()),
         );
         let fixed = Fixed::of(&self.plan);
-        let reloader = Reloader { shared: shared.clone(), kinds: self.kinds, source: options.source, plans, fixed };
+        let reloader =
+            Reloader { shared: shared.clone(), reception, kinds: self.kinds, source: options.source, plans, fixed };
         let reloading = tokio::spawn(reloader.run(options.reload, wishes.reloads));
         if let Some(ready) = options.ready {
             ready(shared.clone(), address);
@@ -168,6 +176,8 @@ impl Engine {
         turning.run(Inbox { finished, events: happened, asked: wishes.asked, plans: planned }, stop.clone()).await;
         reloading.abort();
         remembering.abort();
+        pinging.abort();
+        recalling.abort();
         kit::shutdown::within(Limits::default().grace, "the API", async {
             let _panicked = serving.await;
         })
@@ -211,10 +221,11 @@ fn spawn_writers(stores: &Stores, keep: Retention, stop: &CancellationToken) -> 
     ]
 }
 
-fn routes(shared: &Arc<Shared>, metrics: &Metrics, operator: Operator) -> Router {
+fn routes(shared: &Arc<Shared>, metrics: &Metrics, reception: Arc<Reception>) -> Router {
     let health = health(shared);
-    let router =
-        router(shared.clone(), operator).merge(health.routes()).merge(health.detailed_route()).merge(metrics.routes());
+    let beside = health.routes().merge(metrics.routes());
+    let detailed = move |visitor: Visitor| std::future::ready(health.answer(visitor.sees_names()));
+    let router = router(shared.clone(), reception, beside.route("/health", get(detailed)));
     with_conventions(router, HttpMetrics::new(metrics, "monitor"), REQUEST_DEADLINE, BODY_LIMIT_BYTES)
 }
 
@@ -243,16 +254,6 @@ fn health(shared: &Arc<Shared>) -> Health {
             services.map(|service| (service.spec.name.to_string(), u8::from(works(service.verdict)).into())).collect();
         [("services".to_owned(), services.into())].into_iter().collect()
     })
-}
-
-/// Who may write, and under which names this server is known.
-fn operator(plan: &Plan, address: SocketAddr) -> Operator {
-    let port = address.port();
-    let mut hosts =
-        vec![address.to_string(), format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")];
-    hosts.extend(plan.hosts.iter().cloned());
-    hosts.dedup();
-    Operator::new(plan.operator_token.as_ref(), hosts)
 }
 
 /// Raises the limit of open files to what the system allows, and returns how many probes may run at once: each may hold

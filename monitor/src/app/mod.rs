@@ -2,10 +2,12 @@
 
 mod alarm;
 mod channels;
+mod dead_man;
 mod engine;
 mod needs;
 mod pilot;
 mod plan;
+mod recall;
 mod reload;
 mod restore;
 mod turn;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::config::{Cursor, Fields, Mistakes, Node, Value, suggest};
-use secrecy::{ExposeSecret, SecretString};
 
 use super::needs::{Needs, start_order};
-use crate::alert::{AlertSettings, ChannelKinds, ServiceAlerts, decode_alerts, decode_service};
+use crate::alert::{AlertSettings, ChannelKinds, Objectives, ServiceAlerts, decode_alerts, decode_service};
 use crate::config::{Config, ConfigError, MAKE_SECRETS};
+use crate::export::{AccessSettings, decode_access};
 use crate::judge::Policy;
 use crate::probe::{CheckId, Kinds, Question, decode_question};
 use crate::schedule::Cadence;
@@ -20,9 +20,6 @@ use crate::supervise::ProcessSettings;
 /// Keys of a check that are not its kind.
 const CHECK_KEYS: [&str; 8] =
     ["about", "expect", "every", "every_when_failing", "timeout", "fail_after", "recover_after", "severity"];
-
-/// Shortest operator token, in characters: 64 bits of it even if it is hexadecimal.
-const MIN_TOKEN_CHARS: usize = 16;
 
 /// Services that are read, at most: beyond this a plan is a mistake in a generator.
 const MAX_SERVICES: usize = 10_000;
@@ -34,10 +31,8 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// The folder of this monitor's own data. Default `data/monitor`.
     pub data_dir: PathBuf,
-    /// The operator's token; without one, writing routes refuse everybody.
-    pub operator_token: Option<SecretString>,
-    /// Further values of `Host` that mean this server.
-    pub hosts: Vec<String>,
+    /// Who may do what.
+    pub access: AccessSettings,
     /// Addresses (host:port) that tell whether our own uplink works.
     pub anchors: Vec<String>,
     /// How long history is kept.
@@ -95,7 +90,7 @@ pub struct ServicePlan {
     pub checks: Vec<CheckPlan>,
 }
 
-/// Objectives; shown, not judged.
+/// Objectives: shown, and alerted on when their budget is spent too fast.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Slo {
     /// Share of time that critical checks should pass, 0 to 1.
@@ -162,22 +157,13 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
     let start_order = check_needs(&fields, &services);
     let wanted = services.iter().map(|service| (service.name.clone(), service.alerts.clone())).collect();
     let alerts = decode_alerts(&fields, &ChannelKinds::standard(), wanted);
-    let token = fields.secret("operator_token", "operator_token_file");
-    let written = fields.get("operator_token_file").or_else(|| fields.get("operator_token"));
-    if let (Some(token), Some(written)) = (&token, written) {
-        let length = token.expose_secret().len();
-        if length < MIN_TOKEN_CHARS {
-            written.mistake(format!("the operator token has {length} characters; use at least {MIN_TOKEN_CHARS}"));
-        }
-    }
     // `monitor up` made them before this is read; here only their form is checked.
     let _made_already = fields.get(MAKE_SECRETS).map(|c| c.texts());
     refuse_postgres(&fields);
     let plan = Plan {
         listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8888))),
         data_dir: fields.get("data_dir").and_then(|c| c.text()).unwrap_or_else(|| "data/monitor".to_owned()).into(),
-        operator_token: token,
-        hosts: fields.get("hosts").map(|c| c.texts()).unwrap_or_default(),
+        access: decode_access(&fields),
         anchors: anchors(&fields),
         retention: retention(fields.get("history")),
         alerts,
@@ -252,6 +238,8 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
     let critical = fields.get("critical").and_then(|c| c.bool()).unwrap_or(true);
     let mut alerts = decode_service(&fields, critical);
     let target = |check: &CheckPlan| (check.question.id.check.to_string(), check.question.probe.target().shown);
+    let slo = slo(fields.get("slo"));
+    alerts.objectives = Objectives { availability: slo.availability, latency_p95: slo.latency_p95 };
     alerts.targets = checks.iter().map(target).collect();
     let plan = ServicePlan {
         name: name.into(),
@@ -260,7 +248,7 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
         group: fields.get("group").and_then(|c| c.text()),
         critical,
         needs: needs(fields.get("needs")),
-        slo: slo(fields.get("slo")),
+        slo,
         alerts,
         workload,
         checks,

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
 use tokio::sync::mpsc;
 
 use super::plan::{Plan, Retention};
 use crate::config::Config;
-use crate::export::{ReloadWish, Shared};
+use crate::export::{Reception, ReloadWish, Shared};
 use crate::probe::{CheckId, Kinds};
+use crate::record::{AuditRow, StateBatch};
 
 /// Reads, checks and hands over new configurations.
 pub(super) struct Reloader {
     pub(super) shared: Arc<Shared>,
+    pub(super) reception: Arc<Reception>,
     pub(super) kinds: Kinds,
     pub(super) source: Arc<dyn Fn() -> Config + Send + Sync>,
     pub(super) plans: mpsc::Sender<Plan>,
@@ -28,20 +29,12 @@ pub(super) struct Reloader {
 pub(super) struct Fixed {
     listen: SocketAddr,
     data_dir: PathBuf,
-    hosts: Vec<String>,
-    operator_token: Option<String>,
     retention: Retention,
 }
 
 impl Fixed {
     pub(super) fn of(plan: &Plan) -> Self {
-        Self {
-            listen: plan.listen,
-            data_dir: plan.data_dir.clone(),
-            hosts: plan.hosts.clone(),
-            operator_token: plan.operator_token.as_ref().map(|token| token.expose_secret().to_owned()),
-            retention: plan.retention,
-        }
+        Self { listen: plan.listen, data_dir: plan.data_dir.clone(), retention: plan.retention }
     }
 
     /// Names what a plan would change.
@@ -50,8 +43,6 @@ impl Fixed {
         let pairs = [
             ("listen", self.listen != new.listen),
             ("data_dir", self.data_dir != new.data_dir),
-            ("hosts", self.hosts != new.hosts),
-            ("operator_token", self.operator_token != new.operator_token),
             ("history", self.retention != new.retention),
         ];
         pairs.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
@@ -63,13 +54,28 @@ impl Reloader {
     pub(super) async fn run(self, mut signals: mpsc::Receiver<()>, mut wishes: mpsc::Receiver<ReloadWish>) {
         loop {
             tokio::select! {
-                Some(()) = signals.recv() => drop(self.reload(false).await),
+                Some(()) = signals.recv() => {
+                    let result = self.reload(false).await;
+                    self.note(result.as_deref().unwrap_or("refused"));
+                }
                 Some((force, answer)) = wishes.recv() => {
                     let _asker_has_gone = answer.send(self.reload(force).await);
                 }
                 else => return,
             }
         }
+    }
+
+    /// Writes down that the file or a signal has changed something; who asks over HTTP is known there.
+    fn note(&self, detail: &str) {
+        let row = AuditRow {
+            at: Timestamp::now(),
+            who: "the file or a signal".to_owned(),
+            action: "config.reload".to_owned(),
+            target: "configuration".to_owned(),
+            detail: detail.to_owned(),
+        };
+        self.shared.stores.state.put(StateBatch { audit: vec![row], ..StateBatch::default() });
     }
 
     /// A bad configuration changes nothing and is visible.
@@ -92,6 +98,7 @@ impl Reloader {
                         "these settings changed and are only taken by a restart"
                     );
                 }
+                self.reception.configure(&plan.access, plan.alerts.public_url.as_deref());
                 if self.plans.send(plan).await.is_err() {
                     return Err("the monitor is stopping".to_owned());
                 }

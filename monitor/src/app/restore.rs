@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use crate::alert::Alerts;
+use crate::export::Reception;
 use crate::judge::{Board, CheckState, Flap, Health, Policy, Verdict};
 use crate::probe::{CheckId, Pushed};
 use crate::record::{State, StateBatch, StateStore, StoreError};
@@ -187,6 +188,13 @@ pub(super) async fn alerts(alerts: Arc<Alerts>) -> JoinHandle<()> {
             is_read = matches!(tokio::time::timeout(READ_PATIENCE, alerts.restore()).await, Ok(Ok(())));
         }
     })
+}
+
+/// Reads who has signed in with an earlier monitor. If that does not work in time, people sign in again.
+pub(super) async fn sessions(reception: &Reception) {
+    if !matches!(tokio::time::timeout(READ_PATIENCE, reception.restore()).await, Ok(Ok(()))) {
+        tracing::error!("sessions of an earlier monitor cannot be read; going on without them");
+    }
 }
 
 /// Returns the key that seals the gate's cursors.

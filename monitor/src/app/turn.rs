@@ -232,6 +232,7 @@ impl Loop {
             None => return,
         }
         self.shared.metrics.observe(&observation);
+        self.count(&observation);
         self.shared.stores.history.take(HistoryNews::Point(id.clone(), point(&observation)));
         tracing::debug!(
             check.id = %id, outcome = ?observation.outcome, duration_ms = observation.took.as_secs_f64() * 1000.0, "observed"
@@ -246,6 +247,21 @@ impl Loop {
         self.schedule.finished(&id, now.at, suspect);
         self.follow(effects, now);
         self.pilot.steer(&self.shared.board(), now.at);
+    }
+
+    /// Counts it against the service's objectives: critical checks only, and nothing that could not be asked.
+    fn count(&self, observation: &Observation) {
+        let is_critical = |check: &Arc<CheckPlan>| check.policy.severity == crate::judge::Severity::Critical;
+        if !self.checks.get(&observation.check).is_some_and(is_critical) {
+            return;
+        }
+        let passed = match observation.outcome {
+            Outcome::Pass => true,
+            Outcome::Fail(_) => false,
+            Outcome::Unknown(_) => return,
+        };
+        let (service, at) = (&observation.check.service, observation.started.wall);
+        self.shared.alerts.observe(service, at, passed, observation.took);
     }
 
     fn happened(&mut self, event: &Event) {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use kit::config::{Environment, show_duration};
 use kit::exit;
 use monitor::app::Retention;
+use monitor::export::AccessSettings;
 use monitor::judge::{Policy, Threshold};
 use monitor::schedule::Cadence;
 use monitor::{Config, Engine, Kinds};
@@ -79,6 +80,8 @@ fn print_defaults() {
         ("defaults.fail_after", fails),
         ("defaults.recover_after", policy.recover_after.to_string()),
         ("defaults.severity", "critical".to_owned()),
+        ("access.public", "true".to_owned()),
+        ("access.session_length", show_duration(AccessSettings::STANDARD.session_length)),
         ("history.raw", show_duration(keep.raw)),
         ("history.minutes", show_duration(keep.minutes)),
         ("history.hours", show_duration(keep.hours)),

@@ -1,12 +1,16 @@
-//! Asking a running daemon: exit code 69 when it cannot be reached.
+//! Asking a running daemon, with a token if one is given: exit code 69 when it cannot be reached.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
+use kit::config::Environment;
+use kit::env::Variables;
 use kit::exit;
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use super::output::complain;
@@ -20,6 +24,9 @@ pub(super) struct Daemon {
     /// The daemon's address.
     #[arg(long, env = "MONITOR_URL", default_value = "http://127.0.0.1:8888")]
     pub(super) url: String,
+    /// A file that holds a token, where the daemon asks for one. Or set MONITOR_TOKEN or MONITOR_TOKEN_FILE.
+    #[arg(long)]
+    token_file: Option<PathBuf>,
 }
 
 /// Why there is no answer; becomes an exit code.
@@ -54,8 +61,36 @@ impl Daemon {
         path: &str,
         deadline: Duration,
     ) -> Result<(StatusCode, T), AskError> {
+        self.send(method, path, None, deadline).await
+    }
+
+    /// As [`Daemon::ask`], with a JSON body. An empty answer reads as `null`.
+    pub(super) async fn tell<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &serde_json::Value,
+        deadline: Duration,
+    ) -> Result<T, AskError> {
+        Ok(self.send(method, path, Some(body), deadline).await?.1)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+        deadline: Duration,
+    ) -> Result<(StatusCode, T), AskError> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
-        let request = Request::builder().method(method).uri(&url).body(Full::<Bytes>::default());
+        let mut request = Request::builder().method(method).uri(&url);
+        if let Some(token) = self.token()? {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(body.map_or_else(Full::<Bytes>::default, |body| Full::from(body.to_string())));
         let request = request.map_err(|error| AskError::Refused(format!("{url} is not a URL: {error}")))?;
         let answer = kit::http::get(request, deadline, MAX_ANSWER_BYTES).await;
         let (status, body) =
@@ -64,13 +99,27 @@ impl Daemon {
             let message = serde_json::from_slice::<serde_json::Value>(&body).ok();
             let message =
                 message.as_ref().and_then(|json| json["error"].as_str()).unwrap_or("refused without a reason");
-            return Err(AskError::Refused(message.to_owned()));
+            let hint =
+                if status == StatusCode::UNAUTHORIZED { "; give --token-file, or set MONITOR_TOKEN" } else { "" };
+            return Err(AskError::Refused(format!("{message}{hint}")));
         }
-        match serde_json::from_slice(&body) {
+        let text: &[u8] = if body.is_empty() { b"null" } else { &body };
+        match serde_json::from_slice(text) {
             Ok(answer) => Ok((status, answer)),
             Err(error) => {
                 Err(AskError::Unreachable(format!("{url} does not answer like a monitor ({status}): {error}")))
             }
         }
+    }
+
+    fn token(&self) -> Result<Option<SecretString>, AskError> {
+        // Never an argument itself: everybody on the machine can read those.
+        let environment = match &self.token_file {
+            Some(path) => Environment::of([("MONITOR_TOKEN_FILE", &*path.to_string_lossy())]),
+            None => Environment::of_process(),
+        };
+        let variables = Variables::new(&environment);
+        let token = variables.secret("MONITOR_TOKEN");
+        variables.finish(token).map_err(|mistakes| AskError::Refused(mistakes.join("\n")))
     }
 }

@@ -1,15 +1,19 @@
 //! The command line: one file a command, exit codes from `kit::exit`.
 
+mod alerts;
 mod backup;
 mod check_config;
 mod client;
 mod daemon;
+mod drill;
 mod gate;
+mod import;
 mod output;
 mod probe;
 mod render;
 mod status;
 mod table;
+mod token;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -43,6 +47,10 @@ enum Command {
     Status(status::StatusCommand),
     Gate(gate::GateCommand),
     Cursor(gate::CursorCommand),
+    Alerts(alerts::AlertsCommand),
+    Drill(drill::DrillCommand),
+    Import(import::ImportCommand),
+    Token(token::TokenCommand),
     /// Copies the monitor's data, also while it runs.
     Backup(backup::CopyCommand),
     /// Puts a backup back; no monitor may be running on the data.
@@ -98,6 +106,10 @@ pub(crate) fn main() -> ExitCode {
             Command::Status(command) => status::run(&command).await,
             Command::Gate(command) => gate::run(&command).await,
             Command::Cursor(command) => gate::begin(&command).await,
+            Command::Alerts(command) => alerts::run(&command).await,
+            Command::Drill(command) => drill::run(&command).await,
+            Command::Import(command) => import::run(&command),
+            Command::Token(command) => token::run(&command),
             Command::Healthcheck { url, timeout } => kit::healthcheck::run(&url, timeout).await,
         }
     })

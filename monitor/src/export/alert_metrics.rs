@@ -1,11 +1,22 @@
 //! Gauges of alerts, read at each scrape: what is open, and what waits to be told.
 
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use kit::metrics::{Sample, family};
 use prometheus::proto::MetricFamily;
 
 use super::shared::Shared;
 use crate::alert::Severity;
+
+/// The windows of which the pace is exported (Google SRE workbook, chapter 5).
+const WINDOWS: [(&str, Duration); 4] = [
+    ("5m", Duration::from_secs(300)),
+    ("1h", Duration::from_secs(3600)),
+    ("6h", Duration::from_secs(6 * 3600)),
+    ("3d", Duration::from_secs(3 * 86_400)),
+];
 
 /// Returns them.
 #[expect(clippy::cast_precision_loss, reason = "counts")]
@@ -24,6 +35,22 @@ pub(super) fn families(shared: &Shared) -> Vec<MetricFamily> {
             oldest.push(Sample::of([("channel", &channel.name)], age));
         }
     }
+    let drilled = shared.alerts.drills().succeeded;
+    let (mut left, mut burns) = (Vec::new(), Vec::new());
+    {
+        let slos = shared.alerts.slos();
+        for service in settings.services.keys() {
+            for objective in slos.of(service) {
+                let labels = [("objective", objective.what), ("service", service)];
+                left.extend(objective.budget.left(now).map(|left| Sample::of(labels, left)));
+                let windows = WINDOWS.iter().filter_map(|(window, length)| {
+                    let labels = [("objective", objective.what), ("service", service), ("window", *window)];
+                    Some(Sample::of(labels, objective.budget.burn(*length, now)?))
+                });
+                burns.extend(windows);
+            }
+        }
+    }
     let suppression = shared.alerts.suppression();
     let silences = suppression.silences.iter().filter(|silence| silence.is_active(now)).count();
     let windows = suppression.windows.iter().filter(|window| window.open_until(now).is_some()).count();
@@ -35,6 +62,26 @@ pub(super) fn families(shared: &Shared) -> Vec<MetricFamily> {
         ),
         family("monitor_alerts_pending", "Deliveries that wait for a channel.", pending),
         family("monitor_alerts_oldest_age_seconds", "Age of the oldest delivery that waits for a channel.", oldest),
+        family(
+            "monitor_alert_drill_last_success_timestamp_seconds",
+            "When a drill was last accepted by every channel it went to, in seconds since the epoch.",
+            drilled.map(|at| Sample::bare(at.as_second() as f64)),
+        ),
+        family(
+            "monitor_dead_man_last_success_timestamp_seconds",
+            "When a dead man's ping was last accepted, in seconds since the epoch.",
+            settings.dead_man.as_ref().map(|_| Sample::bare(shared.figures.dead_man_secs.load(Relaxed) as f64)),
+        ),
+        family(
+            "monitor_slo_error_budget_remaining_ratio",
+            "Share of the 30 days' error budget that is left; below 0 if more was spent.",
+            left,
+        ),
+        family(
+            "monitor_slo_burn_rate",
+            "How many times faster than evenly the error budget was spent over the window.",
+            burns,
+        ),
         family("monitor_silences_active", "Silences in force.", [Sample::bare(silences as f64)]),
         family("monitor_maintenance_active", "Maintenance windows that are open.", [Sample::bare(windows as f64)]),
     ]

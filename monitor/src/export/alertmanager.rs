@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
-use kit::http::{Operator, require_operator};
 use serde_json::{Value, json};
 
 use super::shared::Shared;
@@ -25,17 +23,13 @@ const MAX_POSTED: usize = 4096;
 const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Returns the routes.
-pub(super) fn router(shared: Arc<Shared>, operator: Operator) -> Router {
-    let writing = Router::new()
-        .route("/api/v2/alerts", post(take))
-        .layer(DefaultBodyLimit::max(MAX_POST_BYTES))
-        .layer(from_fn_with_state(operator, require_operator))
-        .with_state(shared.clone());
-    Router::new().route("/api/v2/alerts", get(list)).with_state(shared).merge(writing)
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    let alerts = get(list).merge(post(take).layer(DefaultBodyLimit::max(MAX_POST_BYTES)));
+    Router::new().route("/api/v2/alerts", alerts).with_state(shared)
 }
 
 /// `POST /api/v2/alerts`
-#[utoipa::path(post, path = "/api/v2/alerts", tag = "alerts", security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v2/alerts", tag = "alerts",
     responses((status = 200, description = "all taken"), (status = 400, description = "what is wrong with some; the others are taken")))]
 pub(super) async fn take(State(shared): State<Arc<Shared>>, Json(posted): Json<Vec<Value>>) -> Response {
     if posted.len() > MAX_POSTED {

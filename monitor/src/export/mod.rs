@@ -1,5 +1,6 @@
 //! What others read: API, gate, metrics, page, badges, live events. Reads the board; never makes anybody wait.
 
+mod access;
 mod alert_metrics;
 mod alertmanager;
 mod alerts;
@@ -15,6 +16,9 @@ mod shared;
 mod status;
 mod write;
 
+pub use access::{
+    ACCESS_NAMES, AccessSettings, Public, Reception, Visitor, decode_access, fresh_token, is_access_name,
+};
 pub use api::router;
 pub use catalogue::{Catalogue, CheckCard, ServiceCard};
 pub use events::Change;

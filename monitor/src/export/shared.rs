@@ -41,6 +41,8 @@ pub struct LoopFigures {
     pub reload_ok: AtomicBool,
     /// When the last reload was taken, in seconds since the epoch.
     pub reloaded_secs: AtomicI64,
+    /// When a dead man's ping was last accepted, in seconds since the epoch; 0 if never.
+    pub dead_man_secs: AtomicI64,
 }
 
 /// A wish to read the configuration again, by force or not, and who waits for the outcome.

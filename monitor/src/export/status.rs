@@ -73,6 +73,23 @@ pub struct ServiceStatus {
     pub checks: Vec<CheckStatus>,
 }
 
+impl ServiceStatus {
+    /// Keeps names, states and what people wrote, and nothing that a probe or a process has said.
+    pub(super) fn keep_names(&mut self) {
+        self.why.clear();
+        (self.workload, self.incident) = (None, None);
+        for overlay in [&mut self.maintenance, &mut self.silenced].into_iter().flatten() {
+            overlay.by.clear();
+            overlay.why.clear();
+        }
+        for check in &mut self.checks {
+            check.target.clear();
+            check.reason.clear();
+            check.last = None;
+        }
+    }
+}
+
 /// What a service needs.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct NeedsStatus {

@@ -1,19 +1,20 @@
-//! The writing routes: pushes of watched jobs, by the job's own token or the operator's, and what only the operator may do.
+//! The writing routes: pushes of watched jobs, by the job's own token or an operator's, and what only operators may do.
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::post;
+use axum::{Extension, Router};
 use jiff::Timestamp;
 use kit::config::suggest;
-use kit::http::{ApiError, Operator, bears, require_operator};
+use kit::http::{ApiError, Identity, Role, bears};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::access::Visitor;
+use super::alerts::audit_row;
 use super::shared::{Ask, Shared};
 use crate::probe::{CheckId, Signal};
 use crate::record::StateBatch;
@@ -21,16 +22,12 @@ use crate::record::StateBatch;
 /// Longest message that is kept of a push, in characters.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Returns the writing routes behind the operator's token.
-pub(super) fn router(shared: Arc<Shared>, operator: Operator) -> Router {
-    let pushes = Router::new()
+/// Returns the writing routes.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
         .route("/api/v1/heartbeat/{service}/{check}", post(push))
-        .with_state((shared.clone(), operator.clone()));
-    let operations = Router::new()
         .route("/api/v1/reload", post(reload))
-        .layer(from_fn_with_state(operator, require_operator))
-        .with_state(shared);
-    pushes.merge(operations)
+        .with_state(shared)
 }
 
 /// How a job's run stands.
@@ -43,12 +40,13 @@ pub(super) struct PushQuery {
 }
 
 /// `POST /api/v1/heartbeat/{service}/{check}`; the body's first line is kept as a message.
-#[utoipa::path(post, path = "/api/v1/heartbeat/{service}/{check}", tag = "push", security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/heartbeat/{service}/{check}", tag = "push",
     params(("service" = String, Path), ("check" = String, Path), PushQuery),
     responses((status = 204, description = "kept, also across a power cut"), (status = 404, description = "no such heartbeat"),
         (status = 503, description = "could not be written down; push again")))]
 pub(super) async fn push(
-    State((shared, operator)): State<(Arc<Shared>, Operator)>,
+    State(shared): State<Arc<Shared>>,
+    visitor: Visitor,
     Path((service, check)): Path<(String, String)>,
     Query(query): Query<PushQuery>,
     headers: HeaderMap,
@@ -57,7 +55,7 @@ pub(super) async fn push(
     let id = CheckId::new(&service, &check);
     // A job on another machine shows its own token; nobody else may write, nor learn what there is.
     if !has_own_token(&shared, &id, &headers) {
-        operator.admit(&headers)?;
+        visitor.require(Role::Operator)?;
     }
     let signal = signal(&query)?;
     let first_line = body.lines().next().map(str::trim).filter(|line| !line.is_empty());
@@ -122,14 +120,18 @@ pub(super) struct ReloadQuery {
 }
 
 /// `POST /api/v1/reload`
-#[utoipa::path(post, path = "/api/v1/reload", tag = "operate", params(ReloadQuery), security(("operator" = [])),
+#[utoipa::path(post, path = "/api/v1/reload", tag = "operate", params(ReloadQuery),
     responses((status = 200, description = "taken"), (status = 409, description = "refused, with every mistake")))]
 pub(super) async fn reload(
     State(shared): State<Arc<Shared>>,
+    Extension(who): Extension<Identity>,
     Query(query): Query<ReloadQuery>,
 ) -> Result<impl IntoResponse, ApiError> {
-    match shared.reload(query.force).await {
-        Ok(line) => Ok(line),
-        Err(message) => Err(ApiError::new(StatusCode::CONFLICT, message).code("reload_refused")),
-    }
+    let result = shared.reload(query.force).await;
+    // A mistake may repeat what is in the file; that it was refused is enough for the audit.
+    let detail = result.as_deref().unwrap_or("refused").to_owned();
+    let forced = if query.force { "by force: " } else { "" };
+    let row = audit_row(&who, "config.reload", "configuration", &format!("{forced}{detail}"));
+    shared.stores.state.put(StateBatch { audit: vec![row], ..StateBatch::default() });
+    result.map_err(|message| ApiError::new(StatusCode::CONFLICT, message).code("reload_refused"))
 }

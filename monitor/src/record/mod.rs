@@ -3,6 +3,7 @@
 //! Both are written by one task each, off everybody's path. A store that fails or stalls degrades to memory and is said
 //! so; nothing waits for it.
 
+mod ballast;
 mod copy;
 mod figures;
 mod file;

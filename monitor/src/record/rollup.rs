@@ -73,6 +73,11 @@ impl Rollup {
         None
     }
 
+    /// Returns how many passes took at most `us` microseconds, within the sketch's 5 %.
+    pub fn at_most_us(&self, us: u32) -> u64 {
+        self.sketch.range(..=bucket(us)).map(|(_, count)| count).sum()
+    }
+
     /// Passes and fails: what availability is counted from.
     pub fn known(&self) -> u64 {
         self.pass + self.slow + self.fail

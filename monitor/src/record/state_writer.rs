@@ -1,12 +1,14 @@
 //! The task that writes state, and the handle others use: nothing is lost while the store fails, and nothing stored is
 //! written over before it was read.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::ballast::Ballast;
 use super::figures::{RETRY, WriterFigures};
 use super::store::{StateBatch, StateStore, StoreError};
 
@@ -25,6 +27,8 @@ pub struct State {
     pub(super) store: Arc<dyn StateStore>,
     pending: Mutex<Pending>,
     wake: Notify,
+    /// Room for the moment the disk is full.
+    ballast: Option<Ballast>,
     /// Everything up to here is on the disk.
     durable: watch::Sender<Ticket>,
     /// How the writer does.
@@ -52,11 +56,19 @@ impl State {
             store,
             pending: Mutex::default(),
             wake: Notify::new(),
+            ballast: None,
             durable: watch::Sender::default(),
             figures: WriterFigures::default(),
             joined: AtomicBool::new(false),
             join: (kinds, join),
         }
+    }
+
+    /// Keeps room in `folder` for the moment its disk is full.
+    #[must_use]
+    pub(super) fn with_ballast(mut self, folder: &Path) -> Self {
+        self.ballast = Some(Ballast::load(folder));
+        self
     }
 
     /// Tells that everything stored is known: from now on ours is the newest.
@@ -162,6 +174,11 @@ impl State {
             return true;
         }
         let result = self.save(&mut batch).await;
+        let result = match result {
+            // sqlite.org/rescode.html: SQLITE_FULL says "database or disk is full".
+            Err(error) if error.0.contains("disk is full") && self.give_up_ballast() => self.save(&mut batch).await,
+            other => other,
+        };
         let (is_ok, message) = (result.is_ok(), result.err().map(|error| error.0));
         for waiter in waiting {
             let answer = message.clone().map_or(Ok(()), |message| Err(StoreError(message)));
@@ -175,6 +192,14 @@ impl State {
             self.add(&mut pending, newer);
         }
         is_ok
+    }
+
+    fn give_up_ballast(&self) -> bool {
+        let had_some = self.ballast.as_ref().is_some_and(Ballast::drop_it);
+        if had_some {
+            tracing::error!("the disk is full: the room kept for that is in use now; free some");
+        }
+        had_some
     }
 
     async fn save(&self, batch: &mut StateBatch) -> Result<(), StoreError> {

@@ -277,7 +277,7 @@ async fn alertmanager_gets_labels_and_times() {
             "summary": TITLE,
             "description": "The service does not answer. See the runbook, section 3.",
             "impacted": "checkout, frontend, reports",
-            "incident": INCIDENT,
+            "monitor_incident": INCIDENT,
         },
         "startsAt": "2026-11-24T12:00:00Z",
         "endsAt": null,

@@ -27,7 +27,7 @@ fn fixtures() -> Vec<PathBuf> {
 
 #[test]
 fn every_bad_configuration_gets_its_exact_message() {
-    let environment = Environment::of([("SHORT_TOKEN", "short")]);
+    let environment = Environment::of([("SHORT_TOKEN", "short"), ("LONG_TOKEN", "0123456789abcdef")]);
     let files = fixtures();
     assert!(files.len() >= 30, "{} fixtures", files.len());
     let mut wrong = Vec::new();

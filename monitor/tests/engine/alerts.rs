@@ -162,6 +162,80 @@ async fn a_refused_message_is_a_dead_letter_that_can_be_tried_again() {
     running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_goes_through_every_route_is_marked_and_leaves_nothing_open() {
+    let (target, sink, broken) = (Target::ok(""), Target::ok(""), Target::ok(""));
+    broken.set_status(400);
+    let more = format!(
+        "  boss: {{ webhook: {{ url: \"{}\" }} }}\n  broken: {{ webhook: {{ url: \"{}\" }} }}\n\
+         routes:\n  - {{ match: {{ severity: page }}, to: [hook], escalate: [{{ after: 15m, to: [boss] }}] }}\n  - {{ to: [hook] }}\n",
+        sink.url("/boss"),
+        broken.url("/")
+    );
+    let running = Running::start(&config(&target, &sink, &more)).await;
+    let (status, begun) = ask_with(&running.url, Method::POST, "/api/v1/drill", Some(TOKEN), "{}").await;
+    assert_eq!(status, 202, "{begun}");
+    let record = eventually("the drill to be over", LIMIT, async || {
+        let (_, record) = running.get("/api/v1/drill").await;
+        record["succeeded"].is_string().then_some(record)
+    })
+    .await;
+    assert_eq!(record["results"], serde_json::json!({"hook": "accepted", "boss": "accepted"}));
+    let messages = eventually("its end to be told too", LIMIT, async || {
+        let messages = accepted(&sink);
+        (messages.len() == 4).then_some(messages)
+    })
+    .await;
+    assert!(messages.iter().all(|message| message["drill"] == true), "{messages:?}");
+    let (_, open) = running.get("/api/v1/incidents?open=true").await;
+    assert_eq!(open.as_array().unwrap().len(), 0, "{open}");
+
+    // One that is refused has not got through, and is told of through the others.
+    let path = "/api/v1/channels/broken/test";
+    assert_eq!(ask_with(&running.url, Method::POST, path, Some(TOKEN), "").await.0, 202);
+    let told = eventually("the broken channel to be told of", LIMIT, async || {
+        accepted(&sink).into_iter().find(|message| message["alerts"][0]["name"] == "AlertChannelFailing")
+    })
+    .await;
+    assert!(told["title"].as_str().unwrap().starts_with("alerts do not get through broken: refused: 400"), "{told}");
+    let (status, refused) = ask_with(&running.url, Method::POST, "/api/v1/channels/hok/test", Some(TOKEN), "").await;
+    assert_eq!((status, refused["error"].as_str().unwrap()), (400, "\"hok\" is not a channel; did you mean \"hook\"?"));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_spent_too_fast_is_a_page_even_if_nothing_is_down_and_a_restart_forgets_nothing() {
+    let (target, sink) = (Target::ok(""), Target::ok(""));
+    let yaml = format!(
+        "defaults: {{ every: 1s, timeout: 500ms, every_when_failing: 100ms, fail_after: 64 of 64 }}\n\
+         services: {{ web: {{ slo: {{ availability: 99% }}, checks: {{ home: {{ http: {{ url: \"{}\" }} }} }} }} }}\n\
+         channels: {{ hook: {{ webhook: {{ url: \"{}\" }} }} }}\n",
+        target.url("/"),
+        sink.url("/hook")
+    );
+    let running = Running::start(&yaml).await;
+    running.until("web", "up").await;
+    target.set_status(500);
+    eventually("some fails", LIMIT, async || (target.connections() > 15).then_some(())).await;
+    target.set_status(200);
+    let page = until_told(&sink, 1).await.remove(0);
+    let title = page["title"].as_str().unwrap();
+    assert!(title.starts_with("web spends its error budget") && title.ends_with("in 1h (objective 99%)"), "{title}");
+    assert_eq!((&page["severity"], &page["alerts"][0]["name"]), (&"page".into(), &"ErrorBudgetBurn".into()));
+    let left = async |running: &Running| {
+        let (_, metrics) = running.get("/metrics").await;
+        let line = "monitor_slo_error_budget_remaining_ratio{objective=\"availability\",service=\"web\"} ";
+        metrics.as_str().unwrap().lines().find_map(|found| found.strip_prefix(line)?.parse::<f64>().ok())
+    };
+    let spent = left(&running).await.unwrap();
+    assert!(spent < 0.0, "{spent}");
+    let folder = running.stop().await;
+    let running = Running::start_in(folder, &yaml, Kinds::standard()).await;
+    let again = eventually("the budget to be remembered", LIMIT, async || left(&running).await).await;
+    assert!(again < 0.0, "{again}");
+    running.stop().await;
+}
+
 /// Messages in the order of their last arrival: what came before the receiver was back was not accepted.
 fn accepted_last(sink: &Target) -> Vec<Value> {
     let mut messages: Vec<Value> = Vec::new();

@@ -7,6 +7,7 @@ use monitor::Kinds;
 use serde_json::Value;
 use testkit::{Target, eventually};
 
+use crate::alerts::accepted;
 use crate::harness::{LIMIT, Running};
 
 /// A mounted tmpfs that goes with the value.
@@ -94,6 +95,29 @@ async fn a_full_disk_never_stops_probing_and_what_happened_meanwhile_is_written_
     });
     written.await;
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_disk_is_full_a_page_goes_out_from_memory_and_its_end_from_the_disk() {
+    let (target, sink, folder) = (Target::ok("hello"), Target::ok(""), tempfile::tempdir().unwrap());
+    let disk = Disk::mount(&folder.path().join("data"), "8m");
+    let hook = format!("channels: {{ hook: {{ webhook: {{ url: \"{}\" }} }} }}\n", sink.url("/hook"));
+    let engine = Running::start_in(folder, &(yaml(&target) + &hook), Kinds::standard()).await;
+    engine.until("web", "up").await;
+    let filler = disk.fill();
+    target.set_status(500);
+    let page = eventually("the page", LIMIT, async || accepted(&sink).into_iter().next()).await;
+    assert_eq!((&page["durable"], &page["status"]), (&false.into(), &"firing".into()), "{page}");
+    let (seen, due) = (target.connections(), 3);
+    eventually("probing to go on", LIMIT, async || (target.connections() >= seen + due).then_some(())).await;
+    std::fs::remove_file(filler).unwrap();
+    store_is(&engine, "healthy").await;
+    target.set_status(200);
+    let end = eventually("the end", LIMIT, async || accepted(&sink).into_iter().nth(1)).await;
+    assert_eq!((&end["durable"], &end["status"]), (&true.into(), &"resolved".into()), "{end}");
+    assert_eq!(end["alerts"][0]["incident"], page["alerts"][0]["incident"]);
+    engine.stop().await;
+    assert_eq!(accepted(&sink).len(), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The engine as a whole, in this process and as the real binary: what it knows, what it survives.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
+mod access;
 mod alerts;
 mod binary;
 mod disk;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Html;
 use axum::routing::{get, post};
-use monitor::export::Change;
+use kit::http::{Credential, Role, SecretDigest};
+use monitor::export::{AccessSettings, Change};
 use monitor::judge::Verdict;
 use monitor::record::Stores;
 use testkit::eventually;
@@ -48,6 +49,27 @@ const until = async (look) => { while (!look()) await new Promise((again) => set
   await until(() => find("h1").textContent !== before);
   const focused = page.document.activeElement.getAttribute("href");
   tell([find("h1").textContent, page.document.title, find("link[rel=icon]").getAttribute("href"), find("details").open, focused].join(" | "));
+})();
+</script>"##;
+
+/// Signs in and out with the forms of the page, as a person does, and tells what stands at the top.
+const PERSON: &str = r##"<!doctype html><script>
+const page = open("/login?next=/audit");
+const tell = (text) => fetch("/said", { method: "POST", body: text });
+const until = async (look) => { while (!look()) await new Promise((again) => setTimeout(again, 20)); };
+(async () => {
+  const find = (selector) => page.document.querySelector(selector);
+  const top = () => [page.location.pathname, find("h1").textContent, find(".visitor").textContent.trim()].join(" | ");
+  for (const token of ["wrong-token-0123456789", "right-token-0123456789"]) {
+    await until(() => find("input[name=token]")?.value === "");
+    find("input[name=token]").value = token;
+    find("form.panel button").click();
+    await until(() => find(token.startsWith("wrong") ? ".wrong" : ".visitor button"));
+    await tell(top());
+  }
+  find(".visitor button").click();
+  await until(() => find(".visitor a"));
+  tell(top());
 })();
 </script>"##;
 
@@ -140,5 +162,22 @@ async fn an_open_page_shows_a_change_and_loses_neither_the_place_nor_what_was_op
     let after = browser.hear().await;
     let wanted = "shop was given up: exited with code 3, for 0 s | ✕ shop was given up: exited with code 3, for 0 s – monitor | /assets/bad.svg | true | /services/shop";
     assert_eq!(after.replace("for 1 s", "for 0 s"), wanted);
+    assert_eq!(browser.console(), "", "{}", browser.console());
+}
+
+#[tokio::test]
+async fn a_person_signs_in_and_out_with_the_pages_own_forms() {
+    let (routes, said) = Browser::routes(PERSON);
+    let monitor = serve(vec![card("shop")], routes).await;
+    let ada = Credential {
+        name: "ada".to_owned(),
+        role: Role::Operator,
+        digest: SecretDigest::of(b"right-token-0123456789"),
+    };
+    monitor.reception.configure(&AccessSettings { credentials: vec![ada], ..AccessSettings::STANDARD }, None);
+    let mut browser = Browser::open(&monitor, said);
+    assert_eq!(browser.hear().await, "/login | Sign in | sign in");
+    assert_eq!(browser.hear().await, "/audit | Who did what | signed in as ada (operator) · sign out");
+    assert_eq!(browser.hear().await, "/ | Nothing is known yet | sign in");
     assert_eq!(browser.console(), "", "{}", browser.console());
 }

@@ -91,7 +91,7 @@ async fn foreign_code_has_no_way_in() {
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!(page.header("x-content-type-options"), "nosniff");
         assert_eq!(page.header("x-frame-options"), "DENY");
-        assert_eq!(page.header("referrer-policy"), "no-referrer");
+        assert_eq!(page.header("referrer-policy"), "same-origin");
         assert_eq!(page.header("cache-control"), "no-store");
         // What the policy would refuse is not there in the first place.
         for inline in [" style=", "<style", " onclick=", "javascript:", "http://", "https://"] {

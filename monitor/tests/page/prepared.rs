@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use kit::clock::Stamp;
-use kit::http::{Limits, Operator, serve};
+use kit::http::{Limits, serve};
 use kit::metrics::Metrics;
-use monitor::export::{Catalogue, CheckCard, ProbeMetrics, ServiceCard, Shared, Wishes, router};
+use monitor::export::{Catalogue, CheckCard, ProbeMetrics, Reception, ServiceCard, Shared, Wishes, router};
 use monitor::judge::{Board, CheckSpec, Policy, ServiceSpec, Severity, Verdict};
 use monitor::probe::{CheckId, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Vantage, Why};
 use monitor::record::Stores;
@@ -25,6 +25,7 @@ use uuid::Uuid;
 pub(crate) struct Monitor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) address: std::net::SocketAddr,
+    pub(crate) reception: Arc<Reception>,
     _stop: DropGuard,
     /// The loop's end of wishes: live events end with it.
     wishes: Mutex<Option<Wishes>>,
@@ -102,11 +103,12 @@ impl Monitor {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let routes = router(shared.clone(), Operator::new(None, Vec::new())).merge(beside);
+        let reception = Arc::new(Reception::new(shared.stores.state.clone(), address));
+        let routes = router(shared.clone(), reception.clone(), Router::new()).merge(beside);
         tokio::spawn(serve(listener, routes, Limits::default(), stop.clone()));
         let (state, ended) = (shared.stores.state.clone(), stop.clone());
         tokio::spawn(async move { state.run(ended).await });
-        Self { shared, address, wishes: Mutex::new(Some(wishes)), _stop: stop.drop_guard(), _folder: folder }
+        Self { shared, address, reception, wishes: Mutex::new(Some(wishes)), _stop: stop.drop_guard(), _folder: folder }
     }
 
     /// Ends the loop that there is not.

@@ -92,7 +92,8 @@ impl Health {
         (!broken(Need::Hard), word, Value::Object(checks))
     }
 
-    fn answer(&self, with_details: bool) -> Response {
+    /// Answers as `/health` does, or as `/readyz` does: without details.
+    pub fn answer(&self, with_details: bool) -> Response {
         let (ready, word, checks) = self.status();
         let mut body = if with_details { (self.details)() } else { Map::new() };
         body.insert("status".to_owned(), word.into());

@@ -174,8 +174,7 @@ fn alert(message: &Message, part: &AlertPart, now: Timestamp) -> Value {
     if message.drill {
         labels.insert("drill".to_owned(), "true".into());
     }
-    let mut annotations = alertmanager_v4::annotations(part);
-    annotations.insert("incident".to_owned(), part.incident.to_string().into());
+    let annotations = alertmanager_v4::annotations(part);
     let ends_at = match part.status {
         Status::Firing => now + LIFETIME,
         Status::Resolved => part.resolved.unwrap_or(now),

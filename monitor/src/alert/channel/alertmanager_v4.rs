@@ -4,6 +4,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::alert::alerts::ORIGIN_LABEL;
+use crate::alert::fingerprint::fingerprint;
 use crate::alert::message::{AlertPart, Message, Status};
 
 /// How Alertmanager writes "not yet".
@@ -46,7 +48,7 @@ fn alert(part: &AlertPart) -> Value {
         "startsAt": part.opened.to_string(),
         "endsAt": ends_at.map_or_else(|| NEVER.to_owned(), |at: Timestamp| at.to_string()),
         "generatorURL": part.links.incident.clone().or_else(|| part.links.source.clone()).unwrap_or_default(),
-        "fingerprint": fingerprint(&labels),
+        "fingerprint": fingerprint(labels.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))),
         "labels": labels,
         "annotations": annotations(part),
     })
@@ -71,6 +73,8 @@ pub(super) fn annotations(part: &AlertPart) -> Map<String, Value> {
     if !part.description.is_empty() {
         annotations.insert("description".to_owned(), part.description.clone().into());
     }
+    // Should it come back to us, it is known by this.
+    annotations.insert(ORIGIN_LABEL.to_owned(), part.incident.to_string().into());
     if !part.impacted.is_empty() {
         annotations.insert("impacted".to_owned(), part.impacted.join(", ").into());
     }
@@ -84,33 +88,4 @@ fn common(message: &Message, of: fn(&AlertPart) -> Map<String, Value>) -> Map<St
         common.retain(|name, value| map.get(name) == Some(value));
     }
     common
-}
-
-/// Alertmanager's fingerprint of a label set: FNV-1a (64 bit) over the sorted names and values, each followed by 0xFF
-/// (github.com/prometheus/common, model/fingerprinting.go; reproduced against Alertmanager 0.25).
-pub(super) fn fingerprint(labels: &Map<String, Value>) -> String {
-    let mut names: Vec<&String> = labels.keys().collect();
-    names.sort_unstable();
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut take = |bytes: &[u8]| {
-        for byte in bytes.iter().chain(&[0xff]) {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
-    for name in names {
-        take(name.as_bytes());
-        take(labels.get(name).and_then(Value::as_str).unwrap_or_default().as_bytes());
-    }
-    format!("{hash:016x}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fingerprint_is_alertmanagers() {
-        let labels = json!({"alertname": "Demo", "instance": "a", "severity": "warning"});
-        assert_eq!(fingerprint(labels.as_object().unwrap()), "c4f6e6fff971f854");
-    }
 }

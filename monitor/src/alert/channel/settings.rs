@@ -54,7 +54,7 @@ pub(super) fn authorization(fields: &Fields<'_>, scheme: &str, secret: &SecretSt
 pub(super) type Header = (HeaderName, HeaderValue);
 
 /// Takes an address that may be secret.
-pub(super) fn parse(text: &str, cursor: &Cursor<'_>) -> Option<Url> {
+pub(in crate::alert) fn parse(text: &str, cursor: &Cursor<'_>) -> Option<Url> {
     // The value may be secret: what is wrong with it is said without showing it.
     match Url::parse(text.trim()) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),

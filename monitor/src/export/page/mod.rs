@@ -1,12 +1,15 @@
 //! The status page: server-rendered, whole without a script, fresh over live events with one.
 //!
-//! It shows the operator's view: targets, addresses and process ids included.
+//! It shows targets, addresses and process ids to whoever may see details; to others names, states and human text.
 
+mod acknowledge;
 mod alerting;
+mod audit;
 mod check;
 mod headline;
 mod incident;
 mod incidents;
+mod login;
 mod overview;
 mod past;
 mod service;
@@ -19,7 +22,8 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -27,7 +31,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kit::clock::Stamp;
 use kit::config::suggest;
-use kit::http::ApiError;
+use kit::http::{ApiError, Role};
 use kit::page::{Html, Link, Page, Tone, words};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -35,11 +39,12 @@ use uuid::Uuid;
 pub(super) use past::{Past, today_ms};
 pub(super) use state::{of_verdict, spoken};
 
+use super::access::{Reception, Visitor};
 use super::alerts::find;
 use super::shared::Shared;
 
 /// Returns the pages' routes.
-pub(super) fn router(shared: Arc<Shared>) -> Router {
+pub(super) fn router(shared: Arc<Shared>, reception: Arc<Reception>) -> Router {
     let pages = Router::new()
         .route("/", get(get_overview))
         .route("/services", get(async || Redirect::permanent("/")))
@@ -47,12 +52,13 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/incidents", get(get_incidents))
         .route("/incidents/{id}", get(get_incident))
         .route("/alerts", get(get_alerts))
-        .with_state(shared);
-    kit::page::with_assets(pages)
+        .route("/audit", get(audit::show))
+        .with_state(shared.clone());
+    let forms = login::router(reception.clone()).merge(acknowledge::router(shared, reception));
+    kit::page::with_assets(pages.merge(forms))
 }
 
-async fn get_overview(State(shared): State<Arc<Shared>>) -> Response {
-    let moment = Moment::now();
+async fn get_overview(State(shared): State<Arc<Shared>>, moment: Moment) -> Response {
     let (view, tone, title) = overview::view(&shared, &moment).await;
     frame(Head { status: StatusCode::OK, path: "/", title, tone }, view.render(), &moment).into_response()
 }
@@ -66,9 +72,9 @@ async fn get_service(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
     Query(query): Query<ServiceQuery>,
+    moment: Moment,
     headers: HeaderMap,
 ) -> Response {
-    let moment = Moment::now();
     let range = check::Range::of_query(query.back.as_deref());
     match service::view(&shared, &name, range, &moment).await {
         Some((view, tone, title)) => {
@@ -79,14 +85,21 @@ async fn get_service(
     }
 }
 
-async fn get_incidents(State(shared): State<Arc<Shared>>, Query(wanted): Query<incidents::Wanted>) -> Response {
-    let moment = Moment::now();
+async fn get_incidents(
+    State(shared): State<Arc<Shared>>,
+    Query(wanted): Query<incidents::Wanted>,
+    moment: Moment,
+) -> Response {
     let (view, tone, title) = incidents::view(&shared, wanted, &moment).await;
     frame(Head { status: StatusCode::OK, path: "/incidents", title, tone }, view.render(), &moment).into_response()
 }
 
-async fn get_incident(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let moment = Moment::now();
+async fn get_incident(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    moment: Moment,
+    headers: HeaderMap,
+) -> Response {
     let answer = match id.parse::<Uuid>() {
         Ok(id) => find(&shared, id).await,
         Err(_no_id) => Ok(None),
@@ -118,8 +131,7 @@ fn no_incident(moment: &Moment) -> Response {
     frame(head, NoIncident { mark: Tone::Blind.mark() }.render(), moment).into_response()
 }
 
-async fn get_alerts(State(shared): State<Arc<Shared>>) -> Response {
-    let moment = Moment::now();
+async fn get_alerts(State(shared): State<Arc<Shared>>, moment: Moment) -> Response {
     let (view, tone, title) = alerting::view(&shared, &moment).await;
     frame(Head { status: StatusCode::OK, path: "/alerts", title, tone }, view.render(), &moment).into_response()
 }
@@ -161,17 +173,20 @@ struct Head {
 fn frame(head: Head, main: Result<String, askama::Error>, moment: &Moment) -> Result<Page, ApiError> {
     let main = Html::of_escaped(main.map_err(|error| ApiError::internal(&error))?);
     let link = |name, path| Link { name, path, is_here: path == head.path };
+    let mut links = vec![link("Status", "/")];
+    if moment.visitor.sees_details() {
+        links.extend([link("Incidents", "/incidents"), link("Alerts", "/alerts")]);
+    }
+    links.extend([link("JSON", "/api/v1/status"), link("Metrics", "/metrics")]);
+    if moment.visitor.is(Role::Operator) {
+        links.push(link("Audit", "/audit"));
+    }
     Ok(Page {
         status: head.status,
         program: "monitor",
         version: env!("CARGO_PKG_VERSION"),
-        links: vec![
-            link("Status", "/"),
-            link("Incidents", "/incidents"),
-            link("Alerts", "/alerts"),
-            link("JSON", "/api/v1/status"),
-            link("Metrics", "/metrics"),
-        ],
+        links,
+        visitor: moment.visitor.on_page(),
         title: head.title,
         tone: head.tone,
         events: (head.status == StatusCode::OK).then_some("/api/v1/events"),
@@ -181,17 +196,23 @@ fn frame(head: Head, main: Result<String, askama::Error>, moment: &Moment) -> Re
     })
 }
 
-/// When and where a page is made.
+/// When and where a page is made, and for whom.
 pub(super) struct Moment {
     pub(super) now: Stamp,
     pub(super) zone: TimeZone,
+    pub(super) visitor: Visitor,
+}
+
+impl<S: Sync> FromRequestParts<S> for Moment {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let visitor = Visitor::from_request_parts(parts, state).await?;
+        Ok(Self { now: Stamp::now(), zone: TimeZone::system(), visitor })
+    }
 }
 
 impl Moment {
-    fn now() -> Self {
-        Self { now: Stamp::now(), zone: TimeZone::system() }
-    }
-
     /// How a past time is shown.
     fn when(&self, at: Timestamp) -> When {
         let ago = Duration::try_from(self.now.wall.duration_since(at)).unwrap_or(Duration::ZERO);

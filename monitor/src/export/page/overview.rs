@@ -81,6 +81,16 @@ impl Glance {
     fn word(&self) -> String {
         spoken(self.verdict.as_str())
     }
+
+    /// Keeps names, states and what people wrote, and nothing that a probe or a process has said.
+    fn keep_names(&mut self) {
+        for said in [&mut self.why, &mut self.short_why] {
+            said.clear();
+        }
+        self.lines.clear();
+        (self.latency, self.recurring) = (None, None);
+        self.quiet.iter_mut().for_each(|(_, about)| about.clear());
+    }
 }
 
 /// A broken service and the ones it takes along.
@@ -116,7 +126,10 @@ pub(super) struct ChangeView {
 
 /// Makes the view, its tone and the window's title.
 pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Overview, Tone, String) {
-    let glances = glances(shared, moment);
+    let mut glances = glances(shared, moment);
+    if !moment.visitor.sees_details() {
+        glances.iter_mut().for_each(Glance::keep_names);
+    }
     let changes = changes(shared, None, CHANGES_READ, moment).await.map(|changes| fold(changes, CHANGES));
     let head = headline(&glances);
     let (tone, title) = (head.tone, format!("{} – monitor", words::clip(&head.sentence, 60)));
@@ -131,7 +144,7 @@ pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Overview, Tone, S
     let today_ms = today_ms(moment.now.wall);
     let dense = glances.len() >= DENSE;
     let groups = groups(glances.into_iter().map(|glance| row(shared, glance, today_ms)).collect());
-    let no_channels = shared.alerts.settings().channels.is_empty();
+    let no_channels = moment.visitor.sees_details() && shared.alerts.settings().channels.is_empty();
     let strip = strip(shared, moment);
     (Overview { head, no_channels, strip, troubles, more_troubles, minor, groups, dense, changes }, tone, title)
 }
@@ -145,7 +158,7 @@ fn strip(shared: &Shared, moment: &Moment) -> Option<Strip> {
         tone: real.iter().map(|incident| incident.severity).max().map_or(Tone::Off, of_severity),
         sentence: words::count(real.len() as u64, "open incident"),
         counts: by_severity(&real),
-        newest: words::clip(&newest.title, MAX_TITLE),
+        newest: if moment.visitor.sees_details() { words::clip(&newest.title, MAX_TITLE) } else { String::new() },
         since: moment.when(newest.opened),
     })
 }
@@ -251,7 +264,7 @@ pub(super) async fn changes(
         tone: Verdict::parse(&change.to).map_or(Tone::Blind, of_verdict),
         word: spoken(&change.to),
         service: change.service,
-        reason: change.reason,
+        reason: if moment.visitor.sees_details() { change.reason } else { String::new() },
         when: moment.when(change.at),
         before: None,
     };

@@ -1,16 +1,22 @@
 //! HTTP as every binary speaks it: one error body, ids in and out, limits, counted requests, a drained server.
 
+mod access;
 mod client;
+mod digest;
 mod error;
-mod guard;
 mod key;
 mod layers;
+mod network;
+mod place;
 mod rejection;
 mod server;
 
+pub use access::{Access, Caller, Credential, Identity, Role, Via, bears, peer, require};
 pub use client::{Client, client, get, root_cause};
+pub use digest::SecretDigest;
 pub use error::ApiError;
-pub use guard::{Identity, Operator, bears, require_operator};
 pub use key::{API_KEY, ServiceKey};
 pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
+pub use network::Network;
+pub use place::Place;
 pub use server::{Limits, bind, serve};

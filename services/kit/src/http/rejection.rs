@@ -15,8 +15,10 @@ use http_body_util::BodyExt;
 use super::error::ApiError;
 
 /// How the refusals of axum's extractors begin (axum 0.8, `extract::rejection`; `tests/it/rejections.rs` asks for each).
-const BEGINNINGS: [&str; 9] = [
+const BEGINNINGS: [&str; 11] = [
     "Failed to deserialize query string",
+    "Failed to deserialize form",
+    "Form requests must have `Content-Type: application/x-www-form-urlencoded`",
     "Failed to parse the request body as JSON",
     "Failed to deserialize the JSON body",
     "Expected request with `Content-Type: application/json`",

@@ -29,6 +29,25 @@ pub struct Link {
     pub is_here: bool,
 }
 
+/// Who looks at a page, as its top says.
+#[derive(Debug, Clone, Default)]
+pub enum Visitor {
+    /// Nobody can sign in here.
+    #[default]
+    Anybody,
+    /// Somebody who has not signed in.
+    Stranger,
+    /// Somebody we know.
+    Known {
+        /// Her name.
+        name: String,
+        /// What she may do, in a word.
+        role: &'static str,
+        /// The hidden field that every form of hers carries; none if she did not sign in on a page.
+        field: Option<Html>,
+    },
+}
+
 /// A page, ready to be framed.
 #[derive(Debug)]
 pub struct Page {
@@ -44,6 +63,8 @@ pub struct Page {
     pub tone: Tone,
     /// The navigation.
     pub links: Vec<Link>,
+    /// Who looks at it.
+    pub visitor: Visitor,
     /// Path of the live events that make the page look anew; none for pages that never change.
     pub events: Option<&'static str>,
     /// The content, escaped.
@@ -86,7 +107,8 @@ impl IntoResponse for Page {
             (header::CACHE_CONTROL, "no-store"),
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "no-referrer"),
+            // Under "no-referrer" browsers send `Origin: null` with forms (Fetch, "append a request Origin header").
+            (header::REFERRER_POLICY, "same-origin"),
             (header::X_FRAME_OPTIONS, "DENY"),
         ];
         for (name, value) in headers {

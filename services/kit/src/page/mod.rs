@@ -12,5 +12,5 @@ pub mod words;
 pub use assets::with_assets;
 pub use badge::{Badge, shields};
 pub use html::{Html, escape};
-pub use layout::{Link, Page};
+pub use layout::{Link, Page, Visitor};
 pub use tone::Tone;

@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, Request};
 use axum::http::{HeaderMap, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Form, Json, Router};
 use kit::http::{client, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use serde::Deserialize;
@@ -29,6 +29,7 @@ fn router() -> Router {
         .route("/number/{count}", get(async |_: Path<u32>| ()))
         .route("/text", post(async |_: String| ()))
         .route("/json", post(async |_: Json<Wanted>| ()))
+        .route("/form", get(async |_: Form<Wanted>| ()).post(async |_: Form<Wanted>| ()))
         .route("/own", get(async || (axum::http::StatusCode::CONFLICT, "in our own words")))
         .route("/host", get(async |headers: HeaderMap| headers[header::HOST].to_str().unwrap().to_owned()));
     with_conventions(router, HttpMetrics::new(&Metrics::new("test", "1"), "test"), LIMIT, 10_000)
@@ -70,6 +71,10 @@ async fn every_refusal_of_axum_is_our_json() {
     refused(post_of("/json", json, "{"), 400, "bad_request", "Failed to parse the request body").await;
     refused(post_of("/json", json, "{}"), 422, "bad_request", "Failed to deserialize the JSON body").await;
     refused(post_of("/json", "text/plain", "{}"), 415, "unsupported_media_type", "Expected request with").await;
+    let form = "application/x-www-form-urlencoded";
+    refused(get("/form?count=x"), 400, "bad_request", "Failed to deserialize form").await;
+    refused(post_of("/form", form, "count=x"), 422, "bad_request", "Failed to deserialize form body").await;
+    refused(post_of("/form", "text/plain", "count=1"), 415, "unsupported_media_type", "Form requests must have").await;
 }
 
 #[tokio::test]

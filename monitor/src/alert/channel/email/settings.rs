@@ -24,10 +24,21 @@ const NAMELESS: &str = "[127.0.0.1]";
 pub(super) fn decode(cursor: &Cursor<'_>) -> Option<EmailChannel> {
     let fields = cursor.fields()?;
     let to = fields.require("to").and_then(|c| recipients(&c));
-    let from = fields.require("from").and_then(|c| mailbox(&c));
-    let server = fields.require("smtp").and_then(|c| server(&c));
+    let written = fields.get("from").map(|c| mailbox(&c));
+    let smtp = fields.require("smtp");
+    let from = match written {
+        Some(from) => from,
+        None => default_from(smtp.as_ref(), to.as_deref()),
+    };
+    let server = smtp.and_then(|c| server(&c, from.as_ref()));
     fields.end();
     Some(EmailChannel { from: from?, to: to?, server: server? })
+}
+
+/// Without `from`: whoever signs in, if that is an address, else `monitor` at the first recipient's domain.
+fn default_from(smtp: Option<&Cursor<'_>>, to: Option<&[Mailbox]>) -> Option<Mailbox> {
+    let user = smtp.and_then(|cursor| cursor.node().child("user")?.scalar_text()?.parse::<Mailbox>().ok());
+    user.or_else(|| format!("monitor@{}", to?.first()?.email.domain()).parse().ok())
 }
 
 fn recipients(cursor: &Cursor<'_>) -> Option<Vec<Mailbox>> {
@@ -51,7 +62,7 @@ fn mailbox(cursor: &Cursor<'_>) -> Option<Mailbox> {
     found
 }
 
-fn server(cursor: &Cursor<'_>) -> Option<Server> {
+fn server(cursor: &Cursor<'_>, from: Option<&Mailbox>) -> Option<Server> {
     let fields = cursor.fields()?;
     let host = fields.require("host").and_then(|c| Some((c.text()?, c)));
     let words = [("starttls", Security::StartTls), ("implicit", Security::Implicit), ("none", Security::None)];
@@ -60,7 +71,7 @@ fn server(cursor: &Cursor<'_>) -> Option<Server> {
         Some(cursor) => cursor.whole(1..=u16::MAX),
         None => security.map(Security::port),
     };
-    let credentials = credentials(&fields);
+    let credentials = credentials(&fields, from);
     let hello = fields.get("hello_name").map_or_else(|| Some(own_name()), |c| hello(&c));
     let step = fields.get("step_timeout").and_then(|c| c.duration(Duration::from_secs(1)..=Duration::from_secs(60)));
     let tls = tls::decode(&fields);
@@ -85,13 +96,15 @@ fn server(cursor: &Cursor<'_>) -> Option<Server> {
 }
 
 /// The outer `None` is a mistake, the inner one means that nobody signs in.
-fn credentials(fields: &Fields<'_>) -> Option<Option<(String, SecretString)>> {
+/// Without `user` the sender signs in.
+fn credentials(fields: &Fields<'_>, from: Option<&Mailbox>) -> Option<Option<(String, SecretString)>> {
     let has_password = fields.has("password") | fields.has("password_file");
     match (fields.get("user"), has_password) {
         (None, false) => Some(None),
         (Some(user), true) => Some(Some((user.text()?, fields.secret("password", "password_file")?))),
-        (Some(_), false) | (None, true) => {
-            fields.cursor().mistake("to sign in needs both \"user\" and \"password_file\"");
+        (None, true) => Some(Some((from?.email.to_string(), fields.secret("password", "password_file")?))),
+        (Some(user), false) => {
+            user.mistake("to sign in needs a \"password_file\" too");
             None
         }
     }
