@@ -61,6 +61,7 @@
     planned = 0;
     if (busy || document.hidden || isReading() || isWriting()) {
       missed = true;
+      if (isWriting()) say("held", "waits while you write");
       return;
     }
     busy = true;
@@ -69,6 +70,7 @@
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
       swap(await answer.text());
+      if (live.classList.contains("held")) say("on", "live");
     } catch {
       say("lost", "reconnecting …");
     } finally {
