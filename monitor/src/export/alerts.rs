@@ -230,10 +230,16 @@ pub(super) async fn silence(
         by: who.name.clone(),
         comment: short(&new.comment)?,
     };
-    let detail = format!("{} until {until}: {}", new.matchers.join(", "), silence.comment);
-    let row = audit_row(&who, "silence.create", silence.id, &detail);
-    shared.alerts.silence(silence.clone(), row).await.map_err(not_durable)?;
+    keep_silence(&shared, &who, silence.clone()).await?;
     Ok((StatusCode::CREATED, Json(silence)))
+}
+
+/// Lets a silence be in force, with a row in the audit.
+pub(super) async fn keep_silence(shared: &Shared, who: &Identity, silence: Silence) -> Result<(), ApiError> {
+    let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
+    let detail = format!("{} until {}: {}", matchers.join(", "), silence.until, silence.comment);
+    let row = audit_row(who, "silence.create", silence.id, &detail);
+    shared.alerts.silence(silence, row).await.map_err(not_durable)
 }
 
 /// `DELETE /api/v1/silences/{id}`
@@ -509,7 +515,7 @@ pub(super) async fn audit(
     shared.stores.state.store().audit(limit).await.map(Json).map_err(unreadable)
 }
 
-fn bad(message: impl Into<String>) -> ApiError {
+pub(super) fn bad(message: impl Into<String>) -> ApiError {
     ApiError::bad_request(message).code("bad_request")
 }
 
@@ -521,7 +527,7 @@ pub(super) fn short(text: &str) -> Result<String, ApiError> {
     Ok(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
 }
 
-fn span(
+pub(super) fn span(
     from: Option<Timestamp>,
     until: Option<Timestamp>,
     length: Option<&str>,

@@ -2,6 +2,7 @@
 //! headless Chromium.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+mod actions;
 mod alerting;
 mod badges;
 mod browser;

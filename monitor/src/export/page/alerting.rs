@@ -8,7 +8,7 @@ use kit::page::{Tone, words};
 use uuid::Uuid;
 
 use super::incidents::MAX_TITLE;
-use super::{Ahead, Moment, When};
+use super::{Ahead, Hand, Moment, When};
 use crate::alert::{Delivery, DeliveryState, Silence, Suppression, Window};
 use crate::export::alerts::{ChannelAnswer, channel_answers, parse};
 use crate::export::shared::Shared;
@@ -33,6 +33,7 @@ pub(super) struct Alerting {
     drill: Option<DrillView>,
     next_drill: Option<Ahead>,
     dead: Option<Vec<DeadLetter>>,
+    hand: Hand,
 }
 
 struct ChannelView {
@@ -49,6 +50,7 @@ struct ChannelView {
 }
 
 struct SilenceView {
+    id: Uuid,
     matchers: Vec<String>,
     /// When it begins, if it has not.
     from: Option<Ahead>,
@@ -58,6 +60,8 @@ struct SilenceView {
 }
 
 struct WindowView {
+    /// Its id, if it was made by hand and can be ended.
+    id: Option<Uuid>,
     name: String,
     services: Vec<String>,
     by: String,
@@ -75,6 +79,7 @@ struct DrillView {
 
 struct DeadLetter {
     incident: Uuid,
+    event: u32,
     title: String,
     channel: String,
     happening: &'static str,
@@ -121,6 +126,7 @@ pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Alerting, Tone, S
         windows,
         drill: drill(shared, moment),
         next_drill: due.map(|at| moment.ahead(at)),
+        hand: moment.hand(),
         dead: match dead {
             Some(rows) => Some(dead_letters(shared, &rows, moment).await),
             None => None,
@@ -193,6 +199,7 @@ fn headline(channels: &[ChannelView]) -> (Tone, String) {
 fn silences(suppression: &Suppression, moment: &Moment) -> Vec<SilenceView> {
     let now = moment.now.wall;
     let show = |silence: &Silence| SilenceView {
+        id: silence.id,
         matchers: silence.matchers.iter().map(ToString::to_string).collect(),
         from: Some(silence.from).filter(|from| *from > now).map(|from| moment.ahead(from)),
         until: moment.ahead(silence.until),
@@ -212,6 +219,7 @@ fn windows(suppression: &Suppression, moment: &Moment) -> Vec<WindowView> {
     found.retain(|(open, next, _)| open.is_some() || next.is_some());
     found.sort_by_key(|(open, next, _)| (open.is_none(), open.or(*next)));
     let show = |(open, next, window): (Option<Timestamp>, Option<Timestamp>, &Window)| WindowView {
+        id: window.id,
         name: window.name.clone(),
         services: window.services.clone(),
         by: window.by.clone(),
@@ -250,6 +258,7 @@ async fn dead_letters(shared: &Shared, rows: &[Delivery], moment: &Moment) -> Ve
         let incident = shared.alerts.incident(row.incident).await.ok().flatten();
         letters.push(DeadLetter {
             incident: row.incident,
+            event: row.event,
             title: incident
                 .map_or_else(|| "an incident".to_owned(), |incident| words::clip(&incident.title, MAX_TITLE)),
             channel: row.channel.clone(),

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::incidents::{MAX_TITLE, ending, lasted, of_severity, quiet};
 use super::state::{of_verdict, spoken};
 use super::telling::{self, Line, of_delivery};
-use super::{Moment, When};
-use crate::alert::{Acknowledgement, Delivery, Event, EventKind, Evidence, Incident};
+use super::{Hand, Moment, When};
+use crate::alert::{Acknowledgement, Delivery, DeliveryState, Event, EventKind, Evidence, Incident};
 use crate::export::alerts::IncidentAnswer;
 use crate::export::shared::Shared;
 use crate::judge::Verdict;
@@ -49,6 +49,7 @@ pub(super) struct IncidentPage {
     evidence: Option<Proof>,
     events: Vec<Happened>,
     left_out: usize,
+    hand: Hand,
     deliveries: Vec<Sent>,
     older_deliveries: usize,
 }
@@ -99,6 +100,7 @@ struct Sent {
     said: String,
     when: When,
     next: String,
+    is_dead: bool,
 }
 
 /// Makes the view, its tone and the window's title.
@@ -113,6 +115,7 @@ pub(super) fn view(shared: &Shared, answer: IncidentAnswer, moment: &Moment) -> 
         false => format!("{} – monitor", words::clip(&text, 60)),
     };
     let left_out = events.len().saturating_sub(MAX_EVENTS);
+    let quiet = quiet(shared, &incident, moment).filter(|_| !incident.is_over());
     let page = IncidentPage {
         id: incident.id,
         tone,
@@ -130,14 +133,15 @@ pub(super) fn view(shared: &Shared, answer: IncidentAnswer, moment: &Moment) -> 
         acknowledged: incident.acknowledged.as_ref().map(|taken| self::taken(taken, moment)),
         flapping: incident.flapping,
         drill: incident.is_trial(),
-        quiet: quiet(shared, &incident, moment).filter(|_| !incident.is_over()),
-        told: telling::lines(&incident, &deliveries, has_channels, moment),
+        told: telling::lines(&incident, &deliveries, has_channels, quiet.is_some(), moment),
+        quiet,
         labels: incident.labels.clone(),
         source: incident.source_url.clone().filter(|url| is_web(url)),
         impacted: impacted(shared, &incident),
         evidence: proof(&incident.evidence, moment),
         events: shortened(&events).map(|event| happened(event, &incident, moment)).collect(),
         left_out,
+        hand: moment.hand(),
         older_deliveries: deliveries.len().saturating_sub(MAX_DELIVERIES),
         deliveries: deliveries.iter().rev().take(MAX_DELIVERIES).map(|delivery| sent(delivery, moment)).collect(),
     };
@@ -272,8 +276,9 @@ fn sent(delivery: &Delivery, moment: &Moment) -> Sent {
         tries: delivery.tries,
         said: words::clip(&delivery.said, MAX_FACT),
         when: moment.when(delivery.updated),
+        is_dead: delivery.state == DeliveryState::Dead,
         next: match delivery.state {
-            crate::alert::DeliveryState::Due => moment.left(delivery.due),
+            DeliveryState::Due => moment.left(delivery.due),
             _ => String::new(),
         },
     }

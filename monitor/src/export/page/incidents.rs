@@ -179,6 +179,7 @@ pub(super) async fn card(shared: &Shared, incident: &Incident, moment: &Moment) 
     let deliveries: Vec<Delivery> = parse(&rows.unwrap_or_default());
     let has_channels = !shared.alerts.settings().channels.is_empty();
     let is_trial = incident.is_trial();
+    let quiet = quiet(shared, incident, moment);
     Card {
         id: incident.id,
         tone: if is_trial { Tone::Off } else { of_severity(incident.severity) },
@@ -189,17 +190,14 @@ pub(super) async fn card(shared: &Shared, incident: &Incident, moment: &Moment) 
         impacted: impacted(incident),
         acknowledged: incident.acknowledged.as_ref().map(|taken| (taken.by.clone(), moment.when(taken.at))),
         flapping: incident.flapping,
-        quiet: quiet(shared, incident, moment),
         drill: is_trial,
-        told: telling::lines(incident, &deliveries, has_channels, moment),
+        told: telling::lines(incident, &deliveries, has_channels, quiet.is_some(), moment),
+        quiet,
     }
 }
 
 /// Says what keeps messages about it back now, if anything does.
 pub(super) fn quiet(shared: &Shared, incident: &Incident, moment: &Moment) -> Option<String> {
-    if incident.held {
-        return Some("held back: a need may turn out to be the cause".to_owned());
-    }
     let (suppression, now) = (shared.alerts.suppression(), moment.now.wall);
     if let Some(silence) = suppression.silence_of(&incident.labels, now) {
         return Some(format!("silenced by {} until {}", silence.by, moment.clock(silence.until)));

@@ -3,6 +3,7 @@
 //! It shows targets, addresses and process ids to whoever may see details; to others names, states and human text.
 
 mod acknowledge;
+mod action;
 mod alerting;
 mod audit;
 mod check;
@@ -54,7 +55,9 @@ pub(super) fn router(shared: Arc<Shared>, reception: Arc<Reception>) -> Router {
         .route("/alerts", get(get_alerts))
         .route("/audit", get(audit::show))
         .with_state(shared.clone());
-    let forms = login::router(reception.clone()).merge(acknowledge::router(shared, reception));
+    let forms = login::router(reception.clone())
+        .merge(action::router(shared.clone()))
+        .merge(acknowledge::router(shared, reception));
     kit::page::with_assets(pages.merge(forms))
 }
 
@@ -189,6 +192,7 @@ fn frame(head: Head, main: Result<String, askama::Error>, moment: &Moment) -> Re
         visitor: moment.visitor.on_page(),
         title: head.title,
         tone: head.tone,
+        is_written_on: moment.hand().field().is_some(),
         events: (head.status == StatusCode::OK).then_some("/api/v1/events"),
         main,
         made: moment.now.wall,
@@ -212,7 +216,42 @@ impl<S: Sync> FromRequestParts<S> for Moment {
     }
 }
 
+/// What the person who looks may do beside that.
+pub(super) enum Hand {
+    /// Nothing, and she could not sign in.
+    Still,
+    /// She has not signed in.
+    Strange,
+    /// She has, but may only look.
+    Looks,
+    /// She may act; every form carries this field.
+    Acts(Html),
+}
+
+impl Hand {
+    /// Returns the hidden field of forms, if she may act.
+    pub(super) fn field(&self) -> Option<&Html> {
+        match self {
+            Self::Acts(field) => Some(field),
+            Self::Still | Self::Strange | Self::Looks => None,
+        }
+    }
+}
+
 impl Moment {
+    /// Returns what the person who looks may do.
+    pub(super) fn hand(&self) -> Hand {
+        let field = self.visitor.form_field();
+        match self.visitor.identity() {
+            // Without a session there is nothing that a form could carry.
+            Some(_) if field.as_str().is_empty() => Hand::Still,
+            Some(_) if self.visitor.is(Role::Operator) => Hand::Acts(field),
+            Some(_) => Hand::Looks,
+            None if self.visitor.can_sign_in() => Hand::Strange,
+            None => Hand::Still,
+        }
+    }
+
     /// How a past time is shown.
     fn when(&self, at: Timestamp) -> When {
         let ago = Duration::try_from(self.now.wall.duration_since(at)).unwrap_or(Duration::ZERO);

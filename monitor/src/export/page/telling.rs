@@ -1,5 +1,7 @@
 //! Whether people were told, in words: one line for each channel, and how each delivery stands.
 
+use std::collections::BTreeMap;
+
 use kit::page::{Tone, words};
 
 use super::Moment;
@@ -25,16 +27,19 @@ impl Line {
 }
 
 /// Says it for every channel, the ones that do not know first. `deliveries` are the incident's, as far as they could be
-/// read.
-pub(super) fn lines(incident: &Incident, deliveries: &[Delivery], has_channels: bool, moment: &Moment) -> Vec<Line> {
-    let mut lines: Vec<Line> = incident
-        .told
-        .iter()
-        .map(|(channel, told)| {
-            let of_channel: Vec<&Delivery> = deliveries.iter().filter(|row| row.channel == *channel).collect();
-            line(channel, told, &of_channel, moment)
-        })
-        .collect();
+/// read; `is_quiet` means that the reason is told elsewhere.
+pub(super) fn lines(
+    incident: &Incident,
+    deliveries: &[Delivery],
+    has_channels: bool,
+    is_quiet: bool,
+    moment: &Moment,
+) -> Vec<Line> {
+    let mut lines = alike(incident, is_quiet);
+    for (channel, told) in &incident.told {
+        let of_channel: Vec<&Delivery> = deliveries.iter().filter(|row| row.channel == *channel).collect();
+        lines.extend(line(channel, told, &of_channel, moment));
+    }
     if lines.is_empty() {
         lines.push(match (has_channels, incident.is_over()) {
             (_, true) => Line::new(Tone::Off, "nobody was told".to_owned(), ""),
@@ -51,15 +56,31 @@ pub(super) fn lines(incident: &Incident, deliveries: &[Delivery], has_channels: 
     lines
 }
 
-fn line(channel: &str, told: &Told, deliveries: &[&Delivery], moment: &Moment) -> Line {
+/// Channels that are kept from it for the same reason share a line.
+fn alike(incident: &Incident, is_quiet: bool) -> Vec<Line> {
+    let mut kept: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (channel, told) in &incident.told {
+        let why = match &told.state {
+            ToldState::Held => ("held back", "a need may turn out to be the cause"),
+            ToldState::Suppressed(why) => ("not told", if is_quiet { "" } else { why.as_str() }),
+            ToldState::Owed | ToldState::Delivered | ToldState::Dead => continue,
+        };
+        kept.entry(why).or_default().push(channel);
+    }
+    let line = |((word, why), channels): ((&str, &str), Vec<&str>)| {
+        let tone = if word == "not told" { Tone::Off } else { Tone::Busy };
+        Line::new(tone, format!("{word}: {}", channels.join(", ")), why)
+    };
+    kept.into_iter().map(line).collect()
+}
+
+/// Says it for a channel that is not kept from it.
+fn line(channel: &str, told: &Told, deliveries: &[&Delivery], moment: &Moment) -> Option<Line> {
     let newest = deliveries.iter().find(|row| row.event == told.event);
     let said = newest.map(|row| words::clip(&row.said, MAX_SAID)).unwrap_or_default();
     let tries = newest.map_or(0, |row| row.tries);
-    match &told.state {
-        ToldState::Held => {
-            Line::new(Tone::Busy, format!("held back: {channel}"), "a need may turn out to be the cause")
-        }
-        ToldState::Suppressed(why) => Line::new(Tone::Off, format!("not told: {channel}"), why.as_str()),
+    let line = match &told.state {
+        ToldState::Held | ToldState::Suppressed(_) => return None,
         ToldState::Owed if tries == 0 => {
             Line::new(Tone::Busy, format!("telling {channel}"), earlier(deliveries, moment))
         }
@@ -76,7 +97,8 @@ fn line(channel: &str, told: &Told, deliveries: &[&Delivery], moment: &Moment) -
             Line::new(Tone::Good, format!("told {channel}"), detail)
         }
         ToldState::Dead => Line::new(Tone::Bad, format!("dead letter: {channel}"), said),
-    }
+    };
+    Some(line)
 }
 
 /// A channel that is being told something further knows of the rest.
