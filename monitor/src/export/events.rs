@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::access::Visitor;
 use super::shared::Shared;
-use crate::record::{IncidentRow, StateBatch};
+use crate::alert::Became;
 
 /// Readers at once: pages that stay open. Each costs a connection (of 4096) and wakes at every change.
 const MAX_READERS: usize = 256;
@@ -65,26 +65,18 @@ pub enum Change {
 }
 
 impl Change {
-    /// Returns what became of each incident in a batch.
-    pub fn of_incidents(batch: &StateBatch) -> Vec<Self> {
-        let change = |row: &IncidentRow| {
-            let is_new = batch.events.contains_key(&(row.id, 1));
-            let state = match row.resolved_ms {
-                Some(_) => "resolved",
-                None if is_new => "opened",
-                None => "changed",
-            };
-            Self::Incident { id: row.id, service: row.service.clone(), state }
-        };
-        batch.incidents.values().map(change).collect()
-    }
-
     /// Keeps names and states.
     fn in_names(self) -> Self {
         match self {
             Self::Verdict { service, verdict, .. } => Self::Verdict { service, verdict, why: String::new() },
             change @ (Self::Health { .. } | Self::Incident { .. } | Self::Alerts | Self::Reloaded) => change,
         }
+    }
+}
+
+impl From<Became> for Change {
+    fn from(became: Became) -> Self {
+        Self::Incident { id: became.id, service: became.service, state: became.state }
     }
 }
 

@@ -42,7 +42,7 @@ async fn silences_and_the_last_drill_are_shown() {
     let monitor = Monitor::start(vec![card("shop")], &[]).await;
     let _workers = told_to(&monitor, vec![accepts("ops")]);
     monitor.shared.alerts.silence(silence("shop"), audit()).await.unwrap();
-    let id = monitor.shared.alerts.begin_drill("ada", &[], None).unwrap();
+    let id = monitor.shared.alerts.begin_drill("ada", &[], audit()).unwrap();
     let page = monitor.get("/alerts").await;
     page.assert_has("service=&#34;shop&#34;");
     page.assert_has("by ada: moving house");

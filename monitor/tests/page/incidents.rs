@@ -330,9 +330,9 @@ async fn live_readers_hear_of_incidents_and_of_what_people_do() {
     shown.mark_unchanged();
     monitor.shared.alerts.acknowledge(id, "ada", "", audit()).await.unwrap();
     assert!(shown.has_changed().unwrap());
-    let mut batch = monitor::record::StateBatch::default();
-    monitor.shared.alerts.look(&[], &|_| true, Stamp::now(), &mut batch);
-    let changes = serde_json::to_value(monitor::export::Change::of_incidents(&batch)).unwrap();
+    let became = monitor.shared.alerts.follow(&[], &|_| true, Stamp::now(), monitor::record::StateBatch::default());
+    let changes: Vec<monitor::export::Change> = became.into_iter().map(Into::into).collect();
+    let changes = serde_json::to_value(changes).unwrap();
     let wanted = serde_json::json!([{ "type": "incident", "id": id, "service": "shop", "state": "resolved" }]);
     assert_eq!(changes, wanted);
 }

@@ -103,11 +103,9 @@ pub(crate) fn told_to(monitor: &Monitor, channels: Vec<ChannelSettings>) -> Drop
 /// Lets these conditions hold, and no others: incidents open, go on and end by that. Returns the open ones, oldest first.
 pub(crate) async fn holds(monitor: &Monitor, conditions: &[Condition]) -> Vec<Incident> {
     let (alerts, state) = (&monitor.shared.alerts, &monitor.shared.stores.state);
-    let mut batch = StateBatch::default();
-    let deliveries = alerts.look(conditions, &|_| true, Stamp::now(), &mut batch);
-    let ticket = state.put(batch);
-    alerts.dispatch(deliveries, ticket);
-    state.durable(ticket).await;
+    alerts.follow(conditions, &|_| true, Stamp::now(), StateBatch::default());
+    // The ticket of everything so far.
+    state.durable(state.put(StateBatch::default())).await;
     let mut open: Vec<Incident> = alerts.desk().open().cloned().collect();
     open.sort_by_key(|incident| (incident.opened, incident.id));
     open
