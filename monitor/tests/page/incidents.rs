@@ -199,6 +199,21 @@ async fn past_incidents_that_opened_at_once_are_all_found_page_by_page() {
 }
 
 #[tokio::test]
+async fn what_waits_behind_an_earlier_event_says_so_and_shows_that_ones_tries() {
+    let monitor = Monitor::start(vec![card("shop")], &[]).await;
+    let _workers = told_to(&monitor, vec![fails("pager", "503 Busy")]);
+    let mut shop = down("shop", "refused");
+    let id = holds(&monitor, std::slice::from_ref(&shop)).await[0].id;
+    until(&monitor, id, "pager", DeliveryState::Due).await;
+    shop.rank = 1;
+    holds(&monitor, &[shop]).await;
+    let page = text(&monitor.get(&format!("/incidents/{id}")).await);
+    assert!(page.contains("waiting: pager 503 Busy, "), "{page}");
+    assert!(page.contains("pager event worsened #2 due tries 0 "), "{page}");
+    assert!(page.contains("next try after #1"), "{page}");
+}
+
+#[tokio::test]
 async fn a_held_incident_says_that_a_need_may_be_the_cause() {
     let monitor = Monitor::start(vec![card("shop")], &[]).await;
     let _workers = told_to(&monitor, vec![accepts("ops")]);

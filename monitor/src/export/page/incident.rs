@@ -143,7 +143,12 @@ pub(super) fn view(shared: &Shared, answer: IncidentAnswer, moment: &Moment) -> 
         left_out,
         hand: moment.hand(),
         older_deliveries: deliveries.len().saturating_sub(MAX_DELIVERIES),
-        deliveries: deliveries.iter().rev().take(MAX_DELIVERIES).map(|delivery| sent(delivery, moment)).collect(),
+        deliveries: deliveries
+            .iter()
+            .rev()
+            .take(MAX_DELIVERIES)
+            .map(|delivery| sent(delivery, &deliveries, moment))
+            .collect(),
     };
     (page, tone, title)
 }
@@ -161,7 +166,7 @@ fn taken(taken: &Acknowledgement, moment: &Moment) -> Taken {
 
 /// A link that another program gave us leads to the web or nowhere.
 fn is_web(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+    url::Url::parse(url).is_ok_and(|url| ["http://", "https://"].iter().any(|web| url.as_str().starts_with(web)))
 }
 
 /// Those that fail come first.
@@ -265,8 +270,11 @@ fn of_event(kind: EventKind, incident: &Incident) -> (Tone, &'static str) {
     (tone, word)
 }
 
-fn sent(delivery: &Delivery, moment: &Moment) -> Sent {
+fn sent(delivery: &Delivery, all: &[Delivery], moment: &Moment) -> Sent {
     let (tone, word) = of_delivery(delivery);
+    let is_before = |other: &&Delivery| {
+        other.channel == delivery.channel && other.event < delivery.event && other.state == DeliveryState::Due
+    };
     Sent {
         channel: delivery.channel.clone(),
         event: delivery.event,
@@ -277,8 +285,10 @@ fn sent(delivery: &Delivery, moment: &Moment) -> Sent {
         said: words::clip(&delivery.said, MAX_FACT),
         when: moment.when(delivery.updated),
         is_dead: delivery.state == DeliveryState::Dead,
-        next: match delivery.state {
-            DeliveryState::Due => moment.left(delivery.due),
+        // Nothing is told before what happened earlier.
+        next: match (delivery.state, all.iter().find(is_before)) {
+            (DeliveryState::Due, Some(first)) => format!("after #{}", first.event),
+            (DeliveryState::Due, None) => moment.left(delivery.due),
             _ => String::new(),
         },
     }

@@ -76,7 +76,9 @@ fn alike(incident: &Incident, is_quiet: bool) -> Vec<Line> {
 
 /// Says it for a channel that is not kept from it.
 fn line(channel: &str, told: &Told, deliveries: &[&Delivery], moment: &Moment) -> Option<Line> {
-    let newest = deliveries.iter().find(|row| row.event == told.event);
+    // What is to be told next waits for what was to be told before.
+    let tried = deliveries.iter().find(|row| row.state == DeliveryState::Due && row.tries > 0);
+    let newest = tried.or_else(|| deliveries.iter().find(|row| row.event == told.event));
     let said = newest.map(|row| words::clip(&row.said, MAX_SAID)).unwrap_or_default();
     let tries = newest.map_or(0, |row| row.tries);
     let line = match &told.state {
