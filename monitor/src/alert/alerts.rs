@@ -62,6 +62,28 @@ pub struct TakenPost {
     pub is_full: bool,
 }
 
+/// What became of an incident, for whoever looks on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Became {
+    /// The incident.
+    pub id: Uuid,
+    /// The service, if it is about one.
+    pub service: Option<String>,
+    /// `opened`, `changed` or `resolved`.
+    pub state: &'static str,
+}
+
+impl Became {
+    fn of(row: &IncidentRow, batch: &StateBatch) -> Self {
+        let state = match row.resolved_ms {
+            Some(_) => "resolved",
+            None if batch.events.contains_key(&(row.id, 1)) => "opened",
+            None => "changed",
+        };
+        Self { id: row.id, service: row.service.clone(), state }
+    }
+}
+
 /// Handle to everything about alerts.
 pub struct Alerts {
     /// Held while something is decided and given to the record: what is decided later is written later.
@@ -75,6 +97,8 @@ pub struct Alerts {
     history: Option<Arc<History>>,
     /// Rises whenever there may be something to send.
     news: watch::Sender<u64>,
+    /// Rises whenever a page about alerts would show something else, but for what a look changed.
+    shown: watch::Sender<u64>,
     /// Seals links that acknowledge.
     link_key: SigningKey,
     /// Alerts from elsewhere.
@@ -103,6 +127,7 @@ impl Alerts {
             state,
             history: None,
             news: watch::Sender::default(),
+            shown: watch::Sender::default(),
             link_key: SigningKey::new(link_key),
             externals: Mutex::default(),
             slos: Mutex::default(),
@@ -154,6 +179,15 @@ impl Alerts {
 
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
+    }
+
+    /// Returns what rises when people or channels changed something: an acknowledgement, a silence, an answer.
+    pub fn shown(&self) -> watch::Receiver<u64> {
+        self.shown.subscribe()
+    }
+
+    pub(super) fn show(&self) {
+        self.shown.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Takes new settings. Returns the services with an objective for which history is to be counted.
@@ -229,11 +263,20 @@ impl Alerts {
     }
 
     /// Looks at what holds now, and gives what follows to the record together with `batch`: all of it is one transaction.
-    pub fn follow(&self, conditions: &[Condition], is_known: &dyn Fn(&str) -> bool, now: Stamp, mut batch: StateBatch) {
+    /// Returns what became of which incidents.
+    pub fn follow(
+        &self,
+        conditions: &[Condition],
+        is_known: &dyn Fn(&str) -> bool,
+        now: Stamp,
+        mut batch: StateBatch,
+    ) -> Vec<Became> {
         let _order = self.in_order();
         let deliveries = self.look(conditions, is_known, now, &mut batch);
+        let became = batch.incidents.values().map(|row| Became::of(row, &batch)).collect();
         let ticket = self.state.put(batch);
         self.dispatch(deliveries, ticket);
+        became
     }
 
     pub(super) fn in_order(&self) -> MutexGuard<'_, ()> {
@@ -461,6 +504,7 @@ impl Alerts {
         let deliveries = keep(changes, &mut batch);
         let ticket = self.state.put(batch);
         self.dispatch(deliveries, ticket);
+        self.show();
         ticket
     }
 
@@ -572,6 +616,7 @@ impl Alerts {
         batch.audit.push(audit);
         let ticket = self.state.put(batch);
         self.wake();
+        self.show();
         self.written(ticket).await
     }
 

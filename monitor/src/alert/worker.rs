@@ -272,6 +272,7 @@ impl Alerts {
             self.outbox().put(delivery, ticket, now);
         }
         self.state().put(batch);
+        self.show();
     }
 }
 
