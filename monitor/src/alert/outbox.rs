@@ -126,16 +126,27 @@ fn units<'a>(waiting: impl Iterator<Item = &'a Waiting>) -> Vec<Unit<'a>> {
     let mut before: HashSet<Uuid> = HashSet::new();
     let digest = digest(&rest);
     while let Some(first) = rest.first().copied() {
-        let goes_along = |other: &&Waiting| {
-            std::ptr::eq(*other, first)
-                || match (first.delivery.batch, other.delivery.batch) {
-                    (Some(one), Some(other)) => one == other,
-                    (None, None) if digest => is_real(first) && is_real(other),
-                    (None, None) => !first.delivery.group.is_empty() && first.delivery.group == other.delivery.group,
-                    _ => false,
-                }
+        let goes_along = |other: &Waiting| match (first.delivery.batch, other.delivery.batch) {
+            (Some(one), Some(other)) => one == other,
+            (None, None) if digest => is_real(first) && is_real(other),
+            (None, None) => !first.delivery.group.is_empty() && first.delivery.group == other.delivery.group,
+            _ => false,
         };
-        let (members, others): (Vec<&Waiting>, Vec<&Waiting>) = rest.iter().partition(|other| goes_along(other));
+        let (mut members, mut others) = (Vec::new(), Vec::new());
+        let mut passed_over: HashSet<Uuid> = HashSet::new();
+        for other in rest {
+            // What has something older that stays behind stays behind itself, or it would hold up everybody else.
+            let incidents = [first, other].map(|waiting| waiting.delivery.incident);
+            let is_free = !incidents.iter().any(|incident| before.contains(incident))
+                && !passed_over.contains(&other.delivery.incident);
+            let is_bound = other.delivery.batch.is_some();
+            if std::ptr::eq(other, first) || goes_along(other) && (is_free || is_bound) {
+                members.push(other);
+            } else {
+                passed_over.insert(other.delivery.incident);
+                others.push(other);
+            }
+        }
         let has_older = members.iter().any(|member| before.contains(&member.delivery.incident));
         before.extend(members.iter().map(|member| member.delivery.incident));
         // A group speaks when its first member may; a bound message when all of it may be tried again.
@@ -264,5 +275,27 @@ mod tests {
         outbox.remove(&delivery(8, 1, 5, "").id());
         assert_eq!(picked(&mut outbox, 30), "wait 60");
         assert_eq!(picked(&mut outbox, 60), "1.1 2.1 3.1 4.1 5.1 6.1");
+    }
+
+    fn bound(mut delivery: Delivery) -> Delivery {
+        delivery.batch = Some(Uuid::from_u128(7));
+        delivery
+    }
+
+    #[test]
+    fn a_message_that_is_not_accepted_holds_up_no_other_incident() {
+        let openings = (1..=6).map(|number| bound(delivery(number, 1, 60, "")));
+        let ends = (1..=6).map(|number| delivery(number, 2, 0, ""));
+        let news = (11..=13).map(|number| delivery(number, 1, 0, ""));
+        let mut outbox = with(openings.chain(ends).chain(news));
+        assert_eq!(picked(&mut outbox, 30), "11.1 12.1 13.1");
+    }
+
+    #[test]
+    fn an_end_does_not_overtake_its_beginning_in_a_message_that_began_to_wait_earlier() {
+        let waiting = [delivery(20, 1, 0, ""), bound(delivery(1, 1, 60, "")), bound(delivery(2, 1, 60, ""))];
+        let more = (21..=25).map(|number| delivery(number, 1, 0, ""));
+        let mut outbox = with(waiting.into_iter().chain([delivery(1, 2, 0, "")]).chain(more));
+        assert_eq!(picked(&mut outbox, 30), "20.1 21.1 22.1 23.1 24.1 25.1");
     }
 }
