@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! config ──► schedule ──► probe ──► judge ──► record ──► export
-//!                           ▲          │
+//!                           ▲          │         └─────► alert ──► channels
 //!                      supervise ──────┘
 //! ```
 //!
 //! Each arrow is one plain struct on one bounded channel. What must always hold, and where it is tested:
 //!
-//! 1. **One direction.** The modules stand in the order config · schedule · probe · supervise · judge · record · export ·
-//!    app; each uses only those to its left, `app` alone sees all. Kinds are values in a registry ([`Kinds`]); nothing
+//! 1. **One direction.** The modules stand in the order config · schedule · probe · supervise · judge · record · alert ·
+//!    export · app; each uses only those to its left, `app` alone sees all. Kinds are values in a registry ([`Kinds`]); nothing
 //!    outside it matches on a kind (`tests/architecture.rs`).
 //! 2. **What decides is pure.** `judge`, `schedule`, and in `supervise` the bucket, ledger and causes have no I/O, no
 //!    clock, no async; time arrives as an argument (`tests/architecture.rs`, tables and properties beside the code).
@@ -21,7 +21,9 @@
 //!    (`tests/engine/faults.rs`, `record/state_writer.rs`).
 //! 6. **Configuration is checked whole** before anything binds; a reload is a difference, and a bad file changes nothing
 //!    (`tests/config`, `tests/engine/reload.rs`).
-//! 7. **State survives.** Streaks, verdicts, ledgers and pushes outlive kill -9; hours when nobody looked are no data
+//! 7. **Alerts are on the disk first.** A verdict change, its incident and the deliveries are one transaction before
+//!    anything is sent (`alert/worker_tests.rs`, `tests/engine/alerts.rs`, `tests/engine/disk.rs`).
+//! 8. **State survives.** Streaks, verdicts, ledgers and pushes outlive kill -9; hours when nobody looked are no data
 //!    (`tests/engine/binary.rs`, `tests/soak`).
 
 pub mod alert;

@@ -26,7 +26,8 @@ use super::settings::AlertSettings;
 use super::silence::{OnceWindow, Silence, Suppression};
 use super::tell::{Changes, Telling};
 use crate::record::{
-    AuditRow, DeliveryQuery, DeliveryRow, EventRow, IncidentQuery, IncidentRow, State, StateBatch, StoreError, Ticket,
+    AuditRow, DeliveryQuery, DeliveryRow, EventRow, History, IncidentQuery, IncidentRow, State, StateBatch, StoreError,
+    Ticket,
 };
 
 /// Document kind of silences.
@@ -51,11 +52,15 @@ const WRITE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Handle to everything about alerts.
 pub struct Alerts {
+    /// Held while something is decided and given to the record: what is decided later is written later.
+    order: Mutex<()>,
     desk: Mutex<Desk>,
     outbox: Mutex<Outbox>,
     suppression: Mutex<Suppression>,
     settings: ArcSwap<AlertSettings>,
     state: Arc<State>,
+    /// For the chart in a mail; none where there is no history.
+    history: Option<Arc<History>>,
     /// Rises whenever there may be something to send.
     news: watch::Sender<u64>,
     /// Seals links that acknowledge.
@@ -78,11 +83,13 @@ impl Alerts {
     /// Joins the parts. Nothing is known yet; see [`Alerts::restore`].
     pub fn new(state: Arc<State>, link_key: &[u8], figures: AlertFigures) -> Self {
         Self {
+            order: Mutex::default(),
             desk: Mutex::default(),
             outbox: Mutex::default(),
             suppression: Mutex::default(),
             settings: ArcSwap::default(),
             state,
+            history: None,
             news: watch::Sender::default(),
             link_key: SigningKey::new(link_key),
             externals: Mutex::default(),
@@ -92,6 +99,17 @@ impl Alerts {
             is_restored: AtomicBool::new(false),
             figures,
         }
+    }
+
+    /// Adds the past, so that messages can show it.
+    #[must_use]
+    pub fn with_history(mut self, history: Arc<History>) -> Self {
+        self.history = Some(history);
+        self
+    }
+
+    pub(super) fn history(&self) -> Option<&History> {
+        self.history.as_deref()
     }
 
     /// Takes the desk for a moment. Never held across an await.
@@ -170,11 +188,11 @@ impl Alerts {
         let (ended, open) = incidents.into_iter().partition(Incident::is_over);
         self.desk().adopt(open, ended);
         {
-            let mut outbox = self.outbox();
+            let (mut outbox, stamp) = (self.outbox(), Stamp::now());
             for mut delivery in deliveries {
                 // Whatever it waited for before, the way may be free now.
                 delivery.due = delivery.due.min(now);
-                outbox.put(delivery, Ticket::default());
+                outbox.put(delivery, Ticket::default(), stamp);
             }
         }
         {
@@ -188,9 +206,19 @@ impl Alerts {
         Ok(())
     }
 
-    /// Looks at what holds now, adds what follows to `batch`, and returns the deliveries for [`Alerts::dispatch`] once the
-    /// batch was given to the record: all of it is one transaction.
-    pub fn look(
+    /// Looks at what holds now, and gives what follows to the record together with `batch`: all of it is one transaction.
+    pub fn follow(&self, conditions: &[Condition], is_known: &dyn Fn(&str) -> bool, now: Stamp, mut batch: StateBatch) {
+        let _order = self.in_order();
+        let deliveries = self.look(conditions, is_known, now, &mut batch);
+        let ticket = self.state.put(batch);
+        self.dispatch(deliveries, ticket);
+    }
+
+    pub(super) fn in_order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(
         &self,
         conditions: &[Condition],
         is_known: &dyn Fn(&str) -> bool,
@@ -311,7 +339,14 @@ impl Alerts {
     ///
     /// # Errors
     /// A name that is no channel, or there is none at all.
-    pub fn begin_drill(&self, by: &str, only: &[String], audit: Option<AuditRow>) -> Result<Uuid, String> {
+    pub fn begin_drill(&self, by: &str, only: &[String], audit: AuditRow) -> Result<Uuid, String> {
+        let _order = self.in_order();
+        let (id, changes) = self.drill(by, only)?;
+        self.carry_out(changes, Some(audit));
+        Ok(id)
+    }
+
+    fn drill(&self, by: &str, only: &[String]) -> Result<(Uuid, Changes), String> {
         let (settings, now) = (self.settings(), Stamp::now());
         let known: Vec<&str> = settings.channels.iter().map(|channel| &*channel.name).collect();
         if let Some(unknown) = only.iter().find(|name| !known.contains(&name.as_str())) {
@@ -329,8 +364,7 @@ impl Alerts {
         let incident = drill::incident(id, by, now.wall);
         let changes = self.with_look(&|_| true, now, |desk, look| desk.open_trial(incident, &channels, look));
         self.drills.lock().unwrap_or_else(PoisonError::into_inner).began = Some(now.wall);
-        self.carry_out(changes, audit);
-        Ok(id)
+        Ok((id, changes))
     }
 
     /// Ends drills that are through, and begins one that is due.
@@ -361,17 +395,19 @@ impl Alerts {
         }
         let due = self.settings().drill.clone();
         let began = self.drills().began;
-        if due
-            .is_some_and(|due| due.active_since(now.wall).is_some_and(|since| began.is_none_or(|began| began < since)))
-            && self.is_restored.load(Ordering::SeqCst)
-            && let Err(why) = self.begin_drill("the schedule", &[], None)
-        {
-            tracing::error!(why, "the scheduled drill cannot begin");
+        let since = due.and_then(|due| due.active_since(now.wall));
+        let is_due = since.is_some_and(|since| began.is_none_or(|began| began < since));
+        if is_due && self.is_restored.load(Ordering::SeqCst) {
+            match self.drill("the schedule", &[]) {
+                Ok((_, begun)) => changes.extend(begun),
+                Err(why) => tracing::error!(why, "the scheduled drill cannot begin"),
+            }
+            batch.documents.insert((DRILL, DRILL.to_owned()), Some(json(&self.drills())));
         }
     }
 
     /// Calls the desk with what a look needs.
-    pub fn with_look<T>(
+    fn with_look<T>(
         &self,
         is_known: &dyn Fn(&str) -> bool,
         now: Stamp,
@@ -389,22 +425,22 @@ impl Alerts {
     }
 
     /// Hands deliveries to the workers; `ticket` tells when they are on the disk.
-    pub fn dispatch(&self, deliveries: Vec<Delivery>, ticket: Ticket) {
+    fn dispatch(&self, deliveries: Vec<Delivery>, ticket: Ticket) {
         if deliveries.is_empty() {
             return;
         }
         {
-            let mut outbox = self.outbox();
+            let (mut outbox, now) = (self.outbox(), Stamp::now());
             for delivery in deliveries {
                 self.figures.state(&delivery);
-                outbox.put(delivery, ticket);
+                outbox.put(delivery, ticket, now);
             }
         }
         self.wake();
     }
 
-    /// Writes changes that did not come from a look, and hands them on.
-    pub fn carry_out(&self, changes: Changes, audit: Option<AuditRow>) -> Ticket {
+    /// Writes changes that did not come from a look, and hands them on. The caller holds the order.
+    fn carry_out(&self, changes: Changes, audit: Option<AuditRow>) -> Ticket {
         let mut batch = StateBatch::default();
         batch.audit.extend(audit);
         let deliveries = keep(changes, &mut batch);
@@ -418,9 +454,13 @@ impl Alerts {
     /// # Errors
     /// It is taken, but that is not on the disk.
     pub async fn acknowledge(&self, id: Uuid, by: &str, note: &str, audit: AuditRow) -> Result<bool, String> {
-        let changes = self.desk().acknowledge(id, by, note, Timestamp::now());
-        let Some(changes) = changes else { return Ok(false) };
-        self.written(self.carry_out(changes, Some(audit))).await.map(|()| true)
+        let ticket = {
+            let _order = self.in_order();
+            let changes = self.desk().acknowledge(id, by, note, Timestamp::now());
+            let Some(changes) = changes else { return Ok(false) };
+            self.carry_out(changes, Some(audit))
+        };
+        self.written(ticket).await.map(|()| true)
     }
 
     /// A person says that an incident is over; returns false if it is not open.
@@ -428,10 +468,14 @@ impl Alerts {
     /// # Errors
     /// It is closed, but that is not on the disk.
     pub async fn close(&self, id: Uuid, by: &str, audit: AuditRow) -> Result<bool, String> {
-        let how = Ending::Closed(by.to_owned());
-        let changes = self.with_look(&|_| true, Stamp::now(), |desk, look| desk.close(id, how, look));
-        let Some(changes) = changes else { return Ok(false) };
-        self.written(self.carry_out(changes, Some(audit))).await.map(|()| true)
+        let ticket = {
+            let _order = self.in_order();
+            let how = Ending::Closed(by.to_owned());
+            let changes = self.with_look(&|_| true, Stamp::now(), |desk, look| desk.close(id, how, look));
+            let Some(changes) = changes else { return Ok(false) };
+            self.carry_out(changes, Some(audit))
+        };
+        self.written(ticket).await.map(|()| true)
     }
 
     /// Adds a silence, or replaces the one with its id; on the disk before this returns.
@@ -544,6 +588,7 @@ impl Alerts {
         (delivery.state, delivery.due, delivery.updated) = (DeliveryState::Due, now, now);
         (delivery.tried_since, delivery.tries) = (now, 0);
         let incident = self.incident(id.0).await?;
+        let _order = self.in_order();
         self.desk().adopt(Vec::new(), incident.filter(Incident::is_over).into_iter().collect());
         self.carry_out(Changes { deliveries: vec![delivery], ..Changes::default() }, Some(audit));
         Ok(true)

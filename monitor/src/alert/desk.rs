@@ -21,7 +21,9 @@ pub const HOLD: Duration = Duration::from_secs(10);
 /// So many openings within so long are one incident that comes and goes. Check-level flap detection looks at minutes
 /// (Nagios: 21 results); this is its slower twin.
 const RESTLESS: [(usize, Duration); 2] = [(2, Duration::from_secs(900)), (3, Duration::from_secs(3600))];
-/// Openings that are remembered.
+/// Keys of which openings are remembered, before old ones are forgotten.
+const OPENINGS_KEPT: usize = 10_000;
+/// Openings of one key that are remembered.
 const RESTLESS_KEPT: usize = 3;
 /// What comes and goes is over when it has been calm for so long: the same time after which a crash loop is
 /// (DESIGN section 7, design/peers.md b.5).
@@ -36,6 +38,8 @@ const ENDED_KEPT: usize = 1000;
 pub struct Desk {
     open: BTreeMap<String, Incident>,
     ended: VecDeque<Incident>,
+    /// Incidents that opened while an earlier one about the same was not known.
+    superseded: Vec<Incident>,
     /// Since when each condition that is over has been so, while its incident is kept open.
     calm_since: HashMap<String, Moment>,
     /// The latest openings by key.
@@ -62,10 +66,12 @@ pub struct Look<'a> {
 
 impl Desk {
     /// Takes in what an earlier monitor left. Where one with the same key has opened since (the disk could not be read
-    /// at first), the earlier one goes on: whoever knows of it need not hear of it again.
+    /// at first), the earlier one goes on: whoever knows of it need not hear of it again. The later one ends at the next
+    /// look.
     pub fn adopt(&mut self, open: Vec<Incident>, ended: Vec<Incident>) {
         for incident in open {
-            self.open.insert(incident.key.clone(), incident);
+            let later = self.open.insert(incident.key.clone(), incident);
+            self.superseded.extend(later);
         }
         self.ended.extend(ended);
     }
@@ -84,6 +90,14 @@ impl Desk {
     pub fn look(&mut self, conditions: &[Condition], look: &mut Look<'_>) -> Changes {
         let mut out = Changes::default();
         self.excused.retain(|_, until| *until > look.now.at);
+        for incident in std::mem::take(&mut self.superseded) {
+            let how = Ending::PartOf(incident.key.clone());
+            self.end(incident, how, look, &mut out);
+        }
+        if self.openings.len() > OPENINGS_KEPT {
+            let longest = RESTLESS.iter().map(|(_, length)| *length).max().unwrap_or_default();
+            self.openings.retain(|_, at| at.back().is_some_and(|at| look.now.at.since(*at) <= longest));
+        }
         for condition in conditions.iter().filter(|condition| condition.holds == Holds::Yes) {
             let is_open = self.open.contains_key(&condition.key);
             if is_open { self.goes_on(condition, look, &mut out) } else { self.begins(condition, look, &mut out) }
@@ -208,14 +222,18 @@ impl Desk {
     }
 
     fn ends(&mut self, key: &str, how: Ending, look: &Look<'_>, out: &mut Changes) {
-        let Some(mut incident) = self.open.remove(key) else { return };
+        let Some(incident) = self.open.remove(key) else { return };
+        self.calm_since.remove(key);
+        self.hold_until.remove(key);
+        self.end(incident, how, look, out);
+    }
+
+    fn end(&mut self, mut incident: Incident, how: Ending, look: &Look<'_>, out: &mut Changes) {
         let now = look.now;
         incident.resolved = Some(Resolution { at: now.wall, how: how.clone() });
         let event = incident.happened(EventKind::Resolved, how.words(), now.wall);
         look.telling.over(&mut incident, &event, &how, out);
         out.events.push((incident.id, event));
-        self.calm_since.remove(key);
-        self.hold_until.remove(key);
         out.incidents.push(incident.clone());
         self.ended.push_back(incident);
         if self.ended.len() > ENDED_KEPT {

@@ -181,7 +181,7 @@ mod tests {
             slos.observe("web", stamp(step * 10).wall, step < 380, Duration::from_millis(10));
         }
         let availability = ("slo:web:availability".to_owned(), Holds::Yes, Severity::Page);
-        assert_eq!(keys(&mut slos, Vec::new(), 4000), [availability.clone()]);
+        assert_eq!(keys(&mut slos, Vec::new(), 4000), std::slice::from_ref(&availability));
         let down = Condition::new("service:web", "ServiceDown", Severity::Page, "web is down");
         assert_eq!(keys(&mut slos, vec![down], 4001), [(availability.0, Holds::Unclear, Severity::Page)]);
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use kit::clock::{Moment, Stamp};
 use uuid::Uuid;
 
 use super::delivery::{Delivery, DeliveryId, DeliveryState};
@@ -23,6 +23,8 @@ pub struct Waiting {
     pub delivery: Delivery,
     /// When its row is on the disk.
     pub ticket: Ticket,
+    /// When it may be sent, on the clock that nobody sets.
+    not_before: Moment,
 }
 
 /// What a channel has to do now.
@@ -31,7 +33,7 @@ pub enum Pick {
     /// Send these as one message, in this order.
     Send(Vec<Waiting>),
     /// Nothing before this.
-    Wait(Timestamp),
+    Wait(Moment),
     /// Nothing at all.
     Idle,
 }
@@ -42,29 +44,33 @@ pub struct Outbox {
     channels: HashMap<String, BTreeMap<u64, Waiting>>,
     places: HashMap<DeliveryId, u64>,
     /// When a group's message was last formed, by channel and group.
-    spoke: HashMap<(String, String), Timestamp>,
+    spoke: HashMap<(String, String), Moment>,
     next_place: u64,
 }
 
 impl Outbox {
     /// Takes a delivery in its newest state: what is due waits here, anything else does not.
-    pub fn put(&mut self, mut delivery: Delivery, ticket: Ticket) {
+    pub fn put(&mut self, delivery: Delivery, ticket: Ticket, now: Stamp) {
         let id = delivery.id();
         if delivery.state != DeliveryState::Due {
             return self.remove(&id);
         }
+        let wait = Duration::try_from(delivery.due.duration_since(now.wall)).unwrap_or_default();
+        let mut not_before = now.at + wait;
         if delivery.tries == 0 && !delivery.group.is_empty() {
             let group = (delivery.channel.clone(), delivery.group.clone());
             if let Some(spoke) = self.spoke.get(&group) {
-                let interval = Duration::from_millis(delivery.group_interval_ms);
-                delivery.due = delivery.due.max(later(*spoke, interval));
+                not_before = not_before.max(*spoke + Duration::from_millis(delivery.group_interval_ms));
             }
         }
         let place = *self.places.entry(id).or_insert_with(|| {
             self.next_place += 1;
             self.next_place
         });
-        self.channels.entry(delivery.channel.clone()).or_default().insert(place, Waiting { delivery, ticket });
+        self.channels
+            .entry(delivery.channel.clone())
+            .or_default()
+            .insert(place, Waiting { delivery, ticket, not_before });
     }
 
     /// Forgets a delivery.
@@ -86,7 +92,7 @@ impl Outbox {
     }
 
     /// Returns what a channel is to send now.
-    pub fn pick(&mut self, channel: &str, now: Timestamp) -> Pick {
+    pub fn pick(&mut self, channel: &str, now: Moment) -> Pick {
         let Some(waiting) = self.channels.get(channel).filter(|waiting| !waiting.is_empty()) else { return Pick::Idle };
         let units = units(waiting.values());
         if let Some(unit) = units.iter().find(|unit| unit.due <= now) {
@@ -98,7 +104,7 @@ impl Outbox {
                 }
             }
             // Groups that have been quiet for a day need no memory.
-            self.spoke.retain(|_, spoke| later(*spoke, Duration::from_secs(86_400)) > now);
+            self.spoke.retain(|_, spoke| now.since(*spoke) < Duration::from_secs(86_400));
             return Pick::Send(members);
         }
         units.iter().map(|unit| unit.due).min().map_or(Pick::Idle, Pick::Wait)
@@ -108,7 +114,11 @@ impl Outbox {
     pub fn bind(&mut self, members: &mut [Waiting], batch: Uuid) {
         for member in members {
             member.delivery.batch = Some(batch);
-            self.put(member.delivery.clone(), member.ticket);
+            let place = self.places.get(&member.delivery.id());
+            let waiting = self.channels.get_mut(&member.delivery.channel);
+            if let (Some(place), Some(waiting)) = (place, waiting) {
+                waiting.insert(*place, member.clone());
+            }
         }
     }
 }
@@ -116,7 +126,7 @@ impl Outbox {
 /// Deliveries that go together.
 struct Unit<'a> {
     members: Vec<&'a Waiting>,
-    due: Timestamp,
+    due: Moment,
 }
 
 /// Forms the messages that could be sent, oldest first, each without anything older of its incidents before it.
@@ -150,7 +160,7 @@ fn units<'a>(waiting: impl Iterator<Item = &'a Waiting>) -> Vec<Unit<'a>> {
         let has_older = members.iter().any(|member| before.contains(&member.delivery.incident));
         before.extend(members.iter().map(|member| member.delivery.incident));
         // A group speaks when its first member may; a bound message when all of it may be tried again.
-        let dues = members.iter().map(|member| member.delivery.due);
+        let dues = members.iter().map(|member| member.not_before);
         let due = if first.delivery.batch.is_some() { dues.max() } else { dues.min() };
         if let (false, Some(due)) = (has_older, due) {
             units.push(Unit { members, due });
@@ -170,17 +180,20 @@ fn is_real(waiting: &Waiting) -> bool {
     waiting.delivery.happening != Happening::Drill
 }
 
-fn later(from: Timestamp, length: Duration) -> Timestamp {
-    from.checked_add(SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::super::message::Severity;
     use super::*;
 
     fn at(secs: i64) -> Timestamp {
         Timestamp::from_second(1_000_000 + secs).unwrap()
+    }
+
+    /// The boot clock counts from the same moment.
+    fn moment(secs: i64) -> Moment {
+        Moment::from_ms(secs * 1000)
     }
 
     fn delivery(incident: u128, event: u32, due: i64, group: &str) -> Delivery {
@@ -204,21 +217,25 @@ mod tests {
     }
 
     fn picked(outbox: &mut Outbox, now: i64) -> String {
-        match outbox.pick("ops", at(now)) {
+        match outbox.pick("ops", moment(now)) {
             Pick::Send(members) => {
                 let shown = members
                     .iter()
                     .map(|member| format!("{}.{}", member.delivery.incident.as_u128(), member.delivery.event));
                 shown.collect::<Vec<_>>().join(" ")
             }
-            Pick::Wait(until) => format!("wait {}", until.as_second() - at(0).as_second()),
+            Pick::Wait(until) => format!("wait {}", until.as_ms() / 1000),
             Pick::Idle => "idle".to_owned(),
         }
     }
 
+    fn put(outbox: &mut Outbox, delivery: Delivery) {
+        outbox.put(delivery, Ticket::default(), Stamp { at: moment(0), wall: at(0) });
+    }
+
     fn with(deliveries: impl IntoIterator<Item = Delivery>) -> Outbox {
         let mut outbox = Outbox::default();
-        deliveries.into_iter().for_each(|delivery| outbox.put(delivery, Ticket::default()));
+        deliveries.into_iter().for_each(|delivery| put(&mut outbox, delivery));
         outbox
     }
 
@@ -253,7 +270,7 @@ mod tests {
         assert_eq!(picked(&mut outbox, 10), "1.1 2.1");
         outbox.remove(&delivery(1, 1, 0, "").id());
         outbox.remove(&delivery(2, 1, 0, "").id());
-        outbox.put(delivery(4, 1, 11, "team=a"), Ticket::default());
+        put(&mut outbox, delivery(4, 1, 11, "team=a"));
         assert_eq!(picked(&mut outbox, 12), "3.1");
         outbox.remove(&delivery(3, 1, 0, "").id());
         assert_eq!(picked(&mut outbox, 12), "wait 40");
@@ -262,15 +279,15 @@ mod tests {
     #[test]
     fn what_was_tried_together_is_tried_again_together() {
         let mut outbox = with((1..=6).map(|number| delivery(number, 1, 0, "")));
-        let Pick::Send(mut members) = outbox.pick("ops", at(0)) else { panic!("they are due") };
+        let Pick::Send(mut members) = outbox.pick("ops", moment(0)) else { panic!("they are due") };
         outbox.bind(&mut members, Uuid::from_u128(7));
         for member in &mut members {
             member.delivery.tries = 1;
             member.delivery.due = at(60);
-            outbox.put(member.delivery.clone(), member.ticket);
+            put(&mut outbox, member.delivery.clone());
         }
-        outbox.put(delivery(8, 1, 5, ""), Ticket::default());
-        outbox.put(delivery(1, 2, 5, ""), Ticket::default());
+        put(&mut outbox, delivery(8, 1, 5, ""));
+        put(&mut outbox, delivery(1, 2, 5, ""));
         assert_eq!(picked(&mut outbox, 30), "8.1");
         outbox.remove(&delivery(8, 1, 5, "").id());
         assert_eq!(picked(&mut outbox, 30), "wait 60");

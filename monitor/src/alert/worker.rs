@@ -9,18 +9,20 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use kit::backoff::Backoff;
+use kit::clock::{Moment, Stamp};
 use kit::config::show_duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::alerts::{Alerts, delivery_row, incident_row};
-use super::channel::{Accepted, ChannelSettings, SendError};
+use super::channel::{Accepted, ChannelSettings, EvidenceLevel, SendError};
 use super::compose::{Context, compose};
 use super::delivery::{Delivery, DeliveryState};
 use super::incident::Incident;
 use super::message::{Happening, Message};
 use super::outbox::{Pick, Waiting};
-use crate::record::{StateBatch, Ticket};
+use crate::probe::CheckId;
+use crate::record::{Mark, Point, StateBatch, Ticket};
 
 /// Between two tries of one message.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
@@ -28,6 +30,13 @@ const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::fr
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
 /// A worker looks at least this often, whatever the clocks say.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How far back a chart goes, in milliseconds, and its points at most: what fits the width of a mail.
+const CHART_MS: i64 = 3_600_000;
+const CHART_POINTS: usize = 240;
+/// Charts in one message, at most.
+const CHARTS: usize = 5;
+/// How long a chart may be looked for.
+const CHART_PATIENCE: Duration = Duration::from_millis(500);
 /// Incidents in one repetition.
 const REPEATED_TOGETHER: usize = 50;
 
@@ -47,7 +56,7 @@ impl Alerts {
                 repeated = Timestamp::now();
             }
             news.mark_unchanged();
-            let pick = self.outbox().pick(&settings.name, Timestamp::now());
+            let pick = self.outbox().pick(&settings.name, Moment::now());
             let wait = match pick {
                 Pick::Send(members) => {
                     // Not cut short: the channel's deadline bounds it, and a message cut off may have been accepted.
@@ -57,9 +66,7 @@ impl Alerts {
                     }
                     continue;
                 }
-                Pick::Wait(until) => {
-                    Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(LOOK_EVERY)
-                }
+                Pick::Wait(until) => until.since(Moment::now()).min(LOOK_EVERY),
                 Pick::Idle => LOOK_EVERY,
             };
             tokio::select! {
@@ -138,7 +145,25 @@ impl Alerts {
         }
         let parts: Vec<(&Delivery, &Incident)> =
             parts.iter().map(|(delivery, incident)| (delivery, incident)).collect();
-        self.compose(settings, &parts, durable)
+        let mut message = self.compose(settings, &parts, durable)?;
+        // A slow disk costs the chart, not the page.
+        if settings.evidence == EvidenceLevel::Full {
+            let _without_chart = tokio::time::timeout(CHART_PATIENCE, self.chart(&mut message)).await;
+        }
+        Some(message)
+    }
+
+    /// Adds the latest latencies of the failing checks where whoever reads it gets the whole evidence.
+    async fn chart(&self, message: &mut Message) {
+        let Some(history) = self.history() else { return };
+        let now_ms = Timestamp::now().as_millisecond();
+        for evidence in message.alerts.iter_mut().filter_map(|part| part.evidence.as_mut()).take(CHARTS) {
+            let Some((service, check)) = evidence.check.split_once('/') else { continue };
+            let id = CheckId::new(service, check);
+            let Ok(points) = history.points(&id, now_ms - CHART_MS, now_ms + 1).await else { continue };
+            let newest = points.iter().skip(points.len().saturating_sub(CHART_POINTS));
+            evidence.latency = newest.filter(|point| point.mark != Mark::Unknown).map(latency).collect();
+        }
     }
 
     fn compose(&self, settings: &ChannelSettings, parts: &[(&Delivery, &Incident)], durable: bool) -> Option<Message> {
@@ -196,14 +221,16 @@ impl Alerts {
 
     /// Writes down what came of a try, and tells the desk. Never waits: a repeat after a crash has the same key.
     fn settle(&self, members: Vec<Waiting>, state: DeliveryState, said: &str, wait: Option<Duration>) {
-        let now = Timestamp::now();
+        let _order = self.in_order();
+        let now = Stamp::now();
         let mut batch = StateBatch::default();
-        for Waiting { mut delivery, ticket } in members {
+        for Waiting { mut delivery, ticket, .. } in members {
             delivery.tries += 1;
-            (delivery.state, delivery.updated) = (state, now);
+            (delivery.state, delivery.updated) = (state, now.wall);
             said.clone_into(&mut delivery.said);
             if let Some(wait) = wait {
-                delivery.due = now.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(now);
+                delivery.due =
+                    now.wall.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(now.wall);
             } else {
                 self.figures.state(&delivery);
             }
@@ -214,7 +241,7 @@ impl Alerts {
                     batch.incidents.insert(incident.id, incident_row(&incident));
                 }
             }
-            self.outbox().put(delivery, ticket);
+            self.outbox().put(delivery, ticket, now);
         }
         self.state().put(batch);
     }
@@ -241,6 +268,11 @@ fn repeated(incident: &Incident, channel: &str) -> Option<Delivery> {
         group_interval_ms: 0,
         updated: now,
     })
+}
+
+fn latency(point: &Point) -> (i64, Option<f64>) {
+    let took_ms = f64::from(point.took_us) / 1000.0;
+    (point.at_ms, Some(took_ms).filter(|_| matches!(point.mark, Mark::Pass | Mark::Slow)))
 }
 
 fn since(earlier: Timestamp) -> Duration {

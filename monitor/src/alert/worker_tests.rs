@@ -126,10 +126,7 @@ impl Room {
     }
 
     fn look(&self, conditions: &[Condition]) {
-        let mut batch = StateBatch::default();
-        let deliveries = self.alerts.look(conditions, &|_| true, Stamp::now(), &mut batch);
-        let ticket = self.state.put(batch);
-        self.alerts.dispatch(deliveries, ticket);
+        self.alerts.follow(conditions, &|_| true, Stamp::now(), StateBatch::default());
     }
 
     async fn told(&self, count: usize) -> Vec<(Message, tokio::time::Instant)> {

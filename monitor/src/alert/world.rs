@@ -164,6 +164,7 @@ impl World {
         }
         self.desk = Desk::default();
         self.outbox = Outbox::default();
+        let now = self.stamp();
         let deliveries: Vec<Delivery> =
             self.deliveries.values().map(|body| serde_json::from_str(body).unwrap()).collect();
         let open: Vec<Delivery> = deliveries.into_iter().filter(|delivery| delivery.state.is_open()).collect();
@@ -174,7 +175,7 @@ impl World {
         let mut open = open;
         open.sort_by_key(|delivery| (delivery.created, delivery.incident, delivery.event));
         for delivery in open {
-            self.outbox.put(delivery, Ticket::default());
+            self.outbox.put(delivery, Ticket::default(), now);
         }
     }
 
@@ -287,19 +288,20 @@ impl World {
     }
 
     fn keep(&mut self, changes: Changes) {
+        let now = self.stamp();
         for incident in changes.incidents {
             self.incidents.insert(incident.id, serde_json::to_string(&incident).unwrap());
         }
         for delivery in changes.deliveries {
             self.deliveries.insert(delivery.id(), serde_json::to_string(&delivery).unwrap());
-            self.outbox.put(delivery, Ticket::default());
+            self.outbox.put(delivery, Ticket::default(), now);
         }
     }
 
     fn send(&mut self) {
         let names: Vec<String> = self.receivers.keys().cloned().collect();
         for name in names {
-            while let Pick::Send(mut members) = self.outbox.pick(&name, self.stamp().wall) {
+            while let Pick::Send(mut members) = self.outbox.pick(&name, self.now) {
                 if members.len() > 1 && members[0].delivery.batch.is_none() {
                     self.next_id += 1;
                     self.outbox.bind(&mut members, Uuid::from_u128(self.next_id));
@@ -341,7 +343,7 @@ impl World {
                     {
                         self.incidents.insert(incident.id, serde_json::to_string(&incident).unwrap());
                     }
-                    self.outbox.put(member.delivery.clone(), Ticket::default());
+                    self.outbox.put(member.delivery.clone(), Ticket::default(), self.stamp());
                 }
             }
         }

@@ -128,7 +128,8 @@ impl Engine {
         let cursor_key = restore::cursor_key(&memory, &stores.state);
         let link_key = restore::link_key(&memory, &stores.state);
         let metrics = Metrics::new("monitor", VERSION);
-        let alerts = Arc::new(Alerts::new(stores.state.clone(), &link_key, AlertFigures::new(&metrics)));
+        let alerts = Alerts::new(stores.state.clone(), &link_key, AlertFigures::new(&metrics));
+        let alerts = Arc::new(alerts.with_history(stores.history.clone()));
         let remembering = restore::alerts(alerts.clone()).await;
         let reception = Arc::new(Reception::new(stores.state.clone(), address));
         reception.configure(&self.plan.access, self.plan.alerts.public_url.as_deref());

@@ -21,7 +21,7 @@ use super::pilot::Pilot;
 use super::plan::{CheckPlan, Plan, ServicePlan};
 use super::restore::{self, Memory};
 use super::uplink::Uplink;
-use crate::alert::{Delivery, conditions};
+use crate::alert::conditions;
 use crate::export::{Ask, Catalogue, Change, CheckCard, ServiceCard, Shared};
 use crate::judge::{CheckSpec, Effects, ServiceSpec};
 use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
@@ -480,18 +480,20 @@ fn follow(shared: &Shared, effects: Effects, now: Stamp) {
         let _nobody_listens = shared.changes.send(Change::Health { service, check, health: health.as_str() });
     }
     let must_look = effects.time_passed || !effects.changed_checks.is_empty() || has_news;
-    let deliveries = if must_look { look(shared, now, &mut batch) } else { Vec::new() };
-    // One transaction: what changed, the incident, and whom to tell (DESIGN section 8).
-    let ticket = shared.stores.state.put(batch);
-    shared.alerts.dispatch(deliveries, ticket);
+    if must_look {
+        // One transaction: what changed, the incident, and whom to tell (DESIGN section 8).
+        look(shared, now, batch);
+    } else {
+        shared.stores.state.put(batch);
+    }
 }
 
 /// Finds out which incidents open, go on or end.
-fn look(shared: &Shared, now: Stamp, batch: &mut StateBatch) -> Vec<Delivery> {
+fn look(shared: &Shared, now: Stamp, batch: StateBatch) {
     let settings = shared.alerts.settings();
     let conditions = conditions(&shared.board(), &settings.services, now);
     let is_known = |service: &str| settings.services.contains_key(service);
-    shared.alerts.look(&conditions, &is_known, now, batch)
+    shared.alerts.follow(&conditions, &is_known, now, batch);
 }
 
 fn point(observation: &Observation) -> Point {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::{AskError, Daemon};
+use super::json::at;
 use super::output::say;
 
 /// How long one question may take: a silence waits up to 5 s for the disk.
@@ -168,10 +169,10 @@ fn show(command: &AlertsCommand, answer: &Value) -> Result<(), AskError> {
     for line in &incident.evidence.last_lines {
         say(format_args!("  | {line}"));
     }
-    let events = answer["events"].as_array().cloned().unwrap_or_default();
+    let events = at(answer, "events").as_array().cloned().unwrap_or_default();
     let line = |event: &Value| ["at", "kind", "text"].map(|key| Cell::new(word(event, key))).to_vec();
     say(table(&["WHEN", "WHAT", ""], events.iter().map(line).collect()));
-    let deliveries: Vec<Delivery> = read(&answer["deliveries"])?;
+    let deliveries: Vec<Delivery> = read(at(answer, "deliveries"))?;
     say(table(&["CHANNEL", "EVENT", "STATE", "TRIES", "SAID", "KEY"], deliveries.iter().map(letter).collect()));
     Ok(())
 }
@@ -298,17 +299,17 @@ async fn route_test(command: &AlertsCommand, labels: &[String]) -> Result<ExitCo
     }
     let path = format!("/api/v1/route-test?{}", query.finish());
     let (_, answer) = command.daemon.ask::<Value>(Method::GET, &path, PATIENCE).await?;
-    let to = answer["to"].as_array().cloned().unwrap_or_default();
+    let to = at(&answer, "to").as_array().cloned().unwrap_or_default();
     if command.json {
         print_json(&answer);
     } else if to.is_empty() {
         say("nobody: no route takes this");
     } else {
         for target in &to {
-            let held = target["held_back"].as_str().map(|why| format!(" (held back: {why})")).unwrap_or_default();
+            let held = at(target, "held_back").as_str().map(|why| format!(" (held back: {why})")).unwrap_or_default();
             say(format_args!("{}{held}", word(target, "channel")));
         }
-        if let Some(why) = answer["suppressed"].as_str() {
+        if let Some(why) = at(&answer, "suppressed").as_str() {
             say(format_args!("but not now: {why}"));
         }
     }
@@ -321,7 +322,7 @@ fn channels(command: &AlertsCommand, answer: &Value) {
     }
     let rows = answer.as_array().cloned().unwrap_or_default();
     let row = |channel: &Value| {
-        let waiting = channel["waiting"].to_string();
+        let waiting = at(channel, "waiting").to_string();
         vec![
             Cell::new(word(channel, "name")),
             Cell::new(word(channel, "kind")),
@@ -343,7 +344,7 @@ fn read<T: serde::de::DeserializeOwned>(answer: &Value) -> Result<T, AskError> {
 }
 
 fn word<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap_or_default()
+    at(value, key).as_str().unwrap_or_default()
 }
 
 fn print_json(answer: &Value) {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use kit::config::{Environment, show_duration};
 use kit::exit;
+use monitor::alert::{AlertSettings, Reminders, Route};
 use monitor::app::Retention;
 use monitor::export::AccessSettings;
 use monitor::judge::{Policy, Threshold};
@@ -62,7 +63,27 @@ pub(super) fn run(command: &CheckConfig) -> ExitCode {
             ));
         }
     }
+    say_who_is_told(&plan.alerts);
     ExitCode::from(exit::YES)
+}
+
+fn say_who_is_told(alerts: &AlertSettings) {
+    if alerts.channels.is_empty() {
+        return say("nobody is told: no channels are configured");
+    }
+    for channel in &alerts.channels {
+        say(format_args!("  {:32} {:9} {}", channel.name, channel.kind, channel.channel.target()));
+    }
+    say_routes(&alerts.routes.0, 1);
+}
+
+fn say_routes(routes: &[Route], depth: usize) {
+    for route in routes {
+        let matchers: Vec<String> = route.matchers.iter().map(ToString::to_string).collect();
+        let what = if matchers.is_empty() { "everything else".to_owned() } else { matchers.join(" and ") };
+        say(format_args!("{}{what} → {}", "  ".repeat(depth), route.to.join(", ")));
+        say_routes(&route.routes, depth + 1);
+    }
 }
 
 fn print_defaults() {
@@ -82,6 +103,12 @@ fn print_defaults() {
         ("defaults.severity", "critical".to_owned()),
         ("access.public", "true".to_owned()),
         ("access.session_length", show_duration(AccessSettings::STANDARD.session_length)),
+        ("channels.*.timeout", "10s".to_owned()),
+        ("channels.*.max_age", "1d".to_owned()),
+        ("routes.*.group_wait", "0s".to_owned()),
+        ("routes.*.group_interval", "30s".to_owned()),
+        ("routes.*.reminders.after", show_duration(Reminders::STANDARD.after)),
+        ("routes.*.reminders.every", show_duration(Reminders::STANDARD.every)),
         ("history.raw", show_duration(keep.raw)),
         ("history.minutes", show_duration(keep.minutes)),
         ("history.hours", show_duration(keep.hours)),

@@ -9,6 +9,7 @@ use monitor::alert::{Delivery, DeliveryState, Happening};
 use serde_json::{Value, json};
 
 use super::client::{AskError, Daemon};
+use super::json::at;
 use super::output::say;
 
 /// How long one question may take.
@@ -43,7 +44,7 @@ async fn drill(command: &DrillCommand) -> Result<ExitCode, AskError> {
     };
     let body = json!({ "channels": channels });
     let begun: Value = command.daemon.tell(Method::POST, "/api/v1/drill", &body, PATIENCE).await?;
-    let id = begun["incident"].as_str().unwrap_or_default().to_owned();
+    let id = at(&begun, "incident").as_str().unwrap_or_default().to_owned();
     let (until, mut seen) = (std::time::Instant::now() + command.wait, Vec::new());
     loop {
         let letters = letters(&command.daemon, &id).await?;
@@ -75,7 +76,7 @@ async fn drill(command: &DrillCommand) -> Result<ExitCode, AskError> {
 async fn letters(daemon: &Daemon, id: &str) -> Result<Vec<Delivery>, AskError> {
     let path = format!("/api/v1/incidents/{id}");
     let (_, answer) = daemon.ask::<Value>(Method::GET, &path, PATIENCE).await?;
-    let all: Vec<Delivery> = serde_json::from_value(answer["deliveries"].clone())
+    let all: Vec<Delivery> = serde_json::from_value(at(&answer, "deliveries").clone())
         .map_err(|error| AskError::Unreachable(format!("the daemon answers in another form: {error}")))?;
     Ok(all.into_iter().filter(|letter| letter.happening == Happening::Drill).collect())
 }
@@ -89,11 +90,11 @@ async fn routed(daemon: &Daemon, labels: &str) -> Result<Vec<String>, AskError> 
     }
     let path = format!("/api/v1/route-test?{}", query.finish());
     let (_, answer) = daemon.ask::<Value>(Method::GET, &path, PATIENCE).await?;
-    let to: Vec<String> = answer["to"]
+    let to: Vec<String> = at(&answer, "to")
         .as_array()
         .into_iter()
         .flatten()
-        .filter_map(|target| target["channel"].as_str().map(ToOwned::to_owned))
+        .filter_map(|target| at(target, "channel").as_str().map(ToOwned::to_owned))
         .collect();
     if to.is_empty() { Err(AskError::Refused(format!("no route takes {labels}"))) } else { Ok(to) }
 }

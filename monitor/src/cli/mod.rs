@@ -8,6 +8,7 @@ mod daemon;
 mod drill;
 mod gate;
 mod import;
+mod json;
 mod output;
 mod probe;
 mod render;

@@ -480,7 +480,7 @@ pub(super) async fn test_channel(
 
 fn begin_drill(shared: &Shared, who: &Identity, channels: &[String]) -> Result<impl IntoResponse + use<>, ApiError> {
     let row = audit_row(who, "drill.begin", channels.join(", "), "");
-    let incident = shared.alerts.begin_drill(&who.name, channels, Some(row)).map_err(bad)?;
+    let incident = shared.alerts.begin_drill(&who.name, channels, row).map_err(bad)?;
     Ok((StatusCode::ACCEPTED, Json(DrillBegun { incident })))
 }
 

@@ -106,3 +106,28 @@ fn the_environment_sets_keys_that_the_file_does_not_have() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("listening on 127.0.0.1:9999"), "{text}{}", said(&output));
 }
+
+#[test]
+fn an_alertmanagers_configuration_becomes_ours_and_its_secrets_leave_it() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/import/alertmanager.yml");
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().join("secrets");
+    let args = ["import", "alertmanager", fixture.to_str().unwrap(), "--secrets", secrets.to_str().unwrap()];
+    let output = run(&args);
+    let ours = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(!ours.contains("hunter2") && !ours.contains("abc123"), "{ours}");
+    assert_eq!(std::fs::read_to_string(secrets.join("default-password")).unwrap(), "hunter2\n");
+    for line in ["receiver chat: pushover_configs has no kind here", "inhibit_rules: say what needs what"] {
+        assert!(said(&output).contains(&format!("left out: {line}")), "{}", said(&output));
+    }
+    // What was written is a configuration that loads, again and again.
+    assert_eq!(run(&args).stdout, output.stdout);
+    let services = "services: { web: { checks: { port: { tcp: { address: \"127.0.0.1:1\" } } } } }\n";
+    let file = write_config(folder.path(), &format!("{services}{ours}"));
+    let checked = run(&["check-config", file.to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(0), "{}{ours}", said(&checked));
+    let missing = run(&["import", "alertmanager", "/nonexistent.yml"]);
+    assert_eq!(missing.status.code(), Some(78));
+    assert!(said(&missing).contains("cannot read /nonexistent.yml"), "{}", said(&missing));
+}

@@ -65,6 +65,8 @@ async fn an_outage_is_told_once_with_its_evidence_and_its_end_too() {
     assert!(first["title"].as_str().unwrap().starts_with("web is down: home: status 503"), "{first}");
     assert_eq!(part["evidence"]["check"], "web/home");
     assert_eq!(part["evidence"]["trace_id"].as_str().unwrap().len(), 32);
+    let latency = part["evidence"]["latency"].as_array().unwrap();
+    assert!(latency.iter().any(|point| point[1].is_f64()) && latency.iter().any(|point| point[1].is_null()), "{part}");
     let id = part["incident"].as_str().unwrap();
     assert_eq!(part["links"]["incident"], format!("https://status.example.com/incidents/{id}"));
     target.set_status(200);

@@ -6,6 +6,7 @@ use std::path::Path;
 use kit::config::Node;
 use serde_json::{Map, Value, json};
 
+use super::super::json::at;
 use super::Imported;
 use super::receivers::Receivers;
 use super::secrets::Secrets;
@@ -26,7 +27,7 @@ pub(super) fn import(file: &Path, secrets: &Path) -> Result<Imported, String> {
     let secrets = Secrets::new(secrets);
     let receivers = Receivers::read(&source, &secrets, &mut imported.left_out)?;
     let hours = hours(&source, &mut imported.left_out);
-    let mut route = match &source["route"] {
+    let mut route = match at(&source, "route") {
         Value::Object(route) => route.clone(),
         _ => return Err(format!("{}: there is no \"route\"", file.display())),
     };
@@ -39,7 +40,7 @@ pub(super) fn import(file: &Path, secrets: &Path) -> Result<Imported, String> {
     if !hours.is_empty() {
         imported.config.insert("hours_of_work".to_owned(), Value::Object(hours));
     }
-    if source["inhibit_rules"].as_array().is_some_and(|rules| !rules.is_empty()) {
+    if at(&source, "inhibit_rules").as_array().is_some_and(|rules| !rules.is_empty()) {
         let line =
             "inhibit_rules: say what needs what (`needs: { hard: [database] }`), then one message names the root";
         imported.left_out.push(line.to_owned());
@@ -127,27 +128,32 @@ fn in_our_words(matcher: &str, left_out: &mut Vec<String>) -> String {
 fn hours(source: &Value, left_out: &mut Vec<String>) -> Map<String, Value> {
     let mut all = Map::new();
     let lists =
-        ["time_intervals", "mute_time_intervals"].map(|key| source[key].as_array().cloned().unwrap_or_default());
+        ["time_intervals", "mute_time_intervals"].map(|key| at(source, key).as_array().cloned().unwrap_or_default());
     for interval in lists.concat() {
-        let name = interval["name"].as_str().unwrap_or_default().to_owned();
+        let name = at(&interval, "name").as_str().unwrap_or_default().to_owned();
         let mut times = Vec::new();
         let mut zone = "UTC".to_owned();
-        for entry in interval["time_intervals"].as_array().into_iter().flatten() {
-            if ["days_of_month", "months", "years"].iter().any(|key| !entry[*key].is_null()) {
+        for entry in at(&interval, "time_intervals").as_array().into_iter().flatten() {
+            if ["days_of_month", "months", "years"].iter().any(|key| !at(entry, key).is_null()) {
                 left_out.push(format!("time interval {name}: days of the month, months and years"));
                 continue;
             }
-            if let Some(location) = entry["location"].as_str() {
+            if let Some(location) = at(entry, "location").as_str() {
                 location.clone_into(&mut zone);
             }
-            let days: Vec<String> =
-                entry["weekdays"].as_array().into_iter().flatten().filter_map(Value::as_str).map(short_days).collect();
-            let days = if days.is_empty() { "day".to_owned() } else { days.join(",") };
-            let spans: Vec<(String, String)> = entry["times"]
+            let days: Vec<String> = at(entry, "weekdays")
                 .as_array()
                 .into_iter()
                 .flatten()
-                .map(|time| (text(&time["start_time"]), text(&time["end_time"])))
+                .filter_map(Value::as_str)
+                .map(short_days)
+                .collect();
+            let days = if days.is_empty() { "day".to_owned() } else { days.join(",") };
+            let spans: Vec<(String, String)> = at(entry, "times")
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|time| (text(at(time, "start_time")), text(at(time, "end_time"))))
                 .collect();
             let whole = [("00:00".to_owned(), "24:00".to_owned())];
             for (from, to) in if spans.is_empty() { &whole[..] } else { &spans } {
@@ -183,21 +189,21 @@ pub(super) fn silences(file: &Path) -> Result<Vec<String>, String> {
     let content = std::fs::read_to_string(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
     let list: Vec<Value> =
         serde_json::from_str(&content).map_err(|error| format!("{shown}: not a list of silences: {error}"))?;
-    let active = list.iter().filter(|silence| silence["status"]["state"] != "expired");
+    let active = list.iter().filter(|silence| at(at(silence, "status"), "state") != "expired");
     let commands = active.filter_map(|silence| {
-        let until: jiff::Timestamp = silence["endsAt"].as_str()?.parse().ok()?;
+        let until: jiff::Timestamp = at(silence, "endsAt").as_str()?.parse().ok()?;
         let left = until.duration_since(jiff::Timestamp::now()).as_secs();
-        let matchers = silence["matchers"].as_array()?.iter().map(|matcher| {
-            let sign = match (matcher["isEqual"] != false, matcher["isRegex"] == true) {
+        let matchers = at(silence, "matchers").as_array()?.iter().map(|matcher| {
+            let sign = match (at(matcher, "isEqual") != false, at(matcher, "isRegex") == true) {
                 (true, false) => "=",
                 (true, true) => "=~",
                 (false, false) => "!=",
                 (false, true) => "!~",
             };
-            quoted(&format!("{}{sign}{}", text(&matcher["name"]), text(&matcher["value"])))
+            quoted(&format!("{}{sign}{}", text(at(matcher, "name")), text(at(matcher, "value"))))
         });
         let matchers = matchers.collect::<Vec<_>>().join(" ");
-        let comment = quoted(&text(&silence["comment"]));
+        let comment = quoted(&text(at(silence, "comment")));
         (left > 0).then(|| format!("monitor alerts silence {matchers} --for {left}s --comment {comment}"))
     });
     Ok(commands.collect())

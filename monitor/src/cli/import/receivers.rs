@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::super::json::at;
 use super::secrets::Secrets;
 
 /// Integrations without a kind of ours, and what does instead.
@@ -35,8 +36,8 @@ impl Receivers {
     /// Reads `receivers:`, with `global:` where they say nothing.
     pub(super) fn read(source: &Value, secrets: &Secrets<'_>, left_out: &mut Vec<String>) -> Result<Self, String> {
         let mut all = Self { channels: Map::new(), by_receiver: BTreeMap::new() };
-        for receiver in source["receivers"].as_array().into_iter().flatten() {
-            let name = receiver["name"].as_str().unwrap_or_default();
+        for receiver in at(source, "receivers").as_array().into_iter().flatten() {
+            let name = at(receiver, "name").as_str().unwrap_or_default();
             let mut channels = Vec::new();
             for (key, list) in receiver.as_object().into_iter().flatten() {
                 let Some(list) = list.as_array() else { continue };
@@ -44,7 +45,7 @@ impl Receivers {
                     let kind = key.trim_end_matches("_configs");
                     let channel =
                         all.free_name(name, kind, list.len() > 1 || receiver.as_object().is_some_and(|r| r.len() > 2));
-                    let integration = Integration { config, global: &source["global"], name: &channel, secrets };
+                    let integration = Integration { config, global: at(source, "global"), name: &channel, secrets };
                     match integration.convert(kind, left_out)? {
                         Some(ours) => {
                             all.channels.insert(channel.clone(), ours);
@@ -94,7 +95,7 @@ fn why_not(key: &str) -> String {
 impl Integration<'_> {
     fn convert(&self, kind: &str, left_out: &mut Vec<String>) -> Result<Option<Value>, String> {
         for key in ["text", "title", "html", "headers", "message", "description", "summary"] {
-            if !self.config[key].is_null() {
+            if !at(self.config, key).is_null() {
                 left_out.push(format!("channel {}: its own {key}; ours says what it says", self.name));
             }
         }
@@ -103,7 +104,7 @@ impl Integration<'_> {
             "webhook" => {
                 let mut webhook = Map::from_iter([("format".to_owned(), json!("alertmanager_v4"))]);
                 self.secret(&mut webhook, "url", "url", "url")?;
-                let token = &self.config["http_config"]["authorization"];
+                let token = at(at(self.config, "http_config"), "authorization");
                 self.secret_of(token, &mut webhook, "bearer_token", "credentials")?;
                 json!({ "webhook": webhook })
             }
@@ -114,7 +115,7 @@ impl Integration<'_> {
             "opsgenie" => json!({ "opsgenie": self.one("api_key", "api_key", "opsgenie_api_key")? }),
             "telegram" => {
                 let mut telegram = self.one("bot_token", "bot_token", "")?;
-                telegram.insert("chat_id".to_owned(), self.config["chat_id"].clone());
+                telegram.insert("chat_id".to_owned(), at(self.config, "chat_id").clone());
                 json!({ "telegram": telegram })
             }
             _ => return Ok(None),
@@ -123,11 +124,11 @@ impl Integration<'_> {
     }
 
     fn email(&self) -> Result<Map<String, Value>, String> {
-        let of = |key: &str, global: &str| match &self.config[key] {
-            Value::Null => self.global[global].clone(),
+        let of = |key: &str, global: &str| match at(self.config, key) {
+            Value::Null => at(self.global, global).clone(),
             own => own.clone(),
         };
-        let to = self.config["to"].as_str().unwrap_or_default().split(',').map(str::trim).map(ToOwned::to_owned);
+        let to = at(self.config, "to").as_str().unwrap_or_default().split(',').map(str::trim).map(ToOwned::to_owned);
         let smarthost = of("smarthost", "smtp_smarthost").as_str().unwrap_or_default().to_owned();
         let (host, port) = smarthost.rsplit_once(':').unwrap_or((&smarthost, "25"));
         let mut smtp = Map::from_iter([("host".to_owned(), json!(host))]);
@@ -172,7 +173,7 @@ impl Integration<'_> {
         let file_key = format!("{ours}_file");
         if let Some(path) = from[format!("{theirs}_file")].as_str() {
             into.insert(file_key, path.into());
-        } else if let Some(secret) = from[theirs].as_str() {
+        } else if let Some(secret) = at(from, theirs).as_str() {
             let path = self.secrets.keep(&format!("{}-{ours}", self.name), secret)?;
             into.insert(file_key, path.display().to_string().into());
         }
