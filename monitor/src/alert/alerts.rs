@@ -243,14 +243,14 @@ impl Alerts {
     /// What is wrong with some of them; the others are taken (Alertmanager 0.25 does the same).
     pub fn take(&self, posted: Vec<Posted>) -> Result<Ticket, String> {
         let (now, mut batch, mut wrong) = (Timestamp::now(), StateBatch::default(), Vec::new());
-        // Until it is with the record: a look meanwhile might have an alert forgotten before it is written down.
-        let mut externals = self.externals();
+        // A look meanwhile might have an alert forgotten before it is written down.
+        let _order = self.in_order();
         for alert in posted {
             if self.is_our_own(&alert) {
                 wrong.push("an alert of this monitor itself came back".to_owned());
                 continue;
             }
-            match externals.take(alert, now) {
+            match self.externals().take(alert, now) {
                 Ok(Taken::Changed(alert)) => {
                     batch.documents.insert((EXTERNAL, alert.fingerprint.clone()), Some(json(&alert)));
                 }
@@ -273,9 +273,8 @@ impl Alerts {
 
     /// Adds alerts from elsewhere; those that were over before anybody looked are forgotten once they were looked at.
     fn join_externals(&self, conditions: &mut Vec<Condition>, now: Stamp, batch: &mut StateBatch) {
-        let settings = self.settings();
         let mut externals = self.externals();
-        externals.join(conditions, &settings.services, now);
+        externals.join(conditions, &self.settings().services, now);
         batch.documents.extend(externals.seen().into_iter().map(|fingerprint| ((EXTERNAL, fingerprint), None)));
     }
 

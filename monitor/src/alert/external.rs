@@ -363,7 +363,7 @@ mod tests {
             let mut conditions = Vec::new();
             externals.join(&mut conditions, &services(), stamp(3));
             assert_eq!(conditions.len(), 1);
-            assert_eq!(externals.seen(), [alert.fingerprint.clone()]);
+            assert_eq!(externals.seen(), std::slice::from_ref(&alert.fingerprint));
             assert_eq!((externals.all().count(), externals.seen().len()), (0, 0));
         }
     }
