@@ -19,11 +19,12 @@ use super::drill::{self, DrillRecord, DrillState};
 use super::external::{Externals, Posted, Taken};
 use super::figures::AlertFigures;
 use super::incident::{Ending, Incident};
+use super::message::Happening;
 use super::objectives::Slos;
 use super::outbox::Outbox;
 use super::own::{CHANNEL_KEY, Refusals};
 use super::settings::AlertSettings;
-use super::silence::{OnceWindow, Silence, Suppression};
+use super::silence::{OnceWindow, Silence, Suppression, When};
 use super::tell::{Changes, Telling};
 use crate::record::{
     AuditRow, DeliveryQuery, DeliveryRow, EventRow, History, IncidentQuery, IncidentRow, State, StateBatch, StoreError,
@@ -50,6 +51,39 @@ const MAX_SUPPRESSIONS: usize = 1000;
 /// How long whoever makes a silence waits for the disk.
 const WRITE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// What became of a post of alerts.
+#[derive(Debug)]
+pub struct TakenPost {
+    /// When what was taken is on the disk.
+    pub ticket: Ticket,
+    /// What is wrong with those that were not taken.
+    pub wrong: Vec<String>,
+    /// Whether there was no room for some.
+    pub is_full: bool,
+}
+
+/// What became of an incident, for whoever looks on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Became {
+    /// The incident.
+    pub id: Uuid,
+    /// The service, if it is about one.
+    pub service: Option<String>,
+    /// `opened`, `changed` or `resolved`.
+    pub state: &'static str,
+}
+
+impl Became {
+    fn of(row: &IncidentRow, batch: &StateBatch) -> Self {
+        let state = match row.resolved_ms {
+            Some(_) => "resolved",
+            None if batch.events.contains_key(&(row.id, 1)) => "opened",
+            None => "changed",
+        };
+        Self { id: row.id, service: row.service.clone(), state }
+    }
+}
+
 /// Handle to everything about alerts.
 pub struct Alerts {
     /// Held while something is decided and given to the record: what is decided later is written later.
@@ -63,6 +97,8 @@ pub struct Alerts {
     history: Option<Arc<History>>,
     /// Rises whenever there may be something to send.
     news: watch::Sender<u64>,
+    /// Rises whenever a page about alerts would show something else, but for what a look changed.
+    shown: watch::Sender<u64>,
     /// Seals links that acknowledge.
     link_key: SigningKey,
     /// Alerts from elsewhere.
@@ -91,6 +127,7 @@ impl Alerts {
             state,
             history: None,
             news: watch::Sender::default(),
+            shown: watch::Sender::default(),
             link_key: SigningKey::new(link_key),
             externals: Mutex::default(),
             slos: Mutex::default(),
@@ -144,17 +181,34 @@ impl Alerts {
         self.news.subscribe()
     }
 
-    /// Takes new settings.
-    pub fn configure(&self, settings: AlertSettings) {
+    /// Returns what rises when people or channels changed something: an acknowledgement, a silence, an answer.
+    pub fn shown(&self) -> watch::Receiver<u64> {
+        self.shown.subscribe()
+    }
+
+    pub(super) fn show(&self) {
+        self.shown.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Takes new settings. Returns the services with an objective for which history is to be counted.
+    pub fn configure(&self, settings: AlertSettings) -> Vec<Arc<str>> {
         let made_by_hand = |windows: &mut Vec<super::silence::Window>| windows.retain(|window| window.id.is_some());
         {
             let mut suppression = self.suppressing();
             made_by_hand(&mut suppression.windows);
             suppression.windows.splice(0..0, settings.windows.iter().cloned());
         }
-        self.slos().configure(&settings.services);
+        let fresh = self.slos().configure(&settings.services);
+        let is_there = |name: &str| settings.channels.iter().any(|channel| &*channel.name == name);
+        self.refusals().keep_only(is_there);
+        let orphans: Vec<String> = self.outbox().channels().into_iter().filter(|name| !is_there(name)).collect();
         self.settings.store(Arc::new(settings));
+        for channel in orphans {
+            let waiting = self.outbox().all_of(&channel);
+            self.settle(waiting, DeliveryState::Dead, "this channel is not configured any more", None);
+        }
         self.wake();
+        fresh
     }
 
     /// Reads what an earlier monitor left: open incidents, what was still to be told, silences, windows.
@@ -198,7 +252,9 @@ impl Alerts {
         {
             let mut suppression = self.suppressing();
             suppression.silences.extend(silences.into_iter().filter(|silence| silence.until > now));
-            let windows = windows.into_iter().filter(|window| window.until > now);
+            // Past ones still say what does not count against objectives.
+            let oldest = now - jiff::SignedDuration::from_hours(24 * 30);
+            let windows = windows.into_iter().filter(|window| window.until > oldest);
             suppression.windows.extend(windows.map(Into::into));
         }
         self.is_restored.store(true, Ordering::SeqCst);
@@ -207,11 +263,20 @@ impl Alerts {
     }
 
     /// Looks at what holds now, and gives what follows to the record together with `batch`: all of it is one transaction.
-    pub fn follow(&self, conditions: &[Condition], is_known: &dyn Fn(&str) -> bool, now: Stamp, mut batch: StateBatch) {
+    /// Returns what became of which incidents.
+    pub fn follow(
+        &self,
+        conditions: &[Condition],
+        is_known: &dyn Fn(&str) -> bool,
+        now: Stamp,
+        mut batch: StateBatch,
+    ) -> Vec<Became> {
         let _order = self.in_order();
         let deliveries = self.look(conditions, is_known, now, &mut batch);
+        let became = batch.incidents.values().map(|row| Became::of(row, &batch)).collect();
         let ticket = self.state.put(batch);
         self.dispatch(deliveries, ticket);
+        became
     }
 
     pub(super) fn in_order(&self) -> MutexGuard<'_, ()> {
@@ -237,14 +302,10 @@ impl Alerts {
         keep(changes, batch)
     }
 
-    /// Takes the alerts of a post. What is to be written down is on its way to the disk when this returns.
-    ///
-    /// # Errors
-    /// What is wrong with some of them; the others are taken (Alertmanager 0.25 does the same).
-    pub fn take(&self, posted: Vec<Posted>) -> Result<Ticket, String> {
-        let (now, mut batch, mut wrong) = (Timestamp::now(), StateBatch::default(), Vec::new());
-        // A look meanwhile might have an alert forgotten before it is written down.
+    /// Takes the alerts of a post; those that are wrong are left out (Alertmanager 0.25 does the same).
+    pub fn take(&self, posted: Vec<Posted>) -> TakenPost {
         let _order = self.in_order();
+        let (now, mut batch, mut wrong, mut is_full) = (Timestamp::now(), StateBatch::default(), Vec::new(), false);
         for alert in posted {
             if self.is_our_own(&alert) {
                 wrong.push("an alert of this monitor itself came back".to_owned());
@@ -258,11 +319,11 @@ impl Alerts {
                     batch.documents.insert((EXTERNAL, fingerprint), None);
                 }
                 Ok(Taken::Repeated | Taken::Nothing) => {}
+                Ok(Taken::Full) => is_full = true,
                 Err(why) => wrong.push(why),
             }
         }
-        let ticket = self.state.put(batch);
-        if wrong.is_empty() { Ok(ticket) } else { Err(wrong.join("; ")) }
+        TakenPost { ticket: self.state.put(batch), wrong, is_full }
     }
 
     /// An alert that we sent to an Alertmanager must not come back as a new one.
@@ -317,7 +378,7 @@ impl Alerts {
     fn own_conditions(&self, now: Stamp) -> Vec<Condition> {
         let settings = self.settings();
         let names = settings.channels.iter().map(|channel| &*channel.name);
-        self.refusals().conditions(names, &self.outbox(), now)
+        self.refusals().look(names, &self.outbox(), now)
     }
 
     pub(super) fn refusals(&self) -> MutexGuard<'_, Refusals> {
@@ -326,7 +387,9 @@ impl Alerts {
 
     /// Returns whether messages get through, as far as is known.
     pub fn get_through(&self) -> bool {
-        self.refusals().is_empty() && self.own_conditions(Stamp::now()).is_empty()
+        let settings = self.settings();
+        let names = settings.channels.iter().map(|channel| &*channel.name);
+        self.refusals().conditions(names, &self.outbox(), Stamp::now()).is_empty()
     }
 
     /// Returns what is remembered of drills.
@@ -380,7 +443,10 @@ impl Alerts {
                 let mut record = self.drills.lock().unwrap_or_else(PoisonError::into_inner);
                 record.results = drill::results(&incident);
                 record.began = Some(incident.opened);
-                if state == DrillState::Succeeded {
+                // One channel's test proves nothing of the others.
+                let everywhere = drill::channels(&self.settings().routes);
+                let went_everywhere = everywhere.iter().all(|channel| incident.told.contains_key(channel));
+                if state == DrillState::Succeeded && went_everywhere {
                     record.succeeded = Some(now.wall);
                 }
                 record.clone()
@@ -445,6 +511,7 @@ impl Alerts {
         let deliveries = keep(changes, &mut batch);
         let ticket = self.state.put(batch);
         self.dispatch(deliveries, ticket);
+        self.show();
         ticket
     }
 
@@ -519,7 +586,9 @@ impl Alerts {
         let document = (WINDOW, window.id.to_string(), Some(json(&window)));
         {
             let mut suppression = self.suppressing();
-            if suppression.windows.len() >= MAX_SUPPRESSIONS {
+            let now = Timestamp::now();
+            let is_past = |window: &super::silence::Window| matches!(window.when, When::Once { until, .. } if window.id.is_some() && until <= now);
+            if suppression.windows.iter().filter(|window| !is_past(window)).count() >= MAX_SUPPRESSIONS {
                 return Err(format!("there are {MAX_SUPPRESSIONS} windows already; end some"));
             }
             suppression.windows.push(window.into());
@@ -554,6 +623,7 @@ impl Alerts {
         batch.audit.push(audit);
         let ticket = self.state.put(batch);
         self.wake();
+        self.show();
         self.written(ticket).await
     }
 
@@ -586,10 +656,18 @@ impl Alerts {
         let now = Timestamp::now();
         (delivery.state, delivery.due, delivery.updated) = (DeliveryState::Due, now, now);
         (delivery.tried_since, delivery.tries) = (now, 0);
+        (delivery.attempted, delivery.batch) = (false, None);
         let incident = self.incident(id.0).await?;
         let _order = self.in_order();
         self.desk().adopt(Vec::new(), incident.filter(Incident::is_over).into_iter().collect());
-        self.carry_out(Changes { deliveries: vec![delivery], ..Changes::default() }, Some(audit));
+        let Some(incident) = self.desk().revived(id.0, &id.2, now) else { return Ok(false) };
+        let mut deliveries = vec![delivery.clone()];
+        if incident.is_over() && delivery.happening != Happening::Resolved {
+            // Whoever hears of the beginning now must hear of the end too.
+            let (event, happening) = (incident.last_event, Happening::Resolved);
+            deliveries.push(Delivery { event, happening, created: now, ..delivery });
+        }
+        self.carry_out(Changes { incidents: vec![incident], deliveries, ..Changes::default() }, Some(audit));
         Ok(true)
     }
 

@@ -37,32 +37,28 @@ pub struct Context<'a> {
 
 /// Writes one message. `parts` are not empty, and in order.
 pub fn compose(parts: &[(&Delivery, &Incident)], context: &Context<'_>) -> Option<Message> {
-    let (first, first_incident) = parts.first()?;
+    let (first, _) = parts.first()?;
     let alerts: Vec<AlertPart> =
         parts.iter().take(MAX_PARTS).map(|(delivery, incident)| part(delivery, incident, context)).collect();
     let is_firing =
         |incident: &Incident, delivery: &Delivery| !incident.is_over() && delivery.happening != Happening::Resolved;
     let fires = parts.iter().any(|(delivery, incident)| is_firing(incident, delivery))
         || parts.iter().all(|(delivery, _)| delivery.happening != Happening::Resolved);
-    let over_long = |incident: &Incident| {
-        incident.resolved.as_ref().is_some_and(|resolution| since(resolution.at, context.now) > OVER_LONG_AFTER)
-    };
-    let is_old_news = parts.len() > 1 && parts.iter().all(|(_, incident)| over_long(incident));
-    let most = parts.iter().map(|(delivery, _)| delivery.severity).max().unwrap_or(Severity::Notice);
+    let most = alerts.iter().map(|part| part.severity).max().unwrap_or(Severity::Notice);
     let oldest = parts.iter().map(|(delivery, _)| delivery.created).min().unwrap_or(context.now);
     let late = since(oldest, context.now);
     let status = if fires { Status::Firing } else { Status::Resolved };
     Some(Message {
-        key: first.batch.filter(|_| parts.len() > 1).map_or_else(|| first.key(), |batch| batch.to_string()),
+        key: first.batch.map_or_else(|| first.key(), |batch| batch.to_string()),
         channel: context.channel.to_owned(),
         status,
-        severity: if is_old_news { Severity::Notice } else { most },
+        severity: most,
         title: title(&alerts, parts.len()),
         truncated: parts.len().saturating_sub(MAX_PARTS),
         alerts,
         group_labels: group_labels(&first.group),
         durable: context.durable,
-        drill: first_incident.is_trial(),
+        drill: parts.iter().all(|(_, incident)| incident.is_trial()),
         late_secs: Some(late.as_secs()).filter(|_| late > LATE_AFTER),
         page_url: context.public_url.map(ToOwned::to_owned),
     })
@@ -70,6 +66,9 @@ pub fn compose(parts: &[(&Delivery, &Incident)], context: &Context<'_>) -> Optio
 
 fn part(delivery: &Delivery, incident: &Incident, context: &Context<'_>) -> AlertPart {
     let is_end = delivery.happening == Happening::Resolved;
+    // What began and ended long ago is no page any more, and neither is its end.
+    let is_old_news = since(delivery.created, context.now) > LATE_AFTER
+        && incident.resolved.as_ref().is_some_and(|end| since(end.at, context.now) > OVER_LONG_AFTER);
     let resolved = incident.resolved.as_ref().map(|resolution| resolution.at);
     let lasted = show_duration(since(incident.opened, resolved.unwrap_or(context.now)).max(Duration::from_secs(1)));
     let how = incident.resolved.as_ref().map(|resolution| resolution.how.words()).unwrap_or_default();
@@ -88,7 +87,7 @@ fn part(delivery: &Delivery, incident: &Incident, context: &Context<'_>) -> Aler
         event: delivery.event,
         happening: delivery.happening,
         status: if is_end { Status::Resolved } else { Status::Firing },
-        severity: delivery.severity,
+        severity: if is_old_news { Severity::Notice } else { delivery.severity },
         name: incident.name.clone(),
         service: incident.service.clone(),
         title,

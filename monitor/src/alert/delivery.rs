@@ -32,6 +32,12 @@ pub struct Delivery {
     /// What the channel said last, or why it was not told.
     #[serde(default)]
     pub said: String,
+    /// Whether it belongs to a trial: never told together with what is real.
+    #[serde(default)]
+    pub drill: bool,
+    /// Whether it was, or may have been, sent: from then on it is repeated as it was, with the same key.
+    #[serde(default)]
+    pub attempted: bool,
     /// Deliveries of one message share it: fixed before the first try, so that a repeat is the same message.
     #[serde(default)]
     pub batch: Option<Uuid>,

@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::condition::{Condition, Holds};
 use super::delivery::DeliveryId;
-use super::incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution};
+use super::incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, ToldState};
 use super::message::Happening;
-use super::tell::{Changes, Telling, outcome};
+use super::tell::{Changes, Telling, outcome, works_again};
 
 /// Longest time that a page waits for its hard needs to answer (DESIGN section 8).
 pub const HOLD: Duration = Duration::from_secs(10);
@@ -73,7 +73,10 @@ impl Desk {
             let later = self.open.insert(incident.key.clone(), incident);
             self.superseded.extend(later);
         }
-        self.ended.extend(ended);
+        for incident in ended {
+            self.ended.retain(|known| known.id != incident.id);
+            self.ended.push_back(incident);
+        }
     }
 
     /// Returns every open incident, by key.
@@ -198,6 +201,11 @@ impl Desk {
             let is_withdrawn = incident.service.as_deref().is_some_and(|service| !(look.is_known)(service));
             match holds {
                 Some(Holds::Yes | Holds::Unclear) => continue,
+                // Nobody has heard of it yet, and it is over.
+                Some(Holds::Restless) if incident.held => {
+                    self.ends(&key, Ending::Recovered, look, out);
+                    continue;
+                }
                 None if is_withdrawn => {
                     self.ends(&key, Ending::Withdrawn, look, out);
                     continue;
@@ -244,8 +252,11 @@ impl Desk {
     /// Returns the key of the incident that explains a condition and of which somebody knows, or will.
     fn speaking_root(&self, condition: &Condition, look: &Look<'_>) -> Option<String> {
         let keys = condition.roots.iter().map(|root| Condition::service_key(root));
-        let speaks =
-            |incident: &Incident| !look.has_channels || incident.speaks() && !is_doubtful(incident, look.now.wall);
+        // A ticket about the root is no answer to a page.
+        let speaks = |incident: &Incident| {
+            let is_heard = !look.has_channels || incident.speaks() && !is_doubtful(incident, look.now.wall);
+            is_heard && incident.severity >= condition.severity
+        };
         keys.into_iter().find(|key| self.open.get(key).is_some_and(speaks))
     }
 
@@ -289,12 +300,27 @@ impl Desk {
         out
     }
 
+    /// Learns that a channel works: what it refused of open incidents is told anew at the next look.
+    pub fn works(&mut self, channel: &str, now: Timestamp) {
+        self.open.values_mut().for_each(|incident| works_again(&mut incident.told, channel, now));
+    }
+
+    /// A person has a dead letter tried again. Returns the incident; `None` if it is not known.
+    pub fn revived(&mut self, id: Uuid, channel: &str, now: Timestamp) -> Option<Incident> {
+        let open = self.open.values_mut().find(|incident| incident.id == id);
+        let incident = open.or_else(|| self.ended.iter_mut().find(|incident| incident.id == id))?;
+        if let Some(told) = incident.told.get_mut(channel) {
+            (told.state, told.dead_since, told.since) = (ToldState::Owed, None, now);
+        }
+        Some(incident.clone())
+    }
+
     /// Learns what became of a delivery. Returns the incident if it is not what it was.
-    pub fn outcome(&mut self, (id, event, channel): &DeliveryId, accepted: bool) -> Option<Incident> {
+    pub fn outcome(&mut self, (id, event, channel): &DeliveryId, accepted: bool, now: Timestamp) -> Option<Incident> {
         let open = self.open.values_mut().find(|incident| incident.id == *id);
         let incident = open.or_else(|| self.ended.iter_mut().find(|incident| incident.id == *id))?;
         let before = incident.told.clone();
-        outcome(&mut incident.told, channel, *event, accepted);
+        outcome(&mut incident.told, channel, *event, accepted, now);
         (before != incident.told).then(|| incident.clone())
     }
 }

@@ -22,11 +22,13 @@ const BELIEVED_FOR: SignedDuration = SignedDuration::from_mins(5);
 /// An alert whose source has been silent for so long is given up.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Alerts at once, at most.
-const MAX_ALERTS: usize = 10_000;
+const MAX_ALERTS: usize = 5_000;
 /// Labels and annotations of one alert, at most, and their longest name and value in bytes.
 const MAX_PAIRS: usize = 64;
 const MAX_NAME_BYTES: usize = 128;
 const MAX_VALUE_BYTES: usize = 4096;
+/// All of one alert's labels and annotations together, in bytes.
+const MAX_ALERT_BYTES: usize = 16 * 1024;
 /// How far a source's clock may be ahead before its times are not believed.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
 
@@ -91,6 +93,8 @@ pub enum Taken {
     Over(String),
     /// It ended before anything was known of it.
     Nothing,
+    /// There is no room for it now: its source must try again.
+    Full,
 }
 
 impl Externals {
@@ -122,7 +126,7 @@ impl Externals {
         }
         let known = self.alerts.get(&fingerprint);
         if known.is_none() && self.alerts.len() >= MAX_ALERTS {
-            return Err(format!("there are {MAX_ALERTS} alerts already"));
+            return Ok(Taken::Full);
         }
         let starts_at = starts_at.unwrap_or(now).min(later(now, CLOCKS_APART));
         let alert = External {
@@ -189,6 +193,12 @@ impl Externals {
                     let more = format!("Also firing: {}.", joined.iter().cloned().collect::<Vec<_>>().join("; "));
                     own.description = [own.description.as_str(), &more].join("\n").trim().to_owned();
                     own.joined = names(&alerts);
+                    // What is said elsewhere may be more urgent than what we see, and does not wait for us.
+                    let fires = alerts.iter().filter(|alert| !alert.is_lost(now.wall));
+                    if let Some(theirs) = fires.map(|alert| alert.severity()).max().filter(|most| *most > own.severity)
+                    {
+                        (own.severity, own.after) = (theirs, Duration::ZERO);
+                    }
                 }
                 None => {
                     // Our own view is unclear or restless: what is said elsewhere holds all the same.
@@ -270,6 +280,10 @@ impl External {
 fn check(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Result<(), String> {
     if labels.is_empty() {
         return Err("an alert needs at least one label with a value".to_owned());
+    }
+    let bytes: usize = labels.iter().chain(annotations).map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > MAX_ALERT_BYTES {
+        return Err(format!("an alert has {bytes} bytes of labels and annotations, more than {MAX_ALERT_BYTES}"));
     }
     for (what, pairs) in [("label", labels), ("annotation", annotations)] {
         if pairs.len() > MAX_PAIRS {

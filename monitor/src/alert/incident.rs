@@ -145,6 +145,9 @@ pub struct Told {
     /// Whether something newer was held back while this was on its way: told later if it is still true.
     #[serde(default)]
     pub behind: bool,
+    /// Since when it is a dead letter.
+    #[serde(default)]
+    pub dead_since: Option<Timestamp>,
     /// When it was told first.
     pub since: Timestamp,
     /// Reminders so far.

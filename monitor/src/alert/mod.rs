@@ -37,7 +37,7 @@ mod worker_tests;
 #[cfg(test)]
 mod world;
 
-pub use alerts::{ALERT_DOCUMENTS, Alerts, ORIGIN_LABEL};
+pub use alerts::{ALERT_DOCUMENTS, Alerts, Became, ORIGIN_LABEL, TakenPost};
 pub use channel::{
     Accepted, Channel, ChannelKind, ChannelKinds, ChannelSettings, Channels, EvidenceLevel, SendError, decode_channels,
 };

@@ -1,6 +1,6 @@
 //! The objectives of every service: counts probes as they end, and says which services spend their budget too fast. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,11 +44,15 @@ pub struct Slos {
     services: HashMap<Arc<str>, Vec<Objective>>,
     looked: Option<Stamp>,
     found: Vec<Condition>,
+    /// Budgets that burnt while their service was told of anyway: silent until the pace has stopped once.
+    excused: HashSet<String>,
 }
 
 impl Slos {
-    /// Takes what services promise now; what was counted for the same promise stays.
-    pub fn configure(&mut self, services: &ServicesAlerts) {
+    /// Takes what services promise now; what was counted for the same promise stays. Returns the services with a promise
+    /// that nothing was counted for.
+    pub fn configure(&mut self, services: &ServicesAlerts) -> Vec<Arc<str>> {
+        let mut fresh = Vec::new();
         let mut before = std::mem::take(&mut self.services);
         for (service, alerts) in services {
             let mut known = before.remove(service).unwrap_or_default();
@@ -63,6 +67,9 @@ impl Slos {
                     old.what == what && old.limit == limit && (old.budget.objective - ratio).abs() < f64::EPSILON
                 });
                 let kept = same.map(|index| known.swap_remove(index));
+                if kept.is_none() && !fresh.contains(service) {
+                    fresh.push(service.clone());
+                }
                 objectives.push(kept.unwrap_or_else(|| Objective { what, limit, budget: Budget::new(ratio) }));
             }
             if !objectives.is_empty() {
@@ -70,6 +77,7 @@ impl Slos {
             }
         }
         self.looked = None;
+        fresh
     }
 
     /// Returns a service's objectives.
@@ -110,16 +118,19 @@ impl Slos {
             self.looked = Some(now);
             self.found = self.work_out(services, now);
         }
-        let is_told = |service: &str| {
-            let key = Condition::service_key(service);
-            conditions.iter().any(|condition| condition.key == key && condition.holds == Holds::Yes)
+        let told: HashSet<&str> = conditions.iter().map(|condition| condition.key.as_str()).collect();
+        let is_told = |condition: &&Condition| {
+            condition.service.as_deref().is_some_and(|service| told.contains(&*Condition::service_key(service)))
         };
+        let excused: Vec<String> = self.found.iter().filter(is_told).map(|condition| condition.key.clone()).collect();
+        self.excused.extend(excused);
+        let burns: HashSet<&String> = self.found.iter().map(|condition| &condition.key).collect();
+        self.excused.retain(|key| burns.contains(key));
         let found = self.found.iter().map(|condition| {
-            let told = condition.service.as_deref().is_some_and(is_told);
-            Condition { holds: if told { Holds::Unclear } else { condition.holds }, ..condition.clone() }
+            let holds = if self.excused.contains(&condition.key) { Holds::Unclear } else { condition.holds };
+            Condition { holds, ..condition.clone() }
         });
-        let found: Vec<Condition> = found.collect();
-        conditions.extend(found);
+        conditions.extend(found.collect::<Vec<_>>());
     }
 
     fn work_out(&self, services: &ServicesAlerts, now: Stamp) -> Vec<Condition> {
@@ -135,7 +146,7 @@ impl Slos {
                 let key = format!("slo:{service}:{}", objective.what);
                 let mut condition = Condition::new(key, "ErrorBudgetBurn", pace.severity, title);
                 condition.service = Some(service.clone());
-                condition.cause = format!("{} at {}", objective.what, pace.factor);
+                objective.what.clone_into(&mut condition.cause);
                 condition.since = now.at;
                 condition.labels = services.get(service).map(|alerts| alerts.labels.clone()).unwrap_or_default();
                 condition.labels.insert("objective".to_owned(), objective.what.to_owned());
@@ -176,7 +187,8 @@ mod tests {
     #[test]
     fn fails_spend_one_budget_and_slowness_the_other() {
         let mut slos = Slos::default();
-        slos.configure(&services());
+        let fresh = slos.configure(&services());
+        assert_eq!(fresh.len(), 1);
         for step in 0..400 {
             slos.observe("web", stamp(step * 10).wall, step < 380, Duration::from_millis(10));
         }

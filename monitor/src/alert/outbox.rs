@@ -10,11 +10,12 @@ use kit::clock::{Moment, Stamp};
 use uuid::Uuid;
 
 use super::delivery::{Delivery, DeliveryId, DeliveryState};
-use super::message::Happening;
 use crate::record::Ticket;
 
 /// With more incidents than this waiting, they become one message (DESIGN section 8).
 const DIGEST_ABOVE: usize = 5;
+/// Deliveries in one message, at most; the rest goes in the next.
+const MAX_TOGETHER: usize = 100;
 
 /// One delivery that waits.
 #[derive(Debug, Clone)]
@@ -25,6 +26,15 @@ pub struct Waiting {
     pub ticket: Ticket,
     /// When it may be sent, on the clock that nobody sets.
     not_before: Moment,
+    /// From when its age counts, on that clock: when it might be sent first.
+    since: Moment,
+}
+
+impl Waiting {
+    /// Returns how long it has waited since it might be sent first.
+    pub fn age(&self, now: Moment) -> Duration {
+        now.since(self.since)
+    }
 }
 
 /// What a channel has to do now.
@@ -67,10 +77,10 @@ impl Outbox {
             self.next_place += 1;
             self.next_place
         });
-        self.channels
-            .entry(delivery.channel.clone())
-            .or_default()
-            .insert(place, Waiting { delivery, ticket, not_before });
+        let waiting = self.channels.entry(delivery.channel.clone()).or_default();
+        let age = Duration::try_from(now.wall.duration_since(delivery.tried_since)).unwrap_or_default();
+        let since = waiting.get(&place).map_or_else(|| not_before - age, |known| known.since);
+        waiting.insert(place, Waiting { delivery, ticket, not_before, since });
     }
 
     /// Forgets a delivery.
@@ -91,10 +101,26 @@ impl Outbox {
         self.channels.values().flat_map(BTreeMap::values).map(|waiting| &waiting.delivery)
     }
 
-    /// Returns what a channel is to send now.
-    pub fn pick(&mut self, channel: &str, now: Moment) -> Pick {
+    /// Returns what waits for a channel of one incident, oldest first.
+    pub fn of(&self, channel: &str, incident: Uuid) -> Vec<Waiting> {
+        self.all_of(channel).into_iter().filter(|waiting| waiting.delivery.incident == incident).collect()
+    }
+
+    /// Returns everything that waits for a channel, oldest first.
+    pub fn all_of(&self, channel: &str) -> Vec<Waiting> {
+        self.channels.get(channel).into_iter().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    /// Returns the channels that something waits for.
+    pub fn channels(&self) -> Vec<String> {
+        let waiting = self.channels.iter().filter(|(_, waiting)| !waiting.is_empty());
+        waiting.map(|(channel, _)| channel.clone()).collect()
+    }
+
+    /// Returns what a channel is to send now; `together` if it takes several incidents in one message.
+    pub fn pick(&mut self, channel: &str, now: Moment, together: bool) -> Pick {
         let Some(waiting) = self.channels.get(channel).filter(|waiting| !waiting.is_empty()) else { return Pick::Idle };
-        let units = units(waiting.values());
+        let units = units(waiting.values(), together);
         if let Some(unit) = units.iter().find(|unit| unit.due <= now) {
             let members: Vec<Waiting> = unit.members.iter().map(|waiting| (*waiting).clone()).collect();
             for member in &members {
@@ -110,10 +136,10 @@ impl Outbox {
         units.iter().map(|unit| unit.due).min().map_or(Pick::Idle, Pick::Wait)
     }
 
-    /// Makes deliveries one message for good: whatever happens, they are tried again together.
-    pub fn bind(&mut self, members: &mut [Waiting], batch: Uuid) {
+    /// Fixes a message for good before it is sent for the first time: whatever happens, it is tried again as it is.
+    pub fn bind(&mut self, members: &mut [Waiting], batch: Option<Uuid>) {
         for member in members {
-            member.delivery.batch = Some(batch);
+            (member.delivery.batch, member.delivery.attempted) = (batch, true);
             let place = self.places.get(&member.delivery.id());
             let waiting = self.channels.get_mut(&member.delivery.channel);
             if let (Some(place), Some(waiting)) = (place, waiting) {
@@ -130,30 +156,40 @@ struct Unit<'a> {
 }
 
 /// Forms the messages that could be sent, oldest first, each without anything older of its incidents before it.
-fn units<'a>(waiting: impl Iterator<Item = &'a Waiting>) -> Vec<Unit<'a>> {
+fn units<'a>(waiting: impl Iterator<Item = &'a Waiting>, together: bool) -> Vec<Unit<'a>> {
     let mut rest: Vec<&Waiting> = waiting.collect();
     let mut units = Vec::new();
     let mut before: HashSet<Uuid> = HashSet::new();
-    let digest = digest(&rest);
+    let digest = together && digest(&rest);
     while let Some(first) = rest.first().copied() {
+        let is_bound = first.delivery.attempted;
+        if before.contains(&first.delivery.incident) && !is_bound {
+            // Whoever has something older on its way waits for that; the others need not.
+            rest.remove(0);
+            continue;
+        }
         let goes_along = |other: &Waiting| match (first.delivery.batch, other.delivery.batch) {
             (Some(one), Some(other)) => one == other,
-            (None, None) if digest => is_real(first) && is_real(other),
-            (None, None) => !first.delivery.group.is_empty() && first.delivery.group == other.delivery.group,
+            // What was tried by itself is repeated by itself.
+            (None, None) if !together || is_bound || other.delivery.attempted => false,
+            (None, None) if digest => !first.delivery.drill && !other.delivery.drill,
+            (None, None) => {
+                let (group, drill) = (&first.delivery.group, first.delivery.drill);
+                !group.is_empty() && *group == other.delivery.group && drill == other.delivery.drill
+            }
             _ => false,
         };
         let (mut members, mut others) = (Vec::new(), Vec::new());
         let mut passed_over: HashSet<Uuid> = HashSet::new();
         for other in rest {
-            // What has something older that stays behind stays behind itself, or it would hold up everybody else.
-            let incidents = [first, other].map(|waiting| waiting.delivery.incident);
-            let is_free = !incidents.iter().any(|incident| before.contains(incident))
-                && !passed_over.contains(&other.delivery.incident);
-            let is_bound = other.delivery.batch.is_some();
-            if std::ptr::eq(other, first) || goes_along(other) && (is_free || is_bound) {
+            let incident = other.delivery.incident;
+            let waits = !is_bound && (before.contains(&incident) || passed_over.contains(&incident));
+            let has_room = is_bound || members.len() < MAX_TOGETHER;
+            if std::ptr::eq(other, first) || goes_along(other) && !waits && has_room {
                 members.push(other);
             } else {
-                passed_over.insert(other.delivery.incident);
+                // What is newer of the same incident must not overtake it.
+                passed_over.insert(incident);
                 others.push(other);
             }
         }
@@ -161,7 +197,7 @@ fn units<'a>(waiting: impl Iterator<Item = &'a Waiting>) -> Vec<Unit<'a>> {
         before.extend(members.iter().map(|member| member.delivery.incident));
         // A group speaks when its first member may; a bound message when all of it may be tried again.
         let dues = members.iter().map(|member| member.not_before);
-        let due = if first.delivery.batch.is_some() { dues.max() } else { dues.min() };
+        let due = if is_bound { dues.max() } else { dues.min() };
         if let (false, Some(due)) = (has_older, due) {
             units.push(Unit { members, due });
         }
@@ -172,19 +208,15 @@ fn units<'a>(waiting: impl Iterator<Item = &'a Waiting>) -> Vec<Unit<'a>> {
 
 /// Returns whether so much waits that it becomes one message.
 fn digest(waiting: &[&Waiting]) -> bool {
-    let free = waiting.iter().filter(|waiting| waiting.delivery.batch.is_none() && is_real(waiting));
+    let free = waiting.iter().filter(|waiting| !waiting.delivery.attempted && !waiting.delivery.drill);
     free.map(|waiting| waiting.delivery.incident).collect::<HashSet<Uuid>>().len() > DIGEST_ABOVE
-}
-
-fn is_real(waiting: &Waiting) -> bool {
-    waiting.delivery.happening != Happening::Drill
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
 
-    use super::super::message::Severity;
+    use super::super::message::{Happening, Severity};
     use super::*;
 
     fn at(secs: i64) -> Timestamp {
@@ -209,6 +241,8 @@ mod tests {
             due: at(due),
             tries: 0,
             said: String::new(),
+            drill: false,
+            attempted: false,
             batch: None,
             group: group.to_owned(),
             group_interval_ms: 30_000,
@@ -217,7 +251,7 @@ mod tests {
     }
 
     fn picked(outbox: &mut Outbox, now: i64) -> String {
-        match outbox.pick("ops", moment(now)) {
+        match outbox.pick("ops", moment(now), true) {
             Pick::Send(members) => {
                 let shown = members
                     .iter()
@@ -255,11 +289,38 @@ mod tests {
     #[test]
     fn more_than_five_incidents_become_one_message_in_order_and_a_drill_stays_alone() {
         let mut drill = delivery(99, 1, 0, "");
-        drill.happening = Happening::Drill;
+        drill.drill = true;
         let five = (1..=5).map(|number| delivery(number, 1, 0, ""));
         assert_eq!(picked(&mut with(five.clone()), 0), "1.1");
         let many = five.chain([drill, delivery(1, 2, 0, ""), delivery(6, 1, 0, "")]);
         assert_eq!(picked(&mut with(many), 0), "1.1 2.1 3.1 4.1 5.1 1.2 6.1");
+    }
+
+    #[test]
+    fn what_was_tried_alone_is_repeated_alone_and_one_at_a_time_is_never_together() {
+        let mut tried = delivery(1, 1, 0, "");
+        tried.attempted = true;
+        let many = || std::iter::once(tried.clone()).chain((2..=7).map(|number| delivery(number, 1, 0, "")));
+        let mut outbox = with(many());
+        assert_eq!(picked(&mut outbox, 0), "1.1");
+        outbox.remove(&tried.id());
+        assert_eq!(picked(&mut outbox, 0), "2.1 3.1 4.1 5.1 6.1 7.1");
+        let mut single = with(many());
+        let Pick::Send(members) = single.pick("ops", moment(0), false) else { panic!("it is due") };
+        assert_eq!(members.len(), 1);
+    }
+
+    #[test]
+    fn a_message_that_is_stuck_holds_up_only_its_own_incidents() {
+        let mut stuck = [delivery(1, 1, 100, ""), delivery(2, 1, 100, "")];
+        stuck.iter_mut().for_each(|row| (row.attempted, row.batch) = (true, Some(Uuid::from_u128(9))));
+        let fresh =
+            [(1, 2), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1), (8, 1)].map(|(id, event)| delivery(id, event, 0, ""));
+        assert_eq!(picked(&mut with(stuck.into_iter().chain(fresh)), 0), "3.1 4.1 5.1 6.1 7.1 8.1");
+        let many = (1..=150).map(|number| delivery(number, 1, 0, ""));
+        let mut outbox = with(many);
+        let Pick::Send(members) = outbox.pick("ops", moment(0), true) else { panic!("they are due") };
+        assert_eq!(members.len(), 100);
     }
 
     #[test]
@@ -279,8 +340,8 @@ mod tests {
     #[test]
     fn what_was_tried_together_is_tried_again_together() {
         let mut outbox = with((1..=6).map(|number| delivery(number, 1, 0, "")));
-        let Pick::Send(mut members) = outbox.pick("ops", moment(0)) else { panic!("they are due") };
-        outbox.bind(&mut members, Uuid::from_u128(7));
+        let Pick::Send(mut members) = outbox.pick("ops", moment(0), true) else { panic!("they are due") };
+        outbox.bind(&mut members, Some(Uuid::from_u128(7)));
         for member in &mut members {
             member.delivery.tries = 1;
             member.delivery.due = at(60);
@@ -295,17 +356,8 @@ mod tests {
     }
 
     fn bound(mut delivery: Delivery) -> Delivery {
-        delivery.batch = Some(Uuid::from_u128(7));
+        (delivery.attempted, delivery.batch) = (true, Some(Uuid::from_u128(7)));
         delivery
-    }
-
-    #[test]
-    fn a_message_that_is_not_accepted_holds_up_no_other_incident() {
-        let openings = (1..=6).map(|number| bound(delivery(number, 1, 60, "")));
-        let ends = (1..=6).map(|number| delivery(number, 2, 0, ""));
-        let news = (11..=13).map(|number| delivery(number, 1, 0, ""));
-        let mut outbox = with(openings.chain(ends).chain(news));
-        assert_eq!(picked(&mut outbox, 30), "11.1 12.1 13.1");
     }
 
     #[test]

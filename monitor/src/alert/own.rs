@@ -16,27 +16,55 @@ use super::outbox::Outbox;
 /// A page that no channel has accepted for so long is itself worth a page: a receiver that restarts is back by then.
 const STALLED_AFTER: Duration = Duration::from_secs(300);
 
+/// One channel's refusal.
+#[derive(Debug)]
+struct Refusal {
+    since: Timestamp,
+    why: String,
+    /// Whether it was looked at: until then it must not be forgotten.
+    is_seen: bool,
+    /// Whether something was accepted since.
+    is_over: bool,
+}
+
 /// Channels that refused their last message for good, and what they said.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    refused: HashMap<String, (Timestamp, String)>,
+    refused: HashMap<String, Refusal>,
 }
 
 impl Refusals {
     /// A message became a dead letter.
     pub(super) fn refused(&mut self, channel: &str, why: &str, now: Timestamp) {
-        let entry = self.refused.entry(channel.to_owned()).or_insert((now, String::new()));
-        why.clone_into(&mut entry.1);
+        let since = self.refused.get(channel).map_or(now, |known| known.since);
+        let refusal = Refusal { since, why: why.to_owned(), is_seen: false, is_over: false };
+        self.refused.insert(channel.to_owned(), refusal);
     }
 
     /// A message was accepted: whatever was wrong is over.
     pub(super) fn accepted(&mut self, channel: &str) {
-        self.refused.remove(channel);
+        if let Some(refusal) = self.refused.get_mut(channel) {
+            refusal.is_over = true;
+        }
+        self.refused.retain(|_, refusal| !(refusal.is_over && refusal.is_seen));
     }
 
-    /// Returns whether every channel does its work, as far as is known.
-    pub(super) fn is_empty(&self) -> bool {
-        self.refused.is_empty()
+    /// Forgets channels that are not there any more.
+    pub(super) fn keep_only(&mut self, is_there: impl Fn(&str) -> bool) {
+        self.refused.retain(|channel, _| is_there(channel));
+    }
+
+    /// Returns what is wrong with these channels, and takes note that it was looked at.
+    pub(super) fn look<'a>(
+        &mut self,
+        channels: impl Iterator<Item = &'a str>,
+        outbox: &Outbox,
+        now: Stamp,
+    ) -> Vec<Condition> {
+        let found = self.conditions(channels, outbox, now);
+        self.refused.values_mut().for_each(|refusal| refusal.is_seen = true);
+        self.refused.retain(|_, refusal| !refusal.is_over);
+        found
     }
 
     /// Returns what is wrong with these channels.
@@ -47,7 +75,7 @@ impl Refusals {
         now: Stamp,
     ) -> Vec<Condition> {
         let found = channels.filter_map(|channel| {
-            let refused = self.refused.get(channel).map(|(since, why)| (*since, format!("refused: {why}")));
+            let refused = self.refused.get(channel).map(|known| (known.since, format!("refused: {}", known.why)));
             let (since, why) = refused.or_else(|| stalled(outbox.waiting(channel), now.wall))?;
             Some(condition(channel, since, &why, now))
         });

@@ -126,11 +126,16 @@ pub struct Suppression {
 impl Suppression {
     /// Returns why messages about something with these labels are held back, if they are.
     pub fn of(&self, labels: &BTreeMap<String, String>, now: Timestamp) -> Option<String> {
-        if let Some(silence) = self.silences.iter().find(|silence| silence.is_active(now) && silence.fits(labels)) {
+        if let Some(silence) = self.silence_of(labels, now) {
             return Some(format!("silenced by {} until {}", silence.by, to_the_minute(silence.until)));
         }
         let (window, until) = self.window_of(labels.get("service").map(String::as_str), now)?;
         Some(format!("maintenance {:?} until {}", window.name, to_the_minute(until)))
+    }
+
+    /// Returns the silence in force that is about something with these labels.
+    pub fn silence_of(&self, labels: &BTreeMap<String, String>, now: Timestamp) -> Option<&Silence> {
+        self.silences.iter().find(|silence| silence.is_active(now) && silence.fits(labels))
     }
 
     /// Returns the open window that covers a service, and when it closes. What is about no service is covered by windows

@@ -49,7 +49,7 @@ pub const PACES: [Pace; 3] = [
     },
 ];
 
-/// Fewest probes in a window for a pace to mean something: one fail of three is no trend.
+/// Fewest probes in a long window for a pace to mean something: one fail of three is no trend.
 const MIN_PROBES: u64 = 10;
 
 /// Counts of one span of time.
@@ -62,11 +62,11 @@ pub struct Count {
 }
 
 impl Count {
-    /// Returns the share of bad ones; none if there are too few.
-    fn bad_ratio(self) -> Option<f64> {
+    /// Returns the share of bad ones; none if there are fewer than `least`.
+    fn bad_ratio(self, least: u64) -> Option<f64> {
         let all = self.good + self.bad;
         #[expect(clippy::cast_precision_loss, reason = "counts of probes")]
-        (all >= MIN_PROBES).then(|| self.bad as f64 / all as f64)
+        (all >= least).then(|| self.bad as f64 / all as f64)
     }
 }
 
@@ -143,13 +143,17 @@ impl Budget {
 
     /// Returns how many times faster than evenly the budget was spent over the last `window`; none without enough data.
     pub fn burn(&self, window: Duration, now: Timestamp) -> Option<f64> {
+        self.pace(window, now, MIN_PROBES)
+    }
+
+    fn pace(&self, window: Duration, now: Timestamp, least: u64) -> Option<f64> {
         let ring = match window {
             window if window <= self.minutes.keep => &self.minutes,
             window if window <= self.five_minutes.keep => &self.five_minutes,
             _ => &self.hours,
         };
         let from_ms = now.as_millisecond() - millis(window);
-        Some(ring.since(from_ms).bad_ratio()? / (1.0 - self.objective))
+        Some(ring.since(from_ms).bad_ratio(least)? / (1.0 - self.objective))
     }
 
     /// Returns the share of the period's budget that is left, below 0 if more was spent; none without enough data.
@@ -160,7 +164,8 @@ impl Budget {
     /// Returns the most urgent pace that is too fast, and what it is.
     pub fn alert(&self, now: Timestamp) -> Option<(Pace, f64)> {
         PACES.into_iter().find_map(|pace| {
-            let (long, short) = (self.burn(pace.long, now)?, self.burn(pace.short, now)?);
+            // The short window only ends an alert: a check that is asked seldom has few probes in it.
+            let (long, short) = (self.burn(pace.long, now)?, self.pace(pace.short, now, 1)?);
             (long >= pace.factor && short >= pace.factor).then_some((pace, long))
         })
     }

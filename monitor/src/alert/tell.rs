@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::delivery::{Delivery, DeliveryState};
 use super::incident::{Ending, Event, EventKind, Incident, Told, ToldState};
-use super::message::Happening;
+use super::message::{Happening, Severity};
 use super::own::CHANNEL_KEY;
 use super::route::{Routes, Target};
 use super::silence::Suppression;
@@ -78,15 +78,23 @@ impl Telling<'_> {
             }
         }
         // A route that went away while it was held.
-        incident.told.retain(|_, told| told.state != ToldState::Held);
+        let held = incident.told.iter().filter(|(_, told)| told.state == ToldState::Held);
+        let gone: Vec<String> = held.map(|(channel, _)| channel.clone()).collect();
+        for channel in gone {
+            let mut delivery = self.delivery(incident.id, incident.severity, &event, &channel, None, Happening::Opened);
+            (delivery.state, delivery.said) = (DeliveryState::Cancelled, "no route leads there any more".to_owned());
+            out.deliveries.push(delivery);
+            incident.told.remove(&channel);
+        }
     }
 
     /// Tells those who know of it that something changed.
     pub fn news(&self, incident: &mut Incident, event: &Event, happening: Happening, out: &mut Changes) {
-        let suppressed = self.suppression.of(&incident.labels, self.now);
+        let silenced = self.suppression.of(&incident.labels, self.now);
         let targets = self.targets(incident);
         for (channel, told) in &mut incident.told {
             let target = targets.iter().find(|target| target.channel == *channel);
+            let suppressed = silenced.clone().or_else(|| target?.out_of_hours.clone());
             let mut delivery = self.delivery(incident.id, incident.severity, event, channel, target, happening);
             match (&told.state, &suppressed) {
                 // It will be told as things stand then.
@@ -107,11 +115,12 @@ impl Telling<'_> {
 
     /// Tells whoever knows of it that it is over; what nobody has heard of yet is not told any more.
     pub fn over(&self, incident: &mut Incident, event: &Event, how: &Ending, out: &mut Changes) {
-        let targets = self.targets(incident);
+        let (targets, drill) = (self.targets(incident), incident.is_trial());
         for (channel, told) in &mut incident.told {
             let target = targets.iter().find(|target| target.channel == *channel);
             let mut delivery =
                 self.delivery(incident.id, incident.severity, event, channel, target, Happening::Resolved);
+            delivery.drill = drill;
             match told.state {
                 ToldState::Held => {
                     delivery.event = told.event;
@@ -145,7 +154,11 @@ impl Telling<'_> {
             None => true,
             Some(told) => match told.state {
                 ToldState::Suppressed(_) => true,
-                ToldState::Delivered | ToldState::Dead => told.behind,
+                ToldState::Delivered => told.behind,
+                // What could not be told is owed as long as it is true.
+                ToldState::Dead => {
+                    told.behind || told.dead_since.is_none_or(|at| later(at, TELL_DEAD_AGAIN) <= self.now)
+                }
                 ToldState::Held | ToldState::Owed => false,
             },
         };
@@ -217,6 +230,8 @@ impl Telling<'_> {
     /// Tells a channel for the first time, or holds that back.
     fn begin(&self, incident: &mut Incident, event: &Event, target: &Target, happening: Happening, out: &mut Changes) {
         let suppressed = self.suppression.of(&incident.labels, self.now).or_else(|| target.out_of_hours.clone());
+        // Whether the way is free is what a trial is to find out.
+        let suppressed = suppressed.filter(|_| !incident.is_trial());
         let mut delivery =
             self.delivery(incident.id, incident.severity, event, &target.channel, Some(target), happening);
         let state = match suppressed {
@@ -237,18 +252,25 @@ impl Telling<'_> {
             state,
             accepted: before.is_some_and(|told| told.accepted),
             behind: false,
-            since: before.map_or(self.now, |told| told.since),
+            since: before
+                .filter(|told| !matches!(told.state, ToldState::Held | ToldState::Suppressed(_)))
+                .map_or(self.now, |told| told.since),
+            dead_since: None,
             reminders: 0,
             remind_at: target.reminders.map(|reminders| later(self.now, reminders.after)),
         };
         incident.told.insert(target.channel.clone(), told);
+        delivery.drill = incident.is_trial();
         out.deliveries.push(delivery);
     }
 
     fn targets(&self, incident: &Incident) -> Vec<Target> {
-        let open_for = Duration::try_from(self.now.duration_since(incident.opened)).unwrap_or_default();
-        let waited = Some(open_for).filter(|_| incident.acknowledged.is_none());
+        let waited = self.waited(incident).filter(|_| incident.acknowledged.is_none());
         let mut targets = self.routes.targets(&incident.labels, waited, self.now);
+        if targets.is_empty() && incident.severity > Severity::Notice {
+            // No route takes it (labels that came from elsewhere): told to everybody rather than to nobody.
+            targets.extend(self.channels.iter().map(|name| Target::plain(name)));
+        }
         let Some(broken) = incident.key.strip_prefix(CHANNEL_KEY) else { return targets };
         // A channel cannot tell of its own failure; if nobody else is asked to, everybody else is.
         targets.retain(|target| target.channel != broken);
@@ -258,10 +280,17 @@ impl Telling<'_> {
         targets
     }
 
+    /// Returns how long somebody could have known: from when a channel was told first, or is to be.
+    fn waited(&self, incident: &Incident) -> Option<Duration> {
+        let spoken = |told: &&Told| !matches!(told.state, ToldState::Held | ToldState::Suppressed(_));
+        let first = incident.told.values().filter(spoken).map(|told| told.since).min()?;
+        Some(Duration::try_from(self.now.duration_since(first)).unwrap_or_default())
+    }
+
     fn delivery(
         &self,
         incident: uuid::Uuid,
-        severity: super::message::Severity,
+        severity: Severity,
         event: &Event,
         channel: &str,
         target: Option<&Target>,
@@ -281,6 +310,8 @@ impl Telling<'_> {
             due: later(self.now, wait),
             tries: 0,
             said: String::new(),
+            drill: false,
+            attempted: false,
             batch: None,
             group: target.map(|target| target.group.clone()).unwrap_or_default(),
             group_interval_ms: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
@@ -289,13 +320,25 @@ impl Telling<'_> {
     }
 }
 
+/// A dead letter of an open incident is told anew after so long: whatever was wrong may have been mended.
+const TELL_DEAD_AGAIN: Duration = Duration::from_secs(3600);
+/// As soon as the channel accepts something else, it is told anew once it has been dead for so long.
+const DEAD_PATIENCE: Duration = Duration::from_secs(300);
+
+/// A channel has accepted something: what it refused of open incidents may be told anew.
+pub(super) fn works_again(told: &mut BTreeMap<String, Told>, channel: &str, now: Timestamp) {
+    let Some(told) = told.get_mut(channel).filter(|told| told.state == ToldState::Dead) else { return };
+    told.behind |= told.dead_since.is_some_and(|at| later(at, DEAD_PATIENCE) <= now);
+}
+
 /// Returns what a delivery's outcome makes of what its channel was told.
-pub(super) fn outcome(told: &mut BTreeMap<String, Told>, channel: &str, event: u32, accepted: bool) {
+pub(super) fn outcome(told: &mut BTreeMap<String, Told>, channel: &str, event: u32, accepted: bool, now: Timestamp) {
     let Some(told) = told.get_mut(channel) else { return };
     told.accepted |= accepted;
     // An older event's outcome says nothing of the newest.
     if told.event == event && told.state == ToldState::Owed {
         told.state = if accepted { ToldState::Delivered } else { ToldState::Dead };
+        told.dead_since = Some(now).filter(|_| !accepted);
     }
 }
 

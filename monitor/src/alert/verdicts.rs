@@ -53,7 +53,7 @@ pub type ServicesAlerts = HashMap<Arc<str>, ServiceAlerts>;
 
 /// Returns what is wrong, hard needs before what needs them.
 pub fn conditions(board: &Board, settings: &ServicesAlerts, now: Stamp) -> Vec<Condition> {
-    let graph = Graph { board };
+    let graph = Graph::of(board);
     let mut found: Vec<(usize, Condition)> = Vec::new();
     let mut blind = Vec::new();
     for service in board.services() {
@@ -87,7 +87,7 @@ fn of_service(service: &ServiceEntry, alerts: &ServiceAlerts, graph: &Graph<'_>,
     let needs = graph.needs(name);
     let first_fail = first_fail(service);
     let mut condition =
-        Condition::new(key, alert, severity, format!("{name} is {}: {}", spoken(service.verdict), service.why));
+        Condition::new(key, alert, severity, format!("{name} {}: {}", spoken(service.verdict), service.why));
     condition.verdict = service.verdict.as_str().to_owned();
     condition.rank = u8::from(service.verdict == Verdict::GaveUp);
     condition.cause = cause(service);
@@ -196,49 +196,48 @@ fn of_blindness(blind: &[(&ServiceEntry, &CheckEntry)], now: Stamp) -> Option<Co
     Some(condition)
 }
 
+/// Says a verdict as part of a sentence.
 fn spoken(verdict: Verdict) -> String {
-    verdict.as_str().replace('_', " ")
+    match verdict {
+        Verdict::GaveUp => "is given up".to_owned(),
+        other => format!("is {}", other.as_str().replace('_', " ")),
+    }
 }
 
 /// Who needs whom.
 struct Graph<'a> {
     board: &'a Board,
+    needed_by: HashMap<&'a str, Vec<Arc<str>>>,
 }
 
-impl Graph<'_> {
+impl<'a> Graph<'a> {
+    fn of(board: &'a Board) -> Self {
+        let mut needed_by: HashMap<&str, Vec<Arc<str>>> = HashMap::new();
+        for service in board.services() {
+            for need in &service.spec.hard_needs {
+                needed_by.entry(need).or_default().push(service.spec.name.clone());
+            }
+        }
+        Self { board, needed_by }
+    }
+
     /// Returns hard needs, direct and through others, the deepest first.
     fn needs(&self, name: &Arc<str>) -> Vec<Arc<str>> {
-        let mut found = self.reach(name, |service| service.spec.hard_needs.clone());
+        let needs = |name: &Arc<str>| self.board.service(name).map(|s| s.spec.hard_needs.clone()).unwrap_or_default();
+        let mut found = reach(name, needs);
         found.reverse();
         found
     }
 
     /// Returns the services that need this one, direct and through others, in file order.
     fn dependants(&self, name: &Arc<str>) -> Vec<String> {
-        let needing = |needed: &ServiceEntry| {
-            let services = self.board.services().iter();
-            services
-                .filter(|service| service.spec.hard_needs.contains(&needed.spec.name))
-                .map(|service| service.spec.name.clone())
-                .collect()
-        };
-        let reached: HashSet<Arc<str>> = self.reach(name, needing).into_iter().collect();
+        let reached = reach(name, |name| self.needed_by.get(&**name).cloned().unwrap_or_default());
+        if reached.is_empty() {
+            return Vec::new();
+        }
+        let reached: HashSet<Arc<str>> = reached.into_iter().collect();
         let services = self.board.services().iter().map(|service| &service.spec.name);
         services.filter(|service| reached.contains(*service)).map(ToString::to_string).collect()
-    }
-
-    /// Walks from a service along `next`, nearest first; the service itself is not in it.
-    fn reach(&self, from: &Arc<str>, next: impl Fn(&ServiceEntry) -> Vec<Arc<str>>) -> Vec<Arc<str>> {
-        let mut found: Vec<Arc<str>> = Vec::new();
-        let mut seen: HashSet<Arc<str>> = [from.clone()].into();
-        let mut at: Vec<Arc<str>> = vec![from.clone()];
-        while !at.is_empty() {
-            let services = at.iter().filter_map(|name| self.board.service(name));
-            let reached: Vec<Arc<str>> = services.flat_map(&next).filter(|name| seen.insert(name.clone())).collect();
-            found.extend(reached.iter().cloned());
-            at = reached;
-        }
-        found
     }
 
     fn failing(&self, needs: &[Arc<str>]) -> Vec<Arc<str>> {
@@ -255,4 +254,17 @@ impl Graph<'_> {
         };
         !service.verdict.is_bad() && service.critical().filter(|check| !check.pushed).all(shows)
     }
+}
+
+/// Walks from a service along `next`, nearest first; the service itself is not in it.
+fn reach(from: &Arc<str>, next: impl Fn(&Arc<str>) -> Vec<Arc<str>>) -> Vec<Arc<str>> {
+    let mut found: Vec<Arc<str>> = Vec::new();
+    let mut seen: HashSet<Arc<str>> = [from.clone()].into();
+    let mut at: Vec<Arc<str>> = vec![from.clone()];
+    while !at.is_empty() {
+        let reached: Vec<Arc<str>> = at.iter().flat_map(&next).filter(|name| seen.insert(name.clone())).collect();
+        found.extend(reached.iter().cloned());
+        at = reached;
+    }
+    found
 }

@@ -48,19 +48,24 @@ impl Alerts {
     pub async fn work(self: Arc<Self>, settings: ChannelSettings, stop: CancellationToken) {
         let mut news = self.news();
         self.figures.know(&settings.name);
-        let repeat_every = settings.channel.repeat_every();
-        let mut repeated = Timestamp::now();
+        let (repeat_every, together) = (settings.channel.repeat_every(), settings.channel.takes_several());
+        let (mut repeated, mut not_before) = (Moment::now(), Moment::now());
         loop {
-            if repeat_every.is_some_and(|every| since(repeated) >= every) {
+            if repeat_every.is_some_and(|every| Moment::now().since(repeated) >= every) {
                 self.repeat(&settings).await;
-                repeated = Timestamp::now();
+                repeated = Moment::now();
             }
             news.mark_unchanged();
-            let pick = self.outbox().pick(&settings.name, Moment::now());
+            let pick = if Moment::now() < not_before {
+                Pick::Wait(not_before)
+            } else {
+                self.outbox().pick(&settings.name, Moment::now(), together)
+            };
             let wait = match pick {
                 Pick::Send(members) => {
                     // Not cut short: the channel's deadline bounds it, and a message cut off may have been accepted.
-                    self.send(&settings, members).await;
+                    let pause = self.send(&settings, members).await;
+                    not_before = Moment::now() + pause;
                     if stop.is_cancelled() {
                         return;
                     }
@@ -91,44 +96,43 @@ impl Alerts {
             let Some(message) = self.compose(settings, some, true) else { return };
             if let Err(error) = deliver(settings, &message).await {
                 tracing::warn!(alert.channel = channel, %error, "what is open could not be repeated; tried again soon");
+                return;
             }
         }
     }
 
-    async fn send(&self, settings: &ChannelSettings, mut members: Vec<Waiting>) {
-        let now = Timestamp::now();
-        if let Some(old) = self.expired(settings, &members, now) {
+    /// Sends one message; returns for how long the channel wants to be left alone.
+    async fn send(&self, settings: &ChannelSettings, mut members: Vec<Waiting>) -> Duration {
+        if let Some(old) = expired(settings, &members) {
             self.figures.attempt(&settings.name, "expired");
             tracing::error!(alert.channel = &*settings.name, why = old, "a message is too old: a dead letter");
-            self.refusals().refused(&settings.name, &old, now);
-            return self.settle(members, DeliveryState::Dead, &old, None);
+            self.refusals().refused(&settings.name, &old, Timestamp::now());
+            self.settle(members, DeliveryState::Dead, &old, None);
+            return Duration::ZERO;
         }
         let ticket = self.bound(&mut members);
         let durable = tokio::time::timeout(DISK_PATIENCE, self.state().durable(ticket)).await.is_ok();
-        let Some(message) = self.message(settings, &members, durable).await else {
-            let why = "its incident is not known any more";
-            return self.settle(members, DeliveryState::Dead, why, None);
+        let (message, members) = match self.message(settings, members, durable).await {
+            Ok(Some(composed)) => composed,
+            Ok(None) => return Duration::ZERO,
+            Err((members, why)) => {
+                // The disk cannot be read now: its message is not lost, only late.
+                self.settle(members, DeliveryState::Due, &why, Some(RETRY.delay(1, rand::random())));
+                return Duration::ZERO;
+            }
         };
         let result = deliver(settings, &message).await;
-        self.conclude(settings, members, result);
+        self.conclude(settings, members, result)
     }
 
-    /// Returns why the messages are too old to be sent, if they are.
-    fn expired(&self, settings: &ChannelSettings, members: &[Waiting], now: Timestamp) -> Option<String> {
-        let newest = members.iter().map(|member| member.delivery.tried_since).max()?;
-        let age = Duration::try_from(now.duration_since(newest)).unwrap_or_default();
-        let said = members.iter().map(|member| member.delivery.said.as_str()).find(|said| !said.is_empty());
-        let said = said.unwrap_or("not tried");
-        (age > settings.max_age).then(|| format!("not accepted within {}: {said}", show_duration(settings.max_age)))
-    }
-
-    /// Makes several deliveries one message for good, before it is sent for the first time.
+    /// Fixes a message before it is sent for the first time: a repeat, also after a crash, is the same message with the
+    /// same key. Returns when that is on the disk.
     fn bound(&self, members: &mut [Waiting]) -> Ticket {
-        let known = members.iter().map(|member| member.ticket).max().unwrap_or_default();
-        if members.len() < 2 || members.iter().any(|member| member.delivery.batch.is_some()) {
-            return known;
+        if members.iter().all(|member| member.delivery.attempted) {
+            return members.iter().map(|member| member.ticket).max().unwrap_or_default();
         }
-        self.outbox().bind(members, Uuid::now_v7());
+        let _order = self.in_order();
+        self.outbox().bind(members, Some(Uuid::now_v7()).filter(|_| members.len() > 1));
         let mut batch = StateBatch::default();
         for member in members.iter() {
             batch.deliveries.insert(member.delivery.id(), delivery_row(&member.delivery));
@@ -136,21 +140,32 @@ impl Alerts {
         self.state().put(batch)
     }
 
-    async fn message(&self, settings: &ChannelSettings, members: &[Waiting], durable: bool) -> Option<Message> {
-        let mut parts: Vec<(Delivery, Incident)> = Vec::new();
-        for member in members {
-            if let Ok(Some(incident)) = self.incident(member.delivery.incident).await {
-                parts.push((member.delivery.clone(), incident));
+    /// Writes a message for the members whose incident is known; the others become dead letters. `None` if none is.
+    async fn message(
+        &self,
+        settings: &ChannelSettings,
+        members: Vec<Waiting>,
+        durable: bool,
+    ) -> Result<Option<(Message, Vec<Waiting>)>, (Vec<Waiting>, String)> {
+        let (mut parts, mut unknown): (Vec<(Waiting, Incident)>, Vec<Waiting>) = (Vec::new(), Vec::new());
+        for member in &members {
+            match self.incident(member.delivery.incident).await {
+                Ok(Some(incident)) => parts.push((member.clone(), incident)),
+                Ok(None) => unknown.push(member.clone()),
+                Err(error) => return Err((members, error.to_string())),
             }
         }
-        let parts: Vec<(&Delivery, &Incident)> =
-            parts.iter().map(|(delivery, incident)| (delivery, incident)).collect();
-        let mut message = self.compose(settings, &parts, durable)?;
+        if !unknown.is_empty() {
+            self.settle(unknown, DeliveryState::Dead, "its incident is not known any more", None);
+        }
+        let written: Vec<(&Delivery, &Incident)> =
+            parts.iter().map(|(member, incident)| (&member.delivery, incident)).collect();
+        let Some(mut message) = self.compose(settings, &written, durable) else { return Ok(None) };
         // A slow disk costs the chart, not the page.
         if settings.evidence == EvidenceLevel::Full {
             let _without_chart = tokio::time::timeout(CHART_PATIENCE, self.chart(&mut message)).await;
         }
-        Some(message)
+        Ok(Some((message, parts.into_iter().map(|(member, _)| member).collect())))
     }
 
     /// Adds the latest latencies of the failing checks where whoever reads it gets the whole evidence.
@@ -179,48 +194,58 @@ impl Alerts {
         compose(parts, &context)
     }
 
-    fn conclude(&self, settings: &ChannelSettings, members: Vec<Waiting>, result: Result<Accepted, SendError>) {
+    fn conclude(
+        &self,
+        settings: &ChannelSettings,
+        members: Vec<Waiting>,
+        result: Result<Accepted, SendError>,
+    ) -> Duration {
         let channel = &*settings.name;
         let tries = members.iter().map(|member| member.delivery.tries).max().unwrap_or(0) + 1;
         match result {
             Ok(accepted) => {
                 self.figures.attempt(channel, "accepted");
                 if tries == 1 {
-                    let due = members.iter().map(|member| member.delivery.due).min();
-                    let took = due.map(|due| Timestamp::now().duration_since(due).as_secs_f64());
-                    self.figures.handed_over(took.unwrap_or_default().max(0.0));
+                    let now = Moment::now();
+                    let waited = members.iter().map(|member| member.age(now)).max().unwrap_or_default();
+                    self.figures.handed_over(waited.as_secs_f64());
                 }
                 if let Some(partly) = &accepted.partly {
                     tracing::warn!(alert.channel = channel, partly, "a message was accepted in part");
                 }
                 let said = accepted.partly.unwrap_or(accepted.answer);
                 self.refusals().accepted(channel);
+                self.desk().works(channel, Timestamp::now());
                 self.settle(members, DeliveryState::Sent, &said, None);
+                Duration::ZERO
             }
             Err(SendError::Refused(why)) => {
                 self.figures.attempt(channel, "refused");
                 tracing::error!(alert.channel = channel, why, "a message was refused for good: a dead letter");
                 self.refusals().refused(channel, &why, Timestamp::now());
                 self.settle(members, DeliveryState::Dead, &why, None);
+                Duration::ZERO
             }
             Err(SendError::Failed(why)) => {
                 self.figures.attempt(channel, "failed");
                 let wait = RETRY.delay(tries, rand::random());
                 tracing::warn!(alert.channel = channel, why, tries, wait_ms = wait.as_millis(), "not accepted");
                 self.settle(members, DeliveryState::Due, &why, Some(wait));
+                Duration::ZERO
             }
             Err(SendError::Busy { after, why }) => {
                 self.figures.attempt(channel, "busy");
                 tracing::warn!(alert.channel = channel, why, tries, wait_ms = after.as_millis(), "not accepted yet");
-                // At least as long as it asked for, and never at once.
+                // At least as long as it asked for, and never at once. Whatever else waits for it waits too.
                 let wait = after.max(RETRY.delay(1, rand::random()));
                 self.settle(members, DeliveryState::Due, &why, Some(wait));
+                wait
             }
         }
     }
 
     /// Writes down what came of a try, and tells the desk. Never waits: a repeat after a crash has the same key.
-    fn settle(&self, members: Vec<Waiting>, state: DeliveryState, said: &str, wait: Option<Duration>) {
+    pub(super) fn settle(&self, members: Vec<Waiting>, state: DeliveryState, said: &str, wait: Option<Duration>) {
         let _order = self.in_order();
         let now = Stamp::now();
         let mut batch = StateBatch::default();
@@ -236,15 +261,48 @@ impl Alerts {
             }
             batch.deliveries.insert(delivery.id(), delivery_row(&delivery));
             if wait.is_none() {
-                let changed = self.desk().outcome(&delivery.id(), state == DeliveryState::Sent);
+                let changed = self.desk().outcome(&delivery.id(), state == DeliveryState::Sent, now.wall);
                 if let Some(incident) = changed {
                     batch.incidents.insert(incident.id, incident_row(&incident));
+                }
+                if state == DeliveryState::Dead {
+                    self.drop_ends(&delivery, &mut batch);
                 }
             }
             self.outbox().put(delivery, ticket, now);
         }
         self.state().put(batch);
+        self.show();
     }
+}
+
+impl Alerts {
+    /// Nobody must hear of the end of what she never heard of: if the beginning died unaccepted, its end goes too.
+    fn drop_ends(&self, dead: &Delivery, batch: &mut StateBatch) {
+        let knows = |incident: &Incident| incident.told.get(&dead.channel).is_some_and(|told| told.accepted);
+        if self.desk().find(dead.incident).is_some_and(knows) {
+            return;
+        }
+        let mut outbox = self.outbox();
+        for waiting in outbox.of(&dead.channel, dead.incident) {
+            let mut end = waiting.delivery;
+            if end.happening == Happening::Resolved && !end.attempted {
+                (end.state, end.updated) = (DeliveryState::Cancelled, Timestamp::now());
+                "its beginning was never accepted".clone_into(&mut end.said);
+                batch.deliveries.insert(end.id(), delivery_row(&end));
+                outbox.remove(&end.id());
+            }
+        }
+    }
+}
+
+/// Returns why the messages are too old to be sent, if they are.
+fn expired(settings: &ChannelSettings, members: &[Waiting]) -> Option<String> {
+    let now = Moment::now();
+    let age = members.iter().map(|member| member.age(now)).min()?;
+    let said = members.iter().map(|member| member.delivery.said.as_str()).find(|said| !said.is_empty());
+    let said = said.unwrap_or("not tried");
+    (age > settings.max_age).then(|| format!("not accepted within {}: {said}", show_duration(settings.max_age)))
 }
 
 /// Returns what a channel is told again of an incident, if it knows of it.
@@ -263,6 +321,8 @@ fn repeated(incident: &Incident, channel: &str) -> Option<Delivery> {
         due: now,
         tries: 1,
         said: String::new(),
+        drill: false,
+        attempted: true,
         batch: None,
         group: String::new(),
         group_interval_ms: 0,
@@ -273,10 +333,6 @@ fn repeated(incident: &Incident, channel: &str) -> Option<Delivery> {
 fn latency(point: &Point) -> (i64, Option<f64>) {
     let took_ms = f64::from(point.took_us) / 1000.0;
     (point.at_ms, Some(took_ms).filter(|_| matches!(point.mark, Mark::Pass | Mark::Slow)))
-}
-
-fn since(earlier: Timestamp) -> Duration {
-    Duration::try_from(Timestamp::now().duration_since(earlier)).unwrap_or_default()
 }
 
 /// One try, under the channel's deadline; a channel that breaks has failed, not we.

@@ -301,10 +301,11 @@ impl World {
     fn send(&mut self) {
         let names: Vec<String> = self.receivers.keys().cloned().collect();
         for name in names {
-            while let Pick::Send(mut members) = self.outbox.pick(&name, self.now) {
-                if members.len() > 1 && members[0].delivery.batch.is_none() {
+            while let Pick::Send(mut members) = self.outbox.pick(&name, self.now, true) {
+                if !members[0].delivery.attempted {
                     self.next_id += 1;
-                    self.outbox.bind(&mut members, Uuid::from_u128(self.next_id));
+                    let batch = Some(Uuid::from_u128(self.next_id)).filter(|_| members.len() > 1);
+                    self.outbox.bind(&mut members, batch);
                 }
                 let mut incidents: Vec<Incident> = Vec::new();
                 for member in &members {
@@ -339,7 +340,7 @@ impl World {
                     delivery.due = now.checked_add(wait).unwrap();
                     self.deliveries.insert(delivery.id(), serde_json::to_string(&delivery).unwrap());
                     if delivery.state != DeliveryState::Due
-                        && let Some(incident) = self.desk.outcome(&delivery.id(), accepted)
+                        && let Some(incident) = self.desk.outcome(&delivery.id(), accepted, now)
                     {
                         self.incidents.insert(incident.id, serde_json::to_string(&incident).unwrap());
                     }

@@ -1,14 +1,18 @@
 //! The workers of the channels: one each, replaced when the configuration is.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::alert::{Alerts, Channels};
 
+/// A worker that broke waits so long before it begins again.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// How long a stopping monitor waits for messages that are on their way: each is on the disk and goes out at the next
 /// start, with the same key.
 const GRACE: Duration = Duration::from_secs(5);
@@ -37,7 +41,15 @@ impl ChannelWorkers {
                 if let Some((_, earlier)) = earlier {
                     let _ended_anyhow = earlier.await;
                 }
-                alerts.work(settings, until).await;
+                // A worker that breaks begins again: what it had is on the disk, or still waits.
+                while AssertUnwindSafe(alerts.clone().work(settings.clone(), until.clone()))
+                    .catch_unwind()
+                    .await
+                    .is_err()
+                {
+                    tracing::error!(alert.channel = &*settings.name, "the channel's worker broke; it begins again");
+                    tokio::time::sleep(RESTART_AFTER).await;
+                }
             });
             self.running.insert(name, (stop, task));
         }

@@ -22,12 +22,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::channels::ChannelWorkers;
+use super::dead_man;
 use super::pilot::Pilot;
 use super::plan::{Plan, Retention};
 use super::reload::{Fixed, Reloader, mark_reloaded};
 use super::restore::{self, Memory};
 use super::turn::{Inbox, Loop};
-use super::{dead_man, recall};
 use crate::alert::{AlertFigures, Alerts};
 use crate::config::{Config, ConfigError};
 use crate::export::{ProbeMetrics, Reception, Shared, Visitor, router};
@@ -159,7 +159,6 @@ impl Engine {
         let mut turning = Loop::new(shared.clone(), memory, pilot, workers, finished_sender, max_running());
         turning.configure(&self.plan);
 
-        let recalling = tokio::spawn(recall::budgets(shared.clone()));
         let (plans, planned) = mpsc::channel(1);
         let writers = CancellationToken::new();
         let writing = spawn_writers(&stores, self.plan.retention, &writers);
@@ -178,7 +177,6 @@ impl Engine {
         reloading.abort();
         remembering.abort();
         pinging.abort();
-        recalling.abort();
         kit::shutdown::within(Limits::default().grace, "the API", async {
             let _panicked = serving.await;
         })

@@ -16,14 +16,11 @@ const MINUTES_BACK: Duration = Duration::from_secs(3 * 86_400);
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 
-/// Counts what history knows until now. A history that cannot be read is said, and costs only the past.
-pub(super) async fn budgets(shared: Arc<Shared>) {
+/// Counts what history knows until now of services whose objective is new here. A history that cannot be read is said, and costs only the past.
+pub(super) async fn budgets(shared: Arc<Shared>, services: Vec<Arc<str>>) {
     let now = Timestamp::now();
     let catalogue = shared.catalogue.load_full();
-    for card in &catalogue.services {
-        if !shared.alerts.slos().promises(&card.name) {
-            continue;
-        }
+    for card in catalogue.services.iter().filter(|card| services.contains(&card.name)) {
         for check in card.checks.iter().filter(|check| check.severity == Severity::Critical) {
             if let Err(error) = recall(&shared, &check.id, now).await {
                 tracing::warn!(%error, check.id = %check.id, "earlier spending of the error budget is not known");

@@ -132,6 +132,15 @@ fn is_safe(shared: &Shared, plan: Plan) -> Result<Plan, String> {
         let (name, verdict) = (&broken.spec.name, broken.verdict.as_str().replace('_', " "));
         return Err(format!("it would drop {name:?}, which is {verdict} now; reload with force=true to drop it"));
     }
+    let open = shared.alerts.desk().open().find_map(|incident| {
+        let service = incident.service.clone()?;
+        dropped.contains(&&*service).then_some(service)
+    });
+    if let Some(service) = open {
+        return Err(format!(
+            "it would drop {service:?}, which has an open incident; reload with force=true to drop it"
+        ));
+    }
     if dropped.len() * 10 > before.len() * 3 {
         let list = dropped.join(", ");
         let (count, all) = (dropped.len(), before.len());

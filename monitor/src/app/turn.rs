@@ -19,6 +19,7 @@ use super::alarm::Alarm;
 use super::channels::ChannelWorkers;
 use super::pilot::Pilot;
 use super::plan::{CheckPlan, Plan, ServicePlan};
+use super::recall;
 use super::restore::{self, Memory};
 use super::uplink::Uplink;
 use crate::alert::conditions;
@@ -65,6 +66,10 @@ pub(super) struct Loop {
     booked: Stamp,
     ticked: Moment,
     max_running: usize,
+    /// What this turn has to write down.
+    batch: StateBatch,
+    /// Whether something happened that incidents may follow from.
+    must_look: bool,
 }
 
 /// What the loop listens to.
@@ -102,6 +107,8 @@ impl Loop {
             booked: Stamp::now(),
             ticked: Moment::default(),
             max_running,
+            batch: StateBatch::default(),
+            must_look: false,
         }
     }
 
@@ -192,6 +199,23 @@ impl Loop {
             self.book(now);
             self.pilot.steer(&self.shared.board(), now.at);
         }
+        self.write_down(now);
+    }
+
+    /// Writes down what this turn brought. However much that was, incidents are looked at once, and all of it is one
+    /// transaction: what changed, the incident, and whom to tell (DESIGN section 8).
+    fn write_down(&mut self, now: Stamp) {
+        let batch = std::mem::take(&mut self.batch);
+        if !std::mem::take(&mut self.must_look) {
+            self.shared.stores.state.put(batch);
+            return;
+        }
+        let settings = self.shared.alerts.settings();
+        let conditions = conditions(&self.shared.board(), &settings.services, now);
+        let is_known = |service: &str| settings.services.contains_key(service);
+        for became in self.shared.alerts.follow(&conditions, &is_known, now, batch) {
+            let _nobody_listens = self.shared.changes.send(became.into());
+        }
     }
 
     fn start(&mut self, id: &CheckId, why: Why, now: Stamp) {
@@ -268,8 +292,11 @@ impl Loop {
         if let Event::Started { service, run, pid: Some(pid), .. } = event {
             self.digest(service.as_str().into(), *run, *pid);
         }
-        let force = happened(&self.shared, event);
-        let now = Moment::now();
+        let stamp = Stamp::now();
+        let mut effects = happened(&self.shared, event, stamp);
+        let force = std::mem::take(&mut effects.force);
+        self.follow(effects, stamp);
+        let now = stamp.at;
         for check in force {
             // After an exit this decides at once; after a start a fail makes the check suspect, so it is asked again soon.
             self.schedule.force(&check, now);
@@ -296,7 +323,9 @@ impl Loop {
         for check in &effects.force {
             self.schedule.force(check, now.at);
         }
-        follow(&self.shared, effects, now);
+        self.must_look |= effects.time_passed
+            || !(effects.changed_checks.is_empty() && effects.verdicts.is_empty() && effects.healths.is_empty());
+        follow(&self.shared, effects, now, &mut self.batch);
     }
 
     /// Adds the time since the last call to every service's present verdict.
@@ -356,7 +385,9 @@ impl Loop {
             self.shared.board().configure(specs, now, restored);
         }
         self.shared.catalogue.store(Arc::new(catalogue(plan, now)));
-        self.shared.alerts.configure(plan.alerts.clone());
+        let fresh = self.shared.alerts.configure(plan.alerts.clone());
+        // Ends by itself: history is read once.
+        tokio::spawn(recall::budgets(self.shared.clone(), fresh));
         self.workers.configure(&plan.alerts.channels);
         self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now);
         self.memory.restore_verdicts(&mut self.shared.board(), now);
@@ -401,13 +432,14 @@ fn hash(file: &str) -> std::io::Result<sha2::digest::Output<Sha256>> {
 fn stopped(shared: &Shared, event: &Event) {
     let effects = shared.board().runtime(&redacted(event), Stamp::now());
     let ledgers = Effects { changed_ledgers: effects.changed_ledgers, ..Effects::default() };
-    follow(shared, ledgers, Stamp::now());
+    let mut batch = StateBatch::default();
+    follow(shared, ledgers, Stamp::now(), &mut batch);
+    shared.stores.state.put(batch);
 }
 
-/// Takes a workload's event; returns the checks to ask at once.
-fn happened(shared: &Shared, event: &Event) -> Vec<CheckId> {
+/// Takes a workload's event; returns what follows from it.
+fn happened(shared: &Shared, event: &Event, now: Stamp) -> Effects {
     let event = &redacted(event);
-    let now = Stamp::now();
     match event {
         Event::Started { service, pid, .. } => tracing::info!(service.id = service, pid, "started"),
         Event::Ended { service, ending, planned, .. } => {
@@ -423,10 +455,7 @@ fn happened(shared: &Shared, event: &Event) -> Vec<CheckId> {
         }
         Event::Resting { service, rest } => tracing::info!(service.id = service, rest = rest.as_str(), "rests"),
     }
-    let mut effects = shared.board().runtime(event, now);
-    let force = std::mem::take(&mut effects.force);
-    follow(shared, effects, now);
-    force
+    shared.board().runtime(event, now)
 }
 
 /// What a program wrote may hold secrets: they are taken out before anybody keeps or shows it.
@@ -438,24 +467,22 @@ fn redacted(event: &Event) -> Event {
     event
 }
 
-/// Writes down and tells what follows from news.
-fn follow(shared: &Shared, effects: Effects, now: Stamp) {
-    let mut batch = StateBatch::default();
+/// Tells readers what follows from news, and adds what is to be written down to `batch`.
+fn follow(shared: &Shared, effects: Effects, now: Stamp, batch: &mut StateBatch) {
     {
         let board = shared.board();
         for id in &effects.changed_checks {
             if let Some(check) = board.check(id) {
-                restore::keep_check(&mut batch, id, &check.state, now);
+                restore::keep_check(batch, id, &check.state, now);
             }
         }
         for name in &effects.changed_ledgers {
             if let Some(workload) = board.service(name).and_then(|service| service.workload.as_ref()) {
-                restore::keep_ledger(&mut batch, name, &workload.ledger);
+                restore::keep_ledger(batch, name, &workload.ledger);
             }
         }
         shared.progress.send_replace(board.sequence());
     }
-    let has_news = !effects.verdicts.is_empty() || !effects.healths.is_empty();
     for change in effects.verdicts {
         let (service, to) = (change.service.to_string(), change.to);
         let from = change.from.map(|verdict| verdict.as_str().to_owned());
@@ -464,7 +491,7 @@ fn follow(shared: &Shared, effects: Effects, now: Stamp) {
         } else {
             tracing::info!(service.id = service, from, to = to.as_str(), why = change.why, "verdict");
         }
-        restore::keep_verdict(&mut batch, &service, to, &change.why, change.at.wall);
+        restore::keep_verdict(batch, &service, to, &change.why, change.at.wall);
         let transition = Transition {
             service: service.clone(),
             from,
@@ -479,21 +506,6 @@ fn follow(shared: &Shared, effects: Effects, now: Stamp) {
         let (service, check) = (id.service.to_string(), id.check.to_string());
         let _nobody_listens = shared.changes.send(Change::Health { service, check, health: health.as_str() });
     }
-    let must_look = effects.time_passed || !effects.changed_checks.is_empty() || has_news;
-    if must_look {
-        // One transaction: what changed, the incident, and whom to tell (DESIGN section 8).
-        look(shared, now, batch);
-    } else {
-        shared.stores.state.put(batch);
-    }
-}
-
-/// Finds out which incidents open, go on or end.
-fn look(shared: &Shared, now: Stamp, batch: StateBatch) {
-    let settings = shared.alerts.settings();
-    let conditions = conditions(&shared.board(), &settings.services, now);
-    let is_known = |service: &str| settings.services.contains_key(service);
-    shared.alerts.follow(&conditions, &is_known, now, batch);
 }
 
 fn point(observation: &Observation) -> Point {

@@ -19,7 +19,7 @@ use crate::alert::{External, Posted};
 const MAX_POST_BYTES: usize = 4 * 1024 * 1024;
 /// Alerts of one post, at most.
 const MAX_POSTED: usize = 4096;
-/// How long a post waits for the disk. What is not on it by then is in force all the same, and sources repeat it.
+/// How long a post waits for the disk. What is not on it by then is in force all the same, and the source tries again.
 const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Returns the routes.
@@ -43,12 +43,18 @@ pub(super) async fn take(State(shared): State<Arc<Shared>>, Json(posted): Json<V
             Err(error) => wrong.push(error.to_string()),
         }
     }
-    match shared.alerts.take(alerts) {
-        Ok(ticket) => {
-            let written = shared.stores.state.durable(ticket);
-            let _in_force_anyway = tokio::time::timeout(DISK_PATIENCE, written).await;
-        }
-        Err(why) => wrong.push(why),
+    let taken = shared.alerts.take(alerts);
+    wrong.extend(taken.wrong);
+    let written = shared.stores.state.durable(taken.ticket);
+    let is_written = tokio::time::timeout(DISK_PATIENCE, written).await.is_ok();
+    // A source that hears 200 forgets what it told: that must be on the disk.
+    if taken.is_full || !is_written {
+        let message = if is_written {
+            "no room for more alerts; post them again"
+        } else {
+            "not written down yet; post them again"
+        };
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(message)).into_response();
     }
     // Alertmanager answers with a bare JSON string.
     if wrong.is_empty() {

@@ -82,7 +82,7 @@ pub(super) async fn list(
         service: query.service,
         before_ms: query.before.map(Timestamp::as_millisecond),
         limit: query.limit.unwrap_or(100).clamp(1, 1000),
-        unfinished: false,
+        ..IncidentQuery::default()
     };
     let bodies = shared.stores.state.store().incidents(&wanted).await.map_err(unreadable)?;
     Ok(Json(parse(&bodies)))
@@ -104,16 +104,16 @@ pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<IncidentAnswer>, ApiError> {
-    find(&shared, id).await.map(Json)
+    find(&shared, id).await?.map(Json).ok_or_else(|| no_incident(id))
 }
 
-/// Reads all there is of an incident.
-pub(super) async fn find(shared: &Shared, id: Uuid) -> Result<IncidentAnswer, ApiError> {
-    let incident = shared.alerts.incident(id).await.map_err(unreadable)?.ok_or_else(|| no_incident(id))?;
+/// Reads all there is of an incident; none if there is no such incident.
+pub(super) async fn find(shared: &Shared, id: Uuid) -> Result<Option<IncidentAnswer>, ApiError> {
+    let Some(incident) = shared.alerts.incident(id).await.map_err(unreadable)? else { return Ok(None) };
     let store = shared.stores.state.store();
     let events = parse(&store.events(id).await.map_err(unreadable)?);
     let deliveries = parse(&store.deliveries(&DeliveryQuery::Of(id)).await.map_err(unreadable)?);
-    Ok(IncidentAnswer { incident, events, deliveries })
+    Ok(Some(IncidentAnswer { incident, events, deliveries }))
 }
 
 fn no_incident(id: Uuid) -> ApiError {
@@ -130,7 +130,7 @@ pub(super) fn not_durable(message: String) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).code("not_durable")
 }
 
-fn parse<T: serde::de::DeserializeOwned>(bodies: &[String]) -> Vec<T> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(bodies: &[String]) -> Vec<T> {
     bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect()
 }
 
@@ -230,10 +230,16 @@ pub(super) async fn silence(
         by: who.name.clone(),
         comment: short(&new.comment)?,
     };
-    let detail = format!("{} until {until}: {}", new.matchers.join(", "), silence.comment);
-    let row = audit_row(&who, "silence.create", silence.id, &detail);
-    shared.alerts.silence(silence.clone(), row).await.map_err(not_durable)?;
+    keep_silence(&shared, &who, silence.clone()).await?;
     Ok((StatusCode::CREATED, Json(silence)))
+}
+
+/// Lets a silence be in force, with a row in the audit.
+pub(super) async fn keep_silence(shared: &Shared, who: &Identity, silence: Silence) -> Result<(), ApiError> {
+    let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
+    let detail = format!("{} until {}: {}", matchers.join(", "), silence.until, silence.comment);
+    let row = audit_row(who, "silence.create", silence.id, &detail);
+    shared.alerts.silence(silence, row).await.map_err(not_durable)
 }
 
 /// `DELETE /api/v1/silences/{id}`
@@ -509,7 +515,7 @@ pub(super) async fn audit(
     shared.stores.state.store().audit(limit).await.map(Json).map_err(unreadable)
 }
 
-fn bad(message: impl Into<String>) -> ApiError {
+pub(super) fn bad(message: impl Into<String>) -> ApiError {
     ApiError::bad_request(message).code("bad_request")
 }
 
@@ -521,7 +527,7 @@ pub(super) fn short(text: &str) -> Result<String, ApiError> {
     Ok(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
 }
 
-fn span(
+pub(super) fn span(
     from: Option<Timestamp>,
     until: Option<Timestamp>,
     length: Option<&str>,

@@ -8,14 +8,18 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
+use futures_util::stream::select;
 use futures_util::{Stream, StreamExt};
 use kit::http::ApiError;
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::wrappers::{BroadcastStream, WatchStream};
+use uuid::Uuid;
 
 use super::access::Visitor;
 use super::shared::Shared;
+use crate::alert::Became;
 
 /// Readers at once: pages that stay open. Each costs a connection (of 4096) and wakes at every change.
 const MAX_READERS: usize = 256;
@@ -44,6 +48,18 @@ pub enum Change {
         /// The new health's word.
         health: &'static str,
     },
+    /// An incident opened, changed or ended.
+    Incident {
+        /// Its id.
+        id: Uuid,
+        /// The service, if it is about one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// `opened`, `changed` or `resolved`.
+        state: &'static str,
+    },
+    /// A person or a channel changed something: an acknowledgement, a silence, what became of a message.
+    Alerts,
     /// The configuration was reloaded.
     Reloaded,
 }
@@ -53,8 +69,14 @@ impl Change {
     fn in_names(self) -> Self {
         match self {
             Self::Verdict { service, verdict, .. } => Self::Verdict { service, verdict, why: String::new() },
-            change @ (Self::Health { .. } | Self::Reloaded) => change,
+            change @ (Self::Health { .. } | Self::Incident { .. } | Self::Alerts | Self::Reloaded) => change,
         }
+    }
+}
+
+impl From<Became> for Change {
+    fn from(became: Became) -> Self {
+        Self::Incident { id: became.id, service: became.service, state: became.state }
     }
 }
 
@@ -68,13 +90,14 @@ pub(super) async fn stream(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let place = take_place(&PLACES)?;
     let sees_details = visitor.sees_details();
-    let changes = BroadcastStream::new(shared.changes.subscribe()).map(move |change| {
+    let of_alerts = WatchStream::from_changes(shared.alerts.shown()).map(|_count| Ok(Change::Alerts));
+    let changes = select(BroadcastStream::new(shared.changes.subscribe()), of_alerts).map(move |change| {
         // Kept until the reader leaves.
         let _place = &place;
         // A reader that fell behind is told to look at everything anew.
         let event = match change.map(|change| if sees_details { change } else { change.in_names() }) {
             Ok(change) => Event::default().event("change").json_data(&change),
-            Err(_lagged) => Ok(Event::default().event("lagged").data("look anew")),
+            Err(BroadcastStreamRecvError::Lagged(_)) => Ok(Event::default().event("lagged").data("look anew")),
         };
         Ok(event.unwrap_or_else(|_| Event::default().event("lagged").data("look anew")))
     });

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::catalogue::{Catalogue, CheckCard, ServiceCard};
+use super::overlay::{Overlay, OverlayStatus, Overlays};
 use super::shared::Shared;
 use crate::judge::{Board, CheckEntry, Phase, ServiceEntry, Severity, Verdict};
 use crate::probe::{Observation, Outcome};
@@ -52,6 +53,15 @@ pub struct ServiceStatus {
     /// The service whose failure explains this one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blocked_by: Option<String>,
+    /// The maintenance window it is in: nobody is told of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub maintenance: Option<OverlayStatus>,
+    /// The silence that is about it: nobody is told of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub silenced: Option<OverlayStatus>,
+    /// Id of the incident that is open about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub incident: Option<String>,
     /// It runs, but nothing functional checks it.
     pub running_unchecked: bool,
     /// What it needs.
@@ -67,7 +77,11 @@ impl ServiceStatus {
     /// Keeps names, states and what people wrote, and nothing that a probe or a process has said.
     pub(super) fn keep_names(&mut self) {
         self.why.clear();
-        self.workload = None;
+        (self.workload, self.incident) = (None, None);
+        for overlay in [&mut self.maintenance, &mut self.silenced].into_iter().flatten() {
+            overlay.by.clear();
+            overlay.why.clear();
+        }
         for check in &mut self.checks {
             check.target.clear();
             check.reason.clear();
@@ -171,9 +185,12 @@ pub struct LastStatus {
 pub fn status_of(shared: &Shared) -> Status {
     let catalogue = shared.catalogue.load();
     let now = Stamp::now();
+    let overlay = Overlay::of(shared, now.wall);
     let board = shared.board();
-    let services: Vec<ServiceStatus> =
-        pairs(&board, &catalogue).map(|(entry, card)| service_status(entry, card, now)).collect();
+    let status = |(entry, card): (&ServiceEntry, &ServiceCard)| {
+        service_status(entry, card, overlay.service(&entry.spec.name), now)
+    };
+    let services: Vec<ServiceStatus> = pairs(&board, &catalogue).map(status).collect();
     let (overall, reason) = overall(&board, &catalogue);
     Status {
         overall: overall.to_owned(),
@@ -189,8 +206,10 @@ pub fn status_of(shared: &Shared) -> Status {
 pub(super) fn service_of(shared: &Shared, name: &str) -> Option<ServiceStatus> {
     let catalogue = shared.catalogue.load();
     let card = catalogue.service(name)?;
+    let now = Stamp::now();
+    let overlays = Overlay::of(shared, now.wall).service(name);
     let board = shared.board();
-    Some(service_status(board.service(name)?, card, Stamp::now()))
+    Some(service_status(board.service(name)?, card, overlays, now))
 }
 
 fn pairs<'a>(board: &'a Board, catalogue: &'a Catalogue) -> impl Iterator<Item = (&'a ServiceEntry, &'a ServiceCard)> {
@@ -238,7 +257,7 @@ pub(super) fn overall(board: &Board, catalogue: &Catalogue) -> (&'static str, St
     }
 }
 
-fn service_status(entry: &ServiceEntry, card: &ServiceCard, now: Stamp) -> ServiceStatus {
+fn service_status(entry: &ServiceEntry, card: &ServiceCard, overlays: Overlays, now: Stamp) -> ServiceStatus {
     let names = |names: &[std::sync::Arc<str>]| names.iter().map(ToString::to_string).collect();
     let checks = entry.checks.iter().filter_map(|check| {
         let card = card.checks.iter().find(|card| card.id == check.id)?;
@@ -253,6 +272,9 @@ fn service_status(entry: &ServiceEntry, card: &ServiceCard, now: Stamp) -> Servi
         why: entry.why.clone(),
         since: entry.since.wall.to_string(),
         blocked_by: entry.blocked_by.as_ref().map(ToString::to_string),
+        maintenance: overlays.maintenance,
+        silenced: overlays.silenced,
+        incident: overlays.incident.map(|id| id.to_string()),
         running_unchecked: entry.is_unchecked(),
         needs: NeedsStatus { hard: names(&card.hard_needs), soft: names(&card.soft_needs) },
         workload: workload_status(entry, now),

@@ -117,7 +117,8 @@ async fn prune(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 pub(super) async fn incidents(pool: &SqlitePool, query: &IncidentQuery) -> Result<Vec<String>, StoreError> {
     let rows = sqlx::query_scalar(
         "SELECT body FROM incidents
-         WHERE ($1 IS NULL OR service = $1) AND ($2 IS NULL OR opened_ms < $2)
+         WHERE ($1 IS NULL OR service = $1) AND ($2 IS NULL OR opened_ms < $2 OR (opened_ms = $2 AND id < $5))
+           AND ($6 IS NULL OR opened_ms >= $6) AND (NOT $7 OR resolved_ms IS NOT NULL)
            AND (NOT $3 OR resolved_ms IS NULL
                 OR EXISTS (SELECT 1 FROM deliveries WHERE incident = incidents.id AND is_open = 1))
          ORDER BY opened_ms DESC, id DESC LIMIT $4",
@@ -126,6 +127,9 @@ pub(super) async fn incidents(pool: &SqlitePool, query: &IncidentQuery) -> Resul
     .bind(query.before_ms)
     .bind(query.unfinished)
     .bind(query.limit.min(MAX_LISTED))
+    .bind(query.before_id.map(|id| id.to_string()))
+    .bind(query.since_ms)
+    .bind(query.ended)
     .fetch_all(pool)
     .await?;
     Ok(rows)

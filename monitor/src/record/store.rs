@@ -168,8 +168,14 @@ pub struct IncidentQuery {
     pub service: Option<String>,
     /// Only open ones, or those with something still to be told.
     pub unfinished: bool,
+    /// Only those that are over.
+    pub ended: bool,
+    /// Only those that opened then or later, milliseconds since the epoch.
+    pub since_ms: Option<i64>,
     /// Only those that opened before this, milliseconds since the epoch.
     pub before_ms: Option<i64>,
+    /// Of those that opened at `before_ms` itself, the ones that are listed after this one: many open at once.
+    pub before_id: Option<Uuid>,
     /// At most so many, newest first.
     pub limit: u32,
 }

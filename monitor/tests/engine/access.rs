@@ -538,12 +538,13 @@ async fn a_link_shows_to_whoever_looks_and_acts_for_whoever_says_her_name() {
     let again = get(&running, &link, &[HTML]).await;
     assert!(again.text.contains("Ada Lovelace (link) has taken it"), "{}", again.text);
 
-    // An operator needs no link, and acts as herself.
+    // An operator needs no link, acts as herself, and goes on at the incident's page.
     let cookie = sign_in(&running, OPERATOR).await;
     let page = get(&running, &path, &[("cookie", &cookie)]).await;
     assert!(page.text.contains("As olga.") && !page.text.contains("name=\"name\""), "{}", page.text);
     let form = format!("csrf={}&note=mine", page.form_token());
-    assert_eq!(post(&[("cookie", &cookie), ("origin", &running.url)], &form).await.status, 200);
+    let answer = post(&[("cookie", &cookie), ("origin", &running.url)], &form).await;
+    assert_eq!((answer.status, answer.header("location")), (303, format!("/incidents/{id}").as_str()));
     assert_eq!(taken().await.as_deref(), Some("olga"));
     let cookie = sign_in(&running, VIEWER).await;
     assert_eq!(get(&running, &path, &[("cookie", &cookie)]).await.status, 403, "a viewer needs the link");

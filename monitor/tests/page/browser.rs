@@ -7,13 +7,16 @@ use axum::Router;
 use axum::response::Html;
 use axum::routing::{get, post};
 use kit::http::{Credential, Role, SecretDigest};
+use monitor::alert::DeliveryState;
 use monitor::export::{AccessSettings, Change};
 use monitor::judge::Verdict;
 use monitor::record::Stores;
 use testkit::eventually;
 use tokio::sync::mpsc;
 
+use crate::incidents::{audit, silence};
 use crate::prepared::{Monitor, card};
+use crate::told::{accepts, down, fails, holds, refuses, told_to, until};
 
 /// Far longer than a browser needs to start beside other tests.
 const PATIENT: Duration = Duration::from_secs(60);
@@ -22,12 +25,16 @@ const PATIENT: Duration = Duration::from_secs(60);
 const PHONE: &str = r##"<!doctype html><iframe width="360" height="800" sandbox="allow-same-origin"></iframe><script>
 (async () => {
   const frame = document.querySelector("iframe"), said = [];
-  for (const path of ["/", "/services/shop", "/services/nothing"]) {
+  await fetch("/login", { method: "POST", body: new URLSearchParams({ token: "olga-token-0123456789" }) });
+  const paths = ["/", "/services/shop", "/services/nothing", "/alerts", "/incidents"];
+  for (const path of paths) {
     const text = await (await fetch(path, { headers: { accept: "text/html" } })).text();
     await new Promise((loaded) => { frame.onload = loaded; frame.srcdoc = text.replace(/<script.*<\/script>/, ""); });
     const root = frame.contentDocument.documentElement;
     if (!frame.contentDocument.querySelector("h1")) said.push(path + " is empty");
     if (getComputedStyle(frame.contentDocument.body).margin !== "0px") said.push(path + " has no style");
+    if (path === "/incidents") paths.push(frame.contentDocument.querySelector(".trouble a.name").getAttribute("href"));
+    if (path.includes("/incidents/") && !frame.contentDocument.querySelector(".acts")) said.push("no forms");
     if (root.scrollWidth > 360) said.push(path + " is " + root.scrollWidth + " wide");
   }
   await fetch("/said", { method: "POST", body: said.join(", ") || "all fit" });
@@ -70,6 +77,53 @@ const until = async (look) => { while (!look()) await new Promise((again) => set
   find(".visitor button").click();
   await until(() => find(".visitor a"));
   tell(top());
+})();
+</script>"##;
+
+/// Signs in, opens the only incident, tells what it shows, and acknowledges it with a note.
+const OPERATOR: &str = r##"<!doctype html><script>
+const page = open("/login?next=/incidents");
+const tell = (text) => fetch("/said", { method: "POST", body: text });
+const until = async (look) => { while (!look()) await new Promise((again) => setTimeout(again, 20)); };
+(async () => {
+  const find = (selector) => page.document.querySelector(selector);
+  const texts = (selector) => [...page.document.querySelectorAll(selector)].map((element) => element.innerText.trim().replace(/\s+/g, " "));
+  await until(() => find("input[name=token]"));
+  find("input[name=token]").value = "olga-token-0123456789";
+  find("form.panel button").click();
+  await until(() => find(".trouble .name"));
+  find(".trouble .name").click();
+  await until(() => find(".acts") && find("#live")?.textContent === "live");
+  await tell([find("h1").textContent, texts(".timeline .state").join(), find(".check .lines").textContent.trim(),
+    texts(".stacked tbody tr").map((row) => row.replace(/ \d\d:\d\d .\d\d:\d\d/, "")).join(" / ")].join(" | "));
+  find(".acts input[name=note]").focus();
+  find(".acts input[name=note]").value = "on it";
+  find(".acts form button").click();
+  await until(() => find(".note .busy"));
+  tell([find(".note").innerText.replace(/ at .*: /, ": "), texts(".timeline .state").join(), find(".acts button").textContent].join(" | "));
+})();
+</script>"##;
+
+/// Opens the only incident, begins a note, and tells what is there when news come, and what once the note is gone.
+const WRITER: &str = r##"<!doctype html><script>
+const page = open("/login?next=/incidents");
+const tell = (text) => fetch("/said", { method: "POST", body: text });
+const until = async (look) => { while (!look()) await new Promise((again) => setTimeout(again, 20)); };
+(async () => {
+  const find = (selector) => page.document.querySelector(selector);
+  await until(() => find("input[name=token]"));
+  find("input[name=token]").value = "olga-token-0123456789";
+  find("form.panel button").click();
+  await until(() => find(".trouble .name"));
+  find(".trouble .name").click();
+  await until(() => find(".acts") && find("#live")?.textContent === "live");
+  find(".acts input[name=note]").value = "half a no";
+  await tell("writing");
+  await until(() => find("#live").textContent !== "live");
+  await tell(find("#live").textContent + " | " + find(".acts input[name=note]").value);
+  find(".acts input[name=note]").value = "";
+  await until(() => find(".note .busy"));
+  tell(find(".note .busy").innerText + " | " + find("#live").textContent);
 })();
 </script>"##;
 
@@ -141,6 +195,15 @@ async fn no_page_scrolls_sideways_on_a_phone() {
     monitor.observe(long, Some(&"unbroken".repeat(60)));
     monitor.crash("shop", &["/a/very/long/path".repeat(20)]);
     monitor.observe("shop", Some(&"/a/very/long/path".repeat(20)));
+    monitor.know(&[("olga", Role::Operator)]);
+    let answer = "unbroken".repeat(60);
+    let _workers = told_to(&monitor, vec![accepts(long), fails("pager", &answer), refuses("mail", &answer)]);
+    let mut broken = down("shop", &"unbroken".repeat(60));
+    broken.impacted = vec![long.to_owned()];
+    broken.labels.insert("a_label".repeat(12), "value".repeat(30));
+    let id = holds(&monitor, &[broken]).await[0].id;
+    until(&monitor, id, "mail", DeliveryState::Dead).await;
+    monitor.shared.alerts.silence(silence(long), audit()).await.unwrap();
     let mut browser = Browser::open(&monitor, said);
     assert_eq!(browser.hear().await, "all fit");
 }
@@ -179,5 +242,45 @@ async fn a_person_signs_in_and_out_with_the_pages_own_forms() {
     assert_eq!(browser.hear().await, "/login | Sign in | sign in");
     assert_eq!(browser.hear().await, "/audit | Who did what | signed in as ada (operator) · sign out");
     assert_eq!(browser.hear().await, "/ | Nothing is known yet | sign in");
+    assert_eq!(browser.console(), "", "{}", browser.console());
+}
+
+#[tokio::test]
+async fn an_operator_sees_what_is_wrong_and_who_was_told_and_takes_it() {
+    let (routes, said) = Browser::routes(OPERATOR);
+    let monitor = serve(vec![card("shop"), card("cart")], routes).await;
+    monitor.know(&[("olga", Role::Operator)]);
+    let _workers = told_to(&monitor, vec![accepts("ops"), fails("pager", "503 Busy")]);
+    let mut shop = down("shop", "refused");
+    shop.impacted = vec!["cart".to_owned()];
+    let mut cart = down("cart", "status 502");
+    cart.roots = vec!["shop".into()];
+    let id = holds(&monitor, std::slice::from_ref(&shop)).await[0].id;
+    until(&monitor, id, "ops", DeliveryState::Sent).await;
+    until(&monitor, id, "pager", DeliveryState::Due).await;
+    holds(&monitor, &[shop, cart]).await;
+    let mut browser = Browser::open(&monitor, said);
+    let shown = browser.hear().await;
+    let (before, deliveries) = shown.rsplit_once(" | ").unwrap();
+    assert_eq!(before, "shop is down: health: refused | opened,impact | cannot open key");
+    for row in ["pager event opened #1 due tries ", " 503 Busy / ops event opened #1 sent tries 1 200 OK"] {
+        assert!(deliveries.contains(row), "no {row:?} in {deliveries}");
+    }
+    assert_eq!(browser.hear().await, "Taken by olga: on it | opened,impact,acknowledged | Take it over");
+    assert_eq!(browser.console(), "", "{}", browser.console());
+}
+
+#[tokio::test]
+async fn an_open_incident_page_hears_of_an_acknowledgement_but_leaves_alone_who_writes() {
+    let (routes, said) = Browser::routes(WRITER);
+    let monitor = serve(vec![card("shop")], routes).await;
+    monitor.know(&[("olga", Role::Operator)]);
+    let id = holds(&monitor, &[down("shop", "refused")]).await[0].id;
+    let mut browser = Browser::open(&monitor, said);
+    assert_eq!(browser.hear().await, "writing");
+    eventually("the page listens", PATIENT, async || (monitor.shared.changes.receiver_count() > 0).then_some(())).await;
+    monitor.shared.alerts.acknowledge(id, "ada", "", audit()).await.unwrap();
+    assert_eq!(browser.hear().await, "waits while you write | half a no");
+    assert_eq!(browser.hear().await, "Taken by ada | live");
     assert_eq!(browser.console(), "", "{}", browser.console());
 }

@@ -2,9 +2,13 @@
 //! headless Chromium.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+mod actions;
+mod alerting;
 mod badges;
 mod browser;
 mod history;
+mod incidents;
 mod overview;
 mod prepared;
 mod service;
+mod told;

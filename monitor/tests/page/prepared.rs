@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
 use kit::clock::Stamp;
-use kit::http::{Limits, serve};
+use kit::http::{Credential, Limits, Role, SecretDigest, serve};
 use kit::metrics::Metrics;
-use monitor::export::{Catalogue, CheckCard, ProbeMetrics, Reception, ServiceCard, Shared, Wishes, router};
+use monitor::export::{
+    AccessSettings, Catalogue, CheckCard, ProbeMetrics, Reception, ServiceCard, Shared, Wishes, router,
+};
 use monitor::judge::{Board, CheckSpec, Policy, ServiceSpec, Severity, Verdict};
 use monitor::probe::{CheckId, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Vantage, Why};
 use monitor::record::Stores;
@@ -106,6 +108,8 @@ impl Monitor {
         let reception = Arc::new(Reception::new(shared.stores.state.clone(), address));
         let routes = router(shared.clone(), reception.clone(), Router::new()).merge(beside);
         tokio::spawn(serve(listener, routes, Limits::default(), stop.clone()));
+        let (state, ended) = (shared.stores.state.clone(), stop.clone());
+        tokio::spawn(async move { state.run(ended).await });
         Self { shared, address, reception, wishes: Mutex::new(Some(wishes)), _stop: stop.drop_guard(), _folder: folder }
     }
 
@@ -152,14 +156,51 @@ impl Monitor {
     }
 
     pub(crate) async fn get_as(&self, path: &str, accept: &str) -> Answer {
+        self.send(Method::GET, path, &[("accept", accept)], "").await
+    }
+
+    /// Lets these people in, each with her name as the beginning of her token.
+    pub(crate) fn know(&self, people: &[(&str, Role)]) {
+        let credential = |(name, role): &(&str, Role)| Credential {
+            name: (*name).to_owned(),
+            role: *role,
+            digest: SecretDigest::of(token(name).as_bytes()),
+        };
+        let credentials = people.iter().map(credential).collect();
+        self.reception.configure(&AccessSettings { credentials, ..AccessSettings::STANDARD }, None);
+    }
+
+    /// Signs somebody in as a browser does; returns her cookie.
+    pub(crate) async fn sign_in(&self, name: &str) -> String {
+        let answer = self.post("/login", "", &format!("token={}", token(name))).await;
+        assert_eq!(answer.status, 303, "{}", answer.text);
+        answer.header("set-cookie").split(';').next().unwrap().to_owned()
+    }
+
+    /// Sends a form as a page of ours does.
+    pub(crate) async fn post(&self, path: &str, cookie: &str, form: &str) -> Answer {
+        let origin = format!("http://{}", self.address);
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        self.send(Method::POST, path, &[kind, ("origin", &origin), ("cookie", cookie)], form).await
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let client = kit::http::client::<Full<Bytes>>(Duration::from_secs(5));
-        let request = Request::get(format!("http://{}{path}", self.address)).header("accept", accept);
-        let answer = client.request(request.body(Full::default()).unwrap()).await.unwrap();
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = client.request(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap();
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(body.to_vec()).unwrap();
         Answer { status: parts.status.as_u16(), headers: parts.headers, text }
     }
+}
+
+/// Somebody's token.
+pub(crate) fn token(name: &str) -> String {
+    format!("{name}-token-0123456789")
 }
 
 /// An answer as a browser gets it.
@@ -172,6 +213,11 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The token that forms of this page carry.
+    pub(crate) fn form_token(&self) -> &str {
+        self.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap()
     }
 
     #[track_caller]

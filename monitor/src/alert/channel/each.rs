@@ -1,7 +1,6 @@
 //! For services that know single alerts only: one request for each alert of a message.
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use http::Request;
 use http_body_util::Full;
 
@@ -9,10 +8,7 @@ use super::post::{Poster, judge};
 use super::{Accepted, SendError};
 use crate::alert::message::{AlertPart, Message};
 
-/// Requests under way at once: a digest of a hundred must pass within one deadline.
-const AT_ONCE: usize = 8;
-
-/// Sends what `request` makes of each alert.
+/// Sends what `request` makes of each alert, one after the other: an end must not overtake its beginning.
 ///
 /// # Errors
 /// What is worth another try is tried again as a whole: the requests carry the incident's id, so that a repeat changes
@@ -23,17 +19,12 @@ pub(super) async fn each(
     request: impl Fn(&AlertPart) -> Result<Request<Full<Bytes>>, SendError>,
 ) -> Result<Accepted, SendError> {
     let session = poster.session();
-    let requests: Vec<_> = message.alerts.iter().map(|part| (part.incident, request(part))).collect();
-    let asking = requests.into_iter().map(|(incident, request)| {
-        let session = &session;
-        async move { (incident, async { judge(&session.ask(request?).await?) }.await) }
-    });
-    let mut answers = stream::iter(asking).buffer_unordered(AT_ONCE);
     let (mut accepted, mut refused) = (None, Vec::new());
-    while let Some((incident, answer)) = answers.next().await {
-        match answer {
+    for part in &message.alerts {
+        let answer = async { judge(&session.ask(request(part)?).await?) };
+        match answer.await {
             Ok(answer) => accepted = Some(answer),
-            Err(SendError::Refused(why)) => refused.push(format!("{incident}: {why}")),
+            Err(SendError::Refused(why)) => refused.push(format!("{}: {why}", part.incident)),
             Err(passing) => return Err(passing),
         }
     }

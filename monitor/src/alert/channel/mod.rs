@@ -67,6 +67,12 @@ pub trait Channel: Send + Sync + fmt::Debug + 'static {
     /// other side accepted the message is then not known.
     fn send<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<Accepted, SendError>>;
 
+    /// Whether one message may tell of several incidents. A service that knows single alerts only gets each by itself, so
+    /// that each has its own outcome and its own order.
+    fn takes_several(&self) -> bool {
+        true
+    }
+
     /// If the other side forgets what it is not told again: how often an open alert must be repeated.
     fn repeat_every(&self) -> Option<Duration> {
         None

@@ -71,6 +71,10 @@ impl Channel for Account {
         settings::shown(&self.base)
     }
 
+    fn takes_several(&self) -> bool {
+        false
+    }
+
     fn send<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(each::each(&self.poster, message, |part| self.request(message, part)))
     }

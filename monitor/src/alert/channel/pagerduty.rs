@@ -65,6 +65,10 @@ impl Channel for Service {
         settings::shown(&self.base)
     }
 
+    fn takes_several(&self) -> bool {
+        false
+    }
+
     fn send<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(each::each(&self.poster, message, |part| self.event(message, part)))
     }

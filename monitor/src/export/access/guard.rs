@@ -126,6 +126,11 @@ impl Visitor {
         self.identity().is_some_and(|identity| identity.role >= role)
     }
 
+    /// Returns whether a stranger could sign in.
+    pub(in crate::export) fn can_sign_in(&self) -> bool {
+        self.can_sign_in
+    }
+
     /// Returns whether she sees names and states.
     pub fn sees_names(&self) -> bool {
         self.sees_names

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Form, Router};
 use kit::http::{ApiError, Identity, Role, Via};
@@ -108,6 +108,9 @@ async fn act(
     let note = short(&asked.note)?;
     let row = audit_row(&who, "incident.acknowledge", id, &note);
     let is_open = shared.alerts.acknowledge(id, &who.name, &note, row).await.map_err(not_durable)?;
+    if is_open && moment.hand().field().is_some() {
+        return Ok(Redirect::to(&format!("/incidents/{id}")).into_response());
+    }
     if is_open {
         let title = shared.alerts.incident(id).await.ok().flatten().map(|incident| incident.title).unwrap_or_default();
         let said =

@@ -3,14 +3,19 @@
 //! It shows targets, addresses and process ids to whoever may see details; to others names, states and human text.
 
 mod acknowledge;
+mod action;
+mod alerting;
 mod audit;
 mod check;
 mod headline;
+mod incident;
+mod incidents;
 mod login;
 mod overview;
 mod past;
 mod service;
 mod state;
+mod telling;
 mod workload;
 
 use std::sync::Arc;
@@ -30,11 +35,13 @@ use kit::config::suggest;
 use kit::http::{ApiError, Role};
 use kit::page::{Html, Link, Page, Tone, words};
 use serde::Deserialize;
+use uuid::Uuid;
 
 pub(super) use past::{Past, today_ms};
 pub(super) use state::{of_verdict, spoken};
 
 use super::access::{Reception, Visitor};
+use super::alerts::find;
 use super::shared::Shared;
 
 /// Returns the pages' routes.
@@ -43,9 +50,14 @@ pub(super) fn router(shared: Arc<Shared>, reception: Arc<Reception>) -> Router {
         .route("/", get(get_overview))
         .route("/services", get(async || Redirect::permanent("/")))
         .route("/services/{name}", get(get_service))
+        .route("/incidents", get(get_incidents))
+        .route("/incidents/{id}", get(get_incident))
+        .route("/alerts", get(get_alerts))
         .route("/audit", get(audit::show))
         .with_state(shared.clone());
-    let forms = login::router(reception.clone()).merge(acknowledge::router(shared, reception));
+    let forms = login::router(reception.clone())
+        .merge(action::router(shared.clone()))
+        .merge(acknowledge::router(shared, reception));
     kit::page::with_assets(pages.merge(forms))
 }
 
@@ -76,6 +88,61 @@ async fn get_service(
     }
 }
 
+async fn get_incidents(
+    State(shared): State<Arc<Shared>>,
+    Query(wanted): Query<incidents::Wanted>,
+    moment: Moment,
+) -> Response {
+    let (view, tone, title) = incidents::view(&shared, wanted, &moment).await;
+    frame(Head { status: StatusCode::OK, path: "/incidents", title, tone }, view.render(), &moment).into_response()
+}
+
+async fn get_incident(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    moment: Moment,
+    headers: HeaderMap,
+) -> Response {
+    let answer = match id.parse::<Uuid>() {
+        Ok(id) => find(&shared, id).await,
+        Err(_no_id) => Ok(None),
+    };
+    match answer {
+        Ok(Some(answer)) => {
+            let (view, tone, title) = incident::view(&shared, answer, &moment);
+            frame(Head { status: StatusCode::OK, path: "", title, tone }, view.render(), &moment).into_response()
+        }
+        Ok(None) if wants_page(&headers) => no_incident(&moment),
+        Ok(None) => ApiError::not_found(format!("there is no incident {id:?}")).code("no_incident").into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "no_incident.html")]
+struct NoIncident {
+    mark: Html,
+}
+
+fn no_incident(moment: &Moment) -> Response {
+    let head = Head {
+        status: StatusCode::NOT_FOUND,
+        path: "",
+        title: "no such incident – monitor".to_owned(),
+        tone: Tone::Blind,
+    };
+    frame(head, NoIncident { mark: Tone::Blind.mark() }.render(), moment).into_response()
+}
+
+async fn get_alerts(State(shared): State<Arc<Shared>>, moment: Moment) -> Response {
+    let (view, tone, title) = alerting::view(&shared, &moment).await;
+    frame(Head { status: StatusCode::OK, path: "/alerts", title, tone }, view.render(), &moment).into_response()
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+}
+
 #[derive(Template)]
 #[template(path = "not_found.html")]
 struct NotFound<'a> {
@@ -85,8 +152,7 @@ struct NotFound<'a> {
 }
 
 fn no_service(shared: &Shared, name: &str, headers: &HeaderMap, moment: &Moment) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !accept.contains("text/html") {
+    if !wants_page(headers) {
         return ApiError::not_found(format!("there is no service {name:?}")).code("no_service").into_response();
     }
     let catalogue = shared.catalogue.load();
@@ -110,7 +176,11 @@ struct Head {
 fn frame(head: Head, main: Result<String, askama::Error>, moment: &Moment) -> Result<Page, ApiError> {
     let main = Html::of_escaped(main.map_err(|error| ApiError::internal(&error))?);
     let link = |name, path| Link { name, path, is_here: path == head.path };
-    let mut links = vec![link("Status", "/"), link("JSON", "/api/v1/status"), link("Metrics", "/metrics")];
+    let mut links = vec![link("Status", "/")];
+    if moment.visitor.sees_details() {
+        links.extend([link("Incidents", "/incidents"), link("Alerts", "/alerts")]);
+    }
+    links.extend([link("JSON", "/api/v1/status"), link("Metrics", "/metrics")]);
     if moment.visitor.is(Role::Operator) {
         links.push(link("Audit", "/audit"));
     }
@@ -122,6 +192,7 @@ fn frame(head: Head, main: Result<String, askama::Error>, moment: &Moment) -> Re
         visitor: moment.visitor.on_page(),
         title: head.title,
         tone: head.tone,
+        is_written_on: moment.hand().field().is_some(),
         events: (head.status == StatusCode::OK).then_some("/api/v1/events"),
         main,
         made: moment.now.wall,
@@ -145,7 +216,42 @@ impl<S: Sync> FromRequestParts<S> for Moment {
     }
 }
 
+/// What the person who looks may do beside that.
+pub(super) enum Hand {
+    /// Nothing, and she could not sign in.
+    Still,
+    /// She has not signed in.
+    Strange,
+    /// She has, but may only look.
+    Looks,
+    /// She may act; every form carries this field.
+    Acts(Html),
+}
+
+impl Hand {
+    /// Returns the hidden field of forms, if she may act.
+    pub(super) fn field(&self) -> Option<&Html> {
+        match self {
+            Self::Acts(field) => Some(field),
+            Self::Still | Self::Strange | Self::Looks => None,
+        }
+    }
+}
+
 impl Moment {
+    /// Returns what the person who looks may do.
+    pub(super) fn hand(&self) -> Hand {
+        let field = self.visitor.form_field();
+        match self.visitor.identity() {
+            // Without a session there is nothing that a form could carry.
+            Some(_) if field.as_str().is_empty() => Hand::Still,
+            Some(_) if self.visitor.is(Role::Operator) => Hand::Acts(field),
+            Some(_) => Hand::Looks,
+            None if self.visitor.can_sign_in() => Hand::Strange,
+            None => Hand::Still,
+        }
+    }
+
     /// How a past time is shown.
     fn when(&self, at: Timestamp) -> When {
         let ago = Duration::try_from(self.now.wall.duration_since(at)).unwrap_or(Duration::ZERO);
@@ -153,8 +259,29 @@ impl Moment {
             machine: at.to_string(),
             full: words::time(at, &self.zone),
             short: words::short_time(at, &self.zone),
+            clock: self.clock(at),
             ago: words::length(Duration::from_secs(ago.as_secs())),
         }
+    }
+
+    /// How a time to come is shown.
+    fn ahead(&self, at: Timestamp) -> Ahead {
+        Ahead { machine: at.to_string(), full: words::time(at, &self.zone), clock: self.clock(at), left: self.left(at) }
+    }
+
+    /// Says how far ahead a time is: `in 12 s`.
+    fn left(&self, at: Timestamp) -> String {
+        match Duration::try_from(at.duration_since(self.now.wall)) {
+            Ok(left) if left.as_secs() > 0 => format!("in {}", words::length(Duration::from_secs(left.as_secs()))),
+            _ => "now".to_owned(),
+        }
+    }
+
+    /// The day goes without saying if it is today.
+    fn clock(&self, at: Timestamp) -> String {
+        let day = |at: Timestamp| at.to_zoned(self.zone.clone()).date();
+        let clock = words::clock(at, &self.zone);
+        if day(at) == day(self.now.wall) { clock } else { format!("{} {clock}", words::day(at, &self.zone)) }
     }
 }
 
@@ -164,5 +291,16 @@ pub(super) struct When {
     machine: String,
     full: String,
     short: String,
+    /// To the minute, with the day only if it is another one.
+    clock: String,
     ago: String,
+}
+
+/// A time to come as people and programs read it.
+#[derive(Debug, Clone)]
+pub(super) struct Ahead {
+    machine: String,
+    full: String,
+    clock: String,
+    left: String,
 }

@@ -6,10 +6,13 @@ use askama::Template;
 use kit::page::{Html, Tone, words};
 
 use super::headline::{Headline, headline};
+use super::incidents::{MAX_TITLE, by_severity, of_severity, open};
 use super::past::{DAYS, Past, today_ms};
 use super::state::{of_verdict, spoken};
 use super::{Moment, When};
+use crate::alert::Incident;
 use crate::export::catalogue::{Catalogue, ServiceCard};
+use crate::export::overlay::{Overlay, OverlayStatus};
 use crate::export::shared::Shared;
 use crate::judge::{ServiceEntry, Severity, Verdict};
 use crate::probe::Outcome;
@@ -29,6 +32,8 @@ const FOLDED: usize = 4;
 #[template(path = "overview.html")]
 pub(super) struct Overview {
     head: Headline,
+    no_channels: bool,
+    strip: Option<Strip>,
     troubles: Vec<Trouble>,
     more_troubles: usize,
     minor: Vec<Glance>,
@@ -54,6 +59,18 @@ pub(super) struct Glance {
     latency: Option<String>,
     lines: Vec<String>,
     recurring: Option<String>,
+    /// Maintenance and silences: their word, and what they are about.
+    quiet: Vec<(&'static str, String)>,
+}
+
+/// What is wrong as people were told of it.
+struct Strip {
+    tone: Tone,
+    sentence: String,
+    /// How many of each severity.
+    counts: String,
+    newest: String,
+    since: When,
 }
 
 impl Glance {
@@ -72,6 +89,7 @@ impl Glance {
         }
         self.lines.clear();
         (self.latency, self.recurring) = (None, None);
+        self.quiet.iter_mut().for_each(|(_, about)| about.clear());
     }
 }
 
@@ -126,18 +144,49 @@ pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Overview, Tone, S
     let today_ms = today_ms(moment.now.wall);
     let dense = glances.len() >= DENSE;
     let groups = groups(glances.into_iter().map(|glance| row(shared, glance, today_ms)).collect());
-    (Overview { head, troubles, more_troubles, minor, groups, dense, changes }, tone, title)
+    let no_channels = moment.visitor.sees_details() && shared.alerts.settings().channels.is_empty();
+    let strip = strip(shared, moment);
+    (Overview { head, no_channels, strip, troubles, more_troubles, minor, groups, dense, changes }, tone, title)
+}
+
+/// Says how many incidents are open; none if there is none.
+fn strip(shared: &Shared, moment: &Moment) -> Option<Strip> {
+    let open = open(shared);
+    let real: Vec<&Incident> = open.iter().filter(|incident| !incident.is_trial()).collect();
+    let newest = real.iter().max_by_key(|incident| incident.opened)?;
+    Some(Strip {
+        tone: real.iter().map(|incident| incident.severity).max().map_or(Tone::Off, of_severity),
+        sentence: words::count(real.len() as u64, "open incident"),
+        counts: by_severity(&real),
+        newest: if moment.visitor.sees_details() { words::clip(&newest.title, MAX_TITLE) } else { String::new() },
+        since: moment.when(newest.opened),
+    })
 }
 
 /// Copies what the page needs; the board is held no longer than that takes.
 fn glances(shared: &Shared, moment: &Moment) -> Vec<Glance> {
     let catalogue: arc_swap::Guard<Arc<Catalogue>> = shared.catalogue.load();
+    let overlay = Overlay::of(shared, moment.now.wall);
     let board = shared.board();
     let pairs = board.services().iter().filter_map(|entry| Some((entry, catalogue.service(&entry.spec.name)?)));
-    pairs.map(|(entry, card)| glance(entry, card, moment)).collect()
+    pairs.map(|(entry, card)| glance(entry, card, quiet(&overlay, &card.name, moment), moment)).collect()
 }
 
-fn glance(entry: &ServiceEntry, card: &ServiceCard, moment: &Moment) -> Glance {
+/// Says what keeps messages about a service back.
+pub(super) fn quiet(overlay: &Overlay, service: &str, moment: &Moment) -> Vec<(&'static str, String)> {
+    let overlays = overlay.service(service);
+    let all = [("maintenance", overlays.maintenance), ("silenced", overlays.silenced)];
+    let said = |(word, status): (&'static str, Option<OverlayStatus>)| {
+        let status = status?;
+        let until = status.until.parse().map(|until| moment.clock(until)).unwrap_or_default();
+        let why = if status.why.is_empty() { String::new() } else { format!(": {}", status.why) };
+        let by = if status.by.is_empty() { String::new() } else { format!(" by {}", status.by) };
+        Some((word, format!("until {until}{by}{why}")))
+    };
+    all.into_iter().filter_map(said).collect()
+}
+
+fn glance(entry: &ServiceEntry, card: &ServiceCard, quiet: Vec<(&'static str, String)>, moment: &Moment) -> Glance {
     let short_why =
         entry.why.split_once(": ").filter(|(check, _)| entry.checks.iter().any(|own| *own.id.check == **check));
     let critical = entry.checks.iter().find(|check| check.policy.severity == Severity::Critical);
@@ -160,6 +209,7 @@ fn glance(entry: &ServiceEntry, card: &ServiceCard, moment: &Moment) -> Glance {
         recurring: workload
             .and_then(|workload| workload.assessment(moment.now.at).recurring_crash)
             .map(|recurring| recurring.to_string()),
+        quiet,
     }
 }
 

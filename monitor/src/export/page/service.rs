@@ -7,18 +7,24 @@ use askama::Template;
 use kit::page::{Html, Tone, words};
 
 use super::check::{self, CheckView, Range};
-use super::overview::{ChangeView, changes};
+use super::incidents::{self, Card, PastRow};
+use super::overview::{ChangeView, changes, quiet};
 use super::past::{DAYS, Past, today_ms};
 use super::state::{of_verdict, said, spoken};
 use super::workload::{self, WorkloadView};
 use super::{Moment, When};
+use crate::alert::Incident;
+use crate::export::alerts::parse;
 use crate::export::catalogue::{Catalogue, ServiceCard};
+use crate::export::overlay::Overlay;
 use crate::export::shared::Shared;
 use crate::judge::{ServiceEntry, Severity, Verdict};
-use crate::record::Rollup;
+use crate::record::{IncidentQuery, Rollup};
 
 /// Verdict changes that are shown.
 const CHANGES: u32 = 30;
+/// Past incidents that are shown.
+const INCIDENTS: u32 = 10;
 const HOUR_MS: i64 = 3_600_000;
 /// Lengths of time that objectives are compared over, in days.
 const WINDOWS: [usize; 3] = [7, 30, 90];
@@ -47,6 +53,10 @@ pub(super) struct ServicePage {
     checks: Vec<CheckView>,
     workload: Option<WorkloadView>,
     changes: Option<Vec<ChangeView>>,
+    /// Maintenance and silences: their word, and what they are about.
+    quiet: Vec<(&'static str, String)>,
+    open: Vec<Card>,
+    past_incidents: Option<Vec<PastRow>>,
 }
 
 /// A service that this one has to do with.
@@ -103,8 +113,27 @@ pub(super) async fn view(
         checks: checks(shared, &entry, card, range, moment).await,
         workload: entry.workload.as_ref().map(|workload| workload::view(workload, moment)),
         changes: changes(shared, Some(name), CHANGES, moment).await,
+        quiet: quiet(&Overlay::of(shared, moment.now.wall), name, moment),
+        open: open(shared, name, moment).await,
+        past_incidents: past_incidents(shared, name, moment).await,
     };
     Some((page, tone, title))
+}
+
+async fn open(shared: &Shared, name: &str, moment: &Moment) -> Vec<Card> {
+    let mut cards = Vec::new();
+    for incident in incidents::open(shared).iter().filter(|incident| incident.service.as_deref() == Some(name)) {
+        cards.push(incidents::card(shared, incident, moment).await);
+    }
+    cards
+}
+
+/// Reads what was wrong with it before; none if the store cannot be read.
+async fn past_incidents(shared: &Shared, name: &str, moment: &Moment) -> Option<Vec<PastRow>> {
+    let query =
+        IncidentQuery { service: Some(name.to_owned()), ended: true, limit: INCIDENTS, ..IncidentQuery::default() };
+    let found: Vec<Incident> = parse(&shared.stores.state.store().incidents(&query).await.ok()?);
+    Some(found.iter().map(|incident| incidents::past_row(incident, moment)).collect())
 }
 
 /// Copies the service and the verdicts of its neighbours off the board.

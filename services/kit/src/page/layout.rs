@@ -67,6 +67,8 @@ pub struct Page {
     pub visitor: Visitor,
     /// Path of the live events that make the page look anew; none for pages that never change.
     pub events: Option<&'static str>,
+    /// Whether people write something here: then it does not load itself anew without a script.
+    pub is_written_on: bool,
     /// The content, escaped.
     pub main: Html,
     /// When it was made.

@@ -17,7 +17,7 @@
   const place = (main) => {
     const focused = document.activeElement;
     if (!focused || !main.contains(focused)) return null;
-    const same = (root) => [...root.querySelectorAll("a[href], summary, [tabindex]")]
+    const same = (root) => [...root.querySelectorAll("a[href], summary, button, [tabindex]")]
       .filter((element) => element.textContent === focused.textContent && element.getAttribute("href") === focused.getAttribute("href"));
     const index = same(main).indexOf(focused);
     return (fresh) => {
@@ -53,10 +53,15 @@
     return selection && !selection.isCollapsed && document.getElementById("main").contains(selection.anchorNode);
   };
 
+  // What is being filled in must not be swapped away.
+  const isWriting = () => [...document.querySelectorAll("#main form")].some((form) => form.contains(document.activeElement)
+    || [...form.querySelectorAll("input, textarea")].some((field) => field.value !== field.defaultValue));
+
   const refresh = async () => {
     planned = 0;
-    if (busy || document.hidden || isReading()) {
+    if (busy || document.hidden || isReading() || isWriting()) {
       missed = true;
+      if (isWriting()) say("held", "waits while you write");
       return;
     }
     busy = true;
@@ -65,6 +70,7 @@
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
       swap(await answer.text());
+      if (live.classList.contains("held")) say("on", "live");
     } catch {
       say("lost", "reconnecting …");
     } finally {

@@ -63,6 +63,17 @@ pub fn short_time(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%-d %b %H:%M:%S %:z").to_string()
 }
 
+/// Writes the time of a day that goes without saying, to the minute: `14:03 +01:00`.
+pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%H:%M %:z").to_string()
+}
+
+/// Writes how many, and of what: `1 page`, `3 pages`.
+pub fn count(count: u64, one: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{plural}")
+}
+
 /// Writes a day: `12 Nov`.
 pub fn day(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%-d %b").to_string()
@@ -104,6 +115,8 @@ mod tests {
         let zone = TimeZone::fixed(jiff::tz::offset(1));
         assert_eq!(time(Timestamp::UNIX_EPOCH, &zone), "1 Jan 1970 01:00:00 +01:00");
         assert_eq!(short_time(Timestamp::UNIX_EPOCH, &zone), "1 Jan 01:00:00 +01:00");
+        assert_eq!(clock(Timestamp::UNIX_EPOCH, &zone), "01:00 +01:00");
+        assert_eq!([count(0, "page"), count(1, "page")], ["0 pages", "1 page"]);
         assert_eq!(clip("äöü", 2), "äö…");
         assert_eq!(clip("äöü", 3), "äöü");
     }

@@ -3,6 +3,7 @@
 //! Each chart says in words what it shows, for those who cannot see it. Style comes from the page's sheet by class; what
 //! is foreign text is escaped here.
 
+mod counts;
 mod days;
 mod latency;
 mod phases;
@@ -10,6 +11,7 @@ mod runs;
 mod scale;
 mod series;
 
+pub use counts::{Counted, counts};
 pub use days::{Day, days};
 pub use latency::Latency;
 pub use phases::phases;
