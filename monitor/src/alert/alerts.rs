@@ -293,7 +293,7 @@ impl Alerts {
         let mut all = conditions.to_vec();
         let given_up = self.given_up(now, batch);
         let settings = self.settings();
-        self.externals().join(&mut all, &settings.services, now);
+        self.join_externals(&mut all, now, batch);
         self.slos().conditions(&settings.services, &mut all, now);
         all.extend(self.own_conditions(now));
         let mut changes = self.with_look(is_known, now, |desk, look| desk.look(&all, look));
@@ -330,6 +330,13 @@ impl Alerts {
     fn is_our_own(&self, alert: &Posted) -> bool {
         let id = alert.labels.get(ORIGIN_LABEL).or_else(|| alert.annotations.get(ORIGIN_LABEL));
         id.and_then(|id| id.parse::<Uuid>().ok()).is_some_and(|id| self.desk().find(id).is_some())
+    }
+
+    /// Adds alerts from elsewhere; those that were over before anybody looked are forgotten once they were looked at.
+    fn join_externals(&self, conditions: &mut Vec<Condition>, now: Stamp, batch: &mut StateBatch) {
+        let mut externals = self.externals();
+        externals.join(conditions, &self.settings().services, now);
+        batch.documents.extend(externals.seen().into_iter().map(|fingerprint| ((EXTERNAL, fingerprint), None)));
     }
 
     /// Ends the incidents of alerts whose source has been silent for too long.

@@ -1,8 +1,9 @@
 //! Alerts from elsewhere (Prometheus, auth-monitor, dlq-processor), in the form of Alertmanager's API v2. They become
 //! conditions like our own: those about a service we watch join its incident. Pure.
 //!
-//! An alert is over when its source says so. One that is not repeated in the time it promised has lost its source: it stays
-//! open, since nobody said that it is over.
+//! An alert is over when its source says so, yet not before it was looked at once: what began and ended between two looks
+//! is told too. One that is not repeated in the time it promised has lost its source: it stays open, since nobody said
+//! that it is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -67,6 +68,12 @@ pub struct External {
     pub believed_until: Timestamp,
     /// Where its source explains it.
     pub generator_url: Option<String>,
+    /// Whether its source has said that it is over, before anybody looked at it.
+    #[serde(default)]
+    pub is_over: bool,
+    /// Whether it was looked at.
+    #[serde(skip)]
+    is_seen: bool,
 }
 
 /// Every alert from elsewhere that is not over.
@@ -91,9 +98,9 @@ pub enum Taken {
 }
 
 impl Externals {
-    /// Returns every alert.
+    /// Returns every alert that is not over.
     pub fn all(&self) -> impl Iterator<Item = &External> {
-        self.alerts.values()
+        self.alerts.values().filter(|alert| !alert.is_over)
     }
 
     /// Takes in what an earlier monitor knew. Sources get the time to repeat it.
@@ -115,8 +122,7 @@ impl Externals {
         check(&labels, &annotations)?;
         let fingerprint = fingerprint(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         if ends_at.is_some_and(|end| end <= now) {
-            let known = self.alerts.remove(&fingerprint);
-            return Ok(known.map_or(Taken::Nothing, |known| Taken::Over(known.fingerprint)));
+            return Ok(self.ended(fingerprint));
         }
         let known = self.alerts.get(&fingerprint);
         if known.is_none() && self.alerts.len() >= MAX_ALERTS {
@@ -130,11 +136,37 @@ impl Externals {
             starts_at: known.map_or(starts_at, |known| known.starts_at.min(starts_at)),
             believed_until: ends_at.unwrap_or_else(|| later(now, BELIEVED_FOR)),
             generator_url: generator_url.filter(|url| is_web(url)),
+            is_over: false,
+            is_seen: known.is_some_and(|known| known.is_seen),
         };
         let is_same =
             known.is_some_and(|known| External { believed_until: alert.believed_until, ..known.clone() } == alert);
         self.alerts.insert(fingerprint, alert.clone());
         Ok(if is_same { Taken::Repeated } else { Taken::Changed(alert) })
+    }
+
+    fn ended(&mut self, fingerprint: String) -> Taken {
+        match self.alerts.get_mut(&fingerprint) {
+            None => Taken::Nothing,
+            Some(alert) if alert.is_seen => {
+                self.alerts.remove(&fingerprint);
+                Taken::Over(fingerprint)
+            }
+            Some(alert) if alert.is_over => Taken::Repeated,
+            Some(alert) => {
+                alert.is_over = true;
+                Taken::Changed(alert.clone())
+            }
+        }
+    }
+
+    /// Notes that everything was looked at; forgets, and returns, what was over already.
+    pub fn seen(&mut self) -> Vec<String> {
+        self.alerts.values_mut().for_each(|alert| alert.is_seen = true);
+        let over = self.alerts.values().filter(|alert| alert.is_over).map(|alert| alert.fingerprint.clone());
+        let over: Vec<String> = over.collect();
+        over.iter().for_each(|fingerprint| drop(self.alerts.remove(fingerprint)));
+        over
     }
 
     /// Forgets alerts whose source has been silent for too long; returns them.
@@ -326,8 +358,28 @@ mod tests {
         assert_eq!(holds(&externals, 299), Some(Holds::Yes));
         assert_eq!(holds(&externals, 301), Some(Holds::Unclear));
         assert!(externals.give_up(at(300 + 86_000)).is_empty());
+        assert!(externals.seen().is_empty());
         assert_eq!(externals.take(posted(&labels, Some(400)), at(500)).unwrap(), Taken::Over(alert.fingerprint));
         assert_eq!(holds(&externals, 501), None);
+    }
+
+    #[test]
+    fn what_begins_and_ends_between_two_looks_is_looked_at_once_whatever_restarts() {
+        let mut externals = Externals::default();
+        let labels = [("alertname", "Smell")];
+        externals.take(posted(&labels, None), at(1)).unwrap();
+        let Taken::Changed(alert) = externals.take(posted(&labels, Some(2)), at(2)).unwrap() else { panic!("news") };
+        assert_eq!(externals.take(posted(&labels, Some(2)), at(2)).unwrap(), Taken::Repeated);
+        let stored = serde_json::to_string(&alert).unwrap();
+        let mut restarted = Externals::default();
+        restarted.adopt(vec![serde_json::from_str(&stored).unwrap()], at(3));
+        for mut externals in [externals, restarted] {
+            let mut conditions = Vec::new();
+            externals.join(&mut conditions, &services(), stamp(3));
+            assert_eq!(conditions.len(), 1);
+            assert_eq!(externals.seen(), std::slice::from_ref(&alert.fingerprint));
+            assert_eq!((externals.all().count(), externals.seen().len()), (0, 0));
+        }
     }
 
     #[test]

@@ -180,11 +180,18 @@ fn units<'a>(waiting: impl Iterator<Item = &'a Waiting>, together: bool) -> Vec<
             _ => false,
         };
         let (mut members, mut others) = (Vec::new(), Vec::new());
+        let mut passed_over: HashSet<Uuid> = HashSet::new();
         for other in rest {
-            let waits = !is_bound && before.contains(&other.delivery.incident);
+            let incident = other.delivery.incident;
+            let waits = !is_bound && (before.contains(&incident) || passed_over.contains(&incident));
             let has_room = is_bound || members.len() < MAX_TOGETHER;
-            let fits = std::ptr::eq(other, first) || goes_along(other) && !waits && has_room;
-            if fits { members.push(other) } else { others.push(other) }
+            if std::ptr::eq(other, first) || goes_along(other) && !waits && has_room {
+                members.push(other);
+            } else {
+                // What is newer of the same incident must not overtake it.
+                passed_over.insert(incident);
+                others.push(other);
+            }
         }
         let has_older = members.iter().any(|member| before.contains(&member.delivery.incident));
         before.extend(members.iter().map(|member| member.delivery.incident));
@@ -346,5 +353,18 @@ mod tests {
         outbox.remove(&delivery(8, 1, 5, "").id());
         assert_eq!(picked(&mut outbox, 30), "wait 60");
         assert_eq!(picked(&mut outbox, 60), "1.1 2.1 3.1 4.1 5.1 6.1");
+    }
+
+    fn bound(mut delivery: Delivery) -> Delivery {
+        (delivery.attempted, delivery.batch) = (true, Some(Uuid::from_u128(7)));
+        delivery
+    }
+
+    #[test]
+    fn an_end_does_not_overtake_its_beginning_in_a_message_that_began_to_wait_earlier() {
+        let waiting = [delivery(20, 1, 0, ""), bound(delivery(1, 1, 60, "")), bound(delivery(2, 1, 60, ""))];
+        let more = (21..=25).map(|number| delivery(number, 1, 0, ""));
+        let mut outbox = with(waiting.into_iter().chain([delivery(1, 2, 0, "")]).chain(more));
+        assert_eq!(picked(&mut outbox, 30), "20.1 21.1 22.1 23.1 24.1 25.1");
     }
 }

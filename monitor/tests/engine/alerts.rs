@@ -22,7 +22,7 @@ pub(crate) fn accepted(sink: &Target) -> Vec<Value> {
 }
 
 /// What was told of each incident, in order, such as `opened resolved`.
-fn told(messages: &[Value]) -> BTreeMap<String, String> {
+pub(crate) fn told(messages: &[Value]) -> BTreeMap<String, String> {
     let mut told: BTreeMap<String, String> = BTreeMap::new();
     for part in messages.iter().flat_map(|message| message["alerts"].as_array().unwrap()) {
         let line = told.entry(part["incident"].as_str().unwrap().to_owned()).or_default();

@@ -4,12 +4,15 @@
 mod access;
 mod alerts;
 mod binary;
+mod clients;
 mod disk;
 mod faults;
 mod gate;
 mod harness;
+mod isolation;
 mod judged;
 mod prometheus;
 mod reload;
+mod storm;
 mod workloads;
 mod writes;
