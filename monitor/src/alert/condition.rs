@@ -67,6 +67,8 @@ pub struct Condition {
     pub source_url: Option<String>,
     /// What a person needs to see first.
     pub evidence: Evidence,
+    /// Why it cannot be said whether it holds, if that is worth a note.
+    pub note: String,
     /// Alerts from elsewhere that are about the same.
     pub joined: BTreeSet<String>,
     /// Whether a further one of them is told: nothing of ours stands behind it.
@@ -103,6 +105,7 @@ impl Condition {
             reminded: true,
             source_url: None,
             evidence: Evidence::default(),
+            note: String::new(),
             joined: BTreeSet::new(),
             tells_of_joins: false,
         }
@@ -127,6 +130,7 @@ impl Condition {
             acknowledged: None,
             impacted: self.impacted.clone(),
             failing: BTreeSet::new(),
+            note: String::new(),
             joined: self.joined.clone(),
             flapping: false,
             held: false,

@@ -192,13 +192,22 @@ impl Desk {
 
     /// Ends what does not hold any more, unless it comes and goes.
     fn settle(&mut self, conditions: &[Condition], look: &mut Look<'_>, out: &mut Changes) {
-        let held: HashMap<&str, Holds> =
-            conditions.iter().map(|condition| (condition.key.as_str(), condition.holds)).collect();
+        let held: HashMap<&str, &Condition> =
+            conditions.iter().map(|condition| (condition.key.as_str(), condition)).collect();
         let keys: Vec<String> = self.open.keys().cloned().collect();
         for key in keys {
-            let holds = held.get(key.as_str()).copied();
+            let condition = held.get(key.as_str()).copied();
+            let holds = condition.map(|condition| condition.holds);
             let Some(incident) = self.open.get_mut(&key).filter(|incident| !incident.is_trial()) else { continue };
             let is_withdrawn = incident.service.as_deref().is_some_and(|service| !(look.is_known)(service));
+            let note = condition.map_or("", |condition| condition.note.as_str());
+            if note != incident.note {
+                note.clone_into(&mut incident.note);
+                let text = if note.is_empty() { "its source is heard of again" } else { note };
+                let event = incident.happened(EventKind::Note, text, look.now.wall);
+                out.events.push((incident.id, event));
+                out.incidents.push(incident.clone());
+            }
             match holds {
                 Some(Holds::Yes | Holds::Unclear) => continue,
                 // Nobody has heard of it yet, and it is over.

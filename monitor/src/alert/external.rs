@@ -16,6 +16,7 @@ use super::condition::{Condition, Holds};
 use super::fingerprint::fingerprint;
 use super::message::Severity;
 use super::verdicts::ServicesAlerts;
+use crate::supervise::redact;
 
 /// An alert without an end is believed for so long (Alertmanager's `resolve_timeout`).
 const BELIEVED_FOR: SignedDuration = SignedDuration::from_mins(5);
@@ -219,7 +220,10 @@ fn condition(key: String, alerts: &[&External], services: &ServicesAlerts, now: 
     let title = format!("{about}{}", summary.unwrap_or(&name));
     let mut condition = Condition::new(key, name.clone(), first.severity(), one_line(&title));
     let lost = alerts.iter().all(|alert| alert.is_lost(now.wall));
-    condition.holds = if lost { Holds::Unclear } else { Holds::Yes };
+    if lost {
+        condition.holds = Holds::Unclear;
+        condition.note = "source lost: it is not repeated any more, and nobody said that it is over".to_owned();
+    }
     condition.cause = name;
     condition.labels.clone_from(&first.labels);
     for (label, value) in service.and_then(|service| services.get(service)).into_iter().flat_map(|own| &own.labels) {
@@ -228,7 +232,7 @@ fn condition(key: String, alerts: &[&External], services: &ServicesAlerts, now: 
     condition.since = now.moment_of(first.starts_at);
     condition.source_url =
         first.annotations.get("runbook_url").filter(|url| is_web(url)).or(first.generator_url.as_ref()).cloned();
-    let mut lines: Vec<String> = first.annotations.get("description").into_iter().cloned().collect();
+    let mut lines: Vec<String> = first.annotations.get("description").map(|text| redact(text)).into_iter().collect();
     lines.extend(alerts.iter().skip(1).map(|alert| format!("Also firing: {}", alert.shown(now.wall))));
     condition.description = lines.join("\n");
     condition.service = service.map(Into::into);
@@ -307,7 +311,7 @@ fn is_web(url: &str) -> bool {
 }
 
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    redact(text).chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }
 
 fn later(from: Timestamp, length: SignedDuration) -> Timestamp {

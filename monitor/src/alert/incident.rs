@@ -51,6 +51,9 @@ pub struct Incident {
     /// Those of them that fail and are not paged for themselves.
     #[serde(default)]
     pub failing: BTreeSet<String>,
+    /// Why nothing newer is known of it, such as that its source is silent; empty while something is.
+    #[serde(default)]
+    pub note: String,
     /// Alerts from elsewhere that are, or were, about the same.
     #[serde(default)]
     pub joined: BTreeSet<String>,

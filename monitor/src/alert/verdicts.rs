@@ -11,6 +11,7 @@ use super::message::{Evidence, Severity};
 use super::objectives::Objectives;
 use crate::judge::{Board, CheckEntry, Health, ServiceEntry, Verdict};
 use crate::probe::{Observation, Outcome, Reason};
+use crate::supervise::redact;
 
 /// A degraded service is worth a ticket when it has been so for this long: one slow answer is not.
 const DEGRADED_FOR: Duration = Duration::from_secs(60);
@@ -87,7 +88,7 @@ fn of_service(service: &ServiceEntry, alerts: &ServiceAlerts, graph: &Graph<'_>,
     let needs = graph.needs(name);
     let first_fail = first_fail(service);
     let mut condition =
-        Condition::new(key, alert, severity, format!("{name} {}: {}", spoken(service.verdict), service.why));
+        Condition::new(key, alert, severity, redact(&format!("{name} {}: {}", spoken(service.verdict), service.why)));
     condition.verdict = service.verdict.as_str().to_owned();
     condition.rank = u8::from(service.verdict == Verdict::GaveUp);
     condition.cause = cause(service);
@@ -155,7 +156,7 @@ fn evidence(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stamp) -> Evide
         evidence.check = check.id.to_string();
         evidence.target = alerts.targets.get(&*check.id.check).cloned().unwrap_or_default();
         if let Some(last) = &check.last {
-            evidence.reason = reason(last).map(|reason| reason.text.clone()).unwrap_or_default();
+            evidence.reason = reason(last).map(|reason| redact(&reason.text)).unwrap_or_default();
             let millis = |took: &Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             evidence.phases =
                 last.phases.iter().map(|(phase, took)| (phase.as_str().to_owned(), millis(took))).collect();
