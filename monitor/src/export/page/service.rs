@@ -87,7 +87,7 @@ pub(super) async fn view(
     let (entry, neighbours) = copied(shared, &catalogue, card)?;
     let [hard_needs, soft_needs, needed_by] = neighbours;
     let past = Past::of(&shared.stores.history.days(name), today_ms(moment.now.wall));
-    let goals = vec![availability(card, &past), latency(shared, card, moment).await];
+    let goals = vec![availability(shared, card, &past, moment), latency(shared, card, moment).await];
     let tone = of_verdict(entry.verdict);
     let said = said(entry.verdict);
     let title = format!("{name} {said} – monitor");
@@ -170,7 +170,7 @@ async fn checks(
     views
 }
 
-fn availability(card: &ServiceCard, past: &Past) -> Goal {
+fn availability(shared: &Shared, card: &ServiceCard, past: &Past, moment: &Moment) -> Goal {
     let reached = WINDOWS.map(|days| match past.availability(days) {
         Some(share) => (words::share(share), card.availability.map(|objective| share >= objective)),
         None => ("–".to_owned(), None),
@@ -187,8 +187,22 @@ fn availability(card: &ServiceCard, past: &Past) -> Goal {
         name: "Availability",
         objective: card.availability.map_or_else(|| "–".to_owned(), words::share),
         reached: reached.into(),
-        left: left.unwrap_or_default(),
+        left: budget(shared, card, "availability", moment).or(left).unwrap_or_default(),
     }
+}
+
+/// Says what is left of an error budget, as it is alerted on: probes, without maintenance.
+fn budget(shared: &Shared, card: &ServiceCard, what: &str, moment: &Moment) -> Option<String> {
+    let slos = shared.alerts.slos();
+    let budget = &slos.of(&card.name).iter().find(|objective| objective.what == what)?.budget;
+    let (now, hour) = (moment.now.wall, Duration::from_secs(3600));
+    let left = budget.left(now)?;
+    let pace = budget.burn(hour, now).filter(|pace| *pace > 1.0);
+    let pace = pace.map(|pace| format!(", now spent {pace:.1} times too fast")).unwrap_or_default();
+    Some(match left {
+        left if left >= 0.0 => format!("{} of the error budget left in 30 d{pace}", words::share(left)),
+        over => format!("error budget overspent {:.1} times in 30 d{pace}", 1.0 - over),
+    })
 }
 
 async fn latency(shared: &Shared, card: &ServiceCard, moment: &Moment) -> Goal {
@@ -214,6 +228,6 @@ async fn latency(shared: &Shared, card: &ServiceCard, moment: &Moment) -> Goal {
         name: "Latency, 95 % within",
         objective: objective_ms.map_or_else(|| "–".to_owned(), words::latency),
         reached: reached.into(),
-        left: String::new(),
+        left: budget(shared, card, "latency", moment).unwrap_or_default(),
     }
 }
