@@ -17,7 +17,7 @@ check: ## Format, lints, documentation.
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
-bench: ## Cost of probes beside blackbox_exporter, size and idle memory of the shipped binary.
+bench: ## Cost of probes beside blackbox_exporter, size and idle memory of the shipped binary, how soon alerts leave.
 	./compose/bench/run
 
 soak: setup ## The long loops at full counts.
