@@ -24,9 +24,14 @@ async fn a_service_goes_down_with_the_reason_and_comes_back() {
     assert_eq!(engine.get("/api/v1/status").await.1["reason"], "web is down");
     target.set_status(200);
     engine.until("web", "up").await;
-    let (_, transitions) = engine.get("/api/v1/transitions?service=web").await;
-    let verdicts: Vec<&str> =
-        transitions.as_array().unwrap().iter().map(|change| change["to"].as_str().unwrap()).collect();
+    // Verdicts are shown before they are on the disk.
+    let written = eventually("all three changes on the disk", LIMIT, async || {
+        let (_, transitions) = engine.get("/api/v1/transitions?service=web").await;
+        let transitions = transitions.as_array()?.clone();
+        (transitions.len() == 3).then_some(transitions)
+    });
+    let transitions = written.await;
+    let verdicts: Vec<&str> = transitions.iter().map(|change| change["to"].as_str().unwrap()).collect();
     assert_eq!(verdicts, ["up", "down", "up"]);
 }
 

@@ -15,9 +15,13 @@ async fn a_process_that_dies_at_once_loops_with_its_cause_and_last_lines() {
     let looping = engine.until("looper", "crash_looping").await;
     assert!(looping["why"].as_str().unwrap().starts_with("exited with code 3"), "{looping}");
     assert_eq!(looping["workload"]["last_lines"], serde_json::json!(["out of luck"]));
-    let transitions = engine.get("/api/v1/transitions?service=looper").await.1;
-    let loops = transitions.as_array().unwrap().iter().filter(|change| change["to"] == "crash_looping").count();
-    assert_eq!(loops, 1, "{transitions}");
+    // Verdicts are shown before they are on the disk.
+    let written = eventually("the change on the disk", LIMIT, async || {
+        let transitions = engine.get("/api/v1/transitions?service=looper").await.1;
+        let loops = transitions.as_array()?.iter().filter(|change| change["to"] == "crash_looping").count();
+        (loops > 0).then_some(loops)
+    });
+    assert_eq!(written.await, 1);
 }
 
 #[tokio::test]
