@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kit::clock::elapsed;
 use kit::config::show_duration;
 use uuid::Uuid;
 
@@ -46,7 +47,7 @@ pub fn compose(parts: &[(&Delivery, &Incident)], context: &Context<'_>) -> Optio
         || parts.iter().all(|(delivery, _)| delivery.happening != Happening::Resolved);
     let most = alerts.iter().map(|part| part.severity).max().unwrap_or(Severity::Notice);
     let oldest = parts.iter().map(|(delivery, _)| delivery.created).min().unwrap_or(context.now);
-    let late = since(oldest, context.now);
+    let late = elapsed(oldest, context.now);
     let status = if fires { Status::Firing } else { Status::Resolved };
     Some(Message {
         key: first.batch.map_or_else(|| first.key(), |batch| batch.to_string()),
@@ -67,10 +68,10 @@ pub fn compose(parts: &[(&Delivery, &Incident)], context: &Context<'_>) -> Optio
 fn part(delivery: &Delivery, incident: &Incident, context: &Context<'_>) -> AlertPart {
     let is_end = delivery.happening == Happening::Resolved;
     // What began and ended long ago is no page any more, and neither is its end.
-    let is_old_news = since(delivery.created, context.now) > LATE_AFTER
-        && incident.resolved.as_ref().is_some_and(|end| since(end.at, context.now) > OVER_LONG_AFTER);
+    let is_old_news = elapsed(delivery.created, context.now) > LATE_AFTER
+        && incident.resolved.as_ref().is_some_and(|end| elapsed(end.at, context.now) > OVER_LONG_AFTER);
     let resolved = incident.resolved.as_ref().map(|resolution| resolution.at);
-    let lasted = show_duration(since(incident.opened, resolved.unwrap_or(context.now)).max(Duration::from_secs(1)));
+    let lasted = show_duration(elapsed(incident.opened, resolved.unwrap_or(context.now)).max(Duration::from_secs(1)));
     let how = incident.resolved.as_ref().map(|resolution| resolution.how.words()).unwrap_or_default();
     let about = incident.service.as_deref().unwrap_or(&incident.name);
     let title = match (is_end, resolved) {
@@ -152,8 +153,4 @@ fn cut(evidence: &Evidence, level: EvidenceLevel) -> Option<Evidence> {
             Some(Evidence { last_lines: Vec::new(), latency: Vec::new(), phases: Vec::new(), ..evidence.clone() })
         }
     }
-}
-
-fn since(earlier: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(earlier)).unwrap_or_default()
 }

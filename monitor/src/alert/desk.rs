@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::clock::{Moment, Stamp};
+use kit::clock::{Moment, Stamp, elapsed};
 use uuid::Uuid;
 
 use super::condition::{Condition, Holds};
 use super::delivery::DeliveryId;
-use super::incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, ToldState};
+use super::incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, Told, ToldState};
 use super::message::Happening;
 use super::tell::{Changes, Telling, outcome, works_again};
 
@@ -370,8 +370,6 @@ fn revise(incident: &mut Incident, condition: &Condition, look: &Look<'_>, out: 
 
 /// Returns whether it has been on its way for so long that nobody should rely on it.
 fn is_doubtful(incident: &Incident, now: Timestamp) -> bool {
-    let waits = |told: &super::incident::Told| {
-        !told.accepted && Duration::try_from(now.duration_since(told.since)).unwrap_or_default() > DOUBTFUL_AFTER
-    };
+    let waits = |told: &Told| !told.accepted && elapsed(told.since, now) > DOUBTFUL_AFTER;
     !incident.told.is_empty() && incident.told.values().all(waits)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kit::clock::elapsed;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -46,7 +47,7 @@ pub(super) fn incident(id: Uuid, by: &str, now: Timestamp) -> Incident {
 
 /// Returns how a drill stands.
 pub(super) fn state(incident: &Incident, now: Timestamp) -> DrillState {
-    let age = Duration::try_from(now.duration_since(incident.opened)).unwrap_or_default();
+    let age = elapsed(incident.opened, now);
     let is_through = incident.told.values().all(|told| matches!(told.state, ToldState::Delivered | ToldState::Dead));
     let has_worked = !incident.told.is_empty() && incident.told.values().all(|told| told.accepted);
     match (is_through, has_worked) {

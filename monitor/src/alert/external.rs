@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use kit::clock::Stamp;
+use jiff::Timestamp;
+use kit::clock::{Stamp, elapsed, later};
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Condition, Holds};
@@ -19,7 +19,7 @@ use super::verdicts::ServicesAlerts;
 use crate::supervise::redact;
 
 /// An alert without an end is believed for so long (Alertmanager's `resolve_timeout`).
-const BELIEVED_FOR: SignedDuration = SignedDuration::from_mins(5);
+const BELIEVED_FOR: Duration = Duration::from_secs(5 * 60);
 /// An alert whose source has been silent for so long is given up.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Alerts at once, at most.
@@ -31,7 +31,7 @@ const MAX_VALUE_BYTES: usize = 4096;
 /// All of one alert's labels and annotations together, in bytes.
 const MAX_ALERT_BYTES: usize = 16 * 1024;
 /// How far a source's clock may be ahead before its times are not believed.
-const CLOCKS_APART: SignedDuration = SignedDuration::from_hours(1);
+const CLOCKS_APART: Duration = Duration::from_secs(3600);
 
 /// An alert as it is posted. Unknown fields are ignored, as Alertmanager does.
 #[derive(Debug, Clone, Deserialize)]
@@ -172,9 +172,7 @@ impl Externals {
 
     /// Forgets alerts whose source has been silent for too long; returns them.
     pub fn give_up(&mut self, now: Timestamp) -> Vec<External> {
-        let is_old = |alert: &External| {
-            Duration::try_from(now.duration_since(alert.believed_until)).unwrap_or_default() > GIVEN_UP_AFTER
-        };
+        let is_old = |alert: &External| elapsed(alert.believed_until, now) > GIVEN_UP_AFTER;
         let old: Vec<String> =
             self.alerts.values().filter(|alert| is_old(alert)).map(|alert| alert.fingerprint.clone()).collect();
         old.iter().filter_map(|fingerprint| self.alerts.remove(fingerprint)).collect()
@@ -312,10 +310,6 @@ fn is_web(url: &str) -> bool {
 
 fn one_line(text: &str) -> String {
     redact(text).chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
-}
-
-fn later(from: Timestamp, length: SignedDuration) -> Timestamp {
-    from.checked_add(length).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

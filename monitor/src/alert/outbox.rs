@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use kit::clock::{Moment, Stamp};
+use kit::clock::{Moment, Stamp, elapsed};
 use uuid::Uuid;
 
 use super::delivery::{Delivery, DeliveryId, DeliveryState};
@@ -65,7 +65,7 @@ impl Outbox {
         if delivery.state != DeliveryState::Due {
             return self.remove(&id);
         }
-        let wait = Duration::try_from(delivery.due.duration_since(now.wall)).unwrap_or_default();
+        let wait = elapsed(now.wall, delivery.due);
         let mut not_before = now.at + wait;
         if delivery.tries == 0 && !delivery.group.is_empty() {
             let group = (delivery.channel.clone(), delivery.group.clone());
@@ -78,7 +78,7 @@ impl Outbox {
             self.next_place
         });
         let waiting = self.channels.entry(delivery.channel.clone()).or_default();
-        let age = Duration::try_from(now.wall.duration_since(delivery.tried_since)).unwrap_or_default();
+        let age = elapsed(delivery.tried_since, now.wall);
         let since = waiting.get(&place).map_or_else(|| not_before - age, |known| known.since);
         waiting.insert(place, Waiting { delivery, ticket, not_before, since });
     }

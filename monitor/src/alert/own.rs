@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::clock::Stamp;
+use kit::clock::{Stamp, elapsed};
 use kit::config::show_duration;
 
 use super::condition::Condition;
@@ -87,7 +87,7 @@ impl Refusals {
 fn stalled<'a>(waiting: impl Iterator<Item = &'a Delivery>, now: Timestamp) -> Option<(Timestamp, String)> {
     let tried = waiting.filter(|delivery| delivery.tries > 0 && delivery.happening != Happening::Drill);
     let oldest = tried.min_by_key(|delivery| delivery.created)?;
-    let age = Duration::try_from(now.duration_since(oldest.created)).unwrap_or_default();
+    let age = elapsed(oldest.created, now);
     let why = || format!("nothing accepted: {}", oldest.said);
     (age >= STALLED_AFTER).then(|| (oldest.created, why()))
 }
@@ -108,7 +108,7 @@ fn condition(channel: &str, since: Timestamp, why: &str, now: Stamp) -> Conditio
 }
 
 fn show_since(since: Timestamp, now: Timestamp) -> String {
-    show_duration(Duration::try_from(now.duration_since(since)).unwrap_or_default().max(Duration::from_secs(1)))
+    show_duration(elapsed(since, now).max(Duration::from_secs(1)))
 }
 
 /// Keys of incidents about a channel begin so.

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use kit::clock::{elapsed, later};
 
 use super::delivery::{Delivery, DeliveryState};
 use super::incident::{Ending, Event, EventKind, Incident, Told, ToldState};
@@ -284,7 +285,7 @@ impl Telling<'_> {
     fn waited(&self, incident: &Incident) -> Option<Duration> {
         let spoken = |told: &&Told| !matches!(told.state, ToldState::Held | ToldState::Suppressed(_));
         let first = incident.told.values().filter(spoken).map(|told| told.since).min()?;
-        Some(Duration::try_from(self.now.duration_since(first)).unwrap_or_default())
+        Some(elapsed(first, self.now))
     }
 
     fn delivery(
@@ -340,9 +341,4 @@ pub(super) fn outcome(told: &mut BTreeMap<String, Told>, channel: &str, event: u
         told.state = if accepted { ToldState::Delivered } else { ToldState::Dead };
         told.dead_since = Some(now).filter(|_| !accepted);
     }
-}
-
-fn later(from: Timestamp, length: Duration) -> Timestamp {
-    let length = SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
-    from.checked_add(length).unwrap_or(Timestamp::MAX)
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kit::backoff::Backoff;
-use kit::clock::{Moment, Stamp};
+use kit::clock::{Moment, Stamp, later};
 use kit::config::show_duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -254,8 +254,7 @@ impl Alerts {
             (delivery.state, delivery.updated) = (state, now.wall);
             said.clone_into(&mut delivery.said);
             if let Some(wait) = wait {
-                delivery.due =
-                    now.wall.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(now.wall);
+                delivery.due = later(now.wall, wait);
             } else {
                 self.figures.state(&delivery);
             }

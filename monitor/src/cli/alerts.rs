@@ -9,6 +9,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Color, ContentArrangement, Table};
 use http::Method;
 use jiff::Timestamp;
+use kit::clock::elapsed;
 use kit::config::show_duration;
 use kit::exit;
 use monitor::alert::{Delivery, DeliveryState, Incident, Severity, Silence, ToldState};
@@ -186,7 +187,7 @@ fn row(incident: &Incident) -> Vec<Cell> {
     };
     let tinted = |text: &str| if is_colourful() { Cell::new(text).fg(tint) } else { Cell::new(text) };
     let end = incident.resolved.as_ref().map_or_else(Timestamp::now, |resolution| resolution.at);
-    let lasted = Duration::try_from(end.duration_since(incident.opened)).unwrap_or_default();
+    let lasted = elapsed(incident.opened, end);
     let taken = incident.acknowledged.as_ref().map(|taken| format!(" (taken by {})", taken.by)).unwrap_or_default();
     vec![
         tinted(mark),

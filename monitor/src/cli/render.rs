@@ -5,6 +5,7 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Color, ContentArrangement, Row, Table};
 use jiff::Timestamp;
+use kit::clock::elapsed;
 use kit::config::show_duration;
 use monitor::export::{ServiceStatus, Status};
 
@@ -81,6 +82,6 @@ fn max(most: Option<f64>, next: f64) -> Option<f64> {
 /// How long ago a timestamp was, in words.
 fn since(at: &str) -> String {
     let Ok(at) = at.parse::<Timestamp>() else { return String::new() };
-    let ago = Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or(Duration::ZERO);
+    let ago = elapsed(at, Timestamp::now());
     show_duration(Duration::from_secs(ago.as_secs()))
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kit::clock::elapsed;
 use kit::metrics::{Sample, family};
 use prometheus::proto::MetricFamily;
 
@@ -30,7 +31,7 @@ pub(super) fn families(shared: &Shared) -> Vec<MetricFamily> {
         let outbox = shared.alerts.outbox();
         for channel in &settings.channels {
             let created: Vec<Timestamp> = outbox.waiting(&channel.name).map(|delivery| delivery.created).collect();
-            let age = created.iter().min().map_or(0.0, |first| now.duration_since(*first).as_secs_f64().max(0.0));
+            let age = created.iter().min().map_or(0.0, |first| elapsed(*first, now).as_secs_f64());
             pending.push(Sample::of([("channel", &channel.name)], created.len() as f64));
             oldest.push(Sample::of([("channel", &channel.name)], age));
         }

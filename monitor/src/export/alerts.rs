@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use kit::clock::{elapsed, later};
 use kit::config::{parse_duration, suggest};
 use kit::http::{ApiError, Identity};
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,7 @@ use crate::record::{AuditRow, DeliveryQuery, IncidentQuery, StoreError};
 /// Longest comment or note that is kept, in characters.
 const MAX_COMMENT_CHARS: usize = 500;
 /// Longest silence or window: a year; what is to be quiet for longer is not to be watched.
-const MAX_LENGTH_SECS: i64 = 366 * 86_400;
+const MAX_LENGTH: Duration = Duration::from_secs(366 * 86_400);
 /// Matchers of one silence, at most.
 const MAX_MATCHERS: usize = 32;
 
@@ -536,16 +538,13 @@ pub(super) fn span(
     let from = from.unwrap_or(now);
     let until = match (until, length) {
         (Some(until), None) => until,
-        (None, Some(length)) => {
-            let length = SignedDuration::try_from(parse_duration(length).map_err(bad)?).unwrap_or(SignedDuration::MAX);
-            from.checked_add(length).unwrap_or(Timestamp::MAX)
-        }
+        (None, Some(length)) => later(from, parse_duration(length).map_err(bad)?),
         _ => return Err(bad("give either \"until\" or \"for\", such as \"for\": \"2h\"")),
     };
     if until <= now || until <= from {
         return Err(bad("it would be over already"));
     }
-    if until.duration_since(now) > SignedDuration::from_secs(MAX_LENGTH_SECS) {
+    if elapsed(now, until) > MAX_LENGTH {
         return Err(bad("it would last for more than a year"));
     }
     Ok((from, until))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kit::clock::elapsed;
 use kit::config::show_duration;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
@@ -166,7 +167,7 @@ fn timestamp(time: UnixTime) -> Option<Timestamp> {
 
 /// Whole days from two on; before that hours and minutes matter.
 fn show_span(later: Timestamp, earlier: Timestamp) -> String {
-    let span = Duration::try_from(later.duration_since(earlier)).unwrap_or_default();
+    let span = elapsed(earlier, later);
     let days = span.as_secs() / 86_400;
     if days >= 2 { format!("{days} days") } else { show_duration(span) }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use kit::clock::elapsed;
 use kit::config::{Cursor, show_duration};
 use secrecy::SecretString;
 
@@ -82,7 +83,7 @@ impl HeartbeatProbe {
         let Some(pushed) = pushed else {
             return Err(Outcome::Unknown(Reason::new(ReasonCode::Local, "this check is not registered for pushes")));
         };
-        let ago = |then: Timestamp| Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO);
+        let ago = |then: Timestamp| elapsed(then, now);
         if let (Some(started), Some(max_run)) = (pushed.started, self.max_run)
             && ago(started) > max_run
         {

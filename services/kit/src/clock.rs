@@ -90,9 +90,28 @@ impl Stamp {
     }
 }
 
+/// Returns the wall time that passed from `earlier` to `now`, zero if the clock says that it is still to come.
+pub fn elapsed(earlier: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(earlier)).unwrap_or_default()
+}
+
+/// Adds; a time too far away to be written is the last that can be.
+pub fn later(time: Timestamp, length: Duration) -> Timestamp {
+    time.saturating_add(length).unwrap_or(Timestamp::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wall_times_are_never_less_than_nothing_apart_nor_beyond_what_can_be_written() {
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        assert_eq!(elapsed(at(1_000), at(3_500)), Duration::from_millis(2_500));
+        assert_eq!(elapsed(at(3_500), at(1_000)), Duration::ZERO);
+        assert_eq!(later(at(1_000), Duration::from_secs(2)), at(3_000));
+        assert_eq!(later(at(1_000), Duration::MAX), Timestamp::MAX);
+    }
 
     #[test]
     fn a_stored_wall_time_comes_back_at_its_age_and_a_future_one_as_now() {

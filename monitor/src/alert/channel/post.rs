@@ -9,9 +9,8 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use kit::config::Fields;
-use kit::http::{Client, root_cause};
+use kit::http::{Client, retry_after, root_cause};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -184,23 +183,10 @@ pub(super) fn judge(answer: &Answer) -> Result<Accepted, SendError> {
     if !(status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)) {
         return Err(SendError::Refused(line));
     }
-    match retry_after(&answer.headers, Timestamp::now()) {
+    match retry_after(&answer.headers, Timestamp::now(), MAX_RETRY_AFTER) {
         Some(after) => Err(SendError::Busy { after, why: line }),
         None => Err(SendError::Failed(line)),
     }
-}
-
-/// Reads `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(secs) => Duration::from_secs(secs),
-        Err(_not_a_number) => {
-            let until = rfc2822::parse(text).ok()?.timestamp();
-            Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO)
-        }
-    };
-    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 /// One short line of an answer, without line breaks or control characters.
@@ -243,12 +229,13 @@ mod tests {
             busy,
             SendError::Busy { after: Duration::from_secs(7), why: "429 Too Many Requests: slow down".to_owned() }
         );
-        let headers = |text: &str| [(header::RETRY_AFTER, text.parse().unwrap())].into_iter().collect::<HeaderMap>();
-        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        let secs = |text: &str| retry_after(&headers(text), now).map(|wait| wait.as_secs());
-        assert_eq!(secs("Tue, 24 Nov 2026 12:00:30 GMT"), Some(30));
-        assert_eq!(secs("Tue, 24 Nov 2026 11:00:00 GMT"), Some(0));
-        assert_eq!(secs("86400"), Some(900));
-        assert_eq!(secs("soon"), None);
+        let after = |text: &str| match judged(503, &[("retry-after", text)], "").unwrap_err() {
+            SendError::Busy { after, .. } => Some(after.as_secs()),
+            _ => None,
+        };
+        assert_eq!(after("Tue, 24 Nov 2020 11:00:00 GMT"), Some(0));
+        assert_eq!(after("Tue, 24 Nov 2093 12:00:30 GMT"), Some(900));
+        assert_eq!(after("86400"), Some(900));
+        assert_eq!(after("soon"), None);
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
-use jiff::{SignedDuration, Timestamp};
-use kit::clock::Moment;
+use jiff::Timestamp;
+use kit::clock::{Moment, later};
 use kit::http::{Access, Caller, Credential, Identity, Place};
 use tokio::sync::watch;
 
@@ -161,10 +161,9 @@ impl Reception {
     /// Begins a session; returns the secret of its cookie.
     fn begin(&self, access: &Access, who: &Credential, length: Duration, address: IpAddr) -> String {
         let now = Timestamp::now();
-        let until = now.checked_add(SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX));
         let mut sessions = self.sessions();
         let mut ended = sessions.sweep(access, now);
-        let begun = sessions.begin(who, rand::random(), until.unwrap_or(Timestamp::MAX));
+        let begun = sessions.begin(who, rand::random(), later(now, length));
         drop(sessions);
         ended.extend(begun.ended);
         let mut batch = StateBatch::default();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use askama::Template;
+use kit::clock::elapsed;
 use kit::page::chart::{Latency, Sample, Series, phases};
 use kit::page::{Html, Tone, words};
 use uuid::Uuid;
@@ -241,7 +242,7 @@ fn shortened(events: &[Event]) -> impl Iterator<Item = &Event> {
 }
 
 fn happened(event: &Event, incident: &Incident, moment: &Moment) -> Happened {
-    let after = Duration::try_from(event.at.duration_since(incident.opened)).unwrap_or_default();
+    let after = elapsed(incident.opened, event.at);
     let (tone, word) = of_event(event.kind, incident);
     let after = match after.as_secs() {
         0 => String::new(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use askama::Template;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use kit::clock::elapsed;
 use kit::page::chart::{Counted, counts};
 use kit::page::{Html, Tone, words};
 use serde::Deserialize;
@@ -256,8 +257,7 @@ pub(super) fn ending(incident: &Incident) -> (Tone, String) {
 /// Returns how long it lasted, or has lasted so far.
 pub(super) fn lasted(incident: &Incident, moment: &Moment) -> String {
     let end = incident.resolved.as_ref().map_or(moment.now.wall, |resolution| resolution.at);
-    let length = std::time::Duration::try_from(end.duration_since(incident.opened)).unwrap_or_default();
-    words::length(length)
+    words::length(elapsed(incident.opened, end))
 }
 
 /// Reads past incidents, one more than a page shows.

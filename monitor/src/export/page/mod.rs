@@ -30,7 +30,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use kit::clock::Stamp;
+use kit::clock::{Stamp, elapsed};
 use kit::config::suggest;
 use kit::http::{ApiError, Role};
 use kit::page::{Html, Link, Page, Tone, words};
@@ -254,7 +254,7 @@ impl Moment {
 
     /// How a past time is shown.
     fn when(&self, at: Timestamp) -> When {
-        let ago = Duration::try_from(self.now.wall.duration_since(at)).unwrap_or(Duration::ZERO);
+        let ago = elapsed(at, self.now.wall);
         When {
             machine: at.to_string(),
             full: words::time(at, &self.zone),
@@ -271,9 +271,9 @@ impl Moment {
 
     /// Says how far ahead a time is: `in 12 s`.
     fn left(&self, at: Timestamp) -> String {
-        match Duration::try_from(at.duration_since(self.now.wall)) {
-            Ok(left) if left.as_secs() > 0 => format!("in {}", words::length(Duration::from_secs(left.as_secs()))),
-            _ => "now".to_owned(),
+        match elapsed(self.now.wall, at).as_secs() {
+            0 => "now".to_owned(),
+            secs => format!("in {}", words::length(Duration::from_secs(secs))),
         }
     }
 

@@ -12,10 +12,11 @@ use uuid::Uuid;
 use super::figures::{ACCEPTED, Figures, REFUSED, RETRIED};
 use super::kinds::Posting;
 use super::lane::{DELIVER, Lane};
-use super::outage::{Outage, later};
+use super::outage::Outage;
 use super::post::{Answer, Post};
 use super::settings::Endpoint;
 use super::{AlertError, AlertSettings, Fallback};
+use crate::clock::later;
 use crate::metrics::Metrics;
 use crate::queue::{Job, QueueError, Queues, Retry};
 

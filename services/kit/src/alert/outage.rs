@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::backoff::Backoff;
+use crate::clock::later;
 
 /// How one place has been answering.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,11 +46,6 @@ impl Outage {
     pub(super) fn too_long_at(&self, since: Timestamp, bound: Duration) -> Timestamp {
         later(self.last_accepted.map_or(since, |accepted| accepted.max(since)), bound)
     }
-}
-
-/// Adds; a time too far away to be written is the last that can be.
-pub(super) fn later(time: Timestamp, wait: Duration) -> Timestamp {
-    time.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::settings::Endpoint;
 use crate::config::show_duration;
-use crate::http::{Client, root_cause};
+use crate::http::{Client, retry_after, root_cause};
 
 /// How much of an answer is read, in bytes: enough for the sentence that says what is wrong.
 const ANSWER_BYTES: usize = 16 * 1024;
@@ -84,10 +84,7 @@ impl Post {
         let reason = reason.trim_end_matches(": ").to_owned();
         match status.as_u16() {
             // RFC 6585 section 4, RFC 9110 sections 15.6.3 to 15.6.5: too many requests, or nobody behind a proxy.
-            429 | 502 | 503 | 504 => {
-                let wait = headers.get(RETRY_AFTER).and_then(|value| wait_of(value.to_str().ok()?, now));
-                Answer::Away(reason, wait)
-            }
+            429 | 502 | 503 | 504 => Answer::Away(reason, retry_after(headers, now, LONGEST_WAIT)),
             408 => Answer::Failed(reason),
             400..=499 => Answer::Refused(reason),
             _ => Answer::Failed(reason),
@@ -100,34 +97,5 @@ impl Post {
             text = text.replace(secret, "[secret]");
         }
         text.chars().take(SHOWN_CHARS).map(|char| if char.is_control() { ' ' } else { char }).collect()
-    }
-}
-
-/// Reads `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
-fn wait_of(text: &str, now: Timestamp) -> Option<Duration> {
-    let wait = match text.trim().parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_not_a_number) => {
-            let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-            Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO)
-        }
-    };
-    Some(wait.min(LONGEST_WAIT))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_is_seconds_or_a_date_and_never_too_long() {
-        let now: Timestamp = "1994-11-06T08:49:00Z".parse().unwrap();
-        let secs = |text| wait_of(text, now).map(|wait| wait.as_secs());
-        assert_eq!(secs("120"), Some(120));
-        assert_eq!(secs("Sun, 06 Nov 1994 08:49:37 GMT"), Some(37));
-        assert_eq!(secs("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0), "it has passed");
-        assert_eq!(secs("99999999999"), Some(600));
-        assert_eq!(secs("soon"), None);
-        assert_eq!(secs("-1"), None);
     }
 }

@@ -9,6 +9,7 @@ mod layers;
 mod network;
 mod place;
 mod rejection;
+mod retry_after;
 mod server;
 
 pub use access::{Access, Caller, Credential, Identity, Role, Via, bears, peer, require};
@@ -19,4 +20,5 @@ pub use key::{API_KEY, ServiceKey};
 pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
 pub use network::Network;
 pub use place::Place;
+pub use retry_after::retry_after;
 pub use server::{Limits, bind, serve};
