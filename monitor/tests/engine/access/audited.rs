@@ -3,14 +3,13 @@
 use http::Method;
 use testkit::Target;
 
-use super::visitor::{FORM, OPERATOR, access, audit, bearer, get, send, service, sign_in, until_audited};
-use crate::harness::{Running, TOKEN};
+use super::visitor::{FORM, OPERATOR, audit, bearer, get, send, sign_in, start, until_audited};
+use crate::harness::TOKEN;
 
 #[tokio::test]
 async fn every_change_leaves_a_row_and_no_row_holds_a_secret() {
     let target = Target::ok("");
-    let yaml = format!("{}{}", access(""), service(&target));
-    let running = Running::start(&yaml).await;
+    let running = start(&target, "").await;
     let operator = bearer(TOKEN);
     running.post("/api/v1/reload", &[("authorization", &operator)]).await;
     std::fs::write(running.folder.path().join("monitor.yml"), "services: [").unwrap();

@@ -6,13 +6,13 @@ use http_body_util::{BodyExt, Full};
 use testkit::Target;
 use uuid::Uuid;
 
-use super::visitor::{ADMIN, FORM, HTML, OPERATOR, VIEWER, access, bearer, get, send, service, sign_in};
-use crate::harness::{LIMIT, Running};
+use super::visitor::{ADMIN, FORM, HTML, OPERATOR, VIEWER, bearer, get, send, sign_in, start};
+use crate::harness::LIMIT;
 
 #[tokio::test]
 async fn each_role_may_do_what_the_api_document_says_and_no_more() {
     let target = Target::ok("");
-    let running = Running::start(&format!("{}{}", access("  public: false\n"), service(&target))).await;
+    let running = start(&target, "  public: false\n").await;
     let document = get(&running, "/api/v1/openapi.json", &[]).await.json();
     let mut seen = [0; 3];
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -59,8 +59,7 @@ async fn what_is_public_is_what_the_configuration_says() {
     for (public, reads_names, reads_details) in
         [("true", true, true), ("details", true, true), ("names", true, false), ("false", false, false)]
     {
-        let running =
-            Running::start(&format!("{}{}", access(&format!("  public: {public}\n")), service(&target))).await;
+        let running = start(&target, &format!("  public: {public}\n")).await;
         let (vera, olga) = (bearer(VIEWER), bearer(OPERATOR));
         for (paths, is_public, for_viewers) in [
             (&open[..], true, true),
@@ -89,7 +88,7 @@ async fn what_is_public_is_what_the_configuration_says() {
 #[tokio::test]
 async fn a_viewer_who_has_signed_in_changes_nothing() {
     let target = Target::ok("");
-    let running = Running::start(&format!("{}{}", access("  public: false\n"), service(&target))).await;
+    let running = start(&target, "  public: false\n").await;
     let cookie = sign_in(&running, VIEWER).await;
     let page = get(&running, "/", &[("cookie", &cookie)]).await;
     assert!(
@@ -107,12 +106,12 @@ async fn a_viewer_who_has_signed_in_changes_nothing() {
 #[tokio::test]
 async fn live_events_end_when_their_reader_may_have_lost_her_permission() {
     let target = Target::ok("");
-    let yaml = format!("{}{}", access("  public: false\n"), service(&target));
-    let running = Running::start(&yaml).await;
+    let running = start(&target, "  public: false\n").await;
     let client = kit::http::client::<Full<Bytes>>(LIMIT);
     let request = Request::get(format!("{}/api/v1/events", running.url)).header("authorization", bearer(VIEWER));
     let mut stream = client.request(request.body(Full::default()).unwrap()).await.unwrap().into_body();
-    assert!(stream.frame().await.unwrap().is_ok(), "hello");
+    let hello = tokio::time::timeout(LIMIT, stream.frame()).await.unwrap();
+    assert!(hello.unwrap().is_ok(), "hello");
     running.reload.send(()).await.unwrap();
     let ended = async { while let Some(Ok(_frame)) = stream.frame().await {} };
     tokio::time::timeout(LIMIT, ended).await.unwrap();

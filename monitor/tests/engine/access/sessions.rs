@@ -5,13 +5,13 @@ use kit::http::SecretDigest;
 use monitor::Kinds;
 use testkit::{Target, eventually};
 
-use super::visitor::{FORM, HTML, OPERATOR, access, audit, bearer, get, send, service, sign_in};
+use super::visitor::{FORM, HTML, OPERATOR, access, audit, bearer, get, send, service, sign_in, start};
 use crate::harness::{LIMIT, Running, TOKEN, write_config};
 
 #[tokio::test]
 async fn a_person_signs_in_acts_and_signs_out() {
     let target = Target::ok("");
-    let running = Running::start(&format!("{}{}", access(""), service(&target))).await;
+    let running = start(&target, "").await;
     let page = get(&running, "/", &[HTML]).await;
     assert!(page.text.contains("<a href=\"/login\">sign in</a>"), "{}", page.text);
     let form = get(&running, "/login?next=//evil.example", &[HTML]).await;
@@ -103,7 +103,7 @@ async fn a_session_survives_a_restart_and_ends_with_its_token() {
 #[tokio::test]
 async fn five_failures_in_a_minute_shut_the_door_and_all_are_told_the_same() {
     let target = Target::ok("");
-    let running = Running::start(&format!("{}{}", access(""), service(&target))).await;
+    let running = start(&target, "").await;
     let mut answers = Vec::new();
     for token in ["", "wrong", &OPERATOR[1..], &OPERATOR.to_uppercase(), &"x".repeat(2000)] {
         let answer = send(&running, Method::POST, "/login", &[FORM], &format!("token={token}")).await;

@@ -1,17 +1,14 @@
 //! Tokens at the command line: where one is needed, and how one is made.
 
-use std::time::Duration;
-
 use kit::http::SecretDigest;
 use testkit::Target;
 
-use super::visitor::{VIEWER, access, service};
-use crate::harness::Running;
+use super::visitor::{VIEWER, start};
 
 #[tokio::test]
 async fn the_command_line_shows_a_token_where_one_is_needed() {
     let target = Target::ok("");
-    let running = Running::start(&format!("{}{}", access("  public: false\n"), service(&target))).await;
+    let running = start(&target, "  public: false\n").await;
     let file = running.folder.path().join("token");
     std::fs::write(&file, VIEWER).unwrap();
     let url = running.url.clone();
@@ -31,8 +28,7 @@ async fn the_command_line_shows_a_token_where_one_is_needed() {
     assert_eq!(run(&["cursor"], Some("wrong")).await.0, Some(64));
     assert_eq!(run(&["cursor"], Some(VIEWER)).await.0, Some(0));
     assert_eq!(run(&["cursor", "--token-file", file.to_str().unwrap()], None).await.0, Some(0));
-    let wait = Duration::from_secs(30);
-    let gate = ["gate", "--all", "--stable", "1", "--wait", &format!("{}s", wait.as_secs())];
+    let gate = ["gate", "--all", "--stable", "1", "--wait", "30s"];
     assert_eq!(run(&gate, Some(VIEWER)).await.0, Some(0));
     running.stop().await;
 }

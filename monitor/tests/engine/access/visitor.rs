@@ -89,6 +89,11 @@ pub(crate) fn service(target: &Target) -> String {
     )
 }
 
+/// Starts an engine that watches `target`; `more` goes into `access:`.
+pub(crate) async fn start(target: &Target, more: &str) -> Running {
+    Running::start(&format!("{}{}", access(more), service(target))).await
+}
+
 /// Signs in as a browser does; returns the cookie.
 pub(crate) async fn sign_in(running: &Running, token: &str) -> String {
     let answer =

@@ -30,37 +30,27 @@ async fn a_reload_takes_new_names_of_this_server_and_what_is_public() {
 async fn a_token_or_session_through_a_proxy_counts_if_the_proxy_is_ours() {
     let target = Target::ok("");
     let more = "public_url: https://status.example.com\n";
-    let through = [("x-forwarded-for", "192.0.2.7"), ("host", "status.example.com")];
+    let (forwarded, host) = (("x-forwarded-for", "192.0.2.7"), ("host", "status.example.com"));
     for (trusted, expected) in [("", 403), ("  trusted_proxies: [127.0.0.0/8]\n", 200)] {
         let running = Running::start(&format!("{more}{}{}", access(trusted), service(&target))).await;
         let token = bearer(OPERATOR);
-        let with = |headers: &[(&'static str, &str)]| {
-            headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect::<Vec<_>>()
-        };
-        let ask = async |path: &str, method: Method, headers: Vec<(&'static str, String)>, body: &str| {
-            let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            send(&running, method, path, &headers, body).await
-        };
-        let [forwarded, host] = through;
-        let found = ask("/api/v1/audit", Method::GET, with(&[forwarded, host, ("authorization", &token)]), "").await;
+        let by_token = ("authorization", token.as_str());
+        let found = get(&running, "/api/v1/audit", &[forwarded, host, by_token]).await;
         assert_eq!(found.status, expected, "{}", found.text);
-        let sign_in = format!("token={OPERATOR}");
-        let found = ask("/login", Method::POST, with(&[forwarded, host, FORM]), &sign_in).await;
+        let form = format!("token={OPERATOR}");
+        let found = send(&running, Method::POST, "/login", &[forwarded, host, FORM], &form).await;
         assert_eq!(found.status, if expected == 200 { 303 } else { 403 }, "{}", found.text);
         if expected == 200 {
             assert!(found.header("set-cookie").ends_with("; Secure"), "people come by https");
             let cookie = found.cookie();
-            let found = ask("/api/v1/audit", Method::GET, with(&[forwarded, host, ("cookie", &cookie)]), "").await;
+            let found = get(&running, "/api/v1/audit", &[forwarded, host, ("cookie", &cookie)]).await;
             assert_eq!(found.status, 200);
             assert!(until_audited(&running, "olga", "login").await.contains("from 192.0.2.7"), "not from the proxy");
-            let rebound = with(&[forwarded, ("host", "evil.example"), ("authorization", &token)]);
-            assert_eq!(ask("/api/v1/audit", Method::GET, rebound, "").await.status, 403);
+            let rebound = [forwarded, ("host", "evil.example"), by_token];
+            assert_eq!(get(&running, "/api/v1/audit", &rebound).await.status, 403);
         }
-        assert_eq!(
-            ask("/", Method::GET, with(&[forwarded, ("host", "anything")]), "").await.status,
-            200,
-            "reading is free"
-        );
+        let anybody = [forwarded, ("host", "anything")];
+        assert_eq!(get(&running, "/", &anybody).await.status, 200, "reading is free");
         running.stop().await;
     }
 }
