@@ -106,12 +106,7 @@ pub(crate) async fn ask(url: &str, method: Method, path: &str, headers: &[(&str,
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Full::<Bytes>::default()).unwrap();
-    let (status, body) =
-        kit::http::get(request, LIMIT, 64 << 20).await.unwrap_or_else(|error| (StatusCode::GONE, error.into()));
-    let value =
-        serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
-    (status.as_u16(), value)
+    exchange(request.body(Full::default()).unwrap()).await
 }
 
 /// Sends a JSON body, with the operator's token if one is given.
@@ -120,9 +115,14 @@ pub(crate) async fn ask_with(url: &str, method: Method, path: &str, token: Optio
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    let request = request.header("content-type", "application/json").body(Full::from(body.to_owned())).unwrap();
+    let request = request.header("content-type", "application/json").body(Full::from(body.to_owned()));
+    exchange(request.unwrap()).await
+}
+
+/// Returns the answer, its text if it is no JSON; 410 and why if there is none.
+async fn exchange(request: Request<Full<Bytes>>) -> (u16, Value) {
     let (status, body) =
-        kit::http::get(request, LIMIT, 1 << 20).await.unwrap_or_else(|error| (StatusCode::GONE, error.into()));
+        kit::http::get(request, LIMIT, 64 << 20).await.unwrap_or_else(|error| (StatusCode::GONE, error.into()));
     let value =
         serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     (status.as_u16(), value)

@@ -2,12 +2,11 @@
 
 use http::Method;
 use kit::http::Role;
-use monitor::alert::{DeliveryState, Ending, OnceWindow};
+use monitor::alert::{DeliveryState, Ending};
 use uuid::Uuid;
 
-use crate::incidents::{audit, silence};
 use crate::prepared::{Answer, Monitor, card};
-use crate::told::{accepts, down, holds, refuses, told_to, until};
+use crate::told::{accepts, audit, down, holds, refuses, silence, told_to, until, window};
 
 /// A monitor with an open incident, `olga` who may act and `vera` who may look.
 async fn broken() -> (Monitor, Uuid, tokio_util::sync::DropGuard) {
@@ -110,16 +109,7 @@ async fn an_operator_acknowledges_silences_retries_and_closes_and_the_audit_know
     get(&monitor, &one, &olga).await.assert_has("silenced by olga until ");
     act(&format!("/silences/{}/end", silence.id), "", "/alerts").await;
     assert!(monitor.shared.alerts.suppression().silences.is_empty());
-    let (now, window) = (jiff::Timestamp::now(), Uuid::now_v7());
-    let hour = now + jiff::SignedDuration::from_hours(1);
-    let window = OnceWindow {
-        id: window,
-        name: "disk".to_owned(),
-        from: now,
-        until: hour,
-        services: Vec::new(),
-        by: "olga".to_owned(),
-    };
+    let window = window("disk", &[]);
     monitor.shared.alerts.add_window(window.clone(), audit()).await.unwrap();
     act(&format!("/maintenance/{}/end", window.id), "", "/alerts").await;
     assert!(monitor.shared.alerts.suppression().windows.is_empty());

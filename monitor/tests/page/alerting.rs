@@ -2,9 +2,8 @@
 
 use monitor::alert::DeliveryState;
 
-use crate::incidents::{audit, silence};
 use crate::prepared::{Monitor, card};
-use crate::told::{accepts, down, fails, holds, refuses, told_to, until};
+use crate::told::{accepts, audit, down, fails, holds, refuses, silence, told_to, until};
 
 #[tokio::test]
 async fn without_channels_it_says_that_nobody_is_told() {

@@ -226,6 +226,19 @@ impl Answer {
     }
 }
 
+/// What a page says if no time has passed since: a busy machine may have let some seconds go by.
+pub(crate) fn as_if_at_once(text: &str) -> String {
+    let mut pieces = text.split(" for ");
+    let mut said = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let rest = piece.trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_seconds = rest.len() < piece.len() && rest.starts_with(" s");
+        said.push_str(if is_seconds { " for 0" } else { " for " });
+        said.push_str(if is_seconds { rest } else { piece });
+    }
+    said
+}
+
 fn observation(service: &str, fail: Option<&str>) -> Observation {
     let ms = Duration::from_millis;
     Observation {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
 use kit::clock::Stamp;
 use monitor::alert::{
     Accepted, AlertSettings, Channel, ChannelSettings, Condition, Delivery, DeliveryState, Evidence, EvidenceLevel,
-    Incident, Message, Route, Routes, SendError, Severity,
+    Incident, Matcher, Message, OnceWindow, Route, Routes, SendError, Severity, Silence,
 };
-use monitor::record::{DeliveryQuery, StateBatch};
+use monitor::record::{AuditRow, DeliveryQuery, StateBatch};
 use testkit::eventually;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -86,6 +87,38 @@ pub(crate) fn down(service: &str, reason: &str) -> Condition {
         latency: vec![(1_000, Some(20.0)), (11_000, Some(30.0)), (21_000, None)],
     };
     condition
+}
+
+/// What the audit keeps of an act that a test does itself.
+pub(crate) fn audit() -> AuditRow {
+    let (who, action, target) = ("ada".to_owned(), "test".to_owned(), String::new());
+    AuditRow { at: Timestamp::now(), who, action, target, detail: String::new() }
+}
+
+/// An hour of silence for a service.
+pub(crate) fn silence(service: &str) -> Silence {
+    let now = Timestamp::now();
+    Silence {
+        id: Uuid::now_v7(),
+        matchers: vec![Matcher::equal("service", service)],
+        from: now,
+        until: now + SignedDuration::from_hours(1),
+        by: "ada".to_owned(),
+        comment: "moving house".to_owned(),
+    }
+}
+
+/// An hour of maintenance from now on.
+pub(crate) fn window(name: &str, services: &[&str]) -> OnceWindow {
+    let now = Timestamp::now();
+    OnceWindow {
+        id: Uuid::now_v7(),
+        name: name.to_owned(),
+        from: now,
+        until: now + SignedDuration::from_hours(1),
+        services: services.iter().map(|service| (*service).to_owned()).collect(),
+        by: "ada".to_owned(),
+    }
 }
 
 /// Takes these channels, each with its worker, and tells all of them everything. Workers end with what is returned.
