@@ -11,6 +11,7 @@ mod gate;
 mod harness;
 mod isolation;
 mod judged;
+mod kills;
 mod prometheus;
 mod reload;
 mod storm;
