@@ -82,8 +82,19 @@ async fn live_and_be_killed(mut random: StdRng, answer: u16) {
             monitor.ended().await;
         }
     }
-    let monitor = Binary::start("run", &file, port);
     sink.set_status(200);
+    let monitor = Binary::start("run", &file, port);
+    let incidents = all_told(&monitor).await;
+    monitor.signal(Signal::SIGTERM);
+    assert_eq!(monitor.ended().await, Some(0));
+    // A receiver that accepted hears repeats with the same key; one that was away accepted the last try.
+    let messages = if answer == 200 { accepted(&sink) } else { accepted_last(&sink) };
+    assert!(!messages.is_empty(), "the first outage was told before its kill: {incidents:?}");
+    assert_told_in_order(&incidents, &messages);
+}
+
+/// Waits until nothing is wrong and nothing is left to tell; returns every incident that the monitor knows.
+pub(crate) async fn all_told(monitor: &Binary) -> Vec<Value> {
     let all_told = eventually("everything to be told", LIMIT * 2, async || {
         let (_, open) = monitor.get("/api/v1/incidents?open=true").await;
         let (_, channels) = monitor.get("/api/v1/channels").await;
@@ -91,12 +102,13 @@ async fn live_and_be_killed(mut random: StdRng, answer: u16) {
     });
     all_told.await;
     let (_, incidents) = monitor.get("/api/v1/incidents?limit=1000").await;
-    monitor.signal(Signal::SIGTERM);
-    assert_eq!(monitor.ended().await, Some(0));
-    // A receiver that accepted hears repeats with the same key; one that was away accepted the last try.
-    let told = told(&if answer == 200 { accepted(&sink) } else { accepted_last(&sink) });
-    assert!(!told.is_empty(), "the first outage was told before its kill: {incidents}");
-    for incident in incidents.as_array().unwrap() {
+    incidents.as_array().unwrap().clone()
+}
+
+/// Each incident was told when it opened and when it was over, in this order.
+pub(crate) fn assert_told_in_order(incidents: &[Value], messages: &[Value]) {
+    let told = told(messages);
+    for incident in incidents {
         let line = told.get(incident["id"].as_str().unwrap()).map_or("", String::as_str);
         assert_eq!(line, "opened resolved", "{incident}");
     }

@@ -14,6 +14,8 @@ mod judged;
 mod kills;
 mod prometheus;
 mod reload;
+mod steps;
 mod storm;
+mod traced;
 mod workloads;
 mod writes;
