@@ -279,10 +279,10 @@ impl World {
         };
         let channels: Vec<String> = self.receivers.keys().cloned().collect();
         let (routes, suppression) = (&self.routes, &self.suppression);
-        let telling = Telling { routes, channels: &channels, suppression, now: now.wall };
+        let telling = Telling { routes, channels: &channels, suppression, now };
         let settings = &self.settings;
         let is_known = |service: &str| settings.contains_key(service);
-        let mut look = Look { telling, now, has_channels: true, new_id: &mut new_id, is_known: &is_known };
+        let mut look = Look { telling, new_id: &mut new_id, is_known: &is_known };
         let changes = self.desk.look(&found, &mut look);
         self.keep(changes);
     }

@@ -213,7 +213,7 @@ impl Loop {
         let settings = self.shared.alerts.settings();
         let conditions = conditions(&self.shared.board(), &settings.services, now);
         let is_known = |service: &str| settings.services.contains_key(service);
-        for became in self.shared.alerts.follow(&conditions, &is_known, now, batch) {
+        for became in self.shared.alerts.follow(conditions, &is_known, now, batch) {
             let _nobody_listens = self.shared.changes.send(became.into());
         }
     }

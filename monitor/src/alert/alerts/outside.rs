@@ -61,7 +61,7 @@ impl Alerts {
             let id = self.desk().open().find(|incident| incident.key == key).map(|incident| incident.id);
             // Of a service that we watch ourselves our own view decides.
             if let Some(id) = id.filter(|_| key.starts_with("alert:")) {
-                let over = self.with_look(&|_| true, now, |desk, look| desk.close(id, Ending::Expired, look));
+                let over = self.with_desk(now, |desk, telling| desk.close(id, Ending::Expired, telling));
                 changes.extend(over.unwrap_or_default());
             }
             batch.documents.insert((EXTERNAL, alert.fingerprint.clone()), None);
