@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::condition::{Condition, Holds};
 use super::delivery::DeliveryId;
-use super::incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, Told, ToldState};
+use super::incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, Told, ToldState, renamed_key};
 use super::message::Happening;
 use super::tell::{Changes, Telling, outcome, works_again};
 
@@ -30,6 +30,9 @@ const RESTLESS_KEPT: usize = 3;
 const CALM: Duration = Duration::from_secs(600);
 /// A message that has been on its way for so long is not to be relied on: others may speak.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(120);
+/// The wall clock was set if it differs by so much from what passed since the last look: a second's turn is never so
+/// far off, whatever NTP slews (500 ppm at most, `adjtimex(2)`).
+const CLOCK_SET: Duration = Duration::from_secs(2);
 /// Resolved incidents that are kept at hand for messages that are still on their way; more are read from the disk.
 const ENDED_KEPT: usize = 1000;
 
@@ -48,6 +51,10 @@ pub struct Desk {
     hold_until: HashMap<String, Moment>,
     /// Until when a service whose hard need has just recovered may take to come back too.
     excused: HashMap<String, Moment>,
+    /// Old and new names of services, for what is read back later.
+    renames: Vec<(String, String)>,
+    /// When it was looked last.
+    looked: Option<Stamp>,
 }
 
 /// What a look needs besides the conditions.
@@ -65,13 +72,51 @@ impl Desk {
     /// at first), the earlier one goes on: whoever knows of it need not hear of it again. The later one ends at the next
     /// look.
     pub fn adopt(&mut self, open: Vec<Incident>, ended: Vec<Incident>) {
-        for incident in open {
+        for mut incident in open {
+            self.renames.iter().for_each(|(old, new)| incident.rename(old, new));
             let later = self.open.insert(incident.key.clone(), incident);
             self.superseded.extend(later);
         }
         for incident in ended {
             self.ended.retain(|known| known.id != incident.id);
             self.ended.push_back(incident);
+        }
+    }
+
+    /// A service has a new name: what is open about it goes on under that.
+    pub fn rename(&mut self, old: &str, new: &str, now: Timestamp) -> Changes {
+        let mut out = Changes::default();
+        self.renames.push((old.to_owned(), new.to_owned()));
+        for mut incident in std::mem::take(&mut self.open).into_values() {
+            let before = incident.clone();
+            incident.rename(old, new);
+            if incident.key != before.key {
+                let event = incident.happened(EventKind::Note, format!("{old} is called {new} now"), now);
+                out.record(&incident, event);
+            } else if incident != before {
+                out.incidents.push(incident.clone());
+            }
+            self.superseded.extend(self.open.insert(incident.key.clone(), incident));
+        }
+        for marks in [&mut self.calm_since, &mut self.hold_until, &mut self.excused] {
+            *marks = std::mem::take(marks).into_iter().map(|(key, at)| (renamed_key(&key, old, new), at)).collect();
+        }
+        let openings = std::mem::take(&mut self.openings).into_iter();
+        self.openings = openings.map(|(key, at)| (renamed_key(&key, old, new), at)).collect();
+        out
+    }
+
+    /// When somebody has set the wall clock, reminders and escalations are due no sooner and no later for it.
+    fn keep_time(&mut self, now: Stamp, out: &mut Changes) {
+        let Some(looked) = self.looked.replace(now) else { return };
+        let by = now.wall.duration_since(looked.wall_of(now.at));
+        if by.unsigned_abs() < CLOCK_SET {
+            return;
+        }
+        tracing::warn!(by_secs = by.as_secs(), "the wall clock was set");
+        for incident in self.open.values_mut() {
+            incident.told.values_mut().for_each(|told| told.shift(by));
+            out.incidents.push(incident.clone());
         }
     }
 
@@ -88,6 +133,7 @@ impl Desk {
     /// Looks at what holds now. Conditions must come with hard needs before what needs them.
     pub fn look(&mut self, conditions: &[Condition], look: &mut Look<'_>) -> Changes {
         let (mut out, now) = (Changes::default(), look.telling.now);
+        self.keep_time(now, &mut out);
         self.excused.retain(|_, until| *until > now.at);
         for incident in std::mem::take(&mut self.superseded) {
             let how = Ending::PartOf(incident.key.clone());

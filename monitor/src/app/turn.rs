@@ -345,10 +345,12 @@ impl Loop {
     /// Takes a checked configuration: what stays keeps its state, what goes leaves nothing behind.
     pub(super) fn configure(&mut self, plan: &Plan) {
         let now = Stamp::now();
-        for (old, new) in plan.renames() {
-            self.shared.board().rename(&old, &new);
-            self.shared.vantage.pushes.rename(&old, &new);
+        let renames = plan.renames();
+        for (old, new) in &renames {
+            self.shared.board().rename(old, new);
+            self.shared.vantage.pushes.rename(old, new);
         }
+        self.shared.alerts.rename(&renames);
         let before: Vec<CheckId> = self.checks.keys().cloned().collect();
         self.checks = plan.checks().map(|check| (check.question.id.clone(), Arc::new(check.clone()))).collect();
         let mut batch = StateBatch::default();

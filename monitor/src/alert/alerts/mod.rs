@@ -34,7 +34,7 @@ use super::settings::AlertSettings;
 use super::silence::{Suppression, Window};
 use super::tell::{Changes, Telling};
 use crate::record::{AuditRow, History, IncidentRow, State, StateBatch, StoreError, Ticket};
-use rows::keep;
+use rows::{json, keep};
 
 /// Document kind of silences.
 const SILENCE: &str = "silence";
@@ -214,6 +214,24 @@ impl Alerts {
         }
         self.wake();
         fresh
+    }
+
+    /// Services have new names: incidents, silences, windows and budgets go on under those.
+    pub fn rename(&self, renames: &[(Arc<str>, Arc<str>)]) {
+        let _order = self.in_order();
+        let (mut changes, mut batch) = (Changes::default(), StateBatch::default());
+        for (old, new) in renames {
+            changes.extend(self.desk().rename(old, new, Timestamp::now()));
+            self.slos().rename(old, new);
+            let (silences, windows) = self.suppressing().rename(old, new);
+            let silences = silences.iter().map(|silence| ((SILENCE, silence.id.to_string()), Some(json(silence))));
+            batch.documents.extend(silences);
+            batch.documents.extend(windows.iter().map(|window| ((WINDOW, window.id.to_string()), Some(json(window)))));
+        }
+        // Nobody is told of a new name.
+        let _no_deliveries = keep(changes, &mut batch);
+        self.state.put(batch);
+        self.show();
     }
 
     /// Looks at what holds now, and gives what follows to the record together with `batch`: all of it is one transaction.
