@@ -271,7 +271,7 @@ impl Desk {
                     telling.news(incident, &event, Happening::Flapping, out);
                     out.record(incident, event);
                 }
-                Some(Holds::Restless) | None => {}
+                Some(Holds::Restless | Holds::No) | None => {}
             }
             let calm = *self.calm_since.entry(key.clone()).or_insert(now.at);
             if holds == Some(Holds::Restless) {

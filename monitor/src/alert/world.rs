@@ -284,7 +284,7 @@ impl World {
 
     fn look(&mut self) {
         let now = self.stamp();
-        let found = conditions(&self.board, &self.settings, now);
+        let found = conditions(&self.board, &self.settings, &HashMap::new(), now);
         let next_id = &mut self.next_id;
         let mut new_id = || {
             *next_id += 1;

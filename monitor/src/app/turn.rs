@@ -211,7 +211,8 @@ impl Loop {
             return;
         }
         let settings = self.shared.alerts.settings();
-        let conditions = conditions(&self.shared.board(), &settings.services, now);
+        let told = self.shared.alerts.externals().told(&settings.services, now);
+        let conditions = conditions(&self.shared.board(), &settings.services, &told, now);
         let is_known = |service: &str| settings.services.contains_key(service);
         for became in self.shared.alerts.follow(conditions, &is_known, now, batch) {
             let _nobody_listens = self.shared.changes.send(became.into());

@@ -10,6 +10,7 @@ mod rows;
 
 pub(super) use rows::{delivery_row, incident_row};
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -65,6 +66,8 @@ pub struct TakenPost {
     pub wrong: Vec<String>,
     /// Whether there was no room for some.
     pub is_full: bool,
+    /// Watched services that something new was said of.
+    pub services: BTreeSet<String>,
 }
 
 /// What became of an incident, for whoever looks on.

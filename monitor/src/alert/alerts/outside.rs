@@ -1,5 +1,6 @@
 //! Alerts that others hand to us.
 
+use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -18,7 +19,8 @@ impl Alerts {
     /// Takes the alerts of a post; those that are wrong are left out (Alertmanager 0.25 does the same).
     pub fn take(&self, posted: Vec<Posted>) -> TakenPost {
         let _order = self.in_order();
-        let (now, mut batch, mut wrong, mut is_full) = (Timestamp::now(), StateBatch::default(), Vec::new(), false);
+        let (now, mut batch, settings) = (Timestamp::now(), StateBatch::default(), self.settings());
+        let (mut wrong, mut is_full, mut services) = (Vec::new(), false, BTreeSet::new());
         for alert in posted {
             if self.is_our_own(&alert) {
                 wrong.push("an alert of this monitor itself came back".to_owned());
@@ -26,6 +28,7 @@ impl Alerts {
             }
             match self.externals().take(alert, now) {
                 Ok(Taken::Changed(alert)) => {
+                    services.extend(alert.service(&settings.services).map(str::to_owned));
                     batch.documents.insert((EXTERNAL, alert.fingerprint.clone()), Some(json(&alert)));
                 }
                 Ok(Taken::Over(fingerprint)) => {
@@ -36,7 +39,7 @@ impl Alerts {
                 Err(why) => wrong.push(why),
             }
         }
-        TakenPost { ticket: self.state.put(batch), wrong, is_full }
+        TakenPost { ticket: self.state.put(batch), wrong, is_full, services }
     }
 
     /// An alert that we sent to an Alertmanager must not come back as a new one.
