@@ -20,6 +20,8 @@ pub enum Holds {
     Unclear,
     /// Not at this moment, but it comes and goes.
     Restless,
+    /// Not by what we see: it only says where the service stands, for what is said of it elsewhere.
+    No,
 }
 
 /// Something that an incident is, or may be, about.
@@ -109,6 +111,15 @@ impl Condition {
             joined: BTreeSet::new(),
             tells_of_joins: false,
         }
+    }
+
+    /// Stands where another condition about the same service stands.
+    pub(super) fn at_the_place_of(mut self, other: &mut Self) -> Self {
+        self.needs = std::mem::take(&mut other.needs);
+        self.roots = std::mem::take(&mut other.roots);
+        self.impacted = std::mem::take(&mut other.impacted);
+        (self.vouched, self.grace) = (other.vouched, self.grace.max(other.grace));
+        self
     }
 
     /// Returns the incident that it opens.

@@ -3,7 +3,7 @@
 //! Conditions come in as they stand, again and again; incidents follow from them. So a restart, a missed event or a
 //! reload needs no handling of its own: the next look makes up for it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::condition::{Condition, Holds};
 use super::delivery::DeliveryId;
-use super::incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, Told, ToldState};
+use super::incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, Told, ToldState, renamed_key};
 use super::message::Happening;
 use super::tell::{Changes, Telling, outcome, works_again};
 
@@ -30,6 +30,9 @@ const RESTLESS_KEPT: usize = 3;
 const CALM: Duration = Duration::from_secs(600);
 /// A message that has been on its way for so long is not to be relied on: others may speak.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(120);
+/// The wall clock was set if it differs by so much from what passed since the last look: a second's turn is never so
+/// far off, whatever NTP slews (500 ppm at most, `adjtimex(2)`).
+const CLOCK_SET: Duration = Duration::from_secs(2);
 /// Resolved incidents that are kept at hand for messages that are still on their way; more are read from the disk.
 const ENDED_KEPT: usize = 1000;
 
@@ -48,16 +51,16 @@ pub struct Desk {
     hold_until: HashMap<String, Moment>,
     /// Until when a service whose hard need has just recovered may take to come back too.
     excused: HashMap<String, Moment>,
+    /// Old and new names of services, for what is read back later.
+    renames: Vec<(String, String)>,
+    /// When it was looked last.
+    looked: Option<Stamp>,
 }
 
 /// What a look needs besides the conditions.
 pub struct Look<'a> {
-    /// Who is told what.
+    /// Who is told what, and when that is.
     pub telling: Telling<'a>,
-    /// The present, on both clocks.
-    pub now: Stamp,
-    /// Whether there is any channel; without one, nobody could be told in somebody else's place.
-    pub has_channels: bool,
     /// Makes ids.
     pub new_id: &'a mut dyn FnMut() -> Uuid,
     /// Returns whether a service is configured.
@@ -69,13 +72,51 @@ impl Desk {
     /// at first), the earlier one goes on: whoever knows of it need not hear of it again. The later one ends at the next
     /// look.
     pub fn adopt(&mut self, open: Vec<Incident>, ended: Vec<Incident>) {
-        for incident in open {
+        for mut incident in open {
+            self.renames.iter().for_each(|(old, new)| incident.rename(old, new));
             let later = self.open.insert(incident.key.clone(), incident);
             self.superseded.extend(later);
         }
         for incident in ended {
             self.ended.retain(|known| known.id != incident.id);
             self.ended.push_back(incident);
+        }
+    }
+
+    /// A service has a new name: what is open about it goes on under that.
+    pub fn rename(&mut self, old: &str, new: &str, now: Timestamp) -> Changes {
+        let mut out = Changes::default();
+        self.renames.push((old.to_owned(), new.to_owned()));
+        for mut incident in std::mem::take(&mut self.open).into_values() {
+            let before = incident.clone();
+            incident.rename(old, new);
+            if incident.key != before.key {
+                let event = incident.happened(EventKind::Note, format!("{old} is called {new} now"), now);
+                out.record(&incident, event);
+            } else if incident != before {
+                out.incidents.push(incident.clone());
+            }
+            self.superseded.extend(self.open.insert(incident.key.clone(), incident));
+        }
+        for marks in [&mut self.calm_since, &mut self.hold_until, &mut self.excused] {
+            *marks = std::mem::take(marks).into_iter().map(|(key, at)| (renamed_key(&key, old, new), at)).collect();
+        }
+        let openings = std::mem::take(&mut self.openings).into_iter();
+        self.openings = openings.map(|(key, at)| (renamed_key(&key, old, new), at)).collect();
+        out
+    }
+
+    /// When somebody has set the wall clock, reminders and escalations are due no sooner and no later for it.
+    fn keep_time(&mut self, now: Stamp, out: &mut Changes) {
+        let Some(looked) = self.looked.replace(now) else { return };
+        let by = now.wall.duration_since(looked.wall_of(now.at));
+        if by.unsigned_abs() < CLOCK_SET {
+            return;
+        }
+        tracing::warn!(by_secs = by.as_secs(), "the wall clock was set");
+        for incident in self.open.values_mut() {
+            incident.told.values_mut().for_each(|told| told.shift(by));
+            out.incidents.push(incident.clone());
         }
     }
 
@@ -91,32 +132,35 @@ impl Desk {
 
     /// Looks at what holds now. Conditions must come with hard needs before what needs them.
     pub fn look(&mut self, conditions: &[Condition], look: &mut Look<'_>) -> Changes {
-        let mut out = Changes::default();
-        self.excused.retain(|_, until| *until > look.now.at);
+        let (mut out, now) = (Changes::default(), look.telling.now);
+        self.keep_time(now, &mut out);
+        self.excused.retain(|_, until| *until > now.at);
         for incident in std::mem::take(&mut self.superseded) {
             let how = Ending::PartOf(incident.key.clone());
-            self.end(incident, how, look, &mut out);
+            self.end(incident, how, &look.telling, &mut out);
         }
         if self.openings.len() > OPENINGS_KEPT {
             let longest = RESTLESS.iter().map(|(_, length)| *length).max().unwrap_or_default();
-            self.openings.retain(|_, at| at.back().is_some_and(|at| look.now.at.since(*at) <= longest));
+            self.openings.retain(|_, at| at.back().is_some_and(|at| now.at.since(*at) <= longest));
         }
         for condition in conditions.iter().filter(|condition| condition.holds == Holds::Yes) {
             let is_open = self.open.contains_key(&condition.key);
-            if is_open { self.goes_on(condition, look, &mut out) } else { self.begins(condition, look, &mut out) }
+            if is_open {
+                self.goes_on(condition, &look.telling, &mut out)
+            } else {
+                self.begins(condition, look, &mut out)
+            }
         }
         self.settle(conditions, look, &mut out);
-        let fails = |key: &str| conditions.iter().any(|condition| condition.key == key);
+        let fails: HashSet<&str> = conditions.iter().map(|condition| condition.key.as_str()).collect();
         for incident in self.open.values_mut().filter(|incident| !incident.failing.is_empty()) {
             let before = incident.failing.len();
-            incident.failing.retain(|service| fails(&Condition::service_key(service)));
+            incident.failing.retain(|service| fails.contains(&*Condition::service_key(service)));
             if incident.failing.len() < before {
                 out.incidents.push(incident.clone());
             }
         }
-        let keys: Vec<String> = self.open.keys().cloned().collect();
-        for key in keys {
-            let Some(incident) = self.open.get_mut(&key).filter(|incident| !incident.is_trial()) else { continue };
+        for incident in self.open.values_mut().filter(|incident| !incident.is_trial()) {
             let before = (out.events.len(), out.deliveries.len());
             look.telling.tick(incident, &mut out);
             if before != (out.events.len(), out.deliveries.len()) {
@@ -128,70 +172,72 @@ impl Desk {
 
     /// Something holds and no incident is about it yet.
     fn begins(&mut self, condition: &Condition, look: &mut Look<'_>, out: &mut Changes) {
-        if look.now.at.since(condition.since) < condition.after {
+        let now = look.telling.now;
+        if now.at.since(condition.since) < condition.after {
             return;
         }
-        if let Some(root) = self.speaking_root(condition, look) {
-            return self.impact(&root, condition, look, out);
+        if let Some(root) = self.speaking_root(condition, &look.telling) {
+            return self.impact(&root, condition, now, out);
         }
         if self.excused.contains_key(&condition.key) {
             return;
         }
         let openings = self.openings.entry(condition.key.clone()).or_default();
-        openings.push_back(look.now.at);
-        let within = |length: Duration| openings.iter().filter(|at| look.now.at.since(**at) <= length).count();
+        openings.push_back(now.at);
+        let within = |length: Duration| openings.iter().filter(|at| now.at.since(**at) <= length).count();
         let is_restless = RESTLESS.iter().any(|(count, length)| within(*length) >= *count);
         if openings.len() > RESTLESS_KEPT {
             openings.pop_front();
         }
-        let mut incident = condition.incident((look.new_id)(), look.now.wall);
+        let mut incident = condition.incident((look.new_id)(), now.wall);
         incident.flapping = is_restless;
         incident.held = !condition.needs.is_empty() && !condition.vouched;
         if incident.held {
-            self.hold_until.insert(condition.key.clone(), look.now.at + HOLD);
+            self.hold_until.insert(condition.key.clone(), now.at + HOLD);
         }
-        let event = incident.happened(EventKind::Opened, condition.title.clone(), look.now.wall);
+        let event = incident.happened(EventKind::Opened, condition.title.clone(), now.wall);
         look.telling.opened(&mut incident, &event, Happening::Opened, out);
-        out.events.push((incident.id, event));
-        out.incidents.push(incident.clone());
+        out.record(&incident, event);
         self.open.insert(condition.key.clone(), incident);
     }
 
     /// Something holds that an open incident is about.
-    fn goes_on(&mut self, condition: &Condition, look: &mut Look<'_>, out: &mut Changes) {
-        let root = self.speaking_root(condition, look);
+    fn goes_on(&mut self, condition: &Condition, telling: &Telling<'_>, out: &mut Changes) {
+        let now = telling.now;
+        let root = self.speaking_root(condition, telling);
         let is_held = self.open.get(&condition.key).is_some_and(|incident| incident.held);
         if let Some(root) = root.filter(|_| is_held) {
-            self.ends(&condition.key, Ending::PartOf(root.clone()), look, out);
-            return self.impact(&root, condition, look, out);
+            self.ends(&condition.key, Ending::PartOf(root.clone()), telling, out);
+            return self.impact(&root, condition, now, out);
         }
         let Some(incident) = self.open.get_mut(&condition.key) else { return };
         let changed_before = out.events.len() + out.deliveries.len();
         if incident.held {
-            let until = *self.hold_until.entry(condition.key.clone()).or_insert(look.now.at + HOLD);
-            if condition.vouched || look.now.at >= until {
+            let until = *self.hold_until.entry(condition.key.clone()).or_insert(now.at + HOLD);
+            if condition.vouched || now.at >= until {
                 self.hold_until.remove(&condition.key);
-                look.telling.release(incident, out);
+                telling.release(incident, out);
                 out.incidents.push(incident.clone());
             }
         }
         if condition.severity < incident.severity {
             // What it was opened for is over; the rest is another incident.
-            let calm = *self.calm_since.entry(condition.key.clone()).or_insert(look.now.at);
-            if !incident.flapping || look.now.at.since(calm) >= CALM {
-                self.ends(&condition.key, Ending::Recovered, look, out);
+            let calm = *self.calm_since.entry(condition.key.clone()).or_insert(now.at);
+            if !incident.flapping || now.at.since(calm) >= CALM {
+                self.ends(&condition.key, Ending::Recovered, telling, out);
             }
             return;
         }
         self.calm_since.remove(&condition.key);
-        revise(incident, condition, look, out);
+        revise(incident, condition, telling, out);
         if changed_before != out.events.len() + out.deliveries.len() {
             out.incidents.push(incident.clone());
         }
     }
 
     /// Ends what does not hold any more, unless it comes and goes.
-    fn settle(&mut self, conditions: &[Condition], look: &mut Look<'_>, out: &mut Changes) {
+    fn settle(&mut self, conditions: &[Condition], look: &Look<'_>, out: &mut Changes) {
+        let (telling, now) = (&look.telling, look.telling.now);
         let held: HashMap<&str, &Condition> =
             conditions.iter().map(|condition| (condition.key.as_str(), condition)).collect();
         let keys: Vec<String> = self.open.keys().cloned().collect();
@@ -204,54 +250,51 @@ impl Desk {
             if note != incident.note {
                 note.clone_into(&mut incident.note);
                 let text = if note.is_empty() { "its source is heard of again" } else { note };
-                let event = incident.happened(EventKind::Note, text, look.now.wall);
-                out.events.push((incident.id, event));
-                out.incidents.push(incident.clone());
+                let event = incident.happened(EventKind::Note, text, now.wall);
+                out.record(incident, event);
             }
             match holds {
                 Some(Holds::Yes | Holds::Unclear) => continue,
                 // Nobody has heard of it yet, and it is over.
                 Some(Holds::Restless) if incident.held => {
-                    self.ends(&key, Ending::Recovered, look, out);
+                    self.ends(&key, Ending::Recovered, telling, out);
                     continue;
                 }
                 None if is_withdrawn => {
-                    self.ends(&key, Ending::Withdrawn, look, out);
+                    self.ends(&key, Ending::Withdrawn, telling, out);
                     continue;
                 }
                 Some(Holds::Restless) if !incident.flapping && !incident.held => {
                     incident.flapping = true;
                     let text = format!("it comes and goes; resolved once it is calm: {}", incident.title);
-                    let event = incident.happened(EventKind::Flapping, text, look.now.wall);
-                    look.telling.news(incident, &event, Happening::Flapping, out);
-                    out.events.push((incident.id, event));
-                    out.incidents.push(incident.clone());
+                    let event = incident.happened(EventKind::Flapping, text, now.wall);
+                    telling.news(incident, &event, Happening::Flapping, out);
+                    out.record(incident, event);
                 }
-                Some(Holds::Restless) | None => {}
+                Some(Holds::Restless | Holds::No) | None => {}
             }
-            let calm = *self.calm_since.entry(key.clone()).or_insert(look.now.at);
+            let calm = *self.calm_since.entry(key.clone()).or_insert(now.at);
             if holds == Some(Holds::Restless) {
-                self.calm_since.insert(key.clone(), look.now.at);
-            } else if !incident.flapping || look.now.at.since(calm) >= CALM {
-                self.ends(&key, Ending::Recovered, look, out);
+                self.calm_since.insert(key.clone(), now.at);
+            } else if !incident.flapping || now.at.since(calm) >= CALM {
+                self.ends(&key, Ending::Recovered, telling, out);
             }
         }
     }
 
-    fn ends(&mut self, key: &str, how: Ending, look: &Look<'_>, out: &mut Changes) {
+    fn ends(&mut self, key: &str, how: Ending, telling: &Telling<'_>, out: &mut Changes) {
         let Some(incident) = self.open.remove(key) else { return };
         self.calm_since.remove(key);
         self.hold_until.remove(key);
-        self.end(incident, how, look, out);
+        self.end(incident, how, telling, out);
     }
 
-    fn end(&mut self, mut incident: Incident, how: Ending, look: &Look<'_>, out: &mut Changes) {
-        let now = look.now;
+    fn end(&mut self, mut incident: Incident, how: Ending, telling: &Telling<'_>, out: &mut Changes) {
+        let now = telling.now;
         incident.resolved = Some(Resolution { at: now.wall, how: how.clone() });
         let event = incident.happened(EventKind::Resolved, how.words(), now.wall);
-        look.telling.over(&mut incident, &event, &how, out);
-        out.events.push((incident.id, event));
-        out.incidents.push(incident.clone());
+        telling.over(&mut incident, &event, &how, out);
+        out.record(&incident, event);
         self.ended.push_back(incident);
         if self.ended.len() > ENDED_KEPT {
             self.ended.pop_front();
@@ -259,25 +302,25 @@ impl Desk {
     }
 
     /// Returns the key of the incident that explains a condition and of which somebody knows, or will.
-    fn speaking_root(&self, condition: &Condition, look: &Look<'_>) -> Option<String> {
+    fn speaking_root(&self, condition: &Condition, telling: &Telling<'_>) -> Option<String> {
         let keys = condition.roots.iter().map(|root| Condition::service_key(root));
         // A ticket about the root is no answer to a page.
         let speaks = |incident: &Incident| {
-            let is_heard = !look.has_channels || incident.speaks() && !is_doubtful(incident, look.now.wall);
+            // Without any channel, nobody could be told in somebody else's place.
+            let is_heard = telling.channels.is_empty() || incident.speaks() && !is_doubtful(incident, telling.now.wall);
             is_heard && incident.severity >= condition.severity
         };
         keys.into_iter().find(|key| self.open.get(key).is_some_and(speaks))
     }
 
     /// A service fails because of another: it stands in that one's incident.
-    fn impact(&mut self, root: &str, condition: &Condition, look: &Look<'_>, out: &mut Changes) {
+    fn impact(&mut self, root: &str, condition: &Condition, now: Stamp, out: &mut Changes) {
         let (Some(service), Some(incident)) = (&condition.service, self.open.get_mut(root)) else { return };
-        self.excused.insert(condition.key.clone(), look.now.at + condition.grace);
+        self.excused.insert(condition.key.clone(), now.at + condition.grace);
         if incident.failing.insert(service.to_string()) {
             let text = format!("{service} fails too: {}", condition.title);
-            let event = incident.happened(EventKind::Impacted, text, look.now.wall);
-            out.events.push((incident.id, event));
-            out.incidents.push(incident.clone());
+            let event = incident.happened(EventKind::Impacted, text, now.wall);
+            out.record(incident, event);
         }
     }
 
@@ -291,20 +334,19 @@ impl Desk {
     }
 
     /// A person says that an incident is over. Returns `None` if it is not open.
-    pub fn close(&mut self, id: Uuid, how: Ending, look: &Look<'_>) -> Option<Changes> {
+    pub fn close(&mut self, id: Uuid, how: Ending, telling: &Telling<'_>) -> Option<Changes> {
         let key = self.open.values().find(|incident| incident.id == id)?.key.clone();
         let mut out = Changes::default();
-        self.ends(&key, how, look, &mut out);
+        self.ends(&key, how, telling, &mut out);
         Some(out)
     }
 
     /// Opens an incident that no condition stands behind: a drill.
-    pub fn open_trial(&mut self, mut incident: Incident, channels: &[String], look: &Look<'_>) -> Changes {
+    pub fn open_trial(&mut self, mut incident: Incident, channels: &[String], telling: &Telling<'_>) -> Changes {
         let mut out = Changes::default();
-        let event = incident.happened(EventKind::Drill, incident.title.clone(), look.now.wall);
-        look.telling.tried(&mut incident, &event, channels, &mut out);
-        out.events.push((incident.id, event));
-        out.incidents.push(incident.clone());
+        let event = incident.happened(EventKind::Drill, incident.title.clone(), telling.now.wall);
+        telling.tried(&mut incident, &event, channels, &mut out);
+        out.record(&incident, event);
         self.open.insert(incident.key.clone(), incident);
         out
     }
@@ -335,8 +377,8 @@ impl Desk {
 }
 
 /// Takes over what changed while it went on.
-fn revise(incident: &mut Incident, condition: &Condition, look: &Look<'_>, out: &mut Changes) {
-    let now = look.now.wall;
+fn revise(incident: &mut Incident, condition: &Condition, telling: &Telling<'_>, out: &mut Changes) {
+    let now = telling.now.wall;
     incident.impacted.clone_from(&condition.impacted);
     let new: Vec<&String> = condition.joined.difference(&incident.joined).collect();
     if !new.is_empty() {
@@ -345,7 +387,7 @@ fn revise(incident: &mut Incident, condition: &Condition, look: &Look<'_>, out: 
         incident.description.clone_from(&condition.description);
         let event = incident.happened(EventKind::Joined, format!("{names} fires too"), now);
         if condition.tells_of_joins {
-            look.telling.news(incident, &event, Happening::Worsened, out);
+            telling.news(incident, &event, Happening::Worsened, out);
         }
         out.events.push((incident.id, event));
     }
@@ -360,7 +402,7 @@ fn revise(incident: &mut Incident, condition: &Condition, look: &Look<'_>, out: 
     let text = condition.title.clone();
     if is_worse || was_taken {
         let event = incident.happened(EventKind::Worsened, text, now);
-        look.telling.news(incident, &event, Happening::Worsened, out);
+        telling.news(incident, &event, Happening::Worsened, out);
         out.events.push((incident.id, event));
     } else {
         let event: Event = incident.happened(EventKind::Cause, text, now);

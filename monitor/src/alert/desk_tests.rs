@@ -304,6 +304,47 @@ fn a_service_that_is_not_watched_any_more_is_withdrawn() {
 }
 
 #[test]
+fn a_renamed_service_keeps_its_open_incident_and_its_end_is_told() {
+    let mut world = World::new("db shop:db web:shop");
+    world.pass(30);
+    ["shop", "web"].iter().for_each(|name| world.set(name, Truth::Down));
+    world.pass(120);
+    let before = world.desk.open().next().unwrap().clone();
+    world.services[2].needs = vec!["store".into()];
+    world.rename("shop", "store");
+    world.pass(60);
+    let open: Vec<_> = world.desk.open().cloned().collect();
+    assert_eq!((open.len(), open[0].id, open[0].service.as_deref()), (1, before.id, Some("store")));
+    assert_eq!(open[0].labels["service"], "store");
+    assert_eq!(open[0].title, before.title.replace("shop", "store"));
+    world.restart();
+    ["store", "web"].iter().for_each(|name| world.set(name, Truth::Up));
+    world.pass(60);
+    assert_eq!(world.said("ops"), ["page shop", "resolved store"]);
+}
+
+#[test]
+fn whoever_sets_the_clock_makes_no_reminder_and_no_escalation_early_or_late() {
+    for hours in [-5, 5] {
+        let mut world = World::new("web");
+        world.routes.0[0].escalate = vec![Step { after: Duration::from_secs(900), to: vec!["boss".to_owned()] }];
+        world.receivers.insert("boss".to_owned(), Receiver::default());
+        world.pass(30);
+        world.set("web", Truth::Down);
+        world.pass_quickly(600);
+        world.clock_ahead = SignedDuration::from_hours(hours);
+        world.pass_quickly(280);
+        assert_eq!((world.said("ops").len(), world.said("boss").len()), (1, 0), "{hours}");
+        world.pass_quickly(60);
+        assert_eq!(world.said("boss"), ["escalated web"], "{hours}");
+        world.pass_quickly(4 * 3600 - 1200);
+        assert_eq!(world.said("ops"), ["page web"], "{hours}");
+        world.pass_quickly(300);
+        assert_eq!(world.said("ops"), ["page web", "reminder web"], "{hours}");
+    }
+}
+
+#[test]
 fn what_flapped_and_is_only_slow_now_is_no_page_any_more() {
     let mut world = World::new("web");
     for _ in 0..6 {

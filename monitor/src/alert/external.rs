@@ -5,11 +5,12 @@
 //! is told too. One that is not repeated in the time it promised has lost its source: it stays open, since nobody said
 //! that it is over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::clock::{Stamp, elapsed, later};
+use kit::clock::{Moment, Stamp, elapsed, later};
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Condition, Holds};
@@ -30,6 +31,9 @@ const MAX_NAME_BYTES: usize = 128;
 const MAX_VALUE_BYTES: usize = 4096;
 /// All of one alert's labels and annotations together, in bytes.
 const MAX_ALERT_BYTES: usize = 16 * 1024;
+/// How long an alert about a service may go on after what the service needs has recovered: two of Prometheus' evaluation
+/// intervals (`evaluation_interval`, one minute by default).
+const GRACE: Duration = Duration::from_secs(120);
 /// How far a source's clock may be ahead before its times are not believed.
 const CLOCKS_APART: Duration = Duration::from_secs(3600);
 
@@ -178,34 +182,58 @@ impl Externals {
         old.iter().filter_map(|fingerprint| self.alerts.remove(fingerprint)).collect()
     }
 
+    /// Returns the services that firing alerts are about, and since when each of them has been told of.
+    pub fn told(&self, services: &ServicesAlerts, now: Stamp) -> HashMap<Arc<str>, Moment> {
+        let mut told = HashMap::new();
+        for alert in self.alerts.values() {
+            let Some((service, _)) = alert.service(services).and_then(|name| services.get_key_value(name)) else {
+                continue;
+            };
+            let since = now.moment_of(alert.starts_at);
+            let first = told.entry(service.clone()).or_insert(since);
+            *first = since.min(*first);
+        }
+        told
+    }
+
     /// Adds what holds to our own conditions: alerts about a watched service are part of that service's.
     pub fn join(&self, conditions: &mut Vec<Condition>, services: &ServicesAlerts, now: Stamp) {
         let mut by_key: BTreeMap<String, Vec<&External>> = BTreeMap::new();
         for alert in self.alerts.values() {
             by_key.entry(alert.key(services)).or_default().push(alert);
         }
-        for (key, mut alerts) in by_key {
-            alerts.sort_by_key(|alert| (std::cmp::Reverse(alert.severity()), alert.starts_at));
-            let joined: BTreeSet<String> = alerts.iter().map(|alert| alert.shown(now.wall)).collect();
-            match conditions.iter_mut().find(|condition| condition.key == key && condition.holds == Holds::Yes) {
-                Some(own) => {
-                    let more = format!("Also firing: {}.", joined.iter().cloned().collect::<Vec<_>>().join("; "));
-                    own.description = [own.description.as_str(), &more].join("\n").trim().to_owned();
-                    own.joined = names(&alerts);
-                    // What is said elsewhere may be more urgent than what we see, and does not wait for us.
-                    let fires = alerts.iter().filter(|alert| !alert.is_lost(now.wall));
-                    if let Some(theirs) = fires.map(|alert| alert.severity()).max().filter(|most| *most > own.severity)
-                    {
-                        (own.severity, own.after) = (theirs, Duration::ZERO);
-                    }
-                }
-                None => {
-                    // Our own view is unclear or restless: what is said elsewhere holds all the same.
-                    conditions.retain(|condition| condition.key != key);
-                    conditions.extend(condition(key, &alerts, services, now));
-                }
+        for own in conditions.iter_mut() {
+            let Some(mut alerts) = by_key.remove(&own.key) else { continue };
+            most_urgent_first(&mut alerts);
+            if own.holds == Holds::Yes {
+                add(own, &alerts, now);
+            } else if let Some(theirs) = condition(own.key.clone(), &alerts, services, now) {
+                // Our own view is unclear, restless or good: what is said elsewhere holds all the same, where we stand.
+                *own = theirs.at_the_place_of(own);
             }
         }
+        for (key, mut alerts) in by_key {
+            most_urgent_first(&mut alerts);
+            conditions.extend(condition(key, &alerts, services, now));
+        }
+        conditions.retain(|condition| condition.holds != Holds::No);
+    }
+}
+
+fn most_urgent_first(alerts: &mut [&External]) {
+    alerts.sort_by_key(|alert| (std::cmp::Reverse(alert.severity()), alert.starts_at));
+}
+
+/// Adds what others say to what we see ourselves.
+fn add(own: &mut Condition, alerts: &[&External], now: Stamp) {
+    let joined: BTreeSet<String> = alerts.iter().map(|alert| alert.shown(now.wall)).collect();
+    let more = format!("Also firing: {}.", joined.into_iter().collect::<Vec<_>>().join("; "));
+    own.description = [own.description.as_str(), &more].join("\n").trim().to_owned();
+    own.joined = names(alerts);
+    // What is said elsewhere may be more urgent than what we see, and does not wait for us.
+    let fires = alerts.iter().filter(|alert| !alert.is_lost(now.wall));
+    if let Some(theirs) = fires.map(|alert| alert.severity()).max().filter(|most| *most > own.severity) {
+        (own.severity, own.after) = (theirs, Duration::ZERO);
     }
 }
 
@@ -236,6 +264,7 @@ fn condition(key: String, alerts: &[&External], services: &ServicesAlerts, now: 
     condition.service = service.map(Into::into);
     condition.joined = names(alerts);
     condition.tells_of_joins = true;
+    condition.grace = GRACE;
     Some(condition)
 }
 
@@ -263,7 +292,7 @@ impl External {
         }
     }
 
-    fn service<'a>(&'a self, services: &ServicesAlerts) -> Option<&'a str> {
+    pub(super) fn service<'a>(&'a self, services: &ServicesAlerts) -> Option<&'a str> {
         self.labels.get("service").map(String::as_str).filter(|service| services.contains_key(*service))
     }
 
@@ -400,6 +429,26 @@ mod tests {
         externals.join(&mut own, &services(), stamp(2));
         assert_eq!((own.len(), own[0].name.as_str()), (2, "ServiceDown"));
         assert_eq!(own[0].description, "Also firing: Gone: it smells; Slow: it smells.");
+    }
+
+    #[test]
+    fn what_is_said_of_a_service_that_looks_well_stands_where_the_service_stands() {
+        let mut externals = Externals::default();
+        externals.take(posted(&[("alertname", "Errors"), ("service", "web")], None), at(1)).unwrap();
+        assert_eq!(externals.told(&services(), stamp(5)), [("web".into(), Moment::from_ms(0))].into());
+        let placed = |key: &str| Condition {
+            holds: Holds::No,
+            needs: vec!["db".into()],
+            roots: vec!["db".into()],
+            vouched: false,
+            impacted: vec!["shop".to_owned()],
+            ..Condition::new(key, "", Severity::Notice, "")
+        };
+        let mut conditions = vec![placed("service:web"), placed("service:other")];
+        externals.join(&mut conditions, &services(), stamp(5));
+        let [web] = conditions.as_slice() else { panic!("only what is said: {conditions:?}") };
+        assert_eq!((web.name.as_str(), web.holds, web.vouched), ("Errors", Holds::Yes, false));
+        assert_eq!((&*web.roots[0], web.impacted.as_slice(), web.grace), ("db", &["shop".to_owned()][..], GRACE));
     }
 
     #[test]

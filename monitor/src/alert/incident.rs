@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -159,6 +159,16 @@ pub struct Told {
     pub remind_at: Option<Timestamp>,
 }
 
+impl Told {
+    /// The wall clock was set: how long ago everything was stays true.
+    pub(super) fn shift(&mut self, by: SignedDuration) {
+        let marks = [Some(&mut self.since), self.dead_since.as_mut(), self.remind_at.as_mut()];
+        for mark in marks.into_iter().flatten() {
+            *mark = mark.saturating_add(by).unwrap_or(*mark);
+        }
+    }
+}
+
 /// How far telling got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -261,8 +271,31 @@ impl Incident {
         Event { number: self.last_event, at, kind, text: text.into() }
     }
 
+    /// A service has a new name.
+    pub(super) fn rename(&mut self, old: &str, new: &str) {
+        if self.failing.remove(old) {
+            self.failing.insert(new.to_owned());
+        }
+        if self.service.as_deref() != Some(old) {
+            return;
+        }
+        self.service = Some(new.to_owned());
+        self.labels.insert("service".to_owned(), new.to_owned());
+        self.key = renamed_key(&self.key, old, new);
+        if let Some(rest) = self.title.strip_prefix(old).filter(|rest| rest.starts_with(' ')) {
+            self.title = format!("{new}{rest}");
+        }
+    }
+
     /// Returns whether somebody can be expected to know of it: a channel accepted it, or will.
     pub(super) fn speaks(&self) -> bool {
         self.held || self.told.values().any(|told| matches!(told.state, ToldState::Owed | ToldState::Delivered))
     }
+}
+
+/// Returns the key that is about the same once a service has a new name: `service:old`, `slo:old:latency`.
+pub(super) fn renamed_key(key: &str, old: &str, new: &str) -> String {
+    let Some((kind, rest)) = key.split_once(':') else { return key.to_owned() };
+    let (name, more) = rest.split_at(rest.find(':').unwrap_or(rest.len()));
+    if name == old { format!("{kind}:{new}{more}") } else { key.to_owned() }
 }

@@ -43,6 +43,15 @@ impl Matcher {
         Self { label: label.to_owned(), operator: Operator::Equal, value: value.to_owned(), regex: None }
     }
 
+    /// Follows a label's value to a new one; returns whether it asks for exactly that value.
+    pub(super) fn follow(&mut self, label: &str, old: &str, new: &str) -> bool {
+        let is_it = self.operator == Operator::Equal && self.label == label && self.value == old;
+        if is_it {
+            new.clone_into(&mut self.value);
+        }
+        is_it
+    }
+
     /// A label with one of these values.
     ///
     /// # Errors

@@ -80,6 +80,13 @@ impl Slos {
         fresh
     }
 
+    /// A service has a new name: what it has spent goes with it.
+    pub fn rename(&mut self, old: &str, new: &Arc<str>) {
+        if let Some(objectives) = self.services.remove(old) {
+            self.services.insert(new.clone(), objectives);
+        }
+    }
+
     /// Returns a service's objectives.
     pub fn of(&self, service: &str) -> &[Objective] {
         self.services.get(service).map_or(&[], Vec::as_slice)

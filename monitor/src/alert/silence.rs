@@ -84,6 +84,13 @@ impl Window {
         }
     }
 
+    /// Returns it as it is stored, if it was made by hand.
+    fn as_once(&self) -> Option<OnceWindow> {
+        let (Some(id), When::Once { from, until }) = (self.id, &self.when) else { return None };
+        let (name, services, by) = (self.name.clone(), self.services.clone(), self.by.clone());
+        Some(OnceWindow { id, name, from: *from, until: *until, services, by })
+    }
+
     /// Returns whether it is about this service.
     pub fn covers(&self, service: &str) -> bool {
         self.services.is_empty() || self.services.iter().any(|name| name == service)
@@ -124,6 +131,28 @@ pub struct Suppression {
 }
 
 impl Suppression {
+    /// A service has a new name. Returns the silences that name it and follow; windows of the configuration name it anew
+    /// by themselves.
+    pub(super) fn rename(&mut self, old: &str, new: &str) -> (Vec<Silence>, Vec<OnceWindow>) {
+        let mut silences = Vec::new();
+        for silence in &mut self.silences {
+            let followed =
+                silence.matchers.iter_mut().filter_map(|matcher| matcher.follow("service", old, new).then_some(()));
+            if followed.count() > 0 {
+                silences.push(silence.clone());
+            }
+        }
+        let mut windows = Vec::new();
+        for window in self.windows.iter_mut().filter(|window| window.id.is_some()) {
+            let named = window.services.iter_mut().find(|service| *service == old);
+            if let Some(service) = named {
+                new.clone_into(service);
+                windows.extend(window.as_once());
+            }
+        }
+        (silences, windows)
+    }
+
     /// Returns why messages about something with these labels are held back, if they are.
     pub fn of(&self, labels: &BTreeMap<String, String>, now: Timestamp) -> Option<String> {
         if let Some(silence) = self.silence_of(labels, now) {

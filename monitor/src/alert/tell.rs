@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::clock::{elapsed, later};
+use kit::clock::{Stamp, elapsed, later};
 
 use super::delivery::{Delivery, DeliveryState};
 use super::incident::{Ending, Event, EventKind, Incident, Told, ToldState};
@@ -28,6 +28,12 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Something happened to an incident, which is as it is now.
+    pub(super) fn record(&mut self, incident: &Incident, event: Event) {
+        self.events.push((incident.id, event));
+        self.incidents.push(incident.clone());
+    }
+
     /// Takes in what follows from something else.
     pub fn extend(&mut self, more: Self) {
         self.incidents.extend(more.incidents);
@@ -50,8 +56,8 @@ pub struct Telling<'a> {
     pub channels: &'a [String],
     /// What is held back.
     pub suppression: &'a Suppression,
-    /// The present.
-    pub now: Timestamp,
+    /// The present, on both clocks.
+    pub now: Stamp,
 }
 
 impl Telling<'_> {
@@ -91,7 +97,7 @@ impl Telling<'_> {
 
     /// Tells those who know of it that something changed.
     pub fn news(&self, incident: &mut Incident, event: &Event, happening: Happening, out: &mut Changes) {
-        let silenced = self.suppression.of(&incident.labels, self.now);
+        let silenced = self.suppression.of(&incident.labels, self.now.wall);
         let targets = self.targets(incident);
         for (channel, told) in &mut incident.told {
             let target = targets.iter().find(|target| target.channel == *channel);
@@ -150,7 +156,7 @@ impl Telling<'_> {
             return;
         }
         let targets = self.targets(incident);
-        let suppressed = self.suppression.of(&incident.labels, self.now);
+        let suppressed = self.suppression.of(&incident.labels, self.now.wall);
         let is_due = |target: &&Target| match incident.told.get(&target.channel) {
             None => true,
             Some(told) => match told.state {
@@ -158,7 +164,7 @@ impl Telling<'_> {
                 ToldState::Delivered => told.behind,
                 // What could not be told is owed as long as it is true.
                 ToldState::Dead => {
-                    told.behind || told.dead_since.is_none_or(|at| later(at, TELL_DEAD_AGAIN) <= self.now)
+                    told.behind || told.dead_since.is_none_or(|at| later(at, TELL_DEAD_AGAIN) <= self.now.wall)
                 }
                 ToldState::Held | ToldState::Owed => false,
             },
@@ -186,7 +192,7 @@ impl Telling<'_> {
         if targets.is_empty() {
             return;
         }
-        let event = incident.happened(kind, text, self.now);
+        let event = incident.happened(kind, text, self.now.wall);
         let happening = if kind == EventKind::Escalated { Happening::Escalated } else { Happening::Opened };
         for target in targets {
             self.begin(incident, &event, target, happening, out);
@@ -201,14 +207,14 @@ impl Telling<'_> {
         let is_due = |target: &&Target| {
             target.out_of_hours.is_none()
                 && incident.told.get(&target.channel).is_some_and(|told| {
-                    told.state == ToldState::Delivered && told.remind_at.is_some_and(|at| at <= self.now)
+                    told.state == ToldState::Delivered && told.remind_at.is_some_and(|at| at <= self.now.wall)
                 })
         };
         let due: Vec<&Target> = targets.iter().filter(is_due).collect();
         if due.is_empty() {
             return;
         }
-        let event = incident.happened(EventKind::Reminder, format!("still open: {}", incident.title), self.now);
+        let event = incident.happened(EventKind::Reminder, format!("still open: {}", incident.title), self.now.wall);
         for target in due {
             let delivery = self.delivery(
                 incident.id,
@@ -221,7 +227,7 @@ impl Telling<'_> {
             if let Some(told) = incident.told.get_mut(&target.channel) {
                 told.reminders += 1;
                 (told.event, told.state) = (event.number, ToldState::Owed);
-                told.remind_at = target.reminders.map(|reminders| later(self.now, reminders.every));
+                told.remind_at = target.reminders.map(|reminders| later(self.now.wall, reminders.every));
             }
             out.deliveries.push(delivery);
         }
@@ -230,7 +236,7 @@ impl Telling<'_> {
 
     /// Tells a channel for the first time, or holds that back.
     fn begin(&self, incident: &mut Incident, event: &Event, target: &Target, happening: Happening, out: &mut Changes) {
-        let suppressed = self.suppression.of(&incident.labels, self.now).or_else(|| target.out_of_hours.clone());
+        let suppressed = self.suppression.of(&incident.labels, self.now.wall).or_else(|| target.out_of_hours.clone());
         // Whether the way is free is what a trial is to find out.
         let suppressed = suppressed.filter(|_| !incident.is_trial());
         let mut delivery =
@@ -255,10 +261,10 @@ impl Telling<'_> {
             behind: false,
             since: before
                 .filter(|told| !matches!(told.state, ToldState::Held | ToldState::Suppressed(_)))
-                .map_or(self.now, |told| told.since),
+                .map_or(self.now.wall, |told| told.since),
             dead_since: None,
             reminders: 0,
-            remind_at: target.reminders.map(|reminders| later(self.now, reminders.after)),
+            remind_at: target.reminders.map(|reminders| later(self.now.wall, reminders.after)),
         };
         incident.told.insert(target.channel.clone(), told);
         delivery.drill = incident.is_trial();
@@ -267,7 +273,7 @@ impl Telling<'_> {
 
     fn targets(&self, incident: &Incident) -> Vec<Target> {
         let waited = self.waited(incident).filter(|_| incident.acknowledged.is_none());
-        let mut targets = self.routes.targets(&incident.labels, waited, self.now);
+        let mut targets = self.routes.targets(&incident.labels, waited, self.now.wall);
         if targets.is_empty() && incident.severity > Severity::Notice {
             // No route takes it (labels that came from elsewhere): told to everybody rather than to nobody.
             targets.extend(self.channels.iter().map(|name| Target::plain(name)));
@@ -285,7 +291,7 @@ impl Telling<'_> {
     fn waited(&self, incident: &Incident) -> Option<Duration> {
         let spoken = |told: &&Told| !matches!(told.state, ToldState::Held | ToldState::Suppressed(_));
         let first = incident.told.values().filter(spoken).map(|told| told.since).min()?;
-        Some(elapsed(first, self.now))
+        Some(elapsed(first, self.now.wall))
     }
 
     fn delivery(
@@ -307,8 +313,8 @@ impl Telling<'_> {
             severity,
             state: DeliveryState::Due,
             created: event.at,
-            tried_since: self.now,
-            due: later(self.now, wait),
+            tried_since: self.now.wall,
+            due: later(self.now.wall, wait),
             tries: 0,
             said: String::new(),
             drill: false,
@@ -316,7 +322,7 @@ impl Telling<'_> {
             batch: None,
             group: target.map(|target| target.group.clone()).unwrap_or_default(),
             group_interval_ms: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
-            updated: self.now,
+            updated: self.now.wall,
         }
     }
 }

@@ -52,8 +52,14 @@ impl ServiceAlerts {
 /// Settings by service.
 pub type ServicesAlerts = HashMap<Arc<str>, ServiceAlerts>;
 
-/// Returns what is wrong, hard needs before what needs them.
-pub fn conditions(board: &Board, settings: &ServicesAlerts, now: Stamp) -> Vec<Condition> {
+/// Returns what is wrong, hard needs before what needs them. Of services in `told`, which something elsewhere has been
+/// saying is wrong since then, it also returns where they stand.
+pub fn conditions(
+    board: &Board,
+    settings: &ServicesAlerts,
+    told: &HashMap<Arc<str>, Moment>,
+    now: Stamp,
+) -> Vec<Condition> {
     let graph = Graph::of(board);
     let mut found: Vec<(usize, Condition)> = Vec::new();
     let mut blind = Vec::new();
@@ -62,7 +68,13 @@ pub fn conditions(board: &Board, settings: &ServicesAlerts, now: Stamp) -> Vec<C
         if let Some(check) = service.critical().find(|check| check.is_blind(now.at)) {
             blind.push((service, check));
         }
-        if let Some(condition) = of_service(service, alerts, &graph, now) {
+        let told_since = told.get(&service.spec.name).copied();
+        let condition = of_service(service, alerts, now).or_else(|| {
+            let key = Condition::service_key(&service.spec.name);
+            told_since.map(|_| vague(key, Holds::No))
+        });
+        if let Some(mut condition) = condition {
+            graph.place(&mut condition, service, told_since);
             found.push((condition.needs.len(), condition));
         }
     }
@@ -72,7 +84,7 @@ pub fn conditions(board: &Board, settings: &ServicesAlerts, now: Stamp) -> Vec<C
     conditions
 }
 
-fn of_service(service: &ServiceEntry, alerts: &ServiceAlerts, graph: &Graph<'_>, now: Stamp) -> Option<Condition> {
+fn of_service(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stamp) -> Option<Condition> {
     let name = &service.spec.name;
     let key = Condition::service_key(name);
     let (alert, severity, after) = match service.verdict {
@@ -85,8 +97,6 @@ fn of_service(service: &ServiceEntry, alerts: &ServiceAlerts, graph: &Graph<'_>,
         }
         _ => return None,
     };
-    let needs = graph.needs(name);
-    let first_fail = first_fail(service);
     let mut condition =
         Condition::new(key, alert, severity, redact(&format!("{name} {}: {}", spoken(service.verdict), service.why)));
     condition.verdict = service.verdict.as_str().to_owned();
@@ -95,13 +105,6 @@ fn of_service(service: &ServiceEntry, alerts: &ServiceAlerts, graph: &Graph<'_>,
     condition.labels.clone_from(&alerts.labels);
     condition.since = service.since.at;
     condition.after = after;
-    if service.verdict.is_bad() {
-        condition.roots = graph.failing(&needs);
-        condition.vouched = needs.iter().all(|need| graph.vouches(need, first_fail));
-        condition.impacted = graph.dependants(name);
-    }
-    condition.needs = needs;
-    condition.grace = 2 * service.critical().map(|check| check.policy.every).max().unwrap_or_default();
     condition.evidence = evidence(service, alerts, now);
     condition.service = Some(name.clone());
     Some(condition)
@@ -220,6 +223,21 @@ impl<'a> Graph<'a> {
             }
         }
         Self { board, needed_by }
+    }
+
+    /// Says where a condition's service stands: what it needs, what of that fails, what needs it.
+    fn place(&self, condition: &mut Condition, service: &ServiceEntry, told_since: Option<Moment>) {
+        let needs = self.needs(&service.spec.name);
+        // To be degraded is its own trouble, unless somebody else says that it is worse.
+        if service.verdict.is_bad() || told_since.is_some() {
+            let own = Some(first_fail(service)).filter(|_| service.verdict.is_bad());
+            let since = own.into_iter().chain(told_since).min().unwrap_or(service.since.at);
+            condition.roots = self.failing(&needs);
+            condition.vouched = needs.iter().all(|need| self.vouches(need, since));
+            condition.impacted = self.dependants(&service.spec.name);
+        }
+        condition.needs = needs;
+        condition.grace = 2 * service.critical().map(|check| check.policy.every).max().unwrap_or_default();
     }
 
     /// Returns hard needs, direct and through others, the deepest first.

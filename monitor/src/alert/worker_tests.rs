@@ -126,7 +126,7 @@ impl Room {
     }
 
     fn look(&self, conditions: &[Condition]) {
-        self.alerts.follow(conditions, &|_| true, Stamp::now(), StateBatch::default());
+        self.alerts.follow(conditions.to_vec(), &|_| true, Stamp::now(), StateBatch::default());
     }
 
     async fn told(&self, count: usize) -> Vec<(Message, tokio::time::Instant)> {

@@ -103,6 +103,8 @@ pub(super) struct World {
     verdicts: HashMap<Arc<str>, (Verdict, String, Stamp)>,
     next_id: u128,
     random: u64,
+    /// How far somebody has set the wall clock ahead.
+    pub(super) clock_ahead: SignedDuration,
 }
 
 const BEGIN_SECS: i64 = 1_800_000_000;
@@ -131,6 +133,7 @@ impl World {
             verdicts: HashMap::new(),
             next_id: 1,
             random: 7,
+            clock_ahead: SignedDuration::ZERO,
         };
         world.configure();
         world
@@ -153,6 +156,16 @@ impl World {
         self.board.configure(specs.collect(), self.stamp(), |id| checks.get(id).copied());
         let names = self.services.iter().map(|service| service.name.clone());
         self.settings = names.map(|name| (name, ServiceAlerts::standard(true))).collect();
+    }
+
+    /// A service has a new name in the configuration.
+    pub(super) fn rename(&mut self, old: &str, new: &str) {
+        let (now, renamed) = (self.stamp(), Arc::<str>::from(new));
+        self.services.iter_mut().find(|service| &*service.name == old).unwrap().name = renamed.clone();
+        self.board.rename(old, &renamed);
+        let changes = self.desk.rename(old, new, now.wall);
+        self.keep(changes);
+        self.configure();
     }
 
     /// Ends the monitor without warning and starts it again: only what is on the disk is left.
@@ -181,7 +194,7 @@ impl World {
 
     pub(super) fn stamp(&self) -> Stamp {
         let wall = Timestamp::from_millisecond(BEGIN_SECS * 1000 + self.now.as_ms()).unwrap();
-        Stamp { at: self.now, wall }
+        Stamp { at: self.now, wall: wall + self.clock_ahead }
     }
 
     pub(super) fn set(&mut self, name: &str, truth: Truth) {
@@ -271,7 +284,7 @@ impl World {
 
     fn look(&mut self) {
         let now = self.stamp();
-        let found = conditions(&self.board, &self.settings, now);
+        let found = conditions(&self.board, &self.settings, &HashMap::new(), now);
         let next_id = &mut self.next_id;
         let mut new_id = || {
             *next_id += 1;
@@ -279,10 +292,10 @@ impl World {
         };
         let channels: Vec<String> = self.receivers.keys().cloned().collect();
         let (routes, suppression) = (&self.routes, &self.suppression);
-        let telling = Telling { routes, channels: &channels, suppression, now: now.wall };
+        let telling = Telling { routes, channels: &channels, suppression, now };
         let settings = &self.settings;
         let is_known = |service: &str| settings.contains_key(service);
-        let mut look = Look { telling, now, has_channels: true, new_id: &mut new_id, is_known: &is_known };
+        let mut look = Look { telling, new_id: &mut new_id, is_known: &is_known };
         let changes = self.desk.look(&found, &mut look);
         self.keep(changes);
     }

@@ -211,9 +211,10 @@ impl Loop {
             return;
         }
         let settings = self.shared.alerts.settings();
-        let conditions = conditions(&self.shared.board(), &settings.services, now);
+        let told = self.shared.alerts.externals().told(&settings.services, now);
+        let conditions = conditions(&self.shared.board(), &settings.services, &told, now);
         let is_known = |service: &str| settings.services.contains_key(service);
-        for became in self.shared.alerts.follow(&conditions, &is_known, now, batch) {
+        for became in self.shared.alerts.follow(conditions, &is_known, now, batch) {
             let _nobody_listens = self.shared.changes.send(became.into());
         }
     }
@@ -345,10 +346,12 @@ impl Loop {
     /// Takes a checked configuration: what stays keeps its state, what goes leaves nothing behind.
     pub(super) fn configure(&mut self, plan: &Plan) {
         let now = Stamp::now();
-        for (old, new) in plan.renames() {
-            self.shared.board().rename(&old, &new);
-            self.shared.vantage.pushes.rename(&old, &new);
+        let renames = plan.renames();
+        for (old, new) in &renames {
+            self.shared.board().rename(old, new);
+            self.shared.vantage.pushes.rename(old, new);
         }
+        self.shared.alerts.rename(&renames);
         let before: Vec<CheckId> = self.checks.keys().cloned().collect();
         self.checks = plan.checks().map(|check| (check.question.id.clone(), Arc::new(check.clone()))).collect();
         let mut batch = StateBatch::default();

@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::shared::Shared;
+use super::shared::{Ask, Shared};
 use crate::alert::{External, Posted};
 
 /// Largest post, in bytes: Prometheus sends 256 alerts at once (`maxBatchSize`, notifier/manager.go), each with a few KiB.
@@ -44,6 +44,11 @@ pub(super) async fn take(State(shared): State<Arc<Shared>>, Json(posted): Json<V
         }
     }
     let taken = shared.alerts.take(alerts);
+    // Whether we see it too, and whether what the service needs is the cause, is asked at once.
+    let checks: Vec<_> = taken.services.iter().flat_map(|service| shared.board().checks_behind(service)).collect();
+    if !checks.is_empty() {
+        shared.ask(Ask::Probe(checks));
+    }
     wrong.extend(taken.wrong);
     let written = shared.stores.state.durable(taken.ticket);
     let is_written = tokio::time::timeout(DISK_PATIENCE, written).await.is_ok();

@@ -393,6 +393,13 @@ impl Board {
         self.services.get_mut(*self.places.get(name)?)
     }
 
+    /// Returns the checks that tell whether a service works, and whether what it needs does.
+    pub fn checks_behind(&self, service: &str) -> Vec<CheckId> {
+        let needs = self.service(service).into_iter().flat_map(|service| &service.spec.hard_needs);
+        let names = needs.map(|need| &**need).chain([service]);
+        names.flat_map(|name| self.critical_checks(name)).collect()
+    }
+
     fn critical_checks(&self, service: &str) -> Vec<CheckId> {
         self.service(service).into_iter().flat_map(ServiceEntry::critical).map(|check| check.id.clone()).collect()
     }

@@ -97,6 +97,7 @@ impl StateStore for SqliteState {
                 "UPDATE OR IGNORE documents SET key = $2 WHERE key = $1",
                 "UPDATE OR IGNORE documents SET key = $2 || substr(key, length($1) + 1) WHERE substr(key, 1, length($1) + 1) = $1 || '/'",
                 "UPDATE transitions SET service = $2 WHERE service = $1",
+                "UPDATE incidents SET service = $2, body = json_set(body, '$.service', $2) WHERE service = $1 AND resolved_ms IS NOT NULL",
             ] {
                 sqlx::query(statement).bind(old).bind(new).execute(&mut *transaction).await?;
             }

@@ -92,6 +92,47 @@ async fn a_renamed_service_keeps_its_past() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_renamed_while_it_is_down_keeps_its_incident() {
+    let target = Target::ok("hello");
+    let url = target.url("/");
+    let engine = Running::start(&services(&["shop"], &url)).await;
+    engine.until("shop", "up").await;
+    target.set_status(503);
+    let id = eventually("the incident", LIMIT, async || {
+        let (_, open) = engine.get("/api/v1/incidents?open=true").await;
+        open[0]["id"].as_str().map(str::to_owned)
+    })
+    .await;
+    let renamed = services(&["store"], &url).replace("store: {", "store: { was: shop,");
+    write_config(engine.folder.path(), &renamed);
+    engine.reload.send(()).await.unwrap();
+    let incident = async |engine: &Running, service: &str| {
+        eventually("the incident under its name", LIMIT, async || {
+            let (_, incident) = engine.get(&format!("/api/v1/incidents/{id}")).await;
+            (incident["service"] == service).then_some(incident)
+        })
+        .await
+    };
+    let open = incident(&engine, "store").await;
+    assert_eq!((&open["key"], open["resolved"].is_null()), (&"service:store".into(), true), "{open}");
+    let folder = engine.stop().await;
+    let again = renamed.replace("store: { was: shop,", "stall: { was: store,");
+    let engine = Running::start_in(folder, &again, monitor::Kinds::standard()).await;
+    let open = incident(&engine, "stall").await;
+    assert!(open["title"].as_str().unwrap().starts_with("stall is down"), "{open}");
+    target.set_status(200);
+    let over = eventually("its end", LIMIT, async || {
+        let (_, incident) = engine.get(&format!("/api/v1/incidents/{id}")).await;
+        (!incident["resolved"].is_null()).then_some(incident)
+    })
+    .await;
+    assert_eq!(over["resolved"]["how"], "recovered", "{over}");
+    let events = over["events"].as_array().unwrap().iter().map(|event| event["text"].as_str().unwrap());
+    let notes: Vec<&str> = events.filter(|text| text.contains("is called")).collect();
+    assert_eq!(notes, ["shop is called store now", "store is called stall now"]);
+}
+
+#[tokio::test]
 async fn a_changed_workload_runs_as_the_new_configuration_says_and_a_removed_one_is_gone() {
     let target = Target::ok("hello");
     let yaml = |token: &str| {

@@ -149,3 +149,24 @@ async fn a_silenced_database_suppresses_nobody_and_its_dependants_come_together(
     assert_eq!(counted(said), expected);
     storm.running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_prometheus_says_of_a_dependant_is_part_of_the_incident_of_what_it_needs() {
+    let storm = Storm::start().await;
+    // The database has just been asked; the application looks well to us, and its own rules say that it is not.
+    storm.database.set_status(503);
+    let alert = r#"[{"labels": {"alertname": "Errors", "service": "app7", "severity": "critical"},
+                     "annotations": {"summary": "half of all requests fail"}}]"#;
+    let (status, said) = ask_with(&storm.running.url, Method::POST, "/api/v2/alerts", Some(TOKEN), alert).await;
+    assert_eq!(status, 200, "{said}");
+    let told = storm.until_told("the database's page", |told| !told.is_empty()).await;
+    assert_eq!(told, ["opened db"]);
+    let failing = eventually("the application to be named", LIMIT, async || {
+        let (_, open) = storm.running.get("/api/v1/incidents?open=true").await;
+        let failing = open[0]["failing"].as_array()?.clone();
+        (!failing.is_empty()).then_some((open.as_array()?.len(), failing))
+    })
+    .await;
+    assert_eq!(failing, (1, vec![Value::from("app7")]));
+    storm.running.stop().await;
+}

@@ -317,7 +317,8 @@ async fn live_readers_hear_of_incidents_and_of_what_people_do() {
     shown.mark_unchanged();
     monitor.shared.alerts.acknowledge(id, "ada", "", audit()).await.unwrap();
     assert!(shown.has_changed().unwrap());
-    let became = monitor.shared.alerts.follow(&[], &|_| true, Stamp::now(), monitor::record::StateBatch::default());
+    let became =
+        monitor.shared.alerts.follow(Vec::new(), &|_| true, Stamp::now(), monitor::record::StateBatch::default());
     let changes: Vec<monitor::export::Change> = became.into_iter().map(Into::into).collect();
     let changes = serde_json::to_value(changes).unwrap();
     let wanted = serde_json::json!([{ "type": "incident", "id": id, "service": "shop", "state": "resolved" }]);

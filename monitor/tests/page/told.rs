@@ -136,7 +136,7 @@ pub(crate) fn told_to(monitor: &Monitor, channels: Vec<ChannelSettings>) -> Drop
 /// Lets these conditions hold, and no others: incidents open, go on and end by that. Returns the open ones, oldest first.
 pub(crate) async fn holds(monitor: &Monitor, conditions: &[Condition]) -> Vec<Incident> {
     let (alerts, state) = (&monitor.shared.alerts, &monitor.shared.stores.state);
-    alerts.follow(conditions, &|_| true, Stamp::now(), StateBatch::default());
+    alerts.follow(conditions.to_vec(), &|_| true, Stamp::now(), StateBatch::default());
     // The ticket of everything so far.
     state.durable(state.put(StateBatch::default())).await;
     let mut open: Vec<Incident> = alerts.desk().open().cloned().collect();

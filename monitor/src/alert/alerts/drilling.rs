@@ -46,7 +46,7 @@ impl Alerts {
         }
         let id = Uuid::now_v7();
         let incident = drill::incident(id, by, now.wall);
-        let changes = self.with_look(&|_| true, now, |desk, look| desk.open_trial(incident, &channels, look));
+        let changes = self.with_desk(now, |desk, telling| desk.open_trial(incident, &channels, telling));
         self.drills.lock().unwrap_or_else(PoisonError::into_inner).began = Some(now.wall);
         Ok((id, changes))
     }
@@ -60,7 +60,7 @@ impl Alerts {
             judged.filter(|(_, state)| *state != DrillState::Running).collect()
         };
         for (incident, state) in ended {
-            let over = self.with_look(&|_| true, now, |desk, look| desk.close(incident.id, Ending::DrillOver, look));
+            let over = self.with_desk(now, |desk, telling| desk.close(incident.id, Ending::DrillOver, telling));
             let record = {
                 let mut record = self.drills.lock().unwrap_or_else(PoisonError::into_inner);
                 record.results = drill::results(&incident);

@@ -10,6 +10,7 @@ mod rows;
 
 pub(super) use rows::{delivery_row, incident_row};
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,7 +35,7 @@ use super::settings::AlertSettings;
 use super::silence::{Suppression, Window};
 use super::tell::{Changes, Telling};
 use crate::record::{AuditRow, History, IncidentRow, State, StateBatch, StoreError, Ticket};
-use rows::keep;
+use rows::{json, keep};
 
 /// Document kind of silences.
 const SILENCE: &str = "silence";
@@ -65,6 +66,8 @@ pub struct TakenPost {
     pub wrong: Vec<String>,
     /// Whether there was no room for some.
     pub is_full: bool,
+    /// Watched services that something new was said of.
+    pub services: BTreeSet<String>,
 }
 
 /// What became of an incident, for whoever looks on.
@@ -216,11 +219,29 @@ impl Alerts {
         fresh
     }
 
+    /// Services have new names: incidents, silences, windows and budgets go on under those.
+    pub fn rename(&self, renames: &[(Arc<str>, Arc<str>)]) {
+        let _order = self.in_order();
+        let (mut changes, mut batch) = (Changes::default(), StateBatch::default());
+        for (old, new) in renames {
+            changes.extend(self.desk().rename(old, new, Timestamp::now()));
+            self.slos().rename(old, new);
+            let (silences, windows) = self.suppressing().rename(old, new);
+            let silences = silences.iter().map(|silence| ((SILENCE, silence.id.to_string()), Some(json(silence))));
+            batch.documents.extend(silences);
+            batch.documents.extend(windows.iter().map(|window| ((WINDOW, window.id.to_string()), Some(json(window)))));
+        }
+        // Nobody is told of a new name.
+        let _no_deliveries = keep(changes, &mut batch);
+        self.state.put(batch);
+        self.show();
+    }
+
     /// Looks at what holds now, and gives what follows to the record together with `batch`: all of it is one transaction.
     /// Returns what became of which incidents.
     pub fn follow(
         &self,
-        conditions: &[Condition],
+        conditions: Vec<Condition>,
         is_known: &dyn Fn(&str) -> bool,
         now: Stamp,
         mut batch: StateBatch,
@@ -239,18 +260,19 @@ impl Alerts {
 
     fn look(
         &self,
-        conditions: &[Condition],
+        mut conditions: Vec<Condition>,
         is_known: &dyn Fn(&str) -> bool,
         now: Stamp,
         batch: &mut StateBatch,
     ) -> Vec<Delivery> {
-        let mut all = conditions.to_vec();
         let given_up = self.given_up(now, batch);
         let settings = self.settings();
-        self.join_externals(&mut all, now, batch);
-        self.slos().conditions(&settings.services, &mut all, now);
-        all.extend(self.own_conditions(now));
-        let mut changes = self.with_look(is_known, now, |desk, look| desk.look(&all, look));
+        self.join_externals(&mut conditions, now, batch);
+        self.slos().conditions(&settings.services, &mut conditions, now);
+        conditions.extend(self.own_conditions(now));
+        let mut changes = self.with_desk(now, |desk, telling| {
+            desk.look(&conditions, &mut Look { telling: *telling, new_id: &mut Uuid::now_v7, is_known })
+        });
         changes.extend(given_up);
         self.tend_drills(now, batch, &mut changes);
         keep(changes, batch)
@@ -286,22 +308,12 @@ impl Alerts {
         self.refusals().conditions(names, &self.outbox(), Stamp::now()).is_empty()
     }
 
-    /// Calls the desk with what a look needs.
-    fn with_look<T>(
-        &self,
-        is_known: &dyn Fn(&str) -> bool,
-        now: Stamp,
-        call: impl FnOnce(&mut Desk, &mut Look<'_>) -> T,
-    ) -> T {
-        let settings = self.settings();
-        let suppression = self.suppression();
+    /// Calls the desk with what decides whom to tell.
+    fn with_desk<T>(&self, now: Stamp, call: impl FnOnce(&mut Desk, &Telling<'_>) -> T) -> T {
+        let (settings, suppression) = (self.settings(), self.suppression());
         let channels: Vec<String> = settings.channels.iter().map(|channel| channel.name.to_string()).collect();
-        let telling =
-            Telling { routes: &settings.routes, channels: &channels, suppression: &suppression, now: now.wall };
-        let mut new_id = Uuid::now_v7;
-        let has_channels = !settings.channels.is_empty();
-        let mut look = Look { telling, now, has_channels, new_id: &mut new_id, is_known };
-        call(&mut self.desk(), &mut look)
+        let telling = Telling { routes: &settings.routes, channels: &channels, suppression: &suppression, now };
+        call(&mut self.desk(), &telling)
     }
 
     /// Hands deliveries to the workers; `ticket` tells when they are on the disk.

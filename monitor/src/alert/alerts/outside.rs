@@ -1,5 +1,6 @@
 //! Alerts that others hand to us.
 
+use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -18,7 +19,8 @@ impl Alerts {
     /// Takes the alerts of a post; those that are wrong are left out (Alertmanager 0.25 does the same).
     pub fn take(&self, posted: Vec<Posted>) -> TakenPost {
         let _order = self.in_order();
-        let (now, mut batch, mut wrong, mut is_full) = (Timestamp::now(), StateBatch::default(), Vec::new(), false);
+        let (now, mut batch, settings) = (Timestamp::now(), StateBatch::default(), self.settings());
+        let (mut wrong, mut is_full, mut services) = (Vec::new(), false, BTreeSet::new());
         for alert in posted {
             if self.is_our_own(&alert) {
                 wrong.push("an alert of this monitor itself came back".to_owned());
@@ -26,6 +28,7 @@ impl Alerts {
             }
             match self.externals().take(alert, now) {
                 Ok(Taken::Changed(alert)) => {
+                    services.extend(alert.service(&settings.services).map(str::to_owned));
                     batch.documents.insert((EXTERNAL, alert.fingerprint.clone()), Some(json(&alert)));
                 }
                 Ok(Taken::Over(fingerprint)) => {
@@ -36,7 +39,7 @@ impl Alerts {
                 Err(why) => wrong.push(why),
             }
         }
-        TakenPost { ticket: self.state.put(batch), wrong, is_full }
+        TakenPost { ticket: self.state.put(batch), wrong, is_full, services }
     }
 
     /// An alert that we sent to an Alertmanager must not come back as a new one.
@@ -61,7 +64,7 @@ impl Alerts {
             let id = self.desk().open().find(|incident| incident.key == key).map(|incident| incident.id);
             // Of a service that we watch ourselves our own view decides.
             if let Some(id) = id.filter(|_| key.starts_with("alert:")) {
-                let over = self.with_look(&|_| true, now, |desk, look| desk.close(id, Ending::Expired, look));
+                let over = self.with_desk(now, |desk, telling| desk.close(id, Ending::Expired, telling));
                 changes.extend(over.unwrap_or_default());
             }
             batch.documents.insert((EXTERNAL, alert.fingerprint.clone()), None);

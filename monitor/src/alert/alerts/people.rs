@@ -35,7 +35,7 @@ impl Alerts {
         let ticket = {
             let _order = self.in_order();
             let how = Ending::Closed(by.to_owned());
-            let changes = self.with_look(&|_| true, Stamp::now(), |desk, look| desk.close(id, how, look));
+            let changes = self.with_desk(Stamp::now(), |desk, telling| desk.close(id, how, telling));
             let Some(changes) = changes else { return Ok(false) };
             self.carry_out(changes, Some(audit))
         };
