@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::matcher::Matcher;
 use super::route::{Hours, Route, Step};
 use super::silence::Silence;
-use super::world::{Receiver, Truth, World};
+use super::world::{Truth, World};
+use super::world_receiver::Receiver;
 
 fn silence(world: &World, matcher: &str, secs: i64) -> Silence {
     let now = world.stamp().wall;
@@ -126,7 +127,7 @@ fn a_silenced_or_undeliverable_root_suppresses_nobody() {
     let for_db =
         Route { matchers: vec![Matcher::equal("service", "db")], to: vec!["pager".to_owned()], ..Route::default() };
     world.routes.0.insert(0, for_db);
-    world.receivers.insert("pager".to_owned(), Receiver { refuses: true, ..Receiver::default() });
+    world.receivers.insert("pager".to_owned(), Receiver::that_refuses());
     world.pass(30);
     world.set("db", Truth::Down);
     world.set("web", Truth::Down);

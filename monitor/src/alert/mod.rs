@@ -24,6 +24,8 @@ mod objectives;
 mod outbox;
 mod own;
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod replay_tests;
 mod route;
 mod settings;
@@ -36,6 +38,12 @@ mod worker;
 mod worker_tests;
 #[cfg(test)]
 mod world;
+#[cfg(test)]
+mod world_alerts;
+#[cfg(test)]
+mod world_disk;
+#[cfg(test)]
+mod world_receiver;
 
 pub use alerts::{ALERT_DOCUMENTS, Alerts, Became, ORIGIN_LABEL, TakenPost};
 pub use channel::{

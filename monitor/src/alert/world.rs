@@ -6,26 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kit::backoff::Backoff;
 use kit::clock::{Moment, Stamp};
-use uuid::Uuid;
 
-use super::channel::EvidenceLevel;
-use super::compose::{Context, compose};
-use super::delivery::{Delivery, DeliveryId, DeliveryState};
-use super::desk::{Desk, Look};
+use super::desk::Desk;
+use super::external::Externals;
 use super::incident::Incident;
 use super::message::{Happening, Message, Severity};
-use super::outbox::{Outbox, Pick};
+use super::outbox::Outbox;
 use super::route::{Reminders, Route, Routes};
 use super::silence::Suppression;
-use super::tell::{Changes, Telling};
-use super::verdicts::{ServiceAlerts, ServicesAlerts, conditions};
-use crate::judge::{Board, CheckSpec, CheckState, Effects, Policy, ServiceSpec, Verdict};
+use super::verdicts::{ServiceAlerts, ServicesAlerts};
+use super::world_alerts::{Death, Minutes};
+use super::world_disk::{Disk, Row};
+use super::world_receiver::Receiver;
+use crate::judge::{Board, CheckSpec, Effects, Policy, ServiceSpec};
 use crate::probe::{CheckId, Observation, Outcome, Reason, ReasonCode, Seen, Why};
 use crate::record::Ticket;
 
-const RETRY: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
 const CHECK: &str = "web";
 
 /// What is true of a service, whoever looks.
@@ -34,6 +31,8 @@ pub(super) enum Truth {
     Up,
     Slow,
     Down,
+    /// It fails for another cause.
+    Wrong,
     /// Nobody can ask.
     Hidden,
 }
@@ -45,45 +44,9 @@ pub(super) struct Service {
     pub(super) needs: Vec<Arc<str>>,
     pub(super) every: Duration,
     pub(super) truth: Truth,
+    /// Whether the configuration names it.
+    pub(super) is_watched: bool,
     due: Moment,
-}
-
-/// A channel's other side.
-#[derive(Debug, Default)]
-pub(super) struct Receiver {
-    /// Whether it takes anything.
-    pub(super) is_away: bool,
-    /// Whether it refuses for good.
-    pub(super) refuses: bool,
-    /// What it would show as open, by incident: the service and how urgent.
-    pub(super) open: BTreeMap<Uuid, (String, Severity)>,
-    pub(super) keys: BTreeSet<String>,
-    /// Every message that was accepted, without repeats.
-    pub(super) messages: Vec<Message>,
-}
-
-impl Receiver {
-    fn take(&mut self, message: &Message) -> bool {
-        if self.is_away {
-            return false;
-        }
-        if !self.keys.insert(message.key.clone()) {
-            return true;
-        }
-        for part in &message.alerts {
-            match part.happening {
-                Happening::Resolved => {
-                    assert!(self.open.remove(&part.incident).is_some(), "an end without a beginning: {part:?}");
-                }
-                _ => {
-                    let about = part.service.clone().unwrap_or_else(|| part.name.clone());
-                    self.open.insert(part.incident, (about, part.severity));
-                }
-            }
-        }
-        self.messages.push(message.clone());
-        true
-    }
 }
 
 /// Everything.
@@ -95,14 +58,17 @@ pub(super) struct World {
     pub(super) receivers: BTreeMap<String, Receiver>,
     pub(super) board: Board,
     pub(super) desk: Desk,
-    outbox: Outbox,
-    settings: ServicesAlerts,
-    incidents: HashMap<Uuid, String>,
-    deliveries: HashMap<DeliveryId, String>,
-    checks: HashMap<CheckId, CheckState>,
-    verdicts: HashMap<Arc<str>, (Verdict, String, Stamp)>,
-    next_id: u128,
-    random: u64,
+    pub(super) outbox: Outbox,
+    pub(super) externals: Externals,
+    pub(super) settings: ServicesAlerts,
+    pub(super) disk: Disk,
+    pub(super) minutes: Minutes,
+    /// Where the monitor dies next, if it is to.
+    pub(super) death: Option<Death>,
+    /// Old and new names of services, as the configuration has them.
+    renames: Vec<(Arc<str>, Arc<str>)>,
+    pub(super) next_id: u128,
+    pub(super) random: u64,
     /// How far somebody has set the wall clock ahead.
     pub(super) clock_ahead: SignedDuration,
 }
@@ -126,11 +92,12 @@ impl World {
             board: Board::default(),
             desk: Desk::default(),
             outbox: Outbox::default(),
+            externals: Externals::default(),
             settings: HashMap::new(),
-            incidents: HashMap::new(),
-            deliveries: HashMap::new(),
-            checks: HashMap::new(),
-            verdicts: HashMap::new(),
+            disk: Disk::default(),
+            minutes: Minutes::default(),
+            death: None,
+            renames: Vec::new(),
             next_id: 1,
             random: 7,
             clock_ahead: SignedDuration::ZERO,
@@ -141,7 +108,8 @@ impl World {
 
     /// Takes the services as they are now, as a reload does.
     pub(super) fn configure(&mut self) {
-        let specs = self.services.iter().map(|service| ServiceSpec {
+        let watched = || self.services.iter().filter(|service| service.is_watched);
+        let specs = watched().map(|service| ServiceSpec {
             name: service.name.clone(),
             hard_needs: service.needs.clone(),
             checks: vec![CheckSpec {
@@ -152,42 +120,78 @@ impl World {
             }],
             start_grace: None,
         });
-        let checks = &self.checks;
+        let checks = &self.disk.checks;
         self.board.configure(specs.collect(), self.stamp(), |id| checks.get(id).copied());
-        let names = self.services.iter().map(|service| service.name.clone());
-        self.settings = names.map(|name| (name, ServiceAlerts::standard(true))).collect();
+        self.settings = watched().map(|service| (service.name.clone(), ServiceAlerts::standard(true))).collect();
+    }
+
+    /// A service is in the configuration from now on, or is not.
+    pub(super) fn watch(&mut self, name: &str, is_watched: bool) {
+        let service = self.services.iter_mut().find(|service| &*service.name == name).unwrap();
+        service.is_watched = is_watched;
+        if !is_watched {
+            let name = service.name.clone();
+            self.disk.put(Row::Check(CheckId::new(&name, CHECK), None));
+            self.disk.put(Row::Verdict(name, None));
+        }
+        self.configure();
     }
 
     /// A service has a new name in the configuration.
     pub(super) fn rename(&mut self, old: &str, new: &str) {
         let (now, renamed) = (self.stamp(), Arc::<str>::from(new));
-        self.services.iter_mut().find(|service| &*service.name == old).unwrap().name = renamed.clone();
-        self.board.rename(old, &renamed);
-        let changes = self.desk.rename(old, new, now.wall);
+        let service = self.services.iter_mut().find(|service| &*service.name == old).unwrap();
+        let old = std::mem::replace(&mut service.name, renamed.clone());
+        let needs = self.services.iter_mut().flat_map(|service| &mut service.needs);
+        needs.filter(|need| **need == old).for_each(|need| *need = renamed.clone());
+        self.board.rename(&old, &renamed);
+        let changes = self.desk.rename(&old, new, now.wall);
+        self.suppression.rename(&old, new);
         self.keep(changes);
+        self.renames.retain(|(_, known)| *known != old);
+        self.renames.push((old, renamed));
+        self.rename_rows();
         self.configure();
+    }
+
+    /// The past of a service goes on under its new name.
+    fn rename_rows(&mut self) {
+        for (old, new) in self.renames.clone() {
+            if let Some(state) = self.disk.checks.get(&CheckId::new(&old, CHECK)).copied() {
+                self.disk.put(Row::Check(CheckId::new(&old, CHECK), None));
+                self.disk.put(Row::Check(CheckId::new(&new, CHECK), Some(state)));
+            }
+            if let Some(verdict) = self.disk.verdicts.get(&old).cloned() {
+                self.disk.put(Row::Verdict(old, None));
+                self.disk.put(Row::Verdict(new, Some(verdict)));
+            }
+        }
     }
 
     /// Ends the monitor without warning and starts it again: only what is on the disk is left.
     pub(super) fn restart(&mut self) {
+        if self.disk.lose_what_waits() {
+            self.receivers.values_mut().for_each(Receiver::all_else_is_forgotten);
+            self.minutes.taken.clear();
+        }
+        self.rename_rows();
         self.board = Board::starting_at(u64::try_from(self.now.as_ms()).unwrap() * 1000);
         self.configure();
-        for (name, (verdict, why, since)) in self.verdicts.clone() {
+        for (name, (verdict, why, since)) in self.disk.verdicts.clone() {
             self.board.restore_verdict(&name, verdict, why, since);
         }
-        self.desk = Desk::default();
-        self.outbox = Outbox::default();
+        (self.desk, self.outbox, self.externals) = (Desk::default(), Outbox::default(), Externals::default());
         let now = self.stamp();
-        let deliveries: Vec<Delivery> =
-            self.deliveries.values().map(|body| serde_json::from_str(body).unwrap()).collect();
-        let open: Vec<Delivery> = deliveries.into_iter().filter(|delivery| delivery.state.is_open()).collect();
-        let incidents = self.incidents.values().map(|body| serde_json::from_str::<Incident>(body).unwrap());
+        for (old, new) in &self.renames {
+            let _nothing_is_open = self.desk.rename(old, new, now.wall);
+        }
+        self.externals.adopt(self.disk.externals(), now.wall);
+        let open = self.disk.open_deliveries();
         let is_wanted = |incident: &Incident| !incident.is_over() || open.iter().any(|row| row.incident == incident.id);
-        let (ended, current) = incidents.filter(is_wanted).partition(Incident::is_over);
+        let (ended, current) = self.disk.incidents().filter(is_wanted).partition(Incident::is_over);
         self.desk.adopt(current, ended);
-        let mut open = open;
-        open.sort_by_key(|delivery| (delivery.created, delivery.incident, delivery.event));
-        for delivery in open {
+        for mut delivery in open {
+            delivery.due = delivery.due.min(now.wall);
             self.outbox.put(delivery, Ticket::default(), now);
         }
     }
@@ -227,7 +231,8 @@ impl World {
     }
 
     fn turn(&mut self) {
-        let due: Vec<usize> = (0..self.services.len()).filter(|index| self.services[*index].due <= self.now).collect();
+        let is_due = |service: &Service| service.is_watched && service.due <= self.now;
+        let due: Vec<usize> = (0..self.services.len()).filter(|index| is_due(&self.services[*index])).collect();
         for index in due {
             self.probe(index);
         }
@@ -235,7 +240,9 @@ impl World {
         let effects = self.board.tick(now);
         self.follow(effects);
         self.look();
-        self.send();
+        if !self.dies_at(Death::AfterLook) {
+            self.send();
+        }
     }
 
     fn probe(&mut self, index: usize) {
@@ -246,6 +253,7 @@ impl World {
             Truth::Up => (Outcome::Pass, Vec::new()),
             Truth::Slow => (Outcome::Pass, vec![slow]),
             Truth::Down => (Outcome::fail(ReasonCode::Refused, "connection refused"), Vec::new()),
+            Truth::Wrong => (Outcome::fail(ReasonCode::Status, "status 500"), Vec::new()),
             Truth::Hidden => (Outcome::local("no socket"), Vec::new()),
         };
         let observation = Observation {
@@ -275,91 +283,10 @@ impl World {
     /// What the loop writes down.
     fn follow(&mut self, effects: Effects) {
         for id in &effects.changed_checks {
-            self.checks.insert(id.clone(), self.board.check(id).unwrap().state);
+            self.disk.put(Row::Check(id.clone(), Some(self.board.check(id).unwrap().state)));
         }
         for change in effects.verdicts {
-            self.verdicts.insert(change.service, (change.to, change.why, change.at));
-        }
-    }
-
-    fn look(&mut self) {
-        let now = self.stamp();
-        let found = conditions(&self.board, &self.settings, &HashMap::new(), now);
-        let next_id = &mut self.next_id;
-        let mut new_id = || {
-            *next_id += 1;
-            Uuid::from_u128(*next_id)
-        };
-        let channels: Vec<String> = self.receivers.keys().cloned().collect();
-        let (routes, suppression) = (&self.routes, &self.suppression);
-        let telling = Telling { routes, channels: &channels, suppression, now };
-        let settings = &self.settings;
-        let is_known = |service: &str| settings.contains_key(service);
-        let mut look = Look { telling, new_id: &mut new_id, is_known: &is_known };
-        let changes = self.desk.look(&found, &mut look);
-        self.keep(changes);
-    }
-
-    fn keep(&mut self, changes: Changes) {
-        let now = self.stamp();
-        for incident in changes.incidents {
-            self.incidents.insert(incident.id, serde_json::to_string(&incident).unwrap());
-        }
-        for delivery in changes.deliveries {
-            self.deliveries.insert(delivery.id(), serde_json::to_string(&delivery).unwrap());
-            self.outbox.put(delivery, Ticket::default(), now);
-        }
-    }
-
-    fn send(&mut self) {
-        let names: Vec<String> = self.receivers.keys().cloned().collect();
-        for name in names {
-            while let Pick::Send(mut members) = self.outbox.pick(&name, self.now, true) {
-                if !members[0].delivery.attempted {
-                    self.next_id += 1;
-                    let batch = Some(Uuid::from_u128(self.next_id)).filter(|_| members.len() > 1);
-                    self.outbox.bind(&mut members, batch);
-                }
-                let mut incidents: Vec<Incident> = Vec::new();
-                for member in &members {
-                    let stored = || serde_json::from_str(&self.incidents[&member.delivery.incident]).unwrap();
-                    incidents.push(self.desk.find(member.delivery.incident).cloned().unwrap_or_else(stored));
-                }
-                let parts: Vec<_> = members.iter().map(|member| &member.delivery).zip(&incidents).collect();
-                let now = self.stamp().wall;
-                let context = Context {
-                    channel: &name,
-                    evidence: EvidenceLevel::None,
-                    now,
-                    durable: true,
-                    public_url: None,
-                    acknowledge_token: &|_| String::new(),
-                };
-                let message = compose(&parts, &context).unwrap();
-                let receiver = self.receivers.get_mut(&name).unwrap();
-                let refused = receiver.refuses;
-                let accepted = !refused && receiver.take(&message);
-                for mut member in members {
-                    let delivery = &mut member.delivery;
-                    delivery.tries += 1;
-                    delivery.state = match (accepted, refused) {
-                        (true, _) => DeliveryState::Sent,
-                        (false, true) => DeliveryState::Dead,
-                        (false, false) => DeliveryState::Due,
-                    };
-                    self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    let share = f64::from(u32::try_from(self.random >> 40).unwrap()) / f64::from(1 << 24);
-                    let wait = SignedDuration::try_from(RETRY.delay(delivery.tries, share)).unwrap();
-                    delivery.due = now.checked_add(wait).unwrap();
-                    self.deliveries.insert(delivery.id(), serde_json::to_string(&delivery).unwrap());
-                    if delivery.state != DeliveryState::Due
-                        && let Some(incident) = self.desk.outcome(&delivery.id(), accepted, now)
-                    {
-                        self.incidents.insert(incident.id, serde_json::to_string(&incident).unwrap());
-                    }
-                    self.outbox.put(member.delivery.clone(), Ticket::default(), self.stamp());
-                }
-            }
+            self.disk.put(Row::Verdict(change.service, Some((change.to, change.why, change.at))));
         }
     }
 
@@ -392,5 +319,5 @@ fn service(text: &str) -> Service {
     };
     let (name, needs) = text.split_once(':').unwrap_or((text, ""));
     let needs = needs.split(',').filter(|need| !need.is_empty()).map(Into::into).collect();
-    Service { name: name.into(), needs, every, truth: Truth::Up, due: Moment::from_ms(1000) }
+    Service { name: name.into(), needs, every, truth: Truth::Up, is_watched: true, due: Moment::from_ms(1000) }
 }
