@@ -14,6 +14,7 @@ mod desk;
 #[cfg(test)]
 mod desk_tests;
 mod drill;
+mod evidence;
 mod external;
 mod figures;
 mod fingerprint;

@@ -250,7 +250,7 @@ fn dead_man(section: Option<Cursor<'_>>) -> Option<DeadMan> {
     let url = if fields.has("url_file") {
         fields.secret("url", "url_file")
     } else {
-        fields.get("url").and_then(|cursor| cursor.text()).map(SecretString::from)
+        fields.get("url").and_then(|cursor| cursor.text()).map(kit::secrets::secret)
     };
     let every = fields.get("every").and_then(|c| c.duration(Duration::from_secs(1)..=DAY)).unwrap_or(MINUTE);
     fields.end();

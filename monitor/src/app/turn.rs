@@ -242,7 +242,10 @@ impl Loop {
     fn heard(&mut self, news: News) {
         match news {
             News::Observed(observation, started, generation) => self.observed(observation, started, generation),
-            News::Digest(service, run, digest) => self.shared.board().learn_digest(&service, run, digest),
+            News::Digest(service, run, digest) => {
+                let effects = self.shared.board().learn_digest(&service, run, digest);
+                self.follow(effects, Stamp::now());
+            }
         }
     }
 

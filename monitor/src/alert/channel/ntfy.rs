@@ -52,7 +52,7 @@ fn topic(fields: &Fields<'_>) -> Option<SecretString> {
     if fields.has("topic_file") {
         return fields.secret("topic", "topic_file");
     }
-    fields.require("topic")?.text().map(SecretString::from)
+    fields.require("topic")?.text().map(kit::secrets::secret)
 }
 
 struct Topic {
