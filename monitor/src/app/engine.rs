@@ -210,13 +210,15 @@ fn guarded(what: &'static str, task: impl Future<Output = ()> + Send + 'static) 
     })
 }
 
-fn spawn_writers(stores: &Stores, keep: Retention, stop: &CancellationToken) -> [tokio::task::JoinHandle<()>; 2] {
+fn spawn_writers(stores: &Stores, keep: Retention, stop: &CancellationToken) -> [tokio::task::JoinHandle<()>; 3] {
     let (history, state) = (stores.history.clone(), stores.state.clone());
-    let (until, until_too) = (stop.clone(), stop.clone());
+    let tended = state.clone();
+    let [until, until_too, until_as_well] = std::array::from_fn(|_| stop.clone());
     let keep = (keep.raw, keep.minutes, keep.hours);
     [
         guarded("the history writer", async move { history.run(keep, until).await }),
         guarded("the state writer", async move { state.run(until_too).await }),
+        guarded("the upkeep", async move { tended.tend(until_as_well).await }),
     ]
 }
 
