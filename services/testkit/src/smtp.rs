@@ -20,6 +20,8 @@ const MAX_LINE_BYTES: usize = 1000;
 #[derive(Clone, Default)]
 pub struct Smtp {
     replies: Vec<(String, Option<String>)>,
+    /// The same, but each is said a single time.
+    once: Arc<Mutex<Vec<(String, String)>>>,
     tls: Option<TlsAcceptor>,
     is_implicit: bool,
     /// `PLAIN` or `LOGIN`, user, password.
@@ -54,6 +56,13 @@ impl Smtp {
     #[must_use]
     pub fn reply(mut self, command: &str, reply: &str) -> Self {
         self.replies.push((command.to_owned(), Some(reply.to_owned())));
+        self
+    }
+
+    /// As [`Smtp::reply`], but only to the first command that begins so, whoever says it.
+    #[must_use]
+    pub fn reply_once(self, command: &str, reply: &str) -> Self {
+        lock(&self.once).push((command.to_owned(), reply.to_owned()));
         self
     }
 
@@ -174,11 +183,16 @@ impl Session {
         command: &str,
         usual: &str,
     ) -> io::Result<String> {
+        let once = {
+            let mut once = lock(&self.script.once);
+            once.iter().position(|(start, _)| command.starts_with(start)).map(|index| once.remove(index).1)
+        };
         let found = self.script.replies.iter().find(|(start, _)| command.starts_with(start));
-        let text = match found {
-            Some((_, None)) => std::future::pending().await,
-            Some((_, Some(text))) => text.clone(),
-            None => usual.to_owned(),
+        let text = match (once, found) {
+            (Some(text), _) => text,
+            (None, Some((_, None))) => std::future::pending().await,
+            (None, Some((_, Some(text)))) => text.clone(),
+            (None, None) => usual.to_owned(),
         };
         if let (Some(mail), true) = (&mut self.mail, text.starts_with("250"))
             && let Some(address) = command.strip_prefix("RCPT TO:<")
