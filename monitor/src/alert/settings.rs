@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::calendar::{MAX_LENGTH, Recurrence, parse_hours};
-use super::channel::{ChannelKinds, Channels, decode_channels, parse_web_url};
+use super::channel::{ChannelKinds, Channels, decode_channels, parse_web_url, take_web_url};
 use super::matcher::Matcher;
 use super::message::Severity;
 use super::route::{Hours, Reminders, Route, Routes, Step};
@@ -70,6 +70,7 @@ pub fn decode_alerts(fields: &Fields<'_>, kinds: &ChannelKinds, services: Servic
     let windows = windows(fields.get("windows"), &services);
     let public_url = fields.get("public_url").and_then(|cursor| {
         let url = cursor.parse::<Url>("a URL like https://status.example.com")?;
+        let url = take_web_url(url, &cursor)?;
         Some(url.to_string().trim_end_matches('/').to_owned())
     });
     let drill = drill(fields.get("drill"));
