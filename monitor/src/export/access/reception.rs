@@ -99,7 +99,7 @@ impl Reception {
     }
 
     /// Returns who makes a request with these headers from this peer, by its token or its session.
-    pub(super) fn visitor(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Visitor {
+    pub(in crate::export) fn visitor(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Visitor {
         let access = self.access();
         let mut caller = access.caller(headers, peer);
         let mut session = None;

@@ -13,6 +13,7 @@ mod incidents;
 mod login;
 mod overview;
 mod past;
+mod refused;
 mod service;
 mod state;
 mod telling;
@@ -38,6 +39,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 pub(super) use past::{Past, today_ms};
+pub(super) use refused::with_refusals;
 pub(super) use state::{of_verdict, spoken};
 
 use super::access::{Reception, Visitor};
