@@ -137,7 +137,7 @@ impl Visitor {
     }
 
     /// Returns whether she sees more than names and states.
-    pub(in crate::export) fn sees_details(&self) -> bool {
+    pub fn sees_details(&self) -> bool {
         self.sees_details
     }
 
