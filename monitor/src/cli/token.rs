@@ -22,6 +22,8 @@ pub(super) struct TokenCommand {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Role {
+    /// A program that posts alerts, and may nothing else.
+    Source,
     /// Reads everything.
     Viewer,
     /// Changes what is going on, and reads the audit.
@@ -33,6 +35,7 @@ enum Role {
 impl Role {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Source => "source",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Admin => "admin",

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use kit::clock::{Moment, later};
-use kit::http::{Access, Caller, Credential, Identity, Place};
+use kit::http::{Access, Caller, Credential, Identity, Place, Role};
 use tokio::sync::watch;
 
 use super::attempts::Attempts;
@@ -33,6 +33,8 @@ pub(in crate::export) enum Refusal {
     TooMany(Duration),
     /// We know no such token.
     Unknown,
+    /// It is the token of a program, which has nothing to look at.
+    Program,
 }
 
 /// Who may come in, and who has signed in.
@@ -110,10 +112,10 @@ impl Reception {
             caller = Caller::Known(identity);
             session = Some(secret.into());
         }
-        let (public, is_known) = (self.public(), caller.identity().is_some());
+        let (public, may_read) = (self.public(), caller.require(Role::Viewer).is_ok());
         Visitor {
-            sees_names: is_known || public >= Public::Names,
-            sees_details: is_known || public >= Public::Details,
+            sees_names: may_read || public >= Public::Names,
+            sees_details: may_read || public >= Public::Details,
             can_sign_in: !access.credentials.is_empty(),
             peer,
             address: access.place.client(headers, peer),
@@ -135,6 +137,9 @@ impl Reception {
         // Without an address all are one: only tests have no peer.
         let address = access.place.client(headers, peer).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let known = self.try_token(&access, token, address)?;
+        if !known.role.may(Role::Viewer) {
+            return Err(Refusal::Program);
+        }
         let length = self.settings.load().session_length;
         let secret = self.begin(&access, known, length, address);
         let secure = if access.place.is_https(headers) { "; Secure" } else { "" };

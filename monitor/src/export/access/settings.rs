@@ -18,8 +18,6 @@ const OPERATOR: &str = "operator";
 const SHORTEST_SESSION: Duration = Duration::from_secs(5 * 60);
 const LONGEST_SESSION: Duration = Duration::from_secs(30 * 86_400);
 
-const ROLES: [(&str, Role); 3] = [("viewer", Role::Viewer), ("operator", Role::Operator), ("admin", Role::Admin)];
-
 /// What everybody may read without signing in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Public {
@@ -113,7 +111,8 @@ fn operator(top: &Fields<'_>) -> Option<Credential> {
 fn credential(item: &Cursor<'_>, others: &[Credential]) -> Option<Credential> {
     let fields = item.fields()?;
     let name = fields.require("name").and_then(|c| name(&c, others));
-    let role = fields.get("role").map_or(Some(Role::Viewer), |c| c.one_of(&ROLES));
+    let roles = Role::ALL.map(|role| (role.as_str(), role));
+    let role = fields.get("role").map_or(Some(Role::Viewer), |c| c.one_of(&roles));
     let digest = token(&fields, name.as_deref().unwrap_or_default());
     fields.end();
     let credential = Credential { name: name?, role: role?, digest: digest? };
