@@ -31,6 +31,7 @@ mod silence;
 mod slo;
 mod tell;
 mod verdicts;
+mod web;
 mod worker;
 #[cfg(test)]
 mod worker_tests;
@@ -59,3 +60,4 @@ pub use silence::{OnceWindow, Silence, Suppression, When, Window};
 pub use slo::{Budget, Count, PACES, PERIOD, Pace, show_percent};
 pub use tell::{Changes, Telling};
 pub use verdicts::{ServiceAlerts, ServicesAlerts, conditions};
+pub(crate) use web::is_web_url;
