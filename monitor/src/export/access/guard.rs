@@ -245,7 +245,8 @@ fn admit(visitor: &Visitor, need: Need, public: Public) -> Result<(), ApiError> 
     visitor.require(role).map(|_identity| ())
 }
 
-fn is_browser(headers: &HeaderMap) -> bool {
+/// Returns whether a page is wanted.
+pub(in crate::export) fn is_browser(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
 }
 

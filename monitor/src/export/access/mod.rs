@@ -10,7 +10,7 @@ mod sessions;
 mod settings;
 
 pub use guard::Visitor;
-pub(super) use guard::guarded;
+pub(super) use guard::{guarded, is_browser};
 pub use reception::Reception;
 pub(super) use reception::Refusal;
 pub(super) use security::Security;

@@ -13,8 +13,8 @@ use kit::clock::Stamp;
 use kit::http::{ErrorMessage, peer};
 use kit::page::{Html, Tone};
 
-use super::{Head, Moment, frame, wants_page};
-use crate::export::access::Reception;
+use super::{Head, Moment, frame};
+use crate::export::access::{Reception, is_browser};
 
 /// What is said of a form that no page of ours has made.
 const NOT_READ: &str = "The form could not be read; load its page again.";
@@ -36,7 +36,7 @@ pub(in crate::export) fn with_refusals(router: Router, reception: Arc<Reception>
 
 async fn show(State(reception): State<Arc<Reception>>, request: Request, next: Next) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
-    if is_api || request.method() != Method::POST || !wants_page(request.headers()) {
+    if is_api || request.method() != Method::POST || !is_browser(request.headers()) {
         return next.run(request).await;
     }
     let visitor = reception.visitor(request.headers(), peer(request.extensions()));
