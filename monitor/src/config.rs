@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use kit::config::{Environment, Mistake, Mistakes, Node, Source, Value, load_knowing};
+use kit::config::{Cursor, Environment, Mistake, Mistakes, Node, Source, Value, load_knowing};
 
 /// Prefix of overriding environment variables: `MONITOR_A__B` overrides the key `a.b`.
 const PREFIX: &str = "MONITOR";
@@ -96,6 +96,15 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Checks the name of a service, a check or a channel: it stands in ids, paths, metrics and idempotency keys. At most 63
+/// characters and no dash at an end, as in host names (RFC 1123 section 2.1).
+pub(crate) fn check_name(cursor: &Cursor<'_>, what: &str, name: &str) {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 63 || !name.chars().all(valid) || name.starts_with('-') || name.ends_with('-') {
+        cursor.mistake(format!("{what} names are 1 to 63 lower-case letters, digits and dashes, not {name:?}"));
+    }
+}
 
 /// Makes the files listed under `make_secrets:` that do not exist yet or are empty, each with 256 random bits in hexadecimal, readable
 /// by their owner only. For `monitor up`: a first start on a new machine needs no set-up by hand.
