@@ -19,7 +19,7 @@ use crate::record::{AuditRow, State, StateBatch, StoreError};
 
 /// The cookie of a session.
 pub(in crate::export) const SESSION_COOKIE: &str = "monitor_session";
-/// Document kind of sessions.
+/// Document kind of sessions, and what the audit calls them.
 const SESSION: &str = "session";
 /// How long signing out waits for the disk.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
@@ -157,8 +157,7 @@ impl Reception {
         }
         access.find(token.trim()).ok_or_else(|| {
             attempts.failed(address, Moment::now());
-            let audit = vec![row("somebody unknown", "login.refused", format!("from {address}"))];
-            self.state.put(StateBatch { audit, ..StateBatch::default() });
+            self.state.put(row("somebody unknown", "login.refused", &format!("from {address}")).into());
             Refusal::Unknown
         })
     }
@@ -175,7 +174,7 @@ impl Reception {
         batch.documents.extend(ended.into_iter().map(|key| ((SESSION, key), None)));
         let (key, session) = begun.kept;
         batch.documents.insert((SESSION, key), serde_json::to_string(&session).ok());
-        batch.audit.push(row(&who.name, "login", format!("from {address}")));
+        batch.audit.push(row(&who.name, "login", &format!("from {address}")));
         self.state.put(batch);
         begun.secret
     }
@@ -185,9 +184,9 @@ impl Reception {
         let ended = visitor.session.as_deref().and_then(|secret| self.sessions().end(secret));
         if let Some(key) = ended {
             self.revoked.send_replace(());
-            let documents = [((SESSION, key), None)].into();
-            let audit = vec![row(&who.name, "logout", visitor.from())];
-            let written = self.state.put_durably(StateBatch { documents, audit, ..StateBatch::default() });
+            let mut batch = StateBatch::from(row(&who.name, "logout", &visitor.from()));
+            batch.documents.insert((SESSION, key), None);
+            let written = self.state.put_durably(batch);
             if !matches!(tokio::time::timeout(WRITE_PATIENCE, written).await, Ok(Ok(()))) {
                 tracing::warn!("a session has ended, but that is not written down yet");
             }
@@ -214,14 +213,8 @@ fn own_names(address: SocketAddr) -> Vec<String> {
     names
 }
 
-fn row(who: &str, action: &str, detail: String) -> AuditRow {
-    AuditRow {
-        at: Timestamp::now(),
-        who: who.to_owned(),
-        action: action.to_owned(),
-        target: "session".to_owned(),
-        detail,
-    }
+fn row(who: &str, action: &str, detail: &str) -> AuditRow {
+    AuditRow::new(who, action, SESSION, detail)
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
