@@ -5,7 +5,9 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use kit::config::{Cursor, Environment, Mistake, Mistakes, Node, Source, Value, load_knowing};
+use secrecy::{ExposeSecret, SecretString};
 
 /// Prefix of overriding environment variables: `MONITOR_A__B` overrides the key `a.b`.
 const PREFIX: &str = "MONITOR";
@@ -139,7 +141,7 @@ fn make_secret(file: &Path) -> std::io::Result<bool> {
     };
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let draft = folder.join(format!(".secret-{}.tmp", hexadecimal(rand::random::<[u8; 8]>())));
+    let draft = folder.join(format!(".secret-{}.tmp", HEXLOWER.encode(&rand::random::<[u8; 8]>())));
     let made = write_secret(&draft).and_then(|()| {
         if is_empty {
             return std::fs::rename(&draft, file).map(|()| true);
@@ -158,12 +160,13 @@ fn make_secret(file: &Path) -> std::io::Result<bool> {
 
 fn write_secret(file: &Path) -> std::io::Result<()> {
     let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    writeln!(out, "{}", hexadecimal(rand::random::<[u8; 32]>()))?;
+    writeln!(out, "{}", fresh_token().expose_secret())?;
     out.sync_all()
 }
 
-fn hexadecimal<const N: usize>(bytes: [u8; N]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Makes a token of 256 random bits in hexadecimal.
+pub fn fresh_token() -> SecretString {
+    HEXLOWER.encode(&rand::random::<[u8; 32]>()).into()
 }
 
 #[cfg(test)]

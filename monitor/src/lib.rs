@@ -37,5 +37,5 @@ pub mod schedule;
 pub mod supervise;
 
 pub use app::{Engine, Options};
-pub use config::{Config, ConfigError, make_secrets};
+pub use config::{Config, ConfigError, fresh_token, make_secrets};
 pub use probe::{Kind, Kinds, Observation};

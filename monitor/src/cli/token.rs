@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use kit::exit;
 use kit::http::SecretDigest;
-use monitor::export::{ACCESS_NAMES, fresh_token, is_access_name};
+use monitor::export::{ACCESS_NAMES, is_access_name};
+use monitor::fresh_token;
 use secrecy::ExposeSecret;
 
 use super::output::{complain, say};

@@ -62,12 +62,6 @@ pub fn is_access_name(name: &str) -> bool {
     begins_well && name.len() <= MAX_NAME_CHARS && name.chars().all(valid)
 }
 
-/// Makes a token of 256 random bits in hexadecimal.
-pub fn fresh_token() -> SecretString {
-    let bytes: [u8; 32] = rand::random();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
-}
-
 /// Checks the section `access` and the operator's token.
 pub fn decode_access(top: &Fields<'_>) -> AccessSettings {
     let mut settings = AccessSettings {
