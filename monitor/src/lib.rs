@@ -28,6 +28,7 @@
 
 pub mod alert;
 pub mod app;
+mod command;
 mod config;
 pub mod export;
 pub mod judge;
