@@ -161,6 +161,11 @@ pub(super) fn last_lines(part: &AlertPart, limit: usize) -> Option<String> {
     (!kept.is_empty()).then(|| kept.join("\n"))
 }
 
+/// Returns one line for a list in Markdown: how it stands, and its title within `limit` characters.
+pub(super) fn row(part: &AlertPart, limit: usize) -> String {
+    format!("**{}** {}", word(part), markdown(&words::clip(&line(&part.title), limit)))
+}
+
 /// Escapes the mark-up that Discord and Teams read in text (CommonMark section 2.4, and mentions).
 pub(super) fn markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
