@@ -54,6 +54,7 @@ pub use matcher::Matcher;
 pub use message::{AlertPart, Evidence, Happening, Links, Message, Severity, Status};
 pub use objectives::{Objective, Objectives, Slos};
 pub use outbox::{Outbox, Pick, Waiting};
+pub(crate) use own::CHANNEL_KEY;
 pub use route::{Hours, Reminders, Route, Routes, Step, Target};
 pub use settings::{AlertSettings, DeadMan, decode_alerts, decode_service};
 pub use silence::{OnceWindow, Silence, Suppression, When, Window};
