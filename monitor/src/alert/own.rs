@@ -147,7 +147,7 @@ fn show_since(since: Timestamp, now: Timestamp) -> String {
 }
 
 /// Keys of incidents about a channel begin so.
-pub(super) const CHANNEL_KEY: &str = "channel:";
+pub(crate) const CHANNEL_KEY: &str = "channel:";
 /// The label that names the channel.
 pub(super) const CHANNEL_LABEL: &str = "channel";
 

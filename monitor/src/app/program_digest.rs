@@ -19,7 +19,7 @@ pub(super) async fn program_digest(pid: i32) -> Option<String> {
         if !arguments.split(|byte| *byte == 0).any(|word| word == KEEP_START.as_bytes()) {
             let hashed = tokio::task::spawn_blocking(move || hash(&format!("/proc/{pid}/exe"))).await;
             let digest = hashed.ok()?.ok()?;
-            return Some(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+            return Some(data_encoding::HEXLOWER.encode(&digest));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

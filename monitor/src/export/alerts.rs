@@ -138,13 +138,7 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(bodies: &[String]) -> Vec<T>
 
 /// A row of the audit, for what is done now.
 pub(super) fn audit_row(who: &Identity, action: &str, target: impl ToString, detail: &str) -> AuditRow {
-    AuditRow {
-        at: Timestamp::now(),
-        who: who.name.clone(),
-        action: action.to_owned(),
-        target: target.to_string(),
-        detail: detail.to_owned(),
-    }
+    AuditRow::new(&who.name, action, target, detail)
 }
 
 /// What a person says when she takes an incident.

@@ -82,7 +82,7 @@ pub fn router(shared: Arc<Shared>, reception: Arc<Reception>, beside: Router) ->
         .merge(alerts::router(shared.clone()))
         .merge(write::router(shared))
         .merge(beside);
-    guarded(routes, reception)
+    page::with_refusals(guarded(routes, reception.clone()), reception)
 }
 
 async fn openapi() -> impl IntoResponse {

@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -36,7 +37,7 @@ impl Authority {
     pub fn new() -> Self {
         let key = new_key();
         // A name of its own: a stranger of the same name would fail as a bad signature, not as an unknown issuer.
-        let mark = key.public_key_raw().iter().rev().take(4).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mark = key.public_key_raw().last_chunk::<4>().map(|last| HEXLOWER.encode(last)).unwrap_or_default();
         let params = issuer_params(&format!("testkit root {mark}"), yesterday()..later(3650 * DAY));
         Self(CertifiedIssuer::self_signed(params, key).expect("a root signs itself"))
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::incidents::MAX_TITLE;
 use super::{Ahead, Hand, Moment, When};
-use crate::alert::{Delivery, DeliveryState, Silence, Suppression, Window};
+use crate::alert::{CHANNEL_KEY, Delivery, DeliveryState, Silence, Suppression, Window};
 use crate::export::alerts::{ChannelAnswer, channel_answers, parse};
 use crate::export::shared::Shared;
 use crate::record::DeliveryQuery;
@@ -156,7 +156,7 @@ fn last_answers<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> HashMap<&
 fn failing(shared: &Shared) -> HashMap<String, Uuid> {
     let desk = shared.alerts.desk();
     let about =
-        desk.open().filter_map(|incident| Some((incident.key.strip_prefix("channel:")?.to_owned(), incident.id)));
+        desk.open().filter_map(|incident| Some((incident.key.strip_prefix(CHANNEL_KEY)?.to_owned(), incident.id)));
     about.collect()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
@@ -151,12 +151,12 @@ impl Server {
             offers.iter().filter(|line| starts_with(line, "AUTH")).map(|line| line.to_uppercase()).collect();
         let reply = if ways.contains("PLAIN") {
             // RFC 4616: nobody else's identity, the user, the password.
-            let answer = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
+            let answer = STANDARD.encode(format!("\0{user}\0{password}"));
             dialog.ask(&format!("AUTH PLAIN {answer}"), "AUTH").await?
         } else if ways.contains("LOGIN") {
             dialog.ask("AUTH LOGIN", "AUTH").await?.need(334, "AUTH")?;
-            dialog.ask(&BASE64_STANDARD.encode(user), "AUTH").await?.need(334, "AUTH")?;
-            dialog.ask(&BASE64_STANDARD.encode(password), "AUTH").await?
+            dialog.ask(&STANDARD.encode(user), "AUTH").await?.need(334, "AUTH")?;
+            dialog.ask(&STANDARD.encode(password), "AUTH").await?
         } else {
             return Err(SendError::Failed(format!("{self} offers no way to sign in with a password")));
         };
