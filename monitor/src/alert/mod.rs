@@ -39,6 +39,7 @@ mod worker_tests;
 #[cfg(test)]
 mod world;
 
+pub(crate) use alerts::read_rows;
 pub use alerts::{ALERT_DOCUMENTS, Alerts, Became, ORIGIN_LABEL, TakenPost};
 pub use channel::{
     Accepted, Channel, ChannelKind, ChannelKinds, ChannelSettings, Channels, EvidenceLevel, SendError, decode_channels,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::access::Visitor;
-use super::alerts::audit_row;
+use super::alerts::answers::audit_row;
 use super::shared::{Ask, Shared};
 use crate::probe::{CheckId, Signal};
 use crate::record::StateBatch;

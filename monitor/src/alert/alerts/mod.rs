@@ -35,6 +35,7 @@ use super::settings::AlertSettings;
 use super::silence::{Suppression, Window};
 use super::tell::{Changes, Telling};
 use crate::record::{AuditRow, History, IncidentRow, State, StateBatch, StoreError, Ticket};
+pub(crate) use rows::read_rows;
 use rows::{json, keep};
 
 /// Document kind of silences.
@@ -364,7 +365,7 @@ impl Alerts {
         let known = self.desk().find(id).cloned();
         match known {
             Some(incident) => Ok(Some(incident)),
-            None => Ok(self.state.store().incident(id).await?.and_then(|body| serde_json::from_str(&body).ok())),
+            None => Ok(self.state.store().incident(id).await?.and_then(|body| read_rows(&[body]).pop())),
         }
     }
 

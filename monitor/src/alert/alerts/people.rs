@@ -7,7 +7,7 @@ use kit::clock::Stamp;
 use uuid::Uuid;
 
 use super::Alerts;
-use super::rows::parse;
+use super::rows::read_rows;
 use crate::alert::delivery::{Delivery, DeliveryId, DeliveryState};
 use crate::alert::incident::{Ending, Incident};
 use crate::alert::message::Happening;
@@ -58,7 +58,7 @@ impl Alerts {
 
     /// Tries a dead letter again; returns false if there is none.
     pub async fn revive(&self, id: &DeliveryId, audit: AuditRow) -> Result<bool, StoreError> {
-        let rows: Vec<Delivery> = parse(&self.state.store().deliveries(&DeliveryQuery::Of(id.0)).await?);
+        let rows: Vec<Delivery> = read_rows(&self.state.store().deliveries(&DeliveryQuery::Of(id.0)).await?);
         let dead = rows.into_iter().find(|row| row.id() == *id && row.state == DeliveryState::Dead);
         let Some(mut delivery) = dead else { return Ok(false) };
         let now = Timestamp::now();

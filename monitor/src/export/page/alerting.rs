@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::incidents::MAX_TITLE;
 use super::{Ahead, Hand, Moment, When};
-use crate::alert::{CHANNEL_KEY, Delivery, DeliveryState, Silence, Suppression, Window};
-use crate::export::alerts::{ChannelAnswer, channel_answers, parse};
+use crate::alert::{CHANNEL_KEY, Delivery, DeliveryState, Silence, Suppression, Window, read_rows};
+use crate::export::alerts::telling::{ChannelAnswer, channel_answers};
 use crate::export::shared::Shared;
 use crate::record::DeliveryQuery;
 
@@ -137,7 +137,7 @@ pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Alerting, Tone, S
 
 async fn deliveries(shared: &Shared, state: DeliveryState) -> Option<Vec<Delivery>> {
     let rows = shared.stores.state.store().deliveries(&DeliveryQuery::In(state.as_str(), READ)).await;
-    rows.ok().map(|rows| parse(&rows))
+    rows.ok().map(|rows| read_rows(&rows))
 }
 
 /// Finds the delivery that each channel answered last.

@@ -14,7 +14,7 @@ use super::state::{of_verdict, spoken};
 use super::telling::{self, Line, of_delivery};
 use super::{Hand, Moment, When};
 use crate::alert::{Acknowledgement, Delivery, DeliveryState, Event, EventKind, Evidence, Incident, is_web_url};
-use crate::export::alerts::IncidentAnswer;
+use crate::export::alerts::incidents::IncidentAnswer;
 use crate::export::shared::Shared;
 use crate::judge::Verdict;
 

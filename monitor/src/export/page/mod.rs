@@ -43,7 +43,7 @@ pub(super) use refused::with_refusals;
 pub(super) use state::{of_verdict, spoken};
 
 use super::access::{Reception, Visitor, is_browser};
-use super::alerts::find;
+use super::alerts::incidents::find;
 use super::shared::Shared;
 
 /// Returns the pages' routes.
