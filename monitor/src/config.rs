@@ -5,7 +5,9 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use kit::config::{Environment, Mistake, Mistakes, Node, Source, Value, load_knowing};
+use data_encoding::HEXLOWER;
+use kit::config::{Cursor, Environment, Mistake, Mistakes, Node, Source, Value, load_knowing};
+use secrecy::{ExposeSecret, SecretString};
 
 /// Prefix of overriding environment variables: `MONITOR_A__B` overrides the key `a.b`.
 const PREFIX: &str = "MONITOR";
@@ -97,6 +99,15 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Checks the name of a service, a check or a channel: it stands in ids, paths, metrics and idempotency keys. At most 63
+/// characters and no dash at an end, as in host names (RFC 1123 section 2.1).
+pub(crate) fn check_name(cursor: &Cursor<'_>, what: &str, name: &str) {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 63 || !name.chars().all(valid) || name.starts_with('-') || name.ends_with('-') {
+        cursor.mistake(format!("{what} names are 1 to 63 lower-case letters, digits and dashes, not {name:?}"));
+    }
+}
+
 /// Makes the files listed under `make_secrets:` that do not exist yet or are empty, each with 256 random bits in hexadecimal, readable
 /// by their owner only. For `monitor up`: a first start on a new machine needs no set-up by hand.
 ///
@@ -130,7 +141,7 @@ fn make_secret(file: &Path) -> std::io::Result<bool> {
     };
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let draft = folder.join(format!(".secret-{}.tmp", hexadecimal(rand::random::<[u8; 8]>())));
+    let draft = folder.join(format!(".secret-{}.tmp", HEXLOWER.encode(&rand::random::<[u8; 8]>())));
     let made = write_secret(&draft).and_then(|()| {
         if is_empty {
             return std::fs::rename(&draft, file).map(|()| true);
@@ -149,12 +160,13 @@ fn make_secret(file: &Path) -> std::io::Result<bool> {
 
 fn write_secret(file: &Path) -> std::io::Result<()> {
     let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    writeln!(out, "{}", hexadecimal(rand::random::<[u8; 32]>()))?;
+    writeln!(out, "{}", fresh_token().expose_secret())?;
     out.sync_all()
 }
 
-fn hexadecimal<const N: usize>(bytes: [u8; N]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Makes a token of 256 random bits in hexadecimal.
+pub fn fresh_token() -> SecretString {
+    HEXLOWER.encode(&rand::random::<[u8; 32]>()).into()
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@
 
 pub mod alert;
 pub mod app;
+mod command;
 mod config;
 pub mod export;
 pub mod judge;
@@ -37,5 +38,5 @@ pub mod schedule;
 pub mod supervise;
 
 pub use app::{Engine, Options};
-pub use config::{Config, ConfigError, make_secrets};
+pub use config::{Config, ConfigError, fresh_token, make_secrets};
 pub use probe::{Kind, Kinds, Observation};

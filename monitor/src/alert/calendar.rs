@@ -24,14 +24,15 @@ enum Days {
 /// Longest that one occurrence may last: a week; what lasts longer is written with `from` and `until`.
 pub(super) const MAX_LENGTH: Duration = Duration::from_secs(7 * 86_400);
 
+/// In full; the first three letters will do.
 const WEEK: [(&str, Weekday); 7] = [
-    ("mon", Weekday::Monday),
-    ("tue", Weekday::Tuesday),
-    ("wed", Weekday::Wednesday),
-    ("thu", Weekday::Thursday),
-    ("fri", Weekday::Friday),
-    ("sat", Weekday::Saturday),
-    ("sun", Weekday::Sunday),
+    ("monday", Weekday::Monday),
+    ("tuesday", Weekday::Tuesday),
+    ("wednesday", Weekday::Wednesday),
+    ("thursday", Weekday::Thursday),
+    ("friday", Weekday::Friday),
+    ("saturday", Weekday::Saturday),
+    ("sunday", Weekday::Sunday),
 ];
 
 impl Recurrence {
@@ -103,7 +104,10 @@ fn parse_days(text: &str) -> Option<Days> {
     if let Some(number) = text.strip_prefix("day ") {
         return number.trim().parse().ok().filter(|day| (1..=31).contains(day)).map(Days::Month);
     }
-    let place = |name: &str| WEEK.iter().position(|(known, _)| name.trim().get(..3) == Some(*known));
+    let place = |name: &str| {
+        let name = name.trim();
+        WEEK.iter().position(|(known, _)| name == *known || Some(name) == known.get(..3))
+    };
     let mut days = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -183,9 +187,23 @@ mod tests {
 
     #[test]
     fn what_is_no_time_of_the_week_is_said() {
-        for text in ["", "Sun", "02:00", "Sun 25:00", "Blursday 02:00", "day 32 02:00", "Sun 2"] {
+        for text in [
+            "",
+            "Sun",
+            "02:00",
+            "Sun 25:00",
+            "Blursday 02:00",
+            "day 32 02:00",
+            "Sun 2",
+            "Sunflower 02:00",
+            "Su 02:00",
+            "Mon-Frisky 02:00",
+        ] {
             let error = Recurrence::parse(text, Duration::from_secs(1), TimeZone::UTC).unwrap_err();
             assert!(error.contains("write Sun 02:00"), "{text}: {error}");
+        }
+        for text in ["sunday 02:00", "SUN 02:00", "Sunday 02:00", "Sun-Sunday 02:00"] {
+            assert_eq!(berlin(text, 1), berlin("Sun 02:00", 1), "{text}");
         }
         assert_eq!(parse_hours("09:00-18:00").unwrap(), ("09:00".to_owned(), Duration::from_secs(9 * 3600)));
         assert_eq!(parse_hours("22:00-06:00").unwrap().1, Duration::from_secs(8 * 3600));

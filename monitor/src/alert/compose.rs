@@ -1,6 +1,5 @@
 //! Writes a message: from deliveries and the incidents behind them to what a channel is told. Pure.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,6 +11,7 @@ use super::channel::EvidenceLevel;
 use super::delivery::Delivery;
 use super::incident::Incident;
 use super::message::{AlertPart, Evidence, Happening, Links, Message, Severity, Status};
+use super::route::group_labels;
 
 /// Alerts in one message, at most; the rest is counted.
 const MAX_PARTS: usize = 100;
@@ -135,12 +135,6 @@ fn title(alerts: &[AlertPart], count: usize) -> String {
         1 => alerts.last().map(|part| part.title.clone()).unwrap_or(first),
         several => format!("{several} incidents: {first} …"),
     }
-}
-
-/// Turns a group's name back into its labels.
-fn group_labels(group: &str) -> BTreeMap<String, String> {
-    let pairs = group.split_once(':').map(|(_, pairs)| pairs).unwrap_or_default().split(',');
-    pairs.filter_map(|pair| pair.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 fn cut(evidence: &Evidence, level: EvidenceLevel) -> Option<Evidence> {

@@ -15,6 +15,9 @@ use super::message::Severity;
 /// A drill that is not through by then has failed.
 pub const DRILL_PATIENCE: Duration = Duration::from_secs(300);
 
+/// What a channel's result says if it took the message.
+const ACCEPTED: &str = "accepted";
+
 /// What is remembered of drills.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrillRecord {
@@ -24,6 +27,14 @@ pub struct DrillRecord {
     pub succeeded: Option<Timestamp>,
     /// What the last one came to, by channel: `accepted`, or what was said instead.
     pub results: BTreeMap<String, String>,
+}
+
+impl DrillRecord {
+    /// Returns the channels that the last drill did not get through, of those that are there.
+    pub(super) fn failed(&self, is_there: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
+        let failed = self.results.iter().filter(|(_, result)| *result != ACCEPTED);
+        failed.map(|(channel, _)| channel.as_str()).filter(move |channel| is_there(channel))
+    }
 }
 
 /// How a drill stands.
@@ -60,7 +71,7 @@ pub(super) fn state(incident: &Incident, now: Timestamp) -> DrillState {
 
 /// Returns what came of it by channel.
 pub(super) fn results(incident: &Incident) -> BTreeMap<String, String> {
-    let word = |accepted: bool| if accepted { "accepted" } else { "not accepted" };
+    let word = |accepted: bool| if accepted { ACCEPTED } else { "not accepted" };
     incident.told.iter().map(|(channel, told)| (channel.clone(), word(told.accepted).to_owned())).collect()
 }
 
@@ -70,4 +81,18 @@ pub(super) fn channels(routes: &super::route::Routes) -> BTreeSet<String> {
         |route: &super::route::Route| route.escalate.iter().flat_map(|step| step.to.clone()).collect::<Vec<_>>();
     let all = routes.0.iter().flat_map(super::route::Route::all);
     all.flat_map(|route| route.to.iter().cloned().chain(steps(route))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_that_did_not_take_the_last_drill_is_named_while_it_is_there() {
+        let results = [("mail", ACCEPTED), ("ops", "not accepted"), ("pager", "not accepted")];
+        let results = results.map(|(channel, result)| (channel.to_owned(), result.to_owned())).into();
+        let record = DrillRecord { results, ..DrillRecord::default() };
+        assert_eq!(record.failed(|channel| channel != "ops").collect::<Vec<_>>(), ["pager"]);
+        assert_eq!(DrillRecord::default().failed(|_| true).next(), None);
+    }
 }

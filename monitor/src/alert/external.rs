@@ -17,6 +17,7 @@ use super::condition::{Condition, Holds};
 use super::fingerprint::fingerprint;
 use super::message::Severity;
 use super::verdicts::ServicesAlerts;
+use super::web::is_web_url;
 use crate::supervise::redact;
 
 /// An alert without an end is believed for so long (Alertmanager's `resolve_timeout`).
@@ -140,7 +141,7 @@ impl Externals {
             annotations,
             starts_at: known.map_or(starts_at, |known| known.starts_at.min(starts_at)),
             believed_until: ends_at.unwrap_or_else(|| later(now, BELIEVED_FOR)),
-            generator_url: generator_url.filter(|url| is_web(url)),
+            generator_url: generator_url.filter(|url| is_web_url(url)),
             is_over: false,
             is_seen: known.is_some_and(|known| known.is_seen),
         };
@@ -257,7 +258,7 @@ fn condition(key: String, alerts: &[&External], services: &ServicesAlerts, now: 
     }
     condition.since = now.moment_of(first.starts_at);
     condition.source_url =
-        first.annotations.get("runbook_url").filter(|url| is_web(url)).or(first.generator_url.as_ref()).cloned();
+        first.annotations.get("runbook_url").filter(|url| is_web_url(url)).or(first.generator_url.as_ref()).cloned();
     let mut lines: Vec<String> = first.annotations.get("description").map(|text| redact(text)).into_iter().collect();
     lines.extend(alerts.iter().skip(1).map(|alert| format!("Also firing: {}", alert.shown(now.wall))));
     condition.description = lines.join("\n");
@@ -333,10 +334,6 @@ fn check(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, Strin
 }
 
 /// Only what a browser opens as a page: links come from outside and end up in mails.
-fn is_web(url: &str) -> bool {
-    url.starts_with("http://") || url.starts_with("https://")
-}
-
 fn one_line(text: &str) -> String {
     redact(text).chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Longest matcher, in bytes.
+/// Longest label and value of a matcher together, in bytes; however it is written.
 const MAX_BYTES: usize = 1024;
 
 /// One condition on a label. A label that is not there counts as empty (Alertmanager manual, "matcher").
@@ -76,9 +76,6 @@ impl Matcher {
             format!("{text:?} is not a matcher; write label=value, label!=value, label=~\"regex\" or label!~\"regex\"")
         };
         let text = text.trim();
-        if text.len() > MAX_BYTES {
-            return Err(format!("a matcher of {} bytes; at most {MAX_BYTES}", text.len()));
-        }
         let end = text.find(['=', '!']).ok_or_else(wrong)?;
         let (label, rest) = text.split_at(end);
         let operators = [
@@ -95,9 +92,13 @@ impl Matcher {
             return Err(wrong());
         }
         let value = match value.strip_prefix('"') {
-            Some(rest) => unescape(rest.strip_suffix('"').ok_or_else(wrong)?),
+            Some(rest) => unquote(rest).ok_or_else(wrong)?,
             None => value.to_owned(),
         };
+        let bytes = label.len() + value.len();
+        if bytes > MAX_BYTES {
+            return Err(format!("a matcher of {bytes} bytes; at most {MAX_BYTES}"));
+        }
         Self::build(label, operator, value)
     }
 
@@ -136,13 +137,33 @@ fn compile(pattern: &str) -> Result<Regex, String> {
     })
 }
 
-fn unescape(text: &str) -> String {
-    text.replace("\\\"", "\"").replace("\\\\", "\\")
+/// Reads what follows an opening quote; nothing if the closing one is not the end. The escapes are Alertmanager's (`\\`,
+/// `\"`, `\n`); a backslash before anything else stands for itself (Alertmanager, `pkg/labels`, `ParseMatcher`).
+fn unquote(text: &str) -> Option<String> {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    loop {
+        match chars.next()? {
+            '"' => return chars.as_str().is_empty().then_some(value),
+            '\\' => match chars.next()? {
+                'n' => value.push('\n'),
+                escaped @ ('"' | '\\') => value.push(escaped),
+                other => value.extend(['\\', other]),
+            },
+            plain => value.push(plain),
+        }
+    }
+}
+
+/// Writes what [`unquote`] reads.
+fn quote(value: &str) -> String {
+    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("\"{escaped}\"")
 }
 
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{:?}", self.label, self.operator.as_str(), self.value)
+        write!(f, "{}{}{}", self.label, self.operator.as_str(), quote(&self.value))
     }
 }
 
@@ -166,6 +187,8 @@ impl<'de> Deserialize<'de> for Matcher {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn fits(matcher: &str, labels: &[(&str, &str)]) -> bool {
@@ -194,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_is_no_matcher_is_said_and_what_is_one_reads_back() {
-        for text in ["", "web", "=x", "a b=c", "x=\"unfinished"] {
+        for text in ["", "web", "=x", "a b=c", "x=\"unfinished", "x=\"unfinished\\\"", "x=\"a\" b\"", "x=\""] {
             assert!(Matcher::parse(text).unwrap_err().contains("write label=value"), "{text}");
         }
         assert!(Matcher::parse("x=~\"(\"").unwrap_err().contains("is not a regular expression"));
@@ -205,5 +228,50 @@ mod tests {
         let either = Matcher::one_of("service", &["a.b".to_owned(), "c".to_owned()]).unwrap();
         assert!(either.fits(&[("service".to_owned(), "a.b".to_owned())].into()));
         assert!(!either.fits(&[("service".to_owned(), "axb".to_owned())].into()));
+    }
+
+    #[test]
+    fn what_a_value_holds_is_written_as_alertmanager_writes_it() {
+        for (value, written) in [
+            ("", r#"a="""#),
+            ("line\nline", r#"a="line\nline""#),
+            (r"C:\new", r#"a="C:\\new""#),
+            (r#"say "hi""#, r#"a="say \"hi\"""#),
+            ("tab\t, bell\u{7} and e\u{301}", "a=\"tab\t, bell\u{7} and e\u{301}\""),
+        ] {
+            let matcher = Matcher::equal("a", value);
+            assert_eq!(matcher.to_string(), written);
+            assert_eq!(Matcher::parse(written).unwrap(), matcher, "{written}");
+        }
+        assert_eq!(Matcher::parse(r#"a=~"\d+""#).unwrap(), Matcher::parse(r"a=~\d+").unwrap());
+    }
+
+    #[test]
+    fn the_longest_that_is_taken_reads_back_however_much_of_it_is_escaped() {
+        let longest = Matcher::parse(&format!("a={}", "\\".repeat(MAX_BYTES - 1))).unwrap();
+        assert_eq!(Matcher::parse(&longest.to_string()).unwrap(), longest);
+        let longer = Matcher::parse(&format!("a={}", "b".repeat(MAX_BYTES))).unwrap_err();
+        assert_eq!(longer, "a matcher of 1025 bytes; at most 1024");
+    }
+
+    fn values() -> impl Strategy<Value = String> {
+        let special = prop::sample::select(vec!['"', '\\', 'n', '\n', '\t', ' ']);
+        let chars = prop::collection::vec(prop_oneof![any::<char>(), special], 0..60);
+        chars.prop_map(|chars| chars.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(
+            label in "[a-zA-Z0-9_.-]{1,9}",
+            value in values(),
+            operator in prop_oneof![Just("="), Just("!="), Just("=~"), Just("!~")],
+        ) {
+            let value = if operator.ends_with('~') { regex::escape(&value) } else { value };
+            let written = format!("{label}{operator}{}", quote(&value));
+            let matcher = Matcher::parse(&written).unwrap();
+            prop_assert_eq!(&matcher.value, &value);
+            prop_assert_eq!(Matcher::parse(&matcher.to_string()).unwrap(), matcher);
+        }
     }
 }

@@ -14,6 +14,7 @@ mod desk;
 #[cfg(test)]
 mod desk_tests;
 mod drill;
+mod evidence;
 mod external;
 mod figures;
 mod fingerprint;
@@ -33,6 +34,7 @@ mod silence;
 mod slo;
 mod tell;
 mod verdicts;
+mod web;
 mod worker;
 #[cfg(test)]
 mod worker_tests;
@@ -45,6 +47,7 @@ mod world_disk;
 #[cfg(test)]
 mod world_receiver;
 
+pub(crate) use alerts::read_rows;
 pub use alerts::{ALERT_DOCUMENTS, Alerts, Became, ORIGIN_LABEL, TakenPost};
 pub use channel::{
     Accepted, Channel, ChannelKind, ChannelKinds, ChannelSettings, Channels, EvidenceLevel, SendError, decode_channels,
@@ -61,9 +64,11 @@ pub use matcher::Matcher;
 pub use message::{AlertPart, Evidence, Happening, Links, Message, Severity, Status};
 pub use objectives::{Objective, Objectives, Slos};
 pub use outbox::{Outbox, Pick, Waiting};
+pub(crate) use own::CHANNEL_KEY;
 pub use route::{Hours, Reminders, Route, Routes, Step, Target};
 pub use settings::{AlertSettings, DeadMan, decode_alerts, decode_service};
 pub use silence::{OnceWindow, Silence, Suppression, When, Window};
 pub use slo::{Budget, Count, PACES, PERIOD, Pace, show_percent};
 pub use tell::{Changes, Telling};
 pub use verdicts::{ServiceAlerts, ServicesAlerts, conditions};
+pub(crate) use web::is_web_url;

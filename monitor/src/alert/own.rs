@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::clock::{Stamp, elapsed};
+use kit::clock::{Moment, Stamp, elapsed};
 use kit::config::show_duration;
 
 use super::condition::Condition;
@@ -15,6 +15,9 @@ use super::outbox::Outbox;
 
 /// A page that no channel has accepted for so long is itself worth a page: a receiver that restarts is back by then.
 const STALLED_AFTER: Duration = Duration::from_secs(300);
+
+/// State that has not been written for so long is worth a page: a busy disk takes it sooner.
+const UNWRITTEN_AFTER: Duration = Duration::from_secs(300);
 
 /// One channel's refusal.
 #[derive(Debug)]
@@ -107,11 +110,63 @@ fn condition(channel: &str, since: Timestamp, why: &str, now: Stamp) -> Conditio
     condition
 }
 
+/// Returns what is wrong if state has not been written for some time.
+pub(super) fn unwritten(failing: Option<(Moment, String)>) -> Option<Condition> {
+    let (since, why) = failing?;
+    let mut condition = Condition::new("state_unwritten", "MonitorStateUnwritten", Severity::Page, "");
+    condition.title = format!("the monitor cannot write its state: {why}");
+    (condition.since, condition.after) = (since, UNWRITTEN_AFTER);
+    condition.cause = "state_unwritten".to_owned();
+    condition.description = "Alerts still go out, from memory. What opens, ends, is acknowledged or silenced now is \
+                             forgotten if the monitor ends before its disk takes it: free space, or mend the disk."
+        .to_owned();
+    condition.evidence = Evidence { reason: why, ..Evidence::default() };
+    Some(condition)
+}
+
+/// Returns what is wrong as long as files lie there that were found damaged and set aside.
+pub(super) fn damaged(files: &[String], now: Stamp) -> Option<Condition> {
+    let first = files.first()?;
+    let names = files.join(", ");
+    let title = match files.len() {
+        1 => format!("a file of the monitor was damaged and begun anew: {first}"),
+        several => format!("{several} files of the monitor were damaged and begun anew"),
+    };
+    let mut condition = Condition::new("files_damaged", "MonitorFilesDamaged", Severity::Ticket, title);
+    condition.since = now.at;
+    condition.cause = names.clone();
+    condition.description = format!(
+        "Set aside: {names}. What was in them (history; or open incidents, silences, the audit) is not in use. Restore a \
+         backup with `monitor restore`, or go on without; then move the files away, which ends this."
+    );
+    Some(condition)
+}
+
 fn show_since(since: Timestamp, now: Timestamp) -> String {
     show_duration(elapsed(since, now).max(Duration::from_secs(1)))
 }
 
 /// Keys of incidents about a channel begin so.
-pub(super) const CHANNEL_KEY: &str = "channel:";
+pub(crate) const CHANNEL_KEY: &str = "channel:";
 /// The label that names the channel.
 pub(super) const CHANNEL_LABEL: &str = "channel";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_our_own_files_is_said_in_full() {
+        let now = Stamp { at: Moment::from_ms(900_000), wall: Timestamp::from_second(1_800_000_000).unwrap() };
+        assert_eq!((unwritten(None), damaged(&[], now)), (None, None));
+        let full = unwritten(Some((Moment::from_ms(1000), "disk full".to_owned()))).unwrap();
+        assert_eq!((full.severity, full.after, full.since), (Severity::Page, UNWRITTEN_AFTER, Moment::from_ms(1000)));
+        assert_eq!(full.title, "the monitor cannot write its state: disk full");
+        let files = ["history.db.damaged-1".to_owned(), "state.db.damaged-2".to_owned()];
+        let two = damaged(&files, now).unwrap();
+        assert_eq!(two.title, "2 files of the monitor were damaged and begun anew");
+        assert!(two.description.starts_with("Set aside: history.db.damaged-1, state.db.damaged-2."), "{two:?}");
+        let one = damaged(&files[1..], now).unwrap();
+        assert_ne!((&one.title, &one.cause), (&two.title, &two.cause), "a further file is news");
+    }
+}

@@ -167,9 +167,9 @@ impl Route {
         now: Timestamp,
     ) -> Target {
         let group = self.group_by.as_ref().map(|names| {
-            let value = |name: &String| labels.get(name).map_or("", String::as_str).to_owned();
-            let pairs = names.iter().map(|name| format!("{name}={}", value(name)));
-            format!("{place}:{}", pairs.collect::<Vec<_>>().join(","))
+            let shared: BTreeMap<&String, &str> =
+                names.iter().map(|name| (name, labels.get(name).map_or("", String::as_str))).collect();
+            format!("{place}:{}", serde_json::json!(shared))
         });
         let closed = self.hours.as_ref().filter(|hours| !hours.are_now(now));
         Target {
@@ -189,6 +189,12 @@ impl Hours {
     pub fn are_now(&self, now: Timestamp) -> bool {
         self.times.iter().any(|time| time.active_until(now).is_some())
     }
+}
+
+/// Turns a group's name back into its labels.
+pub(super) fn group_labels(group: &str) -> BTreeMap<String, String> {
+    let labels = group.split_once(':').map(|(_, labels)| labels).unwrap_or_default();
+    serde_json::from_str(labels).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -260,5 +266,9 @@ mod tests {
         };
         assert_eq!(group("a"), group("a"));
         assert_ne!(group("a"), group("b"));
+        for team in ["a", "", "a=b,c:d", "{\"x\": 1}"] {
+            assert_eq!(group_labels(&group(team)), [("team".to_owned(), team.to_owned())].into());
+        }
+        assert!(group_labels("").is_empty());
     }
 }

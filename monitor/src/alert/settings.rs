@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::calendar::{MAX_LENGTH, Recurrence, parse_hours};
-use super::channel::{ChannelKinds, Channels, decode_channels, parse_web_url};
+use super::channel::{ChannelKinds, Channels, decode_channels, parse_web_url, take_web_url};
 use super::matcher::Matcher;
 use super::message::Severity;
 use super::route::{Hours, Reminders, Route, Routes, Step};
@@ -70,6 +70,7 @@ pub fn decode_alerts(fields: &Fields<'_>, kinds: &ChannelKinds, services: Servic
     let windows = windows(fields.get("windows"), &services);
     let public_url = fields.get("public_url").and_then(|cursor| {
         let url = cursor.parse::<Url>("a URL like https://status.example.com")?;
+        let url = take_web_url(url, &cursor)?;
         Some(url.to_string().trim_end_matches('/').to_owned())
     });
     let drill = drill(fields.get("drill"));
@@ -158,19 +159,19 @@ fn matchers(fields: &Fields<'_>) -> Vec<Matcher> {
                 let _reported = item.one_of(&words);
             }
         }
-        match Matcher::one_of(label, &cursor.texts()) {
-            Ok(matcher) => matchers.push(matcher),
-            Err(message) => cursor.mistake(message),
-        }
+        matchers.extend(report(&cursor, Matcher::one_of(label, &cursor.texts())));
     }
     for cursor in fields.get("matchers").map(|c| c.items()).unwrap_or_default() {
-        match cursor.text().map(|text| Matcher::parse(&text)) {
-            Some(Ok(matcher)) => matchers.push(matcher),
-            Some(Err(message)) => cursor.mistake(message),
-            None => {}
+        if let Some(text) = cursor.text() {
+            matchers.extend(report(&cursor, Matcher::parse(&text)));
         }
     }
     matchers
+}
+
+/// Reports what is wrong at the place where it is written.
+fn report<T>(cursor: &Cursor<'_>, result: Result<T, String>) -> Option<T> {
+    result.map_err(|message| cursor.mistake(message)).ok()
 }
 
 fn to(fields: &Fields<'_>, channels: &[String], above: &[String]) -> Vec<String> {
@@ -234,13 +235,7 @@ fn drill(section: Option<Cursor<'_>>) -> Option<Recurrence> {
     let every = fields.require("every");
     fields.end();
     let every = every?;
-    match Recurrence::parse(&every.text()?, DRILL_WINDOW, zone) {
-        Ok(recurrence) => Some(recurrence),
-        Err(message) => {
-            every.mistake(message);
-            None
-        }
-    }
+    report(&every, Recurrence::parse(&every.text()?, DRILL_WINDOW, zone))
 }
 
 /// `dead_man: { url_file: PATH, every: 1m }`
@@ -250,7 +245,7 @@ fn dead_man(section: Option<Cursor<'_>>) -> Option<DeadMan> {
     let url = if fields.has("url_file") {
         fields.secret("url", "url_file")
     } else {
-        fields.get("url").and_then(|cursor| cursor.text()).map(SecretString::from)
+        fields.get("url").and_then(|cursor| cursor.text()).map(kit::secrets::secret)
     };
     let every = fields.get("every").and_then(|c| c.duration(Duration::from_secs(1)..=DAY)).unwrap_or(MINUTE);
     fields.end();
@@ -268,10 +263,7 @@ fn hours(section: Option<Cursor<'_>>) -> HashMap<String, Hours> {
         let mut times = Vec::new();
         for item in fields.require("times").map(|c| c.items()).unwrap_or_default() {
             let Some(text) = item.text() else { continue };
-            match hours_of(&text, &zone) {
-                Ok(time) => times.push(time),
-                Err(message) => item.mistake(message),
-            }
+            times.extend(report(&item, hours_of(&text, &zone)));
         }
         fields.end();
         all.insert(name.to_owned(), Hours { name: name.to_owned(), times });
@@ -322,13 +314,7 @@ fn when(fields: &Fields<'_>, zone: &TimeZone) -> Option<When> {
     match (every, from) {
         (Some(every), None) => {
             let length = fields.require("for").and_then(|c| c.duration(MINUTE..=MAX_LENGTH))?;
-            match Recurrence::parse(&every.text()?, length, zone.clone()) {
-                Ok(recurrence) => Some(When::Recurring(recurrence)),
-                Err(message) => {
-                    every.mistake(message);
-                    None
-                }
-            }
+            report(&every, Recurrence::parse(&every.text()?, length, zone.clone())).map(When::Recurring)
         }
         (None, Some(from)) => {
             let moment = |c: &Cursor<'_>| c.parse::<Timestamp>("a time like 2026-11-24T02:00:00Z");
@@ -348,9 +334,6 @@ fn when(fields: &Fields<'_>, zone: &TimeZone) -> Option<When> {
 
 /// An alert that no route takes would be lost: pages and tickets of every service, and those of no service, need one.
 fn check_routed(fields: &Fields<'_>, settings: &AlertSettings) {
-    if settings.channels.is_empty() && !fields.has("routes") {
-        return;
-    }
     let Some(cursor) = fields.get("routes") else { return };
     let of_none = (None, BTreeMap::new());
     let mut services: Vec<_> = settings.services.iter().collect();

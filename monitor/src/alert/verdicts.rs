@@ -7,10 +7,11 @@ use std::time::Duration;
 use kit::clock::{Moment, Stamp};
 
 use super::condition::{Condition, Holds};
+use super::evidence::{evidence, failing, reason};
 use super::message::{Evidence, Severity};
 use super::objectives::Objectives;
 use crate::judge::{Board, CheckEntry, Health, ServiceEntry, Verdict};
-use crate::probe::{Observation, Outcome, Reason};
+use crate::probe::Outcome;
 use crate::supervise::redact;
 
 /// A degraded service is worth a ticket when it has been so for this long: one slow answer is not.
@@ -126,11 +127,6 @@ fn first_fail(service: &ServiceEntry) -> Moment {
     service.critical().filter_map(|check| check.failing_since).min().unwrap_or(service.since.at).min(service.since.at)
 }
 
-fn failing(service: &ServiceEntry) -> Option<&CheckEntry> {
-    let worst = |check: &&CheckEntry| matches!(check.health, Health::Down | Health::Degraded);
-    service.critical().find(|check| check.health == Health::Down).or_else(|| service.checks.iter().find(worst))
-}
-
 /// Returns what it is caused by in words without figures: the same as long as it is the same trouble.
 fn cause(service: &ServiceEntry) -> String {
     let by_run = matches!(service.verdict, Verdict::CrashLooping | Verdict::GaveUp);
@@ -144,39 +140,6 @@ fn cause(service: &ServiceEntry) -> String {
         }
         (None, end) => end.unwrap_or_default(),
     }
-}
-
-fn reason(observation: &Observation) -> Option<&Reason> {
-    match &observation.outcome {
-        Outcome::Fail(reason) | Outcome::Unknown(reason) => Some(reason),
-        Outcome::Pass => observation.soft.first(),
-    }
-}
-
-fn evidence(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stamp) -> Evidence {
-    let mut evidence = Evidence::default();
-    if let Some(check) = failing(service) {
-        evidence.check = check.id.to_string();
-        evidence.target = alerts.targets.get(&*check.id.check).cloned().unwrap_or_default();
-        if let Some(last) = &check.last {
-            evidence.reason = reason(last).map(|reason| redact(&reason.text)).unwrap_or_default();
-            let millis = |took: &Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            evidence.phases =
-                last.phases.iter().map(|(phase, took)| (phase.as_str().to_owned(), millis(took))).collect();
-            evidence.trace_id.clone_from(&last.trace_id);
-        }
-    }
-    // A run that ended long ago says nothing of a failure that began since.
-    let ended_lately = |end: Moment| now.at.since(end) < Duration::from_secs(3600);
-    if let Some(workload) = &service.workload {
-        let last_end = workload.ledger.runs().rev().find_map(|run| run.end.as_ref());
-        if last_end.is_some_and(|end| !end.planned && ended_lately(end.at.at)) {
-            evidence.exit = workload.last_end.clone().unwrap_or_default();
-            evidence.last_lines.clone_from(&workload.last_lines);
-        }
-        evidence.digest = workload.digest.clone().unwrap_or_default();
-    }
-    evidence
 }
 
 /// One incident, whatever we cannot see: its cause is ours, not that of what is not seen.

@@ -40,7 +40,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Returns why we must not say that all is well: the loop stands, nothing is written down, or nobody can be told.
+/// Returns why we must not say that all is well: the loop stands, nothing is written down, or somebody cannot be
+/// told: a channel refuses, takes nothing, or did not take the last drill.
 fn fit(shared: &Shared) -> Result<(), String> {
     let idle = Moment::now().since(Moment::from_ms(shared.figures.last_turn_ms.load(Relaxed)));
     if idle > LOOP_STANDS_AFTER {
@@ -49,8 +50,8 @@ fn fit(shared: &Shared) -> Result<(), String> {
     if let Some(why) = shared.stores.state.figures.error() {
         return Err(format!("the disk does not take state: {why}"));
     }
-    if !shared.alerts.get_through() {
-        return Err("alerts do not get through a channel".to_owned());
+    if let Some(channel) = shared.alerts.blocked_channel() {
+        return Err(format!("alerts do not get through {channel}"));
     }
     Ok(())
 }

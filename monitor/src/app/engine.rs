@@ -1,5 +1,6 @@
 //! The engine: a checked configuration that runs until it is told to stop.
 
+use std::future::Ready;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -8,12 +9,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use axum::routing::get;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use kit::clock::Moment;
 use kit::config::show_duration;
-use kit::health::{Health, Need};
+use kit::health::{Health, Need, READY_PATHS, Shown};
 use kit::http::{Limits, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -210,22 +212,36 @@ fn guarded(what: &'static str, task: impl Future<Output = ()> + Send + 'static) 
     })
 }
 
-fn spawn_writers(stores: &Stores, keep: Retention, stop: &CancellationToken) -> [tokio::task::JoinHandle<()>; 2] {
+fn spawn_writers(stores: &Stores, keep: Retention, stop: &CancellationToken) -> [tokio::task::JoinHandle<()>; 3] {
     let (history, state) = (stores.history.clone(), stores.state.clone());
-    let (until, until_too) = (stop.clone(), stop.clone());
+    let tended = state.clone();
+    let [until, until_too, until_as_well] = std::array::from_fn(|_| stop.clone());
     let keep = (keep.raw, keep.minutes, keep.hours);
     [
         guarded("the history writer", async move { history.run(keep, until).await }),
         guarded("the state writer", async move { state.run(until_too).await }),
+        guarded("the upkeep", async move { tended.tend(until_as_well).await }),
     ]
 }
 
 fn routes(shared: &Arc<Shared>, metrics: &Metrics, reception: Arc<Reception>) -> Router {
     let health = health(shared);
-    let beside = health.routes().merge(metrics.routes());
-    let detailed = move |visitor: Visitor| std::future::ready(health.answer(visitor.sees_names()));
-    let router = router(shared.clone(), reception, beside.route("/health", get(detailed)));
+    let mut beside = health.live_routes().merge(metrics.routes());
+    for path in READY_PATHS {
+        beside = beside.route(path, get(answer_health(&health, false)));
+    }
+    beside = beside.route("/health", get(answer_health(&health, true)));
+    let router = router(shared.clone(), reception, beside);
     with_conventions(router, HttpMetrics::new(metrics, "monitor"), REQUEST_DEADLINE, BODY_LIMIT_BYTES)
+}
+
+/// What fails is everybody's to know; why, only for whoever sees addresses and paths elsewhere too.
+fn answer_health(health: &Health, has_details: bool) -> impl Fn(Visitor) -> Ready<Response> + Clone + use<> {
+    let health = health.clone();
+    move |visitor: Visitor| {
+        let shown = Shown { reasons: visitor.sees_details(), details: has_details && visitor.sees_names() };
+        std::future::ready(health.answer(shown))
+    }
 }
 
 /// The monitor's own health: its loop turns and its stores are written. What it watches is details, not health.

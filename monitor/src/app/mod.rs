@@ -1,12 +1,15 @@
 //! Joins everything: the engine that others embed, its loop, its start and its end.
 
 mod alarm;
+mod cards;
 mod channels;
 mod dead_man;
 mod engine;
 mod needs;
+mod news;
 mod pilot;
 mod plan;
+mod program_digest;
 mod recall;
 mod reload;
 mod restore;

@@ -10,7 +10,7 @@ use kit::config::{Cursor, Fields, Mistakes, Node, Value, suggest};
 
 use super::needs::{Needs, start_order};
 use crate::alert::{AlertSettings, ChannelKinds, Objectives, ServiceAlerts, decode_alerts, decode_service};
-use crate::config::{Config, ConfigError, MAKE_SECRETS};
+use crate::config::{Config, ConfigError, MAKE_SECRETS, check_name};
 use crate::export::{AccessSettings, decode_access};
 use crate::judge::Policy;
 use crate::probe::{CheckId, Kinds, Question, decode_question};
@@ -258,13 +258,6 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
     }
     fields.end();
     Some(plan)
-}
-
-fn check_name(cursor: &Cursor<'_>, what: &str, name: &str) {
-    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 63 || !name.chars().all(valid) || name.starts_with('-') || name.ends_with('-') {
-        cursor.mistake(format!("{what} names are 1 to 63 lower-case letters, digits and dashes, not {name:?}"));
-    }
 }
 
 fn check(id: CheckId, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, kinds: &Kinds) -> Option<CheckPlan> {

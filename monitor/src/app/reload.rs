@@ -12,7 +12,7 @@ use super::plan::{Plan, Retention};
 use crate::config::Config;
 use crate::export::{Reception, ReloadWish, Shared};
 use crate::probe::{CheckId, Kinds};
-use crate::record::{AuditRow, StateBatch};
+use crate::record::AuditRow;
 
 /// Reads, checks and hands over new configurations.
 pub(super) struct Reloader {
@@ -68,14 +68,8 @@ impl Reloader {
 
     /// Writes down that the file or a signal has changed something; who asks over HTTP is known there.
     fn note(&self, detail: &str) {
-        let row = AuditRow {
-            at: Timestamp::now(),
-            who: "the file or a signal".to_owned(),
-            action: "config.reload".to_owned(),
-            target: "configuration".to_owned(),
-            detail: detail.to_owned(),
-        };
-        self.shared.stores.state.put(StateBatch { audit: vec![row], ..StateBatch::default() });
+        let row = AuditRow::new("the file or a signal", "config.reload", "configuration", detail);
+        self.shared.stores.state.put(row.into());
     }
 
     /// A bad configuration changes nothing and is visible.

@@ -3,34 +3,33 @@
 //! It never waits for a probe, a store, a reader or a supervisor; what follows from news is handed on at once.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::alarm::Alarm;
+use super::cards::{catalogue, spec};
 use super::channels::ChannelWorkers;
+use super::news::{follow, happened, point, stopped};
 use super::pilot::Pilot;
-use super::plan::{CheckPlan, Plan, ServicePlan};
+use super::plan::{CheckPlan, Plan};
+use super::program_digest::program_digest;
 use super::recall;
 use super::restore::{self, Memory};
 use super::uplink::Uplink;
 use crate::alert::conditions;
-use crate::export::{Ask, Catalogue, Change, CheckCard, ServiceCard, Shared};
-use crate::judge::{CheckSpec, Effects, ServiceSpec};
+use crate::export::{Ask, Change, Shared};
+use crate::judge::Effects;
 use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
-use crate::record::{HistoryNews, Mark, Point, StateBatch, Transition};
+use crate::record::{HistoryNews, StateBatch};
 use crate::schedule::Schedule;
 use crate::supervise::Event;
-use crate::supervise::keeper::KEEP_START;
-use crate::supervise::redact;
 
 /// The loop wakes at least this often: gaps are seen, graces end, ages grow.
 const TICK: Duration = Duration::from_secs(1);
@@ -242,7 +241,10 @@ impl Loop {
     fn heard(&mut self, news: News) {
         match news {
             News::Observed(observation, started, generation) => self.observed(observation, started, generation),
-            News::Digest(service, run, digest) => self.shared.board().learn_digest(&service, run, digest),
+            News::Digest(service, run, digest) => {
+                let effects = self.shared.board().learn_digest(&service, run, digest);
+                self.follow(effects, Stamp::now());
+            }
         }
     }
 
@@ -397,173 +399,5 @@ impl Loop {
         // Only the first configuration finds an earlier monitor's state; later ones have the board's.
         self.memory = Memory::default();
         let _nobody_listens = self.shared.changes.send(Change::Reloaded);
-    }
-}
-
-/// Largest program that is digested, in bytes; of a larger one the rest does not count.
-const MAX_PROGRAM_BYTES: u64 = 1 << 30;
-
-/// Returns the digest of the program that a child runs: the one that is running, not the file that may have been
-/// replaced since (`proc_pid_exe(5)`). `None` if the child ended first.
-async fn program_digest(pid: i32) -> Option<String> {
-    // Until the child's own exec it is still our keeper's program.
-    for _ in 0..100 {
-        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        if !arguments.split(|byte| *byte == 0).any(|word| word == KEEP_START.as_bytes()) {
-            let hashed = tokio::task::spawn_blocking(move || hash(&format!("/proc/{pid}/exe"))).await;
-            let digest = hashed.ok()?.ok()?;
-            return Some(digest.iter().map(|byte| format!("{byte:02x}")).collect());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    None
-}
-
-fn hash(file: &str) -> std::io::Result<sha2::digest::Output<Sha256>> {
-    let mut program = std::fs::File::open(file)?.take(MAX_PROGRAM_BYTES);
-    let (mut hasher, mut piece) = (Sha256::new(), vec![0; 64 * 1024]);
-    loop {
-        match program.read(&mut piece)? {
-            0 => return Ok(hasher.finalize()),
-            read => hasher.update(piece.get(..read).unwrap_or_default()),
-        }
-    }
-}
-
-/// Takes a workload's event while the monitor stops: the ledger is kept, verdicts stay what they were, since a stop that
-/// was asked for is no news of the service.
-fn stopped(shared: &Shared, event: &Event) {
-    let effects = shared.board().runtime(&redacted(event), Stamp::now());
-    let ledgers = Effects { changed_ledgers: effects.changed_ledgers, ..Effects::default() };
-    let mut batch = StateBatch::default();
-    follow(shared, ledgers, Stamp::now(), &mut batch);
-    shared.stores.state.put(batch);
-}
-
-/// Takes a workload's event; returns what follows from it.
-fn happened(shared: &Shared, event: &Event, now: Stamp) -> Effects {
-    let event = &redacted(event);
-    match event {
-        Event::Started { service, pid, .. } => tracing::info!(service.id = service, pid, "started"),
-        Event::Ended { service, ending, planned, .. } => {
-            let how = ending.cause.sentence(ending.exit);
-            if *planned {
-                tracing::info!(service.id = service, how, "ended as planned");
-            } else {
-                tracing::warn!(service.id = service, how, last_line = ending.last_lines.last(), "ended unplanned");
-            }
-        }
-        Event::Waiting { service, delay, .. } => {
-            tracing::info!(service.id = service, delay_ms = delay.as_millis(), "will be started again");
-        }
-        Event::Resting { service, rest } => tracing::info!(service.id = service, rest = rest.as_str(), "rests"),
-    }
-    shared.board().runtime(event, now)
-}
-
-/// What a program wrote may hold secrets: they are taken out before anybody keeps or shows it.
-fn redacted(event: &Event) -> Event {
-    let mut event = event.clone();
-    if let Event::Ended { ending, .. } = &mut event {
-        ending.last_lines.iter_mut().for_each(|line| *line = redact(line));
-    }
-    event
-}
-
-/// Tells readers what follows from news, and adds what is to be written down to `batch`.
-fn follow(shared: &Shared, effects: Effects, now: Stamp, batch: &mut StateBatch) {
-    {
-        let board = shared.board();
-        for id in &effects.changed_checks {
-            if let Some(check) = board.check(id) {
-                restore::keep_check(batch, id, &check.state, now);
-            }
-        }
-        for name in &effects.changed_ledgers {
-            if let Some(workload) = board.service(name).and_then(|service| service.workload.as_ref()) {
-                restore::keep_ledger(batch, name, &workload.ledger);
-            }
-        }
-        shared.progress.send_replace(board.sequence());
-    }
-    for change in effects.verdicts {
-        let (service, to) = (change.service.to_string(), change.to);
-        let from = change.from.map(|verdict| verdict.as_str().to_owned());
-        if to.is_bad() {
-            tracing::error!(service.id = service, from, to = to.as_str(), why = change.why, "verdict");
-        } else {
-            tracing::info!(service.id = service, from, to = to.as_str(), why = change.why, "verdict");
-        }
-        restore::keep_verdict(batch, &service, to, &change.why, change.at.wall);
-        let transition = Transition {
-            service: service.clone(),
-            from,
-            to: to.as_str().to_owned(),
-            reason: change.why.clone(),
-            at: change.at.wall,
-        };
-        batch.transitions.push(transition);
-        let _nobody_listens = shared.changes.send(Change::Verdict { service, verdict: to.as_str(), why: change.why });
-    }
-    for (id, health) in effects.healths {
-        let (service, check) = (id.service.to_string(), id.check.to_string());
-        let _nobody_listens = shared.changes.send(Change::Health { service, check, health: health.as_str() });
-    }
-}
-
-fn point(observation: &Observation) -> Point {
-    let mark = match &observation.outcome {
-        Outcome::Pass if observation.soft.is_empty() => Mark::Pass,
-        Outcome::Pass => Mark::Slow,
-        Outcome::Fail(_) => Mark::Fail,
-        Outcome::Unknown(_) => Mark::Unknown,
-    };
-    let took_us = u32::try_from(observation.took.as_micros()).unwrap_or(u32::MAX);
-    Point { at_ms: observation.started.wall.as_millisecond(), took_us, mark }
-}
-
-fn spec(service: &ServicePlan) -> ServiceSpec {
-    ServiceSpec {
-        name: service.name.clone(),
-        hard_needs: service.needs.hard.clone(),
-        checks: service.checks.iter().map(check_spec).collect(),
-        start_grace: service.workload.as_ref().map(|workload| workload.ready_timeout),
-    }
-}
-
-fn check_spec(check: &CheckPlan) -> CheckSpec {
-    CheckSpec {
-        name: check.question.id.check.clone(),
-        policy: check.policy,
-        pushed: check.question.probe.is_pushed(),
-        generation: check.generation,
-    }
-}
-
-fn catalogue(plan: &Plan, now: Stamp) -> Catalogue {
-    let services = plan.services.iter().map(|service| ServiceCard {
-        name: service.name.clone(),
-        about: service.about.clone(),
-        group: service.group.clone(),
-        critical: service.critical,
-        hard_needs: service.needs.hard.clone(),
-        soft_needs: service.needs.soft.clone(),
-        availability: service.slo.availability,
-        latency_p95: service.slo.latency_p95,
-        checks: service.checks.iter().map(check_card).collect(),
-    });
-    Catalogue { services: services.collect(), loaded: now.wall }
-}
-
-fn check_card(check: &CheckPlan) -> CheckCard {
-    CheckCard {
-        id: check.question.id.clone(),
-        kind: check.kind,
-        about: check.about.clone(),
-        target: check.question.probe.target().shown,
-        every: check.cadence.every,
-        severity: check.policy.severity,
-        pushed: check.question.probe.is_pushed(),
-        push_token: check.question.probe.push_token().cloned(),
     }
 }

@@ -16,7 +16,7 @@ use monitor::alert::{Delivery, DeliveryState, Incident, Severity, Silence, ToldS
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::client::{AskError, Daemon};
+use super::client::{AskError, Daemon, read};
 use super::json::at;
 use super::output::say;
 
@@ -291,15 +291,7 @@ async fn retry(command: &AlertsCommand, letters: &[String], all: bool) -> Result
 }
 
 async fn route_test(command: &AlertsCommand, labels: &[String]) -> Result<ExitCode, AskError> {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for label in labels {
-        let pair = label.split_once('=').filter(|(name, _)| !name.is_empty());
-        let (name, value) =
-            pair.ok_or_else(|| AskError::Refused(format!("{label:?} is not a label; write service=web")))?;
-        query.append_pair(name, value);
-    }
-    let path = format!("/api/v1/route-test?{}", query.finish());
-    let (_, answer) = command.daemon.ask::<Value>(Method::GET, &path, PATIENCE).await?;
+    let answer = command.daemon.route_test(labels.iter().map(String::as_str), PATIENCE).await?;
     let to = at(&answer, "to").as_array().cloned().unwrap_or_default();
     if command.json {
         print_json(&answer);
@@ -337,11 +329,6 @@ fn channels(command: &AlertsCommand, answer: &Value) {
     } else {
         say(table(&["CHANNEL", "KIND", "TELLS", "WAITING", "SAID"], rows.iter().map(row).collect()));
     }
-}
-
-fn read<T: serde::de::DeserializeOwned>(answer: &Value) -> Result<T, AskError> {
-    let read = T::deserialize(answer);
-    read.map_err(|error| AskError::Unreachable(format!("the daemon answers in another form: {error}")))
 }
 
 fn word<'a>(value: &'a Value, key: &str) -> &'a str {

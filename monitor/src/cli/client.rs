@@ -12,6 +12,7 @@ use kit::env::Variables;
 use kit::exit;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::output::complain;
 
@@ -69,17 +70,35 @@ impl Daemon {
         &self,
         method: Method,
         path: &str,
-        body: &serde_json::Value,
+        body: &Value,
         deadline: Duration,
     ) -> Result<T, AskError> {
         Ok(self.send(method, path, Some(body), deadline).await?.1)
+    }
+
+    /// Asks whom an incident with these labels, each `NAME=VALUE`, would be told now.
+    pub(super) async fn route_test<'a>(
+        &self,
+        labels: impl Iterator<Item = &'a str>,
+        deadline: Duration,
+    ) -> Result<Value, AskError> {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for label in labels {
+            let pair = label.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
+            let (name, value) = pair
+                .filter(|(name, _)| !name.is_empty())
+                .ok_or_else(|| AskError::Refused(format!("{label:?} is not a label; write service=web")))?;
+            query.append_pair(name, value);
+        }
+        let path = format!("/api/v1/route-test?{}", query.finish());
+        self.ask(Method::GET, &path, deadline).await.map(|(_, answer)| answer)
     }
 
     async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        body: Option<&serde_json::Value>,
+        body: Option<&Value>,
         deadline: Duration,
     ) -> Result<(StatusCode, T), AskError> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
@@ -96,7 +115,7 @@ impl Daemon {
         let (status, body) =
             answer.map_err(|error| AskError::Unreachable(format!("no monitor at {}: {error}", self.url)))?;
         if status.is_client_error() {
-            let message = serde_json::from_slice::<serde_json::Value>(&body).ok();
+            let message = serde_json::from_slice::<Value>(&body).ok();
             let message =
                 message.as_ref().and_then(|json| json["error"].as_str()).unwrap_or("refused without a reason");
             let hint =
@@ -122,4 +141,10 @@ impl Daemon {
         let token = variables.secret("MONITOR_TOKEN");
         variables.finish(token).map_err(|mistakes| AskError::Refused(mistakes.join("\n")))
     }
+}
+
+/// Reads a part of an answer.
+pub(super) fn read<T: DeserializeOwned>(answer: &Value) -> Result<T, AskError> {
+    let read = T::deserialize(answer);
+    read.map_err(|error| AskError::Unreachable(format!("the daemon answers in another form: {error}")))
 }

@@ -8,7 +8,7 @@ use kit::exit;
 use monitor::alert::{Delivery, DeliveryState, Happening};
 use serde_json::{Value, json};
 
-use super::client::{AskError, Daemon};
+use super::client::{AskError, Daemon, read};
 use super::json::at;
 use super::output::say;
 
@@ -76,20 +76,12 @@ async fn drill(command: &DrillCommand) -> Result<ExitCode, AskError> {
 async fn letters(daemon: &Daemon, id: &str) -> Result<Vec<Delivery>, AskError> {
     let path = format!("/api/v1/incidents/{id}");
     let (_, answer) = daemon.ask::<Value>(Method::GET, &path, PATIENCE).await?;
-    let all: Vec<Delivery> = serde_json::from_value(at(&answer, "deliveries").clone())
-        .map_err(|error| AskError::Unreachable(format!("the daemon answers in another form: {error}")))?;
+    let all: Vec<Delivery> = read(at(&answer, "deliveries"))?;
     Ok(all.into_iter().filter(|letter| letter.happening == Happening::Drill).collect())
 }
 
 async fn routed(daemon: &Daemon, labels: &str) -> Result<Vec<String>, AskError> {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for label in labels.split(',') {
-        let wrong = || AskError::Refused(format!("{label:?} is not a label; write severity=page,service=web"));
-        let (name, value) = label.split_once('=').ok_or_else(wrong)?;
-        query.append_pair(name.trim(), value.trim());
-    }
-    let path = format!("/api/v1/route-test?{}", query.finish());
-    let (_, answer) = daemon.ask::<Value>(Method::GET, &path, PATIENCE).await?;
+    let answer = daemon.route_test(labels.split(','), PATIENCE).await?;
     let to: Vec<String> = at(&answer, "to")
         .as_array()
         .into_iter()

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use kit::exit;
 use kit::http::SecretDigest;
-use monitor::export::{ACCESS_NAMES, fresh_token, is_access_name};
+use monitor::export::{ACCESS_NAMES, is_access_name};
+use monitor::fresh_token;
 use secrecy::ExposeSecret;
 
 use super::output::{complain, say};
@@ -22,6 +23,8 @@ pub(super) struct TokenCommand {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Role {
+    /// A program that posts alerts, and may nothing else.
+    Source,
     /// Reads everything.
     Viewer,
     /// Changes what is going on, and reads the audit.
@@ -33,6 +36,7 @@ enum Role {
 impl Role {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Source => "source",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Admin => "admin",

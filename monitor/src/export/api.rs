@@ -38,24 +38,24 @@ const MAX_POINTS: usize = 20_000;
         events::stream,
         alertmanager::take,
         alertmanager::list,
-        alerts::list,
-        alerts::show,
-        alerts::acknowledge,
-        alerts::close,
-        alerts::silences,
-        alerts::silence,
-        alerts::end_silence,
-        alerts::maintenance,
-        alerts::begin_maintenance,
-        alerts::end_maintenance,
-        alerts::deliveries,
-        alerts::retry,
-        alerts::channels,
-        alerts::route_test,
-        alerts::drill,
-        alerts::last_drill,
-        alerts::test_channel,
-        alerts::audit,
+        alerts::incidents::list,
+        alerts::incidents::show,
+        alerts::incidents::acknowledge,
+        alerts::incidents::close,
+        alerts::quiet::silences,
+        alerts::quiet::silence,
+        alerts::quiet::end_silence,
+        alerts::quiet::maintenance,
+        alerts::quiet::begin_maintenance,
+        alerts::quiet::end_maintenance,
+        alerts::telling::deliveries,
+        alerts::telling::retry,
+        alerts::telling::channels,
+        alerts::telling::route_test,
+        alerts::telling::drill,
+        alerts::telling::last_drill,
+        alerts::telling::test_channel,
+        alerts::answers::audit,
         badge::state,
         badge::uptime
     ),
@@ -82,7 +82,7 @@ pub fn router(shared: Arc<Shared>, reception: Arc<Reception>, beside: Router) ->
         .merge(alerts::router(shared.clone()))
         .merge(write::router(shared))
         .merge(beside);
-    guarded(routes, reception)
+    page::with_refusals(guarded(routes, reception.clone()), reception)
 }
 
 async fn openapi() -> impl IntoResponse {

@@ -16,9 +16,7 @@ mod shared;
 mod status;
 mod write;
 
-pub use access::{
-    ACCESS_NAMES, AccessSettings, Public, Reception, Visitor, decode_access, fresh_token, is_access_name,
-};
+pub use access::{ACCESS_NAMES, AccessSettings, Public, Reception, Visitor, decode_access, is_access_name};
 pub use api::router;
 pub use catalogue::{Catalogue, CheckCard, ServiceCard};
 pub use events::Change;

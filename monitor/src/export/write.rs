@@ -14,7 +14,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::access::Visitor;
-use super::alerts::audit_row;
+use super::alerts::answers::audit_row;
 use super::shared::{Ask, Shared};
 use crate::probe::{CheckId, Signal};
 use crate::record::StateBatch;
@@ -132,6 +132,6 @@ pub(super) async fn reload(
     let detail = result.as_deref().unwrap_or("refused").to_owned();
     let forced = if query.force { "by force: " } else { "" };
     let row = audit_row(&who, "config.reload", "configuration", &format!("{forced}{detail}"));
-    shared.stores.state.put(StateBatch { audit: vec![row], ..StateBatch::default() });
+    shared.stores.state.put(row.into());
     result.map_err(|message| ApiError::new(StatusCode::CONFLICT, message).code("reload_refused"))
 }

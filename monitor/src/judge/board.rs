@@ -8,121 +8,13 @@ use kit::clock::{Moment, Stamp};
 use uuid::Uuid;
 
 use super::check::{CheckState, Health};
+use super::entry::{CheckEntry, ServiceEntry, ServiceSpec, Versions};
 use super::policy::{Policy, Severity};
-use super::verdict::{CheckFacts, Runtime, ServiceFacts, Verdict, judge};
+use super::verdict::{Verdict, judge};
 use super::workload::WorkloadState;
 use crate::probe::{CheckId, Observation, Outcome};
 use crate::schedule::Gap;
 use crate::supervise::Event;
-
-/// Passes in a row whose start is remembered for the gate; nobody may ask for more `stable` ones.
-pub const STREAK_KEPT: usize = 32;
-
-/// What the board must know of a service's configuration.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ServiceSpec {
-    /// Its key.
-    pub name: Arc<str>,
-    /// Services whose failure explains its own.
-    pub hard_needs: Vec<Arc<str>>,
-    /// Checks in file order.
-    pub checks: Vec<CheckSpec>,
-    /// If we run it: how long a start may take until it is judged by its checks.
-    pub start_grace: Option<Duration>,
-}
-
-/// What the board must know of a check's configuration.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CheckSpec {
-    /// Its key.
-    pub name: Arc<str>,
-    /// How it is judged.
-    pub policy: Policy,
-    /// Whether a job pushes to it, so that looking twice at one push proves nothing.
-    pub pushed: bool,
-    /// Stands for what is asked and expected: a check with another one is another check.
-    pub generation: u64,
-}
-
-/// One check as it stands.
-#[derive(Debug, Clone)]
-pub struct CheckEntry {
-    /// Its id.
-    pub id: CheckId,
-    /// How it is judged.
-    pub policy: Policy,
-    /// Whether a job pushes to it.
-    pub pushed: bool,
-    /// Stands for what is asked and expected.
-    pub generation: u64,
-    /// Sequence number of the newest push that no observation has counted yet.
-    pub fresh_push: Option<u64>,
-    /// Streaks and the established health.
-    pub state: CheckState,
-    /// Health as of the last news or tick.
-    pub health: Health,
-    /// Since when it is that.
-    pub since: Stamp,
-    /// The newest observation.
-    pub last: Option<Arc<Observation>>,
-    /// When the first probe of the present streak of fails began.
-    pub failing_since: Option<Moment>,
-    /// Since when it is unknown or stale without a break.
-    pub blind_since: Option<Moment>,
-    /// The sequence numbers at which the passes of the present streak began, oldest first.
-    pub pass_starts: VecDeque<u64>,
-}
-
-impl CheckEntry {
-    /// Returns the reason behind the newest observation: a fail, an unknown, or a broken soft limit.
-    pub fn reason(&self) -> Option<&str> {
-        let last = self.last.as_ref()?;
-        match &last.outcome {
-            Outcome::Fail(reason) | Outcome::Unknown(reason) => Some(&reason.text),
-            Outcome::Pass => last.soft.first().map(|reason| reason.text.as_str()),
-        }
-    }
-
-    /// Counts a pass for the gate, or ends the streak. Of a pushed check every push counts once, however often it is
-    /// looked at.
-    fn count(&mut self, passed: bool, started: u64) {
-        let counts_as = if self.pushed { self.fresh_push.take() } else { Some(started) };
-        match (passed, counts_as) {
-            (true, Some(sequence)) => self.pass_starts.push_back(sequence),
-            (true, None) => {}
-            (false, _) => self.pass_starts.clear(),
-        }
-        if self.pass_starts.len() > STREAK_KEPT {
-            self.pass_starts.pop_front();
-        }
-    }
-
-    /// Returns whether we have been blind for longer than the policy allows.
-    pub fn is_blind(&self, now: Moment) -> bool {
-        self.blind_since.is_some_and(|since| now.since(since) > self.policy.blind_after())
-    }
-}
-
-/// One service as it stands.
-#[derive(Debug, Clone)]
-pub struct ServiceEntry {
-    /// Its configuration.
-    pub spec: ServiceSpec,
-    /// Its checks, in file order.
-    pub checks: Vec<CheckEntry>,
-    /// How its workload stands, if we run it.
-    pub workload: Option<WorkloadState>,
-    /// The verdict as of the last news or tick.
-    pub verdict: Verdict,
-    /// One line that says why.
-    pub why: String,
-    /// Since when.
-    pub since: Stamp,
-    /// The hard need that failed first, if that explains this service's own failure.
-    pub blocked_by: Option<Arc<str>>,
-    /// Whether it ever had a verdict other than unknown: its first one is no change.
-    pub is_known: bool,
-}
 
 /// What follows from news.
 #[derive(Debug, Default)]
@@ -234,6 +126,7 @@ impl Board {
                         failing_since: None,
                         blind_since: Some(now.at).filter(|_| matches!(health, Health::Unknown | Health::Stale)),
                         pass_starts: VecDeque::new(),
+                        version: Versions::default(),
                     }
                 })
             });
@@ -317,9 +210,12 @@ impl Board {
             Some(false) => check.failing_since.or(Some(observation.started.at)),
             None => check.failing_since,
         };
+        check.version.learn(&observation);
         check.last = Some(observation);
-        if let (true, Some(passed), Some(workload)) = (is_critical, verdict_on_it, &mut service.workload) {
-            workload.heard(&name, passed, &critical);
+        if let (true, Some(passed), Some(workload)) = (is_critical, verdict_on_it, &mut service.workload)
+            && workload.heard(&name, passed, &critical)
+        {
+            effects.changed_ledgers.push(service.spec.name.clone());
         }
         // A dependant's first fail asks at once whether what it needs still works: the root cause comes first.
         let first_fail = state.fails == 1 && before.fails == 0;
@@ -364,10 +260,13 @@ impl Board {
     }
 
     /// Notes the digest of the program that a service's run runs.
-    pub fn learn_digest(&mut self, service: &str, run: Uuid, digest: String) {
+    pub fn learn_digest(&mut self, service: &Arc<str>, run: Uuid, digest: String) -> Effects {
+        let mut effects = Effects::default();
         if let Some(workload) = self.service_mut(service).and_then(|service| service.workload.as_mut()) {
             workload.learned(run, digest);
+            effects.changed_ledgers.push(service.clone());
         }
+        effects
     }
 
     /// Lets time pass: news grows old, graces end.
@@ -453,49 +352,6 @@ impl Board {
             }
         }
         root.map(|service| service.spec.name.clone())
-    }
-}
-
-impl ServiceEntry {
-    /// Returns what the verdict is made of.
-    pub fn facts(&self, now: Moment) -> ServiceFacts<'_> {
-        let grace = self.spec.start_grace.unwrap_or_default();
-        let failing = self.critical().find_map(CheckEntry::reason);
-        let names = self.critical_names();
-        let runtime =
-            self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&names, grace, failing, now));
-        let checks = self.checks.iter().map(|check| CheckFacts {
-            name: &check.id.check,
-            health: check.health,
-            severity: check.policy.severity,
-            reason: check.reason(),
-        });
-        ServiceFacts { runtime, checks: checks.collect() }
-    }
-
-    /// Returns true while fails move no check: the workload was started, and its time to come up is not over.
-    pub fn is_starting(&self, now: Moment) -> bool {
-        let grace = self.spec.start_grace.unwrap_or_default();
-        self.workload.as_ref().is_some_and(|workload| workload.is_starting(&self.critical_names(), grace, now))
-    }
-
-    /// Returns the checks that can make it down.
-    pub fn critical(&self) -> impl Iterator<Item = &CheckEntry> {
-        self.checks.iter().filter(|check| check.policy.severity == Severity::Critical)
-    }
-
-    fn critical_names(&self) -> Vec<&str> {
-        self.critical().map(|check| &*check.id.check).collect()
-    }
-
-    /// Returns true once every critical check has passed in the present run of its workload.
-    pub fn is_ready(&self) -> bool {
-        self.workload.as_ref().is_some_and(|workload| workload.is_ready(&self.critical_names()))
-    }
-
-    /// Returns true if it runs but nothing functional checks it: the discrepancy `running_unchecked`.
-    pub fn is_unchecked(&self) -> bool {
-        self.critical().next().is_none()
     }
 }
 

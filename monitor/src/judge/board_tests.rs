@@ -9,9 +9,10 @@ use kit::clock::{Moment, Stamp};
 use uuid::Uuid;
 
 use super::super::check::{CheckState, Health};
+use super::super::entry::CheckSpec;
 use super::super::policy::{Policy, Severity, Threshold};
 use super::super::verdict::Verdict;
-use super::{Board, CheckSpec, ServiceSpec};
+use super::{Board, ServiceSpec};
 use crate::probe::{CheckId, Observation, Outcome, Reason, ReasonCode, Seen, Why};
 use crate::schedule::Gap;
 use crate::supervise::cause::{Cause, Exit};
@@ -288,4 +289,23 @@ fn a_push_counts_once_however_often_it_is_looked_at() {
     board.push(&id);
     feed(&mut board, "job", "...", 20);
     assert_eq!(board.check(&id).unwrap().pass_starts.len(), 1);
+}
+
+#[test]
+fn a_new_version_is_remembered_with_the_one_before_and_the_first_run_that_works_is_news_for_the_ledger() {
+    let mut board = board(vec![spec("web", &[], Some(30))]);
+    board.runtime(&started("web", at(0)), at(0));
+    let mut news = Vec::new();
+    for (turn, version) in [(1, None), (2, Some("1.4")), (3, Some("1.4")), (4, Some("1.5")), (5, None)] {
+        let id = CheckId::new("web", "web");
+        let mut seen = (*observation(&id, '.', at(turn))).clone();
+        seen.seen.version = version.map(str::to_owned);
+        let sequence = board.next_sequence();
+        let effects = board.observe(Arc::new(seen), sequence, at(turn));
+        news.extend(effects.changed_ledgers.iter().map(|service| format!("{service}@{turn}")));
+    }
+    assert_eq!(news, ["web@1"]);
+    let change = board.check(&CheckId::new("web", "web")).unwrap().version.changed.clone().unwrap();
+    assert_eq!((change.from.as_str(), change.to.as_str(), change.at), ("1.4", "1.5", at(4).at));
+    assert!(board.service("web").unwrap().workload.as_ref().unwrap().ledger.last().unwrap().worked);
 }

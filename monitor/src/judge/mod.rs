@@ -2,13 +2,15 @@
 
 mod board;
 mod check;
+mod entry;
 mod flap;
 mod policy;
 mod verdict;
 mod workload;
 
-pub use board::{Board, CheckEntry, CheckSpec, Effects, STREAK_KEPT, ServiceEntry, ServiceSpec, VerdictChange};
+pub use board::{Board, Effects, VerdictChange};
 pub use check::{CheckState, Health};
+pub use entry::{CheckEntry, CheckSpec, STREAK_KEPT, ServiceEntry, ServiceSpec};
 pub use flap::Flap;
 pub use policy::{Policy, Severity, Threshold};
 pub use verdict::{CheckFacts, Runtime, ServiceFacts, Verdict, judge};

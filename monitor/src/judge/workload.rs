@@ -142,21 +142,28 @@ impl WorkloadState {
     /// Notes the digest of the program that `run` runs.
     pub(super) fn learned(&mut self, of: Uuid, digest: String) {
         if matches!(self.phase, Phase::Running { run, .. } if run == of) {
+            self.ledger.record_digest(of, digest.clone());
             self.digest = Some(digest);
         }
     }
 
-    /// Notes how a critical check ended in this run; `critical` are all of them.
-    pub(super) fn heard(&mut self, check: &Arc<str>, passed: bool, critical: &[Arc<str>]) {
+    /// Notes how a critical check ended in this run; `critical` are all of them. Returns whether it is the first time that
+    /// all of them have passed.
+    pub(super) fn heard(&mut self, check: &Arc<str>, passed: bool, critical: &[Arc<str>]) -> bool {
         if !matches!(self.phase, Phase::Running { .. }) {
-            return;
+            return false;
         }
+        let before = self.has_worked;
         if passed {
             self.passed.insert(check.clone());
-            self.has_worked |= critical.iter().all(|name| self.passed.contains(name));
+            if !self.has_worked && critical.iter().all(|name| self.passed.contains(name)) {
+                self.has_worked = true;
+                self.ledger.record_worked();
+            }
         } else {
             self.has_failed = true;
         }
+        self.has_worked && !before
     }
 
     /// Returns what its runs add up to.

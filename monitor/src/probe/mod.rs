@@ -35,3 +35,4 @@ pub use pushes::{Pushed, Pushes, Signal};
 pub use question::decode_question;
 pub use run::{Run, Vantage};
 pub use runner::{Question, observe};
+pub(crate) use tls_options::decode_roots;

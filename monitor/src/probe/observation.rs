@@ -76,9 +76,10 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// Builds a reason.
+    /// Builds a reason; secrets that the text quotes are taken out of it.
     pub fn new(code: ReasonCode, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        let text: String = text.into();
+        Self { code, text: kit::secrets::redact(&text).into_owned() }
     }
 }
 

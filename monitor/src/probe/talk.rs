@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes, BytesMut};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use kit::config::{Cursor, Fields};
 use regex::bytes::{Regex, RegexBuilder};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -189,14 +190,11 @@ fn one_of<T, const N: usize>(fields: &Fields<'_>, values: [(&str, Option<Option<
 
 fn hex(cursor: &Cursor<'_>) -> Option<Bytes> {
     let digits: String = cursor.text()?.chars().filter(|c| !c.is_whitespace()).collect();
-    let valid =
-        digits.len().is_multiple_of(2) && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !valid {
+    let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok().filter(|bytes| !bytes.is_empty());
+    if bytes.is_none() {
         cursor.mistake(format!("{} is not hex; write two digits a byte, like 0d 0a", cursor.node().shown()));
-        return None;
     }
-    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    digits.as_bytes().chunks(2).map(pair).collect::<Option<Vec<u8>>>().map(Bytes::from)
+    bytes.map(Bytes::from)
 }
 
 fn base64(cursor: &Cursor<'_>) -> Option<Bytes> {

@@ -140,11 +140,13 @@ fn trust_in(roots: Arc<RootCertStore>) -> Option<Trust> {
     WebPkiServerVerifier::builder_with_provider(roots, PROVIDER.clone()).build().ok().map(Trust::Roots)
 }
 
-fn decode_roots(cursor: &Cursor<'_>) -> Option<Arc<RootCertStore>> {
+/// Reads `ca_file`: a PEM file of authorities that are trusted instead of the machine's.
+pub(crate) fn decode_roots(cursor: &Cursor<'_>) -> Option<Arc<RootCertStore>> {
+    let path = cursor.text()?;
     let mut store = RootCertStore::empty();
-    let (added, _ignored) = store.add_parsable_certificates(read_certificates(cursor)?);
+    let (added, _ignored) = store.add_parsable_certificates(read_certificates(cursor, &path)?);
     if added == 0 {
-        cursor.mistake(format!("no certificate in {} can be used as an authority", cursor.node().shown()));
+        cursor.mistake(format!("there is no PEM certificate of an authority in {path}"));
         return None;
     }
     Some(Arc::new(store))
@@ -176,7 +178,7 @@ fn decode_identity(fields: &Fields<'_>) -> Option<Identity> {
     match (fields.get("client_certificate_file"), fields.get("client_key_file")) {
         (None, None) => Some(None),
         (Some(chain), Some(key)) => {
-            let chain = read_certificates(&chain);
+            let chain = decode_chain(&chain);
             let path = key.text()?;
             let key = PrivateKeyDer::from_pem_file(Path::new(&path))
                 .map_err(|error| key.mistake(format!("cannot read a private key from {path}: {error}")));
@@ -189,13 +191,17 @@ fn decode_identity(fields: &Fields<'_>) -> Option<Identity> {
     }
 }
 
-fn read_certificates(cursor: &Cursor<'_>) -> Option<Vec<CertificateDer<'static>>> {
+fn decode_chain(cursor: &Cursor<'_>) -> Option<Vec<CertificateDer<'static>>> {
     let path = cursor.text()?;
-    let read = CertificateDer::pem_file_iter(Path::new(&path)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(certificates) if !certificates.is_empty() => return Some(certificates),
-        Ok(_) => cursor.mistake(format!("there is no PEM certificate in {path}")),
-        Err(error) => cursor.mistake(format!("cannot read certificates from {path}: {error}")),
+    let chain = read_certificates(cursor, &path)?;
+    if chain.is_empty() {
+        cursor.mistake(format!("there is no PEM certificate in {path}"));
+        return None;
     }
-    None
+    Some(chain)
+}
+
+fn read_certificates(cursor: &Cursor<'_>, path: &str) -> Option<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(Path::new(path)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    read.map_err(|error| cursor.mistake(format!("cannot read certificates from {path}: {error}"))).ok()
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::HEXLOWER_PERMISSIVE;
 use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -63,13 +64,8 @@ impl Pin {
         if let Some(encoded) = text.strip_prefix("sha256//") {
             return STANDARD.decode(encoded).ok()?.try_into().ok().map(Self::PublicKey);
         }
-        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
-        let bytes: Option<Vec<u8>> = digits
-            .chunks(2)
-            .map(|pair| std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2 && !pair.starts_with('+')))
-            .map(|pair| u8::from_str_radix(pair?, 16).ok())
-            .collect();
-        bytes?.try_into().ok().map(Self::Certificate)
+        let digits = text.replace(':', "");
+        HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?.try_into().ok().map(Self::Certificate)
     }
 
     fn matches(&self, certificate: &CertificateDer<'_>, parsed: &X509Certificate<'_>) -> bool {

@@ -17,23 +17,29 @@ const LEAVE_FREE: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Ballast {
     path: PathBuf,
+    folder: PathBuf,
 }
 
 impl Ballast {
     /// Makes the file in `folder`, unless the disk is too small or too full for it.
     pub(super) fn load(folder: &Path) -> Self {
-        let ballast = Self { path: folder.join("ballast") };
-        if let Err(error) = ballast.fill(folder) {
+        let ballast = Self { path: folder.join("ballast"), folder: folder.to_owned() };
+        if let Err(error) = ballast.fill() {
             tracing::warn!(%error, "no room is kept for a full disk");
         }
         ballast
     }
 
-    fn fill(&self, folder: &Path) -> Result<()> {
+    /// Makes the file if it is gone and there is room again; returns whether it did.
+    pub(super) fn renew(&self) -> bool {
+        !self.path.exists() && self.fill().is_ok()
+    }
+
+    fn fill(&self) -> Result<()> {
         if self.path.exists() {
             return Ok(());
         }
-        let disk = statvfs(folder)?;
+        let disk = statvfs(&self.folder)?;
         let free = disk.blocks_available().saturating_mul(disk.fragment_size());
         if free < BYTES * LEAVE_FREE {
             return Err(std::io::Error::other(format!("{free} bytes are free")));

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kit::backoff::Backoff;
+use kit::clock::Moment;
 
 use super::store::StoreError;
 
@@ -20,7 +21,7 @@ pub struct WriterFigures {
     commit_ns: AtomicU64,
     failures: AtomicU64,
     dropped: AtomicU64,
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<(Moment, String)>>,
 }
 
 impl WriterFigures {
@@ -32,6 +33,11 @@ impl WriterFigures {
 
     /// Returns why the last commit failed, or `None` if it did not.
     pub fn error(&self) -> Option<String> {
+        self.failing().map(|(_, error)| error)
+    }
+
+    /// Returns since when commits fail, and why the last of them did, or `None` if the last one did not.
+    pub fn failing(&self) -> Option<(Moment, String)> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -59,9 +65,11 @@ impl WriterFigures {
             }
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
-                if last.replace(error.0.clone()).is_none() {
+                if last.is_none() {
                     tracing::error!(error = error.0, "{what} cannot be written; going on in memory");
                 }
+                let since = last.take().map_or_else(Moment::now, |(since, _)| since);
+                *last = Some((since, error.0.clone()));
             }
         }
         result

@@ -7,6 +7,7 @@ mod ballast;
 mod copy;
 mod figures;
 mod file;
+mod folder;
 mod history;
 mod history_writer;
 mod lock;

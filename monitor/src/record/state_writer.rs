@@ -4,14 +4,17 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::ballast::Ballast;
 use super::figures::{RETRY, WriterFigures};
+use super::folder::Folder;
 use super::store::{StateBatch, StateStore, StoreError};
 
+/// How often the folder is looked after.
+const TEND_EVERY: Duration = Duration::from_secs(60);
 /// Verdict changes, and audit rows, kept in memory while the store fails; older ones are dropped and counted.
 const MAX_TRANSITIONS: usize = 10_000;
 /// Events of incidents kept in memory while the store fails; further ones are dropped and counted. Incidents and
@@ -27,8 +30,8 @@ pub struct State {
     pub(super) store: Arc<dyn StateStore>,
     pending: Mutex<Pending>,
     wake: Notify,
-    /// Room for the moment the disk is full.
-    ballast: Option<Ballast>,
+    /// Where it lies, if that is a folder of ours.
+    folder: Option<Arc<Folder>>,
     /// Everything up to here is on the disk.
     durable: watch::Sender<Ticket>,
     /// How the writer does.
@@ -56,7 +59,7 @@ impl State {
             store,
             pending: Mutex::default(),
             wake: Notify::new(),
-            ballast: None,
+            folder: None,
             durable: watch::Sender::default(),
             figures: WriterFigures::default(),
             joined: AtomicBool::new(false),
@@ -64,11 +67,29 @@ impl State {
         }
     }
 
-    /// Keeps room in `folder` for the moment its disk is full.
+    /// Looks after `folder`: keeps room for the moment its disk is full, and knows what was set aside in it.
     #[must_use]
-    pub(super) fn with_ballast(mut self, folder: &Path) -> Self {
-        self.ballast = Some(Ballast::load(folder));
+    pub(super) fn with_folder(mut self, folder: &Path) -> Self {
+        self.folder = Some(Arc::new(Folder::load(folder)));
         self
+    }
+
+    /// Returns the names of damaged files that were set aside and are still there.
+    pub fn damaged(&self) -> Vec<String> {
+        self.folder.as_ref().map(|folder| folder.damaged()).unwrap_or_default()
+    }
+
+    /// Looks after the folder every minute until `stop`. A disk that hangs delays nothing but this.
+    pub async fn tend(&self, stop: CancellationToken) {
+        let Some(folder) = &self.folder else { return };
+        let minutely = async {
+            loop {
+                tokio::time::sleep(TEND_EVERY).await;
+                let folder = folder.clone();
+                let _panicked = tokio::task::spawn_blocking(move || folder.tend()).await;
+            }
+        };
+        let _stopped = stop.run_until_cancelled(minutely).await;
     }
 
     /// Tells that everything stored is known: from now on ours is the newest.
@@ -195,7 +216,7 @@ impl State {
     }
 
     fn give_up_ballast(&self) -> bool {
-        let had_some = self.ballast.as_ref().is_some_and(Ballast::drop_it);
+        let had_some = self.folder.as_ref().is_some_and(|folder| folder.give_up_ballast());
         if had_some {
             tracing::error!("the disk is full: the room kept for that is in use now; free some");
         }

@@ -161,6 +161,19 @@ pub struct AuditRow {
     pub detail: String,
 }
 
+impl AuditRow {
+    /// Notes that somebody has just done something.
+    pub fn new(who: &str, action: &str, target: impl ToString, detail: &str) -> Self {
+        Self {
+            at: Timestamp::now(),
+            who: who.to_owned(),
+            action: action.to_owned(),
+            target: target.to_string(),
+            detail: detail.to_owned(),
+        }
+    }
+}
+
 /// Which incidents to return.
 #[derive(Debug, Clone, Default)]
 pub struct IncidentQuery {
@@ -206,6 +219,12 @@ pub struct StateBatch {
     pub deliveries: HashMap<(Uuid, u32, String), DeliveryRow>,
     /// What people did, oldest first.
     pub audit: Vec<AuditRow>,
+}
+
+impl From<AuditRow> for StateBatch {
+    fn from(row: AuditRow) -> Self {
+        Self { audit: vec![row], ..Self::default() }
+    }
 }
 
 impl StateBatch {

@@ -55,7 +55,7 @@ impl Stores {
         let state = SqliteState::open(&folder.join("state.db")).await?;
         Ok(Self {
             history: Arc::new(History::new(Arc::new(history))),
-            state: Arc::new(State::new(Arc::new(state), kinds, join).with_ballast(folder)),
+            state: Arc::new(State::new(Arc::new(state), kinds, join).with_folder(folder)),
         })
     }
 }

@@ -51,6 +51,12 @@ pub struct Run<T = Stamp> {
     pub started_by: Who,
     /// How it ended, if it has.
     pub end: Option<End<T>>,
+    /// SHA-256 of its program in hexadecimal, if it ran long enough to be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Whether every critical check passed in it.
+    #[serde(default)]
+    pub worked: bool,
 }
 
 /// The end of a run.
@@ -100,7 +106,8 @@ impl<T> Run<T> {
             planned: end.planned,
             excuse: end.excuse,
         });
-        Run { id: self.id, started: convert(&self.started), started_by: self.started_by, end }
+        let (id, started, started_by) = (self.id, convert(&self.started), self.started_by);
+        Run { id, started, started_by, end, digest: self.digest.clone(), worked: self.worked }
     }
 }
 
@@ -154,7 +161,7 @@ impl Ledger {
             let (exit, cause) = (Exit::Lost, Cause::Lost);
             before.end = Some(End { at: started, by: Who::Runtime, exit, cause, planned: false, excuse: None });
         }
-        self.push(Run { id, started, started_by, end: None });
+        self.push(Run { id, started, started_by, end: None, digest: None, worked: false });
     }
 
     /// Notes how run `id` ended, and returns whether that was news: unknown runs and second ends change nothing.
@@ -162,6 +169,20 @@ impl Ledger {
         let Some(run) = self.runs.iter_mut().rev().find(|run| run.id == id && run.end.is_none()) else { return false };
         run.end = Some(end);
         true
+    }
+
+    /// Notes the digest of the program that run `id` runs.
+    pub fn record_digest(&mut self, id: Uuid, digest: String) {
+        if let Some(run) = self.runs.iter_mut().rev().find(|run| run.id == id) {
+            run.digest = Some(digest);
+        }
+    }
+
+    /// Notes that the latest run has worked.
+    pub fn record_worked(&mut self) {
+        if let Some(run) = self.runs.back_mut() {
+            run.worked = true;
+        }
     }
 
     /// Takes the exit of run `id` off the budget, as it became clear only later that it was not the service's fault.

@@ -1,4 +1,4 @@
-//! Takes what looks like a secret out of a program's output. Pure.
+//! Takes secrets out of a program's output: values that we know, and what looks like one.
 
 use std::sync::LazyLock;
 
@@ -16,10 +16,11 @@ static PATTERNS: LazyLock<[Regex; 3]> = LazyLock::new(|| {
     ]
 });
 
-/// Returns the line with every value that looks like a secret replaced.
+/// Returns the line with every known secret, and every value that looks like one, replaced.
 pub fn redact(line: &str) -> String {
     let [named, scheme, url] = &*PATTERNS;
-    let line = named.replace_all(line, "${1}[redacted]");
+    let line = kit::secrets::redact(line);
+    let line = named.replace_all(&line, "${1}[redacted]");
     let line = scheme.replace_all(&line, "${1}[redacted]");
     url.replace_all(&line, "${1}[redacted]@").into_owned()
 }

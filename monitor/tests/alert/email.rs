@@ -111,6 +111,23 @@ async fn one_refused_recipient_is_named_and_the_others_get_the_mail() {
 }
 
 #[tokio::test]
+async fn who_is_put_off_gets_the_mail_at_the_next_try_and_the_others_do_not_get_it_twice() {
+    let server = Smtp::default().reply_once("RCPT TO:<boss@", "450 greylisted, come back").start();
+    let channel = channel(&settings(server.target(), OPEN));
+    let error = send_within(PATIENT, &channel, &messages::page()).await.unwrap().unwrap_err();
+    assert_eq!(error, failed("taken for ops@example.com; not yet for boss@example.com: 450 greylisted, come back"));
+    let accepted = send_within(PATIENT, &channel, &messages::page()).await.unwrap().unwrap();
+    assert_eq!(accepted.partly, None);
+    let [first, second] = server.mails().try_into().unwrap();
+    assert_eq!(
+        (first.to.as_slice(), second.to.as_slice()),
+        (&["ops@example.com".to_owned()][..], &["boss@example.com".to_owned()][..])
+    );
+    let id = |mail: &Mail| mail.content.lines().find(|line| line.starts_with("Message-ID")).map(str::to_owned);
+    assert_eq!((id(&first), id(&first).is_some()), (id(&second), true), "it is the same mail");
+}
+
+#[tokio::test]
 async fn a_mail_that_nobody_may_get_is_refused_and_one_that_somebody_may_get_later_is_not() {
     let server = Smtp::default().reply("RCPT", "550 no such user").start();
     let text = "ops@example.com: 550 no such user; boss@example.com: 550 no such user";

@@ -105,7 +105,7 @@ fn commands_are_checked_at_load() {
     check(
         "exec: { command: 'tell ops', shell: true }",
         &[
-            "m.yml:2:20: ops.exec.command: there is no shell here to split \"tell ops\"; write a list, or [sh, -c, …]",
+            "m.yml:2:20: ops.exec.command: there is no shell here to split \"tell ops\"; write [tell, ops], or [sh, -c, …]",
             "m.yml:2:32: ops.exec: unknown key \"shell\"",
         ],
     );

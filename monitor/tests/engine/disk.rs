@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use http::Method;
 use monitor::Kinds;
 use serde_json::Value;
 use testkit::{Target, eventually};
 
 use crate::alerts::accepted;
-use crate::harness::{LIMIT, Running};
+use crate::harness::{LIMIT, Running, TOKEN, ask};
 
 /// A mounted tmpfs that goes with the value.
 struct Disk(PathBuf);
@@ -94,6 +95,30 @@ async fn a_full_disk_never_stops_probing_and_what_happened_meanwhile_is_written_
         (transitions.as_array()?.len() == 3).then_some(())
     });
     written.await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_stranger_learns_which_store_fails_and_whoever_has_a_token_why() {
+    let (target, folder) = (Target::ok("hello"), tempfile::tempdir().unwrap());
+    let disk = Disk::mount(&folder.path().join("data"), "2m");
+    let yaml = format!("access: {{ public: names }}\n{}", yaml(&target));
+    let engine = Running::start_in(folder, &yaml, Kinds::standard()).await;
+    engine.until("web", "up").await;
+    let filler = disk.fill();
+    target.set_status(500);
+    engine.until("web", "down").await;
+    let unhealthy = serde_json::json!({ "status": "unhealthy" });
+    assert_eq!(store_is(&engine, "unhealthy").await["checks"]["state"], unhealthy);
+    let token = format!("Bearer {TOKEN}");
+    for path in ["/readyz", "/ready", "/health/ready", "/health"] {
+        let (_, told) = engine.get(path).await;
+        assert_eq!(told["checks"]["state"], unhealthy, "{path}");
+        let (_, told) = ask(&engine.url, Method::GET, path, &[("authorization", &token)]).await;
+        assert!(told["checks"]["state"]["reason"].as_str().unwrap().contains("full"), "{path}: {told}");
+    }
+    std::fs::remove_file(filler).unwrap();
+    store_is(&engine, "healthy").await;
     engine.stop().await;
 }
 

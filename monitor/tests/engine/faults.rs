@@ -8,6 +8,7 @@ use monitor::probe::{Expectation, Facts, Outcome, Probe, Run, Scope, Target as A
 use monitor::{Kind, Kinds};
 use testkit::{Target, eventually};
 
+use crate::alerts::accepted;
 use crate::harness::{LIMIT, Running};
 
 /// A kind with a fault of ours in it.
@@ -125,4 +126,23 @@ async fn a_data_folder_that_becomes_unwritable_is_said_and_probing_goes_on() {
         (transitions.as_array()?.len() == 3).then_some(())
     });
     written.await;
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_set_aside_and_told_to_people() {
+    let (target, sink) = (Target::ok("hello"), Target::ok(""));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("data")).unwrap();
+    std::fs::write(folder.path().join("data/state.db"), vec![b'x'; 8192]).unwrap();
+    let yaml = format!(
+        "services:\n  web: {{ checks: {{ home: {{ http: {{ url: \"{}\" }} }} }} }}\nchannels:\n  hook: {{ webhook: {{ url: \"{}\" }} }}\n",
+        target.url("/"),
+        sink.url("/hook")
+    );
+    let engine = Running::start_in(folder, &yaml, Kinds::standard()).await;
+    let told = eventually("somebody to be told", LIMIT, async || accepted(&sink).into_iter().next()).await;
+    let title = told["title"].as_str().unwrap();
+    assert!(title.starts_with("a file of the monitor was damaged and begun anew: state.db.damaged-"), "{told}");
+    assert_eq!((&told["severity"], &told["durable"]), (&"ticket".into(), &true.into()));
+    engine.stop().await;
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
 use testkit::{Target, eventually};
 
 use crate::harness::{LIMIT, Running};
@@ -114,12 +116,7 @@ async fn a_deploy_is_checked_by_the_version_it_answers_and_the_digest_of_its_pro
     });
     let digest = digest.await;
     let sleep = std::fs::read("/bin/sleep").unwrap();
-    let expected: String =
-        sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), &sleep))
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-    assert_eq!(digest, expected);
+    assert_eq!(digest, HEXLOWER.encode(&Sha256::digest(&sleep)));
     for (expect, status) in [("version:1.2.3", 200), ("version:1.2.4", 504), ("digest:deadbeef", 504)] {
         let wait = if status == 200 { "60s" } else { "100ms" };
         let (found, answer) =

@@ -2,6 +2,7 @@
 
 use testkit::{Target, eventually, free_port};
 
+use crate::alerts::accepted;
 use crate::harness::{LIMIT, Running, processes_with};
 
 #[tokio::test]
@@ -85,4 +86,22 @@ async fn a_crash_that_is_over_at_once_is_a_ledger_entry_and_no_outage() {
     );
     let transitions = engine.get("/api/v1/transitions?service=web").await.1.to_string();
     assert!(!transitions.contains("\"down\""), "{transitions}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_program_prints_of_its_own_secrets_stays_in_the_house() {
+    let (sink, secret) = (Target::ok(""), "opensesame-4711");
+    let yaml = format!(
+        "services:\n  web:\n    workload: {{ process: {{ command: [sh, -c, \"echo using $VAULT_TOKEN now; exit 3\"], \
+         env: {{ VAULT_TOKEN: {secret} }} }} }}\n\
+         channels:\n  hook: {{ webhook: {{ url: \"{}\" }}, evidence: full }}\n",
+        sink.url("/hook")
+    );
+    let running = Running::start(&yaml).await;
+    let page = eventually("the page", LIMIT, async || accepted(&sink).into_iter().next()).await;
+    let lines = &page["alerts"][0]["evidence"]["last_lines"];
+    assert_eq!(lines[0], "using [redacted] now", "{page}");
+    let (_, service) = running.get("/api/v1/services/web").await;
+    assert!(service.to_string().contains("using [redacted] now") && !service.to_string().contains(secret), "{service}");
+    running.stop().await;
 }

@@ -78,7 +78,7 @@ impl<'a> Variables<'a> {
         let file_name = format!("{name}_FILE");
         match (self.text(name), self.text(&file_name)) {
             (None, None) => None,
-            (Some(text), None) => Some(SecretString::from(text)),
+            (Some(text), None) => Some(crate::secrets::secret(text)),
             (None, Some(path)) => self.secret_file(&file_name, path),
             (Some(_), Some(_)) => {
                 self.mistake(name, format_args!("{name} and {file_name} are both set; keep one of the two"));
@@ -116,7 +116,7 @@ impl<'a> Variables<'a> {
 
     fn secret_file(&self, name: &str, path: &str) -> Option<SecretString> {
         match crate::secret_file::read(Path::new(path)) {
-            Ok(secret) if !secret.is_empty() => return Some(SecretString::from(secret)),
+            Ok(secret) if !secret.is_empty() => return Some(crate::secrets::secret(secret)),
             Ok(_) => self.mistake(name, format_args!("{path} is empty; write the secret into it")),
             Err(error) => self.mistake(name, format_args!("cannot read {path}: {error}")),
         }

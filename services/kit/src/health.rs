@@ -24,6 +24,18 @@ pub enum Need {
     Soft,
 }
 
+/// How much an answer says, beside which dependency works and which does not.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    /// Why one does not work: that may name files and hosts.
+    pub reasons: bool,
+    /// The fields of [`Health::with_details`].
+    pub details: bool,
+}
+
+/// The paths of readiness.
+pub const READY_PATHS: [&str; 3] = ["/readyz", "/health/ready", "/ready"];
+
 /// By name: how much it matters, and why it does not work.
 type Dependencies = BTreeMap<String, (Need, Result<(), String>)>;
 
@@ -67,10 +79,10 @@ impl Health {
 
     /// Returns whether the service can do its own work.
     pub fn is_ready(&self) -> bool {
-        self.status().0
+        self.status(false).0
     }
 
-    fn status(&self) -> (bool, &'static str, Value) {
+    fn status(&self, with_reasons: bool) -> (bool, &'static str, Value) {
         (self.refresh)(self);
         let dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
         let broken = |wanted: Need| dependencies.values().any(|(need, state)| *need == wanted && state.is_err());
@@ -84,6 +96,7 @@ impl Health {
             .map(|(name, (_, state))| {
                 let value = match state {
                     Ok(()) => json!({ "status": "healthy" }),
+                    Err(_hidden) if !with_reasons => json!({ "status": "unhealthy" }),
                     Err(reason) => json!({ "status": "unhealthy", "reason": reason }),
                 };
                 (name.clone(), value)
@@ -92,10 +105,10 @@ impl Health {
         (!broken(Need::Hard), word, Value::Object(checks))
     }
 
-    /// Answers as `/health` does, or as `/readyz` does: without details.
-    pub fn answer(&self, with_details: bool) -> Response {
-        let (ready, word, checks) = self.status();
-        let mut body = if with_details { (self.details)() } else { Map::new() };
+    /// Answers as `/health` does, or as `/readyz` does.
+    pub fn answer(&self, shown: Shown) -> Response {
+        let (ready, word, checks) = self.status(shown.reasons);
+        let mut body = if shown.details { (self.details)() } else { Map::new() };
         body.insert("status".to_owned(), word.into());
         body.insert("service".to_owned(), self.service.into());
         body.insert("version".to_owned(), self.version.into());
@@ -108,23 +121,22 @@ impl Health {
 
     /// The routes `/livez`, `/readyz` and their aliases `/health/live`, `/health/ready`, `/ready`.
     pub fn routes(&self) -> Router {
+        let health = self.clone();
+        let ready = move || std::future::ready(health.answer(Shown { reasons: true, details: false }));
+        READY_PATHS.into_iter().fold(self.live_routes(), |router, path| router.route(path, get(ready.clone())))
+    }
+
+    /// The route `/livez` and its alias `/health/live`. Apart from the others for whoever does not tell everybody all.
+    pub fn live_routes(&self) -> Router {
         let live = || async { ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": "healthy" }))) };
-        let ready = {
-            let health = self.clone();
-            move || std::future::ready(health.answer(false))
-        };
-        Router::new()
-            .route("/livez", get(live))
-            .route("/health/live", get(live))
-            .route("/readyz", get(ready.clone()))
-            .route("/health/ready", get(ready.clone()))
-            .route("/ready", get(ready))
+        Router::new().route("/livez", get(live)).route("/health/live", get(live))
     }
 
     /// The route `/health`: readiness with details. Apart from the others because some services answer more there.
     pub fn detailed_route(&self) -> Router {
         let health = self.clone();
-        Router::new().route("/health", get(move || std::future::ready(health.answer(true))))
+        let detailed = move || std::future::ready(health.answer(Shown { reasons: true, details: true }));
+        Router::new().route("/health", get(detailed))
     }
 }
 
@@ -155,6 +167,17 @@ mod tests {
         let (status, body) = ask(&health, "/readyz").await;
         assert_eq!((status, body["checks"]["store"]["reason"].as_str()), (503, Some("disk full")));
         assert_eq!(ask(&health, "/livez").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn without_reasons_a_dependency_is_named_and_no_more() {
+        let health = Health::new("x", "1");
+        health.set("store", Need::Hard, Err("/var/lib/x/state.db: disk full".to_owned()));
+        let response = health.answer(Shown { reasons: false, details: true });
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["checks"], json!({ "store": { "status": "unhealthy" } }));
     }
 
     #[tokio::test]

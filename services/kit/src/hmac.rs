@@ -43,8 +43,10 @@ mod tests {
         // RFC 4231 section 4.3, test case 2.
         let key = SigningKey::new(b"Jefe");
         let signature = key.sign(&[b"what do ya want ", b"for nothing?"]);
-        let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&signature),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
         assert!(key.is_signature_of(b"what do ya want for nothing?", &signature));
         assert!(!key.is_signature_of(b"what do ya want for nothing!", &signature));
         assert_eq!(format!("{key:?}"), "SigningKey(…)");

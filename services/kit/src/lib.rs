@@ -21,6 +21,7 @@ pub mod page;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod queue;
 mod secret_file;
+pub mod secrets;
 pub mod shutdown;
 pub mod tls;
 pub mod trace;

@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 ///
 /// # Errors
 /// It is not there, not readable, not a regular file (a pipe or a device may never end), too long or not text.
-pub(crate) fn read(path: &Path) -> Result<String> {
+pub fn read(path: &Path) -> Result<String> {
     // Opening a pipe would wait for its writer (open(2), O_NONBLOCK).
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     if !file.metadata()?.is_file() {

@@ -16,16 +16,16 @@ pub fn roots() -> Arc<RootCertStore> {
     ROOTS.clone()
 }
 
-/// Returns a client configuration that trusts [`roots`].
+/// Returns a client configuration that trusts these authorities: [`roots`], or those of one's own network.
 ///
 /// # Panics
 /// Never: aws-lc-rs supports the default protocol versions.
-pub fn client_config() -> ClientConfig {
+pub fn client_config(roots: Arc<RootCertStore>) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("aws-lc-rs supports TLS 1.2 and 1.3")
-        .with_root_certificates(roots())
+        .with_root_certificates(roots)
         .with_no_client_auth()
 }
 

@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -36,7 +37,7 @@ impl Authority {
     pub fn new() -> Self {
         let key = new_key();
         // A name of its own: a stranger of the same name would fail as a bad signature, not as an unknown issuer.
-        let mark = key.public_key_raw().iter().rev().take(4).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mark = key.public_key_raw().last_chunk::<4>().map(|last| HEXLOWER.encode(last)).unwrap_or_default();
         let params = issuer_params(&format!("testkit root {mark}"), yesterday()..later(3650 * DAY));
         Self(CertifiedIssuer::self_signed(params, key).expect("a root signs itself"))
     }
@@ -62,10 +63,10 @@ impl Authority {
         self.issue(&LOOPBACK, yesterday()..later(left))
     }
 
-    /// Makes a certificate that ended an hour ago.
+    /// Makes a certificate that ended three days and an hour ago: whole days are the same however busy the machine is.
     pub fn expired(&self) -> Certificate {
         let now = Timestamp::now();
-        self.issue(&LOOPBACK, now - 30 * DAY..now - DAY / 24)
+        self.issue(&LOOPBACK, now - 30 * DAY..now - 3 * DAY - DAY / 24)
     }
 
     /// Makes a certificate that begins tomorrow.

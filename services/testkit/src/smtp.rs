@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -20,6 +22,8 @@ const MAX_LINE_BYTES: usize = 1000;
 #[derive(Clone, Default)]
 pub struct Smtp {
     replies: Vec<(String, Option<String>)>,
+    /// The same, but each is said a single time.
+    once: Arc<Mutex<Vec<(String, String)>>>,
     tls: Option<TlsAcceptor>,
     is_implicit: bool,
     /// `PLAIN` or `LOGIN`, user, password.
@@ -54,6 +58,13 @@ impl Smtp {
     #[must_use]
     pub fn reply(mut self, command: &str, reply: &str) -> Self {
         self.replies.push((command.to_owned(), Some(reply.to_owned())));
+        self
+    }
+
+    /// As [`Smtp::reply`], but only to the first command that begins so, whoever says it.
+    #[must_use]
+    pub fn reply_once(self, command: &str, reply: &str) -> Self {
+        lock(&self.once).push((command.to_owned(), reply.to_owned()));
         self
     }
 
@@ -174,11 +185,16 @@ impl Session {
         command: &str,
         usual: &str,
     ) -> io::Result<String> {
+        let once = {
+            let mut once = lock(&self.script.once);
+            once.iter().position(|(start, _)| command.starts_with(start)).map(|index| once.remove(index).1)
+        };
         let found = self.script.replies.iter().find(|(start, _)| command.starts_with(start));
-        let text = match found {
-            Some((_, None)) => std::future::pending().await,
-            Some((_, Some(text))) => text.clone(),
-            None => usual.to_owned(),
+        let text = match (once, found) {
+            (Some(text), _) => text,
+            (None, Some((_, None))) => std::future::pending().await,
+            (None, Some((_, Some(text)))) => text.clone(),
+            (None, None) => usual.to_owned(),
         };
         if let (Some(mail), true) = (&mut self.mail, text.starts_with("250"))
             && let Some(address) = command.strip_prefix("RCPT TO:<")
@@ -251,13 +267,13 @@ impl Session {
     ) -> io::Result<String> {
         let Some((way, user, password)) = self.script.sign_in.clone() else { return Ok("503 not offered".to_owned()) };
         let is_right = match way {
-            "PLAIN" => line == format!("AUTH PLAIN {}", base64(&format!("\0{user}\0{password}"))),
+            "PLAIN" => line == format!("AUTH PLAIN {}", STANDARD.encode(format!("\0{user}\0{password}"))),
             _ if line == "AUTH LOGIN" => {
                 peer.send(b"334 VXNlcm5hbWU6\r\n").await?;
                 let name = next_line(peer, heard).await?;
                 peer.send(b"334 UGFzc3dvcmQ6\r\n").await?;
                 let secret = next_line(peer, heard).await?;
-                name == Some(base64(&user)) && secret == Some(base64(&password))
+                name == Some(STANDARD.encode(&user)) && secret == Some(STANDARD.encode(password))
             }
             _ => false,
         };
@@ -305,31 +321,5 @@ async fn next_line<S: AsyncRead + AsyncWrite + Unpin>(
             return Ok(None);
         }
         heard.extend(more);
-    }
-}
-
-/// Base64 with padding (RFC 4648 section 4).
-fn base64(text: &str) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digit = |bits: u32| DIGITS.get((bits & 63) as usize).map_or('=', |digit| char::from(*digit));
-    let mut out = String::new();
-    for chunk in text.as_bytes().chunks(3) {
-        let [a, b, c] = [0, 1, 2].map(|index| u32::from(chunk.get(index).copied().unwrap_or(0)));
-        let bits = a << 16 | b << 8 | c;
-        let four = [digit(bits >> 18), digit(bits >> 12), digit(bits >> 6), digit(bits)];
-        out.extend(four.iter().take(chunk.len() + 1));
-        out.extend(std::iter::repeat_n('=', 3 - chunk.len()));
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_standard() {
-        // RFC 4648 section 10.
-        assert_eq!(["", "f", "fo", "foo", "foob"].map(base64), ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg=="]);
     }
 }

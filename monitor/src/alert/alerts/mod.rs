@@ -30,11 +30,12 @@ use super::figures::AlertFigures;
 use super::incident::Incident;
 use super::objectives::Slos;
 use super::outbox::Outbox;
-use super::own::Refusals;
+use super::own::{self, CHANNEL_LABEL, Refusals};
 use super::settings::AlertSettings;
 use super::silence::{Suppression, Window};
 use super::tell::{Changes, Telling};
 use crate::record::{AuditRow, History, IncidentRow, State, StateBatch, StoreError, Ticket};
+pub(crate) use rows::read_rows;
 use rows::{json, keep};
 
 /// Document kind of silences.
@@ -294,18 +295,26 @@ impl Alerts {
     fn own_conditions(&self, now: Stamp) -> Vec<Condition> {
         let settings = self.settings();
         let names = settings.channels.iter().map(|channel| &*channel.name);
-        self.refusals().look(names, &self.outbox(), now)
+        let mut found = self.refusals().look(names, &self.outbox(), now);
+        found.extend(own::unwritten(self.state.figures.failing()));
+        found.extend(own::damaged(&self.state.damaged(), now));
+        found
     }
 
     pub(super) fn refusals(&self) -> MutexGuard<'_, Refusals> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether messages get through, as far as is known.
-    pub fn get_through(&self) -> bool {
+    /// Returns a channel that messages do not get through, as far as is known: by what it was given last, or by the last
+    /// drill.
+    pub fn blocked_channel(&self) -> Option<String> {
         let settings = self.settings();
-        let names = settings.channels.iter().map(|channel| &*channel.name);
-        self.refusals().conditions(names, &self.outbox(), Stamp::now()).is_empty()
+        let names = || settings.channels.iter().map(|channel| &*channel.name);
+        let mut conditions = self.refusals().conditions(names(), &self.outbox(), Stamp::now()).into_iter();
+        let refusing = conditions.find_map(|condition| condition.labels.get(CHANNEL_LABEL).cloned());
+        let drills = self.drills();
+        let failed = || drills.failed(|channel| names().any(|name| name == channel)).next().map(str::to_owned);
+        refusing.or_else(failed)
     }
 
     /// Calls the desk with what decides whom to tell.
@@ -356,7 +365,7 @@ impl Alerts {
         let known = self.desk().find(id).cloned();
         match known {
             Some(incident) => Ok(Some(incident)),
-            None => Ok(self.state.store().incident(id).await?.and_then(|body| serde_json::from_str(&body).ok())),
+            None => Ok(self.state.store().incident(id).await?.and_then(|body| read_rows(&[body]).pop())),
         }
     }
 

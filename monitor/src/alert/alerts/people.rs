@@ -1,11 +1,13 @@
 //! What people do about incidents and dead letters.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use kit::clock::Stamp;
 use uuid::Uuid;
 
 use super::Alerts;
-use super::rows::parse;
+use super::rows::read_rows;
 use crate::alert::delivery::{Delivery, DeliveryId, DeliveryState};
 use crate::alert::incident::{Ending, Incident};
 use crate::alert::message::Happening;
@@ -44,22 +46,19 @@ impl Alerts {
 
     /// Returns the token that a link to acknowledge an incident carries.
     pub fn link_token(&self, id: Uuid) -> String {
-        let signature = self.link_key.sign(&[b"acknowledge:", id.as_bytes()]);
-        base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, signature)
+        URL_SAFE_NO_PAD.encode(self.link_key.sign(&[b"acknowledge:", id.as_bytes()]))
     }
 
     /// Returns whether a link's token is the one for this incident.
     pub fn is_link_token(&self, id: Uuid, token: &str) -> bool {
-        let Ok(signature) = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, token) else {
-            return false;
-        };
+        let Ok(signature) = URL_SAFE_NO_PAD.decode(token) else { return false };
         let text = [b"acknowledge:".as_slice(), id.as_bytes()].concat();
         self.link_key.is_signature_of(&text, &signature)
     }
 
     /// Tries a dead letter again; returns false if there is none.
     pub async fn revive(&self, id: &DeliveryId, audit: AuditRow) -> Result<bool, StoreError> {
-        let rows: Vec<Delivery> = parse(&self.state.store().deliveries(&DeliveryQuery::Of(id.0)).await?);
+        let rows: Vec<Delivery> = read_rows(&self.state.store().deliveries(&DeliveryQuery::Of(id.0)).await?);
         let dead = rows.into_iter().find(|row| row.id() == *id && row.state == DeliveryState::Dead);
         let Some(mut delivery) = dead else { return Ok(false) };
         let now = Timestamp::now();

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 use kit::clock::Stamp;
 
-use super::rows::parse;
+use super::rows::read_rows;
 use super::{Alerts, DRILL, EXTERNAL, MAX_RESTORED, SILENCE, WINDOW};
 use crate::alert::delivery::Delivery;
 use crate::alert::drill::DrillRecord;
@@ -26,14 +26,14 @@ impl Alerts {
         }
         let store = self.state.store();
         let query = IncidentQuery { unfinished: true, limit: MAX_RESTORED, ..IncidentQuery::default() };
-        let incidents: Vec<Incident> = parse(&store.incidents(&query).await?);
-        let mut deliveries: Vec<Delivery> = parse(&store.deliveries(&DeliveryQuery::Open).await?);
+        let incidents: Vec<Incident> = read_rows(&store.incidents(&query).await?);
+        let mut deliveries: Vec<Delivery> = read_rows(&store.deliveries(&DeliveryQuery::Open).await?);
         // As they came: a beginning that was tried last must still go before its end.
         deliveries.sort_by_key(|delivery| (delivery.created, delivery.incident, delivery.event));
-        let silences: Vec<Silence> = parse(&store.documents(SILENCE).await?.into_values().collect::<Vec<_>>());
-        let windows: Vec<OnceWindow> = parse(&store.documents(WINDOW).await?.into_values().collect::<Vec<_>>());
-        let drills: Vec<DrillRecord> = parse(&store.documents(DRILL).await?.into_values().collect::<Vec<_>>());
-        let externals = parse(&store.documents(EXTERNAL).await?.into_values().collect::<Vec<_>>());
+        let silences: Vec<Silence> = read_rows(&store.documents(SILENCE).await?.into_values().collect::<Vec<_>>());
+        let windows: Vec<OnceWindow> = read_rows(&store.documents(WINDOW).await?.into_values().collect::<Vec<_>>());
+        let drills: Vec<DrillRecord> = read_rows(&store.documents(DRILL).await?.into_values().collect::<Vec<_>>());
+        let externals = read_rows(&store.documents(EXTERNAL).await?.into_values().collect::<Vec<_>>());
         let now = Timestamp::now();
         self.externals().adopt(externals, now);
         if let Some(record) = drills.into_iter().next() {

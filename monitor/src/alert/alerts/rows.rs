@@ -49,7 +49,7 @@ pub(super) fn json(value: &impl Serialize) -> String {
 }
 
 /// Reads rows back; one that cannot be read is said and left out, not the others with it.
-pub(super) fn parse<T: serde::de::DeserializeOwned>(bodies: &[String]) -> Vec<T> {
+pub(crate) fn read_rows<T: serde::de::DeserializeOwned>(bodies: &[String]) -> Vec<T> {
     let read = |body: &String| match serde_json::from_str(body) {
         Ok(row) => Some(row),
         Err(error) => {

@@ -52,7 +52,7 @@ fn payload(message: &Message) -> Value {
                 post::set(&mut embed, "url", *url);
             }
         }
-        _ => lines.extend(words::list(message, MAX_LIST_CHARS, row)),
+        _ => lines.extend(words::list(message, MAX_LIST_CHARS, |part| words::row(part, MAX_VALUE_CHARS))),
     }
     post::set(&mut embed, "description", lines.join("\n"));
     // No text of ours calls anybody, whatever it contains ("Allowed Mentions Object").
@@ -80,9 +80,4 @@ fn fields(part: &AlertPart) -> Value {
         json!({ "name": label, "value": value, "inline": is_short })
     };
     facts.into_iter().map(field).collect()
-}
-
-fn row(part: &AlertPart) -> String {
-    let title = words::markdown(&clip(&words::line(&part.title), MAX_VALUE_CHARS));
-    format!("**{}** {title}", words::word(part))
 }

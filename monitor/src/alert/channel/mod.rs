@@ -27,7 +27,7 @@ mod webhook_settings;
 mod words;
 
 pub use registry::{ChannelKinds, ChannelSettings, Channels, EvidenceLevel, decode_channels};
-pub(super) use settings::parse as parse_web_url;
+pub(super) use settings::{parse as parse_web_url, take_web_url};
 
 use std::fmt;
 use std::sync::Arc;

@@ -52,7 +52,7 @@ fn topic(fields: &Fields<'_>) -> Option<SecretString> {
     if fields.has("topic_file") {
         return fields.secret("topic", "topic_file");
     }
-    fields.require("topic")?.text().map(SecretString::from)
+    fields.require("topic")?.text().map(kit::secrets::secret)
 }
 
 struct Topic {
@@ -114,9 +114,5 @@ impl Topic {
 
 /// Cuts to what fits into a message.
 fn cut(text: &str) -> String {
-    let mut end = text.len().min(MAX_MESSAGE_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().to_owned()
+    text.get(..text.floor_char_boundary(MAX_MESSAGE_BYTES)).unwrap_or_default().to_owned()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kit::config::{Cursor, suggest};
 
 use super::{Channel, ChannelKind};
+use crate::config::check_name;
 
 /// Keys of a channel that are not its kind.
 const CHANNEL_KEYS: [&str; 3] = ["timeout", "max_age", "evidence"];
@@ -101,16 +102,8 @@ pub fn decode_channels(section: Option<Cursor<'_>>, kinds: &ChannelKinds) -> Cha
     entries.into_iter().filter_map(|(name, cursor)| decode_channel(name, &cursor, kinds)).collect()
 }
 
-/// As services and checks: it stands in metrics and in idempotency keys.
-fn check_name(name: &str, cursor: &Cursor<'_>) {
-    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 63 || !name.chars().all(valid) {
-        cursor.mistake(format!("channel names are 1 to 63 lower-case letters, digits and dashes, not {name:?}"));
-    }
-}
-
 fn decode_channel(name: &str, cursor: &Cursor<'_>, kinds: &ChannelKinds) -> Option<ChannelSettings> {
-    check_name(name, cursor);
+    check_name(cursor, "channel", name);
     let fields = cursor.fields()?;
     let minute = Duration::from_secs(60);
     let timeout = fields.get("timeout").and_then(|c| c.duration(Duration::from_secs(1)..=minute));

@@ -57,16 +57,21 @@ pub(super) type Header = (HeaderName, HeaderValue);
 pub(in crate::alert) fn parse(text: &str, cursor: &Cursor<'_>) -> Option<Url> {
     // The value may be secret: what is wrong with it is said without showing it.
     match Url::parse(text.trim()) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
-        Ok(_) => {
-            cursor.mistake("the URL must begin with http:// or https:// and name a host");
-            None
-        }
+        Ok(url) => take_web_url(url, cursor),
         Err(error) => {
             cursor.mistake(format!("not a URL: {error}; write one like https://hooks.example.com/path"));
             None
         }
     }
+}
+
+/// Takes an address that a request can be sent to, or a person can open.
+pub(in crate::alert) fn take_web_url(url: Url, cursor: &Cursor<'_>) -> Option<Url> {
+    if matches!(url.scheme(), "http" | "https") && url.has_host() {
+        return Some(url);
+    }
+    cursor.mistake("the URL must begin with http:// or https:// and name a host");
+    None
 }
 
 /// Shows where a URL leads, without path, query or credentials, any of which may be secret.

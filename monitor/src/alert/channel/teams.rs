@@ -41,7 +41,8 @@ fn payload(message: &Message) -> Value {
             body.extend(detail(only));
             actions.extend(words::links(only).into_iter().map(action));
         }
-        _ => body.push(text(&words::list(message, MAX_LIST_CHARS, row).join("\n\n"))),
+        _ => body
+            .push(text(&words::list(message, MAX_LIST_CHARS, |part| words::row(part, MAX_VALUE_CHARS)).join("\n\n"))),
     }
     json!({
         "type": "message",
@@ -97,9 +98,4 @@ fn detail(part: &AlertPart) -> Vec<Value> {
 
 fn action((label, url): (&str, &str)) -> Value {
     json!({ "type": "Action.OpenUrl", "title": label, "url": url })
-}
-
-fn row(part: &AlertPart) -> String {
-    let title = words::markdown(&clip(&words::line(&part.title), MAX_VALUE_CHARS));
-    format!("**{}** {title}", words::word(part))
 }

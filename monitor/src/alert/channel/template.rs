@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::engine::general_purpose::STANDARD;
 use kit::config::Cursor;
 use minijinja::{Environment, UndefinedBehavior};
 use secrecy::{ExposeSecret, SecretString};
@@ -79,7 +79,7 @@ impl Template {
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_fuel(Some(MAX_FUEL));
-        environment.add_filter("b64encode", |text: &str| BASE64_STANDARD.encode(text));
+        environment.add_filter("b64encode", |text: &str| STANDARD.encode(text));
         environment.add_template_owned(NAME, text).map_err(|error| format!("the template is wrong: {error}"))?;
         Ok(Self { environment })
     }

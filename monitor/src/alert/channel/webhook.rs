@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method, Request, header};
@@ -126,7 +128,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 fn signature(key: &SigningKey, id: &str, now: Timestamp, body: &str) -> [(&'static str, String); 3] {
     let timestamp = now.as_second().to_string();
     let parts = [id, ".", &timestamp, ".", body].map(str::as_bytes);
-    let signature = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, key.sign(&parts));
+    let signature = STANDARD.encode(key.sign(&parts));
     [
         ("webhook-id", id.to_owned()),
         ("webhook-timestamp", timestamp.clone()),
@@ -137,7 +139,6 @@ fn signature(key: &SigningKey, id: &str, now: Timestamp, body: &str) -> [(&'stat
 /// A secret that begins with `whsec_` is base64 behind that (Standard Webhooks 1.0.0), any other is taken as it stands.
 pub(super) fn signing_secret(secret: &SecretString) -> Vec<u8> {
     let text = secret.expose_secret();
-    let decoded =
-        text.strip_prefix("whsec_").map(|rest| base64::Engine::decode(&base64::prelude::BASE64_STANDARD, rest));
+    let decoded = text.strip_prefix("whsec_").map(|rest| STANDARD.decode(rest));
     decoded.and_then(Result::ok).unwrap_or_else(|| text.as_bytes().to_vec())
 }

@@ -1,10 +1,9 @@
 //! Settings of kind `webhook`, presets included, checked once at load.
 
-use std::io;
 use std::path::Path;
 
 use http::{HeaderName, HeaderValue, Method};
-use kit::config::{Cursor, Fields, suggest};
+use kit::config::{Cursor, Fields, read_secret_file, suggest};
 use kit::hmac::SigningKey;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -100,10 +99,10 @@ fn parameters(fields: &Fields<'_>, preset: Option<&Preset>) -> Option<Parameters
 /// A secret under a name of the user's: `NAME: PATH`, or `NAME: ${VARIABLE}`.
 fn secret(cursor: &Cursor<'_>) -> Option<SecretString> {
     if cursor.node().substituted.is_some() {
-        return cursor.text().map(SecretString::from);
+        return cursor.text().map(kit::secrets::secret);
     }
-    match read(Path::new(&cursor.text()?)) {
-        Ok(text) if !text.trim().is_empty() => Some(SecretString::from(text.trim())),
+    match read_secret_file(Path::new(&cursor.text()?)) {
+        Ok(text) if !text.is_empty() => Some(kit::secrets::secret(text)),
         Ok(_) => {
             cursor.mistake("the secret file is empty");
             None
@@ -114,14 +113,6 @@ fn secret(cursor: &Cursor<'_>) -> Option<SecretString> {
             None
         }
     }
-}
-
-/// Opening a pipe would wait for its writer (open(2), O_NONBLOCK).
-fn read(path: &Path) -> io::Result<String> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    std::fs::read_to_string(path)
 }
 
 /// Reports parameters that are missing or that nobody asked for.

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use kit::page::words;
 
 use crate::alert::message::{AlertPart, Evidence, Message, Severity, Status};
+use crate::alert::web::is_web_url;
 
 /// Most characters of one fact, such as a reason: it must leave room for the others.
 const MAX_FACT_CHARS: usize = 500;
@@ -140,9 +141,9 @@ pub(super) fn links(part: &AlertPart) -> Vec<(&'static str, &str)> {
         [("Incident", &part.links.incident), ("Acknowledge", &part.links.acknowledge), ("Source", &part.links.source)];
     let is_over = part.status == Status::Resolved;
     let found = links.into_iter().filter_map(|(label, url)| Some((label, url.as_deref()?)));
-    // A script's URL in a message is a trap, not a link; and nobody takes what is over.
-    let is_web = |url: &str| (url.starts_with("https://") || url.starts_with("http://")) && url.len() <= MAX_LINK_BYTES;
-    found.filter(|(label, url)| is_web(url) && !(is_over && *label == "Acknowledge")).collect()
+    let links = found.filter(|(_, url)| is_web_url(url) && url.len() <= MAX_LINK_BYTES);
+    // Nobody takes what is over.
+    links.filter(|(label, _)| !(is_over && *label == "Acknowledge")).collect()
 }
 
 /// Returns the last lines of the last run, the latest within `limit` characters; none if there are none.
@@ -158,6 +159,11 @@ pub(super) fn last_lines(part: &AlertPart, limit: usize) -> Option<String> {
     }
     kept.reverse();
     (!kept.is_empty()).then(|| kept.join("\n"))
+}
+
+/// Returns one line for a list in Markdown: how it stands, and its title within `limit` characters.
+pub(super) fn row(part: &AlertPart, limit: usize) -> String {
+    format!("**{}** {}", word(part), markdown(&words::clip(&line(&part.title), limit)))
 }
 
 /// Escapes the mark-up that Discord and Teams read in text (CommonMark section 2.4, and mentions).

@@ -60,6 +60,8 @@ const OPEN: [&str; 14] = [
 const NAMES: [&str; 5] = ["/", "/services", "/api/v1/status", "/api/v1/services/{name}", "/api/v1/events"];
 /// Begins a question to the gate; changes nothing.
 const ASKING: &str = "/api/v1/gate";
+/// Other programs hand their alerts in here; those may nothing else.
+const TAKING: &str = "/api/v2/alerts";
 /// Who did what is the operators' business.
 const OPERATORS: [&str; 2] = ["/audit", "/api/v1/audit"];
 
@@ -68,6 +70,7 @@ pub(super) fn need(method: &Method, path: &str) -> Need {
     let reads = is_safe(method) || path == ASKING;
     match path {
         path if OPEN.contains(&path) => Need::Nothing,
+        TAKING if !reads => Need::Role(Role::Source),
         path if OPERATORS.contains(&path) || !reads => Need::Role(Role::Operator),
         path if NAMES.contains(&path) => Need::Names,
         _ => Need::Details,
@@ -123,7 +126,7 @@ impl Visitor {
 
     /// Returns whether she may do what this role may: for buttons and links.
     pub(in crate::export) fn is(&self, role: Role) -> bool {
-        self.identity().is_some_and(|identity| identity.role >= role)
+        self.identity().is_some_and(|identity| identity.role.may(role))
     }
 
     /// Returns whether a stranger could sign in.
@@ -137,7 +140,7 @@ impl Visitor {
     }
 
     /// Returns whether she sees more than names and states.
-    pub(in crate::export) fn sees_details(&self) -> bool {
+    pub fn sees_details(&self) -> bool {
         self.sees_details
     }
 
@@ -242,7 +245,8 @@ fn admit(visitor: &Visitor, need: Need, public: Public) -> Result<(), ApiError> 
     visitor.require(role).map(|_identity| ())
 }
 
-fn is_browser(headers: &HeaderMap) -> bool {
+/// Returns whether a page is wanted.
+pub(in crate::export) fn is_browser(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
 }
 
@@ -292,6 +296,8 @@ mod tests {
             (Method::GET, "/metrics", Need::Details),
             (Method::GET, "/services/{name}", Need::Details),
             (Method::POST, "/api/v1/gate", Need::Details),
+            (Method::POST, "/api/v2/alerts", Need::Role(Role::Source)),
+            (Method::GET, "/api/v2/alerts", Need::Details),
             (Method::GET, "/api/v1/audit", Need::Role(Role::Operator)),
             (Method::GET, "/new", Need::Details),
             (Method::POST, "/new", Need::Role(Role::Operator)),

@@ -10,8 +10,8 @@ mod sessions;
 mod settings;
 
 pub use guard::Visitor;
-pub(super) use guard::guarded;
+pub(super) use guard::{guarded, is_browser};
 pub use reception::Reception;
 pub(super) use reception::Refusal;
 pub(super) use security::Security;
-pub use settings::{ACCESS_NAMES, AccessSettings, Public, decode_access, fresh_token, is_access_name};
+pub use settings::{ACCESS_NAMES, AccessSettings, Public, decode_access, is_access_name};

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
 use jiff::Timestamp;
 use kit::clock::{Moment, later};
-use kit::http::{Access, Caller, Credential, Identity, Place};
+use kit::http::{Access, Caller, Credential, Identity, Place, Role};
 use tokio::sync::watch;
 
 use super::attempts::Attempts;
@@ -19,7 +19,7 @@ use crate::record::{AuditRow, State, StateBatch, StoreError};
 
 /// The cookie of a session.
 pub(in crate::export) const SESSION_COOKIE: &str = "monitor_session";
-/// Document kind of sessions.
+/// Document kind of sessions, and what the audit calls them.
 const SESSION: &str = "session";
 /// How long signing out waits for the disk.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +33,8 @@ pub(in crate::export) enum Refusal {
     TooMany(Duration),
     /// We know no such token.
     Unknown,
+    /// It is the token of a program, which has nothing to look at.
+    Program,
 }
 
 /// Who may come in, and who has signed in.
@@ -99,7 +101,7 @@ impl Reception {
     }
 
     /// Returns who makes a request with these headers from this peer, by its token or its session.
-    pub(super) fn visitor(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Visitor {
+    pub(in crate::export) fn visitor(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Visitor {
         let access = self.access();
         let mut caller = access.caller(headers, peer);
         let mut session = None;
@@ -110,10 +112,10 @@ impl Reception {
             caller = Caller::Known(identity);
             session = Some(secret.into());
         }
-        let (public, is_known) = (self.public(), caller.identity().is_some());
+        let (public, may_read) = (self.public(), caller.require(Role::Viewer).is_ok());
         Visitor {
-            sees_names: is_known || public >= Public::Names,
-            sees_details: is_known || public >= Public::Details,
+            sees_names: may_read || public >= Public::Names,
+            sees_details: may_read || public >= Public::Details,
             can_sign_in: !access.credentials.is_empty(),
             peer,
             address: access.place.client(headers, peer),
@@ -135,6 +137,9 @@ impl Reception {
         // Without an address all are one: only tests have no peer.
         let address = access.place.client(headers, peer).unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let known = self.try_token(&access, token, address)?;
+        if !known.role.may(Role::Viewer) {
+            return Err(Refusal::Program);
+        }
         let length = self.settings.load().session_length;
         let secret = self.begin(&access, known, length, address);
         let secure = if access.place.is_https(headers) { "; Secure" } else { "" };
@@ -152,8 +157,7 @@ impl Reception {
         }
         access.find(token.trim()).ok_or_else(|| {
             attempts.failed(address, Moment::now());
-            let audit = vec![row("somebody unknown", "login.refused", format!("from {address}"))];
-            self.state.put(StateBatch { audit, ..StateBatch::default() });
+            self.state.put(row("somebody unknown", "login.refused", &format!("from {address}")).into());
             Refusal::Unknown
         })
     }
@@ -170,7 +174,7 @@ impl Reception {
         batch.documents.extend(ended.into_iter().map(|key| ((SESSION, key), None)));
         let (key, session) = begun.kept;
         batch.documents.insert((SESSION, key), serde_json::to_string(&session).ok());
-        batch.audit.push(row(&who.name, "login", format!("from {address}")));
+        batch.audit.push(row(&who.name, "login", &format!("from {address}")));
         self.state.put(batch);
         begun.secret
     }
@@ -180,9 +184,9 @@ impl Reception {
         let ended = visitor.session.as_deref().and_then(|secret| self.sessions().end(secret));
         if let Some(key) = ended {
             self.revoked.send_replace(());
-            let documents = [((SESSION, key), None)].into();
-            let audit = vec![row(&who.name, "logout", visitor.from())];
-            let written = self.state.put_durably(StateBatch { documents, audit, ..StateBatch::default() });
+            let mut batch = StateBatch::from(row(&who.name, "logout", &visitor.from()));
+            batch.documents.insert((SESSION, key), None);
+            let written = self.state.put_durably(batch);
             if !matches!(tokio::time::timeout(WRITE_PATIENCE, written).await, Ok(Ok(()))) {
                 tracing::warn!("a session has ended, but that is not written down yet");
             }
@@ -209,14 +213,8 @@ fn own_names(address: SocketAddr) -> Vec<String> {
     names
 }
 
-fn row(who: &str, action: &str, detail: String) -> AuditRow {
-    AuditRow {
-        at: Timestamp::now(),
-        who: who.to_owned(),
-        action: action.to_owned(),
-        target: "session".to_owned(),
-        detail,
-    }
+fn row(who: &str, action: &str, detail: &str) -> AuditRow {
+    AuditRow::new(who, action, SESSION, detail)
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {

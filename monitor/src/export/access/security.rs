@@ -37,6 +37,7 @@ impl Modify for Security {
         let components = document.components.get_or_insert_default();
         for (name, text) in [
             (VIEWER, "A token; whether reading needs one is what `access.public` says."),
+            ("source", "A token with the role source, operator or admin."),
             ("operator", "A token with the role operator or admin."),
             ("admin", "A token with the role admin."),
             (JOB, "The token of the heartbeat itself."),

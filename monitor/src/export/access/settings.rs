@@ -18,8 +18,6 @@ const OPERATOR: &str = "operator";
 const SHORTEST_SESSION: Duration = Duration::from_secs(5 * 60);
 const LONGEST_SESSION: Duration = Duration::from_secs(30 * 86_400);
 
-const ROLES: [(&str, Role); 3] = [("viewer", Role::Viewer), ("operator", Role::Operator), ("admin", Role::Admin)];
-
 /// What everybody may read without signing in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Public {
@@ -62,12 +60,6 @@ pub fn is_access_name(name: &str) -> bool {
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._@".contains(c);
     let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     begins_well && name.len() <= MAX_NAME_CHARS && name.chars().all(valid)
-}
-
-/// Makes a token of 256 random bits in hexadecimal.
-pub fn fresh_token() -> SecretString {
-    let bytes: [u8; 32] = rand::random();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 /// Checks the section `access` and the operator's token.
@@ -113,7 +105,8 @@ fn operator(top: &Fields<'_>) -> Option<Credential> {
 fn credential(item: &Cursor<'_>, others: &[Credential]) -> Option<Credential> {
     let fields = item.fields()?;
     let name = fields.require("name").and_then(|c| name(&c, others));
-    let role = fields.get("role").map_or(Some(Role::Viewer), |c| c.one_of(&ROLES));
+    let roles = Role::ALL.map(|role| (role.as_str(), role));
+    let role = fields.get("role").map_or(Some(Role::Viewer), |c| c.one_of(&roles));
     let digest = token(&fields, name.as_deref().unwrap_or_default());
     fields.end();
     let credential = Credential { name: name?, role: role?, digest: digest? };

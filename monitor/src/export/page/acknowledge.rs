@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{Head, Moment, When, frame};
 use crate::alert::Incident;
 use crate::export::access::Reception;
-use crate::export::alerts::{audit_row, not_durable, short};
+use crate::export::alerts::answers::{audit_row, not_durable, short};
 use crate::export::shared::Shared;
 
 /// Longest name that is taken, in characters.

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::alert::{Incident, Matcher, Silence};
-use crate::export::alerts::{audit_row, bad, keep_silence, not_durable, short, span};
+use crate::export::alerts::answers::{audit_row, bad, not_durable, short};
+use crate::export::alerts::quiet::{keep_silence, span};
 use crate::export::shared::Shared;
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::incidents::MAX_TITLE;
 use super::{Ahead, Hand, Moment, When};
-use crate::alert::{Delivery, DeliveryState, Silence, Suppression, Window};
-use crate::export::alerts::{ChannelAnswer, channel_answers, parse};
+use crate::alert::{CHANNEL_KEY, Delivery, DeliveryState, Silence, Suppression, Window, read_rows};
+use crate::export::alerts::telling::{ChannelAnswer, channel_answers};
 use crate::export::shared::Shared;
 use crate::record::DeliveryQuery;
 
@@ -137,7 +137,7 @@ pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Alerting, Tone, S
 
 async fn deliveries(shared: &Shared, state: DeliveryState) -> Option<Vec<Delivery>> {
     let rows = shared.stores.state.store().deliveries(&DeliveryQuery::In(state.as_str(), READ)).await;
-    rows.ok().map(|rows| parse(&rows))
+    rows.ok().map(|rows| read_rows(&rows))
 }
 
 /// Finds the delivery that each channel answered last.
@@ -156,7 +156,7 @@ fn last_answers<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> HashMap<&
 fn failing(shared: &Shared) -> HashMap<String, Uuid> {
     let desk = shared.alerts.desk();
     let about =
-        desk.open().filter_map(|incident| Some((incident.key.strip_prefix("channel:")?.to_owned(), incident.id)));
+        desk.open().filter_map(|incident| Some((incident.key.strip_prefix(CHANNEL_KEY)?.to_owned(), incident.id)));
     about.collect()
 }
 

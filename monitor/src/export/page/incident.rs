@@ -13,8 +13,8 @@ use super::incidents::{MAX_TITLE, ending, lasted, of_severity, quiet};
 use super::state::{of_verdict, spoken};
 use super::telling::{self, Line, of_delivery};
 use super::{Hand, Moment, When};
-use crate::alert::{Acknowledgement, Delivery, DeliveryState, Event, EventKind, Evidence, Incident};
-use crate::export::alerts::IncidentAnswer;
+use crate::alert::{Acknowledgement, Delivery, DeliveryState, Event, EventKind, Evidence, Incident, is_web_url};
+use crate::export::alerts::incidents::IncidentAnswer;
 use crate::export::shared::Shared;
 use crate::judge::Verdict;
 
@@ -137,7 +137,7 @@ pub(super) fn view(shared: &Shared, answer: IncidentAnswer, moment: &Moment) -> 
         told: telling::lines(&incident, &deliveries, has_channels, quiet.is_some(), moment),
         quiet,
         labels: incident.labels.clone(),
-        source: incident.source_url.clone().filter(|url| is_web(url)),
+        source: incident.source_url.clone().filter(|url| is_web_url(url)),
         impacted: impacted(shared, &incident),
         evidence: proof(&incident.evidence, moment),
         events: shortened(&events).map(|event| happened(event, &incident, moment)).collect(),
@@ -166,10 +166,6 @@ fn taken(taken: &Acknowledgement, moment: &Moment) -> Taken {
 }
 
 /// A link that another program gave us leads to the web or nowhere.
-fn is_web(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| ["http://", "https://"].iter().any(|web| url.as_str().starts_with(web)))
-}
-
 /// Those that fail come first.
 fn impacted(shared: &Shared, incident: &Incident) -> Vec<Impacted> {
     let board = shared.board();

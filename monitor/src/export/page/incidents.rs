@@ -15,8 +15,7 @@ use uuid::Uuid;
 use super::past::today_ms;
 use super::telling::{self, Line};
 use super::{Moment, When};
-use crate::alert::{Delivery, Ending, Incident, Severity};
-use crate::export::alerts::parse;
+use crate::alert::{Delivery, Ending, Incident, Severity, read_rows};
 use crate::export::shared::Shared;
 use crate::record::{DeliveryQuery, IncidentQuery, StoreError};
 
@@ -177,7 +176,7 @@ fn in_words(counts: &[(Severity, u64)]) -> String {
 /// Shows an open incident.
 pub(super) async fn card(shared: &Shared, incident: &Incident, moment: &Moment) -> Card {
     let rows = shared.stores.state.store().deliveries(&DeliveryQuery::Of(incident.id)).await;
-    let deliveries: Vec<Delivery> = parse(&rows.unwrap_or_default());
+    let deliveries: Vec<Delivery> = read_rows(&rows.unwrap_or_default());
     let has_channels = !shared.alerts.settings().channels.is_empty();
     let is_trial = incident.is_trial();
     let quiet = quiet(shared, incident, moment);
@@ -274,7 +273,7 @@ async fn past(shared: &Shared, wanted: &Wanted) -> Result<Vec<Incident>, StoreEr
         limit: u32::try_from(MAX_PAST + 1).unwrap_or(u32::MAX),
         ..IncidentQuery::default()
     };
-    Ok(parse(&shared.stores.state.store().incidents(&query).await?))
+    Ok(read_rows(&shared.stores.state.store().incidents(&query).await?))
 }
 
 fn older(wanted: &Wanted, last: Uuid) -> String {
@@ -301,7 +300,7 @@ struct Opened {
 async fn recent(shared: &Shared, moment: &Moment) -> Result<Vec<Counted>, StoreError> {
     let from_ms = today_ms(moment.now.wall) - (DAYS - 1) * DAY_MS;
     let query = IncidentQuery { since_ms: Some(from_ms), limit: MAX_COUNTED, ..IncidentQuery::default() };
-    let found: Vec<Opened> = parse(&shared.stores.state.store().incidents(&query).await?);
+    let found: Vec<Opened> = read_rows(&shared.stores.state.store().incidents(&query).await?);
     let mut counted: BTreeMap<(i64, Severity), u64> = BTreeMap::new();
     for opened in found.iter().filter(|opened| !opened.key.starts_with(Incident::TRIAL)) {
         let day = (opened.opened.as_millisecond() - from_ms).div_euclid(DAY_MS);

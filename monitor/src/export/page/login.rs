@@ -17,6 +17,8 @@ use crate::export::access::{Reception, Refusal};
 
 /// The same for every token that is not right, whatever is wrong with it.
 const NOT_KNOWN: &str = "This token is not known here.";
+/// For whoever has such a token to hand.
+const OF_A_PROGRAM: &str = "This token lets a program post alerts; nobody can sign in with it.";
 
 pub(super) fn router(reception: Arc<Reception>) -> Router {
     Router::new().route("/login", get(show).post(sign_in)).route("/logout", post(sign_out)).with_state(reception)
@@ -61,6 +63,7 @@ async fn sign_in(
         Ok(cookie) => with_cookie(Redirect::to(own_path(&shown.next)), &cookie),
         Err(Refusal::Place(why)) => ApiError::new(StatusCode::FORBIDDEN, why).code("forbidden").into_response(),
         Err(Refusal::Unknown) => page(&reception, StatusCode::UNAUTHORIZED, NOT_KNOWN, &shown.next, &moment),
+        Err(Refusal::Program) => page(&reception, StatusCode::FORBIDDEN, OF_A_PROGRAM, &shown.next, &moment),
         Err(Refusal::TooMany(wait)) => {
             let secs = wait.as_secs() + 1;
             let said = format!("Too many tries from here. Wait {secs} s.");

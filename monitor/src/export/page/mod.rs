@@ -13,6 +13,7 @@ mod incidents;
 mod login;
 mod overview;
 mod past;
+mod refused;
 mod service;
 mod state;
 mod telling;
@@ -25,7 +26,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use jiff::Timestamp;
@@ -38,10 +39,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 pub(super) use past::{Past, today_ms};
+pub(super) use refused::with_refusals;
 pub(super) use state::{of_verdict, spoken};
 
-use super::access::{Reception, Visitor};
-use super::alerts::find;
+use super::access::{Reception, Visitor, is_browser};
+use super::alerts::incidents::find;
 use super::shared::Shared;
 
 /// Returns the pages' routes.
@@ -112,7 +114,7 @@ async fn get_incident(
             let (view, tone, title) = incident::view(&shared, answer, &moment);
             frame(Head { status: StatusCode::OK, path: "", title, tone }, view.render(), &moment).into_response()
         }
-        Ok(None) if wants_page(&headers) => no_incident(&moment),
+        Ok(None) if is_browser(&headers) => no_incident(&moment),
         Ok(None) => ApiError::not_found(format!("there is no incident {id:?}")).code("no_incident").into_response(),
         Err(error) => error.into_response(),
     }
@@ -139,10 +141,6 @@ async fn get_alerts(State(shared): State<Arc<Shared>>, moment: Moment) -> Respon
     frame(Head { status: StatusCode::OK, path: "/alerts", title, tone }, view.render(), &moment).into_response()
 }
 
-fn wants_page(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
-}
-
 #[derive(Template)]
 #[template(path = "not_found.html")]
 struct NotFound<'a> {
@@ -152,7 +150,7 @@ struct NotFound<'a> {
 }
 
 fn no_service(shared: &Shared, name: &str, headers: &HeaderMap, moment: &Moment) -> Response {
-    if !wants_page(headers) {
+    if !is_browser(headers) {
         return ApiError::not_found(format!("there is no service {name:?}")).code("no_service").into_response();
     }
     let catalogue = shared.catalogue.load();

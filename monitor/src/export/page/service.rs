@@ -13,8 +13,7 @@ use super::past::{DAYS, Past, today_ms};
 use super::state::{of_verdict, said, spoken};
 use super::workload::{self, WorkloadView};
 use super::{Moment, When};
-use crate::alert::Incident;
-use crate::export::alerts::parse;
+use crate::alert::{Incident, read_rows};
 use crate::export::catalogue::{Catalogue, ServiceCard};
 use crate::export::overlay::Overlay;
 use crate::export::shared::Shared;
@@ -132,7 +131,7 @@ async fn open(shared: &Shared, name: &str, moment: &Moment) -> Vec<Card> {
 async fn past_incidents(shared: &Shared, name: &str, moment: &Moment) -> Option<Vec<PastRow>> {
     let query =
         IncidentQuery { service: Some(name.to_owned()), ended: true, limit: INCIDENTS, ..IncidentQuery::default() };
-    let found: Vec<Incident> = parse(&shared.stores.state.store().incidents(&query).await.ok()?);
+    let found: Vec<Incident> = read_rows(&shared.stores.state.store().incidents(&query).await.ok()?);
     Some(found.iter().map(|incident| incidents::past_row(incident, moment)).collect())
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -79,7 +80,7 @@ impl KeepOrder {
             digest.update([0]);
         }
         digest.update(self.user.map(|user| format!("{}:{}", user.uid, user.gid)).unwrap_or_default());
-        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        HEXLOWER.encode(&digest.finalize())
     }
 }
 

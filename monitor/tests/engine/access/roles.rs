@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full};
 use testkit::Target;
 use uuid::Uuid;
 
-use super::visitor::{ADMIN, FORM, HTML, OPERATOR, VIEWER, bearer, get, send, sign_in, start};
+use super::visitor::{ADMIN, FORM, HTML, OPERATOR, SOURCE, VIEWER, bearer, get, send, sign_in, start};
 use crate::harness::LIMIT;
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn each_role_may_do_what_the_api_document_says_and_no_more() {
     let target = Target::ok("");
     let running = start(&target, "  public: false\n").await;
     let document = get(&running, "/api/v1/openapi.json", &[]).await.json();
-    let mut seen = [0; 3];
+    let mut seen = [0; 4];
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
@@ -28,9 +28,10 @@ async fn each_role_may_do_what_the_api_document_says_and_no_more() {
             let alternatives = operation["security"].as_array().into_iter().flatten();
             let schemes: Vec<&String> = alternatives.flat_map(|one| one.as_object().unwrap().keys()).collect();
             let (class, expected) = match schemes.as_slice() {
-                [] => (0, [true, true, true, true]),
-                some if some.iter().any(|scheme| *scheme == "operator") => (2, [false, false, true, true]),
-                _ => (1, [false, true, true, true]),
+                [] => (0, [true, true, true, true, true]),
+                some if some.iter().any(|scheme| *scheme == "operator") => (2, [false, false, false, true, true]),
+                some if some.iter().any(|scheme| *scheme == "source") => (3, [false, true, false, true, true]),
+                _ => (1, [false, false, true, true, true]),
             };
             seen[class] += 1;
             // An event stream does not end.
@@ -38,14 +39,15 @@ async fn each_role_may_do_what_the_api_document_says_and_no_more() {
                 assert_eq!(get(&running, path, &[]).await.status, 401);
                 continue;
             }
-            for (token, allowed) in ["", VIEWER, OPERATOR, ADMIN].into_iter().zip(expected) {
+            for (token, allowed) in ["", SOURCE, VIEWER, OPERATOR, ADMIN].into_iter().zip(expected) {
                 let answer = send(&running, method.clone(), &filled, &[("authorization", &bearer(token))], "").await;
                 let refused = if token.is_empty() { answer.status == 401 } else { answer.status == 403 };
                 assert_eq!(!refused, allowed, "{method} {path} as {token:?}: {} {}", answer.status, answer.text);
             }
         }
     }
-    assert!(seen.iter().all(|count| *count >= 2), "{seen:?}");
+    assert!(seen.iter().take(3).all(|count| *count >= 2), "{seen:?}");
+    assert_eq!(seen.last(), Some(&1), "a source may do one thing");
     running.stop().await;
 }
 
@@ -83,6 +85,27 @@ async fn what_is_public_is_what_the_configuration_says() {
         assert_eq!(health["services"].is_object(), reads_names, "{health}");
         running.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_source_posts_alerts_and_neither_reads_them_nor_signs_in() {
+    let target = Target::ok("");
+    let running = start(&target, "  public: false\n").await;
+    let token = bearer(SOURCE);
+    let (token, kind) = (("authorization", token.as_str()), ("content-type", "application/json"));
+    let alert = r#"[{"labels":{"alertname":"LateBatch"}}]"#;
+    let posted = send(&running, Method::POST, "/api/v2/alerts", &[token, kind], alert).await;
+    assert_eq!(posted.status, 200, "{}", posted.text);
+    let list = get(&running, "/api/v2/alerts", &[token]).await;
+    assert_eq!((list.status, list.json()["error"].as_str()), (403, Some("this needs the role viewer; saul is source")));
+    assert!(!get(&running, "/health", &[token]).await.json()["services"].is_object());
+    let list = get(&running, "/api/v2/alerts", &[("authorization", &bearer(VIEWER))]).await.json();
+    assert_eq!(list[0]["labels"]["alertname"], "LateBatch");
+    let origin = ("origin", running.url.as_str());
+    let refused = send(&running, Method::POST, "/login", &[FORM, origin], &format!("token={SOURCE}")).await;
+    assert_eq!((refused.status, refused.header("set-cookie")), (403, ""));
+    assert!(refused.text.contains("This token lets a program post alerts"), "{}", refused.text);
+    running.stop().await;
 }
 
 #[tokio::test]

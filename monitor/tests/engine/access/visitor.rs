@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::harness::{LIMIT, Running, TOKEN};
 
+pub(crate) const SOURCE: &str = "saul-token-0123456789";
 pub(crate) const VIEWER: &str = "vera-token-0123456789";
 pub(crate) const OPERATOR: &str = "olga-token-0123456789";
 pub(crate) const ADMIN: &str = "adam-token-0123456789";
@@ -76,7 +77,12 @@ pub(crate) fn access(more: &str) -> String {
         let digest = SecretDigest::of(token.as_bytes()).to_hex();
         format!("    - {{ name: {name}, role: {role}, sha256: \"{digest}\" }}\n")
     };
-    let people = [("vera", "viewer", VIEWER), ("olga", "operator", OPERATOR), ("adam", "admin", ADMIN)];
+    let people = [
+        ("saul", "source", SOURCE),
+        ("vera", "viewer", VIEWER),
+        ("olga", "operator", OPERATOR),
+        ("adam", "admin", ADMIN),
+    ];
     let people: String = people.iter().map(|(name, role, token)| person(name, role, token)).collect();
     format!("access:\n{more}  tokens:\n{people}")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -114,7 +115,7 @@ pub(super) fn posting_of(alert: &Alert, source: &str, generator_url: Option<&str
 pub(super) fn key_of(name: &str, labels: &BTreeMap<String, String>) -> String {
     let given: Vec<(&String, &String)> = labels.iter().filter(|(_, value)| !value.is_empty()).collect();
     let digest = Sha256::digest(serde_json::json!([name, given]).to_string().as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&digest)
 }
 
 /// Prometheus data model, "metric names and labels": `[a-zA-Z_][a-zA-Z0-9_]*`.

@@ -266,13 +266,17 @@ impl<'a> Fields<'a> {
             ));
             return None;
         }
-        value.text().map(SecretString::from)
+        value.text().map(crate::secrets::secret)
     }
 
-    /// Asks for a mapping of names to texts, such as headers or environment variables.
+    /// Asks for a mapping of names to texts, such as headers or environment variables. Values that are secret by their
+    /// names are remembered as such.
     pub fn text_map(&self, key: &'static str) -> BTreeMap<String, String> {
         let entries = self.get(key).and_then(|cursor| cursor.entries()).unwrap_or_default();
-        entries.into_iter().filter_map(|(name, cursor)| Some((name.to_owned(), cursor.text()?))).collect()
+        let texts = entries.into_iter().filter_map(|(name, cursor)| Some((name.to_owned(), cursor.text()?)));
+        let texts: BTreeMap<String, String> = texts.collect();
+        crate::secrets::know_variables(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+        texts
     }
 
     /// Reports every key that was never asked for, with the nearest known key.
@@ -302,7 +306,7 @@ fn read_secret(path: &Cursor<'_>) -> Option<SecretString> {
             path.mistake(format!("the secret file {file} is empty"));
             None
         }
-        Ok(text) => Some(SecretString::from(text)),
+        Ok(text) => Some(crate::secrets::secret(text)),
         Err(error) => {
             path.mistake(format!("cannot read the secret file {file}: {error}"));
             None

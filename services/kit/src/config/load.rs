@@ -15,13 +15,14 @@ const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Takes the process's own variables; those that are not Unicode are left out.
+    /// Takes the process's own variables; those that are not Unicode are left out. Values that are secret by their names
+    /// are remembered as such.
     pub fn of_process() -> Self {
-        Self(
-            std::env::vars_os()
-                .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
-        )
+        let variables =
+            std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+        let variables: BTreeMap<String, String> = variables.collect();
+        crate::secrets::know_variables(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        Self(variables)
     }
 
     /// Builds one from pairs.

@@ -11,6 +11,7 @@ mod substitute;
 mod tree;
 mod units;
 
+pub use crate::secret_file::read as read_secret_file;
 pub use decode::{Cursor, Fields};
 pub use load::{Environment, Source, load, load_knowing};
 pub use mistakes::{Mistake, Mistakes, suggest};

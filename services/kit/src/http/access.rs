@@ -14,24 +14,36 @@ use super::digest::SecretDigest;
 use super::error::ApiError;
 use super::place::Place;
 
-/// What somebody may do; each may do what those before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
+    /// A program: hands its alerts in, and nothing else.
+    Source,
     /// Reads everything.
     Viewer,
-    /// Changes what is going on: silences, acknowledges, reloads; reads the audit.
+    /// Changes what is going on: silences, acknowledges, reloads; reads the audit. May do what a viewer and a source may.
     Operator,
-    /// Changes who may do what.
+    /// Changes who may do what. May do everything.
     Admin,
 }
 
 impl Role {
     /// Every role, the least first.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Source, Self::Viewer, Self::Operator, Self::Admin];
+
+    /// Returns whether this role may do what `needed` may.
+    pub fn may(self, needed: Self) -> bool {
+        match self {
+            Self::Source | Self::Viewer => needed == self,
+            Self::Operator => needed != Self::Admin,
+            Self::Admin => true,
+        }
+    }
 
     /// Returns the word in configurations and on pages.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Source => "source",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Admin => "admin",
@@ -140,7 +152,7 @@ impl Caller {
     /// The answer to give: 401 to a stranger or a wrong token, 403 to whoever may less or comes from the wrong place.
     pub fn require(&self, role: Role) -> Result<&Identity, ApiError> {
         match self {
-            Self::Known(identity) if identity.role >= role => Ok(identity),
+            Self::Known(identity) if identity.role.may(role) => Ok(identity),
             Self::Known(Identity { name, role: own, .. }) => {
                 Err(forbidden(format!("this needs the role {role}; {name} is {own}")))
             }
@@ -201,6 +213,7 @@ mod tests {
         };
         Access {
             credentials: vec![
+                credential("prometheus", Role::Source, "s0urce"),
                 credential("operator", Role::Operator, "t0ken"),
                 credential("eve", Role::Viewer, "v1ew"),
                 credential("root", Role::Admin, "adm1n"),
@@ -243,14 +256,18 @@ mod tests {
     }
 
     #[test]
-    fn each_role_may_what_those_before_it_may_and_no_more() {
-        for (token, viewer, operator, admin) in
-            [("v1ew", 200, 403, 403), ("t0ken", 200, 200, 403), ("adm1n", 200, 200, 200), ("", 401, 401, 401)]
-        {
+    fn each_role_may_what_it_is_for_and_no_more() {
+        for (token, source, viewer, operator, admin) in [
+            ("s0urce", 200, 403, 403, 403),
+            ("v1ew", 403, 200, 403, 403),
+            ("t0ken", 200, 200, 200, 403),
+            ("adm1n", 200, 200, 200, 200),
+            ("", 401, 401, 401, 401),
+        ] {
             let caller =
                 caller(&access(), &[("host", "127.0.0.1:8888"), ("authorization", &format!("Bearer {token}"))]);
             let found = Role::ALL.map(|role| status(&caller, role));
-            assert_eq!(found, [viewer, operator, admin], "{token}");
+            assert_eq!(found, [source, viewer, operator, admin], "{token}");
         }
     }
 

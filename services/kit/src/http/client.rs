@@ -28,7 +28,7 @@ where
     tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_nodelay(true);
     let https = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(crate::tls::client_config())
+        .with_tls_config(crate::tls::client_config(crate::tls::roots()))
         .https_or_http()
         .enable_http1()
         .enable_http2()

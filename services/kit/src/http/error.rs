@@ -4,6 +4,10 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+/// What an [`ApiError`] says, as an extension of its answer: for whoever shows it in another form than JSON.
+#[derive(Debug, Clone)]
+pub struct ErrorMessage(pub String);
+
 /// An error answer. Its JSON has `error`, `detail` and `message` with the same text, since existing clients read one or
 /// another of them, and `code` and `path` where they help.
 #[derive(Debug)]
@@ -76,7 +80,9 @@ impl IntoResponse for ApiError {
         if let Some(path) = self.path {
             body.insert("path".to_owned(), path.into());
         }
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        response.extensions_mut().insert(ErrorMessage(self.message));
+        response
     }
 }
 

@@ -15,7 +15,7 @@ mod server;
 pub use access::{Access, Caller, Credential, Identity, Role, Via, bears, peer, require};
 pub use client::{Client, client, get, root_cause};
 pub use digest::SecretDigest;
-pub use error::ApiError;
+pub use error::{ApiError, ErrorMessage};
 pub use key::{API_KEY, ServiceKey};
 pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
 pub use network::Network;

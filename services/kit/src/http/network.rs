@@ -3,32 +3,21 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 /// A block of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    first: IpAddr,
-    prefix_bits: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
     /// Returns whether the address lies in it. IPv4 in IPv6 clothes (`::ffff:10.0.0.1`) counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.first, address.to_canonical()) {
-            (IpAddr::V4(first), IpAddr::V4(other)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix_bits)).unwrap_or(0);
-                (first.to_bits() ^ other.to_bits()) & mask == 0
-            }
-            (IpAddr::V6(first), IpAddr::V6(other)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix_bits)).unwrap_or(0);
-                (first.to_bits() ^ other.to_bits()) & mask == 0
-            }
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
 
     /// Returns whether every address of its family lies in it.
     pub fn is_everything(&self) -> bool {
-        self.prefix_bits == 0
+        self.0.prefix_len() == 0
     }
 }
 
@@ -36,12 +25,9 @@ impl FromStr for Network {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WANTED: &str = "write an address like 10.0.0.1, or a network like 10.0.0.0/8";
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let first = address.parse::<IpAddr>().map_err(|_| WANTED)?;
-        let most = if first.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = bits.map_or(Ok(most), str::parse::<u8>).map_err(|_| WANTED)?;
-        if prefix_bits > most { Err(WANTED) } else { Ok(Self { first, prefix_bits }) }
+        let alone = || text.parse::<IpAddr>().map(IpNet::from);
+        let network = text.parse().or_else(|_no_network| alone());
+        network.map(Self).map_err(|_| "write an address like 10.0.0.1, or a network like 10.0.0.0/8")
     }
 }
 

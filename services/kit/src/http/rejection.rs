@@ -1,7 +1,7 @@
 //! Turns axum's own refusals of a request (its query, path or body) from plain text into our error body.
 //!
 //! Answers that a handler made, or that a service behind a proxy gave, are not touched: a refusal is known by its words
-//! and by having no header but those of its text.
+//! and by having no header but those of its text and of compression.
 
 use std::future::ready;
 
@@ -66,7 +66,8 @@ fn code(status: StatusCode) -> &'static str {
 /// (RFC 9110 section 6.6.1), which ours get later.
 fn size_of_refusal(response: &Response) -> Option<u64> {
     let headers = response.headers();
-    let of_text = |name: &HeaderName| [header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name);
+    // Whatever compresses adds `Vary`, also to what it leaves as it is.
+    let of_text = |name: &HeaderName| [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::VARY].contains(name);
     let is_one = (response.status().is_client_error() || response.status().is_server_error())
         && headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "text/plain; charset=utf-8")
         && headers.keys().all(of_text);

@@ -7,6 +7,7 @@ use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tower_http::compression::CompressionLayer;
 
@@ -34,9 +35,8 @@ pub(super) fn icon_path(tone: Tone) -> String {
 }
 
 fn named(content: &str, ending: &str) -> String {
-    let digest = Sha256::digest(content.as_bytes());
-    let short: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("page-{short}.{ending}")
+    let digest = HEXLOWER.encode(&Sha256::digest(content.as_bytes()));
+    format!("page-{digest:.12}.{ending}")
 }
 
 /// Adds everything that pages refer to, and compresses what the browser lets us: a page of many services is one pattern

@@ -164,20 +164,8 @@ mod tests {
                 found.push(format!("{} {}", reply.code, reply.lines.join("|")));
             }
         }
-        assert_eq!(
-            (found.as_slice(), String::from_utf8_lossy(&bytes).as_ref()),
-            (replies.map_owned().as_slice(), rest)
-        );
-    }
-
-    trait MapOwned {
-        fn map_owned(&self) -> Vec<String>;
-    }
-
-    impl MapOwned for &[&str] {
-        fn map_owned(&self) -> Vec<String> {
-            self.iter().map(ToString::to_string).collect()
-        }
+        assert_eq!(found, replies);
+        assert_eq!(String::from_utf8_lossy(&bytes), rest);
     }
 
     #[test]

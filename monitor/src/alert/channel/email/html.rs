@@ -9,6 +9,7 @@ use super::compose::PICTURE;
 use super::table::{self, FONT};
 use crate::alert::channel::words;
 use crate::alert::message::{AlertPart, Message};
+use crate::alert::web::is_web_url;
 
 /// Alerts that a digest shows; Gmail hides what is beyond 102 KB of a mail.
 const MAX_ROWS: usize = 60;
@@ -139,7 +140,7 @@ fn foot(message: &Message) -> String {
     if let [only] = message.alerts.as_slice() {
         text.push_str(&format!(" · incident {}, event {}", only.incident, only.event));
     }
-    if let Some(url) = message.page_url.as_deref().filter(|url| url.starts_with("http")) {
+    if let Some(url) = message.page_url.as_deref().filter(|url| is_web_url(url)) {
         text.push_str(&format!(" · {}", table::link("status page", url)));
     }
     table::row("padding-top:24px;padding-bottom:22px", &table::small(&text))

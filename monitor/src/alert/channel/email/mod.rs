@@ -8,6 +8,7 @@ mod compose;
 mod dialog;
 mod html;
 mod png;
+mod recipients;
 mod settings;
 mod smtp;
 mod table;
@@ -16,11 +17,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use kit::clock::Moment;
 use kit::config::Cursor;
 use lettre::message::Mailbox;
 
 use super::{Accepted, Channel, ChannelKind, EvidenceLevel, SendError};
 use crate::alert::message::Message;
+use recipients::Recipients;
 use smtp::Server;
 
 /// The kind.
@@ -45,6 +48,8 @@ struct EmailChannel {
     from: Mailbox,
     to: Vec<Mailbox>,
     server: Server,
+    /// Who has the mails that are on their way to some.
+    recipients: Recipients,
 }
 
 impl fmt::Debug for EmailChannel {
@@ -63,7 +68,9 @@ impl Channel for EmailChannel {
         Box::pin(async move {
             let mail = compose::mail(message, &self.from, &self.to).map_err(SendError::Refused)?;
             let to: Vec<&str> = self.to.iter().map(|mailbox| mailbox.email.as_ref()).collect();
-            self.server.deliver(self.from.email.as_ref(), &to, &mail).await
+            let missing = self.recipients.missing(&message.key, &to);
+            let tried = self.server.deliver(self.from.email.as_ref(), &missing, &mail).await;
+            self.recipients.conclude(&message.key, tried, Moment::now())
         })
     }
 }

@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use secrecy::SecretString;
 
 use super::EmailChannel;
+use super::recipients::Recipients;
 use super::smtp::{Security, Server};
 use crate::alert::channel::tls;
 
@@ -32,7 +33,7 @@ pub(super) fn decode(cursor: &Cursor<'_>) -> Option<EmailChannel> {
     };
     let server = smtp.and_then(|c| server(&c, from.as_ref()));
     fields.end();
-    Some(EmailChannel { from: from?, to: to?, server: server? })
+    Some(EmailChannel { from: from?, to: to?, server: server?, recipients: Recipients::default() })
 }
 
 /// Without `from`: whoever signs in, if that is an address, else `monitor` at the first recipient's domain.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,7 +15,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::dialog::{Dialog, Reply};
-use crate::alert::channel::{Accepted, SendError};
+use super::recipients::{Handed, Refusal};
+use crate::alert::channel::SendError;
 
 /// How the way to the server is kept secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +51,15 @@ impl fmt::Display for Server {
 }
 
 impl Server {
-    /// Delivers a mail to every recipient that the server takes.
+    /// Delivers a mail to every recipient that the server takes; if it takes none, nothing is delivered.
     ///
     /// # Errors
-    /// [`SendError::Refused`] when the sender, every recipient, the content or the password was refused for good,
-    /// otherwise [`SendError::Failed`]. A certificate that is wrong is worth another try: it can be mended.
+    /// [`SendError::Refused`] when the sender, the content or the password was refused for good, otherwise
+    /// [`SendError::Failed`]. A certificate that is wrong is worth another try: it can be mended.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
-    pub(super) async fn deliver(&self, from: &str, to: &[&str], mail: &[u8]) -> Result<Accepted, SendError> {
+    pub(super) async fn deliver(&self, from: &str, to: &[&str], mail: &[u8]) -> Result<Handed, SendError> {
         let mut plain = Dialog::new(self.connect().await?, self.step);
         if self.security == Security::Implicit {
             let mut dialog = Dialog::new(self.encrypt(plain.into_stream()?).await?, self.step);
@@ -119,19 +120,23 @@ impl Server {
         from: &str,
         to: &[&str],
         mail: &[u8],
-    ) -> Result<Accepted, SendError> {
+    ) -> Result<Handed, SendError> {
         let offers = self.hello(&mut dialog).await?;
         if let Some((user, password)) = &self.credentials {
             self.sign_in(&mut dialog, &offers, user, password).await?;
         }
         dialog.ask(&format!("MAIL FROM:<{from}>"), "MAIL FROM").await?.need(250, "MAIL FROM")?;
-        let partly = offer_recipients(&mut dialog, to).await?;
+        let mut handed = offer_recipients(&mut dialog, to).await?;
+        if handed.taken.is_empty() {
+            return Ok(handed);
+        }
         dialog.ask("DATA", "DATA").await?.need(354, "DATA")?;
         dialog.say(&stuffed(mail), "content").await?;
         let reply = dialog.ask(".", "content").await?.need(250, "content")?;
         // It is accepted: whatever becomes of the goodbye does not matter, and waiting for its answer could cost it.
         let _best_effort = dialog.say("QUIT", "QUIT").await;
-        Ok(Accepted { answer: reply.to_string(), partly })
+        handed.answer = Some(reply.to_string());
+        Ok(handed)
     }
 
     async fn sign_in<S: Stream>(
@@ -146,12 +151,12 @@ impl Server {
             offers.iter().filter(|line| starts_with(line, "AUTH")).map(|line| line.to_uppercase()).collect();
         let reply = if ways.contains("PLAIN") {
             // RFC 4616: nobody else's identity, the user, the password.
-            let answer = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
+            let answer = STANDARD.encode(format!("\0{user}\0{password}"));
             dialog.ask(&format!("AUTH PLAIN {answer}"), "AUTH").await?
         } else if ways.contains("LOGIN") {
             dialog.ask("AUTH LOGIN", "AUTH").await?.need(334, "AUTH")?;
-            dialog.ask(&BASE64_STANDARD.encode(user), "AUTH").await?.need(334, "AUTH")?;
-            dialog.ask(&BASE64_STANDARD.encode(password), "AUTH").await?
+            dialog.ask(&STANDARD.encode(user), "AUTH").await?.need(334, "AUTH")?;
+            dialog.ask(&STANDARD.encode(password), "AUTH").await?
         } else {
             return Err(SendError::Failed(format!("{self} offers no way to sign in with a password")));
         };
@@ -170,25 +175,19 @@ fn starts_with(line: &str, word: &str) -> bool {
     line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
 }
 
-/// Names the recipients and returns who was refused, if anybody was and others were not.
-async fn offer_recipients<S: Stream>(dialog: &mut Dialog<S>, to: &[&str]) -> Result<Option<String>, SendError> {
-    let mut refused = Vec::new();
-    let mut can_pass = false;
-    for address in to {
+/// Names the recipients and returns who was taken and who was not.
+async fn offer_recipients<S: Stream>(dialog: &mut Dialog<S>, to: &[&str]) -> Result<Handed, SendError> {
+    let mut handed = Handed { answer: None, taken: Vec::new(), refused: Vec::new() };
+    for address in to.iter().map(|address| (*address).to_owned()) {
         let reply = dialog.ask(&format!("RCPT TO:<{address}>"), "RCPT TO").await?;
         // 251: the server forwards it (RFC 5321 section 3.4).
-        if !matches!(reply.code, 250 | 251) {
-            can_pass |= reply.code < 500;
-            refused.push(format!("{address}: {reply}"));
+        if matches!(reply.code, 250 | 251) {
+            handed.taken.push(address);
+        } else {
+            handed.refused.push(Refusal { address, said: reply.to_string(), can_pass: reply.code < 500 });
         }
     }
-    let list = refused.join("; ");
-    match refused.len() {
-        0 => Ok(None),
-        count if count < to.len() => Ok(Some(format!("not delivered to {list}"))),
-        _ if can_pass => Err(SendError::Failed(list)),
-        _ => Err(SendError::Refused(list)),
-    }
+    Ok(handed)
 }
 
 /// Doubles a dot that begins a line (RFC 5321 section 4.5.2), and leaves the last line's end to the caller.

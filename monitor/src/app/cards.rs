@@ -1,0 +1,53 @@
+//! What the board and readers need to know of a plan.
+
+use kit::clock::Stamp;
+
+use super::plan::{CheckPlan, Plan, ServicePlan};
+use crate::export::{Catalogue, CheckCard, ServiceCard};
+use crate::judge::{CheckSpec, ServiceSpec};
+
+pub(super) fn spec(service: &ServicePlan) -> ServiceSpec {
+    ServiceSpec {
+        name: service.name.clone(),
+        hard_needs: service.needs.hard.clone(),
+        checks: service.checks.iter().map(check_spec).collect(),
+        start_grace: service.workload.as_ref().map(|workload| workload.ready_timeout),
+    }
+}
+
+fn check_spec(check: &CheckPlan) -> CheckSpec {
+    CheckSpec {
+        name: check.question.id.check.clone(),
+        policy: check.policy,
+        pushed: check.question.probe.is_pushed(),
+        generation: check.generation,
+    }
+}
+
+pub(super) fn catalogue(plan: &Plan, now: Stamp) -> Catalogue {
+    let services = plan.services.iter().map(|service| ServiceCard {
+        name: service.name.clone(),
+        about: service.about.clone(),
+        group: service.group.clone(),
+        critical: service.critical,
+        hard_needs: service.needs.hard.clone(),
+        soft_needs: service.needs.soft.clone(),
+        availability: service.slo.availability,
+        latency_p95: service.slo.latency_p95,
+        checks: service.checks.iter().map(check_card).collect(),
+    });
+    Catalogue { services: services.collect(), loaded: now.wall }
+}
+
+fn check_card(check: &CheckPlan) -> CheckCard {
+    CheckCard {
+        id: check.question.id.clone(),
+        kind: check.kind,
+        about: check.about.clone(),
+        target: check.question.probe.target().shown,
+        every: check.cadence.every,
+        severity: check.policy.severity,
+        pushed: check.question.probe.is_pushed(),
+        push_token: check.question.probe.push_token().cloned(),
+    }
+}

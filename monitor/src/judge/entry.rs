@@ -1,0 +1,197 @@
+//! What is known of each service and check, one entry each. Pure.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::clock::{Moment, Stamp};
+
+use super::check::{CheckState, Health};
+use super::policy::{Policy, Severity};
+use super::verdict::{CheckFacts, Runtime, ServiceFacts, Verdict};
+use super::workload::WorkloadState;
+use crate::probe::{CheckId, Observation, Outcome};
+
+/// Passes in a row whose start is remembered for the gate; nobody may ask for more `stable` ones.
+pub const STREAK_KEPT: usize = 32;
+
+/// What the board must know of a service's configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceSpec {
+    /// Its key.
+    pub name: Arc<str>,
+    /// Services whose failure explains its own.
+    pub hard_needs: Vec<Arc<str>>,
+    /// Checks in file order.
+    pub checks: Vec<CheckSpec>,
+    /// If we run it: how long a start may take until it is judged by its checks.
+    pub start_grace: Option<Duration>,
+}
+
+/// What the board must know of a check's configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckSpec {
+    /// Its key.
+    pub name: Arc<str>,
+    /// How it is judged.
+    pub policy: Policy,
+    /// Whether a job pushes to it, so that looking twice at one push proves nothing.
+    pub pushed: bool,
+    /// Stands for what is asked and expected: a check with another one is another check.
+    pub generation: u64,
+}
+
+/// One check as it stands.
+#[derive(Debug, Clone)]
+pub struct CheckEntry {
+    /// Its id.
+    pub id: CheckId,
+    /// How it is judged.
+    pub policy: Policy,
+    /// Whether a job pushes to it.
+    pub pushed: bool,
+    /// Stands for what is asked and expected.
+    pub generation: u64,
+    /// Sequence number of the newest push that no observation has counted yet.
+    pub fresh_push: Option<u64>,
+    /// Streaks and the established health.
+    pub state: CheckState,
+    /// Health as of the last news or tick.
+    pub health: Health,
+    /// Since when it is that.
+    pub since: Stamp,
+    /// The newest observation.
+    pub last: Option<Arc<Observation>>,
+    /// When the first probe of the present streak of fails began.
+    pub failing_since: Option<Moment>,
+    /// Since when it is unknown or stale without a break.
+    pub blind_since: Option<Moment>,
+    /// The sequence numbers at which the passes of the present streak began, oldest first.
+    pub pass_starts: VecDeque<u64>,
+    /// The version that the target says it has.
+    pub version: Versions,
+}
+
+/// The version that a target says it has, and the last change of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// The newest that was seen.
+    pub seen: Option<String>,
+    /// The last change.
+    pub changed: Option<VersionChange>,
+}
+
+/// A target says that it has another version than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionChange {
+    /// Before.
+    pub from: String,
+    /// After.
+    pub to: String,
+    /// When the first probe that saw it began.
+    pub at: Moment,
+}
+
+impl Versions {
+    pub(super) fn learn(&mut self, observation: &Observation) {
+        let Some(version) = &observation.seen.version else { return };
+        let before = self.seen.replace(version.clone());
+        if let Some(from) = before.filter(|before| before != version) {
+            self.changed = Some(VersionChange { from, to: version.clone(), at: observation.started.at });
+        }
+    }
+}
+
+impl CheckEntry {
+    /// Returns the reason behind the newest observation: a fail, an unknown, or a broken soft limit.
+    pub fn reason(&self) -> Option<&str> {
+        let last = self.last.as_ref()?;
+        match &last.outcome {
+            Outcome::Fail(reason) | Outcome::Unknown(reason) => Some(&reason.text),
+            Outcome::Pass => last.soft.first().map(|reason| reason.text.as_str()),
+        }
+    }
+
+    /// Counts a pass for the gate, or ends the streak. Of a pushed check every push counts once, however often it is
+    /// looked at.
+    pub(super) fn count(&mut self, passed: bool, started: u64) {
+        let counts_as = if self.pushed { self.fresh_push.take() } else { Some(started) };
+        match (passed, counts_as) {
+            (true, Some(sequence)) => self.pass_starts.push_back(sequence),
+            (true, None) => {}
+            (false, _) => self.pass_starts.clear(),
+        }
+        if self.pass_starts.len() > STREAK_KEPT {
+            self.pass_starts.pop_front();
+        }
+    }
+
+    /// Returns whether we have been blind for longer than the policy allows.
+    pub fn is_blind(&self, now: Moment) -> bool {
+        self.blind_since.is_some_and(|since| now.since(since) > self.policy.blind_after())
+    }
+}
+
+/// One service as it stands.
+#[derive(Debug, Clone)]
+pub struct ServiceEntry {
+    /// Its configuration.
+    pub spec: ServiceSpec,
+    /// Its checks, in file order.
+    pub checks: Vec<CheckEntry>,
+    /// How its workload stands, if we run it.
+    pub workload: Option<WorkloadState>,
+    /// The verdict as of the last news or tick.
+    pub verdict: Verdict,
+    /// One line that says why.
+    pub why: String,
+    /// Since when.
+    pub since: Stamp,
+    /// The hard need that failed first, if that explains this service's own failure.
+    pub blocked_by: Option<Arc<str>>,
+    /// Whether it ever had a verdict other than unknown: its first one is no change.
+    pub is_known: bool,
+}
+
+impl ServiceEntry {
+    /// Returns what the verdict is made of.
+    pub fn facts(&self, now: Moment) -> ServiceFacts<'_> {
+        let grace = self.spec.start_grace.unwrap_or_default();
+        let failing = self.critical().find_map(CheckEntry::reason);
+        let names = self.critical_names();
+        let runtime =
+            self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&names, grace, failing, now));
+        let checks = self.checks.iter().map(|check| CheckFacts {
+            name: &check.id.check,
+            health: check.health,
+            severity: check.policy.severity,
+            reason: check.reason(),
+        });
+        ServiceFacts { runtime, checks: checks.collect() }
+    }
+
+    /// Returns true while fails move no check: the workload was started, and its time to come up is not over.
+    pub fn is_starting(&self, now: Moment) -> bool {
+        let grace = self.spec.start_grace.unwrap_or_default();
+        self.workload.as_ref().is_some_and(|workload| workload.is_starting(&self.critical_names(), grace, now))
+    }
+
+    /// Returns the checks that can make it down.
+    pub fn critical(&self) -> impl Iterator<Item = &CheckEntry> {
+        self.checks.iter().filter(|check| check.policy.severity == Severity::Critical)
+    }
+
+    fn critical_names(&self) -> Vec<&str> {
+        self.critical().map(|check| &*check.id.check).collect()
+    }
+
+    /// Returns true once every critical check has passed in the present run of its workload.
+    pub fn is_ready(&self) -> bool {
+        self.workload.as_ref().is_some_and(|workload| workload.is_ready(&self.critical_names()))
+    }
+
+    /// Returns true if it runs but nothing functional checks it: the discrepancy `running_unchecked`.
+    pub fn is_unchecked(&self) -> bool {
+        self.critical().next().is_none()
+    }
+}

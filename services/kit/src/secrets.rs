@@ -1,0 +1,128 @@
+//! Secret values that this process knows, so that no text that leaves it shows one: whatever a program prints, a server
+//! answers or an error quotes.
+//!
+//! Only values are compared. What merely looks like a secret is the business of whoever knows what the text is.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::{PoisonError, RwLock};
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use secrecy::SecretString;
+
+/// Shorter values are not looked for: `admin` or `guest` would blank ordinary words. Eight is the shortest password that
+/// NIST SP 800-63B (section 5.1.1.1) allows.
+const MIN_BYTES: usize = 8;
+/// Values that are remembered, at most.
+const MAX_VALUES: usize = 10_000;
+/// What stands in a secret's place.
+const SHOWN: &str = "[redacted]";
+
+static KNOWN: RwLock<Known> = RwLock::new(Known { values: BTreeSet::new(), finder: None });
+
+struct Known {
+    values: BTreeSet<String>,
+    finder: Option<AhoCorasick>,
+}
+
+impl Known {
+    /// Takes in a value, and each long line of one with several (a private key); returns whether any is new.
+    fn learn(&mut self, value: &str) -> bool {
+        let before = self.values.len();
+        let pieces = std::iter::once(value).chain(value.lines()).map(str::trim);
+        for piece in pieces.filter(|piece| piece.len() >= MIN_BYTES && !is_plain(piece)) {
+            if self.values.len() < MAX_VALUES {
+                self.values.insert(piece.to_owned());
+            }
+        }
+        self.values.len() > before
+    }
+
+    fn build(&mut self) {
+        let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&self.values);
+        // It fails only for more text than a machine has memory.
+        self.finder = finder.ok();
+    }
+}
+
+/// A number or a path is no secret, even in a variable with such a name (`TOKEN_TTL_MS`, `SECRET_DIR`).
+fn is_plain(value: &str) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_digit()) || value.starts_with('/') || value.starts_with("-----")
+}
+
+/// Makes a secret of a text, and remembers it.
+pub fn secret(text: impl Into<String>) -> SecretString {
+    let text: String = text.into();
+    know([text.as_str()]);
+    SecretString::from(text)
+}
+
+/// Remembers secret values.
+pub fn know<'a>(values: impl IntoIterator<Item = &'a str>) {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    let mut is_news = false;
+    for value in values {
+        is_news |= known.learn(value);
+    }
+    if is_news {
+        known.build();
+    }
+}
+
+/// Remembers the values of variables whose names say that they are secret, such as `STRIPE_API_KEY`.
+pub fn know_variables<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    know(variables.into_iter().filter(|(name, _)| is_secret_name(name)).map(|(_, value)| value));
+}
+
+/// Returns whether a variable of this name holds a secret.
+fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let says_so = ["passw", "secret", "token", "credential"].iter().any(|word| name.contains(word));
+    (says_so || name.ends_with("key")) && !name.ends_with("_file")
+}
+
+/// Returns the text with every known secret value replaced.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    match &known.finder {
+        Some(finder) if finder.is_match(text) => {
+            let mut shown = String::with_capacity(text.len());
+            finder.replace_all_with(text, &mut shown, |_, _, shown| {
+                shown.push_str(SHOWN);
+                true
+            });
+            Cow::Owned(shown)
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_value_goes_and_nothing_else() {
+        let held = secret("hunter2hunter2");
+        know([
+            "hunter2hunter2-and-more",
+            "short",
+            "86400000",
+            "-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----",
+        ]);
+        let variables =
+            [("STRIPE_API_KEY", "sk_live_51H8"), ("GREETING", "good morning"), ("DB_PASSWORD_FILE", "/run/db")];
+        know_variables(variables);
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&held), "hunter2hunter2");
+        for (text, shown) in [
+            ("login with hunter2hunter2 failed", "login with [redacted] failed"),
+            ("hunter2hunter2-and-more", "[redacted]"),
+            ("key=sk_live_51H8, short, 86400000", "key=[redacted], short, 86400000"),
+            ("good morning from /run/db", "good morning from /run/db"),
+            ("line MIIEvQIBADANBg of -----BEGIN KEY-----", "line [redacted] of -----BEGIN KEY-----"),
+        ] {
+            assert_eq!(redact(text), shown);
+        }
+        assert!(matches!(redact("nothing in it"), Cow::Borrowed(_)));
+    }
+}
