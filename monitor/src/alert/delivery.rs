@@ -101,8 +101,13 @@ impl Delivery {
     }
 
     /// Returns the idempotency key of a message that tells of this delivery alone: incident, event number, channel
-    /// (DESIGN section 5).
+    /// (DESIGN section 5). An end is the only one of its incident and needs no number. It must not have one: what went out
+    /// from memory and was forgotten in a crash may have had the same, and the end would be taken for its repeat.
     pub fn key(&self) -> String {
-        format!("{}.{}.{}", self.incident, self.event, self.channel)
+        let event = match self.happening {
+            Happening::Resolved => "end".to_owned(),
+            _ => self.event.to_string(),
+        };
+        format!("{}.{event}.{}", self.incident, self.channel)
     }
 }

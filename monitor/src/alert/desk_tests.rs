@@ -177,6 +177,22 @@ fn an_end_is_told_even_during_a_silence_to_whoever_knows_of_the_beginning() {
 }
 
 #[test]
+fn what_went_out_from_memory_and_was_forgotten_in_a_crash_does_not_hide_the_end() {
+    let mut world = World::new("web");
+    world.set("web", Truth::Down);
+    world.pass(60);
+    world.acknowledge(0);
+    world.disk.breaks();
+    world.set("web", Truth::Wrong);
+    world.pass(60);
+    world.set("web", Truth::Up);
+    world.restart();
+    world.mend_disk();
+    world.pass(60);
+    assert_eq!(world.said("ops"), ["page web", "worsened web", "resolved web"]);
+}
+
+#[test]
 fn a_receiver_that_was_away_hears_beginning_and_end_in_order() {
     let mut world = World::new("web");
     world.pass(30);
