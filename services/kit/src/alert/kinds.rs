@@ -78,6 +78,12 @@ impl Posting {
         key_of(self.labels.get("alertname").map_or("", String::as_str), &own)
     }
 
+    /// Returns the posting that says that it is over. Its end is as early as can be: the monitor's clock may be behind ours,
+    /// and an end that is still to come would be no end.
+    pub(super) fn over(self, now: Timestamp) -> Self {
+        Self { ends_at: Some(self.starts_at.min(now)), ..self }
+    }
+
     /// Returns the word for its state.
     pub(super) fn status(&self) -> &'static str {
         if self.ends_at.is_some() { "resolved" } else { "firing" }

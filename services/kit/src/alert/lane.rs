@@ -62,7 +62,7 @@ impl Lane {
         }
         // Another service or severity is another alert for the monitor. The new one first: there is no moment without.
         self.push(posting.clone(), now);
-        self.push(Posting { ends_at: Some(now), ..open }, now);
+        self.push(open.over(now), now);
         self.open = Some(posting);
         true
     }
@@ -70,7 +70,7 @@ impl Lane {
     /// Notes that the alert is over; returns whether it was open.
     pub(super) fn resolve(&mut self, now: Timestamp) -> bool {
         let Some(open) = self.open.take() else { return false };
-        self.push(Posting { ends_at: Some(now), ..open }, now);
+        self.push(open.over(now), now);
         true
     }
 

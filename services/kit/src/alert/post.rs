@@ -85,6 +85,9 @@ impl Post {
         match status.as_u16() {
             // RFC 6585 section 4, RFC 9110 sections 15.6.3 to 15.6.5: too many requests, or nobody behind a proxy.
             429 | 502 | 503 | 504 => Answer::Away(reason, retry_after(headers, now, LONGEST_WAIT)),
+            // A rotated token, a route that is missing during a deploy, another server in between: nothing of this speaks
+            // of the alert, so it waits as if nobody were there, and the fallback hears of it.
+            401 | 403 | 404 | 405 | 421 => Answer::Away(reason, None),
             408 => Answer::Failed(reason),
             400..=499 => Answer::Refused(reason),
             _ => Answer::Failed(reason),
