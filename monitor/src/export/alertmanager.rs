@@ -53,11 +53,11 @@ pub(super) async fn take(State(shared): State<Arc<Shared>>, Json(posted): Json<V
     let written = shared.stores.state.durable(taken.ticket);
     let is_written = tokio::time::timeout(DISK_PATIENCE, written).await.is_ok();
     // A source that hears 200 forgets what it told: that must be on the disk.
-    if taken.is_full || !is_written {
-        let message = if is_written {
-            "no room for more alerts; post them again"
-        } else {
-            "not written down yet; post them again"
+    if taken.is_full || taken.is_early || !is_written {
+        let message = match (is_written, taken.is_full) {
+            (false, _) => "not written down yet; post them again",
+            (true, true) => "no room for more alerts; post them again",
+            (true, false) => "what was posted before is not read yet; post them again",
         };
         return (StatusCode::SERVICE_UNAVAILABLE, Json(message)).into_response();
     }

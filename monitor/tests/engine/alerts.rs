@@ -49,7 +49,12 @@ async fn until_told(sink: &Target, count: usize) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_told_once_with_its_evidence_and_its_end_too() {
     let (target, sink) = (Target::ok(""), Target::ok(""));
-    let running = Running::start(&config(&target, &sink, "public_url: https://status.example.com\n")).await;
+    let running = Running::start(&config(
+        &target,
+        &sink,
+        "public_url: https://status.example.com\naccess: { public: details }\n",
+    ))
+    .await;
     running.until("web", "up").await;
     target.set_status(503);
     let first = until_told(&sink, 1).await.remove(0);

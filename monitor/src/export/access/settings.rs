@@ -1,5 +1,6 @@
 //! What the configuration says of who may do what.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use kit::config::{Cursor, Fields};
@@ -34,7 +35,8 @@ pub enum Public {
 pub struct AccessSettings {
     /// Everybody with a token. Default nobody: then nobody may write.
     pub credentials: Vec<Credential>,
-    /// What needs no token. Default everything that reads, as a monitor on loopback is asked by its own machine.
+    /// What needs no token. Default everything that reads, as a monitor on loopback is asked by its own machine; one that
+    /// others reach (it listens elsewhere, or has a `public_url`) shows them names, states and what people wrote.
     pub public: Public,
     /// Proxies that may speak for others. Default none.
     pub trusted_proxies: Vec<Network>,
@@ -69,6 +71,9 @@ pub fn decode_access(top: &Fields<'_>) -> AccessSettings {
         hosts: top.get("hosts").map(|c| c.texts()).unwrap_or_default(),
         ..AccessSettings::STANDARD
     };
+    if is_reached_by_others(top) {
+        settings.public = Public::Names;
+    }
     let Some(fields) = top.get("access").and_then(|c| c.fields()) else { return settings };
     for item in fields.get("tokens").map(|c| c.items()).unwrap_or_default() {
         if let Some(credential) = credential(&item, &settings.credentials) {
@@ -92,6 +97,12 @@ pub fn decode_access(top: &Fields<'_>) -> AccessSettings {
     }
     fields.end();
     settings
+}
+
+fn is_reached_by_others(top: &Fields<'_>) -> bool {
+    let text = |key: &'static str| top.get(key).and_then(|cursor| cursor.node().scalar_text());
+    let elsewhere = |listen: String| listen.parse::<SocketAddr>().is_ok_and(|address| !address.ip().is_loopback());
+    text("public_url").is_some() || text("listen").is_some_and(elsewhere)
 }
 
 fn operator(top: &Fields<'_>) -> Option<Credential> {
@@ -187,4 +198,33 @@ fn proxy(cursor: &Cursor<'_>) -> Option<Network> {
         cursor.mistake("this trusts everybody; name the proxies");
     }
     Some(network)
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::config::{Cursor, Environment, Mistakes, Source, load};
+
+    use super::*;
+
+    fn public(yaml: &str) -> Public {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("monitor.yml");
+        std::fs::write(&path, yaml).unwrap();
+        let (mistakes, environment) = (Mistakes::default(), Environment::default());
+        let root = load(&Source { path: &path, environment: &environment, prefix: "MONITOR" }, &mistakes);
+        decode_access(&Cursor::top(&root, &mistakes).fields().unwrap()).public
+    }
+
+    #[test]
+    fn a_monitor_that_others_reach_shows_them_no_details_unless_it_is_told_to() {
+        for (yaml, expected) in [
+            ("services: {}", Public::Details),
+            ("listen: '[::1]:8888'", Public::Details),
+            ("listen: 0.0.0.0:8888", Public::Names),
+            ("public_url: https://status.example.com", Public::Names),
+            ("listen: 0.0.0.0:8888\naccess: { public: details }", Public::Details),
+        ] {
+            assert_eq!(public(yaml), expected, "{yaml}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::answers::{audit_row, not_durable, short, unreadable};
+use super::answers::{audit_row, bad, not_durable, short, unreadable};
 use crate::alert::{Delivery, Event, Incident, read_rows};
 use crate::export::shared::Shared;
 use crate::record::{DeliveryQuery, IncidentQuery};
@@ -24,9 +24,9 @@ pub(in crate::export) struct ListQuery {
     open: bool,
     /// Only about this service.
     service: Option<String>,
-    /// Only those that opened before this time (RFC 3339): for the next page.
-    #[param(value_type = Option<String>)]
-    before: Option<Timestamp>,
+    /// Only those that are listed after the incident with this id, or that opened before this time (RFC 3339): for the next
+    /// page. Many open at the same moment, so the id of the last one listed loses none.
+    before: Option<String>,
     /// At most so many; 1 to 1000, default 100.
     limit: Option<u32>,
 }
@@ -44,14 +44,30 @@ pub(in crate::export) async fn list(
         open.sort_by_key(|incident| std::cmp::Reverse(incident.opened));
         return Ok(Json(open));
     }
+    let (before_ms, before_id) = match &query.before {
+        Some(before) => place(&shared, before).await?,
+        None => (None, None),
+    };
     let wanted = IncidentQuery {
         service: query.service,
-        before_ms: query.before.map(Timestamp::as_millisecond),
+        before_ms,
+        before_id,
         limit: query.limit.unwrap_or(100).clamp(1, 1000),
         ..IncidentQuery::default()
     };
     let bodies = shared.stores.state.store().incidents(&wanted).await.map_err(unreadable)?;
     Ok(Json(read_rows(&bodies)))
+}
+
+/// Returns the time, and the id if it is one, that a list goes on after.
+async fn place(shared: &Shared, before: &str) -> Result<(Option<i64>, Option<Uuid>), ApiError> {
+    if let Ok(id) = before.parse::<Uuid>() {
+        let last = shared.alerts.incident(id).await.map_err(unreadable)?.ok_or_else(|| no_incident(id))?;
+        return Ok((Some(last.opened.as_millisecond()), Some(id)));
+    }
+    let time: Timestamp =
+        before.parse().map_err(|_error| bad("\"before\" is the id of an incident, or a time (RFC 3339)"))?;
+    Ok((Some(time.as_millisecond()), None))
 }
 
 /// One incident, its timeline and who was told.

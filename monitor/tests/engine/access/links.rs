@@ -25,7 +25,7 @@ impl Link {
     async fn to_an_incident() -> Self {
         let target = Target::ok("");
         let head = "public_url: https://status.example.com\n";
-        let running = Running::start(&format!("{head}{}{}", access(""), service(&target))).await;
+        let running = Running::start(&format!("{head}{}{}", access("  public: details\n"), service(&target))).await;
         running.until("web", "up").await;
         target.set_status(503);
         let id = open_incident(&running).await;
