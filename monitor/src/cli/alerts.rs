@@ -136,7 +136,7 @@ async fn act(command: &AlertsCommand, action: &Action) -> Result<ExitCode, AskEr
         Action::Silence { matchers, length, comment } => {
             let body = json!({ "matchers": matchers, "for": length, "comment": comment });
             let made = post("/api/v1/silences".to_owned(), body).await?;
-            say(format_args!("silenced until {} as {}", word(&made, "until"), word(&made, "id")));
+            say(format_args!("silenced until {} as {}", minute_of(word(&made, "until")), word(&made, "id")));
         }
         Action::Silences => silences(command, &get("/api/v1/silences").await?)?,
         Action::Unsilence { silence } => {
@@ -146,7 +146,7 @@ async fn act(command: &AlertsCommand, action: &Action) -> Result<ExitCode, AskEr
         Action::Maintain { name, services, length } => {
             let body = json!({ "name": name, "services": services, "for": length });
             let made = post("/api/v1/maintenance".to_owned(), body).await?;
-            say(format_args!("maintenance {name:?} until {}", word(&made, "until")));
+            say(format_args!("maintenance {name:?} until {}", minute_of(word(&made, "until"))));
         }
         Action::Dead => dead(command, &get("/api/v1/deliveries?state=dead&limit=1000").await?)?,
         Action::Retry { letters, all_dead } => return retry(command, letters, *all_dead).await,
@@ -245,7 +245,7 @@ fn silences(command: &AlertsCommand, answer: &Value) -> Result<(), AskError> {
     } else {
         let rows = silences.iter().map(|silence| {
             let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
-            let (until, id) = (silence.until.to_string(), silence.id.to_string());
+            let (until, id) = (minute_of(&silence.until.to_string()), silence.id.to_string());
             [matchers.join(", "), until, silence.by.clone(), silence.comment.clone(), id].map(Cell::new).to_vec()
         });
         say(table(&["WHAT", "UNTIL", "BY", "WHY", "ID"], rows.collect()));
@@ -351,4 +351,10 @@ fn table(header: &[&str], rows: Vec<Vec<Cell>>) -> Table {
 
 fn is_colourful() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Returns a time as people read it here: to the minute, in the local zone.
+fn minute_of(time: &str) -> String {
+    let local = time.parse::<jiff::Timestamp>().map(|time| time.to_zoned(jiff::tz::TimeZone::system()));
+    local.map_or_else(|_error| time.to_owned(), |local| local.strftime("%F %H:%M %:z").to_string())
 }

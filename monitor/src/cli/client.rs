@@ -23,10 +23,10 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Daemon {
     /// The daemon's address.
-    #[arg(long, env = "MONITOR_URL", default_value = "http://127.0.0.1:8888")]
+    #[arg(long, env = "MONITOR_URL", default_value = "http://127.0.0.1:8888", global = true)]
     pub(super) url: String,
     /// A file that holds a token, where the daemon asks for one. Or set MONITOR_TOKEN or MONITOR_TOKEN_FILE.
-    #[arg(long)]
+    #[arg(long, global = true)]
     token_file: Option<PathBuf>,
 }
 

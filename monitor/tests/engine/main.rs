@@ -12,6 +12,7 @@ mod harness;
 mod isolation;
 mod judged;
 mod kills;
+mod people;
 mod prometheus;
 mod reload;
 mod steps;
