@@ -75,6 +75,8 @@ pub struct Condition {
     pub joined: BTreeSet<String>,
     /// Whether a further one of them is told: nothing of ours stands behind it.
     pub tells_of_joins: bool,
+    /// What we see ourselves, if it is only said elsewhere that it holds.
+    pub ours: Option<Holds>,
 }
 
 impl Condition {
@@ -110,6 +112,7 @@ impl Condition {
             note: String::new(),
             joined: BTreeSet::new(),
             tells_of_joins: false,
+            ours: None,
         }
     }
 
@@ -119,6 +122,7 @@ impl Condition {
         self.roots = std::mem::take(&mut other.roots);
         self.impacted = std::mem::take(&mut other.impacted);
         (self.vouched, self.grace) = (other.vouched, self.grace.max(other.grace));
+        self.ours = Some(other.holds);
         self
     }
 
@@ -158,6 +162,7 @@ impl Condition {
     /// Writes what it is like now into its incident.
     pub(super) fn describe(&self, incident: &mut Incident) {
         incident.name.clone_from(&self.name);
+        incident.service = self.service.as_ref().map(ToString::to_string);
         incident.severity = self.severity;
         incident.rank = self.rank;
         incident.title.clone_from(&self.title);

@@ -38,6 +38,9 @@ pub struct Delivery {
     /// Whether it was, or may have been, sent: from then on it is repeated as it was, with the same key.
     #[serde(default)]
     pub attempted: bool,
+    /// Whether some of the channel's recipients have it already.
+    #[serde(default)]
+    pub reached: bool,
     /// Deliveries of one message share it: fixed before the first try, so that a repeat is the same message.
     #[serde(default)]
     pub batch: Option<Uuid>,

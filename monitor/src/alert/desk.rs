@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::clock::{Moment, Stamp, elapsed};
+use kit::clock::{Moment, Stamp, WallClock, elapsed};
 use uuid::Uuid;
 
 use super::condition::{Condition, Holds};
@@ -30,9 +30,6 @@ const RESTLESS_KEPT: usize = 3;
 const CALM: Duration = Duration::from_secs(600);
 /// A message that has been on its way for so long is not to be relied on: others may speak.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(120);
-/// The wall clock was set if it differs by so much from what passed since the last look: a second's turn is never so
-/// far off, whatever NTP slews (500 ppm at most, `adjtimex(2)`).
-const CLOCK_SET: Duration = Duration::from_secs(2);
 /// Resolved incidents that are kept at hand for messages that are still on their way; more are read from the disk.
 const ENDED_KEPT: usize = 1000;
 
@@ -53,8 +50,7 @@ pub struct Desk {
     excused: HashMap<String, Moment>,
     /// Old and new names of services, for what is read back later.
     renames: Vec<(String, String)>,
-    /// When it was looked last.
-    looked: Option<Stamp>,
+    clock: WallClock,
 }
 
 /// What a look needs besides the conditions.
@@ -73,13 +69,18 @@ impl Desk {
     /// look.
     pub fn adopt(&mut self, open: Vec<Incident>, ended: Vec<Incident>) {
         for mut incident in open {
+            // Ours is newer than what was read of it.
+            if self.find(incident.id).is_some() {
+                continue;
+            }
             self.renames.iter().for_each(|(old, new)| incident.rename(old, new));
             let later = self.open.insert(incident.key.clone(), incident);
             self.superseded.extend(later);
         }
         for incident in ended {
-            self.ended.retain(|known| known.id != incident.id);
-            self.ended.push_back(incident);
+            if self.find(incident.id).is_none() {
+                self.ended.push_back(incident);
+            }
         }
     }
 
@@ -108,11 +109,7 @@ impl Desk {
 
     /// When somebody has set the wall clock, reminders and escalations are due no sooner and no later for it.
     fn keep_time(&mut self, now: Stamp, out: &mut Changes) {
-        let Some(looked) = self.looked.replace(now) else { return };
-        let by = now.wall.duration_since(looked.wall_of(now.at));
-        if by.unsigned_abs() < CLOCK_SET {
-            return;
-        }
+        let Some(by) = self.clock.set_by(now) else { return };
         tracing::warn!(by_secs = by.as_secs(), "the wall clock was set");
         for incident in self.open.values_mut() {
             incident.told.values_mut().for_each(|told| told.shift(by));
@@ -221,6 +218,15 @@ impl Desk {
             }
         }
         if condition.severity < incident.severity {
+            match condition.ours {
+                // Something milder is said elsewhere, and we cannot say that what it was opened for is over.
+                Some(Holds::Unclear) => return,
+                Some(Holds::Restless) => {
+                    self.calm_since.insert(condition.key.clone(), now.at);
+                    return comes_and_goes(incident, telling, out);
+                }
+                _ => {}
+            }
             // What it was opened for is over; the rest is another incident.
             let calm = *self.calm_since.entry(condition.key.clone()).or_insert(now.at);
             if !incident.flapping || now.at.since(calm) >= CALM {
@@ -264,14 +270,8 @@ impl Desk {
                     self.ends(&key, Ending::Withdrawn, telling, out);
                     continue;
                 }
-                Some(Holds::Restless) if !incident.flapping && !incident.held => {
-                    incident.flapping = true;
-                    let text = format!("it comes and goes; resolved once it is calm: {}", incident.title);
-                    let event = incident.happened(EventKind::Flapping, text, now.wall);
-                    telling.news(incident, &event, Happening::Flapping, out);
-                    out.record(incident, event);
-                }
-                Some(Holds::Restless | Holds::No) | None => {}
+                Some(Holds::Restless) => comes_and_goes(incident, telling, out),
+                Some(Holds::No) | None => {}
             }
             let calm = *self.calm_since.entry(key.clone()).or_insert(now.at);
             if holds == Some(Holds::Restless) {
@@ -357,13 +357,31 @@ impl Desk {
     }
 
     /// A person has a dead letter tried again. Returns the incident; `None` if it is not known.
-    pub fn revived(&mut self, id: Uuid, channel: &str, now: Timestamp) -> Option<Incident> {
-        let open = self.open.values_mut().find(|incident| incident.id == id);
-        let incident = open.or_else(|| self.ended.iter_mut().find(|incident| incident.id == id))?;
-        if let Some(told) = incident.told.get_mut(channel) {
+    pub fn revived(&mut self, (id, event, channel): &DeliveryId, now: Timestamp) -> Option<Incident> {
+        let open = self.open.values_mut().find(|incident| incident.id == *id);
+        let incident = open.or_else(|| self.ended.iter_mut().find(|incident| incident.id == *id))?;
+        // If something newer was told since, how far that got is what counts.
+        if let Some(told) = incident.told.get_mut(channel).filter(|told| told.event == *event) {
             (told.state, told.dead_since, told.since) = (ToldState::Owed, None, now);
         }
         Some(incident.clone())
+    }
+
+    /// Learns that some of a channel's recipients have a message: they must hear of the end. Returns the incident if that is
+    /// news.
+    pub(super) fn reached(&mut self, (id, _, channel): &DeliveryId) -> Option<Incident> {
+        let open = self.open.values_mut().find(|incident| incident.id == *id);
+        let incident = open.or_else(|| self.ended.iter_mut().find(|incident| incident.id == *id))?;
+        let told = incident.told.get_mut(channel).filter(|told| !told.accepted)?;
+        told.accepted = true;
+        Some(incident.clone())
+    }
+
+    /// Takes an ended incident as it is now.
+    pub(super) fn replace_ended(&mut self, incident: Incident) {
+        if let Some(known) = self.ended.iter_mut().find(|known| known.id == incident.id) {
+            *known = incident;
+        }
     }
 
     /// Learns what became of a delivery. Returns the incident if it is not what it was.
@@ -376,6 +394,18 @@ impl Desk {
     }
 }
 
+/// Says, once, that it comes and goes.
+fn comes_and_goes(incident: &mut Incident, telling: &Telling<'_>, out: &mut Changes) {
+    if incident.flapping || incident.held {
+        return;
+    }
+    incident.flapping = true;
+    let text = format!("it comes and goes; resolved once it is calm: {}", incident.title);
+    let event = incident.happened(EventKind::Flapping, text, telling.now.wall);
+    telling.news(incident, &event, Happening::Flapping, out);
+    out.record(incident, event);
+}
+
 /// Takes over what changed while it went on.
 fn revise(incident: &mut Incident, condition: &Condition, telling: &Telling<'_>, out: &mut Changes) {
     let now = telling.now.wall;
@@ -385,8 +415,11 @@ fn revise(incident: &mut Incident, condition: &Condition, telling: &Telling<'_>,
         let names = new.into_iter().cloned().collect::<Vec<_>>().join(", ");
         incident.joined.extend(condition.joined.iter().cloned());
         incident.description.clone_from(&condition.description);
-        let event = incident.happened(EventKind::Joined, format!("{names} fires too"), now);
+        let event = incident.happened(EventKind::Joined, format!("also: {names}"), now);
         if condition.tells_of_joins {
+            // Whoever took it did not take this.
+            incident.acknowledged = None;
+            condition.describe(incident);
             telling.news(incident, &event, Happening::Worsened, out);
         }
         out.events.push((incident.id, event));

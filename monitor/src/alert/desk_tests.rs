@@ -308,6 +308,40 @@ fn what_cannot_be_seen_is_one_page_and_never_moves_a_service() {
 }
 
 #[test]
+fn what_else_goes_out_of_sight_is_told_though_somebody_has_taken_the_first() {
+    let mut world = World::new("a b c");
+    world.pass(30);
+    world.set("a", Truth::Hidden);
+    world.pass(600);
+    let id = world.desk.open().next().unwrap().id;
+    let now = world.stamp().wall;
+    world.desk.acknowledge(id, "ada", "", now).unwrap();
+    world.set("b", Truth::Hidden);
+    world.pass(600);
+    let incident = world.desk.open().next().unwrap();
+    assert_eq!((incident.id, &incident.acknowledged, &incident.service), (id, &None, &None));
+    assert!(incident.title.starts_with("the monitor cannot see 2 services"), "{}", incident.title);
+    assert!(!incident.labels.contains_key("service"), "a silence of a is none of b: {:?}", incident.labels);
+    // As long as it was about one service, it could be routed to whoever looks after that.
+    assert_eq!(world.said("ops"), ["page a", "worsened MonitorBlind"]);
+}
+
+#[test]
+fn something_milder_that_is_said_elsewhere_ends_no_page_while_we_cannot_look() {
+    let mut world = World::new("web");
+    world.pass(30);
+    world.set("web", Truth::Down);
+    world.pass(60);
+    world.post(&[("alertname", "Slow"), ("service", "web"), ("severity", "warning")], 100_000);
+    world.set("web", Truth::Hidden);
+    world.pass(100);
+    assert_eq!(world.said("ops"), ["page web"]);
+    world.set("web", Truth::Up);
+    world.pass(60);
+    assert_eq!(world.said("ops"), ["page web", "resolved web", "ticket web"]);
+}
+
+#[test]
 fn a_service_that_is_not_watched_any_more_is_withdrawn() {
     let mut world = World::new("web api");
     world.pass(30);

@@ -25,11 +25,18 @@ pub struct DrillRecord {
     pub began: Option<Timestamp>,
     /// When one was last accepted by every channel it went to.
     pub succeeded: Option<Timestamp>,
-    /// What the last one came to, by channel: `accepted`, or what was said instead.
+    /// What the last one came to, by channel: `accepted`, also if it took something since, or `not accepted`.
     pub results: BTreeMap<String, String>,
 }
 
 impl DrillRecord {
+    /// Learns that a channel has taken a message.
+    pub(super) fn accepted(&mut self, channel: &str) {
+        if let Some(result) = self.results.get_mut(channel) {
+            ACCEPTED.clone_into(result);
+        }
+    }
+
     /// Returns the channels that the last drill did not get through, of those that are there.
     pub(super) fn failed(&self, is_there: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
         let failed = self.results.iter().filter(|(_, result)| *result != ACCEPTED);

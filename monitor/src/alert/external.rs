@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::clock::{Moment, Stamp, elapsed, later};
+use kit::clock::{Moment, Stamp, WallClock, elapsed, later};
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Condition, Holds};
@@ -35,6 +35,9 @@ const MAX_ALERT_BYTES: usize = 16 * 1024;
 /// How long an alert about a service may go on after what the service needs has recovered: two of Prometheus' evaluation
 /// intervals (`evaluation_interval`, one minute by default).
 const GRACE: Duration = Duration::from_secs(120);
+/// How far the clocks of machines that are kept by NTP differ at most (RFC 5905 section 4: tens of milliseconds over the
+/// Internet), with room. A firing alert's end is further away: Prometheus sets it to four resend delays from now.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(2);
 /// How far a source's clock may be ahead before its times are not believed.
 const CLOCKS_APART: Duration = Duration::from_secs(3600);
 
@@ -80,12 +83,18 @@ pub struct External {
     /// Whether it was looked at.
     #[serde(skip)]
     is_seen: bool,
+    /// What the service that it names is called by now.
+    #[serde(skip)]
+    renamed: Option<String>,
 }
 
 /// Every alert from elsewhere that is not over.
 #[derive(Debug, Default)]
 pub struct Externals {
     alerts: BTreeMap<String, External>,
+    /// What services were called, and what they are called now.
+    renames: HashMap<String, String>,
+    clock: WallClock,
 }
 
 /// What became of a posted alert.
@@ -113,8 +122,29 @@ impl Externals {
     pub fn adopt(&mut self, alerts: Vec<External>, now: Timestamp) {
         for mut alert in alerts {
             alert.believed_until = alert.believed_until.max(later(now, BELIEVED_FOR));
+            let alert = self.called_by_now(alert);
             self.alerts.entry(alert.fingerprint.clone()).or_insert(alert);
         }
+    }
+
+    /// A service has a new name: what is said of the old one is said of it.
+    pub fn rename(&mut self, old: &str, new: &str) {
+        self.renames.insert(old.to_owned(), new.to_owned());
+        for alert in std::mem::take(&mut self.alerts).into_values() {
+            let alert = self.called_by_now(alert);
+            self.alerts.insert(alert.fingerprint.clone(), alert);
+        }
+    }
+
+    fn called_by_now(&self, alert: External) -> External {
+        let said = alert.labels.get("service");
+        let mut name = said;
+        // A chain of renames ends; one that went in a circle has been walked once by then.
+        for _ in 0..self.renames.len() {
+            name = name.and_then(|name| self.renames.get(name)).or(name);
+        }
+        let renamed = name.filter(|_| name != said).cloned();
+        External { renamed, ..alert }
     }
 
     /// Takes one posted alert.
@@ -127,7 +157,8 @@ impl Externals {
         annotations.retain(|_, value| !value.is_empty());
         check(&labels, &annotations)?;
         let fingerprint = fingerprint(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        if ends_at.is_some_and(|end| end <= now) {
+        // Who says that it ends now may have a clock that is a little ahead of ours.
+        if ends_at.is_some_and(|end| end <= later(now, CLOCKS_DIFFER)) {
             return Ok(self.ended(fingerprint));
         }
         let known = self.alerts.get(&fingerprint);
@@ -144,7 +175,9 @@ impl Externals {
             generator_url: generator_url.filter(|url| is_web_url(url)),
             is_over: false,
             is_seen: known.is_some_and(|known| known.is_seen),
+            renamed: None,
         };
+        let alert = self.called_by_now(alert);
         let is_same =
             known.is_some_and(|known| External { believed_until: alert.believed_until, ..known.clone() } == alert);
         self.alerts.insert(fingerprint, alert.clone());
@@ -175,8 +208,15 @@ impl Externals {
         over
     }
 
-    /// Forgets alerts whose source has been silent for too long; returns them.
-    pub fn give_up(&mut self, now: Timestamp) -> Vec<External> {
+    /// Forgets alerts whose source has been silent for too long; returns them. A clock that somebody has set makes nobody
+    /// silent.
+    pub fn give_up(&mut self, now: Stamp) -> Vec<External> {
+        if let Some(by) = self.clock.set_by(now) {
+            for alert in self.alerts.values_mut() {
+                alert.believed_until = alert.believed_until.saturating_add(by).unwrap_or(alert.believed_until);
+            }
+        }
+        let now = now.wall;
         let is_old = |alert: &External| elapsed(alert.believed_until, now) > GIVEN_UP_AFTER;
         let old: Vec<String> =
             self.alerts.values().filter(|alert| is_old(alert)).map(|alert| alert.fingerprint.clone()).collect();
@@ -233,7 +273,7 @@ fn add(own: &mut Condition, alerts: &[&External], now: Stamp) {
     own.joined = names(alerts);
     // What is said elsewhere may be more urgent than what we see, and does not wait for us.
     let fires = alerts.iter().filter(|alert| !alert.is_lost(now.wall));
-    if let Some(theirs) = fires.map(|alert| alert.severity()).max().filter(|most| *most > own.severity) {
+    if let Some(theirs) = fires.map(|alert| alert.severity()).max().filter(|most| *most >= own.severity) {
         (own.severity, own.after) = (theirs, Duration::ZERO);
     }
 }
@@ -244,8 +284,8 @@ fn condition(key: String, alerts: &[&External], services: &ServicesAlerts, now: 
     let name = first.name().to_owned();
     let summary = first.annotations.get("summary").or_else(|| first.annotations.get("title"));
     let about = service.map(|service| format!("{service}: ")).unwrap_or_default();
-    let title = format!("{about}{}", summary.unwrap_or(&name));
-    let mut condition = Condition::new(key, name.clone(), first.severity(), one_line(&title));
+    let title = format!("{about}{}", one_line(summary.unwrap_or(&name)));
+    let mut condition = Condition::new(key, name.clone(), first.severity(), title);
     let lost = alerts.iter().all(|alert| alert.is_lost(now.wall));
     if lost {
         condition.holds = Holds::Unclear;
@@ -294,7 +334,8 @@ impl External {
     }
 
     pub(super) fn service<'a>(&'a self, services: &ServicesAlerts) -> Option<&'a str> {
-        self.labels.get("service").map(String::as_str).filter(|service| services.contains_key(*service))
+        let said = self.labels.get("service").map(String::as_str).filter(|service| services.contains_key(*service));
+        said.or_else(|| self.renamed.as_deref().filter(|service| services.contains_key(*service)))
     }
 
     pub(super) fn key(&self, services: &ServicesAlerts) -> String {
@@ -381,7 +422,7 @@ mod tests {
         };
         assert_eq!(holds(&externals, 299), Some(Holds::Yes));
         assert_eq!(holds(&externals, 301), Some(Holds::Unclear));
-        assert!(externals.give_up(at(300 + 86_000)).is_empty());
+        assert!(externals.give_up(stamp(300 + 86_000)).is_empty());
         assert!(externals.seen().is_empty());
         assert_eq!(externals.take(posted(&labels, Some(400)), at(500)).unwrap(), Taken::Over(alert.fingerprint));
         assert_eq!(holds(&externals, 501), None);
@@ -426,6 +467,34 @@ mod tests {
         externals.join(&mut own, &services(), stamp(2));
         assert_eq!((own.len(), own[0].name.as_str()), (2, "ServiceDown"));
         assert_eq!(own[0].description, "Also firing: Gone: it smells; Slow: it smells.");
+    }
+
+    #[test]
+    fn a_source_whose_clock_is_a_little_ahead_can_end_its_alert_and_a_clock_that_is_set_ends_none() {
+        let mut externals = Externals::default();
+        let labels = [("alertname", "Smell")];
+        externals.take(posted(&labels, None), at(0)).unwrap();
+        externals.seen();
+        assert!(matches!(externals.take(posted(&labels, Some(61)), at(60)).unwrap(), Taken::Over(_)));
+        externals.take(posted(&labels, None), at(100)).unwrap();
+        let set = |secs: i64, ahead: i64| Stamp { at: Moment::from_ms(secs * 1000), wall: at(secs + ahead) };
+        assert!(externals.give_up(set(100, 0)).is_empty());
+        assert!(externals.give_up(set(160, 10 * 86_400)).is_empty(), "ten days by the wall, a minute for us");
+        assert_eq!(externals.give_up(set(160 + 86_500 + 300, 10 * 86_400)).len(), 1);
+    }
+
+    #[test]
+    fn what_is_said_of_a_service_by_its_old_name_is_said_of_it() {
+        let mut externals = Externals::default();
+        externals.take(posted(&[("alertname", "Slow"), ("service", "shop")], None), at(0)).unwrap();
+        let keys =
+            |externals: &Externals| -> Vec<String> { externals.all().map(|alert| alert.key(&services())).collect() };
+        assert!(keys(&externals)[0].starts_with("alert:"));
+        externals.rename("shop", "store");
+        externals.rename("store", "web");
+        assert_eq!(keys(&externals), ["service:web"]);
+        externals.take(posted(&[("alertname", "Gone"), ("service", "store")], None), at(1)).unwrap();
+        assert_eq!(keys(&externals), ["service:web"; 2]);
     }
 
     #[test]

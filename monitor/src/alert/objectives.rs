@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kit::clock::Stamp;
 
 use super::condition::{Condition, Holds};
+use super::message::Severity;
 use super::slo::{Budget, Count, sentence};
 use super::verdicts::ServicesAlerts;
 
@@ -125,9 +126,14 @@ impl Slos {
             self.looked = Some(now);
             self.found = self.work_out(services, now);
         }
-        let told: HashSet<&str> = conditions.iter().map(|condition| condition.key.as_str()).collect();
+        // Only what people hear of, and as urgently: a slow answer that is a ticket is no reason not to page.
+        let speaks =
+            |condition: &&Condition| condition.holds == Holds::Yes && now.at.since(condition.since) >= condition.after;
+        let told: HashMap<&str, Severity> =
+            conditions.iter().filter(speaks).map(|condition| (condition.key.as_str(), condition.severity)).collect();
         let is_told = |condition: &&Condition| {
-            condition.service.as_deref().is_some_and(|service| told.contains(&*Condition::service_key(service)))
+            let service = condition.service.as_deref().map(Condition::service_key);
+            service.and_then(|key| told.get(&*key)).is_some_and(|severity| *severity >= condition.severity)
         };
         let excused: Vec<String> = self.found.iter().filter(is_told).map(|condition| condition.key.clone()).collect();
         self.excused.extend(excused);
@@ -172,7 +178,6 @@ impl Slos {
 mod tests {
     use kit::clock::Moment;
 
-    use super::super::message::Severity;
     use super::super::verdicts::ServiceAlerts;
     use super::*;
 
@@ -202,6 +207,14 @@ mod tests {
         let availability = ("slo:web:availability".to_owned(), Holds::Yes, Severity::Page);
         assert_eq!(keys(&mut slos, Vec::new(), 4000), std::slice::from_ref(&availability));
         let down = Condition::new("service:web", "ServiceDown", Severity::Page, "web is down");
+        let mut slow = Condition::new("service:web", "ServiceDegraded", Severity::Ticket, "web is degraded");
+        assert_eq!(
+            keys(&mut slos, vec![slow.clone()], 4001),
+            std::slice::from_ref(&availability),
+            "a ticket is no page"
+        );
+        (slow.severity, slow.holds) = (Severity::Page, Holds::Unclear);
+        assert_eq!(keys(&mut slos, vec![slow], 4001), std::slice::from_ref(&availability), "who knows");
         assert_eq!(keys(&mut slos, vec![down], 4001), [(availability.0, Holds::Unclear, Severity::Page)]);
 
         let mut slow = Slos::default();

@@ -158,6 +158,9 @@ struct Unit<'a> {
 /// Forms the messages that could be sent, oldest first, each without anything older of its incidents before it.
 fn units<'a>(waiting: impl Iterator<Item = &'a Waiting>, together: bool) -> Vec<Unit<'a>> {
     let mut rest: Vec<&Waiting> = waiting.collect();
+    if !together && rest.iter().all(|waiting| waiting.delivery.batch.is_none()) {
+        return singles(rest);
+    }
     let mut units = Vec::new();
     let mut before: HashSet<Uuid> = HashSet::new();
     let digest = together && digest(&rest);
@@ -206,6 +209,13 @@ fn units<'a>(waiting: impl Iterator<Item = &'a Waiting>, together: bool) -> Vec<
     units
 }
 
+/// As [`units`], where each message tells of one incident: thousands may wait for a service that is away.
+fn singles(waiting: Vec<&Waiting>) -> Vec<Unit<'_>> {
+    let mut before: HashSet<Uuid> = HashSet::new();
+    let firsts = waiting.into_iter().filter(|waiting| before.insert(waiting.delivery.incident));
+    firsts.map(|waiting| Unit { due: waiting.not_before, members: vec![waiting] }).collect()
+}
+
 /// Returns whether so much waits that it becomes one message.
 fn digest(waiting: &[&Waiting]) -> bool {
     let free = waiting.iter().filter(|waiting| !waiting.delivery.attempted && !waiting.delivery.drill);
@@ -243,6 +253,7 @@ mod tests {
             said: String::new(),
             drill: false,
             attempted: false,
+            reached: false,
             batch: None,
             group: group.to_owned(),
             group_interval_ms: 30_000,

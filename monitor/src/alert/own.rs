@@ -9,9 +9,8 @@ use kit::clock::{Moment, Stamp, elapsed};
 use kit::config::show_duration;
 
 use super::condition::Condition;
-use super::delivery::Delivery;
 use super::message::{Evidence, Happening, Severity};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Waiting};
 
 /// A page that no channel has accepted for so long is itself worth a page: a receiver that restarts is back by then.
 const STALLED_AFTER: Duration = Duration::from_secs(300);
@@ -79,7 +78,7 @@ impl Refusals {
     ) -> Vec<Condition> {
         let found = channels.filter_map(|channel| {
             let refused = self.refused.get(channel).map(|known| (known.since, format!("refused: {}", known.why)));
-            let (since, why) = refused.or_else(|| stalled(outbox.waiting(channel), now.wall))?;
+            let (since, why) = refused.or_else(|| stalled(&outbox.all_of(channel), now))?;
             Some(condition(channel, since, &why, now))
         });
         found.collect()
@@ -87,12 +86,15 @@ impl Refusals {
 }
 
 /// Returns since when a channel has not accepted what it was given, and what it said last.
-fn stalled<'a>(waiting: impl Iterator<Item = &'a Delivery>, now: Timestamp) -> Option<(Timestamp, String)> {
-    let tried = waiting.filter(|delivery| delivery.tries > 0 && delivery.happening != Happening::Drill);
-    let oldest = tried.min_by_key(|delivery| delivery.created)?;
-    let age = elapsed(oldest.created, now);
-    let why = || format!("nothing accepted: {}", oldest.said);
-    (age >= STALLED_AFTER).then(|| (oldest.created, why()))
+fn stalled(waiting: &[Waiting], now: Stamp) -> Option<(Timestamp, String)> {
+    let tried = waiting.iter().filter(|waiting| {
+        // What some recipients have got through.
+        waiting.delivery.tries > 0 && waiting.delivery.happening != Happening::Drill && !waiting.delivery.reached
+    });
+    let oldest = tried.max_by_key(|waiting| waiting.age(now.at))?;
+    let age = oldest.age(now.at);
+    let why = || format!("nothing accepted: {}", oldest.delivery.said);
+    (age >= STALLED_AFTER).then(|| (now.wall_of(now.at - age), why()))
 }
 
 fn condition(channel: &str, since: Timestamp, why: &str, now: Stamp) -> Condition {

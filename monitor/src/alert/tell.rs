@@ -319,6 +319,7 @@ impl Telling<'_> {
             said: String::new(),
             drill: false,
             attempted: false,
+            reached: false,
             batch: None,
             group: target.map(|target| target.group.clone()).unwrap_or_default(),
             group_interval_ms: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),

@@ -99,7 +99,7 @@ fn of_service(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stamp) -> Opt
         _ => return None,
     };
     let mut condition =
-        Condition::new(key, alert, severity, redact(&format!("{name} {}: {}", spoken(service.verdict), service.why)));
+        Condition::new(key, alert, severity, format!("{name} {}: {}", spoken(service.verdict), redact(&service.why)));
     condition.verdict = service.verdict.as_str().to_owned();
     condition.rank = u8::from(service.verdict == Verdict::GaveUp);
     condition.cause = cause(service);
@@ -156,7 +156,9 @@ fn of_blindness(blind: &[(&ServiceEntry, &CheckEntry)], now: Stamp) -> Option<Co
     condition.cause = BLIND_KEY.to_owned();
     condition.impacted = names.iter().map(|name| (*name).to_owned()).collect();
     condition.description = format!("Not asked, or not able to ask: {}.", names.join(", "));
-    condition.reminded = false;
+    // Whatever else goes out of sight is news: who knows of the one need not know of the other.
+    condition.joined = names.iter().map(|name| (*name).to_owned()).collect();
+    condition.tells_of_joins = true;
     condition.evidence = Evidence { check: check.id.to_string(), reason: why, ..Evidence::default() };
     // With one service it can be routed to whoever looks after it.
     condition.service = Some(first.spec.name.clone()).filter(|_| names.len() == 1);

@@ -104,6 +104,11 @@ impl Alerts {
     /// Sends one message; returns for how long the channel wants to be left alone.
     async fn send(&self, settings: &ChannelSettings, mut members: Vec<Waiting>) -> Duration {
         if let Some(old) = expired(settings, &members) {
+            if members.iter().all(|member| member.delivery.reached) {
+                tracing::warn!(alert.channel = &*settings.name, why = old, "some recipients never got a message");
+                self.settle(members, DeliveryState::Sent, &old, None);
+                return Duration::ZERO;
+            }
             self.figures.attempt(&settings.name, "expired");
             tracing::error!(alert.channel = &*settings.name, why = old, "a message is too old: a dead letter");
             self.refusals().refused(&settings.name, &old, Timestamp::now());
@@ -111,7 +116,9 @@ impl Alerts {
             return Duration::ZERO;
         }
         let ticket = self.bound(&mut members);
-        let durable = tokio::time::timeout(DISK_PATIENCE, self.state().durable(ticket)).await.is_ok();
+        // While the disk takes nothing, not every message waits for it anew.
+        let patience = if self.state().figures.failing().is_some() { Duration::ZERO } else { DISK_PATIENCE };
+        let durable = tokio::time::timeout(patience, self.state().durable(ticket)).await.is_ok();
         let (message, members) = match self.message(settings, members, durable).await {
             Ok(Some(composed)) => composed,
             Ok(None) => return Duration::ZERO,
@@ -215,6 +222,7 @@ impl Alerts {
                 }
                 let said = accepted.partly.unwrap_or(accepted.answer);
                 self.refusals().accepted(channel);
+                self.took(channel);
                 self.desk().works(channel, Timestamp::now());
                 self.settle(members, DeliveryState::Sent, &said, None);
                 Duration::ZERO
@@ -230,6 +238,15 @@ impl Alerts {
                 self.figures.attempt(channel, "failed");
                 let wait = RETRY.delay(tries, rand::random());
                 tracing::warn!(alert.channel = channel, why, tries, wait_ms = wait.as_millis(), "not accepted");
+                self.settle(members, DeliveryState::Due, &why, Some(wait));
+                Duration::ZERO
+            }
+            Err(SendError::Partly(why)) => {
+                self.figures.attempt(channel, "failed");
+                let wait = RETRY.delay(tries, rand::random());
+                tracing::warn!(alert.channel = channel, why, tries, wait_ms = wait.as_millis(), "accepted in part");
+                let mut members = members;
+                members.iter_mut().for_each(|member| member.delivery.reached = true);
                 self.settle(members, DeliveryState::Due, &why, Some(wait));
                 Duration::ZERO
             }
@@ -249,8 +266,11 @@ impl Alerts {
         let _order = self.in_order();
         let now = Stamp::now();
         let mut batch = StateBatch::default();
+        let settings = self.settings();
         for Waiting { mut delivery, ticket, .. } in members {
             delivery.tries += 1;
+            let is_there = settings.channels.iter().any(|channel| *channel.name == *delivery.channel);
+            let (state, wait) = if is_there { (state, wait) } else { (gone(state), None) };
             (delivery.state, delivery.updated) = (state, now.wall);
             said.clone_into(&mut delivery.said);
             if let Some(wait) = wait {
@@ -259,6 +279,10 @@ impl Alerts {
                 self.figures.state(&delivery);
             }
             batch.deliveries.insert(delivery.id(), delivery_row(&delivery));
+            if delivery.reached && wait.is_some() {
+                let changed = self.desk().reached(&delivery.id());
+                batch.incidents.extend(changed.map(|incident| (incident.id, incident_row(&incident))));
+            }
             if wait.is_none() {
                 let changed = self.desk().outcome(&delivery.id(), state == DeliveryState::Sent, now.wall);
                 if let Some(incident) = changed {
@@ -283,7 +307,15 @@ impl Alerts {
             return;
         }
         let mut outbox = self.outbox();
-        for waiting in outbox.of(&dead.channel, dead.incident) {
+        let left = outbox.of(&dead.channel, dead.incident);
+        // Something else of it may still be accepted: then its end must follow.
+        if left
+            .iter()
+            .any(|waiting| waiting.delivery.id() != dead.id() && waiting.delivery.happening != Happening::Resolved)
+        {
+            return;
+        }
+        for waiting in left {
             let mut end = waiting.delivery;
             if end.happening == Happening::Resolved && !end.attempted {
                 (end.state, end.updated) = (DeliveryState::Cancelled, Timestamp::now());
@@ -293,6 +325,11 @@ impl Alerts {
             }
         }
     }
+}
+
+/// What was on its way when its channel was taken out of the configuration is not tried again.
+fn gone(state: DeliveryState) -> DeliveryState {
+    if state == DeliveryState::Due { DeliveryState::Dead } else { state }
 }
 
 /// Returns why the messages are too old to be sent, if they are.
@@ -322,6 +359,7 @@ fn repeated(incident: &Incident, channel: &str) -> Option<Delivery> {
         said: String::new(),
         drill: false,
         attempted: true,
+        reached: false,
         batch: None,
         group: String::new(),
         group_interval_ms: 0,

@@ -70,8 +70,13 @@ impl World {
 
     pub(super) fn keep(&mut self, changes: Changes) {
         let now = self.stamp();
+        // What is worse, or another alert that is told, is not what somebody has taken.
+        let is_told = |incident: Uuid, event: u32| {
+            changes.deliveries.iter().any(|delivery| (delivery.incident, delivery.event) == (incident, event))
+        };
         for (incident, event) in &changes.events {
-            if event.kind == EventKind::Worsened {
+            let is_another = event.kind == EventKind::Joined && is_told(*incident, event.number);
+            if event.kind == EventKind::Worsened || is_another {
                 self.minutes.taken.remove(incident);
             }
         }

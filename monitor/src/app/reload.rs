@@ -135,6 +135,14 @@ fn is_safe(shared: &Shared, plan: Plan) -> Result<Plan, String> {
             "it would drop {service:?}, which has an open incident; reload with force=true to drop it"
         ));
     }
+    let channels = shared.alerts.outbox().channels();
+    let gone = channels.iter().find(|name| !plan.alerts.channels.iter().any(|channel| *channel.name == ***name));
+    if let Some(channel) = gone {
+        let waiting = shared.alerts.outbox().waiting(channel).count();
+        return Err(format!(
+            "it would drop the channel {channel:?}, for which {waiting} messages wait; reload with force=true to drop them"
+        ));
+    }
     if dropped.len() * 10 > before.len() * 3 {
         let list = dropped.join(", ");
         let (count, all) = (dropped.len(), before.len());

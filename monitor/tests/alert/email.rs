@@ -115,7 +115,8 @@ async fn who_is_put_off_gets_the_mail_at_the_next_try_and_the_others_do_not_get_
     let server = Smtp::default().reply_once("RCPT TO:<boss@", "450 greylisted, come back").start();
     let channel = channel(&settings(server.target(), OPEN));
     let error = send_within(PATIENT, &channel, &messages::page()).await.unwrap().unwrap_err();
-    assert_eq!(error, failed("taken for ops@example.com; not yet for boss@example.com: 450 greylisted, come back"));
+    let why = "taken for ops@example.com; not yet for boss@example.com: 450 greylisted, come back";
+    assert_eq!(error, SendError::Partly(why.to_owned()));
     let accepted = send_within(PATIENT, &channel, &messages::page()).await.unwrap().unwrap();
     assert_eq!(accepted.partly, None);
     let [first, second] = server.mails().try_into().unwrap();

@@ -23,9 +23,14 @@ async fn the_exit_code_is_the_answer() {
     assert_eq!(run("cat > /dev/null; echo; echo told Bob; echo more").await, Ok("told Bob".to_owned()));
     let text = "sh asks for another try: line is busy";
     assert_eq!(run("echo line is busy >&2; exit 75").await, Err(SendError::Failed(text.to_owned())));
-    let text = "sh exited with code 1: no such person";
-    assert_eq!(run("echo no such person >&2; exit 1").await, Err(SendError::Refused(text.to_owned())));
-    assert_eq!(run("exit 3").await, Err(SendError::Refused("sh exited with code 3".to_owned())));
+    let text = "sh exited with code 65: no such person";
+    assert_eq!(run("echo no such person >&2; exit 65").await, Err(SendError::Refused(text.to_owned())));
+    for hopeless in [64, 77, 78, 126, 127] {
+        let text = format!("sh exited with code {hopeless}");
+        assert_eq!(run(&format!("exit {hopeless}")).await, Err(SendError::Refused(text)));
+    }
+    let text = "sh exited with code 7: connection refused";
+    assert_eq!(run("echo connection refused >&2; exit 7").await, Err(SendError::Failed(text.to_owned())), "as curl");
     let text = "sh was ended by SIGSEGV: oops";
     assert_eq!(run("echo oops >&2; kill -SEGV $$").await, Err(SendError::Failed(text.to_owned())));
 }

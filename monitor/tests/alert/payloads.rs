@@ -20,7 +20,11 @@ async fn request_of(settings: &str, message: &monitor::alert::Message) -> Reques
     assert_eq!(accepted.partly, None);
     let mut requests = target.requests();
     assert_eq!(requests.len(), 1);
-    requests.remove(0)
+    let request = requests.remove(0);
+    // An Alertmanager is told the same again and again, on purpose.
+    let key = request.header("idempotency-key").unwrap_or_default();
+    assert!(settings.starts_with("alertmanager") || key.starts_with(&message.key), "{settings}: {key:?}");
+    request
 }
 
 fn body(request: &Request) -> Value {
@@ -284,4 +288,26 @@ async fn alertmanager_gets_labels_and_times() {
         "generatorURL": PAGE_URL,
     }]);
     assert_eq!(sent, expected);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_goes_without_what_can_be_looked_up() {
+    let receiver = testkit::Target::ok("");
+    let mut message = messages::digest();
+    let part = message.alerts[0].clone();
+    message.alerts = (0..100).map(|_| part.clone()).collect();
+    for part in &mut message.alerts {
+        part.evidence.get_or_insert_default().last_lines = vec!["x".repeat(16 * 1024)];
+    }
+    let settings = format!("webhook: {{ url: '{}' }}", receiver.url("/hook"));
+    let arrived = async |message: &monitor::alert::Message| -> serde_json::Value {
+        crate::send(&settings, message).await.unwrap();
+        serde_json::from_slice(&receiver.requests().pop().unwrap().body).unwrap()
+    };
+    let told = arrived(&message).await;
+    assert_eq!((told["alerts"].as_array().unwrap().len(), told["alerts"][7]["evidence"].is_null()), (100, true));
+    assert_ne!(told["alerts"][7]["description"], "");
+    message.alerts.iter_mut().for_each(|part| part.title = "y".repeat(15 * 1024));
+    let told = arrived(&message).await;
+    assert_eq!((told["alerts"].as_array().unwrap().len(), &told["truncated"]), (50, &(message.truncated + 50).into()));
 }

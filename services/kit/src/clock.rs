@@ -3,7 +3,7 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
 
 /// A point on the machine's boot clock (CLOCK_BOOTTIME, `clock_gettime(2)`), in milliseconds.
@@ -90,6 +90,25 @@ impl Stamp {
     }
 }
 
+/// The wall clock was set if it differs by so much from what has passed: NTP slews 500 ppm at most (`adjtimex(2)`), which
+/// is far less between two looks.
+const CLOCK_SET: Duration = Duration::from_secs(2);
+
+/// Notices that somebody, or NTP at a start, has set the wall clock. Looks must be minutes apart at most.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WallClock {
+    looked: Option<Stamp>,
+}
+
+impl WallClock {
+    /// Returns by how much the wall clock was set since the last look, if it was.
+    pub fn set_by(&mut self, now: Stamp) -> Option<SignedDuration> {
+        let looked = self.looked.replace(now)?;
+        let by = now.wall.duration_since(looked.wall_of(now.at));
+        (by.unsigned_abs() >= CLOCK_SET).then_some(by)
+    }
+}
+
 /// Returns the wall time that passed from `earlier` to `now`, zero if the clock says that it is still to come.
 pub fn elapsed(earlier: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(earlier)).unwrap_or_default()
@@ -133,6 +152,19 @@ mod tests {
             assert_ne!(local(before).hour(), local(change).hour().wrapping_sub(1), "the wall clock jumps here");
             let now = Stamp { at: Moment::from_ms(10_000), wall: change };
             assert_eq!(now.moment_of(before), Moment::from_ms(9_000), "and our clocks do not");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_noticed_once_and_one_that_goes_is_not() {
+        let mut clock = WallClock::default();
+        let stamp = |at_secs: i64, wall_secs: i64| Stamp {
+            at: Moment::from_ms(at_secs * 1000),
+            wall: Timestamp::from_second(1_800_000_000 + wall_secs).unwrap(),
+        };
+        let looks = [(0, 0, None), (60, 61, None), (61, 3662, Some(3600)), (70, 3671, None), (71, -5, Some(-3677))];
+        for (at, wall, expected) in looks {
+            assert_eq!(clock.set_by(stamp(at, wall)), expected.map(SignedDuration::from_secs), "{at}");
         }
     }
 

@@ -19,6 +19,11 @@ impl Alerts {
         self.drills.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// A channel has taken a message: whatever a drill found before, it works.
+    pub(in crate::alert) fn took(&self, channel: &str) {
+        self.drills.lock().unwrap_or_else(PoisonError::into_inner).accepted(channel);
+    }
+
     /// Begins a drill through these channels, or through all that routes lead to; returns its incident.
     ///
     /// # Errors
@@ -63,7 +68,7 @@ impl Alerts {
             let over = self.with_desk(now, |desk, telling| desk.close(incident.id, Ending::DrillOver, telling));
             let record = {
                 let mut record = self.drills.lock().unwrap_or_else(PoisonError::into_inner);
-                record.results = drill::results(&incident);
+                record.results.extend(drill::results(&incident));
                 record.began = Some(incident.opened);
                 // One channel's test proves nothing of the others.
                 let everywhere = drill::channels(&self.settings().routes);

@@ -67,6 +67,8 @@ pub struct TakenPost {
     pub wrong: Vec<String>,
     /// Whether there was no room for some.
     pub is_full: bool,
+    /// Whether some ended that may be known once what an earlier monitor left is read.
+    pub is_early: bool,
     /// Watched services that something new was said of.
     pub services: BTreeSet<String>,
 }
@@ -227,6 +229,7 @@ impl Alerts {
         for (old, new) in renames {
             changes.extend(self.desk().rename(old, new, Timestamp::now()));
             self.slos().rename(old, new);
+            self.externals().rename(old, new);
             let (silences, windows) = self.suppressing().rename(old, new);
             let silences = silences.iter().map(|silence| ((SILENCE, silence.id.to_string()), Some(json(silence))));
             batch.documents.extend(silences);

@@ -1,6 +1,7 @@
 //! Alerts that others hand to us.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ impl Alerts {
     pub fn take(&self, posted: Vec<Posted>) -> TakenPost {
         let _order = self.in_order();
         let (now, mut batch, settings) = (Timestamp::now(), StateBatch::default(), self.settings());
-        let (mut wrong, mut is_full, mut services) = (Vec::new(), false, BTreeSet::new());
+        let (mut wrong, mut is_full, mut is_early, mut services) = (Vec::new(), false, false, BTreeSet::new());
         for alert in posted {
             if self.is_our_own(&alert) {
                 wrong.push("an alert of this monitor itself came back".to_owned());
@@ -34,12 +35,14 @@ impl Alerts {
                 Ok(Taken::Over(fingerprint)) => {
                     batch.documents.insert((EXTERNAL, fingerprint), None);
                 }
-                Ok(Taken::Repeated | Taken::Nothing) => {}
+                Ok(Taken::Repeated) => {}
+                // Whether it is known cannot be said before what was known is read.
+                Ok(Taken::Nothing) => is_early |= !self.is_restored.load(Ordering::SeqCst),
                 Ok(Taken::Full) => is_full = true,
                 Err(why) => wrong.push(why),
             }
         }
-        TakenPost { ticket: self.state.put(batch), wrong, is_full, services }
+        TakenPost { ticket: self.state.put(batch), wrong, is_full, is_early, services }
     }
 
     /// An alert that we sent to an Alertmanager must not come back as a new one.
@@ -58,7 +61,7 @@ impl Alerts {
     /// Ends the incidents of alerts whose source has been silent for too long.
     pub(super) fn given_up(&self, now: Stamp, batch: &mut StateBatch) -> Changes {
         let (settings, mut changes) = (self.settings(), Changes::default());
-        let gone = self.externals().give_up(now.wall);
+        let gone = self.externals().give_up(now);
         for alert in gone {
             let key = alert.key(&settings.services);
             let id = self.desk().open().find(|incident| incident.key == key).map(|incident| incident.id);

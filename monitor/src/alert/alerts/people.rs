@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Alerts;
 use super::rows::read_rows;
 use crate::alert::delivery::{Delivery, DeliveryId, DeliveryState};
-use crate::alert::incident::{Ending, Incident};
+use crate::alert::incident::{Ending, EventKind, Incident};
 use crate::alert::message::Happening;
 use crate::alert::tell::Changes;
 use crate::record::{AuditRow, DeliveryQuery, StoreError};
@@ -68,14 +68,24 @@ impl Alerts {
         let incident = self.incident(id.0).await?;
         let _order = self.in_order();
         self.desk().adopt(Vec::new(), incident.filter(Incident::is_over).into_iter().collect());
-        let Some(incident) = self.desk().revived(id.0, &id.2, now) else { return Ok(false) };
-        let mut deliveries = vec![delivery.clone()];
+        let Some(mut incident) = self.desk().revived(id, now) else { return Ok(false) };
+        let mut changes = Changes { deliveries: vec![delivery.clone()], ..Changes::default() };
         if incident.is_over() && delivery.happening != Happening::Resolved {
-            // Whoever hears of the beginning now must hear of the end too.
-            let (event, happening) = (incident.last_event, Happening::Resolved);
-            deliveries.push(Delivery { event, happening, created: now, ..delivery });
+            // Whoever hears of the beginning now must hear of the end, after it, too.
+            let waiting = self.outbox().of(&id.2, id.0).into_iter().map(|waiting| waiting.delivery);
+            let ends: Vec<Delivery> = waiting.filter(|waiting| waiting.happening == Happening::Resolved).collect();
+            ends.iter().for_each(|end| self.outbox().remove(&end.id()));
+            if ends.is_empty() {
+                let event = incident.happened(EventKind::Resolved, "told again, after its beginning", now);
+                let (number, happening) = (event.number, Happening::Resolved);
+                changes.events.push((id.0, event));
+                changes.deliveries.push(Delivery { event: number, happening, created: now, ..delivery });
+            }
+            changes.deliveries.extend(ends);
+            self.desk().replace_ended(incident.clone());
         }
-        self.carry_out(Changes { incidents: vec![incident], deliveries, ..Changes::default() }, Some(audit));
+        changes.incidents.push(incident);
+        self.carry_out(changes, Some(audit));
         Ok(true)
     }
 }

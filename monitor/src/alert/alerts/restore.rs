@@ -1,10 +1,12 @@
 //! Reading back what an earlier monitor left.
 
+use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use kit::clock::Stamp;
+use uuid::Uuid;
 
 use super::rows::read_rows;
 use super::{Alerts, DRILL, EXTERNAL, MAX_RESTORED, SILENCE, WINDOW};
@@ -13,7 +15,7 @@ use crate::alert::drill::DrillRecord;
 use crate::alert::incident::Incident;
 use crate::alert::own::CHANNEL_KEY;
 use crate::alert::silence::{OnceWindow, Silence};
-use crate::record::{DeliveryQuery, IncidentQuery, StoreError, Ticket};
+use crate::record::{DeliveryQuery, IncidentQuery, StateBatch, StoreError, Ticket};
 
 impl Alerts {
     /// Reads what an earlier monitor left: open incidents, what was still to be told, silences, windows.
@@ -28,12 +30,14 @@ impl Alerts {
         let query = IncidentQuery { unfinished: true, limit: MAX_RESTORED, ..IncidentQuery::default() };
         let incidents: Vec<Incident> = read_rows(&store.incidents(&query).await?);
         let mut deliveries: Vec<Delivery> = read_rows(&store.deliveries(&DeliveryQuery::Open).await?);
-        // As they came: a beginning that was tried last must still go before its end.
-        deliveries.sort_by_key(|delivery| (delivery.created, delivery.incident, delivery.event));
+        in_order(&mut deliveries);
         let silences: Vec<Silence> = read_rows(&store.documents(SILENCE).await?.into_values().collect::<Vec<_>>());
         let windows: Vec<OnceWindow> = read_rows(&store.documents(WINDOW).await?.into_values().collect::<Vec<_>>());
         let drills: Vec<DrillRecord> = read_rows(&store.documents(DRILL).await?.into_values().collect::<Vec<_>>());
         let externals = read_rows(&store.documents(EXTERNAL).await?.into_values().collect::<Vec<_>>());
+        // What was decided since is newer than what was read.
+        let _order = self.in_order();
+        deliveries.retain(|delivery| self.desk().find(delivery.incident).is_none());
         let now = Timestamp::now();
         self.externals().adopt(externals, now);
         if let Some(record) = drills.into_iter().next() {
@@ -56,7 +60,11 @@ impl Alerts {
         }
         {
             let mut suppression = self.suppressing();
-            suppression.silences.extend(silences.into_iter().filter(|silence| silence.until > now));
+            let (over, silences): (Vec<Silence>, Vec<Silence>) =
+                silences.into_iter().partition(|silence| silence.until <= now);
+            let forgotten = over.iter().map(|silence| ((SILENCE, silence.id.to_string()), None));
+            self.state.put(StateBatch { documents: forgotten.collect(), ..StateBatch::default() });
+            suppression.silences.extend(silences);
             // Past ones still say what does not count against objectives.
             let oldest = now - jiff::SignedDuration::from_hours(24 * 30);
             let windows = windows.into_iter().filter(|window| window.until > oldest);
@@ -65,5 +73,54 @@ impl Alerts {
         self.is_restored.store(true, Ordering::SeqCst);
         self.wake();
         Ok(())
+    }
+}
+
+/// Sorts what waits as it came: incidents by their first delivery, each with its beginning before its end, whatever the
+/// clock was set to in between.
+fn in_order(deliveries: &mut [Delivery]) {
+    let mut first: HashMap<Uuid, Timestamp> = HashMap::new();
+    for delivery in deliveries.iter() {
+        let known = first.entry(delivery.incident).or_insert(delivery.created);
+        *known = delivery.created.min(*known);
+    }
+    deliveries.sort_by_key(|delivery| (first.get(&delivery.incident).copied(), delivery.incident, delivery.event));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::delivery::DeliveryState;
+    use crate::alert::message::{Happening, Severity};
+
+    #[test]
+    fn a_beginning_goes_before_its_end_though_the_clock_was_set_back_in_between() {
+        let delivery = |incident: u128, event: u32, secs: i64| {
+            let at = Timestamp::from_second(1_800_000_000 + secs).unwrap();
+            Delivery {
+                incident: Uuid::from_u128(incident),
+                event,
+                channel: "ops".to_owned(),
+                happening: Happening::Opened,
+                severity: Severity::Page,
+                state: DeliveryState::Due,
+                created: at,
+                tried_since: at,
+                due: at,
+                tries: 0,
+                said: String::new(),
+                drill: false,
+                attempted: false,
+                reached: false,
+                batch: None,
+                group: String::new(),
+                group_interval_ms: 0,
+                updated: at,
+            }
+        };
+        let mut rows = [delivery(1, 2, 50), delivery(2, 1, 60), delivery(1, 1, 600), delivery(3, 1, 10)];
+        in_order(&mut rows);
+        let order = rows.map(|row| (row.incident.as_u128(), row.event));
+        assert_eq!(order, [(3, 1), (1, 1), (1, 2), (2, 1)]);
     }
 }

@@ -117,6 +117,7 @@ impl Peers {
 
     async fn tell(&self, place: usize, url: &Url, alerts: &Value) -> (usize, Result<Accepted, SendError>) {
         let url = settings::join(url, "api/v2/alerts");
+        // Without an idempotency key: what fires is posted again and again, and is the same by its labels.
         let request = post::json(&url, alerts, &self.headers);
         (place, async { self.poster.send(request?).await }.await)
     }
@@ -149,7 +150,7 @@ fn soonest(errors: Vec<(String, SendError)>, why: String) -> SendError {
     for (_, error) in errors {
         match error {
             SendError::Busy { after, .. } => shortest = Some(shortest.map_or(after, |other| other.min(after))),
-            SendError::Failed(_) => return SendError::Failed(why),
+            SendError::Failed(_) | SendError::Partly(_) => return SendError::Failed(why),
             SendError::Refused(_) => {}
         }
     }

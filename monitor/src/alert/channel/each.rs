@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 
-use super::post::{Poster, judge};
+use super::post::{Poster, judge, keyed};
 use super::{Accepted, SendError};
 use crate::alert::message::{AlertPart, Message};
 
@@ -21,7 +21,8 @@ pub(super) async fn each(
     let session = poster.session();
     let (mut accepted, mut refused) = (None, Vec::new());
     for part in &message.alerts {
-        let answer = async { judge(&session.ask(request(part)?).await?) };
+        let key = format!("{}-{}", message.key, part.incident);
+        let answer = async { judge(&session.ask(keyed(request(part)?, &key)).await?) };
         match answer.await {
             Ok(answer) => accepted = Some(answer),
             Err(SendError::Refused(why)) => refused.push(format!("{}: {why}", part.incident)),

@@ -17,6 +17,9 @@ use crate::command::{Group, Program, finish, read_all, signal_name};
 
 /// "Temporary failure" (sysexits.h): the program asks to be started again later.
 const EX_TEMPFAIL: i32 = 75;
+/// Codes that no further try can change: wrong usage, data, rights or configuration (sysexits.h), not executable, not
+/// there (POSIX shell, 2.8.2). Anything else may be a server that was away for a second.
+const HOPELESS: [i32; 6] = [64, 65, 77, 78, 126, 127];
 /// Output that is kept, in bytes.
 const MAX_OUTPUT_BYTES: usize = 16 * 1024;
 /// Longest title in the environment, in characters.
@@ -98,7 +101,8 @@ impl ExecChannel {
         match status.code() {
             Some(0) => Ok(Accepted { answer: first(said), partly: None }),
             Some(EX_TEMPFAIL) => Err(SendError::Failed(why("asks for another try".to_owned()))),
-            Some(code) => Err(SendError::Refused(why(format!("exited with code {code}")))),
+            Some(code) if HOPELESS.contains(&code) => Err(SendError::Refused(why(format!("exited with code {code}")))),
+            Some(code) => Err(SendError::Failed(why(format!("exited with code {code}")))),
             None => Err(SendError::Failed(why(format!("was ended by {}", signal_name(status))))),
         }
     }

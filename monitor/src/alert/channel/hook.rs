@@ -51,6 +51,9 @@ impl Channel for Hook {
     }
 
     fn send<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<Accepted, SendError>> {
-        Box::pin(async move { self.poster.send(post::json(&self.url, &(self.payload)(message), &[])?).await })
+        Box::pin(async move {
+            let request = post::json(&self.url, &(self.payload)(message), &[])?;
+            self.poster.send(post::keyed(request, &message.key)).await
+        })
     }
 }

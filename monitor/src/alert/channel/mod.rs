@@ -102,6 +102,9 @@ pub enum SendError {
     /// Worth another try.
     #[error("{0}")]
     Failed(String),
+    /// Worth another try for some recipients; others have it.
+    #[error("{0}")]
+    Partly(String),
     /// Another try cannot help: address, credentials or content were refused.
     #[error("{0}")]
     Refused(String),

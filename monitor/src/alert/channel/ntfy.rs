@@ -75,7 +75,8 @@ impl Channel for Topic {
 
     fn send<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(async move {
-            let answer = self.poster.send(post::json(&self.base, &self.payload(message), &self.headers)?).await?;
+            let request = post::json(&self.base, &self.payload(message), &self.headers)?;
+            let answer = self.poster.send(post::keyed(request, &message.key)).await?;
             // It repeats the message, which is nothing new.
             Ok(Accepted { answer: answer.answer.split(':').next().unwrap_or_default().to_owned(), ..answer })
         })

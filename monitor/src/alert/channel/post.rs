@@ -161,6 +161,15 @@ pub(super) fn json(
     request.map_err(|error| SendError::Refused(format!("cannot build the request: {error}")))
 }
 
+/// Marks a request with its idempotency key (draft-ietf-httpapi-idempotency-key-header-07, section 2). Keys are made of what
+/// a header may hold.
+pub(super) fn keyed(mut request: Request<Full<Bytes>>, key: &str) -> Request<Full<Bytes>> {
+    if let Ok(key) = HeaderValue::from_str(key) {
+        request.headers_mut().insert(HeaderName::from_static("idempotency-key"), key);
+    }
+    request
+}
+
 /// Sets a field of an object.
 pub(super) fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
     if let Some(object) = object.as_object_mut() {

@@ -65,7 +65,8 @@ impl Channel for Bot {
     fn send<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(async move {
             let url = settings::join(&self.base, &format!("bot{}/sendMessage", self.token.expose_secret()));
-            let answer = self.poster.session().ask(post::json(&url, &self.payload(message), &[])?).await?;
+            let request = post::keyed(post::json(&url, &self.payload(message), &[])?, &message.key);
+            let answer = self.poster.session().ask(request).await?;
             match judge(&answer) {
                 Err(SendError::Failed(why)) if answer.status == 429 => Err(busy(&answer.body, why)),
                 judged => judged.map(|accepted| Accepted { answer: answer.status.to_string(), ..accepted }),

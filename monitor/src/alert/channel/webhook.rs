@@ -16,7 +16,7 @@ use kit::hmac::SigningKey;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::post::Poster;
+use super::post::{Poster, keyed};
 use super::settings::{self, Header};
 use super::template::{Parameters, Template};
 use super::webhook_settings as decode;
@@ -88,20 +88,13 @@ impl Channel for WebhookChannel {
 impl WebhookChannel {
     fn request(&self, message: &Message, now: Timestamp) -> Result<Request<Full<Bytes>>, SendError> {
         let render = |template: &Template| template.render(message, &self.parameters).map_err(|error| refused(&error));
-        let body = match &self.body {
-            Body::Own => serde_json::to_string(message).map_err(|error| refused(&error))?,
-            Body::AlertmanagerV4 => alertmanager_v4::payload(message).to_string(),
-            Body::Template(template) => render(template)?,
-        };
-        if body.len() > MAX_BODY_BYTES {
-            return Err(SendError::Refused(format!("the body has {} bytes, more than {MAX_BODY_BYTES}", body.len())));
-        }
+        let body = self.body(message)?;
         let url = match &self.path {
             Some(path) => settings::join(&self.url, &render(path)?),
             None => self.url.clone(),
         };
         let mut request = Request::builder().method(self.method.clone()).uri(url.as_str());
-        request = request.header(header::CONTENT_TYPE, &self.content_type).header(IDEMPOTENCY_KEY, &message.key);
+        request = request.header(header::CONTENT_TYPE, &self.content_type);
         if let Some(key) = &self.key {
             for (name, value) in signature(key, &message.key, now, &body) {
                 request = request.header(name, value);
@@ -113,16 +106,41 @@ impl WebhookChannel {
         for (name, template) in &self.templated {
             request = request.header(name, render(template)?);
         }
-        request.body(Full::from(body)).map_err(|error| refused(&error))
+        let request = request.body(Full::from(body)).map_err(|error| refused(&error))?;
+        Ok(keyed(request, &message.key))
+    }
+
+    /// Returns the body. Where a message is larger than its receiver can be expected to take, the evidence goes first, then
+    /// the descriptions, then the alerts that are last.
+    ///
+    /// # Errors
+    /// [`SendError::Refused`] when it cannot be written, or one alert alone is too large.
+    fn body(&self, message: &Message) -> Result<String, SendError> {
+        let mut shed = std::borrow::Cow::Borrowed(message);
+        loop {
+            let body = self.write(&shed)?;
+            if body.len() <= MAX_BODY_BYTES {
+                return Ok(body);
+            }
+            if !shed.to_mut().shed() {
+                let (bytes, most) = (body.len(), MAX_BODY_BYTES);
+                return Err(SendError::Refused(format!("the body has {bytes} bytes, more than {most}")));
+            }
+        }
+    }
+
+    fn write(&self, message: &Message) -> Result<String, SendError> {
+        match &self.body {
+            Body::Own => serde_json::to_string(message).map_err(|error| refused(&error)),
+            Body::AlertmanagerV4 => Ok(alertmanager_v4::payload(message).to_string()),
+            Body::Template(template) => template.render(message, &self.parameters).map_err(|error| refused(&error)),
+        }
     }
 }
 
 fn refused(error: &dyn fmt::Display) -> SendError {
     SendError::Refused(format!("cannot build the request: {error}"))
 }
-
-/// Idempotency key of a request (draft-ietf-httpapi-idempotency-key-header-07, section 2).
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Signs `id.timestamp.body` as Standard Webhooks 1.0.0 says ("Signature scheme"), so that its libraries verify it.
 fn signature(key: &SigningKey, id: &str, now: Timestamp, body: &str) -> [(&'static str, String); 3] {

@@ -19,7 +19,7 @@ pub(crate) fn fixture() -> Fixture {
             let end = match reply {
                 Reply::Accept => "echo done",
                 Reply::Busy | Reply::Fail => "echo later >&2; exit 75",
-                Reply::Refuse => "echo no such person >&2; exit 1",
+                Reply::Refuse => "echo no such person >&2; exit 65",
             };
             let heard = folder.0.join("heard");
             std::fs::write(folder.0.join("program"), format!("cat > {}\n{end}\n", heard.display())).unwrap();

@@ -66,7 +66,7 @@ impl Recipients {
     /// Takes what came of a try; returns what that makes of the whole mail.
     ///
     /// # Errors
-    /// As the try, or [`SendError::Failed`] while somebody is put off.
+    /// As the try, or [`SendError::Partly`] while somebody has it and somebody else is put off.
     pub(super) fn conclude(
         &self,
         key: &str,
@@ -78,25 +78,25 @@ impl Recipients {
         let progress = match (tried, before) {
             (Ok(handed), before) => Progress::of(before, handed, now)?,
             (Err(error), None) => return Err(error),
+            // The mail itself, or we, are refused by now: whoever has it has it.
+            (Err(SendError::Refused(_)), Some(before)) => return Ok(before.over()),
             (Err(error), Some(before)) if now.since(before.since) <= PATIENCE => {
+                let why = SendError::Partly(format!("{}; {error}", before.told()));
                 mails.insert(key.to_owned(), before);
-                return Err(error);
+                return Err(why);
             }
             (Err(_), Some(before)) => before,
         };
         if progress.put_off.is_empty() || now.since(progress.since) > PATIENCE {
-            let partly = list(progress.lost.iter().chain(&progress.put_off));
-            let partly = Some(format!("not delivered to {partly}")).filter(|_| !partly.is_empty());
-            return Ok(Accepted { answer: progress.answer, partly });
+            return Ok(progress.over());
         }
-        let has_it = progress.has_it.iter().cloned().collect::<Vec<_>>().join(", ");
-        let why = format!("taken for {has_it}; not yet for {}", list(&progress.put_off));
+        let why = format!("{}; not yet for {}", progress.told(), list(&progress.put_off));
         if mails.len() >= MAX_MAILS {
             let oldest = mails.iter().min_by_key(|(_, progress)| progress.since).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| mails.remove(&oldest));
         }
         mails.insert(key.to_owned(), progress);
-        Err(SendError::Failed(why))
+        Err(SendError::Partly(why))
     }
 
     fn mails(&self) -> MutexGuard<'_, HashMap<String, Progress>> {
@@ -105,6 +105,17 @@ impl Recipients {
 }
 
 impl Progress {
+    /// Nobody else gets it any more.
+    fn over(self) -> Accepted {
+        let partly = list(self.lost.iter().chain(&self.put_off));
+        let partly = Some(format!("not delivered to {partly}")).filter(|_| !partly.is_empty());
+        Accepted { answer: self.answer, partly }
+    }
+
+    fn told(&self) -> String {
+        format!("taken for {}", self.has_it.iter().cloned().collect::<Vec<_>>().join(", "))
+    }
+
     /// Adds a try to what was known. If nobody has the mail yet, the try as a whole has failed.
     fn of(before: Option<Self>, handed: Handed, now: Moment) -> Result<Self, SendError> {
         let (put_off, lost): (Vec<Refusal>, Vec<Refusal>) =
@@ -163,8 +174,8 @@ mod tests {
     fn who_is_put_off_is_asked_for_again_and_nobody_else() {
         let recipients = Recipients::default();
         assert_eq!(try_it(&recipients, "450 550 450", 0), r#"Failed("ada@a: 450; bob@b: 550; eve@c: 450")"#);
-        assert_eq!(try_it(&recipients, "ok 550 450", 10), r#"Failed("taken for ada@a; not yet for eve@c: 450")"#);
-        assert_eq!(try_it(&recipients, "450", 60), r#"Failed("taken for ada@a; not yet for eve@c: 450")"#);
+        assert_eq!(try_it(&recipients, "ok 550 450", 10), r#"Partly("taken for ada@a; not yet for eve@c: 450")"#);
+        assert_eq!(try_it(&recipients, "450", 60), r#"Partly("taken for ada@a; not yet for eve@c: 450")"#);
         assert_eq!(try_it(&recipients, "ok", 310), "accepted not delivered to bob@b: 550");
         assert_eq!(recipients.missing("key", &ALL), ALL, "and then it is forgotten");
         assert_eq!(try_it(&recipients, "550 550 550", 320), r#"Refused("ada@a: 550; bob@b: 550; eve@c: 550")"#);
@@ -175,9 +186,13 @@ mod tests {
     fn the_others_do_not_wait_for_ever_for_one_that_is_put_off_again_and_again() {
         let recipients = Recipients::default();
         try_it(&recipients, "ok ok 451", 0);
-        let broken = || recipients.conclude("key", Err(SendError::Failed("reset".to_owned())), Moment::from_ms(500));
-        assert_eq!(broken(), Err(SendError::Failed("reset".to_owned())));
+        let ends = |error: SendError| recipients.conclude("key", Err(error), Moment::from_ms(500));
+        let why = "taken for ada@a, bob@b; reset".to_owned();
+        assert_eq!(ends(SendError::Failed("reset".to_owned())), Err(SendError::Partly(why)));
         assert_eq!(recipients.missing("key", &ALL), ["eve@c"]);
         assert_eq!(try_it(&recipients, "451", 901), "accepted not delivered to eve@c: 451");
+        try_it(&recipients, "ok ok 451", 0);
+        let accepted = ends(SendError::Refused("who are you".to_owned())).unwrap();
+        assert_eq!(accepted.partly.as_deref(), Some("not delivered to eve@c: 451"), "two have it all the same");
     }
 }
