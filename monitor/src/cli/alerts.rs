@@ -136,7 +136,7 @@ async fn act(command: &AlertsCommand, action: &Action) -> Result<ExitCode, AskEr
         Action::Silence { matchers, length, comment } => {
             let body = json!({ "matchers": matchers, "for": length, "comment": comment });
             let made = post("/api/v1/silences".to_owned(), body).await?;
-            say(format_args!("silenced until {} as {}", minute_of(word(&made, "until")), word(&made, "id")));
+            say(format_args!("silenced until {} as {}", local(word(&made, "until"), MINUTES), word(&made, "id")));
         }
         Action::Silences => silences(command, &get("/api/v1/silences").await?)?,
         Action::Unsilence { silence } => {
@@ -146,7 +146,7 @@ async fn act(command: &AlertsCommand, action: &Action) -> Result<ExitCode, AskEr
         Action::Maintain { name, services, length } => {
             let body = json!({ "name": name, "services": services, "for": length });
             let made = post("/api/v1/maintenance".to_owned(), body).await?;
-            say(format_args!("maintenance {name:?} until {}", minute_of(word(&made, "until"))));
+            say(format_args!("maintenance {name:?} until {}", local(word(&made, "until"), MINUTES)));
         }
         Action::Dead => dead(command, &get("/api/v1/deliveries?state=dead&limit=1000").await?)?,
         Action::Retry { letters, all_dead } => return retry(command, letters, *all_dead).await,
@@ -163,15 +163,29 @@ fn show(command: &AlertsCommand, answer: &Value) -> Result<(), AskError> {
     }
     let incident: Incident = read(answer)?;
     say(format_args!("{}  {}", incident.severity.as_str(), incident.title));
-    say(format_args!("opened {}, {}", incident.opened, ending(&incident)));
+    say(format_args!("opened {}, {}", local(&incident.opened.to_string(), SECONDS), ending(&incident)));
     if !incident.impacted.is_empty() {
         say(format_args!("needed by {}", incident.impacted.join(", ")));
+    }
+    let evidence = &incident.evidence;
+    let facts = [
+        ("asked", [evidence.check.as_str(), &evidence.target].join(" ")),
+        ("reason", evidence.reason.clone()),
+        ("last run", evidence.exit.clone()),
+        ("changed", evidence.changed.clone()),
+        ("trace", evidence.trace_id.clone()),
+    ];
+    for (what, fact) in facts.iter().filter(|(_, fact)| !fact.trim().is_empty()) {
+        say(format_args!("{what:<9}{}", fact.trim()));
     }
     for line in &incident.evidence.last_lines {
         say(format_args!("  | {line}"));
     }
     let events = at(answer, "events").as_array().cloned().unwrap_or_default();
-    let line = |event: &Value| ["at", "kind", "text"].map(|key| Cell::new(word(event, key))).to_vec();
+    let line = |event: &Value| {
+        let when = local(word(event, "at"), SECONDS);
+        [when.as_str(), word(event, "kind"), word(event, "text")].map(Cell::new).to_vec()
+    };
     say(table(&["WHEN", "WHAT", ""], events.iter().map(line).collect()));
     let deliveries: Vec<Delivery> = read(at(answer, "deliveries"))?;
     say(table(&["CHANNEL", "EVENT", "STATE", "TRIES", "SAID", "KEY"], deliveries.iter().map(letter).collect()));
@@ -213,7 +227,9 @@ fn told(incident: &Incident) -> String {
 
 fn ending(incident: &Incident) -> String {
     match &incident.resolved {
-        Some(resolution) => format!("over since {}: {}", resolution.at, resolution.how.words()),
+        Some(resolution) => {
+            format!("over since {}: {}", local(&resolution.at.to_string(), SECONDS), resolution.how.words())
+        }
         None => "still open".to_owned(),
     }
 }
@@ -245,7 +261,7 @@ fn silences(command: &AlertsCommand, answer: &Value) -> Result<(), AskError> {
     } else {
         let rows = silences.iter().map(|silence| {
             let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
-            let (until, id) = (minute_of(&silence.until.to_string()), silence.id.to_string());
+            let (until, id) = (local(&silence.until.to_string(), MINUTES), silence.id.to_string());
             [matchers.join(", "), until, silence.by.clone(), silence.comment.clone(), id].map(Cell::new).to_vec()
         });
         say(table(&["WHAT", "UNTIL", "BY", "WHY", "ID"], rows.collect()));
@@ -353,8 +369,12 @@ fn is_colourful() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-/// Returns a time as people read it here: to the minute, in the local zone.
-fn minute_of(time: &str) -> String {
-    let local = time.parse::<jiff::Timestamp>().map(|time| time.to_zoned(jiff::tz::TimeZone::system()));
-    local.map_or_else(|_error| time.to_owned(), |local| local.strftime("%F %H:%M %:z").to_string())
+/// How a time is written to the second, and to the minute.
+const SECONDS: &str = "%F %H:%M:%S %:z";
+const MINUTES: &str = "%F %H:%M %:z";
+
+/// Returns a time as people read it here: in the local zone.
+fn local(time: &str, form: &str) -> String {
+    let local = time.parse::<Timestamp>().map(|time| time.to_zoned(jiff::tz::TimeZone::system()));
+    local.map_or_else(|_error| time.to_owned(), |local| local.strftime(form).to_string())
 }

@@ -57,6 +57,7 @@ async fn a_person_sees_takes_silences_retries_and_tries_the_way_out() {
     assert_eq!(code, 0, "{said}");
     let (code, shown) = monitor(&running, &["alerts", "show", id]);
     assert!(code != 64 && shown.contains("operator has taken it: on it"), "{shown}");
+    assert!(shown.contains("reason   status 503"), "{shown}");
     let (code, said) = monitor(&running, &["alerts", "silence", "team=shop", "--for", "1h", "--comment", "new disk"]);
     assert_eq!(code, 0, "{said}");
     let (_, said) = monitor(&running, &["alerts", "silences"]);
