@@ -98,6 +98,35 @@ impl DeliveryState {
 pub type DeliveryId = (Uuid, u32, String);
 
 impl Delivery {
+    /// One that is to be sent at once, by itself, for the first time.
+    pub(super) fn due(
+        (incident, event, channel): DeliveryId,
+        happening: Happening,
+        severity: Severity,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            incident,
+            event,
+            channel,
+            happening,
+            severity,
+            state: DeliveryState::Due,
+            created: now,
+            tried_since: now,
+            due: now,
+            tries: 0,
+            said: String::new(),
+            drill: false,
+            attempted: false,
+            reached: false,
+            batch: None,
+            group: String::new(),
+            group_interval_ms: 0,
+            updated: now,
+        }
+    }
+
     /// Returns what identifies it.
     pub fn id(&self) -> DeliveryId {
         (self.incident, self.event, self.channel.clone())

@@ -239,26 +239,10 @@ mod tests {
     }
 
     fn delivery(incident: u128, event: u32, due: i64, group: &str) -> Delivery {
-        Delivery {
-            incident: Uuid::from_u128(incident),
-            event,
-            channel: "ops".to_owned(),
-            happening: if event == 1 { Happening::Opened } else { Happening::Resolved },
-            severity: Severity::Page,
-            state: DeliveryState::Due,
-            created: at(due),
-            tried_since: at(due),
-            due: at(due),
-            tries: 0,
-            said: String::new(),
-            drill: false,
-            attempted: false,
-            reached: false,
-            batch: None,
-            group: group.to_owned(),
-            group_interval_ms: 30_000,
-            updated: at(due),
-        }
+        let happening = if event == 1 { Happening::Opened } else { Happening::Resolved };
+        let id = (Uuid::from_u128(incident), event, "ops".to_owned());
+        let group = group.to_owned();
+        Delivery { group, group_interval_ms: 30_000, ..Delivery::due(id, happening, Severity::Page, at(due)) }
     }
 
     fn picked(outbox: &mut Outbox, now: i64) -> String {

@@ -305,25 +305,13 @@ impl Telling<'_> {
     ) -> Delivery {
         let wait = target.map(|target| target.group_wait).unwrap_or_default();
         let interval = target.map(|target| target.group_interval).unwrap_or_default();
+        let id = (incident, event.number, channel.to_owned());
         Delivery {
-            incident,
-            event: event.number,
-            channel: channel.to_owned(),
-            happening,
-            severity,
-            state: DeliveryState::Due,
             created: event.at,
-            tried_since: self.now.wall,
             due: later(self.now.wall, wait),
-            tries: 0,
-            said: String::new(),
-            drill: false,
-            attempted: false,
-            reached: false,
-            batch: None,
             group: target.map(|target| target.group.clone()).unwrap_or_default(),
             group_interval_ms: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
-            updated: self.now.wall,
+            ..Delivery::due(id, happening, severity, self.now.wall)
         }
     }
 }

@@ -344,27 +344,9 @@ fn expired(settings: &ChannelSettings, members: &[Waiting]) -> Option<String> {
 /// Returns what a channel is told again of an incident, if it knows of it.
 fn repeated(incident: &Incident, channel: &str) -> Option<Delivery> {
     let told = incident.told.get(channel).filter(|told| told.accepted)?;
-    let now = Timestamp::now();
-    Some(Delivery {
-        incident: incident.id,
-        event: told.event,
-        channel: channel.to_owned(),
-        happening: Happening::Opened,
-        severity: incident.severity,
-        state: DeliveryState::Sent,
-        created: now,
-        tried_since: now,
-        due: now,
-        tries: 1,
-        said: String::new(),
-        drill: false,
-        attempted: true,
-        reached: false,
-        batch: None,
-        group: String::new(),
-        group_interval_ms: 0,
-        updated: now,
-    })
+    let id = (incident.id, told.event, channel.to_owned());
+    let again = Delivery::due(id, Happening::Opened, incident.severity, Timestamp::now());
+    Some(Delivery { state: DeliveryState::Sent, tries: 1, attempted: true, ..again })
 }
 
 fn latency(point: &Point) -> (i64, Option<f64>) {

@@ -166,6 +166,39 @@ async fn a_refused_message_is_a_dead_letter_that_can_be_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_that_is_tried_again_after_all_is_over_tells_the_end_too() {
+    let (target, sink) = (Target::ok(""), Target::ok(""));
+    let running = Running::start(&config(&target, &sink, "")).await;
+    running.until("web", "up").await;
+    sink.set_status(400);
+    target.set_status(500);
+    let dead = eventually("a dead letter", LIMIT, async || {
+        let (_, dead) = running.get("/api/v1/deliveries").await;
+        dead.as_array()?.first().cloned()
+    })
+    .await;
+    let id = dead["incident"].as_str().unwrap();
+    target.set_status(200);
+    eventually("the end", LIMIT, async || {
+        let (_, incident) = running.get(&format!("/api/v1/incidents/{id}")).await;
+        (!incident["resolved"].is_null()).then_some(())
+    })
+    .await;
+    sink.set_status(200);
+    let path = format!("/api/v1/deliveries/{id}/{}/hook/retry", dead["event"]);
+    assert_eq!(ask_with(&running.url, Method::POST, &path, Some(TOKEN), "").await.0, 204);
+    let about = async |count: usize| {
+        eventually("beginning and end", LIMIT, async || {
+            let told = told(&accepted(&sink)).remove(id)?;
+            (told.split(' ').count() >= count).then_some(told)
+        })
+        .await
+    };
+    assert_eq!(about(2).await, "opened resolved");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drill_goes_through_every_route_is_marked_and_leaves_nothing_open() {
     let (target, sink, broken) = (Target::ok(""), Target::ok(""), Target::ok(""));
     broken.set_status(400);

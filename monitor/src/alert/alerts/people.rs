@@ -79,7 +79,9 @@ impl Alerts {
                 let event = incident.happened(EventKind::Resolved, "told again, after its beginning", now);
                 let (number, happening) = (event.number, Happening::Resolved);
                 changes.events.push((id.0, event));
-                changes.deliveries.push(Delivery { event: number, happening, created: now, ..delivery });
+                // With a key of its own: whoever has heard the end before must not take this one for its repeat.
+                let batch = Some(Uuid::now_v7());
+                changes.deliveries.push(Delivery { event: number, happening, created: now, batch, ..delivery });
             }
             changes.deliveries.extend(ends);
             self.desk().replace_ended(incident.clone());

@@ -90,33 +90,13 @@ fn in_order(deliveries: &mut [Delivery]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::delivery::DeliveryState;
     use crate::alert::message::{Happening, Severity};
 
     #[test]
     fn a_beginning_goes_before_its_end_though_the_clock_was_set_back_in_between() {
         let delivery = |incident: u128, event: u32, secs: i64| {
             let at = Timestamp::from_second(1_800_000_000 + secs).unwrap();
-            Delivery {
-                incident: Uuid::from_u128(incident),
-                event,
-                channel: "ops".to_owned(),
-                happening: Happening::Opened,
-                severity: Severity::Page,
-                state: DeliveryState::Due,
-                created: at,
-                tried_since: at,
-                due: at,
-                tries: 0,
-                said: String::new(),
-                drill: false,
-                attempted: false,
-                reached: false,
-                batch: None,
-                group: String::new(),
-                group_interval_ms: 0,
-                updated: at,
-            }
+            Delivery::due((Uuid::from_u128(incident), event, "ops".to_owned()), Happening::Opened, Severity::Page, at)
         };
         let mut rows = [delivery(1, 2, 50), delivery(2, 1, 60), delivery(1, 1, 600), delivery(3, 1, 10)];
         in_order(&mut rows);
