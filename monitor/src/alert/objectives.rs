@@ -107,6 +107,7 @@ impl Slos {
                 Some(_) if !passed => continue,
                 Some(limit) => took <= limit,
             };
+            objective.budget.forget_after(at);
             objective.budget.add(at, Count { good: u64::from(good), bad: u64::from(!good) });
         }
     }
@@ -194,6 +195,18 @@ mod tests {
         slos.conditions(&services(), &mut conditions, stamp(secs));
         let slo = conditions.into_iter().filter(|condition| condition.key.starts_with("slo:"));
         slo.map(|condition| (condition.key, condition.holds, condition.severity)).collect()
+    }
+
+    #[test]
+    fn a_probe_that_was_dated_ahead_spoils_nothing_once_the_clock_is_set_back() {
+        let mut slos = Slos::default();
+        slos.configure(&services());
+        (0..400).for_each(|step| slos.observe("web", stamp(step * 10).wall, true, Duration::from_millis(10)));
+        let before = slos.of("web")[0].budget.left(stamp(4000).wall);
+        slos.observe("web", stamp(90 * 86_400).wall, false, Duration::from_millis(10));
+        (400..800).for_each(|step| slos.observe("web", stamp(step * 10).wall, true, Duration::from_millis(10)));
+        let after = slos.of("web")[0].budget.left(stamp(8000).wall);
+        assert_eq!((after, after.is_some()), (before, true));
     }
 
     #[test]

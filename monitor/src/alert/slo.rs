@@ -101,6 +101,13 @@ impl Ring {
         }
     }
 
+    /// Forgets what is further ahead than probes can be apart: the clock was set back since.
+    fn forget_after(&mut self, now_ms: i64) {
+        while self.spans.back().is_some_and(|(known, _)| *known > now_ms + millis(HOUR)) {
+            self.spans.pop_back();
+        }
+    }
+
     fn since(&self, from_ms: i64) -> Count {
         let recent = self.spans.iter().rev().take_while(|(begin, _)| *begin >= from_ms);
         recent.fold(Count::default(), |sum, (_, count)| Count { good: sum.good + count.good, bad: sum.bad + count.bad })
@@ -118,6 +125,13 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// Forgets counts of a time that is still to come.
+    pub fn forget_after(&mut self, now: Timestamp) {
+        for ring in [&mut self.minutes, &mut self.five_minutes, &mut self.hours] {
+            ring.forget_after(now.as_millisecond());
+        }
+    }
+
     /// Begins with nothing known.
     pub fn new(objective: f64) -> Self {
         Self {
