@@ -2,6 +2,7 @@
 //!
 //! * `cause`, `bucket`, `ledger`, `assessment`, `host_event` decide and are pure: time and randomness come as arguments.
 //! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
+//! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
 
 pub mod assessment;
@@ -22,6 +23,7 @@ pub mod run_log;
 pub mod run_record;
 pub mod settings;
 pub mod supervisor;
+pub mod workload;
 
 pub use assessment::Assessment;
 pub use ledger::{End, Ledger, Run, Who};
@@ -29,3 +31,4 @@ pub use message::{Command, Event, Rest};
 pub use redact::redact;
 pub use run_record::Mode;
 pub use settings::ProcessSettings;
+pub use workload::{Workload, WorkloadKinds};
