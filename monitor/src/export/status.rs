@@ -286,6 +286,7 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
     let workload = entry.workload.as_ref()?;
     let assessment = workload.assessment(now.at);
     let (word, run, pid, started) = match &workload.phase {
+        _ if workload.unseen.is_some() => ("unknown", None, None, None),
         Phase::Pending => ("pending", None, None, None),
         Phase::Waiting(_) => ("waiting", None, None, None),
         Phase::Resting(rest) => (rest.as_str(), None, None, None),

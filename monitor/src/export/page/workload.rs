@@ -49,6 +49,7 @@ pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
         (all, late) => format!("{all}, {late} in the last 10 min"),
     };
     let (phase, pid, running_since) = match &workload.phase {
+        _ if workload.unseen.is_some() => ("unknown".to_owned(), None, None),
         Phase::Pending => ("not started yet".to_owned(), None, None),
         Phase::Waiting(delay) if delay.is_zero() => ("about to be started again".to_owned(), None, None),
         Phase::Waiting(delay) => (format!("waits {} before the next start", words::length(*delay)), None, None),
