@@ -1,9 +1,10 @@
 //! Watches workloads that runtimes of their own run: one task for each runtime, whatever the number of its workloads.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::FutureExt;
 use kit::clock::Stamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -13,9 +14,6 @@ use super::restore::Memory;
 use crate::judge::{Board, WorkloadState};
 use crate::supervise::workload::{Runtime, Subject, Watched, Workload};
 use crate::supervise::{Event, Ledger};
-
-/// How long a watcher may take to end: it may be in the middle of a question.
-const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// All workloads that are watched.
 pub(super) struct Lookouts {
@@ -43,7 +41,7 @@ impl Lookouts {
         for service in &plan.services {
             let Some(watched) = service.workload.as_ref().and_then(Workload::as_watch) else { continue };
             let ledger = known_ledger(board, memory, &service.name, now);
-            if before.get(&service.name) != Some(watched) {
+            if !before.get(&service.name).is_some_and(|before| before.is_found_like(watched)) {
                 board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), Vec::new()));
             }
             let subject = Subject { service: service.name.clone(), sought: watched.sought.clone(), ledger };
@@ -59,20 +57,28 @@ impl Lookouts {
                 continue;
             }
             let (subjects, listed) = watch::channel(subjects);
-            let task = tokio::spawn(runtime.watch(listed, self.events.clone()));
+            let task = tokio::spawn(keep_watch(runtime, listed, self.events.clone()));
             self.lookouts.insert(address, Lookout { subjects, task });
         }
     }
 
-    /// Ends every watcher; what they watched goes on.
-    pub(super) async fn end(&mut self) {
-        for (address, Lookout { subjects, mut task }) in std::mem::take(&mut self.lookouts) {
-            drop(subjects);
-            if tokio::time::timeout(END_PATIENCE, &mut task).await.is_err() {
-                tracing::error!(runtime = address, "did not stop watching in time");
-                task.abort();
-            }
-        }
+    /// Ends every watcher; what they watched goes on. They only read, so they may end at any point.
+    pub(super) fn end(&mut self) {
+        std::mem::take(&mut self.lookouts).values().for_each(|lookout| lookout.task.abort());
+    }
+}
+
+/// Watches until the list's sender is gone. A watcher that breaks must not look as if it saw nothing new.
+async fn keep_watch(runtime: Arc<dyn Runtime>, subjects: watch::Receiver<Vec<Subject>>, events: mpsc::Sender<Event>) {
+    let listed = subjects.clone();
+    if AssertUnwindSafe(runtime.watch(subjects, events.clone())).catch_unwind().await.is_ok() {
+        return;
+    }
+    let why = format!("the watcher of {} broke; restart the monitor", runtime.address());
+    tracing::error!(runtime = runtime.address(), "{why}");
+    let services: Vec<String> = listed.borrow().iter().map(|subject| subject.service.to_string()).collect();
+    for service in services {
+        let _ending = events.send(Event::Sight { service, lost: Some(why.clone()) }).await;
     }
 }
 

@@ -147,7 +147,7 @@ impl Pilot {
 
     /// Stops everything, dependants before what they need. Each stop has its own deadline.
     pub(super) async fn drain(&mut self) {
-        self.lookouts.end().await;
+        self.lookouts.end();
         let mut left: HashMap<Arc<str>, Crew> = std::mem::take(&mut self.crews);
         while !left.is_empty() {
             let needed: Vec<Arc<str>> = left.values().flat_map(|crew| crew.hard_needs.iter().cloned()).collect();
@@ -194,6 +194,9 @@ fn is_there(board: &Board, need: &str, waited: Duration, now: Moment) -> bool {
     let Some(workload) = &service.workload else {
         return matches!(service.verdict, Verdict::Up | Verdict::Degraded) || waited > FOREIGN_NEED_PATIENCE;
     };
+    if service.verdict == Verdict::Completed {
+        return true;
+    }
     let grace = service.spec.start_grace.unwrap_or_default();
     let since_start = match &workload.phase {
         crate::judge::Phase::Running { since, .. } => now.since(since.at),

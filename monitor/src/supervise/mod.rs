@@ -4,10 +4,12 @@
 //! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
 //! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
+//! * `container` watches what a container engine runs.
 
 pub mod assessment;
 pub mod bucket;
 pub mod cause;
+mod container;
 mod decode;
 pub mod host_event;
 pub mod keeper;

@@ -13,7 +13,7 @@ use super::message::Event;
 use super::settings::ProcessSettings;
 
 /// How a service runs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Workload {
     /// We run it ourselves.
     Run(ProcessSettings),
@@ -58,11 +58,10 @@ pub struct Watched {
     pub ready_timeout: Duration,
 }
 
-impl PartialEq for Watched {
-    fn eq(&self, other: &Self) -> bool {
-        self.runtime.address() == other.runtime.address()
-            && self.sought == other.sought
-            && self.ready_timeout == other.ready_timeout
+impl Watched {
+    /// Returns whether both are found in the same way at the same place, whatever else is said of them.
+    pub fn is_found_like(&self, other: &Self) -> bool {
+        self.runtime.address() == other.runtime.address() && self.sought == other.sought
     }
 }
 
@@ -125,7 +124,7 @@ pub struct WorkloadKinds {
 impl WorkloadKinds {
     /// Returns the kinds that every monitor has.
     pub fn standard() -> Self {
-        Self { kinds: Vec::new() }.with(super::decode::Process)
+        Self { kinds: Vec::new() }.with(super::decode::Process).with(super::container::Container)
     }
 
     /// Adds a kind; one of the same name is replaced.
