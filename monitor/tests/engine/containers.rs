@@ -159,6 +159,28 @@ async fn while_the_engine_is_away_nothing_is_down_and_afterwards_the_totals_are_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_hangs_is_found_out_and_what_happened_to_its_containers_is_known_afterwards() {
+    let (docker, sink, port) = (DockerEngine::start().await, Target::ok(""), free_port());
+    docker.run("web", &["--restart", "always"], &[&format!("serve:{port}")]);
+    let running = Running::start(&config(&[service(&docker, "web", Some(port))], &sink)).await;
+    running.until("web", "up").await;
+    let pid = docker.docker(&["inspect", "--format", "{{.State.Pid}}", "web"]);
+    docker.hang();
+    let unseen = running.until("web", "unknown").await;
+    assert!(unseen["why"].as_str().unwrap().ends_with("cannot be asked: no answer within 5 s"), "{unseen}");
+    // Its checks go on deciding: nobody starts it again now.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse().unwrap()), nix::sys::signal::Signal::SIGKILL)
+        .unwrap();
+    let down = running.until("web", "down").await;
+    assert!(down["why"].as_str().unwrap().starts_with("port: "), "{down}");
+    docker.go_on();
+    let up = running.until("web", "up").await;
+    assert_eq!(up["workload"]["last_end"], "exited with code 137: killed by SIGKILL");
+    assert_eq!(up["workload"]["unplanned_exits"], 1, "{up}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_monitor_knows_the_runs_and_learns_how_one_ended_while_there_was_none() {
     let (docker, sink) = (DockerEngine::start().await, Target::ok(""));
     let yaml = config(&["steady", "worker"].map(|name| service(&docker, name, None)), &sink);

@@ -65,6 +65,16 @@ impl DockerEngine {
         let _there_was_none = std::fs::remove_file(self.folder.path().join("exec/containerd/containerd.pid"));
     }
 
+    /// Holds the engine where it stands: it answers nobody, and hangs up on nobody.
+    pub fn hang(&self) {
+        succeed("kill", &["-STOP", &self.daemon.id().to_string()]);
+    }
+
+    /// Lets it go on after [`DockerEngine::hang`].
+    pub fn go_on(&self) {
+        succeed("kill", &["-CONT", &self.daemon.id().to_string()]);
+    }
+
     /// Starts the engine again after [`DockerEngine::kill`].
     pub async fn start_again(&mut self) {
         self.daemon = spawn(self.folder.path());
@@ -95,6 +105,9 @@ impl DockerEngine {
 
 impl Drop for DockerEngine {
     fn drop(&mut self) {
+        // A test that ends early may have left it hanging.
+        let _goes_on =
+            Command::new("kill").args(["-CONT", &self.daemon.id().to_string()]).stderr(Stdio::null()).status();
         let containers = self.try_docker(&["ps", "--all", "--quiet"]);
         let containers = String::from_utf8_lossy(&containers.stdout).into_owned();
         let containers: Vec<&str> = containers.split_whitespace().collect();
