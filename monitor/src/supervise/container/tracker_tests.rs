@@ -7,6 +7,7 @@ use std::time::Duration;
 use bollard::models::{EventActor, EventMessage};
 use jiff::Timestamp;
 use kit::clock::{Moment, Stamp};
+use proptest::prelude::*;
 
 use super::super::facts::{Facts, Happening, RestartPolicy};
 use super::{News, Tracker};
@@ -289,4 +290,75 @@ fn what_is_removed_is_gone_unless_it_was_stopped_or_done_or_comes_back_as_anothe
         "start@1 kill:15@5 die:0@5.2 destroy@5.3 id:b7f0@5.4 image:9c31@5.4 start@6 die:1@7",
         "runs (anonymous), clean (anonymous), runs (announced), crashed (runtime), failed",
     );
+}
+
+/// What an engine did: each turn its container begins, dies, or is stopped; each is told, or not, and looked at, or not.
+#[derive(Debug, Clone, Copy)]
+struct TurnOfEvents {
+    by_hand: bool,
+    code: u8,
+    after_ms: u16,
+    is_told: bool,
+    is_looked_at: bool,
+}
+
+fn turns() -> impl Strategy<Value = Vec<TurnOfEvents>> {
+    let turn = (any::<bool>(), any::<u8>(), 50..9_000u16, any::<bool>(), any::<bool>());
+    let turn = turn.prop_map(|(by_hand, code, after_ms, is_told, is_looked_at)| TurnOfEvents {
+        by_hand,
+        code,
+        after_ms,
+        is_told,
+        is_looked_at,
+    });
+    prop::collection::vec(turn, 1..40)
+}
+
+/// Plays the turns; returns the engine, how many runs it began, and the script.
+fn play_all(turns: &[TurnOfEvents], policy: RestartPolicy, all_told: bool) -> (Engine, usize, String) {
+    let (mut engine, mut at, mut script, mut begun) = (Engine::new(policy), 1.0, String::new(), 0);
+    for turn in turns {
+        at += f64::from(turn.after_ms) / 1000.0;
+        let unseen = if turn.is_told || all_told { "" } else { "~" };
+        let mut words = Vec::new();
+        if engine.facts.running {
+            if turn.by_hand {
+                words.push(format!("{unseen}kill:15@{}", at - 0.02));
+            }
+            words.push(format!("{unseen}die:{}@{at}", turn.code));
+        } else {
+            begun += 1;
+            words.push(format!("{unseen}start@{at}"));
+        }
+        if turn.is_looked_at {
+            words.push(format!("look@{}", at + 0.01));
+        }
+        for word in words {
+            engine.play(&word);
+            script = format!("{script} {word}");
+        }
+    }
+    engine.play(&format!("look@{}", at + 0.02));
+    (engine, begun, script)
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_looked_at_in_between_every_run_that_is_told_is_in_the_ledger_once(turns in turns()) {
+        for policy in [RestartPolicy::No, RestartPolicy::OnFailure, RestartPolicy::Always] {
+            let (engine, begun, script) = play_all(&turns, policy, true);
+            prop_assert_eq!(engine.tracker.ledger.runs().count(), begun, "{}", script);
+            let ends = engine.tracker.ledger.runs().filter(|run| run.end.is_some()).count();
+            prop_assert_eq!(ends, begun - usize::from(engine.facts.running), "{}", script);
+        }
+    }
+
+    #[test]
+    fn whatever_goes_untold_no_run_is_counted_twice_and_how_it_stands_is_right_in_the_end(turns in turns()) {
+        let (engine, begun, script) = play_all(&turns, RestartPolicy::Always, false);
+        let ledger = &engine.tracker.ledger;
+        prop_assert!(ledger.runs().count() <= begun, "{}", script);
+        let is_running = ledger.last().is_some_and(|run| run.end.is_none());
+        prop_assert_eq!(is_running, engine.facts.running, "{}", script);
+    }
 }
