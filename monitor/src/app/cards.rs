@@ -5,13 +5,14 @@ use kit::clock::Stamp;
 use super::plan::{CheckPlan, Plan, ServicePlan};
 use crate::export::{Catalogue, CheckCard, ServiceCard};
 use crate::judge::{CheckSpec, ServiceSpec};
+use crate::supervise::Workload;
 
 pub(super) fn spec(service: &ServicePlan) -> ServiceSpec {
     ServiceSpec {
         name: service.name.clone(),
         hard_needs: service.needs.hard.clone(),
         checks: service.checks.iter().map(check_spec).collect(),
-        start_grace: service.workload.as_ref().map(|workload| workload.ready_timeout),
+        start_grace: service.workload.as_ref().map(Workload::ready_timeout),
     }
 }
 

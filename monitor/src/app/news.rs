@@ -36,6 +36,11 @@ pub(super) fn happened(shared: &Shared, event: &Event, now: Stamp) -> Effects {
             tracing::info!(service.id = service, delay_ms = delay.as_millis(), "will be started again");
         }
         Event::Resting { service, rest } => tracing::info!(service.id = service, rest = rest.as_str(), "rests"),
+        Event::Identified { service, digest, .. } => tracing::debug!(service.id = service, digest, "identified"),
+        Event::Sight { service, lost: Some(why) } => {
+            tracing::warn!(service.id = service, why, "nobody can say whether it runs");
+        }
+        Event::Sight { service, lost: None } => tracing::info!(service.id = service, "it can be seen again"),
     }
     shared.board().runtime(event, now)
 }

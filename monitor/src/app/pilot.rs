@@ -1,4 +1,5 @@
-//! Starts workloads in the order of their needs, keeps their supervisors, and stops them in reverse.
+//! Starts workloads in the order of their needs, keeps their supervisors, and stops them in reverse. What others run is
+//! only watched.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,13 +9,14 @@ use kit::clock::{Moment, Stamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::lookout::{Lookouts, known_ledger};
 use super::plan::{Plan, ServicePlan};
 use super::restore::Memory;
 use crate::judge::{Board, Verdict, WorkloadState};
 use crate::supervise::launcher::Launcher;
 use crate::supervise::settings::Restart;
 use crate::supervise::supervisor::Supervisor;
-use crate::supervise::{Command, Event, Ledger, ProcessSettings, Who, redact};
+use crate::supervise::{Command, Event, Ledger, ProcessSettings, Who, Workload, redact};
 
 /// How long a hard need that we do not run ourselves may hold up a start: it may never come up, and a service that
 /// cannot start says more than one that was never tried.
@@ -31,6 +33,7 @@ pub(super) struct Pilot {
     launcher: Launcher,
     events: mpsc::Sender<Event>,
     crews: HashMap<Arc<str>, Crew>,
+    lookouts: Lookouts,
     /// Workloads that a reload removed and that are being stopped.
     leaving: Vec<JoinHandle<Ledger>>,
     begun: Moment,
@@ -55,7 +58,8 @@ enum Before {
 
 impl Pilot {
     pub(super) fn new(launcher: Launcher, events: mpsc::Sender<Event>) -> Self {
-        Self { launcher, events, crews: HashMap::new(), leaving: Vec::new(), begun: Moment::now() }
+        let lookouts = Lookouts::new(events.clone());
+        Self { launcher, events, crews: HashMap::new(), lookouts, leaving: Vec::new(), begun: Moment::now() }
     }
 
     /// Gives every workload of the plan its supervisor; those that are gone are stopped, those that changed are stopped
@@ -70,7 +74,7 @@ impl Pilot {
         }
         self.leaving.retain(|task| !task.is_finished());
         for service in &plan.services {
-            let Some(settings) = &service.workload else { continue };
+            let Some(settings) = service.workload.as_ref().and_then(Workload::as_run) else { continue };
             // A renamed service's runs are kept under its name: it is stopped as the old one and started as the new one.
             let known_as =
                 service.was.as_ref().filter(|was| plan.service(was).is_none() && self.crews.contains_key(*was));
@@ -84,9 +88,7 @@ impl Pilot {
                     self.crews.insert(service.name.clone(), crew);
                 }
                 None => {
-                    let known = board.service(&service.name).and_then(|service| service.workload.as_ref());
-                    let ledger = known.map(|known| known.ledger.clone()).filter(|ledger| ledger.last().is_some());
-                    let ledger = ledger.unwrap_or_else(|| memory.ledger(&service.name, &now));
+                    let ledger = known_ledger(board, memory, &service.name, now);
                     let lines = self.last_lines(&service.name, &ledger);
                     board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), lines));
                     let crew = self.crew(service, settings, Before::Ledger(ledger));
@@ -94,6 +96,7 @@ impl Pilot {
                 }
             }
         }
+        self.lookouts.configure(plan, memory, board, now);
     }
 
     /// Reads the last lines of the newest run that ended; none if they are gone.
@@ -144,6 +147,7 @@ impl Pilot {
 
     /// Stops everything, dependants before what they need. Each stop has its own deadline.
     pub(super) async fn drain(&mut self) {
+        self.lookouts.end();
         let mut left: HashMap<Arc<str>, Crew> = std::mem::take(&mut self.crews);
         while !left.is_empty() {
             let needed: Vec<Arc<str>> = left.values().flat_map(|crew| crew.hard_needs.iter().cloned()).collect();
@@ -190,6 +194,9 @@ fn is_there(board: &Board, need: &str, waited: Duration, now: Moment) -> bool {
     let Some(workload) = &service.workload else {
         return matches!(service.verdict, Verdict::Up | Verdict::Degraded) || waited > FOREIGN_NEED_PATIENCE;
     };
+    if service.verdict == Verdict::Completed {
+        return true;
+    }
     let grace = service.spec.start_grace.unwrap_or_default();
     let since_start = match &workload.phase {
         crate::judge::Phase::Running { since, .. } => now.since(since.at),
@@ -199,5 +206,5 @@ fn is_there(board: &Board, need: &str, waited: Duration, now: Moment) -> bool {
 }
 
 fn settings_of<'a>(plan: &'a Plan, name: &str) -> Option<&'a ProcessSettings> {
-    plan.service(name)?.workload.as_ref()
+    plan.service(name)?.workload.as_ref()?.as_run()
 }

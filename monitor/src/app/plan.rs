@@ -15,7 +15,7 @@ use crate::export::{AccessSettings, decode_access};
 use crate::judge::Policy;
 use crate::probe::{CheckId, Kinds, Question, decode_question};
 use crate::schedule::Cadence;
-use crate::supervise::ProcessSettings;
+use crate::supervise::{Workload, WorkloadKinds};
 
 /// Keys of a check that are not its kind.
 const CHECK_KEYS: [&str; 8] =
@@ -80,8 +80,8 @@ pub struct ServicePlan {
     pub critical: bool,
     /// What it needs.
     pub needs: Needs,
-    /// How it runs, if we run it.
-    pub workload: Option<ProcessSettings>,
+    /// How it runs, if that is known.
+    pub workload: Option<Workload>,
     /// Its objectives.
     pub slo: Slo,
     /// What it wants of alerts.
@@ -234,7 +234,7 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
         check_name(&check_cursor, "check", check_name_);
         checks.extend(check(CheckId::new(name, check_name_), &check_cursor, policy, cadence, kinds));
     }
-    let workload = fields.get("workload").and_then(|c| workload(&c));
+    let workload = fields.get("workload").and_then(|c| WorkloadKinds::standard().decode(&c));
     let critical = fields.get("critical").and_then(|c| c.bool()).unwrap_or(true);
     let mut alerts = decode_service(&fields, critical);
     let target = |check: &CheckPlan| (check.question.id.check.to_string(), check.question.probe.target().shown);
@@ -285,16 +285,6 @@ fn generation(cursor: &Cursor<'_>) -> u64 {
         }
     }
     hasher.finish()
-}
-
-fn workload(cursor: &Cursor<'_>) -> Option<ProcessSettings> {
-    let (kind, _, settings) = cursor.tag()?;
-    if kind == "process" {
-        return ProcessSettings::decode(&settings);
-    }
-    let near = suggest(kind, ["process"]);
-    cursor.mistake(format!("unknown workload {kind:?}{near}; there is process"));
-    None
 }
 
 fn needs(cursor: Option<Cursor<'_>>) -> Needs {

@@ -289,6 +289,10 @@ fn workload_families(board: &Board) -> Vec<MetricFamily> {
         let unplanned = workload.ledger.runs().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count();
         Sample::of([("service", name)], unplanned as f64)
     });
+    #[expect(clippy::cast_precision_loss, reason = "at most the ledger's 256 runs")]
+    let anonymous = assessed
+        .iter()
+        .map(|(name, _, assessment)| Sample::of([("service", name)], assessment.anonymous_restarts as f64));
     vec![
         family("monitor_workload_unplanned_exits", "Unplanned exits in the ledger (its newest 256 runs).", exits),
         family(
@@ -303,6 +307,7 @@ fn workload_families(board: &Board) -> Vec<MetricFamily> {
                 Sample::of([("service", name)], f64::from(u8::from(assessment.recurring_crash.is_some())))
             }),
         ),
+        family("monitor_workload_anonymous_restarts", "Restarts in the last hour that nobody announced.", anonymous),
     ]
 }
 

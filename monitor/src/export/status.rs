@@ -113,13 +113,19 @@ pub struct WorkloadStatus {
     /// When the run began, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub started: Option<String>,
-    /// SHA-256 of the program that runs, in hexadecimal.
+    /// SHA-256 of the program that runs, or of its image, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub digest: Option<String>,
     /// Unplanned exits that are remembered.
     pub unplanned_exits: u64,
     /// Unplanned exits in the last 10 minutes.
     pub unplanned_exits_10m: u64,
+    /// Restarts in the last hour that nobody announced, through the API of whoever runs it.
+    #[serde(default)]
+    pub anonymous_restarts_1h: u64,
+    /// Finding: there are so many of them that something must keep restarting it.
+    #[serde(default)]
+    pub something_keeps_restarting_this: bool,
     /// How the last run ended, in words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_end: Option<String>,
@@ -286,6 +292,7 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
     let workload = entry.workload.as_ref()?;
     let assessment = workload.assessment(now.at);
     let (word, run, pid, started) = match &workload.phase {
+        _ if workload.unseen.is_some() => ("unknown", None, None, None),
         Phase::Pending => ("pending", None, None, None),
         Phase::Waiting(_) => ("waiting", None, None, None),
         Phase::Resting(rest) => (rest.as_str(), None, None, None),
@@ -300,6 +307,8 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
         digest: workload.digest.clone(),
         unplanned_exits: unplanned as u64,
         unplanned_exits_10m: assessment.exits_10m as u64,
+        anonymous_restarts_1h: assessment.anonymous_restarts as u64,
+        something_keeps_restarting_this: assessment.something_keeps_restarting_this,
         last_end: workload.last_end.clone(),
         last_lines: workload.last_lines.clone(),
         recurring_crash: assessment.recurring_crash.map(|recurring| recurring.to_string()),

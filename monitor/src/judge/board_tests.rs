@@ -17,7 +17,7 @@ use crate::probe::{CheckId, Observation, Outcome, Reason, ReasonCode, Seen, Why}
 use crate::schedule::Gap;
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::process::Ending;
-use crate::supervise::{Event, Who};
+use crate::supervise::{Event, Rest, Who};
 
 /// Both clocks at a second; the wall clock may be elsewhere.
 fn at(secs: i64) -> Stamp {
@@ -308,4 +308,41 @@ fn a_new_version_is_remembered_with_the_one_before_and_the_first_run_that_works_
     let change = board.check(&CheckId::new("web", "web")).unwrap().version.changed.clone().unwrap();
     assert_eq!((change.from.as_str(), change.to.as_str(), change.at), ("1.4", "1.5", at(4).at));
     assert!(board.service("web").unwrap().workload.as_ref().unwrap().ledger.last().unwrap().worked);
+}
+
+#[test]
+fn while_its_runtime_cannot_be_asked_nothing_is_starting_or_up_and_what_was_stopped_stays_so() {
+    let mut board = board(vec![spec("shop", &[], Some(60)), spec("idle", &[], Some(60))]);
+    let sight =
+        |service: &str, lost: Option<&str>| Event::Sight { service: service.to_owned(), lost: lost.map(str::to_owned) };
+    let rest = Event::Resting { service: "idle".to_owned(), rest: Rest::Stopped };
+    board.runtime(&rest, at(0));
+    for service in ["shop", "idle"] {
+        board.runtime(&sight(service, Some("the engine does not answer")), at(1));
+    }
+    assert_eq!(feed(&mut board, "shop", "xx", 2), ["down@1"], "its checks decide, though it never began for us");
+    assert_eq!(feed(&mut board, "idle", "xxx", 2), Vec::<String>::new());
+    board.runtime(&started("shop", at(30)), at(30));
+    feed(&mut board, "shop", "..", 31);
+    let shop = board.service("shop").unwrap();
+    assert_eq!((shop.verdict, shop.why.as_str()), (Verdict::Unknown, "the engine does not answer"));
+    board.runtime(&sight("shop", None), at(60));
+    assert_eq!(board.service("shop").unwrap().verdict, Verdict::Up);
+}
+
+#[test]
+fn whom_somebody_restarts_may_take_its_whole_grace_and_what_is_gone_says_so() {
+    let mut board = board(vec![spec("shop", &[], Some(60))]);
+    board.runtime(&started("shop", at(0)), at(0));
+    feed(&mut board, "shop", ".", 1);
+    let mut restarted = ended("shop", at(0), at(20), false);
+    if let Event::Ended { by, .. } = &mut restarted {
+        *by = Who::Anonymous;
+    }
+    board.runtime(&restarted, at(20));
+    board.runtime(&started("shop", at(21)), at(21));
+    assert_eq!(feed(&mut board, "shop", "xxx", 22), Vec::<String>::new());
+    assert_eq!(board.service("shop").unwrap().verdict, Verdict::Starting);
+    board.runtime(&Event::Resting { service: "shop".to_owned(), rest: Rest::Gone }, at(60));
+    assert_eq!(board.service("shop").unwrap().verdict, Verdict::Gone);
 }

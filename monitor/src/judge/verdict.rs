@@ -107,6 +107,11 @@ pub enum Runtime {
     Completed,
     /// Its workload does not exist any more.
     Gone,
+    /// Whoever runs it cannot be asked: its checks decide, and it is not up.
+    Unknown {
+        /// Who cannot be asked, and why.
+        cause: String,
+    },
 }
 
 /// One check as the verdict sees it.
@@ -140,12 +145,13 @@ pub fn judge(facts: &ServiceFacts<'_>) -> (Verdict, String) {
         Runtime::GaveUp { cause } => (Verdict::GaveUp, cause.clone()),
         Runtime::CrashLooping { cause } => (Verdict::CrashLooping, cause.clone()),
         Runtime::Broken { cause } => (Verdict::Down, cause.clone()),
+        Runtime::Unknown { cause } => (Verdict::Unknown, cause.clone()),
         Runtime::Starting => (Verdict::Starting, "started, no critical check has passed yet".to_owned()),
         Runtime::Running | Runtime::None => (Verdict::Up, String::new()),
     };
     if facts.checks.is_empty() {
         let unchecked = (Verdict::Unknown, "nothing checks this service".to_owned());
-        return if by_runtime > Verdict::Unknown { (by_runtime, runtime_why) } else { unchecked };
+        return if by_runtime >= Verdict::Unknown { (by_runtime, runtime_why) } else { unchecked };
     }
     let mut worst = (by_runtime, runtime_why);
     for check in &facts.checks {
@@ -230,6 +236,16 @@ mod tests {
         check(Runtime::Stopped, &[("web", Health::Down, Severity::Critical)], Verdict::Stopped, "stopped as asked");
         check(Runtime::Running, &[], Verdict::Unknown, "nothing checks this service");
         check(Runtime::GaveUp { cause: "oom".to_owned() }, &[], Verdict::GaveUp, "oom");
+    }
+
+    #[test]
+    fn while_nobody_can_say_whether_it_runs_its_checks_decide_and_it_is_not_up() {
+        use Health::{Down, Up};
+        use Severity::Critical;
+        let unseen = || Runtime::Unknown { cause: "the engine does not answer".to_owned() };
+        check(unseen(), &[("web", Up, Critical)], Verdict::Unknown, "the engine does not answer");
+        check(unseen(), &[("web", Down, Critical)], Verdict::Down, "web: no reason given");
+        check(unseen(), &[], Verdict::Unknown, "the engine does not answer");
     }
 
     #[test]

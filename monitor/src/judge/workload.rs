@@ -9,7 +9,7 @@ use kit::config::show_duration;
 use uuid::Uuid;
 
 use super::verdict::Runtime;
-use crate::supervise::{Assessment, End, Event, Ledger, Rest};
+use crate::supervise::{Assessment, End, Event, Ledger, Rest, Who};
 
 /// After an unplanned end the service must serve again within this time, or it is down: time for the restart, and for
 /// the probes that are forced at the exit and after the start (DESIGN section 5).
@@ -54,6 +54,8 @@ pub struct WorkloadState {
     pub started_at: u64,
     /// Sequence number of the last unplanned end, 0 if none.
     pub unplanned_end_at: u64,
+    /// Why whoever runs it cannot be asked, if so: what is known of it may not be true any more.
+    pub unseen: Option<String>,
     /// Critical checks that have passed in this run.
     passed: BTreeSet<Arc<str>>,
     /// All of them had passed once: from then on this run is judged by its checks alone.
@@ -84,6 +86,7 @@ impl WorkloadState {
             // Cursors of an earlier monitor are below the microseconds of any later moment: what ended unplanned before
             // this one started shuts them, and cannot shut those given out from now on.
             unplanned_end_at: last_crash.map_or(0, |at| u64::try_from(at.as_microsecond()).unwrap_or(0)),
+            unseen: None,
             passed: BTreeSet::new(),
             has_worked: false,
             has_failed: false,
@@ -136,6 +139,14 @@ impl WorkloadState {
                 self.phase = Phase::Resting(*rest);
                 false
             }
+            Event::Identified { run, digest, .. } => {
+                self.learned(*run, digest.clone());
+                false
+            }
+            Event::Sight { lost, .. } => {
+                self.unseen.clone_from(lost);
+                false
+            }
         }
     }
 
@@ -180,6 +191,7 @@ impl WorkloadState {
     /// Returns true while fails move no check: it was started, nothing has passed yet, and its time is not over.
     pub(super) fn is_starting(&self, critical: &[&str], grace: Duration, now: Moment) -> bool {
         match &self.phase {
+            _ if self.unseen.is_some() => false,
             Phase::Pending => true,
             Phase::Running { since, .. } => !self.is_ready(critical) && now.since(since.at) < self.grace(grace),
             // A crash that is over before anybody could ask is a ledger entry, not an outage.
@@ -195,10 +207,15 @@ impl WorkloadState {
             return match rest {
                 Rest::Stopped => Runtime::Stopped,
                 Rest::Completed => Runtime::Completed,
+                Rest::Gone => Runtime::Gone,
                 Rest::Failed => {
                     Runtime::Broken { cause: format!("{}; its settings say not to start it again", cause()) }
                 }
             };
+        }
+        // What rests stays so; of everything else only its checks still tell.
+        if let Some(cause) = &self.unseen {
+            return Runtime::Unknown { cause: cause.clone() };
         }
         let assessment = self.assessment(now);
         if assessment.gave_up {
@@ -228,10 +245,10 @@ impl WorkloadState {
         if self.follows_a_crash() { BACK_AFTER_CRASH } else { grace }
     }
 
-    /// True if the run before the present one ended unplanned.
+    /// True if the run before the present one ended by itself: whom somebody restarts may take its time.
     fn follows_a_crash(&self) -> bool {
         let before = self.ledger.runs().rev().nth(1);
-        before.and_then(|run| run.end.as_ref()).is_some_and(|end| !end.planned)
+        before.and_then(|run| run.end.as_ref()).is_some_and(|end| !end.planned && end.by != Who::Anonymous)
     }
 
     fn ended_within(&self, length: Duration, now: Moment) -> bool {

@@ -7,6 +7,20 @@ use nix::unistd::User;
 
 use super::keeper::{Environment, UserIds};
 use super::settings::{ProcessSettings, Restart};
+use super::workload::{Workload, WorkloadKind};
+
+/// The kind `process`.
+pub(super) struct Process;
+
+impl WorkloadKind for Process {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    fn decode(&self, cursor: &Cursor<'_>) -> Option<Workload> {
+        ProcessSettings::decode(cursor).map(Workload::Run)
+    }
+}
 
 impl ProcessSettings {
     /// Checks the settings of a process; reports every mistake through the cursor.

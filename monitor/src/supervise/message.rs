@@ -71,6 +71,22 @@ pub enum Event {
         /// Why.
         rest: Rest,
     },
+    /// It became known what a run runs.
+    Identified {
+        /// The service's id.
+        service: String,
+        /// The run's id.
+        run: Uuid,
+        /// SHA-256 of the image, in hexadecimal.
+        digest: String,
+    },
+    /// Whoever runs it cannot be asked any more, or can be again.
+    Sight {
+        /// The service's id.
+        service: String,
+        /// Why it cannot; none if it can.
+        lost: Option<String>,
+    },
 }
 
 impl Event {
@@ -80,7 +96,9 @@ impl Event {
             Self::Started { service, .. }
             | Self::Ended { service, .. }
             | Self::Waiting { service, .. }
-            | Self::Resting { service, .. } => service,
+            | Self::Resting { service, .. }
+            | Self::Identified { service, .. }
+            | Self::Sight { service, .. } => service,
         }
     }
 }
@@ -94,6 +112,8 @@ pub enum Rest {
     Completed,
     /// It failed, and its settings say not to start it again.
     Failed,
+    /// Whoever should run it does not know it, or not any more.
+    Gone,
 }
 
 impl Rest {
@@ -103,6 +123,7 @@ impl Rest {
             Self::Stopped => "stopped",
             Self::Completed => "completed",
             Self::Failed => "failed",
+            Self::Gone => "gone",
         }
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! * `cause`, `bucket`, `ledger`, `assessment`, `host_event` decide and are pure: time and randomness come as arguments.
 //! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
+//! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
+//! * `container` watches what a container engine runs.
 
 pub mod assessment;
 pub mod bucket;
 pub mod cause;
+mod container;
 mod decode;
 pub mod host_event;
 pub mod keeper;
@@ -22,6 +25,7 @@ pub mod run_log;
 pub mod run_record;
 pub mod settings;
 pub mod supervisor;
+pub mod workload;
 
 pub use assessment::Assessment;
 pub use ledger::{End, Ledger, Run, Who};
@@ -29,3 +33,4 @@ pub use message::{Command, Event, Rest};
 pub use redact::redact;
 pub use run_record::Mode;
 pub use settings::ProcessSettings;
+pub use workload::{Workload, WorkloadKinds};

@@ -5,6 +5,7 @@ mod access;
 mod alerts;
 mod binary;
 mod clients;
+mod containers;
 mod disk;
 mod faults;
 mod gate;

@@ -1,9 +1,11 @@
-//! Fake servers on loopback that misbehave in exactly one named way each, throw-away certificates, and [`eventually()`].
+//! Fake servers on loopback that misbehave in exactly one named way each, throw-away certificates, a Docker engine of
+//! one's own, and [`eventually()`].
 //!
 //! For tests only: nothing here is shipped, and what cannot be set up ends the test with a panic. [`Target`] is the
 //! entry: every constructor binds port 0 of 127.0.0.1 and must be called inside a Tokio runtime.
 
 mod certificates;
+mod docker;
 mod eventually;
 mod gzip;
 mod http;
@@ -19,6 +21,7 @@ mod tls;
 mod transport;
 
 pub use certificates::{Authority, Certificate};
+pub use docker::DockerEngine;
 pub use eventually::eventually;
 pub use message::{Request, Response};
 pub use port::free_port;

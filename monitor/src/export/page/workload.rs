@@ -22,6 +22,8 @@ pub(super) struct WorkloadView {
     pub(super) pid: Option<i32>,
     pub(super) running_since: Option<When>,
     pub(super) exits: String,
+    /// The finding that something keeps restarting it.
+    pub(super) restarted: Option<String>,
     pub(super) recurring: Option<String>,
     pub(super) timeline: Html,
     pub(super) runs: Vec<RunView>,
@@ -49,17 +51,22 @@ pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
         (all, late) => format!("{all}, {late} in the last 10 min"),
     };
     let (phase, pid, running_since) = match &workload.phase {
+        _ if workload.unseen.is_some() => ("unknown".to_owned(), None, None),
         Phase::Pending => ("not started yet".to_owned(), None, None),
         Phase::Waiting(delay) if delay.is_zero() => ("about to be started again".to_owned(), None, None),
         Phase::Waiting(delay) => (format!("waits {} before the next start", words::length(*delay)), None, None),
         Phase::Resting(rest) => (rest.as_str().to_owned(), None, None),
         Phase::Running { pid, since, .. } => ("running".to_owned(), *pid, Some(moment.when(since.wall))),
     };
+    let restarted = assessment
+        .something_keeps_restarting_this
+        .then(|| format!("{} times in the last hour, and nobody announced it", assessment.anonymous_restarts));
     WorkloadView {
         phase,
         pid,
         running_since,
         exits,
+        restarted,
         recurring: assessment.recurring_crash.map(|recurring| recurring.to_string()),
         timeline: timeline(&all, moment),
         runs: all.iter().rev().take(LISTED).map(|run| run_view(run, moment)).collect(),

@@ -1,0 +1,250 @@
+//! Asks one engine over its socket. It only ever reads, and every question has a deadline.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::models::EventMessage;
+use bollard::query_parameters::{
+    EventsOptions, EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt};
+use jiff::Timestamp;
+
+use super::facts::{Facts, Happening, What};
+use super::tracker::LogSlice;
+use crate::supervise::workload::Sought;
+
+/// What the engine answers within milliseconds, on a busy host too.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// Bollard's own limit, in seconds: a little more, so that ours is the one that counts.
+const BOLLARD_PATIENCE_SECS: u64 = 10;
+/// Evidence, as of processes: lines, and bytes.
+const EVIDENCE_LINES: usize = 50;
+const EVIDENCE_BYTES: usize = 16 << 10;
+/// Lines read to find those of one run; the next run may have written since.
+const LINES_READ: &str = "200";
+
+/// Why an engine could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the container engine at {address} cannot be asked: {why}")]
+pub(super) struct Blind {
+    address: String,
+    why: String,
+}
+
+/// A connection to an engine.
+pub(super) struct Connection {
+    address: String,
+    docker: Docker,
+}
+
+impl Connection {
+    /// Connects, which only looks for the socket: the first question finds out whether anybody answers.
+    pub(super) fn open(address: &str) -> Result<Self, Blind> {
+        let path = address.trim_start_matches("unix://");
+        match Docker::connect_with_unix(path, BOLLARD_PATIENCE_SECS, API_DEFAULT_VERSION) {
+            Ok(docker) => Ok(Self { address: address.to_owned(), docker }),
+            Err(error) => Err(Blind { address: address.to_owned(), why: words(error) }),
+        }
+    }
+
+    /// Finds out whether it answers.
+    pub(super) async fn ping(&self) -> Result<(), Blind> {
+        self.within(self.docker.ping()).await?.map(drop).map_err(|error| self.blind(error))
+    }
+
+    /// Looks at a container, by its id or name; none if there is no such.
+    pub(super) async fn inspect(&self, container: &str) -> Result<Option<Facts>, Blind> {
+        let call = self.docker.inspect_container(container, None::<InspectContainerOptions>);
+        match self.within(call).await? {
+            Ok(answer) => Ok(Facts::of(answer)),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(self.blind(error)),
+        }
+    }
+
+    /// Finds a container; of several the one that is `followed` as long as it runs or is about to, then one that runs, then
+    /// the one that ran last.
+    pub(super) async fn find(&self, sought: &Sought, followed: Option<&str>) -> Result<Option<Facts>, Blind> {
+        match sought {
+            // The beginning of an id would be found too.
+            Sought::Name(name) => Ok(self.inspect(name).await?.filter(|facts| facts.name == *name)),
+            Sought::Labels(labels) => {
+                let mut found = Vec::new();
+                for id in self.list(labels).await? {
+                    found.extend(self.inspect(&id).await?);
+                }
+                let stays = |facts: &Facts| followed == Some(facts.id.as_str()) && (facts.running || facts.restarting);
+                Ok(found.into_iter().max_by_key(|facts| (stays(facts), facts.running, facts.started)))
+            }
+        }
+    }
+
+    async fn list(&self, labels: &[(String, String)]) -> Result<Vec<String>, Blind> {
+        let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let filters = HashMap::from([("label".to_owned(), labels)]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let answer = self.within(self.docker.list_containers(Some(options))).await?;
+        let containers = answer.map_err(|error| self.blind(error))?;
+        Ok(containers.into_iter().filter_map(|container| container.id).collect())
+    }
+
+    /// Returns what happened since `from`, as far as the engine remembers: 256 events.
+    pub(super) async fn missed(&self, from: Timestamp) -> Result<Vec<Happening>, Blind> {
+        let options = events_since(from).until(&seconds(Timestamp::now())).build();
+        let all = self.happenings(options).collect::<Vec<_>>();
+        self.within(all).await?.into_iter().collect()
+    }
+
+    /// Returns what happens from `from` on.
+    pub(super) fn events(&self, from: Timestamp) -> BoxStream<'static, Result<Happening, Blind>> {
+        self.happenings(events_since(from).build()).boxed()
+    }
+
+    fn happenings(&self, options: EventsOptions) -> impl Stream<Item = Result<Happening, Blind>> + Send + use<> {
+        let (docker, address) = (self.docker.clone(), self.address.clone());
+        let events = docker.events(Some(options));
+        events.filter_map(move |event: Result<EventMessage, Error>| {
+            let read = match event {
+                Ok(message) => Happening::of(message).map(Ok),
+                Err(error) => Some(Err(Blind { address: address.clone(), why: words(error) })),
+            };
+            std::future::ready(read)
+        })
+    }
+
+    /// Returns the last lines of one run; fewer, or none, if the engine does not give them.
+    pub(super) async fn last_lines(&self, slice: &LogSlice) -> Vec<String> {
+        let whole_secs = |time: Timestamp| i32::try_from(time.as_second()).unwrap_or(0);
+        let options = LogsOptionsBuilder::default()
+            .stdout(true)
+            .stderr(true)
+            .timestamps(true)
+            .since(whole_secs(slice.from))
+            .until(whole_secs(slice.to).saturating_add(1))
+            .tail(LINES_READ)
+            .build();
+        let mut log = self.docker.logs(&slice.container, Some(options)).boxed();
+        let mut lines = LastLines::default();
+        let read = async {
+            while let Some(Ok(output)) = log.next().await {
+                lines.take(&output, slice);
+            }
+        };
+        // What came in time is better than nothing.
+        let _late = tokio::time::timeout(ANSWER_PATIENCE, read).await;
+        lines.lines.into()
+    }
+
+    /// Makes the error of an event stream that ended.
+    pub(super) fn hung_up(&self) -> Blind {
+        Blind { address: self.address.clone(), why: "it ended its stream of events".to_owned() }
+    }
+
+    async fn within<T>(&self, answer: impl Future<Output = T>) -> Result<T, Blind> {
+        tokio::time::timeout(ANSWER_PATIENCE, answer).await.map_err(|_elapsed| Blind {
+            address: self.address.clone(),
+            why: format!("no answer within {} s", ANSWER_PATIENCE.as_secs()),
+        })
+    }
+
+    fn blind(&self, error: Error) -> Blind {
+        Blind { address: self.address.clone(), why: words(error) }
+    }
+}
+
+/// Says an error with what is behind it; bollard's own words often leave out why.
+fn words(error: Error) -> String {
+    if let Error::SocketNotFoundError(path) = &error {
+        return format!("there is no socket {path}");
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(error) = source {
+        let why = error.to_string();
+        if !text.contains(&why) {
+            text.push_str(": ");
+            text.push_str(&why);
+        }
+        source = error.source();
+    }
+    text
+}
+
+fn events_since(from: Timestamp) -> EventsOptionsBuilder {
+    let filters = HashMap::from([
+        ("type".to_owned(), vec!["container".to_owned()]),
+        ("event".to_owned(), What::NAMES.map(str::to_owned).to_vec()),
+    ]);
+    EventsOptionsBuilder::default().since(&seconds(from)).filters(&filters)
+}
+
+/// Writes a time as Docker reads it: seconds, a dot, nine digits.
+fn seconds(time: Timestamp) -> String {
+    format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
+}
+
+/// The last lines of one run, bounded.
+#[derive(Default)]
+struct LastLines {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl LastLines {
+    /// Takes what the engine says was written, if this run wrote it: each line begins with the time.
+    fn take(&mut self, output: &LogOutput, slice: &LogSlice) {
+        let text = String::from_utf8_lossy(output.as_ref());
+        let Some((time, line)) = text.split_once(' ') else { return };
+        let is_of_it = |time: Timestamp| slice.from <= time && time <= slice.to;
+        if !time.parse().is_ok_and(is_of_it) {
+            return;
+        }
+        let line: String = line.trim_end_matches(['\r', '\n']).to_owned();
+        self.bytes += line.len();
+        self.lines.push_back(line);
+        while self.lines.len() > EVIDENCE_LINES || (self.bytes > EVIDENCE_BYTES && self.lines.len() > 1) {
+            self.bytes -= self.lines.pop_front().map_or(0, |line| line.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_of_this_run_are_taken_and_of_them_the_last_within_bounds() {
+        let at = |secs: i64| Timestamp::from_second(1_800_000_000 + secs).unwrap();
+        let slice = LogSlice { container: "web".to_owned(), from: at(10), to: at(20) };
+        let mut lines = LastLines::default();
+        for (secs, line) in [(9, "before".to_owned()), (21, "after".to_owned())]
+            .into_iter()
+            .chain((0..60).map(|line| (15, format!("{line}"))))
+            .chain([(16, "x".repeat(EVIDENCE_BYTES - 3)), (17, "end".to_owned())])
+        {
+            let message = format!("{} {line}\n", at(secs)).into();
+            lines.take(&LogOutput::StdErr { message }, &slice);
+        }
+        assert_eq!(lines.lines.len(), 2);
+        assert_eq!(lines.lines.back().map(String::as_str), Some("end"));
+    }
+
+    #[test]
+    fn times_are_written_with_all_their_digits() {
+        assert_eq!(seconds("2026-11-25T03:06:12.0123Z".parse().unwrap()), "1795575972.012300000");
+    }
+
+    #[test]
+    fn a_missing_socket_is_named_with_its_engine() {
+        let error = Connection::open("unix:///no/such.sock").err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "the container engine at unix:///no/such.sock cannot be asked: there is no socket /no/such.sock"
+        );
+    }
+}

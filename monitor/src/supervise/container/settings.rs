@@ -1,0 +1,125 @@
+//! Reads `workload: { container: … }`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use kit::config::{Cursor, Fields, Value};
+use tokio::sync::{mpsc, watch};
+
+use crate::supervise::message::Event;
+use crate::supervise::workload::{Runtime, Sought, Subject, Watched, Workload, WorkloadKind};
+
+/// Where Docker listens unless told otherwise (`dockerd --help`); Podman's compatible API does so elsewhere.
+const STANDARD_ENGINE: &str = "unix:///var/run/docker.sock";
+/// As for processes.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The labels by which Compose finds its own containers (compose-spec, "Labels"; `docker compose ls` uses them too).
+const COMPOSE_PROJECT: &str = "com.docker.compose.project";
+const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+
+/// The kind `container`.
+pub(crate) struct Container;
+
+impl WorkloadKind for Container {
+    fn name(&self) -> &'static str {
+        "container"
+    }
+
+    fn decode(&self, cursor: &Cursor<'_>) -> Option<Workload> {
+        if let Value::Text(_) = cursor.node().value {
+            let sought = name(cursor)?;
+            return Some(watch(sought, STANDARD_ENGINE.to_owned(), READY_TIMEOUT));
+        }
+        let fields = cursor.fields()?;
+        let sought = sought(&fields);
+        let address = match fields.get("engine") {
+            Some(engine) => engine_address(&engine),
+            None => Some(STANDARD_ENGINE.to_owned()),
+        };
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        let ready_timeout = fields.get("ready_timeout").and_then(|c| c.duration(second..=hour));
+        fields.end();
+        Some(watch(sought?, address?, ready_timeout.unwrap_or(READY_TIMEOUT)))
+    }
+}
+
+fn watch(sought: Sought, address: String, ready_timeout: Duration) -> Workload {
+    Workload::Watch(Watched { runtime: Arc::new(Engine { address }), sought, ready_timeout })
+}
+
+fn sought(fields: &Fields<'_>) -> Option<Sought> {
+    let named = fields.get("name").map(|c| name(&c));
+    let labelled = fields.get("label").map(|c| label(&c));
+    let composed = fields.get("compose").map(|c| compose(&c));
+    let mut given: Vec<Option<Sought>> = [named, labelled, composed].into_iter().flatten().collect();
+    if given.len() != 1 {
+        fields.cursor().mistake("say which container: exactly one of \"name\", \"label\" and \"compose\"");
+        return None;
+    }
+    given.pop().flatten()
+}
+
+/// The names that Docker gives (moby, `names.RestrictedNameChars`).
+fn name(cursor: &Cursor<'_>) -> Option<Sought> {
+    let name = cursor.text()?;
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    if name.is_empty() || !is_name(&name) {
+        cursor.mistake(format!("{name:?} is no container's name; write one like web-1"));
+        return None;
+    }
+    Some(Sought::Name(name))
+}
+
+fn label(cursor: &Cursor<'_>) -> Option<Sought> {
+    let text = cursor.text()?;
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Some(Sought::Labels(vec![(key.to_owned(), value.to_owned())])),
+        _ => {
+            cursor.mistake(format!("{text:?} is no label; write key=value, like role=web"));
+            None
+        }
+    }
+}
+
+fn compose(cursor: &Cursor<'_>) -> Option<Sought> {
+    let text = cursor.text()?;
+    match text.split_once('/') {
+        Some((project, service)) if !project.is_empty() && !service.is_empty() => Some(Sought::Labels(vec![
+            (COMPOSE_PROJECT.to_owned(), project.to_owned()),
+            (COMPOSE_SERVICE.to_owned(), service.to_owned()),
+        ])),
+        _ => {
+            cursor.mistake(format!("{text:?} names no service of Compose; write PROJECT/SERVICE, like shop/web"));
+            None
+        }
+    }
+}
+
+fn engine_address(cursor: &Cursor<'_>) -> Option<String> {
+    let address = cursor.text()?;
+    if address.strip_prefix("unix://").is_some_and(|path| path.starts_with('/')) {
+        return Some(address);
+    }
+    cursor.mistake(format!(
+        "{address:?} cannot be asked; only sockets can, like {STANDARD_ENGINE}: tcp and TLS are not supported yet"
+    ));
+    None
+}
+
+/// A container engine.
+#[derive(Debug)]
+struct Engine {
+    address: String,
+}
+
+impl Runtime for Engine {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn watch(&self, subjects: watch::Receiver<Vec<Subject>>, events: mpsc::Sender<Event>) -> BoxFuture<'static, ()> {
+        super::watch::watch(self.address.clone(), subjects, events).boxed()
+    }
+}

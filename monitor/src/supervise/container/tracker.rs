@@ -1,0 +1,437 @@
+//! Translates what an engine says of one service's container into our events. Pure: news and time come in.
+//!
+//! It never trusts the engine's count of restarts, which every restart through the API sets back to 0. A run is known by
+//! its container and the moment it began, so whatever is seen twice, by an event and by looking, changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kit::clock::{Stamp, elapsed};
+
+use super::facts::{Facts, Happening, RestartPolicy, What};
+use super::known::{Known, START_EVENT_LATE, restart_delay, run_id};
+use crate::supervise::cause::{Cause, Exit};
+use crate::supervise::ledger::{End, Ledger, Who};
+use crate::supervise::message::{Event, Rest};
+use crate::supervise::process::Ending;
+use crate::supervise::workload::{Sought, Subject};
+
+/// A run that ends this long after a signal through the API may have ended because of it; `docker stop` waits 10 s by
+/// default, and who gives a container more than this seldom stops it.
+const ASKED_FOR: Duration = Duration::from_secs(120);
+/// What somebody stopped, or what is gone, may be a restart or a new version of it: those take less than a second here.
+const SETTLES_AFTER: Duration = Duration::from_secs(2);
+
+/// SIGHUP, SIGUSR1, SIGUSR2, SIGCONT and SIGWINCH (`signal(7)`): signals that tell a program something, and end few.
+const TELLING_SIGNALS: [i32; 5] = [1, 10, 12, 18, 28];
+
+/// What is new of a container: an event, how it stands, or both, and what the run that ended had written.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) happening: Option<Happening>,
+    pub(super) facts: Option<Facts>,
+    pub(super) last_lines: Vec<String>,
+}
+
+/// A piece of a container's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogSlice {
+    pub(super) container: String,
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+}
+
+/// What one piece of news is taken with, and what follows from it.
+struct Turn {
+    now: Stamp,
+    /// What the run that ended had written.
+    lines: Vec<String>,
+    events: Vec<Event>,
+}
+
+/// One service's container, through all its runs.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    service: Arc<str>,
+    sought: Sought,
+    ledger: Ledger,
+    /// When we began to look: what is older was not begun before our eyes.
+    since: Timestamp,
+    /// The container that is followed.
+    container: Option<String>,
+    /// The latest run that is known.
+    latest: Option<Known>,
+    /// When somebody asked the latest run to end.
+    asked: Option<Timestamp>,
+    /// Memory ran out in the latest run.
+    oom: bool,
+    policy: RestartPolicy,
+    /// What was told last.
+    told: Told,
+    /// When to look again whether it really rests.
+    settles: Option<Stamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Running,
+    Ended,
+    Waiting,
+    Resting(Rest),
+}
+
+impl Tracker {
+    /// Begins with what is known of earlier runs.
+    pub(super) fn new(subject: Subject, now: Stamp) -> Self {
+        let latest = subject.ledger.last().map(|run| Known {
+            run: run.id,
+            began: run.started.wall,
+            ended: run.end.as_ref().map(|end| end.at.wall),
+        });
+        let end = subject.ledger.last().and_then(|run| run.end.as_ref());
+        let asked = end.filter(|end| end.by == Who::Anonymous).map(|end| end.at.wall);
+        Self {
+            service: subject.service,
+            sought: subject.sought,
+            ledger: subject.ledger,
+            since: now.wall,
+            container: None,
+            latest,
+            asked,
+            oom: false,
+            policy: RestartPolicy::default(),
+            told: Told::Nothing,
+            settles: None,
+        }
+    }
+
+    /// Returns the service's id.
+    pub(super) fn service(&self) -> &Arc<str> {
+        &self.service
+    }
+
+    /// Returns how its container is found.
+    pub(super) fn sought(&self) -> &Sought {
+        &self.sought
+    }
+
+    /// Returns the id of the container that is followed.
+    pub(super) fn container(&self) -> Option<&str> {
+        self.container.as_deref()
+    }
+
+    /// Returns when the last thing happened that is known.
+    pub(super) fn known_until(&self) -> Option<Timestamp> {
+        self.latest.map(|latest| latest.ended.unwrap_or(latest.began))
+    }
+
+    /// Returns when it wants to be looked at again.
+    pub(super) fn settles(&self) -> Option<Stamp> {
+        self.settles
+    }
+
+    /// Returns whether an event may be of its container.
+    pub(super) fn concerns(&self, happening: &Happening) -> bool {
+        self.container.as_ref() == Some(&happening.container) || happening.is_of(&self.sought)
+    }
+
+    /// Returns whether `facts` tell of a run that began after the one we believe to be running: its end is news that
+    /// may still be on its way.
+    pub(super) fn is_behind(&self, facts: &Facts) -> bool {
+        let began = facts.started;
+        self.running().is_some_and(|latest| began.is_some_and(|began| !latest.is(began)))
+    }
+
+    /// Returns the log of the run whose end `happening` or `facts` tell, if it is news.
+    pub(super) fn lines_wanted(&self, happening: Option<&Happening>, facts: Option<&Facts>) -> Option<LogSlice> {
+        if let Some(Happening { what: What::Died(_), container, at, .. }) = happening {
+            let latest = self.running().filter(|latest| latest.began <= *at)?;
+            return Some(LogSlice { container: container.clone(), from: self.writes_from(latest.began), to: *at });
+        }
+        let facts = facts.filter(|facts| !facts.running)?;
+        let (began, ended) = (facts.started?, facts.finished?);
+        let is_news = self.latest.is_none_or(|latest| latest.began < began || latest.ended.is_none());
+        let slice = || LogSlice { container: facts.id.clone(), from: self.writes_from(began), to: ended };
+        (is_news && ended >= began).then(slice)
+    }
+
+    /// Returns from when on the run that began then may have written: the engine notes a start only after it, but not
+    /// before the run before it had ended.
+    fn writes_from(&self, began: Timestamp) -> Timestamp {
+        let ends = self.ledger.runs().rev().filter_map(|run| run.end.as_ref()).map(|end| end.at.wall);
+        let before = ends.filter(|end| *end < began).max();
+        let noted_late = began - START_EVENT_LATE;
+        before.map_or(noted_late, |before| before.max(noted_late))
+    }
+
+    /// Takes news and returns what follows from it.
+    pub(super) fn take(&mut self, news: News, now: Stamp) -> Vec<Event> {
+        let News { happening, facts, last_lines } = news;
+        let mut turn = Turn { now, lines: last_lines, events: Vec::new() };
+        if let Some(happening) = &happening {
+            self.happened(happening, facts.as_ref(), &mut turn);
+        }
+        // An answer may be ahead of the events, whose turn comes: a run that was never heard of is theirs to tell.
+        let is_in_step = |facts: &Facts| {
+            let is_ours = self.container.as_ref().is_none_or(|container| *container == facts.id);
+            is_ours && facts.started.is_none_or(|began| self.latest.is_some_and(|run| run.is(began)))
+        };
+        if let Some(facts) = facts.filter(|facts| happening.is_none() || is_in_step(facts)) {
+            self.looked(&facts, &mut turn);
+        }
+        turn.events
+    }
+
+    /// Takes that there is no such container.
+    pub(super) fn absent(&mut self, now: Stamp) -> Vec<Event> {
+        let mut turn = Turn { now, lines: Vec::new(), events: Vec::new() };
+        self.container = None;
+        if matches!(self.told, Told::Resting(_)) || !self.has_settled(now) {
+            return turn.events;
+        }
+        if let Some(latest) = self.running() {
+            self.end(latest, now.wall, Exit::Lost, false, &mut turn);
+        }
+        let end = self.ledger.last().and_then(|run| run.end.as_ref());
+        let rest = match end {
+            Some(end) if end.by == Who::Anonymous => Rest::Stopped,
+            Some(end) if end.planned => Rest::Completed,
+            _ => Rest::Gone,
+        };
+        self.rest(rest, &mut turn);
+        turn.events
+    }
+
+    fn happened(&mut self, happening: &Happening, facts: Option<&Facts>, turn: &mut Turn) {
+        let at = happening.at;
+        let is_ours = self.container.as_ref().is_none_or(|container| *container == happening.container);
+        // Of several that are alike one is followed until it has ended; another one may then begin in its place.
+        if !is_ours && (happening.what != What::Started || self.running().is_some()) {
+            return;
+        }
+        match happening.what {
+            What::Started => self.started(happening, facts, turn),
+            What::Died(code) => self.died(at, code, facts, turn),
+            What::Killed(signal) if self.runs_at(at) && ends_it(signal, facts) => self.asked = Some(at),
+            What::OutOfMemory if self.runs_at(at) => self.oom = true,
+            // Of one that waits for its restart this is all that is told. In the middle of a restart it is told too.
+            What::Stopped if self.latest.is_none_or(|latest| latest.began < at) => {
+                self.asked = self.asked.or(Some(at));
+                if matches!(self.told, Told::Ended | Told::Waiting) {
+                    self.settles = Some(later(turn.now));
+                }
+            }
+            What::Destroyed => {
+                self.container = None;
+                self.settles = Some(later(turn.now));
+            }
+            What::Killed(_) | What::OutOfMemory | What::Stopped => {}
+        }
+    }
+
+    fn started(&mut self, happening: &Happening, facts: Option<&Facts>, turn: &mut Turn) {
+        let at = happening.at;
+        // If it is of a later run already, this one has ended: its own event is on its way.
+        let noted = facts.filter(|facts| facts.id == happening.container).and_then(|facts| facts.started);
+        let noted = noted.filter(|noted| *noted <= at);
+        let is_known = self.latest.is_some_and(|latest| match noted {
+            Some(began) => began <= latest.began || latest.is(began),
+            None if latest.ended.is_some() => at <= latest.began,
+            None => at <= latest.began || elapsed(latest.began, at) < START_EVENT_LATE,
+        });
+        if !is_known {
+            self.policy = facts.map_or(self.policy, |facts| facts.policy);
+            let by = self.starter(facts);
+            self.begin(&happening.container, noted.unwrap_or(at), by, facts, turn);
+        }
+    }
+
+    fn died(&mut self, at: Timestamp, code: i32, facts: Option<&Facts>, turn: &mut Turn) {
+        let Some(latest) = self.running().filter(|latest| latest.began <= at) else { return };
+        self.policy = facts.map_or(self.policy, |facts| facts.policy);
+        let of_this_run = facts.filter(|facts| facts.started.is_some_and(|began| latest.is(began)));
+        let oom = of_this_run.is_some_and(|facts| facts.oom_killed);
+        self.end(latest, at, Exit::Code(code), oom, turn);
+    }
+
+    /// Takes how it stands; says what no event has said.
+    fn looked(&mut self, facts: &Facts, turn: &mut Turn) {
+        let Some(began) = facts.started else { return self.never_ran(facts, turn) };
+        if self.latest.is_some_and(|latest| began < latest.began && !latest.is(began)) {
+            // It is of an earlier run: news was faster than the answer.
+            return;
+        }
+        self.policy = facts.policy;
+        if !self.latest.is_some_and(|latest| latest.is(began)) {
+            let by = self.finder(facts);
+            self.begin(&facts.id, began, by, Some(facts), turn);
+        }
+        self.container = Some(facts.id.clone());
+        if facts.running {
+            self.runs(facts, turn);
+            return;
+        }
+        let ended = |latest: &Known| facts.finished.filter(|ended| *ended >= latest.began);
+        if let Some((latest, ended)) = self.running().and_then(|latest| Some((latest, ended(&latest)?))) {
+            self.end(latest, ended, Exit::Code(facts.exit_code), facts.oom_killed, turn);
+        }
+        self.what_next(facts, turn);
+    }
+
+    fn runs(&mut self, facts: &Facts, turn: &mut Turn) {
+        let Some(latest) = self.running() else { return };
+        self.settles = None;
+        if self.told != Told::Running {
+            self.tell_start(latest, Who::Runtime, Some(facts), turn);
+        }
+    }
+
+    /// After an end: the engine starts it again, or somebody stopped it, or it has done what it had to do.
+    fn what_next(&mut self, facts: &Facts, turn: &mut Turn) {
+        if facts.restarting {
+            self.settles = None;
+            if self.told != Told::Waiting {
+                self.told = Told::Waiting;
+                let delay = restart_delay(&self.ledger);
+                let assessment = self.ledger.assess(turn.now.at);
+                turn.events.push(Event::Waiting { service: self.service.to_string(), delay, assessment });
+            }
+            return;
+        }
+        if matches!(self.told, Told::Resting(_)) {
+            return;
+        }
+        let is_clean = self.ledger.last().and_then(|run| run.end.as_ref()).is_some_and(|end| end.cause == Cause::Clean);
+        let rest = match (self.asked.is_some(), facts.policy) {
+            // What is always started again and is not was stopped, or its engine is on its way down.
+            (true, _) | (_, RestartPolicy::Always) => Rest::Stopped,
+            _ if is_clean => Rest::Completed,
+            _ => Rest::Failed,
+        };
+        if rest != Rest::Stopped || self.has_settled(turn.now) {
+            self.rest(rest, turn);
+        }
+    }
+
+    fn never_ran(&mut self, facts: &Facts, turn: &mut Turn) {
+        let is_older = self.container.as_ref().is_some_and(|container| *container != facts.id);
+        if is_older || matches!(self.told, Told::Resting(_)) || !self.has_settled(turn.now) {
+            return;
+        }
+        self.container = Some(facts.id.clone());
+        self.rest(if facts.start_failed { Rest::Failed } else { Rest::Stopped }, turn);
+    }
+
+    fn begin(&mut self, container: &str, began: Timestamp, by: Who, facts: Option<&Facts>, turn: &mut Turn) {
+        let run = run_id(container, began);
+        self.ledger.record_start(run, stamp(began, turn.now), by);
+        self.container = Some(container.to_owned());
+        let latest = Known { run, began, ended: None };
+        self.latest = Some(latest);
+        (self.asked, self.oom, self.settles) = (None, false, None);
+        self.tell_start(latest, by, facts, turn);
+    }
+
+    fn tell_start(&mut self, latest: Known, by: Who, facts: Option<&Facts>, turn: &mut Turn) {
+        self.told = Told::Running;
+        let (service, run) = (self.service.to_string(), latest.run);
+        let (adopted, stamp) = (latest.began < self.since, stamp(latest.began, turn.now));
+        // The process has its number on the engine's host, which need not be ours.
+        turn.events.push(Event::Started { service: service.clone(), run, pid: None, by, adopted, stamp });
+        if let Some(digest) = facts.and_then(|facts| facts.image.clone()) {
+            self.ledger.record_digest(run, digest.clone());
+            turn.events.push(Event::Identified { service, run, digest });
+        }
+    }
+
+    fn end(&mut self, latest: Known, at: Timestamp, exit: Exit, oom: bool, turn: &mut Turn) {
+        let last_lines = std::mem::take(&mut turn.lines);
+        let cause = Cause::of(exit, oom || self.oom, &last_lines.join("\n"));
+        let was_asked = self.asked.is_some_and(|asked| elapsed(asked, at) <= ASKED_FOR);
+        if !was_asked {
+            self.asked = None;
+        }
+        let by = if was_asked { Who::Anonymous } else { Who::Runtime };
+        let planned = !was_asked && cause == Cause::Clean && self.policy != RestartPolicy::Always;
+        let stamp = stamp(at, turn.now);
+        self.ledger.record_end(latest.run, End { at: stamp, by, exit, cause, planned, excuse: None });
+        self.latest = Some(Known { ended: Some(at), ..latest });
+        self.told = Told::Ended;
+        let ending = Ending { exit, cause, at: stamp, stopped: None, last_lines, record: None };
+        turn.events.push(Event::Ended { service: self.service.to_string(), run: latest.run, by, planned, ending });
+        // Without an answer on how it stands, somebody has to look.
+        self.settles = Some(later(turn.now));
+    }
+
+    fn rest(&mut self, rest: Rest, turn: &mut Turn) {
+        self.settles = None;
+        self.told = Told::Resting(rest);
+        turn.events.push(Event::Resting { service: self.service.to_string(), rest });
+    }
+
+    /// Returns whether it has been like this for long enough to believe it.
+    fn has_settled(&mut self, now: Stamp) -> bool {
+        let settles = *self.settles.get_or_insert_with(|| later(now));
+        now.at >= settles.at
+    }
+
+    /// Returns who began a run before our eyes.
+    fn starter(&self, facts: Option<&Facts>) -> Who {
+        if self.restarts_by_itself() {
+            return Who::Runtime;
+        }
+        let before = self.ledger.runs().rev().find_map(|run| run.digest.as_ref());
+        let image = facts.and_then(|facts| facts.image.as_ref());
+        // Another image is a new version, and says so.
+        let is_new = before.is_some_and(|before| image.is_some_and(|image| image != before));
+        if is_new { Who::Announced } else { Who::Anonymous }
+    }
+
+    /// Returns who began a run that was found running.
+    fn finder(&self, facts: &Facts) -> Who {
+        if self.latest.is_none() { Who::Runtime } else { self.starter(Some(facts)) }
+    }
+
+    /// Returns whether the engine starts it again after the latest end.
+    fn restarts_by_itself(&self) -> bool {
+        if self.latest.is_none() || self.asked.is_some() {
+            return false;
+        }
+        let is_clean = self.ledger.last().and_then(|run| run.end.as_ref()).is_some_and(|end| end.cause == Cause::Clean);
+        match self.policy {
+            RestartPolicy::Always => true,
+            RestartPolicy::OnFailure => !is_clean,
+            RestartPolicy::No => false,
+        }
+    }
+
+    /// Returns the latest run if it goes on.
+    fn running(&self) -> Option<Known> {
+        self.latest.filter(|latest| latest.ended.is_none())
+    }
+
+    /// Returns whether what happened then happened to the run that goes on.
+    fn runs_at(&self, at: Timestamp) -> bool {
+        self.running().is_some_and(|latest| latest.began <= at)
+    }
+}
+
+/// Returns whether a signal was meant to end a container.
+fn ends_it(signal: Option<i32>, facts: Option<&Facts>) -> bool {
+    let stops = facts.and_then(|facts| facts.stop_signal);
+    signal.is_none_or(|signal| stops == Some(signal) || !TELLING_SIGNALS.contains(&signal))
+}
+
+fn stamp(wall: Timestamp, now: Stamp) -> Stamp {
+    Stamp { at: now.moment_of(wall), wall }
+}
+
+fn later(now: Stamp) -> Stamp {
+    Stamp { at: now.at + SETTLES_AFTER, wall: kit::clock::later(now.wall, SETTLES_AFTER) }
+}
+
+#[cfg(test)]
+#[path = "tracker_tests.rs"]
+mod tests;

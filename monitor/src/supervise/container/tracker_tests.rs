@@ -1,0 +1,364 @@
+//! The translation as tables: what an engine tells in, what we make of it out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::{EventActor, EventMessage};
+use jiff::Timestamp;
+use kit::clock::{Moment, Stamp};
+use proptest::prelude::*;
+
+use super::super::facts::{Facts, Happening, RestartPolicy};
+use super::{News, Tracker};
+use crate::supervise::ledger::Ledger;
+use crate::supervise::message::Event;
+use crate::supervise::workload::{Sought, Subject};
+
+const ZERO_SECS: i64 = 1_800_000_000;
+
+fn time(secs: f64) -> Timestamp {
+    Timestamp::from_second(ZERO_SECS).unwrap() + Duration::from_secs_f64(secs)
+}
+
+fn stamp(secs: f64) -> Stamp {
+    Stamp { at: Moment::default() + Duration::from_secs_f64(secs), wall: time(secs) }
+}
+
+fn tracker(ledger: Ledger, now: f64) -> Tracker {
+    let subject = Subject { service: Arc::from("web"), sought: Sought::Name("web".to_owned()), ledger };
+    Tracker::new(subject, stamp(now))
+}
+
+/// An engine with one container called `web`: it keeps the facts as Docker does, and words tell it what happens.
+struct Engine {
+    facts: Facts,
+    /// Whoever kills a container through Docker's API, or stops it, does not want it back.
+    is_stopped: bool,
+    tracker: Tracker,
+}
+
+impl Engine {
+    fn new(policy: RestartPolicy) -> Self {
+        let facts = Facts {
+            id: "a4e2".to_owned(),
+            name: "web".to_owned(),
+            started: None,
+            finished: None,
+            running: false,
+            restarting: false,
+            exit_code: 0,
+            oom_killed: false,
+            start_failed: false,
+            policy,
+            stop_signal: None,
+            image: Some("115b".to_owned()),
+        };
+        Self { facts, is_stopped: false, tracker: tracker(Ledger::default(), 0.5) }
+    }
+
+    /// Changes the facts, which an event then tells or not: `start`, `die:CODE`, `kill:SIGNAL`, `stop`, `oom`, `image`.
+    fn do_it(&mut self, word: &str, value: &str, at: f64) {
+        match word {
+            "start" => {
+                // Docker notes the start a few milliseconds before it tells of it.
+                self.facts.started = Some(time(at - 0.004));
+                (self.facts.running, self.facts.restarting, self.facts.oom_killed) = (true, false, false);
+                self.is_stopped = false;
+            }
+            "die" => {
+                self.facts.exit_code = value.parse().unwrap();
+                self.facts.finished = Some(time(at));
+                self.facts.running = false;
+                self.facts.restarting = match self.facts.policy {
+                    _ if self.is_stopped => false,
+                    RestartPolicy::Always => true,
+                    RestartPolicy::OnFailure => self.facts.exit_code != 0,
+                    RestartPolicy::No => false,
+                };
+            }
+            "kill" => self.is_stopped = true,
+            "stop" => self.facts.restarting = false,
+            "oom" => self.facts.oom_killed = true,
+            "image" => self.facts.image = Some(value.to_owned()),
+            "id" => self.facts.id = value.to_owned(),
+            _ => {}
+        }
+    }
+
+    /// Plays `WORD[:VALUE]@SECOND …` and returns what was told. `look` looks, `absent` finds nothing, `restart` begins
+    /// with another monitor; a word with `~` happens unseen, one with `?` is told without an answer on how it stands.
+    fn play(&mut self, script: &str) -> String {
+        let mut told = Vec::new();
+        for word in script.split_whitespace() {
+            let (word, at) = word.split_once('@').unwrap();
+            let at: f64 = at.parse().unwrap();
+            let (bare, value) =
+                word.trim_matches(['~', '?']).split_once(':').unwrap_or((word.trim_matches(['~', '?']), ""));
+            self.do_it(bare, value, at);
+            let events = match bare {
+                _ if word.starts_with('~') => Vec::new(),
+                "image" | "id" => Vec::new(),
+                "look" => self.tracker.take(News { facts: Some(self.facts.clone()), ..News::default() }, stamp(at)),
+                "absent" => self.tracker.absent(stamp(at)),
+                "restart" => {
+                    self.tracker = tracker(self.tracker.ledger.clone(), at);
+                    Vec::new()
+                }
+                _ => {
+                    let facts = (!word.ends_with('?')).then(|| self.facts.clone());
+                    let happening = Some(happening(&self.facts.id, bare, value, at));
+                    self.tracker.take(News { happening, facts, ..News::default() }, stamp(at))
+                }
+            };
+            told.extend(events.iter().filter_map(said));
+        }
+        told.join(", ")
+    }
+}
+
+fn happening(id: &str, action: &str, value: &str, at: f64) -> Happening {
+    let key = if action == "die" { "exitCode" } else { "signal" };
+    let attributes = HashMap::from([("name".to_owned(), "web".to_owned()), (key.to_owned(), value.to_owned())]);
+    let actor = EventActor { id: Some(id.to_owned()), attributes: Some(attributes) };
+    let time_nano = i64::try_from(time(at).as_nanosecond()).ok();
+    let message =
+        EventMessage { action: Some(action.to_owned()), actor: Some(actor), time_nano, ..EventMessage::default() };
+    Happening::of(message).unwrap()
+}
+
+fn said(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Started { by, adopted, .. } => {
+            let adopted = if *adopted { "adopted, " } else { "" };
+            format!("runs ({adopted}{by:?})").to_lowercase()
+        }
+        Event::Ended { by, planned, ending, .. } => {
+            let planned = if *planned { ", planned" } else { "" };
+            format!("{} ({by:?}{planned})", ending.cause.name()).to_lowercase()
+        }
+        Event::Waiting { delay, .. } => format!("waits {} ms", delay.as_millis()),
+        Event::Resting { rest, .. } => rest.as_str().to_owned(),
+        Event::Identified { .. } => return None,
+        Event::Sight { .. } => "sight".to_owned(),
+    })
+}
+
+fn check(policy: RestartPolicy, script: &str, expected: &str) {
+    assert_eq!(Engine::new(policy).play(script), expected, "{policy:?}: {script}");
+}
+
+#[test]
+fn what_dies_under_a_restart_policy_is_the_runtimes_and_waits_twice_as_long_each_time() {
+    check(
+        RestartPolicy::Always,
+        "start@1 die:3@1.2 start@1.3 die:3@1.5 start@1.7 die:0@1.9",
+        "runs (anonymous), crashed (runtime), waits 100 ms, runs (runtime), crashed (runtime), waits 200 ms, \
+         runs (runtime), clean (runtime), waits 400 ms",
+    );
+    check(
+        RestartPolicy::OnFailure,
+        "start@1 die:3@1.2 start@1.3 die:0@1.5",
+        "runs (anonymous), crashed (runtime), waits 100 ms, runs (runtime), clean (runtime, planned), completed",
+    );
+}
+
+#[test]
+fn what_ends_without_a_restart_policy_has_completed_or_failed() {
+    check(RestartPolicy::No, "start@1 die:0@2", "runs (anonymous), clean (runtime, planned), completed");
+    check(RestartPolicy::No, "start@1 die:1@2", "runs (anonymous), crashed (runtime), failed");
+    check(RestartPolicy::No, "start@1 oom@1.9 die:137@2", "runs (anonymous), oom (runtime), failed");
+    // Memory ran out for another process of the container: that is not what ended it.
+    check(RestartPolicy::No, "start@1 oom@1.5 die:1@2", "runs (anonymous), crashed (runtime), failed");
+    check(RestartPolicy::No, "look@1 look@4", "stopped");
+}
+
+#[test]
+fn what_a_hand_ends_rests_only_after_it_had_time_to_start_again() {
+    let (runs, killed) = ("runs (anonymous)", "killed (anonymous)");
+    check(
+        RestartPolicy::Always,
+        "start@1 kill:15@5 kill:9@6 die:137@6 stop@6.1 look@7 look@8.2 look@60",
+        &format!("{runs}, {killed}, stopped"),
+    );
+    check(
+        RestartPolicy::No,
+        "start@1 kill:15@5 die:143@5.1 stop@5.1 start@5.4 kill:9@9 die:137@9 start@9.2",
+        &format!("{runs}, {killed}, {runs}, {killed}, {runs}"),
+    );
+}
+
+#[test]
+fn a_signal_that_only_tells_a_program_something_is_no_hand_and_one_long_ago_neither() {
+    check(RestartPolicy::No, "start@1 kill:1@5 die:1@5.1", "runs (anonymous), crashed (runtime), failed");
+    check(RestartPolicy::No, "start@1 kill:15@5 die:1@500", "runs (anonymous), crashed (runtime), failed");
+}
+
+#[test]
+fn one_that_waits_for_its_restart_can_be_stopped_too() {
+    check(
+        RestartPolicy::Always,
+        "start@1 die:3@1.2 stop@1.25 look@4",
+        "runs (anonymous), crashed (runtime), waits 100 ms, stopped",
+    );
+}
+
+#[test]
+fn what_is_seen_twice_changes_nothing_and_what_was_found_was_there_before_us() {
+    check(
+        RestartPolicy::Always,
+        "~start@0.2 look@1 look@61 die:1@70 look@70.05 start@70.1 look@70.2 look@130",
+        "runs (adopted, runtime), crashed (runtime), waits 100 ms, runs (runtime)",
+    );
+    // The event of a start that a look has seen already.
+    check(
+        RestartPolicy::No,
+        "~start@1.003 look@1.001 start@1.003 die:0@2",
+        "runs (runtime), clean (runtime, planned), completed",
+    );
+}
+
+#[test]
+fn of_several_alike_one_is_followed_until_it_has_ended() {
+    check(RestartPolicy::No, "start@1 id:b7f0@2 start@3 die:1@4", "runs (anonymous)");
+    check(
+        RestartPolicy::No,
+        "start@1 die:1@2 id:b7f0@2 start@3 die:0@4",
+        "runs (anonymous), crashed (runtime), failed, runs (anonymous), clean (runtime, planned), completed",
+    );
+}
+
+#[test]
+fn ends_that_no_event_told_are_found_by_looking() {
+    check(RestartPolicy::No, "start@1 ~die:4@9 look@60", "runs (anonymous), crashed (runtime), failed");
+    check(RestartPolicy::Always, "start@1 ~die:4@9 ~start@9.1 look@60", "runs (anonymous), runs (runtime)");
+    check(RestartPolicy::No, "~start@1 ~die:0@2 look@60", "runs (runtime), clean (runtime, planned), completed");
+}
+
+#[test]
+fn an_answer_that_is_ahead_of_the_events_takes_no_end_from_them() {
+    let mut engine = Engine::new(RestartPolicy::Always);
+    engine.play("start@1");
+    // It has died and begun anew before the first answer is there.
+    engine.do_it("die", "3", 1.2);
+    engine.do_it("start", "", 1.3);
+    let late = |action: &str, at: f64| Some(happening("a4e2", action, "3", at));
+    let facts = Some(engine.facts.clone());
+    let news = News { happening: late("die", 1.2), facts: facts.clone(), ..News::default() };
+    let died = engine.tracker.take(news, stamp(1.4));
+    let news = News { happening: late("start", 1.304), facts, ..News::default() };
+    let started = engine.tracker.take(news, stamp(1.4));
+    let told: Vec<String> = died.iter().chain(&started).filter_map(said).collect();
+    assert_eq!(told, ["crashed (runtime)", "runs (runtime)"]);
+    assert_eq!(engine.tracker.ledger.runs().count(), 2);
+}
+
+#[test]
+fn another_monitor_knows_the_runs_and_what_it_replays_changes_nothing() {
+    let mut engine = Engine::new(RestartPolicy::Always);
+    engine.play("start@1 die:3@1.2 start@1.3");
+    assert_eq!(engine.play("restart@5 look@5"), "runs (adopted, runtime)");
+    // It died while nobody looked, and the engine remembers how.
+    assert_eq!(
+        engine.play("restart@9 ~die:7@7 ~start@7.2 die:7@7 start@7.204 look@9"),
+        "crashed (runtime), runs (adopted, runtime)"
+    );
+    let exits: Vec<_> = engine.tracker.ledger.runs().filter_map(|run| run.end.as_ref()).map(|end| end.exit).collect();
+    assert_eq!(exits.len(), 2, "{exits:?}");
+    let mut engine = Engine::new(RestartPolicy::No);
+    engine.play("start@1 kill:15@2 die:143@2.1 look@5");
+    assert_eq!(engine.play("restart@9 look@9 look@12"), "stopped");
+    assert_eq!(engine.play("restart@20 absent@20 absent@23"), "stopped");
+}
+
+#[test]
+fn what_is_removed_is_gone_unless_it_was_stopped_or_done_or_comes_back_as_another_container() {
+    check(RestartPolicy::No, "absent@1 absent@2 absent@3.1 absent@60", "gone");
+    check(RestartPolicy::No, "start@1 absent@60 absent@63", "runs (anonymous), lost (runtime), gone");
+    check(
+        RestartPolicy::No,
+        "start@1 kill:9@5 die:137@5 destroy@5.1 absent@6 absent@7.2",
+        "runs (anonymous), killed (anonymous), stopped",
+    );
+    check(
+        RestartPolicy::No,
+        "start@1 die:0?@5 destroy?@5.1 absent@6 absent@7.2",
+        "runs (anonymous), clean (runtime, planned), completed",
+    );
+    check(
+        RestartPolicy::No,
+        "start@1 kill:15@5 die:0@5.2 destroy@5.3 id:b7f0@5.4 image:9c31@5.4 start@6 die:1@7",
+        "runs (anonymous), clean (anonymous), runs (announced), crashed (runtime), failed",
+    );
+}
+
+/// What an engine did: each turn its container begins, dies, or is stopped; each is told, or not, and looked at, or not.
+#[derive(Debug, Clone, Copy)]
+struct TurnOfEvents {
+    by_hand: bool,
+    code: u8,
+    after_ms: u16,
+    is_told: bool,
+    is_looked_at: bool,
+}
+
+fn turns() -> impl Strategy<Value = Vec<TurnOfEvents>> {
+    let turn = (any::<bool>(), any::<u8>(), 50..9_000u16, any::<bool>(), any::<bool>());
+    let turn = turn.prop_map(|(by_hand, code, after_ms, is_told, is_looked_at)| TurnOfEvents {
+        by_hand,
+        code,
+        after_ms,
+        is_told,
+        is_looked_at,
+    });
+    prop::collection::vec(turn, 1..40)
+}
+
+/// Plays the turns; returns the engine, how many runs it began, and the script.
+fn play_all(turns: &[TurnOfEvents], policy: RestartPolicy, all_told: bool) -> (Engine, usize, String) {
+    let (mut engine, mut at, mut script, mut begun) = (Engine::new(policy), 1.0, String::new(), 0);
+    for turn in turns {
+        at += f64::from(turn.after_ms) / 1000.0;
+        let unseen = if turn.is_told || all_told { "" } else { "~" };
+        let mut words = Vec::new();
+        if engine.facts.running {
+            if turn.by_hand {
+                words.push(format!("{unseen}kill:15@{}", at - 0.02));
+            }
+            words.push(format!("{unseen}die:{}@{at}", turn.code));
+        } else {
+            begun += 1;
+            words.push(format!("{unseen}start@{at}"));
+        }
+        if turn.is_looked_at {
+            words.push(format!("look@{}", at + 0.01));
+        }
+        for word in words {
+            engine.play(&word);
+            script = format!("{script} {word}");
+        }
+    }
+    engine.play(&format!("look@{}", at + 0.02));
+    (engine, begun, script)
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_looked_at_in_between_every_run_that_is_told_is_in_the_ledger_once(turns in turns()) {
+        for policy in [RestartPolicy::No, RestartPolicy::OnFailure, RestartPolicy::Always] {
+            let (engine, begun, script) = play_all(&turns, policy, true);
+            prop_assert_eq!(engine.tracker.ledger.runs().count(), begun, "{}", script);
+            let ends = engine.tracker.ledger.runs().filter(|run| run.end.is_some()).count();
+            prop_assert_eq!(ends, begun - usize::from(engine.facts.running), "{}", script);
+        }
+    }
+
+    #[test]
+    fn whatever_goes_untold_no_run_is_counted_twice_and_how_it_stands_is_right_in_the_end(turns in turns()) {
+        let (engine, begun, script) = play_all(&turns, RestartPolicy::Always, false);
+        let ledger = &engine.tracker.ledger;
+        prop_assert!(ledger.runs().count() <= begun, "{}", script);
+        let is_running = ledger.last().is_some_and(|run| run.end.is_none());
+        prop_assert_eq!(is_running, engine.facts.running, "{}", script);
+    }
+}

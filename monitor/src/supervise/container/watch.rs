@@ -1,0 +1,213 @@
+//! The task that watches one engine for every service whose container it runs.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+use kit::clock::{Moment, Stamp};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::connection::{Blind, Connection};
+use super::facts::{Facts, Happening};
+use super::tracker::{News, Tracker};
+use crate::supervise::message::Event;
+use crate::supervise::workload::Subject;
+
+/// The engine keeps 256 events and drops slow readers, so everything is looked at anew this often (DESIGN section 7).
+const RESCAN_EVERY: Duration = Duration::from_secs(60);
+/// An engine that hangs ends no stream: only a question finds out.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// Between two tries to reach an engine that cannot be asked.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What happened before we looked is told within this time; its own account comes before what we saw.
+const EVENTS_SETTLE: Duration = Duration::from_millis(100);
+
+type Events = BoxStream<'static, Result<Happening, Blind>>;
+
+/// Watches until the list's sender is gone.
+pub(super) async fn watch(address: String, mut subjects: watch::Receiver<Vec<Subject>>, events: mpsc::Sender<Event>) {
+    let mut watcher = Watcher { address, trackers: Vec::new(), events, seen_until: None, is_blind: false };
+    watcher.list(&subjects.borrow_and_update().clone());
+    loop {
+        match watcher.session(&mut subjects).await {
+            Ok(()) => return,
+            Err(blind) => watcher.lost(&blind).await,
+        }
+        tokio::select! {
+            () = sleep(RETRY_AFTER) => {}
+            changed = subjects.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                watcher.list(&subjects.borrow_and_update().clone());
+                // New ones do not know yet that nothing can be seen.
+                watcher.is_blind = false;
+            }
+        }
+    }
+}
+
+struct Watcher {
+    address: String,
+    trackers: Vec<Tracker>,
+    events: mpsc::Sender<Event>,
+    /// When the newest event that was taken happened.
+    seen_until: Option<Timestamp>,
+    is_blind: bool,
+}
+
+impl Watcher {
+    /// Takes the list of services; those that stay keep what is known of them.
+    fn list(&mut self, subjects: &[Subject]) {
+        let now = Stamp::now();
+        let mut before = std::mem::take(&mut self.trackers);
+        for subject in subjects {
+            let is_it =
+                |tracker: &Tracker| *tracker.service() == subject.service && *tracker.sought() == subject.sought;
+            let known = before.iter().position(is_it).map(|index| before.swap_remove(index));
+            self.trackers.push(known.unwrap_or_else(|| Tracker::new(subject.clone(), now)));
+        }
+    }
+
+    /// Watches over one connection; `Ok` means that nobody wants to know any more.
+    async fn session(&mut self, subjects: &mut watch::Receiver<Vec<Subject>>) -> Result<(), Blind> {
+        let connection = Connection::open(&self.address)?;
+        connection.ping().await?;
+        let from = self.watched_from();
+        for happening in connection.missed(from).await? {
+            self.happened(&connection, happening).await?;
+        }
+        let mut events = connection.events(self.seen_until.unwrap_or(from));
+        self.scan(&connection, &mut events, |_| true).await?;
+        self.found().await;
+        let mut rescan = Instant::now() + RESCAN_EVERY;
+        let mut ping = Instant::now() + PING_EVERY;
+        loop {
+            tokio::select! {
+                changed = subjects.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    self.list(&subjects.borrow_and_update().clone());
+                    rescan = Instant::now();
+                }
+                event = events.next() => {
+                    self.happened(&connection, event.ok_or_else(|| connection.hung_up())??).await?;
+                }
+                () = sleep_until(rescan) => {
+                    self.scan(&connection, &mut events, |_| true).await?;
+                    rescan = Instant::now() + RESCAN_EVERY;
+                }
+                () = sleep_until(ping) => {
+                    connection.ping().await?;
+                    ping = Instant::now() + PING_EVERY;
+                }
+                () = sleep_until(self.next_settled()) => {
+                    let now = Stamp::now().at;
+                    let is_due = |tracker: &Tracker| tracker.settles().is_some_and(|settles| settles.at <= now);
+                    self.scan(&connection, &mut events, is_due).await?;
+                }
+            }
+        }
+    }
+
+    /// Returns when to begin: behind the last event, or else behind what an earlier monitor knew.
+    fn watched_from(&self) -> Timestamp {
+        let known = || self.trackers.iter().filter_map(Tracker::known_until).min();
+        self.seen_until.or_else(known).unwrap_or_else(Timestamp::now)
+    }
+
+    /// Returns when the first service has settled that waits for that.
+    fn next_settled(&self) -> Instant {
+        let first = self.trackers.iter().filter_map(Tracker::settles).map(|settles| settles.at).min();
+        // The clock counts milliseconds: one more, so that it has passed by then.
+        let wait = first.map(|first| first.since(Moment::now()) + Duration::from_millis(1));
+        Instant::now() + wait.unwrap_or(RESCAN_EVERY)
+    }
+
+    async fn happened(&mut self, connection: &Connection, happening: Happening) -> Result<(), Blind> {
+        // A stream that is taken up again begins with what was seen already.
+        if self.seen_until.is_some_and(|seen| happening.at <= seen) {
+            return Ok(());
+        }
+        let events = self.events.clone();
+        for tracker in self.trackers.iter_mut().filter(|tracker| tracker.concerns(&happening)) {
+            let facts = connection.inspect(&happening.container).await?;
+            let last_lines = match tracker.lines_wanted(Some(&happening), facts.as_ref()) {
+                Some(slice) => connection.last_lines(&slice).await,
+                None => Vec::new(),
+            };
+            let news = News { happening: Some(happening.clone()), facts, last_lines };
+            tell(&events, tracker.take(news, Stamp::now())).await;
+        }
+        self.seen_until = Some(happening.at);
+        Ok(())
+    }
+
+    /// Looks at the containers of some services, and takes what events have not told.
+    async fn scan(
+        &mut self,
+        connection: &Connection,
+        events: &mut Events,
+        which: impl Fn(&Tracker) -> bool,
+    ) -> Result<(), Blind> {
+        let mut found: Vec<(usize, Option<Facts>)> = Vec::new();
+        for (index, tracker) in self.trackers.iter().enumerate().filter(|(_, tracker)| which(tracker)) {
+            found.push((index, connection.find(tracker.sought(), tracker.container()).await?));
+        }
+        let is_behind = |(index, facts): &(usize, Option<Facts>)| {
+            facts
+                .as_ref()
+                .is_some_and(|facts| self.trackers.get(*index).is_some_and(|tracker| tracker.is_behind(facts)))
+        };
+        if found.iter().any(is_behind) {
+            while let Ok(Some(event)) = timeout(EVENTS_SETTLE, events.next()).await {
+                self.happened(connection, event?).await?;
+            }
+        }
+        for (index, facts) in found {
+            let Some(tracker) = self.trackers.get_mut(index) else { continue };
+            let news = match facts {
+                None => tracker.absent(Stamp::now()),
+                Some(facts) => {
+                    let last_lines = match tracker.lines_wanted(None, Some(&facts)) {
+                        Some(slice) => connection.last_lines(&slice).await,
+                        None => Vec::new(),
+                    };
+                    tracker.take(News { facts: Some(facts), last_lines, ..News::default() }, Stamp::now())
+                }
+            };
+            tell(&self.events, news).await;
+        }
+        Ok(())
+    }
+
+    async fn lost(&mut self, blind: &Blind) {
+        if !std::mem::replace(&mut self.is_blind, true) {
+            self.tell_sight(Some(blind.to_string())).await;
+        }
+    }
+
+    async fn found(&mut self) {
+        if std::mem::replace(&mut self.is_blind, false) {
+            self.tell_sight(None).await;
+        }
+    }
+
+    async fn tell_sight(&self, lost: Option<String>) {
+        let sights = self.trackers.iter().map(|tracker| {
+            let service = tracker.service().to_string();
+            Event::Sight { service, lost: lost.clone() }
+        });
+        tell(&self.events, sights.collect()).await;
+    }
+}
+
+/// Nobody to tell means that the app is ending.
+async fn tell(events: &mpsc::Sender<Event>, news: Vec<Event>) {
+    for event in news {
+        let _ending = events.send(event).await;
+    }
+}

@@ -1,0 +1,155 @@
+//! How a service runs, and the registry of the kinds of that.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use kit::config::{Cursor, suggest};
+use tokio::sync::{mpsc, watch};
+
+use super::ledger::Ledger;
+use super::message::Event;
+use super::settings::ProcessSettings;
+
+/// How a service runs.
+#[derive(Debug, Clone)]
+pub enum Workload {
+    /// We run it ourselves.
+    Run(ProcessSettings),
+    /// A runtime of its own does, and we watch.
+    Watch(Watched),
+}
+
+impl Workload {
+    /// Returns how long a start may take until the checks decide.
+    pub fn ready_timeout(&self) -> Duration {
+        match self {
+            Self::Run(settings) => settings.ready_timeout,
+            Self::Watch(watched) => watched.ready_timeout,
+        }
+    }
+
+    /// Returns the process, if we run it ourselves.
+    pub fn as_run(&self) -> Option<&ProcessSettings> {
+        match self {
+            Self::Run(settings) => Some(settings),
+            Self::Watch(_) => None,
+        }
+    }
+
+    /// Returns what we watch, if a runtime of its own runs it.
+    pub fn as_watch(&self) -> Option<&Watched> {
+        match self {
+            Self::Run(_) => None,
+            Self::Watch(watched) => Some(watched),
+        }
+    }
+}
+
+/// A workload that a runtime runs.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// Who runs it.
+    pub runtime: Arc<dyn Runtime>,
+    /// Which of the runtime's it is.
+    pub sought: Sought,
+    /// How long a start may take until the checks decide.
+    pub ready_timeout: Duration,
+}
+
+impl Watched {
+    /// Returns whether both are found in the same way at the same place, whatever else is said of them.
+    pub fn is_found_like(&self, other: &Self) -> bool {
+        self.runtime.address() == other.runtime.address() && self.sought == other.sought
+    }
+}
+
+/// How to find one workload among those of a runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sought {
+    /// By its name.
+    Name(String),
+    /// By labels, each with its value.
+    Labels(Vec<(String, String)>),
+}
+
+impl fmt::Display for Sought {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(formatter, "named {name:?}"),
+            Self::Labels(labels) => {
+                let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                write!(formatter, "with the label {}", pairs.join(" and "))
+            }
+        }
+    }
+}
+
+/// One service to watch.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The service's id.
+    pub service: Arc<str>,
+    /// What runs it.
+    pub sought: Sought,
+    /// What is known of earlier runs.
+    pub ledger: Ledger,
+}
+
+/// Runs workloads by itself and tells of them.
+pub trait Runtime: fmt::Debug + Send + Sync {
+    /// Returns where it is reached: workloads of one address are watched over one connection.
+    fn address(&self) -> &str;
+
+    /// Tells `events` of the subjects, as the list stands at each time, and ends when the list's sender is gone.
+    fn watch(&self, subjects: watch::Receiver<Vec<Subject>>, events: mpsc::Sender<Event>) -> BoxFuture<'static, ()>;
+}
+
+/// A kind of workload.
+pub trait WorkloadKind: Send + Sync + 'static {
+    /// Returns the key under `workload:`.
+    fn name(&self) -> &'static str;
+
+    /// Checks its settings; reports every mistake through the cursor.
+    fn decode(&self, cursor: &Cursor<'_>) -> Option<Workload>;
+}
+
+/// The kinds of workload that a configuration may use.
+#[derive(Clone)]
+pub struct WorkloadKinds {
+    kinds: Vec<Arc<dyn WorkloadKind>>,
+}
+
+impl WorkloadKinds {
+    /// Returns the kinds that every monitor has.
+    pub fn standard() -> Self {
+        Self { kinds: Vec::new() }.with(super::decode::Process).with(super::container::Container)
+    }
+
+    /// Adds a kind; one of the same name is replaced.
+    #[must_use]
+    pub fn with(mut self, kind: impl WorkloadKind) -> Self {
+        self.kinds.retain(|known| known.name() != kind.name());
+        self.kinds.push(Arc::new(kind));
+        self
+    }
+
+    /// Checks `workload: { KIND: … }`; reports every mistake through the cursor.
+    pub fn decode(&self, cursor: &Cursor<'_>) -> Option<Workload> {
+        let (name, _, settings) = cursor.tag()?;
+        if let Some(kind) = self.kinds.iter().find(|kind| kind.name() == name) {
+            return kind.decode(&settings);
+        }
+        let names: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
+        let near = suggest(name, names.iter().copied());
+        cursor.mistake(format!("unknown workload {name:?}{near}; there is {}", names.join(", ")));
+        None
+    }
+}
+
+impl fmt::Debug for WorkloadKinds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.kinds.iter().map(|kind| kind.name())).finish()
+    }
+}

@@ -1,0 +1,207 @@
+//! Containers that a real Docker engine runs, watched.
+
+use monitor::Kinds;
+use serde_json::Value;
+use testkit::{DockerEngine, Target, eventually, free_port};
+
+use crate::alerts::accepted;
+use crate::harness::{LIMIT, Running};
+
+/// A service whose container has its name; `port` is what its check asks.
+fn service(docker: &DockerEngine, name: &str, port: Option<u16>) -> String {
+    found_by(docker, &format!("name: {name}"), name, port)
+}
+
+fn found_by(docker: &DockerEngine, sought: &str, name: &str, port: Option<u16>) -> String {
+    let checks = port.map_or_else(String::new, |port| {
+        format!(", checks: {{ port: {{ tcp: {{ address: \"127.0.0.1:{port}\" }} }} }}")
+    });
+    let engine = docker.address();
+    format!("  {name}: {{ workload: {{ container: {{ {sought}, engine: \"{engine}\" }} }}{checks} }}\n")
+}
+
+fn config(services: &[String], sink: &Target) -> String {
+    format!(
+        "defaults: {{ every: 1s, timeout: 500ms, every_when_failing: 100ms }}\n\
+         channels: {{ hook: {{ webhook: {{ url: \"{}\" }}, evidence: full }} }}\nservices:\n{}",
+        sink.url("/hook"),
+        services.concat()
+    )
+}
+
+/// Waits until a service's workload is as `is` wants it, and returns the service.
+async fn until_workload(running: &Running, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    eventually(&format!("{name} {what}"), LIMIT, async || {
+        let (_, service) = running.get(&format!("/api/v1/services/{name}")).await;
+        is(&service["workload"]).then_some(service)
+    })
+    .await
+}
+
+async fn incidents(running: &Running) -> Value {
+    running.get("/api/v1/incidents").await.1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_dies_again_and_again_is_paged_once_with_its_cause_and_last_lines() {
+    let (docker, sink) = (DockerEngine::start().await, Target::ok(""));
+    let names = ["quick", "slow"];
+    let services = names.map(|name| service(&docker, name, None));
+    let running = Running::start(&config(&services, &sink)).await;
+    for (name, wait) in [("quick", "wait:200"), ("slow", "wait:1100")] {
+        docker.run(name, &["--restart", "always"], &[&format!("print:{name} is out of luck"), wait, "exit:3"]);
+    }
+    for name in names {
+        let looping = running.until(name, "crash_looping").await;
+        assert!(looping["why"].as_str().unwrap().starts_with("exited with code 3; "), "{looping}");
+        let lines = serde_json::json!([format!("{name} is out of luck")]);
+        assert_eq!(looping["workload"]["last_lines"], lines, "of its last run, and of no other");
+        let page = eventually("the page", LIMIT, async || {
+            let title = format!("{name} is crash looping: exited with code 3; ");
+            accepted(&sink).into_iter().find(|page| page["title"].as_str().is_some_and(|text| text.starts_with(&title)))
+        });
+        assert_eq!(page.await["alerts"][0]["evidence"]["last_lines"], lines);
+    }
+    let image = docker.docker(&["inspect", "--format", "{{.Image}}", "slow"]);
+    let known = until_workload(&running, "slow", "to run", |workload| workload["digest"].is_string()).await;
+    assert_eq!(format!("sha256:{}", known["workload"]["digest"].as_str().unwrap()), image);
+    assert_eq!(accepted(&sink).len(), 2, "one page each");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_stops_is_stopped_what_is_done_completed_and_nobody_is_paged() {
+    let (docker, sink, port) = (DockerEngine::start().await, Target::ok(""), free_port());
+    let web = found_by(&docker, "compose: shop/web", "web", Some(port));
+    let services = [web, found_by(&docker, "label: job=migration", "migration", None)];
+    let labels = ["com.docker.compose.project=shop", "com.docker.compose.service=web"];
+    let options = ["--restart", "always", "--label", labels[0], "--label", labels[1]];
+    docker.run("web", &options, &[&format!("serve:{port}")]);
+    docker.run("some-job", &["--label", "job=migration"], &["wait:100", "exit:0"]);
+    let running = Running::start(&config(&services, &sink)).await;
+    running.until("web", "up").await;
+    let done = running.until("migration", "completed").await;
+    assert_eq!(done["workload"]["unplanned_exits"], 0, "{done}");
+    docker.docker(&["stop", "web"]);
+    let stopped = running.until("web", "stopped").await;
+    assert_eq!(stopped["workload"]["phase"], "stopped");
+    // What a person starts again is up again.
+    docker.docker(&["start", "web"]);
+    running.until("web", "up").await;
+    assert_eq!(incidents(&running).await, serde_json::json!([]));
+    assert_eq!(accepted(&sink), Vec::<Value>::new());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_memory_ran_out_for_says_so_and_one_that_is_not_there_is_gone() {
+    let (docker, sink) = (DockerEngine::start().await, Target::ok(""));
+    let services = ["eater", "nowhere"].map(|name| service(&docker, name, None));
+    docker.run("eater", &["--memory", "8m", "--memory-swap", "8m"], &["wait:100", "eat"]);
+    let running = Running::start(&config(&services, &sink)).await;
+    let down = running.until("eater", "down").await;
+    assert!(down["why"].as_str().unwrap().starts_with("exited with code 137: out of memory"), "{down}");
+    let gone = running.until("nowhere", "gone").await;
+    assert_eq!(gone["workload"]["phase"], "gone");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_that_nobody_announced_are_counted_and_are_no_crash_loop() {
+    let (docker, sink, port) = (DockerEngine::start().await, Target::ok(""), free_port());
+    docker.run("web", &["--restart", "always"], &[&format!("serve:{port}")]);
+    let running = Running::start(&config(&[service(&docker, "web", Some(port))], &sink)).await;
+    running.until("web", "up").await;
+    for _ in 0..6 {
+        docker.docker(&["restart", "--time", "0", "web"]);
+    }
+    let count = "to have been restarted 6 times";
+    let counted = until_workload(&running, "web", count, |workload| workload["anonymous_restarts_1h"] == 6).await;
+    assert_eq!(counted["workload"]["something_keeps_restarting_this"], true);
+    assert_eq!(counted["workload"]["unplanned_exits_10m"], 0, "they spend no budget: {counted}");
+    assert_eq!(docker.docker(&["inspect", "--format", "{{.RestartCount}}", "web"]), "0", "which is why we count");
+    let (_, page) = running.get("/services/web").await;
+    assert!(page.as_str().unwrap().contains("6 times in the last hour, and nobody announced it"));
+    let (_, metrics) = running.get("/metrics").await;
+    let sample = "monitor_workload_anonymous_restarts{service=\"web\"} 6";
+    assert!(metrics.as_str().unwrap().lines().any(|line| line == sample), "{metrics}");
+    running.until("web", "up").await;
+    assert_eq!(incidents(&running).await, serde_json::json!([]));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_engine_is_away_nothing_is_down_and_afterwards_the_totals_are_right() {
+    let (mut docker, sink, port) = (DockerEngine::start().await, Target::ok(""), free_port());
+    let services = [service(&docker, "web", Some(port)), service(&docker, "worker", None)];
+    docker.run("web", &["--restart", "always"], &[&format!("serve:{port}")]);
+    docker.run("worker", &["--restart", "always"], &["wait:1000000"]);
+    let running = Running::start(&config(&services, &sink)).await;
+    running.until("web", "up").await;
+    let before = until_workload(&running, "worker", "to run", |workload| workload["phase"] == "running").await;
+    let worker = docker.docker(&["inspect", "--format", "{{.State.Pid}}", "worker"]);
+    docker.kill();
+    let unseen = running.until("web", "unknown").await;
+    let why = unseen["why"].as_str().unwrap();
+    assert!(why.starts_with(&format!("the container engine at {} cannot be asked: ", docker.address())), "{why}");
+    assert_eq!((&unseen["workload"]["phase"], &unseen["checks"][0]["health"]), (&"unknown".into(), &"up".into()));
+    let worker = nix::unistd::Pid::from_raw(worker.parse().unwrap());
+    nix::sys::signal::kill(worker, nix::sys::signal::Signal::SIGKILL).unwrap();
+    docker.start_again().await;
+    running.until("web", "up").await;
+    let is_another = |workload: &Value| workload["phase"] == "running" && workload["run"] != before["workload"]["run"];
+    let after = until_workload(&running, "worker", "to run again", is_another).await;
+    assert_eq!(after["workload"]["unplanned_exits"], 1, "{after}");
+    let (_, web) = running.get("/api/v1/services/web").await;
+    assert_eq!(web["workload"]["unplanned_exits"], 0, "{web}");
+    assert_eq!(incidents(&running).await, serde_json::json!([]));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_hangs_is_found_out_and_what_happened_to_its_containers_is_known_afterwards() {
+    let (docker, sink, port) = (DockerEngine::start().await, Target::ok(""), free_port());
+    docker.run("web", &["--restart", "always"], &[&format!("serve:{port}")]);
+    let running = Running::start(&config(&[service(&docker, "web", Some(port))], &sink)).await;
+    running.until("web", "up").await;
+    let pid = docker.docker(&["inspect", "--format", "{{.State.Pid}}", "web"]);
+    docker.hang();
+    let unseen = running.until("web", "unknown").await;
+    assert!(unseen["why"].as_str().unwrap().ends_with("cannot be asked: no answer within 5 s"), "{unseen}");
+    // Its checks go on deciding: nobody starts it again now.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse().unwrap()), nix::sys::signal::Signal::SIGKILL)
+        .unwrap();
+    let down = running.until("web", "down").await;
+    assert!(down["why"].as_str().unwrap().starts_with("port: "), "{down}");
+    docker.go_on();
+    let up = running.until("web", "up").await;
+    assert_eq!(up["workload"]["last_end"], "exited with code 137: killed by SIGKILL");
+    assert_eq!(up["workload"]["unplanned_exits"], 1, "{up}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_monitor_knows_the_runs_and_learns_how_one_ended_while_there_was_none() {
+    let (docker, sink) = (DockerEngine::start().await, Target::ok(""));
+    let yaml = config(&["steady", "worker"].map(|name| service(&docker, name, None)), &sink);
+    docker.run("steady", &[], &["wait:1000000"]);
+    docker.run("worker", &["--restart", "always"], &["print:one more", "wait:1000000"]);
+    let running = Running::start(&yaml).await;
+    let mut before = Vec::new();
+    for name in ["steady", "worker"] {
+        before.push(until_workload(&running, name, "to run", |workload| workload["phase"] == "running").await);
+    }
+    let folder = running.stop().await;
+    let worker = docker.docker(&["inspect", "--format", "{{.State.Pid}}", "worker"]);
+    let worker = nix::unistd::Pid::from_raw(worker.parse().unwrap());
+    nix::sys::signal::kill(worker, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let running = Running::start_in(folder, &yaml, Kinds::standard()).await;
+    let ended = |workload: &Value| workload["phase"] == "running" && workload["unplanned_exits"] == 1;
+    let worker = until_workload(&running, "worker", "to run again", ended).await;
+    assert_eq!(worker["workload"]["last_end"], "exited with code 137: killed by SIGKILL");
+    assert_eq!(worker["workload"]["last_lines"], serde_json::json!(["one more"]));
+    let steady = until_workload(&running, "steady", "to run", |workload| workload["phase"] == "running").await;
+    assert_eq!(steady["workload"]["run"], before[0]["workload"]["run"]);
+    assert_eq!(steady["workload"]["unplanned_exits"], 0, "{steady}");
+    running.stop().await;
+}
