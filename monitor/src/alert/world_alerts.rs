@@ -70,12 +70,10 @@ impl World {
 
     pub(super) fn keep(&mut self, changes: Changes) {
         let now = self.stamp();
-        // What is worse, or another alert that is told, is not what somebody has taken.
-        let is_told = |incident: Uuid, event: u32| {
-            changes.deliveries.iter().any(|delivery| (delivery.incident, delivery.event) == (incident, event))
-        };
+        // What is worse, or another alert that stands by itself, is not what somebody has taken.
+        let is_free = |id: Uuid| self.desk.find(id).is_some_and(|incident| incident.acknowledged.is_none());
         for (incident, event) in &changes.events {
-            let is_another = event.kind == EventKind::Joined && is_told(*incident, event.number);
+            let is_another = event.kind == EventKind::Joined && is_free(*incident);
             if event.kind == EventKind::Worsened || is_another {
                 self.minutes.taken.remove(incident);
             }
