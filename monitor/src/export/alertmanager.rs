@@ -43,7 +43,7 @@ pub(super) async fn take(State(shared): State<Arc<Shared>>, Json(posted): Json<V
             Err(error) => wrong.push(error.to_string()),
         }
     }
-    let taken = shared.alerts.take(alerts);
+    let taken = shared.alerts.take(alerts).await;
     // Whether we see it too, and whether what the service needs is the cause, is asked at once.
     let checks: Vec<_> = taken.services.iter().flat_map(|service| shared.board().checks_behind(service)).collect();
     if !checks.is_empty() {

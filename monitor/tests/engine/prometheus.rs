@@ -129,5 +129,18 @@ async fn posted_alerts_need_the_token_and_what_is_wrong_is_said_while_the_rest_i
     let ours = format!("[{{\"labels\": {{\"alertname\": \"Loop\", \"monitor_incident\": \"{id}\"}}}}]");
     let (status, said) = ask_with(&running.url, Method::POST, "/api/v2/alerts", Some(TOKEN), &ours).await;
     assert_eq!((status, said.as_str().unwrap()), (400, "an alert of this monitor itself came back"));
+    // Also when its incident is over and known to the disk alone.
+    let over = r#"[{"labels": {"alertname": "Fish", "severity": "warning"}, "endsAt": "2020-01-01T00:00:00Z"}]"#;
+    assert_eq!(ask_with(&running.url, Method::POST, "/api/v2/alerts", Some(TOKEN), over).await.0, 200);
+    eventually("its end to be accepted and written down", LIMIT, async || {
+        let (_, incident) = running.get(&format!("/api/v1/incidents/{id}")).await;
+        let rows = incident["deliveries"].as_array()?.clone();
+        (rows.len() == 2 && rows.iter().all(|row| row["state"] == "sent")).then_some(())
+    })
+    .await;
+    let folder = running.stop().await;
+    let running = Running::start_in(folder, &yaml, monitor::Kinds::standard()).await;
+    let (status, said) = ask_with(&running.url, Method::POST, "/api/v2/alerts", Some(TOKEN), &ours).await;
+    assert_eq!((status, said.as_str().unwrap()), (400, "an alert of this monitor itself came back"));
     running.stop().await;
 }

@@ -18,15 +18,20 @@ use crate::record::StateBatch;
 
 impl Alerts {
     /// Takes the alerts of a post; those that are wrong are left out (Alertmanager 0.25 does the same).
-    pub fn take(&self, posted: Vec<Posted>) -> TakenPost {
+    pub async fn take(&self, mut posted: Vec<Posted>) -> TakenPost {
+        let mut wrong = Vec::new();
+        for index in (0..posted.len()).rev() {
+            if let Some(alert) = posted.get(index)
+                && self.is_our_own(alert).await
+            {
+                posted.remove(index);
+                wrong.push("an alert of this monitor itself came back".to_owned());
+            }
+        }
         let _order = self.in_order();
         let (now, mut batch, settings) = (Timestamp::now(), StateBatch::default(), self.settings());
-        let (mut wrong, mut is_full, mut is_early, mut services) = (Vec::new(), false, false, BTreeSet::new());
+        let (mut is_full, mut is_early, mut services) = (false, false, BTreeSet::new());
         for alert in posted {
-            if self.is_our_own(&alert) {
-                wrong.push("an alert of this monitor itself came back".to_owned());
-                continue;
-            }
             match self.externals().take(alert, now) {
                 Ok(Taken::Changed(alert)) => {
                     services.extend(alert.service(&settings.services).map(str::to_owned));
@@ -45,10 +50,12 @@ impl Alerts {
         TakenPost { ticket: self.state.put(batch), wrong, is_full, is_early, services }
     }
 
-    /// An alert that we sent to an Alertmanager must not come back as a new one.
-    pub(super) fn is_our_own(&self, alert: &Posted) -> bool {
+    /// An alert that we sent to an Alertmanager must not come back as a new one, also if its incident ended long ago. One of
+    /// which that cannot be said now is taken: it may be another monitor's.
+    async fn is_our_own(&self, alert: &Posted) -> bool {
         let id = alert.labels.get(ORIGIN_LABEL).or_else(|| alert.annotations.get(ORIGIN_LABEL));
-        id.and_then(|id| id.parse::<Uuid>().ok()).is_some_and(|id| self.desk().find(id).is_some())
+        let Some(id) = id.and_then(|id| id.parse::<Uuid>().ok()) else { return false };
+        matches!(self.incident(id).await, Ok(Some(_)))
     }
 
     /// Adds alerts from elsewhere; those that were over before anybody looked are forgotten once they were looked at.
