@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::post::LONGEST_WAIT;
 use crate::backoff::Backoff;
 use crate::clock::later;
 
@@ -32,9 +33,10 @@ impl Outage {
         self.until = self.until.max(Some(later(now, wait)));
     }
 
-    /// Returns until when the place must not be asked, if that is so now.
+    /// Returns until when the place must not be asked, if that is so now. No wait is longer than [`LONGEST_WAIT`]: if one
+    /// seems to be, the clock was set back, and the place is asked.
     pub(super) fn until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.until.filter(|until| *until > now)
+        self.until.filter(|until| *until > now && *until <= later(now, LONGEST_WAIT))
     }
 
     /// Returns whether the last thing it did was to fail.
@@ -67,6 +69,7 @@ mod tests {
         outage.failed(at(2), Some(Duration::from_secs(30)), backoff, 1.0);
         outage.failed(at(2), None, backoff, 1.0);
         assert_eq!(outage.until(at(31)), Some(at(32)));
+        assert_eq!(outage.until(at(31 - 3600)), None, "somebody has set the clock back by an hour");
         assert!(outage.is_failing());
         let bound = Duration::from_secs(120);
         assert_eq!(outage.too_long_at(at(5), bound), at(125));

@@ -18,7 +18,7 @@ const ANSWER_BYTES: usize = 16 * 1024;
 /// How much of it goes into a reason, in characters.
 const SHOWN_CHARS: usize = 300;
 /// Longest wait that is taken from an answer: after that the other side may have forgotten it, too.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// What an answer means.
 #[derive(Debug, Clone, PartialEq, Eq)]
