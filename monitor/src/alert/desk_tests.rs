@@ -412,7 +412,7 @@ fn what_flapped_and_is_only_slow_now_is_no_page_any_more() {
 
 /// Random worlds: few in everyday tests, many where time does not matter.
 fn cases() -> u32 {
-    if std::env::var_os("SOAK").is_some() { 5_000 } else { 32 }
+    testkit::at_scale(32, 5_000)
 }
 
 /// One thing that may happen in a random world.

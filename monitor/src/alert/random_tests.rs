@@ -35,7 +35,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Random worlds: few in everyday tests, many where time does not matter.
 fn cases() -> u32 {
-    if std::env::var_os("SOAK").is_some() { 3_000 } else { 24 }
+    testkit::at_scale(24, 3_000)
 }
 
 /// One thing that may happen.

@@ -132,9 +132,8 @@ fn play(world: &mut World, troubles: &[Trouble], secs: u64) {
 
 #[test]
 fn every_true_incident_is_paged_little_else_is_and_few_messages_say_it() {
-    let seed = std::env::var("SEED").map_or_else(|_| rand::random(), |seed| seed.parse().expect("SEED is a number"));
-    println!("SEED={seed}");
-    let days = if std::env::var_os("SOAK").is_some() { DAYS.1 } else { DAYS.0 };
+    let seed = testkit::seed();
+    let days = testkit::at_scale(DAYS.0, DAYS.1);
     let troubles = troubles(days, &mut StdRng::seed_from_u64(seed));
     let mut world = World::new(SERVICES);
     let begin = world.stamp().wall;

@@ -34,10 +34,8 @@ const SERVICES: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_at_random_moments_loses_no_message_and_breaks_no_order() {
-    let seed = std::env::var("SEED").map_or_else(|_| rand::random(), |seed| seed.parse().expect("SEED is a number"));
-    println!("SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let count = if std::env::var_os("SOAK").is_some() { LIVES.1 } else { LIVES.0 };
+    let mut random = StdRng::seed_from_u64(testkit::seed());
+    let count = testkit::at_scale(LIVES.0, LIVES.1);
     let lives = (0..count).map(|life| {
         let answer = if life % 2 == 0 { 503 } else { 200 };
         live_and_be_killed(StdRng::seed_from_u64(random.random()), answer)

@@ -41,7 +41,7 @@ async fn death_before_any_step_and_a_disk_that_fails_at_it_lose_no_message_and_b
     let used = used_data().await;
     let calm = live(Some(used.path()), None).await;
     assert!(calm.survived, "nothing happens without a fault");
-    if std::env::var_os("SOAK").is_none() {
+    if testkit::at_scale(true, false) {
         let lives = survive(used.path(), a_few(&calm.trace)).await;
         return assert!(lives.last().is_some_and(|full| !full.was_durable), "a full disk is said");
     }

@@ -3,9 +3,10 @@
 use http::Method;
 use kit::http::Role;
 use monitor::alert::{DeliveryState, Ending};
+use testkit::Answer;
 use uuid::Uuid;
 
-use crate::prepared::{Answer, Monitor, card};
+use crate::prepared::{Monitor, card};
 use crate::told::{accepts, audit, down, holds, refuses, silence, told_to, until, window};
 
 /// A monitor with an open incident, `olga` who may act and `vera` who may look.

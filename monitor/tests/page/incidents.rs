@@ -3,9 +3,10 @@
 use kit::clock::Stamp;
 use monitor::alert::{Condition, DeliveryState, Severity};
 use monitor::judge::Verdict;
+use testkit::Answer;
 use uuid::Uuid;
 
-use crate::prepared::{Answer, Monitor, as_if_at_once, card};
+use crate::prepared::{Monitor, as_if_at_once, card};
 use crate::told::{accepts, audit, down, fails, holds, refuses, silence, told_to, until, window};
 
 const SCRIPT: &str = "<script>alert('x')</script>";

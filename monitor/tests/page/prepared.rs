@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use kit::clock::Stamp;
 use kit::http::{Credential, Limits, Role, SecretDigest, serve};
@@ -19,6 +19,7 @@ use monitor::record::Stores;
 use monitor::supervise::cause::{Cause, Exit};
 use monitor::supervise::process::Ending;
 use monitor::supervise::{Event, Who};
+use testkit::Answer;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -201,29 +202,6 @@ impl Monitor {
 /// Somebody's token.
 pub(crate) fn token(name: &str) -> String {
     format!("{name}-token-0123456789")
-}
-
-/// An answer as a browser gets it.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) text: String,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// The token that forms of this page carry.
-    pub(crate) fn form_token(&self) -> &str {
-        self.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap()
-    }
-
-    #[track_caller]
-    pub(crate) fn assert_has(&self, wanted: &str) {
-        assert!(self.text.contains(wanted), "no {wanted:?} in {}", self.text);
-    }
 }
 
 /// What a page says if no time has passed since: a busy machine may have let some seconds go by.

@@ -27,10 +27,8 @@ const LATE_MS: u64 = 8_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_at_any_moment_leaves_both_stores_whole_and_what_was_written_is_never_taken_back() {
-    let seed = std::env::var("SEED").map_or_else(|_| rand::random(), |seed| seed.parse().expect("SEED is a number"));
-    println!("SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-    let rounds = if std::env::var_os("SOAK").is_some() { ROUNDS.1 } else { ROUNDS.0 };
+    let mut random = StdRng::seed_from_u64(testkit::seed());
+    let rounds = testkit::at_scale(ROUNDS.0, ROUNDS.1);
     let (folder, healthy, broken) = (tempfile::tempdir().unwrap(), Target::ok("ok"), Target::ok(""));
     broken.set_status(500);
     daemon::write_config(folder.path(), &services(&healthy, &broken));

@@ -4,6 +4,7 @@
 //! For tests only: nothing here is shipped, and what cannot be set up ends the test with a panic. [`Target`] is the
 //! entry: every constructor binds port 0 of 127.0.0.1 and must be called inside a Tokio runtime.
 
+mod answer;
 mod certificates;
 mod docker;
 mod eventually;
@@ -14,16 +15,19 @@ mod message;
 mod peer;
 mod port;
 mod raw_request;
+mod scale;
 mod smtp;
 mod target;
 mod tasks;
 mod tls;
 mod transport;
 
+pub use answer::Answer;
 pub use certificates::{Authority, Certificate};
 pub use docker::DockerEngine;
 pub use eventually::eventually;
 pub use message::{Request, Response};
 pub use port::free_port;
+pub use scale::{at_scale, seed};
 pub use smtp::{Mail, MailServer, Smtp};
 pub use target::Target;

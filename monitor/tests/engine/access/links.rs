@@ -1,12 +1,10 @@
 //! Links in messages: who sees what behind them, and who acts by them.
 
 use http::Method;
-use testkit::{Target, eventually};
+use testkit::{Answer, Target, eventually};
 use uuid::Uuid;
 
-use super::visitor::{
-    Answer, FORM, HTML, OPERATOR, VIEWER, access, get, open_incident, send, service, sign_in, until_audited,
-};
+use super::visitor::{FORM, HTML, OPERATOR, VIEWER, access, get, open_incident, send, service, sign_in, until_audited};
 use crate::harness::{LIMIT, Running};
 
 const PROXIED: [(&str, &str); 3] =

@@ -1,11 +1,11 @@
 //! What every test of access needs: people with tokens, requests as browsers send them, and the audit.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use kit::http::SecretDigest;
 use serde_json::Value;
-use testkit::{Target, eventually};
+use testkit::{Answer, Target, eventually};
 use uuid::Uuid;
 
 use crate::harness::{LIMIT, Running, TOKEN};
@@ -16,34 +16,6 @@ pub(crate) const OPERATOR: &str = "olga-token-0123456789";
 pub(crate) const ADMIN: &str = "adam-token-0123456789";
 pub(crate) const HTML: (&str, &str) = ("accept", "text/html");
 pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-
-/// An answer as a browser gets it.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) text: String,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap()
-    }
-
-    /// The session in `Set-Cookie`, as it is sent back.
-    pub(crate) fn cookie(&self) -> String {
-        self.header("set-cookie").split(';').next().unwrap().to_owned()
-    }
-
-    /// The token that forms of this page carry.
-    pub(crate) fn form_token(&self) -> &str {
-        let field = self.text.split("name=\"csrf\" value=\"").nth(1).unwrap_or_else(|| panic!("{}", self.text));
-        field.split('"').next().unwrap()
-    }
-}
 
 pub(crate) async fn send(
     running: &Running,
@@ -105,7 +77,7 @@ pub(crate) async fn sign_in(running: &Running, token: &str) -> String {
     let answer =
         send(running, Method::POST, "/login", &[FORM, ("origin", &running.url)], &format!("token={token}")).await;
     assert_eq!((answer.status, answer.header("location")), (303, "/"), "{}", answer.text);
-    answer.cookie()
+    answer.cookie().to_owned()
 }
 
 /// What is broken now.

@@ -65,7 +65,7 @@ async fn no_job_is_lost_or_done_again_when_programs_are_killed() {
     if let Some(file) = std::env::var_os(FILE) {
         return work(Path::new(&file)).await;
     }
-    let rounds = if std::env::var_os("SOAK").is_some() { 200 } else { 5 };
+    let rounds = testkit::at_scale(5, 200);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jobs.db");
     let mut said = Said::default();
