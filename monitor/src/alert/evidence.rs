@@ -76,14 +76,14 @@ fn new_program(workload: &WorkloadState, now: Stamp) -> Option<String> {
 
 /// Says that a check has seen another version than before, if so.
 fn new_version(service: &ServiceEntry, now: Stamp) -> Option<String> {
-    let (check, change) = service.checks.iter().find_map(|check| Some((check, check.version.changed.as_ref()?)))?;
+    let changes = service.checks.iter().filter_map(|check| Some((check, check.version.changed.as_ref()?)));
+    let (check, change) = changes.max_by_key(|(_, change)| change.at)?;
     let passed = now.at.since(change.at);
-    let ago = || show_duration(passed);
-    (passed <= CHANGED_LATELY)
-        .then(|| {
-            format!("the version ({}): {} since {} ago, before that {}", check.id.check, change.to, ago(), change.from)
-        })
-        .map(|text| redact(&text))
+    if passed > CHANGED_LATELY {
+        return None;
+    }
+    let (check, from, to, ago) = (&check.id.check, &change.from, &change.to, show_duration(passed));
+    Some(redact(&format!("the version ({check}): {to} since {ago} ago, before that {from}")))
 }
 
 #[cfg(test)]

@@ -5,20 +5,18 @@
 //! is told too. One that is not repeated in the time it promised has lost its source: it stays open, since nobody said
 //! that it is over.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::clock::{Moment, Stamp, WallClock, elapsed, later};
+use kit::clock::{Stamp, WallClock, elapsed, later};
 use serde::{Deserialize, Serialize};
 
-use super::condition::{Condition, Holds};
+use super::condition::Condition;
 use super::fingerprint::fingerprint;
 use super::message::Severity;
 use super::verdicts::ServicesAlerts;
 use super::web::is_web_url;
-use crate::supervise::redact;
 
 /// An alert without an end is believed for so long (Alertmanager's `resolve_timeout`).
 const BELIEVED_FOR: Duration = Duration::from_secs(5 * 60);
@@ -32,9 +30,6 @@ const MAX_NAME_BYTES: usize = 128;
 const MAX_VALUE_BYTES: usize = 4096;
 /// All of one alert's labels and annotations together, in bytes.
 const MAX_ALERT_BYTES: usize = 16 * 1024;
-/// How long an alert about a service may go on after what the service needs has recovered: two of Prometheus' evaluation
-/// intervals (`evaluation_interval`, one minute by default).
-const GRACE: Duration = Duration::from_secs(120);
 /// How far the clocks of machines that are kept by NTP differ at most (RFC 5905 section 4: tens of milliseconds over the
 /// Internet), with room. A firing alert's end is further away: Prometheus sets it to four resend delays from now.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(2);
@@ -136,6 +131,11 @@ impl Externals {
         }
     }
 
+    /// Returns what a look is to see: also what was over before anybody looked.
+    pub(super) fn to_look_at(&self) -> impl Iterator<Item = &External> {
+        self.alerts.values()
+    }
+
     fn called_by_now(&self, alert: External) -> External {
         let said = alert.labels.get("service");
         let mut name = said;
@@ -222,95 +222,6 @@ impl Externals {
             self.alerts.values().filter(|alert| is_old(alert)).map(|alert| alert.fingerprint.clone()).collect();
         old.iter().filter_map(|fingerprint| self.alerts.remove(fingerprint)).collect()
     }
-
-    /// Returns the services that firing alerts are about, and since when each of them has been told of.
-    pub fn told(&self, services: &ServicesAlerts, now: Stamp) -> HashMap<Arc<str>, Moment> {
-        let mut told = HashMap::new();
-        for alert in self.alerts.values() {
-            let Some((service, _)) = alert.service(services).and_then(|name| services.get_key_value(name)) else {
-                continue;
-            };
-            let since = now.moment_of(alert.starts_at);
-            let first = told.entry(service.clone()).or_insert(since);
-            *first = since.min(*first);
-        }
-        told
-    }
-
-    /// Adds what holds to our own conditions: alerts about a watched service are part of that service's.
-    pub fn join(&self, conditions: &mut Vec<Condition>, services: &ServicesAlerts, now: Stamp) {
-        let mut by_key: BTreeMap<String, Vec<&External>> = BTreeMap::new();
-        for alert in self.alerts.values() {
-            by_key.entry(alert.key(services)).or_default().push(alert);
-        }
-        for own in conditions.iter_mut() {
-            let Some(mut alerts) = by_key.remove(&own.key) else { continue };
-            most_urgent_first(&mut alerts);
-            if own.holds == Holds::Yes {
-                add(own, &alerts, now);
-            } else if let Some(theirs) = condition(own.key.clone(), &alerts, services, now) {
-                // Our own view is unclear, restless or good: what is said elsewhere holds all the same, where we stand.
-                *own = theirs.at_the_place_of(own);
-            }
-        }
-        for (key, mut alerts) in by_key {
-            most_urgent_first(&mut alerts);
-            conditions.extend(condition(key, &alerts, services, now));
-        }
-        conditions.retain(|condition| condition.holds != Holds::No);
-    }
-}
-
-fn most_urgent_first(alerts: &mut [&External]) {
-    alerts.sort_by_key(|alert| (std::cmp::Reverse(alert.severity()), alert.starts_at));
-}
-
-/// Adds what others say to what we see ourselves.
-fn add(own: &mut Condition, alerts: &[&External], now: Stamp) {
-    let joined: BTreeSet<String> = alerts.iter().map(|alert| alert.shown(now.wall)).collect();
-    let more = format!("Also firing: {}.", joined.into_iter().collect::<Vec<_>>().join("; "));
-    own.description = [own.description.as_str(), &more].join("\n").trim().to_owned();
-    own.joined = names(alerts);
-    // What is said elsewhere may be more urgent than what we see, and does not wait for us.
-    let fires = alerts.iter().filter(|alert| !alert.is_lost(now.wall));
-    if let Some(theirs) = fires.map(|alert| alert.severity()).max().filter(|most| *most >= own.severity) {
-        (own.severity, own.after) = (theirs, Duration::ZERO);
-    }
-}
-
-fn condition(key: String, alerts: &[&External], services: &ServicesAlerts, now: Stamp) -> Option<Condition> {
-    let first = alerts.first()?;
-    let service = first.service(services);
-    let name = first.name().to_owned();
-    let summary = first.annotations.get("summary").or_else(|| first.annotations.get("title"));
-    let about = service.map(|service| format!("{service}: ")).unwrap_or_default();
-    let title = format!("{about}{}", one_line(summary.unwrap_or(&name)));
-    let mut condition = Condition::new(key, name.clone(), first.severity(), title);
-    let lost = alerts.iter().all(|alert| alert.is_lost(now.wall));
-    if lost {
-        condition.holds = Holds::Unclear;
-        condition.note = "source lost: it is not repeated any more, and nobody said that it is over".to_owned();
-    }
-    condition.cause = name;
-    condition.labels.clone_from(&first.labels);
-    for (label, value) in service.and_then(|service| services.get(service)).into_iter().flat_map(|own| &own.labels) {
-        condition.labels.entry(label.clone()).or_insert_with(|| value.clone());
-    }
-    condition.since = now.moment_of(first.starts_at);
-    condition.source_url =
-        first.annotations.get("runbook_url").filter(|url| is_web_url(url)).or(first.generator_url.as_ref()).cloned();
-    let mut lines: Vec<String> = first.annotations.get("description").map(|text| redact(text)).into_iter().collect();
-    lines.extend(alerts.iter().skip(1).map(|alert| format!("Also firing: {}", alert.shown(now.wall))));
-    condition.description = lines.join("\n");
-    condition.service = service.map(Into::into);
-    condition.joined = names(alerts);
-    condition.tells_of_joins = true;
-    condition.grace = GRACE;
-    Some(condition)
-}
-
-fn names(alerts: &[&External]) -> BTreeSet<String> {
-    alerts.iter().map(|alert| alert.name().to_owned()).collect()
 }
 
 impl External {
@@ -342,12 +253,6 @@ impl External {
         let own = || format!("alert:{}", self.fingerprint);
         self.service(services).map_or_else(own, Condition::service_key)
     }
-
-    fn shown(&self, now: Timestamp) -> String {
-        let lost = if self.is_lost(now) { " (its source is silent)" } else { "" };
-        let summary = self.annotations.get("summary").map(|summary| format!(": {summary}")).unwrap_or_default();
-        one_line(&format!("{}{summary}{lost}", self.name()))
-    }
 }
 
 fn check(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Result<(), String> {
@@ -374,158 +279,6 @@ fn check(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, Strin
     Ok(())
 }
 
-/// Only what a browser opens as a page: links come from outside and end up in mails.
-fn one_line(text: &str) -> String {
-    redact(text).chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use kit::clock::Moment;
-
-    use super::super::verdicts::ServiceAlerts;
-    use super::*;
-
-    fn at(secs: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + secs).unwrap()
-    }
-
-    fn stamp(secs: i64) -> Stamp {
-        Stamp { at: Moment::from_ms(secs * 1000), wall: at(secs) }
-    }
-
-    fn posted(labels: &[(&str, &str)], ends: Option<i64>) -> Posted {
-        Posted {
-            labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            annotations: [("summary".to_owned(), "it smells".to_owned())].into(),
-            starts_at: Some(at(0)),
-            ends_at: ends.map(at),
-            generator_url: Some("javascript:alert(1)".to_owned()),
-        }
-    }
-
-    fn services() -> ServicesAlerts {
-        [("web".into(), ServiceAlerts::standard(true))].into()
-    }
-
-    #[test]
-    fn an_alert_is_over_when_its_source_says_so_and_unclear_when_that_is_silent() {
-        let mut externals = Externals::default();
-        let labels = [("alertname", "Smell"), ("severity", "critical")];
-        let Taken::Changed(alert) = externals.take(posted(&labels, Some(240)), at(0)).unwrap() else { panic!("new") };
-        assert_eq!((alert.severity(), alert.generator_url.as_deref()), (Severity::Page, None));
-        assert_eq!(externals.take(posted(&labels, Some(300)), at(60)).unwrap(), Taken::Repeated);
-        let holds = |externals: &Externals, secs| {
-            let mut conditions = Vec::new();
-            externals.join(&mut conditions, &services(), stamp(secs));
-            conditions.first().map(|condition| condition.holds)
-        };
-        assert_eq!(holds(&externals, 299), Some(Holds::Yes));
-        assert_eq!(holds(&externals, 301), Some(Holds::Unclear));
-        assert!(externals.give_up(stamp(300 + 86_000)).is_empty());
-        assert!(externals.seen().is_empty());
-        assert_eq!(externals.take(posted(&labels, Some(400)), at(500)).unwrap(), Taken::Over(alert.fingerprint));
-        assert_eq!(holds(&externals, 501), None);
-    }
-
-    #[test]
-    fn what_begins_and_ends_between_two_looks_is_looked_at_once_whatever_restarts() {
-        let mut externals = Externals::default();
-        let labels = [("alertname", "Smell")];
-        externals.take(posted(&labels, None), at(1)).unwrap();
-        let Taken::Changed(alert) = externals.take(posted(&labels, Some(2)), at(2)).unwrap() else { panic!("news") };
-        assert_eq!(externals.take(posted(&labels, Some(2)), at(2)).unwrap(), Taken::Repeated);
-        let stored = serde_json::to_string(&alert).unwrap();
-        let mut restarted = Externals::default();
-        restarted.adopt(vec![serde_json::from_str(&stored).unwrap()], at(3));
-        for mut externals in [externals, restarted] {
-            let mut conditions = Vec::new();
-            externals.join(&mut conditions, &services(), stamp(3));
-            assert_eq!(conditions.len(), 1);
-            assert_eq!(externals.seen(), std::slice::from_ref(&alert.fingerprint));
-            assert_eq!((externals.all().count(), externals.seen().len()), (0, 0));
-        }
-    }
-
-    #[test]
-    fn alerts_about_a_watched_service_are_one_condition_with_its_own() {
-        let mut externals = Externals::default();
-        externals
-            .take(posted(&[("alertname", "Slow"), ("service", "web"), ("severity", "warning")], None), at(0))
-            .unwrap();
-        externals
-            .take(posted(&[("alertname", "Gone"), ("service", "web"), ("severity", "critical")], None), at(1))
-            .unwrap();
-        externals.take(posted(&[("alertname", "Other"), ("service", "unknown")], None), at(1)).unwrap();
-        let mut conditions = Vec::new();
-        externals.join(&mut conditions, &services(), stamp(2));
-        let keys: Vec<(&str, &str, Severity)> =
-            conditions.iter().map(|c| (&c.key[..6], c.name.as_str(), c.severity)).collect();
-        assert_eq!(keys, [("alert:", "Other", Severity::Ticket), ("servic", "Gone", Severity::Page)]);
-        assert_eq!(conditions[1].description, "Also firing: Slow: it smells");
-        let mut own = vec![Condition::new("service:web", "ServiceDown", Severity::Page, "web is down")];
-        externals.join(&mut own, &services(), stamp(2));
-        assert_eq!((own.len(), own[0].name.as_str()), (2, "ServiceDown"));
-        assert_eq!(own[0].description, "Also firing: Gone: it smells; Slow: it smells.");
-    }
-
-    #[test]
-    fn a_source_whose_clock_is_a_little_ahead_can_end_its_alert_and_a_clock_that_is_set_ends_none() {
-        let mut externals = Externals::default();
-        let labels = [("alertname", "Smell")];
-        externals.take(posted(&labels, None), at(0)).unwrap();
-        externals.seen();
-        assert!(matches!(externals.take(posted(&labels, Some(61)), at(60)).unwrap(), Taken::Over(_)));
-        externals.take(posted(&labels, None), at(100)).unwrap();
-        let set = |secs: i64, ahead: i64| Stamp { at: Moment::from_ms(secs * 1000), wall: at(secs + ahead) };
-        assert!(externals.give_up(set(100, 0)).is_empty());
-        assert!(externals.give_up(set(160, 10 * 86_400)).is_empty(), "ten days by the wall, a minute for us");
-        assert_eq!(externals.give_up(set(160 + 86_500 + 300, 10 * 86_400)).len(), 1);
-    }
-
-    #[test]
-    fn what_is_said_of_a_service_by_its_old_name_is_said_of_it() {
-        let mut externals = Externals::default();
-        externals.take(posted(&[("alertname", "Slow"), ("service", "shop")], None), at(0)).unwrap();
-        let keys =
-            |externals: &Externals| -> Vec<String> { externals.all().map(|alert| alert.key(&services())).collect() };
-        assert!(keys(&externals)[0].starts_with("alert:"));
-        externals.rename("shop", "store");
-        externals.rename("store", "web");
-        assert_eq!(keys(&externals), ["service:web"]);
-        externals.take(posted(&[("alertname", "Gone"), ("service", "store")], None), at(1)).unwrap();
-        assert_eq!(keys(&externals), ["service:web"; 2]);
-    }
-
-    #[test]
-    fn what_is_said_of_a_service_that_looks_well_stands_where_the_service_stands() {
-        let mut externals = Externals::default();
-        externals.take(posted(&[("alertname", "Errors"), ("service", "web")], None), at(1)).unwrap();
-        assert_eq!(externals.told(&services(), stamp(5)), [("web".into(), Moment::from_ms(0))].into());
-        let placed = |key: &str| Condition {
-            holds: Holds::No,
-            needs: vec!["db".into()],
-            roots: vec!["db".into()],
-            vouched: false,
-            impacted: vec!["shop".to_owned()],
-            ..Condition::new(key, "", Severity::Notice, "")
-        };
-        let mut conditions = vec![placed("service:web"), placed("service:other")];
-        externals.join(&mut conditions, &services(), stamp(5));
-        let [web] = conditions.as_slice() else { panic!("only what is said: {conditions:?}") };
-        assert_eq!((web.name.as_str(), web.holds, web.vouched), ("Errors", Holds::Yes, false));
-        assert_eq!((&*web.roots[0], web.impacted.as_slice(), web.grace), ("db", &["shop".to_owned()][..], GRACE));
-    }
-
-    #[test]
-    fn what_is_wrong_with_an_alert_is_said() {
-        let mut externals = Externals::default();
-        let refused = |externals: &mut Externals, labels: &[(&str, &str)]| {
-            externals.take(posted(labels, None), at(0)).unwrap_err()
-        };
-        assert_eq!(refused(&mut externals, &[]), "an alert needs at least one label with a value");
-        assert_eq!(refused(&mut externals, &[("a", "")]), "an alert needs at least one label with a value");
-        let long = "x".repeat(5000);
-        assert_eq!(refused(&mut externals, &[("a", &long)]), "the label \"a\" has 5000 bytes, more than 4096");
-    }
-}
+#[path = "external_tests.rs"]
+mod tests;

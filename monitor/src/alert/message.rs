@@ -224,22 +224,18 @@ impl Message {
     /// Leaves out what can be looked up: first the evidence, then the descriptions, then half of the alerts. Returns false
     /// if nothing is left to leave out.
     pub(super) fn shed(&mut self) -> bool {
-        let before = (self.alerts.iter().filter(|part| part.evidence.is_some()).count(), self.described());
-        match before {
-            (1.., _) => self.alerts.iter_mut().for_each(|part| part.evidence = None),
-            (0, 1..) => self.alerts.iter_mut().for_each(|part| part.description.clear()),
-            (0, 0) if self.alerts.len() > 1 => {
-                let kept = self.alerts.len().div_ceil(2);
-                self.truncated += self.alerts.len() - kept;
-                self.alerts.truncate(kept);
-            }
-            (0, 0) => return false,
+        if self.alerts.iter().any(|part| part.evidence.is_some()) {
+            self.alerts.iter_mut().for_each(|part| part.evidence = None);
+        } else if self.alerts.iter().any(|part| !part.description.is_empty()) {
+            self.alerts.iter_mut().for_each(|part| part.description.clear());
+        } else if self.alerts.len() > 1 {
+            let kept = self.alerts.len().div_ceil(2);
+            self.truncated += self.alerts.len() - kept;
+            self.alerts.truncate(kept);
+        } else {
+            return false;
         }
         true
-    }
-
-    fn described(&self) -> usize {
-        self.alerts.iter().filter(|part| !part.description.is_empty()).count()
     }
 
     /// Returns the one word that a subject line begins with.

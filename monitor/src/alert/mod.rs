@@ -16,8 +16,11 @@ mod desk_tests;
 mod drill;
 mod evidence;
 mod external;
+mod external_conditions;
 mod figures;
 mod fingerprint;
+#[cfg(test)]
+mod history_tests;
 mod incident;
 mod matcher;
 mod message;

@@ -136,9 +136,11 @@ impl Suppression {
     pub(super) fn rename(&mut self, old: &str, new: &str) -> (Vec<Silence>, Vec<OnceWindow>) {
         let mut silences = Vec::new();
         for silence in &mut self.silences {
-            let followed =
-                silence.matchers.iter_mut().filter_map(|matcher| matcher.follow("service", old, new).then_some(()));
-            if followed.count() > 0 {
+            let mut has_followed = false;
+            for matcher in &mut silence.matchers {
+                has_followed |= matcher.follow("service", old, new);
+            }
+            if has_followed {
                 silences.push(silence.clone());
             }
         }

@@ -132,7 +132,7 @@ impl LazyFile {
     /// Renames the file and its companions, keeping everything for a person to look at.
     fn set_aside(&self) -> String {
         let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let aside = format!("{}{}{stamp}", self.path.display(), DAMAGED.trim_start_matches(".db"));
+        let aside = format!("{}{DAMAGED}{stamp}", self.path.display());
         for suffix in ["", "-wal", "-shm"] {
             let from = format!("{}{suffix}", self.path.display());
             let _may_not_exist = std::fs::rename(from, format!("{aside}{suffix}"));

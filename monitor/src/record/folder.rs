@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::ballast::Ballast;
 
 /// What stands in the name of a file that was set aside.
-pub(super) const DAMAGED: &str = ".db.damaged-";
+pub(super) const DAMAGED: &str = ".damaged-";
 /// Files of which the names are told, at most.
 const MAX_NAMED: usize = 8;
 

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use secrecy::SecretString;
@@ -18,30 +18,33 @@ const MAX_VALUES: usize = 10_000;
 /// What stands in a secret's place.
 const SHOWN: &str = "[redacted]";
 
-static KNOWN: RwLock<Known> = RwLock::new(Known { values: BTreeSet::new(), finder: None });
+static KNOWN: RwLock<Known> = RwLock::new(Known { values: BTreeSet::new(), finder: OnceLock::new() });
 
 struct Known {
     values: BTreeSet<String>,
-    finder: Option<AhoCorasick>,
+    /// Finds any of them; made when it is needed first, since a configuration may hold thousands.
+    finder: OnceLock<Option<AhoCorasick>>,
 }
 
 impl Known {
-    /// Takes in a value, and each long line of one with several (a private key); returns whether any is new.
-    fn learn(&mut self, value: &str) -> bool {
-        let before = self.values.len();
+    /// Takes in a value, and each long line of one with several (a private key).
+    fn learn(&mut self, value: &str) {
         let pieces = std::iter::once(value).chain(value.lines()).map(str::trim);
         for piece in pieces.filter(|piece| piece.len() >= MIN_BYTES && !is_plain(piece)) {
-            if self.values.len() < MAX_VALUES {
-                self.values.insert(piece.to_owned());
+            if self.values.len() >= MAX_VALUES {
+                tracing::warn!(most = MAX_VALUES, "too many secrets: further ones are not taken out of texts");
+                return;
+            }
+            if self.values.insert(piece.to_owned()) {
+                self.finder = OnceLock::new();
             }
         }
-        self.values.len() > before
     }
 
-    fn build(&mut self) {
-        let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&self.values);
-        // It fails only for more text than a machine has memory.
-        self.finder = finder.ok();
+    /// None only if there is more text than a machine has memory.
+    fn finder(&self) -> Option<&AhoCorasick> {
+        let build = || AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&self.values).ok();
+        self.finder.get_or_init(build).as_ref()
     }
 }
 
@@ -60,13 +63,7 @@ pub fn secret(text: impl Into<String>) -> SecretString {
 /// Remembers secret values.
 pub fn know<'a>(values: impl IntoIterator<Item = &'a str>) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    let mut is_news = false;
-    for value in values {
-        is_news |= known.learn(value);
-    }
-    if is_news {
-        known.build();
-    }
+    values.into_iter().for_each(|value| known.learn(value));
 }
 
 /// Remembers the values of variables whose names say that they are secret, such as `STRIPE_API_KEY`.
@@ -84,7 +81,7 @@ fn is_secret_name(name: &str) -> bool {
 /// Returns the text with every known secret value replaced.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
-    match &known.finder {
+    match known.finder() {
         Some(finder) if finder.is_match(text) => {
             let mut shown = String::with_capacity(text.len());
             finder.replace_all_with(text, &mut shown, |_, _, shown| {

@@ -26,12 +26,14 @@ impl Answer {
     /// It is no JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+        let read = serde_json::from_str(&self.text);
+        assert!(read.is_ok(), "{read:?}: {}", self.text);
+        read.unwrap_or_default()
     }
 
     /// Returns the session in `Set-Cookie`, as it is sent back.
-    pub fn cookie(&self) -> &str {
-        self.header("set-cookie").split(';').next().unwrap_or_default()
+    pub fn cookie(&self) -> String {
+        self.header("set-cookie").split(';').next().unwrap_or_default().to_owned()
     }
 
     /// Returns the token that forms of this page carry.
@@ -41,7 +43,8 @@ impl Answer {
     #[track_caller]
     pub fn form_token(&self) -> &str {
         let field = self.text.split("name=\"csrf\" value=\"").nth(1);
-        field.and_then(|field| field.split('"').next()).unwrap_or_else(|| panic!("no token in {}", self.text))
+        assert!(field.is_some(), "no token in {}", self.text);
+        field.and_then(|field| field.split('"').next()).unwrap_or_default()
     }
 
     /// # Panics

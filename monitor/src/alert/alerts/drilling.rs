@@ -1,7 +1,7 @@
 //! Beginning drills and ending them.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 
 use kit::clock::Stamp;
 use uuid::Uuid;
@@ -14,14 +14,18 @@ use crate::alert::tell::Changes;
 use crate::record::{AuditRow, StateBatch};
 
 impl Alerts {
+    pub(super) fn drill_record(&self) -> MutexGuard<'_, DrillRecord> {
+        self.drills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns what is remembered of drills.
     pub fn drills(&self) -> DrillRecord {
-        self.drills.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.drill_record().clone()
     }
 
     /// A channel has taken a message: whatever a drill found before, it works.
     pub(in crate::alert) fn took(&self, channel: &str) {
-        self.drills.lock().unwrap_or_else(PoisonError::into_inner).accepted(channel);
+        self.drill_record().accepted(channel);
     }
 
     /// Begins a drill through these channels, or through all that routes lead to; returns its incident.
@@ -52,7 +56,7 @@ impl Alerts {
         let id = Uuid::now_v7();
         let incident = drill::incident(id, by, now.wall);
         let changes = self.with_desk(now, |desk, telling| desk.open_trial(incident, &channels, telling));
-        self.drills.lock().unwrap_or_else(PoisonError::into_inner).began = Some(now.wall);
+        self.drill_record().began = Some(now.wall);
         Ok((id, changes))
     }
 
@@ -67,7 +71,7 @@ impl Alerts {
         for (incident, state) in ended {
             let over = self.with_desk(now, |desk, telling| desk.close(incident.id, Ending::DrillOver, telling));
             let record = {
-                let mut record = self.drills.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut record = self.drill_record();
                 record.results.extend(drill::results(&incident));
                 record.began = Some(incident.opened);
                 // One channel's test proves nothing of the others.

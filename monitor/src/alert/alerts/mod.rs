@@ -224,6 +224,9 @@ impl Alerts {
 
     /// Services have new names: incidents, silences, windows and budgets go on under those.
     pub fn rename(&self, renames: &[(Arc<str>, Arc<str>)]) {
+        if renames.is_empty() {
+            return;
+        }
         let _order = self.in_order();
         let (mut changes, mut batch) = (Changes::default(), StateBatch::default());
         for (old, new) in renames {

@@ -18,20 +18,19 @@ use crate::record::StateBatch;
 
 impl Alerts {
     /// Takes the alerts of a post; those that are wrong are left out (Alertmanager 0.25 does the same).
-    pub async fn take(&self, mut posted: Vec<Posted>) -> TakenPost {
-        let mut wrong = Vec::new();
-        for index in (0..posted.len()).rev() {
-            if let Some(alert) = posted.get(index)
-                && self.is_our_own(alert).await
-            {
-                posted.remove(index);
+    pub async fn take(&self, posted: Vec<Posted>) -> TakenPost {
+        let (mut theirs, mut wrong) = (Vec::new(), Vec::new());
+        for alert in posted {
+            if self.is_our_own(&alert).await {
                 wrong.push("an alert of this monitor itself came back".to_owned());
+            } else {
+                theirs.push(alert);
             }
         }
         let _order = self.in_order();
         let (now, mut batch, settings) = (Timestamp::now(), StateBatch::default(), self.settings());
         let (mut is_full, mut is_early, mut services) = (false, false, BTreeSet::new());
-        for alert in posted {
+        for alert in theirs {
             match self.externals().take(alert, now) {
                 Ok(Taken::Changed(alert)) => {
                     services.extend(alert.service(&settings.services).map(str::to_owned));

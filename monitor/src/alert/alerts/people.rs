@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Alerts;
 use super::rows::read_rows;
 use crate::alert::delivery::{Delivery, DeliveryId, DeliveryState};
-use crate::alert::incident::{Ending, EventKind, Incident};
+use crate::alert::incident::{Ending, Incident};
 use crate::alert::message::Happening;
 use crate::alert::tell::Changes;
 use crate::record::{AuditRow, DeliveryQuery, StoreError};
@@ -68,25 +68,26 @@ impl Alerts {
         let incident = self.incident(id.0).await?;
         let _order = self.in_order();
         self.desk().adopt(Vec::new(), incident.filter(Incident::is_over).into_iter().collect());
-        let Some(mut incident) = self.desk().revived(id, now) else { return Ok(false) };
-        let mut changes = Changes { deliveries: vec![delivery.clone()], ..Changes::default() };
-        if incident.is_over() && delivery.happening != Happening::Resolved {
+        let Some(incident) = self.desk().revived(id, now) else { return Ok(false) };
+        let is_over = incident.is_over();
+        let mut changes =
+            Changes { incidents: vec![incident], deliveries: vec![delivery.clone()], ..Changes::default() };
+        if is_over && delivery.happening != Happening::Resolved {
             // Whoever hears of the beginning now must hear of the end, after it, too.
             let waiting = self.outbox().of(&id.2, id.0).into_iter().map(|waiting| waiting.delivery);
             let ends: Vec<Delivery> = waiting.filter(|waiting| waiting.happening == Happening::Resolved).collect();
             ends.iter().for_each(|end| self.outbox().remove(&end.id()));
-            if ends.is_empty() {
-                let event = incident.happened(EventKind::Resolved, "told again, after its beginning", now);
+            if ends.is_empty()
+                && let Some((incident, event)) = self.desk().ends_again(id.0, now)
+            {
                 let (number, happening) = (event.number, Happening::Resolved);
-                changes.events.push((id.0, event));
+                changes.record(&incident, event);
                 // With a key of its own: whoever has heard the end before must not take this one for its repeat.
                 let batch = Some(Uuid::now_v7());
                 changes.deliveries.push(Delivery { event: number, happening, created: now, batch, ..delivery });
             }
             changes.deliveries.extend(ends);
-            self.desk().replace_ended(incident.clone());
         }
-        changes.incidents.push(incident);
         self.carry_out(changes, Some(audit));
         Ok(true)
     }

@@ -1,7 +1,6 @@
 //! Reading back what an earlier monitor left.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
@@ -30,7 +29,7 @@ impl Alerts {
         let query = IncidentQuery { unfinished: true, limit: MAX_RESTORED, ..IncidentQuery::default() };
         let incidents: Vec<Incident> = read_rows(&store.incidents(&query).await?);
         let mut deliveries: Vec<Delivery> = read_rows(&store.deliveries(&DeliveryQuery::Open).await?);
-        in_order(&mut deliveries);
+        sort_as_told(&mut deliveries);
         let silences: Vec<Silence> = read_rows(&store.documents(SILENCE).await?.into_values().collect::<Vec<_>>());
         let windows: Vec<OnceWindow> = read_rows(&store.documents(WINDOW).await?.into_values().collect::<Vec<_>>());
         let drills: Vec<DrillRecord> = read_rows(&store.documents(DRILL).await?.into_values().collect::<Vec<_>>());
@@ -41,7 +40,7 @@ impl Alerts {
         let now = Timestamp::now();
         self.externals().adopt(externals, now);
         if let Some(record) = drills.into_iter().next() {
-            *self.drills.lock().unwrap_or_else(PoisonError::into_inner) = record;
+            *self.drill_record() = record;
         }
         for incident in incidents.iter().filter(|incident| !incident.is_over()) {
             if let Some(channel) = incident.key.strip_prefix(CHANNEL_KEY) {
@@ -62,13 +61,16 @@ impl Alerts {
             let mut suppression = self.suppressing();
             let (over, silences): (Vec<Silence>, Vec<Silence>) =
                 silences.into_iter().partition(|silence| silence.until <= now);
-            let forgotten = over.iter().map(|silence| ((SILENCE, silence.id.to_string()), None));
-            self.state.put(StateBatch { documents: forgotten.collect(), ..StateBatch::default() });
-            suppression.silences.extend(silences);
-            // Past ones still say what does not count against objectives.
+            // Past windows still say what does not count against objectives.
             let oldest = now - jiff::SignedDuration::from_hours(24 * 30);
-            let windows = windows.into_iter().filter(|window| window.until > oldest);
-            suppression.windows.extend(windows.map(Into::into));
+            let (old, windows): (Vec<OnceWindow>, Vec<OnceWindow>) =
+                windows.into_iter().partition(|window| window.until <= oldest);
+            let forgotten = over.iter().map(|silence| (SILENCE, silence.id.to_string()));
+            let forgotten = forgotten.chain(old.iter().map(|window| (WINDOW, window.id.to_string())));
+            let documents = forgotten.map(|document| (document, None)).collect();
+            self.state.put(StateBatch { documents, ..StateBatch::default() });
+            suppression.silences.extend(silences);
+            suppression.windows.extend(windows.into_iter().map(Into::into));
         }
         self.is_restored.store(true, Ordering::SeqCst);
         self.wake();
@@ -78,7 +80,7 @@ impl Alerts {
 
 /// Sorts what waits as it came: incidents by their first delivery, each with its beginning before its end, whatever the
 /// clock was set to in between.
-fn in_order(deliveries: &mut [Delivery]) {
+fn sort_as_told(deliveries: &mut [Delivery]) {
     let mut first: HashMap<Uuid, Timestamp> = HashMap::new();
     for delivery in deliveries.iter() {
         let known = first.entry(delivery.incident).or_insert(delivery.created);
@@ -99,7 +101,7 @@ mod tests {
             Delivery::due((Uuid::from_u128(incident), event, "ops".to_owned()), Happening::Opened, Severity::Page, at)
         };
         let mut rows = [delivery(1, 2, 50), delivery(2, 1, 60), delivery(1, 1, 600), delivery(3, 1, 10)];
-        in_order(&mut rows);
+        sort_as_told(&mut rows);
         let order = rows.map(|row| (row.incident.as_u128(), row.event));
         assert_eq!(order, [(3, 1), (1, 1), (1, 2), (2, 1)]);
     }

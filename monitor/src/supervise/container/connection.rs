@@ -22,6 +22,8 @@ use crate::supervise::workload::Sought;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// Bollard's own limit, in seconds: a little more, so that ours is the one that counts.
 const BOLLARD_PATIENCE_SECS: u64 = 10;
+/// Missed events that are taken at once.
+const MAX_MISSED: usize = 10_000;
 /// Evidence, as of processes: lines, and bytes.
 const EVIDENCE_LINES: usize = 50;
 const EVIDENCE_BYTES: usize = 16 << 10;
@@ -93,10 +95,11 @@ impl Connection {
         Ok(containers.into_iter().filter_map(|container| container.id).collect())
     }
 
-    /// Returns what happened since `from`, as far as the engine remembers: 256 events.
+    /// Returns what happened since `from`, as far as the engine remembers: 256 events of Docker.
     pub(super) async fn missed(&self, from: Timestamp) -> Result<Vec<Happening>, Blind> {
         let options = events_since(from).until(&seconds(Timestamp::now())).build();
-        let all = self.happenings(options).collect::<Vec<_>>();
+        // Podman reads them from the journal, as far back as that goes. What comes after these, the stream tells.
+        let all = self.happenings(options).take(MAX_MISSED).collect::<Vec<_>>();
         self.within(all).await?.into_iter().collect()
     }
 
@@ -117,8 +120,9 @@ impl Connection {
         })
     }
 
-    /// Returns the last lines of one run; fewer, or none, if the engine does not give them.
-    pub(super) async fn last_lines(&self, slice: &LogSlice) -> Vec<String> {
+    /// Returns the last lines of one run, if they are wanted; fewer, or none, if the engine does not give them.
+    pub(super) async fn last_lines(&self, wanted: Option<LogSlice>) -> Vec<String> {
+        let Some(slice) = &wanted else { return Vec::new() };
         let whole_secs = |time: Timestamp| i32::try_from(time.as_second()).unwrap_or(0);
         let options = LogsOptionsBuilder::default()
             .stdout(true)

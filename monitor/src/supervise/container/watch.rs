@@ -135,10 +135,7 @@ impl Watcher {
         let events = self.events.clone();
         for tracker in self.trackers.iter_mut().filter(|tracker| tracker.concerns(&happening)) {
             let facts = connection.inspect(&happening.container).await?;
-            let last_lines = match tracker.lines_wanted(Some(&happening), facts.as_ref()) {
-                Some(slice) => connection.last_lines(&slice).await,
-                None => Vec::new(),
-            };
+            let last_lines = connection.last_lines(tracker.lines_wanted(Some(&happening), facts.as_ref())).await;
             let news = News { happening: Some(happening.clone()), facts, last_lines };
             tell(&events, tracker.take(news, Stamp::now())).await;
         }
@@ -172,10 +169,7 @@ impl Watcher {
             let news = match facts {
                 None => tracker.absent(Stamp::now()),
                 Some(facts) => {
-                    let last_lines = match tracker.lines_wanted(None, Some(&facts)) {
-                        Some(slice) => connection.last_lines(&slice).await,
-                        None => Vec::new(),
-                    };
+                    let last_lines = connection.last_lines(tracker.lines_wanted(None, Some(&facts))).await;
                     tracker.take(News { facts: Some(facts), last_lines, ..News::default() }, Stamp::now())
                 }
             };

@@ -77,7 +77,7 @@ pub(crate) async fn sign_in(running: &Running, token: &str) -> String {
     let answer =
         send(running, Method::POST, "/login", &[FORM, ("origin", &running.url)], &format!("token={token}")).await;
     assert_eq!((answer.status, answer.header("location")), (303, "/"), "{}", answer.text);
-    answer.cookie().to_owned()
+    answer.cookie()
 }
 
 /// What is broken now.

@@ -1,20 +1,16 @@
-//! Every open incident: opened, merged, worsened, kept open and resolved by what holds now. Pure.
-//!
-//! Conditions come in as they stand, again and again; incidents follow from them. So a restart, a missed event or a
-//! reload needs no handling of its own: the next look makes up for it.
+//! Looking at what holds now: what opens, goes on, comes and goes, and ends.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::clock::{Moment, Stamp, WallClock, elapsed};
-use uuid::Uuid;
+use kit::clock::{Stamp, elapsed};
 
-use super::condition::{Condition, Holds};
-use super::delivery::DeliveryId;
-use super::incident::{Acknowledgement, Ending, Event, EventKind, Incident, Resolution, Told, ToldState, renamed_key};
-use super::message::Happening;
-use super::tell::{Changes, Telling, outcome, works_again};
+use super::{Desk, Look};
+use crate::alert::condition::{Condition, Holds};
+use crate::alert::incident::{Ending, Event, EventKind, Incident, Told};
+use crate::alert::message::Happening;
+use crate::alert::tell::{Changes, Telling};
 
 /// Longest time that a page waits for its hard needs to answer (DESIGN section 8).
 pub const HOLD: Duration = Duration::from_secs(10);
@@ -30,103 +26,8 @@ const RESTLESS_KEPT: usize = 3;
 const CALM: Duration = Duration::from_secs(600);
 /// A message that has been on its way for so long is not to be relied on: others may speak.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(120);
-/// Resolved incidents that are kept at hand for messages that are still on their way; more are read from the disk.
-const ENDED_KEPT: usize = 1000;
-
-/// Every open incident, and those that ended not long ago.
-#[derive(Debug, Default)]
-pub struct Desk {
-    open: BTreeMap<String, Incident>,
-    ended: VecDeque<Incident>,
-    /// Incidents that opened while an earlier one about the same was not known.
-    superseded: Vec<Incident>,
-    /// Since when each condition that is over has been so, while its incident is kept open.
-    calm_since: HashMap<String, Moment>,
-    /// The latest openings by key.
-    openings: HashMap<String, VecDeque<Moment>>,
-    /// Until when the hard needs of an incident may still turn out to be its cause.
-    hold_until: HashMap<String, Moment>,
-    /// Until when a service whose hard need has just recovered may take to come back too.
-    excused: HashMap<String, Moment>,
-    /// Old and new names of services, for what is read back later.
-    renames: Vec<(String, String)>,
-    clock: WallClock,
-}
-
-/// What a look needs besides the conditions.
-pub struct Look<'a> {
-    /// Who is told what, and when that is.
-    pub telling: Telling<'a>,
-    /// Makes ids.
-    pub new_id: &'a mut dyn FnMut() -> Uuid,
-    /// Returns whether a service is configured.
-    pub is_known: &'a dyn Fn(&str) -> bool,
-}
 
 impl Desk {
-    /// Takes in what an earlier monitor left. Where one with the same key has opened since (the disk could not be read
-    /// at first), the earlier one goes on: whoever knows of it need not hear of it again. The later one ends at the next
-    /// look.
-    pub fn adopt(&mut self, open: Vec<Incident>, ended: Vec<Incident>) {
-        for mut incident in open {
-            // Ours is newer than what was read of it.
-            if self.find(incident.id).is_some() {
-                continue;
-            }
-            self.renames.iter().for_each(|(old, new)| incident.rename(old, new));
-            let later = self.open.insert(incident.key.clone(), incident);
-            self.superseded.extend(later);
-        }
-        for incident in ended {
-            if self.find(incident.id).is_none() {
-                self.ended.push_back(incident);
-            }
-        }
-    }
-
-    /// A service has a new name: what is open about it goes on under that.
-    pub fn rename(&mut self, old: &str, new: &str, now: Timestamp) -> Changes {
-        let mut out = Changes::default();
-        self.renames.push((old.to_owned(), new.to_owned()));
-        for mut incident in std::mem::take(&mut self.open).into_values() {
-            let before = incident.clone();
-            incident.rename(old, new);
-            if incident.key != before.key {
-                let event = incident.happened(EventKind::Note, format!("{old} is called {new} now"), now);
-                out.record(&incident, event);
-            } else if incident != before {
-                out.incidents.push(incident.clone());
-            }
-            self.superseded.extend(self.open.insert(incident.key.clone(), incident));
-        }
-        for marks in [&mut self.calm_since, &mut self.hold_until, &mut self.excused] {
-            *marks = std::mem::take(marks).into_iter().map(|(key, at)| (renamed_key(&key, old, new), at)).collect();
-        }
-        let openings = std::mem::take(&mut self.openings).into_iter();
-        self.openings = openings.map(|(key, at)| (renamed_key(&key, old, new), at)).collect();
-        out
-    }
-
-    /// When somebody has set the wall clock, reminders and escalations are due no sooner and no later for it.
-    fn keep_time(&mut self, now: Stamp, out: &mut Changes) {
-        let Some(by) = self.clock.set_by(now) else { return };
-        tracing::warn!(by_secs = by.as_secs(), "the wall clock was set");
-        for incident in self.open.values_mut() {
-            incident.told.values_mut().for_each(|told| told.shift(by));
-            out.incidents.push(incident.clone());
-        }
-    }
-
-    /// Returns every open incident, by key.
-    pub fn open(&self) -> impl Iterator<Item = &Incident> {
-        self.open.values()
-    }
-
-    /// Finds an incident, open or ended not long ago.
-    pub fn find(&self, id: Uuid) -> Option<&Incident> {
-        self.open.values().chain(&self.ended).find(|incident| incident.id == id)
-    }
-
     /// Looks at what holds now. Conditions must come with hard needs before what needs them.
     pub fn look(&mut self, conditions: &[Condition], look: &mut Look<'_>) -> Changes {
         let (mut out, now) = (Changes::default(), look.telling.now);
@@ -282,22 +183,13 @@ impl Desk {
         }
     }
 
-    fn ends(&mut self, key: &str, how: Ending, telling: &Telling<'_>, out: &mut Changes) {
-        let Some(incident) = self.open.remove(key) else { return };
-        self.calm_since.remove(key);
-        self.hold_until.remove(key);
-        self.end(incident, how, telling, out);
-    }
-
-    fn end(&mut self, mut incident: Incident, how: Ending, telling: &Telling<'_>, out: &mut Changes) {
-        let now = telling.now;
-        incident.resolved = Some(Resolution { at: now.wall, how: how.clone() });
-        let event = incident.happened(EventKind::Resolved, how.words(), now.wall);
-        telling.over(&mut incident, &event, &how, out);
-        out.record(&incident, event);
-        self.ended.push_back(incident);
-        if self.ended.len() > ENDED_KEPT {
-            self.ended.pop_front();
+    /// When somebody has set the wall clock, reminders and escalations are due no sooner and no later for it.
+    fn keep_time(&mut self, now: Stamp, out: &mut Changes) {
+        let Some(by) = self.clock.set_by(now) else { return };
+        tracing::warn!(by_secs = by.as_secs(), "the wall clock was set");
+        for incident in self.open.values_mut() {
+            incident.told.values_mut().for_each(|told| told.shift(by));
+            out.incidents.push(incident.clone());
         }
     }
 
@@ -322,75 +214,6 @@ impl Desk {
             let event = incident.happened(EventKind::Impacted, text, now.wall);
             out.record(incident, event);
         }
-    }
-
-    /// Somebody takes an incident. Returns `None` if it is not open.
-    pub fn acknowledge(&mut self, id: Uuid, by: &str, note: &str, now: Timestamp) -> Option<Changes> {
-        let incident = self.open.values_mut().find(|incident| incident.id == id)?;
-        let text = if note.is_empty() { format!("{by} has taken it") } else { format!("{by} has taken it: {note}") };
-        incident.acknowledged = Some(Acknowledgement { by: by.to_owned(), at: now, note: note.to_owned() });
-        let event = incident.happened(EventKind::Acknowledged, text, now);
-        Some(Changes { incidents: vec![incident.clone()], events: vec![(id, event)], deliveries: Vec::new() })
-    }
-
-    /// A person says that an incident is over. Returns `None` if it is not open.
-    pub fn close(&mut self, id: Uuid, how: Ending, telling: &Telling<'_>) -> Option<Changes> {
-        let key = self.open.values().find(|incident| incident.id == id)?.key.clone();
-        let mut out = Changes::default();
-        self.ends(&key, how, telling, &mut out);
-        Some(out)
-    }
-
-    /// Opens an incident that no condition stands behind: a drill.
-    pub fn open_trial(&mut self, mut incident: Incident, channels: &[String], telling: &Telling<'_>) -> Changes {
-        let mut out = Changes::default();
-        let event = incident.happened(EventKind::Drill, incident.title.clone(), telling.now.wall);
-        telling.tried(&mut incident, &event, channels, &mut out);
-        out.record(&incident, event);
-        self.open.insert(incident.key.clone(), incident);
-        out
-    }
-
-    /// Learns that a channel works: what it refused of open incidents is told anew at the next look.
-    pub fn works(&mut self, channel: &str, now: Timestamp) {
-        self.open.values_mut().for_each(|incident| works_again(&mut incident.told, channel, now));
-    }
-
-    /// A person has a dead letter tried again. Returns the incident; `None` if it is not known.
-    pub fn revived(&mut self, (id, event, channel): &DeliveryId, now: Timestamp) -> Option<Incident> {
-        let open = self.open.values_mut().find(|incident| incident.id == *id);
-        let incident = open.or_else(|| self.ended.iter_mut().find(|incident| incident.id == *id))?;
-        // If something newer was told since, how far that got is what counts.
-        if let Some(told) = incident.told.get_mut(channel).filter(|told| told.event == *event) {
-            (told.state, told.dead_since, told.since) = (ToldState::Owed, None, now);
-        }
-        Some(incident.clone())
-    }
-
-    /// Learns that some of a channel's recipients have a message: they must hear of the end. Returns the incident if that is
-    /// news.
-    pub(super) fn reached(&mut self, (id, _, channel): &DeliveryId) -> Option<Incident> {
-        let open = self.open.values_mut().find(|incident| incident.id == *id);
-        let incident = open.or_else(|| self.ended.iter_mut().find(|incident| incident.id == *id))?;
-        let told = incident.told.get_mut(channel).filter(|told| !told.accepted)?;
-        told.accepted = true;
-        Some(incident.clone())
-    }
-
-    /// Takes an ended incident as it is now.
-    pub(super) fn replace_ended(&mut self, incident: Incident) {
-        if let Some(known) = self.ended.iter_mut().find(|known| known.id == incident.id) {
-            *known = incident;
-        }
-    }
-
-    /// Learns what became of a delivery. Returns the incident if it is not what it was.
-    pub fn outcome(&mut self, (id, event, channel): &DeliveryId, accepted: bool, now: Timestamp) -> Option<Incident> {
-        let open = self.open.values_mut().find(|incident| incident.id == *id);
-        let incident = open.or_else(|| self.ended.iter_mut().find(|incident| incident.id == *id))?;
-        let before = incident.told.clone();
-        outcome(&mut incident.told, channel, *event, accepted, now);
-        (before != incident.told).then(|| incident.clone())
     }
 }
 
