@@ -88,7 +88,7 @@ await until(() => find(".visitor a"));
 tell(top());
 "##;
 
-/// Tells what an incident shows, and acknowledges it with a note.
+/// Tells what an incident shows, acknowledges it with a note, and silences it.
 const OPERATOR: &str = r##"
 const texts = (selector) => [...page.document.querySelectorAll(selector)].map((element) => element.innerText.trim().replace(/\s+/g, " "));
 await openTheOnlyIncident();
@@ -98,7 +98,10 @@ find(".acts input[name=note]").focus();
 find(".acts input[name=note]").value = "on it";
 find(".acts form button").click();
 await until(() => find(".note .busy"));
-tell([find(".note").innerText.replace(/ at .*: /, ": "), texts(".timeline .state").join(), find(".acts button").textContent].join(" | "));
+await tell([find(".note").innerText.replace(/ at .*: /, ": "), texts(".timeline .state").join(), find(".acts button").textContent].join(" | "));
+find(".acts form[action$='/silence'] button").click();
+await until(() => page.document.body.innerText.includes("silenced by olga"));
+tell(texts(".acts button").join());
 "##;
 
 /// Begins a note, and tells what is there when news come, and what once the note is gone.
@@ -251,6 +254,9 @@ async fn an_operator_sees_what_is_wrong_and_who_was_told_and_takes_it() {
         assert!(deliveries.contains(row), "no {row:?} in {deliveries}");
     }
     assert_eq!(browser.hear().await, "Taken by olga: on it | opened,impact,acknowledged | Take it over");
+    assert_eq!(browser.hear().await, "Take it over,Silence,Close");
+    let silences = monitor.shared.alerts.suppression().silences;
+    assert_eq!((silences.len(), silences[0].by.as_str()), (1, "olga"));
     browser.assert_quiet();
 }
 
