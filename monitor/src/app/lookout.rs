@@ -12,8 +12,11 @@ use tokio::task::JoinHandle;
 use super::plan::Plan;
 use super::restore::Memory;
 use crate::judge::{Board, WorkloadState};
-use crate::supervise::workload::{Runtime, Subject, Watched, Workload};
-use crate::supervise::{Event, Ledger};
+use crate::supervise::workload::{Assignment, Order, Runtime, Subject, Watched, Workload};
+use crate::supervise::{Command, Event, Ledger};
+
+/// Orders that wait for a watcher, at most: it takes them at once, whatever the runtime does with them.
+const ORDERS_QUEUED: usize = 64;
 
 /// All workloads that are watched.
 pub(super) struct Lookouts {
@@ -26,6 +29,7 @@ pub(super) struct Lookouts {
 
 struct Lookout {
     subjects: watch::Sender<Vec<Subject>>,
+    orders: mpsc::Sender<Order>,
     task: JoinHandle<()>,
 }
 
@@ -44,7 +48,8 @@ impl Lookouts {
             if !before.get(&service.name).is_some_and(|before| before.is_found_like(watched)) {
                 board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), Vec::new()));
             }
-            let subject = Subject { service: service.name.clone(), sought: watched.sought.clone(), ledger };
+            let (service_, sought) = (service.name.clone(), watched.sought.clone());
+            let subject = Subject { service: service_, sought, ledger, ordered: None };
             let address = watched.runtime.address().to_owned();
             wanted.entry(address).or_insert_with(|| (watched.runtime.clone(), Vec::new())).1.push(subject);
             self.watched.insert(service.name.clone(), watched.clone());
@@ -57,9 +62,17 @@ impl Lookouts {
                 continue;
             }
             let (subjects, listed) = watch::channel(subjects);
-            let task = tokio::spawn(keep_watch(runtime, listed, self.events.clone()));
-            self.lookouts.insert(address, Lookout { subjects, task });
+            let (orders, ordered) = mpsc::channel(ORDERS_QUEUED);
+            let assignment = Assignment { subjects: listed, orders: ordered, events: self.events.clone() };
+            let task = tokio::spawn(keep_watch(runtime, assignment));
+            self.lookouts.insert(address, Lookout { subjects, orders, task });
         }
+    }
+
+    /// Hands an order to whoever runs a service's workload; returns whether it was taken.
+    pub(super) fn order(&self, service: &Arc<str>, command: Command) -> bool {
+        let lookout = self.watched.get(service).and_then(|watched| self.lookouts.get(watched.runtime.address()));
+        lookout.is_some_and(|lookout| lookout.orders.try_send(Order { service: service.clone(), command }).is_ok())
     }
 
     /// Ends every watcher; what they watched goes on. They only read, so they may end at any point.
@@ -69,9 +82,9 @@ impl Lookouts {
 }
 
 /// Watches until the list's sender is gone. A watcher that breaks must not look as if it saw nothing new.
-async fn keep_watch(runtime: Arc<dyn Runtime>, subjects: watch::Receiver<Vec<Subject>>, events: mpsc::Sender<Event>) {
-    let listed = subjects.clone();
-    if AssertUnwindSafe(runtime.watch(subjects, events.clone())).catch_unwind().await.is_ok() {
+async fn keep_watch(runtime: Arc<dyn Runtime>, assignment: Assignment) {
+    let (listed, events) = (assignment.subjects.clone(), assignment.events.clone());
+    if AssertUnwindSafe(runtime.watch(assignment)).catch_unwind().await.is_ok() {
         return;
     }
     let why = format!("the watcher of {} broke; restart the monitor", runtime.address());

@@ -40,6 +40,9 @@ pub(super) fn happened(shared: &Shared, event: &Event, now: Stamp) -> Effects {
         Event::Sight { service, lost: Some(why) } => {
             tracing::warn!(service.id = service, why, "nobody can say whether it runs");
         }
+        Event::Refused { service, command, why } => {
+            tracing::error!(service.id = service, ?command, why, "whoever runs it did not do what was asked");
+        }
         Event::Sight { service, lost: None } => tracing::info!(service.id = service, "it can be seen again"),
     }
     shared.board().runtime(event, now)

@@ -145,6 +145,14 @@ impl Pilot {
         }
     }
 
+    /// Hands an order to whoever runs a service; returns whether it was taken.
+    pub(super) fn order(&self, service: &Arc<str>, command: Command) -> bool {
+        match self.crews.get(service) {
+            Some(crew) => crew.commands.try_send(command).is_ok(),
+            None => self.lookouts.order(service, command),
+        }
+    }
+
     /// Stops everything, dependants before what they need. Each stop has its own deadline.
     pub(super) async fn drain(&mut self) {
         self.lookouts.end();

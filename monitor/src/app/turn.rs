@@ -319,6 +319,11 @@ impl Loop {
     fn asked(&mut self, ask: Ask) {
         match ask {
             Ask::Probe(checks) => checks.iter().for_each(|check| self.schedule.force(check, Moment::now())),
+            Ask::Order(service, command) => {
+                if !self.pilot.order(&service, command) {
+                    tracing::warn!(service.id = &*service, ?command, "nobody takes this order now");
+                }
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use crate::alert::Alerts;
 use crate::judge::Board;
 use crate::probe::{CheckId, Vantage};
 use crate::record::Stores;
+use crate::supervise::Command;
 
 /// Live events a slow reader may fall behind before it is told to look anew.
 const CHANGES_KEPT: usize = 256;
@@ -22,6 +23,8 @@ const CHANGES_KEPT: usize = 256;
 pub enum Ask {
     /// Ask these checks now.
     Probe(Vec<CheckId>),
+    /// Have whoever runs a service do this.
+    Order(Arc<str>, Command),
 }
 
 /// Figures of the loop itself.

@@ -147,6 +147,7 @@ impl WorkloadState {
                 self.unseen.clone_from(lost);
                 false
             }
+            Event::Refused { .. } => false,
         }
     }
 
@@ -208,6 +209,8 @@ impl WorkloadState {
                 Rest::Stopped => Runtime::Stopped,
                 Rest::Completed => Runtime::Completed,
                 Rest::Gone => Runtime::Gone,
+                Rest::GaveUp => Runtime::GaveUp { cause: format!("{}; it is not started again", cause()) },
+                Rest::Quarantined => Runtime::GaveUp { cause: format!("{}; stopped and held in quarantine", cause()) },
                 Rest::Failed => {
                     Runtime::Broken { cause: format!("{}; its settings say not to start it again", cause()) }
                 }

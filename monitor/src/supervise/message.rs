@@ -14,7 +14,7 @@ use super::process::Ending;
 pub enum Command {
     /// Start if it does not run: now, except that [`Who::Us`] waits as long as the ledger says.
     Start(Who),
-    /// Stop, and stay stopped.
+    /// Stop, and stay stopped; by [`Who::Us`] it is a quarantine.
     Stop(Who),
     /// Stop if it runs, and start; planned.
     Restart(Who),
@@ -87,6 +87,15 @@ pub enum Event {
         /// Why it cannot; none if it can.
         lost: Option<String>,
     },
+    /// Whoever runs it did not do what was asked.
+    Refused {
+        /// The service's id.
+        service: String,
+        /// What was asked.
+        command: Command,
+        /// Why not, with what to do about it.
+        why: String,
+    },
 }
 
 impl Event {
@@ -98,7 +107,8 @@ impl Event {
             | Self::Waiting { service, .. }
             | Self::Resting { service, .. }
             | Self::Identified { service, .. }
-            | Self::Sight { service, .. } => service,
+            | Self::Sight { service, .. }
+            | Self::Refused { service, .. } => service,
         }
     }
 }
@@ -110,8 +120,12 @@ pub enum Rest {
     Stopped,
     /// It did its work and returned 0.
     Completed,
+    /// We stopped it because it looped, and hold it until somebody says so.
+    Quarantined,
     /// It failed, and its settings say not to start it again.
     Failed,
+    /// It failed so often that whoever runs it does not start it again.
+    GaveUp,
     /// Whoever should run it does not know it, or not any more.
     Gone,
 }
@@ -122,7 +136,9 @@ impl Rest {
         match self {
             Self::Stopped => "stopped",
             Self::Completed => "completed",
+            Self::Quarantined => "quarantined",
             Self::Failed => "failed",
+            Self::GaveUp => "gave_up",
             Self::Gone => "gone",
         }
     }

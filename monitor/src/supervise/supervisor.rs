@@ -94,11 +94,11 @@ impl Supervisor {
             }
             (State::Running(held), Command::Stop(by)) => {
                 self.stop(held, by, true).await;
-                self.rest(Rest::Stopped).await
+                self.rest(stopped(by)).await
             }
             (_, Command::Start(Who::Us)) => self.wait_or_start().await,
             (_, Command::Start(by) | Command::Restart(by)) => self.start(by).await,
-            (_, Command::Stop(_)) => self.rest(Rest::Stopped).await,
+            (_, Command::Stop(by)) => self.rest(stopped(by)).await,
             (state, Command::Heal) => state,
             (state, Command::Excuse(run, excuse)) => {
                 let news = self.ledger.excuse(run, excuse);
@@ -209,6 +209,11 @@ impl Supervisor {
     async fn tell(&self, event: Event) {
         let _ = self.events.send(event).await;
     }
+}
+
+/// Returns how a service rests that was stopped: what we stop by our own decision is held.
+fn stopped(by: Who) -> Rest {
+    if by == Who::Us { Rest::Quarantined } else { Rest::Stopped }
 }
 
 /// Returns the end of a run for which there was no keeper.

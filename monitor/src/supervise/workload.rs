@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use kit::config::{Cursor, suggest};
 use tokio::sync::{mpsc, watch};
 
 use super::ledger::Ledger;
-use super::message::Event;
+use super::message::{Command, Event};
 use super::settings::ProcessSettings;
 
 /// How a service runs.
@@ -95,6 +96,38 @@ pub struct Subject {
     pub sought: Sought,
     /// What is known of earlier runs.
     pub ledger: Ledger,
+    /// What this monitor, or one before it, last asked for: what happens right after it happens because of it.
+    pub ordered: Option<Ordered>,
+}
+
+/// Something that we asked a runtime to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ordered {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub command: Command,
+}
+
+/// Something to ask a runtime for.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The service's id.
+    pub service: Arc<str>,
+    /// What to do to its workload. Of a workload that is not listed nothing is done.
+    pub command: Command,
+}
+
+/// What a watcher works with.
+#[derive(Debug)]
+pub struct Assignment {
+    /// The services to watch, as the list stands at each time. Whose sender is gone ends the watcher.
+    pub subjects: watch::Receiver<Vec<Subject>>,
+    /// What to ask the runtime for. It must not hold up watching; what the runtime refuses is told as
+    /// [`Event::Refused`].
+    pub orders: mpsc::Receiver<Order>,
+    /// Whom to tell.
+    pub events: mpsc::Sender<Event>,
 }
 
 /// Runs workloads by itself and tells of them.
@@ -102,8 +135,8 @@ pub trait Runtime: fmt::Debug + Send + Sync {
     /// Returns where it is reached: workloads of one address are watched over one connection.
     fn address(&self) -> &str;
 
-    /// Tells `events` of the subjects, as the list stands at each time, and ends when the list's sender is gone.
-    fn watch(&self, subjects: watch::Receiver<Vec<Subject>>, events: mpsc::Sender<Event>) -> BoxFuture<'static, ()>;
+    /// Tells of the subjects and does what is ordered, until the list's sender is gone.
+    fn watch(&self, assignment: Assignment) -> BoxFuture<'static, ()>;
 }
 
 /// A kind of workload.

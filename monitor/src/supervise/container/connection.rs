@@ -1,4 +1,4 @@
-//! Asks one engine over its socket. It only ever reads, and every question has a deadline.
+//! Asks one engine over its socket. It only reads, except for what is ordered; every question has a deadline.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -16,12 +16,15 @@ use jiff::Timestamp;
 
 use super::facts::{Facts, Happening, What};
 use super::tracker::LogSlice;
+use crate::supervise::message::Command;
 use crate::supervise::workload::Sought;
 
 /// What the engine answers within milliseconds, on a busy host too.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// Bollard's own limit, in seconds: a little more, so that ours is the one that counts.
 const BOLLARD_PATIENCE_SECS: u64 = 10;
+/// How long a stop or restart may take: the container's own time to end comes on top of the engine's.
+const ACT_PATIENCE: Duration = Duration::from_secs(150);
 /// Missed events that are taken at once.
 const MAX_MISSED: usize = 10_000;
 /// Evidence, as of processes: lines, and bytes.
@@ -36,6 +39,17 @@ const LINES_READ: &str = "200";
 pub(super) struct Blind {
     address: String,
     why: String,
+}
+
+/// Why an engine did not do what was ordered.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// We may only read.
+    #[error("the container engine at {address} lets us only read: {why}; to heal we need write access")]
+    ReadOnly { address: String, why: String },
+    /// Something else.
+    #[error("the container engine at {address} did not {verb} it: {why}")]
+    Failed { address: String, verb: &'static str, why: String },
 }
 
 /// A connection to an engine.
@@ -142,6 +156,31 @@ impl Connection {
         // What came in time is better than nothing.
         let _late = tokio::time::timeout(ANSWER_PATIENCE, read).await;
         lines.lines.into()
+    }
+
+    /// Does what is ordered to a container. That it stands already as ordered is no refusal.
+    pub(super) fn act(
+        &self,
+        command: Command,
+        container: String,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send + use<> {
+        let (address, docker) = (self.address.clone(), self.docker.clone().with_timeout(ACT_PATIENCE));
+        async move {
+            let (verb, answer) = match command {
+                Command::Start(_) => ("start", docker.start_container(&container, None).await),
+                Command::Stop(_) => ("stop", docker.stop_container(&container, None).await),
+                Command::Restart(_) | Command::Heal => ("restart", docker.restart_container(&container, None).await),
+                Command::Excuse(..) => return Ok(()),
+            };
+            match answer {
+                Ok(()) | Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
+                // A proxy with an allow-list says one of these.
+                Err(error @ Error::DockerResponseServerError { status_code: 401 | 403 | 405, .. }) => {
+                    Err(Refusal::ReadOnly { address, why: words(error) })
+                }
+                Err(error) => Err(Refusal::Failed { address, verb, why: words(error) }),
+            }
+        }
     }
 
     /// Makes the error of an event stream that ended.

@@ -6,10 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kit::config::{Cursor, Fields, Value};
-use tokio::sync::{mpsc, watch};
 
-use crate::supervise::message::Event;
-use crate::supervise::workload::{Runtime, Sought, Subject, Watched, Workload, WorkloadKind};
+use crate::supervise::workload::{Assignment, Runtime, Sought, Watched, Workload, WorkloadKind};
 
 /// Where Docker listens unless told otherwise (`dockerd --help`); Podman's compatible API does so elsewhere.
 const STANDARD_ENGINE: &str = "unix:///var/run/docker.sock";
@@ -119,7 +117,7 @@ impl Runtime for Engine {
         &self.address
     }
 
-    fn watch(&self, subjects: watch::Receiver<Vec<Subject>>, events: mpsc::Sender<Event>) -> BoxFuture<'static, ()> {
-        super::watch::watch(self.address.clone(), subjects, events).boxed()
+    fn watch(&self, assignment: Assignment) -> BoxFuture<'static, ()> {
+        super::watch::watch(self.address.clone(), assignment).boxed()
     }
 }

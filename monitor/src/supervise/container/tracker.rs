@@ -13,9 +13,9 @@ use super::facts::{Facts, Happening, RestartPolicy, What};
 use super::known::{Known, START_EVENT_LATE, restart_delay, run_id};
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::ledger::{End, Ledger, Who};
-use crate::supervise::message::{Event, Rest};
+use crate::supervise::message::{Command, Event, Rest};
 use crate::supervise::process::Ending;
-use crate::supervise::workload::{Sought, Subject};
+use crate::supervise::workload::{Ordered, Sought, Subject};
 
 /// A run that ends this long after a signal through the API may have ended because of it; `docker stop` waits 10 s by
 /// default, and who gives a container more than this seldom stops it.
@@ -64,6 +64,8 @@ pub(super) struct Tracker {
     latest: Option<Known>,
     /// When somebody asked the latest run to end.
     asked: Option<Timestamp>,
+    /// What we asked the engine for.
+    ordered: Option<Ordered>,
     /// Memory ran out in the latest run.
     oom: bool,
     policy: RestartPolicy,
@@ -91,7 +93,7 @@ impl Tracker {
             ended: run.end.as_ref().map(|end| end.at.wall),
         });
         let end = subject.ledger.last().and_then(|run| run.end.as_ref());
-        let asked = end.filter(|end| end.by == Who::Anonymous).map(|end| end.at.wall);
+        let asked = end.filter(|end| end.by != Who::Runtime).map(|end| end.at.wall);
         Self {
             service: subject.service,
             sought: subject.sought,
@@ -100,6 +102,7 @@ impl Tracker {
             container: None,
             latest,
             asked,
+            ordered: subject.ordered,
             oom: false,
             policy: RestartPolicy::default(),
             told: Told::Nothing,
@@ -125,6 +128,14 @@ impl Tracker {
     /// Returns when the last thing happened that is known.
     pub(super) fn known_until(&self) -> Option<Timestamp> {
         self.latest.map(|latest| latest.ended.unwrap_or(latest.began))
+    }
+
+    /// Notes what we are about to ask the engine for: what follows from that is not an anonymous hand's.
+    pub(super) fn order(&mut self, command: Command, now: Stamp) {
+        self.ordered = Some(Ordered { at: now.wall, command });
+        if matches!(command, Command::Stop(_)) && matches!(self.told, Told::Ended | Told::Waiting) {
+            self.asked = Some(now.wall);
+        }
     }
 
     /// Returns when it wants to be looked at again.
@@ -196,8 +207,8 @@ impl Tracker {
         }
         let end = self.ledger.last().and_then(|run| run.end.as_ref());
         let rest = match end {
-            Some(end) if end.by == Who::Anonymous => Rest::Stopped,
-            Some(end) if end.planned => Rest::Completed,
+            Some(end) if end.by == Who::Runtime && end.planned => Rest::Completed,
+            Some(end) if end.by != Who::Runtime => self.stopped(),
             _ => Rest::Gone,
         };
         self.rest(rest, &mut turn);
@@ -243,7 +254,7 @@ impl Tracker {
         });
         if !is_known {
             self.policy = facts.map_or(self.policy, |facts| facts.policy);
-            let by = self.starter(facts);
+            let by = self.starter(facts, at);
             self.begin(&happening.container, noted.unwrap_or(at), by, facts, turn);
         }
     }
@@ -265,7 +276,7 @@ impl Tracker {
         }
         self.policy = facts.policy;
         if !self.latest.is_some_and(|latest| latest.is(began)) {
-            let by = self.finder(facts);
+            let by = self.finder(facts, began);
             self.begin(&facts.id, began, by, Some(facts), turn);
         }
         self.container = Some(facts.id.clone());
@@ -306,11 +317,12 @@ impl Tracker {
         let is_clean = self.ledger.last().and_then(|run| run.end.as_ref()).is_some_and(|end| end.cause == Cause::Clean);
         let rest = match (self.asked.is_some(), facts.policy) {
             // What is always started again and is not was stopped, or its engine is on its way down.
-            (true, _) | (_, RestartPolicy::Always) => Rest::Stopped,
+            (true, _) | (_, RestartPolicy::Always) => self.stopped(),
             _ if is_clean => Rest::Completed,
             _ => Rest::Failed,
         };
-        if rest != Rest::Stopped || self.has_settled(turn.now) {
+        let may_go_on = matches!(rest, Rest::Stopped | Rest::Quarantined);
+        if !may_go_on || self.has_settled(turn.now) {
             self.rest(rest, turn);
         }
     }
@@ -330,7 +342,7 @@ impl Tracker {
         self.container = Some(container.to_owned());
         let latest = Known { run, began, ended: None };
         self.latest = Some(latest);
-        (self.asked, self.oom, self.settles) = (None, false, None);
+        (self.asked, self.ordered, self.oom, self.settles) = (None, None, false, None);
         self.tell_start(latest, by, facts, turn);
     }
 
@@ -353,8 +365,12 @@ impl Tracker {
         if !was_asked {
             self.asked = None;
         }
-        let by = if was_asked { Who::Anonymous } else { Who::Runtime };
-        let planned = !was_asked && cause == Cause::Clean && self.policy != RestartPolicy::Always;
+        let (by, planned) = match self.ordered_by(at) {
+            _ if !was_asked => (Who::Runtime, cause == Cause::Clean && self.policy != RestartPolicy::Always),
+            Some(Command::Stop(by) | Command::Restart(by)) => (by, true),
+            Some(Command::Heal) => (Who::Us, false),
+            _ => (Who::Anonymous, false),
+        };
         let stamp = stamp(at, turn.now);
         self.ledger.record_end(latest.run, End { at: stamp, by, exit, cause, planned, excuse: None });
         self.latest = Some(Known { ended: Some(at), ..latest });
@@ -377,8 +393,28 @@ impl Tracker {
         now.at >= settles.at
     }
 
-    /// Returns who began a run before our eyes.
-    fn starter(&self, facts: Option<&Facts>) -> Who {
+    /// Returns what we had asked for when something happened that may have followed from it.
+    fn ordered_by(&self, at: Timestamp) -> Option<Command> {
+        let ordered = self.ordered.filter(|ordered| elapsed(ordered.at, at) <= ASKED_FOR);
+        // Its clock and ours may be another machine's each.
+        ordered.filter(|ordered| at + START_EVENT_LATE >= ordered.at).map(|ordered| ordered.command)
+    }
+
+    /// Returns how it rests that somebody stopped: what we stopped by our own decision is held.
+    fn stopped(&self) -> Rest {
+        let end = self.ledger.last().and_then(|run| run.end.as_ref());
+        let held = matches!(self.ordered, Some(Ordered { command: Command::Stop(Who::Us), .. }));
+        let is_ours = held || end.is_some_and(|end| end.by == Who::Us && end.planned);
+        if is_ours { Rest::Quarantined } else { Rest::Stopped }
+    }
+
+    /// Returns who began a run then, before our eyes.
+    fn starter(&self, facts: Option<&Facts>, at: Timestamp) -> Who {
+        match self.ordered_by(at) {
+            Some(Command::Start(by) | Command::Restart(by)) => return by,
+            Some(Command::Heal) => return Who::Us,
+            _ => {}
+        }
         if self.restarts_by_itself() {
             return Who::Runtime;
         }
@@ -390,8 +426,8 @@ impl Tracker {
     }
 
     /// Returns who began a run that was found running.
-    fn finder(&self, facts: &Facts) -> Who {
-        if self.latest.is_none() { Who::Runtime } else { self.starter(Some(facts)) }
+    fn finder(&self, facts: &Facts, began: Timestamp) -> Who {
+        if self.latest.is_none() { Who::Runtime } else { self.starter(Some(facts), began) }
     }
 
     /// Returns whether the engine starts it again after the latest end.

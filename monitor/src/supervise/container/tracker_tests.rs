@@ -11,9 +11,9 @@ use proptest::prelude::*;
 
 use super::super::facts::{Facts, Happening, RestartPolicy};
 use super::{News, Tracker};
-use crate::supervise::ledger::Ledger;
-use crate::supervise::message::Event;
-use crate::supervise::workload::{Sought, Subject};
+use crate::supervise::ledger::{Ledger, Who};
+use crate::supervise::message::{Command, Event};
+use crate::supervise::workload::{Ordered, Sought, Subject};
 
 const ZERO_SECS: i64 = 1_800_000_000;
 
@@ -25,8 +25,8 @@ fn stamp(secs: f64) -> Stamp {
     Stamp { at: Moment::default() + Duration::from_secs_f64(secs), wall: time(secs) }
 }
 
-fn tracker(ledger: Ledger, now: f64) -> Tracker {
-    let subject = Subject { service: Arc::from("web"), sought: Sought::Name("web".to_owned()), ledger };
+fn tracker(ledger: Ledger, ordered: Option<Ordered>, now: f64) -> Tracker {
+    let subject = Subject { service: Arc::from("web"), sought: Sought::Name("web".to_owned()), ledger, ordered };
     Tracker::new(subject, stamp(now))
 }
 
@@ -54,7 +54,7 @@ impl Engine {
             stop_signal: None,
             image: Some("115b".to_owned()),
         };
-        Self { facts, is_stopped: false, tracker: tracker(Ledger::default(), 0.5) }
+        Self { facts, is_stopped: false, tracker: tracker(Ledger::default(), None, 0.5) }
     }
 
     /// Changes the facts, which an event then tells or not: `start`, `die:CODE`, `kill:SIGNAL`, `stop`, `oom`, `image`.
@@ -87,7 +87,7 @@ impl Engine {
     }
 
     /// Plays `WORD[:VALUE]@SECOND …` and returns what was told. `look` looks, `absent` finds nothing, `restart` begins
-    /// with another monitor; a word with `~` happens unseen, one with `?` is told without an answer on how it stands.
+    /// with another monitor, `order:COMMAND` is our own order; a word with `~` happens unseen, one with `?` is told without an answer on how it stands.
     fn play(&mut self, script: &str) -> String {
         let mut told = Vec::new();
         for word in script.split_whitespace() {
@@ -102,7 +102,12 @@ impl Engine {
                 "look" => self.tracker.take(News { facts: Some(self.facts.clone()), ..News::default() }, stamp(at)),
                 "absent" => self.tracker.absent(stamp(at)),
                 "restart" => {
-                    self.tracker = tracker(self.tracker.ledger.clone(), at);
+                    // What was ordered is on the disk before the engine is asked.
+                    self.tracker = tracker(self.tracker.ledger.clone(), self.tracker.ordered, at);
+                    Vec::new()
+                }
+                "order" => {
+                    self.tracker.order(command(value), stamp(at));
                     Vec::new()
                 }
                 _ => {
@@ -114,6 +119,16 @@ impl Engine {
             told.extend(events.iter().filter_map(said));
         }
         told.join(", ")
+    }
+}
+
+fn command(word: &str) -> Command {
+    match word {
+        "heal" => Command::Heal,
+        "hold" => Command::Stop(Who::Us),
+        "stop" => Command::Stop(Who::Announced),
+        "start" => Command::Start(Who::Announced),
+        _ => Command::Restart(Who::Announced),
     }
 }
 
@@ -141,6 +156,7 @@ fn said(event: &Event) -> Option<String> {
         Event::Resting { rest, .. } => rest.as_str().to_owned(),
         Event::Identified { .. } => return None,
         Event::Sight { .. } => "sight".to_owned(),
+        Event::Refused { .. } => "refused".to_owned(),
     })
 }
 
@@ -289,6 +305,65 @@ fn what_is_removed_is_gone_unless_it_was_stopped_or_done_or_comes_back_as_anothe
         RestartPolicy::No,
         "start@1 kill:15@5 die:0@5.2 destroy@5.3 id:b7f0@5.4 image:9c31@5.4 start@6 die:1@7",
         "runs (anonymous), clean (anonymous), runs (announced), crashed (runtime), failed",
+    );
+}
+
+#[test]
+fn what_we_order_is_ours_and_what_follows_later_is_not() {
+    check(
+        RestartPolicy::Always,
+        "start@1 order:heal@60 kill:15@60 die:143@60.3 start@60.4 die:1@70 start@70.2",
+        "runs (anonymous), killed (us), runs (us), crashed (runtime), waits 100 ms, runs (runtime)",
+    );
+    check(
+        RestartPolicy::No,
+        "start@1 die:1@5 order:heal@9 start@9.1 kill:15@20 die:143@20.1 start@20.2",
+        "runs (anonymous), crashed (runtime), failed, runs (us), killed (anonymous), runs (anonymous)",
+    );
+    check(
+        RestartPolicy::No,
+        "start@1 order:restart@60 kill:15@60 die:0@60.3 start@60.4",
+        "runs (anonymous), clean (announced, planned), runs (announced)",
+    );
+    // Somebody else's restart long after ours.
+    check(
+        RestartPolicy::No,
+        "start@1 order:heal@60 kill:15@300 die:143@300.3 start@300.4",
+        "runs (anonymous), killed (anonymous), runs (anonymous)",
+    );
+}
+
+#[test]
+fn what_we_stop_is_held_and_what_a_person_has_us_stop_is_stopped() {
+    check(
+        RestartPolicy::Always,
+        "start@1 order:hold@60 kill:15@60 die:143@60.3 stop@60.4 look@63",
+        "runs (anonymous), killed (us, planned), quarantined",
+    );
+    check(
+        RestartPolicy::Always,
+        "start@1 order:stop@60 kill:15@60 die:143@60.3 stop@60.4 look@63 order:start@70 start@70.1",
+        "runs (anonymous), killed (announced, planned), stopped, runs (announced)",
+    );
+    // While it waits for its restart there is nothing to kill.
+    check(
+        RestartPolicy::Always,
+        "start@1 die:1@2 order:hold@2.05 stop@2.06 look@5",
+        "runs (anonymous), crashed (runtime), waits 100 ms, quarantined",
+    );
+}
+
+#[test]
+fn another_monitor_knows_what_was_ordered_before_it() {
+    check(
+        RestartPolicy::Always,
+        "start@1 order:heal@60 restart@60.1 kill:15@60 die:143@60.3 start@60.4 look@62",
+        "runs (anonymous), runs (adopted, runtime), killed (us), runs (us)",
+    );
+    check(
+        RestartPolicy::Always,
+        "start@1 order:hold@60 kill:15@60 die:143@60.3 restart@61 look@62 look@65",
+        "runs (anonymous), killed (us, planned), quarantined",
     );
 }
 

@@ -7,13 +7,14 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use kit::clock::{Moment, Stamp};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connection::{Blind, Connection};
 use super::facts::{Facts, Happening};
 use super::tracker::{News, Tracker};
 use crate::supervise::message::Event;
-use crate::supervise::workload::Subject;
+use crate::supervise::workload::{Assignment, Order, Subject};
 
 /// The engine keeps 256 events and drops slow readers, so everything is looked at anew this often (DESIGN section 7).
 const RESCAN_EVERY: Duration = Duration::from_secs(60);
@@ -27,16 +28,25 @@ const EVENTS_SETTLE: Duration = Duration::from_millis(100);
 type Events = BoxStream<'static, Result<Happening, Blind>>;
 
 /// Watches until the list's sender is gone.
-pub(super) async fn watch(address: String, mut subjects: watch::Receiver<Vec<Subject>>, events: mpsc::Sender<Event>) {
-    let mut watcher = Watcher { address, trackers: Vec::new(), events, seen_until: None, is_blind: false };
+pub(super) async fn watch(address: String, assignment: Assignment) {
+    let Assignment { mut subjects, mut orders, events } = assignment;
+    let acting = JoinSet::new();
+    let mut watcher = Watcher { address, trackers: Vec::new(), events, acting, seen_until: None, is_blind: false };
     watcher.list(&subjects.borrow_and_update().clone());
     loop {
-        match watcher.session(&mut subjects).await {
+        match watcher.session(&mut subjects, &mut orders).await {
             Ok(()) => return,
-            Err(blind) => watcher.lost(&blind).await,
+            Err(blind) => {
+                watcher.lost(&blind).await;
+                // Asked later it might be another engine, with something else to mend.
+                while let Ok(order) = orders.try_recv() {
+                    watcher.refused(&order, blind.to_string()).await;
+                }
+            }
         }
         tokio::select! {
             () = sleep(RETRY_AFTER) => {}
+            Some(order) = orders.recv() => watcher.refused(&order, "the engine cannot be asked".to_owned()).await,
             changed = subjects.changed() => {
                 if changed.is_err() {
                     return;
@@ -53,6 +63,8 @@ struct Watcher {
     address: String,
     trackers: Vec<Tracker>,
     events: mpsc::Sender<Event>,
+    /// Orders that the engine carries out; they end with us, what it has begun goes on.
+    acting: JoinSet<()>,
     /// When the newest event that was taken happened.
     seen_until: Option<Timestamp>,
     is_blind: bool,
@@ -72,7 +84,11 @@ impl Watcher {
     }
 
     /// Watches over one connection; `Ok` means that nobody wants to know any more.
-    async fn session(&mut self, subjects: &mut watch::Receiver<Vec<Subject>>) -> Result<(), Blind> {
+    async fn session(
+        &mut self,
+        subjects: &mut watch::Receiver<Vec<Subject>>,
+        orders: &mut mpsc::Receiver<Order>,
+    ) -> Result<(), Blind> {
         let connection = Connection::open(&self.address)?;
         connection.ping().await?;
         let from = self.watched_from();
@@ -85,6 +101,7 @@ impl Watcher {
         let mut rescan = Instant::now() + RESCAN_EVERY;
         let mut ping = Instant::now() + PING_EVERY;
         loop {
+            let settled = sleep_until(self.next_settled());
             tokio::select! {
                 changed = subjects.changed() => {
                     if changed.is_err() {
@@ -93,6 +110,7 @@ impl Watcher {
                     self.list(&subjects.borrow_and_update().clone());
                     rescan = Instant::now();
                 }
+                Some(order) = orders.recv() => self.obey(&connection, order).await?,
                 event = events.next() => {
                     self.happened(&connection, event.ok_or_else(|| connection.hung_up())??).await?;
                 }
@@ -104,7 +122,7 @@ impl Watcher {
                     connection.ping().await?;
                     ping = Instant::now() + PING_EVERY;
                 }
-                () = sleep_until(self.next_settled()) => {
+                () = settled => {
                     let now = Stamp::now().at;
                     let is_due = |tracker: &Tracker| tracker.settles().is_some_and(|settles| settles.at <= now);
                     self.scan(&connection, &mut events, is_due).await?;
@@ -176,6 +194,32 @@ impl Watcher {
             tell(&self.events, news).await;
         }
         Ok(())
+    }
+
+    /// Asks the engine for what is ordered, and goes on watching meanwhile.
+    async fn obey(&mut self, connection: &Connection, order: Order) -> Result<(), Blind> {
+        let Some(tracker) = self.trackers.iter_mut().find(|tracker| *tracker.service() == order.service) else {
+            return Ok(());
+        };
+        let Some(facts) = connection.find(tracker.sought(), tracker.container()).await? else {
+            self.refused(&order, "there is no such container".to_owned()).await;
+            return Ok(());
+        };
+        tracker.order(order.command, Stamp::now());
+        while self.acting.try_join_next().is_some() {}
+        let (events, acting) = (self.events.clone(), connection.act(order.command, facts.id));
+        self.acting.spawn(async move {
+            if let Err(refusal) = acting.await {
+                let (service, command, why) = (order.service.to_string(), order.command, refusal.to_string());
+                tell(&events, vec![Event::Refused { service, command, why }]).await;
+            }
+        });
+        Ok(())
+    }
+
+    async fn refused(&self, order: &Order, why: String) {
+        let (service, command) = (order.service.to_string(), order.command);
+        tell(&self.events, vec![Event::Refused { service, command, why }]).await;
     }
 
     async fn lost(&mut self, blind: &Blind) {
