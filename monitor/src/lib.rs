@@ -8,7 +8,7 @@
 //!
 //! Each arrow is one plain struct on one bounded channel. What must always hold, and where it is tested:
 //!
-//! 1. **One direction.** The modules stand in the order config · schedule · probe · supervise · judge · record · alert ·
+//! 1. **One direction.** The modules stand in the order config · schedule · probe · supervise · judge · record · heal · alert ·
 //!    export · app; each uses only those to its left, `app` alone sees all. Kinds are values in a registry ([`Kinds`]); nothing
 //!    outside it matches on a kind (`tests/architecture.rs`).
 //! 2. **What decides is pure.** `judge`, `schedule`, and in `supervise` the bucket, ledger and causes have no I/O, no
@@ -31,6 +31,7 @@ pub mod app;
 mod command;
 mod config;
 pub mod export;
+pub mod heal;
 pub mod judge;
 pub mod probe;
 pub mod record;

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 /// The flow, left to right (documented in `src/lib.rs`).
-const ORDER: [&str; 8] = ["config", "schedule", "probe", "supervise", "judge", "record", "alert", "export"];
+const ORDER: [&str; 9] = ["config", "schedule", "probe", "supervise", "judge", "record", "heal", "alert", "export"];
 /// Pure modules: no I/O, no clock, no async.
-const PURE: [&str; 2] = ["src/judge", "src/schedule"];
+const PURE: [&str; 3] = ["src/judge", "src/schedule", "src/heal"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

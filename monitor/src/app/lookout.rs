@@ -48,8 +48,8 @@ impl Lookouts {
             if !before.get(&service.name).is_some_and(|before| before.is_found_like(watched)) {
                 board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), Vec::new()));
             }
-            let (service_, sought) = (service.name.clone(), watched.sought.clone());
-            let subject = Subject { service: service_, sought, ledger, ordered: None };
+            let ordered = memory.heal_record(&service.name).ordered();
+            let subject = Subject { service: service.name.clone(), sought: watched.sought.clone(), ledger, ordered };
             let address = watched.runtime.address().to_owned();
             wanted.entry(address).or_insert_with(|| (watched.runtime.clone(), Vec::new())).1.push(subject);
             self.watched.insert(service.name.clone(), watched.clone());

@@ -5,6 +5,7 @@ mod cards;
 mod channels;
 mod dead_man;
 mod engine;
+mod healer;
 mod lookout;
 mod needs;
 mod news;

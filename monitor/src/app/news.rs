@@ -40,6 +40,10 @@ pub(super) fn happened(shared: &Shared, event: &Event, now: Stamp) -> Effects {
         Event::Sight { service, lost: Some(why) } => {
             tracing::warn!(service.id = service, why, "nobody can say whether it runs");
         }
+        Event::Described { service, described } => {
+            let declared = described.health.as_ref().map(|health| health.state.as_str());
+            tracing::debug!(service.id = service, declared, "described");
+        }
         Event::Refused { service, command, why } => {
             tracing::error!(service.id = service, ?command, why, "whoever runs it did not do what was asked");
         }

@@ -12,6 +12,7 @@ use super::needs::{Needs, start_order};
 use crate::alert::{AlertSettings, ChannelKinds, Objectives, ServiceAlerts, decode_alerts, decode_service};
 use crate::config::{Config, ConfigError, MAKE_SECRETS, check_name};
 use crate::export::{AccessSettings, decode_access};
+use crate::heal::{HealSettings, HostHealSettings, decode_heal, decode_host_heal};
 use crate::judge::Policy;
 use crate::probe::{CheckId, Kinds, Question, decode_question};
 use crate::schedule::Cadence;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub anchors: Vec<String>,
     /// How long history is kept.
     pub retention: Retention,
+    /// How much is healed at once.
+    pub heal: HostHealSettings,
     /// Whom to tell what.
     pub alerts: AlertSettings,
     /// Every service, in file order.
@@ -80,6 +83,8 @@ pub struct ServicePlan {
     pub critical: bool,
     /// What it needs.
     pub needs: Needs,
+    /// What it asks of healing, if anything.
+    pub heal: Option<HealSettings>,
     /// How it runs, if that is known.
     pub workload: Option<Workload>,
     /// Its objectives.
@@ -166,6 +171,7 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
         access: decode_access(&fields),
         anchors: anchors(&fields),
         retention: retention(fields.get("history")),
+        heal: decode_host_heal(&fields),
         alerts,
         services,
         start_order,
@@ -250,6 +256,7 @@ fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, 
         needs: needs(fields.get("needs")),
         slo,
         alerts,
+        heal: decode_heal(&fields),
         workload,
         checks,
     };

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::alert::Alerts;
 use crate::export::Reception;
+use crate::heal::{self, HealRecord, Pause};
 use crate::judge::{Board, CheckState, Flap, Health, Policy, Verdict};
 use crate::probe::{CheckId, Pushed};
 use crate::record::{State, StateBatch, StateStore, StoreError};
@@ -24,11 +25,12 @@ const CHECK: &str = "check";
 const VERDICT: &str = "verdict";
 const LEDGER: &str = "ledger";
 const PUSH: &str = "push";
+const HEAL: &str = heal::DOCUMENTS;
 const SECRET: &str = "secret";
 const CURSOR_KEY: &str = "cursor_key";
 const LINK_KEY: &str = "link_key";
 /// Every kind that is joined. Silences and windows need none: each has an id of its own.
-pub(super) const KINDS: [&str; 5] = [CHECK, VERDICT, LEDGER, PUSH, SECRET];
+pub(super) const KINDS: [&str; 6] = [CHECK, VERDICT, LEDGER, PUSH, HEAL, SECRET];
 
 /// How often the start's second attempts to read what an earlier monitor left come.
 const READ_AGAIN_EVERY: Duration = Duration::from_secs(5);
@@ -57,6 +59,7 @@ pub(super) struct Memory {
     verdicts: HashMap<String, String>,
     ledgers: HashMap<String, String>,
     pushes: HashMap<String, String>,
+    heals: HashMap<String, String>,
     secrets: HashMap<String, String>,
 }
 
@@ -86,6 +89,7 @@ impl Memory {
             verdicts: store.documents(VERDICT).await?,
             ledgers: store.documents(LEDGER).await?,
             pushes: store.documents(PUSH).await?,
+            heals: store.documents(HEAL).await?,
             secrets: store.documents(SECRET).await?,
         })
     }
@@ -127,6 +131,16 @@ impl Memory {
         Ledger::restore(crate::supervise::bucket::Policy::default(), &rows.unwrap_or_default(), now)
     }
 
+    /// Returns a service's heals.
+    pub(super) fn heal_record(&self, service: &str) -> HealRecord {
+        self.heals.get(service).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// Returns the pause of all healing.
+    pub(super) fn heal_pause(&self) -> Option<Pause> {
+        serde_json::from_str(self.heals.get(heal::EVERYBODY)?).ok()
+    }
+
     /// Returns what a job pushed last.
     pub(super) fn pushed(&self, id: &CheckId) -> Option<Pushed> {
         serde_json::from_str(self.pushes.get(&id.to_string())?).ok()
@@ -157,6 +171,11 @@ pub(super) fn keep_ledger(batch: &mut StateBatch, service: &str, ledger: &Ledger
     put(batch, LEDGER, service, &ledger.rows());
 }
 
+/// Adds a service's heals.
+pub(super) fn keep_heals(batch: &mut StateBatch, service: &str, record: &HealRecord) {
+    put(batch, HEAL, service, record);
+}
+
 /// Adds what a job pushed.
 pub(super) fn keep_push(batch: &mut StateBatch, id: &CheckId, pushed: &Pushed) {
     put(batch, PUSH, &id.to_string(), pushed);
@@ -172,6 +191,7 @@ pub(super) fn forget_check(batch: &mut StateBatch, id: &CheckId) {
 pub(super) fn forget_service(batch: &mut StateBatch, service: &str) {
     batch.documents.insert((VERDICT, service.to_owned()), None);
     batch.documents.insert((LEDGER, service.to_owned()), None);
+    batch.documents.insert((HEAL, service.to_owned()), None);
 }
 
 /// Reads the incidents, messages and silences that an earlier monitor left. If that does not work in time, it is tried
@@ -233,6 +253,11 @@ pub(super) fn join(kind: &str, stored: &str, ours: &str) -> String {
             let heard =
                 serde_json::from_str::<Pushed>(ours).is_ok_and(|own| own.ended.is_some() || own.started.is_some());
             if heard { ours.to_owned() } else { stored.to_owned() }
+        }
+        HEAL => {
+            let (before, own) = (serde_json::from_str::<HealRecord>(stored), serde_json::from_str::<HealRecord>(ours));
+            let (Ok(before), Ok(own)) = (before, own) else { return ours.to_owned() };
+            serde_json::to_string(&before.followed_by(own)).unwrap_or_else(|_| ours.to_owned())
         }
         SECRET => stored.to_owned(),
         _ => ours.to_owned(),

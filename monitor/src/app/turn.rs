@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::alarm::Alarm;
 use super::cards::{catalogue, spec};
 use super::channels::ChannelWorkers;
+use super::healer;
 use super::news::{follow, happened, point, stopped};
 use super::pilot::Pilot;
 use super::plan::{CheckPlan, Plan};
@@ -25,11 +26,12 @@ use super::restore::{self, Memory};
 use super::uplink::Uplink;
 use crate::alert::conditions;
 use crate::export::{Ask, Change, Shared};
+use crate::heal::HealAction;
 use crate::judge::Effects;
 use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
 use crate::record::{HistoryNews, StateBatch};
 use crate::schedule::Schedule;
-use crate::supervise::Event;
+use crate::supervise::{Command, Event};
 
 /// The loop wakes at least this often: gaps are seen, graces end, ages grow.
 const TICK: Duration = Duration::from_secs(1);
@@ -48,6 +50,8 @@ pub(super) enum News {
     Observed(Observation, u64, u64),
     /// The digest of the program that a run runs.
     Digest(Arc<str>, Uuid, String),
+    /// A heal that is written down.
+    Heal(Arc<str>, HealAction),
 }
 
 /// The loop's own state.
@@ -195,6 +199,8 @@ impl Loop {
             let effects = self.shared.board().tick(now);
             // Time alone opens and ends incidents too: holds, graces, windows, reminders.
             self.follow(Effects { time_passed: true, ..effects }, now);
+            let healed = healer::look(&self.shared, &self.finished, now, &mut self.batch);
+            self.follow(healed, now);
             self.book(now);
             self.pilot.steer(&self.shared.board(), now.at);
         }
@@ -241,6 +247,7 @@ impl Loop {
     fn heard(&mut self, news: News) {
         match news {
             News::Observed(observation, started, generation) => self.observed(observation, started, generation),
+            News::Heal(service, action) => self.order(&service, action.command()),
             News::Digest(service, run, digest) => {
                 let effects = self.shared.board().learn_digest(&service, run, digest);
                 self.follow(effects, Stamp::now());
@@ -296,6 +303,7 @@ impl Loop {
             self.digest(service.as_str().into(), *run, *pid);
         }
         let stamp = Stamp::now();
+        healer::happened(&self.shared, event, stamp, &mut self.batch);
         let mut effects = happened(&self.shared, event, stamp);
         let force = std::mem::take(&mut effects.force);
         self.follow(effects, stamp);
@@ -319,11 +327,14 @@ impl Loop {
     fn asked(&mut self, ask: Ask) {
         match ask {
             Ask::Probe(checks) => checks.iter().for_each(|check| self.schedule.force(check, Moment::now())),
-            Ask::Order(service, command) => {
-                if !self.pilot.order(&service, command) {
-                    tracing::warn!(service.id = &*service, ?command, "nobody takes this order now");
-                }
-            }
+            Ask::Order(service, command) => self.order(&service, command),
+        }
+    }
+
+    fn order(&mut self, service: &Arc<str>, command: Command) {
+        if !self.pilot.order(service, command) {
+            let why = "whoever runs it takes no orders now".to_owned();
+            self.happened(&Event::Refused { service: service.to_string(), command, why });
         }
     }
 
@@ -399,6 +410,7 @@ impl Loop {
         // Ends by itself: history is read once.
         tokio::spawn(recall::budgets(self.shared.clone(), fresh));
         self.workers.configure(&plan.alerts.channels);
+        healer::configure(&self.shared, plan, &self.memory);
         self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now);
         self.memory.restore_verdicts(&mut self.shared.board(), now);
         // Only the first configuration finds an earlier monitor's state; later ones have the board's.

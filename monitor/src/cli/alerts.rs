@@ -347,15 +347,15 @@ fn channels(command: &AlertsCommand, answer: &Value) {
     }
 }
 
-fn word<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(super) fn word<'a>(value: &'a Value, key: &str) -> &'a str {
     at(value, key).as_str().unwrap_or_default()
 }
 
-fn print_json(answer: &Value) {
+pub(super) fn print_json(answer: &Value) {
     say(serde_json::to_string_pretty(answer).unwrap_or_default());
 }
 
-fn table(header: &[&str], rows: Vec<Vec<Cell>>) -> Table {
+pub(super) fn table(header: &[&str], rows: Vec<Vec<Cell>>) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.to_vec());
@@ -371,10 +371,10 @@ fn is_colourful() -> bool {
 
 /// How a time is written to the second, and to the minute.
 const SECONDS: &str = "%F %H:%M:%S %:z";
-const MINUTES: &str = "%F %H:%M %:z";
+pub(super) const MINUTES: &str = "%F %H:%M %:z";
 
 /// Returns a time as people read it here: in the local zone.
-fn local(time: &str, form: &str) -> String {
+pub(super) fn local(time: &str, form: &str) -> String {
     let local = time.parse::<Timestamp>().map(|time| time.to_zoned(jiff::tz::TimeZone::system()));
     local.map_or_else(|_error| time.to_owned(), |local| local.strftime(form).to_string())
 }

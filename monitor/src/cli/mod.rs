@@ -7,6 +7,7 @@ mod client;
 mod daemon;
 mod drill;
 mod gate;
+mod healing;
 mod import;
 mod json;
 mod output;
@@ -49,6 +50,7 @@ enum Command {
     Gate(gate::GateCommand),
     Cursor(gate::CursorCommand),
     Alerts(alerts::AlertsCommand),
+    Healing(healing::HealingCommand),
     Drill(drill::DrillCommand),
     Import(import::ImportCommand),
     Token(token::TokenCommand),
@@ -108,6 +110,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Gate(command) => gate::run(&command).await,
             Command::Cursor(command) => gate::begin(&command).await,
             Command::Alerts(command) => alerts::run(&command).await,
+            Command::Healing(command) => healing::run(&command).await,
             Command::Drill(command) => drill::run(&command).await,
             Command::Import(command) => import::run(&command),
             Command::Token(command) => token::run(&command),

@@ -15,6 +15,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
 use super::shared::Shared;
 use super::status::overall;
+use crate::heal::{HealResult, Ward};
 use crate::judge::{Board, Health, ServiceEntry, Verdict};
 use crate::probe::{Observation, Outcome, ReasonCode};
 
@@ -123,6 +124,7 @@ fn collect(shared: &Shared) -> Vec<MetricFamily> {
     families.extend(service_families(&board));
     families.extend(check_families(&board));
     families.extend(workload_families(&board));
+    families.extend(heal_families(&shared.ward()));
     families.extend(contract_families(&board));
     let (word, _) = overall(&board, &catalogue);
     let words = ["up", "degraded", "down", "unknown"];
@@ -308,6 +310,23 @@ fn workload_families(board: &Board) -> Vec<MetricFamily> {
             }),
         ),
         family("monitor_workload_anonymous_restarts", "Restarts in the last hour that nobody announced.", anonymous),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts")]
+fn heal_families(ward: &Ward) -> Vec<MetricFamily> {
+    let totals = ward.totals().filter(|(result, _)| *result != HealResult::Pending);
+    let held = ward.patients().filter_map(|(service, patient)| {
+        let reason = patient.hold.as_ref()?.name();
+        Some(Sample::of([("reason", reason), ("service", service)], 1.0))
+    });
+    vec![
+        family(
+            "monitor_heals_total",
+            "Heals by what came of them; one that worked and did not last counts again as relapsed.",
+            totals.map(|(result, count)| Sample::of([("result", result.as_str())], count as f64)),
+        ),
+        family("monitor_heal_held", "1 for what keeps a broken service from being restarted.", held),
     ]
 }
 

@@ -9,6 +9,7 @@ mod badge;
 mod catalogue;
 mod events;
 mod gate;
+mod healing;
 mod metrics;
 mod overlay;
 mod page;

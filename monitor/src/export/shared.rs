@@ -10,6 +10,7 @@ use super::catalogue::Catalogue;
 use super::events::Change;
 use super::metrics::ProbeMetrics;
 use crate::alert::Alerts;
+use crate::heal::Ward;
 use crate::judge::Board;
 use crate::probe::{CheckId, Vantage};
 use crate::record::Stores;
@@ -62,6 +63,7 @@ pub struct Wishes {
 /// The shared whole.
 pub struct Shared {
     board: Mutex<Board>,
+    ward: Mutex<Ward>,
     /// What is configured.
     pub catalogue: ArcSwap<Catalogue>,
     /// What is remembered.
@@ -98,6 +100,7 @@ impl Shared {
         let (reload, reloads) = mpsc::channel(4);
         let shared = Self {
             board: Mutex::new(board),
+            ward: Mutex::default(),
             catalogue: ArcSwap::default(),
             stores,
             alerts,
@@ -116,6 +119,11 @@ impl Shared {
     /// Takes the board for a moment. Never held across an await.
     pub fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what is known of healing for a moment. Who needs the board too takes that first.
+    pub fn ward(&self) -> MutexGuard<'_, Ward> {
+        self.ward.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the configuration read again, and waits for what comes of it.

@@ -8,10 +8,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::catalogue::{Catalogue, CheckCard, ServiceCard};
+use super::healing::HealingStatus;
 use super::overlay::{Overlay, OverlayStatus, Overlays};
 use super::shared::Shared;
+use crate::heal::Ward;
 use crate::judge::{Board, CheckEntry, Phase, ServiceEntry, Severity, Verdict};
 use crate::probe::{Observation, Outcome};
+use crate::supervise::Run;
+
+/// Runs of one answer, at most; the ledger holds more.
+const MAX_RUNS: usize = 50;
 
 /// Everything at a glance.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -69,6 +75,9 @@ pub struct ServiceStatus {
     /// Its process, if the monitor runs it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub workload: Option<WorkloadStatus>,
+    /// How it stands with healing, if it asks to be healed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub healing: Option<HealingStatus>,
     /// Its checks, in file order.
     pub checks: Vec<CheckStatus>,
 }
@@ -77,7 +86,7 @@ impl ServiceStatus {
     /// Keeps names, states and what people wrote, and nothing that a probe or a process has said.
     pub(super) fn keep_names(&mut self) {
         self.why.clear();
-        (self.workload, self.incident) = (None, None);
+        (self.workload, self.incident, self.healing) = (None, None, None);
         for overlay in [&mut self.maintenance, &mut self.silenced].into_iter().flatten() {
             overlay.by.clear();
             overlay.why.clear();
@@ -135,6 +144,43 @@ pub struct WorkloadStatus {
     /// A slow loop, in words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recurring_crash: Option<String>,
+    /// Its newest runs, newest first; only where one service is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub runs: Vec<RunStatus>,
+}
+
+/// One run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunStatus {
+    /// Its id.
+    pub id: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// Who began it: us, runtime, announced or anonymous.
+    pub started_by: String,
+    /// How it ended, if it has.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub end: Option<EndStatus>,
+    /// SHA-256 of the program or image, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digest: Option<String>,
+    /// Whether every critical check passed in it.
+    pub worked: bool,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EndStatus {
+    /// When, RFC 3339.
+    pub at: String,
+    /// Who ended it: us, runtime, announced or anonymous.
+    pub by: String,
+    /// The name of the cause, such as oom.
+    pub cause: String,
+    /// How, in words.
+    pub how: String,
+    /// Whether it was planned.
+    pub planned: bool,
 }
 
 /// One check.
@@ -193,8 +239,9 @@ pub fn status_of(shared: &Shared) -> Status {
     let now = Stamp::now();
     let overlay = Overlay::of(shared, now.wall);
     let board = shared.board();
+    let ward = shared.ward();
     let status = |(entry, card): (&ServiceEntry, &ServiceCard)| {
-        service_status(entry, card, overlay.service(&entry.spec.name), now)
+        service_status(entry, card, overlay.service(&entry.spec.name), &ward, now)
     };
     let services: Vec<ServiceStatus> = pairs(&board, &catalogue).map(status).collect();
     let (overall, reason) = overall(&board, &catalogue);
@@ -215,7 +262,12 @@ pub(super) fn service_of(shared: &Shared, name: &str) -> Option<ServiceStatus> {
     let now = Stamp::now();
     let overlays = Overlay::of(shared, now.wall).service(name);
     let board = shared.board();
-    Some(service_status(board.service(name)?, card, overlays, now))
+    let entry = board.service(name)?;
+    let mut status = service_status(entry, card, overlays, &shared.ward(), now);
+    if let (Some(shown), Some(known)) = (&mut status.workload, &entry.workload) {
+        shown.runs = known.ledger.runs().rev().take(MAX_RUNS).map(run_status).collect();
+    }
+    Some(status)
 }
 
 fn pairs<'a>(board: &'a Board, catalogue: &'a Catalogue) -> impl Iterator<Item = (&'a ServiceEntry, &'a ServiceCard)> {
@@ -263,7 +315,13 @@ pub(super) fn overall(board: &Board, catalogue: &Catalogue) -> (&'static str, St
     }
 }
 
-fn service_status(entry: &ServiceEntry, card: &ServiceCard, overlays: Overlays, now: Stamp) -> ServiceStatus {
+fn service_status(
+    entry: &ServiceEntry,
+    card: &ServiceCard,
+    overlays: Overlays,
+    ward: &Ward,
+    now: Stamp,
+) -> ServiceStatus {
     let names = |names: &[std::sync::Arc<str>]| names.iter().map(ToString::to_string).collect();
     let checks = entry.checks.iter().filter_map(|check| {
         let card = card.checks.iter().find(|card| card.id == check.id)?;
@@ -284,6 +342,7 @@ fn service_status(entry: &ServiceEntry, card: &ServiceCard, overlays: Overlays, 
         running_unchecked: entry.is_unchecked(),
         needs: NeedsStatus { hard: names(&card.hard_needs), soft: names(&card.soft_needs) },
         workload: workload_status(entry, now),
+        healing: HealingStatus::of(ward, &card.name, now.wall),
         checks: checks.collect(),
     }
 }
@@ -312,7 +371,26 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
         last_end: workload.last_end.clone(),
         last_lines: workload.last_lines.clone(),
         recurring_crash: assessment.recurring_crash.map(|recurring| recurring.to_string()),
+        runs: Vec::new(),
     })
+}
+
+fn run_status(run: &Run) -> RunStatus {
+    let end = run.end.as_ref().map(|end| EndStatus {
+        at: end.at.wall.to_string(),
+        by: end.by.as_str().to_owned(),
+        cause: end.cause.name().to_owned(),
+        how: end.cause.sentence(end.exit),
+        planned: end.planned,
+    });
+    RunStatus {
+        id: run.id.to_string(),
+        started: run.started.wall.to_string(),
+        started_by: run.started_by.as_str().to_owned(),
+        end,
+        digest: run.digest.clone(),
+        worked: run.worked,
+    }
 }
 
 fn check_status(check: &CheckEntry, card: &CheckCard, now: Stamp) -> CheckStatus {

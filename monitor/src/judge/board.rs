@@ -33,6 +33,18 @@ pub struct Effects {
     pub time_passed: bool,
 }
 
+impl Effects {
+    /// Adds what follows from something else at the same time.
+    pub fn add(&mut self, other: Self) {
+        self.verdicts.extend(other.verdicts);
+        self.healths.extend(other.healths);
+        self.force.extend(other.force);
+        self.changed_checks.extend(other.changed_checks);
+        self.changed_ledgers.extend(other.changed_ledgers);
+        self.time_passed |= other.time_passed;
+    }
+}
+
 /// A service's verdict changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerdictChange {
@@ -265,6 +277,16 @@ impl Board {
         if let Some(workload) = self.service_mut(service).and_then(|service| service.workload.as_mut()) {
             workload.learned(run, digest);
             effects.changed_ledgers.push(service.clone());
+        }
+        effects
+    }
+
+    /// Notes why restarting a service is given up, or that it is not any more.
+    pub fn give_up(&mut self, service: &Arc<str>, why: Option<String>, now: Stamp) -> Effects {
+        let mut effects = Effects::default();
+        if let Some(workload) = self.service_mut(service).and_then(|service| service.workload.as_mut()) {
+            workload.given_up = why;
+            self.refresh(service, now, &mut effects);
         }
         effects
     }

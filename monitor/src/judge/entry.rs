@@ -26,6 +26,8 @@ pub struct ServiceSpec {
     pub checks: Vec<CheckSpec>,
     /// If we run it: how long a start may take until it is judged by its checks.
     pub start_grace: Option<Duration>,
+    /// A runtime of its own runs it: that never gives it up by itself.
+    pub is_watched: bool,
 }
 
 /// What the board must know of a check's configuration.
@@ -156,11 +158,10 @@ pub struct ServiceEntry {
 impl ServiceEntry {
     /// Returns what the verdict is made of.
     pub fn facts(&self, now: Moment) -> ServiceFacts<'_> {
-        let grace = self.spec.start_grace.unwrap_or_default();
         let failing = self.critical().find_map(CheckEntry::reason);
         let names = self.critical_names();
         let runtime =
-            self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&names, grace, failing, now));
+            self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&self.spec, &names, failing, now));
         let checks = self.checks.iter().map(|check| CheckFacts {
             name: &check.id.check,
             health: check.health,

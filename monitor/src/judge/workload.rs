@@ -8,8 +8,9 @@ use kit::clock::{Moment, Stamp};
 use kit::config::show_duration;
 use uuid::Uuid;
 
+use super::entry::ServiceSpec;
 use super::verdict::Runtime;
-use crate::supervise::{Assessment, End, Event, Ledger, Rest, Who};
+use crate::supervise::{Assessment, Described, End, Event, Ledger, Rest, Who};
 
 /// After an unplanned end the service must serve again within this time, or it is down: time for the restart, and for
 /// the probes that are forced at the exit and after the start (DESIGN section 5).
@@ -56,6 +57,10 @@ pub struct WorkloadState {
     pub unplanned_end_at: u64,
     /// Why whoever runs it cannot be asked, if so: what is known of it may not be true any more.
     pub unseen: Option<String>,
+    /// Why restarting it is given up, if so.
+    pub given_up: Option<String>,
+    /// What whoever runs it declares of it.
+    pub described: Described,
     /// Critical checks that have passed in this run.
     passed: BTreeSet<Arc<str>>,
     /// All of them had passed once: from then on this run is judged by its checks alone.
@@ -87,6 +92,8 @@ impl WorkloadState {
             // this one started shuts them, and cannot shut those given out from now on.
             unplanned_end_at: last_crash.map_or(0, |at| u64::try_from(at.as_microsecond()).unwrap_or(0)),
             unseen: None,
+            given_up: None,
+            described: Described::default(),
             passed: BTreeSet::new(),
             has_worked: false,
             has_failed: false,
@@ -147,6 +154,10 @@ impl WorkloadState {
                 self.unseen.clone_from(lost);
                 false
             }
+            Event::Described { described, .. } => {
+                self.described = (**described).clone();
+                false
+            }
             Event::Refused { .. } => false,
         }
     }
@@ -202,7 +213,8 @@ impl WorkloadState {
     }
 
     /// Returns how it counts in the verdict; `reason` is the newest fail of a critical check.
-    pub(super) fn runtime(&self, critical: &[&str], grace: Duration, reason: Option<&str>, now: Moment) -> Runtime {
+    pub(super) fn runtime(&self, spec: &ServiceSpec, critical: &[&str], reason: Option<&str>, now: Moment) -> Runtime {
+        let grace = spec.start_grace.unwrap_or_default();
         let cause = || self.last_end.clone().unwrap_or_else(|| "not started yet".to_owned());
         if let Phase::Resting(rest) = self.phase {
             return match rest {
@@ -220,8 +232,13 @@ impl WorkloadState {
         if let Some(cause) = &self.unseen {
             return Runtime::Unknown { cause: cause.clone() };
         }
+        if let Some(why) = &self.given_up {
+            let reason = reason.map(|reason| format!("{reason}; ")).unwrap_or_default();
+            return Runtime::GaveUp { cause: format!("{reason}{why}") };
+        }
         let assessment = self.assessment(now);
-        if assessment.gave_up {
+        // A runtime that tries for ever gives nothing up.
+        if assessment.gave_up && !spec.is_watched {
             let tries = assessment.failed_tries;
             return Runtime::GaveUp { cause: format!("{}; {tries} slow tries since giving up", cause()) };
         }
@@ -251,7 +268,7 @@ impl WorkloadState {
     /// True if the run before the present one ended by itself: whom somebody restarts may take its time.
     fn follows_a_crash(&self) -> bool {
         let before = self.ledger.runs().rev().nth(1);
-        before.and_then(|run| run.end.as_ref()).is_some_and(|end| !end.planned && end.by != Who::Anonymous)
+        before.and_then(|run| run.end.as_ref()).is_some_and(|end| !end.planned && end.by == Who::Runtime)
     }
 
     fn ended_within(&self, length: Duration, now: Moment) -> bool {

@@ -30,6 +30,18 @@ pub enum Who {
     Anonymous,
 }
 
+impl Who {
+    /// Returns the word used in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Us => "us",
+            Self::Runtime => "runtime",
+            Self::Announced => "announced",
+            Self::Anonymous => "anonymous",
+        }
+    }
+}
+
 /// Why an unplanned exit spends no budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,6 +6,7 @@ use kit::clock::Stamp;
 use uuid::Uuid;
 
 use super::assessment::Assessment;
+use super::described::Described;
 use super::ledger::{Excuse, Who};
 use super::process::Ending;
 
@@ -80,6 +81,13 @@ pub enum Event {
         /// SHA-256 of the image, in hexadecimal.
         digest: String,
     },
+    /// What whoever runs it declares of it has changed.
+    Described {
+        /// The service's id.
+        service: String,
+        /// What is declared now.
+        described: Box<Described>,
+    },
     /// Whoever runs it cannot be asked any more, or can be again.
     Sight {
         /// The service's id.
@@ -107,6 +115,7 @@ impl Event {
             | Self::Waiting { service, .. }
             | Self::Resting { service, .. }
             | Self::Identified { service, .. }
+            | Self::Described { service, .. }
             | Self::Sight { service, .. }
             | Self::Refused { service, .. } => service,
         }

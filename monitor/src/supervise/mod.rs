@@ -11,6 +11,7 @@ pub mod bucket;
 pub mod cause;
 mod container;
 mod decode;
+pub mod described;
 pub mod host_event;
 pub mod keeper;
 pub mod launcher;
@@ -28,6 +29,7 @@ pub mod supervisor;
 pub mod workload;
 
 pub use assessment::Assessment;
+pub use described::{DeclaredHealth, DeclaredProbe, DeclaredState, Described};
 pub use ledger::{End, Ledger, Run, Who};
 pub use message::{Command, Event, Rest};
 pub use redact::redact;

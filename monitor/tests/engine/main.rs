@@ -10,6 +10,7 @@ mod disk;
 mod faults;
 mod gate;
 mod harness;
+mod heals;
 mod isolation;
 mod judged;
 mod kills;

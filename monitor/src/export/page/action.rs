@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::alert::{Incident, Matcher, Silence};
 use crate::export::alerts::answers::{audit_row, bad, not_durable, short};
 use crate::export::alerts::quiet::{keep_silence, span};
+use crate::export::healing::set_pause;
 use crate::export::shared::Shared;
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
@@ -21,6 +22,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/incidents/{id}/silence", post(silence))
         .route("/incidents/{id}/close", post(close))
         .route("/deliveries/{incident}/{event}/{channel}/retry", post(retry))
+        .route("/services/{name}/healing/pause", post(pause_healing))
+        .route("/services/{name}/healing/resume", post(resume_healing))
         .route("/silences/{id}/end", post(end_silence))
         .route("/maintenance/{id}/end", post(end_window))
         .with_state(shared)
@@ -88,6 +91,28 @@ async fn retry(
     Ok(to_incident(id.0))
 }
 
+/// Heals a service no more for a while.
+async fn pause_healing(
+    State(shared): State<Arc<Shared>>,
+    Extension(who): Extension<Identity>,
+    Path(name): Path<String>,
+    Form(asked): Form<Asked>,
+) -> Result<Redirect, ApiError> {
+    let length = Some(asked.r#for.as_str()).filter(|length| !length.is_empty());
+    set_pause(&shared, &who, Some(&name), Some((length, &asked.comment))).await?;
+    Ok(to_service(&name))
+}
+
+/// Heals a service again, and starts it if it was held.
+async fn resume_healing(
+    State(shared): State<Arc<Shared>>,
+    Extension(who): Extension<Identity>,
+    Path(name): Path<String>,
+) -> Result<Redirect, ApiError> {
+    set_pause(&shared, &who, Some(&name), None).await?;
+    Ok(to_service(&name))
+}
+
 async fn end_silence(
     State(shared): State<Arc<Shared>>,
     Extension(who): Extension<Identity>,
@@ -106,6 +131,11 @@ async fn end_window(
     let row = audit_row(&who, "maintenance.end", id, "");
     shared.alerts.end_window(id, row).await.map_err(not_durable)?;
     Ok(Redirect::to("/alerts"))
+}
+
+/// A service's name is of lower-case letters, digits and dashes: it was found.
+fn to_service(name: &str) -> Redirect {
+    Redirect::to(&format!("/services/{name}#healing"))
 }
 
 fn to_incident(id: Uuid) -> Redirect {

@@ -8,6 +8,7 @@ mod alerting;
 mod audit;
 mod check;
 mod headline;
+mod healing;
 mod incident;
 mod incidents;
 mod login;

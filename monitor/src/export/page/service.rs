@@ -7,12 +7,13 @@ use askama::Template;
 use kit::page::{Html, Tone, words};
 
 use super::check::{self, CheckView, Range};
+use super::healing::{self, HealingView};
 use super::incidents::{self, Card, PastRow};
 use super::overview::{ChangeView, changes, quiet};
 use super::past::{DAYS, Past, today_ms};
 use super::state::{of_verdict, said, spoken};
 use super::workload::{self, WorkloadView};
-use super::{Moment, When};
+use super::{Hand, Moment, When};
 use crate::alert::{Incident, read_rows};
 use crate::export::catalogue::{Catalogue, ServiceCard};
 use crate::export::overlay::Overlay;
@@ -51,6 +52,8 @@ pub(super) struct ServicePage {
     ranges: Vec<(&'static str, &'static str, bool)>,
     checks: Vec<CheckView>,
     workload: Option<WorkloadView>,
+    healing: Option<HealingView>,
+    hand: Hand,
     changes: Option<Vec<ChangeView>>,
     /// Maintenance and silences: their word, and what they are about.
     quiet: Vec<(&'static str, String)>,
@@ -111,6 +114,8 @@ pub(super) async fn view(
         ranges: Range::ALL.map(|known| (known.key(), known.name(), known == range)).into(),
         checks: checks(shared, &entry, card, range, moment).await,
         workload: entry.workload.as_ref().map(|workload| workload::view(workload, moment)),
+        healing: healing::view(shared, name, moment),
+        hand: moment.hand(),
         changes: changes(shared, Some(name), CHANGES, moment).await,
         quiet: quiet(&Overlay::of(shared, moment.now.wall), name, moment),
         open: open(shared, name, moment).await,

@@ -1,15 +1,23 @@
 //! What a container engine says of a container: as it stands, and what happened to it. Absent fields are unknown.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, ContainerState, EventMessage, RestartPolicyNameEnum};
+use bollard::models::{
+    ContainerConfig, ContainerInspectResponse, ContainerState, EventMessage, Health, HealthConfig, HealthStatusEnum,
+    RestartPolicyNameEnum,
+};
 use jiff::Timestamp;
+use kit::clock::elapsed;
 use nix::sys::signal::Signal;
 
+use crate::supervise::described::{DeclaredHealth, DeclaredProbe, DeclaredState, Described};
 use crate::supervise::workload::Sought;
 
 /// Exit code that stands for one we were not told; Docker's own for "we cannot say" (moby, `container/state.go`).
 const UNKNOWN_CODE: i32 = 255;
+/// Kept of what a declared check wrote; its last line says most, and Docker itself keeps 4 KiB.
+const MAX_OUTPUT_CHARS: usize = 1000;
 
 /// When the engine starts a container again that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,12 +58,15 @@ pub(super) struct Facts {
     pub(super) stop_signal: Option<i32>,
     /// The digest of its image, hexadecimal.
     pub(super) image: Option<String>,
+    /// What is declared of it.
+    pub(super) described: Described,
 }
 
 impl Facts {
     /// Reads an answer to "inspect"; none if it has no id.
     pub(super) fn of(answer: ContainerInspectResponse) -> Option<Self> {
         let state = answer.state.unwrap_or_default();
+        let described = described(answer.config.as_ref(), state.health.as_ref());
         let policy = answer.host_config.and_then(|host| host.restart_policy).and_then(|policy| policy.name);
         let restarting = state.restarting.unwrap_or(false);
         Some(Self {
@@ -75,8 +86,48 @@ impl Facts {
             },
             stop_signal: answer.config.and_then(|config| config.stop_signal).as_deref().and_then(signal),
             image: answer.image.map(|image| image.trim_start_matches("sha256:").to_owned()),
+            described,
         })
     }
+}
+
+fn described(config: Option<&ContainerConfig>, health: Option<&Health>) -> Described {
+    let ports = config.and_then(|config| config.exposed_ports.as_ref()).into_iter().flatten();
+    let mut ports: Vec<u16> = ports.filter_map(|port| port.split('/').next()?.parse().ok()).collect();
+    ports.sort_unstable();
+    let image = config.and_then(|config| config.image.clone());
+    let check = config.and_then(|config| config.healthcheck.as_ref());
+    Described { image, ports, health: check.zip(health).and_then(|(check, health)| declared(check, health)) }
+}
+
+fn declared(check: &HealthConfig, health: &Health) -> Option<DeclaredHealth> {
+    let state = match health.status? {
+        HealthStatusEnum::STARTING => DeclaredState::Starting,
+        HealthStatusEnum::HEALTHY => DeclaredState::Healthy,
+        HealthStatusEnum::UNHEALTHY => DeclaredState::Unhealthy,
+        HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => return None,
+    };
+    // 0 stands for the default (moby, `daemon/health.go`).
+    let length = |nanos: Option<i64>, default: u64| {
+        let given = nanos.and_then(|nanos| u64::try_from(nanos).ok()).filter(|nanos| *nanos > 0);
+        given.map_or(Duration::from_secs(default), Duration::from_nanos)
+    };
+    let probes = health.log.as_deref().unwrap_or_default().iter().filter_map(|probe| {
+        let at: Timestamp = probe.start.as_deref()?.parse().ok()?;
+        let ended: Timestamp = probe.end.as_deref()?.parse().ok()?;
+        let output: String = probe.output.as_deref().unwrap_or_default().chars().take(MAX_OUTPUT_CHARS).collect();
+        Some(DeclaredProbe { at, took: elapsed(at, ended), exit: probe.exit_code.unwrap_or(-1), output })
+    });
+    Some(DeclaredHealth {
+        state,
+        failing_streak: health.failing_streak.and_then(|streak| u64::try_from(streak).ok()).unwrap_or(0),
+        test: check.test.clone().unwrap_or_default(),
+        interval: length(check.interval, 30),
+        timeout: length(check.timeout, 30),
+        start_period: length(check.start_period, 0),
+        retries: check.retries.and_then(|retries| u64::try_from(retries).ok()).filter(|n| *n > 0).unwrap_or(3),
+        log: probes.collect(),
+    })
 }
 
 fn exit_code(state: &ContainerState) -> i32 {
@@ -109,11 +160,13 @@ pub(super) enum What {
     OutOfMemory,
     /// It was removed.
     Destroyed,
+    /// Its own check finds something else than before.
+    HealthChanged,
 }
 
 impl What {
     /// The engine's names for what we ask it to tell.
-    pub(super) const NAMES: [&'static str; 6] = ["start", "die", "kill", "stop", "oom", "destroy"];
+    pub(super) const NAMES: [&'static str; 7] = ["start", "die", "kill", "stop", "oom", "destroy", "health_status"];
 }
 
 /// One event of the engine.
@@ -142,6 +195,8 @@ impl Happening {
             "stop" => What::Stopped,
             "oom" => What::OutOfMemory,
             "destroy" => What::Destroyed,
+            // `health_status: healthy`.
+            action if action.starts_with("health_status") => What::HealthChanged,
             _ => return None,
         };
         Some(Self { container: actor.id?, attributes, at: Timestamp::from_nanosecond(nanos).ok()?, what })

@@ -12,6 +12,7 @@ use kit::clock::{Stamp, elapsed};
 use super::facts::{Facts, Happening, RestartPolicy, What};
 use super::known::{Known, START_EVENT_LATE, restart_delay, run_id};
 use crate::supervise::cause::{Cause, Exit};
+use crate::supervise::described::Described;
 use crate::supervise::ledger::{End, Ledger, Who};
 use crate::supervise::message::{Command, Event, Rest};
 use crate::supervise::process::Ending;
@@ -69,6 +70,8 @@ pub(super) struct Tracker {
     /// Memory ran out in the latest run.
     oom: bool,
     policy: RestartPolicy,
+    /// What was last told of what is declared.
+    described: Option<Described>,
     /// What was told last.
     told: Told,
     /// When to look again whether it really rests.
@@ -105,6 +108,7 @@ impl Tracker {
             ordered: subject.ordered,
             oom: false,
             policy: RestartPolicy::default(),
+            described: None,
             told: Told::Nothing,
             settles: None,
         }
@@ -238,7 +242,7 @@ impl Tracker {
                 self.container = None;
                 self.settles = Some(later(turn.now));
             }
-            What::Killed(_) | What::OutOfMemory | What::Stopped => {}
+            What::Killed(_) | What::OutOfMemory | What::Stopped | What::HealthChanged => {}
         }
     }
 
@@ -275,6 +279,11 @@ impl Tracker {
             return;
         }
         self.policy = facts.policy;
+        if self.described.as_ref() != Some(&facts.described) {
+            self.described = Some(facts.described.clone());
+            let (service, described) = (self.service.to_string(), Box::new(facts.described.clone()));
+            turn.events.push(Event::Described { service, described });
+        }
         if !self.latest.is_some_and(|latest| latest.is(began)) {
             let by = self.finder(facts, began);
             self.begin(&facts.id, began, by, Some(facts), turn);

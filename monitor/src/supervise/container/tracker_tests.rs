@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::super::facts::{Facts, Happening, RestartPolicy};
 use super::{News, Tracker};
+use crate::supervise::described::Described;
 use crate::supervise::ledger::{Ledger, Who};
 use crate::supervise::message::{Command, Event};
 use crate::supervise::workload::{Ordered, Sought, Subject};
@@ -53,6 +54,7 @@ impl Engine {
             policy,
             stop_signal: None,
             image: Some("115b".to_owned()),
+            described: Described::default(),
         };
         Self { facts, is_stopped: false, tracker: tracker(Ledger::default(), None, 0.5) }
     }
@@ -154,7 +156,7 @@ fn said(event: &Event) -> Option<String> {
         }
         Event::Waiting { delay, .. } => format!("waits {} ms", delay.as_millis()),
         Event::Resting { rest, .. } => rest.as_str().to_owned(),
-        Event::Identified { .. } => return None,
+        Event::Identified { .. } | Event::Described { .. } => return None,
         Event::Sight { .. } => "sight".to_owned(),
         Event::Refused { .. } => "refused".to_owned(),
     })

@@ -1,5 +1,6 @@
 /* What test containers run: each argument is a step, done in order.
-   print:TEXT  wait:MS  exit:CODE  eat (memory, without end)  serve:PORT (TCP, without end) */
+   print:TEXT  wait:MS  exit:CODE  eat (memory, without end)  serve:PORT (TCP, without end)
+   speak:PORT (HTTP, without end)  ask:PORT (ends with 1 if nobody listens there) */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void serve(int port) {
+static int ask(int port) {
+    int peer = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (!connect(peer, (struct sockaddr *)&address, sizeof address)) return 0;
+    perror("connect");
+    return 1;
+}
+
+static void answer(int peer) {
+    static const char reply[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+    char request[4096];
+    if (read(peer, request, sizeof request) > 0 && write(peer, reply, sizeof reply - 1) < 0) perror("write");
+}
+
+static void serve(int port, int speaks) {
     int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -16,7 +32,11 @@ static void serve(int port) {
         perror("listen");
         exit(1);
     }
-    for (;;) close(accept(listener, NULL, NULL));
+    for (;;) {
+        int peer = accept(listener, NULL, NULL);
+        if (speaks) answer(peer);
+        close(peer);
+    }
 }
 
 static void eat(void) {
@@ -34,7 +54,9 @@ int main(int count, char **steps) {
         if (!strncmp(steps[index], "wait", 4)) usleep(atoi(value) * 1000);
         if (!strncmp(steps[index], "exit", 4)) return atoi(value);
         if (!strncmp(steps[index], "eat", 3)) eat();
-        if (!strncmp(steps[index], "serve", 5)) serve(atoi(value));
+        if (!strncmp(steps[index], "serve", 5)) serve(atoi(value), 0);
+        if (!strncmp(steps[index], "speak", 5)) serve(atoi(value), 1);
+        if (!strncmp(steps[index], "ask", 3)) return ask(atoi(value));
     }
     return 0;
 }

@@ -1,0 +1,100 @@
+//! Gives the orders that healing decides on: first they are written down, then they go out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::clock::Stamp;
+use tokio::sync::mpsc;
+
+use super::plan::{Plan, ServicePlan};
+use super::restore::{self, Memory};
+use super::turn::News;
+use crate::export::Shared;
+use crate::heal::{HealAction, HealRecord, PatientCard, Rounds};
+use crate::judge::Effects;
+use crate::record::StateBatch;
+use crate::supervise::workload::Sought;
+use crate::supervise::{Event, Workload};
+
+/// A restart that is not on the disk within this time is not done: the next monitor would not know whose it was.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Takes a configuration; records that an earlier monitor left are taken up.
+pub(super) fn configure(shared: &Shared, plan: &Plan, memory: &Memory) {
+    let ordered = plan.start_order.iter().filter_map(|name| plan.service(name));
+    let mut ward = shared.ward();
+    for (old, new) in plan.renames() {
+        ward.rename(&old, &new);
+    }
+    ward.configure(ordered.map(card).collect(), plan.heal);
+    for service in &plan.services {
+        ward.restore(&service.name, memory.heal_record(&service.name));
+    }
+    if let Some(pause) = memory.heal_pause() {
+        ward.restore_pause(Some(pause));
+    }
+}
+
+fn card(service: &ServicePlan) -> PatientCard {
+    let runs = match &service.workload {
+        Some(Workload::Run(settings)) => Some(settings.command.clone()),
+        Some(Workload::Watch(watched)) => match &watched.sought {
+            Sought::Name(name) => Some(name.clone()),
+            Sought::Labels(_) => None,
+        },
+        None => None,
+    };
+    PatientCard { service: service.name.clone(), settings: service.heal, runs: runs.into_iter().collect() }
+}
+
+/// Looks at every service; what follows for verdicts is returned, what is to be ordered comes back as news once it is on
+/// the disk.
+pub(super) fn look(shared: &Arc<Shared>, orders: &mpsc::Sender<News>, now: Stamp, batch: &mut StateBatch) -> Effects {
+    let Rounds { orders: wanted, changed, results, given_up } = {
+        let board = shared.board();
+        shared.ward().look(&board, now, rand::random)
+    };
+    for (service, result) in results {
+        tracing::info!(service.id = &*service, result = result.as_str(), "what came of a heal");
+    }
+    for service in changed.iter().filter(|service| !wanted.iter().any(|(ordered, _)| ordered == *service)) {
+        restore::keep_heals(batch, service, &record(shared, service));
+    }
+    for (service, action) in wanted {
+        order(shared.clone(), orders.clone(), service, action);
+    }
+    let mut effects = Effects::default();
+    for (service, why) in given_up {
+        effects.add(shared.board().give_up(&service, why, now));
+    }
+    effects
+}
+
+fn record(shared: &Shared, service: &str) -> HealRecord {
+    shared.ward().patient(service).map(|patient| patient.record.clone()).unwrap_or_default()
+}
+
+fn order(shared: Arc<Shared>, orders: mpsc::Sender<News>, service: Arc<str>, action: HealAction) {
+    let record = record(&shared, &service);
+    let why = record.heals.back().map(|heal| heal.why.clone()).unwrap_or_default();
+    tokio::spawn(async move {
+        let mut batch = StateBatch::default();
+        restore::keep_heals(&mut batch, &service, &record);
+        let written = tokio::time::timeout(WRITE_PATIENCE, shared.stores.state.put_durably(batch)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            tracing::error!(service.id = &*service, ?action, "not healed: it could not be written down first");
+            shared.ward().refused(&service, action.command(), jiff::Timestamp::now());
+            return;
+        }
+        tracing::warn!(service.id = &*service, ?action, why, "healing");
+        let _loop_has_ended = orders.send(News::Heal(service, action)).await;
+    });
+}
+
+/// Takes a workload's event, as far as it tells of what was ordered.
+pub(super) fn happened(shared: &Shared, event: &Event, now: Stamp, batch: &mut StateBatch) {
+    let Event::Refused { service, command, .. } = event else { return };
+    if shared.ward().refused(service, *command, now.wall) {
+        restore::keep_heals(batch, service, &record(shared, service));
+    }
+}

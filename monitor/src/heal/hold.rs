@@ -1,0 +1,110 @@
+//! Why a broken service is not restarted by us.
+
+use std::fmt;
+use std::time::Duration;
+
+use kit::config::show_duration;
+
+/// A veto.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hold {
+    /// A person paused healing.
+    Paused {
+        /// Who.
+        by: String,
+    },
+    /// Its start may take its time.
+    Starting,
+    /// Whoever runs it is about to start it again.
+    RestartsByItself,
+    /// Somebody wants it so.
+    StoppedByHand,
+    /// We stopped it because it looped.
+    Quarantined,
+    /// Its runtime gave it up, and starts it no more.
+    RuntimeGaveUp,
+    /// It ended, and something still serves in its place.
+    StillServes,
+    /// Its newest probe does not fail.
+    Unsure,
+    /// Whoever runs it cannot be asked.
+    Unseen,
+    /// Something it cannot do without does not work.
+    Need(String),
+    /// No restart cures this.
+    Incurable(String),
+    /// It would only write more.
+    DiskFull,
+    /// It keeps data, and nobody said that it may be restarted.
+    Stateful(&'static str),
+    /// From somewhere else it works.
+    OnlyWeCannotReach(String),
+    /// The last restart has not shown yet whether it helped.
+    Pending,
+    /// It was restarted a short time ago.
+    TooSoon(Duration),
+    /// Restarts of like cause did not help: only slow tries are left, the next after this long.
+    GaveUp {
+        /// How many restarts did not help.
+        heals: usize,
+        /// From now until the next try.
+        next_try: Duration,
+    },
+    /// This host has had as many heals in the last minute as it may.
+    HostLimit,
+}
+
+impl Hold {
+    /// Returns the name used in metrics and JSON.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Paused { .. } => "paused",
+            Self::Starting => "starting",
+            Self::RestartsByItself => "restarts_by_itself",
+            Self::StoppedByHand => "stopped_by_hand",
+            Self::Quarantined => "quarantined",
+            Self::RuntimeGaveUp => "runtime_gave_up",
+            Self::StillServes => "still_serves",
+            Self::Unsure => "unsure",
+            Self::Unseen => "unseen",
+            Self::Need(_) => "need_down",
+            Self::Incurable(_) => "incurable",
+            Self::DiskFull => "disk_full",
+            Self::Stateful(_) => "stateful",
+            Self::OnlyWeCannotReach(_) => "only_we_cannot_reach",
+            Self::Pending => "pending",
+            Self::TooSoon(_) => "too_soon",
+            Self::GaveUp { .. } => "gave_up",
+            Self::HostLimit => "host_limit",
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Paused { by } => write!(formatter, "{by} paused healing"),
+            Self::Starting => formatter.write_str("it is still starting"),
+            Self::RestartsByItself => formatter.write_str("whoever runs it starts it again by itself"),
+            Self::StoppedByHand => formatter.write_str("somebody stopped it"),
+            Self::Quarantined => formatter.write_str("it is held in quarantine until healing is resumed"),
+            Self::RuntimeGaveUp => formatter.write_str("whoever runs it gave it up"),
+            Self::StillServes => formatter.write_str("it ended, and its checks still pass"),
+            Self::Unsure => formatter.write_str("its newest probe does not fail"),
+            Self::Unseen => formatter.write_str("whoever runs it cannot be asked"),
+            Self::Need(need) => write!(formatter, "it needs {need}, which does not work"),
+            Self::Incurable(why) => write!(formatter, "no restart cures this: {why}"),
+            Self::DiskFull => formatter.write_str("the disk is full, which no restart cures"),
+            Self::Stateful(program) => {
+                write!(formatter, "{program} keeps data; write \"heal: {{ stateful: true }}\" if it may be restarted")
+            }
+            Self::OnlyWeCannotReach(why) => write!(formatter, "only we cannot reach it: {why}"),
+            Self::Pending => formatter.write_str("the last restart has not shown yet whether it helped"),
+            Self::TooSoon(wait) => write!(formatter, "restarted a short time ago; again in {}", show_duration(*wait)),
+            Self::GaveUp { heals, next_try } => {
+                write!(formatter, "{heals} restarts did not help; next try in {}", show_duration(*next_try))
+            }
+            Self::HostLimit => formatter.write_str("this host has had its heals for this minute; it comes next"),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Every service that may be healed, with its record: looks at the board and says whom to restart. Pure.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kit::clock::{Moment, Stamp, elapsed};
+use uuid::Uuid;
+
+use super::decide::{Decision, Host, MINUTE, Situation, decide};
+use super::hold::Hold;
+use super::record::{Heal, HealAction, HealRecord, HealResult, Pause};
+use super::settings::{HealSettings, HostHealSettings};
+use crate::judge::{Board, ServiceEntry, Verdict};
+use crate::supervise::Command;
+
+/// A heal that is decided comes within this time, by chance: what broke together is not restarted together.
+const JITTER: Duration = Duration::from_secs(3);
+
+/// What the configuration says of a service.
+#[derive(Debug, Clone)]
+pub struct PatientCard {
+    /// The service.
+    pub service: Arc<str>,
+    /// What it asks of healing; none: nothing.
+    pub settings: Option<HealSettings>,
+    /// Its command or unit, by which it is known whether it keeps data.
+    pub runs: Vec<String>,
+}
+
+/// One service.
+#[derive(Debug, Clone, Default)]
+pub struct Patient {
+    /// What it asks of healing.
+    pub settings: Option<HealSettings>,
+    /// What was done.
+    pub record: HealRecord,
+    /// Why it is left alone though something is wrong.
+    pub hold: Option<Hold>,
+    runs: Vec<String>,
+    due: Option<Moment>,
+}
+
+/// What follows from a look.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rounds {
+    /// Whom to order what, once it is on the disk.
+    pub orders: Vec<(Arc<str>, HealAction)>,
+    /// Whose record has changed.
+    pub changed: Vec<Arc<str>>,
+    /// What became clear of earlier heals.
+    pub results: Vec<(Arc<str>, HealResult)>,
+    /// Who is given up or not any more, with the words for it.
+    pub given_up: Vec<(Arc<str>, Option<String>)>,
+}
+
+/// All services.
+#[derive(Debug, Default)]
+pub struct Ward {
+    host: HostHealSettings,
+    /// Set while a person wants nothing healed.
+    paused: Option<Pause>,
+    /// Needs before what needs them.
+    order: Vec<Arc<str>>,
+    patients: HashMap<Arc<str>, Patient>,
+    totals: BTreeMap<HealResult, u64>,
+}
+
+impl Ward {
+    /// Takes a configuration, its services ordered so that each comes after what it needs. Records stay.
+    pub fn configure(&mut self, cards: Vec<PatientCard>, host: HostHealSettings) {
+        self.host = host;
+        self.order = cards.iter().map(|card| card.service.clone()).collect();
+        let mut before = std::mem::take(&mut self.patients);
+        for card in cards {
+            let known = before.remove(&card.service).unwrap_or_default();
+            let patient = Patient { settings: card.settings, runs: card.runs, ..known };
+            self.patients.insert(card.service, patient);
+        }
+    }
+
+    /// Gives a record that an earlier monitor left to a service that has none yet.
+    pub fn restore(&mut self, service: &str, record: HealRecord) {
+        if let Some(patient) = self.patients.get_mut(service).filter(|patient| patient.record == HealRecord::default())
+        {
+            patient.record = record;
+        }
+    }
+
+    /// Gives the pause of all healing that an earlier monitor left.
+    pub fn restore_pause(&mut self, pause: Option<Pause>) {
+        self.paused = pause;
+    }
+
+    /// Gives what is kept of a service to another name.
+    pub fn rename(&mut self, old: &str, new: &Arc<str>) {
+        if let Some(patient) = self.patients.remove(old) {
+            self.patients.insert(new.clone(), patient);
+        }
+    }
+
+    /// Finds a service.
+    pub fn patient(&self, service: &str) -> Option<&Patient> {
+        self.patients.get(service)
+    }
+
+    /// Returns every service that asks to be healed.
+    pub fn patients(&self) -> impl Iterator<Item = (&Arc<str>, &Patient)> {
+        let asks = |service| self.patients.get_key_value(service).filter(|(_, patient)| patient.settings.is_some());
+        self.order.iter().filter_map(asks)
+    }
+
+    /// Returns the pause of all healing that holds at a time.
+    pub fn pause(&self, now: Timestamp) -> Option<&Pause> {
+        self.paused.as_ref().filter(|pause| pause.holds(now))
+    }
+
+    /// Returns how many heals ended in each way since this monitor started.
+    pub fn totals(&self) -> impl Iterator<Item = (HealResult, u64)> {
+        HealResult::ALL.into_iter().map(|result| (result, self.totals.get(&result).copied().unwrap_or(0)))
+    }
+
+    /// Pauses, or resumes, the healing of one service or of all; what was tried in vain is forgotten with a resumption.
+    /// Returns whether it is held in quarantine, so that somebody has to start it.
+    pub fn set_pause(&mut self, service: Option<&str>, pause: Option<Pause>) -> bool {
+        let Some(service) = service else {
+            self.paused = pause;
+            return false;
+        };
+        let Some(patient) = self.patients.get_mut(service) else { return false };
+        let is_resumed = pause.is_none();
+        patient.record.paused = pause;
+        if is_resumed {
+            patient.record.forgive();
+        }
+        is_resumed && patient.hold == Some(Hold::Quarantined)
+    }
+
+    /// Notes that whoever runs a service did not do what was ordered.
+    pub fn refused(&mut self, service: &str, command: Command, now: Timestamp) -> bool {
+        let refused = self.patients.get_mut(service).and_then(|patient| patient.record.refused(command, now));
+        if let Some(result) = refused {
+            *self.totals.entry(result).or_default() += 1;
+        }
+        refused.is_some()
+    }
+
+    /// Looks at everybody. `random` gives numbers in 0..1.
+    pub fn look(&mut self, board: &Board, now: Stamp, mut random: impl FnMut() -> f64) -> Rounds {
+        let mut rounds = Rounds::default();
+        self.verify(board, now, &mut rounds);
+        let paused_by = self.pause(now.wall).map(|pause| pause.by.clone());
+        for name in self.order.clone() {
+            let recent = self.recent(now.wall);
+            let Some(patient) = self.patients.get_mut(&name) else { continue };
+            let (Some(settings), Some(service)) = (patient.settings, board.service(&name)) else { continue };
+            let need = broken_need(board, &name);
+            let image = service.workload.as_ref().and_then(|workload| workload.described.image.clone());
+            let runs: Vec<String> = patient.runs.iter().cloned().chain(image).collect();
+            let elsewhere = works_elsewhere(service, now);
+            let situation = Situation {
+                service,
+                settings,
+                record: &patient.record,
+                runs: &runs,
+                need: need.as_deref(),
+                works_elsewhere: elsewhere.as_deref(),
+            };
+            let host = Host { settings: self.host, recent, paused_by: paused_by.as_deref() };
+            let decision = decide(&situation, &host, now);
+            let gave_up = match &decision {
+                Decision::Hold(hold @ Hold::GaveUp { .. }) => Some(hold.to_string()),
+                _ => None,
+            };
+            let known = service.workload.as_ref().and_then(|workload| workload.given_up.as_ref());
+            // A try that runs or is about to is no recovery.
+            let is_trying = !matches!(decision, Decision::Nothing | Decision::Hold(Hold::GaveUp { .. }));
+            if known.is_some() != gave_up.is_some() && !(known.is_some() && is_trying) {
+                rounds.given_up.push((name.clone(), gave_up));
+            }
+            patient.hold = None;
+            match decision {
+                Decision::Nothing => patient.due = None,
+                Decision::Hold(hold) => (patient.hold, patient.due) = (Some(hold), None),
+                Decision::Act(action, trouble, why) => {
+                    let due = *patient.due.get_or_insert_with(|| now.at + JITTER.mul_f64(random().clamp(0.0, 1.0)));
+                    if now.at < due {
+                        continue;
+                    }
+                    patient.due = None;
+                    patient.record.add(Heal {
+                        id: Uuid::now_v7(),
+                        at: now.wall,
+                        action,
+                        trouble: trouble.to_owned(),
+                        why,
+                        result: HealResult::Pending,
+                        settled: None,
+                        forgiven: false,
+                    });
+                    rounds.changed.push(name.clone());
+                    rounds.orders.push((name, action));
+                }
+            }
+        }
+        rounds
+    }
+
+    fn verify(&mut self, board: &Board, now: Stamp, rounds: &mut Rounds) {
+        for (name, patient) in &mut self.patients {
+            let Some(service) = board.service(name).filter(|_| !patient.record.heals.is_empty()) else { continue };
+            let before = patient.record.clone();
+            if let Some(result) = patient.record.verify(service, now) {
+                *self.totals.entry(result).or_default() += 1;
+                rounds.results.push((name.clone(), result));
+            }
+            if patient.record != before {
+                rounds.changed.push(name.clone());
+            }
+        }
+    }
+
+    /// Returns how many restarts this host had in the last minute.
+    fn recent(&self, now: Timestamp) -> usize {
+        let heals = self.patients.values().flat_map(|patient| patient.record.heals.iter().rev().take(2));
+        heals.filter(|heal| heal.action != HealAction::Quarantine && elapsed(heal.at, now) < MINUTE).count()
+    }
+}
+
+/// Returns a hard need, direct or through others, that does not work or is not known to.
+fn broken_need(board: &Board, service: &str) -> Option<String> {
+    let mut seen: HashSet<Arc<str>> = HashSet::new();
+    let mut to_see: Vec<Arc<str>> = board.service(service)?.spec.hard_needs.clone();
+    while let Some(need) = to_see.pop() {
+        let Some(entry) = board.service(&need).filter(|_| seen.insert(need.clone())) else { continue };
+        if !matches!(entry.verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed) {
+            return Some(need.to_string());
+        }
+        to_see.extend(entry.spec.hard_needs.iter().cloned());
+    }
+    None
+}
+
+/// Returns why a service is believed to work seen from somewhere else: its runtime's own check, which asks from inside,
+/// has passed since ours fails.
+fn works_elsewhere(service: &ServiceEntry, now: Stamp) -> Option<String> {
+    let health = service.workload.as_ref()?.described.health.as_ref()?;
+    let failing_since = service.critical().filter_map(|check| check.failing_since).min()?;
+    let vouches = health.vouches_since(now.wall_of(failing_since));
+    vouches.then(|| format!("its own check passes from inside: {}", health.command()))
+}
+
+#[cfg(test)]
+#[path = "ward_tests.rs"]
+mod tests;

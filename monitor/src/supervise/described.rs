@@ -1,0 +1,156 @@
+//! What a runtime declares of a workload beside its runs: its image and the health that a check of its own finds.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Programs that ask over the network, and words of addresses: a check with none of them asks something else.
+const ASKS: [&str; 19] = [
+    "http:",
+    "https:",
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "0.0.0.0",
+    "curl",
+    "wget",
+    "nc",
+    "ncat",
+    "socat",
+    "telnet",
+    "healthcheck",
+    "pg_isready",
+    "redis-cli",
+    "mysqladmin",
+    "mongosh",
+    "rabbitmq-diagnostics",
+    "grpc_health_probe",
+];
+
+/// A workload as its runtime describes it. Absent is unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Described {
+    /// The name of its image.
+    pub image: Option<String>,
+    /// Ports that it says it listens on.
+    pub ports: Vec<u16>,
+    /// What its own check finds; none if it has none.
+    pub health: Option<DeclaredHealth>,
+}
+
+/// What a runtime's own check of a workload finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredHealth {
+    /// The runtime's verdict.
+    pub state: DeclaredState,
+    /// Fails in a row.
+    pub failing_streak: u64,
+    /// The command, as declared: `CMD-SHELL` and a line, or `CMD` and arguments.
+    pub test: Vec<String>,
+    /// How often it is asked.
+    pub interval: Duration,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// How long after the start a fail counts for nothing.
+    pub start_period: Duration,
+    /// Fails in a row that make it unhealthy.
+    pub retries: u64,
+    /// The last probes, oldest first; Docker keeps five.
+    pub log: Vec<DeclaredProbe>,
+}
+
+/// A runtime's verdict on a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeclaredState {
+    /// It may take its time.
+    Starting,
+    /// Its check passes.
+    Healthy,
+    /// Its check fails.
+    Unhealthy,
+}
+
+impl DeclaredState {
+    /// Returns the word used in JSON and on pages, which is the runtime's.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// One probe of a runtime's own check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredProbe {
+    /// When it began.
+    pub at: Timestamp,
+    /// What it took.
+    pub took: Duration,
+    /// 0 if it passed; -1 if it could not be run or took too long.
+    pub exit: i64,
+    /// What it wrote, in part.
+    pub output: String,
+}
+
+impl DeclaredHealth {
+    /// Returns the command as people write it.
+    pub fn command(&self) -> String {
+        match self.test.split_first() {
+            Some((form, rest)) if form == "CMD" || form == "CMD-SHELL" => rest.join(" "),
+            _ => self.test.join(" "),
+        }
+    }
+
+    /// Returns whether it passed when it was asked after this time, and asks as a client would: then whoever cannot reach
+    /// the workload has a reason of his own.
+    pub fn vouches_since(&self, time: Timestamp) -> bool {
+        let command = self.command().to_lowercase();
+        let asks = command
+            .split([' ', '"', '\'', '/', '=', '(', ';', '|', '&'])
+            .any(|word| ASKS.iter().any(|known| word == *known || word.starts_with(&format!("{known}:"))));
+        let newest = self.log.last();
+        asks && self.state == DeclaredState::Healthy && newest.is_some_and(|probe| probe.exit == 0 && probe.at > time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health(test: &[&str], state: DeclaredState, exit: i64) -> DeclaredHealth {
+        let probe = DeclaredProbe { at: Timestamp::UNIX_EPOCH, took: Duration::ZERO, exit, output: String::new() };
+        DeclaredHealth {
+            state,
+            failing_streak: 0,
+            test: test.iter().map(|word| (*word).to_owned()).collect(),
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
+            start_period: Duration::ZERO,
+            retries: 3,
+            log: vec![probe],
+        }
+    }
+
+    #[test]
+    fn only_a_check_that_asks_as_a_client_and_has_passed_since_vouches_for_a_workload() {
+        let before = Timestamp::UNIX_EPOCH - Duration::from_secs(1);
+        for (test, expected) in [
+            (["CMD-SHELL", "curl -f http://localhost:8080/health || exit 1"].as_slice(), true),
+            (&["CMD", "wget", "-q", "https://example.com"], true),
+            (&["CMD", "/app/healthcheck"], true),
+            (&["CMD-SHELL", "nc -z 127.0.0.1 5432"], true),
+            (&["CMD-SHELL", "redis-cli ping"], true),
+            (&["CMD-SHELL", "ps aux | grep server"], false),
+            (&["CMD", "true"], false),
+            (&["CMD-SHELL", "test -f /tmp/healthy"], false),
+        ] {
+            let passed = health(test, DeclaredState::Healthy, 0);
+            assert_eq!(passed.vouches_since(before), expected, "{test:?}");
+            assert!(!passed.vouches_since(Timestamp::UNIX_EPOCH), "{test:?}: it was asked before");
+            assert!(!health(test, DeclaredState::Unhealthy, 0).vouches_since(before), "{test:?}");
+            assert!(!health(test, DeclaredState::Healthy, 1).vouches_since(before), "{test:?}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Healing of real processes and containers: restarted where that helps, by us and on record, and left alone otherwise.
+
+use http::Method;
+use serde_json::{Value, json};
+use testkit::{DockerEngine, Target, eventually, free_port};
+
+use crate::alerts::accepted;
+use crate::harness::{LIMIT, Running, TOKEN, ask_with};
+
+fn config(sink: &Target, services: &str) -> String {
+    format!(
+        "defaults: {{ every: 1s, timeout: 500ms, every_when_failing: 100ms }}\n\
+         channels: {{ hook: {{ webhook: {{ url: \"{}\" }}, evidence: full }} }}\nservices:\n{services}",
+        sink.url("/hook")
+    )
+}
+
+/// A service in a container of its name that is to be healed and is asked over HTTP.
+fn contained(docker: &DockerEngine, name: &str, port: u16, heal: &str) -> String {
+    let engine = docker.address();
+    format!(
+        "  {name}: {{ heal: {heal}, workload: {{ container: {{ name: {name}, engine: \"{engine}\" }} }}, \
+         checks: {{ web: {{ http: {{ url: \"http://127.0.0.1:{port}/\" }} }} }} }}\n"
+    )
+}
+
+/// Holds a container's program where it stands: the kernel goes on taking connections, and nobody answers.
+fn freeze(docker: &DockerEngine, name: &str) {
+    let pid = docker.docker(&["inspect", "--format", "{{.State.Pid}}", name]);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse().unwrap()), nix::sys::signal::Signal::SIGSTOP)
+        .unwrap();
+}
+
+async fn until_healed(running: &Running, name: &str, heals: usize) -> Value {
+    eventually(&format!("{name} to be healed {heals} times"), LIMIT, async || {
+        let (_, service) = running.get(&format!("/api/v1/services/{name}")).await;
+        let known = service["healing"]["heals"].as_array()?;
+        (known.len() >= heals && known[0]["result"] == "worked" && service["verdict"] == "up").then_some(service)
+    })
+    .await
+}
+
+/// Who ended each run that ended, oldest first.
+fn enders(service: &Value) -> Vec<&str> {
+    let runs = service["workload"]["runs"].as_array().unwrap();
+    runs.iter().rev().filter_map(|run| run["end"]["by"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_restarted_a_container_and_why_is_on_record_though_docker_forgets_it() {
+    let (docker, sink, port) = (DockerEngine::start().await, Target::ok(""), free_port());
+    let yaml = config(&sink, &contained(&docker, "web", port, "true"));
+    docker.run("web", &["--restart", "on-failure"], &[&format!("speak:{port}")]);
+    let running = Running::start(&yaml).await;
+    running.until("web", "up").await;
+    freeze(&docker, "web");
+    let healed = until_healed(&running, "web", 1).await;
+    assert_eq!(healed["healing"]["heals"][0]["trouble"], "hang", "{healed}");
+    // One by hand.
+    docker.docker(&["restart", "web"]);
+    eventually("the restart by hand", LIMIT, async || {
+        let (_, service) = running.get("/api/v1/services/web").await;
+        (enders(&service) == ["us", "anonymous"]).then_some(())
+    })
+    .await;
+    running.until("web", "up").await;
+    // Another monitor knows it all, and goes on.
+    let folder = running.stop().await;
+    let running = Running::start_in(folder, &yaml, monitor::Kinds::standard()).await;
+    let known = running.until("web", "up").await;
+    assert_eq!(enders(&known), ["us", "anonymous"], "{known}");
+    assert_eq!(known["healing"]["heals"].as_array().map(Vec::len), Some(1));
+    assert_eq!(docker.docker(&["inspect", "--format", "{{.RestartCount}}", "web"]), "0");
+    let (_, metrics) = running.get("/metrics").await;
+    assert!(metrics.as_str().unwrap().contains("monitor_heals_total{result=\"failed\"} 0"), "{metrics}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stopped_by_hand_or_paused_is_left_alone_until_somebody_resumes_it() {
+    let (docker, sink) = (DockerEngine::start().await, Target::ok(""));
+    let ports = [free_port(), free_port()];
+    let services = [contained(&docker, "still", ports[0], "true"), contained(&docker, "paused", ports[1], "true")];
+    for (name, port) in [("still", ports[0]), ("paused", ports[1])] {
+        docker.run(name, &[], &[&format!("speak:{port}")]);
+    }
+    let running = Running::start(&config(&sink, &services.concat())).await;
+    for name in ["still", "paused"] {
+        running.until(name, "up").await;
+    }
+    let pause = |body: &'static str| ask_with(&running.url, Method::POST, "/api/v1/healing/pause", Some(TOKEN), body);
+    assert_eq!(pause(r#"{"service": "paused", "for": "1h", "why": "we look at it"}"#).await.0, 204);
+    let (status, answer) = pause(r#"{"service": "pausd"}"#).await;
+    assert_eq!(
+        (status, &answer["message"]),
+        (400, &json!("\"pausd\" is not a service that asks to be healed; did you mean \"paused\"?")),
+        "{answer}"
+    );
+    docker.docker(&["stop", "still"]);
+    freeze(&docker, "paused");
+    running.until("still", "stopped").await;
+    let held = eventually("the pause to hold it", LIMIT, async || {
+        let (_, service) = running.get("/api/v1/services/paused").await;
+        (service["healing"]["hold"] == "paused").then_some(service)
+    })
+    .await;
+    assert_eq!(held["healing"]["paused"]["why"], "we look at it", "{held}");
+    assert_eq!(held["healing"]["heals"], json!([]));
+    let resumed =
+        ask_with(&running.url, Method::POST, "/api/v1/healing/resume", Some(TOKEN), r#"{"service": "paused"}"#);
+    assert_eq!(resumed.await.0, 204);
+    until_healed(&running, "paused", 1).await;
+    let (_, still) = running.get("/api/v1/services/still").await;
+    assert_eq!((&still["verdict"], &still["healing"]["heals"]), (&json!("stopped"), &json!([])), "{still}");
+    let (_, audit) = ask_with(&running.url, Method::GET, "/api/v1/audit", Some(TOKEN), "").await;
+    let actions: Vec<&str> = audit.as_array().unwrap().iter().filter_map(|row| row["action"].as_str()).collect();
+    assert_eq!(actions, ["healing.resume", "healing.pause"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_hangs_is_restarted_and_one_whose_need_is_down_is_not() {
+    let (sink, ports) = (Target::ok(""), [free_port(), free_port()]);
+    let web = |name: &str, port: u16, needs: &str| {
+        let folder = tempfile::tempdir().unwrap().keep();
+        format!(
+            "  {name}: {{ heal: true, {needs} workload: {{ process: {{ command: [/usr/bin/python3, -m, http.server, \"{port}\", --bind, 127.0.0.1, --directory, {}], stop_grace: 1s }} }}, \
+             checks: {{ web: {{ http: {{ url: \"http://127.0.0.1:{port}/\" }} }} }} }}\n",
+            folder.display()
+        )
+    };
+    let services = [
+        web("web", ports[0], ""),
+        web("shop", ports[1], "needs: [store],"),
+        format!("  store: {{ checks: {{ port: {{ tcp: {{ address: \"127.0.0.1:{}\" }} }} }} }}\n", free_port()),
+    ];
+    let running = Running::start(&config(&sink, &services.concat())).await;
+    let pids: Vec<i32> = {
+        let mut pids = Vec::new();
+        for name in ["web", "shop"] {
+            let up = running.until(name, "up").await;
+            pids.push(i32::try_from(up["workload"]["pid"].as_i64().unwrap()).unwrap());
+        }
+        pids
+    };
+    for pid in pids {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGSTOP).unwrap();
+    }
+    let healed = until_healed(&running, "web", 1).await;
+    assert_eq!(healed["workload"]["runs"][0]["started_by"], "us", "{healed}");
+    assert_eq!(enders(&healed), ["us"], "{healed}");
+    let held = running.until("shop", "down").await;
+    assert_eq!(held["healing"]["hold"], "need_down", "{held}");
+    assert_eq!(held["healing"]["heals"], json!([]));
+    assert!(accepted(&sink).iter().all(|page| page["title"].as_str().is_some_and(|title| !title.contains("gave up"))));
+    running.stop().await;
+}
