@@ -18,6 +18,7 @@ mod evidence;
 mod external;
 mod external_conditions;
 mod figures;
+mod findings;
 mod fingerprint;
 #[cfg(test)]
 mod history_tests;

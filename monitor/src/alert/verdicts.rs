@@ -8,6 +8,7 @@ use kit::clock::{Moment, Stamp};
 
 use super::condition::{Condition, Holds};
 use super::evidence::{evidence, failing, reason};
+use super::findings::findings;
 use super::message::{Evidence, Severity};
 use super::objectives::Objectives;
 use crate::judge::{Board, CheckEntry, Health, ServiceEntry, Verdict};
@@ -81,6 +82,8 @@ pub fn conditions(
     }
     found.sort_by_key(|(depth, _)| *depth);
     let mut conditions: Vec<Condition> = found.into_iter().map(|(_, condition)| condition).collect();
+    let watched = board.services().iter().filter_map(|service| Some((service, settings.get(&service.spec.name)?)));
+    conditions.extend(watched.flat_map(|(service, alerts)| findings(service, alerts, now)));
     conditions.extend(of_blindness(&blind, now));
     conditions
 }

@@ -125,6 +125,7 @@ fn collect(shared: &Shared) -> Vec<MetricFamily> {
     families.extend(check_families(&board));
     families.extend(workload_families(&board));
     families.extend(heal_families(&shared.ward()));
+    families.push(discrepancy_family(&board));
     families.extend(contract_families(&board));
     let (word, _) = overall(&board, &catalogue);
     let words = ["up", "degraded", "down", "unknown"];
@@ -328,6 +329,14 @@ fn heal_families(ward: &Ward) -> Vec<MetricFamily> {
         ),
         family("monitor_heal_held", "1 for what keeps a broken service from being restarted.", held),
     ]
+}
+
+fn discrepancy_family(board: &Board) -> MetricFamily {
+    let found = board.services().iter().filter_map(|service| {
+        let (kind, _) = service.discrepancy?;
+        Some(Sample::of([("kind", kind.as_str()), ("service", &service.spec.name)], 1.0))
+    });
+    family("monitor_discrepancy", "1 where a runtime and the checks of a service disagree.", found)
 }
 
 /// The names that existing dashboards query (design/contract.md 3.10).

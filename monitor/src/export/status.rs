@@ -70,6 +70,9 @@ pub struct ServiceStatus {
     pub incident: Option<String>,
     /// It runs, but nothing functional checks it.
     pub running_unchecked: bool,
+    /// Where its runtime and its checks disagree.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub discrepancy: Option<DiscrepancyStatus>,
     /// What it needs.
     pub needs: NeedsStatus,
     /// Its process, if the monitor runs it.
@@ -87,6 +90,7 @@ impl ServiceStatus {
     pub(super) fn keep_names(&mut self) {
         self.why.clear();
         (self.workload, self.incident, self.healing) = (None, None, None);
+        self.discrepancy = None;
         for overlay in [&mut self.maintenance, &mut self.silenced].into_iter().flatten() {
             overlay.by.clear();
             overlay.why.clear();
@@ -96,6 +100,37 @@ impl ServiceStatus {
             check.reason.clear();
             check.last = None;
         }
+    }
+}
+
+/// A runtime and the checks disagree.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DiscrepancyStatus {
+    /// active_but_looping, healthy_but_failing, unhealthy_but_serving or running_unchecked.
+    pub kind: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Why, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+    /// What to write instead, to paste.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fix: Option<String>,
+}
+
+impl DiscrepancyStatus {
+    pub(super) fn of(entry: &ServiceEntry, card: &ServiceCard) -> Option<Self> {
+        let (kind, since) = entry.discrepancy?;
+        let first = entry.critical().next();
+        let target =
+            first.and_then(|check| card.checks.iter().find(|card| card.id == check.id)).map(|card| &*card.target);
+        let diagnosis = entry.diagnosis(target);
+        Some(Self {
+            kind: kind.as_str().to_owned(),
+            since: since.wall.to_string(),
+            why: diagnosis.as_ref().map(|diagnosis| diagnosis.what.clone()),
+            fix: diagnosis.map(|diagnosis| diagnosis.fix).filter(|fix| !fix.is_empty()),
+        })
     }
 }
 
@@ -141,6 +176,9 @@ pub struct WorkloadStatus {
     /// The last lines that run wrote.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub last_lines: Vec<String>,
+    /// What its runtime's own check finds: starting, healthy or unhealthy.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub declared: Option<String>,
     /// A slow loop, in words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recurring_crash: Option<String>,
@@ -340,6 +378,7 @@ fn service_status(
         silenced: overlays.silenced,
         incident: overlays.incident.map(|id| id.to_string()),
         running_unchecked: entry.is_unchecked(),
+        discrepancy: DiscrepancyStatus::of(entry, card),
         needs: NeedsStatus { hard: names(&card.hard_needs), soft: names(&card.soft_needs) },
         workload: workload_status(entry, now),
         healing: HealingStatus::of(ward, &card.name, now.wall),
@@ -370,6 +409,7 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
         something_keeps_restarting_this: assessment.something_keeps_restarting_this,
         last_end: workload.last_end.clone(),
         last_lines: workload.last_lines.clone(),
+        declared: workload.described.health.as_ref().map(|health| health.state.as_str().to_owned()),
         recurring_crash: assessment.recurring_crash.map(|recurring| recurring.to_string()),
         runs: Vec::new(),
     })

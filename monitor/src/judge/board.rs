@@ -8,6 +8,7 @@ use kit::clock::{Moment, Stamp};
 use uuid::Uuid;
 
 use super::check::{CheckState, Health};
+use super::discrepancy::Discrepancy;
 use super::entry::{CheckEntry, ServiceEntry, ServiceSpec, Versions};
 use super::policy::{Policy, Severity};
 use super::verdict::{Verdict, judge};
@@ -152,6 +153,7 @@ impl Board {
                 why,
                 since,
                 blocked_by: None,
+                discrepancy: None,
                 is_known,
             });
         }
@@ -350,6 +352,10 @@ impl Board {
         }
         service.verdict = verdict;
         service.why = why;
+        let discrepancy = Discrepancy::of(service, now.at);
+        if discrepancy != service.discrepancy.map(|(known, _)| known) {
+            service.discrepancy = discrepancy.map(|kind| (kind, now));
+        }
         service.blocked_by = if verdict.is_bad() { blocked_by } else { None };
     }
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 use kit::clock::{Moment, Stamp};
 
 use super::check::{CheckState, Health};
+use super::discrepancy::Discrepancy;
 use super::policy::{Policy, Severity};
 use super::verdict::{CheckFacts, Runtime, ServiceFacts, Verdict};
 use super::workload::WorkloadState;
 use crate::probe::{CheckId, Observation, Outcome};
+use crate::supervise::diagnosis::{Diagnosis, Outside, why_healthy, why_unhealthy};
 
 /// Passes in a row whose start is remembered for the gate; nobody may ask for more `stable` ones.
 pub const STREAK_KEPT: usize = 32;
@@ -151,6 +153,8 @@ pub struct ServiceEntry {
     pub since: Stamp,
     /// The hard need that failed first, if that explains this service's own failure.
     pub blocked_by: Option<Arc<str>>,
+    /// Where its runtime and its checks disagree, and since when.
+    pub discrepancy: Option<(Discrepancy, Stamp)>,
     /// Whether it ever had a verdict other than unknown: its first one is no change.
     pub is_known: bool,
 }
@@ -189,6 +193,21 @@ impl ServiceEntry {
     /// Returns true once every critical check has passed in the present run of its workload.
     pub fn is_ready(&self) -> bool {
         self.workload.as_ref().is_some_and(|workload| workload.is_ready(&self.critical_names()))
+    }
+
+    /// Says why its runtime and its checks disagree, and what to write instead; `target` is what its first critical check
+    /// asks.
+    pub fn diagnosis(&self, target: Option<&str>) -> Option<Diagnosis> {
+        let (discrepancy, _) = self.discrepancy?;
+        let described = &self.workload.as_ref()?.described;
+        match (discrepancy, &described.health) {
+            (Discrepancy::HealthyButFailing, Some(health)) => Some(why_healthy(health)),
+            (Discrepancy::UnhealthyButServing, Some(health)) => {
+                let serves_since = matches!(self.verdict, Verdict::Up | Verdict::Degraded).then_some(self.since.wall);
+                Some(why_unhealthy(health, &Outside { target, ports: &described.ports, serves_since }))
+            }
+            _ => None,
+        }
     }
 
     /// Returns true if it runs but nothing functional checks it: the discrepancy `running_unchecked`.

@@ -2,6 +2,7 @@
 
 mod board;
 mod check;
+mod discrepancy;
 mod entry;
 mod flap;
 mod policy;
@@ -10,6 +11,7 @@ mod workload;
 
 pub use board::{Board, Effects, VerdictChange};
 pub use check::{CheckState, Health};
+pub use discrepancy::Discrepancy;
 pub use entry::{CheckEntry, CheckSpec, STREAK_KEPT, ServiceEntry, ServiceSpec};
 pub use flap::Flap;
 pub use policy::{Policy, Severity, Threshold};

@@ -12,6 +12,7 @@ pub mod cause;
 mod container;
 mod decode;
 pub mod described;
+pub mod diagnosis;
 pub mod host_event;
 pub mod keeper;
 pub mod launcher;

@@ -19,7 +19,7 @@ fn config(sink: &Target, services: &str) -> String {
 fn contained(docker: &DockerEngine, name: &str, port: u16, heal: &str) -> String {
     let engine = docker.address();
     format!(
-        "  {name}: {{ heal: {heal}, workload: {{ container: {{ name: {name}, engine: \"{engine}\" }} }}, \
+        "  {name}: {{ heal: {heal}, workload: {{ container: {{ name: {name}, engine: \"{engine}\", ready_timeout: 3s }} }}, \
          checks: {{ web: {{ http: {{ url: \"http://127.0.0.1:{port}/\" }} }} }} }}\n"
     )
 }
@@ -120,7 +120,7 @@ async fn what_is_stopped_by_hand_or_paused_is_left_alone_until_somebody_resumes_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_hangs_is_restarted_and_one_whose_need_is_down_is_not() {
-    let (sink, ports) = (Target::ok(""), [free_port(), free_port()]);
+    let (sink, store, ports) = (Target::ok(""), Target::ok(""), [free_port(), free_port()]);
     let web = |name: &str, port: u16, needs: &str| {
         let folder = tempfile::tempdir().unwrap().keep();
         format!(
@@ -132,7 +132,7 @@ async fn a_process_that_hangs_is_restarted_and_one_whose_need_is_down_is_not() {
     let services = [
         web("web", ports[0], ""),
         web("shop", ports[1], "needs: [store],"),
-        format!("  store: {{ checks: {{ port: {{ tcp: {{ address: \"127.0.0.1:{}\" }} }} }} }}\n", free_port()),
+        format!("  store: {{ checks: {{ web: {{ http: {{ url: \"{}\" }} }} }} }}\n", store.url("/")),
     ];
     let running = Running::start(&config(&sink, &services.concat())).await;
     let pids: Vec<i32> = {
@@ -143,6 +143,8 @@ async fn a_process_that_hangs_is_restarted_and_one_whose_need_is_down_is_not() {
         }
         pids
     };
+    drop(store);
+    running.until("store", "down").await;
     for pid in pids {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGSTOP).unwrap();
     }
@@ -153,5 +155,40 @@ async fn a_process_that_hangs_is_restarted_and_one_whose_need_is_down_is_not() {
     assert_eq!(held["healing"]["hold"], "need_down", "{held}");
     assert_eq!(held["healing"]["heals"], json!([]));
     assert!(accepted(&sink).iter().all(|page| page["title"].as_str().is_some_and(|title| !title.contains("gave up"))));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_docker_calls_unhealthy_and_serves_is_explained_and_never_restarted() {
+    let (docker, sink) = (DockerEngine::start().await, Target::ok(""));
+    let ports = [free_port(), free_port()];
+    let services = [contained(&docker, "serving", ports[0], "true"), contained(&docker, "failing", ports[1], "true")];
+    // A check that needs a shell, in an image that has none; and one that passes whatever happens.
+    let shell = format!("curl -f http://localhost:{}/", ports[0]);
+    let options = ["--health-cmd", &shell, "--health-interval", "1s", "--health-retries", "1"];
+    docker.run("serving", &options, &[&format!("speak:{}", ports[0])]);
+    docker.add_image("careless", &[r#"HEALTHCHECK --interval=1s CMD ["/program", "exit:0"]"#]);
+    docker.run_image("careless", "failing", &[], &["wait:600000"]);
+    let running = Running::start(&config(&sink, &services.concat())).await;
+    let disagrees = async |name: &str, kind: &str| {
+        eventually(&format!("{name} to be {kind}"), LIMIT, async || {
+            let (_, service) = running.get(&format!("/api/v1/services/{name}")).await;
+            (service["discrepancy"]["kind"] == kind).then_some(service)
+        })
+        .await
+    };
+    let serving = disagrees("serving", "unhealthy_but_serving").await;
+    assert_eq!(serving["verdict"], "up", "{serving}");
+    assert_eq!(
+        serving["discrepancy"]["why"],
+        "the program of its own check, /bin/sh, is not in the image; the service answers"
+    );
+    let fix = serving["discrepancy"]["fix"].as_str().unwrap();
+    assert!(fix.contains(&format!("\"monitor\", \"healthcheck\", \"http://127.0.0.1:{}/\"", ports[0])), "{fix}");
+    assert_eq!((&serving["healing"]["heals"], &serving["workload"]["declared"]), (&json!([]), &json!("unhealthy")));
+    let failing = disagrees("failing", "healthy_but_failing").await;
+    assert_eq!(failing["verdict"], "down", "{failing}");
+    let why = "its own check (/program exit:0) asks nothing over the network";
+    assert_eq!(failing["discrepancy"]["why"], why);
     running.stop().await;
 }

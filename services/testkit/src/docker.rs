@@ -40,10 +40,23 @@ impl DockerEngine {
         format!("unix://{}", self.folder.path().join("socket").display())
     }
 
+    /// Makes another image of the same program, with these instructions of a Dockerfile.
+    pub fn add_image(&self, name: &str, instructions: &[&str]) {
+        let file = self.folder.path().join("image.tar").to_string_lossy().into_owned();
+        let changes = [r#"ENTRYPOINT ["/program"]"#].iter().chain(instructions).flat_map(|change| ["--change", change]);
+        let arguments: Vec<&str> = ["import"].into_iter().chain(changes).chain([file.as_str(), name]).collect();
+        self.docker(&arguments);
+    }
+
+    /// Starts a container of an image in the host's network; `options` are those of `docker run`.
+    pub fn run_image(&self, image: &str, name: &str, options: &[&str], steps: &[&str]) {
+        let head = ["run", "--detach", "--name", name, "--network", "host", "--stop-timeout", "1"];
+        self.docker(&[&head, options, &[image], steps].concat());
+    }
+
     /// Starts a container in the host's network; `options` are those of `docker run`.
     pub fn run(&self, name: &str, options: &[&str], steps: &[&str]) {
-        let head = ["run", "--detach", "--name", name, "--network", "host", "--stop-timeout", "1"];
-        self.docker(&[&head, options, &[IMAGE], steps].concat());
+        self.run_image(IMAGE, name, options, steps);
     }
 
     /// Runs `docker` with these arguments and returns what it prints.
@@ -99,7 +112,7 @@ impl DockerEngine {
         std::fs::write(folder.join("program.c"), PROGRAM).expect("the folder is ours");
         succeed("gcc", &["-static", "-O1", "-o", &file("program"), &file("program.c")]);
         succeed("tar", &["-C", &folder.to_string_lossy(), "-cf", &file("image.tar"), "program"]);
-        self.docker(&["import", "--change", r#"ENTRYPOINT ["/program"]"#, &file("image.tar"), IMAGE]);
+        self.add_image(IMAGE, &[]);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::alert::{Incident, read_rows};
 use crate::export::catalogue::{Catalogue, ServiceCard};
 use crate::export::overlay::Overlay;
 use crate::export::shared::Shared;
+use crate::export::status::DiscrepancyStatus;
 use crate::judge::{ServiceEntry, Severity, Verdict};
 use crate::record::{IncidentQuery, Rollup};
 
@@ -53,6 +54,8 @@ pub(super) struct ServicePage {
     checks: Vec<CheckView>,
     workload: Option<WorkloadView>,
     healing: Option<HealingView>,
+    /// Why its runtime and its checks disagree, and what to write instead.
+    discrepancy: Option<(String, String)>,
     hand: Hand,
     changes: Option<Vec<ChangeView>>,
     /// Maintenance and silences: their word, and what they are about.
@@ -114,6 +117,7 @@ pub(super) async fn view(
         ranges: Range::ALL.map(|known| (known.key(), known.name(), known == range)).into(),
         checks: checks(shared, &entry, card, range, moment).await,
         workload: entry.workload.as_ref().map(|workload| workload::view(workload, moment)),
+        discrepancy: discrepancy(&entry, card),
         healing: healing::view(shared, name, moment),
         hand: moment.hand(),
         changes: changes(shared, Some(name), CHANGES, moment).await,
@@ -122,6 +126,13 @@ pub(super) async fn view(
         past_incidents: past_incidents(shared, name, moment).await,
     };
     Some((page, tone, title))
+}
+
+fn discrepancy(entry: &ServiceEntry, card: &ServiceCard) -> Option<(String, String)> {
+    let status = DiscrepancyStatus::of(entry, card)?;
+    let words = status.kind.replace('_', " ");
+    let why = status.why.map(|why| format!("{words}: {why}"))?;
+    Some((why, status.fix.unwrap_or_default()))
 }
 
 async fn open(shared: &Shared, name: &str, moment: &Moment) -> Vec<Card> {

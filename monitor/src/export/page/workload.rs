@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use kit::page::chart::{Segment, runs};
-use kit::page::{Html, words};
+use kit::page::{Html, Tone, words};
 
 use super::{Moment, When};
 use crate::judge::{Phase, WorkloadState};
-use crate::supervise::{Run, Who};
+use crate::supervise::{DeclaredState, Run, Who, redact};
 
+/// Of what a declared check wrote, at most, in characters.
+const MAX_SAID: usize = 300;
 /// Runs that are listed, newest first.
 const LISTED: usize = 15;
 /// The timeline shows at least the last hour and at most the last week.
@@ -25,6 +27,10 @@ pub(super) struct WorkloadView {
     /// The finding that something keeps restarting it.
     pub(super) restarted: Option<String>,
     pub(super) recurring: Option<String>,
+    /// What its runtime's own check finds, and its command.
+    pub(super) declared: Option<(Tone, &'static str, String)>,
+    /// The last probes of that check, newest first: when, how it ended, what it wrote.
+    pub(super) declared_log: Vec<(When, Tone, String)>,
     pub(super) timeline: Html,
     pub(super) runs: Vec<RunView>,
     pub(super) older: usize,
@@ -68,11 +74,31 @@ pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
         exits,
         restarted,
         recurring: assessment.recurring_crash.map(|recurring| recurring.to_string()),
+        declared: workload.described.health.as_ref().map(|health| {
+            let tone = match health.state {
+                DeclaredState::Healthy => Tone::Good,
+                DeclaredState::Unhealthy => Tone::Bad,
+                DeclaredState::Starting => Tone::Busy,
+            };
+            (tone, health.state.as_str(), redact(&health.command()))
+        }),
+        declared_log: declared_log(workload, moment),
         timeline: timeline(&all, moment),
         runs: all.iter().rev().take(LISTED).map(|run| run_view(run, moment)).collect(),
         older: all.len().saturating_sub(LISTED),
         lines: workload.last_lines.clone(),
     }
+}
+
+fn declared_log(workload: &WorkloadState, moment: &Moment) -> Vec<(When, Tone, String)> {
+    let probes = workload.described.health.iter().flat_map(|health| health.log.iter().rev());
+    let shown = probes.map(|probe| {
+        let tone = if probe.exit == 0 { Tone::Good } else { Tone::Bad };
+        let said = words::clip(redact(probe.output.trim()).as_str(), MAX_SAID);
+        let said = if said.is_empty() { "wrote nothing".to_owned() } else { said };
+        (moment.when(probe.at), tone, format!("ended with {}: {said}", probe.exit))
+    });
+    shown.collect()
 }
 
 fn run_view(run: &Run, moment: &Moment) -> RunView {

@@ -1,0 +1,85 @@
+//! Findings as stories: what a board goes through, and the one ticket that comes of it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kit::clock::{Moment, Stamp};
+use uuid::Uuid;
+
+use super::super::condition::Holds;
+use super::super::verdicts::{ServiceAlerts, conditions};
+use crate::judge::{Board, ServiceSpec, Verdict};
+use crate::supervise::cause::{Cause, Exit};
+use crate::supervise::process::Ending;
+use crate::supervise::{Event, Who};
+
+fn at(secs: i64) -> Stamp {
+    Stamp { at: Moment::from_ms(secs * 1000), wall: Timestamp::from_second(1_800_000_000 + secs).unwrap() }
+}
+
+fn board() -> Board {
+    let mut board = Board::starting_at(1);
+    let (name, start_grace) = ("web".into(), Some(Duration::from_secs(60)));
+    let spec = ServiceSpec { name, hard_needs: Vec::new(), checks: Vec::new(), start_grace, is_watched: true };
+    board.configure(vec![spec], at(0), |_| None);
+    board
+}
+
+fn start(board: &mut Board, run: Uuid, by: Who, secs: i64) {
+    let (service, stamp) = ("web".to_owned(), at(secs));
+    board.runtime(&Event::Started { service, run, pid: None, by, adopted: false, stamp }, stamp);
+}
+
+fn end(board: &mut Board, run: Uuid, by: Who, exit: Exit, oom: bool, secs: i64) -> Verdict {
+    let cause = Cause::of(exit, oom, "");
+    let ending = Ending { exit, cause, at: at(secs), stopped: None, last_lines: Vec::new(), record: None };
+    board.runtime(&Event::Ended { service: "web".to_owned(), run, by, planned: false, ending }, at(secs));
+    board.service("web").unwrap().verdict
+}
+
+/// Titles of what holds, and their keys.
+fn found(board: &Board, secs: i64) -> Vec<(String, String)> {
+    let settings = [(Arc::from("web"), ServiceAlerts::standard(true))].into();
+    let conditions = conditions(board, &settings, &HashMap::new(), at(secs));
+    let holding = conditions.into_iter().filter(|condition| condition.holds == Holds::Yes);
+    holding.map(|condition| (condition.key, condition.title)).collect()
+}
+
+#[test]
+fn a_service_that_memory_runs_out_for_every_seven_minutes_is_one_ticket_and_never_down() {
+    let (mut board, mut keys, mut titles, mut verdicts) = (board(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for turn in 0..(6 * 60 / 7) {
+        let (began, run) = (turn * 420, Uuid::now_v7());
+        start(&mut board, run, Who::Runtime, began);
+        for minute in 1..7 {
+            board.tick(at(began + minute * 60));
+            verdicts.insert(board.service("web").unwrap().verdict.as_str());
+            for (key, title) in found(&board, began + minute * 60) {
+                keys.insert(key);
+                titles.insert(title);
+            }
+        }
+        verdicts.insert(end(&mut board, run, Who::Runtime, Exit::Code(137), true, began + 419).as_str());
+    }
+    assert_eq!(keys.into_iter().collect::<Vec<_>>(), ["finding:web:recurring_crash"]);
+    assert_eq!(titles.into_iter().collect::<Vec<_>>(), ["web dies every ~7 min, out of memory"]);
+    assert_eq!(verdicts.into_iter().collect::<Vec<_>>(), ["starting", "unknown"], "nothing checks it");
+}
+
+#[test]
+fn restarts_that_nobody_announced_are_one_ticket() {
+    let mut board = board();
+    for turn in 0..30 {
+        let (began, run) = (turn * 20, Uuid::now_v7());
+        start(&mut board, run, Who::Anonymous, began);
+        end(&mut board, run, Who::Anonymous, Exit::Code(143), false, began + 19);
+    }
+    start(&mut board, Uuid::now_v7(), Who::Anonymous, 600);
+    board.tick(at(605));
+    assert_ne!(board.service("web").unwrap().verdict, Verdict::CrashLooping);
+    let expected =
+        ("finding:web:something_keeps_restarting_this", "something keeps restarting web: 31 times in the last hour");
+    assert_eq!(found(&board, 605), [(expected.0.to_owned(), expected.1.to_owned())]);
+}
