@@ -149,7 +149,8 @@ impl Pilot {
     pub(super) fn order(&self, service: &Arc<str>, command: Command) -> bool {
         match self.crews.get(service) {
             Some(crew) => crew.commands.try_send(command).is_ok(),
-            None => self.lookouts.order(service, command),
+            // The board's ledger is the one that counts; a runtime keeps no budget.
+            None => matches!(command, Command::Excuse(..)) || self.lookouts.order(service, command),
         }
     }
 

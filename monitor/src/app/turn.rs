@@ -339,6 +339,10 @@ impl Loop {
     }
 
     fn follow(&mut self, effects: Effects, now: Stamp) {
+        for (service, run, excuse) in &effects.excused {
+            tracing::info!(service.id = &**service, ?excuse, "an exit spends no budget");
+            self.pilot.order(service, Command::Excuse(*run, *excuse));
+        }
         for check in &effects.force {
             self.schedule.force(check, now.at);
         }

@@ -15,7 +15,7 @@ use super::verdict::{Verdict, judge};
 use super::workload::WorkloadState;
 use crate::probe::{CheckId, Observation, Outcome};
 use crate::schedule::Gap;
-use crate::supervise::Event;
+use crate::supervise::{Event, Excuse};
 
 /// What follows from news.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub struct Effects {
     pub changed_checks: Vec<CheckId>,
     /// Services whose ledger is worth writing down.
     pub changed_ledgers: Vec<Arc<str>>,
+    /// Exits that turned out not to be the service's fault: whoever restarts it must know.
+    pub excused: Vec<(Arc<str>, Uuid, Excuse)>,
     /// Whether this is a turn of the clock: what depends on time alone is looked at too.
     pub time_passed: bool,
 }
@@ -42,6 +44,7 @@ impl Effects {
         self.force.extend(other.force);
         self.changed_checks.extend(other.changed_checks);
         self.changed_ledgers.extend(other.changed_ledgers);
+        self.excused.extend(other.excused);
         self.time_passed |= other.time_passed;
     }
 }
@@ -267,6 +270,10 @@ impl Board {
             }
         }
         effects.changed_ledgers.push(name.clone());
+        if matches!(event, Event::Ended { planned: false, .. }) {
+            self.excuse_by_need(&name, now, &mut effects);
+            self.excuse_by_host(now, &mut effects);
+        }
         // An exit or a start decides at once what the next turn would have found out.
         effects.force = self.critical_checks(&name);
         self.refresh(&name, now, &mut effects);
@@ -312,7 +319,7 @@ impl Board {
         }
     }
 
-    fn service_mut(&mut self, name: &str) -> Option<&mut ServiceEntry> {
+    pub(super) fn service_mut(&mut self, name: &str) -> Option<&mut ServiceEntry> {
         self.services.get_mut(*self.places.get(name)?)
     }
 
@@ -350,6 +357,7 @@ impl Board {
             service.since = now;
             service.is_known = true;
         }
+        let turned_bad = verdict.is_bad() && !service.verdict.is_bad();
         service.verdict = verdict;
         service.why = why;
         let discrepancy = Discrepancy::of(service, now.at);
@@ -357,10 +365,13 @@ impl Board {
             service.discrepancy = discrepancy.map(|kind| (kind, now));
         }
         service.blocked_by = if verdict.is_bad() { blocked_by } else { None };
+        if turned_bad {
+            self.excuse_dependants(name, now, effects);
+        }
     }
 
     /// Returns the hard need, direct or through others, that is bad and was so first.
-    fn blocker(&self, name: &str) -> Option<Arc<str>> {
+    pub(super) fn blocker(&self, name: &str) -> Option<Arc<str>> {
         let own = self.service(name)?;
         let own_since = if own.verdict.is_bad() { own.since.at } else { Moment::from_ms(i64::MAX) };
         let mut to_see = own.spec.hard_needs.clone();

@@ -4,6 +4,7 @@ mod board;
 mod check;
 mod discrepancy;
 mod entry;
+mod excuses;
 mod flap;
 mod policy;
 mod verdict;

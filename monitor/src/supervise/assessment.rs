@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bucket::{Bucket, Policy};
 use super::cause::Cause;
-use super::ledger::{End, Ledger, Run, Who};
+use super::ledger::{End, Excuse, Ledger, Run, Who};
 
 /// What the runs of one service add up to at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,6 +114,8 @@ impl Standing {
             None => self.wait = None,
             Some(end) if end.spends_budget() => self.spend(end, policy),
             Some(end) if end.planned => self.wait = Some(Duration::ZERO),
+            // What it needs is not back a second later.
+            Some(end) if end.excuse == Some(Excuse::DependencyDown) => self.wait = Some(policy.hopeless_delay),
             Some(_) => self.wait = Some(policy.base),
         }
     }

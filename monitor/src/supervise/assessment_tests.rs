@@ -209,13 +209,15 @@ fn six_exits_a_week_are_recurring_but_six_of_unlike_causes_or_one_burst_are_not(
 }
 
 #[test]
-fn excused_ends_and_anonymous_ends_spend_nothing_and_restart_at_base() {
-    for (ended_by, excuse) in
-        [(Who::Runtime, Some(Excuse::HostEvent)), (Who::Runtime, Some(Excuse::DependencyDown)), (Who::Anonymous, None)]
-    {
+fn excused_ends_and_anonymous_ends_spend_nothing_and_restart_soon() {
+    for (ended_by, excuse, secs) in [
+        (Who::Runtime, Some(Excuse::HostEvent), 1),
+        (Who::Runtime, Some(Excuse::DependencyDown), 30),
+        (Who::Anonymous, None, 1),
+    ] {
         let assessment = after([Life { ended_by, excuse, ..crash(0, 0) }; 20]);
         assert_eq!((assessment.level, assessment.exits_10m, assessment.crash_looping), (0.0, 0, false));
-        assert_eq!(assessment.next_delay, Some(Duration::from_secs(1)));
+        assert_eq!(assessment.next_delay, Some(Duration::from_secs(secs)), "{excuse:?}");
     }
 }
 

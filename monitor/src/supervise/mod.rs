@@ -31,7 +31,7 @@ pub mod workload;
 
 pub use assessment::Assessment;
 pub use described::{DeclaredHealth, DeclaredProbe, DeclaredState, Described};
-pub use ledger::{End, Ledger, Run, Who};
+pub use ledger::{End, Excuse, Ledger, Run, Who};
 pub use message::{Command, Event, Rest};
 pub use redact::redact;
 pub use run_record::Mode;
