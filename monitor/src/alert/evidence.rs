@@ -36,7 +36,7 @@ pub(super) fn evidence(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stam
     if let Some(workload) = &service.workload {
         let last_end = workload.ledger.runs().rev().find_map(|run| run.end.as_ref());
         if last_end.is_some_and(|end| !end.planned && ended_lately(end.at.at)) {
-            evidence.exit = workload.last_end.clone().unwrap_or_default();
+            evidence.exit = workload.last_told.clone().unwrap_or_default();
             evidence.last_lines.clone_from(&workload.last_lines);
         }
         evidence.digest = workload.digest.clone().unwrap_or_default();

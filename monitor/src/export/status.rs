@@ -407,7 +407,7 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
         unplanned_exits_10m: assessment.exits_10m as u64,
         anonymous_restarts_1h: assessment.anonymous_restarts as u64,
         something_keeps_restarting_this: assessment.something_keeps_restarting_this,
-        last_end: workload.last_end.clone(),
+        last_end: workload.last_told.clone(),
         last_lines: workload.last_lines.clone(),
         declared: workload.described.health.as_ref().map(|health| health.state.as_str().to_owned()),
         recurring_crash: assessment.recurring_crash.map(|recurring| recurring.to_string()),
@@ -420,7 +420,7 @@ fn run_status(run: &Run) -> RunStatus {
         at: end.at.wall.to_string(),
         by: end.by.as_str().to_owned(),
         cause: end.cause.name().to_owned(),
-        how: end.cause.sentence(end.exit),
+        how: end.cause.told(end.exit, run.said.as_deref()),
         planned: end.planned,
     });
     RunStatus {

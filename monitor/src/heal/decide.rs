@@ -120,5 +120,5 @@ fn quarantine(situation: &Situation<'_>, now: Stamp) -> Option<String> {
     let is_ordered = situation.record.heals.back().is_some_and(|heal| heal.result == HealResult::Pending);
     let loops = workload.unseen.is_none() && workload.assessment(now.at).gave_up;
     (goes_on && loops && !is_ordered && !situation.service.is_ready())
-        .then(|| workload.last_end.clone().unwrap_or_default())
+        .then(|| workload.last_told.clone().unwrap_or_default())
 }

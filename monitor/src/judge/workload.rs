@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::entry::ServiceSpec;
 use super::verdict::Runtime;
+use crate::supervise::telltale::telling_line;
 use crate::supervise::{Assessment, Described, End, Event, Ledger, Rest, Who};
 
 /// After an unplanned end the service must serve again within this time, or it is down: time for the restart, and for
@@ -47,6 +48,8 @@ pub struct WorkloadState {
     pub ledger: Ledger,
     /// The last end in one sentence, such as "exited with code 1".
     pub last_end: Option<String>,
+    /// That, with what the run itself said of it.
+    pub last_told: Option<String>,
     /// The last lines of the last run's output.
     pub last_lines: Vec<String>,
     /// SHA-256 of the program of the present or last run, in hexadecimal.
@@ -78,13 +81,16 @@ impl Default for WorkloadState {
 impl WorkloadState {
     /// Begins with the ledger that an earlier monitor left, and the last lines of its last run.
     pub fn restored(ledger: Ledger, last_lines: Vec<String>) -> Self {
-        let last_end = ledger.runs().rev().find_map(|run| run.end.as_ref()).map(|end| end.cause.sentence(end.exit));
+        let ended = ledger.runs().rev().find_map(|run| Some((run, run.end.as_ref()?)));
+        let last_end = ended.map(|(_, end)| end.cause.sentence(end.exit));
+        let last_told = ended.map(|(run, end)| end.cause.told(end.exit, run.said.as_deref()));
         let last_crash =
             ledger.runs().rev().filter_map(|run| run.end.as_ref()).find(|end| !end.planned).map(|end| end.at.wall);
         Self {
             phase: Phase::Pending,
             ledger,
             last_end,
+            last_told,
             last_lines,
             digest: None,
             started_at: 0,
@@ -126,8 +132,11 @@ impl WorkloadState {
                     planned: *planned,
                     excuse: None,
                 };
+                let said = telling_line(&ending.last_lines);
                 self.ledger.record_end(*run, end);
+                self.ledger.record_said(*run, said.clone());
                 self.last_end = Some(ending.cause.sentence(ending.exit));
+                self.last_told = Some(ending.cause.told(ending.exit, said.as_deref()));
                 self.last_lines.clone_from(&ending.last_lines);
                 if !planned {
                     self.unplanned_end_at = sequence;
@@ -215,7 +224,7 @@ impl WorkloadState {
     /// Returns how it counts in the verdict; `reason` is the newest fail of a critical check.
     pub(super) fn runtime(&self, spec: &ServiceSpec, critical: &[&str], reason: Option<&str>, now: Moment) -> Runtime {
         let grace = spec.start_grace.unwrap_or_default();
-        let cause = || self.last_end.clone().unwrap_or_else(|| "not started yet".to_owned());
+        let cause = || self.last_told.clone().unwrap_or_else(|| "not started yet".to_owned());
         if let Phase::Resting(rest) = self.phase {
             return match rest {
                 Rest::Stopped => Runtime::Stopped,

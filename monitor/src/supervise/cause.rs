@@ -4,6 +4,8 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::telltale::telling_line;
+
 /// "Command found but not executable" (POSIX.1-2024, Shell Command Language 2.8.2).
 pub const CODE_NOT_EXECUTABLE: i32 = 126;
 /// "Command not found" (POSIX.1-2024, Shell Command Language 2.8.2).
@@ -14,6 +16,25 @@ pub const CODE_CONFIG: i32 = 78;
 const SIGNAL_CODE_BASE: i32 = 128;
 /// SIGKILL on every Linux (`signal(7)`).
 const SIGKILL: i32 = 9;
+/// SIGABRT on every Linux (`signal(7)`).
+const SIGABRT: i32 = 6;
+
+/// What libc, and with it nearly every runtime, says for EADDRINUSE (`strerror(3)`); Node says the name.
+const PORT_IN_USE: [&str; 2] = ["address already in use", "eaddrinuse"];
+/// For ENOSPC and EDQUOT.
+const DISK_FULL: [&str; 4] = ["no space left on device", "disk quota exceeded", "enospc", "database or disk is full"];
+/// For ECONNREFUSED, EHOSTUNREACH, and of resolvers (`getaddrinfo(3)`, `gai_strerror(3)`; Node and Go say it their way).
+const DEPENDENCY: [&str; 9] = [
+    "connection refused",
+    "econnrefused",
+    "could not connect to server",
+    "no route to host",
+    "name or service not known",
+    "temporary failure in name resolution",
+    "could not translate host name",
+    "enotfound",
+    "no such host",
+];
 
 /// How a run ended, as the operating system or the runtime told it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +68,10 @@ pub enum Cause {
     Oom,
     /// It could not bind: somebody else has its address.
     PortInUse,
+    /// Its disk is full, or its share of it.
+    DiskFull,
+    /// Something it needs refuses connections or cannot be found.
+    Dependency,
     /// A signal ended it.
     Killed {
         /// The signal's number.
@@ -83,8 +108,11 @@ impl Cause {
             Exit::Code(CODE_NOT_FOUND) => Self::NotFound,
             Exit::Code(CODE_NOT_EXECUTABLE) => Self::NotExecutable,
             _ if oom && signal_of(exit) == Some(SIGKILL) => Self::Oom,
-            Exit::Code(_) if says_port_in_use(evidence) => Self::PortInUse,
+            Exit::Code(_) if says(evidence, &PORT_IN_USE) => Self::PortInUse,
             Exit::Code(CODE_CONFIG) => Self::Config,
+            // Of all it wrote, only what it ended with: it may have tried again and got over the rest.
+            Exit::Code(_) if says_last(evidence, &DISK_FULL) => Self::DiskFull,
+            Exit::Code(_) if says_last(evidence, &DEPENDENCY) => Self::Dependency,
             Exit::Code(code) => signal_of(exit).map_or(Self::Crashed { code }, |signal| Self::Killed { signal }),
             Exit::Signal(signal) => Self::Killed { signal },
         }
@@ -106,6 +134,8 @@ impl Cause {
             Self::Config => "config",
             Self::Oom => "oom",
             Self::PortInUse => "port_in_use",
+            Self::DiskFull => "disk_full",
+            Self::Dependency => "dependency",
             Self::Killed { .. } => "killed",
             Self::Crashed { .. } => "crashed",
             Self::SpawnFailed { .. } => "spawn_failed",
@@ -116,9 +146,10 @@ impl Cause {
 
     /// Returns whether the same program with the same files could do better a second later.
     ///
-    /// A missing program and a refused configuration do not mend themselves: hammering only fills logs (DESIGN 7).
+    /// A missing program, a refused configuration and a full disk do not mend themselves: hammering only fills logs
+    /// (DESIGN 7).
     pub const fn may_heal_by_restart(self) -> bool {
-        !matches!(self, Self::NotFound | Self::NotExecutable | Self::Config)
+        !matches!(self, Self::NotFound | Self::NotExecutable | Self::Config | Self::DiskFull)
     }
 
     /// Returns the few words a title needs: "out of memory", "killed by SIGSEGV".
@@ -129,12 +160,30 @@ impl Cause {
             Self::Config => "configuration error".into(),
             Self::Oom => "out of memory".into(),
             Self::PortInUse => "address already in use".into(),
+            Self::DiskFull => "no space left on device".into(),
+            Self::Dependency => "something it needs cannot be reached".into(),
             Self::Killed { signal } => format!("killed by {}", signal_name(signal)),
             Self::Crashed { code } => format!("crashed with code {code}"),
             Self::SpawnFailed { errno } => format!("could not be started, {}", Errno::from_raw(errno).desc()),
             Self::Lost => "ended unseen".into(),
             Self::Clean => "ended by itself".into(),
         }
+    }
+
+    /// Returns the sentence, with what it said itself: `said` is the telling line of its output.
+    pub fn told(self, exit: Exit, said: Option<&str>) -> String {
+        let sentence = self.sentence(exit);
+        let explains = match self {
+            Self::Oom | Self::Clean | Self::Lost => false,
+            // Who aborts says why; who is killed cannot.
+            Self::Killed { signal } => signal == SIGABRT,
+            _ => true,
+        };
+        let Some(said) = said.filter(|_| explains) else { return sentence };
+        // What it says itself is said once.
+        let words = self.words();
+        let bare = sentence.strip_suffix(&format!(": {words}")).filter(|_| said.to_lowercase().contains(&words));
+        format!("{}: {said}", bare.unwrap_or(&sentence))
     }
 
     /// Returns the sentence for people, with the bare fact in front: "exited with code 78: configuration error".
@@ -167,9 +216,14 @@ fn signal_of(exit: Exit) -> Option<i32> {
     }
 }
 
-/// Returns whether `evidence` holds what libc, and with it nearly every runtime, says for EADDRINUSE.
-fn says_port_in_use(evidence: &str) -> bool {
-    evidence.to_lowercase().contains("address already in use")
+fn says(text: &str, words: &[&str]) -> bool {
+    let text = text.to_lowercase();
+    words.iter().any(|words| text.contains(words))
+}
+
+fn says_last(evidence: &str, words: &[&str]) -> bool {
+    let lines: Vec<String> = evidence.lines().map(str::to_owned).collect();
+    telling_line(&lines).is_some_and(|line| says(&line, words))
 }
 
 fn signal_name(number: i32) -> String {

@@ -69,6 +69,9 @@ pub struct Run<T = Stamp> {
     /// Whether every critical check passed in it.
     #[serde(default)]
     pub worked: bool,
+    /// The line of its output that says why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
 }
 
 /// The end of a run.
@@ -119,7 +122,7 @@ impl<T> Run<T> {
             excuse: end.excuse,
         });
         let (id, started, started_by) = (self.id, convert(&self.started), self.started_by);
-        Run { id, started, started_by, end, digest: self.digest.clone(), worked: self.worked }
+        Run { id, started, started_by, end, digest: self.digest.clone(), worked: self.worked, said: self.said.clone() }
     }
 }
 
@@ -173,7 +176,7 @@ impl Ledger {
             let (exit, cause) = (Exit::Lost, Cause::Lost);
             before.end = Some(End { at: started, by: Who::Runtime, exit, cause, planned: false, excuse: None });
         }
-        self.push(Run { id, started, started_by, end: None, digest: None, worked: false });
+        self.push(Run { id, started, started_by, end: None, digest: None, worked: false, said: None });
     }
 
     /// Notes how run `id` ended, and returns whether that was news: unknown runs and second ends change nothing.
@@ -187,6 +190,13 @@ impl Ledger {
     pub fn record_digest(&mut self, id: Uuid, digest: String) {
         if let Some(run) = self.runs.iter_mut().rev().find(|run| run.id == id) {
             run.digest = Some(digest);
+        }
+    }
+
+    /// Notes what run `id` said of its end.
+    pub fn record_said(&mut self, id: Uuid, said: Option<String>) {
+        if let Some(run) = self.runs.iter_mut().rev().find(|run| run.id == id) {
+            run.said = said;
         }
     }
 

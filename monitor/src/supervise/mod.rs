@@ -27,6 +27,7 @@ pub mod run_log;
 pub mod run_record;
 pub mod settings;
 pub mod supervisor;
+pub mod telltale;
 pub mod workload;
 
 pub use assessment::Assessment;

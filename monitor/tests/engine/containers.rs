@@ -53,11 +53,14 @@ async fn a_container_that_dies_again_and_again_is_paged_once_with_its_cause_and_
     }
     for name in names {
         let looping = running.until(name, "crash_looping").await;
-        assert!(looping["why"].as_str().unwrap().starts_with("exited with code 3; "), "{looping}");
+        assert!(
+            looping["why"].as_str().unwrap().starts_with(&format!("exited with code 3: {name} is out of luck; ")),
+            "{looping}"
+        );
         let lines = serde_json::json!([format!("{name} is out of luck")]);
         assert_eq!(looping["workload"]["last_lines"], lines, "of its last run, and of no other");
         let page = eventually("the page", LIMIT, async || {
-            let title = format!("{name} is crash looping: exited with code 3; ");
+            let title = format!("{name} is crash looping: exited with code 3: {name} is out of luck; ");
             accepted(&sink).into_iter().find(|page| page["title"].as_str().is_some_and(|text| text.starts_with(&title)))
         });
         assert_eq!(page.await["alerts"][0]["evidence"]["last_lines"], lines);

@@ -128,7 +128,7 @@ fn ended(run: &Run) -> String {
     match &run.end {
         None => "still runs".to_owned(),
         Some(end) if end.planned => format!("{}, planned", end.cause.sentence(end.exit)),
-        Some(end) => end.cause.sentence(end.exit),
+        Some(end) => end.cause.told(end.exit, run.said.as_deref()),
     }
 }
 
