@@ -2,7 +2,7 @@
 
 use monitor::Kinds;
 use serde_json::Value;
-use testkit::{DockerEngine, Target, eventually, free_port};
+use testkit::{Authority, DockerEngine, Target, eventually, free_port};
 
 use crate::alerts::accepted;
 use crate::harness::{LIMIT, Running};
@@ -208,5 +208,35 @@ async fn another_monitor_knows_the_runs_and_learns_how_one_ended_while_there_was
     let steady = until_workload(&running, "steady", "to run", |workload| workload["phase"] == "running").await;
     assert_eq!(steady["workload"]["run"], before[0]["workload"]["run"]);
     assert_eq!(steady["workload"]["unplanned_exits"], 0, "{steady}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_over_tcp_wants_a_certificate_and_is_watched_as_one_behind_a_socket() {
+    let (authority, sink, port) = (Authority::new(), Target::ok(""), free_port());
+    let docker = DockerEngine::start_with_tls(&authority, port).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (client, stranger) = (authority.client("monitor"), Authority::new().client("monitor"));
+    let known = (file("cert.pem", client.pem()), file("key.pem", client.key_pem()));
+    let unknown = (file("other.pem", stranger.pem()), file("other-key.pem", stranger.key_pem()));
+    let ca = file("ca.pem", &authority.pem());
+    let service = |name: &str, host: &str, (cert, key): &(String, String)| {
+        format!(
+            "  {name}: {{ workload: {{ container: {{ name: web, engine: \"tcp://{host}:{port}\", \
+             tls: {{ ca_file: {ca}, cert_file: {cert}, key_file: {key} }} }} }} }}\n"
+        )
+    };
+    docker.run("web", &[], &["wait:100000", "exit:0"]);
+    let services = [service("web", "127.0.0.1", &known), service("stranger", "localhost", &unknown)];
+    let running = Running::start(&config(&services, &sink)).await;
+    until_workload(&running, "web", "to run", |workload| workload["phase"] == "running").await;
+    let blind = until_workload(&running, "stranger", "to be refused", |workload| workload["phase"] == "unknown").await;
+    let why = blind["why"].as_str().unwrap();
+    assert!(why.starts_with(&format!("the container engine at tcp://localhost:{port} cannot be asked")), "{why}");
     running.stop().await;
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::certificates::Authority;
 use crate::eventually;
 
 /// It starts in less than a second on an idle machine.
@@ -29,7 +30,26 @@ impl DockerEngine {
     /// `print:TEXT`, `wait:MS`, `exit:CODE`, `eat` memory, `serve:PORT` over TCP, `speak:PORT` HTTP, `ask:PORT` whether anybody listens, one after the other.
     pub async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("docker-").tempdir().expect("there is room for a folder");
-        let engine = Self { daemon: spawn(folder.path()), folder };
+        let engine = Self { daemon: spawn(folder.path(), &[]), folder };
+        engine.until_it_answers().await;
+        engine.make_image();
+        engine
+    }
+
+    /// As [`DockerEngine::start`], reached over TCP on this port too, by whoever has a certificate of `authority`.
+    pub async fn start_with_tls(authority: &Authority, port: u16) -> Self {
+        let folder = tempfile::Builder::new().prefix("docker-").tempdir().expect("there is room for a folder");
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("the folder is ours");
+            path.to_string_lossy().into_owned()
+        };
+        let server = authority.valid();
+        let (ca, cert) = (file("ca.pem", &authority.pem()), file("cert.pem", server.pem()));
+        let (key, host) = (file("key.pem", server.key_pem()), format!("tcp://127.0.0.1:{port}"));
+        let options = ["--tlsverify", "--tlscacert", &ca, "--tlscert", &cert, "--tlskey", &key, "--host", &host]
+            .map(str::to_owned);
+        let engine = Self { daemon: spawn(folder.path(), &options), folder };
         engine.until_it_answers().await;
         engine.make_image();
         engine
@@ -90,7 +110,7 @@ impl DockerEngine {
 
     /// Starts the engine again after [`DockerEngine::kill`].
     pub async fn start_again(&mut self) {
-        self.daemon = spawn(self.folder.path());
+        self.daemon = spawn(self.folder.path(), &[]);
         self.until_it_answers().await;
     }
 
@@ -138,7 +158,7 @@ impl Drop for DockerEngine {
 }
 
 /// Starts the daemon. It dies with the thread that starts it: a test that is killed leaves nothing behind.
-fn spawn(folder: &Path) -> Child {
+fn spawn(folder: &Path, options: &[String]) -> Child {
     let path = |name: &str| -> PathBuf { folder.join(name) };
     let log = std::fs::File::create(path("log")).expect("the folder is ours");
     let mut daemon = Command::new("setpriv");
@@ -149,6 +169,7 @@ fn spawn(folder: &Path) -> Child {
     for (option, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
         daemon.arg(option).arg(path(name));
     }
+    daemon.args(options);
     daemon.stdout(Stdio::null()).stderr(log).spawn().expect("setpriv of util-linux is everywhere")
 }
 

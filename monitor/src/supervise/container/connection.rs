@@ -3,17 +3,18 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::models::EventMessage;
 use bollard::query_parameters::{
     EventsOptions, EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
 };
-use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 
+use super::address::Address;
 use super::facts::{Facts, Happening, What};
 use super::tracker::LogSlice;
 use crate::supervise::message::Command;
@@ -21,8 +22,8 @@ use crate::supervise::workload::Sought;
 
 /// What the engine answers within milliseconds, on a busy host too.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
-/// Bollard's own limit, in seconds: a little more, so that ours is the one that counts.
-const BOLLARD_PATIENCE_SECS: u64 = 10;
+/// Bollard's own limit: a little more, so that ours is the one that counts.
+const BOLLARD_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a stop or restart may take: the container's own time to end comes on top of the engine's.
 const ACT_PATIENCE: Duration = Duration::from_secs(150);
 /// Missed events that are taken at once.
@@ -59,12 +60,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, which only looks for the socket: the first question finds out whether anybody answers.
-    pub(super) fn open(address: &str) -> Result<Self, Blind> {
-        let path = address.trim_start_matches("unix://");
-        match Docker::connect_with_unix(path, BOLLARD_PATIENCE_SECS, API_DEFAULT_VERSION) {
-            Ok(docker) => Ok(Self { address: address.to_owned(), docker }),
-            Err(error) => Err(Blind { address: address.to_owned(), why: words(error) }),
+    /// Connects, which only reads files: the first question finds out whether anybody answers.
+    pub(super) fn open(address: &Address) -> Result<Self, Blind> {
+        let shown = address.shown.clone();
+        match address.connect(BOLLARD_PATIENCE) {
+            Ok(docker) => Ok(Self { address: shown, docker }),
+            Err(error) => Err(Blind { address: shown, why: words(error) }),
         }
     }
 
@@ -284,7 +285,9 @@ mod tests {
 
     #[test]
     fn a_missing_socket_is_named_with_its_engine() {
-        let error = Connection::open("unix:///no/such.sock").err().unwrap();
+        let mut address = Address::default();
+        address.shown = "unix:///no/such.sock".to_owned();
+        let error = Connection::open(&address).err().unwrap();
         assert_eq!(
             error.to_string(),
             "the container engine at unix:///no/such.sock cannot be asked: there is no socket /no/such.sock"

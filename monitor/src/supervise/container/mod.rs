@@ -4,6 +4,7 @@
 //! * `facts` is what the engine says, `tracker` (with `known`) translates it into our events and is pure.
 //! * `connection` asks the engine, and only ever reads; `watch` is the one task for each engine.
 
+mod address;
 mod connection;
 mod facts;
 mod known;

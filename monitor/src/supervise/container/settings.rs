@@ -7,10 +7,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kit::config::{Cursor, Fields, Value};
 
+use super::address::Address;
 use crate::supervise::workload::{Assignment, Runtime, Sought, Watched, Workload, WorkloadKind};
 
-/// Where Docker listens unless told otherwise (`dockerd --help`); Podman's compatible API does so elsewhere.
-const STANDARD_ENGINE: &str = "unix:///var/run/docker.sock";
 /// As for processes.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The labels by which Compose finds its own containers (compose-spec, "Labels"; `docker compose ls` uses them too).
@@ -28,14 +27,11 @@ impl WorkloadKind for Container {
     fn decode(&self, cursor: &Cursor<'_>) -> Option<Workload> {
         if let Value::Text(_) = cursor.node().value {
             let sought = name(cursor)?;
-            return Some(watch(sought, STANDARD_ENGINE.to_owned(), READY_TIMEOUT));
+            return Some(watch(sought, Address::default(), READY_TIMEOUT));
         }
         let fields = cursor.fields()?;
         let sought = sought(&fields);
-        let address = match fields.get("engine") {
-            Some(engine) => engine_address(&engine),
-            None => Some(STANDARD_ENGINE.to_owned()),
-        };
+        let address = Address::decode(&fields);
         let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
         let ready_timeout = fields.get("ready_timeout").and_then(|c| c.duration(second..=hour));
         fields.end();
@@ -43,7 +39,7 @@ impl WorkloadKind for Container {
     }
 }
 
-fn watch(sought: Sought, address: String, ready_timeout: Duration) -> Workload {
+fn watch(sought: Sought, address: Address, ready_timeout: Duration) -> Workload {
     Workload::Watch(Watched { runtime: Arc::new(Engine { address }), sought, ready_timeout })
 }
 
@@ -95,26 +91,15 @@ fn compose(cursor: &Cursor<'_>) -> Option<Sought> {
     }
 }
 
-fn engine_address(cursor: &Cursor<'_>) -> Option<String> {
-    let address = cursor.text()?;
-    if address.strip_prefix("unix://").is_some_and(|path| path.starts_with('/')) {
-        return Some(address);
-    }
-    cursor.mistake(format!(
-        "{address:?} cannot be asked; only sockets can, like {STANDARD_ENGINE}: tcp and TLS are not supported yet"
-    ));
-    None
-}
-
 /// A container engine.
 #[derive(Debug)]
 struct Engine {
-    address: String,
+    address: Address,
 }
 
 impl Runtime for Engine {
     fn address(&self) -> &str {
-        &self.address
+        &self.address.shown
     }
 
     fn watch(&self, assignment: Assignment) -> BoxFuture<'static, ()> {

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::address::Address;
 use super::connection::{Blind, Connection};
 use super::facts::{Facts, Happening};
 use super::tracker::{News, Tracker};
@@ -28,7 +29,7 @@ const EVENTS_SETTLE: Duration = Duration::from_millis(100);
 type Events = BoxStream<'static, Result<Happening, Blind>>;
 
 /// Watches until the list's sender is gone.
-pub(super) async fn watch(address: String, assignment: Assignment) {
+pub(super) async fn watch(address: Address, assignment: Assignment) {
     let Assignment { mut subjects, mut orders, events } = assignment;
     let acting = JoinSet::new();
     let mut watcher = Watcher { address, trackers: Vec::new(), events, acting, seen_until: None, is_blind: false };
@@ -60,7 +61,7 @@ pub(super) async fn watch(address: String, assignment: Assignment) {
 }
 
 struct Watcher {
-    address: String,
+    address: Address,
     trackers: Vec<Tracker>,
     events: mpsc::Sender<Event>,
     /// Orders that the engine carries out; they end with us, what it has begun goes on.

@@ -1,0 +1,95 @@
+//! Where an engine is reached: a socket, or TCP with certificates of its own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::{API_DEFAULT_VERSION, Docker};
+use kit::config::{Cursor, Fields};
+
+/// Where Docker listens unless told otherwise (`dockerd --help`); Podman's compatible API does so elsewhere.
+pub(super) const STANDARD_ENGINE: &str = "unix:///var/run/docker.sock";
+
+/// Where an engine is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    /// `unix:///…` or `tcp://host:port`.
+    pub(super) shown: String,
+    tls: Option<Certificates>,
+}
+
+/// Files, in PEM, as `dockerd --tlsverify` wants them of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Certificates {
+    ca: PathBuf,
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl Default for Address {
+    fn default() -> Self {
+        Self { shown: STANDARD_ENGINE.to_owned(), tls: None }
+    }
+}
+
+impl Address {
+    /// Reads `engine:` and `tls:`.
+    pub(super) fn decode(fields: &Fields<'_>) -> Option<Self> {
+        let tls = fields.get("tls");
+        let Some(engine) = fields.get("engine") else {
+            if let Some(tls) = tls {
+                tls.mistake("certificates are for an engine over TCP; write \"engine: tcp://host:2376\" too");
+            }
+            return Some(Self::default());
+        };
+        let shown = address(&engine)?;
+        let tls = match tls {
+            Some(tls) if shown.starts_with("unix:") => {
+                tls.mistake("a socket has no certificates; leave \"tls\" out");
+                return None;
+            }
+            Some(tls) => Some(certificates(&tls)?),
+            None => None,
+        };
+        Some(Self { shown, tls })
+    }
+
+    /// Connects, which reads certificates and looks for a socket: the first question finds out whether anybody answers.
+    pub(super) fn connect(&self, patience: Duration) -> Result<Docker, Error> {
+        let secs = patience.as_secs();
+        match &self.tls {
+            Some(Certificates { ca, cert, key }) => {
+                Docker::connect_with_ssl(&self.shown, key, cert, ca, secs, API_DEFAULT_VERSION)
+            }
+            None if self.shown.starts_with("tcp:") => Docker::connect_with_http(&self.shown, secs, API_DEFAULT_VERSION),
+            None => Docker::connect_with_unix(self.shown.trim_start_matches("unix://"), secs, API_DEFAULT_VERSION),
+        }
+    }
+}
+
+fn address(cursor: &Cursor<'_>) -> Option<String> {
+    let address = cursor.text()?;
+    let is_socket = address.strip_prefix("unix://").is_some_and(|path| path.starts_with('/'));
+    let is_tcp = address.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) && !host.contains(['/', '@'])
+    });
+    if is_socket || is_tcp {
+        return Some(address);
+    }
+    cursor.mistake(format!("{address:?} is no engine; write {STANDARD_ENGINE}, or tcp://host:2376 with \"tls\""));
+    None
+}
+
+fn certificates(cursor: &Cursor<'_>) -> Option<Certificates> {
+    let fields = cursor.fields()?;
+    let file = |key: &'static str| {
+        let file = fields.get(key).and_then(|c| c.text()).map(PathBuf::from);
+        if file.is_none() && !fields.has(key) {
+            cursor.mistake(format!("no {key:?}: an engine over TLS wants ca_file, cert_file and key_file"));
+        }
+        file
+    };
+    let certificates = Certificates { ca: file("ca_file")?, cert: file("cert_file")?, key: file("key_file")? };
+    fields.end();
+    Some(certificates)
+}
