@@ -1,0 +1,16 @@
+//! Finds, before anything runs, the mistakes that make services restart for ever or look unhealthy.
+//!
+//! * `compose` reads a Docker Compose project as Compose itself does; `units` reads systemd unit files.
+//! * `rules` holds what is a mistake: each [`Rule`] is a pure function over what was read, listed in a registry.
+//! * `footing` checks the place this monitor itself stands on.
+//!
+//! A rule speaks only where it knows: what could not be looked into is listed beside the findings, never guessed.
+
+pub mod compose;
+mod finding;
+mod shell;
+
+mod rules;
+
+pub use finding::{Diagnosis, Finding, Hit, Rule, RuleText, Severity, diagnose};
+pub use rules::{compose_rules, texts};
