@@ -1,0 +1,88 @@
+//! The command as people and pipelines see it.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::fixtures;
+
+fn doctor(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_monitor")).arg("doctor").args(args).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn exit_codes_tell_findings_from_files_that_cannot_be_read() {
+    let original = fixtures("bad/original.yml");
+    let clean = fixtures("clean/wordpress/compose.yml");
+    let folder = tempfile::tempdir().unwrap();
+    let (warned, broken) = (folder.path().join("warned.yml"), folder.path().join("broken.yml"));
+    std::fs::write(&warned, "services:\n  web:\n    image: nginx\n").unwrap();
+    std::fs::write(&broken, "services:\n  web: [\n").unwrap();
+    for (args, code) in [
+        (vec!["compose", original.to_str().unwrap()], 1),
+        (vec!["compose", clean.to_str().unwrap()], 0),
+        (vec!["compose", warned.to_str().unwrap()], 1),
+        (vec!["compose", warned.to_str().unwrap(), "--deny", "error"], 0),
+        (vec!["compose", broken.to_str().unwrap()], 78),
+        (vec!["compose", "/nonexistent.yml"], 78),
+        (vec!["compose"], 64),
+        (vec!["rules"], 0),
+    ] {
+        let output = doctor(&args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let said = doctor(&["compose", broken.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("broken.yml:") && said.contains("this is not YAML"), "{said}");
+}
+
+#[test]
+fn people_read_place_line_reason_and_fix() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.yml");
+    std::fs::write(&file, "services:\n  web:\n    image: nginx\n").unwrap();
+    let shown =
+        text(&doctor(&["compose", file.to_str().unwrap()])).replace(&folder.path().display().to_string(), "dir");
+    assert_eq!(
+        shown,
+        "dir/c.yml\n  dir/c.yml:3:12 warning image-not-pinned\n      | image: nginx\n    web: nginx has no tag, which means latest\n    \
+         why: The next pull may bring another program; after a bad one nobody knows what to go back to.\n    fix:\n      \
+         image: nginx:1.2.3   # the version that runs now\n\n0 errors, 1 warning\n"
+    );
+}
+
+#[test]
+fn json_has_every_field_of_a_finding() {
+    let output = doctor(&["compose", fixtures("bad/original.yml").to_str().unwrap(), "--format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let first = &json["findings"][0];
+    for field in ["rule", "severity", "file", "line", "column", "service", "message", "why", "fix"] {
+        assert!(!first[field].is_null(), "{field}: {first}");
+    }
+    assert!(json["not_checked"].is_array());
+}
+
+#[test]
+fn sarif_names_each_rule_once_and_each_result_with_its_region() {
+    let output = doctor(&["compose", fixtures("bad/original.yml").to_str().unwrap(), "--format", "sarif"]);
+    let log: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    assert!(results.len() > 20);
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        let location = &result["locations"][0]["physicalLocation"];
+        assert!(location["artifactLocation"]["uri"].as_str().unwrap().starts_with("file:///"), "{location}");
+        assert!(location["region"]["startLine"].as_u64() >= Some(1), "{location}");
+        assert!(matches!(result["level"].as_str(), Some("error" | "warning")));
+    }
+    let ids: std::collections::BTreeSet<&str> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), rules.len());
+}
