@@ -11,6 +11,7 @@ mod finding;
 mod shell;
 
 mod rules;
+pub mod units;
 
 pub use finding::{Diagnosis, Finding, Hit, Rule, RuleText, Severity, diagnose};
-pub use rules::{compose_rules, texts};
+pub use rules::{compose_rules, texts, unit_rules};

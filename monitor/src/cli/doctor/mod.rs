@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
 use kit::exit;
-use monitor::doctor::{Diagnosis, Severity, compose, compose_rules, diagnose, texts};
+use monitor::doctor::{Diagnosis, Severity, compose, compose_rules, diagnose, texts, unit_rules, units};
 
 use super::output::{complain, say};
 
@@ -25,6 +25,8 @@ pub(super) struct DoctorCommand {
 enum What {
     /// Reads a Docker Compose project.
     Compose(ComposeArguments),
+    /// Reads systemd units and their drop-ins.
+    Units(UnitsArguments),
     /// Lists every rule.
     Rules,
 }
@@ -40,6 +42,18 @@ struct ComposeArguments {
     /// A profile that is active; `*` for all.
     #[arg(long)]
     profile: Vec<String>,
+    #[command(flatten)]
+    report: ReportArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct UnitsArguments {
+    /// Unit files, and folders of them.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Where the programs of the units are looked for, such as `/` on their own host.
+    #[arg(long)]
+    root: Option<PathBuf>,
     #[command(flatten)]
     report: ReportArguments,
 }
@@ -74,6 +88,7 @@ enum Deny {
 pub(super) async fn run(command: &DoctorCommand) -> ExitCode {
     match &command.what {
         What::Compose(arguments) => look_at_compose(arguments).await,
+        What::Units(arguments) => look_at_units(arguments),
         What::Rules => {
             say(human::rules(&texts()));
             ExitCode::from(exit::YES)
@@ -95,6 +110,18 @@ async fn look_at_compose(arguments: &ComposeArguments) -> ExitCode {
             let findings = diagnose(&project, &compose_rules(), &project.sources);
             let diagnosis = Diagnosis { findings, not_checked: project.not_checked.clone() };
             report(&diagnosis, &project.sources, &arguments.report)
+        }
+        Err(message) => refuse(&message),
+    }
+}
+
+fn look_at_units(arguments: &UnitsArguments) -> ExitCode {
+    let request = units::Request { paths: arguments.paths.clone(), root: arguments.root.clone() };
+    match units::load(&request) {
+        Ok(set) => {
+            let findings = diagnose(&set, &unit_rules(), &set.sources);
+            let diagnosis = Diagnosis { findings, not_checked: set.not_checked.clone() };
+            report(&diagnosis, &set.sources, &arguments.report)
         }
         Err(message) => refuse(&message),
     }

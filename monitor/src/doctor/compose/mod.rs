@@ -21,6 +21,7 @@ mod variables;
 pub use health::{Health, Test};
 pub(super) use images::split as image_tag;
 pub use images::{ImageFacts, Kind};
+pub(super) use load::read_bounded;
 pub use load::{Request, load};
 pub use ports::Port;
 pub use project::{Network, Project, Unset};

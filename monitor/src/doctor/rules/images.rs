@@ -50,29 +50,29 @@ fn not_pinned(project: &Project) -> Vec<Hit> {
 
 fn installs(project: &Project) -> Vec<Hit> {
     each_step(project, |step, line| {
-        let words: Vec<&str> = step.words.iter().map(String::as_str).collect();
-        let program = step.program()?;
-        let has = |word: &str| words.contains(&word);
-        let is_install = match program {
-            "npm" | "pnpm" | "yarn" | "bun" => {
-                has("install") || has("ci") || has("add") || has("i") || (program == "yarn" && words.len() == 1)
-            }
-            "pip" | "pip3" | "gem" | "go" | "cargo" | "apt-get" | "apt" | "dnf" | "yum" | "poetry" | "bundle"
-            | "composer" => has("install"),
-            "apk" => has("add"),
-            "python" | "python3" => has("pip") && has("install"),
-            "curl" | "wget" => pipes_into_shell(line),
-            _ => false,
-        };
-        is_install.then(|| {
-            let what = words.join(" ");
-            (
-                format!("{what:?} runs before every start"),
-                "Put it into the image:\n  build:\n    dockerfile_inline: |\n      FROM …\n      RUN ".to_owned()
-                    + &what,
-            )
+        let fetches = matches!(step.program(), Some("curl" | "wget")) && pipes_into_shell(line);
+        (is_install(step) || fetches).then(|| {
+            let what = step.words.join(" ");
+            let fix =
+                format!("Put it into the image:\n  build:\n    dockerfile_inline: |\n      FROM …\n      RUN {what}");
+            (format!("{what:?} runs before every start"), fix)
         })
     })
+}
+
+/// Returns true for a package manager that is told to install.
+pub(super) fn is_install(step: &Step) -> bool {
+    let Some(program) = step.program() else { return false };
+    let has = |word: &str| step.words.iter().any(|own| own == word);
+    match program {
+        "yarn" if step.words.len() == 1 => true,
+        "npm" | "pnpm" | "yarn" | "bun" => ["install", "ci", "add", "i"].into_iter().any(has),
+        "pip" | "pip3" | "gem" | "go" | "cargo" | "poetry" | "bundle" | "composer" => has("install"),
+        "apt-get" | "apt" | "dnf" | "yum" => has("install"),
+        "apk" => has("add"),
+        "python" | "python3" => has("pip") && has("install"),
+        _ => false,
+    }
 }
 
 fn pipes_into_shell(line: &str) -> bool {

@@ -9,9 +9,11 @@ mod restarts;
 mod scrape;
 mod settings;
 mod targets;
+mod units;
 
 use super::compose::Project;
 use super::finding::{Rule, RuleText};
+use super::units::UnitSet;
 
 /// Returns every rule about compose files.
 pub fn compose_rules() -> Vec<&'static Rule<Project>> {
@@ -29,7 +31,13 @@ pub fn compose_rules() -> Vec<&'static Rule<Project>> {
     groups.into_iter().flatten().collect()
 }
 
+/// Returns every rule about systemd units.
+pub fn unit_rules() -> Vec<&'static Rule<UnitSet>> {
+    units::RULES.iter().collect()
+}
+
 /// Returns what every rule says about itself.
 pub fn texts() -> Vec<RuleText> {
-    compose_rules().iter().map(|rule| rule.text).collect()
+    let of_units = unit_rules().into_iter().map(|rule| rule.text);
+    compose_rules().into_iter().map(|rule| rule.text).chain(of_units).collect()
 }
