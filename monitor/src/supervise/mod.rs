@@ -28,6 +28,7 @@ pub mod supervisor;
 pub mod workload;
 
 pub use assessment::Assessment;
+pub use container::{ImageEngine, LookedAt};
 pub use ledger::{End, Ledger, Run, Who};
 pub use message::{Command, Event, Rest};
 pub use redact::redact;
