@@ -121,6 +121,9 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// What could not be looked into, and why.
     pub not_checked: Vec<String>,
+    /// What is as it should be, where that is worth a word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fine: Vec<String>,
 }
 
 /// The lines of the files that were read, by the name they were given.

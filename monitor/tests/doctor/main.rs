@@ -3,6 +3,7 @@
 
 mod clean;
 mod cli;
+mod engine;
 mod mutations;
 mod original;
 

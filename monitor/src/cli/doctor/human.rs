@@ -23,6 +23,9 @@ pub(super) fn report(diagnosis: &Diagnosis, sources: &BTreeMap<String, String>, 
         let line = sources.get(&finding.file).and_then(|source| line_of(source, finding.line));
         write_finding(&mut text, finding, line, colour);
     }
+    for what in &diagnosis.fine {
+        let _infallible = writeln!(text, "ok: {what}");
+    }
     for what in &diagnosis.not_checked {
         let _infallible = writeln!(text, "not checked: {what}");
     }

@@ -1,18 +1,22 @@
 //! `monitor doctor`: finds mistakes in compose files, in units and in our own footing, before they run.
 
 mod human;
+mod own;
 mod sarif;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
 use kit::exit;
-use monitor::doctor::{Diagnosis, Severity, compose, compose_rules, diagnose, texts, unit_rules, units};
+use monitor::doctor::{Diagnosis, Severity, compose, compose_rules, diagnose, look_into, texts, unit_rules, units};
 
 use super::output::{complain, say};
+
+/// Where Docker listens. Nobody there is no mistake, unless it was asked for.
+const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
 
 /// Finds the mistakes that make services restart for ever or look unhealthy.
 #[derive(Debug, clap::Args)]
@@ -27,6 +31,9 @@ enum What {
     Compose(ComposeArguments),
     /// Reads systemd units and their drop-ins.
     Units(UnitsArguments),
+    /// Checks what the monitor itself stands on, from where it runs.
+    #[command(name = "self")]
+    Own(OwnArguments),
     /// Lists every rule.
     Rules,
 }
@@ -42,6 +49,9 @@ struct ComposeArguments {
     /// A profile that is active; `*` for all.
     #[arg(long)]
     profile: Vec<String>,
+    /// The container engine whose images are looked into, or `none`.
+    #[arg(long, default_value = DEFAULT_ENGINE)]
+    engine: String,
     #[command(flatten)]
     report: ReportArguments,
 }
@@ -54,6 +64,15 @@ struct UnitsArguments {
     /// Where the programs of the units are looked for, such as `/` on their own host.
     #[arg(long)]
     root: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportArguments,
+}
+
+#[derive(Debug, clap::Args)]
+struct OwnArguments {
+    /// The monitor's configuration, whose targets are asked too.
+    #[arg(long)]
+    config: Option<PathBuf>,
     #[command(flatten)]
     report: ReportArguments,
 }
@@ -89,6 +108,7 @@ pub(super) async fn run(command: &DoctorCommand) -> ExitCode {
     match &command.what {
         What::Compose(arguments) => look_at_compose(arguments).await,
         What::Units(arguments) => look_at_units(arguments),
+        What::Own(arguments) => own::look(arguments).await,
         What::Rules => {
             say(human::rules(&texts()));
             ExitCode::from(exit::YES)
@@ -106,9 +126,13 @@ async fn look_at_compose(arguments: &ComposeArguments) -> ExitCode {
             .collect(),
     };
     match compose::load(&request) {
-        Ok(project) => {
+        Ok(mut project) => {
+            let is_there = Path::new(arguments.engine.trim_start_matches("unix://")).exists();
+            if arguments.engine != "none" && (is_there || arguments.engine != DEFAULT_ENGINE) {
+                look_into(&mut project, &arguments.engine, &tell).await;
+            }
             let findings = diagnose(&project, &compose_rules(), &project.sources);
-            let diagnosis = Diagnosis { findings, not_checked: project.not_checked.clone() };
+            let diagnosis = Diagnosis { findings, not_checked: project.not_checked.clone(), ..Diagnosis::default() };
             report(&diagnosis, &project.sources, &arguments.report)
         }
         Err(message) => refuse(&message),
@@ -120,10 +144,17 @@ fn look_at_units(arguments: &UnitsArguments) -> ExitCode {
     match units::load(&request) {
         Ok(set) => {
             let findings = diagnose(&set, &unit_rules(), &set.sources);
-            let diagnosis = Diagnosis { findings, not_checked: set.not_checked.clone() };
+            let diagnosis = Diagnosis { findings, not_checked: set.not_checked.clone(), ..Diagnosis::default() };
             report(&diagnosis, &set.sources, &arguments.report)
         }
         Err(message) => refuse(&message),
+    }
+}
+
+/// Says on a terminal what takes a while.
+fn tell(image: &str) {
+    if std::io::stderr().is_terminal() {
+        complain(format_args!("looking into {image} …"));
     }
 }
 

@@ -13,6 +13,7 @@ mod units;
 
 use super::compose::Project;
 use super::finding::{Rule, RuleText};
+use super::footing::TEXTS;
 use super::units::UnitSet;
 
 /// Returns every rule about compose files.
@@ -39,5 +40,5 @@ pub fn unit_rules() -> Vec<&'static Rule<UnitSet>> {
 /// Returns what every rule says about itself.
 pub fn texts() -> Vec<RuleText> {
     let of_units = unit_rules().into_iter().map(|rule| rule.text);
-    compose_rules().into_iter().map(|rule| rule.text).chain(of_units).collect()
+    compose_rules().into_iter().map(|rule| rule.text).chain(of_units).chain(TEXTS).collect()
 }
