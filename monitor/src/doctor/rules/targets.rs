@@ -121,7 +121,9 @@ fn known_port(scheme: &str) -> Option<u16> {
 /// `REDIS_HOST=localhost`, with `REDIS_PORT` or the usual port of what its name says.
 fn of_host_variable<'a>(service: &'a Service, (place, name): (&'a Place, &str), value: &str) -> Option<Address<'a>> {
     let stem = ["_HOST", "_HOSTNAME", "_SERVER", "_ADDR", "_ADDRESS"].iter().find_map(|end| name.strip_suffix(end))?;
+    // An IPv6 address without brackets has no port.
     let (host, own_port) = match value.rsplit_once(':') {
+        Some((before, _)) if before.contains(':') && !before.ends_with(']') => (value, None),
         Some((host, port)) => (host, port.parse().ok()),
         None => (value, None),
     };
