@@ -86,3 +86,46 @@ fn sarif_names_each_rule_once_and_each_result_with_its_region() {
     let ids: std::collections::BTreeSet<&str> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), rules.len());
 }
+
+#[test]
+fn the_readme_lists_every_rule_as_the_command_does() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let rules = text(&doctor(&["rules"]));
+    assert!(rules.lines().count() > 50, "{rules}");
+    assert!(readme.contains(rules.trim()), "write what `monitor doctor rules` prints into the README:\n{rules}");
+}
+
+#[test]
+fn units_and_our_own_footing_are_looked_at_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("a.service");
+    let text_of_unit =
+        "[Service]\nExecStart=/no/such/program\nRestart=on-failure\nRestartSec=5s\n[Install]\nWantedBy=x\n";
+    std::fs::write(&unit, text_of_unit).unwrap();
+    let folder_name = folder.path().to_str().unwrap();
+    assert_eq!(doctor(&["units", folder_name]).status.code(), Some(0));
+    let output = doctor(&["units", folder_name, "--root", "/", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["findings"][0]["rule"], "unit-program-missing");
+    assert_eq!(json["findings"][0]["line"], 2);
+
+    // A port of loopback that nobody has any more.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let config = folder.path().join("m.yml");
+    let data = folder.path().display();
+    let service = format!("services: {{ web: {{ checks: {{ port: {{ tcp: {{ address: \"{address}\" }} }} }} }} }}\n");
+    std::fs::write(&config, format!("data_dir: {data}\n{service}")).unwrap();
+    let output = doctor(&["self", "--config", config.to_str().unwrap(), "--format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found: Vec<&Value> =
+        json["findings"].as_array().unwrap().iter().filter(|one| one["rule"] == "self-target").collect();
+    assert_eq!(found.len(), 1, "{json}");
+    assert!(found[0]["message"].as_str().unwrap().starts_with("web/port"), "{json}");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!json["fine"].as_array().unwrap().is_empty());
+    std::fs::write(&config, "listen: nowhere\n").unwrap();
+    assert_eq!(doctor(&["self", "--config", config.to_str().unwrap()]).status.code(), Some(78));
+}

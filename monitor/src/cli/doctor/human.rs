@@ -48,7 +48,8 @@ fn write_finding(text: &mut String, finding: &Finding, line: Option<&str>, colou
     if let Some(line) = line.map(str::trim) {
         let _infallible = writeln!(text, "      | {line}");
     }
-    let service = if finding.service.is_empty() { String::new() } else { format!("{}: ", finding.service) };
+    let is_named = finding.service.is_empty() || finding.message.starts_with(&finding.service);
+    let service = if is_named { String::new() } else { format!("{}: ", finding.service) };
     let _infallible = writeln!(text, "    {service}{}", finding.message);
     let _infallible = writeln!(text, "    why: {}", finding.why);
     let _infallible = writeln!(text, "    fix:");

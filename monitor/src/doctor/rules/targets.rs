@@ -195,8 +195,9 @@ pub(super) fn wrong_port_of(other: &Service, port: u16) -> Option<(String, u16)>
     if !is_wrong || !is_sure || other.mentions(port) {
         return None;
     }
-    let right =
-        by_published.or_else(|| other.told_port_at().map(|(told, _)| told)).or_else(|| listens.first().copied())?;
+    // A port of the host that leads to where nobody listens is a mistake of its own.
+    let led_to = by_published.filter(|inside| listens.contains(inside));
+    let right = led_to.or_else(|| other.told_port_at().map(|(told, _)| told)).or_else(|| listens.first().copied())?;
     let known: Vec<String> = listens.iter().map(u16::to_string).collect();
     Some((format!("{} does not listen on {port} inside; it listens on {}", other.name, known.join(", ")), right))
 }
