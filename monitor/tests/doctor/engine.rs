@@ -54,6 +54,8 @@ async fn programs_are_looked_for_in_the_real_image() {
     look_into(&mut project, &engine.address(), &|_| ()).await;
     assert!(project.not_checked[0].starts_with("image not-here:1: "), "{:?}", project.not_checked);
     assert!(project.not_checked[0].to_lowercase().contains("no such image"), "{:?}", project.not_checked);
+    look_into(&mut project, "tcp://127.0.0.1:2375", &|_| ()).await;
+    assert!(project.not_checked[1].ends_with("write unix:///path/to/socket"), "{:?}", project.not_checked);
     look_into(&mut project, "unix:///no/such.sock", &|_| ()).await;
-    assert!(project.not_checked[1].contains("/no/such.sock cannot be asked"), "{:?}", project.not_checked);
+    assert!(project.not_checked[2].contains("/no/such.sock cannot be asked"), "{:?}", project.not_checked);
 }

@@ -61,6 +61,11 @@ fn each_mistake_is_found_at_its_line_and_goes_with_its_fix() {
         ("postgres://db:5432/x", "postgres://shop-db-1/x", &["4 container-name-target"]),
         ("    depends_on", "    ports: ['80:3000']\n    depends_on", &["5 published-port-not-listened"]),
         ("postgres:16", "postgres", &["8 image-not-pinned"]),
+        (
+            "    healthcheck: { test: [CMD, pg_isready], start_period: 1m }\n",
+            "    restart: always\n",
+            &["5 gate-without-health", "9 restart-unchecked"],
+        ),
         ("    depends_on", "    command: sh -c 'apk add curl && /api'\n    depends_on", &["5 installs-at-start"]),
         (
             "    depends_on",
@@ -179,6 +184,20 @@ fn a_later_file_is_laid_over_an_earlier_one_and_services_extend_others() {
     let request = monitor::doctor::compose::Request { files, profiles: vec!["once".to_owned()], ..Default::default() };
     let project = monitor::doctor::compose::load(&request).unwrap();
     assert!(project.service("job").unwrap().health.as_ref().unwrap().runs());
+    for (text, expected) in [
+        ("a: 1\n", "compose.yml: expected \"services\", a mapping of names to services; this is no compose file"),
+        ("services: [a]\n", "compose.yml:1:11: expected \"services\""),
+        ("- a\n", "compose.yml:1:1: expected a mapping with services, found a list"),
+    ] {
+        std::fs::write(folder.path().join("compose.yml"), text).unwrap();
+        std::fs::remove_file(folder.path().join("compose.override.yml")).unwrap_or_default();
+        let error = read(folder.path()).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+    // What is no service, port or check is left to Compose.
+    let odd =
+        "services:\n  a:\n  b: 3\n  c: { ports: 3, environment: 4, healthcheck: x, depends_on: 5, volumes: {} }\n";
+    assert_eq!(found(&[("compose.yml", odd)]), Vec::<String>::new());
     // A service that extends itself, and a file that includes itself, end with words.
     for text in ["services:\n  a: { extends: a }\n", "include: [compose.yml]\nservices: {}\n"] {
         std::fs::write(folder.path().join("compose.yml"), text).unwrap();

@@ -109,7 +109,7 @@ fn in_service(rule: &str) -> Option<Mistake> {
         "installs-latest" => |_, _| Some(command("npx serve@latest /site")),
         "restart-unchecked" => |_, service| {
             let is_plain =
-                service.health.is_none() && service.facts.has_health != Some(true) && !service.facts.is_empty;
+                service.health.is_none() && service.facts.has_health == Some(false) && !service.facts.is_empty;
             (is_plain && !matches!(service.name.as_str(), "init" | "migrate"))
                 .then(|| ("restart", format!("    restart: always {HERE}\n")))
         },

@@ -51,6 +51,11 @@ pub fn load(request: &Request) -> Result<Project, String> {
         let node = loader.compose_file(file, 0)?;
         lay(&mut root, node, "");
     }
+    let services = root.child("services");
+    if !services.is_some_and(|services| matches!(services.value, Value::Map(_))) {
+        let place = services.map_or(&root.place, |services| &services.place);
+        return Err(format!("{place}: expected \"services\", a mapping of names to services; this is no compose file"));
+    }
     Ok(Project::decode(&root, &folder, loader.sources, loader.unset, &request.profiles))
 }
 

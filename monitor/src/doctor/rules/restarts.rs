@@ -23,9 +23,8 @@ fn unchecked(project: &Project) -> Vec<Hit> {
     for service in project.services.iter().filter(|service| service.restarts_for_ever() && !is_one_shot(service)) {
         let can_be_checked = !service.facts.is_empty;
         let Some(restart) = service.restart.as_ref().filter(|_| can_be_checked) else { continue };
-        let has_section = service.health.is_some();
-        // Of an image nobody knows it may be that it brings a check.
-        if has_section || service.has_check() == Some(true) {
+        // Of an image that nobody has looked into it may be that it brings a check.
+        if service.has_check() != Some(false) {
             continue;
         }
         let message = format!("restart: {} without a health check or a limit", restart.text);

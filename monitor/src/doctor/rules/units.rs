@@ -106,7 +106,7 @@ fn restart(unit: &Unit) -> Option<&Setting> {
     (setting.value != "no").then_some(setting)
 }
 
-/// The limit's settings stood in [Service] in older files.
+/// The limit's settings stood in the service's section in older files.
 fn limit<'a>(unit: &'a Unit, key: &str) -> Option<&'a Setting> {
     let names = [key.to_owned(), key.replace("IntervalSec", "Interval")];
     names.iter().find_map(|name| unit.setting("Unit", name).or_else(|| unit.setting("Service", name)))

@@ -55,6 +55,9 @@ impl ImageEngine {
     pub async fn open(address: &str) -> Result<Self, String> {
         let path = address.trim_start_matches("unix://");
         let wrong = |why: &dyn std::fmt::Display| format!("the container engine at {address} cannot be asked: {why}");
+        if address.contains("://") && !address.starts_with("unix://") {
+            return Err(wrong(&"only a socket of this machine can; write unix:///path/to/socket"));
+        }
         let docker = Docker::connect_with_unix(path, BOLLARD_PATIENCE_SECS, API_DEFAULT_VERSION)
             .map_err(|error| wrong(&error))?;
         match tokio::time::timeout(ANSWER_PATIENCE, docker.ping()).await {

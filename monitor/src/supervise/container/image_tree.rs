@@ -41,7 +41,7 @@ struct Manifest {
 /// Reads an export.
 pub(super) fn read_export(export: impl Read) -> io::Result<Tree> {
     let mut archive = Archive::new(export);
-    let mut layers: BTreeMap<String, Layer> = BTreeMap::new();
+    let mut layers: BTreeMap<String, Option<Layer>> = BTreeMap::new();
     let mut aliases: BTreeMap<String, String> = BTreeMap::new();
     let mut order = None;
     let mut room = MAX_FILES;
@@ -64,13 +64,15 @@ pub(super) fn read_export(export: impl Read) -> io::Result<Tree> {
     let mut tree = Tree::default();
     for name in order {
         let layer = layers.get(&name).or_else(|| layers.get(aliases.get(&name)?));
-        tree.lay(layer.ok_or_else(|| io::Error::other(format!("the export has no layer {name}")))?);
+        let layer = layer.ok_or_else(|| io::Error::other(format!("the export has no layer {name}")))?;
+        // Taking it for an empty one would make every program of it look missing.
+        tree.lay(layer.as_ref().ok_or_else(|| io::Error::other(format!("{name} is neither a tar nor gzip")))?);
     }
     Ok(tree)
 }
 
-/// Reads a layer, compressed or not; what is neither (a configuration) is an empty one.
-fn read_layer(reader: &mut impl Read, room: &mut usize) -> io::Result<Layer> {
+/// Reads a layer, compressed or not; none for what is neither, such as a configuration.
+fn read_layer(reader: &mut impl Read, room: &mut usize) -> io::Result<Option<Layer>> {
     let mut head = [0; 512];
     let mut filled = 0;
     while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -82,10 +84,11 @@ fn read_layer(reader: &mut impl Read, room: &mut usize) -> io::Result<Layer> {
     let start = head.get(..filled).unwrap_or_default();
     let whole = start.chain(reader);
     if start.starts_with(&[0x1f, 0x8b]) {
-        return read_files(GzDecoder::new(whole), room);
+        return read_files(GzDecoder::new(whole), room).map(Some);
     }
-    // POSIX.1-1988 ustar: the magic stands at byte 257.
-    if start.get(257..262) == Some(b"ustar") { read_files(whole, room) } else { Ok(Layer::new()) }
+    // POSIX.1-1988 ustar: the magic stands at byte 257. A tar without files is zeros.
+    let is_tar = start.get(257..262) == Some(b"ustar") || start.iter().all(|byte| *byte == 0);
+    if is_tar { read_files(whole, room).map(Some) } else { Ok(None) }
 }
 
 fn read_files(reader: impl Read, room: &mut usize) -> io::Result<Layer> {
@@ -183,6 +186,37 @@ mod tests {
             tree.lay(&layer.collect());
         }
         tree
+    }
+
+    /// An export of one layer with these bytes.
+    fn export(layer: &[u8]) -> Vec<u8> {
+        let mut export = tar::Builder::new(Vec::new());
+        for (name, bytes) in [("a/layer.tar", layer), ("manifest.json", br#"[{"Layers":["a/layer.tar"]}]"#)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_cksum();
+            export.append_data(&mut header, name, bytes).unwrap();
+        }
+        export.into_inner().unwrap()
+    }
+
+    #[test]
+    fn layers_are_read_compressed_or_not_and_never_taken_for_empty() {
+        let mut layer = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_cksum();
+        layer.append_data(&mut header, "bin/sh", &[][..]).unwrap();
+        let layer = layer.into_inner().unwrap();
+        let mut gzip = flate2::read::GzEncoder::new(layer.as_slice(), flate2::Compression::fast());
+        let mut compressed = Vec::new();
+        gzip.read_to_end(&mut compressed).unwrap();
+        for (bytes, expected) in [(layer.as_slice(), true), (&compressed, true), (&[0; 1024], false), (&[], false)] {
+            assert_eq!(read_export(export(bytes).as_slice()).unwrap().has_file("/bin/sh"), expected);
+        }
+        let error = read_export(export(b"\x28\xb5\x2f\xfd zstd").as_slice()).unwrap_err();
+        assert_eq!(error.to_string(), "a/layer.tar is neither a tar nor gzip");
+        assert!(read_export([0; 1024].as_slice()).unwrap_err().to_string().contains("no manifest.json"));
     }
 
     #[test]
