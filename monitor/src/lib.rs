@@ -8,9 +8,9 @@
 //!
 //! Each arrow is one plain struct on one bounded channel. What must always hold, and where it is tested:
 //!
-//! 1. **One direction.** The modules stand in the order config · schedule · probe · supervise · judge · record · heal · alert ·
-//!    export · app; each uses only those to its left, `app` alone sees all. Kinds are values in a registry ([`Kinds`]); nothing
-//!    outside it matches on a kind (`tests/architecture.rs`).
+//! 1. **One direction.** The modules stand in the order config · schedule · probe · supervise · judge · record · heal ·
+//!    doctor · alert · export · app; each uses only those to its left, `app` alone sees all. Kinds are values in a registry
+//!    ([`Kinds`]); nothing outside it matches on a kind (`tests/architecture.rs`).
 //! 2. **What decides is pure.** `judge`, `schedule`, and in `supervise` the bucket, ledger and causes have no I/O, no
 //!    clock, no async; time arrives as an argument (`tests/architecture.rs`, tables and properties beside the code).
 //! 3. **A probe cannot err.** Its outcome is pass, fail or unknown; unknown means that we could not ask, and never moves a
@@ -30,6 +30,7 @@ pub mod alert;
 pub mod app;
 mod command;
 mod config;
+pub mod doctor;
 pub mod export;
 pub mod heal;
 pub mod judge;

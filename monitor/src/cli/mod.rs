@@ -5,6 +5,7 @@ mod backup;
 mod check_config;
 mod client;
 mod daemon;
+mod doctor;
 mod drill;
 mod gate;
 mod healing;
@@ -53,6 +54,7 @@ enum Command {
     Healing(healing::HealingCommand),
     Drill(drill::DrillCommand),
     Import(import::ImportCommand),
+    Doctor(doctor::DoctorCommand),
     Token(token::TokenCommand),
     /// Copies the monitor's data, also while it runs.
     Backup(backup::CopyCommand),
@@ -113,6 +115,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Healing(command) => healing::run(&command).await,
             Command::Drill(command) => drill::run(&command).await,
             Command::Import(command) => import::run(&command),
+            Command::Doctor(command) => doctor::run(&command).await,
             Command::Token(command) => token::run(&command),
             Command::Healthcheck { url, timeout } => kit::healthcheck::run(&url, timeout).await,
         }

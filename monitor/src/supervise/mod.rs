@@ -31,6 +31,7 @@ pub mod telltale;
 pub mod workload;
 
 pub use assessment::Assessment;
+pub use container::{ImageEngine, LookedAt};
 pub use described::{DeclaredHealth, DeclaredProbe, DeclaredState, Described};
 pub use ledger::{End, Excuse, Ledger, Run, Who};
 pub use message::{Command, Event, Rest};

@@ -2,14 +2,18 @@
 //!
 //! * `settings` reads `workload: { container: … }`.
 //! * `facts` is what the engine says, `tracker` (with `known`) translates it into our events and is pure.
+//! * `image` asks it what is in an image, with `image_tree`, which lays layers over each other.
 //! * `connection` asks the engine, and only ever reads; `watch` is the one task for each engine.
 
 mod address;
 mod connection;
 mod facts;
+mod image;
+mod image_tree;
 mod known;
 mod settings;
 mod tracker;
 mod watch;
 
+pub use image::{ImageEngine, LookedAt};
 pub(super) use settings::Container;

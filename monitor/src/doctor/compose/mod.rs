@@ -1,0 +1,29 @@
+//! A Docker Compose project: read as Compose v2 reads it, then decoded into what the rules ask about.
+//!
+//! * `load` reads files (`include`, `extends`, merging), with `variables` (`.env`, `${VAR:-x}`) and `merge`.
+//! * `project` is what comes out; `service` decodes one service, `ports` and `health` its difficult parts.
+//! * `images` is what is known of an image without looking into it, `dockerfile` what a build adds to that.
+//! * `scrape` reads the Prometheus configuration that a service mounts.
+//!
+//! Unknown keys are no mistakes here: Compose itself refuses those.
+
+mod dockerfile;
+mod health;
+mod images;
+mod load;
+mod merge;
+mod ports;
+mod project;
+mod scrape;
+mod service;
+mod variables;
+
+pub use health::{Health, Test};
+pub(super) use images::split as image_tag;
+pub use images::{ImageFacts, Kind};
+pub(super) use load::read_bounded;
+pub use load::{Request, load};
+pub use ports::Port;
+pub use project::{Network, Project, Unset};
+pub use scrape::{Scrape, ScrapeTarget};
+pub use service::{Dependency, Located, Mount, Service, Variable};

@@ -1,0 +1,167 @@
+//! A whole project: its services and networks, and what the files say of both.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kit::config::{Node, Place, Value};
+
+use super::load::{folder_of, read_bounded};
+use super::scrape::Scrape;
+use super::service::{Service, items};
+use super::variables::UsedUnset;
+
+/// A network of the project.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Its key.
+    pub key: String,
+    /// Its real name, if it is written.
+    pub name: Option<String>,
+    /// Where its key stands.
+    pub place: Place,
+    /// True if somebody else makes it.
+    pub is_external: bool,
+    /// Another compose file of this folder that makes it under its own prefix.
+    pub made_elsewhere: Option<String>,
+}
+
+/// A variable without value or default.
+#[derive(Debug, Clone)]
+pub struct Unset {
+    /// Where it is used.
+    pub place: Place,
+    /// Its name.
+    pub name: String,
+}
+
+/// A project.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Its name, which is the prefix of what Compose makes.
+    pub name: String,
+    /// Its services of active profiles, in the order of the files.
+    pub services: Vec<Service>,
+    /// Its networks.
+    pub networks: Vec<Network>,
+    /// Variables without value or default.
+    pub unset: Vec<Unset>,
+    /// Prometheus configurations that its services mount.
+    pub scrapes: Vec<Scrape>,
+    /// Text of the files that were read, by their names.
+    pub sources: BTreeMap<String, String>,
+    /// Services of profiles that are not active.
+    pub inactive: Vec<String>,
+    /// What could not be looked into.
+    pub not_checked: Vec<String>,
+}
+
+impl Project {
+    pub(super) fn decode(
+        root: &Node,
+        folder: &Path,
+        mut sources: BTreeMap<String, String>,
+        unset: Vec<UsedUnset>,
+        profiles: &[String],
+    ) -> Self {
+        let (mut services, mut inactive) = (Vec::new(), Vec::new());
+        if let Some(Node { value: Value::Map(entries), .. }) = root.child("services") {
+            for entry in entries {
+                let wanted: Vec<String> =
+                    items(entry.node.child("profiles")).iter().filter_map(Node::scalar_text).collect();
+                let is_active = wanted.is_empty()
+                    || wanted.iter().any(|profile| profiles.iter().any(|active| active == "*" || active == profile));
+                if is_active {
+                    services.push(Service::decode(&entry.key, &entry.key_place, &entry.node, folder));
+                } else {
+                    inactive.push(entry.key.clone());
+                }
+            }
+        }
+        let mut project = Self {
+            name: root.child("name").and_then(Node::scalar_text).unwrap_or_else(|| name_of(folder)),
+            networks: networks(root, folder, &sources),
+            unset: unset.into_iter().map(|(place, name)| Unset { place, name }).collect(),
+            scrapes: services.iter().filter_map(|service| Scrape::of(service, folder)).collect(),
+            not_checked: services.iter().flat_map(|service| service.not_checked.clone()).collect(),
+            services,
+            inactive,
+            sources: BTreeMap::new(),
+        };
+        for service in &project.services {
+            for variable in service.environment.iter().filter(|variable| !variable.is_inline) {
+                let file = variable.place.file.to_string();
+                if let Ok(text) = read_bounded(Path::new(&file)) {
+                    sources.entry(file).or_insert(text);
+                }
+            }
+        }
+        sources.extend(project.scrapes.iter().map(|scrape| (scrape.file.clone(), scrape.text.clone())));
+        project.sources = sources;
+        project
+    }
+
+    /// Returns a service by its key.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// Returns the service that answers to a name in the project's networks.
+    pub fn reached_by(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.names().iter().any(|own| own == name))
+    }
+}
+
+/// A project without a name is called after its folder.
+fn name_of(folder: &Path) -> String {
+    let whole: PathBuf = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let name = whole.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect()
+}
+
+fn networks(root: &Node, folder: &Path, sources: &BTreeMap<String, String>) -> Vec<Network> {
+    let Some(Node { value: Value::Map(entries), .. }) = root.child("networks") else { return Vec::new() };
+    let mut found: Vec<Network> = entries
+        .iter()
+        .map(|entry| Network {
+            key: entry.key.clone(),
+            name: entry.node.child("name").and_then(Node::scalar_text),
+            place: entry.key_place.clone(),
+            is_external: entry.node.child("external").is_some_and(|node| node.value != Value::Bool(false)),
+            made_elsewhere: None,
+        })
+        .collect();
+    if found.iter().any(|network| network.is_external) {
+        for (file, other) in neighbours(folder, sources) {
+            let Some(Node { value: Value::Map(made), .. }) = other.child("networks") else { continue };
+            for network in found.iter_mut().filter(|network| network.is_external) {
+                let real = network.name.as_ref().unwrap_or(&network.key);
+                let makes = |entry: &&kit::config::Entry| {
+                    entry.key == *real && entry.node.child("external").is_none() && entry.node.child("name").is_none()
+                };
+                if made.iter().any(|entry| makes(&entry)) {
+                    network.made_elsewhere = Some(file.clone());
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Other compose files of the folder.
+fn neighbours(folder: &Path, sources: &BTreeMap<String, String>) -> Vec<(String, Node)> {
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir(folder) else { return found };
+    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let is_compose = name.contains("compose") && (name.ends_with(".yml") || name.ends_with(".yaml"));
+        let shown = folder_of(&path).join(&name).display().to_string();
+        if !is_compose || sources.contains_key(&shown) {
+            continue;
+        }
+        if let Ok(node) = read_bounded(&path).and_then(|text| Node::parse(&shown, &text).map_err(|(_, why)| why)) {
+            found.push((name, node));
+        }
+    }
+    found.sort_by(|left, right| left.0.cmp(&right.0));
+    found
+}

@@ -1,0 +1,96 @@
+//! The Prometheus configuration that a service mounts from beside the compose file.
+
+use std::path::Path;
+
+use kit::config::{Node, Place, Value};
+
+use super::load::read_bounded;
+use super::service::{Service, host_path, items};
+
+/// One address that is scraped.
+#[derive(Debug, Clone)]
+pub struct ScrapeTarget {
+    /// The job.
+    pub job: String,
+    /// Host without the port.
+    pub host: String,
+    /// The port, if written.
+    pub port: Option<u16>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A Prometheus configuration.
+#[derive(Debug, Clone)]
+pub struct Scrape {
+    /// The service that reads it.
+    pub service: String,
+    /// Its file, and the text of it.
+    pub file: String,
+    /// The text of it.
+    pub text: String,
+    /// Addresses that are scraped.
+    pub targets: Vec<ScrapeTarget>,
+    /// True if targets come from elsewhere too (files, Docker, DNS).
+    pub discovers: bool,
+    /// Where the jobs are listed.
+    pub jobs_place: Place,
+    /// Files of rules that are named, and where.
+    pub rule_files: Vec<(String, Place)>,
+}
+
+impl Scrape {
+    /// Finds the configuration among what the service mounts; none if it cannot be read.
+    pub(super) fn of(service: &Service, folder: &Path) -> Option<Self> {
+        if service.facts.name != "prometheus" {
+            return None;
+        }
+        let path = service.mounts.iter().find_map(|mount| {
+            let path = host_path(folder, &mount.source)?;
+            let is_file = mount.target.ends_with("prometheus.yml");
+            if is_file { Some(path) } else { Some(path.join("prometheus.yml")).filter(|file| file.is_file()) }
+        })?;
+        let text = read_bounded(&path).ok()?;
+        let file = path.display().to_string();
+        let root = Node::parse(&file, &text).ok()?;
+        let mut scrape = Self {
+            service: service.name.clone(),
+            file,
+            text,
+            targets: Vec::new(),
+            discovers: false,
+            jobs_place: root.child("scrape_configs").map_or(root.place.clone(), |node| node.place.clone()),
+            rule_files: items(root.child("rule_files"))
+                .iter()
+                .filter_map(|node| Some((node.scalar_text()?, node.place.clone())))
+                .collect(),
+        };
+        for job in items(root.child("scrape_configs")) {
+            scrape.read_job(&job);
+        }
+        Some(scrape)
+    }
+
+    fn read_job(&mut self, job: &Node) {
+        let name = job.child("job_name").and_then(Node::scalar_text).unwrap_or_default();
+        if let Value::Map(entries) = &job.value {
+            self.discovers |= entries.iter().any(|entry| entry.key.ends_with("_sd_configs"));
+        }
+        // Behind a proxy such as blackbox_exporter targets are no addresses of this network.
+        if job.child("relabel_configs").is_some() {
+            return;
+        }
+        for group in items(job.child("static_configs")) {
+            for target in items(group.child("targets")) {
+                let Some(text) = target.scalar_text() else { continue };
+                let (host, port) = text.rsplit_once(':').unwrap_or((&text, ""));
+                self.targets.push(ScrapeTarget {
+                    job: name.clone(),
+                    host: host.to_owned(),
+                    port: port.parse().ok(),
+                    place: target.place.clone(),
+                });
+            }
+        }
+    }
+}

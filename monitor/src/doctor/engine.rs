@@ -1,0 +1,58 @@
+//! Asks a container engine about the images of a project, where one is there: then nothing is known by name alone.
+
+use std::collections::BTreeSet;
+
+use crate::supervise::{ImageEngine, LookedAt};
+
+use super::compose::{Project, Service};
+use super::shell::Step;
+
+/// Looks into every image that a project names. `tell` hears which, for it may take a while; what could not be looked
+/// into is added to the project's list.
+pub async fn look_into(project: &mut Project, address: &str, tell: &(dyn Fn(&str) + Sync)) {
+    let engine = match ImageEngine::open(address).await {
+        Ok(engine) => engine,
+        Err(why) => return project.not_checked.push(format!("images: {why}")),
+    };
+    for image in images(project) {
+        let users = || project.services.iter().filter(|service| image_of(service) == Some(image.as_str()));
+        let programs: BTreeSet<String> = users().flat_map(programs_of).collect();
+        tell(&image);
+        match engine.look(&image, &programs).await {
+            Ok(looked) => {
+                project.not_checked.extend(looked.left_out.clone());
+                let services = project.services.iter_mut().filter(|service| image_of(service) == Some(image.as_str()));
+                services.for_each(|service| learn(service, &looked));
+            }
+            Err(why) => project.not_checked.push(format!("image {why}")),
+        }
+    }
+}
+
+fn images(project: &Project) -> BTreeSet<String> {
+    project.services.iter().filter_map(image_of).map(str::to_owned).collect()
+}
+
+/// What is built here may be newer than what the engine has.
+fn image_of(service: &Service) -> Option<&str> {
+    service.image.as_ref().filter(|_| !service.is_built).map(|image| image.text.as_str())
+}
+
+fn programs_of(service: &Service) -> Vec<String> {
+    let Some(health) = service.health.as_ref().filter(|health| health.runs()) else { return Vec::new() };
+    let mut programs: Vec<String> = health.steps().iter().filter_map(Step::program).map(str::to_owned).collect();
+    if health.uses_shell() {
+        programs.push("sh".to_owned());
+    }
+    programs
+}
+
+/// What was seen counts more than what is known by name.
+fn learn(service: &mut Service, looked: &LookedAt) {
+    service.facts.has_health = Some(looked.has_health);
+    service.facts.ports.extend(&looked.ports);
+    service.facts.port_variable = looked.port_variable.or(service.facts.port_variable);
+    if looked.left_out.is_none() {
+        service.facts.programs.extend(looked.programs.clone());
+    }
+}

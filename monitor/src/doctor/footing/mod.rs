@@ -1,0 +1,153 @@
+//! What this monitor itself stands on: what it may open, read and reach from the machine or container it runs in.
+//!
+//! * `rights` is what the kernel lets us do; `sources` what supervision reads; `reach` what the network lets us ask.
+//!
+//! Each check ends as fine, as a finding with its fix, or as not checked; none of them changes anything.
+
+mod reach;
+mod rights;
+mod sources;
+
+use std::path::Path;
+
+use super::finding::{Finding, RuleText, Severity};
+
+pub use reach::Target;
+
+/// What a check came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should be, and how.
+    Fine(String),
+    /// Something to mend: what it is, and the fix.
+    Wrong(String, String),
+    /// It cannot be told from here, and why.
+    Unknown(String),
+}
+
+/// One thing we stand on.
+#[derive(Debug, Clone)]
+pub struct Footing {
+    /// What was checked.
+    pub text: RuleText,
+    /// What it came to.
+    pub outcome: Outcome,
+}
+
+impl Footing {
+    /// Returns the finding, if something is to be mended.
+    pub fn finding(&self) -> Option<Finding> {
+        let Outcome::Wrong(message, fix) = &self.outcome else { return None };
+        Some(Finding {
+            rule: self.text.id,
+            severity: self.text.severity,
+            file: "self".to_owned(),
+            line: 0,
+            column: 0,
+            service: String::new(),
+            message: message.clone(),
+            why: self.text.why,
+            fix: fix.clone(),
+        })
+    }
+}
+
+/// Checks everything; `data_dir` is the monitor's own folder, `targets` what it is configured to ask.
+pub async fn check(data_dir: &Path, targets: &[Target]) -> Vec<Footing> {
+    let is_inside = is_container();
+    let mut found = vec![
+        footing(ICMP, rights::icmp()),
+        footing(FILES, rights::open_files()),
+        footing(DATA, rights::data_folder(data_dir)),
+        footing(CLOCK, rights::clock()),
+        footing(PROC, sources::host_proc(is_inside)),
+        footing(DOCKER, sources::docker_socket().await),
+        footing(DBUS, sources::system_bus().await),
+        footing(JOURNAL, sources::journal()),
+        footing(CGROUP, sources::cgroup()),
+        footing(RESOLVER, reach::resolver().await),
+    ];
+    for target in targets {
+        found.push(footing(TARGET, reach::target(target, is_inside).await));
+    }
+    found
+}
+
+fn footing(text: RuleText, outcome: Outcome) -> Footing {
+    Footing { text, outcome }
+}
+
+/// True inside a container: Docker and Podman each leave a file (moby's daemon/initlayer, podman-run(1)).
+fn is_container() -> bool {
+    ["/.dockerenv", "/run/.containerenv"].iter().any(|file| Path::new(file).exists())
+}
+
+const fn text(id: &'static str, severity: Severity, title: &'static str, why: &'static str) -> RuleText {
+    RuleText { id, severity, title, why }
+}
+
+/// What `monitor doctor self` checks.
+pub const TEXTS: [RuleText; 11] = [ICMP, FILES, DATA, CLOCK, PROC, DOCKER, DBUS, JOURNAL, CGROUP, RESOLVER, TARGET];
+
+const ICMP: RuleText =
+    text("self-icmp", Severity::Warning, "no socket for ICMP", "A ping check can only be unknown, never up or down.");
+const FILES: RuleText = text(
+    "self-open-files",
+    Severity::Warning,
+    "few open files are allowed",
+    "Under load probes fail with `too many open files`, which says nothing of their targets.",
+);
+const DATA: RuleText = text(
+    "self-data-folder",
+    Severity::Error,
+    "the data folder cannot be written or has no room",
+    "Alerts, streaks and ledgers are on disk before anything is sent.",
+);
+const CLOCK: RuleText = text(
+    "self-clock",
+    Severity::Warning,
+    "the clock is not synchronised",
+    "Times of incidents do not match those of logs elsewhere, and certificates expire at the wrong time.",
+);
+const PROC: RuleText = text(
+    "self-host-proc",
+    Severity::Warning,
+    "/proc is the container's own",
+    "Host checks and exits of the host's processes are those of this container only.",
+);
+const DOCKER: RuleText = text(
+    "self-docker-socket",
+    Severity::Warning,
+    "the Docker socket is there, and we may not ask it",
+    "Containers are unknown: their exits, loops and health cannot be seen.",
+);
+const DBUS: RuleText = text(
+    "self-system-bus",
+    Severity::Warning,
+    "the system bus is there, and we may not ask it",
+    "Units are unknown: their exits and loops cannot be seen.",
+);
+const JOURNAL: RuleText = text(
+    "self-journal",
+    Severity::Warning,
+    "the journal cannot be read",
+    "Alerts about units come without the last lines of the run that failed.",
+);
+const CGROUP: RuleText = text(
+    "self-cgroup",
+    Severity::Warning,
+    "no cgroup v2 with memory.events",
+    "That the kernel killed something for its memory cannot be told from any other kill.",
+);
+const RESOLVER: RuleText = text(
+    "self-resolver",
+    Severity::Error,
+    "no name server answers",
+    "Every check with a name in its address is unknown.",
+);
+const TARGET: RuleText = text(
+    "self-target",
+    Severity::Error,
+    "a target cannot be reached from here",
+    "Its check fails whatever its service does.",
+);

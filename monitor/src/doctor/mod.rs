@@ -1,0 +1,21 @@
+//! Finds, before anything runs, the mistakes that make services restart for ever or look unhealthy.
+//!
+//! * `compose` reads a Docker Compose project as Compose itself does; `units` reads systemd unit files.
+//! * `engine` looks into the images, where a container engine is there.
+//! * `rules` holds what is a mistake: each [`Rule`] is a pure function over what was read, listed in a registry.
+//! * `footing` checks the place this monitor itself stands on.
+//!
+//! A rule speaks only where it knows: what could not be looked into is listed beside the findings, never guessed.
+
+pub mod compose;
+mod engine;
+mod finding;
+pub mod footing;
+mod shell;
+
+mod rules;
+pub mod units;
+
+pub use engine::look_into;
+pub use finding::{Diagnosis, Finding, Hit, Rule, RuleText, Severity, diagnose};
+pub use rules::{compose_rules, texts, unit_rules};

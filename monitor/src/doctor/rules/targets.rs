@@ -1,0 +1,219 @@
+//! Addresses that cannot work from inside a container.
+
+use kit::config::Place;
+use url::Url;
+
+use crate::doctor::compose::{Project, Service};
+use crate::doctor::finding::{Hit, Rule};
+
+pub(super) const RULES: &[Rule<Project>] = &[
+    Rule::error(
+        "localhost-target",
+        "localhost is the container itself",
+        "Inside a container localhost is that container, where nobody listens on this port: the connection is always refused.",
+        localhost,
+    ),
+    Rule::error(
+        "wrong-target-port",
+        "another service is asked on a port where it does not listen",
+        "Between containers the port inside counts, not the published one: the connection is always refused.",
+        wrong_port,
+    ),
+    Rule::warning(
+        "container-name-target",
+        "a container's generated name is used as an address",
+        "It changes with the project's name and with the number of replicas; the service's name stays.",
+        generated_name,
+    ),
+];
+
+/// An address in a service's environment or command.
+struct Address<'a> {
+    service: &'a Service,
+    place: &'a Place,
+    host: String,
+    port: u16,
+    shown: String,
+}
+
+fn addresses(project: &Project) -> Vec<Address<'_>> {
+    let mut found = Vec::new();
+    for service in project.services.iter().filter(|service| !service.shares_network()) {
+        for variable in &service.environment {
+            let Some(value) = &variable.value else { continue };
+            if !is_for_browsers(&variable.name) {
+                found.extend(in_text(service, &variable.place, value));
+                found.extend(of_host_variable(service, (&variable.place, &variable.name), value));
+            }
+        }
+        for command in &service.commands {
+            found.extend(in_text(service, &command.place, &command.text));
+        }
+    }
+    found
+}
+
+/// Names of settings that a browser or another machine reads, where localhost is a person's own.
+fn is_for_browsers(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let outside = [
+        "CORS",
+        "ORIGIN",
+        "PUBLIC",
+        "VITE_",
+        "REACT_APP",
+        "EXTERNAL",
+        "FRONTEND",
+        "REDIRECT",
+        "CALLBACK",
+        "SITE_URL",
+        "ROOT_URL",
+        "BASE_URL",
+        "APP_URL",
+        "HOSTNAME_URL",
+        "WEB_URL",
+        "ALLOWED",
+        "CSRF",
+        "ADVERTISED",
+        "NO_PROXY",
+        "LISTEN",
+        "BIND",
+        "WEBSITE",
+        "DOMAIN",
+        "OVERWRITE",
+        "KC_HOSTNAME",
+    ];
+    outside.iter().any(|word| name.contains(word))
+}
+
+fn in_text<'a>(service: &'a Service, place: &'a Place, text: &str) -> Vec<Address<'a>> {
+    let mut found = Vec::new();
+    for word in text.split(|c: char| c.is_whitespace() || "'\",;|<>()[]{}".contains(c)) {
+        let word = word.find("://").map_or(word, |at| {
+            let start = word.get(..at).and_then(|scheme| scheme.rfind('=')).map_or(0, |equals| equals + 1);
+            word.get(start..).unwrap_or(word)
+        });
+        if !word.contains("://") {
+            continue;
+        }
+        let Ok(url) = Url::parse(word) else { continue };
+        let port = url.port_or_known_default().or_else(|| known_port(url.scheme()));
+        if let (Some(host), Some(port)) = (url.host_str(), port) {
+            let shown = format!("{}://{host}:{port}", url.scheme());
+            found.push(Address { service, place, host: host.to_owned(), port, shown });
+        }
+    }
+    found
+}
+
+fn known_port(scheme: &str) -> Option<u16> {
+    Some(match scheme.split('+').next().unwrap_or(scheme) {
+        "postgres" | "postgresql" => 5432,
+        "redis" | "rediss" => 6379,
+        "mysql" | "mariadb" => 3306,
+        "mongodb" => 27017,
+        "amqp" => 5672,
+        "nats" => 4222,
+        _ => return None,
+    })
+}
+
+/// `REDIS_HOST=localhost`, with `REDIS_PORT` or the usual port of what its name says.
+fn of_host_variable<'a>(service: &'a Service, (place, name): (&'a Place, &str), value: &str) -> Option<Address<'a>> {
+    let stem = ["_HOST", "_HOSTNAME", "_SERVER", "_ADDR", "_ADDRESS"].iter().find_map(|end| name.strip_suffix(end))?;
+    // An IPv6 address without brackets has no port.
+    let (host, own_port) = match value.rsplit_once(':') {
+        Some((before, _)) if before.contains(':') && !before.ends_with(']') => (value, None),
+        Some((host, port)) => (host, port.parse().ok()),
+        None => (value, None),
+    };
+    let beside = service.variable(&format!("{stem}_PORT")).and_then(|port| port.parse().ok());
+    let lower = stem.to_ascii_lowercase();
+    let usual = [
+        ("redis", 6379),
+        ("postgres", 5432),
+        ("pg", 5432),
+        ("mysql", 3306),
+        ("mongo", 27017),
+        ("rabbitmq", 5672),
+        ("qdrant", 6333),
+    ]
+    .iter()
+    .find(|(word, _)| lower.contains(word))
+    .map(|(_, port)| *port);
+    let port = own_port.or(beside).or(usual)?;
+    Some(Address { service, place, host: host.to_owned(), port, shown: format!("{name}={value}") })
+}
+
+fn is_own(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1" | "0.0.0.0" | "[::]")
+}
+
+fn localhost(project: &Project) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for address in addresses(project).iter().filter(|address| is_own(&address.host)) {
+        if address.service.listens_on().contains(&address.port) {
+            continue;
+        }
+        let others = || project.services.iter().filter(|other| other.name != address.service.name);
+        let inside = others().find(|other| other.listens_on().contains(&address.port));
+        let target = match inside {
+            Some(other) => Some((other, address.port)),
+            None => others()
+                .find_map(|other| other.ports.iter().find_map(|port| Some((other, port.inside_of(address.port)?)))),
+        };
+        let Some((other, port)) = target else { continue };
+        let message = format!("{} leads to this container itself; {} listens on {port}", address.shown, other.name);
+        let fix = address
+            .shown
+            .replace(&address.host, &other.name)
+            .replace(&format!(":{}", address.port), &format!(":{port}"));
+        hits.push(Hit::new(address.place, &address.service.name, message, fix));
+    }
+    hits
+}
+
+fn wrong_port(project: &Project) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for address in addresses(project) {
+        let Some(other) = project.reached_by(&address.host) else { continue };
+        if let Some((message, fix)) = wrong_port_of(other, address.port) {
+            hits.push(Hit::new(address.place, &address.service.name, message, format!("{}:{fix}", other.name)));
+        }
+    }
+    hits
+}
+
+/// Says what is wrong with asking `other` on `port`, and the port to ask instead.
+pub(super) fn wrong_port_of(other: &Service, port: u16) -> Option<(String, u16)> {
+    let listens = other.listens_on();
+    let by_published = other.ports.iter().find_map(|published| published.inside_of(port));
+    // Published ports tell little of what else it listens on: only a port of the host is surely the wrong one, and one
+    // beside what a program of our own was told.
+    let is_wrong = !listens.is_empty() && !listens.contains(&port);
+    let is_sure = by_published.is_some() || other.told_port_at().is_some() || !other.facts.ports.is_empty();
+    if !is_wrong || !is_sure || other.mentions(port) {
+        return None;
+    }
+    // A port of the host that leads to where nobody listens is a mistake of its own.
+    let led_to = by_published.filter(|inside| listens.contains(inside));
+    let right = led_to.or_else(|| other.told_port_at().map(|(told, _)| told)).or_else(|| listens.first().copied())?;
+    let known: Vec<String> = listens.iter().map(u16::to_string).collect();
+    Some((format!("{} does not listen on {port} inside; it listens on {}", other.name, known.join(", ")), right))
+}
+
+fn generated_name(project: &Project) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for address in addresses(project) {
+        let found = project.services.iter().find(|other| {
+            let stem = address.host.strip_suffix(&format!("-{}-1", other.name));
+            let old = address.host.strip_suffix(&format!("_{}_1", other.name));
+            stem.or(old).is_some_and(|prefix| !prefix.is_empty())
+        });
+        let Some(other) = found.filter(|_| project.reached_by(&address.host).is_none()) else { continue };
+        let message = format!("{} is the generated name of a container of {}", address.host, other.name);
+        let fix = address.shown.replace(&address.host, &other.name);
+        hits.push(Hit::new(address.place, &address.service.name, message, fix));
+    }
+    hits
+}

@@ -1,0 +1,131 @@
+//! The command as people and pipelines see it.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::fixtures;
+
+fn doctor(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_monitor")).arg("doctor").args(args).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn exit_codes_tell_findings_from_files_that_cannot_be_read() {
+    let original = fixtures("bad/original.yml");
+    let clean = fixtures("clean/wordpress/compose.yml");
+    let folder = tempfile::tempdir().unwrap();
+    let (warned, broken) = (folder.path().join("warned.yml"), folder.path().join("broken.yml"));
+    std::fs::write(&warned, "services:\n  web:\n    image: nginx\n").unwrap();
+    std::fs::write(&broken, "services:\n  web: [\n").unwrap();
+    for (args, code) in [
+        (vec!["compose", original.to_str().unwrap()], 1),
+        (vec!["compose", clean.to_str().unwrap()], 0),
+        (vec!["compose", warned.to_str().unwrap()], 1),
+        (vec!["compose", warned.to_str().unwrap(), "--deny", "error"], 0),
+        (vec!["compose", broken.to_str().unwrap()], 78),
+        (vec!["compose", "/nonexistent.yml"], 78),
+        (vec!["compose"], 64),
+        (vec!["rules"], 0),
+    ] {
+        let output = doctor(&args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let said = doctor(&["compose", broken.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("broken.yml:") && said.contains("this is not YAML"), "{said}");
+}
+
+#[test]
+fn people_read_place_line_reason_and_fix() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.yml");
+    std::fs::write(&file, "services:\n  web:\n    image: nginx\n").unwrap();
+    let shown =
+        text(&doctor(&["compose", file.to_str().unwrap()])).replace(&folder.path().display().to_string(), "dir");
+    assert_eq!(
+        shown,
+        "dir/c.yml\n  dir/c.yml:3:12 warning image-not-pinned\n      | image: nginx\n    web: nginx has no tag, which means latest\n    \
+         why: The next pull may bring another program; after a bad one nobody knows what to go back to.\n    fix:\n      \
+         image: nginx:1.2.3   # the version that runs now\n\n0 errors, 1 warning\n"
+    );
+}
+
+#[test]
+fn json_has_every_field_of_a_finding() {
+    let output = doctor(&["compose", fixtures("bad/original.yml").to_str().unwrap(), "--format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let first = &json["findings"][0];
+    for field in ["rule", "severity", "file", "line", "column", "service", "message", "why", "fix"] {
+        assert!(!first[field].is_null(), "{field}: {first}");
+    }
+    assert!(json["not_checked"].is_array());
+}
+
+#[test]
+fn sarif_names_each_rule_once_and_each_result_with_its_region() {
+    let output = doctor(&["compose", fixtures("bad/original.yml").to_str().unwrap(), "--format", "sarif"]);
+    let log: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    assert!(results.len() > 20);
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        let location = &result["locations"][0]["physicalLocation"];
+        assert!(location["artifactLocation"]["uri"].as_str().unwrap().starts_with("file:///"), "{location}");
+        assert!(location["region"]["startLine"].as_u64() >= Some(1), "{location}");
+        assert!(matches!(result["level"].as_str(), Some("error" | "warning")));
+    }
+    let ids: std::collections::BTreeSet<&str> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), rules.len());
+}
+
+#[test]
+fn the_readme_lists_every_rule_as_the_command_does() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let rules = text(&doctor(&["rules"]));
+    assert!(rules.lines().count() > 50, "{rules}");
+    assert!(readme.contains(rules.trim()), "write what `monitor doctor rules` prints into the README:\n{rules}");
+}
+
+#[test]
+fn units_and_our_own_footing_are_looked_at_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("a.service");
+    let text_of_unit =
+        "[Service]\nExecStart=/no/such/program\nRestart=on-failure\nRestartSec=5s\n[Install]\nWantedBy=x\n";
+    std::fs::write(&unit, text_of_unit).unwrap();
+    let folder_name = folder.path().to_str().unwrap();
+    assert_eq!(doctor(&["units", folder_name]).status.code(), Some(0));
+    let output = doctor(&["units", folder_name, "--root", "/", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["findings"][0]["rule"], "unit-program-missing");
+    assert_eq!(json["findings"][0]["line"], 2);
+
+    // A port of loopback that nobody has any more.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let config = folder.path().join("m.yml");
+    let data = folder.path().display();
+    let service = format!("services: {{ web: {{ checks: {{ port: {{ tcp: {{ address: \"{address}\" }} }} }} }} }}\n");
+    std::fs::write(&config, format!("data_dir: {data}\n{service}")).unwrap();
+    let output = doctor(&["self", "--config", config.to_str().unwrap(), "--format", "json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found: Vec<&Value> =
+        json["findings"].as_array().unwrap().iter().filter(|one| one["rule"] == "self-target").collect();
+    assert_eq!(found.len(), 1, "{json}");
+    assert!(found[0]["message"].as_str().unwrap().starts_with("web/port"), "{json}");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!json["fine"].as_array().unwrap().is_empty());
+    std::fs::write(&config, "listen: nowhere\n").unwrap();
+    assert_eq!(doctor(&["self", "--config", config.to_str().unwrap()]).status.code(), Some(78));
+}

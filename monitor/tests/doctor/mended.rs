@@ -1,0 +1,217 @@
+//! Each mistake in a few lines, found at its line, and gone once the fix is written; and what looks like one but is none.
+
+use super::{findings, read};
+
+/// Returns the findings of a project of these files, as `LINE RULE`.
+fn found(files: &[(&str, &str)]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let project = read(folder.path()).unwrap();
+    findings(&project).iter().map(|finding| format!("{} {}", finding.line, finding.rule)).collect()
+}
+
+/// The services `api` (ours, on 8080) and `db`, both fine.
+const GOOD: &str = "\
+services:
+  api:
+    image: registry.example.com/api:1.0
+    environment: { PORT: 8080, DB: postgres://db:5432/x }
+    depends_on: { db: { condition: service_healthy } }
+    healthcheck: { test: [CMD, /api, check], start_period: 1m }
+  db:
+    image: postgres:16
+    healthcheck: { test: [CMD, pg_isready], start_period: 1m }
+";
+
+fn check(wrong: &[(&str, &str)], expected: &[&str]) {
+    let text = wrong.iter().fold(GOOD.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    });
+    assert_eq!(found(&[("compose.yml", &text)]), expected, "{text}");
+}
+
+#[test]
+fn each_mistake_is_found_at_its_line_and_goes_with_its_fix() {
+    check(&[], &[]);
+    for (from, to, expected) in [
+        ("[CMD, pg_isready]", "[CMD, curl, -f, 'http://x/']", &["5 gate-never-opens", "9 health-program-missing"][..]),
+        ("[CMD, pg_isready]", "[CMD-SHELL, pgrep -f postgres]", &["9 health-matches-itself"]),
+        ("[CMD, pg_isready]", "[CMD-SHELL, 'pg_isready || true']", &["9 health-never-fails"]),
+        ("[CMD, pg_isready]", "[CMD-SHELL, 'pg_isready; exit 0']", &["9 health-never-fails"]),
+        ("[CMD, pg_isready]", "[CMD-SHELL, echo ok]", &["9 health-never-fails"]),
+        ("[CMD, /api, check]", "[CMD, ask, 'http://localhost:9999/']", &["6 health-wrong-port"]),
+        ("[CMD, /api, check]", "curl http://localhost:8080/", &["6 health-curl-without-fail"]),
+        (
+            "test: [CMD, /api, check], start_period: 1m",
+            "test: [CMD, /api, check], interval: 5s",
+            &["6 health-no-start-period"],
+        ),
+        ("start_period: 1m }\n  db", "start_period: 1m, timeout: 30s }\n  db", &["6 health-timeout-too-long"]),
+        ("    healthcheck: { test: [CMD, pg_isready], start_period: 1m }\n", "", &["5 gate-without-health"]),
+        ("{ db: { condition", "{ dbb: { condition", &["5 gate-unknown-service"]),
+        ("    image: postgres:16\n", "    image: postgres:16\n    depends_on: [api]\n", &["5 gate-cycle"]),
+        ("service_healthy } }", "service_completed_successfully } }", &[]),
+        ("postgres://db:5432/x", "postgres://localhost/x", &["4 localhost-target"]),
+        ("postgres://db:5432/x", "postgres://127.0.0.1:5432/x", &["4 localhost-target"]),
+        ("DB: postgres://db:5432/x", "PG_HOST: '::1'", &["4 localhost-target"]),
+        ("postgres://db:5432/x", "postgres://db:5433/x", &["4 wrong-target-port"]),
+        ("postgres://db:5432/x", "postgres://shop-db-1/x", &["4 container-name-target"]),
+        ("    depends_on", "    ports: ['80:3000']\n    depends_on", &["5 published-port-not-listened"]),
+        ("postgres:16", "postgres", &["8 image-not-pinned"]),
+        (
+            "    healthcheck: { test: [CMD, pg_isready], start_period: 1m }\n",
+            "    restart: always\n",
+            &["5 gate-without-health", "9 restart-unchecked"],
+        ),
+        ("    depends_on", "    command: sh -c 'apk add curl && /api'\n    depends_on", &["5 installs-at-start"]),
+        (
+            "    depends_on",
+            "    command: sh -c 'curl -fsSL http://x/i | sh; /api'\n    depends_on",
+            &["5 installs-at-start"],
+        ),
+        ("PORT: 8080", "PORT: 8080, MAX_FILE_SIZE: 10MB", &["4 setting-not-a-number"]),
+        ("PORT: 8080", "PORT: 8080, REGION: '${NOBODY_SETS_IT}'", &["4 variable-unset"]),
+        ("PORT: 8080", "PORT: 8080, MAIL_PASSWORD: hunter2", &["4 secret-in-file"]),
+        ("postgres://db:5432/x", "postgres://me:hunter2@db:5432/x", &["4 secret-in-file"]),
+        (
+            "    image: postgres:16\n",
+            "    image: postgres:16\n    volumes: ['/var/run/docker.sock:/s']\n",
+            &["9 docker-socket-writable"],
+        ),
+    ] {
+        check(&[(from, to)], expected);
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_mistake_is_left_alone() {
+    for (from, to) in [
+        // Its own health check asks itself.
+        ("[CMD, /api, check]", "[CMD-SHELL, 'curl -fsS http://127.0.0.1:8080/ || exit 1']"),
+        ("[CMD, /api, check]", "[CMD-SHELL, 'wget -qO- localhost:8080/health | grep -q ok']"),
+        ("[CMD, /api, check]", "[CMD-SHELL, \"pgrep -f '[a]pi serve'\"]"),
+        ("[CMD, /api, check]", "[CMD-SHELL, 'pg_isready && echo ok']"),
+        ("[CMD, pg_isready]", "[CMD-SHELL, 'curl -f http://x/ || pg_isready']"),
+        (
+            "[CMD, /api, check]",
+            "[CMD, python, -c, \"import sys, urllib.request as r; r.urlopen('http://localhost:8080'); sys.exit(0)\"]",
+        ),
+        // What a browser reads, what it binds to, what another host is.
+        ("DB: postgres://db:5432/x", "CORS_ORIGINS: 'http://localhost:5432'"),
+        ("DB: postgres://db:5432/x", "BIND: 'http://0.0.0.0:5432'"),
+        ("DB: postgres://db:5432/x", "DB: 'postgres://db.example.com:5433/x'"),
+        ("PORT: 8080", "PORT: 8080, REDIS_PORT: 'tcp://10.0.0.1:6379'"),
+        // A second port that it is told of.
+        ("PORT: 8080", "PORT: 8080, ADMIN_PORT: 9000"),
+        ("PORT: 8080", "PORT: 8080, MAIL_PASSWORD_FILE: /run/secrets/mail"),
+        ("PORT: 8080", "PORT: 8080, MAIL_PASSWORD: '${MAIL_PASSWORD:?}'"),
+        ("PORT: 8080", "PORT: 8080, CACHE_SIZE: 10MB, IDLE_TIMEOUT: 30s"),
+        // Built here: the name is what is made, not what is pulled.
+        (
+            "    image: postgres:16\n",
+            "    image: postgres:16@sha256:4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1\n",
+        ),
+        ("    depends_on", "    command: npm start -- --install-hooks\n    depends_on"),
+        ("    depends_on", "    restart: always\n    depends_on"),
+    ] {
+        check(&[(from, to)], &[]);
+    }
+}
+
+#[test]
+fn jobs_instances_and_replicas() {
+    let job = "  migrate:\n    image: registry.example.com/api:1.0\n    command: /api migrate\n    restart: \"no\"\n";
+    let gated =
+        GOOD.replacen("service_healthy", "service_healthy }, migrate: { condition: service_completed_successfully", 1);
+    let text = format!("{gated}{job}");
+    assert_eq!(found(&[("compose.yml", &text)]), Vec::<String>::new());
+    let text = text.replacen("\"no\"", "always", 1);
+    assert_eq!(found(&[("compose.yml", &text)]), ["5 gate-on-restarting-job", "13 restart-one-shot"]);
+
+    let queues = "services:\n  cache: { image: 'redis:7' }\n  jobs: { image: 'redis:7' }\n  writer:\n    image: e.example.com/w:1\n    \
+                  environment: { REDIS_URL: 'redis://jobs:6379', QUEUE: jobs }\n  reader:\n    image: e.example.com/r:1\n    \
+                  environment: { REDIS_URL: 'redis://cache:6379', QUEUE: jobs }\n";
+    assert_eq!(found(&[("compose.yml", queues)]), ["9 wrong-instance"]);
+    assert_eq!(found(&[("compose.yml", &queues.replacen("redis://cache", "redis://jobs", 1))]), Vec::<String>::new());
+
+    let many = "services:\n  web:\n    image: nginx:1.27\n    ports: ['80:80']\n    deploy: { replicas: 2 }\n";
+    assert_eq!(found(&[("compose.yml", many)]), ["4 replicas-fixed-name"]);
+    assert_eq!(found(&[("compose.yml", &many.replacen("80:80", "80-81:80", 1))]), Vec::<String>::new());
+    assert_eq!(found(&[("compose.yml", &many.replacen("80:80", "80", 1))]), Vec::<String>::new());
+}
+
+#[test]
+fn networks_and_scrapes_are_read_from_the_files_beside() {
+    let own = "services:\n  web: { image: 'nginx:1.27', networks: [shop] }\nnetworks:\n  shop:\n    external: true\n";
+    let other = "services:\n  db: { image: 'postgres:16' }\nnetworks:\n  shop: {}\n";
+    let files = |other| [("compose.yml", own), ("compose.db.yml", other)];
+    assert_eq!(found(&files(other)), ["4 external-network-prefix"]);
+    assert_eq!(found(&files(&other.replacen("{}", "{ name: shop }", 1))), Vec::<String>::new());
+
+    let compose = "services:\n  prometheus:\n    image: prom/prometheus:v2.54.1\n    volumes:\n      - ./prometheus.yml:/etc/prometheus/prometheus.yml:ro\n      \
+                   - ./rules.yml:/etc/prometheus/rules.yml:ro\n  node: { image: 'prom/node-exporter:v1.8.2' }\n";
+    let config = "rule_files: [rules.yml]\nscrape_configs:\n  - job_name: node\n    static_configs:\n      - targets: ['node:9100']\n";
+    let scraped = |config: &str| found(&[("compose.yml", compose), ("prometheus.yml", config)]);
+    assert_eq!(scraped(config), Vec::<String>::new());
+    assert_eq!(
+        scraped(&config.replacen("node:9100", "nodes:9100", 1)),
+        ["7 metrics-not-scraped", "5 scrape-unknown-target"]
+    );
+    assert_eq!(scraped(&config.replacen("node:9100", "node:9101", 1)), ["5 scrape-unknown-target"]);
+    assert_eq!(scraped(&config.replacen("[rules.yml]", "[alerts.yml]", 1)), ["1 alert-rules-not-mounted"]);
+}
+
+#[test]
+fn a_later_file_is_laid_over_an_earlier_one_and_services_extend_others() {
+    let base = "x-check: &check { test: [CMD, /api, check], start_period: 1m }\n\
+                services:\n  api:\n    image: registry.example.com/api\n    environment: [A=1]\n    healthcheck: *check\n  \
+                job:\n    extends: api\n    profiles: [once]\n    restart: always\n";
+    let over = "services:\n  api:\n    image: registry.example.com/api:${TAG:-1.0}\n    environment: { B: '2' }\n";
+    assert_eq!(found(&[("compose.yml", base)]), ["4 image-not-pinned"]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("compose.yml"), base).unwrap();
+    std::fs::write(folder.path().join("compose.override.yml"), over).unwrap();
+    let project = read(folder.path()).unwrap();
+    assert_eq!(findings(&project).len(), 0, "{:?}", findings(&project));
+    let api = project.service("api").unwrap();
+    assert_eq!((api.variable("A"), api.variable("B")), (Some("1"), Some("2")));
+    assert_eq!(api.image.as_ref().unwrap().text, "registry.example.com/api:1.0");
+    assert_eq!(project.inactive, ["job"]);
+    let files = vec![folder.path().join("compose.yml")];
+    let request = monitor::doctor::compose::Request { files, profiles: vec!["once".to_owned()], ..Default::default() };
+    let project = monitor::doctor::compose::load(&request).unwrap();
+    assert!(project.service("job").unwrap().health.as_ref().unwrap().runs());
+    for (text, expected) in [
+        ("a: 1\n", "compose.yml: expected \"services\", a mapping of names to services; this is no compose file"),
+        ("services: [a]\n", "compose.yml:1:11: expected \"services\""),
+        ("- a\n", "compose.yml:1:1: expected a mapping with services, found a list"),
+    ] {
+        std::fs::write(folder.path().join("compose.yml"), text).unwrap();
+        std::fs::remove_file(folder.path().join("compose.override.yml")).unwrap_or_default();
+        let error = read(folder.path()).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+    // What is no service, port or check is left to Compose.
+    let odd =
+        "services:\n  a:\n  b: 3\n  c: { ports: 3, environment: 4, healthcheck: x, depends_on: 5, volumes: {} }\n";
+    assert_eq!(found(&[("compose.yml", odd)]), Vec::<String>::new());
+    // A service that extends itself, and a file that includes itself, end with words.
+    for text in ["services:\n  a: { extends: a }\n", "include: [compose.yml]\nservices: {}\n"] {
+        std::fs::write(folder.path().join("compose.yml"), text).unwrap();
+        let error = read(folder.path()).unwrap_err();
+        assert!(error.contains("extends itself") || error.contains("includes or extends itself"), "{error}");
+    }
+}
+
+#[test]
+fn variables_come_from_the_file_beside_and_a_comment_ignores_one_finding() {
+    let text = "services:\n  web:\n    image: nginx:${NGINX_TAG_OF_TEST}\n    hostname: ${HOST_OF_TEST}\n";
+    assert_eq!(found(&[("compose.yml", text)]), ["3 image-not-pinned", "3 variable-unset", "4 variable-unset"]);
+    let env = (".env", "NGINX_TAG_OF_TEST=1.27\nHOST_OF_TEST=web\n");
+    assert_eq!(found(&[("compose.yml", text), env]), Vec::<String>::new());
+    let ignored = "services:\n  web:\n    # doctor: ignore image-not-pinned built every night\n    image: nginx\n";
+    assert_eq!(found(&[("compose.yml", ignored)]), Vec::<String>::new());
+}
