@@ -32,7 +32,7 @@ const DEPENDENCY: [&str; 9] = [
     "name or service not known",
     "temporary failure in name resolution",
     "could not translate host name",
-    "enotfound",
+    "getaddrinfo enotfound",
     "no such host",
 ];
 
@@ -256,6 +256,14 @@ mod tests {
                 "OSError: [Errno 98] Address already in use",
                 "port_in_use",
                 "exited with code 1: address already in use",
+            ),
+            (Exit::Code(1), false, "ModuleNotFoundError: No module named 'x'", "crashed", "exited with code 1"),
+            (
+                Exit::Code(1),
+                false,
+                "Error: getaddrinfo ENOTFOUND redis",
+                "dependency",
+                "exited with code 1: something it needs cannot be reached",
             ),
             (Exit::Signal(15), false, "retried: address already in use", "killed", "killed by SIGTERM"),
             (Exit::Code(0), false, "retried: address already in use", "clean", "exited with code 0"),

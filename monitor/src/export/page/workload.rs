@@ -125,11 +125,15 @@ fn lasted(run: &Run, moment: &Moment) -> String {
 }
 
 fn ended(run: &Run) -> String {
-    match &run.end {
-        None => "still runs".to_owned(),
-        Some(end) if end.planned => format!("{}, planned", end.cause.sentence(end.exit)),
-        Some(end) => end.cause.told(end.exit, run.said.as_deref()),
-    }
+    let Some(end) = &run.end else { return "still runs".to_owned() };
+    let how = end.cause.told(end.exit, run.said.as_deref().filter(|_| !end.planned));
+    let by = match end.by {
+        Who::Us => ", by the monitor",
+        Who::Anonymous => ", by somebody who did not say so",
+        Who::Runtime | Who::Announced => "",
+    };
+    let planned = if end.planned { ", planned" } else { "" };
+    format!("{how}{by}{planned}")
 }
 
 fn timeline(all: &[&Run], moment: &Moment) -> Html {
