@@ -79,8 +79,10 @@ fn nothing_outside_a_registry_matches_on_a_kind() {
         let relative = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
         // Kinds name themselves; the command line turns URL schemes, and others' settings, into ours.
         let is_registry = relative.starts_with("src/probe/") || relative.starts_with("src/alert/channel/");
+        // A key of theirs has the name of a kind: an engine's certificates.
+        let has_key = relative == "src/supervise/container/address.rs";
         let is_foreign = relative.starts_with("src/cli/import/") || relative.starts_with("src/doctor/");
-        if is_registry || is_foreign || relative == "src/cli/probe.rs" {
+        if is_registry || has_key || is_foreign || relative == "src/cli/probe.rs" {
             continue;
         }
         let text = code(&file);

@@ -24,6 +24,9 @@ const ASKED_FOR: Duration = Duration::from_secs(120);
 /// What somebody stopped, or what is gone, may be a restart or a new version of it: those take less than a second here.
 const SETTLES_AFTER: Duration = Duration::from_secs(2);
 
+/// What a container ends with that SIGKILL ended: 128 + 9.
+const KILLED_CODE: i32 = 137;
+
 /// SIGHUP, SIGUSR1, SIGUSR2, SIGCONT and SIGWINCH (`signal(7)`): signals that tell a program something, and end few.
 const TELLING_SIGNALS: [i32; 5] = [1, 10, 12, 18, 28];
 
@@ -157,6 +160,12 @@ impl Tracker {
     pub(super) fn is_behind(&self, facts: &Facts) -> bool {
         let began = facts.started;
         self.running().is_some_and(|latest| began.is_some_and(|began| !latest.is(began)))
+    }
+
+    /// Returns whether the run that goes on was killed and nobody asked for it: memory may have run out, which the engine
+    /// notes a moment later.
+    pub(super) fn was_killed(&self, happening: &Happening) -> bool {
+        happening.what == What::Died(KILLED_CODE) && self.asked.is_none() && !self.oom && self.runs_at(happening.at)
     }
 
     /// Returns the log of the run whose end `happening` or `facts` tell, if it is news.

@@ -26,6 +26,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What happened before we looked is told within this time; its own account comes before what we saw.
 const EVENTS_SETTLE: Duration = Duration::from_millis(100);
 
+/// How often, and how many times, it is looked again whether memory ran out: Docker notes it within some milliseconds, and
+/// starts a container again after 100 ms at the soonest.
+const OOM_LOOK_EVERY: Duration = Duration::from_millis(20);
+const OOM_LOOKS: u32 = 5;
+
 type Events = BoxStream<'static, Result<Happening, Blind>>;
 
 /// Watches until the list's sender is gone.
@@ -153,7 +158,7 @@ impl Watcher {
         }
         let events = self.events.clone();
         for tracker in self.trackers.iter_mut().filter(|tracker| tracker.concerns(&happening)) {
-            let facts = connection.inspect(&happening.container).await?;
+            let facts = inspect_end(connection, tracker, &happening).await?;
             let last_lines = connection.last_lines(tracker.lines_wanted(Some(&happening), facts.as_ref())).await;
             let news = News { happening: Some(happening.clone()), facts, last_lines };
             tell(&events, tracker.take(news, Stamp::now())).await;
@@ -242,6 +247,28 @@ impl Watcher {
         });
         tell(&self.events, sights.collect()).await;
     }
+}
+
+/// Looks at a container after an event. The kernel's word that memory ran out comes to the engine on another way than the
+/// end of the process, and may come after it.
+async fn inspect_end(
+    connection: &Connection,
+    tracker: &Tracker,
+    happening: &Happening,
+) -> Result<Option<Facts>, Blind> {
+    let mut facts = connection.inspect(&happening.container).await?;
+    let began = facts.as_ref().and_then(|facts| facts.started);
+    let mut looks = if tracker.was_killed(happening) { OOM_LOOKS } else { 0 };
+    while looks > 0 && facts.as_ref().is_some_and(|facts| !facts.oom_killed) {
+        sleep(OOM_LOOK_EVERY).await;
+        let later = connection.inspect(&happening.container).await?;
+        // What began anew says nothing of how it ended.
+        if later.as_ref().is_none_or(|later| later.started != began) {
+            break;
+        }
+        (facts, looks) = (later, looks - 1);
+    }
+    Ok(facts)
 }
 
 /// Nobody to tell means that the app is ending.
