@@ -26,13 +26,8 @@ pub(super) fn configure(shared: &Shared, plan: &Plan, memory: &Memory) {
     for (old, new) in plan.renames() {
         ward.rename(&old, &new);
     }
-    ward.configure(ordered.map(card).collect(), plan.heal);
-    for service in &plan.services {
-        ward.restore(&service.name, memory.heal_record(&service.name));
-    }
-    if let Some(pause) = memory.heal_pause() {
-        ward.restore_pause(Some(pause));
-    }
+    ward.configure(ordered.map(card).collect(), plan.heal, |service| memory.heal_record(service));
+    ward.restore_pause(memory.heal_pause());
 }
 
 fn card(service: &ServicePlan) -> PatientCard {

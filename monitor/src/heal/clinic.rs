@@ -9,7 +9,7 @@ use kit::clock::{Moment, Stamp};
 use uuid::Uuid;
 
 use super::hold::Hold;
-use super::record::HealAction;
+use super::record::{HealAction, HealRecord};
 use super::settings::{HealSettings, HostHealSettings};
 use super::ward::{PatientCard, Ward};
 use crate::judge::{Board, CheckSpec, Policy, ServiceSpec};
@@ -74,7 +74,7 @@ impl Clinic {
             settings: Some(settings),
             runs: vec![format!("/usr/bin/{name}")],
         };
-        ward.configure(names.iter().map(card).collect(), HostHealSettings::default());
+        ward.configure(names.iter().map(card).collect(), HostHealSettings::default(), |_| HealRecord::default());
         let actors = names.iter().map(|name| (name.clone(), Actor::default())).collect();
         let mut clinic = Self { board, ward, now: 0, heals: Vec::new(), names, actors, random: 1, due: Vec::new() };
         for name in clinic.names.clone() {

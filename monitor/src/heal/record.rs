@@ -20,6 +20,8 @@ pub const DOCUMENTS: &str = "heal";
 pub const EVERYBODY: &str = "*";
 /// Heals kept of one service; the oldest leave first.
 const HEALS_KEPT: usize = 50;
+/// How far the clock of a runtime may be behind ours.
+const CLOCKS_APART: Duration = Duration::from_secs(2);
 /// Beyond its start grace, for the stop, the wait that its ledger earns, and the first probes.
 const SETTLE_MARGIN: Duration = Duration::from_secs(360);
 
@@ -208,7 +210,8 @@ impl HealRecord {
                 is_held.then(|| heal.settle(HealResult::Worked, now.wall))
             }
             HealResult::Pending => {
-                let run = run.filter(|run| run.started.wall >= heal.at);
+                // Its runtime's clock may be another one than ours.
+                let run = run.filter(|run| run.started.wall + CLOCKS_APART >= heal.at);
                 let is_over = run.is_some_and(|run| run.end.as_ref().is_some_and(|end| !end.planned));
                 let is_late = elapsed(heal.at, now.wall) > grace + SETTLE_MARGIN;
                 match run {

@@ -61,6 +61,8 @@ pub struct Ward {
     host: HostHealSettings,
     /// Set while a person wants nothing healed.
     paused: Option<Pause>,
+    /// What an earlier monitor left of that is known.
+    is_restored: bool,
     /// Needs before what needs them.
     order: Vec<Arc<str>>,
     patients: HashMap<Arc<str>, Patient>,
@@ -68,29 +70,25 @@ pub struct Ward {
 }
 
 impl Ward {
-    /// Takes a configuration, its services ordered so that each comes after what it needs. Records stay.
-    pub fn configure(&mut self, cards: Vec<PatientCard>, host: HostHealSettings) {
+    /// Takes a configuration, its services ordered so that each comes after what it needs. Records stay; of a service
+    /// that is new here, `known` gives what an earlier monitor left.
+    pub fn configure(&mut self, cards: Vec<PatientCard>, host: HostHealSettings, known: impl Fn(&str) -> HealRecord) {
         self.host = host;
         self.order = cards.iter().map(|card| card.service.clone()).collect();
         let mut before = std::mem::take(&mut self.patients);
         for card in cards {
-            let known = before.remove(&card.service).unwrap_or_default();
-            let patient = Patient { settings: card.settings, runs: card.runs, ..known };
+            let left = || Patient { record: known(&card.service), ..Patient::default() };
+            let patient = before.remove(&card.service).unwrap_or_else(left);
+            let patient = Patient { settings: card.settings, runs: card.runs, ..patient };
             self.patients.insert(card.service, patient);
         }
     }
 
-    /// Gives a record that an earlier monitor left to a service that has none yet.
-    pub fn restore(&mut self, service: &str, record: HealRecord) {
-        if let Some(patient) = self.patients.get_mut(service).filter(|patient| patient.record == HealRecord::default())
-        {
-            patient.record = record;
-        }
-    }
-
-    /// Gives the pause of all healing that an earlier monitor left.
+    /// Begins with the pause of all healing that an earlier monitor left; later calls change nothing.
     pub fn restore_pause(&mut self, pause: Option<Pause>) {
-        self.paused = pause;
+        if !std::mem::replace(&mut self.is_restored, true) {
+            self.paused = pause;
+        }
     }
 
     /// Gives what is kept of a service to another name.
@@ -151,8 +149,8 @@ impl Ward {
         let mut rounds = Rounds::default();
         self.verify(board, now, &mut rounds);
         let paused_by = self.pause(now.wall).map(|pause| pause.by.clone());
+        let mut recent = self.recent(now.wall);
         for name in self.order.clone() {
-            let recent = self.recent(now.wall);
             let Some(patient) = self.patients.get_mut(&name) else { continue };
             let (Some(settings), Some(service)) = (patient.settings, board.service(&name)) else { continue };
             let need = broken_need(board, &name);
@@ -199,6 +197,7 @@ impl Ward {
                         settled: None,
                         forgiven: false,
                     });
+                    recent += usize::from(action != HealAction::Quarantine);
                     rounds.changed.push(name.clone());
                     rounds.orders.push((name, action));
                 }

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::super::clinic::{Clinic, at};
 use super::super::record::{HealAction, HealRecord, HealResult, Pause};
-use super::super::settings::HealSettings;
+use super::super::settings::{HealSettings, HostHealSettings};
+use super::{PatientCard, Ward};
 use crate::probe::ReasonCode;
 use crate::supervise::Who;
 
@@ -254,4 +255,24 @@ proptest! {
         }
         prop_assert!(results(&clinic, "web").iter().all(|result| *result == HealResult::Worked));
     }
+}
+
+#[test]
+fn a_reload_brings_no_pause_back_that_was_ended_since_the_start() {
+    let pause = || Pause { at: at(0).wall, until: None, by: "ops".to_owned(), why: String::new() };
+    let left = |_: &str| HealRecord { paused: Some(pause()), ..HealRecord::default() };
+    let card = || PatientCard { service: "web".into(), settings: Some(HealSettings::default()), runs: Vec::new() };
+    let configure = |ward: &mut Ward| {
+        ward.configure(vec![card()], HostHealSettings::default(), left);
+        ward.restore_pause(Some(pause()));
+    };
+    let mut ward = Ward::default();
+    configure(&mut ward);
+    let is_paused =
+        |ward: &Ward| (ward.patient("web").unwrap().record.paused.is_some(), ward.pause(at(1).wall).is_some());
+    assert_eq!(is_paused(&ward), (true, true), "as the earlier monitor left it");
+    ward.set_pause(Some("web"), None);
+    ward.set_pause(None, None);
+    configure(&mut ward);
+    assert_eq!(is_paused(&ward), (false, false));
 }
