@@ -153,6 +153,7 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Json<HealingAnswe
 
 /// Whom to heal no more for a while.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewPause {
     /// The service; without it all are meant.
     service: Option<String>,
@@ -176,6 +177,7 @@ pub(super) async fn pause(
 
 /// Whom to heal again.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Resumed {
     /// The service; without it the pause of all is meant.
     service: Option<String>,

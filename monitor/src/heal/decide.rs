@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use kit::clock::Stamp;
+use kit::clock::{Stamp, elapsed};
 
 use super::hold::Hold;
 use super::record::{HealAction, HealRecord, HealResult};
 use super::settings::{HealSettings, HostHealSettings};
 use super::stateful::stateful_program;
-use super::trouble::{Diagnosis, Trouble, diagnose};
+use super::trouble::{Diagnosis, Trouble, diagnose, has_time};
 use crate::judge::{Phase, ServiceEntry};
 
 /// Heals are counted over this long.
@@ -113,12 +113,23 @@ fn too_soon(situation: &Situation<'_>, trouble: Trouble, now: Stamp) -> Option<H
     }
 }
 
-/// Returns why it should be stopped and held: it has died so often that it would be given up.
+/// Returns why it should be stopped and held: it has died so often that it would be given up. Whom a person let go has
+/// its start grace, and loops anew only by new exits; whoever refuses to stop it is asked again after a while.
 fn quarantine(situation: &Situation<'_>, now: Stamp) -> Option<String> {
-    let workload = situation.service.workload.as_ref().filter(|_| situation.settings.quarantine)?;
+    let service = situation.service;
+    let workload = service.workload.as_ref().filter(|_| situation.settings.quarantine)?;
     let goes_on = matches!(workload.phase, Phase::Running { .. } | Phase::Waiting(_));
-    let is_ordered = situation.record.heals.back().is_some_and(|heal| heal.result == HealResult::Pending);
-    let loops = workload.unseen.is_none() && workload.assessment(now.at).gave_up;
-    (goes_on && loops && !is_ordered && !situation.service.is_ready())
-        .then(|| workload.last_told.clone().unwrap_or_default())
+    let last = situation.record.heals.back();
+    let is_ordered = last.is_some_and(|heal| heal.result == HealResult::Pending);
+    let refused = last.filter(|heal| heal.action == HealAction::Quarantine && heal.result == HealResult::Refused);
+    let retry_after = workload.ledger.policy().first_try;
+    let is_refused = refused.is_some_and(|heal| elapsed(heal.at, now.wall) < retry_after);
+    let held = situation.record.heals.iter().rev().find(|heal| heal.action == HealAction::Quarantine);
+    let ends = workload.ledger.runs().filter_map(|run| run.end.as_ref()).filter(|end| end.spends_budget());
+    let since = ends.filter(|end| held.is_none_or(|heal| end.at.wall > heal.at)).count();
+    let loops = workload.unseen.is_none()
+        && workload.assessment(now.at).gave_up
+        && since >= workload.ledger.policy().loop_exits;
+    let is_due = goes_on && loops && !is_ordered && !is_refused && !service.is_ready() && !has_time(service, now.at);
+    is_due.then(|| workload.last_told.clone().unwrap_or_default())
 }

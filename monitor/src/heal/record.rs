@@ -172,7 +172,7 @@ impl HealRecord {
     pub fn in_vain(&self, trouble: &str) -> usize {
         let is_in_vain = |heal: &&Heal| {
             !heal.forgiven
-                && heal.trouble == trouble
+                && is_like(&heal.trouble, trouble)
                 && matches!(heal.result, HealResult::Failed | HealResult::Relapsed | HealResult::Refused)
         };
         self.heals.iter().rev().take_while(is_in_vain).count()
@@ -250,6 +250,12 @@ impl HealRecord {
         };
         (wait.saturating_sub(elapsed(from, now)), gave_up)
     }
+}
+
+/// A program that refuses and hangs in turn has one trouble.
+fn is_like(one: &str, other: &str) -> bool {
+    let is_deaf = |name: &str| name == "hang" || name == "refused";
+    one == other || is_deaf(one) && is_deaf(other)
 }
 
 impl Heal {

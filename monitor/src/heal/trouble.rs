@@ -62,6 +62,9 @@ pub fn diagnose(service: &ServiceEntry, now: Moment) -> Diagnosis {
     if workload.unseen.is_some() {
         return Diagnosis::Hold(Hold::Unseen);
     }
+    if workload.described.paused {
+        return Diagnosis::Hold(Hold::StoppedByHand);
+    }
     match &workload.phase {
         Phase::Pending | Phase::Resting(Rest::Completed | Rest::Gone) => Diagnosis::Well,
         Phase::Waiting(_) => Diagnosis::Hold(Hold::RestartsByItself),

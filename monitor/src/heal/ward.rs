@@ -18,6 +18,9 @@ use crate::supervise::Command;
 /// A heal that is decided comes within this time, by chance: what broke together is not restarted together.
 const JITTER: Duration = Duration::from_secs(3);
 
+/// The log of a runtime's own check is read at least this often.
+const LOG_READ_EVERY: Duration = Duration::from_secs(65);
+
 /// What the configuration says of a service.
 #[derive(Debug, Clone)]
 pub struct PatientCard {
@@ -152,7 +155,13 @@ impl Ward {
         let mut recent = self.recent(now.wall);
         for name in self.order.clone() {
             let Some(patient) = self.patients.get_mut(&name) else { continue };
-            let (Some(settings), Some(service)) = (patient.settings, board.service(&name)) else { continue };
+            let Some(service) = board.service(&name) else { continue };
+            let known = service.workload.as_ref().and_then(|workload| workload.given_up.as_ref());
+            let Some(settings) = patient.settings else {
+                // Whoever asks to be healed no more is not given up either.
+                rounds.given_up.extend(known.map(|_| (name.clone(), None)));
+                continue;
+            };
             let need = broken_need(board, &name);
             let image = service.workload.as_ref().and_then(|workload| workload.described.image.clone());
             let runs: Vec<String> = patient.runs.iter().cloned().chain(image).collect();
@@ -171,7 +180,6 @@ impl Ward {
                 Decision::Hold(hold @ Hold::GaveUp { .. }) => Some(hold.to_string()),
                 _ => None,
             };
-            let known = service.workload.as_ref().and_then(|workload| workload.given_up.as_ref());
             // A try that runs or is about to is no recovery.
             let is_trying = !matches!(decision, Decision::Nothing | Decision::Hold(Hold::GaveUp { .. }));
             if known.is_some() != gave_up.is_some() && !(known.is_some() && is_trying) {
@@ -242,12 +250,16 @@ fn broken_need(board: &Board, service: &str) -> Option<String> {
 }
 
 /// Returns why a service is believed to work seen from somewhere else: its runtime's own check, which asks from inside,
-/// has passed since ours fails.
+/// has passed since ours fails, or has had no time yet to say so.
 fn works_elsewhere(service: &ServiceEntry, now: Stamp) -> Option<String> {
     let health = service.workload.as_ref()?.described.health.as_ref()?;
     let failing_since = service.critical().filter_map(|check| check.failing_since).min()?;
-    let vouches = health.vouches_since(now.wall_of(failing_since));
-    vouches.then(|| format!("its own check passes from inside: {}", health.command()))
+    if health.vouches_since(now.wall_of(failing_since)) {
+        return Some(format!("its own check passes from inside: {}", health.shown_command()));
+    }
+    let heard_by = health.interval + health.timeout + LOG_READ_EVERY;
+    let is_early = health.vouches_since(Timestamp::MIN) && now.at.since(failing_since) < heard_by;
+    is_early.then(|| "its own check passed from inside before, and is waited for".to_owned())
 }
 
 #[cfg(test)]

@@ -207,6 +207,25 @@ fn what_loops_is_held_in_quarantine_if_wanted_and_released_by_a_person() {
     clinic.run_until(clinic.now + 4 * 3600);
     assert_eq!(clinic.heals.len(), 1);
     assert!(clinic.ward.set_pause(Some("web"), None), "somebody has to start it");
+    clinic.start_slowly("web", 30);
+    clinic.start("web", Who::Announced);
+    clinic.run_until(clinic.now + 120);
+    // It is given its time, and then it works; that it had been given up is forgotten after ten good minutes.
+    assert_eq!((clinic.stands("web").as_str(), clinic.heals.len()), ("gave_up", 1));
+    clinic.run_until(clinic.now + 600);
+    assert_eq!((clinic.stands("web").as_str(), clinic.heals.len()), ("up", 1));
+}
+
+#[test]
+fn what_refuses_and_hangs_in_turn_is_given_up_too() {
+    let mut clinic = one();
+    for turn in 0..60 {
+        let code = if turn % 2 == 0 { ReasonCode::Timeout } else { ReasonCode::Refused };
+        clinic.fall_ill("web", code, None);
+        clinic.run_until(clinic.now + 60);
+    }
+    assert!(clinic.heals.len() <= 5, "{:?}", clinic.heals);
+    assert!(clinic.stands("web").starts_with("gave_up"), "{}", clinic.stands("web"));
 }
 
 #[test]

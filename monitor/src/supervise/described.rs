@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::redact::redact;
+
+/// Stands for what is not shown.
+const HIDDEN: &str = "…";
+/// Longest command that is shown, in characters.
+const MAX_COMMAND_CHARS: usize = 120;
+
 /// Programs that ask over the network, and words of addresses: a check with none of them asks something else.
 const ASKS: [&str; 19] = [
     "http:",
@@ -34,6 +41,8 @@ pub struct Described {
     pub image: Option<String>,
     /// Ports that it says it listens on.
     pub ports: Vec<u16>,
+    /// Somebody holds it where it stands.
+    pub paused: bool,
     /// What its own check finds; none if it has none.
     pub health: Option<DeclaredHealth>,
 }
@@ -94,6 +103,40 @@ pub struct DeclaredProbe {
     pub output: String,
 }
 
+/// Takes passwords and the private parts of addresses out of a command: options of clients that carry them, in either form,
+/// and user, query and fragment of URLs. Longer ones are clipped.
+pub(super) fn shown_command(command: &str) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    let mut hides_next = false;
+    for word in command.split_whitespace() {
+        let lower = word.to_lowercase();
+        let carries = ["-a", "-p", "-u", "-h", "--user", "--password", "--pass", "--header"].contains(&lower.as_str());
+        let attached = (lower.starts_with("-p") || lower.starts_with("-u") || lower.starts_with("-a"))
+            && lower.len() > 2
+            && !lower.starts_with("--");
+        let named = ["password", "passwd", "secret", "token", "authorization", "bearer"]
+            .iter()
+            .any(|name| lower.contains(name));
+        shown.push(if hides_next || attached || named && !carries {
+            HIDDEN.to_owned()
+        } else {
+            without_private_parts(word)
+        });
+        hides_next = carries || lower.ends_with("authorization:") || lower.ends_with("bearer");
+    }
+    let line = redact(&shown.join(" "));
+    let clipped: String = line.chars().take(MAX_COMMAND_CHARS).collect();
+    if clipped.len() < line.len() { format!("{clipped}…") } else { clipped }
+}
+
+fn without_private_parts(word: &str) -> String {
+    let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let (host, path) = rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, format!("/{path}")));
+    let host = host.rsplit('@').next().unwrap_or(host);
+    format!("{scheme}://{host}{path}")
+}
+
 impl DeclaredHealth {
     /// Returns the command as people write it.
     pub fn command(&self) -> String {
@@ -101,6 +144,11 @@ impl DeclaredHealth {
             Some((form, rest)) if form == "CMD" || form == "CMD-SHELL" => rest.join(" "),
             _ => self.test.join(" "),
         }
+    }
+
+    /// Returns the command without what may be secret in it, and not longer than a line.
+    pub fn shown_command(&self) -> String {
+        shown_command(&self.command())
     }
 
     /// Returns whether it passed when it was asked after this time, and asks as a client would: then whoever cannot reach
@@ -152,5 +200,21 @@ mod tests {
             assert!(!health(test, DeclaredState::Unhealthy, 0).vouches_since(before), "{test:?}");
             assert!(!health(test, DeclaredState::Healthy, 1).vouches_since(before), "{test:?}");
         }
+    }
+
+    #[test]
+    fn a_command_is_shown_without_passwords_and_private_parts_of_addresses() {
+        for (command, expected) in [
+            ("redis-cli -a s3cret ping", "redis-cli -a … ping"),
+            ("mysqladmin ping -ps3cret", "mysqladmin ping …"),
+            ("curl -fsS http://u:p@127.0.0.1:80/x?token=1", "…"),
+            ("curl -fsS http://u:p@127.0.0.1:80/x?k=1", "curl -fsS http://127.0.0.1:80/x"),
+            ("curl --user a:b http://127.0.0.1/", "curl --user … http://127.0.0.1/"),
+        ] {
+            let shown = shown_command(command);
+            assert!(!shown.contains("s3cret") && !shown.contains("token=1") && !shown.contains("a:b"), "{shown}");
+            assert!(expected == "…" || shown == expected, "{shown}");
+        }
+        assert!(shown_command(&"x ".repeat(4000)).chars().count() <= 121);
     }
 }

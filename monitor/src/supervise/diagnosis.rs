@@ -34,7 +34,7 @@ pub fn why_unhealthy(health: &DeclaredHealth, outside: &Outside<'_>) -> Diagnosi
         return Diagnosis { what, fix: String::new() };
     };
     let output = probe.output.to_lowercase();
-    let (asked, command) = (Asked::of(&health.command()), health.command());
+    let (asked, shown) = (Asked::of(&health.command()), health.shown_command());
     if let Some(program) = missing_program(health, probe, &output) {
         let what = format!("the program of its own check, {program}, is not in the image; the service answers");
         return Diagnosis { what, fix: own_check(outside, asked.as_ref()) };
@@ -70,13 +70,13 @@ pub fn why_unhealthy(health: &DeclaredHealth, outside: &Outside<'_>) -> Diagnosi
         };
     }
     let said = probe.output.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
-    let what = format!("its own check ({command}) ends with {}: {}", probe.exit, redact(said));
+    let what = format!("its own check ({shown}) ends with {}: {}", probe.exit, redact(said));
     Diagnosis { what, fix: own_check(outside, asked.as_ref()) }
 }
 
 /// Says why it is called healthy though it fails.
 pub fn why_healthy(health: &DeclaredHealth) -> Diagnosis {
-    let command = health.command();
+    let (command, shown) = (health.command(), health.shown_command());
     let plain = command.to_lowercase();
     let fix = "healthcheck:\n  test: [\"CMD\", \"curl\", \"-fsS\", \"http://127.0.0.1:PORT/health\"]   # must fail when the service does".to_owned();
     let compact: String = plain.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -86,26 +86,26 @@ pub fn why_healthy(health: &DeclaredHealth) -> Diagnosis {
         || compact.starts_with("echo ")
         || compact == "exit 0"
     {
-        return Diagnosis { what: format!("its own check ({command}) can never fail"), fix };
+        return Diagnosis { what: format!("its own check ({shown}) can never fail"), fix };
     }
     if (compact.contains("ps ") || compact.starts_with("ps")) && compact.contains("grep")
         || compact.contains("pgrep -f")
     {
-        let what = format!("its own check ({command}) looks for a process, and finds its own command line");
+        let what = format!("its own check ({shown}) looks for a process, and finds its own command line");
         return Diagnosis { what, fix };
     }
     let asks_curl = compact.contains("curl ");
     let fails_on_status =
         [" -f", "--fail", " -sf", " -fs", "-sSf", "-fsS"].iter().any(|option| command.contains(option));
     if asks_curl && !fails_on_status {
-        let what = format!("its own check ({command}) passes whatever the status is: curl needs --fail");
+        let what = format!("its own check ({shown}) passes whatever the status is: curl needs --fail");
         return Diagnosis { what, fix };
     }
     match Asked::of(&command) {
         Some(asked) => {
             Diagnosis { what: format!("its own check asks {}, which is not what fails", asked.url), fix: String::new() }
         }
-        None => Diagnosis { what: format!("its own check ({command}) asks nothing over the network"), fix },
+        None => Diagnosis { what: format!("its own check ({shown}) asks nothing over the network"), fix },
     }
 }
 
@@ -123,8 +123,15 @@ impl Asked {
         let url: String = rest.chars().take_while(|c| !c.is_whitespace() && !"\"'|;&)<>`".contains(*c)).collect();
         let parsed = url::Url::parse(&url).ok()?;
         let host = parsed.host_str()?.to_owned();
+        let url = format!("{}://{}{}", parsed.scheme(), shown_host(&parsed), parsed.path());
         Some(Self { host, port: parsed.port_or_known_default(), url })
     }
+}
+
+/// Host and port as they stand; user, query and fragment may be secret.
+fn shown_host(url: &url::Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn missing_program(health: &DeclaredHealth, probe: &DeclaredProbe, output: &str) -> Option<String> {

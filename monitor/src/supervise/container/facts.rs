@@ -66,7 +66,8 @@ impl Facts {
     /// Reads an answer to "inspect"; none if it has no id.
     pub(super) fn of(answer: ContainerInspectResponse) -> Option<Self> {
         let state = answer.state.unwrap_or_default();
-        let described = described(answer.config.as_ref(), state.health.as_ref());
+        let mut described = described(answer.config.as_ref(), state.health.as_ref());
+        described.paused = state.paused.unwrap_or(false);
         let policy = answer.host_config.and_then(|host| host.restart_policy).and_then(|policy| policy.name);
         let restarting = state.restarting.unwrap_or(false);
         Some(Self {
@@ -97,7 +98,12 @@ fn described(config: Option<&ContainerConfig>, health: Option<&Health>) -> Descr
     ports.sort_unstable();
     let image = config.and_then(|config| config.image.clone());
     let check = config.and_then(|config| config.healthcheck.as_ref());
-    Described { image, ports, health: check.zip(health).and_then(|(check, health)| declared(check, health)) }
+    Described {
+        image,
+        ports,
+        paused: false,
+        health: check.zip(health).and_then(|(check, health)| declared(check, health)),
+    }
 }
 
 fn declared(check: &HealthConfig, health: &Health) -> Option<DeclaredHealth> {
@@ -160,13 +166,14 @@ pub(super) enum What {
     OutOfMemory,
     /// It was removed.
     Destroyed,
-    /// Its own check finds something else than before.
+    /// Its own check finds something else than before, or somebody holds it or lets it go.
     HealthChanged,
 }
 
 impl What {
     /// The engine's names for what we ask it to tell.
-    pub(super) const NAMES: [&'static str; 7] = ["start", "die", "kill", "stop", "oom", "destroy", "health_status"];
+    pub(super) const NAMES: [&'static str; 9] =
+        ["start", "die", "kill", "stop", "oom", "destroy", "health_status", "pause", "unpause"];
 }
 
 /// One event of the engine.
@@ -195,6 +202,7 @@ impl Happening {
             "stop" => What::Stopped,
             "oom" => What::OutOfMemory,
             "destroy" => What::Destroyed,
+            "pause" | "unpause" => What::HealthChanged,
             // `health_status: healthy`.
             action if action.starts_with("health_status") => What::HealthChanged,
             _ => return None,

@@ -162,6 +162,11 @@ impl Tracker {
         self.running().is_some_and(|latest| began.is_some_and(|began| !latest.is(began)))
     }
 
+    /// Returns whether somebody has asked the run that goes on to end.
+    pub(super) fn is_asked(&self) -> bool {
+        self.running().is_some() && self.asked.is_some()
+    }
+
     /// Returns whether the run that goes on was killed and nobody asked for it: memory may have run out, which the engine
     /// notes a moment later.
     pub(super) fn was_killed(&self, happening: &Happening) -> bool {

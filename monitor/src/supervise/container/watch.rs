@@ -14,7 +14,7 @@ use super::address::Address;
 use super::connection::{Blind, Connection};
 use super::facts::{Facts, Happening};
 use super::tracker::{News, Tracker};
-use crate::supervise::message::Event;
+use crate::supervise::message::{Command, Event};
 use crate::supervise::workload::{Assignment, Order, Subject};
 
 /// The engine keeps 256 events and drops slow readers, so everything is looked at anew this often (DESIGN section 7).
@@ -211,6 +211,10 @@ impl Watcher {
             self.refused(&order, "there is no such container".to_owned()).await;
             return Ok(());
         };
+        if order.command == Command::Heal && (tracker.is_asked() || !facts.running) {
+            self.refused(&order, "somebody is stopping it, or it does not run any more".to_owned()).await;
+            return Ok(());
+        }
         tracker.order(order.command, Stamp::now());
         while self.acting.try_join_next().is_some() {}
         let (events, acting) = (self.events.clone(), connection.act(order.command, facts.id));
