@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::supervise::{ImageEngine, LookedAt};
 
 use super::compose::{Project, Service};
-use super::shell::Step;
+use crate::supervise::shell::Step;
 
 /// Looks into every image that a project names. `tell` hears which, for it may take a while; what could not be looked
 /// into is added to the project's list.

@@ -11,7 +11,6 @@ pub mod compose;
 mod engine;
 mod finding;
 pub mod footing;
-mod shell;
 
 mod rules;
 pub mod units;

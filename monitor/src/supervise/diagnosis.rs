@@ -4,8 +4,10 @@
 use jiff::Timestamp;
 use kit::config::show_duration;
 
+use super::check_command::CheckCommand;
 use super::described::{DeclaredHealth, DeclaredProbe};
 use super::redact::redact;
+use super::shell::Step;
 
 /// What is wrong with a declared check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub fn why_unhealthy(health: &DeclaredHealth, outside: &Outside<'_>) -> Diagnosi
     };
     let output = probe.output.to_lowercase();
     let (asked, shown) = (Asked::of(&health.command()), health.shown_command());
-    if let Some(program) = missing_program(health, probe, &output) {
+    if let Some(program) = missing_program(health, probe) {
         let what = format!("the program of its own check, {program}, is not in the image; the service answers");
         return Diagnosis { what, fix: own_check(outside, asked.as_ref()) };
     }
@@ -77,29 +79,20 @@ pub fn why_unhealthy(health: &DeclaredHealth, outside: &Outside<'_>) -> Diagnosi
 /// Says why it is called healthy though it fails.
 pub fn why_healthy(health: &DeclaredHealth) -> Diagnosis {
     let (command, shown) = (health.command(), health.shown_command());
-    let plain = command.to_lowercase();
     let fix = "healthcheck:\n  test: [\"CMD\", \"curl\", \"-fsS\", \"http://127.0.0.1:PORT/health\"]   # must fail when the service does".to_owned();
-    let compact: String = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-    let never_fails = ["|| true", "||true", "; true", "|| exit 0", "; exit 0", "sys.exit(0)", "|| :", "|| echo"];
-    if never_fails.iter().any(|words| compact.contains(words))
-        || compact == "true"
-        || compact.starts_with("echo ")
-        || compact == "exit 0"
-    {
-        return Diagnosis { what: format!("its own check ({shown}) can never fail"), fix };
-    }
-    if (compact.contains("ps ") || compact.starts_with("ps")) && compact.contains("grep")
-        || compact.contains("pgrep -f")
-    {
-        let what = format!("its own check ({shown}) looks for a process, and finds its own command line");
-        return Diagnosis { what, fix };
-    }
-    let asks_curl = compact.contains("curl ");
-    let fails_on_status =
-        [" -f", "--fail", " -sf", " -fs", "-sSf", "-fsS"].iter().any(|option| command.contains(option));
-    if asks_curl && !fails_on_status {
-        let what = format!("its own check ({shown}) passes whatever the status is: curl needs --fail");
-        return Diagnosis { what, fix };
+    if let Some(check) = CheckCommand::of(&health.test) {
+        let wrong = if check.never_fails() {
+            Some("can never fail")
+        } else if check.finds_itself().is_some() {
+            Some("looks for a process, and finds its own command line")
+        } else if check.ignores_status() {
+            Some("passes whatever the status is: curl needs --fail")
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            return Diagnosis { what: format!("its own check ({shown}) {wrong}"), fix };
+        }
     }
     match Asked::of(&command) {
         Some(asked) => {
@@ -134,21 +127,23 @@ fn shown_host(url: &url::Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn missing_program(health: &DeclaredHealth, probe: &DeclaredProbe, output: &str) -> Option<String> {
-    let says = ["executable file not found", "command not found", ": not found", "no such file or directory"];
-    let is_missing = matches!(probe.exit, 126 | 127) || says.iter().any(|words| output.contains(words));
-    if !is_missing {
-        return None;
+/// Returns the program that could not be started, as the shell or the runtime names it. What a program says that was
+/// started, such as `404: Not Found`, is no word on that.
+fn missing_program(health: &DeclaredHealth, probe: &DeclaredProbe) -> Option<String> {
+    let quoted = || probe.output.split("exec: \"").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned);
+    if probe.output.contains("executable file not found") || probe.output.contains("OCI runtime exec failed") {
+        return quoted();
     }
-    let words = health.command();
-    let first = words.split_whitespace().next().unwrap_or_default().to_owned();
-    // Of several in a line, the shell names the one that is missing.
+    let commands = CheckCommand::of(&health.test).map(|check| check.steps()).unwrap_or_default();
+    let programs: Vec<&str> = commands.iter().filter_map(Step::program).collect();
+    // `sh: 1: curl: not found`, `/bin/sh: curl: command not found`.
     let named = probe.output.lines().find_map(|line| {
-        let before = line.split(": not found").next().filter(|before| before.len() < line.len())?;
-        before.rsplit([' ', ':']).find(|word| !word.is_empty()).map(str::to_owned)
+        let before = line.strip_suffix(": command not found").or_else(|| line.strip_suffix(": not found"))?;
+        before.rsplit([' ', ':']).find(|word| !word.is_empty())
     });
-    let quoted = probe.output.split("exec: \"").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned);
-    Some(quoted.or(named).unwrap_or(first))
+    let named = named.filter(|name| programs.iter().any(|program| name.rsplit('/').next() == Some(program)));
+    let first = || programs.first().copied().filter(|_| probe.exit == 127);
+    named.or_else(first).map(str::to_owned)
 }
 
 fn says_status(output: &str, status: &str) -> bool {

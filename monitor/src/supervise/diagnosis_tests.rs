@@ -45,6 +45,20 @@ fn a_check_that_fails_though_the_service_answers_is_explained_with_what_to_write
             url,
         ),
         (
+            "python3 /check.py http://127.0.0.1:8006/healthy",
+            1,
+            "urllib.error.HTTPError: HTTP Error 404: Not Found\n",
+            "its own check asks http://127.0.0.1:8006/healthy, which answers 404: there is no such path",
+            url,
+        ),
+        (
+            "cat /tmp/ready",
+            1,
+            "cat: can't open '/tmp/ready': No such file or directory\n",
+            "its own check (cat /tmp/ready) ends with 1: cat: can't open '/tmp/ready': No such file or directory",
+            url,
+        ),
+        (
             "curl -f http://127.0.0.1:8200/health",
             7,
             "curl: (7) Failed to connect to 127.0.0.1 port 8200: Connection refused",
@@ -111,6 +125,8 @@ fn a_check_that_passes_though_the_service_fails_is_explained() {
             "curl -s http://127.0.0.1:80/",
             "its own check (curl -s http://127.0.0.1:80/) passes whatever the status is: curl needs --fail",
         ),
+        ("psql -c 'select 1' | grep 1", "its own check (psql -c 'select 1' | grep 1) asks nothing over the network"),
+        ("curl -kfsS https://127.0.0.1:9/ping", "its own check asks https://127.0.0.1:9/ping, which is not what fails"),
         ("test -f /tmp/ready", "its own check (test -f /tmp/ready) asks nothing over the network"),
         ("curl -fsS http://127.0.0.1:9/ping", "its own check asks http://127.0.0.1:9/ping, which is not what fails"),
     ] {

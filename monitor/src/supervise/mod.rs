@@ -5,10 +5,13 @@
 //! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
 //! * `container` watches what a container engine runs.
+//! * `described` is what a runtime declares of health, `check_command` (with `shell`) reads the command behind that, and
+//!   `diagnosis` says why it is wrong.
 
 pub mod assessment;
 pub mod bucket;
 pub mod cause;
+pub mod check_command;
 mod container;
 mod decode;
 pub mod described;
@@ -26,6 +29,7 @@ pub mod run_files;
 pub mod run_log;
 pub mod run_record;
 pub mod settings;
+pub(crate) mod shell;
 pub mod supervisor;
 pub mod telltale;
 pub mod workload;

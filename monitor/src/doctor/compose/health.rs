@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use kit::config::{Node, Place, Value, parse_duration};
 
-use crate::doctor::shell::{Step, line_of, steps};
+use crate::supervise::check_command::CheckCommand;
+use crate::supervise::shell::Step;
 
 /// Docker's own values where the file has none (docs.docker.com/reference/dockerfile, HEALTHCHECK).
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -17,10 +18,8 @@ pub enum Test {
     Inherited,
     /// Switched off.
     Off,
-    /// A program, started without a shell.
-    Program(Vec<String>),
-    /// A line for the image's shell.
-    Shell(String),
+    /// This.
+    Runs(CheckCommand),
 }
 
 /// A `healthcheck:` section.
@@ -63,51 +62,41 @@ impl Health {
 
     /// Returns true if something is run.
     pub fn runs(&self) -> bool {
-        matches!(self.test, Test::Program(_) | Test::Shell(_))
+        self.command().is_some()
+    }
+
+    /// Returns what is run.
+    pub fn command(&self) -> Option<&CheckCommand> {
+        match &self.test {
+            Test::Runs(command) => Some(command),
+            Test::Inherited | Test::Off => None,
+        }
     }
 
     /// Returns the whole test as one line.
     pub fn line(&self) -> String {
-        match &self.test {
-            Test::Program(words) => line_of(words),
-            Test::Shell(line) => line.clone(),
-            Test::Inherited | Test::Off => String::new(),
-        }
+        self.command().map(CheckCommand::line).unwrap_or_default()
     }
 
     /// Returns true if a shell is started, by Docker or by the test itself.
     pub fn uses_shell(&self) -> bool {
-        matches!(self.test, Test::Shell(_)) || self.shell_words().is_some()
+        self.command().is_some_and(CheckCommand::uses_shell)
     }
 
     /// Returns the programs that are started, whoever starts them.
     pub(in crate::doctor) fn steps(&self) -> Vec<Step> {
-        match self.shell_words() {
-            Some(line) => steps(line),
-            None => steps(&self.line()),
-        }
-    }
-
-    /// Returns the line behind `sh -c`.
-    fn shell_words(&self) -> Option<&str> {
-        let Test::Program(words) = &self.test else { return None };
-        let shell = words.first()?.rsplit('/').next()?;
-        let is_shell = matches!(shell, "sh" | "bash" | "ash" | "dash");
-        let at = words.iter().position(|word| word.starts_with('-') && word.ends_with('c'))?;
-        if is_shell { words.get(at + 1).map(String::as_str) } else { None }
+        self.command().map(CheckCommand::steps).unwrap_or_default()
     }
 }
 
 fn test_of(node: &Node) -> Test {
     let Value::List(items) = &node.value else {
-        return node.scalar_text().map_or(Test::Inherited, Test::Shell);
+        return node.scalar_text().map_or(Test::Inherited, |line| Test::Runs(CheckCommand::Shell(line)));
     };
     let words: Vec<String> = items.iter().filter_map(Node::scalar_text).collect();
-    match words.split_first() {
-        Some((first, _)) if first == "NONE" => Test::Off,
-        Some((first, rest)) if first == "CMD-SHELL" => Test::Shell(rest.join(" ")),
-        Some((first, rest)) if first == "CMD" => Test::Program(rest.to_vec()),
-        Some(_) => Test::Program(words),
-        None => Test::Inherited,
+    match CheckCommand::of(&words) {
+        Some(command) => Test::Runs(command),
+        None if words.is_empty() => Test::Inherited,
+        None => Test::Off,
     }
 }

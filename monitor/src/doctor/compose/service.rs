@@ -11,7 +11,7 @@ use super::images::{ImageFacts, Kind};
 use super::load::{folder_of, read_bounded};
 use super::ports::{Port, range};
 use super::variables::read_env_file;
-use crate::doctor::shell::{line_of, steps};
+use crate::supervise::shell::{line_of, steps};
 
 /// A text and where it stands.
 #[derive(Debug, Clone)]

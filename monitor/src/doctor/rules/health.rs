@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::doctor::compose::{Health, Kind, Project, Service};
 use crate::doctor::finding::{Hit, Rule};
-use crate::doctor::shell::Step;
+use crate::supervise::shell::Step;
 
 pub(super) const RULES: &[Rule<Project>] = &[
     Rule::error(
@@ -127,51 +127,18 @@ fn fix_for(service: &Service) -> String {
 }
 
 fn matches_itself(service: &Service, health: &Health) -> Option<Hit> {
-    let steps = health.steps();
-    let line = health.line();
-    let by_shell = health.uses_shell();
-    let found = steps.iter().enumerate().find_map(|(index, step)| {
-        let pattern = step.words.iter().skip(1).rfind(|word| !word.starts_with('-') && !word.starts_with('>'))?;
-        let is_bracketed = pattern.contains('[');
-        let after_ps = index.checked_sub(1).and_then(|before| steps.get(before)).and_then(Step::program) == Some("ps");
-        let takes_itself_out = steps.iter().any(|step| {
-            step.program() == Some("grep")
-                && step.words.iter().any(|word| word == "-v")
-                && step.words.contains(&"grep".to_owned())
-        });
-        let greps = step.program() == Some("grep") && after_ps && step.joined_by == "|" && !takes_itself_out;
-        let whole_line = step.words.iter().any(|word| word.starts_with('-') && word.contains('f'));
-        let pgreps = step.program() == Some("pgrep") && whole_line && by_shell;
-        // `ps | grep x` matches the shell's own line whether or not grep takes itself out.
-        let greps_shell = step.program() == Some("grep") && after_ps && takes_itself_out && by_shell;
-        (!is_bracketed && (greps || pgreps || greps_shell)).then(|| pattern.clone())
-    })?;
-    let message = format!("{found:?} stands in the check's own command line ({line})");
+    let found = health.command()?.finds_itself()?;
+    let message = format!("{found:?} stands in the check's own command line ({})", health.line());
     let fix = "Ask the service itself: an HTTP or TCP request to its port, or the file it touches while it works.\n\
                If only the process counts, let the first letter stand in brackets: pgrep -f '[n]ode server.js'";
     Some(Hit::new(&health.test_place, &service.name, message, fix))
 }
 
 fn never_fails(service: &Service, health: &Health) -> Option<Hit> {
-    let steps = health.steps();
-    let last = steps.last()?;
-    let words: Vec<&str> = last.words.iter().map(String::as_str).collect();
-    let ends_well = match words.as_slice() {
-        ["true" | ":", ..] | ["exit"] | ["exit", "0"] => true,
-        ["echo" | "printf", ..] => last.joined_by != "&&",
-        _ => false,
-    };
-    // Behind `&&` it only runs if what stands before it passed.
-    let hides = ends_well && (last.joined_by != "&&" || steps.len() == 1);
-    let code = health.line();
-    let exits_well = ["sys.exit(0)", "process.exit(0)", "os._exit(0)"].iter().any(|exit| code.contains(exit));
-    let can_raise = ["sys.exit(1)", "process.exit(1)", "urlopen", "raise", "assert", "connect(", "process.exit(r"];
-    let code_hides = exits_well && !can_raise.iter().any(|word| code.contains(word))
-        || code.contains("except") && exits_well && !code.contains("exit(1)") && !code.contains("raise");
-    if !(hides || code_hides) {
+    if !health.command()?.never_fails() {
         return None;
     }
-    let message = format!("this always ends with 0: {code}");
+    let message = format!("this always ends with 0: {}", health.line());
     let fix = "healthcheck:\n  test: [\"CMD-SHELL\", \"… || exit 1\"]   # the request itself, and nothing behind it that succeeds";
     Some(Hit::new(&health.test_place, &service.name, message, fix))
 }
@@ -213,15 +180,7 @@ fn wrong_path(service: &Service, health: &Health) -> Option<Hit> {
 }
 
 fn curl_without_fail(service: &Service, health: &Health) -> Option<Hit> {
-    let steps = health.steps();
-    let index = steps.iter().position(|step| step.program() == Some("curl"))?;
-    let step = steps.get(index)?;
-    let fails = |word: &String| {
-        word.starts_with("--fail") || word.starts_with('-') && !word.starts_with("--") && word.contains('f')
-    };
-    // What reads the answer, such as `| grep`, decides.
-    let is_read = steps.get(index + 1).is_some_and(|next| next.joined_by == "|") || health.line().contains("$(");
-    if step.words.iter().skip(1).any(fails) || is_read {
+    if !health.command()?.ignores_status() {
         return None;
     }
     let fix = format!("healthcheck:\n  test: {}", health.line().replacen("curl", "curl --fail", 1));

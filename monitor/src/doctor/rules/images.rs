@@ -3,7 +3,7 @@
 use crate::doctor::compose::Project;
 use crate::doctor::compose::image_tag;
 use crate::doctor::finding::{Hit, Rule};
-use crate::doctor::shell::{Step, steps};
+use crate::supervise::shell::{Step, steps};
 
 pub(super) const RULES: &[Rule<Project>] = &[
     Rule::warning(

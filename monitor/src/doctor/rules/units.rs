@@ -5,8 +5,8 @@ use std::time::Duration;
 use kit::config::parse_duration;
 
 use crate::doctor::finding::{Hit, Rule};
-use crate::doctor::shell::steps;
 use crate::doctor::units::{Setting, Unit, UnitSet, program_of};
+use crate::supervise::shell::steps;
 
 pub(super) const RULES: &[Rule<UnitSet>] = &[
     Rule::warning(

@@ -2,14 +2,14 @@
 
 /// One program with its arguments, and the operator before it (`""`, `&&`, `||`, `;`, `|`, `&`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Step {
-    pub(super) joined_by: &'static str,
-    pub(super) words: Vec<String>,
+pub(crate) struct Step {
+    pub(crate) joined_by: &'static str,
+    pub(crate) words: Vec<String>,
 }
 
 impl Step {
     /// Returns the program's name without folders; none for what only the shell does.
-    pub(super) fn program(&self) -> Option<&str> {
+    pub(crate) fn program(&self) -> Option<&str> {
         let name = self.words.first()?.rsplit('/').next()?;
         (!SHELL_WORDS.contains(&name) && !name.is_empty() && !name.starts_with('$')).then_some(name)
     }
@@ -25,7 +25,7 @@ const PREFIXES: [&str; 14] =
     ["!", "if", "then", "else", "elif", "while", "until", "do", "exec", "time", "nohup", "sudo", "{", "("];
 
 /// Splits a line into the programs it starts, in order. Quotes hold words together; `$(…)` is read as part of a word.
-pub(super) fn steps(line: &str) -> Vec<Step> {
+pub(crate) fn steps(line: &str) -> Vec<Step> {
     let mut found = Vec::new();
     let mut joined_by = "";
     let mut words = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn steps(line: &str) -> Vec<Step> {
 }
 
 /// Makes a line of words that were written as a list.
-pub(super) fn line_of(words: &[String]) -> String {
+pub(crate) fn line_of(words: &[String]) -> String {
     let quoted = words.iter().map(|word| {
         let is_plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c));
         if is_plain { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) }
