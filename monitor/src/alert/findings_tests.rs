@@ -22,7 +22,8 @@ fn at(secs: i64) -> Stamp {
 fn board() -> Board {
     let mut board = Board::starting_at(1);
     let (name, start_grace) = ("web".into(), Some(Duration::from_secs(60)));
-    let spec = ServiceSpec { name, hard_needs: Vec::new(), checks: Vec::new(), start_grace, is_watched: true };
+    let spec =
+        ServiceSpec { name, hard_needs: Vec::new(), checks: Vec::new(), start_grace, runtime: Some("engine".into()) };
     board.configure(vec![spec], at(0), |_| None);
     board
 }

@@ -119,7 +119,7 @@ impl World {
                 generation: 1,
             }],
             start_grace: None,
-            is_watched: false,
+            runtime: None,
         });
         let checks = &self.disk.checks;
         self.board.configure(specs.collect(), self.stamp(), |id| checks.get(id).copied());

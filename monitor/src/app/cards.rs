@@ -12,7 +12,7 @@ pub(super) fn spec(service: &ServicePlan) -> ServiceSpec {
         name: service.name.clone(),
         hard_needs: service.needs.hard.clone(),
         checks: service.checks.iter().map(check_spec).collect(),
-        is_watched: service.workload.as_ref().is_some_and(|workload| workload.as_watch().is_some()),
+        runtime: service.workload.as_ref().and_then(|workload| Some(workload.as_watch()?.runtime.address().into())),
         start_grace: service.workload.as_ref().map(Workload::ready_timeout),
     }
 }

@@ -10,7 +10,7 @@ use super::plan::{Plan, ServicePlan};
 use super::restore::{self, Memory};
 use super::turn::News;
 use crate::export::Shared;
-use crate::heal::{HealAction, HealRecord, PatientCard, Rounds};
+use crate::heal::{self, HealAction, HealRecord, PatientCard, Rounds};
 use crate::judge::Effects;
 use crate::record::StateBatch;
 use crate::supervise::workload::Sought;
@@ -23,36 +23,47 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn configure(shared: &Shared, plan: &Plan, memory: &Memory) {
     let ordered = plan.start_order.iter().filter_map(|name| plan.service(name));
     let mut ward = shared.ward();
+    let mut batch = StateBatch::default();
     for (old, new) in plan.renames() {
         ward.rename(&old, &new);
+        if let Some(patient) = ward.patient(&new) {
+            restore::keep_heals(&mut batch, &new, &patient.record);
+            restore::keep_pause(&mut batch, &new, patient.record.paused.as_ref());
+        }
     }
+    shared.stores.state.put(batch);
     ward.configure(ordered.map(card).collect(), plan.heal, |service| memory.heal_record(service));
-    ward.restore_pause(memory.heal_pause());
+    ward.restore_pause(memory.heal_pause(heal::EVERYBODY));
 }
 
 fn card(service: &ServicePlan) -> PatientCard {
     let runs = match &service.workload {
-        Some(Workload::Run(settings)) => Some(settings.command.clone()),
+        Some(Workload::Run(settings)) => [&settings.command].into_iter().chain(&settings.args).cloned().collect(),
         Some(Workload::Watch(watched)) => match &watched.sought {
-            Sought::Name(name) => Some(name.clone()),
-            Sought::Labels(_) => None,
+            Sought::Name(name) => vec![name.clone()],
+            Sought::Labels(_) => Vec::new(),
         },
-        None => None,
+        None => Vec::new(),
     };
-    PatientCard { service: service.name.clone(), settings: service.heal, runs: runs.into_iter().collect() }
+    PatientCard { service: service.name.clone(), settings: service.heal, runs }
 }
 
 /// Looks at every service; what follows for verdicts is returned, what is to be ordered comes back as news once it is on
 /// the disk.
 pub(super) fn look(shared: &Arc<Shared>, orders: &mpsc::Sender<News>, now: Stamp, batch: &mut StateBatch) -> Effects {
     let Rounds { orders: wanted, changed, results, given_up } = {
+        let suppression = shared.alerts.suppression();
+        let window = |service: &str| {
+            let (window, until) = suppression.window_of(Some(service), now.wall)?;
+            Some(format!("maintenance {:?} lasts until {}", window.name, until.strftime("%Y-%m-%d %H:%M:%SZ")))
+        };
         let board = shared.board();
-        shared.ward().look(&board, now, rand::random)
+        shared.ward().look(&board, window, now, rand::random)
     };
     for (service, result) in results {
         tracing::info!(service.id = &*service, result = result.as_str(), "what came of a heal");
     }
-    for service in changed.iter().filter(|service| !wanted.iter().any(|(ordered, _)| ordered == *service)) {
+    for service in &changed {
         restore::keep_heals(batch, service, &record(shared, service));
     }
     for (service, action) in wanted {
@@ -69,16 +80,18 @@ fn record(shared: &Shared, service: &str) -> HealRecord {
     shared.ward().patient(service).map(|patient| patient.record.clone()).unwrap_or_default()
 }
 
+/// Only the loop writes heals, so what is written last is what holds.
 fn order(shared: Arc<Shared>, orders: mpsc::Sender<News>, service: Arc<str>, action: HealAction) {
     let record = record(&shared, &service);
     let why = record.heals.back().map(|heal| heal.why.clone()).unwrap_or_default();
+    let mut batch = StateBatch::default();
+    restore::keep_heals(&mut batch, &service, &record);
+    let writing = shared.stores.state.put_durably(batch);
     tokio::spawn(async move {
-        let mut batch = StateBatch::default();
-        restore::keep_heals(&mut batch, &service, &record);
-        let written = tokio::time::timeout(WRITE_PATIENCE, shared.stores.state.put_durably(batch)).await;
-        if !matches!(written, Ok(Ok(()))) {
-            tracing::error!(service.id = &*service, ?action, "not healed: it could not be written down first");
-            shared.ward().refused(&service, action.command(), jiff::Timestamp::now());
+        if !matches!(tokio::time::timeout(WRITE_PATIENCE, writing).await, Ok(Ok(()))) {
+            let why = "it could not be written down first";
+            tracing::error!(service.id = &*service, ?action, "not healed: {why}");
+            shared.ward().refused(&service, action.command(), why, jiff::Timestamp::now());
             return;
         }
         tracing::warn!(service.id = &*service, ?action, why, "healing");
@@ -86,10 +99,20 @@ fn order(shared: Arc<Shared>, orders: mpsc::Sender<News>, service: Arc<str>, act
     });
 }
 
+/// Returns whether a heal that is on the disk by now is still right; if not, it is taken back.
+pub(super) fn is_still_due(shared: &Shared, service: &str, action: HealAction) -> bool {
+    let board = shared.board();
+    let is_due = shared.ward().is_still_due(&board, service, action, Stamp::now());
+    if !is_due {
+        tracing::info!(service.id = service, ?action, "not healed after all: it is paused, or stands otherwise by now");
+    }
+    is_due
+}
+
 /// Takes a workload's event, as far as it tells of what was ordered.
 pub(super) fn happened(shared: &Shared, event: &Event, now: Stamp, batch: &mut StateBatch) {
-    let Event::Refused { service, command, .. } = event else { return };
-    if shared.ward().refused(service, *command, now.wall) {
+    let Event::Refused { service, command, why } = event else { return };
+    if shared.ward().refused(service, *command, why, now.wall) {
         restore::keep_heals(batch, service, &record(shared, service));
     }
 }

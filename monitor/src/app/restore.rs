@@ -26,6 +26,7 @@ const VERDICT: &str = "verdict";
 const LEDGER: &str = "ledger";
 const PUSH: &str = "push";
 const HEAL: &str = heal::DOCUMENTS;
+const HEAL_PAUSE: &str = heal::PAUSES;
 const SECRET: &str = "secret";
 const CURSOR_KEY: &str = "cursor_key";
 const LINK_KEY: &str = "link_key";
@@ -60,6 +61,7 @@ pub(super) struct Memory {
     ledgers: HashMap<String, String>,
     pushes: HashMap<String, String>,
     heals: HashMap<String, String>,
+    heal_pauses: HashMap<String, String>,
     secrets: HashMap<String, String>,
 }
 
@@ -90,6 +92,7 @@ impl Memory {
             ledgers: store.documents(LEDGER).await?,
             pushes: store.documents(PUSH).await?,
             heals: store.documents(HEAL).await?,
+            heal_pauses: store.documents(HEAL_PAUSE).await?,
             secrets: store.documents(SECRET).await?,
         })
     }
@@ -133,12 +136,13 @@ impl Memory {
 
     /// Returns a service's heals.
     pub(super) fn heal_record(&self, service: &str) -> HealRecord {
-        self.heals.get(service).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        let record: Option<HealRecord> = self.heals.get(service).and_then(|text| serde_json::from_str(text).ok());
+        HealRecord { paused: self.heal_pause(service), ..record.unwrap_or_default() }
     }
 
-    /// Returns the pause of all healing.
-    pub(super) fn heal_pause(&self) -> Option<Pause> {
-        serde_json::from_str(self.heals.get(heal::EVERYBODY)?).ok()
+    /// Returns the pause of a service's healing, or of everybody's.
+    pub(super) fn heal_pause(&self, service: &str) -> Option<Pause> {
+        serde_json::from_str(self.heal_pauses.get(service)?).ok()
     }
 
     /// Returns what a job pushed last.
@@ -176,6 +180,11 @@ pub(super) fn keep_heals(batch: &mut StateBatch, service: &str, record: &HealRec
     put(batch, HEAL, service, record);
 }
 
+/// Adds the pause of a service's healing.
+pub(super) fn keep_pause(batch: &mut StateBatch, service: &str, pause: Option<&Pause>) {
+    put(batch, HEAL_PAUSE, service, &pause);
+}
+
 /// Adds what a job pushed.
 pub(super) fn keep_push(batch: &mut StateBatch, id: &CheckId, pushed: &Pushed) {
     put(batch, PUSH, &id.to_string(), pushed);
@@ -192,6 +201,7 @@ pub(super) fn forget_service(batch: &mut StateBatch, service: &str) {
     batch.documents.insert((VERDICT, service.to_owned()), None);
     batch.documents.insert((LEDGER, service.to_owned()), None);
     batch.documents.insert((HEAL, service.to_owned()), None);
+    batch.documents.insert((HEAL_PAUSE, service.to_owned()), None);
 }
 
 /// Reads the incidents, messages and silences that an earlier monitor left. If that does not work in time, it is tried

@@ -247,7 +247,11 @@ impl Loop {
     fn heard(&mut self, news: News) {
         match news {
             News::Observed(observation, started, generation) => self.observed(observation, started, generation),
-            News::Heal(service, action) => self.order(&service, action.command()),
+            News::Heal(service, action) => {
+                if healer::is_still_due(&self.shared, &service, action) {
+                    self.order(&service, action.command());
+                }
+            }
             News::Digest(service, run, digest) => {
                 let effects = self.shared.board().learn_digest(&service, run, digest);
                 self.follow(effects, Stamp::now());

@@ -16,8 +16,9 @@ use super::alerts::answers::{audit_row, bad, not_durable, short};
 use super::alerts::quiet::span;
 use super::shared::{Ask, Shared};
 use crate::heal::{self, Heal, Patient, Pause, Ward};
+use crate::judge::Phase;
 use crate::record::StateBatch;
-use crate::supervise::{Command, Who};
+use crate::supervise::{Command, Rest, Who};
 
 /// Heals of a service that its status carries; the list of all has more.
 const LATEST: usize = 5;
@@ -77,6 +78,9 @@ pub struct HealStatus {
     pub why: String,
     /// pending, worked, failed, relapsed or refused.
     pub result: String,
+    /// Why it was refused, with what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refusal: Option<String>,
 }
 
 impl HealingStatus {
@@ -113,6 +117,7 @@ fn latest(patient: &Patient) -> Vec<HealStatus> {
         trouble: heal.trouble.clone(),
         why: heal.why.clone(),
         result: heal.result.as_str().to_owned(),
+        refusal: heal.refusal.clone(),
     };
     patient.record.heals.iter().rev().take(LATEST).map(status).collect()
 }
@@ -221,21 +226,26 @@ pub(super) async fn set_pause(
         None => pause.why.clone(),
     });
     let row = audit_row(who, action, service.unwrap_or("all"), &detail.unwrap_or_default());
-    let (is_held, document) = {
-        let mut ward = shared.ward();
-        let is_held = ward.set_pause(service, pause.clone());
-        let record = service.and_then(|service| ward.patient(service)).map(|patient| &patient.record);
-        let document = match record {
-            Some(record) => serde_json::to_string(record),
-            None => serde_json::to_string(&pause),
-        };
-        (is_held, document.map_err(|error| ApiError::internal(&error))?)
-    };
+    let document = serde_json::to_string(&pause).map_err(|error| ApiError::internal(&error))?;
     let mut batch: StateBatch = row.into();
-    batch.documents.insert((heal::DOCUMENTS, service.unwrap_or(heal::EVERYBODY).to_owned()), Some(document));
-    shared.stores.state.put_durably(batch).await.map_err(|error| not_durable(error.to_string()))?;
-    if let Some(service) = service.filter(|_| is_held) {
-        shared.ask(Ask::Order(service.into(), Command::Start(Who::Announced)));
+    batch.documents.insert((heal::PAUSES, service.unwrap_or(heal::EVERYBODY).to_owned()), Some(document));
+    let is_resumed = pause.is_none();
+    let writing = {
+        let mut ward = shared.ward();
+        ward.set_pause(service, pause);
+        // In the same breath, so that of two who ask at once the last one's word is kept too.
+        shared.stores.state.put_durably(batch)
+    };
+    writing.await.map_err(|error| not_durable(error.to_string()))?;
+    if let Some(service) = service.filter(|service| is_resumed && is_held(shared, service)) {
+        shared.ask_surely(Ask::Order(service.into(), Command::Start(Who::Announced))).await?;
     }
     Ok(axum::http::StatusCode::NO_CONTENT)
+}
+
+/// Returns whether a service was stopped by us, and has to be started by somebody.
+fn is_held(shared: &Shared, service: &str) -> bool {
+    let board = shared.board();
+    let workload = board.service(service).and_then(|service| service.workload.as_ref());
+    workload.is_some_and(|workload| workload.phase == Phase::Resting(Rest::Quarantined))
 }

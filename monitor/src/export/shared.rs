@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::http::StatusCode;
+use kit::http::ApiError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::catalogue::Catalogue;
@@ -18,6 +21,8 @@ use crate::supervise::Command;
 
 /// Live events a slow reader may fall behind before it is told to look anew.
 const CHANGES_KEPT: usize = 256;
+/// The loop takes wishes every turn; a turn that takes longer is in trouble of its own.
+const ASK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What readers may ask of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,5 +150,14 @@ impl Shared {
     /// Asks the loop for something; when it is busy the wish is dropped, since the next turn is near anyway.
     pub fn ask(&self, ask: Ask) {
         let _busy = self.ask.try_send(ask);
+    }
+
+    /// Asks the loop for something that nobody asks for again, and waits for room a moment.
+    ///
+    /// # Errors
+    /// 503 when there was none.
+    pub(super) async fn ask_surely(&self, ask: Ask) -> Result<(), ApiError> {
+        let busy = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the monitor is busy; ask again");
+        self.ask.send_timeout(ask, ASK_PATIENCE).await.map_err(|_busy| busy())
     }
 }

@@ -53,6 +53,12 @@ pub(super) struct Clinic {
     actors: HashMap<Arc<str>, Actor>,
     random: u64,
     due: Vec<(Arc<str>, HealAction)>,
+    /// The maintenance window that covers everybody.
+    pub(super) window: Option<String>,
+    /// Why nobody does what is ordered.
+    pub(super) refusal: Option<&'static str>,
+    /// Orders are still being written down.
+    pub(super) holds_orders: bool,
 }
 
 impl Clinic {
@@ -64,7 +70,7 @@ impl Clinic {
             hard_needs: needs.iter().map(|need| Arc::from(*need)).collect(),
             checks: vec![CheckSpec { name: "web".into(), policy: Policy::STANDARD, pushed: false, generation: 1 }],
             start_grace: Some(Duration::from_secs(GRACE_SECS.unsigned_abs())),
-            is_watched: false,
+            runtime: None,
         };
         let mut board = Board::starting_at(100);
         board.configure(services.iter().map(spec).collect(), at(0), |_| None);
@@ -76,7 +82,19 @@ impl Clinic {
         };
         ward.configure(names.iter().map(card).collect(), HostHealSettings::default(), |_| HealRecord::default());
         let actors = names.iter().map(|name| (name.clone(), Actor::default())).collect();
-        let mut clinic = Self { board, ward, now: 0, heals: Vec::new(), names, actors, random: 1, due: Vec::new() };
+        let mut clinic = Self {
+            board,
+            ward,
+            now: 0,
+            heals: Vec::new(),
+            names,
+            actors,
+            random: 1,
+            due: Vec::new(),
+            window: None,
+            refusal: None,
+            holds_orders: false,
+        };
         for name in clinic.names.clone() {
             clinic.start(&name, Who::Runtime);
         }
@@ -144,7 +162,13 @@ impl Clinic {
         while self.now < until {
             self.now += 1;
             for (name, action) in std::mem::take(&mut self.due) {
-                self.obey(&name, action);
+                match self.refusal {
+                    _ if self.holds_orders => {}
+                    Some(why) => {
+                        self.ward.refused(&name, action.command(), why, at(self.now).wall);
+                    }
+                    None => self.obey(&name, action),
+                }
             }
             for (index, name) in (0..).zip(self.names.clone()) {
                 let id = CheckId::new(&name, "web");
@@ -157,10 +181,15 @@ impl Clinic {
             let now = at(self.now);
             self.board.tick(now);
             let mut random = self.random;
-            let rounds = self.ward.look(&self.board, now, || {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                f64::from(u32::try_from(random >> 33).unwrap()) / f64::from(1u32 << 31)
-            });
+            let rounds = self.ward.look(
+                &self.board,
+                |_| self.window.clone(),
+                now,
+                || {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    f64::from(u32::try_from(random >> 33).unwrap()) / f64::from(1u32 << 31)
+                },
+            );
             self.random = random;
             for (service, why) in rounds.given_up {
                 self.board.give_up(&service, why, now);

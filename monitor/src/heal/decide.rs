@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use kit::clock::{Stamp, elapsed};
+use kit::clock::Stamp;
 
 use super::hold::Hold;
-use super::record::{HealAction, HealRecord, HealResult};
+use super::record::{Heal, HealAction, HealRecord, HealResult};
 use super::settings::{HealSettings, HostHealSettings};
-use super::stateful::stateful_program;
 use super::trouble::{Diagnosis, Trouble, diagnose, has_time};
-use crate::judge::{Phase, ServiceEntry};
+use crate::judge::ServiceEntry;
 
 /// Heals are counted over this long.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -23,12 +22,14 @@ pub struct Situation<'a> {
     pub settings: HealSettings,
     /// What was done before.
     pub record: &'a HealRecord,
-    /// Its command, image or unit.
-    pub runs: &'a [String],
+    /// Why it is believed to keep data.
+    pub keeps_data: Option<&'a str>,
     /// A hard need, direct or through others, that does not work or is not known to.
     pub need: Option<&'a str>,
     /// Why it is believed to work, seen from somewhere else.
     pub works_elsewhere: Option<&'a str>,
+    /// The maintenance window that covers it.
+    pub maintenance: Option<&'a str>,
 }
 
 /// The host that it runs on.
@@ -84,9 +85,8 @@ fn veto(situation: &Situation<'_>, host: &Host<'_>, trouble: Trouble, now: Stamp
     if let Some(need) = situation.need {
         return Some(Hold::Need(need.to_owned()));
     }
-    let stateful = situation.runs.iter().find_map(|name| stateful_program(name));
-    if let Some(program) = stateful.filter(|_| !situation.settings.stateful) {
-        return Some(Hold::Stateful(program));
+    if let Some(why) = situation.keeps_data.filter(|_| !situation.settings.stateful) {
+        return Some(Hold::Stateful(why.to_owned()));
     }
     if let Some(why) = situation.works_elsewhere.filter(|_| !matches!(trouble, Trouble::Exit(_))) {
         return Some(Hold::OnlyWeCannotReach(why.to_owned()));
@@ -94,12 +94,16 @@ fn veto(situation: &Situation<'_>, host: &Host<'_>, trouble: Trouble, now: Stamp
     if situation.record.heals.back().is_some_and(|heal| heal.result == HealResult::Pending) {
         return Some(Hold::Pending);
     }
+    if let Some((why, next_try)) = situation.record.refusal(now.wall) {
+        return Some(Hold::Refused { why: why.to_owned(), next_try });
+    }
     too_soon(situation, trouble, now).or_else(|| (host.recent >= host.settings.per_minute).then_some(Hold::HostLimit))
 }
 
 fn paused(situation: &Situation<'_>, host: &Host<'_>, now: Stamp) -> Option<Hold> {
     let own = situation.record.pause(now.wall).map(|pause| pause.by.as_str());
-    own.or(host.paused_by).map(|by| Hold::Paused { by: by.to_owned() })
+    let by_person = own.or(host.paused_by).map(|by| Hold::Paused { by: by.to_owned() });
+    by_person.or_else(|| situation.maintenance.map(|window| Hold::Maintenance(window.to_owned())))
 }
 
 fn too_soon(situation: &Situation<'_>, trouble: Trouble, now: Stamp) -> Option<Hold> {
@@ -118,18 +122,21 @@ fn too_soon(situation: &Situation<'_>, trouble: Trouble, now: Stamp) -> Option<H
 fn quarantine(situation: &Situation<'_>, now: Stamp) -> Option<String> {
     let service = situation.service;
     let workload = service.workload.as_ref().filter(|_| situation.settings.quarantine)?;
-    let goes_on = matches!(workload.phase, Phase::Running { .. } | Phase::Waiting(_));
     let last = situation.record.heals.back();
     let is_ordered = last.is_some_and(|heal| heal.result == HealResult::Pending);
-    let refused = last.filter(|heal| heal.action == HealAction::Quarantine && heal.result == HealResult::Refused);
-    let retry_after = workload.ledger.policy().first_try;
-    let is_refused = refused.is_some_and(|heal| elapsed(heal.at, now.wall) < retry_after);
-    let held = situation.record.heals.iter().rev().find(|heal| heal.action == HealAction::Quarantine);
+    let is_refused = situation.record.refusal(now.wall).is_some();
+    let was_held = |heal: &&Heal| heal.action == HealAction::Quarantine && heal.result != HealResult::Refused;
+    let held = situation.record.heals.iter().rev().find(was_held);
     let ends = workload.ledger.runs().filter_map(|run| run.end.as_ref()).filter(|end| end.spends_budget());
     let since = ends.filter(|end| held.is_none_or(|heal| end.at.wall > heal.at)).count();
     let loops = workload.unseen.is_none()
         && workload.assessment(now.at).gave_up
         && since >= workload.ledger.policy().loop_exits;
-    let is_due = goes_on && loops && !is_ordered && !is_refused && !service.is_ready() && !has_time(service, now.at);
+    let is_due = workload.phase.goes_on()
+        && loops
+        && !is_ordered
+        && !is_refused
+        && !service.is_ready()
+        && !has_time(service, now.at);
     is_due.then(|| workload.last_told.clone().unwrap_or_default())
 }

@@ -13,6 +13,15 @@ pub enum Hold {
         /// Who.
         by: String,
     },
+    /// People work on it.
+    Maintenance(String),
+    /// Whoever runs it did not do what was asked.
+    Refused {
+        /// Why not, with what to do about it.
+        why: String,
+        /// From now until it is asked again.
+        next_try: Duration,
+    },
     /// Its start may take its time.
     Starting,
     /// Whoever runs it is about to start it again.
@@ -36,7 +45,7 @@ pub enum Hold {
     /// It would only write more.
     DiskFull,
     /// It keeps data, and nobody said that it may be restarted.
-    Stateful(&'static str),
+    Stateful(String),
     /// From somewhere else it works.
     OnlyWeCannotReach(String),
     /// The last restart has not shown yet whether it helped.
@@ -59,6 +68,8 @@ impl Hold {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Paused { .. } => "paused",
+            Self::Maintenance(_) => "maintenance",
+            Self::Refused { .. } => "refused",
             Self::Starting => "starting",
             Self::RestartsByItself => "restarts_by_itself",
             Self::StoppedByHand => "stopped_by_hand",
@@ -84,6 +95,10 @@ impl fmt::Display for Hold {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Paused { by } => write!(formatter, "{by} paused healing"),
+            Self::Maintenance(window) => formatter.write_str(window),
+            Self::Refused { why, next_try } => {
+                write!(formatter, "a restart was refused: {why}; asked again in {}", show_duration(*next_try))
+            }
             Self::Starting => formatter.write_str("it is still starting"),
             Self::RestartsByItself => formatter.write_str("whoever runs it starts it again by itself"),
             Self::StoppedByHand => formatter.write_str("somebody stopped it"),
@@ -95,8 +110,8 @@ impl fmt::Display for Hold {
             Self::Need(need) => write!(formatter, "it needs {need}, which does not work"),
             Self::Incurable(why) => write!(formatter, "no restart cures this: {why}"),
             Self::DiskFull => formatter.write_str("the disk is full, which no restart cures"),
-            Self::Stateful(program) => {
-                write!(formatter, "{program} keeps data; write \"heal: {{ stateful: true }}\" if it may be restarted")
+            Self::Stateful(why) => {
+                write!(formatter, "{why}; write \"heal: {{ stateful: true }}\" if it may be restarted")
             }
             Self::OnlyWeCannotReach(why) => write!(formatter, "only we cannot reach it: {why}"),
             Self::Pending => formatter.write_str("the last restart has not shown yet whether it helped"),

@@ -18,7 +18,7 @@ mod ward;
 
 pub use decide::{Decision, Host, Situation, decide};
 pub use hold::Hold;
-pub use record::{DOCUMENTS, EVERYBODY, Heal, HealAction, HealRecord, HealResult, Pause};
+pub use record::{DOCUMENTS, EVERYBODY, Heal, HealAction, HealRecord, HealResult, PAUSES, Pause};
 pub use settings::{HealSettings, HostHealSettings, decode_heal, decode_host_heal};
 pub use trouble::{Diagnosis, Trouble, diagnose};
 pub use ward::{Patient, PatientCard, Rounds, Ward};

@@ -16,6 +16,8 @@ use crate::supervise::{Command, Who};
 
 /// Kind of the documents that records are kept as, by service.
 pub const DOCUMENTS: &str = "heal";
+/// Kind of the documents that pauses are kept as, by service: whoever pauses writes them, and never what was done.
+pub const PAUSES: &str = "heal_pause";
 /// Key of the pause of all healing; no service can have that name.
 pub const EVERYBODY: &str = "*";
 /// Heals kept of one service; the oldest leave first.
@@ -24,6 +26,10 @@ const HEALS_KEPT: usize = 50;
 const CLOCKS_APART: Duration = Duration::from_secs(2);
 /// Beyond its start grace, for the stop, the wait that its ledger earns, and the first probes.
 const SETTLE_MARGIN: Duration = Duration::from_secs(360);
+/// From a refusal until it is asked again, doubled with each one after it. Most are over soon (somebody was stopping it,
+/// the engine was away); what is not allowed is not asked for every second.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+const REFUSED_FOR_AT_MOST: Duration = Duration::from_secs(3600);
 
 /// What we did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +112,9 @@ pub struct Heal {
     pub result: HealResult,
     /// When that was clear.
     pub settled: Option<Timestamp>,
+    /// Why it was not done, with what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
     /// It counts no more: it worked for long enough since, or somebody changed something.
     #[serde(default)]
     pub forgiven: bool,
@@ -135,7 +144,8 @@ impl Pause {
 /// The heals of one service, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealRecord {
-    /// Set while a person does not want it healed.
+    /// Set while a person does not want it healed. Kept in a document of its own.
+    #[serde(skip)]
     pub paused: Option<Pause>,
     /// What was done.
     pub heals: VecDeque<Heal>,
@@ -147,9 +157,10 @@ impl HealRecord {
         self.paused.as_ref().filter(|pause| pause.holds(now))
     }
 
-    /// Returns what was last ordered, for whoever watches the runtime.
+    /// Returns what was last ordered and not refused, for whoever watches the runtime.
     pub fn ordered(&self) -> Option<Ordered> {
-        self.heals.back().map(|heal| Ordered { at: heal.at, command: heal.action.command() })
+        let was_done = |heal: &&Heal| heal.result != HealResult::Refused;
+        self.heals.iter().rev().find(was_done).map(|heal| Ordered { at: heal.at, command: heal.action.command() })
     }
 
     /// Returns this record with what came after it.
@@ -168,14 +179,32 @@ impl HealRecord {
         self.heals.push_back(heal);
     }
 
-    /// Returns how many of the latest heals, all against this trouble, did not help.
+    /// Takes back a heal that was decided and not ordered.
+    pub fn withdraw(&mut self, action: HealAction) {
+        let is_it = |heal: &mut Heal| heal.result == HealResult::Pending && heal.action == action;
+        let _withdrawn = self.heals.pop_back_if(is_it);
+    }
+
+    /// Returns how many of the latest heals that were done, all against this trouble, did not help.
     pub fn in_vain(&self, trouble: &str) -> usize {
         let is_in_vain = |heal: &&Heal| {
             !heal.forgiven
                 && is_like(&heal.trouble, trouble)
-                && matches!(heal.result, HealResult::Failed | HealResult::Relapsed | HealResult::Refused)
+                && matches!(heal.result, HealResult::Failed | HealResult::Relapsed)
         };
-        self.heals.iter().rev().take_while(is_in_vain).count()
+        let was_done = |heal: &&Heal| heal.result != HealResult::Refused;
+        self.heals.iter().rev().filter(was_done).take_while(is_in_vain).count()
+    }
+
+    /// Returns why the latest heal was refused, and how long it is until it may be asked for again.
+    pub(super) fn refusal(&self, now: Timestamp) -> Option<(&str, Duration)> {
+        let is_refused = |heal: &&Heal| heal.result == HealResult::Refused && !heal.forgiven;
+        let last = self.heals.back().filter(is_refused)?;
+        let before = self.heals.iter().rev().skip(1).take_while(is_refused).count();
+        let doublings = u32::try_from(before).unwrap_or(u32::MAX).min(16);
+        let wait = REFUSED_FOR.saturating_mul(1 << doublings).min(REFUSED_FOR_AT_MOST);
+        let left = wait.saturating_sub(elapsed(last.settled.unwrap_or(last.at), now));
+        (!left.is_zero()).then(|| (last.refusal.as_deref().unwrap_or_default(), left))
     }
 
     /// Lets a person's word, or a new version, begin anew.
@@ -184,9 +213,11 @@ impl HealRecord {
     }
 
     /// Notes that whoever runs it did not do what was ordered last; returns whether that was news.
-    pub fn refused(&mut self, command: Command, now: Timestamp) -> Option<HealResult> {
-        let heal = self.heals.back_mut().filter(|heal| heal.result == HealResult::Pending)?;
-        (heal.action.command() == command).then(|| heal.settle(HealResult::Refused, now))
+    pub fn refused(&mut self, command: Command, why: &str, now: Timestamp) -> Option<HealResult> {
+        let is_it = |heal: &&mut Heal| heal.result == HealResult::Pending && heal.action.command() == command;
+        let heal = self.heals.back_mut().filter(is_it)?;
+        heal.refusal = Some(why.to_owned());
+        Some(heal.settle(HealResult::Refused, now))
     }
 
     /// Looks what came of the latest heal; returns a result that is news.
@@ -241,7 +272,8 @@ impl HealRecord {
 
     /// Returns how long it is until the next restart against this trouble may be tried, and whether it is given up.
     pub(super) fn wait(&self, trouble: &str, level: f64, policy: &Policy, now: Timestamp) -> (Duration, bool) {
-        let Some(last) = self.heals.back() else { return (Duration::ZERO, false) };
+        let was_done = |heal: &&Heal| heal.result != HealResult::Refused;
+        let Some(last) = self.heals.iter().rev().find(was_done) else { return (Duration::ZERO, false) };
         let in_vain = self.in_vain(trouble);
         let (wait, from, gave_up) = match u32::try_from(in_vain).unwrap_or(u32::MAX) {
             0 if last.forgiven => return (Duration::ZERO, false),

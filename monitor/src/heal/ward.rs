@@ -12,6 +12,8 @@ use super::decide::{Decision, Host, MINUTE, Situation, decide};
 use super::hold::Hold;
 use super::record::{Heal, HealAction, HealRecord, HealResult, Pause};
 use super::settings::{HealSettings, HostHealSettings};
+use super::stateful::what_keeps_data;
+use super::trouble::{Diagnosis, Trouble, diagnose};
 use crate::judge::{Board, ServiceEntry, Verdict};
 use crate::supervise::Command;
 
@@ -43,6 +45,8 @@ pub struct Patient {
     pub hold: Option<Hold>,
     runs: Vec<String>,
     due: Option<Moment>,
+    /// The record is not on the disk as it is here.
+    is_unwritten: bool,
 }
 
 /// What follows from a look.
@@ -123,32 +127,53 @@ impl Ward {
     }
 
     /// Pauses, or resumes, the healing of one service or of all; what was tried in vain is forgotten with a resumption.
-    /// Returns whether it is held in quarantine, so that somebody has to start it.
-    pub fn set_pause(&mut self, service: Option<&str>, pause: Option<Pause>) -> bool {
+    pub fn set_pause(&mut self, service: Option<&str>, pause: Option<Pause>) {
         let Some(service) = service else {
             self.paused = pause;
-            return false;
+            return;
         };
-        let Some(patient) = self.patients.get_mut(service) else { return false };
+        let Some(patient) = self.patients.get_mut(service) else { return };
         let is_resumed = pause.is_none();
         patient.record.paused = pause;
         if is_resumed {
             patient.record.forgive();
+            patient.is_unwritten = true;
         }
-        is_resumed && patient.hold == Some(Hold::Quarantined)
     }
 
-    /// Notes that whoever runs a service did not do what was ordered.
-    pub fn refused(&mut self, service: &str, command: Command, now: Timestamp) -> bool {
-        let refused = self.patients.get_mut(service).and_then(|patient| patient.record.refused(command, now));
+    /// Returns whether what was decided is still right: a moment has passed since, in which it was written down. If not,
+    /// it is taken back.
+    pub fn is_still_due(&mut self, board: &Board, service: &str, action: HealAction, now: Stamp) -> bool {
+        let paused = self.pause(now.wall).is_some();
+        let (Some(entry), Some(patient)) = (board.service(service), self.patients.get_mut(service)) else {
+            return false;
+        };
+        let is_paused = paused || patient.record.pause(now.wall).is_some();
+        let is_due = !is_paused && patient.settings.is_some() && is_due(action, entry, now);
+        if !is_due {
+            patient.record.withdraw(action);
+            patient.is_unwritten = true;
+        }
+        is_due
+    }
+
+    /// Notes that whoever runs a service did not do what was ordered, and why.
+    pub fn refused(&mut self, service: &str, command: Command, why: &str, now: Timestamp) -> bool {
+        let refused = self.patients.get_mut(service).and_then(|patient| patient.record.refused(command, why, now));
         if let Some(result) = refused {
             *self.totals.entry(result).or_default() += 1;
         }
         refused.is_some()
     }
 
-    /// Looks at everybody. `random` gives numbers in 0..1.
-    pub fn look(&mut self, board: &Board, now: Stamp, mut random: impl FnMut() -> f64) -> Rounds {
+    /// Looks at everybody. `maintenance` tells of the window that covers a service, `random` gives numbers in 0..1.
+    pub fn look(
+        &mut self,
+        board: &Board,
+        maintenance: impl Fn(&str) -> Option<String>,
+        now: Stamp,
+        mut random: impl FnMut() -> f64,
+    ) -> Rounds {
         let mut rounds = Rounds::default();
         self.verify(board, now, &mut rounds);
         let paused_by = self.pause(now.wall).map(|pause| pause.by.clone());
@@ -163,16 +188,18 @@ impl Ward {
                 continue;
             };
             let need = broken_need(board, &name);
-            let image = service.workload.as_ref().and_then(|workload| workload.described.image.clone());
-            let runs: Vec<String> = patient.runs.iter().cloned().chain(image).collect();
+            let described = service.workload.as_ref().map(|workload| &workload.described);
+            let keeps_data = described.and_then(|described| what_keeps_data(&patient.runs, described));
             let elsewhere = works_elsewhere(service, now);
+            let window = maintenance(&name);
             let situation = Situation {
                 service,
                 settings,
                 record: &patient.record,
-                runs: &runs,
+                keeps_data: keeps_data.as_deref(),
                 need: need.as_deref(),
                 works_elsewhere: elsewhere.as_deref(),
+                maintenance: window.as_deref(),
             };
             let host = Host { settings: self.host, recent, paused_by: paused_by.as_deref() };
             let decision = decide(&situation, &host, now);
@@ -203,6 +230,7 @@ impl Ward {
                         why,
                         result: HealResult::Pending,
                         settled: None,
+                        refusal: None,
                         forgiven: false,
                     });
                     recent += usize::from(action != HealAction::Quarantine);
@@ -222,7 +250,7 @@ impl Ward {
                 *self.totals.entry(result).or_default() += 1;
                 rounds.results.push((name.clone(), result));
             }
-            if patient.record != before {
+            if std::mem::take(&mut patient.is_unwritten) || patient.record != before {
                 rounds.changed.push(name.clone());
             }
         }
@@ -232,6 +260,17 @@ impl Ward {
     fn recent(&self, now: Timestamp) -> usize {
         let heals = self.patients.values().flat_map(|patient| patient.record.heals.iter().rev().take(2));
         heals.filter(|heal| heal.action != HealAction::Quarantine && elapsed(heal.at, now) < MINUTE).count()
+    }
+}
+
+/// Returns whether a service is still in the state that an action is meant for.
+fn is_due(action: HealAction, service: &ServiceEntry, now: Stamp) -> bool {
+    let runs = service.workload.as_ref().is_some_and(|workload| workload.phase.goes_on());
+    match (action, diagnose(service, now.at)) {
+        (HealAction::Restart, Diagnosis::Trouble(trouble, _)) => !matches!(trouble, Trouble::Exit(_)),
+        (HealAction::Start, Diagnosis::Trouble(trouble, _)) => matches!(trouble, Trouble::Exit(_)),
+        (HealAction::Quarantine, _) => runs,
+        (HealAction::Restart | HealAction::Start, Diagnosis::Well | Diagnosis::Hold(_)) => false,
     }
 }
 

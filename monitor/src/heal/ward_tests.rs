@@ -206,7 +206,7 @@ fn what_loops_is_held_in_quarantine_if_wanted_and_released_by_a_person() {
     assert_eq!(clinic.stands("web"), "gave_up, quarantined");
     clinic.run_until(clinic.now + 4 * 3600);
     assert_eq!(clinic.heals.len(), 1);
-    assert!(clinic.ward.set_pause(Some("web"), None), "somebody has to start it");
+    clinic.ward.set_pause(Some("web"), None);
     clinic.start_slowly("web", 30);
     clinic.start("web", Who::Announced);
     clinic.run_until(clinic.now + 120);
@@ -214,6 +214,56 @@ fn what_loops_is_held_in_quarantine_if_wanted_and_released_by_a_person() {
     assert_eq!((clinic.stands("web").as_str(), clinic.heals.len()), ("gave_up", 1));
     clinic.run_until(clinic.now + 600);
     assert_eq!((clinic.stands("web").as_str(), clinic.heals.len()), ("up", 1));
+}
+
+#[test]
+fn what_may_not_be_restarted_is_asked_for_ever_more_seldom_and_is_not_called_tried_in_vain() {
+    let mut clinic = one();
+    clinic.fall_ill("web", ReasonCode::Timeout, Some(1));
+    clinic.refusal = Some("only reading is allowed");
+    clinic.run_until(clinic.now + 60);
+    let hold = clinic.ward.patient("web").unwrap().hold.as_ref().unwrap().to_string();
+    assert!(hold.starts_with("a restart was refused: only reading is allowed; asked again in "), "{hold}");
+    clinic.run_until(clinic.now + 3 * 3600);
+    let waits: Vec<i64> = clinic.heals.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    assert!(waits.is_sorted() && (4..=9).contains(&clinic.heals.len()), "{waits:?}");
+    assert_eq!(clinic.stands("web"), "down, refused", "nothing was tried, so nothing was given up");
+    clinic.refusal = None;
+    clinic.run_until(clinic.now + 3700);
+    assert_eq!((clinic.stands("web").as_str(), results(&clinic, "web").pop()), ("up", Some(HealResult::Worked)));
+}
+
+#[test]
+fn while_people_work_on_it_nothing_is_healed_and_afterwards_it_is() {
+    let mut clinic = one();
+    clinic.window = Some("maintenance \"patching\"".to_owned());
+    clinic.fall_ill("web", ReasonCode::Timeout, Some(1));
+    clinic.run_until(clinic.now + 600);
+    assert_eq!((clinic.stands("web").as_str(), clinic.heals.len()), ("down, maintenance", 0));
+    clinic.window = None;
+    clinic.run_until(clinic.now + 60);
+    assert_eq!((clinic.stands("web").as_str(), clinic.heals.len()), ("up", 1));
+}
+
+#[test]
+fn what_was_paused_or_recovered_before_the_order_went_out_is_taken_back() {
+    for is_paused in [true, false] {
+        let mut clinic = one();
+        clinic.fall_ill("web", ReasonCode::Timeout, None);
+        clinic.holds_orders = true;
+        clinic.run_until(clinic.now + 60);
+        assert_eq!(results(&clinic, "web"), [HealResult::Pending]);
+        if is_paused {
+            let pause = Pause { at: at(0).wall, until: None, by: "ops".to_owned(), why: String::new() };
+            clinic.ward.set_pause(None, Some(pause));
+        } else {
+            clinic.recover("web");
+        }
+        clinic.run_until(clinic.now + 60);
+        let now = at(clinic.now);
+        assert!(!clinic.ward.is_still_due(&clinic.board, "web", HealAction::Restart, now));
+        assert_eq!(results(&clinic, "web"), [], "nobody was restarted");
+    }
 }
 
 #[test]

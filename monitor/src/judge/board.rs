@@ -269,13 +269,17 @@ impl Board {
                 check.pass_starts.clear();
             }
         }
-        effects.changed_ledgers.push(name.clone());
+        if matches!(event, Event::Started { .. } | Event::Ended { .. } | Event::Identified { .. }) {
+            effects.changed_ledgers.push(name.clone());
+        }
         if matches!(event, Event::Ended { planned: false, .. }) {
             self.excuse_by_need(&name, now, &mut effects);
             self.excuse_by_host(now, &mut effects);
         }
         // An exit or a start decides at once what the next turn would have found out.
-        effects.force = self.critical_checks(&name);
+        if matches!(event, Event::Started { .. } | Event::Ended { .. } | Event::Resting { .. }) {
+            effects.force = self.critical_checks(&name);
+        }
         self.refresh(&name, now, &mut effects);
         effects
     }

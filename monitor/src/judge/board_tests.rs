@@ -38,7 +38,7 @@ fn spec(name: &str, needs: &[&str], grace: Option<u64>) -> ServiceSpec {
         name: name.into(),
         hard_needs: needs.iter().map(|need| (*need).into()).collect(),
         checks: vec![check("web", Severity::Critical), check("cert", Severity::Warning)],
-        is_watched: false,
+        runtime: None,
         start_grace: grace.map(Duration::from_secs),
     }
 }

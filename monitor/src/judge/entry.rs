@@ -28,8 +28,8 @@ pub struct ServiceSpec {
     pub checks: Vec<CheckSpec>,
     /// If we run it: how long a start may take until it is judged by its checks.
     pub start_grace: Option<Duration>,
-    /// A runtime of its own runs it: that never gives it up by itself.
-    pub is_watched: bool,
+    /// Where the runtime is reached that runs it, which never gives it up by itself; none if we run it.
+    pub runtime: Option<Arc<str>>,
 }
 
 /// What the board must know of a check's configuration.

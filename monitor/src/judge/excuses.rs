@@ -1,35 +1,47 @@
 //! Exits that are not the service's own fault: the whole host ended, or something it cannot do without was down.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
 
 use super::board::{Board, Effects};
+use super::entry::ServiceSpec;
 use super::workload::Phase;
-use crate::supervise::Excuse;
 use crate::supervise::host_event::{HOST_EVENT_WINDOW, HostEnd, runs_ended_by_host};
+use crate::supervise::{Excuse, Who};
 
 /// A program that loses what it needs may try for so long before it ends.
 const GIVES_UP_WITHIN: Duration = Duration::from_secs(120);
 
 impl Board {
-    /// Takes exits off the budget if half of the host's workloads ended with them.
+    /// Takes exits off the budget if half of the host's workloads ended with them, or half of those of one runtime.
     pub(super) fn excuse_by_host(&mut self, now: Stamp, effects: &mut Effects) {
+        let runtimes: BTreeSet<Option<Arc<str>>> =
+            self.services().iter().map(|service| service.spec.runtime.clone()).collect();
+        let each = runtimes.iter().map(|runtime| self.ended_by_host(now, |spec| spec.runtime == *runtime));
+        let ends: Vec<HostEnd> = each.flatten().chain(self.ended_by_host(now, |_| true)).collect();
+        for end in ends {
+            self.excuse(&end.service, |at, _| at == end.at, Excuse::HostEvent, effects);
+        }
+    }
+
+    /// Returns the ends among some services that were one event. Those that we brought about are none.
+    fn ended_by_host(&self, now: Stamp, which: impl Fn(&ServiceSpec) -> bool) -> Vec<HostEnd> {
         let (mut ends, mut workloads) = (Vec::new(), 0);
-        for service in self.services() {
+        for service in self.services().iter().filter(|service| which(&service.spec)) {
             let Some(workload) = &service.workload else { continue };
             let last = workload.ledger.runs().rev().find_map(|run| Some((run.id, run.end.as_ref()?)));
             let ended = last.filter(|(_, end)| !end.planned && now.at.since(end.at.at) <= 2 * HOST_EVENT_WINDOW);
             workloads += usize::from(ended.is_some() || matches!(workload.phase, Phase::Running { .. }));
-            if let Some((run, end)) = ended {
+            if let Some((run, end)) = ended.filter(|(_, end)| end.by != Who::Us) {
                 ends.push(HostEnd { service: service.spec.name.to_string(), run, at: end.at.at });
             }
         }
         let of_host = runs_ended_by_host(&ends, workloads);
-        for end in ends.iter().filter(|end| of_host.contains(&end.run)) {
-            self.excuse(&end.service, |at, _| at == end.at, Excuse::HostEvent, effects);
-        }
+        ends.retain(|end| of_host.contains(&end.run));
+        ends
     }
 
     /// Takes exits off the budget of services that need `name`, since that began to fail.

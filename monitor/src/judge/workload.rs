@@ -39,6 +39,13 @@ pub enum Phase {
     Resting(Rest),
 }
 
+impl Phase {
+    /// Returns whether it runs, or will without anybody's doing.
+    pub const fn goes_on(&self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Waiting(_))
+    }
+}
+
 /// State of one workload.
 #[derive(Debug, Clone)]
 pub struct WorkloadState {
@@ -247,7 +254,7 @@ impl WorkloadState {
         }
         let assessment = self.assessment(now);
         // A runtime that tries for ever gives nothing up.
-        if assessment.gave_up && !spec.is_watched {
+        if assessment.gave_up && spec.runtime.is_none() {
             let tries = assessment.failed_tries;
             return Runtime::GaveUp { cause: format!("{}; {tries} slow tries since giving up", cause()) };
         }

@@ -137,7 +137,7 @@ impl State {
     ///
     /// # Errors
     /// When the commit failed; it is tried again all the same.
-    pub async fn put_durably(&self, batch: StateBatch) -> Result<(), StoreError> {
+    pub fn put_durably(&self, batch: StateBatch) -> impl Future<Output = Result<(), StoreError>> + use<> {
         let (sender, receiver) = oneshot::channel();
         {
             let mut pending = self.pending();
@@ -146,7 +146,7 @@ impl State {
             pending.waiting.push(sender);
         }
         self.wake.notify_one();
-        receiver.await.unwrap_or_else(|_gone| Err(StoreError("the writer has stopped".to_owned())))
+        async { receiver.await.unwrap_or_else(|_gone| Err(StoreError("the writer has stopped".to_owned()))) }
     }
 
     fn add(&self, pending: &mut Pending, batch: StateBatch) {

@@ -39,6 +39,10 @@ const ASKS: [&str; 19] = [
 pub struct Described {
     /// The name of its image.
     pub image: Option<String>,
+    /// What it runs: program and arguments.
+    pub command: Vec<String>,
+    /// Folders that its image keeps apart from itself, for data that outlive a run.
+    pub volumes: Vec<String>,
     /// Ports that it says it listens on.
     pub ports: Vec<u16>,
     /// Somebody holds it where it stands.

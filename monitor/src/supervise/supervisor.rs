@@ -99,7 +99,11 @@ impl Supervisor {
             (_, Command::Start(Who::Us)) => self.wait_or_start().await,
             (_, Command::Start(by) | Command::Restart(by)) => self.start(by).await,
             (_, Command::Stop(by)) => self.rest(stopped(by)).await,
-            (state, Command::Heal) => state,
+            (state, Command::Heal) => {
+                let (service, why) = (self.service.clone(), "it does not run any more".to_owned());
+                self.tell(Event::Refused { service, command, why }).await;
+                state
+            }
             (state, Command::Excuse(run, excuse)) => {
                 let news = self.ledger.excuse(run, excuse);
                 if news && matches!(state, State::Waiting(_)) { self.wait_or_start().await } else { state }

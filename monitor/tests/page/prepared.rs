@@ -62,7 +62,7 @@ pub(crate) fn card(name: &str) -> ServiceCard {
 
 fn spec(card: &ServiceCard, is_run: bool) -> ServiceSpec {
     ServiceSpec {
-        is_watched: false,
+        runtime: None,
         name: card.name.clone(),
         hard_needs: card.hard_needs.clone(),
         checks: card

@@ -25,8 +25,10 @@ pub(super) enum RestartPolicy {
     /// Not at all.
     #[default]
     No,
-    /// If it failed, perhaps only so many times.
+    /// If it failed.
     OnFailure,
+    /// If it failed, and only so many times.
+    OnFailureFor(u64),
     /// Unless somebody stopped it.
     Always,
 }
@@ -56,6 +58,8 @@ pub(super) struct Facts {
     pub(super) policy: RestartPolicy,
     /// The signal that asks it to stop.
     pub(super) stop_signal: Option<i32>,
+    /// How long it has from then on until it is killed, if it has a time of its own.
+    pub(super) stop_timeout: Option<Duration>,
     /// The digest of its image, hexadecimal.
     pub(super) image: Option<String>,
     /// What is declared of it.
@@ -68,7 +72,11 @@ impl Facts {
         let state = answer.state.unwrap_or_default();
         let mut described = described(answer.config.as_ref(), state.health.as_ref());
         described.paused = state.paused.unwrap_or(false);
-        let policy = answer.host_config.and_then(|host| host.restart_policy).and_then(|policy| policy.name);
+        let policy = answer.host_config.and_then(|host| host.restart_policy);
+        let retries = policy.as_ref().and_then(|policy| policy.maximum_retry_count).unwrap_or(0);
+        let (retries, policy) = (u64::try_from(retries).unwrap_or(0), policy.and_then(|policy| policy.name));
+        let stop_timeout = answer.config.as_ref().and_then(|config| config.stop_timeout);
+        let stop_timeout = stop_timeout.and_then(|secs| u64::try_from(secs).ok());
         let restarting = state.restarting.unwrap_or(false);
         Some(Self {
             id: answer.id?,
@@ -82,9 +90,13 @@ impl Facts {
             start_failed: state.error.is_some_and(|error| !error.is_empty()),
             policy: match policy {
                 Some(RestartPolicyNameEnum::ALWAYS | RestartPolicyNameEnum::UNLESS_STOPPED) => RestartPolicy::Always,
-                Some(RestartPolicyNameEnum::ON_FAILURE) => RestartPolicy::OnFailure,
+                Some(RestartPolicyNameEnum::ON_FAILURE) => match retries {
+                    0 => RestartPolicy::OnFailure,
+                    retries => RestartPolicy::OnFailureFor(retries),
+                },
                 _ => RestartPolicy::No,
             },
+            stop_timeout: stop_timeout.map(Duration::from_secs),
             stop_signal: answer.config.and_then(|config| config.stop_signal).as_deref().and_then(signal),
             image: answer.image.map(|image| image.trim_start_matches("sha256:").to_owned()),
             described,
@@ -97,9 +109,14 @@ fn described(config: Option<&ContainerConfig>, health: Option<&Health>) -> Descr
     let mut ports: Vec<u16> = ports.filter_map(|port| port.split('/').next()?.parse().ok()).collect();
     ports.sort_unstable();
     let image = config.and_then(|config| config.image.clone());
+    let command = config.into_iter().flat_map(|config| [&config.entrypoint, &config.cmd]);
+    let mut volumes = config.and_then(|config| config.volumes.clone()).unwrap_or_default();
+    volumes.sort_unstable();
     let check = config.and_then(|config| config.healthcheck.as_ref());
     Described {
         image,
+        command: command.flatten().flatten().cloned().collect(),
+        volumes,
         ports,
         paused: false,
         health: check.zip(health).and_then(|(check, health)| declared(check, health)),

@@ -18,12 +18,17 @@ use crate::supervise::message::{Command, Event, Rest};
 use crate::supervise::process::Ending;
 use crate::supervise::workload::{Ordered, Sought, Subject};
 
-/// A run that ends this long after a signal through the API may have ended because of it; `docker stop` waits 10 s by
-/// default, and who gives a container more than this seldom stops it.
+/// A run that ends this long after a signal through the API, or after the time that it is given then, may have ended because
+/// of it: `docker stop` waits 10 s by default, and kills, which is another signal.
 const ASKED_FOR: Duration = Duration::from_secs(120);
+/// If it ends as one that was asked to: somebody may have given it more time than its own settings say.
+const ASKED_FOR_CLEANLY: Duration = Duration::from_secs(3600);
 /// What somebody stopped, or what is gone, may be a restart or a new version of it: those take less than a second here.
 const SETTLES_AFTER: Duration = Duration::from_secs(2);
 
+/// What a container ends with that a signal ended, beside the signal's number.
+const SIGNAL_CODE_BASE: i32 = 128;
+const SIGTERM: i32 = 15;
 /// What a container ends with that SIGKILL ended: 128 + 9.
 const KILLED_CODE: i32 = 137;
 
@@ -73,6 +78,8 @@ pub(super) struct Tracker {
     /// Memory ran out in the latest run.
     oom: bool,
     policy: RestartPolicy,
+    /// The signal that asks it to stop, and the time it has from then on.
+    stop: (Option<i32>, Option<Duration>),
     /// What was last told of what is declared.
     described: Option<Described>,
     /// What was told last.
@@ -111,6 +118,7 @@ impl Tracker {
             ordered: subject.ordered,
             oom: false,
             policy: RestartPolicy::default(),
+            stop: (None, None),
             described: None,
             told: Told::Nothing,
             settles: None,
@@ -142,6 +150,15 @@ impl Tracker {
         self.ordered = Some(Ordered { at: now.wall, command });
         if matches!(command, Command::Stop(_)) && matches!(self.told, Told::Ended | Told::Waiting) {
             self.asked = Some(now.wall);
+        }
+    }
+
+    /// Notes that the engine did not do what we asked for: what follows is not ours.
+    pub(super) fn refused(&mut self, command: Command) {
+        let Some(ordered) = self.ordered.filter(|ordered| ordered.command == command) else { return };
+        self.ordered = None;
+        if self.asked == Some(ordered.at) {
+            self.asked = None;
         }
     }
 
@@ -271,7 +288,7 @@ impl Tracker {
             None => at <= latest.began || elapsed(latest.began, at) < START_EVENT_LATE,
         });
         if !is_known {
-            self.policy = facts.map_or(self.policy, |facts| facts.policy);
+            self.learn(facts);
             let by = self.starter(facts, at);
             self.begin(&happening.container, noted.unwrap_or(at), by, facts, turn);
         }
@@ -279,10 +296,16 @@ impl Tracker {
 
     fn died(&mut self, at: Timestamp, code: i32, facts: Option<&Facts>, turn: &mut Turn) {
         let Some(latest) = self.running().filter(|latest| latest.began <= at) else { return };
-        self.policy = facts.map_or(self.policy, |facts| facts.policy);
+        self.learn(facts);
         let of_this_run = facts.filter(|facts| facts.started.is_some_and(|began| latest.is(began)));
         let oom = of_this_run.is_some_and(|facts| facts.oom_killed);
         self.end(latest, at, Exit::Code(code), oom, turn);
+    }
+
+    fn learn(&mut self, facts: Option<&Facts>) {
+        let Some(facts) = facts else { return };
+        self.policy = facts.policy;
+        self.stop = (facts.stop_signal, facts.stop_timeout);
     }
 
     /// Takes how it stands; says what no event has said.
@@ -292,7 +315,7 @@ impl Tracker {
             // It is of an earlier run: news was faster than the answer.
             return;
         }
-        self.policy = facts.policy;
+        self.learn(Some(facts));
         if self.described.as_ref() != Some(&facts.described) {
             self.described = Some(facts.described.clone());
             let (service, described) = (self.service.to_string(), Box::new(facts.described.clone()));
@@ -342,6 +365,7 @@ impl Tracker {
             // What is always started again and is not was stopped, or its engine is on its way down.
             (true, _) | (_, RestartPolicy::Always) => self.stopped(),
             _ if is_clean => Rest::Completed,
+            (false, RestartPolicy::OnFailureFor(_)) if !facts.start_failed => Rest::GaveUp,
             _ => Rest::Failed,
         };
         let may_go_on = matches!(rest, Rest::Stopped | Rest::Quarantined);
@@ -384,7 +408,7 @@ impl Tracker {
     fn end(&mut self, latest: Known, at: Timestamp, exit: Exit, oom: bool, turn: &mut Turn) {
         let last_lines = std::mem::take(&mut turn.lines);
         let cause = Cause::of(exit, oom || self.oom, &last_lines.join("\n"));
-        let was_asked = self.asked.is_some_and(|asked| elapsed(asked, at) <= ASKED_FOR);
+        let was_asked = self.asked.is_some_and(|asked| elapsed(asked, at) <= self.asked_for(exit));
         if !was_asked {
             self.asked = None;
         }
@@ -421,6 +445,13 @@ impl Tracker {
         let ordered = self.ordered.filter(|ordered| elapsed(ordered.at, at) <= ASKED_FOR);
         // Its clock and ours may be another machine's each.
         ordered.filter(|ordered| at + START_EVENT_LATE >= ordered.at).map(|ordered| ordered.command)
+    }
+
+    /// Returns how long after it was asked to a run may end because of that.
+    fn asked_for(&self, exit: Exit) -> Duration {
+        let (signal, timeout) = self.stop;
+        let is_told = exit == Exit::Code(0) || exit == Exit::Code(SIGNAL_CODE_BASE + signal.unwrap_or(SIGTERM));
+        if is_told { ASKED_FOR_CLEANLY } else { ASKED_FOR.saturating_add(timeout.unwrap_or_default()) }
     }
 
     /// Returns how it rests that somebody stopped: what we stopped by our own decision is held.
@@ -461,7 +492,7 @@ impl Tracker {
         let is_clean = self.ledger.last().and_then(|run| run.end.as_ref()).is_some_and(|end| end.cause == Cause::Clean);
         match self.policy {
             RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => !is_clean,
+            RestartPolicy::OnFailure | RestartPolicy::OnFailureFor(_) => !is_clean,
             RestartPolicy::No => false,
         }
     }

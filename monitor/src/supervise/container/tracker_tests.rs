@@ -53,6 +53,7 @@ impl Engine {
             start_failed: false,
             policy,
             stop_signal: None,
+            stop_timeout: None,
             image: Some("115b".to_owned()),
             described: Described::default(),
         };
@@ -76,6 +77,7 @@ impl Engine {
                     _ if self.is_stopped => false,
                     RestartPolicy::Always => true,
                     RestartPolicy::OnFailure => self.facts.exit_code != 0,
+                    RestartPolicy::OnFailureFor(_) => self.facts.exit_code != 0 && value != "9",
                     RestartPolicy::No => false,
                 };
             }
@@ -106,6 +108,10 @@ impl Engine {
                 "restart" => {
                     // What was ordered is on the disk before the engine is asked.
                     self.tracker = tracker(self.tracker.ledger.clone(), self.tracker.ordered, at);
+                    Vec::new()
+                }
+                "refused" => {
+                    self.tracker.refused(command(value));
                     Vec::new()
                 }
                 "order" => {
@@ -183,6 +189,11 @@ fn what_dies_under_a_restart_policy_is_the_runtimes_and_waits_twice_as_long_each
 
 #[test]
 fn what_ends_without_a_restart_policy_has_completed_or_failed() {
+    check(
+        RestartPolicy::OnFailureFor(2),
+        "start@1 die:1@2 start@3 die:9@4",
+        "runs (anonymous), crashed (runtime), waits 100 ms, runs (runtime), crashed (runtime), gave_up",
+    );
     check(RestartPolicy::No, "start@1 die:0@2", "runs (anonymous), clean (runtime, planned), completed");
     check(RestartPolicy::No, "start@1 die:1@2", "runs (anonymous), crashed (runtime), failed");
     check(RestartPolicy::No, "start@1 oom@1.9 die:137@2", "runs (anonymous), oom (runtime), failed");
@@ -210,6 +221,15 @@ fn what_a_hand_ends_rests_only_after_it_had_time_to_start_again() {
 fn a_signal_that_only_tells_a_program_something_is_no_hand_and_one_long_ago_neither() {
     check(RestartPolicy::No, "start@1 kill:1@5 die:1@5.1", "runs (anonymous), crashed (runtime), failed");
     check(RestartPolicy::No, "start@1 kill:15@5 die:1@500", "runs (anonymous), crashed (runtime), failed");
+}
+
+#[test]
+fn whoever_takes_minutes_to_stop_was_stopped_all_the_same() {
+    for end in ["kill:15@5 die:143@400", "kill:15@5 die:0@400", "kill:15@5 kill:9@600 die:137@600.1"] {
+        let script = format!("start@1 {end} stop@700 look@710");
+        let told = Engine::new(RestartPolicy::Always).play(&script);
+        assert!(told.ends_with("(anonymous), stopped"), "{script}: {told}");
+    }
 }
 
 #[test]
@@ -326,6 +346,12 @@ fn what_we_order_is_ours_and_what_follows_later_is_not() {
         RestartPolicy::No,
         "start@1 order:restart@60 kill:15@60 die:0@60.3 start@60.4",
         "runs (anonymous), clean (announced, planned), runs (announced)",
+    );
+    // What the engine refused to do is not ours.
+    check(
+        RestartPolicy::No,
+        "start@1 order:heal@60 refused:heal@60 kill:15@70 die:143@70.3 start@70.4",
+        "runs (anonymous), killed (anonymous), runs (anonymous)",
     );
     // Somebody else's restart long after ours.
     check(

@@ -69,8 +69,8 @@ struct Watcher {
     address: Address,
     trackers: Vec<Tracker>,
     events: mpsc::Sender<Event>,
-    /// Orders that the engine carries out; they end with us, what it has begun goes on.
-    acting: JoinSet<()>,
+    /// Orders that the engine carries out, each with why it was refused; they end with us, what it has begun goes on.
+    acting: JoinSet<Option<(Order, String)>>,
     /// When the newest event that was taken happened.
     seen_until: Option<Timestamp>,
     is_blind: bool,
@@ -117,6 +117,11 @@ impl Watcher {
                     rescan = Instant::now();
                 }
                 Some(order) = orders.recv() => self.obey(&connection, order).await?,
+                Some(acted) = self.acting.join_next() => {
+                    if let Ok(Some((order, why))) = acted {
+                        self.refused(&order, why).await;
+                    }
+                }
                 event = events.next() => {
                     self.happened(&connection, event.ok_or_else(|| connection.hung_up())??).await?;
                 }
@@ -207,7 +212,14 @@ impl Watcher {
         let Some(tracker) = self.trackers.iter_mut().find(|tracker| *tracker.service() == order.service) else {
             return Ok(());
         };
-        let Some(facts) = connection.find(tracker.sought(), tracker.container()).await? else {
+        let found = match connection.find(tracker.sought(), tracker.container()).await {
+            Ok(found) => found,
+            Err(blind) => {
+                self.refused(&order, blind.to_string()).await;
+                return Err(blind);
+            }
+        };
+        let Some(facts) = found else {
             self.refused(&order, "there is no such container".to_owned()).await;
             return Ok(());
         };
@@ -216,18 +228,16 @@ impl Watcher {
             return Ok(());
         }
         tracker.order(order.command, Stamp::now());
-        while self.acting.try_join_next().is_some() {}
-        let (events, acting) = (self.events.clone(), connection.act(order.command, facts.id));
-        self.acting.spawn(async move {
-            if let Err(refusal) = acting.await {
-                let (service, command, why) = (order.service.to_string(), order.command, refusal.to_string());
-                tell(&events, vec![Event::Refused { service, command, why }]).await;
-            }
-        });
+        let acting = connection.act(order.command, facts.id);
+        self.acting.spawn(async move { acting.await.err().map(|refusal| (order, refusal.to_string())) });
         Ok(())
     }
 
-    async fn refused(&self, order: &Order, why: String) {
+    async fn refused(&mut self, order: &Order, why: String) {
+        let tracker = self.trackers.iter_mut().find(|tracker| *tracker.service() == order.service);
+        if let Some(tracker) = tracker {
+            tracker.refused(order.command);
+        }
         let (service, command) = (order.service.to_string(), order.command);
         tell(&self.events, vec![Event::Refused { service, command, why }]).await;
     }
