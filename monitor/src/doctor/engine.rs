@@ -1,6 +1,7 @@
 //! Asks a container engine about the images of a project, where one is there: then nothing is known by name alone.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::supervise::{ImageEngine, LookedAt};
 
@@ -8,9 +9,14 @@ use super::compose::{Project, Service};
 use crate::supervise::shell::Step;
 
 /// Looks into every image that a project names. `tell` hears which, for it may take a while; what could not be looked
-/// into is added to the project's list.
-pub async fn look_into(project: &mut Project, address: &str, tell: &(dyn Fn(&str) + Sync)) {
-    let engine = match ImageEngine::open(address).await {
+/// into is added to the project's list. `certificates` is the folder with ours, for an engine over TCP.
+pub async fn look_into(
+    project: &mut Project,
+    address: &str,
+    certificates: Option<&Path>,
+    tell: &(dyn Fn(&str) + Sync),
+) {
+    let engine = match ImageEngine::open(address, certificates).await {
         Ok(engine) => engine,
         Err(why) => return project.not_checked.push(format!("images: {why}")),
     };

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use monitor::doctor::compose::{Request, load};
 use monitor::doctor::look_into;
-use testkit::DockerEngine;
+use testkit::{Authority, DockerEngine, free_port};
 
 use super::findings;
 
@@ -41,7 +41,7 @@ async fn programs_are_looked_for_in_the_real_image() {
         let file = folder.path().join("compose.yml");
         std::fs::write(&file, compose(image, program)).unwrap();
         let mut project = load(&Request { files: vec![file], ..Request::default() }).unwrap();
-        look_into(&mut project, &engine.address(), &|_| ()).await;
+        look_into(&mut project, &engine.address(), None, &|_| ()).await;
         assert_eq!(project.not_checked, Vec::<String>::new());
         let found: Vec<String> = findings(&project).into_iter().map(|finding| finding.message).collect();
         assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{image} {program}");
@@ -51,11 +51,33 @@ async fn programs_are_looked_for_in_the_real_image() {
     let file = folder.path().join("compose.yml");
     std::fs::write(&file, compose("not-here:1", "curl")).unwrap();
     let mut project = load(&Request { files: vec![file], ..Request::default() }).unwrap();
-    look_into(&mut project, &engine.address(), &|_| ()).await;
+    look_into(&mut project, &engine.address(), None, &|_| ()).await;
     assert!(project.not_checked[0].starts_with("image not-here:1: "), "{:?}", project.not_checked);
     assert!(project.not_checked[0].to_lowercase().contains("no such image"), "{:?}", project.not_checked);
-    look_into(&mut project, "tcp://127.0.0.1:2375", &|_| ()).await;
-    assert!(project.not_checked[1].ends_with("write unix:///path/to/socket"), "{:?}", project.not_checked);
-    look_into(&mut project, "unix:///no/such.sock", &|_| ()).await;
+    look_into(&mut project, "http://127.0.0.1:2375", None, &|_| ()).await;
+    assert!(project.not_checked[1].ends_with("or tcp://host:2376"), "{:?}", project.not_checked);
+    look_into(&mut project, "unix:///no/such.sock", None, &|_| ()).await;
     assert!(project.not_checked[2].contains("/no/such.sock cannot be asked"), "{:?}", project.not_checked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_over_tcp_wants_certificates() {
+    let (authority, port) = (Authority::new(), free_port());
+    let engine = DockerEngine::start_with_tls(&authority, port).await;
+    let folder = tempfile::tempdir().unwrap();
+    let client = authority.client("doctor");
+    for (name, text) in [("ca.pem", &*authority.pem()), ("cert.pem", client.pem()), ("key.pem", client.key_pem())] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    engine.docker(&["tag", "program", "without-curl:1"]);
+    let file = folder.path().join("compose.yml");
+    std::fs::write(&file, compose("without-curl:1", "curl")).unwrap();
+    let mut project = load(&Request { files: vec![file], ..Request::default() }).unwrap();
+    let address = format!("tcp://127.0.0.1:{port}");
+    look_into(&mut project, &address, None, &|_| ()).await;
+    assert!(project.not_checked[0].contains("cannot be asked"), "{:?}", project.not_checked);
+    look_into(&mut project, &address, Some(folder.path()), &|_| ()).await;
+    assert_eq!(project.not_checked.len(), 1, "{:?}", project.not_checked);
+    let found: Vec<String> = findings(&project).into_iter().map(|finding| finding.message).collect();
+    assert_eq!(found, ["\"curl\" is not in the image without-curl:1"]);
 }

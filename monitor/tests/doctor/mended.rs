@@ -79,7 +79,12 @@ fn each_mistake_is_found_at_its_line_and_goes_with_its_fix() {
         (
             "    image: postgres:16\n",
             "    image: postgres:16\n    volumes: ['/var/run/docker.sock:/s']\n",
-            &["9 docker-socket-writable"],
+            &["9 docker-socket"],
+        ),
+        (
+            "    image: postgres:16\n",
+            "    image: postgres:16\n    volumes: ['/var/run/docker.sock:/s:ro']\n",
+            &["9 docker-socket"],
         ),
     ] {
         check(&[(from, to)], expected);
@@ -93,6 +98,9 @@ fn what_only_looks_like_a_mistake_is_left_alone() {
         ("[CMD, /api, check]", "[CMD-SHELL, 'curl -fsS http://127.0.0.1:8080/ || exit 1']"),
         ("[CMD, /api, check]", "[CMD-SHELL, 'wget -qO- localhost:8080/health | grep -q ok']"),
         ("[CMD, /api, check]", "[CMD-SHELL, \"pgrep -f '[a]pi serve'\"]"),
+        ("[CMD, /api, check]", "[CMD-SHELL, 'ps aux | grep \"api serve\" | grep -v grep']"),
+        ("PORT: 8080", "PORT: 8080, STACK: '${COMPOSE_PROJECT_NAME}'"),
+        ("PORT: 8080", "PORT: 8080, NEXTAUTH_URL: 'http://localhost:5432'"),
         ("[CMD, /api, check]", "[CMD-SHELL, 'pg_isready && echo ok']"),
         ("[CMD, pg_isready]", "[CMD-SHELL, 'curl -f http://x/ || pg_isready']"),
         (

@@ -121,8 +121,11 @@ fn in_service(rule: &str) -> Option<Mistake> {
         "variable-unset" => |_, _| Some(environment("REGION", "${NOBODY_SETS_THIS}")),
         "env-file-missing" => |_, _| Some(("env_file", format!("    env_file:\n      - ./not-there.env {HERE}\n"))),
         "secret-in-file" => |_, _| Some(environment("PAYMENT_API_KEY", "abc123")),
-        "docker-socket-writable" => |_, _| {
-            Some(("volumes", format!("    volumes:\n      - /var/run/docker.sock:/var/run/docker.sock {HERE}\n")))
+        "docker-socket" => |_, service| {
+            let is = |name: &str| service.image.as_ref().is_some_and(|image| image.text.contains(name));
+            let mount = format!("    volumes:\n      - /var/run/docker.sock:/var/run/docker.sock {HERE}\n");
+            // These two are there to hold it.
+            (!is("gitlab-runner") && !is("docker-socket-proxy")).then_some(("volumes", mount))
         },
         _ => return None,
     })

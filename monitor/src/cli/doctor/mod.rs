@@ -50,8 +50,11 @@ struct ComposeArguments {
     #[arg(long)]
     profile: Vec<String>,
     /// The container engine whose images are looked into, or `none`.
-    #[arg(long, default_value = DEFAULT_ENGINE)]
+    #[arg(long, env = "DOCKER_HOST", default_value = DEFAULT_ENGINE)]
     engine: String,
+    /// The folder with ca.pem, cert.pem and key.pem for an engine over TCP.
+    #[arg(long, env = "DOCKER_CERT_PATH")]
+    certificates: Option<PathBuf>,
     #[command(flatten)]
     report: ReportArguments,
 }
@@ -129,7 +132,7 @@ async fn look_at_compose(arguments: &ComposeArguments) -> ExitCode {
         Ok(mut project) => {
             let is_there = Path::new(arguments.engine.trim_start_matches("unix://")).exists();
             if arguments.engine != "none" && (is_there || arguments.engine != DEFAULT_ENGINE) {
-                look_into(&mut project, &arguments.engine, &tell).await;
+                look_into(&mut project, &arguments.engine, arguments.certificates.as_deref(), &tell).await;
             }
             let findings = diagnose(&project, &compose_rules(), &project.sources);
             let diagnosis = Diagnosis { findings, not_checked: project.not_checked.clone(), ..Diagnosis::default() };

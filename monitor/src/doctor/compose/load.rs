@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kit::config::{Node, Place, Value};
 
-use super::merge::{child_mut, lay, normalise};
+use super::merge::{Tags, child_mut, lay, normalise, read_tags};
 use super::project::Project;
 use super::variables::{UsedUnset, Variables, read_env_file, substitute};
 
@@ -35,7 +35,8 @@ pub struct Request {
 pub fn load(request: &Request) -> Result<Project, String> {
     let first = request.files.first().ok_or("name at least one compose file")?;
     let folder = folder_of(first);
-    let mut loader = Loader { variables: Variables::new(), sources: BTreeMap::new(), unset: Vec::new() };
+    let variables = request.environment.clone();
+    let mut loader = Loader { variables, sources: BTreeMap::new(), unset: Vec::new(), tags: Tags::new() };
     let default_env = folder.join(".env");
     let env_files = match request.env_files.as_slice() {
         [] if default_env.is_file() => std::slice::from_ref(&default_env),
@@ -43,20 +44,26 @@ pub fn load(request: &Request) -> Result<Project, String> {
     };
     for file in env_files {
         let text = loader.read(file)?;
-        loader.variables.extend(read_env_file(&text).into_iter().map(|(_, key, value)| (key, value)));
+        let read = read_env_file(&text, &loader.variables);
+        loader.variables.extend(read.into_iter().map(|(_, key, value)| (key, value)));
+        // The environment comes first.
+        loader.variables.extend(request.environment.clone());
     }
-    loader.variables.extend(request.environment.clone());
+    // Compose sets it to the folder's name, unless somebody has (docs.docker.com/compose/how-tos/project-name).
+    let project = std::path::absolute(&folder).ok().and_then(|folder| folder.file_name().map(PathBuf::from));
+    let project = project.map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    loader.variables.entry("COMPOSE_PROJECT_NAME".to_owned()).or_insert(project);
     let mut root = empty(first);
     for file in &request.files {
         let node = loader.compose_file(file, 0)?;
-        lay(&mut root, node, "");
+        lay(&mut root, node, "", &loader.tags);
     }
     let services = root.child("services");
     if !services.is_some_and(|services| matches!(services.value, Value::Map(_))) {
         let place = services.map_or(&root.place, |services| &services.place);
         return Err(format!("{place}: expected \"services\", a mapping of names to services; this is no compose file"));
     }
-    Ok(Project::decode(&root, &folder, loader.sources, loader.unset, &request.profiles))
+    Ok(Project::decode(&root, &folder, loader, &request.profiles))
 }
 
 /// Returns the folder that relative paths in `file` count from.
@@ -81,10 +88,15 @@ pub(in crate::doctor) fn read_bounded(file: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-struct Loader {
-    variables: Variables,
-    sources: BTreeMap<String, String>,
-    unset: Vec<UsedUnset>,
+/// What is learned while the files are read.
+pub(super) struct Loader {
+    /// Of the environment and of `.env`.
+    pub(super) variables: Variables,
+    /// Text of the files, by their names.
+    pub(super) sources: BTreeMap<String, String>,
+    /// Variables that are used and not set.
+    pub(super) unset: Vec<UsedUnset>,
+    tags: Tags,
 }
 
 impl Loader {
@@ -104,6 +116,7 @@ impl Loader {
         if !matches!(node.value, Value::Map(_)) {
             return Err(format!("{}: expected a mapping with services, found {}", node.place, node.type_name()));
         }
+        read_tags(&node, &text.lines().collect::<Vec<_>>(), &mut self.tags);
         let before = self.unset.len();
         substitute(&mut node, &self.variables, &mut self.unset);
         // What is reached twice by an anchor or a second `extends` is one mistake.
@@ -126,11 +139,11 @@ impl Loader {
                 for path in paths.iter().filter_map(Node::scalar_text) {
                     let path = folder_of(file).join(path.strip_prefix("./").unwrap_or(&path));
                     let included = self.compose_file(&path, depth + 1)?;
-                    lay(&mut whole, included, "");
+                    lay(&mut whole, included, "", &self.tags);
                 }
             }
         }
-        lay(&mut whole, node, "");
+        lay(&mut whole, node, "", &self.tags);
         Ok(whole)
     }
 
@@ -158,7 +171,7 @@ impl Loader {
         let base = other.as_ref().unwrap_or(root).child("services").and_then(|services| services.child(&name));
         let base = base.ok_or_else(|| format!("{place}: there is no service {name:?} to extend"))?;
         let mut base = self.extended(base.clone(), other.as_ref().unwrap_or(root), file, depth + 1)?;
-        lay(&mut base, service, "");
+        lay(&mut base, service, "", &self.tags);
         Ok(base)
     }
 }

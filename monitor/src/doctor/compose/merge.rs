@@ -3,18 +3,51 @@
 //! The rules are those of docs.docker.com/reference/compose-file/merge: mappings key by key, lists one behind the other,
 //! but `command`, `entrypoint` and a health check's `test` are replaced; mounts are told apart by their target.
 
+use std::collections::HashMap;
+
 use kit::config::{Entry, Node, Place, Value};
 
 /// Lists that a later file replaces as a whole.
 const REPLACED: [&str; 3] = ["command", "entrypoint", "test"];
 
+/// What a later file says of a key of an earlier one (docs.docker.com/reference/compose-file/merge).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tag {
+    /// `!reset`: it is taken away.
+    Reset,
+    /// `!override`: this counts alone.
+    Override,
+}
+
+/// Tags, by where their keys stand.
+pub(super) type Tags = HashMap<Place, Tag>;
+
+/// Finds the tags in the text of a file: a tree has none.
+pub(super) fn read_tags(node: &Node, lines: &[&str], tags: &mut Tags) {
+    let Value::Map(entries) = &node.value else { return };
+    for entry in entries {
+        let line = usize::try_from(entry.key_place.line).ok().and_then(|line| lines.get(line.checked_sub(1)?));
+        let value = line.and_then(|line| line.split_once(entry.key.as_str())?.1.split_once(':'));
+        let value = value.map_or("", |(_, value)| value.trim_start());
+        let tag = [("!reset", Tag::Reset), ("!override", Tag::Override)];
+        let tag = tag.into_iter().find(|(word, _)| value.split_whitespace().next() == Some(word));
+        tags.extend(tag.map(|(_, tag)| (entry.key_place.clone(), tag)));
+        read_tags(&entry.node, lines, tags);
+    }
+}
+
 /// Lays `over` over `node`, the value of `key`.
-pub(super) fn lay(node: &mut Node, over: Node, key: &str) {
+pub(super) fn lay(node: &mut Node, over: Node, key: &str, tags: &Tags) {
     match (&mut node.value, over.value) {
         (Value::Map(entries), Value::Map(others)) => {
             for other in others {
+                let tag = tags.get(&other.key_place);
+                if tag.is_some() {
+                    entries.retain(|entry| entry.key != other.key);
+                }
                 match entries.iter_mut().find(|entry| entry.key == other.key) {
-                    Some(entry) => lay(&mut entry.node, other.node, &other.key),
+                    _ if tag == Some(&Tag::Reset) => {}
+                    Some(entry) => lay(&mut entry.node, other.node, &other.key, tags),
                     None => entries.push(other),
                 }
             }
@@ -90,4 +123,42 @@ fn names_to_map(node: &mut Node) {
 pub(super) fn empty_entry(key: String, place: &Place) -> Entry {
     let node = Node { place: place.clone(), value: Value::Map(Vec::new()), substituted: None };
     Entry { key, key_place: place.clone(), node }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(first: &str, second: &str) -> String {
+        let mut tags = Tags::new();
+        let mut root = Node { place: Place::whole("a"), value: Value::Map(Vec::new()), substituted: None };
+        for (file, text) in [("a", first), ("b", second)] {
+            let node = Node::parse(file, text).unwrap();
+            read_tags(&node, &text.lines().collect::<Vec<_>>(), &mut tags);
+            lay(&mut root, node, "", &tags);
+        }
+        let web = root.child("web").unwrap();
+        let Value::Map(entries) = &web.value else { panic!("a mapping") };
+        let shown = entries.iter().map(|entry| match &entry.node.value {
+            Value::List(items) => {
+                let items: Vec<String> = items.iter().filter_map(Node::scalar_text).collect();
+                format!("{}: {}", entry.key, items.join(" "))
+            }
+            _ => format!("{}: {}", entry.key, entry.node.scalar_text().unwrap_or_default()),
+        });
+        shown.collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn lists_are_joined_and_commands_replaced_unless_a_tag_says_otherwise() {
+        let first = "web:\n  image: a\n  ports: [1, 2]\n  command: [x]\n";
+        for (second, expected) in [
+            ("web:\n  ports: [3]\n  command: [z]\n", "image: a; ports: 1 2 3; command: z"),
+            ("web:\n  ports: !override [3]\n", "image: a; command: x; ports: 3"),
+            ("web:\n  ports: !reset []\n  image: !reset null\n", "command: x"),
+            ("web:\n  ports: !override\n    - 3\n", "image: a; command: x; ports: 3"),
+        ] {
+            assert_eq!(merged(first, second), expected, "{second}");
+        }
+    }
 }

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use kit::config::{Node, Place, Value};
 
-use super::load::{folder_of, read_bounded};
+use super::load::{Loader, folder_of, read_bounded};
 use super::scrape::Scrape;
 use super::service::{Service, items};
-use super::variables::UsedUnset;
 
 /// A network of the project.
 #[derive(Debug, Clone)]
@@ -56,13 +55,8 @@ pub struct Project {
 }
 
 impl Project {
-    pub(super) fn decode(
-        root: &Node,
-        folder: &Path,
-        mut sources: BTreeMap<String, String>,
-        unset: Vec<UsedUnset>,
-        profiles: &[String],
-    ) -> Self {
+    pub(super) fn decode(root: &Node, folder: &Path, read: Loader, profiles: &[String]) -> Self {
+        let Loader { variables, mut sources, unset, .. } = read;
         let (mut services, mut inactive) = (Vec::new(), Vec::new());
         if let Some(Node { value: Value::Map(entries), .. }) = root.child("services") {
             for entry in entries {
@@ -71,7 +65,7 @@ impl Project {
                 let is_active = wanted.is_empty()
                     || wanted.iter().any(|profile| profiles.iter().any(|active| active == "*" || active == profile));
                 if is_active {
-                    services.push(Service::decode(&entry.key, &entry.key_place, &entry.node, folder));
+                    services.push(Service::decode(&entry.key, &entry.key_place, &entry.node, folder, &variables));
                 } else {
                     inactive.push(entry.key.clone());
                 }

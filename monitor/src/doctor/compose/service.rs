@@ -10,7 +10,7 @@ use super::health::Health;
 use super::images::{ImageFacts, Kind};
 use super::load::{folder_of, read_bounded};
 use super::ports::{Port, range};
-use super::variables::read_env_file;
+use super::variables::{Variables, read_env_file};
 use crate::supervise::shell::{line_of, steps};
 
 /// A text and where it stands.
@@ -62,8 +62,6 @@ pub struct Mount {
     pub source: String,
     /// The path inside.
     pub target: String,
-    /// True if nobody can write there from inside.
-    pub is_read_only: bool,
     /// Where it stands.
     pub place: Place,
 }
@@ -106,7 +104,7 @@ pub struct Service {
 }
 
 impl Service {
-    pub(super) fn decode(name: &str, place: &Place, node: &Node, folder: &Path) -> Self {
+    pub(super) fn decode(name: &str, place: &Place, node: &Node, folder: &Path, variables: &Variables) -> Self {
         let text = |key: &str| {
             let node = node.child(key)?;
             Some(Located { text: node.scalar_text()?, place: node.place.clone() })
@@ -133,21 +131,23 @@ impl Service {
             missing_env_files: Vec::new(),
             not_checked: Vec::new(),
         };
-        service.read_environment(folder);
+        service.read_environment(folder, variables);
         service.read_image(folder);
         service
     }
 
-    fn read_environment(&mut self, folder: &Path) {
+    fn read_environment(&mut self, folder: &Path, variables: &Variables) {
         for item in items(self.node.child("env_file")) {
             let Some(path) = item.child("path").unwrap_or(&item).scalar_text() else { continue };
             let is_required = item.child("required").is_none_or(|node| node.value != Value::Bool(false));
             let file = beside(folder, &item.place, &path);
             match read_bounded(&file) {
-                Ok(text) => self.environment.extend(read_env_file(&text).into_iter().map(|(line, name, value)| {
-                    let place = Place { file: file.display().to_string().into(), line, column: 1 };
-                    Variable { name, value: Some(value), place, is_literal: true, is_inline: false }
-                })),
+                Ok(text) => {
+                    self.environment.extend(read_env_file(&text, variables).into_iter().map(|(line, name, value)| {
+                        let place = Place { file: file.display().to_string().into(), line, column: 1 };
+                        Variable { name, value: Some(value), place, is_literal: true, is_inline: false }
+                    }))
+                }
                 Err(_) if !is_required => {}
                 Err(_) => self.missing_env_files.push(Located { text: path, place: item.place.clone() }),
             }
@@ -349,20 +349,13 @@ fn mount_of(node: &Node) -> Option<Mount> {
     let place = node.place.clone();
     if matches!(node.value, Value::Map(_)) {
         let text = |key| node.child(key).and_then(Node::scalar_text);
-        let is_read_only = node.child("read_only").is_some_and(|node| node.value == Value::Bool(true));
-        return Some(Mount {
-            source: text("source").unwrap_or_default(),
-            target: text("target")?,
-            is_read_only,
-            place,
-        });
+        return Some(Mount { source: text("source").unwrap_or_default(), target: text("target")?, place });
     }
     let text = node.scalar_text()?;
     let mut parts = text.split(':');
     let source = parts.next()?.to_owned();
     let target = parts.next().unwrap_or(&source).to_owned();
-    let is_read_only = parts.next().is_some_and(|options| options.split(',').any(|option| option == "ro"));
-    Some(Mount { source, target, is_read_only, place })
+    Some(Mount { source, target, place })
 }
 
 /// Paths count from the project's folder; those of an included or extended file from that file's own.

@@ -7,9 +7,11 @@ use kit::config::{Node, Place, Value};
 /// Variables by name.
 pub(super) type Variables = BTreeMap<String, String>;
 
-/// Reads `KEY=VALUE` lines: comments, `export`, single quotes (taken as they are) and double quotes (with escapes).
-pub(super) fn read_env_file(text: &str) -> Vec<(u64, String, String)> {
-    let mut found = Vec::new();
+/// Reads `KEY=VALUE` lines: comments, `export`, single quotes (taken as they are) and double quotes (with escapes). Other
+/// values may name variables: those of lines before, and `known` ones, which come first.
+pub(super) fn read_env_file(text: &str, known: &Variables) -> Vec<(u64, String, String)> {
+    let mut found: Vec<(u64, String, String)> = Vec::new();
+    let mut variables = known.clone();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
         let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
@@ -17,7 +19,14 @@ pub(super) fn read_env_file(text: &str) -> Vec<(u64, String, String)> {
             continue;
         }
         let Some((key, value)) = line.split_once('=') else { continue };
-        found.push((number, key.trim().to_owned(), unquoted(value.trim())));
+        let (key, value) = (key.trim().to_owned(), value.trim());
+        let is_literal = value.starts_with('\'');
+        let mut value = unquoted(value);
+        if !is_literal {
+            value = Reading { variables: &variables, unset: Vec::new(), used: Vec::new() }.replace(&value, 0);
+        }
+        variables.entry(key.clone()).or_insert_with(|| value.clone());
+        found.push((number, key, value));
     }
     found
 }
@@ -167,8 +176,10 @@ mod tests {
 
     #[test]
     fn an_env_file_has_comments_and_quotes() {
-        let read = read_env_file("# no\nexport A=1 # one\nB='x # $y'\nC=\"a\\nb\" # c\nD=a#b\n\nE=\nno\n");
+        let known = Variables::from([("HOST".to_owned(), "db".to_owned())]);
+        let text = "# no\nexport A=1 # one\nB='x # $y'\nC=\"a\\nb\" # c\nD=a#b\n\nE=\nno\nF=\"${HOST}:${A}$N\"\n";
+        let read = read_env_file(text, &known);
         let shown: Vec<String> = read.iter().map(|(line, key, value)| format!("{line} {key}={value}")).collect();
-        assert_eq!(shown, ["2 A=1", "3 B=x # $y", "4 C=a\nb", "5 D=a#b", "7 E="]);
+        assert_eq!(shown, ["2 A=1", "3 B=x # $y", "4 C=a\nb", "5 D=a#b", "7 E=", "9 F=db:1"]);
     }
 }

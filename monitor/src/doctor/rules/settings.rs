@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::doctor::compose::{Kind, Project, Variable};
+use crate::doctor::compose::{Kind, Project, Service, Variable};
 use crate::doctor::finding::{Hit, Rule};
 
 pub(super) const RULES: &[Rule<Project>] = &[
@@ -31,9 +31,9 @@ pub(super) const RULES: &[Rule<Project>] = &[
         secret,
     ),
     Rule::warning(
-        "docker-socket-writable",
+        "docker-socket",
         "the Docker socket is handed out",
-        "Whoever breaks into this container owns the host.",
+        "Whoever breaks into this container owns the host: also through a mount that is read-only, which lets everything be sent.",
         socket,
     ),
 ];
@@ -161,14 +161,20 @@ fn holds_secret(variable: &Variable) -> bool {
     by_name || in_url
 }
 
+/// Images whose work it is to start containers, or to stand between the socket and the others.
+const NEED_SOCKET: [&str; 6] = ["socket-proxy", "gitlab-runner", "act_runner", "portainer", "watchtower", "dockge"];
+
+fn needs_socket(service: &Service) -> bool {
+    service.image.as_ref().is_some_and(|image| NEED_SOCKET.iter().any(|name| image.text.contains(name)))
+}
+
 fn socket(project: &Project) -> Vec<Hit> {
     let mut hits = Vec::new();
-    for service in &project.services {
-        for mount in service.mounts.iter().filter(|mount| mount.source.ends_with("/docker.sock") && !mount.is_read_only)
-        {
-            let message = format!("{} is mounted writable", mount.source);
-            let fix =
-                format!("- {}:{}:ro   # better: a socket proxy that lets only GET through", mount.source, mount.target);
+    for service in project.services.iter().filter(|service| !needs_socket(service)) {
+        for mount in service.mounts.iter().filter(|mount| mount.source.ends_with("/docker.sock")) {
+            let message = format!("{} is mounted", mount.source);
+            let fix = "A socket proxy with an allow-list holds the socket, in a network of its own, and this container asks\n\
+                       it: DOCKER_HOST: tcp://socket-proxy:2375";
             hits.push(Hit::new(&mount.place, &service.name, message, fix));
         }
     }

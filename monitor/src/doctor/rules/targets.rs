@@ -82,6 +82,11 @@ fn is_for_browsers(name: &str) -> bool {
         "DOMAIN",
         "OVERWRITE",
         "KC_HOSTNAME",
+        "NEXTAUTH_URL",
+        "HOMEPAGE",
+        "CANONICAL",
+        "SERVER_NAME",
+        "COOKIE",
     ];
     outside.iter().any(|word| name.contains(word))
 }

@@ -1,6 +1,6 @@
 //! Where an engine is reached: a socket, or TCP with certificates of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -54,6 +54,24 @@ impl Address {
         Some(Self { shown, tls })
     }
 
+    /// Reads an address as the `docker` command takes it; of one over TCP the certificates are in a folder, as
+    /// `DOCKER_CERT_PATH` names it, with the names that `docker` gives them.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub(super) fn parse(shown: &str, certificates: Option<&Path>) -> Result<Self, String> {
+        if !is_address(shown) {
+            return Err(format!("write {STANDARD_ENGINE}, or tcp://host:2376"));
+        }
+        let files = |folder: &Path| Certificates {
+            ca: folder.join("ca.pem"),
+            cert: folder.join("cert.pem"),
+            key: folder.join("key.pem"),
+        };
+        let tls = certificates.filter(|_| shown.starts_with("tcp:")).map(files);
+        Ok(Self { shown: shown.to_owned(), tls })
+    }
+
     /// Connects, which reads certificates and looks for a socket: the first question finds out whether anybody answers.
     pub(super) fn connect(&self, patience: Duration) -> Result<Docker, Error> {
         let secs = patience.as_secs();
@@ -69,15 +87,19 @@ impl Address {
 
 fn address(cursor: &Cursor<'_>) -> Option<String> {
     let address = cursor.text()?;
-    let is_socket = address.strip_prefix("unix://").is_some_and(|path| path.starts_with('/'));
-    let is_tcp = address.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) && !host.contains(['/', '@'])
-    });
-    if is_socket || is_tcp {
+    if is_address(&address) {
         return Some(address);
     }
     cursor.mistake(format!("{address:?} is no engine; write {STANDARD_ENGINE}, or tcp://host:2376 with \"tls\""));
     None
+}
+
+fn is_address(address: &str) -> bool {
+    let is_socket = address.strip_prefix("unix://").is_some_and(|path| path.starts_with('/'));
+    let is_tcp = address.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) && !host.contains(['/', '@'])
+    });
+    is_socket || is_tcp
 }
 
 fn certificates(cursor: &Cursor<'_>) -> Option<Certificates> {

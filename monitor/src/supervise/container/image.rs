@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
+use bollard::Docker;
 use bollard::models::ImageConfig;
-use bollard::{API_DEFAULT_VERSION, Docker};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
+use super::address::Address;
 use super::image_tree::{Tree, read_export};
 
 /// What the engine answers within milliseconds, on a busy host too.
@@ -19,8 +21,8 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 const EXPORT_PATIENCE: Duration = Duration::from_secs(120);
 /// Larger images are left alone.
 const MAX_EXPORT_BYTES: i64 = 2 << 30;
-/// Bollard's own limit, in seconds: more than ours, so that ours is the one that counts.
-const BOLLARD_PATIENCE_SECS: u64 = 150;
+/// Bollard's own limit: more than ours, so that ours is the one that counts.
+const BOLLARD_PATIENCE: Duration = Duration::from_secs(150);
 /// Pieces of an export that wait to be read.
 const PIECES_WAITING: usize = 16;
 /// Where programs are looked for if the image does not say (the default of Docker).
@@ -48,18 +50,14 @@ pub struct ImageEngine {
 }
 
 impl ImageEngine {
-    /// Connects and finds out whether anybody answers.
+    /// Connects and finds out whether anybody answers. Of an engine over TCP, `certificates` is the folder with ours.
     ///
     /// # Errors
     /// One sentence that names the address.
-    pub async fn open(address: &str) -> Result<Self, String> {
-        let path = address.trim_start_matches("unix://");
+    pub async fn open(address: &str, certificates: Option<&Path>) -> Result<Self, String> {
         let wrong = |why: &dyn std::fmt::Display| format!("the container engine at {address} cannot be asked: {why}");
-        if address.contains("://") && !address.starts_with("unix://") {
-            return Err(wrong(&"only a socket of this machine can; write unix:///path/to/socket"));
-        }
-        let docker = Docker::connect_with_unix(path, BOLLARD_PATIENCE_SECS, API_DEFAULT_VERSION)
-            .map_err(|error| wrong(&error))?;
+        let place = Address::parse(address, certificates).map_err(|why| wrong(&why))?;
+        let docker = place.connect(BOLLARD_PATIENCE).map_err(|error| wrong(&error))?;
         match tokio::time::timeout(ANSWER_PATIENCE, docker.ping()).await {
             Ok(Ok(_)) => Ok(Self { address: address.to_owned(), docker }),
             Ok(Err(error)) => Err(wrong(&error)),
