@@ -11,6 +11,7 @@ use crate::alert::condition::{Condition, Holds};
 use crate::alert::incident::{Ending, Event, EventKind, Incident, Told};
 use crate::alert::message::Happening;
 use crate::alert::tell::{Changes, Telling};
+use crate::judge::Verdict;
 
 /// Longest time that a page waits for its hard needs to answer (DESIGN section 8).
 pub const HOLD: Duration = Duration::from_secs(10);
@@ -250,7 +251,10 @@ fn revise(incident: &mut Incident, condition: &Condition, telling: &Telling<'_>,
     let is_worse = condition.severity > incident.severity || condition.rank > incident.rank;
     // Two causes that take turns are news once.
     let has_new_cause = !condition.cause.is_empty() && incident.causes.insert(condition.cause.clone());
-    if !is_worse && !has_new_cause {
+    // The same trouble has a worse name by now, as when an exit turns out to be a loop: no news, but the title says so.
+    let verdict = |word: &str| Verdict::parse(word);
+    let has_worse_name = verdict(&condition.verdict) > verdict(&incident.verdict);
+    if !is_worse && !has_new_cause && !has_worse_name {
         return;
     }
     let was_taken = incident.acknowledged.take_if(|_| is_worse || has_new_cause).is_some();
