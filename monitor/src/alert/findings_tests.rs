@@ -70,6 +70,22 @@ fn a_service_that_memory_runs_out_for_every_seven_minutes_is_one_ticket_and_neve
 }
 
 #[test]
+fn whose_runtime_stays_away_for_minutes_is_one_page_until_it_is_back() {
+    let mut board = board();
+    start(&mut board, Uuid::now_v7(), Who::Runtime, 0);
+    let sight = |board: &mut Board, lost: Option<&str>, secs: i64| {
+        let (service, lost) = ("web".to_owned(), lost.map(str::to_owned));
+        board.runtime(&Event::Sight { service, lost }, at(secs));
+    };
+    sight(&mut board, Some("the container engine cannot be asked"), 100);
+    assert_eq!(found(&board, 270), []);
+    let title = "the monitor cannot see web: the container engine cannot be asked".to_owned();
+    assert_eq!(found(&board, 290), [("monitor_blind".to_owned(), title)]);
+    sight(&mut board, None, 300);
+    assert_eq!(found(&board, 300), []);
+}
+
+#[test]
 fn restarts_that_nobody_announced_are_one_ticket() {
     let mut board = board();
     for turn in 0..30 {

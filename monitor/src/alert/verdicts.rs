@@ -21,6 +21,8 @@ const DEGRADED_FOR: Duration = Duration::from_secs(60);
 const DEGRADED_FOR_MOST: Duration = Duration::from_secs(600);
 /// The incident about our own blindness: one, whatever we cannot see.
 const BLIND_KEY: &str = "monitor_blind";
+/// Whoever runs a workload may be away for so long, as for an upgrade (DESIGN section 6, for checks).
+const RUNTIME_AWAY_FOR: Duration = Duration::from_secs(180);
 
 /// What alerts need to know of a service's configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,9 +69,7 @@ pub fn conditions(
     let mut blind = Vec::new();
     for service in board.services() {
         let Some(alerts) = settings.get(&service.spec.name) else { continue };
-        if let Some(check) = service.critical().find(|check| check.is_blind(now.at)) {
-            blind.push((service, check));
-        }
+        blind.extend(blindness(service, now.at));
         let told_since = told.get(&service.spec.name).copied();
         let condition = of_service(service, alerts, now).or_else(|| {
             let key = Condition::service_key(&service.spec.name);
@@ -145,26 +145,46 @@ fn cause(service: &ServiceEntry) -> String {
     }
 }
 
+/// A service that we cannot see.
+struct Blind<'a> {
+    service: &'a ServiceEntry,
+    /// What cannot be asked; none if it is whoever runs it.
+    check: Option<&'a CheckEntry>,
+    since: Option<Moment>,
+    why: &'a str,
+}
+
+fn blindness(service: &ServiceEntry, now: Moment) -> Option<Blind<'_>> {
+    if let Some(check) = service.critical().find(|check| check.is_blind(now)) {
+        let why = check.reason().unwrap_or("there is no fresh news");
+        return Some(Blind { service, check: Some(check), since: check.blind_since, why });
+    }
+    let workload = service.workload.as_ref()?;
+    let (why, since) = (workload.unseen.as_deref()?, workload.unseen_since?);
+    (now.since(since) > RUNTIME_AWAY_FOR).then_some(Blind { service, check: None, since: Some(since), why })
+}
+
 /// One incident, whatever we cannot see: its cause is ours, not that of what is not seen.
-fn of_blindness(blind: &[(&ServiceEntry, &CheckEntry)], now: Stamp) -> Option<Condition> {
-    let (first, check) = blind.first()?;
-    let names: Vec<&str> = blind.iter().map(|(service, _)| &*service.spec.name).collect();
-    let why = check.reason().unwrap_or("there is no fresh news").to_owned();
+fn of_blindness(blind: &[Blind<'_>], now: Stamp) -> Option<Condition> {
+    let first = blind.first()?;
+    let names: Vec<&str> = blind.iter().map(|blind| &*blind.service.spec.name).collect();
+    let why = redact(first.why);
     let title = match names.as_slice() {
         [one] => format!("the monitor cannot see {one}: {why}"),
         several => format!("the monitor cannot see {} services: {why}", several.len()),
     };
     let mut condition = Condition::new(BLIND_KEY, "MonitorBlind", Severity::Page, title);
-    condition.since = blind.iter().filter_map(|(_, check)| check.blind_since).min().unwrap_or(now.at);
+    condition.since = blind.iter().filter_map(|blind| blind.since).min().unwrap_or(now.at);
     condition.cause = BLIND_KEY.to_owned();
     condition.impacted = names.iter().map(|name| (*name).to_owned()).collect();
     condition.description = format!("Not asked, or not able to ask: {}.", names.join(", "));
     // Whatever else goes out of sight is news: who knows of the one need not know of the other.
     condition.joined = names.iter().map(|name| (*name).to_owned()).collect();
     condition.tells_of_joins = true;
-    condition.evidence = Evidence { check: check.id.to_string(), reason: why, ..Evidence::default() };
+    let check = first.check.map(|check| check.id.to_string()).unwrap_or_default();
+    condition.evidence = Evidence { check, reason: why, ..Evidence::default() };
     // With one service it can be routed to whoever looks after it.
-    condition.service = Some(first.spec.name.clone()).filter(|_| names.len() == 1);
+    condition.service = Some(first.service.spec.name.clone()).filter(|_| names.len() == 1);
     Some(condition)
 }
 

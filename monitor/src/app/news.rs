@@ -37,6 +37,9 @@ pub(super) fn happened(shared: &Shared, event: &Event, now: Stamp) -> Effects {
         }
         Event::Resting { service, rest } => tracing::info!(service.id = service, rest = rest.as_str(), "rests"),
         Event::Identified { service, digest, .. } => tracing::debug!(service.id = service, digest, "identified"),
+        Event::Missed { service, run } => {
+            tracing::warn!(service.id = service, %run, "runs before this one may be missing: nobody told of them");
+        }
         Event::Sight { service, lost: Some(why) } => {
             tracing::warn!(service.id = service, why, "nobody can say whether it runs");
         }

@@ -58,7 +58,10 @@ fn row(service: &ServiceStatus, colour: bool) -> Vec<Cell> {
         service.checks.iter().filter_map(|check| check.last.as_ref()).map(|last| last.took_ms).fold(None, max);
     let restarts = service.workload.as_ref().map_or_else(String::new, |workload| match workload.unplanned_exits {
         0 => "0".to_owned(),
-        all => format!("{all} ({} in 10m)", workload.unplanned_exits_10m),
+        all => {
+            let least = if workload.unplanned_exits_at_least { "≥" } else { "" };
+            format!("{least}{all} ({least}{} in 10m)", workload.unplanned_exits_10m)
+        }
     });
     let why = match &service.blocked_by {
         Some(root) => format!("{} (because of {root})", service.why),

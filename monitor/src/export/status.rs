@@ -164,6 +164,9 @@ pub struct WorkloadStatus {
     pub unplanned_exits: u64,
     /// Unplanned exits in the last 10 minutes.
     pub unplanned_exits_10m: u64,
+    /// There may have been more of them: whoever runs it did not tell of all.
+    #[serde(default)]
+    pub unplanned_exits_at_least: bool,
     /// Restarts in the last hour that nobody announced, through the API of whoever runs it.
     #[serde(default)]
     pub anonymous_restarts_1h: u64,
@@ -405,6 +408,7 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
         digest: workload.digest.clone(),
         unplanned_exits: unplanned as u64,
         unplanned_exits_10m: assessment.exits_10m as u64,
+        unplanned_exits_at_least: assessment.is_at_least,
         anonymous_restarts_1h: assessment.anonymous_restarts as u64,
         something_keeps_restarting_this: assessment.something_keeps_restarting_this,
         last_end: workload.last_told.clone(),

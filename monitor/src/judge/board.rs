@@ -263,13 +263,17 @@ impl Board {
         let Some(service) = self.service_mut(&name) else { return effects };
         let Some(workload) = &mut service.workload else { return effects };
         let is_new_run = workload.take(event, sequence);
+        workload.unseen_since = workload.unseen.as_ref().map(|_| workload.unseen_since.unwrap_or(now.at));
         if is_new_run {
             for check in &mut service.checks {
                 check.state = check.state.restarted();
                 check.pass_starts.clear();
             }
         }
-        if matches!(event, Event::Started { .. } | Event::Ended { .. } | Event::Identified { .. }) {
+        if matches!(
+            event,
+            Event::Started { .. } | Event::Ended { .. } | Event::Identified { .. } | Event::Missed { .. }
+        ) {
             effects.changed_ledgers.push(name.clone());
         }
         if matches!(event, Event::Ended { planned: false, .. }) {

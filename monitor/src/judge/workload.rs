@@ -67,6 +67,8 @@ pub struct WorkloadState {
     pub unplanned_end_at: u64,
     /// Why whoever runs it cannot be asked, if so: what is known of it may not be true any more.
     pub unseen: Option<String>,
+    /// Since when that is so.
+    pub unseen_since: Option<Moment>,
     /// Why restarting it is given up, if so.
     pub given_up: Option<String>,
     /// What whoever runs it declares of it.
@@ -105,6 +107,7 @@ impl WorkloadState {
             // this one started shuts them, and cannot shut those given out from now on.
             unplanned_end_at: last_crash.map_or(0, |at| u64::try_from(at.as_microsecond()).unwrap_or(0)),
             unseen: None,
+            unseen_since: None,
             given_up: None,
             described: Described::default(),
             passed: BTreeSet::new(),
@@ -164,6 +167,10 @@ impl WorkloadState {
             }
             Event::Identified { run, digest, .. } => {
                 self.learned(*run, digest.clone());
+                false
+            }
+            Event::Missed { run, .. } => {
+                self.ledger.record_gap(*run);
                 false
             }
             Event::Sight { lost, .. } => {
@@ -259,7 +266,9 @@ impl WorkloadState {
             return Runtime::GaveUp { cause: format!("{}; {tries} slow tries since giving up", cause()) };
         }
         if assessment.crash_looping {
-            return Runtime::CrashLooping { cause: format!("{}; {} exits in 10 min", cause(), assessment.exits_10m) };
+            return Runtime::CrashLooping {
+                cause: format!("{}; {} exits in 10 min", cause(), assessment.counted_exits()),
+            };
         }
         if self.is_starting(critical, grace, now) {
             return Runtime::Starting;

@@ -29,6 +29,8 @@ pub struct Assessment {
     pub anonymous_restarts: usize,
     /// Exits in the last 10 min that spent budget.
     pub exits_10m: usize,
+    /// There may have been more of them: whoever runs it did not tell of all.
+    pub is_at_least: bool,
     /// The bucket's level.
     pub level: f64,
     /// The wait, before jitter, from the last end to the next start; none while it runs and before the first run.
@@ -48,6 +50,14 @@ pub struct Recurring {
     pub window: Duration,
     /// The median time from one exit to the next.
     pub median_period: Duration,
+}
+
+impl Assessment {
+    /// Says how many exits there were in the last 10 min: "3", or "≥ 3".
+    pub fn counted_exits(&self) -> String {
+        let least = if self.is_at_least { "≥ " } else { "" };
+        format!("{least}{}", self.exits_10m)
+    }
 }
 
 impl fmt::Display for Recurring {
@@ -78,6 +88,7 @@ pub fn assess(ledger: &Ledger, now: Moment) -> Assessment {
         something_keeps_restarting_this: anonymous_restarts >= policy.anonymous_restarts,
         anonymous_restarts,
         exits_10m: exits_within(&standing.exits, policy.loop_window, now),
+        is_at_least: ledger.runs().any(|run| run.after_gap && now.since(run.started.at) <= policy.loop_window),
         level: standing.bucket.level(),
         next_delay: if running { None } else { standing.wait },
         last_cause: standing.exits.last().map(|(_, cause)| *cause),

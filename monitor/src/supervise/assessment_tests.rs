@@ -232,6 +232,20 @@ fn an_excuse_that_comes_late_takes_the_exit_off_the_budget() {
 }
 
 #[test]
+fn what_is_counted_across_a_gap_is_the_least() {
+    let mut story = Story::new();
+    story.live(crash(0, 5));
+    assert_eq!(story.live(crash(1, 5)).counted_exits(), "2");
+    let id = story.ledger.last().unwrap().id;
+    story.ledger.record_gap(id);
+    assert_eq!(story.assess().counted_exits(), "≥ 2");
+    let rows = story.ledger.rows();
+    assert!(Ledger::restore(Policy::default(), &rows, &story.now).assess(story.now.at).is_at_least);
+    story.pass(601);
+    assert_eq!(story.assess().counted_exits(), "0");
+}
+
+#[test]
 fn five_anonymous_restarts_in_an_hour_are_a_finding() {
     let mut story = Story::new();
     for count in 1..=5 {

@@ -72,6 +72,9 @@ pub struct Run<T = Stamp> {
     /// The line of its output that says why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
+    /// Whether runs before it may be missing, so that what is counted is the least.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub after_gap: bool,
 }
 
 /// The end of a run.
@@ -122,7 +125,8 @@ impl<T> Run<T> {
             excuse: end.excuse,
         });
         let (id, started, started_by) = (self.id, convert(&self.started), self.started_by);
-        Run { id, started, started_by, end, digest: self.digest.clone(), worked: self.worked, said: self.said.clone() }
+        let (digest, worked, said, after_gap) = (self.digest.clone(), self.worked, self.said.clone(), self.after_gap);
+        Run { id, started, started_by, end, digest, worked, said, after_gap }
     }
 }
 
@@ -176,7 +180,16 @@ impl Ledger {
             let (exit, cause) = (Exit::Lost, Cause::Lost);
             before.end = Some(End { at: started, by: Who::Runtime, exit, cause, planned: false, excuse: None });
         }
-        self.push(Run { id, started, started_by, end: None, digest: None, worked: false, said: None });
+        self.push(Run {
+            id,
+            started,
+            started_by,
+            end: None,
+            digest: None,
+            worked: false,
+            said: None,
+            after_gap: false,
+        });
     }
 
     /// Notes how run `id` ended, and returns whether that was news: unknown runs and second ends change nothing.
@@ -197,6 +210,13 @@ impl Ledger {
     pub fn record_said(&mut self, id: Uuid, said: Option<String>) {
         if let Some(run) = self.runs.iter_mut().rev().find(|run| run.id == id) {
             run.said = said;
+        }
+    }
+
+    /// Notes that runs before run `id` may be missing.
+    pub fn record_gap(&mut self, id: Uuid) {
+        if let Some(run) = self.runs.iter_mut().rev().find(|run| run.id == id) {
+            run.after_gap = true;
         }
     }
 

@@ -81,6 +81,13 @@ pub enum Event {
         /// SHA-256 of the image, in hexadecimal.
         digest: String,
     },
+    /// Between this run and the one before it there may have been others: whoever runs it did not tell.
+    Missed {
+        /// The service's id.
+        service: String,
+        /// The run's id.
+        run: Uuid,
+    },
     /// What whoever runs it declares of it has changed.
     Described {
         /// The service's id.
@@ -115,6 +122,7 @@ impl Event {
             | Self::Waiting { service, .. }
             | Self::Resting { service, .. }
             | Self::Identified { service, .. }
+            | Self::Missed { service, .. }
             | Self::Described { service, .. }
             | Self::Sight { service, .. }
             | Self::Refused { service, .. } => service,

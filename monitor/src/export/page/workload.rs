@@ -54,7 +54,7 @@ pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
     let exits = match (unplanned, assessment.exits_10m) {
         (0, _) => "none on record".to_owned(),
         (all, 0) => format!("{all}, none in the last 10 min"),
-        (all, late) => format!("{all}, {late} in the last 10 min"),
+        (all, _) => format!("{all}, {} in the last 10 min", assessment.counted_exits()),
     };
     let (phase, pid, running_since) = match &workload.phase {
         _ if workload.unseen.is_some() => ("unknown".to_owned(), None, None),

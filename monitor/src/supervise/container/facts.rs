@@ -52,8 +52,10 @@ pub(super) struct Facts {
     pub(super) exit_code: i32,
     /// Whether memory ran out in the latest run.
     pub(super) oom_killed: bool,
-    /// Whether the engine could not start it.
-    pub(super) start_failed: bool,
+    /// When it was made.
+    pub(super) created: Option<Timestamp>,
+    /// Why the engine could not start it.
+    pub(super) start_error: Option<String>,
     /// When it is started again.
     pub(super) policy: RestartPolicy,
     /// The signal that asks it to stop.
@@ -87,7 +89,8 @@ impl Facts {
             restarting,
             exit_code: exit_code(&state),
             oom_killed: state.oom_killed.unwrap_or(false),
-            start_failed: state.error.is_some_and(|error| !error.is_empty()),
+            created: time(answer.created.as_deref()),
+            start_error: state.error.filter(|error| !error.is_empty()),
             policy: match policy {
                 Some(RestartPolicyNameEnum::ALWAYS | RestartPolicyNameEnum::UNLESS_STOPPED) => RestartPolicy::Always,
                 Some(RestartPolicyNameEnum::ON_FAILURE) => match retries {
@@ -261,7 +264,7 @@ mod tests {
     fn the_year_1_is_never_and_what_is_missing_is_unknown() {
         let facts =
             inspected(r#"{"Id": "1", "State": {"StartedAt": "0001-01-01T00:00:00Z", "Error": "no such file"}}"#);
-        assert_eq!((facts.started, facts.start_failed, facts.exit_code), (None, true, 255));
+        assert_eq!((facts.started, facts.start_error.is_some(), facts.exit_code), (None, true, 255));
         assert_eq!((facts.policy, facts.stop_signal, facts.image), (RestartPolicy::No, None, None));
     }
 

@@ -290,7 +290,10 @@ impl Tracker {
         if !is_known {
             self.learn(facts);
             let by = self.starter(facts, at);
+            // Its end, and perhaps more, was never told.
+            let is_gap = self.running().is_some();
             self.begin(&happening.container, noted.unwrap_or(at), by, facts, turn);
+            self.tell_gap(is_gap, turn);
         }
     }
 
@@ -322,8 +325,9 @@ impl Tracker {
             turn.events.push(Event::Described { service, described });
         }
         if !self.latest.is_some_and(|latest| latest.is(began)) {
-            let by = self.finder(facts, began);
+            let (by, is_gap) = (self.finder(facts, began), self.latest.is_some());
             self.begin(&facts.id, began, by, Some(facts), turn);
+            self.tell_gap(is_gap, turn);
         }
         self.container = Some(facts.id.clone());
         if facts.running {
@@ -365,7 +369,7 @@ impl Tracker {
             // What is always started again and is not was stopped, or its engine is on its way down.
             (true, _) | (_, RestartPolicy::Always) => self.stopped(),
             _ if is_clean => Rest::Completed,
-            (false, RestartPolicy::OnFailureFor(_)) if !facts.start_failed => Rest::GaveUp,
+            (false, RestartPolicy::OnFailureFor(_)) if facts.start_error.is_none() => Rest::GaveUp,
             _ => Rest::Failed,
         };
         let may_go_on = matches!(rest, Rest::Stopped | Rest::Quarantined);
@@ -380,7 +384,18 @@ impl Tracker {
             return;
         }
         self.container = Some(facts.id.clone());
-        self.rest(if facts.start_failed { Rest::Failed } else { Rest::Stopped }, turn);
+        let (Some(error), Some(created)) = (&facts.start_error, facts.created) else {
+            return self.rest(if facts.start_error.is_some() { Rest::Failed } else { Rest::Stopped }, turn);
+        };
+        // It is a run that ended before it began: the engine's words are all that it left.
+        if !self.latest.is_some_and(|latest| latest.is(created)) {
+            self.begin(&facts.id, created, Who::Anonymous, Some(facts), turn);
+            turn.lines = vec![error.clone()];
+        }
+        if let Some(latest) = self.running() {
+            self.end(latest, created, Exit::Code(facts.exit_code), false, turn);
+        }
+        self.rest(Rest::Failed, turn);
     }
 
     fn begin(&mut self, container: &str, began: Timestamp, by: Who, facts: Option<&Facts>, turn: &mut Turn) {
@@ -391,6 +406,12 @@ impl Tracker {
         self.latest = Some(latest);
         (self.asked, self.ordered, self.oom, self.settles) = (None, None, false, None);
         self.tell_start(latest, by, facts, turn);
+    }
+
+    fn tell_gap(&self, is_gap: bool, turn: &mut Turn) {
+        if let Some(latest) = self.latest.filter(|_| is_gap) {
+            turn.events.push(Event::Missed { service: self.service.to_string(), run: latest.run });
+        }
     }
 
     fn tell_start(&mut self, latest: Known, by: Who, facts: Option<&Facts>, turn: &mut Turn) {

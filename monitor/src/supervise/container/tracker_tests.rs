@@ -50,7 +50,8 @@ impl Engine {
             restarting: false,
             exit_code: 0,
             oom_killed: false,
-            start_failed: false,
+            created: Some(time(0.9)),
+            start_error: None,
             policy,
             stop_signal: None,
             stop_timeout: None,
@@ -85,6 +86,7 @@ impl Engine {
             "stop" => self.facts.restarting = false,
             "oom" => self.facts.oom_killed = true,
             "image" => self.facts.image = Some(value.to_owned()),
+            "refuse" => (self.facts.start_error, self.facts.exit_code) = (Some("no such file".to_owned()), 127),
             "id" => self.facts.id = value.to_owned(),
             _ => {}
         }
@@ -102,7 +104,7 @@ impl Engine {
             self.do_it(bare, value, at);
             let events = match bare {
                 _ if word.starts_with('~') => Vec::new(),
-                "image" | "id" => Vec::new(),
+                "image" | "id" | "refuse" => Vec::new(),
                 "look" => self.tracker.take(News { facts: Some(self.facts.clone()), ..News::default() }, stamp(at)),
                 "absent" => self.tracker.absent(stamp(at)),
                 "restart" => {
@@ -163,6 +165,7 @@ fn said(event: &Event) -> Option<String> {
         Event::Waiting { delay, .. } => format!("waits {} ms", delay.as_millis()),
         Event::Resting { rest, .. } => rest.as_str().to_owned(),
         Event::Identified { .. } | Event::Described { .. } => return None,
+        Event::Missed { .. } => "gap".to_owned(),
         Event::Sight { .. } => "sight".to_owned(),
         Event::Refused { .. } => "refused".to_owned(),
     })
@@ -200,6 +203,16 @@ fn what_ends_without_a_restart_policy_has_completed_or_failed() {
     // Memory ran out for another process of the container: that is not what ended it.
     check(RestartPolicy::No, "start@1 oom@1.5 die:1@2", "runs (anonymous), crashed (runtime), failed");
     check(RestartPolicy::No, "look@1 look@4", "stopped");
+}
+
+#[test]
+fn what_could_not_be_started_has_failed_with_the_engines_words_once() {
+    check(RestartPolicy::Always, "look@1 look@4", "stopped");
+    check(
+        RestartPolicy::Always,
+        "refuse@1 look@1 look@4 look@9 restart@20 look@21 look@24",
+        "runs (anonymous), not_found (runtime), failed, failed",
+    );
 }
 
 #[test]
@@ -269,7 +282,7 @@ fn of_several_alike_one_is_followed_until_it_has_ended() {
 #[test]
 fn ends_that_no_event_told_are_found_by_looking() {
     check(RestartPolicy::No, "start@1 ~die:4@9 look@60", "runs (anonymous), crashed (runtime), failed");
-    check(RestartPolicy::Always, "start@1 ~die:4@9 ~start@9.1 look@60", "runs (anonymous), runs (runtime)");
+    check(RestartPolicy::Always, "start@1 ~die:4@9 ~start@9.1 look@60", "runs (anonymous), runs (runtime), gap");
     check(RestartPolicy::No, "~start@1 ~die:0@2 look@60", "runs (runtime), clean (runtime, planned), completed");
 }
 
