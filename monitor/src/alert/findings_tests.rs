@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::super::condition::Holds;
 use super::super::verdicts::{ServiceAlerts, conditions};
-use crate::judge::{Board, ServiceSpec, Verdict};
+use crate::judge::{Announcement, Board, ServiceSpec, Verdict};
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::process::Ending;
-use crate::supervise::{Event, Who};
+use crate::supervise::{Event, Run, Who};
 
 fn at(secs: i64) -> Stamp {
     Stamp { at: Moment::from_ms(secs * 1000), wall: Timestamp::from_second(1_800_000_000 + secs).unwrap() }
@@ -99,4 +99,32 @@ fn restarts_that_nobody_announced_are_one_ticket() {
     let expected =
         ("finding:web:something_keeps_restarting_this", "something keeps restarting web: 31 times in the last hour");
     assert_eq!(found(&board, 605), [(expected.0.to_owned(), expected.1.to_owned())]);
+}
+
+#[test]
+fn restarts_that_somebody_announced_are_none_and_a_crash_stays_one() {
+    let mut board = board();
+    let (at_zero, until, by) = (at(0).wall, at(700).wall, "ci".to_owned());
+    let announcement = Announcement { at: at_zero, until, by, why: "1.2".to_owned() };
+    assert!(board.announce("web", Some(announcement.clone())));
+    assert!(!board.announce("wbe", Some(announcement)), "there is no such service");
+    let mut turns = 0;
+    for turn in 0..30 {
+        let (began, run) = (turn * 20, Uuid::now_v7());
+        start(&mut board, run, Who::Anonymous, began);
+        end(&mut board, run, Who::Anonymous, Exit::Code(143), false, began + 19);
+        turns += 1;
+    }
+    assert_eq!(found(&board, 605), []);
+    let ledger = &board.service("web").unwrap().workload.as_ref().unwrap().ledger;
+    let is_planned = |run: &Run| {
+        run.started_by == Who::Announced && run.end.as_ref().is_some_and(|end| end.by == Who::Announced && end.planned)
+    };
+    assert_eq!(ledger.runs().filter(|run| is_planned(run)).count(), turns);
+    for turn in 0..3 {
+        let (began, run) = (610 + turn * 20, Uuid::now_v7());
+        start(&mut board, run, Who::Runtime, began);
+        end(&mut board, run, Who::Runtime, Exit::Code(1), false, began + 5);
+    }
+    assert_eq!(board.service("web").unwrap().verdict, Verdict::CrashLooping);
 }

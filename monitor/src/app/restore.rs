@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use crate::alert::Alerts;
-use crate::export::Reception;
+use crate::export::{ANNOUNCEMENTS, Reception};
 use crate::heal::{self, HealRecord, Pause};
-use crate::judge::{Board, CheckState, Flap, Health, Policy, Verdict};
+use crate::judge::{Announcement, Board, CheckState, Flap, Health, Policy, Verdict};
 use crate::probe::{CheckId, Pushed};
 use crate::record::{State, StateBatch, StateStore, StoreError};
 use crate::supervise::{Ledger, Run};
@@ -27,6 +27,7 @@ const LEDGER: &str = "ledger";
 const PUSH: &str = "push";
 const HEAL: &str = heal::DOCUMENTS;
 const HEAL_PAUSE: &str = heal::PAUSES;
+const ANNOUNCEMENT: &str = ANNOUNCEMENTS;
 const SECRET: &str = "secret";
 const CURSOR_KEY: &str = "cursor_key";
 const LINK_KEY: &str = "link_key";
@@ -62,6 +63,7 @@ pub(super) struct Memory {
     pushes: HashMap<String, String>,
     heals: HashMap<String, String>,
     heal_pauses: HashMap<String, String>,
+    announcements: HashMap<String, String>,
     secrets: HashMap<String, String>,
 }
 
@@ -93,6 +95,7 @@ impl Memory {
             pushes: store.documents(PUSH).await?,
             heals: store.documents(HEAL).await?,
             heal_pauses: store.documents(HEAL_PAUSE).await?,
+            announcements: store.documents(ANNOUNCEMENT).await?,
             secrets: store.documents(SECRET).await?,
         })
     }
@@ -145,6 +148,15 @@ impl Memory {
         serde_json::from_str(self.heal_pauses.get(service)?).ok()
     }
 
+    /// Gives services the changes to them that were announced.
+    pub(super) fn restore_announcements(&self, board: &mut Board) {
+        for (service, text) in &self.announcements {
+            if let Ok(announcement) = serde_json::from_str(text) {
+                board.announce(service, Some(announcement));
+            }
+        }
+    }
+
     /// Returns what a job pushed last.
     pub(super) fn pushed(&self, id: &CheckId) -> Option<Pushed> {
         serde_json::from_str(self.pushes.get(&id.to_string())?).ok()
@@ -185,6 +197,11 @@ pub(super) fn keep_pause(batch: &mut StateBatch, service: &str, pause: Option<&P
     put(batch, HEAL_PAUSE, service, &pause);
 }
 
+/// Adds a change to a service that somebody announced.
+pub(super) fn keep_announcement(batch: &mut StateBatch, service: &str, announcement: &Announcement) {
+    put(batch, ANNOUNCEMENT, service, announcement);
+}
+
 /// Adds what a job pushed.
 pub(super) fn keep_push(batch: &mut StateBatch, id: &CheckId, pushed: &Pushed) {
     put(batch, PUSH, &id.to_string(), pushed);
@@ -202,6 +219,7 @@ pub(super) fn forget_service(batch: &mut StateBatch, service: &str) {
     batch.documents.insert((LEDGER, service.to_owned()), None);
     batch.documents.insert((HEAL, service.to_owned()), None);
     batch.documents.insert((HEAL_PAUSE, service.to_owned()), None);
+    batch.documents.insert((ANNOUNCEMENT, service.to_owned()), None);
 }
 
 /// Reads the incidents, messages and silences that an earlier monitor left. If that does not work in time, it is tried

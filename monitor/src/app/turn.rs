@@ -378,9 +378,15 @@ impl Loop {
             self.shared.vantage.pushes.rename(old, new);
         }
         self.shared.alerts.rename(&renames);
+        let mut batch = StateBatch::default();
+        for (_, new) in &renames {
+            let board = self.shared.board();
+            if let Some(announced) = board.service(new).and_then(|service| service.announced.as_ref()) {
+                restore::keep_announcement(&mut batch, new, announced);
+            }
+        }
         let before: Vec<CheckId> = self.checks.keys().cloned().collect();
         self.checks = plan.checks().map(|check| (check.question.id.clone(), Arc::new(check.clone()))).collect();
-        let mut batch = StateBatch::default();
         for id in before.iter().filter(|id| !self.checks.contains_key(id)) {
             self.schedule.remove(id);
             self.sampled.remove(id);
@@ -421,6 +427,7 @@ impl Loop {
         healer::configure(&self.shared, plan, &self.memory);
         self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now);
         self.memory.restore_verdicts(&mut self.shared.board(), now);
+        self.memory.restore_announcements(&mut self.shared.board());
         // Only the first configuration finds an earlier monitor's state; later ones have the board's.
         self.memory = Memory::default();
         let _nobody_listens = self.shared.changes.send(Change::Reloaded);

@@ -1,6 +1,7 @@
 //! The command line: one file a command, exit codes from `kit::exit`.
 
 mod alerts;
+mod announce;
 mod backup;
 mod check_config;
 mod client;
@@ -52,6 +53,7 @@ enum Command {
     Cursor(gate::CursorCommand),
     Alerts(alerts::AlertsCommand),
     Healing(healing::HealingCommand),
+    Announce(announce::AnnounceCommand),
     Drill(drill::DrillCommand),
     Import(import::ImportCommand),
     Doctor(doctor::DoctorCommand),
@@ -113,6 +115,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Cursor(command) => gate::begin(&command).await,
             Command::Alerts(command) => alerts::run(&command).await,
             Command::Healing(command) => healing::run(&command).await,
+            Command::Announce(command) => announce::run(&command).await,
             Command::Drill(command) => drill::run(&command).await,
             Command::Import(command) => import::run(&command),
             Command::Doctor(command) => doctor::run(&command).await,

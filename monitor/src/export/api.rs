@@ -16,7 +16,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use super::access::{Reception, Security, Visitor, guarded};
 use super::shared::Shared;
 use super::status::{ServiceStatus, Status, service_of, status_of};
-use super::{alertmanager, alerts, badge, events, gate, healing, page, status, write};
+use super::{alertmanager, alerts, announcement, badge, events, gate, healing, page, status, write};
 use crate::probe::CheckId;
 use crate::record::{Mark, Transition};
 
@@ -55,6 +55,8 @@ const MAX_POINTS: usize = 20_000;
         alerts::telling::drill,
         alerts::telling::last_drill,
         alerts::telling::test_channel,
+        announcement::announce,
+        announcement::end,
         healing::list,
         healing::pause,
         healing::resume,
@@ -83,6 +85,7 @@ pub fn router(shared: Arc<Shared>, reception: Arc<Reception>, beside: Router) ->
         .merge(badge::router(shared.clone()))
         .merge(alertmanager::router(shared.clone()))
         .merge(alerts::router(shared.clone()))
+        .merge(announcement::router(shared.clone()))
         .merge(healing::router(shared.clone()))
         .merge(write::router(shared))
         .merge(beside);

@@ -4,6 +4,7 @@ mod access;
 mod alert_metrics;
 mod alertmanager;
 mod alerts;
+mod announcement;
 mod api;
 mod badge;
 mod catalogue;
@@ -18,6 +19,7 @@ mod status;
 mod write;
 
 pub use access::{ACCESS_NAMES, AccessSettings, Public, Reception, Visitor, decode_access, is_access_name};
+pub use announcement::ANNOUNCEMENTS;
 pub use api::router;
 pub use catalogue::{Catalogue, CheckCard, ServiceCard};
 pub use events::Change;

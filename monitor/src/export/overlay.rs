@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::shared::Shared;
 use crate::alert::{Condition, Incident, ServicesAlerts, Severity, Suppression};
+use crate::judge::ServiceEntry;
 
 /// Messages about a service are held back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -38,6 +39,15 @@ pub(super) struct Overlay {
     suppression: Suppression,
     open: BTreeMap<String, Incident>,
     now: Timestamp,
+}
+
+impl OverlayStatus {
+    /// Returns the change that somebody announced to a service, if that holds.
+    pub(super) fn of_change(entry: &ServiceEntry, now: Timestamp) -> Option<Self> {
+        let announced = entry.announced.as_ref().filter(|announced| announced.holds(now))?;
+        let (until, by, why) = (announced.until.to_string(), announced.by.clone(), announced.why.clone());
+        Some(Self { until, by, why })
+    }
 }
 
 impl Overlay {

@@ -65,6 +65,9 @@ pub struct ServiceStatus {
     /// The silence that is about it: nobody is told of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub silenced: Option<OverlayStatus>,
+    /// The change to it that somebody announced: restarts by other hands are planned until then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub announced: Option<OverlayStatus>,
     /// Id of the incident that is open about it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub incident: Option<String>,
@@ -91,7 +94,7 @@ impl ServiceStatus {
         self.why.clear();
         (self.workload, self.incident, self.healing) = (None, None, None);
         self.discrepancy = None;
-        for overlay in [&mut self.maintenance, &mut self.silenced].into_iter().flatten() {
+        for overlay in [&mut self.maintenance, &mut self.silenced, &mut self.announced].into_iter().flatten() {
             overlay.by.clear();
             overlay.why.clear();
         }
@@ -379,6 +382,7 @@ fn service_status(
         blocked_by: entry.blocked_by.as_ref().map(ToString::to_string),
         maintenance: overlays.maintenance,
         silenced: overlays.silenced,
+        announced: OverlayStatus::of_change(entry, now.wall),
         incident: overlays.incident.map(|id| id.to_string()),
         running_unchecked: entry.is_unchecked(),
         discrepancy: DiscrepancyStatus::of(entry, card),

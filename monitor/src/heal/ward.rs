@@ -191,7 +191,9 @@ impl Ward {
             let described = service.workload.as_ref().map(|workload| &workload.described);
             let keeps_data = described.and_then(|described| what_keeps_data(&patient.runs, described));
             let elsewhere = works_elsewhere(service, now);
-            let window = maintenance(&name);
+            let announced = service.announced.as_ref().filter(|announced| announced.holds(now.wall));
+            let announced = announced.map(|announced| format!("{} announced a change", announced.by));
+            let window = announced.or_else(|| maintenance(&name));
             let situation = Situation {
                 service,
                 settings,

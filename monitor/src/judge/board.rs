@@ -7,6 +7,7 @@ use std::time::Duration;
 use kit::clock::{Moment, Stamp};
 use uuid::Uuid;
 
+use super::announcement::Announcement;
 use super::check::{CheckState, Health};
 use super::discrepancy::Discrepancy;
 use super::entry::{CheckEntry, ServiceEntry, ServiceSpec, Versions};
@@ -117,6 +118,7 @@ impl Board {
         for spec in specs {
             let before =
                 known.iter().position(|service| service.spec.name == spec.name).map(|index| known.swap_remove(index));
+            let announced = before.as_ref().and_then(|entry: &ServiceEntry| entry.announced.clone());
             let (mut checks_before, workload, verdict, why, since, is_known) = match before {
                 Some(entry) => (entry.checks, entry.workload, entry.verdict, entry.why, entry.since, entry.is_known),
                 None => (Vec::new(), None, Verdict::Unknown, "not asked yet".to_owned(), now, false),
@@ -156,6 +158,7 @@ impl Board {
                 why,
                 since,
                 blocked_by: None,
+                announced,
                 discrepancy: None,
                 is_known,
             });
@@ -262,6 +265,7 @@ impl Board {
         let name: Arc<str> = event.service().into();
         let Some(service) = self.service_mut(&name) else { return effects };
         let Some(workload) = &mut service.workload else { return effects };
+        let event = &service.announced.as_ref().map_or_else(|| event.clone(), |announced| announced.explain(event));
         let is_new_run = workload.take(event, sequence);
         workload.unseen_since = workload.unseen.as_ref().map(|_| workload.unseen_since.unwrap_or(now.at));
         if is_new_run {
@@ -296,6 +300,13 @@ impl Board {
             effects.changed_ledgers.push(service.clone());
         }
         effects
+    }
+
+    /// Notes that a change to a service is announced, or not any more; false if there is no such service.
+    pub fn announce(&mut self, service: &str, announcement: Option<Announcement>) -> bool {
+        let Some(service) = self.service_mut(service) else { return false };
+        service.announced = announcement;
+        true
     }
 
     /// Notes why restarting a service is given up, or that it is not any more.

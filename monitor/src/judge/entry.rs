@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
 
+use super::announcement::Announcement;
 use super::check::{CheckState, Health};
 use super::discrepancy::Discrepancy;
 use super::policy::{Policy, Severity};
@@ -153,6 +154,8 @@ pub struct ServiceEntry {
     pub since: Stamp,
     /// The hard need that failed first, if that explains this service's own failure.
     pub blocked_by: Option<Arc<str>>,
+    /// A change to it that somebody announced, or had.
+    pub announced: Option<Announcement>,
     /// Where its runtime and its checks disagree, and since when.
     pub discrepancy: Option<(Discrepancy, Stamp)>,
     /// Whether it ever had a verdict other than unknown: its first one is no change.

@@ -1,5 +1,6 @@
 //! From observations to health, from health to verdicts. Pure: no I/O, no clock, no async; time arrives as an argument.
 
+mod announcement;
 mod board;
 mod check;
 mod discrepancy;
@@ -10,6 +11,7 @@ mod policy;
 mod verdict;
 mod workload;
 
+pub use announcement::Announcement;
 pub use board::{Board, Effects, VerdictChange};
 pub use check::{CheckState, Health};
 pub use discrepancy::Discrepancy;

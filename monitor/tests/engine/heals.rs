@@ -73,6 +73,25 @@ async fn who_restarted_a_container_and_why_is_on_record_though_docker_forgets_it
     assert_eq!(docker.docker(&["inspect", "--format", "{{.RestartCount}}", "web"]), "0");
     let (_, metrics) = running.get("/metrics").await;
     assert!(metrics.as_str().unwrap().contains("monitor_heals_total{result=\"failed\"} 0"), "{metrics}");
+    // What a pipeline announces is planned, whoever does it.
+    let path = "/api/v1/services/web/announcement";
+    let announce = |body: &'static str| ask_with(&running.url, Method::POST, path, Some(TOKEN), body);
+    let (status, answer) = announce(r#"{"for": "48h"}"#).await;
+    assert_eq!(
+        (status, &answer["message"]),
+        (400, &json!("it would hold for more than 24 h; make a maintenance window instead"))
+    );
+    assert_eq!(announce(r#"{"for": "5m", "why": "version 1.2"}"#).await.0, 200);
+    docker.docker(&["restart", "web"]);
+    let planned = eventually("the announced restart", LIMIT, async || {
+        let (_, service) = running.get("/api/v1/services/web").await;
+        (enders(&service) == ["us", "anonymous", "announced"]).then_some(service)
+    })
+    .await;
+    assert_eq!(planned["announced"]["why"], "version 1.2", "{planned}");
+    assert_eq!(ask_with(&running.url, Method::DELETE, path, Some(TOKEN), "").await.0, 204);
+    let (_, ended) = running.get("/api/v1/services/web").await;
+    assert_eq!(ended["announced"], Value::Null);
     running.stop().await;
 }
 

@@ -169,13 +169,14 @@ fn glances(shared: &Shared, moment: &Moment) -> Vec<Glance> {
     let overlay = Overlay::of(shared, moment.now.wall);
     let board = shared.board();
     let pairs = board.services().iter().filter_map(|entry| Some((entry, catalogue.service(&entry.spec.name)?)));
-    pairs.map(|(entry, card)| glance(entry, card, quiet(&overlay, &card.name, moment), moment)).collect()
+    pairs.map(|(entry, card)| glance(entry, card, quiet(&overlay, entry, moment), moment)).collect()
 }
 
-/// Says what keeps messages about a service back.
-pub(super) fn quiet(overlay: &Overlay, service: &str, moment: &Moment) -> Vec<(&'static str, String)> {
-    let overlays = overlay.service(service);
-    let all = [("maintenance", overlays.maintenance), ("silenced", overlays.silenced)];
+/// Says what lies over a service: what keeps messages about it back, and what is announced.
+pub(super) fn quiet(overlay: &Overlay, entry: &ServiceEntry, moment: &Moment) -> Vec<(&'static str, String)> {
+    let overlays = overlay.service(&entry.spec.name);
+    let change = OverlayStatus::of_change(entry, moment.now.wall);
+    let all = [("maintenance", overlays.maintenance), ("silenced", overlays.silenced), ("change announced", change)];
     let said = |(word, status): (&'static str, Option<OverlayStatus>)| {
         let status = status?;
         let until = status.until.parse().map(|until| moment.clock(until)).unwrap_or_default();

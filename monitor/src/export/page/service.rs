@@ -121,7 +121,7 @@ pub(super) async fn view(
         healing: healing::view(shared, name, moment),
         hand: moment.hand(),
         changes: changes(shared, Some(name), CHANGES, moment).await,
-        quiet: quiet(&Overlay::of(shared, moment.now.wall), name, moment),
+        quiet: quiet(&Overlay::of(shared, moment.now.wall), &entry, moment),
         open: open(shared, name, moment).await,
         past_incidents: past_incidents(shared, name, moment).await,
     };

@@ -106,6 +106,10 @@ impl Tracker {
             ended: run.end.as_ref().map(|end| end.at.wall),
         });
         let end = subject.ledger.last().and_then(|run| run.end.as_ref());
+        // What was ordered before the latest run began has been done.
+        let is_open = |ordered: &Ordered| {
+            matches!(ordered.command, Command::Stop(_)) || latest.is_none_or(|latest| latest.began < ordered.at)
+        };
         let asked = end.filter(|end| end.by != Who::Runtime).map(|end| end.at.wall);
         Self {
             service: subject.service,
@@ -115,7 +119,7 @@ impl Tracker {
             container: None,
             latest,
             asked,
-            ordered: subject.ordered,
+            ordered: subject.ordered.filter(is_open),
             oom: false,
             policy: RestartPolicy::default(),
             stop: (None, None),

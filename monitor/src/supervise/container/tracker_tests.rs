@@ -395,6 +395,18 @@ fn what_we_stop_is_held_and_what_a_person_has_us_stop_is_stopped() {
 }
 
 #[test]
+fn what_was_ordered_and_done_before_another_monitor_explains_nothing_that_follows() {
+    let mut engine = Engine::new(RestartPolicy::No);
+    engine.play("start@1 order:heal@60 kill:15@60 die:143@60.3 start@60.4");
+    engine.tracker =
+        tracker(engine.tracker.ledger.clone(), Some(Ordered { at: time(60.0), command: Command::Heal }), 70.0);
+    assert_eq!(
+        engine.play("look@71 kill:15@80 die:143@80.3 start@80.4"),
+        "runs (adopted, runtime), killed (anonymous), runs (anonymous)"
+    );
+}
+
+#[test]
 fn another_monitor_knows_what_was_ordered_before_it() {
     check(
         RestartPolicy::Always,
