@@ -378,6 +378,21 @@ fn half_of_the_workloads_that_end_within_ten_seconds_are_the_hosts_and_spend_no_
 }
 
 #[test]
+fn however_many_loop_at_the_same_time_each_has_a_trouble_of_its_own() {
+    let names = ["a", "b", "c", "d"];
+    let mut board = board(names.map(|name| spec(name, &[], Some(60))).into());
+    for turn in 0..3 {
+        for (offset, name) in (0..).zip(["a", "b", "c"]) {
+            // The last of them lives for longer than a host event takes.
+            let lives = if name == "c" { 15 } else { 2 };
+            let ended = 30 * turn + 20 + offset;
+            crash(&mut board, name, ended - lives, ended);
+        }
+    }
+    assert_eq!(["a", "b", "c"].map(|name| exits(&board, name, 90)), [3, 3, 3]);
+}
+
+#[test]
 fn whom_the_failure_of_a_need_takes_along_spends_no_budget_whichever_is_seen_first() {
     let specs = || vec![spec("store", &[], None), spec("api", &["store"], Some(60))];
     let mut first = board(specs());

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
+use uuid::Uuid;
 
 use super::board::{Board, Effects};
 use super::entry::ServiceSpec;
 use super::workload::Phase;
 use crate::supervise::host_event::{HOST_EVENT_WINDOW, HostEnd, runs_ended_by_host};
-use crate::supervise::{Excuse, Who};
+use crate::supervise::{Excuse, Ledger, Who};
 
 /// A program that loses what it needs may try for so long before it ends.
 const GIVES_UP_WITHIN: Duration = Duration::from_secs(120);
@@ -35,7 +36,8 @@ impl Board {
             let last = workload.ledger.runs().rev().find_map(|run| Some((run.id, run.end.as_ref()?)));
             let ended = last.filter(|(_, end)| !end.planned && now.at.since(end.at.at) <= 2 * HOST_EVENT_WINDOW);
             workloads += usize::from(ended.is_some() || matches!(workload.phase, Phase::Running { .. }));
-            if let Some((run, end)) = ended.filter(|(_, end)| end.by != Who::Us) {
+            if let Some((run, end)) = ended.filter(|(run, end)| end.by != Who::Us && is_sudden(&workload.ledger, *run))
+            {
                 ends.push(HostEnd { service: service.spec.name.to_string(), run, at: end.at.at });
             }
         }
@@ -94,4 +96,14 @@ impl Board {
             }
         }
     }
+}
+
+/// Returns whether the end of a run came out of the blue: what dies as soon as it is born, or died a few minutes before
+/// too, has a trouble of its own, however many others have theirs at the same time.
+fn is_sudden(ledger: &Ledger, id: Uuid) -> bool {
+    let mut runs = ledger.runs().rev().skip_while(|run| run.id != id);
+    let Some((run, end)) = runs.next().and_then(|run| Some((run, run.end.as_ref()?))) else { return false };
+    let before = runs.filter_map(|run| run.end.as_ref()).find(|end| !end.planned);
+    let died_before = before.is_some_and(|before| end.at.at.since(before.at.at) <= ledger.policy().loop_window);
+    end.at.at.since(run.started.at) >= HOST_EVENT_WINDOW && !died_before
 }

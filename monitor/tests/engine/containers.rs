@@ -45,13 +45,19 @@ async fn incidents(running: &Running) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_dies_again_and_again_is_paged_once_with_its_cause_and_last_lines() {
     let (docker, sink) = (DockerEngine::start().await, Target::ok(""));
-    let names = ["quick", "slow"];
-    let services = names.map(|name| service(&docker, name, None));
+    // Whatever runs it and however long it lives: no polling is faster than the fastest of them.
+    let lives = [("quick", "0.2"), ("slow", "1.1"), ("slower", "3"), ("late", "11")];
+    let mut services: Vec<String> = lives.iter().map(|(name, _)| service(&docker, name, None)).collect();
+    services.push(
+        "  child: { workload: { process: { command: [sh, -c, 'echo child is out of luck; sleep 0.5; exit 3'] } } }\n"
+            .to_owned(),
+    );
     let running = Running::start(&config(&services, &sink)).await;
-    for (name, wait) in [("quick", "wait:200"), ("slow", "wait:1100")] {
-        docker.run(name, &["--restart", "always"], &[&format!("print:{name} is out of luck"), wait, "exit:3"]);
+    for (name, secs) in lives {
+        let millis = format!("wait:{}", secs.parse::<f64>().unwrap() * 1000.0);
+        docker.run(name, &["--restart", "always"], &[&format!("print:{name} is out of luck"), &millis, "exit:3"]);
     }
-    for name in names {
+    for name in lives.iter().map(|(name, _)| *name).chain(["child"]) {
         let looping = running.until(name, "crash_looping").await;
         assert!(
             looping["why"].as_str().unwrap().starts_with(&format!("exited with code 3: {name} is out of luck; ")),
@@ -60,15 +66,17 @@ async fn a_container_that_dies_again_and_again_is_paged_once_with_its_cause_and_
         let lines = serde_json::json!([format!("{name} is out of luck")]);
         assert_eq!(looping["workload"]["last_lines"], lines, "of its last run, and of no other");
         let page = eventually("the page", LIMIT, async || {
-            let title = format!("{name} is crash looping: exited with code 3: {name} is out of luck; ");
-            accepted(&sink).into_iter().find(|page| page["title"].as_str().is_some_and(|text| text.starts_with(&title)))
+            // At its third exit, and not later.
+            let title =
+                format!("{name} is crash looping: exited with code 3: {name} is out of luck; 3 exits in 10 min");
+            accepted(&sink).into_iter().find(|page| page["title"] == title.as_str())
         });
         assert_eq!(page.await["alerts"][0]["evidence"]["last_lines"], lines);
     }
     let image = docker.docker(&["inspect", "--format", "{{.Image}}", "slow"]);
     let known = until_workload(&running, "slow", "to run", |workload| workload["digest"].is_string()).await;
     assert_eq!(format!("sha256:{}", known["workload"]["digest"].as_str().unwrap()), image);
-    assert_eq!(accepted(&sink).len(), 2, "one page each");
+    assert_eq!(accepted(&sink).len(), 5, "one page each");
     running.stop().await;
 }
 
