@@ -170,6 +170,13 @@ pub struct WorkloadStatus {
     /// There may have been more of them: whoever runs it did not tell of all.
     #[serde(default)]
     pub unplanned_exits_at_least: bool,
+    /// How full the restart budget is: a crash loop from 3 on, given up from 8 on; each unplanned exit adds 1, two good
+    /// minutes take 1 away.
+    #[serde(default)]
+    pub restart_level: f64,
+    /// When whoever runs it tries again, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next_try: Option<String>,
     /// Restarts in the last hour that nobody announced, through the API of whoever runs it.
     #[serde(default)]
     pub anonymous_restarts_1h: u64,
@@ -413,6 +420,8 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
         unplanned_exits: unplanned as u64,
         unplanned_exits_10m: assessment.exits_10m as u64,
         unplanned_exits_at_least: assessment.is_at_least,
+        restart_level: assessment.level,
+        next_try: workload.next_try.map(|at| now.wall_of(at).to_string()),
         anonymous_restarts_1h: assessment.anonymous_restarts as u64,
         something_keeps_restarting_this: assessment.something_keeps_restarting_this,
         last_end: workload.last_told.clone(),

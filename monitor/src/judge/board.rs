@@ -267,6 +267,11 @@ impl Board {
         let Some(workload) = &mut service.workload else { return effects };
         let event = &service.announced.as_ref().map_or_else(|| event.clone(), |announced| announced.explain(event));
         let is_new_run = workload.take(event, sequence);
+        match event {
+            Event::Waiting { delay, .. } => workload.next_try = Some(now.at + *delay),
+            Event::Started { .. } | Event::Resting { .. } => workload.next_try = None,
+            _ => {}
+        }
         workload.unseen_since = workload.unseen.as_ref().map(|_| workload.unseen_since.unwrap_or(now.at));
         if is_new_run {
             for check in &mut service.checks {

@@ -69,6 +69,8 @@ pub struct WorkloadState {
     pub unseen: Option<String>,
     /// Since when that is so.
     pub unseen_since: Option<Moment>,
+    /// When whoever runs it tries again, if it waits for that.
+    pub next_try: Option<Moment>,
     /// Why restarting it is given up, if so.
     pub given_up: Option<String>,
     /// What whoever runs it declares of it.
@@ -108,6 +110,7 @@ impl WorkloadState {
             unplanned_end_at: last_crash.map_or(0, |at| u64::try_from(at.as_microsecond()).unwrap_or(0)),
             unseen: None,
             unseen_since: None,
+            next_try: None,
             given_up: None,
             described: Described::default(),
             passed: BTreeSet::new(),

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use kit::page::chart::{Segment, runs};
+use kit::page::chart::{Segment, level, runs};
 use kit::page::{Html, Tone, words};
 
 use super::{Moment, When};
 use crate::judge::{Phase, WorkloadState};
-use crate::supervise::{DeclaredState, Run, Who, redact};
+use crate::supervise::{Assessment, DeclaredState, Run, Who, redact};
 
 /// Of what a declared check wrote, at most, in characters.
 const MAX_SAID: usize = 300;
 /// Runs that are listed, newest first.
 const LISTED: usize = 15;
+/// Hexadecimal digits of a digest that are shown: as many as `git` and `docker` show.
+const DIGEST_SHOWN: usize = 12;
 /// The timeline shows at least the last hour and at most the last week.
 const SHORTEST_MS: i64 = 3_600_000;
 const LONGEST_MS: i64 = 7 * 86_400_000;
@@ -24,6 +26,8 @@ pub(super) struct WorkloadView {
     pub(super) pid: Option<i32>,
     pub(super) running_since: Option<When>,
     pub(super) exits: String,
+    /// How full the restart budget is, drawn and in words.
+    pub(super) budget: (Html, String),
     /// The finding that something keeps restarting it.
     pub(super) restarted: Option<String>,
     pub(super) recurring: Option<String>,
@@ -44,6 +48,8 @@ pub(super) struct RunView {
     pub(super) lasted: String,
     pub(super) end: String,
     pub(super) unplanned: bool,
+    /// The program, where it is another one than in the run before.
+    pub(super) program: Option<String>,
 }
 
 /// Makes it.
@@ -72,6 +78,7 @@ pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
         pid,
         running_since,
         exits,
+        budget: budget(workload, &assessment, moment),
         restarted,
         recurring: assessment.recurring_crash.map(|recurring| recurring.to_string()),
         declared: workload.described.health.as_ref().map(|health| {
@@ -84,10 +91,23 @@ pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
         }),
         declared_log: declared_log(workload, moment),
         timeline: timeline(&all, moment),
-        runs: all.iter().rev().take(LISTED).map(|run| run_view(run, moment)).collect(),
+        runs: runs_listed(&all, moment),
         older: all.len().saturating_sub(LISTED),
         lines: workload.last_lines.clone(),
     }
+}
+
+/// Says how full the restart budget is, and when the next try comes.
+fn budget(workload: &WorkloadState, assessment: &Assessment, moment: &Moment) -> (Html, String) {
+    let policy = workload.ledger.policy();
+    let said = format!(
+        "{:.1} of {:.0}: a crash loop from {:.0} on, given up from {:.0} on",
+        assessment.level, policy.max_level, policy.loop_level, policy.give_up_level
+    );
+    let drawn = level(assessment.level, policy.max_level, &[policy.loop_level, policy.give_up_level], &said);
+    let next = workload.next_try.map(|at| at.since(moment.now.at)).filter(|wait| !wait.is_zero());
+    let next = next.map(|wait| format!("; next try in {}", words::length(wait))).unwrap_or_default();
+    (drawn, format!("{said}{next}"))
 }
 
 fn declared_log(workload: &WorkloadState, moment: &Moment) -> Vec<(When, Tone, String)> {
@@ -101,7 +121,15 @@ fn declared_log(workload: &WorkloadState, moment: &Moment) -> Vec<(When, Tone, S
     shown.collect()
 }
 
-fn run_view(run: &Run, moment: &Moment) -> RunView {
+/// The newest runs, newest first.
+fn runs_listed(all: &[&Run], moment: &Moment) -> Vec<RunView> {
+    let newest = (0..all.len()).rev().take(LISTED);
+    newest.filter_map(|at| Some(run_view(all.get(at)?, all.get(..at)?, moment))).collect()
+}
+
+fn run_view(run: &Run, before: &[&Run], moment: &Moment) -> RunView {
+    let known = before.iter().rev().find_map(|run| run.digest.as_deref());
+    let program = run.digest.as_deref().filter(|digest| known.is_some_and(|known| known != *digest));
     RunView {
         started: moment.when(run.started.wall),
         by: match run.started_by {
@@ -113,6 +141,7 @@ fn run_view(run: &Run, moment: &Moment) -> RunView {
         lasted: lasted(run, moment),
         end: ended(run),
         unplanned: run.end.as_ref().is_some_and(|end| !end.planned),
+        program: program.map(|digest| digest.chars().take(DIGEST_SHOWN).collect()),
     }
 }
 

@@ -6,6 +6,7 @@
 mod counts;
 mod days;
 mod latency;
+mod level;
 mod phases;
 mod runs;
 mod scale;
@@ -14,6 +15,7 @@ mod series;
 pub use counts::{Counted, counts};
 pub use days::{Day, days};
 pub use latency::Latency;
+pub use level::level;
 pub use phases::phases;
 pub use runs::{Segment, runs};
 pub use series::{Sample, Series};
