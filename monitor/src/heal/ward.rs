@@ -20,6 +20,10 @@ use crate::supervise::Command;
 /// A heal that is decided comes within this time, by chance: what broke together is not restarted together.
 const JITTER: Duration = Duration::from_secs(3);
 
+/// A heal that an earlier monitor wrote down may never have been ordered: it is waited for so long, which is more than most
+/// programs take to stop, and then taken back. Whoever is still being stopped is not restarted anyway.
+const INHERITED_PATIENCE: Duration = Duration::from_secs(20);
+
 /// The log of a runtime's own check is read at least this often.
 const LOG_READ_EVERY: Duration = Duration::from_secs(65);
 
@@ -47,6 +51,18 @@ pub struct Patient {
     due: Option<Moment>,
     /// The record is not on the disk as it is here.
     is_unwritten: bool,
+    /// Whether the latest heal is an earlier monitor's, and since when that is waited for.
+    inherited: Inherited,
+}
+
+/// What an earlier monitor left undone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Inherited {
+    #[default]
+    Nothing,
+    /// It is not known when this was taken over.
+    Untimed,
+    Since(Moment),
 }
 
 /// What follows from a look.
@@ -84,7 +100,12 @@ impl Ward {
         self.order = cards.iter().map(|card| card.service.clone()).collect();
         let mut before = std::mem::take(&mut self.patients);
         for card in cards {
-            let left = || Patient { record: known(&card.service), ..Patient::default() };
+            let left = || {
+                let record = known(&card.service);
+                let is_pending = record.heals.back().is_some_and(|heal| heal.result == HealResult::Pending);
+                let inherited = if is_pending { Inherited::Untimed } else { Inherited::Nothing };
+                Patient { record, inherited, ..Patient::default() }
+            };
             let patient = before.remove(&card.service).unwrap_or_else(left);
             let patient = Patient { settings: card.settings, runs: card.runs, ..patient };
             self.patients.insert(card.service, patient);
@@ -246,8 +267,12 @@ impl Ward {
 
     fn verify(&mut self, board: &Board, now: Stamp, rounds: &mut Rounds) {
         for (name, patient) in &mut self.patients {
-            let Some(service) = board.service(name).filter(|_| !patient.record.heals.is_empty()) else { continue };
+            let Some(service) = board.service(name) else { continue };
+            if patient.record.heals.is_empty() && !patient.is_unwritten {
+                continue;
+            }
             let before = patient.record.clone();
+            patient.let_go_of_inherited(service, now);
             if let Some(result) = patient.record.verify(service, now) {
                 *self.totals.entry(result).or_default() += 1;
                 rounds.results.push((name.clone(), result));
@@ -262,6 +287,29 @@ impl Ward {
     fn recent(&self, now: Timestamp) -> usize {
         let heals = self.patients.values().flat_map(|patient| patient.record.heals.iter().rev().take(2));
         heals.filter(|heal| heal.action != HealAction::Quarantine && elapsed(heal.at, now) < MINUTE).count()
+    }
+}
+
+impl Patient {
+    /// Takes back what an earlier monitor wrote down, if nothing came of it.
+    fn let_go_of_inherited(&mut self, service: &ServiceEntry, now: Stamp) {
+        let since = match self.inherited {
+            Inherited::Nothing => return,
+            Inherited::Untimed => now.at,
+            Inherited::Since(since) => since,
+        };
+        self.inherited = Inherited::Since(since);
+        let Some(heal) = self.record.heals.back().filter(|heal| heal.result == HealResult::Pending) else {
+            self.inherited = Inherited::Nothing;
+            return;
+        };
+        let last = service.workload.as_ref().and_then(|workload| workload.ledger.last());
+        let is_as_before = last.is_none_or(|run| run.started.wall < heal.at);
+        let is_broken = matches!(diagnose(service, now.at), Diagnosis::Trouble(..));
+        if is_as_before && is_broken && now.at.since(since) >= INHERITED_PATIENCE {
+            self.record.withdraw(heal.action);
+            self.inherited = Inherited::Nothing;
+        }
     }
 }
 

@@ -267,6 +267,25 @@ fn what_was_paused_or_recovered_before_the_order_went_out_is_taken_back() {
 }
 
 #[test]
+fn what_an_earlier_monitor_wrote_down_and_never_ordered_is_done_by_the_next_one() {
+    let mut clinic = one();
+    clinic.fall_ill("web", ReasonCode::Timeout, Some(1));
+    clinic.holds_orders = true;
+    clinic.run_until(clinic.now + 60);
+    let record = clinic.ward.patient("web").unwrap().record.clone();
+    clinic.holds_orders = false;
+    clinic.heals.clear();
+    clinic.ward = Ward::default();
+    let card = PatientCard { service: "web".into(), settings: Some(HealSettings::default()), runs: Vec::new() };
+    clinic.ward.configure(vec![card], HostHealSettings::default(), |_| record.clone());
+    clinic.run_until(clinic.now + 15);
+    assert_eq!(clinic.stands("web"), "down, pending", "it may be on its way");
+    clinic.run_until(clinic.now + 45);
+    assert_eq!((clinic.stands("web").as_str(), clinic.heals.len()), ("up", 1));
+    assert_eq!(results(&clinic, "web"), [HealResult::Worked]);
+}
+
+#[test]
 fn what_refuses_and_hangs_in_turn_is_given_up_too() {
     let mut clinic = one();
     for turn in 0..60 {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
 mod access;
+mod ailing;
 mod alerts;
 mod binary;
 mod clients;
