@@ -4,7 +4,7 @@
 //! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
 //! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
-//! * `container` watches what a container engine runs.
+//! * `container` watches what a container engine runs; `teller` and `last_lines` serve whatever watches.
 
 pub mod assessment;
 pub mod bucket;
@@ -15,6 +15,7 @@ pub mod described;
 pub mod diagnosis;
 pub mod host_event;
 pub mod keeper;
+mod last_lines;
 pub mod launcher;
 pub mod ledger;
 pub mod message;
@@ -27,6 +28,7 @@ pub mod run_log;
 pub mod run_record;
 pub mod settings;
 pub mod supervisor;
+mod teller;
 pub mod telltale;
 pub mod workload;
 
