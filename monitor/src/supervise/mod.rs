@@ -4,7 +4,7 @@
 //! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
 //! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
-//! * `container` watches what a container engine runs; `teller` and `last_lines` serve whatever watches.
+//! * `container` watches what a container engine runs, `unit` what systemd does; `teller` and `last_lines` serve both.
 
 pub mod assessment;
 pub mod bucket;
@@ -30,11 +30,12 @@ pub mod settings;
 pub mod supervisor;
 mod teller;
 pub mod telltale;
+mod unit;
 pub mod workload;
 
 pub use assessment::Assessment;
 pub use container::{ImageEngine, LookedAt};
-pub use described::{DeclaredHealth, DeclaredProbe, DeclaredState, Described};
+pub use described::{DeclaredHealth, DeclaredProbe, DeclaredState, DeclaredUnit, Described};
 pub use ledger::{End, Excuse, Ledger, Run, Who};
 pub use message::{Command, Event, Rest};
 pub use redact::redact;

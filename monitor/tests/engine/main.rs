@@ -20,5 +20,6 @@ mod reload;
 mod steps;
 mod storm;
 mod traced;
+mod units;
 mod workloads;
 mod writes;

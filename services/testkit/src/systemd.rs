@@ -51,7 +51,7 @@ impl SystemdContainer {
         let (bus, journal) = (self.mounted("bus"), self.mounted("journal"));
         let (bus, journal) = (format!("{bus}:/run/dbus"), format!("{journal}:/var/log/journal"));
         let tree = control_groups();
-        let options = ["run", "--detach", "--name", NAME, "--network", "none", "--env", "container=docker"];
+        let options = ["run", "--detach", "--name", NAME, "--network", "host", "--env", "container=docker"];
         // It makes mounts and control groups; it gets no more of the host than its own branch of one tree of these.
         let rights = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--cgroupns", "host"];
         let mounts = ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"];

@@ -101,8 +101,8 @@ fn described(config: Option<&ContainerConfig>, health: Option<&Health>) -> Descr
     Described {
         image,
         ports,
-        paused: false,
         health: check.zip(health).and_then(|(check, health)| declared(check, health)),
+        ..Described::default()
     }
 }
 
