@@ -50,6 +50,8 @@ pub enum Exit {
     Prepare(i32),
     /// The monitor could not start a keeper, so nothing ran; the errno. Our own trouble, not the service's.
     Keeper(i32),
+    /// The runtime gave up before there was a program; its own words are in the evidence.
+    Unstarted,
     /// Nobody saw the end: the keeper, or the whole machine, died first.
     Lost,
 }
@@ -72,6 +74,10 @@ pub enum Cause {
     DiskFull,
     /// Something it needs refuses connections or cannot be found.
     Dependency,
+    /// It did not report in time that it lives, as it had promised to, and was ended for that.
+    Watchdog,
+    /// It took longer than its settings allow, and was ended for that.
+    Timeout,
     /// A signal ended it.
     Killed {
         /// The signal's number.
@@ -102,7 +108,7 @@ impl Cause {
         match exit {
             Exit::Lost => Self::Lost,
             Exit::Spawn(errno) => Self::of_spawn_error(errno),
-            Exit::Prepare(_) => Self::Config,
+            Exit::Prepare(_) | Exit::Unstarted => Self::Config,
             Exit::Keeper(errno) => Self::SpawnFailed { errno },
             Exit::Code(0) => Self::Clean,
             Exit::Code(CODE_NOT_FOUND) => Self::NotFound,
@@ -136,6 +142,8 @@ impl Cause {
             Self::PortInUse => "port_in_use",
             Self::DiskFull => "disk_full",
             Self::Dependency => "dependency",
+            Self::Watchdog => "watchdog",
+            Self::Timeout => "timeout",
             Self::Killed { .. } => "killed",
             Self::Crashed { .. } => "crashed",
             Self::SpawnFailed { .. } => "spawn_failed",
@@ -162,6 +170,8 @@ impl Cause {
             Self::PortInUse => "address already in use".into(),
             Self::DiskFull => "no space left on device".into(),
             Self::Dependency => "something it needs cannot be reached".into(),
+            Self::Watchdog => "it did not report in time (watchdog)".into(),
+            Self::Timeout => "it took longer than its settings allow".into(),
             Self::Killed { signal } => format!("killed by {}", signal_name(signal)),
             Self::Crashed { code } => format!("crashed with code {code}"),
             Self::SpawnFailed { errno } => format!("could not be started, {}", Errno::from_raw(errno).desc()),
@@ -174,7 +184,7 @@ impl Cause {
     pub fn told(self, exit: Exit, said: Option<&str>) -> String {
         let sentence = self.sentence(exit);
         let explains = match self {
-            Self::Oom | Self::Clean | Self::Lost => false,
+            Self::Oom | Self::Watchdog | Self::Timeout | Self::Clean | Self::Lost => false,
             // Who aborts says why; who is killed cannot.
             Self::Killed { signal } => signal == SIGABRT,
             _ => true,
@@ -194,6 +204,7 @@ impl Cause {
             Exit::Spawn(errno) => format!("could not be started ({})", Errno::from_raw(errno).desc()),
             Exit::Prepare(errno) => format!("user or working directory refused ({})", Errno::from_raw(errno).desc()),
             Exit::Keeper(errno) => format!("its keeper could not be started ({})", Errno::from_raw(errno).desc()),
+            Exit::Unstarted => "could not be started".into(),
             Exit::Lost => "ended unseen: its keeper or the machine died first".into(),
         };
         match self {

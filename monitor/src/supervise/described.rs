@@ -49,6 +49,23 @@ pub struct Described {
     pub paused: bool,
     /// What its own check finds; none if it has none.
     pub health: Option<DeclaredHealth>,
+    /// What its unit says; none if it is none of systemd's.
+    pub unit: Option<DeclaredUnit>,
+}
+
+/// What a unit of systemd says of its service (systemd.service(5)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredUnit {
+    /// Its file; empty if there is none.
+    pub file: String,
+    /// `enabled`, `disabled`, `static` …
+    pub file_state: String,
+    /// `Restart=`.
+    pub restart: String,
+    /// `RestartSec=`.
+    pub restart_delay: Duration,
+    /// `WatchdogSec=`.
+    pub watchdog: Option<Duration>,
 }
 
 /// What a runtime's own check of a workload finds.

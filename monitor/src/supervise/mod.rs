@@ -4,7 +4,7 @@
 //! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
 //! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
-//! * `container` watches what a container engine runs.
+//! * `container` watches what a container engine runs, `unit` what systemd does; `teller` and `last_lines` serve both.
 //! * `described` is what a runtime declares of health, `check_command` (with `shell`) reads the command behind that, and
 //!   `diagnosis` says why it is wrong.
 
@@ -18,6 +18,7 @@ pub mod described;
 pub mod diagnosis;
 pub mod host_event;
 pub mod keeper;
+mod last_lines;
 pub mod launcher;
 pub mod ledger;
 pub mod message;
@@ -31,12 +32,14 @@ pub mod run_record;
 pub mod settings;
 pub(crate) mod shell;
 pub mod supervisor;
+mod teller;
 pub mod telltale;
+mod unit;
 pub mod workload;
 
 pub use assessment::Assessment;
 pub use container::{ImageEngine, LookedAt};
-pub use described::{DeclaredHealth, DeclaredProbe, DeclaredState, Described};
+pub use described::{DeclaredHealth, DeclaredProbe, DeclaredState, DeclaredUnit, Described};
 pub use ledger::{End, Excuse, Ledger, Run, Who};
 pub use message::{Command, Event, Rest};
 pub use redact::redact;

@@ -157,7 +157,8 @@ pub struct WorkloadKinds {
 impl WorkloadKinds {
     /// Returns the kinds that every monitor has.
     pub fn standard() -> Self {
-        Self { kinds: Vec::new() }.with(super::decode::Process).with(super::container::Container)
+        let kinds = Self { kinds: Vec::new() };
+        kinds.with(super::decode::Process).with(super::container::Container).with(super::unit::Unit)
     }
 
     /// Adds a kind; one of the same name is replaced.

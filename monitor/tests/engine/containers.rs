@@ -20,7 +20,7 @@ fn found_by(docker: &DockerEngine, sought: &str, name: &str, port: Option<u16>) 
     format!("  {name}: {{ workload: {{ container: {{ {sought}, engine: \"{engine}\" }} }}{checks} }}\n")
 }
 
-fn config(services: &[String], sink: &Target) -> String {
+pub(crate) fn config(services: &[String], sink: &Target) -> String {
     format!(
         "defaults: {{ every: 1s, timeout: 500ms, every_when_failing: 100ms }}\n\
          channels: {{ hook: {{ webhook: {{ url: \"{}\" }}, evidence: full }} }}\nservices:\n{}",
@@ -30,7 +30,7 @@ fn config(services: &[String], sink: &Target) -> String {
 }
 
 /// Waits until a service's workload is as `is` wants it, and returns the service.
-async fn until_workload(running: &Running, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn until_workload(running: &Running, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
     eventually(&format!("{name} {what}"), LIMIT, async || {
         let (_, service) = running.get(&format!("/api/v1/services/{name}")).await;
         is(&service["workload"]).then_some(service)
@@ -38,7 +38,7 @@ async fn until_workload(running: &Running, name: &str, what: &str, is: impl Fn(&
     .await
 }
 
-async fn incidents(running: &Running) -> Value {
+pub(crate) async fn incidents(running: &Running) -> Value {
     running.get("/api/v1/incidents").await.1
 }
 

@@ -21,5 +21,6 @@ mod reload;
 mod steps;
 mod storm;
 mod traced;
+mod units;
 mod workloads;
 mod writes;

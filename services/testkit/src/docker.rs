@@ -29,10 +29,16 @@ impl DockerEngine {
     /// Starts an engine, and makes the image whose containers do what their arguments say:
     /// `print:TEXT`, `wait:MS`, `exit:CODE`, `eat` memory, `serve:PORT` over TCP, `speak:PORT` HTTP, `ask:PORT` whether anybody listens, one after the other.
     pub async fn start() -> Self {
+        let engine = Self::start_empty().await;
+        engine.make_image();
+        engine
+    }
+
+    /// Starts an engine without an image.
+    pub(crate) async fn start_empty() -> Self {
         let folder = tempfile::Builder::new().prefix("docker-").tempdir().expect("there is room for a folder");
         let engine = Self { daemon: spawn(folder.path(), &[]), folder };
         engine.until_it_answers().await;
-        engine.make_image();
         engine
     }
 
@@ -114,7 +120,7 @@ impl DockerEngine {
         self.until_it_answers().await;
     }
 
-    fn try_docker(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn try_docker(&self, arguments: &[&str]) -> Output {
         let mut docker = Command::new(CLIENT);
         docker.arg("--host").arg(self.address()).args(arguments).env("DOCKER_CONFIG", self.folder.path());
         docker.output().expect("docker.io is installed; compose/e2e/setup does that")

@@ -1,6 +1,6 @@
 //! Asks one engine over its socket. It only reads, except for what is ordered; every question has a deadline.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use super::address::Address;
 use super::facts::{Facts, Happening, What};
 use super::tracker::LogSlice;
+use crate::supervise::last_lines::LastLines;
 use crate::supervise::message::Command;
 use crate::supervise::workload::Sought;
 
@@ -28,9 +29,6 @@ const BOLLARD_PATIENCE: Duration = Duration::from_secs(10);
 const ACT_PATIENCE: Duration = Duration::from_secs(150);
 /// Missed events that are taken at once.
 const MAX_MISSED: usize = 10_000;
-/// Evidence, as of processes: lines, and bytes.
-const EVIDENCE_LINES: usize = 50;
-const EVIDENCE_BYTES: usize = 16 << 10;
 /// Lines read to find those of one run; the next run may have written since.
 const LINES_READ: &str = "200";
 
@@ -151,12 +149,12 @@ impl Connection {
         let mut lines = LastLines::default();
         let read = async {
             while let Some(Ok(output)) = log.next().await {
-                lines.take(&output, slice);
+                lines.extend(line_of(&output, slice));
             }
         };
         // What came in time is better than nothing.
         let _late = tokio::time::timeout(ANSWER_PATIENCE, read).await;
-        lines.lines.into()
+        lines.to_vec()
     }
 
     /// Does what is ordered to a container. That it stands already as ordered is no refusal.
@@ -232,29 +230,12 @@ fn seconds(time: Timestamp) -> String {
     format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
 }
 
-/// The last lines of one run, bounded.
-#[derive(Default)]
-struct LastLines {
-    lines: VecDeque<String>,
-    bytes: usize,
-}
-
-impl LastLines {
-    /// Takes what the engine says was written, if this run wrote it: each line begins with the time.
-    fn take(&mut self, output: &LogOutput, slice: &LogSlice) {
-        let text = String::from_utf8_lossy(output.as_ref());
-        let Some((time, line)) = text.split_once(' ') else { return };
-        let is_of_it = |time: Timestamp| slice.from <= time && time <= slice.to;
-        if !time.parse().is_ok_and(is_of_it) {
-            return;
-        }
-        let line: String = line.trim_end_matches(['\r', '\n']).to_owned();
-        self.bytes += line.len();
-        self.lines.push_back(line);
-        while self.lines.len() > EVIDENCE_LINES || (self.bytes > EVIDENCE_BYTES && self.lines.len() > 1) {
-            self.bytes -= self.lines.pop_front().map_or(0, |line| line.len());
-        }
-    }
+/// Returns the line that the engine says was written, if this run wrote it: each begins with the time.
+fn line_of(output: &LogOutput, slice: &LogSlice) -> Option<String> {
+    let text = String::from_utf8_lossy(output.as_ref());
+    let (time, line) = text.split_once(' ')?;
+    let is_of_it = |time: Timestamp| slice.from <= time && time <= slice.to;
+    time.parse().is_ok_and(is_of_it).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 #[cfg(test)]
@@ -262,20 +243,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_lines_of_this_run_are_taken_and_of_them_the_last_within_bounds() {
+    fn only_lines_of_this_run_are_taken() {
         let at = |secs: i64| Timestamp::from_second(1_800_000_000 + secs).unwrap();
         let slice = LogSlice { container: "web".to_owned(), from: at(10), to: at(20) };
-        let mut lines = LastLines::default();
-        for (secs, line) in [(9, "before".to_owned()), (21, "after".to_owned())]
-            .into_iter()
-            .chain((0..60).map(|line| (15, format!("{line}"))))
-            .chain([(16, "x".repeat(EVIDENCE_BYTES - 3)), (17, "end".to_owned())])
-        {
-            let message = format!("{} {line}\n", at(secs)).into();
-            lines.take(&LogOutput::StdErr { message }, &slice);
+        for (secs, expected) in [(9, None), (10, Some("a line")), (20, Some("a line")), (21, None)] {
+            let message = format!("{} a line\r\n", at(secs)).into();
+            assert_eq!(line_of(&LogOutput::StdErr { message }, &slice).as_deref(), expected);
         }
-        assert_eq!(lines.lines.len(), 2);
-        assert_eq!(lines.lines.back().map(String::as_str), Some("end"));
     }
 
     #[test]

@@ -121,8 +121,8 @@ fn described(config: Option<&ContainerConfig>, health: Option<&Health>) -> Descr
         command: command.flatten().flatten().cloned().collect(),
         volumes,
         ports,
-        paused: false,
         health: check.zip(health).and_then(|(check, health)| declared(check, health)),
+        ..Described::default()
     }
 }
 

@@ -14,7 +14,8 @@ use super::address::Address;
 use super::connection::{Blind, Connection};
 use super::facts::{Facts, Happening};
 use super::tracker::{News, Tracker};
-use crate::supervise::message::{Command, Event};
+use crate::supervise::message::Command;
+use crate::supervise::teller::Teller;
 use crate::supervise::workload::{Assignment, Order, Subject};
 
 /// The engine keeps 256 events and drops slow readers, so everything is looked at anew this often (DESIGN section 7).
@@ -37,29 +38,30 @@ type Events = BoxStream<'static, Result<Happening, Blind>>;
 pub(super) async fn watch(address: Address, assignment: Assignment) {
     let Assignment { mut subjects, mut orders, events } = assignment;
     let acting = JoinSet::new();
-    let mut watcher = Watcher { address, trackers: Vec::new(), events, acting, seen_until: None, is_blind: false };
+    let teller = Teller::new(events);
+    let mut watcher = Watcher { address, trackers: Vec::new(), teller, acting, seen_until: None };
     watcher.list(&subjects.borrow_and_update().clone());
     loop {
         match watcher.session(&mut subjects, &mut orders).await {
             Ok(()) => return,
             Err(blind) => {
-                watcher.lost(&blind).await;
+                let Watcher { teller, trackers, .. } = &mut watcher;
+                teller.lost(&blind.to_string(), trackers.iter().map(Tracker::service)).await;
                 // Asked later it might be another engine, with something else to mend.
                 while let Ok(order) = orders.try_recv() {
-                    watcher.refused(&order, blind.to_string()).await;
+                    watcher.teller.refused(&order, blind.to_string()).await;
                 }
             }
         }
         tokio::select! {
             () = sleep(RETRY_AFTER) => {}
-            Some(order) = orders.recv() => watcher.refused(&order, "the engine cannot be asked".to_owned()).await,
+            Some(order) = orders.recv() => watcher.teller.refused(&order, "the engine cannot be asked".to_owned()).await,
             changed = subjects.changed() => {
                 if changed.is_err() {
                     return;
                 }
                 watcher.list(&subjects.borrow_and_update().clone());
-                // New ones do not know yet that nothing can be seen.
-                watcher.is_blind = false;
+                watcher.teller.has_new_listeners();
             }
         }
     }
@@ -68,12 +70,11 @@ pub(super) async fn watch(address: Address, assignment: Assignment) {
 struct Watcher {
     address: Address,
     trackers: Vec<Tracker>,
-    events: mpsc::Sender<Event>,
+    teller: Teller,
     /// Orders that the engine carries out, each with why it was refused; they end with us, what it has begun goes on.
     acting: JoinSet<Option<(Order, String)>>,
     /// When the newest event that was taken happened.
     seen_until: Option<Timestamp>,
-    is_blind: bool,
 }
 
 impl Watcher {
@@ -103,7 +104,7 @@ impl Watcher {
         }
         let mut events = connection.events(self.seen_until.unwrap_or(from));
         self.scan(&connection, &mut events, |_| true).await?;
-        self.found().await;
+        self.teller.found(self.trackers.iter().map(Tracker::service)).await;
         let mut rescan = Instant::now() + RESCAN_EVERY;
         let mut ping = Instant::now() + PING_EVERY;
         loop {
@@ -161,12 +162,11 @@ impl Watcher {
         if self.seen_until.is_some_and(|seen| happening.at <= seen) {
             return Ok(());
         }
-        let events = self.events.clone();
         for tracker in self.trackers.iter_mut().filter(|tracker| tracker.concerns(&happening)) {
             let facts = inspect_end(connection, tracker, &happening).await?;
             let last_lines = connection.last_lines(tracker.lines_wanted(Some(&happening), facts.as_ref())).await;
             let news = News { happening: Some(happening.clone()), facts, last_lines };
-            tell(&events, tracker.take(news, Stamp::now())).await;
+            self.teller.tell(tracker.take(news, Stamp::now())).await;
         }
         self.seen_until = Some(happening.at);
         Ok(())
@@ -202,7 +202,7 @@ impl Watcher {
                     tracker.take(News { facts: Some(facts), last_lines, ..News::default() }, Stamp::now())
                 }
             };
-            tell(&self.events, news).await;
+            self.teller.tell(news).await;
         }
         Ok(())
     }
@@ -215,16 +215,16 @@ impl Watcher {
         let found = match connection.find(tracker.sought(), tracker.container()).await {
             Ok(found) => found,
             Err(blind) => {
-                self.refused(&order, blind.to_string()).await;
+                self.teller.refused(&order, blind.to_string()).await;
                 return Err(blind);
             }
         };
         let Some(facts) = found else {
-            self.refused(&order, "there is no such container".to_owned()).await;
+            self.teller.refused(&order, "there is no such container".to_owned()).await;
             return Ok(());
         };
         if order.command == Command::Heal && (tracker.is_asked() || !facts.running) {
-            self.refused(&order, "somebody is stopping it, or it does not run any more".to_owned()).await;
+            self.teller.refused(&order, "somebody is stopping it, or it does not run any more".to_owned()).await;
             return Ok(());
         }
         tracker.order(order.command, Stamp::now());
@@ -238,28 +238,7 @@ impl Watcher {
         if let Some(tracker) = tracker {
             tracker.refused(order.command);
         }
-        let (service, command) = (order.service.to_string(), order.command);
-        tell(&self.events, vec![Event::Refused { service, command, why }]).await;
-    }
-
-    async fn lost(&mut self, blind: &Blind) {
-        if !std::mem::replace(&mut self.is_blind, true) {
-            self.tell_sight(Some(blind.to_string())).await;
-        }
-    }
-
-    async fn found(&mut self) {
-        if std::mem::replace(&mut self.is_blind, false) {
-            self.tell_sight(None).await;
-        }
-    }
-
-    async fn tell_sight(&self, lost: Option<String>) {
-        let sights = self.trackers.iter().map(|tracker| {
-            let service = tracker.service().to_string();
-            Event::Sight { service, lost: lost.clone() }
-        });
-        tell(&self.events, sights.collect()).await;
+        self.teller.refused(order, why).await;
     }
 }
 
@@ -283,11 +262,4 @@ async fn inspect_end(
         (facts, looks) = (later, looks - 1);
     }
     Ok(facts)
-}
-
-/// Nobody to tell means that the app is ending.
-async fn tell(events: &mpsc::Sender<Event>, news: Vec<Event>) {
-    for event in news {
-        let _ending = events.send(event).await;
-    }
 }

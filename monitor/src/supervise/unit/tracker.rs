@@ -1,0 +1,439 @@
+//! Translates what systemd says of one service into our events. Pure: facts and time come in.
+//!
+//! A run is known by its invocation, which systemd gives no second run; so whatever is seen twice, in a signal, by looking
+//! and in the journal, changes nothing. systemd's count of restarts tells only who began a run: any start by hand resets it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kit::clock::{Stamp, elapsed};
+use uuid::Uuid;
+
+use super::ending::cause_of;
+use super::facts::Facts;
+use super::history::Past;
+use crate::supervise::cause::{Cause, Exit};
+use crate::supervise::described::Described;
+use crate::supervise::ledger::{End, Ledger, Who};
+use crate::supervise::message::{Command, Event, Rest};
+use crate::supervise::process::Ending;
+use crate::supervise::workload::{Ordered, Sought, Subject};
+
+/// What we ordered this long ago may be why something happens now: systemd itself waits 90 s for a stop
+/// (`DefaultTimeoutStopSec=`), and as long for a start.
+const ORDERED_FOR: Duration = Duration::from_secs(200);
+/// Its clock and ours may be another machine's each.
+const CLOCKS_APART: Duration = Duration::from_secs(2);
+/// systemd calls a service failed for a moment before it waits for the next start, and unknown in the middle of an upgrade.
+const SETTLES_AFTER: Duration = Duration::from_secs(2);
+
+/// How a run ended, with what the journal knows of it.
+struct Ended<'a> {
+    at: Timestamp,
+    exit: Exit,
+    result: &'a str,
+    asked: bool,
+    lines: Vec<String>,
+}
+
+/// The latest run that is known.
+#[derive(Debug, Clone, Copy)]
+struct Latest {
+    run: Uuid,
+    began: Timestamp,
+    ended: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Running,
+    Ended,
+    Waiting,
+    Resting(Rest),
+}
+
+/// One service, through all its runs.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    service: Arc<str>,
+    sought: Sought,
+    ledger: Ledger,
+    /// When we began to look: what is older was not begun before our eyes.
+    since: Timestamp,
+    latest: Option<Latest>,
+    /// How often systemd had started it again when the latest run began.
+    restarts: u32,
+    /// Somebody asked the latest run to end.
+    asked: bool,
+    ordered: Option<Ordered>,
+    /// How it stood when it was last looked at.
+    facts: Option<Facts>,
+    described: Option<Described>,
+    told: Told,
+    /// When to look again whether it really rests.
+    settles: Option<Stamp>,
+}
+
+impl Tracker {
+    /// Begins with what is known of earlier runs.
+    pub(super) fn new(subject: Subject, now: Stamp) -> Self {
+        let latest = subject.ledger.last().map(|run| Latest {
+            run: run.id,
+            began: run.started.wall,
+            ended: run.end.as_ref().map(|end| end.at.wall),
+        });
+        let end = subject.ledger.last().and_then(|run| run.end.as_ref());
+        let asked = end.is_some_and(|end| end.by != Who::Runtime);
+        Self {
+            service: subject.service,
+            sought: subject.sought,
+            ledger: subject.ledger,
+            since: now.wall,
+            latest,
+            restarts: 0,
+            asked,
+            ordered: subject.ordered,
+            facts: None,
+            described: None,
+            told: Told::Nothing,
+            settles: None,
+        }
+    }
+
+    /// Returns the service's id.
+    pub(super) fn service(&self) -> &Arc<str> {
+        &self.service
+    }
+
+    /// Returns how its unit is found.
+    pub(super) fn sought(&self) -> &Sought {
+        &self.sought
+    }
+
+    /// Returns when it wants to be looked at again.
+    pub(super) fn settles(&self) -> Option<Stamp> {
+        self.settles
+    }
+
+    /// Notes that what systemd says next may begin anew: another connection, or another systemd.
+    pub(super) fn forget_order_of_states(&mut self) {
+        if let Some(facts) = &mut self.facts {
+            facts.changed_us = 0;
+        }
+    }
+
+    /// Notes what we are about to ask systemd for: what follows from that is not an anonymous hand's.
+    pub(super) fn order(&mut self, command: Command, now: Stamp) {
+        self.ordered = Some(Ordered { at: now.wall, command });
+        if matches!(command, Command::Stop(_)) && matches!(self.told, Told::Ended | Told::Waiting) {
+            self.asked = true;
+        }
+    }
+
+    /// Returns why a restart to heal it must not be now, if so.
+    pub(super) fn why_not_heal(&self) -> Option<&'static str> {
+        let facts = self.facts.as_ref()?;
+        if facts.waits() {
+            return Some("systemd starts it again by itself");
+        }
+        if facts.has_job || facts.active == "deactivating" {
+            return Some("somebody is starting or stopping it");
+        }
+        (!facts.runs()).then_some("it does not run any more")
+    }
+
+    /// Returns since when the journal has to be asked before `facts` are taken: runs may have come and gone unseen, unless
+    /// `is_told` says that systemd has told each step.
+    pub(super) fn missed_since(&self, facts: &Facts, is_told: bool) -> Option<Timestamp> {
+        let latest = self.latest?;
+        let is_another = facts.invocation.is_some_and(|invocation| invocation != latest.run);
+        let is_forgotten = facts.invocation.is_none() && latest.ended.is_none();
+        let is_next = is_told && latest.ended.is_some();
+        (is_forgotten || is_another && !is_next).then_some(latest.began)
+    }
+
+    /// Returns the run whose end `facts` tell, if that is news.
+    pub(super) fn ends(&self, facts: &Facts) -> Option<Uuid> {
+        facts.ended()?;
+        let is_known = self.ledger.runs().any(|run| Some(run.id) == facts.invocation && run.end.is_some());
+        facts.invocation.filter(|_| !is_known)
+    }
+
+    /// Takes the runs that the journal tells of: those that came and went, and those before `current`.
+    pub(super) fn recall(&mut self, past: Vec<Past>, current: Option<Uuid>, now: Stamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        // The journal may be ahead of what is told: what comes after the current run has its turn later.
+        let last = past.iter().position(|run| current == Some(run.invocation)).unwrap_or(past.len());
+        for run in past.into_iter().take(last.saturating_add(1)) {
+            let known = self.ledger.runs().find(|known| known.id == run.invocation).map(|known| known.end.is_some());
+            if known == Some(true) {
+                continue;
+            }
+            if known.is_none() {
+                let by = self.beginner(run.by_itself, run.began);
+                self.begin(run.invocation, run.began, by, now, &mut events);
+            }
+            let (Some(at), false) = (run.ended, current == Some(run.invocation)) else { continue };
+            let result = run.result.as_deref().unwrap_or_default();
+            let exit = run.exit.unwrap_or(if result == "success" { Exit::Code(0) } else { Exit::Unstarted });
+            let (exit, lines) = (run.explained(exit), run.last_lines());
+            self.end(Ended { at, exit, result, asked: run.asked, lines }, now, &mut events);
+        }
+        events
+    }
+
+    /// Takes how it stands; `past` is what the journal knows of the run that [`Tracker::ends`] names.
+    pub(super) fn look(&mut self, facts: Facts, past: Option<Past>, now: Stamp) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.facts.as_ref().is_some_and(|before| facts.changed_us < before.changed_us) {
+            // It was on its way while something newer was asked for.
+            return events;
+        }
+        self.describe(&facts, &mut events);
+        self.notice_asking(&facts);
+        if let (Some(began), Some(invocation)) = (facts.began(), facts.invocation) {
+            self.follow(&facts, invocation, began, past.as_ref(), now, &mut events);
+        }
+        if facts.invocation.is_none() && facts.is_at_rest() {
+            // systemd has forgotten it, and the journal does not know its end.
+            self.lose(now, &mut events);
+        }
+        self.say_what_next(&facts, now, &mut events);
+        self.facts = Some(facts);
+        events
+    }
+
+    fn follow(
+        &mut self,
+        facts: &Facts,
+        invocation: Uuid,
+        began: Timestamp,
+        past: Option<&Past>,
+        now: Stamp,
+        events: &mut Vec<Event>,
+    ) {
+        if self.latest.is_none_or(|latest| latest.run != invocation) {
+            if self.ledger.runs().any(|run| run.id == invocation) {
+                return;
+            }
+            let by = match past {
+                Some(past) if facts.restarts == 0 => self.beginner(past.by_itself, began),
+                _ => self.starter(facts, began),
+            };
+            self.begin(invocation, began, by, now, events);
+            self.restarts = facts.restarts;
+        }
+        let Some(latest) = self.running().filter(|latest| latest.run == invocation) else { return };
+        let Some(at) = facts.ended() else {
+            (self.settles, self.restarts) = (None, facts.restarts);
+            if self.told != Told::Running {
+                self.tell_start(latest, Who::Runtime, now, events);
+            }
+            return;
+        };
+        let exit = facts.exit().or_else(|| past.and_then(|past| past.exit)).unwrap_or(match facts.result.as_str() {
+            "success" => Exit::Code(0),
+            _ => Exit::Unstarted,
+        });
+        let exit = past.map_or(exit, |past| past.explained(exit));
+        let asked = self.asked || past.is_some_and(|past| past.asked);
+        let lines = past.map(Past::last_lines).unwrap_or_default();
+        // The verdict on a start is not that on the run before it.
+        let result = if facts.result == "start-limit-hit" { "exit-code" } else { &facts.result };
+        let result = past.and_then(|past| past.result.as_deref()).unwrap_or(result);
+        self.end_of(facts, Ended { at, exit, result, asked, lines }, now, events);
+    }
+
+    /// Takes that there is no such unit, or that its file is of no use.
+    fn absent(&mut self, now: Stamp, events: &mut Vec<Event>) {
+        self.lose(now, events);
+        let end = self.ledger.last().and_then(|run| run.end.as_ref());
+        let rest = match end {
+            Some(end) if end.by == Who::Runtime && end.planned => Rest::Completed,
+            Some(end) if end.by != Who::Runtime => self.stopped(),
+            _ => Rest::Gone,
+        };
+        self.rest(rest, events);
+    }
+
+    fn describe(&mut self, facts: &Facts, events: &mut Vec<Event>) {
+        let described = facts.described();
+        if facts.exists() && self.described.as_ref() != Some(&described) {
+            self.described = Some(described.clone());
+            let (service, described) = (self.service.to_string(), Box::new(described));
+            events.push(Event::Described { service, described });
+        }
+    }
+
+    /// A job that ends it is somebody's: what fails by itself, or is killed by its watchdog, has none.
+    fn notice_asking(&mut self, facts: &Facts) {
+        let is_latest = self.latest.is_some_and(|latest| facts.invocation == Some(latest.run));
+        let is_asked = facts.has_job && facts.active == "deactivating" && facts.result == "success";
+        if is_latest && is_asked && self.running().is_some() && facts.ended().is_none() {
+            self.asked = true;
+        }
+    }
+
+    /// While nothing runs: systemd starts it again, or somebody stopped it, or it has done what it had to do.
+    fn say_what_next(&mut self, facts: &Facts, now: Stamp, events: &mut Vec<Event>) {
+        if facts.runs() {
+            return;
+        }
+        if facts.waits() && facts.exists() {
+            self.settles = None;
+            if self.told != Told::Waiting {
+                self.told = Told::Waiting;
+                let assessment = self.ledger.assess(now.at);
+                let (service, delay) = (self.service.to_string(), facts.delay());
+                events.push(Event::Waiting { service, delay, assessment });
+            }
+            return;
+        }
+        if facts.has_job || !(facts.is_at_rest() || facts.is_done()) {
+            return;
+        }
+        if !facts.exists() {
+            if !matches!(self.told, Told::Resting(_)) && self.has_settled(now) {
+                self.absent(now, events);
+            }
+            return;
+        }
+        let rest = self.rest_of(facts);
+        let is_news = match self.told {
+            Told::Resting(told) => told != rest && rest == Rest::GaveUp,
+            _ => true,
+        };
+        let may_go_on = rest == Rest::Failed && facts.restart != "no";
+        if is_news && (!may_go_on || self.has_settled(now)) {
+            self.rest(rest, events);
+        }
+    }
+
+    fn rest_of(&self, facts: &Facts) -> Rest {
+        let end = self.ledger.last().and_then(|run| run.end.as_ref());
+        match end {
+            _ if facts.hit_its_limit() => Rest::GaveUp,
+            _ if self.asked => self.stopped(),
+            Some(end) if end.planned && end.by == Who::Runtime => Rest::Completed,
+            // Who waits for the next start and is stopped has no run that could be asked to end.
+            Some(_) if facts.active == "inactive" && self.told == Told::Waiting => self.stopped(),
+            Some(_) => Rest::Failed,
+            None if facts.active == "failed" => Rest::Failed,
+            None => Rest::Stopped,
+        }
+    }
+
+    fn begin(&mut self, run: Uuid, began: Timestamp, by: Who, now: Stamp, events: &mut Vec<Event>) {
+        self.ledger.record_start(run, stamp(began, now), by);
+        let latest = Latest { run, began, ended: None };
+        self.latest = Some(latest);
+        (self.asked, self.ordered, self.settles) = (false, None, None);
+        self.tell_start(latest, by, now, events);
+    }
+
+    fn tell_start(&mut self, latest: Latest, by: Who, now: Stamp, events: &mut Vec<Event>) {
+        self.told = Told::Running;
+        let (service, run) = (self.service.to_string(), latest.run);
+        let (adopted, stamp) = (latest.began < self.since, stamp(latest.began, now));
+        // The process has its number on systemd's machine, which need not be ours.
+        events.push(Event::Started { service, run, pid: None, by, adopted, stamp });
+    }
+
+    fn end_of(&mut self, facts: &Facts, ended: Ended<'_>, now: Stamp, events: &mut Vec<Event>) {
+        let restarts = facts.restarts_after_a_clean_end() && !facts.is_done();
+        self.record_end(ended, restarts, now, events);
+    }
+
+    /// Of the past it is not known any more whether systemd starts it again after a clean end; it did if there is a next run.
+    fn end(&mut self, ended: Ended<'_>, now: Stamp, events: &mut Vec<Event>) {
+        let restarts = self.facts.as_ref().is_some_and(Facts::restarts_after_a_clean_end);
+        self.record_end(ended, restarts, now, events);
+    }
+
+    fn record_end(&mut self, ended: Ended<'_>, restarts: bool, now: Stamp, events: &mut Vec<Event>) {
+        let Some(latest) = self.running() else { return };
+        let Ended { at, exit, result, asked, lines } = ended;
+        let cause = match exit {
+            Exit::Lost => Cause::Lost,
+            _ => cause_of(exit, result, asked, &lines.join("\n")),
+        };
+        let (by, planned) = match self.ordered_by(at) {
+            _ if !asked => (Who::Runtime, cause == Cause::Clean && !restarts),
+            Some(Command::Stop(by) | Command::Restart(by)) => (by, true),
+            Some(Command::Heal) => (Who::Us, false),
+            _ => (Who::Anonymous, false),
+        };
+        let stamp = stamp(at.max(latest.began), now);
+        self.ledger.record_end(latest.run, End { at: stamp, by, exit, cause, planned, excuse: None });
+        self.latest = Some(Latest { ended: Some(stamp.wall), ..latest });
+        (self.asked, self.told) = (asked, Told::Ended);
+        let ending = Ending { exit, cause, at: stamp, stopped: None, last_lines: lines, record: None };
+        events.push(Event::Ended { service: self.service.to_string(), run: latest.run, by, planned, ending });
+        self.settles = Some(later(now));
+    }
+
+    fn lose(&mut self, now: Stamp, events: &mut Vec<Event>) {
+        let ended = Ended { at: now.wall, exit: Exit::Lost, result: "", asked: false, lines: Vec::new() };
+        self.end(ended, now, events);
+    }
+
+    fn rest(&mut self, rest: Rest, events: &mut Vec<Event>) {
+        self.settles = None;
+        self.told = Told::Resting(rest);
+        events.push(Event::Resting { service: self.service.to_string(), rest });
+    }
+
+    /// Returns whether it has been like this for long enough to believe it.
+    fn has_settled(&mut self, now: Stamp) -> bool {
+        let settles = *self.settles.get_or_insert_with(|| later(now));
+        now.at >= settles.at
+    }
+
+    /// Returns what we had asked for when something happened that may have followed from it.
+    fn ordered_by(&self, at: Timestamp) -> Option<Command> {
+        let ordered = self.ordered.filter(|ordered| elapsed(ordered.at, at) <= ORDERED_FOR)?;
+        (at + CLOCKS_APART >= ordered.at).then_some(ordered.command)
+    }
+
+    /// Returns how it rests that somebody stopped: what we stopped by our own decision is held.
+    fn stopped(&self) -> Rest {
+        let end = self.ledger.last().and_then(|run| run.end.as_ref());
+        let held = matches!(self.ordered, Some(Ordered { command: Command::Stop(Who::Us), .. }));
+        let is_ours = held || end.is_some_and(|end| end.by == Who::Us && end.planned);
+        if is_ours { Rest::Quarantined } else { Rest::Stopped }
+    }
+
+    /// Returns who began a run that is found now.
+    fn starter(&self, facts: &Facts, began: Timestamp) -> Who {
+        let is_first = self.latest.is_none() && began < self.since;
+        self.beginner(is_first || facts.restarts > self.restarts, began)
+    }
+
+    fn beginner(&self, by_itself: bool, began: Timestamp) -> Who {
+        match self.ordered_by(began) {
+            Some(Command::Start(by) | Command::Restart(by)) => by,
+            Some(Command::Heal) => Who::Us,
+            _ if by_itself => Who::Runtime,
+            _ => Who::Anonymous,
+        }
+    }
+
+    /// Returns the latest run if it goes on.
+    fn running(&self) -> Option<Latest> {
+        self.latest.filter(|latest| latest.ended.is_none())
+    }
+}
+
+fn stamp(wall: Timestamp, now: Stamp) -> Stamp {
+    Stamp { at: now.moment_of(wall), wall }
+}
+
+fn later(now: Stamp) -> Stamp {
+    Stamp { at: now.at + SETTLES_AFTER, wall: kit::clock::later(now.wall, SETTLES_AFTER) }
+}
+
+#[cfg(test)]
+#[path = "tracker_tests.rs"]
+mod tests;

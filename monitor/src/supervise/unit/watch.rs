@@ -1,0 +1,248 @@
+//! The task that watches one systemd for every service whose unit it runs.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use kit::clock::{Moment, Stamp};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use zbus::MessageStream;
+
+use super::bus::Place;
+use super::connection::{Blind, Connection, Signal, signal_of};
+use super::facts::Facts;
+use super::journal::Journal;
+use super::tracker::Tracker;
+use crate::supervise::message::Command;
+use crate::supervise::teller::Teller;
+use crate::supervise::workload::{Assignment, Order, Sought, Subject};
+
+/// As of containers (DESIGN section 7); a bus drops no signal, but hangs up on who is slow.
+const RESCAN_EVERY: Duration = Duration::from_secs(60);
+/// A systemd that hangs ends no stream: only a question finds out.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// Between two tries to reach a bus.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Watches until the list's sender is gone.
+pub(super) async fn watch(place: Place, assignment: Assignment) {
+    let Assignment { mut subjects, mut orders, events } = assignment;
+    let (journal, teller) = (Journal::new(place.journal.clone()), Teller::new(events));
+    let mut watcher = Watcher { place, journal, followed: Vec::new(), teller, acting: JoinSet::new() };
+    watcher.list(&subjects.borrow_and_update().clone());
+    loop {
+        match watcher.session(&mut subjects, &mut orders).await {
+            Ok(Pause::Ended) => return,
+            Ok(Pause::Listed) => continue,
+            Err(blind) => {
+                let Watcher { teller, followed, .. } = &mut watcher;
+                teller.lost(&blind.to_string(), followed.iter().map(|one| one.tracker.service())).await;
+                // Asked later it might be another one, with something else to mend.
+                while let Ok(order) = orders.try_recv() {
+                    watcher.teller.refused(&order, blind.to_string()).await;
+                }
+            }
+        }
+        tokio::select! {
+            () = sleep(RETRY_AFTER) => {}
+            Some(order) = orders.recv() => watcher.teller.refused(&order, "systemd cannot be asked".to_owned()).await,
+            changed = subjects.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                watcher.list(&subjects.borrow_and_update().clone());
+            }
+        }
+    }
+}
+
+/// Why a session ended that could have gone on.
+enum Pause {
+    /// Nobody wants to know any more.
+    Ended,
+    /// There is another list of services.
+    Listed,
+}
+
+/// A service, and its unit on the bus.
+struct Followed {
+    tracker: Tracker,
+    path: String,
+    /// As the signals have it; a change comes in two pieces.
+    facts: Facts,
+}
+
+struct Watcher {
+    place: Place,
+    journal: Journal,
+    followed: Vec<Followed>,
+    teller: Teller,
+    /// Orders that systemd carries out; they end with us, what it has begun goes on.
+    acting: JoinSet<()>,
+}
+
+impl Watcher {
+    /// Takes the list of services; those that stay keep what is known of them.
+    fn list(&mut self, subjects: &[Subject]) {
+        let now = Stamp::now();
+        let mut before = std::mem::take(&mut self.followed);
+        for subject in subjects {
+            let is_it =
+                |one: &Followed| *one.tracker.service() == subject.service && *one.tracker.sought() == subject.sought;
+            let known = before.iter().position(is_it).map(|index| before.swap_remove(index));
+            self.followed.push(known.unwrap_or_else(|| Followed {
+                tracker: Tracker::new(subject.clone(), now),
+                path: String::new(),
+                facts: Facts::default(),
+            }));
+        }
+        self.teller.has_new_listeners();
+    }
+
+    /// Watches over one connection.
+    async fn session(
+        &mut self,
+        subjects: &mut watch::Receiver<Vec<Subject>>,
+        orders: &mut mpsc::Receiver<Order>,
+    ) -> Result<Pause, Blind> {
+        let (connection, mut messages) = Connection::open(&self.place).await?;
+        for one in &mut self.followed {
+            let Sought::Name(unit) = one.tracker.sought() else { continue };
+            one.path = connection.follow(unit).await?;
+            one.tracker.forget_order_of_states();
+        }
+        self.scan(&connection, &mut messages, |_| true).await?;
+        self.teller.found(self.followed.iter().map(|one| one.tracker.service())).await;
+        let mut rescan = Instant::now() + RESCAN_EVERY;
+        let mut ping = Instant::now() + PING_EVERY;
+        loop {
+            tokio::select! {
+                changed = subjects.changed() => {
+                    if changed.is_err() {
+                        return Ok(Pause::Ended);
+                    }
+                    self.list(&subjects.borrow_and_update().clone());
+                    return Ok(Pause::Listed);
+                }
+                Some(order) = orders.recv() => self.obey(&connection, order).await,
+                message = messages.next() => {
+                    let message = message.and_then(Result::ok).ok_or_else(|| connection.hung_up())?;
+                    if let Some(Signal::Anew) = self.heard(signal_of(&message), &connection).await {
+                        connection.subscribe().await?;
+                        self.followed.iter_mut().for_each(|one| one.tracker.forget_order_of_states());
+                        rescan = Instant::now();
+                    }
+                }
+                () = sleep_until(rescan) => {
+                    self.scan(&connection, &mut messages, |_| true).await?;
+                    rescan = Instant::now() + RESCAN_EVERY;
+                }
+                () = sleep_until(ping) => {
+                    connection.ping().await?;
+                    ping = Instant::now() + PING_EVERY;
+                }
+                () = sleep_until(self.next_settled()) => {
+                    let now = Stamp::now().at;
+                    let is_due = |tracker: &Tracker| tracker.settles().is_some_and(|settles| settles.at <= now);
+                    self.scan(&connection, &mut messages, is_due).await?;
+                }
+            }
+        }
+    }
+
+    /// Returns when the first service has settled that waits for that.
+    fn next_settled(&self) -> Instant {
+        let first = self.followed.iter().filter_map(|one| one.tracker.settles()).map(|settles| settles.at).min();
+        // The clock counts milliseconds: one more, so that it has passed by then.
+        let wait = first.map(|first| first.since(Moment::now()) + Duration::from_millis(1));
+        Instant::now() + wait.unwrap_or(RESCAN_EVERY)
+    }
+
+    /// Takes a signal; returns it if it is not of one unit.
+    async fn heard(&mut self, signal: Option<Signal>, connection: &Connection) -> Option<Signal> {
+        let Some(Signal::Changed(path, changed, is_whole)) = signal else { return signal };
+        let mut changed = Some(changed);
+        for index in 0..self.followed.len() {
+            let Some(one) = self.followed.get_mut(index).filter(|one| one.path == path) else { continue };
+            // Two services of one unit are rare; each is told.
+            let changed = changed.take().unwrap_or_default();
+            one.facts.take(changed);
+            if is_whole {
+                let facts = one.facts.clone();
+                self.take(index, facts, true, connection).await;
+            }
+        }
+        None
+    }
+
+    /// Looks at the units of some services, and takes what signals have not told.
+    async fn scan(
+        &mut self,
+        connection: &Connection,
+        messages: &mut MessageStream,
+        which: impl Fn(&Tracker) -> bool,
+    ) -> Result<(), Blind> {
+        for index in 0..self.followed.len() {
+            let Some(one) = self.followed.get(index).filter(|one| which(&one.tracker)) else { continue };
+            let facts = connection.look(&one.path).await?;
+            // What was told before this answer has its turn before it.
+            while let Some(message) = messages.next().now_or_never() {
+                let message = message.and_then(Result::ok).ok_or_else(|| connection.hung_up())?;
+                if let Some(Signal::Anew) = self.heard(signal_of(&message), connection).await {
+                    connection.subscribe().await?;
+                }
+            }
+            if let Some(one) = self.followed.get_mut(index).filter(|one| one.facts.changed_us <= facts.changed_us) {
+                one.facts = facts.clone();
+            }
+            self.take(index, facts, false, connection).await;
+        }
+        Ok(())
+    }
+
+    /// Takes how one unit stands, as a signal told it or as it was found, with what the journal knows.
+    async fn take(&mut self, index: usize, facts: Facts, is_told: bool, connection: &Connection) {
+        let Some(Followed { tracker, .. }) = self.followed.get_mut(index) else { return };
+        if let Some(since) = tracker.missed_since(&facts, is_told) {
+            let mut past = self.journal.past(&facts.name, connection.is_users, since).await;
+            // Of those that ended only the last one's lines are shown.
+            let ended =
+                past.iter_mut().rev().find(|run| run.ended.is_some() && Some(run.invocation) != facts.invocation);
+            if let Some(ended) = ended
+                && let Some(whole) = self.journal.run(ended.invocation, false).await
+            {
+                ended.learn_lines(whole);
+            }
+            self.teller.tell(tracker.recall(past, facts.invocation, Stamp::now())).await;
+        }
+        let mut past = None;
+        if let Some(run) = tracker.ends(&facts) {
+            past = self.journal.run(run, facts.is_at_rest() || facts.waits()).await;
+        }
+        self.teller.tell(tracker.look(facts, past, Stamp::now())).await;
+    }
+
+    /// Asks systemd for what is ordered, and goes on watching meanwhile.
+    async fn obey(&mut self, connection: &Connection, order: Order) {
+        let Some(one) = self.followed.iter_mut().find(|one| *one.tracker.service() == order.service) else { return };
+        let Sought::Name(unit) = one.tracker.sought().clone() else { return };
+        if !one.facts.exists() {
+            self.teller.refused(&order, format!("there is no unit {unit}: {}", one.facts.load_words())).await;
+            return;
+        }
+        if let Some(why) = one.tracker.why_not_heal().filter(|_| order.command == Command::Heal) {
+            self.teller.refused(&order, why.to_owned()).await;
+            return;
+        }
+        one.tracker.order(order.command, Stamp::now());
+        while self.acting.try_join_next().is_some() {}
+        let hit_its_limit = one.facts.hit_its_limit();
+        let (teller, acting) = (self.teller.clone(), connection.act(order.command, unit, hit_its_limit));
+        self.acting.spawn(async move {
+            if let Err(refusal) = acting.await {
+                teller.refused(&order, refusal.to_string()).await;
+            }
+        });
+    }
+}

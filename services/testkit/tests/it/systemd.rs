@@ -1,0 +1,29 @@
+//! A machine of one's own with systemd.
+
+use testkit::SystemdContainer;
+
+fn control_groups() -> Vec<String> {
+    let mounts = std::fs::read_to_string("/proc/mounts").expect("Linux has it");
+    mounts.lines().filter(|line| line.contains("cgroup")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_machine_runs_units_its_journal_is_read_from_outside_and_the_host_keeps_its_control_groups() {
+    let before = control_groups();
+    let machine = SystemdContainer::start().await;
+    machine.write_units(&[("hello.service", "[Service]\nType=oneshot\nExecStart=echo good morning\n")]);
+    machine.systemctl(&["start", "hello"]);
+    assert_eq!(machine.systemctl(&["show", "--value", "--property", "Result", "hello"]), "success");
+    machine.exec(&["journalctl", "--sync"]);
+    let journal = std::process::Command::new("journalctl")
+        .arg("--directory")
+        .arg(machine.journal())
+        .args(["--output", "cat", "_SYSTEMD_UNIT=hello.service"])
+        .output()
+        .expect("systemd is installed");
+    assert_eq!(String::from_utf8_lossy(&journal.stdout).trim(), "good morning");
+    let socket = machine.bus().replace("unix:path=", "");
+    assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok(), "{socket}");
+    drop(machine);
+    assert_eq!(control_groups(), before);
+}
