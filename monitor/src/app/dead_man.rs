@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::Full;
 use jiff::Timestamp;
-use kit::clock::Moment;
 use kit::config::show_duration;
 
 use crate::alert::DeadMan;
@@ -43,8 +42,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 /// Returns why we must not say that all is well: the loop stands, nothing is written down, or somebody cannot be
 /// told: a channel refuses, takes nothing, or did not take the last drill.
 fn fit(shared: &Shared) -> Result<(), String> {
-    let idle = Moment::now().since(Moment::from_ms(shared.figures.last_turn_ms.load(Relaxed)));
-    if idle > LOOP_STANDS_AFTER {
+    if let Some(idle) = shared.figures.stands_since() {
         return Err(format!("the loop stands since {}", show_duration(idle)));
     }
     if let Some(why) = shared.stores.state.figures.error() {

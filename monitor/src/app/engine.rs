@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::Router;
@@ -248,13 +247,8 @@ fn answer_health(health: &Health, has_details: bool) -> impl Fn(Visitor) -> Read
 fn health(shared: &Arc<Shared>) -> Health {
     let (state, details) = (shared.clone(), shared.clone());
     let refresh = move |health: &Health| {
-        let last = Moment::from_ms(state.figures.last_turn_ms.load(Relaxed));
-        let idle = Moment::now().since(last);
-        let turns = if idle > LOOP_STANDS_AFTER {
-            Err(format!("its loop stands since {}", show_duration(idle)))
-        } else {
-            Ok(())
-        };
+        let stands = state.figures.stands_since();
+        let turns = stands.map_or(Ok(()), |idle| Err(format!("its loop stands since {}", show_duration(idle))));
         health.set("loop", Need::Hard, turns);
         let figures = [("history", &state.stores.history.figures), ("state", &state.stores.state.figures)];
         for (store, figures) in figures {

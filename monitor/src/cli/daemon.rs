@@ -12,6 +12,7 @@ use std::time::Duration;
 use kit::config::Environment;
 use kit::exit;
 use monitor::app::StartError;
+use monitor::export::Shared;
 use monitor::supervise::Mode;
 use monitor::{Config, Engine, Kinds, Options, make_secrets};
 use tokio::signal::unix::{SignalKind, signal};
@@ -71,6 +72,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
             tokio::spawn(table::show(shared, address, until));
         } else {
             tracing::info!(%address, "watching");
+            tokio::spawn(tell_systemd(shared, until));
         }
     });
     let result = match signals {
@@ -93,6 +95,19 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
             };
             complain(format_args!("monitor: {:#}", anyhow::Error::from(error)));
             ExitCode::from(code)
+        }
+    }
+}
+
+/// Says that the daemon is ready, and that it is alive as long as its loop turns; ends with the program.
+async fn tell_systemd(shared: Arc<Shared>, stop: CancellationToken) {
+    let services = shared.board().services().len();
+    kit::notify::ready(format!("watches {services} services")).await;
+    tokio::select! {
+        () = stop.cancelled() => kit::notify::stopping().await,
+        () = kit::notify::keep_alive(|| shared.figures.stands_since().is_none()) => {
+            stop.cancelled().await;
+            kit::notify::stopping().await;
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What the daemon's loop and its readers share.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::http::StatusCode;
+use kit::clock::Moment;
 use kit::http::ApiError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -52,6 +54,17 @@ pub struct LoopFigures {
     pub reloaded_secs: AtomicI64,
     /// When a dead man's ping was last accepted, in seconds since the epoch; 0 if never.
     pub dead_man_secs: AtomicI64,
+}
+
+/// A turn takes milliseconds, and one comes each second: a loop that has not turned for so long hangs.
+const LOOP_STANDS_AFTER: Duration = Duration::from_secs(10);
+
+impl LoopFigures {
+    /// Returns since when the loop has not turned, if it hangs.
+    pub fn stands_since(&self) -> Option<Duration> {
+        let idle = Moment::now().since(Moment::from_ms(self.last_turn_ms.load(Relaxed)));
+        (idle > LOOP_STANDS_AFTER).then_some(idle)
+    }
 }
 
 /// A wish to read the configuration again, by force or not, and who waits for the outcome.

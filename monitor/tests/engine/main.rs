@@ -21,6 +21,7 @@ mod reload;
 mod steps;
 mod storm;
 mod traced;
+mod unit_files;
 mod units;
 mod workloads;
 mod writes;

@@ -8,7 +8,7 @@ use kit::config::Environment;
 use kit::health::Health;
 use kit::http::{Endpoints, Limits, bind, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
-use kit::{cli, exit, log, shutdown};
+use kit::{cli, exit, log, notify, shutdown};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +74,10 @@ async fn run_until_signal(settings: Settings) -> Result<(), String> {
     let _watching =
         shutdown::on_signals(stop.clone()).map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let listener = bind(settings.address).await?;
+    notify::ready(format!("listens on {}", settings.address)).await;
+    let alive = tokio::spawn(notify::keep_alive(|| true));
     run(listener, settings, stop).await;
+    notify::stopping().await;
+    alive.abort();
     Ok(())
 }

@@ -16,6 +16,7 @@ pub mod hmac;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod notify;
 #[cfg(feature = "page")]
 pub mod page;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

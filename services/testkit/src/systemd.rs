@@ -102,6 +102,11 @@ impl SystemdContainer {
         self.docker.docker(&["cp", &file.display().to_string(), &format!("{NAME}:{path}")]);
     }
 
+    /// Copies a file of this machine into it, such as a program.
+    pub fn copy(&self, from: &Path, to: &str) {
+        self.docker.docker(&["cp", "--follow-link", &from.display().to_string(), &format!("{NAME}:{to}")]);
+    }
+
     /// Writes units, each with its name, and has systemd read them.
     pub fn write_units(&self, units: &[(&str, &str)]) {
         for (name, text) in units {

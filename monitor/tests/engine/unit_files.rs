@@ -1,0 +1,72 @@
+//! The units that are shipped, under a real systemd: ready when they say so, ended when they hang, and whatever the monitor
+//! runs goes on when the monitor does not.
+
+use std::path::Path;
+
+use http::Method;
+use serde_json::Value;
+use testkit::{SystemdContainer, eventually, free_port};
+
+use crate::harness::{LIMIT, ask, until};
+
+/// Reads a file of the folder that is shipped.
+fn shipped(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose/systemd");
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+fn main_pid(machine: &SystemdContainer) -> String {
+    machine.systemctl(&["show", "--value", "--property", "MainPID", "monitor"])
+}
+
+/// Waits until another monitor serves, and returns its child.
+async fn next_child(machine: &SystemdContainer, url: &str, before: &str) -> Value {
+    eventually("the next monitor to be ready", LIMIT, async || {
+        let is_next = !["0", before].contains(&main_pid(machine).as_str());
+        let state = machine.systemctl(&["show", "--value", "--property", "ActiveState", "monitor"]);
+        (is_next && state == "active").then_some(())
+    })
+    .await;
+    eventually("the next monitor to know its child", LIMIT, async || {
+        let (_, service) = ask(url, Method::GET, "/api/v1/services/child", &[]).await;
+        (service["workload"]["phase"] == "running").then_some(service["workload"].clone())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_monitors_own_unit_is_ready_when_it_watches_and_what_it_runs_outlives_it() {
+    let (machine, port) = (SystemdContainer::start().await, free_port());
+    let url = format!("http://127.0.0.1:{port}");
+    machine.copy(Path::new(env!("CARGO_BIN_EXE_monitor")), "/usr/bin/monitor");
+    machine.write("/usr/lib/sysusers.d/monitor.conf", &shipped("monitor.sysusers"));
+    machine.exec(&["systemd-sysusers"]);
+    let yaml = format!(
+        "listen: 127.0.0.1:{port}\nservices:\n  child: {{ workload: {{ process: {{ command: [sleep, \"1000\"] }} }} }}\n"
+    );
+    machine.write("/etc/monitor/monitor.yml", &yaml);
+    // So that a hang is found within the patience of a test.
+    machine.write("/etc/systemd/system/monitor.service.d/test.conf", "[Service]\nWatchdogSec=3s\nRestartSec=100ms\n");
+    machine.write_units(&[("monitor.service", &shipped("monitor.service"))]);
+    let verified = machine.exec(&["systemd-analyze", "verify", "monitor.service"]);
+    assert_eq!(verified, "");
+    // It returns once the monitor says that it is ready: nothing is waited for.
+    machine.systemctl(&["start", "monitor"]);
+    let told = machine.systemctl(&["show", "--value", "--property", "StatusText", "monitor"]);
+    assert_eq!(told, "watches 1 services");
+    let child = until(&url, "child", "unknown").await["workload"].clone();
+    // Killed, replaced as by an upgrade, and hanging: the child never notices.
+    for how in [
+        ["kill", "--signal=KILL", "--kill-who=main"].as_slice(),
+        &["restart"],
+        &["kill", "--signal=STOP", "--kill-who=main"],
+    ] {
+        let before = main_pid(&machine);
+        machine.systemctl(&[how, &["monitor"]].concat());
+        let after = next_child(&machine, &url, &before).await;
+        assert_eq!((&after["pid"], &after["run"]), (&child["pid"], &child["run"]), "{how:?}");
+        assert_eq!(after["unplanned_exits"], 0, "{how:?}");
+    }
+    let log = machine.exec(&["journalctl", "--no-pager", "--unit", "monitor"]);
+    assert!(log.contains("Watchdog timeout"), "{log}");
+}
