@@ -5,6 +5,7 @@
 //! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
 //! * `container` watches what a container engine runs.
+//! * `discovery` finds services by themselves, among what a runtime runs.
 
 pub mod assessment;
 pub mod bucket;
@@ -13,6 +14,7 @@ mod container;
 mod decode;
 pub mod described;
 pub mod diagnosis;
+pub mod discovery;
 pub mod host_event;
 pub mod keeper;
 pub mod launcher;
