@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::channels::ChannelWorkers;
 use super::dead_man;
+use super::discoveries::Discoveries;
 use super::pilot::Pilot;
 use super::plan::{Plan, Retention};
 use super::reload::{Fixed, Reloader, mark_reloaded};
@@ -156,10 +157,12 @@ impl Engine {
             None => launcher,
         };
         let pilot = Pilot::new(launcher, events);
+        let mut discoveries = Discoveries::restored(&self.plan, &memory);
         let workers = ChannelWorkers::new(alerts);
         let pinging = tokio::spawn(dead_man::run(shared.clone()));
         let mut turning = Loop::new(shared.clone(), memory, pilot, workers, finished_sender, max_running());
-        turning.configure(&self.plan);
+        turning.configure(&self.plan.with_found(discoveries.found(), &self.kinds));
+        discoveries.configure(&self.plan, &stores.state);
 
         let (plans, planned) = mpsc::channel(1);
         let writers = CancellationToken::new();
@@ -169,8 +172,16 @@ impl Engine {
             serve(listener, routes(&shared, &metrics, reception.clone()), Limits::default(), stop.clone()),
         );
         let fixed = Fixed::of(&self.plan);
-        let reloader =
-            Reloader { shared: shared.clone(), reception, kinds: self.kinds, source: options.source, plans, fixed };
+        let reloader = Reloader {
+            shared: shared.clone(),
+            reception,
+            kinds: self.kinds,
+            source: options.source,
+            plans,
+            fixed,
+            file: self.plan,
+            discoveries,
+        };
         let reloading = tokio::spawn(reloader.run(options.reload, wishes.reloads));
         if let Some(ready) = options.ready {
             ready(shared.clone(), address);

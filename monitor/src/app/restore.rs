@@ -15,6 +15,7 @@ use crate::heal::{self, HealRecord, Pause};
 use crate::judge::{Board, CheckState, Flap, Health, Policy, Verdict};
 use crate::probe::{CheckId, Pushed};
 use crate::record::{State, StateBatch, StateStore, StoreError};
+use crate::supervise::discovery::Roster;
 use crate::supervise::{Ledger, Run};
 
 /// How long the start waits for an earlier monitor's state: watching must not wait for a sick disk.
@@ -26,11 +27,12 @@ const VERDICT: &str = "verdict";
 const LEDGER: &str = "ledger";
 const PUSH: &str = "push";
 const HEAL: &str = heal::DOCUMENTS;
+const ROSTER: &str = "roster";
 const SECRET: &str = "secret";
 const CURSOR_KEY: &str = "cursor_key";
 const LINK_KEY: &str = "link_key";
 /// Every kind that is joined. Silences and windows need none: each has an id of its own.
-pub(super) const KINDS: [&str; 6] = [CHECK, VERDICT, LEDGER, PUSH, HEAL, SECRET];
+pub(super) const KINDS: [&str; 7] = [CHECK, VERDICT, LEDGER, PUSH, HEAL, ROSTER, SECRET];
 
 /// How often the start's second attempts to read what an earlier monitor left come.
 const READ_AGAIN_EVERY: Duration = Duration::from_secs(5);
@@ -60,6 +62,7 @@ pub(super) struct Memory {
     ledgers: HashMap<String, String>,
     pushes: HashMap<String, String>,
     heals: HashMap<String, String>,
+    rosters: HashMap<String, String>,
     secrets: HashMap<String, String>,
 }
 
@@ -90,6 +93,7 @@ impl Memory {
             ledgers: store.documents(LEDGER).await?,
             pushes: store.documents(PUSH).await?,
             heals: store.documents(HEAL).await?,
+            rosters: store.documents(ROSTER).await?,
             secrets: store.documents(SECRET).await?,
         })
     }
@@ -141,6 +145,11 @@ impl Memory {
         serde_json::from_str(self.heals.get(heal::EVERYBODY)?).ok()
     }
 
+    /// Returns what a discovery had found.
+    pub(super) fn roster(&self, discovery: &str) -> Option<Roster> {
+        serde_json::from_str(self.rosters.get(&roster_key(discovery))?).ok()
+    }
+
     /// Returns what a job pushed last.
     pub(super) fn pushed(&self, id: &CheckId) -> Option<Pushed> {
         serde_json::from_str(self.pushes.get(&id.to_string())?).ok()
@@ -174,6 +183,21 @@ pub(super) fn keep_ledger(batch: &mut StateBatch, service: &str, ledger: &Ledger
 /// Adds a service's heals.
 pub(super) fn keep_heals(batch: &mut StateBatch, service: &str, record: &HealRecord) {
     put(batch, HEAL, service, record);
+}
+
+/// Adds what a discovery has found.
+pub(super) fn keep_roster(batch: &mut StateBatch, discovery: &str, roster: &Roster) {
+    put(batch, ROSTER, &roster_key(discovery), roster);
+}
+
+/// Forgets a discovery that is not configured any more.
+pub(super) fn forget_roster(batch: &mut StateBatch, discovery: &str) {
+    batch.documents.insert((ROSTER, roster_key(discovery)), None);
+}
+
+/// No service's name: what is known of a service moves when that is renamed.
+fn roster_key(discovery: &str) -> String {
+    format!("discover:{discovery}")
 }
 
 /// Adds what a job pushed.

@@ -7,6 +7,7 @@ mod alerts;
 mod api;
 mod badge;
 mod catalogue;
+mod discovered;
 mod events;
 mod gate;
 mod healing;
