@@ -11,6 +11,7 @@ use super::needs::{Needs, start_order};
 use super::plan::{MAX_SERVICES, Plan, ServicePlan};
 use super::service::{generation, service};
 use crate::probe::Kinds;
+use crate::supervise::Workload;
 use crate::supervise::discovery::{Discovery, Finds, FoundBy, Known, Labelled, Roster, told};
 
 /// What is said of one discovery as a whole, at most; whoever starts containers could say without end.
@@ -71,6 +72,7 @@ fn add_finds(plan: &mut Plan, discovery: &Discovery, found: &Found, kinds: &Kind
             None => services.extend(find(plan, discovery, known, labelled, kinds)),
             // It left the name to another one.
             Some(_) if known.lost.is_some() => {}
+            Some(_) if is_watched(plan, &discovery.scout.workload(&known.sighting.sought)) => {}
             Some(whose) => finds.problems.push(format!(
                 "{}: {whose}, so this one is not watched; write another one as label monitor.name",
                 known.sighting.shown
@@ -86,6 +88,12 @@ fn add_finds(plan: &mut Plan, discovery: &Discovery, found: &Found, kinds: &Kind
     services.sort_by(|left, right| left.name.cmp(&right.name));
     plan.services.extend(services);
     finds
+}
+
+/// Returns whether another discovery has found it too.
+fn is_watched(plan: &Plan, workload: &Workload) -> bool {
+    let mut found = plan.found().filter_map(|(service, _)| service.workload.as_ref()?.as_watch());
+    workload.as_watch().is_some_and(|watched| found.any(|known| known.is_found_like(watched)))
 }
 
 /// Returns who has a name already.
@@ -183,3 +191,7 @@ fn settle_needs(plan: &mut Plan) {
         service.needs = Needs::default();
     }
 }
+
+#[cfg(test)]
+#[path = "found_tests.rs"]
+mod tests;

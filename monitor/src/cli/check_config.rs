@@ -63,6 +63,15 @@ pub(super) fn run(command: &CheckConfig) -> ExitCode {
             ));
         }
     }
+    for discovery in &plan.discoveries {
+        let (scout, limit) = (&discovery.scout, discovery.limit);
+        say(format_args!(
+            "  {:32} looks at {} for {}, {limit} at most",
+            discovery.name,
+            scout.address(),
+            scout.looks_for()
+        ));
+    }
     say_who_is_told(&plan.alerts);
     ExitCode::from(exit::YES)
 }

@@ -27,7 +27,7 @@ pub struct DockerEngine {
 
 impl DockerEngine {
     /// Starts an engine, and makes the image whose containers do what their arguments say:
-    /// `print:TEXT`, `wait:MS`, `exit:CODE`, `eat` memory, `serve:PORT` over TCP, `speak:PORT` HTTP, `ask:PORT` whether anybody listens, one after the other.
+    /// `print:TEXT`, `wait:MS`, `exit:CODE`, `eat` memory, `serve:PORT` over TCP, `speak:PORT` HTTP, `point:PORT=URL` to there, `open:PORT` HTTP to its whole network, `ask:PORT` whether anybody listens, one after the other.
     pub async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("docker-").tempdir().expect("there is room for a folder");
         let engine = Self { daemon: spawn(folder.path(), &[]), folder };

@@ -21,8 +21,8 @@ pub use finds::{Finds, FoundBy};
 pub use labels::{Labelled, told};
 pub use roster::{Known, Roster};
 pub use settings::Discovery;
-pub use sighting::{LABEL_PREFIX, Reach, Sighting};
-pub(super) use sighting::{Labels, service_name};
+pub(super) use sighting::service_name;
+pub use sighting::{LABEL_PREFIX, Labels, Reach, Sighting};
 
 /// One look at everything that a runtime runs, or why that could not be had.
 pub type Look = Result<Vec<Sighting>, String>;
