@@ -37,7 +37,8 @@ type Events = BoxStream<'static, Result<Happening, Blind>>;
 pub(super) async fn watch(address: Address, assignment: Assignment) {
     let Assignment { mut subjects, mut orders, events } = assignment;
     let acting = JoinSet::new();
-    let mut watcher = Watcher { address, trackers: Vec::new(), events, acting, seen_until: None, is_blind: false };
+    let mut watcher =
+        Watcher { address, trackers: Vec::new(), events, acting, seen_until: None, is_blind: false, is_told: false };
     watcher.list(&subjects.borrow_and_update().clone());
     loop {
         match watcher.session(&mut subjects, &mut orders).await {
@@ -58,8 +59,8 @@ pub(super) async fn watch(address: Address, assignment: Assignment) {
                     return;
                 }
                 watcher.list(&subjects.borrow_and_update().clone());
-                // New ones do not know yet that nothing can be seen.
-                watcher.is_blind = false;
+                // New ones do not know yet that nothing can be seen; the others are to hear when something can.
+                watcher.is_told = false;
             }
         }
     }
@@ -74,6 +75,8 @@ struct Watcher {
     /// When the newest event that was taken happened.
     seen_until: Option<Timestamp>,
     is_blind: bool,
+    /// Whether every service knows that nothing can be seen.
+    is_told: bool,
 }
 
 impl Watcher {
@@ -233,12 +236,14 @@ impl Watcher {
     }
 
     async fn lost(&mut self, blind: &Blind) {
-        if !std::mem::replace(&mut self.is_blind, true) {
+        self.is_blind = true;
+        if !std::mem::replace(&mut self.is_told, true) {
             self.tell_sight(Some(blind.to_string())).await;
         }
     }
 
     async fn found(&mut self) {
+        self.is_told = false;
         if std::mem::replace(&mut self.is_blind, false) {
             self.tell_sight(None).await;
         }
