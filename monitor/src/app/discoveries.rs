@@ -16,7 +16,7 @@ use super::found::Found;
 use super::plan::Plan;
 use super::restore::{self, Memory};
 use crate::record::{State, StateBatch};
-use crate::supervise::discovery::{Discovery, Look};
+use crate::supervise::discovery::{Discovery, Look, Roster};
 
 /// Looks that wait to be taken, at most; whoever looks waits for room.
 const LOOKS_QUEUED: usize = 16;
@@ -119,12 +119,9 @@ impl Discoveries {
                 self.take(seen);
             }
             self.forget();
-            if self.found != before {
-                for (name, roster) in &self.found.rosters {
-                    if before.rosters.get(name) != Some(roster) {
-                        self.unwritten.insert(name.clone());
-                    }
-                }
+            if !self.found.is_like(&before) {
+                let is_new = |(name, roster): &(&Arc<str>, &Roster)| before.rosters.get(*name) != Some(*roster);
+                self.unwritten.extend(self.found.rosters.iter().filter(is_new).map(|(name, _)| name.clone()));
                 return;
             }
         }

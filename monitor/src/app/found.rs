@@ -14,16 +14,26 @@ use crate::probe::Kinds;
 use crate::supervise::Workload;
 use crate::supervise::discovery::{Discovery, Finds, FoundBy, Known, Labelled, Roster, told};
 
-/// What is said of one discovery as a whole, at most; whoever starts containers could say without end.
-const MAX_PROBLEMS: usize = 20;
+/// What is said of one discovery as a whole, or of one find, at most: whoever starts containers could have us say without
+/// end.
+const MAX_SAID: usize = 20;
 
 /// What the discoveries have found.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Found {
     /// By the discovery's name.
     pub rosters: BTreeMap<Arc<str>, Roster>,
     /// Why some cannot look now.
     pub blind: BTreeMap<Arc<str>, String>,
+}
+
+impl Found {
+    /// Returns whether both come to the same plan.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let is_alike =
+            |(name, roster): (&Arc<str>, &Roster)| other.rosters.get(name).is_some_and(|known| roster.is_like(known));
+        self.blind == other.blind && self.rosters.len() == other.rosters.len() && self.rosters.iter().all(is_alike)
+    }
 }
 
 impl Plan {
@@ -79,15 +89,19 @@ fn add_finds(plan: &mut Plan, discovery: &Discovery, found: &Found, kinds: &Kind
             )),
         }
     }
-    let more = finds.problems.len().saturating_sub(MAX_PROBLEMS);
-    finds.problems.truncate(MAX_PROBLEMS);
-    if more > 0 {
-        finds.problems.push(format!("and {more} more"));
-    }
+    shorten(&mut finds.problems);
     finds.services = services.len();
     services.sort_by(|left, right| left.name.cmp(&right.name));
     plan.services.extend(services);
     finds
+}
+
+fn shorten(said: &mut Vec<String>) {
+    let more = said.len().saturating_sub(MAX_SAID);
+    said.truncate(MAX_SAID);
+    if more > 0 {
+        said.push(format!("and {more} more"));
+    }
 }
 
 /// Returns whether another discovery has found it too.
@@ -136,6 +150,7 @@ fn find(
             known.sighting.shown
         ));
     }
+    shorten(&mut texts);
     service.found =
         Some(FoundBy { discovery: discovery.name.clone(), shown: known.sighting.shown.clone(), mistakes: texts });
     plan.alerts.services.insert(service.name.clone(), service.alerts.clone());

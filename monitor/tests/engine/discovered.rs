@@ -126,6 +126,8 @@ async fn labels_lead_nowhere_else_and_what_is_wrong_with_one_container_concerns_
     );
     let (_, taken) = running.get("/api/v1/services/taken").await;
     assert_eq!((&taken["found"], &taken["workload"]), (&Value::Null, &Value::Null), "what is written wins");
+    let (_, page) = running.get("/services/a-pointing").await;
+    assert!(page.as_str().unwrap().contains("Not watched as its labels want"), "{page}");
     let (_, page) = running.get("/").await;
     assert!(page.as_str().unwrap().contains("raise discover.docker.limit"), "{page}");
 

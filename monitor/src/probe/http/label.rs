@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use crate::probe::expect::excerpt;
 use crate::probe::kinds::{LabelSettings, OwnAddress};
 
 /// Returns the settings that `/health` or `:8080/health` comes to.
@@ -9,7 +10,8 @@ use crate::probe::kinds::{LabelSettings, OwnAddress};
 /// # Errors
 /// What is wrong with it.
 pub(super) fn settings(value: &str, own: OwnAddress<'_>) -> Result<LabelSettings, String> {
-    let wrong = || format!("{value:?} is no path of this container; write /health or :8080/health");
+    let wrong =
+        || format!("{:?} is no path of this container; write /health or :8080/health", excerpt(value.as_bytes()));
     let (port, path) = match value.strip_prefix(':') {
         None => (None, value),
         Some(rest) => {

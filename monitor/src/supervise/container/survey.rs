@@ -84,9 +84,11 @@ impl Wanted {
     }
 
     fn wants(&self, labels: &HashMap<String, String>) -> bool {
-        let is_of_project = self.project.is_some()
-            && labels.get(COMPOSE_PROJECT) == self.project.as_ref()
-            && labels.get(COMPOSE_ONEOFF).is_none_or(|value| !value.eq_ignore_ascii_case("true"));
+        // It has the labels of the service that it is made of.
+        if labels.get(COMPOSE_ONEOFF).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return false;
+        }
+        let is_of_project = self.project.is_some() && labels.get(COMPOSE_PROJECT) == self.project.as_ref();
         match labels.get(&format!("{LABEL_PREFIX}{ENABLE}")).map(String::as_str) {
             Some("false") => false,
             // What is neither is told as a mistake.

@@ -36,6 +36,7 @@ fn a_container_is_found_by_its_label_or_its_project_unless_it_asks_not_to_be() {
         ("labels", "monitor.enable=true", true),
         ("labels", "monitor.enable=yes", true),
         ("labels", "monitor.enable=false", false),
+        ("labels", "monitor.enable=true compose.project=shop compose.service=web compose.oneoff=True", false),
         ("labels", "compose.project=shop compose.service=web", false),
         ("project=shop", "compose.project=shop compose.service=web", true),
         ("project=shop", "compose.project=shop compose.service=web monitor.enable=false", false),

@@ -35,6 +35,19 @@ impl Roster {
         self.left_out
     }
 
+    /// Returns whether both say the same of services: that something was started or ended changes nothing of what is known
+    /// of it here.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let alike = |(one, other): (&Known, &Known)| {
+            let (seen, other_seen) = (&one.sighting, &other.sighting);
+            one.lost == other.lost
+                && (&seen.shown, &seen.name, &seen.sought) == (&other_seen.shown, &other_seen.name, &other_seen.sought)
+                && (&seen.labels, &seen.reach) == (&other_seen.labels, &other_seen.reach)
+        };
+        (self.known.len(), self.left_out) == (other.known.len(), other.left_out)
+            && self.known.iter().zip(&other.known).all(alike)
+    }
+
     /// Takes a look at everything.
     pub fn take(&mut self, seen: Vec<Sighting>, limit: usize, now: Timestamp) {
         let mut seen = one_of_each(seen, &self.known);
@@ -186,6 +199,17 @@ mod tests {
         assert_eq!(shown(&roster), "web:6", "as long as it runs");
         roster.take(seen("web:7 web:8"), 10, at(4));
         assert_eq!(shown(&roster), "web:8");
+    }
+
+    #[test]
+    fn an_end_or_a_start_is_no_other_service() {
+        let mut roster = Roster::default();
+        roster.take(seen("web:1 db:2"), 10, at(0));
+        for (look, is_like) in [("web db:2", true), ("web:1 db:2", true), ("web:3 db:2", false), ("web:1", false)] {
+            let mut later = roster.clone();
+            later.take(seen(look), 10, at(1));
+            assert_eq!(later.is_like(&roster), is_like, "{look}");
+        }
     }
 
     #[test]

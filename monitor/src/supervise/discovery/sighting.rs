@@ -57,9 +57,9 @@ impl Labels {
         let mut taken = Self { too_many: ours.len().saturating_sub(MAX_LABELS), ..Self::default() };
         for (key, value) in ours.into_iter().take(MAX_LABELS) {
             if key.len() + value.len() > MAX_LABEL_BYTES {
-                taken.too_long.push(key.chars().take(40).collect());
+                taken.too_long.push(clean(&key.chars().take(40).collect::<String>()));
             } else {
-                taken.values.insert(key.to_owned(), value.clone());
+                taken.values.insert(clean(key), clean(value));
             }
         }
         taken
@@ -78,6 +78,11 @@ impl Labels {
         });
         long.chain(many)
     }
+}
+
+/// Takes out what could write elsewhere than into its own place in a log or on a terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Where a workload answers. Its runtime says so, never its labels.
@@ -173,14 +178,16 @@ mod tests {
             (0..70).map(|number| (format!("monitor.check.c{number:02}.tcp"), ":80".to_owned())).collect();
         labels.insert("com.docker.compose.project".to_owned(), "shop".to_owned());
         labels.insert("monitor.about".to_owned(), "x".repeat(2000));
+        labels.insert("monitor.a\nb".to_owned(), "\u{1b}[31mred".to_owned());
         let taken = Labels::of(labels.iter());
-        assert_eq!((taken.values.len(), taken.too_many, taken.too_long.as_slice()), (63, 7, &["about".to_owned()][..]));
+        assert_eq!((taken.values.len(), taken.too_many, taken.too_long.as_slice()), (63, 8, &["about".to_owned()][..]));
+        assert_eq!(taken.values["a b"], " [31mred");
         let told: Vec<String> = taken.excesses().collect();
         assert_eq!(
             told,
             [
                 "the label monitor.about… is not read: it is longer than 1024 bytes",
-                "7 labels are not read: a service has 64 at most; write it into the configuration"
+                "8 labels are not read: a service has 64 at most; write it into the configuration"
             ]
         );
     }
