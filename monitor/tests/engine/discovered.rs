@@ -181,31 +181,43 @@ async fn another_monitor_goes_on_with_what_was_found_while_the_engine_is_away() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_is_asked_at_its_own_address_and_another_address_is_the_same_service() {
+async fn a_project_is_found_at_its_own_addresses_and_another_container_is_the_same_service() {
     let (docker, sink) = (DockerEngine::start().await, Target::ok(""));
     // Engines that run side by side must not choose the same addresses.
     let network = format!("10.{}.{}", 100 + rand::random::<u8>() % 100, rand::random::<u8>());
-    docker.docker(&["network", "create", "--subnet", &format!("{network}.0/24"), "shop"]);
-    let start = |ip: u8| {
-        let (ip, head) = (format!("{network}.{ip}"), ["run", "--detach", "--name", "web", "--network", "shop", "--ip"]);
-        let labels = ["monitor.check.health.http=/ready", "monitor.check.health.port=8080"];
-        docker.docker(&[&head[..], &[&ip], &options(&labels), &["program", "open:8080"]].concat());
+    docker.docker(&["network", "create", "--subnet", &format!("{network}.0/24"), "shop_default"]);
+    let start = |name: &str, ip: u8, project: &str| {
+        let (ip, project) = (format!("{network}.{ip}"), format!("com.docker.compose.project={project}"));
+        let head = ["run", "--detach", "--name", name, "--network", "shop_default", "--ip", &ip];
+        let labels = [
+            &project,
+            "com.docker.compose.service=Web",
+            "monitor.check.health.http=/ready",
+            "monitor.check.health.port=8080",
+        ];
+        let labels: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
+        docker.docker(&[&head[..], &labels, &["program", "open:8080"]].concat());
         format!("http://{ip}:8080/ready")
     };
-    let target = start(7);
-    let running = Running::start(&config(&docker, "", &sink, "")).await;
+    let target = start("shop-web-1", 7, "shop");
+    start("blog-web-1", 9, "blog");
+    let yaml =
+        config(&docker, "", &sink, "").replace("container: {", "container: { project: shop, network: shop_default,");
+    let running = Running::start(&yaml).await;
     let up = running.until("web", "up").await;
     assert_eq!(up["checks"][0]["target"], target);
-    docker.docker(&["rm", "--force", "web"]);
-    let target = start(8);
+    docker.docker(&["rm", "--force", "shop-web-1"]);
+    let target = start("shop-web-2", 8, "shop");
     let moved = async || {
         let (_, web) = running.get("/api/v1/services/web").await;
         (web["verdict"] == "up" && web["checks"][0]["target"] == target).then_some(web)
     };
     let moved = eventually("web to be asked at its new address", LIMIT, moved).await;
+    assert_eq!(moved["found"]["what"], "container \"shop-web-2\"");
     // Its past is that of one service.
     assert_eq!(moved["workload"]["runs"].as_array().unwrap().len(), 2, "{moved}");
     assert_eq!(moved["workload"]["unplanned_exits_10m"], 0, "{moved}");
+    assert_eq!(status(&running).await["services"].as_array().unwrap().len(), 1, "another project's is not found");
     assert_eq!(running.get("/api/v1/incidents").await.1, serde_json::json!([]));
     running.stop().await;
 }

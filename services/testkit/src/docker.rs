@@ -147,6 +147,8 @@ impl Drop for DockerEngine {
         if !containers.is_empty() {
             let _removed = self.try_docker(&[&["rm", "--force"], containers.as_slice()].concat());
         }
+        // Bridges are the host's, and would stay.
+        let _removed = self.try_docker(&["network", "prune", "--force"]);
         // In order, so that it ends its containerd and takes its mounts down.
         let _asked = Command::new("kill").arg(self.daemon.id().to_string()).status();
         let _reaped = self.daemon.wait();

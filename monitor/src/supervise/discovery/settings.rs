@@ -9,12 +9,8 @@ use super::Scout;
 use crate::config::check_name;
 use crate::supervise::workload::WorkloadKinds;
 
-/// Services of one discovery, unless told otherwise: more than most hosts run, and few enough to be asked every 10 s.
-const LIMIT: usize = 100;
 /// The largest limit: the plan as a whole holds ten times as many.
 const MAX_LIMIT: usize = 1000;
-/// How long what was removed stays in the list, unless told otherwise: a deployment takes less.
-const FORGET_AFTER: Duration = Duration::from_secs(300);
 /// Discoveries of one configuration: each has a connection of its own.
 const MAX_DISCOVERIES: usize = 16;
 
@@ -32,6 +28,11 @@ pub struct Discovery {
 }
 
 impl Discovery {
+    /// More than most hosts run, and few enough to be asked every 10 s.
+    pub const LIMIT: usize = 100;
+    /// A deployment takes less.
+    pub const FORGET_AFTER: Duration = Duration::from_secs(300);
+
     /// Checks `discover: { NAME: { KIND: … } }`; reports every mistake through the cursor.
     pub fn decode_all(cursor: Option<Cursor<'_>>, kinds: &WorkloadKinds) -> Vec<Self> {
         let Some(cursor) = cursor else { return Vec::new() };
@@ -66,8 +67,8 @@ impl Discovery {
         Some(Self {
             name: name.into(),
             scout: scout?,
-            limit: limit.unwrap_or(LIMIT),
-            forget_after: forget_after.unwrap_or(FORGET_AFTER),
+            limit: limit.unwrap_or(Self::LIMIT),
+            forget_after: forget_after.unwrap_or(Self::FORGET_AFTER),
         })
     }
 }
