@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use kit::config::{Environment, show_duration};
+use proptest::prelude::*;
 
 use super::*;
 use crate::config::Config;
@@ -147,4 +148,38 @@ fn another_address_asks_elsewhere_and_is_the_same_question() {
     assert_eq!((here.0.as_str(), there.0.as_str()), ("http://172.17.0.2/", "http://172.17.0.9/"));
     assert_eq!(here.1, there.1);
     assert_ne!(here.1, other.1);
+}
+
+/// What leads elsewhere in URLs and addresses, now and then a whole one.
+fn sly() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("http://10.0.0.1/".to_owned()),
+        Just("//10.0.0.1".to_owned()),
+        Just("@10.0.0.1:80".to_owned()),
+        Just("127.0.0.1:8888".to_owned()),
+        Just("[::1]".to_owned()),
+        Just(":80".to_owned()),
+        "[:/@\\\\.?#%&=a-z0-9 \t\r\n\\[\\]-]{0,6}",
+    ];
+    proptest::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
+}
+
+fn label() -> impl Strategy<Value = (&'static str, String)> {
+    let keys = ["check.a.http", "check.a.port", "check.b.tcp", "check.b.port", "check.c.http", "name"];
+    (proptest::sample::select(keys.to_vec()), sly())
+}
+
+proptest! {
+    #[test]
+    fn whatever_labels_say_only_their_own_container_is_asked(labels in proptest::collection::vec(label(), 1..6)) {
+        let mut web = container("web", "172.17.0.2", "");
+        web.labels.values.extend(labels.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let plan = plan("services: {}").with_found(&found(&[("docker", &[web])]), &Kinds::standard());
+        for check in plan.checks() {
+            let target = check.question.probe.target().shown;
+            let address = target.strip_prefix("http://").unwrap_or(&target);
+            let end = address.find([':', '/', '?', '#']).unwrap_or(address.len());
+            prop_assert_eq!(&address[..end], "172.17.0.2", "{:?} asks {}", labels, target);
+        }
+    }
 }

@@ -172,7 +172,14 @@ async fn another_monitor_goes_on_with_what_was_found_while_the_engine_is_away() 
     };
     let up = eventually("web to be seen again", LIMIT, up).await;
     assert_eq!(up["workload"]["run"], before["workload"]["run"]);
-    // What comes afterwards is found, so it is looked again.
+    // What comes afterwards is found, so it is looked again; a file that is not taken is no reason not to.
+    write_config(running.folder.path(), "services: [");
+    running.reload.send(()).await.unwrap();
+    let refused = async || {
+        let (_, metrics) = running.get("/metrics").await;
+        metrics.as_str()?.contains("monitor_config_last_reload_successful 0").then_some(())
+    };
+    eventually("the bad file to be refused", LIMIT, refused).await;
     run(&docker, "late", &[], &["wait:1000000"]);
     until_listed(&running, "late", true).await;
     assert_eq!(running.get("/api/v1/incidents").await.1, serde_json::json!([]));
