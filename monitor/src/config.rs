@@ -16,7 +16,7 @@ const PREFIX: &str = "MONITOR";
 pub(crate) const MAKE_SECRETS: &str = "make_secrets";
 
 /// The top-level keys: `MONITOR_LISTEN` sets `listen`, while `MONITOR_URL` is another program's business.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "listen",
     "data_dir",
     "operator_token",
@@ -35,6 +35,7 @@ const KEYS: [&str; 19] = [
     "drill",
     "dead_man",
     "services",
+    "discover",
     MAKE_SECRETS,
 ];
 

@@ -40,6 +40,22 @@ pub struct AlertSettings {
     pub services: ServicesAlerts,
 }
 
+impl AlertSettings {
+    /// Returns whether some route takes an alert of a service with these labels, or of none.
+    fn is_told(&self, service: Option<&str>, labels: &BTreeMap<String, String>, severity: Severity) -> bool {
+        let mut labels = labels.clone();
+        labels.insert("severity".to_owned(), severity.as_str().to_owned());
+        labels.extend(service.map(|name| ("service".to_owned(), name.to_owned())));
+        !self.routes.taking(&labels).is_empty()
+    }
+
+    /// Returns whether pages and tickets of a service would be told to somebody, if anybody is told anything.
+    pub fn tells_of(&self, service: &str, alerts: &ServiceAlerts) -> bool {
+        let is_told = |severity| self.is_told(Some(service), &alerts.labels, severity);
+        self.routes.0.is_empty() || [Severity::Page, Severity::Ticket].into_iter().all(is_told)
+    }
+}
+
 /// A dead man's switch: it is pinged while everything works.
 #[derive(Clone)]
 pub struct DeadMan {
@@ -341,10 +357,7 @@ fn check_routed(fields: &Fields<'_>, settings: &AlertSettings) {
     let of_services = services.into_iter().map(|(name, alerts)| (Some(name), alerts.labels.clone()));
     for (service, labels) in of_services.chain([of_none]) {
         for severity in [Severity::Page, Severity::Ticket] {
-            let mut labels = labels.clone();
-            labels.insert("severity".to_owned(), severity.as_str().to_owned());
-            labels.extend(service.map(|name| ("service".to_owned(), name.to_string())));
-            if settings.routes.taking(&labels).is_empty() {
+            if !settings.is_told(service.map(|name| &**name), &labels, severity) {
                 let whose = service.map_or("of the monitor itself".to_owned(), |name| format!("of {name:?}"));
                 cursor.mistake(format!(
                     "a {} {whose} fits no route and would be lost; add a last route without \"match\"",

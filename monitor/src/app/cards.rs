@@ -36,9 +36,10 @@ pub(super) fn catalogue(plan: &Plan, now: Stamp) -> Catalogue {
         soft_needs: service.needs.soft.clone(),
         availability: service.slo.availability,
         latency_p95: service.slo.latency_p95,
+        found: service.found.clone(),
         checks: service.checks.iter().map(check_card).collect(),
     });
-    Catalogue { services: services.collect(), loaded: now.wall }
+    Catalogue { services: services.collect(), discoveries: plan.finds.clone(), loaded: now.wall }
 }
 
 fn check_card(check: &CheckPlan) -> CheckCard {

@@ -16,8 +16,6 @@ use crate::export::Shared;
 
 /// Deadline of one ping.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The loop turns every second; one that has not for this long does not watch.
-const LOOP_STANDS_AFTER: Duration = Duration::from_secs(10);
 /// Most of an answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 4096;
 /// While no switch is configured, the configuration is looked at this often.

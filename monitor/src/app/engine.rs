@@ -12,7 +12,6 @@ use axum::response::Response;
 use axum::routing::get;
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use kit::clock::Moment;
 use kit::config::show_duration;
 use kit::health::{Health, Need, READY_PATHS, Shown};
 use kit::http::{Limits, serve, with_conventions};
@@ -24,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::channels::ChannelWorkers;
 use super::dead_man;
+use super::discoveries::Discoveries;
 use super::pilot::Pilot;
 use super::plan::{Plan, Retention};
 use super::reload::{Fixed, Reloader, mark_reloaded};
@@ -39,8 +39,7 @@ use crate::supervise::Mode;
 use crate::supervise::launcher::Launcher;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The loop turns every second; one that has not for this long does not watch.
-const LOOP_STANDS_AFTER: Duration = Duration::from_secs(10);
+
 /// Longest time a handler may take; a waiting gate answers within 300 s.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(310);
 /// Largest request body: nothing that is written is larger.
@@ -155,10 +154,12 @@ impl Engine {
             None => launcher,
         };
         let pilot = Pilot::new(launcher, events);
+        let mut discoveries = Discoveries::restored(&self.plan, &memory);
         let workers = ChannelWorkers::new(alerts);
         let pinging = tokio::spawn(dead_man::run(shared.clone()));
         let mut turning = Loop::new(shared.clone(), memory, pilot, workers, finished_sender, max_running());
-        turning.configure(&self.plan);
+        turning.configure(&self.plan.with_found(discoveries.found(), &self.kinds));
+        discoveries.configure(&self.plan, &stores.state);
 
         let (plans, planned) = mpsc::channel(1);
         let writers = CancellationToken::new();
@@ -168,8 +169,16 @@ impl Engine {
             serve(listener, routes(&shared, &metrics, reception.clone()), Limits::default(), stop.clone()),
         );
         let fixed = Fixed::of(&self.plan);
-        let reloader =
-            Reloader { shared: shared.clone(), reception, kinds: self.kinds, source: options.source, plans, fixed };
+        let reloader = Reloader {
+            shared: shared.clone(),
+            reception,
+            kinds: self.kinds,
+            source: options.source,
+            plans,
+            fixed,
+            file: self.plan,
+            discoveries,
+        };
         let reloading = tokio::spawn(reloader.run(options.reload, wishes.reloads));
         if let Some(ready) = options.ready {
             ready(shared.clone(), address);

@@ -1,32 +1,29 @@
 //! The checked configuration: every section decoded by its owner, joined into one plan.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::config::{Cursor, Fields, Mistakes, Node, Value, suggest};
+use kit::config::{Cursor, Fields, Mistakes, Node, suggest};
 
 use super::needs::{Needs, start_order};
-use crate::alert::{AlertSettings, ChannelKinds, Objectives, ServiceAlerts, decode_alerts, decode_service};
-use crate::config::{Config, ConfigError, MAKE_SECRETS, check_name};
+use super::service::{CheckDefaults, service};
+use crate::alert::{AlertSettings, ChannelKinds, ServiceAlerts, decode_alerts};
+use crate::config::{Config, ConfigError, MAKE_SECRETS};
 use crate::export::{AccessSettings, decode_access};
-use crate::heal::{HealSettings, HostHealSettings, decode_heal, decode_host_heal};
+use crate::heal::{HealSettings, HostHealSettings, decode_host_heal};
 use crate::judge::Policy;
-use crate::probe::{CheckId, Kinds, Question, decode_question};
+use crate::probe::{Kinds, Question};
 use crate::schedule::Cadence;
+use crate::supervise::discovery::{Discovery, Finds, FoundBy};
 use crate::supervise::{Workload, WorkloadKinds};
 
-/// Keys of a check that are not its kind.
-const CHECK_KEYS: [&str; 8] =
-    ["about", "expect", "every", "every_when_failing", "timeout", "fail_after", "recover_after", "severity"];
-
 /// Services that are read, at most: beyond this a plan is a mistake in a generator.
-const MAX_SERVICES: usize = 10_000;
+pub(super) const MAX_SERVICES: usize = 10_000;
 
 /// Everything the daemon is told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// Where the API and the page listen. Default 127.0.0.1:8888.
     pub listen: SocketAddr,
@@ -42,7 +39,13 @@ pub struct Plan {
     pub heal: HostHealSettings,
     /// Whom to tell what.
     pub alerts: AlertSettings,
-    /// Every service, in file order.
+    /// Where services are found by themselves.
+    pub discoveries: Vec<Discovery>,
+    /// What holds for checks that say nothing else.
+    pub defaults: CheckDefaults,
+    /// What came of the discoveries.
+    pub finds: Vec<Finds>,
+    /// Every service, in file order; then those that were found.
     pub services: Vec<ServicePlan>,
     /// Their names so that each comes after what it needs.
     pub start_order: Vec<Arc<str>>,
@@ -69,7 +72,7 @@ impl Retention {
 }
 
 /// One service.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ServicePlan {
     /// Its key.
     pub name: Arc<str>,
@@ -91,6 +94,8 @@ pub struct ServicePlan {
     pub slo: Slo,
     /// What it wants of alerts.
     pub alerts: ServiceAlerts,
+    /// Who found it, if nobody wrote it.
+    pub found: Option<FoundBy>,
     /// Its checks, in file order.
     pub checks: Vec<CheckPlan>,
 }
@@ -150,14 +155,15 @@ impl Plan {
 fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
     let fields = Cursor::top(root, mistakes).fields()?;
     let listen = fields.get("listen").and_then(|c| c.parse::<SocketAddr>("an address like 127.0.0.1:8888"));
-    let (policy, cadence) = defaults(fields.get("defaults"));
+    let defaults = defaults(fields.get("defaults"));
+    let discoveries = Discovery::decode_all(fields.get("discover"), &WorkloadKinds::standard());
     let mut services = Vec::new();
     let entries = fields.get("services").and_then(|c| c.entries()).unwrap_or_default();
     if entries.len() > MAX_SERVICES {
         fields.cursor().mistake(format!("{} services, more than {MAX_SERVICES}", entries.len()));
     }
     for (name, cursor) in entries {
-        services.extend(service(name, &cursor, &policy, &cadence, kinds));
+        services.extend(service(name, &cursor, None, &defaults, kinds));
     }
     let start_order = check_needs(&fields, &services);
     let wanted = services.iter().map(|service| (service.name.clone(), service.alerts.clone())).collect();
@@ -173,6 +179,9 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
         retention: retention(fields.get("history")),
         heal: decode_host_heal(&fields),
         alerts,
+        discoveries,
+        defaults,
+        finds: Vec::new(),
         services,
         start_order,
     };
@@ -191,12 +200,13 @@ fn refuse_postgres(fields: &Fields<'_>) {
     }
 }
 
-fn defaults(cursor: Option<Cursor<'_>>) -> (Policy, Cadence) {
-    let Some(fields) = cursor.and_then(|c| c.fields()) else { return (Policy::STANDARD, Cadence::STANDARD) };
-    let policy = Policy::decode(&fields, &Policy::STANDARD);
-    let cadence = Cadence::decode(&fields, policy.every, &Cadence::STANDARD);
+fn defaults(cursor: Option<Cursor<'_>>) -> CheckDefaults {
+    let standard = CheckDefaults { policy: Policy::STANDARD, cadence: Cadence::STANDARD };
+    let Some(fields) = cursor.and_then(|c| c.fields()) else { return standard };
+    let policy = Policy::decode(&fields, &standard.policy);
+    let cadence = Cadence::decode(&fields, policy.every, &standard.cadence);
     fields.end();
-    (policy, cadence)
+    CheckDefaults { policy, cadence }
 }
 
 fn anchors(fields: &Fields<'_>) -> Vec<String> {
@@ -230,99 +240,6 @@ fn retention(cursor: Option<Cursor<'_>>) -> Retention {
     };
     fields.end();
     retention
-}
-
-fn service(name: &str, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, kinds: &Kinds) -> Option<ServicePlan> {
-    check_name(cursor, "service", name);
-    let fields = cursor.fields()?;
-    let mut checks = Vec::new();
-    for (check_name_, check_cursor) in fields.get("checks").and_then(|c| c.entries()).unwrap_or_default() {
-        check_name(&check_cursor, "check", check_name_);
-        checks.extend(check(CheckId::new(name, check_name_), &check_cursor, policy, cadence, kinds));
-    }
-    let workload = fields.get("workload").and_then(|c| WorkloadKinds::standard().decode(&c));
-    let critical = fields.get("critical").and_then(|c| c.bool()).unwrap_or(true);
-    let mut alerts = decode_service(&fields, critical);
-    let target = |check: &CheckPlan| (check.question.id.check.to_string(), check.question.probe.target().shown);
-    let slo = slo(fields.get("slo"));
-    alerts.objectives = Objectives { availability: slo.availability, latency_p95: slo.latency_p95 };
-    alerts.targets = checks.iter().map(target).collect();
-    let plan = ServicePlan {
-        name: name.into(),
-        was: fields.get("was").and_then(|c| c.text()).map(Into::into),
-        about: fields.get("about").and_then(|c| c.text()),
-        group: fields.get("group").and_then(|c| c.text()),
-        critical,
-        needs: needs(fields.get("needs")),
-        slo,
-        alerts,
-        heal: decode_heal(&fields),
-        workload,
-        checks,
-    };
-    if !fields.has("checks") && !fields.has("workload") {
-        cursor.mistake("neither \"checks\" nor \"workload\": there is nothing to watch");
-    }
-    fields.end();
-    Some(plan)
-}
-
-fn check(id: CheckId, cursor: &Cursor<'_>, policy: &Policy, cadence: &Cadence, kinds: &Kinds) -> Option<CheckPlan> {
-    let fields = cursor.fields()?;
-    let mut policy = Policy::decode(&fields, policy);
-    let cadence = Cadence::decode(&fields, policy.every, cadence);
-    let about = fields.get("about").and_then(|c| c.text());
-    let generation = generation(cursor);
-    let (question, kind) = decode_question(fields, id, policy.timeout, kinds, &CHECK_KEYS)?;
-    if question.probe.is_pushed() {
-        // A missed deadline is one fact, however often we look at it.
-        policy.fail_after = crate::judge::Threshold::InARow(std::num::NonZeroU32::MIN);
-        policy.recover_after = std::num::NonZeroU32::MIN;
-    }
-    Some(CheckPlan { question, kind, about, cadence, policy, generation })
-}
-
-/// A hash of everything that decides what is asked and expected; how often and how it is judged may change freely.
-fn generation(cursor: &Cursor<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    if let Value::Map(entries) = &cursor.node().value {
-        for entry in entries.iter().filter(|entry| entry.key == "expect" || !CHECK_KEYS.contains(&entry.key.as_str())) {
-            entry.key.hash(&mut hasher);
-            entry.node.to_json().to_string().hash(&mut hasher);
-        }
-    }
-    hasher.finish()
-}
-
-fn needs(cursor: Option<Cursor<'_>>) -> Needs {
-    let Some(cursor) = cursor else { return Needs::default() };
-    let names = |c: Cursor<'_>| c.texts().into_iter().map(Into::into).collect();
-    // A plain list is the common case: everything in it is needed.
-    if matches!(cursor.node().value, Value::List(_) | Value::Text(_)) {
-        return Needs { hard: names(cursor), soft: Vec::new() };
-    }
-    let Some(fields) = cursor.fields() else { return Needs::default() };
-    let needs = Needs {
-        hard: fields.get("hard").map(names).unwrap_or_default(),
-        soft: fields.get("soft").map(names).unwrap_or_default(),
-    };
-    fields.end();
-    needs
-}
-
-fn slo(cursor: Option<Cursor<'_>>) -> Slo {
-    let Some(fields) = cursor.and_then(|c| c.fields()) else { return Slo::default() };
-    let latency = fields.get("latency").and_then(|c| c.fields());
-    let p95 = latency
-        .as_ref()
-        .and_then(|f| f.get("p95"))
-        .and_then(|c| c.duration(Duration::from_millis(1)..=Duration::from_secs(3600)));
-    if let Some(latency) = latency {
-        latency.end();
-    }
-    let slo = Slo { availability: fields.get("availability").and_then(|c| c.ratio()), latency_p95: p95 };
-    fields.end();
-    slo
 }
 
 fn check_needs(fields: &Fields<'_>, services: &[ServicePlan]) -> Vec<Arc<str>> {

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendError;
 
+use super::discoveries::Discoveries;
 use super::plan::{Plan, Retention};
 use crate::config::Config;
 use crate::export::{Reception, ReloadWish, Shared};
@@ -23,6 +25,10 @@ pub(super) struct Reloader {
     pub(super) plans: mpsc::Sender<Plan>,
     /// What only a restart changes, as it was at the start.
     pub(super) fixed: Fixed,
+    /// What the configuration says, as it was taken last.
+    pub(super) file: Plan,
+    /// What is found beside it.
+    pub(super) discoveries: Discoveries,
 }
 
 /// Settings that are taken once.
@@ -50,8 +56,8 @@ impl Fixed {
 }
 
 impl Reloader {
-    /// Serves signals and wishes until both are gone.
-    pub(super) async fn run(self, mut signals: mpsc::Receiver<()>, mut wishes: mpsc::Receiver<ReloadWish>) {
+    /// Serves signals, wishes and finds until the monitor stops.
+    pub(super) async fn run(mut self, mut signals: mpsc::Receiver<()>, mut wishes: mpsc::Receiver<ReloadWish>) {
         loop {
             tokio::select! {
                 Some(()) = signals.recv() => {
@@ -61,9 +67,21 @@ impl Reloader {
                 Some((force, answer)) = wishes.recv() => {
                     let _asker_has_gone = answer.send(self.reload(force).await);
                 }
-                else => return,
+                () = self.discoveries.changed() => {
+                    if self.take_finds().await.is_err() {
+                        return;
+                    }
+                }
             }
         }
+    }
+
+    /// Finds change nothing of what is written, so nothing of it is read or judged again.
+    async fn take_finds(&mut self) -> Result<(), SendError<Plan>> {
+        self.discoveries.write_down(&self.shared.stores.state);
+        let plan = self.file.with_found(self.discoveries.found(), &self.kinds);
+        self.discoveries.tell(&plan);
+        self.plans.send(plan).await
     }
 
     /// Writes down that the file or a signal has changed something; who asks over HTTP is known there.
@@ -73,14 +91,17 @@ impl Reloader {
     }
 
     /// A bad configuration changes nothing and is visible.
-    async fn reload(&self, force: bool) -> Result<String, String> {
+    async fn reload(&mut self, force: bool) -> Result<String, String> {
         let source = self.source.clone();
         let read = tokio::task::spawn_blocking(move || source()).await;
         let config = read.map_err(|panic| format!("reading the configuration broke: {panic}"))?;
         let planned = Plan::of(&config, &self.kinds).map_err(|error| error.to_string());
-        let planned = planned.and_then(|plan| if force { Ok(plan) } else { is_safe(&self.shared, plan) });
+        let planned = planned.and_then(|file| {
+            let plan = file.with_found(self.discoveries.found(), &self.kinds);
+            if force { Ok((file, plan)) } else { is_safe(&self.shared, &plan).map(|()| (file, plan)) }
+        });
         match planned {
-            Ok(plan) => {
+            Ok((file, plan)) => {
                 self.shared.stores.rename(&plan.renames()).await;
                 let waits = self.fixed.changes(&plan);
                 self.shared.figures.restart_needed.store(!waits.is_empty(), Relaxed);
@@ -93,6 +114,9 @@ impl Reloader {
                     );
                 }
                 self.reception.configure(&plan.access, plan.alerts.public_url.as_deref());
+                self.discoveries.configure(&file, &self.shared.stores.state);
+                self.discoveries.tell(&plan);
+                self.file = file;
                 if self.plans.send(plan).await.is_err() {
                     return Err("the monitor is stopping".to_owned());
                 }
@@ -110,7 +134,9 @@ impl Reloader {
 }
 
 /// Refuses a reload that would silently stop watching: an empty folder is more likely an accident than a wish.
-fn is_safe(shared: &Shared, plan: Plan) -> Result<Plan, String> {
+/// What finds itself comes and goes without being counted here, unless the configuration stops looking for it.
+fn is_safe(shared: &Shared, plan: &Plan) -> Result<(), String> {
+    let catalogue = shared.catalogue.load();
     let board = shared.board();
     let before = board.services();
     let renames = plan.renames();
@@ -143,15 +169,19 @@ fn is_safe(shared: &Shared, plan: Plan) -> Result<Plan, String> {
             "it would drop the channel {channel:?}, for which {waiting} messages wait; reload with force=true to drop them"
         ));
     }
-    if dropped.len() * 10 > before.len() * 3 {
+    let is_found = |name: &str| catalogue.service(name).is_some_and(|card| card.found.is_some());
+    let is_counted = |name: &str| !is_found(name) || dropped.contains(&name);
+    let all = before.iter().filter(|service| is_counted(&service.spec.name)).count();
+    if dropped.len() * 10 > all * 3 {
         let list = dropped.join(", ");
-        let (count, all) = (dropped.len(), before.len());
+        let count = dropped.len();
         return Err(format!("it would drop {count} of {all} services ({list}); reload with force=true to drop them"));
     }
     let renamed_to = |name: &str| {
         renames.iter().find(|(old, _)| &**old == name).map_or_else(|| name.to_owned(), |(_, new)| new.to_string())
     };
-    let checks = before.iter().flat_map(|service| &service.checks);
+    let counted = before.iter().filter(|service| is_counted(&service.spec.name));
+    let checks = counted.flat_map(|service| &service.checks);
     let stays = |id: &CheckId| {
         let service = plan.service(&renamed_to(&id.service));
         service.is_some_and(|service| service.checks.iter().any(|check| check.question.id.check == id.check))
@@ -160,7 +190,7 @@ fn is_safe(shared: &Shared, plan: Plan) -> Result<Plan, String> {
     if gone * 10 > all * 3 {
         return Err(format!("it would drop {gone} of {all} checks; reload with force=true to drop them"));
     }
-    Ok(plan)
+    Ok(())
 }
 
 /// Sets the pair of reload metrics.

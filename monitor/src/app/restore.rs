@@ -15,6 +15,7 @@ use crate::heal::{self, HealRecord, Pause};
 use crate::judge::{Announcement, Board, CheckState, Flap, Health, Policy, Verdict};
 use crate::probe::{CheckId, Pushed};
 use crate::record::{State, StateBatch, StateStore, StoreError};
+use crate::supervise::discovery::Roster;
 use crate::supervise::{Ledger, Run};
 
 /// How long the start waits for an earlier monitor's state: watching must not wait for a sick disk.
@@ -28,11 +29,12 @@ const PUSH: &str = "push";
 const HEAL: &str = heal::DOCUMENTS;
 const HEAL_PAUSE: &str = heal::PAUSES;
 const ANNOUNCEMENT: &str = ANNOUNCEMENTS;
+const ROSTER: &str = "roster";
 const SECRET: &str = "secret";
 const CURSOR_KEY: &str = "cursor_key";
 const LINK_KEY: &str = "link_key";
 /// Every kind that is joined. Silences and windows need none: each has an id of its own.
-pub(super) const KINDS: [&str; 6] = [CHECK, VERDICT, LEDGER, PUSH, HEAL, SECRET];
+pub(super) const KINDS: [&str; 7] = [CHECK, VERDICT, LEDGER, PUSH, HEAL, ROSTER, SECRET];
 
 /// How often the start's second attempts to read what an earlier monitor left come.
 const READ_AGAIN_EVERY: Duration = Duration::from_secs(5);
@@ -64,6 +66,7 @@ pub(super) struct Memory {
     heals: HashMap<String, String>,
     heal_pauses: HashMap<String, String>,
     announcements: HashMap<String, String>,
+    rosters: HashMap<String, String>,
     secrets: HashMap<String, String>,
 }
 
@@ -96,6 +99,7 @@ impl Memory {
             heals: store.documents(HEAL).await?,
             heal_pauses: store.documents(HEAL_PAUSE).await?,
             announcements: store.documents(ANNOUNCEMENT).await?,
+            rosters: store.documents(ROSTER).await?,
             secrets: store.documents(SECRET).await?,
         })
     }
@@ -157,6 +161,11 @@ impl Memory {
         }
     }
 
+    /// Returns what a discovery had found.
+    pub(super) fn roster(&self, discovery: &str) -> Option<Roster> {
+        serde_json::from_str(self.rosters.get(&roster_key(discovery))?).ok()
+    }
+
     /// Returns what a job pushed last.
     pub(super) fn pushed(&self, id: &CheckId) -> Option<Pushed> {
         serde_json::from_str(self.pushes.get(&id.to_string())?).ok()
@@ -200,6 +209,21 @@ pub(super) fn keep_pause(batch: &mut StateBatch, service: &str, pause: Option<&P
 /// Adds a change to a service that somebody announced.
 pub(super) fn keep_announcement(batch: &mut StateBatch, service: &str, announcement: &Announcement) {
     put(batch, ANNOUNCEMENT, service, announcement);
+}
+
+/// Adds what a discovery has found.
+pub(super) fn keep_roster(batch: &mut StateBatch, discovery: &str, roster: &Roster) {
+    put(batch, ROSTER, &roster_key(discovery), roster);
+}
+
+/// Forgets a discovery that is not configured any more.
+pub(super) fn forget_roster(batch: &mut StateBatch, discovery: &str) {
+    batch.documents.insert((ROSTER, roster_key(discovery)), None);
+}
+
+/// No service's name: what is known of a service moves when that is renamed.
+fn roster_key(discovery: &str) -> String {
+    format!("discover:{discovery}")
 }
 
 /// Adds what a job pushed.

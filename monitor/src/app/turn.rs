@@ -2,7 +2,7 @@
 //!
 //! It never waits for a probe, a store, a reader or a supervisor; what follows from news is handed on at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -393,10 +393,13 @@ impl Loop {
             self.shared.metrics.forget(&id.service, &id.check);
             restore::forget_check(&mut batch, id);
             self.shared.vantage.pushes.forget(id);
-            if plan.service(&id.service).is_none() {
-                self.shared.metrics.forget_service(&id.service);
-                restore::forget_service(&mut batch, &id.service);
-            }
+        }
+        let names: HashSet<&Arc<str>> = plan.services.iter().map(|service| &service.name).collect();
+        let known: Vec<Arc<str>> =
+            self.shared.board().services().iter().map(|service| service.spec.name.clone()).collect();
+        for name in known.iter().filter(|name| !names.contains(name)) {
+            self.shared.metrics.forget_service(name);
+            restore::forget_service(&mut batch, name);
         }
         // A few checks are all asked at once; a thousand are spread, so that they never come in one burst.
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 checks")]

@@ -10,6 +10,7 @@ use monitor::app::Retention;
 use monitor::export::AccessSettings;
 use monitor::judge::{Policy, Threshold};
 use monitor::schedule::Cadence;
+use monitor::supervise::discovery::Discovery;
 use monitor::{Config, Engine, Kinds};
 
 use super::output::{complain, say};
@@ -63,6 +64,15 @@ pub(super) fn run(command: &CheckConfig) -> ExitCode {
             ));
         }
     }
+    for discovery in &plan.discoveries {
+        let (scout, limit) = (&discovery.scout, discovery.limit);
+        say(format_args!(
+            "  {:32} looks at {} for {}, {limit} at most",
+            discovery.name,
+            scout.address(),
+            scout.looks_for()
+        ));
+    }
     say_who_is_told(&plan.alerts);
     ExitCode::from(exit::YES)
 }
@@ -109,6 +119,8 @@ fn print_defaults() {
         ("routes.*.group_interval", "30s".to_owned()),
         ("routes.*.reminders.after", show_duration(Reminders::STANDARD.after)),
         ("routes.*.reminders.every", show_duration(Reminders::STANDARD.every)),
+        ("discover.*.limit", Discovery::LIMIT.to_string()),
+        ("discover.*.forget_after", show_duration(Discovery::FORGET_AFTER)),
         ("history.raw", show_duration(keep.raw)),
         ("history.minutes", show_duration(keep.minutes)),
         ("history.hours", show_duration(keep.hours)),

@@ -6,6 +6,7 @@ mod backup;
 mod check_config;
 mod client;
 mod daemon;
+mod discover;
 mod doctor;
 mod drill;
 mod gate;
@@ -56,6 +57,7 @@ enum Command {
     Announce(announce::AnnounceCommand),
     Drill(drill::DrillCommand),
     Import(import::ImportCommand),
+    Discover(discover::DiscoverCommand),
     Doctor(doctor::DoctorCommand),
     Token(token::TokenCommand),
     /// Copies the monitor's data, also while it runs.
@@ -118,6 +120,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Announce(command) => announce::run(&command).await,
             Command::Drill(command) => drill::run(&command).await,
             Command::Import(command) => import::run(&command),
+            Command::Discover(command) => discover::run(&command).await,
             Command::Doctor(command) => doctor::run(&command).await,
             Command::Token(command) => token::run(&command),
             Command::Healthcheck { url, timeout } => kit::healthcheck::run(&url, timeout).await,

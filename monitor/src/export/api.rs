@@ -101,7 +101,7 @@ async fn openapi() -> impl IntoResponse {
 async fn get_status(State(shared): State<Arc<Shared>>, visitor: Visitor) -> impl IntoResponse {
     let mut status = status_of(&shared);
     if !visitor.sees_details() {
-        status.services.iter_mut().for_each(ServiceStatus::keep_names);
+        status.keep_names();
     }
     ([(header::CACHE_CONTROL, "no-store")], Json(status))
 }

@@ -8,12 +8,15 @@ use secrecy::SecretString;
 
 use crate::judge::Severity;
 use crate::probe::CheckId;
+use crate::supervise::discovery::{Finds, FoundBy};
 
 /// Every service's card, in file order. Replaced as a whole by a reload.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     /// The cards.
     pub services: Vec<ServiceCard>,
+    /// What came of the discoveries.
+    pub discoveries: Vec<Finds>,
     /// When it was loaded.
     pub loaded: Timestamp,
 }
@@ -44,6 +47,8 @@ pub struct ServiceCard {
     pub availability: Option<f64>,
     /// Latency objective for 95 % of probes.
     pub latency_p95: Option<Duration>,
+    /// Who found it, if nobody wrote it.
+    pub found: Option<FoundBy>,
     /// Its checks.
     pub checks: Vec<CheckCard>,
 }

@@ -127,6 +127,7 @@ fn collect(shared: &Shared) -> Vec<MetricFamily> {
     families.extend(heal_families(&shared.ward()));
     families.push(discrepancy_family(&board));
     families.extend(contract_families(&board));
+    families.extend(super::discovered::families(&catalogue));
     let (word, _) = overall(&board, &catalogue);
     let words = ["up", "degraded", "down", "unknown"];
     families.push(family(

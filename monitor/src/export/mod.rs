@@ -8,6 +8,7 @@ mod announcement;
 mod api;
 mod badge;
 mod catalogue;
+mod discovered;
 mod events;
 mod gate;
 mod healing;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::catalogue::{Catalogue, CheckCard, ServiceCard};
+use super::discovered::{DiscoveryStatus, FoundStatus};
 use super::healing::HealingStatus;
 use super::overlay::{Overlay, OverlayStatus, Overlays};
 use super::shared::Shared;
@@ -33,8 +34,19 @@ pub struct Status {
     pub sequence: u64,
     /// The monitor's version.
     pub version: String,
-    /// Every service, in file order.
+    /// Every service, in file order; then those that were found.
     pub services: Vec<ServiceStatus>,
+    /// What came of looking for services.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub discoveries: Vec<DiscoveryStatus>,
+}
+
+impl Status {
+    /// Keeps names, states and what people wrote.
+    pub(super) fn keep_names(&mut self) {
+        self.services.iter_mut().for_each(ServiceStatus::keep_names);
+        self.discoveries.clear();
+    }
 }
 
 /// One service.
@@ -48,6 +60,9 @@ pub struct ServiceStatus {
     /// The heading it is listed under.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub group: Option<String>,
+    /// Who found it, if nobody wrote it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub found: Option<FoundStatus>,
     /// Whether its failure makes the whole fail.
     pub critical: bool,
     /// gave_up, crash_looping, down, starting, degraded, stale, unknown, up, stopped, completed or gone.
@@ -93,7 +108,7 @@ impl ServiceStatus {
     pub(super) fn keep_names(&mut self) {
         self.why.clear();
         (self.workload, self.incident, self.healing) = (None, None, None);
-        self.discrepancy = None;
+        (self.discrepancy, self.found) = (None, None);
         for overlay in [&mut self.maintenance, &mut self.silenced, &mut self.announced].into_iter().flatten() {
             overlay.by.clear();
             overlay.why.clear();
@@ -303,6 +318,7 @@ pub fn status_of(shared: &Shared) -> Status {
         sequence: board.sequence(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         services,
+        discoveries: catalogue.discoveries.iter().map(DiscoveryStatus::of).collect(),
     }
 }
 
@@ -382,6 +398,7 @@ fn service_status(
         name: card.name.to_string(),
         about: card.about.clone(),
         group: card.group.clone(),
+        found: card.found.as_ref().map(FoundStatus::of),
         critical: card.critical,
         verdict: entry.verdict.as_str().to_owned(),
         why: entry.why.clone(),

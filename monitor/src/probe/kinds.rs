@@ -21,7 +21,22 @@ pub trait Kind: Send + Sync + 'static {
 
     /// Checks the kind's own settings. Reports every mistake through the cursor and then returns `None`.
     fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>>;
+
+    /// Returns the settings that a label of a container such as `:8080/health` comes to, or what is wrong with it; none if
+    /// labels cannot define checks of this kind.
+    ///
+    /// Whoever may start a container writes its labels: the settings must ask what `own` returns and nothing else,
+    /// whatever the label says and whatever is answered.
+    fn by_label(&self, _value: &str, _own: OwnAddress<'_>) -> Option<Result<LabelSettings, String>> {
+        None
+    }
 }
+
+/// Returns where the container that carries a label answers on a port, as `host:port`; without a port on its only one.
+pub type OwnAddress<'a> = &'a dyn Fn(Option<u16>) -> Result<String, String>;
+
+/// A kind's settings, by their keys.
+pub type LabelSettings = Vec<(&'static str, String)>;
 
 /// A configured question, ready to be asked any number of times, also at the same time.
 pub trait Probe: Send + Sync + fmt::Debug + 'static {

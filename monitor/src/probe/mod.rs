@@ -29,7 +29,7 @@ mod tls_options;
 mod tls_verify;
 
 pub use expect::Expectations;
-pub use kinds::{Expectation, Kind, Kinds, Probe, Scope, Target};
+pub use kinds::{Expectation, Kind, Kinds, LabelSettings, OwnAddress, Probe, Scope, Target};
 pub use observation::{CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Why};
 pub use pushes::{Pushed, Pushes, Signal};
 pub use question::decode_question;

@@ -10,8 +10,9 @@ use rustls::pki_types::ServerName;
 
 use super::address::Address;
 use super::dial::{IpVersion, dial};
+use super::expect::excerpt;
 use super::handshake::shake_hands;
-use super::kinds::{Expectation, Kind, Probe, Scope, Target};
+use super::kinds::{Expectation, Kind, LabelSettings, OwnAddress, Probe, Scope, Target};
 use super::observation::{Facts, Outcome};
 use super::run::Run;
 use super::stream::Stream;
@@ -47,6 +48,12 @@ impl Kind for Tcp {
         fields.end();
         let steps: Option<Vec<Step>> = decoded.into_iter().collect();
         Some(Arc::new(TcpProbe { address: address?, ip: ip?, tls: tls?, steps: steps? }))
+    }
+
+    fn by_label(&self, value: &str, own: OwnAddress<'_>) -> Option<Result<LabelSettings, String>> {
+        let port = value.strip_prefix(':').unwrap_or(value).parse().ok().filter(|port| *port != 0);
+        let wrong = || format!("{:?} is no port of this container; write :5432", excerpt(value.as_bytes()));
+        Some(port.ok_or_else(wrong).and_then(|port| Ok(vec![("address", own(Some(port))?)])))
     }
 }
 

@@ -7,6 +7,7 @@
 //! * `container` watches what a container engine runs, `unit` what systemd does; `teller` and `last_lines` serve both.
 //! * `described` is what a runtime declares of health, `check_command` (with `shell`) reads the command behind that, and
 //!   `diagnosis` says why it is wrong.
+//! * `discovery` finds services by themselves, among what a runtime runs.
 
 pub mod assessment;
 pub mod bucket;
@@ -16,6 +17,7 @@ mod container;
 mod decode;
 pub mod described;
 pub mod diagnosis;
+pub mod discovery;
 pub mod host_event;
 pub mod keeper;
 mod last_lines;

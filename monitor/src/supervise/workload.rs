@@ -7,8 +7,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use kit::config::{Cursor, suggest};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
+use super::discovery::Scout;
 use super::ledger::Ledger;
 use super::message::{Command, Event};
 use super::settings::ProcessSettings;
@@ -67,7 +69,7 @@ impl Watched {
 }
 
 /// How to find one workload among those of a runtime.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sought {
     /// By its name.
     Name(String),
@@ -146,6 +148,16 @@ pub trait WorkloadKind: Send + Sync + 'static {
 
     /// Checks its settings; reports every mistake through the cursor.
     fn decode(&self, cursor: &Cursor<'_>) -> Option<Workload>;
+
+    /// Returns whether workloads of this kind can be found by themselves.
+    fn discovers(&self) -> bool {
+        false
+    }
+
+    /// Checks where and how they are looked for; reports every mistake through the cursor.
+    fn scout(&self, _cursor: &Cursor<'_>) -> Option<Arc<dyn Scout>> {
+        None
+    }
 }
 
 /// The kinds of workload that a configuration may use.
@@ -179,6 +191,11 @@ impl WorkloadKinds {
         let near = suggest(name, names.iter().copied());
         cursor.mistake(format!("unknown workload {name:?}{near}; there is {}", names.join(", ")));
         None
+    }
+
+    /// Returns the kinds whose workloads can be found by themselves.
+    pub(super) fn that_discover(&self) -> Vec<&dyn WorkloadKind> {
+        self.kinds.iter().map(AsRef::as_ref).filter(|kind| kind.discovers()).collect()
     }
 }
 

@@ -48,6 +48,26 @@ fn what_is_no_url_is_a_wrong_command_line() {
 }
 
 #[test]
+fn discovering_tells_a_configuration_without_discoveries_from_an_engine_that_cannot_be_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let look = |text: &str| {
+        let file = write_config(folder.path(), text);
+        run(&["discover", "--config", file.to_str().unwrap()])
+    };
+    let output = look("services: {}\n");
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    assert!(said(&output).contains("write discover: { docker: { container: {} } }"), "{}", said(&output));
+    let output = look("discover: { docker: { container: { engine: \"unix:///no/such.sock\" } } }\n");
+    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(
+        shown,
+        "docker looks at unix:///no/such.sock for containers with the label monitor.enable=true\n  \
+         the container engine at unix:///no/such.sock cannot be asked: there is no socket /no/such.sock\n"
+    );
+}
+
+#[test]
 fn a_probe_tells_a_broken_configuration_from_an_unknown_check() {
     let folder = tempfile::tempdir().unwrap();
     let file = write_config(folder.path(), "listen: nowhere\n");

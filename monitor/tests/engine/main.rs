@@ -7,6 +7,7 @@ mod alerts;
 mod binary;
 mod clients;
 mod containers;
+mod discovered;
 mod disk;
 mod faults;
 mod gate;

@@ -47,6 +47,7 @@ pub(crate) fn card(name: &str) -> ServiceCard {
         soft_needs: Vec::new(),
         availability: None,
         latency_p95: None,
+        found: None,
         checks: vec![CheckCard {
             id,
             kind: "made-up",
@@ -103,7 +104,7 @@ impl Monitor {
         let alerts = Arc::new(monitor::alert::Alerts::new(stores.state.clone(), &[0; 32], figures));
         let vantage = Arc::new(Vantage::of_system().unwrap());
         let (shared, wishes) = Shared::new(board, stores, alerts, vantage, metrics, [0; 32]);
-        shared.catalogue.store(Arc::new(Catalogue { services: cards, loaded: now.wall }));
+        shared.catalogue.store(Arc::new(Catalogue { services: cards, discoveries: Vec::new(), loaded: now.wall }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

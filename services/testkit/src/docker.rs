@@ -27,7 +27,7 @@ pub struct DockerEngine {
 
 impl DockerEngine {
     /// Starts an engine, and makes the image whose containers do what their arguments say:
-    /// `print:TEXT`, `wait:MS`, `exit:CODE`, `eat` memory, `serve:PORT` over TCP, `speak:PORT` HTTP, `ask:PORT` whether anybody listens, one after the other.
+    /// `print:TEXT`, `wait:MS`, `exit:CODE`, `eat` memory, `serve:PORT` over TCP, `speak:PORT` HTTP, `point:PORT=URL` to there, `open:PORT` HTTP to its whole network, `ask:PORT` whether anybody listens, one after the other.
     pub async fn start() -> Self {
         let engine = Self::start_empty().await;
         engine.make_image();
@@ -153,6 +153,8 @@ impl Drop for DockerEngine {
         if !containers.is_empty() {
             let _removed = self.try_docker(&[&["rm", "--force"], containers.as_slice()].concat());
         }
+        // Bridges are the host's, and would stay.
+        let _removed = self.try_docker(&["network", "prune", "--force"]);
         // In order, so that it ends its containerd and takes its mounts down.
         let _asked = Command::new("kill").arg(self.daemon.id().to_string()).status();
         let _reaped = self.daemon.wait();

@@ -17,6 +17,7 @@ use crate::export::shared::Shared;
 use crate::judge::{ServiceEntry, Severity, Verdict};
 use crate::probe::Outcome;
 use crate::record::Transition;
+use crate::supervise::discovery::Finds;
 
 /// Broken services that are shown in full; more are in the list below.
 const MAX_TROUBLES: usize = 12;
@@ -39,6 +40,8 @@ pub(super) struct Overview {
     minor: Vec<Glance>,
     groups: Vec<Group>,
     dense: bool,
+    /// What is wrong with looking for services, or with what was found.
+    finding: Vec<(String, Vec<String>)>,
     changes: Option<Vec<ChangeView>>,
 }
 
@@ -61,6 +64,8 @@ pub(super) struct Glance {
     recurring: Option<String>,
     /// Maintenance and silences: their word, and what they are about.
     quiet: Vec<(&'static str, String)>,
+    /// Who found it, if nobody wrote it, and whether its labels have mistakes.
+    found: Option<(String, bool)>,
 }
 
 /// What is wrong as people were told of it.
@@ -88,7 +93,7 @@ impl Glance {
             said.clear();
         }
         self.lines.clear();
-        (self.latency, self.recurring) = (None, None);
+        (self.latency, self.recurring, self.found) = (None, None, None);
         self.quiet.iter_mut().for_each(|(_, about)| about.clear());
     }
 }
@@ -146,7 +151,9 @@ pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Overview, Tone, S
     let groups = groups(glances.into_iter().map(|glance| row(shared, glance, today_ms)).collect());
     let no_channels = moment.visitor.sees_details() && shared.alerts.settings().channels.is_empty();
     let strip = strip(shared, moment);
-    (Overview { head, no_channels, strip, troubles, more_troubles, minor, groups, dense, changes }, tone, title)
+    let finding = finding(shared, moment);
+    let page = Overview { head, no_channels, strip, troubles, more_troubles, minor, groups, dense, finding, changes };
+    (page, tone, title)
 }
 
 /// Says how many incidents are open; none if there is none.
@@ -211,7 +218,21 @@ fn glance(entry: &ServiceEntry, card: &ServiceCard, quiet: Vec<(&'static str, St
             .and_then(|workload| workload.assessment(moment.now.at).recurring_crash)
             .map(|recurring| recurring.to_string()),
         quiet,
+        found: card.found.as_ref().map(|found| (found.to_string(), !found.mistakes.is_empty())),
     }
+}
+
+/// Says what is wrong with each discovery as a whole.
+fn finding(shared: &Shared, moment: &Moment) -> Vec<(String, Vec<String>)> {
+    if !moment.visitor.sees_details() {
+        return Vec::new();
+    }
+    let told = |finds: &Finds| {
+        let blind = finds.blind.iter().map(|why| format!("{why}; what was known before is watched on"));
+        let wrong: Vec<String> = blind.chain(finds.problems.iter().cloned()).collect();
+        (!wrong.is_empty()).then(|| (finds.discovery.to_string(), wrong))
+    };
+    shared.catalogue.load().discoveries.iter().filter_map(told).collect()
 }
 
 /// Root causes first, each with what fails because of it; then what nobody else explains.

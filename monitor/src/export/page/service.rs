@@ -37,6 +37,8 @@ pub(super) struct ServicePage {
     about: String,
     group: Option<String>,
     critical: bool,
+    /// Who found it and what it is there, and what is wrong with its labels.
+    found: Option<(String, Vec<String>)>,
     tone: Tone,
     said: String,
     why: String,
@@ -101,6 +103,7 @@ pub(super) async fn view(
         about: card.about.clone().unwrap_or_default(),
         group: card.group.clone(),
         critical: card.critical,
+        found: card.found.as_ref().map(|found| (found.to_string(), found.mistakes.clone())),
         tone,
         said,
         why: entry.why.clone(),

@@ -9,6 +9,7 @@ mod exchange;
 mod failure;
 mod heard;
 mod hop;
+mod label;
 mod options;
 mod proxy;
 

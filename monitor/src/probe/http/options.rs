@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::probe::address::{Address, Host};
 use crate::probe::dial::IpVersion;
-use crate::probe::kinds::{Expectation, Kind, Probe, Scope, Target};
+use crate::probe::kinds::{Expectation, Kind, LabelSettings, OwnAddress, Probe, Scope, Target};
 use crate::probe::tls_options::{H2, HTTP_1_1, Tls};
 
 use super::ask::HttpProbe;
@@ -44,6 +44,10 @@ impl Kind for Http {
         let options = decode(&fields);
         fields.end();
         Some(Arc::new(HttpProbe(options?)))
+    }
+
+    fn by_label(&self, value: &str, own: OwnAddress<'_>) -> Option<Result<LabelSettings, String>> {
+        Some(super::label::settings(value, own))
     }
 }
 

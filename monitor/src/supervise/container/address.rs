@@ -72,6 +72,12 @@ impl Address {
         Ok(Self { shown: shown.to_owned(), tls })
     }
 
+    /// Returns the host it is on, if that is not this one.
+    pub(super) fn host(&self) -> Option<&str> {
+        let (host, _port) = self.shown.strip_prefix("tcp://")?.rsplit_once(':')?;
+        Some(host)
+    }
+
     /// Connects, which reads certificates and looks for a socket: the first question finds out whether anybody answers.
     pub(super) fn connect(&self, patience: Duration) -> Result<Docker, Error> {
         let secs = patience.as_secs();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
-use bollard::models::EventMessage;
+use bollard::models::{ContainerSummary, EventMessage};
 use bollard::query_parameters::{
     EventsOptions, EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
 };
@@ -16,7 +16,9 @@ use jiff::Timestamp;
 
 use super::address::Address;
 use super::facts::{Facts, Happening, What};
+use super::survey::Wanted;
 use super::tracker::LogSlice;
+use crate::supervise::discovery::Sighting;
 use crate::supervise::last_lines::LastLines;
 use crate::supervise::message::Command;
 use crate::supervise::workload::Sought;
@@ -99,13 +101,28 @@ impl Connection {
         }
     }
 
+    /// Returns the containers that want to be watched.
+    pub(super) async fn survey(&self, wanted: &Wanted) -> Result<Vec<Sighting>, Blind> {
+        let mut found: Vec<Sighting> = Vec::new();
+        for label in wanted.filters() {
+            let seen = self.list_by(vec![label]).await?.into_iter().filter_map(|summary| wanted.sighting(summary));
+            // Some are found by both labels.
+            let seen: Vec<Sighting> = seen.filter(|seen| !found.iter().any(|known| known.id == seen.id)).collect();
+            found.extend(seen);
+        }
+        Ok(found)
+    }
+
     async fn list(&self, labels: &[(String, String)]) -> Result<Vec<String>, Blind> {
         let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        Ok(self.list_by(labels).await?.into_iter().filter_map(|container| container.id).collect())
+    }
+
+    async fn list_by(&self, labels: Vec<String>) -> Result<Vec<ContainerSummary>, Blind> {
         let filters = HashMap::from([("label".to_owned(), labels)]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let answer = self.within(self.docker.list_containers(Some(options))).await?;
-        let containers = answer.map_err(|error| self.blind(error))?;
-        Ok(containers.into_iter().filter_map(|container| container.id).collect())
+        answer.map_err(|error| self.blind(error))
     }
 
     /// Returns what happened since `from`, as far as the engine remembers: 256 events of Docker.
@@ -119,6 +136,17 @@ impl Connection {
     /// Returns what happens from `from` on.
     pub(super) fn events(&self, from: Timestamp) -> BoxStream<'static, Result<Happening, Blind>> {
         self.happenings(events_since(from).build()).boxed()
+    }
+
+    /// Tells that containers come, go, or get other addresses.
+    pub(super) fn changes(&self, from: Timestamp) -> BoxStream<'static, Result<(), Blind>> {
+        let events = ["create", "start", "die", "destroy", "rename"];
+        let address = self.address.clone();
+        let events = self.docker.events(Some(events_of(from, &events).build()));
+        let change = move |event: Result<EventMessage, Error>| {
+            event.map(drop).map_err(|error| Blind { address: address.clone(), why: words(error) })
+        };
+        events.map(change).boxed()
     }
 
     fn happenings(&self, options: EventsOptions) -> impl Stream<Item = Result<Happening, Blind>> + Send + use<> {
@@ -218,9 +246,13 @@ fn words(error: Error) -> String {
 }
 
 fn events_since(from: Timestamp) -> EventsOptionsBuilder {
+    events_of(from, &What::NAMES)
+}
+
+fn events_of(from: Timestamp, names: &[&str]) -> EventsOptionsBuilder {
     let filters = HashMap::from([
         ("type".to_owned(), vec!["container".to_owned()]),
-        ("event".to_owned(), What::NAMES.map(str::to_owned).to_vec()),
+        ("event".to_owned(), names.iter().map(|name| (*name).to_owned()).collect()),
     ]);
     EventsOptionsBuilder::default().since(&seconds(from)).filters(&filters)
 }

@@ -2,16 +2,20 @@
 //!
 //! * `settings` reads `workload: { container: … }`.
 //! * `facts` is what the engine says, `tracker` (with `known`) translates it into our events and is pure.
+//! * `discover` looks for containers that want to be watched: `survey` translates, and is pure; `scout` is the task.
 //! * `image` asks it what is in an image, with `image_tree`, which lays layers over each other.
 //! * `connection` asks the engine, and only ever reads; `watch` is the one task for each engine.
 
 mod address;
 mod connection;
+mod discover;
 mod facts;
 mod image;
 mod image_tree;
 mod known;
+mod scout;
 mod settings;
+mod survey;
 mod tracker;
 mod watch;
 

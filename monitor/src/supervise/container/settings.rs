@@ -8,13 +8,15 @@ use futures_util::future::BoxFuture;
 use kit::config::{Cursor, Fields, Value};
 
 use super::address::Address;
+use super::discover::Discover;
+use crate::supervise::discovery::Scout;
 use crate::supervise::workload::{Assignment, Runtime, Sought, Watched, Workload, WorkloadKind};
 
 /// As for processes.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The labels by which Compose finds its own containers (compose-spec, "Labels"; `docker compose ls` uses them too).
-const COMPOSE_PROJECT: &str = "com.docker.compose.project";
-const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+pub(super) const COMPOSE_PROJECT: &str = "com.docker.compose.project";
+pub(super) const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 
 /// The kind `container`.
 pub(crate) struct Container;
@@ -37,6 +39,19 @@ impl WorkloadKind for Container {
         fields.end();
         Some(watch(sought?, address?, ready_timeout.unwrap_or(READY_TIMEOUT)))
     }
+
+    fn discovers(&self) -> bool {
+        true
+    }
+
+    fn scout(&self, cursor: &Cursor<'_>) -> Option<Arc<dyn Scout>> {
+        Some(Arc::new(Discover::decode(cursor)?))
+    }
+}
+
+/// Watches a container that was found by itself.
+pub(super) fn found(sought: &Sought, address: &Address) -> Workload {
+    watch(sought.clone(), address.clone(), READY_TIMEOUT)
 }
 
 fn watch(sought: Sought, address: Address, ready_timeout: Duration) -> Workload {

@@ -1,6 +1,7 @@
 /* What test containers run: each argument is a step, done in order.
    print:TEXT  wait:MS  exit:CODE  eat (memory, without end)  serve:PORT (TCP, without end)
-   speak:PORT (HTTP, without end)  ask:PORT (ends with 1 if nobody listens there) */
+   speak:PORT (HTTP, without end)  point:PORT=URL (HTTP, sends everybody there, without end)
+   open:PORT (HTTP, without end, for whoever is in its network)  ask:PORT (ends with 1 if nobody listens there) */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,16 +18,18 @@ static int ask(int port) {
     return 1;
 }
 
-static void answer(int peer) {
-    static const char reply[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
-    char request[4096];
-    if (read(peer, request, sizeof request) > 0 && write(peer, reply, sizeof reply - 1) < 0) perror("write");
+static void answer(int peer, const char *elsewhere) {
+    char request[4096], reply[4096];
+    const char *end = "Content-Length: 2\r\nConnection: close\r\n\r\nok";
+    if (elsewhere) snprintf(reply, sizeof reply, "HTTP/1.1 302 Found\r\nLocation: %s\r\n%s", elsewhere, end);
+    else snprintf(reply, sizeof reply, "HTTP/1.1 200 OK\r\n%s", end);
+    if (read(peer, request, sizeof request) > 0 && write(peer, reply, strlen(reply)) < 0) perror("write");
 }
 
-static void serve(int port, int speaks) {
+static void serve(int port, in_addr_t where, int speaks, const char *elsewhere) {
     int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_addr.s_addr = htonl(where);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 64)) {
         perror("listen");
@@ -34,7 +37,7 @@ static void serve(int port, int speaks) {
     }
     for (;;) {
         int peer = accept(listener, NULL, NULL);
-        if (speaks) answer(peer);
+        if (speaks) answer(peer, elsewhere);
         close(peer);
     }
 }
@@ -54,8 +57,10 @@ int main(int count, char **steps) {
         if (!strncmp(steps[index], "wait", 4)) usleep(atoi(value) * 1000);
         if (!strncmp(steps[index], "exit", 4)) return atoi(value);
         if (!strncmp(steps[index], "eat", 3)) eat();
-        if (!strncmp(steps[index], "serve", 5)) serve(atoi(value), 0);
-        if (!strncmp(steps[index], "speak", 5)) serve(atoi(value), 1);
+        if (!strncmp(steps[index], "serve", 5)) serve(atoi(value), INADDR_LOOPBACK, 0, NULL);
+        if (!strncmp(steps[index], "speak", 5)) serve(atoi(value), INADDR_LOOPBACK, 1, NULL);
+        if (!strncmp(steps[index], "point", 5)) serve(atoi(value), INADDR_LOOPBACK, 1, strchr(value, '=') + 1);
+        if (!strncmp(steps[index], "open", 4)) serve(atoi(value), INADDR_ANY, 1, NULL);
         if (!strncmp(steps[index], "ask", 3)) return ask(atoi(value));
     }
     return 0;

@@ -1,0 +1,212 @@
+//! Looks for services that are found by themselves: one task for each discovery. What was found is kept, so that a monitor
+//! that starts while an engine is away goes on with what an earlier one knew.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use kit::clock::elapsed;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::found::Found;
+use super::plan::Plan;
+use super::restore::{self, Memory};
+use crate::record::{State, StateBatch};
+use crate::supervise::discovery::{Discovery, Look, Roster};
+
+/// Looks that wait to be taken, at most; whoever looks waits for room.
+const LOOKS_QUEUED: usize = 16;
+/// The clock on the wall may jump: it is looked at this often whether something is to be forgotten.
+const FORGET_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+
+/// Everything that looks, and what it has found.
+pub(super) struct Discoveries {
+    found: Found,
+    looking: HashMap<Arc<str>, Looking>,
+    /// Whose roster is not written down yet.
+    unwritten: HashSet<Arc<str>>,
+    /// What the log has said already.
+    told: HashSet<String>,
+    /// Looks of an earlier task under the same name are not taken.
+    generation: u64,
+    tell: mpsc::Sender<Seen>,
+    seen: mpsc::Receiver<Seen>,
+}
+
+struct Looking {
+    discovery: Discovery,
+    generation: u64,
+    /// Ends with this.
+    _task: JoinSet<()>,
+}
+
+struct Seen {
+    discovery: Arc<str>,
+    generation: u64,
+    look: Look,
+}
+
+impl Discoveries {
+    /// Begins with what an earlier monitor had found. Nothing is looked at yet.
+    pub(super) fn restored(plan: &Plan, memory: &Memory) -> Self {
+        let (tell, seen) = mpsc::channel(LOOKS_QUEUED);
+        let mut found = Found::default();
+        for discovery in &plan.discoveries {
+            found.rosters.insert(discovery.name.clone(), memory.roster(&discovery.name).unwrap_or_default());
+        }
+        Self {
+            found,
+            looking: HashMap::new(),
+            unwritten: HashSet::new(),
+            told: HashSet::new(),
+            generation: 0,
+            tell,
+            seen,
+        }
+    }
+
+    /// Returns what is known now.
+    pub(super) fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// Looks as the plan says from now on.
+    pub(super) fn configure(&mut self, plan: &Plan, state: &State) {
+        let mut before = std::mem::take(&mut self.looking);
+        for discovery in &plan.discoveries {
+            let kept = before.remove(&discovery.name).filter(|looking| is_like(&looking.discovery, discovery));
+            let looking = kept.unwrap_or_else(|| self.start(discovery.clone()));
+            self.looking.insert(discovery.name.clone(), looking);
+            self.found.rosters.entry(discovery.name.clone()).or_default();
+        }
+        let is_there = |name: &Arc<str>| plan.discoveries.iter().any(|discovery| discovery.name == *name);
+        let mut batch = StateBatch::default();
+        self.found
+            .rosters
+            .keys()
+            .filter(|name| !is_there(name))
+            .for_each(|name| restore::forget_roster(&mut batch, name));
+        self.found.rosters.retain(|name, _| is_there(name));
+        self.found.blind.retain(|name, _| is_there(name));
+        state.put(batch);
+    }
+
+    fn start(&mut self, discovery: Discovery) -> Looking {
+        self.generation += 1;
+        let mut task = JoinSet::new();
+        task.spawn(keep_looking(discovery.clone(), self.generation, self.tell.clone()));
+        Looking { discovery, generation: self.generation, _task: task }
+    }
+
+    /// Waits until something else is known than before.
+    ///
+    /// # Cancel safety
+    /// What was seen is taken at once: nothing is lost.
+    pub(super) async fn changed(&mut self) {
+        loop {
+            let next_forgotten = self.next_forgotten();
+            let before = self.found.clone();
+            tokio::select! {
+                Some(seen) = self.seen.recv() => self.take(seen),
+                () = tokio::time::sleep(next_forgotten) => {}
+            }
+            // One plan for all that is there.
+            while let Ok(seen) = self.seen.try_recv() {
+                self.take(seen);
+            }
+            self.forget();
+            if !self.found.is_like(&before) {
+                let is_new = |(name, roster): &(&Arc<str>, &Roster)| before.rosters.get(*name) != Some(*roster);
+                self.unwritten.extend(self.found.rosters.iter().filter(is_new).map(|(name, _)| name.clone()));
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, seen: Seen) {
+        let Some(looking) = self.looking.get(&seen.discovery) else { return };
+        if looking.generation != seen.generation {
+            return;
+        }
+        match seen.look {
+            Ok(sightings) => {
+                if self.found.blind.remove(&seen.discovery).is_some() {
+                    tracing::info!(discovery = &*seen.discovery, "it can be looked for services again");
+                }
+                let roster = self.found.rosters.entry(seen.discovery).or_default();
+                roster.take(sightings, looking.discovery.limit, Timestamp::now());
+            }
+            Err(why) => {
+                tracing::warn!(discovery = &*seen.discovery, why, "nobody can say which services there are");
+                self.found.blind.insert(seen.discovery, why);
+            }
+        }
+    }
+
+    /// Forgets what is gone for long enough; but not while nobody can say whether it is back.
+    fn forget(&mut self) {
+        let now = Timestamp::now();
+        for (name, roster) in &mut self.found.rosters {
+            if let (Some(looking), false) = (self.looking.get(name), self.found.blind.contains_key(name)) {
+                roster.forget(looking.discovery.forget_after, now);
+            }
+        }
+    }
+
+    fn next_forgotten(&self) -> Duration {
+        let seeing = self.looking.iter().filter(|(name, _)| !self.found.blind.contains_key(*name));
+        let next = seeing
+            .filter_map(|(name, looking)| self.found.rosters.get(name)?.next_forgotten(looking.discovery.forget_after));
+        let wait = next.min().map(|at| elapsed(Timestamp::now(), at) + Duration::from_millis(1));
+        wait.unwrap_or(FORGET_AT_LEAST_EVERY).min(FORGET_AT_LEAST_EVERY)
+    }
+
+    /// Writes down what has changed.
+    pub(super) fn write_down(&mut self, state: &State) {
+        let mut batch = StateBatch::default();
+        for name in self.unwritten.drain() {
+            if let Some(roster) = self.found.rosters.get(&name) {
+                restore::keep_roster(&mut batch, &name, roster);
+            }
+        }
+        state.put(batch);
+    }
+
+    /// Says in the log what is wrong with what was found, each once as long as it stays so.
+    pub(super) fn tell(&mut self, plan: &Plan) {
+        let of_services = plan.found().flat_map(|(_, found)| &found.mistakes);
+        let wrong: HashSet<String> =
+            plan.finds.iter().flat_map(|finds| &finds.problems).chain(of_services).cloned().collect();
+        for mistake in wrong.difference(&self.told) {
+            tracing::warn!(mistake, "what was found is not watched as its labels want");
+        }
+        self.told = wrong;
+    }
+}
+
+/// Returns whether both look for the same at the same place.
+fn is_like(one: &Discovery, other: &Discovery) -> bool {
+    format!("{one:?}") == format!("{other:?}")
+}
+
+/// Looks until nobody listens. A task that breaks must not look as if it saw nothing new.
+async fn keep_looking(discovery: Discovery, generation: u64, tell: mpsc::Sender<Seen>) {
+    let (looks, mut looked) = mpsc::channel(1);
+    let looking = AssertUnwindSafe(discovery.scout.keep_looking(looks)).catch_unwind();
+    let (name, to) = (discovery.name.clone(), tell.clone());
+    let telling = async move {
+        while let Some(look) = looked.recv().await {
+            if to.send(Seen { discovery: name.clone(), generation, look }).await.is_err() {
+                return;
+            }
+        }
+    };
+    if let (Err(_panic), ()) = tokio::join!(looking, telling) {
+        let why = format!("whoever looks at {} broke; restart the monitor", discovery.scout.address());
+        let _nobody_listens = tell.send(Seen { discovery: discovery.name, generation, look: Err(why) }).await;
+    }
+}

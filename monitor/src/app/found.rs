@@ -1,0 +1,212 @@
+//! Joins what was found with what is written: a plan of the file and a list of finds become one plan. Pure.
+//!
+//! What is written wins. What is wrong in one find concerns that one alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kit::config::{Cursor, Mistake, suggest};
+
+use super::needs::{Needs, start_order};
+use super::plan::{MAX_SERVICES, Plan, ServicePlan};
+use super::service::{generation, service};
+use crate::probe::Kinds;
+use crate::supervise::Workload;
+use crate::supervise::discovery::{Discovery, Finds, FoundBy, Known, Labelled, Roster, told};
+
+/// What is said of one discovery as a whole, or of one find, at most: whoever starts containers could have us say without
+/// end.
+const MAX_SAID: usize = 20;
+
+/// What the discoveries have found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// By the discovery's name.
+    pub rosters: BTreeMap<Arc<str>, Roster>,
+    /// Why some cannot look now.
+    pub blind: BTreeMap<Arc<str>, String>,
+}
+
+impl Found {
+    /// Returns whether both come to the same plan.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let is_alike =
+            |(name, roster): (&Arc<str>, &Roster)| other.rosters.get(name).is_some_and(|known| roster.is_like(known));
+        self.blind == other.blind && self.rosters.len() == other.rosters.len() && self.rosters.iter().all(is_alike)
+    }
+}
+
+impl Plan {
+    /// Returns the plan with what was found added to what is written.
+    #[must_use]
+    pub fn with_found(&self, found: &Found, kinds: &Kinds) -> Self {
+        let mut plan = self.clone();
+        for discovery in &self.discoveries {
+            let finds = add_finds(&mut plan, discovery, found, kinds);
+            plan.finds.push(finds);
+        }
+        settle_needs(&mut plan);
+        plan
+    }
+
+    /// Returns the services that were found.
+    pub fn found(&self) -> impl Iterator<Item = (&ServicePlan, &FoundBy)> {
+        self.services.iter().filter_map(|service| Some((service, service.found.as_ref()?)))
+    }
+}
+
+fn add_finds(plan: &mut Plan, discovery: &Discovery, found: &Found, kinds: &Kinds) -> Finds {
+    let roster = found.rosters.get(&discovery.name);
+    let mut finds = Finds {
+        discovery: discovery.name.clone(),
+        address: discovery.scout.address().to_owned(),
+        looks_for: discovery.scout.looks_for(),
+        services: 0,
+        left_out: roster.map_or(0, Roster::left_out),
+        blind: found.blind.get(&discovery.name).cloned(),
+        problems: Vec::new(),
+    };
+    if finds.left_out > 0 {
+        finds.problems.push(format!(
+            "{} more are there than the limit of {} and are not watched; raise discover.{}.limit",
+            finds.left_out, discovery.limit, discovery.name
+        ));
+    }
+    // What is there goes before what is gone, where both want one name.
+    let mut known: Vec<&Known> = roster.map(Roster::known).unwrap_or_default().iter().collect();
+    known.sort_by_key(|known| known.lost.is_some());
+    let mut services: Vec<ServicePlan> = Vec::new();
+    for known in known {
+        let labelled = Labelled::read(&known.sighting, kinds);
+        match taken(plan, &services, &labelled.name) {
+            None => services.extend(find(plan, discovery, known, labelled, kinds)),
+            // It left the name to another one.
+            Some(_) if known.lost.is_some() => {}
+            Some(_) if is_watched(plan, &discovery.scout.workload(&known.sighting.sought)) => {}
+            Some(whose) => finds.problems.push(format!(
+                "{}: {whose}, so this one is not watched; write another one as label monitor.name",
+                known.sighting.shown
+            )),
+        }
+    }
+    shorten(&mut finds.problems);
+    finds.services = services.len();
+    services.sort_by(|left, right| left.name.cmp(&right.name));
+    plan.services.extend(services);
+    finds
+}
+
+fn shorten(said: &mut Vec<String>) {
+    let more = said.len().saturating_sub(MAX_SAID);
+    said.truncate(MAX_SAID);
+    if more > 0 {
+        said.push(format!("and {more} more"));
+    }
+}
+
+/// Returns whether another discovery has found it too.
+fn is_watched(plan: &Plan, workload: &Workload) -> bool {
+    let mut found = plan.found().filter_map(|(service, _)| service.workload.as_ref()?.as_watch());
+    workload.as_watch().is_some_and(|watched| found.any(|known| known.is_found_like(watched)))
+}
+
+/// Returns who has a name already.
+fn taken(plan: &Plan, beside: &[ServicePlan], name: &str) -> Option<String> {
+    if plan.services.len() + beside.len() >= MAX_SERVICES {
+        return Some(format!("there are {MAX_SERVICES} services already"));
+    }
+    let other = plan.services.iter().chain(beside).find(|service| &*service.name == name)?;
+    Some(match &other.found {
+        None => format!("the configuration has a service {name:?}"),
+        Some(found) => format!("the name {name:?} is that of {}", found.shown),
+    })
+}
+
+/// Makes a service of a find: what of it cannot be read is left out, and said.
+fn find(
+    plan: &mut Plan,
+    discovery: &Discovery,
+    known: &Known,
+    labelled: Labelled,
+    kinds: &Kinds,
+) -> Option<ServicePlan> {
+    let Labelled { name, node, placeless, is_pending, mistakes } = labelled;
+    let workload = discovery.scout.workload(&known.sighting.sought);
+    let cursor = Cursor::top(&node, &mistakes);
+    let mut service = service(&name, &cursor, Some(workload), &plan.defaults, kinds)?;
+    let mistakes = mistakes.into_sorted();
+    service.checks.retain(|check| !is_pending && !concerns(&mistakes, &check.question.id.check));
+    for check in &mut service.checks {
+        // Another address is no other question.
+        if let Some(node) = placeless.child("checks").and_then(|checks| checks.child(&check.question.id.check)) {
+            check.generation = generation(node);
+        }
+    }
+    service.alerts.targets.retain(|name, _| service.checks.iter().any(|check| *check.question.id.check == **name));
+    let mut texts: Vec<String> = mistakes.iter().map(told).collect();
+    if !plan.alerts.tells_of(&name, &service.alerts) {
+        texts.push(format!(
+            "{}: its alerts fit no route and would be lost; add a last route without \"match\" to the configuration",
+            known.sighting.shown
+        ));
+    }
+    shorten(&mut texts);
+    service.found =
+        Some(FoundBy { discovery: discovery.name.clone(), shown: known.sighting.shown.clone(), mistakes: texts });
+    plan.alerts.services.insert(service.name.clone(), service.alerts.clone());
+    Some(service)
+}
+
+/// Returns whether a mistake is about a check.
+fn concerns(mistakes: &[Mistake], check: &str) -> bool {
+    let path = format!("checks.{check}");
+    mistakes.iter().any(|mistake| {
+        mistake.path.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    })
+}
+
+/// Leaves out needs of finds that nobody can meet, and orders the starts anew.
+fn settle_needs(plan: &mut Plan) {
+    let known: Vec<Arc<str>> = plan.services.iter().map(|service| service.name.clone()).collect();
+    for service in &mut plan.services {
+        let Some(found) = &mut service.found else { continue };
+        for needs in [&mut service.needs.hard, &mut service.needs.soft] {
+            needs.retain(|need| {
+                let is_known = known.contains(need);
+                if !is_known {
+                    let near = suggest(need, known.iter().map(|name| &**name));
+                    found.mistakes.push(format!(
+                        "{}, label monitor.needs: needs {need:?}, which is not a service{near}",
+                        found.shown
+                    ));
+                }
+                is_known
+            });
+        }
+    }
+    loop {
+        let graph: Vec<(Arc<str>, Needs)> =
+            plan.services.iter().map(|service| (service.name.clone(), service.needs.clone())).collect();
+        let cycle = match start_order(&graph) {
+            Ok(order) => {
+                plan.start_order = order;
+                return;
+            }
+            Err(cycle) => cycle,
+        };
+        let is_in_it = |service: &&mut ServicePlan| service.found.is_some() && cycle.contains(&service.name);
+        // What is written has no cycles, so one of them was found.
+        let Some(service) = plan.services.iter_mut().find(is_in_it) else { return };
+        let Some(found) = &mut service.found else { return };
+        let circle = cycle.iter().map(|name| &**name).collect::<Vec<_>>().join(" → ");
+        found.mistakes.push(format!(
+            "{}, label monitor.needs: these services need each other in a circle: {circle}; what it needs is left out",
+            found.shown
+        ));
+        service.needs = Needs::default();
+    }
+}
+
+#[cfg(test)]
+#[path = "found_tests.rs"]
+mod tests;

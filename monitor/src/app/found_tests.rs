@@ -1,0 +1,185 @@
+//! Plans with what is written and what was found.
+
+use jiff::Timestamp;
+use kit::config::{Environment, show_duration};
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::Config;
+use crate::supervise::discovery::{Labels, Reach, Sighting};
+use crate::supervise::workload::Sought;
+
+/// A configuration with two discoveries of one engine.
+fn plan(yaml: &str) -> Plan {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.yml");
+    let discover = "discover: { docker: { container: {} }, shop: { container: { project: shop } } }";
+    std::fs::write(&file, format!("{discover}\n{yaml}\n")).unwrap();
+    Plan::of(&Config::load(&file, &Environment::default()), &Kinds::standard()).unwrap()
+}
+
+/// A container at this address, with labels `key=value`.
+fn container(name: &str, host: &str, labels: &str) -> Sighting {
+    let labels: BTreeMap<String, String> = labels
+        .split_whitespace()
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (format!("monitor.{key}"), value.to_owned()))
+        .collect();
+    Sighting {
+        shown: format!("container {name:?}"),
+        id: name.to_owned(),
+        sought: Sought::Name(name.to_owned()),
+        name: name.to_owned(),
+        labels: Labels::of(labels.iter()),
+        reach: Reach::At { host: host.to_owned(), any_port: true, ports: BTreeMap::new() },
+        running: true,
+        created_secs: 0,
+    }
+}
+
+fn found(by: &[(&str, &[Sighting])]) -> Found {
+    let roster = |(name, seen): &(&str, &[Sighting])| {
+        let mut roster = Roster::default();
+        roster.take(seen.to_vec(), 100, Timestamp::UNIX_EPOCH);
+        ((*name).into(), roster)
+    };
+    Found { rosters: by.iter().map(roster).collect(), ..Found::default() }
+}
+
+fn names(plan: &Plan) -> String {
+    plan.services.iter().map(|service| &*service.name).collect::<Vec<_>>().join(" ")
+}
+
+/// Everything that is said to be wrong.
+fn wrong(plan: &Plan) -> Vec<String> {
+    let of_services = plan.found().flat_map(|(_, found)| found.mistakes.clone());
+    plan.finds.iter().flat_map(|finds| finds.problems.clone()).chain(of_services).collect()
+}
+
+#[test]
+fn what_is_written_wins_and_what_two_discoveries_find_is_one_service() {
+    let written = plan("services: { db: { checks: { port: { tcp: { address: \"127.0.0.1:5432\" } } } } }");
+    let [web, db] = ["web", "db"].map(|name| container(name, "172.17.0.2", "check.port.tcp=:80"));
+    let both = written.with_found(&found(&[("docker", &[web.clone(), db]), ("shop", &[web])]), &Kinds::standard());
+    assert_eq!(names(&both), "db web");
+    assert_eq!(both.finds.iter().map(|finds| finds.services).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(
+        wrong(&both),
+        [
+            "container \"db\": the configuration has a service \"db\", so this one is not watched; write another one as label monitor.name"
+        ]
+    );
+    let clash = [container("one", "172.17.0.2", "name=web"), container("two", "172.17.0.3", "name=web")];
+    let one = written.with_found(&found(&[("docker", &clash)]), &Kinds::standard());
+    assert_eq!(names(&one), "db web");
+    assert!(
+        wrong(&one)[0].starts_with("container \"two\": the name \"web\" is that of container \"one\""),
+        "{:?}",
+        wrong(&one)
+    );
+    assert_eq!(names(&written), "db", "the file's own plan stays what it was");
+}
+
+#[test]
+fn the_files_defaults_hold_and_only_a_check_with_a_mistake_is_left_out() {
+    let labels =
+        "check.a.tcp=:80 check.b.tcp=:81 check.b.every=soon check.c.tcp=:82 check.c.every=30s check.d-.tcp=:83";
+    let plan = plan("defaults: { every: 20s }")
+        .with_found(&found(&[("docker", &[container("web", "172.17.0.2", labels)])]), &Kinds::standard());
+    let checks =
+        plan.checks().map(|check| format!("{} {}", check.question.id.check, show_duration(check.cadence.every)));
+    assert_eq!(checks.collect::<Vec<_>>(), ["a 20s", "c 30s"]);
+    assert_eq!(plan.alerts.services["web"].targets.len(), 2);
+    let wrong = wrong(&plan);
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(
+        wrong[0].starts_with("container \"web\", label monitor.check.b.every: \"soon\" is not a duration"),
+        "{wrong:?}"
+    );
+    assert!(wrong[1].starts_with("container \"web\", label monitor.check.d-.*: check names are 1 to 63"), "{wrong:?}");
+}
+
+#[test]
+fn needs_that_nobody_can_meet_are_left_out_and_said() {
+    let written = plan("services: { db: { checks: { port: { tcp: { address: \"127.0.0.1:5432\" } } } } }");
+    let seen = [
+        container("web", "172.17.0.2", "needs=db,cashe needs.soft=tempo"),
+        container("a", "172.17.0.3", "needs=b"),
+        container("b", "172.17.0.4", "needs=a"),
+    ];
+    let plan = written.with_found(&found(&[("docker", &seen)]), &Kinds::standard());
+    let needs: Vec<&str> = plan.service("web").unwrap().needs.all().map(|need| &**need).collect();
+    assert_eq!(needs, ["db"]);
+    assert_eq!(plan.start_order.len(), 4);
+    assert_eq!(
+        wrong(&plan),
+        [
+            "container \"a\", label monitor.needs: these services need each other in a circle: a → b → a; what it needs is left out",
+            "container \"web\", label monitor.needs: needs \"cashe\", which is not a service",
+            "container \"web\", label monitor.needs: needs \"tempo\", which is not a service",
+        ]
+    );
+}
+
+#[test]
+fn a_find_whose_alerts_nobody_would_get_says_so() {
+    let routes = "channels: { hook: { webhook: { url: \"http://127.0.0.1:9/\" } } }
+routes: [{ match: { service: db }, to: [hook] }, { matchers: ['service=\"\"'], to: [hook] }]";
+    let plan =
+        plan(routes).with_found(&found(&[("docker", &[container("web", "172.17.0.2", "")])]), &Kinds::standard());
+    assert_eq!(
+        wrong(&plan),
+        [
+            "container \"web\": its alerts fit no route and would be lost; add a last route without \"match\" to the configuration"
+        ]
+    );
+}
+
+#[test]
+fn another_address_asks_elsewhere_and_is_the_same_question() {
+    let generation = |host: &str, path: &str| {
+        let web = container("web", host, &format!("check.home.http=:80{path}"));
+        let plan = plan("services: {}").with_found(&found(&[("docker", &[web])]), &Kinds::standard());
+        let check = plan.checks().next().unwrap();
+        (check.question.probe.target().shown, check.generation)
+    };
+    let (here, there, other) =
+        (generation("172.17.0.2", "/"), generation("172.17.0.9", "/"), generation("172.17.0.2", "/health"));
+    assert_eq!((here.0.as_str(), there.0.as_str()), ("http://172.17.0.2/", "http://172.17.0.9/"));
+    assert_eq!(here.1, there.1);
+    assert_ne!(here.1, other.1);
+}
+
+/// What leads elsewhere in URLs and addresses, now and then a whole one.
+fn sly() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("http://10.0.0.1/".to_owned()),
+        Just("//10.0.0.1".to_owned()),
+        Just("@10.0.0.1:80".to_owned()),
+        Just("127.0.0.1:8888".to_owned()),
+        Just("[::1]".to_owned()),
+        Just(":80".to_owned()),
+        "[:/@\\\\.?#%&=a-z0-9 \t\r\n\\[\\]-]{0,6}",
+    ];
+    proptest::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
+}
+
+fn label() -> impl Strategy<Value = (&'static str, String)> {
+    let keys = ["check.a.http", "check.a.port", "check.b.tcp", "check.b.port", "check.c.http", "name"];
+    (proptest::sample::select(keys.to_vec()), sly())
+}
+
+proptest! {
+    #[test]
+    fn whatever_labels_say_only_their_own_container_is_asked(labels in proptest::collection::vec(label(), 1..6)) {
+        let mut web = container("web", "172.17.0.2", "");
+        web.labels.values.extend(labels.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        let plan = plan("services: {}").with_found(&found(&[("docker", &[web])]), &Kinds::standard());
+        for check in plan.checks() {
+            let target = check.question.probe.target().shown;
+            let address = target.strip_prefix("http://").unwrap_or(&target);
+            let end = address.find([':', '/', '?', '#']).unwrap_or(address.len());
+            prop_assert_eq!(&address[..end], "172.17.0.2", "{:?} asks {}", labels, target);
+        }
+    }
+}
