@@ -22,8 +22,14 @@ fn at(secs: i64) -> Stamp {
 fn board() -> Board {
     let mut board = Board::starting_at(1);
     let (name, start_grace) = ("web".into(), Some(Duration::from_secs(60)));
-    let spec =
-        ServiceSpec { name, hard_needs: Vec::new(), checks: Vec::new(), start_grace, runtime: Some("engine".into()) };
+    let spec = ServiceSpec {
+        name,
+        hard_needs: Vec::new(),
+        checks: Vec::new(),
+        start_grace,
+        ready: None,
+        runtime: Some("engine".into()),
+    };
     board.configure(vec![spec], at(0), |_| None);
     board
 }

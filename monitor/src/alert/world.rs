@@ -119,6 +119,7 @@ impl World {
                 generation: 1,
             }],
             start_grace: None,
+            ready: None,
             runtime: None,
         });
         let checks = &self.disk.checks;

@@ -13,6 +13,7 @@ pub(super) fn spec(service: &ServicePlan) -> ServiceSpec {
         hard_needs: service.needs.hard.clone(),
         checks: service.checks.iter().map(check_spec).collect(),
         runtime: service.workload.as_ref().and_then(|workload| Some(workload.as_watch()?.runtime.address().into())),
+        ready: service.workload.as_ref().and_then(|workload| workload.ready().map(Into::into)),
         start_grace: service.workload.as_ref().map(Workload::ready_timeout),
     }
 }

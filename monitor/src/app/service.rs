@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use kit::config::{Cursor, Node, Value};
+use kit::config::{Cursor, Node, Value, suggest};
 
 use super::needs::Needs;
 use super::plan::{CheckPlan, ServicePlan, Slo};
@@ -45,6 +45,13 @@ pub(super) fn service(
     }
     let is_known = known.is_some();
     let workload = known.or_else(|| fields.get("workload").and_then(|c| WorkloadKinds::standard().decode(&c)));
+    if let Some(ready) = workload.as_ref().and_then(Workload::ready) {
+        let names = || checks.iter().map(|check: &CheckPlan| &*check.question.id.check);
+        if !names().any(|name| name == ready) {
+            let near = suggest(ready, names());
+            cursor.mistake(format!("its process is ready by the check {ready:?}, which it does not have{near}"));
+        }
+    }
     let critical = fields.get("critical").and_then(|c| c.bool()).unwrap_or(true);
     let mut alerts = decode_service(&fields, critical);
     let target = |check: &CheckPlan| (check.question.id.check.to_string(), check.question.probe.target().shown);

@@ -70,6 +70,7 @@ impl Clinic {
             hard_needs: needs.iter().map(|need| Arc::from(*need)).collect(),
             checks: vec![CheckSpec { name: "web".into(), policy: Policy::STANDARD, pushed: false, generation: 1 }],
             start_grace: Some(Duration::from_secs(GRACE_SECS.unsigned_abs())),
+            ready: None,
             runtime: None,
         };
         let mut board = Board::starting_at(100);

@@ -11,7 +11,7 @@ use super::announcement::Announcement;
 use super::check::{CheckState, Health};
 use super::discrepancy::Discrepancy;
 use super::entry::{CheckEntry, ServiceEntry, ServiceSpec, Versions};
-use super::policy::{Policy, Severity};
+use super::policy::Policy;
 use super::verdict::{Verdict, judge};
 use super::workload::WorkloadState;
 use crate::probe::{CheckId, Observation, Outcome};
@@ -205,7 +205,7 @@ impl Board {
             return effects;
         }
         let is_starting = service.is_starting(now.at);
-        let critical: Vec<Arc<str>> = service.critical().map(|check| check.id.check.clone()).collect();
+        let deciding: Vec<Arc<str>> = service.deciding().map(|check| check.id.check.clone()).collect();
         let Some(check) = service.checks.iter_mut().find(|check| check.id == observation.check) else { return effects };
         let before = check.state;
         // Before the first pass after a start, fails move no check.
@@ -224,7 +224,6 @@ impl Board {
             Outcome::Unknown(_) => None,
         };
         let name = check.id.check.clone();
-        let is_critical = check.policy.severity == Severity::Critical;
         check.failing_since = match verdict_on_it {
             Some(true) => None,
             Some(false) => check.failing_since.or(Some(observation.started.at)),
@@ -232,8 +231,8 @@ impl Board {
         };
         check.version.learn(&observation);
         check.last = Some(observation);
-        if let (true, Some(passed), Some(workload)) = (is_critical, verdict_on_it, &mut service.workload)
-            && workload.heard(&name, passed, &critical)
+        if let (true, Some(passed), Some(workload)) = (deciding.contains(&name), verdict_on_it, &mut service.workload)
+            && workload.heard(&name, passed, &deciding)
         {
             effects.changed_ledgers.push(service.spec.name.clone());
         }

@@ -38,6 +38,7 @@ fn spec(name: &str, needs: &[&str], grace: Option<u64>) -> ServiceSpec {
         name: name.into(),
         hard_needs: needs.iter().map(|need| (*need).into()).collect(),
         checks: vec![check("web", Severity::Critical), check("cert", Severity::Warning)],
+        ready: None,
         runtime: None,
         start_grace: grace.map(Duration::from_secs),
     }
@@ -125,6 +126,23 @@ fn while_it_starts_fails_move_nothing_and_the_end_of_the_grace_says_what_never_w
     assert_eq!(changes[0].why, "did not work within 1m of its start: refused");
     assert_eq!(changes[0].to, Verdict::Down);
     assert_eq!(feed(&mut board, "shop", ".", 70), ["up@0"], "one pass is enough to be believed after a start");
+}
+
+#[test]
+fn where_one_check_decides_on_readiness_its_pass_ends_the_start() {
+    let mut service = spec("shop", &[], Some(60));
+    service.ready = Some("cert".into());
+    let mut board = board(vec![service]);
+    board.runtime(&started("shop", at(0)), at(0));
+    let observe = |board: &mut Board, check: &str, symbol: char, secs: i64| {
+        let (id, sequence) = (CheckId::new("shop", check), board.next_sequence());
+        board.observe(observation(&id, symbol, at(secs)), sequence, at(secs));
+        board.service("shop").unwrap().verdict
+    };
+    assert_eq!(observe(&mut board, "web", 'x', 1), Verdict::Starting);
+    assert_eq!(observe(&mut board, "web", '.', 2), Verdict::Starting, "another check decides");
+    assert_ne!(observe(&mut board, "cert", '.', 3), Verdict::Starting);
+    assert!(board.service("shop").unwrap().is_ready());
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct ServiceSpec {
     pub checks: Vec<CheckSpec>,
     /// If we run it: how long a start may take until it is judged by its checks.
     pub start_grace: Option<Duration>,
+    /// The check whose first pass ends its start; none: the first pass of every critical one.
+    pub ready: Option<Arc<str>>,
     /// Where the runtime is reached that runs it, which never gives it up by itself; none if we run it.
     pub runtime: Option<Arc<str>>,
 }
@@ -166,7 +168,7 @@ impl ServiceEntry {
     /// Returns what the verdict is made of.
     pub fn facts(&self, now: Moment) -> ServiceFacts<'_> {
         let failing = self.critical().find_map(CheckEntry::reason);
-        let names = self.critical_names();
+        let names = self.deciding_names();
         let runtime =
             self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&self.spec, &names, failing, now));
         let checks = self.checks.iter().map(|check| CheckFacts {
@@ -181,7 +183,7 @@ impl ServiceEntry {
     /// Returns true while fails move no check: the workload was started, and its time to come up is not over.
     pub fn is_starting(&self, now: Moment) -> bool {
         let grace = self.spec.start_grace.unwrap_or_default();
-        self.workload.as_ref().is_some_and(|workload| workload.is_starting(&self.critical_names(), grace, now))
+        self.workload.as_ref().is_some_and(|workload| workload.is_starting(&self.deciding_names(), grace, now))
     }
 
     /// Returns the checks that can make it down.
@@ -189,13 +191,22 @@ impl ServiceEntry {
         self.checks.iter().filter(|check| check.policy.severity == Severity::Critical)
     }
 
-    fn critical_names(&self) -> Vec<&str> {
-        self.critical().map(|check| &*check.id.check).collect()
+    /// Returns the checks whose first passes end a start.
+    pub(super) fn deciding(&self) -> impl Iterator<Item = &CheckEntry> {
+        let decides = |check: &&CheckEntry| match &self.spec.ready {
+            Some(ready) => check.id.check == *ready,
+            None => check.policy.severity == Severity::Critical,
+        };
+        self.checks.iter().filter(decides)
     }
 
-    /// Returns true once every critical check has passed in the present run of its workload.
+    fn deciding_names(&self) -> Vec<&str> {
+        self.deciding().map(|check| &*check.id.check).collect()
+    }
+
+    /// Returns true once the checks that decide on that have passed in the present run of its workload.
     pub fn is_ready(&self) -> bool {
-        self.workload.as_ref().is_some_and(|workload| workload.is_ready(&self.critical_names()))
+        self.workload.as_ref().is_some_and(|workload| workload.is_ready(&self.deciding_names()))
     }
 
     /// Says why its runtime and its checks disagree, and what to write instead; `target` is what its first critical check

@@ -45,6 +45,7 @@ impl ProcessSettings {
         if let Some(timeout) = fields.get("ready_timeout").and_then(|c| c.duration(second..=hour)) {
             settings.ready_timeout = timeout;
         }
+        settings.ready = fields.get("ready").and_then(|c| c.text());
         if let Some(bytes) = fields.get("log_limit").and_then(|c| c.bytes(64 << 10..=10 << 30)) {
             settings.log_limit_bytes = bytes;
         }

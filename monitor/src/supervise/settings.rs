@@ -40,6 +40,8 @@ pub struct ProcessSettings {
     pub stop_grace: Duration,
     /// How long a start may take until the first check passes, for whoever decides on readiness. 60 s.
     pub ready_timeout: Duration,
+    /// The check whose first pass ends its start; none: the first pass of every critical one.
+    pub ready: Option<String>,
     /// The most disk the log of one run may take, in bytes. 2 MiB: some 20 000 lines.
     pub log_limit_bytes: u64,
     /// Runs whose records and logs stay on disk. 10.
@@ -60,6 +62,7 @@ impl ProcessSettings {
             working_dir: None,
             stop_grace: Duration::from_secs(10),
             ready_timeout: Duration::from_secs(60),
+            ready: None,
             log_limit_bytes: 2 << 20,
             runs_kept: super::run_files::RUNS_KEPT,
             restart: Restart::default(),

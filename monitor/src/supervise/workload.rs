@@ -33,6 +33,11 @@ impl Workload {
         }
     }
 
+    /// Returns the check whose first pass ends its start, if one is named.
+    pub fn ready(&self) -> Option<&str> {
+        self.as_run()?.ready.as_deref()
+    }
+
     /// Returns the process, if we run it ourselves.
     pub fn as_run(&self) -> Option<&ProcessSettings> {
         match self {

@@ -63,6 +63,7 @@ pub(crate) fn card(name: &str) -> ServiceCard {
 
 fn spec(card: &ServiceCard, is_run: bool) -> ServiceSpec {
     ServiceSpec {
+        ready: None,
         runtime: None,
         name: card.name.clone(),
         hard_needs: card.hard_needs.clone(),
