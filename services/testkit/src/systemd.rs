@@ -52,12 +52,11 @@ impl SystemdContainer {
         let (bus, journal) = (format!("{bus}:/run/dbus"), format!("{journal}:/var/log/journal"));
         let tree = control_groups();
         let options = ["run", "--detach", "--name", NAME, "--network", "host", "--env", "container=docker"];
-        // It makes mounts and control groups; it gets no more of the host than its own branch of one tree of these.
+        // It makes mounts and control groups.
         let rights = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--cgroupns", "host"];
         let mounts = ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"];
         let volumes = ["--volume", &tree, "--volume", &bus, "--volume", &journal, "--stop-signal", "SIGRTMIN+3"];
-        // Else it would mount the host's other tree too, with options of its own that then hold for the host.
-        let program = [NAME, "/lib/systemd/systemd", "systemd.legacy_systemd_cgroup_controller=1"];
+        let program = [NAME, "/lib/systemd/systemd"];
         self.docker.docker(&[&options[..], &rights, &mounts, &volumes, &program].concat());
     }
 
@@ -118,12 +117,14 @@ impl SystemdContainer {
     }
 }
 
-/// Returns what to mount of the host's control groups, for systemd to write: a tree without controllers where there is one.
-/// With `--cgroupns host` systemd finds its own branch there, and keeps to it.
+/// Returns what to mount of the host's control groups: the tree of version 2, beside those of version 1 or alone.
+///
+/// With `--cgroupns host` systemd finds its own branch there, and keeps to it. Where it finds this tree it mounts no other:
+/// it would make the host's trees of version 1 that nobody uses, and whoever looks for all of them then fails.
 fn control_groups() -> String {
-    let named = "/sys/fs/cgroup/systemd";
-    let tree = if Path::new(named).exists() { named } else { "/sys/fs/cgroup" };
-    format!("{tree}:{tree}:rw")
+    let beside = "/sys/fs/cgroup/unified";
+    let tree = if Path::new(beside).exists() { beside } else { "/sys/fs/cgroup" };
+    format!("{tree}:/sys/fs/cgroup:rw")
 }
 
 /// Returns the image in the folder of the build, which holds this test.
