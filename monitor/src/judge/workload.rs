@@ -60,6 +60,8 @@ pub struct WorkloadState {
     pub unplanned_end_at: u64,
     /// Why whoever runs it cannot be asked, if so: what is known of it may not be true any more.
     pub unseen: Option<String>,
+    /// What whoever runs it says of why it rests, if anything.
+    pub rest_why: Option<String>,
     /// Why restarting it is given up, if so.
     pub given_up: Option<String>,
     /// What whoever runs it declares of it.
@@ -98,6 +100,7 @@ impl WorkloadState {
             // this one started shuts them, and cannot shut those given out from now on.
             unplanned_end_at: last_crash.map_or(0, |at| u64::try_from(at.as_microsecond()).unwrap_or(0)),
             unseen: None,
+            rest_why: None,
             given_up: None,
             described: Described::default(),
             passed: BTreeSet::new(),
@@ -151,8 +154,9 @@ impl WorkloadState {
                 }
                 false
             }
-            Event::Resting { rest, .. } => {
+            Event::Resting { rest, why, .. } => {
                 self.phase = Phase::Resting(*rest);
+                self.rest_why.clone_from(why);
                 false
             }
             Event::Identified { run, digest, .. } => {
@@ -229,7 +233,7 @@ impl WorkloadState {
             return match rest {
                 Rest::Stopped => Runtime::Stopped,
                 Rest::Completed => Runtime::Completed,
-                Rest::Gone => Runtime::Gone,
+                Rest::Gone => Runtime::Gone { why: self.rest_why.clone() },
                 Rest::GaveUp => Runtime::GaveUp { cause: format!("{}; it is not started again", cause()) },
                 Rest::Quarantined => Runtime::GaveUp { cause: format!("{}; stopped and held in quarantine", cause()) },
                 Rest::Failed => {

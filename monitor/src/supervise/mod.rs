@@ -4,7 +4,8 @@
 //! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
 //! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
-//! * `container` watches what a container engine runs, `unit` what systemd does; `teller` and `last_lines` serve both.
+//! * `container` watches what a container engine runs, `unit` what systemd does; `following`, `teller` and `last_lines` serve
+//!   both.
 
 pub mod assessment;
 pub mod bucket;
@@ -13,6 +14,7 @@ mod container;
 mod decode;
 pub mod described;
 pub mod diagnosis;
+mod following;
 pub mod host_event;
 pub mod keeper;
 mod last_lines;
@@ -26,6 +28,8 @@ mod redact;
 pub mod run_files;
 pub mod run_log;
 pub mod run_record;
+#[cfg(test)]
+mod script;
 pub mod settings;
 pub mod supervisor;
 mod teller;
