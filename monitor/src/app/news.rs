@@ -35,7 +35,14 @@ pub(super) fn happened(shared: &Shared, event: &Event, now: Stamp) -> Effects {
         Event::Waiting { service, delay, .. } => {
             tracing::info!(service.id = service, delay_ms = delay.as_millis(), "will be started again");
         }
-        Event::Resting { service, rest } => tracing::info!(service.id = service, rest = rest.as_str(), "rests"),
+        Event::Resting { service, rest, why } => {
+            tracing::info!(
+                service.id = service,
+                rest = rest.as_str(),
+                why = why.as_deref().unwrap_or_default(),
+                "rests"
+            );
+        }
         Event::Identified { service, digest, .. } => tracing::debug!(service.id = service, digest, "identified"),
         Event::Missed { service, run } => {
             tracing::warn!(service.id = service, %run, "runs before this one may be missing: nobody told of them");

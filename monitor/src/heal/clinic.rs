@@ -240,7 +240,7 @@ impl Clinic {
     }
 
     fn rest(&mut self, name: &str, rest: Rest) {
-        self.board.runtime(&Event::Resting { service: name.to_owned(), rest }, at(self.now));
+        self.board.runtime(&Event::Resting { service: name.to_owned(), rest, why: None }, at(self.now));
     }
 
     fn probe(&mut self, name: &str, id: CheckId) {

@@ -334,7 +334,7 @@ fn while_its_runtime_cannot_be_asked_nothing_is_starting_or_up_and_what_was_stop
     let mut board = board(vec![spec("shop", &[], Some(60)), spec("idle", &[], Some(60))]);
     let sight =
         |service: &str, lost: Option<&str>| Event::Sight { service: service.to_owned(), lost: lost.map(str::to_owned) };
-    let rest = Event::Resting { service: "idle".to_owned(), rest: Rest::Stopped };
+    let rest = Event::Resting { service: "idle".to_owned(), rest: Rest::Stopped, why: None };
     board.runtime(&rest, at(0));
     for service in ["shop", "idle"] {
         board.runtime(&sight(service, Some("the engine does not answer")), at(1));
@@ -362,8 +362,13 @@ fn whom_somebody_restarts_may_take_its_whole_grace_and_what_is_gone_says_so() {
     board.runtime(&started("shop", at(21)), at(21));
     assert_eq!(feed(&mut board, "shop", "xxx", 22), Vec::<String>::new());
     assert_eq!(board.service("shop").unwrap().verdict, Verdict::Starting);
-    board.runtime(&Event::Resting { service: "shop".to_owned(), rest: Rest::Gone }, at(60));
+    let why = Some("Unit shop.service is masked.".to_owned());
+    board.runtime(&Event::Resting { service: "shop".to_owned(), rest: Rest::Gone, why }, at(60));
     assert_eq!(board.service("shop").unwrap().verdict, Verdict::Gone);
+    assert_eq!(
+        board.service("shop").unwrap().why,
+        "its workload does not exist any more: Unit shop.service is masked."
+    );
 }
 
 /// Starts a service, ends it by a crash, and returns whether that spent budget.

@@ -106,7 +106,10 @@ pub enum Runtime {
     /// A one-shot that exited 0.
     Completed,
     /// Its workload does not exist any more.
-    Gone,
+    Gone {
+        /// What whoever should run it says of that, if anything.
+        why: Option<String>,
+    },
     /// Whoever runs it cannot be asked: its checks decide, and it is not up.
     Unknown {
         /// Who cannot be asked, and why.
@@ -141,7 +144,10 @@ pub fn judge(facts: &ServiceFacts<'_>) -> (Verdict, String) {
     let (by_runtime, runtime_why) = match &facts.runtime {
         Runtime::Stopped => return (Verdict::Stopped, "stopped as asked".to_owned()),
         Runtime::Completed => return (Verdict::Completed, "ran to its end".to_owned()),
-        Runtime::Gone => return (Verdict::Gone, "its workload does not exist any more".to_owned()),
+        Runtime::Gone { why } => {
+            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            return (Verdict::Gone, format!("its workload does not exist any more{why}"));
+        }
         Runtime::GaveUp { cause } => (Verdict::GaveUp, cause.clone()),
         Runtime::CrashLooping { cause } => (Verdict::CrashLooping, cause.clone()),
         Runtime::Broken { cause } => (Verdict::Down, cause.clone()),

@@ -71,6 +71,8 @@ pub struct WorkloadState {
     pub unseen_since: Option<Moment>,
     /// When whoever runs it tries again, if it waits for that.
     pub next_try: Option<Moment>,
+    /// What whoever runs it says of why it rests, if anything.
+    pub rest_why: Option<String>,
     /// Why restarting it is given up, if so.
     pub given_up: Option<String>,
     /// What whoever runs it declares of it.
@@ -111,6 +113,7 @@ impl WorkloadState {
             unseen: None,
             unseen_since: None,
             next_try: None,
+            rest_why: None,
             given_up: None,
             described: Described::default(),
             passed: BTreeSet::new(),
@@ -164,8 +167,9 @@ impl WorkloadState {
                 }
                 false
             }
-            Event::Resting { rest, .. } => {
+            Event::Resting { rest, why, .. } => {
                 self.phase = Phase::Resting(*rest);
+                self.rest_why.clone_from(why);
                 false
             }
             Event::Identified { run, digest, .. } => {
@@ -246,7 +250,7 @@ impl WorkloadState {
             return match rest {
                 Rest::Stopped => Runtime::Stopped,
                 Rest::Completed => Runtime::Completed,
-                Rest::Gone => Runtime::Gone,
+                Rest::Gone => Runtime::Gone { why: self.rest_why.clone() },
                 Rest::GaveUp => Runtime::GaveUp { cause: format!("{}; it is not started again", cause()) },
                 Rest::Quarantined => Runtime::GaveUp { cause: format!("{}; stopped and held in quarantine", cause()) },
                 Rest::Failed => {

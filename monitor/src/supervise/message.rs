@@ -71,6 +71,8 @@ pub enum Event {
         service: String,
         /// Why.
         rest: Rest,
+        /// What whoever runs it says of that, if anything.
+        why: Option<String>,
     },
     /// It became known what a run runs.
     Identified {

@@ -4,7 +4,8 @@
 //! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
 //! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
-//! * `container` watches what a container engine runs, `unit` what systemd does; `teller` and `last_lines` serve both.
+//! * `container` watches what a container engine runs, `unit` what systemd does; `following`, `teller` and `last_lines` serve
+//!   both.
 //! * `described` is what a runtime declares of health, `check_command` (with `shell`) reads the command behind that, and
 //!   `diagnosis` says why it is wrong.
 //! * `discovery` finds services by themselves, among what a runtime runs.
@@ -18,6 +19,7 @@ mod decode;
 pub mod described;
 pub mod diagnosis;
 pub mod discovery;
+mod following;
 pub mod host_event;
 pub mod keeper;
 mod last_lines;
@@ -31,6 +33,8 @@ mod redact;
 pub mod run_files;
 pub mod run_log;
 pub mod run_record;
+#[cfg(test)]
+mod script;
 pub mod settings;
 pub(crate) mod shell;
 pub mod supervisor;

@@ -200,7 +200,7 @@ impl Supervisor {
     }
 
     async fn rest(&self, rest: Rest) -> State {
-        self.tell(Event::Resting { service: self.service.clone(), rest }).await;
+        self.tell(Event::Resting { service: self.service.clone(), rest, why: None }).await;
         State::Resting
     }
 

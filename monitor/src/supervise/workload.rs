@@ -142,6 +142,12 @@ pub trait Runtime: fmt::Debug + Send + Sync {
     /// Returns where it is reached: workloads of one address are watched over one connection.
     fn address(&self) -> &str;
 
+    /// Finds out whether it can be asked from here.
+    ///
+    /// # Errors
+    /// A sentence that names it and says why not.
+    fn reach(&self) -> BoxFuture<'static, Result<(), String>>;
+
     /// Tells of the subjects and does what is ordered, until the list's sender is gone.
     fn watch(&self, assignment: Assignment) -> BoxFuture<'static, ()>;
 }

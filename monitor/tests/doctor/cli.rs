@@ -116,14 +116,19 @@ fn units_and_our_own_footing_are_looked_at_from_the_command_line() {
     drop(listener);
     let config = folder.path().join("m.yml");
     let data = folder.path().display();
-    let service = format!("services: {{ web: {{ checks: {{ port: {{ tcp: {{ address: \"{address}\" }} }} }} }} }}\n");
+    let workload = "workload: { unit: { name: web.service, bus: \"unix:path=/no/such/bus\" } }";
+    let service =
+        format!("services: {{ web: {{ {workload}, checks: {{ port: {{ tcp: {{ address: \"{address}\" }} }} }} }} }}\n");
     std::fs::write(&config, format!("data_dir: {data}\n{service}")).unwrap();
     let output = doctor(&["self", "--config", config.to_str().unwrap(), "--format", "json"]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let found: Vec<&Value> =
-        json["findings"].as_array().unwrap().iter().filter(|one| one["rule"] == "self-target").collect();
-    assert_eq!(found.len(), 1, "{json}");
-    assert!(found[0]["message"].as_str().unwrap().starts_with("web/port"), "{json}");
+    let systemd = "systemd at unix:path=/no/such/bus cannot be asked: ";
+    for (rule, begins) in [("self-target", "web/port"), ("self-runtime", systemd)] {
+        let found: Vec<&Value> =
+            json["findings"].as_array().unwrap().iter().filter(|one| one["rule"] == rule).collect();
+        assert_eq!(found.len(), 1, "{json}");
+        assert!(found[0]["message"].as_str().unwrap().starts_with(begins), "{json}");
+    }
     assert_eq!(output.status.code(), Some(1));
     assert!(!json["fine"].as_array().unwrap().is_empty());
     std::fs::write(&config, "listen: nowhere\n").unwrap();

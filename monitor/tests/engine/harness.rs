@@ -1,5 +1,6 @@
 //! An engine in this process on a free port, and the real binary.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -130,11 +131,25 @@ async fn exchange(request: Request<Full<Bytes>>) -> (u16, Value) {
 
 pub(crate) async fn until(url: &str, service: &str, verdict: &str) -> Value {
     let what = format!("{service} to be {verdict}");
+    let last = LastSeen(RefCell::default());
     let found = eventually(&what, LIMIT, async || {
         let (_, status) = ask(url, Method::GET, &format!("/api/v1/services/{service}"), &[]).await;
-        (status["verdict"] == verdict).then_some(status)
+        let is_it = status["verdict"] == verdict;
+        last.0.replace(status);
+        is_it.then(|| last.0.take())
     });
     found.await
+}
+
+/// What was seen last, for whoever reads why a test waited in vain.
+struct LastSeen(RefCell<Value>);
+
+impl Drop for LastSeen {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seen last: {}", self.0.borrow());
+        }
+    }
 }
 
 /// The real binary.

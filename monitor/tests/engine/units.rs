@@ -37,8 +37,8 @@ async fn a_unit_that_dies_again_and_again_is_paged_once_with_its_cause_and_last_
         ("slow.service", &loops(5, "", "slow")),
         ("limited.service", &loops(0, "StartLimitIntervalSec=60\nStartLimitBurst=2", "limited")),
     ]);
-    let names = ["quick", "slow", "limited"];
-    let running = Running::start(&config(&names.map(|name| service(&machine, name, None)), &sink)).await;
+    let running =
+        Running::start(&config(&["quick", "slow", "limited"].map(|name| service(&machine, name, None)), &sink)).await;
     machine.systemctl(&["start", "quick", "slow", "limited"]);
     for (name, verdict, title) in [
         ("quick", "crash_looping", "quick is crash looping: "),
@@ -94,11 +94,29 @@ async fn what_a_person_stops_is_stopped_what_is_done_completed_and_nobody_is_pag
     machine.systemctl(&["start", "web"]);
     let up = running.until("web", "up").await;
     assert_eq!(up["workload"]["runs"][0]["started_by"], "anonymous", "{up}");
-    running.until("nowhere", "gone").await;
+    let gone = running.until("nowhere", "gone").await;
+    assert_eq!(gone["why"], "its workload does not exist any more: Unit nowhere.service not found.");
     let about_others = |incidents: Value| {
         incidents.as_array().unwrap().iter().filter(|one| one["service"] != "nowhere").cloned().collect::<Vec<_>>()
     };
     assert_eq!(about_others(incidents(&running).await), Vec::<Value>::new());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_dies_as_fast_as_systemd_starts_it_by_default_is_told_run_by_run() {
+    let (machine, sink) = (SystemdContainer::start().await, Target::ok(""));
+    let storm = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/false\nRestart=always\n";
+    machine.write_units(&[("storm.service", storm)]);
+    let running = Running::start(&config(&[service(&machine, "storm", None)], &sink)).await;
+    machine.systemctl(&["start", "storm"]);
+    running.until("storm", "crash_looping").await;
+    let many = |workload: &Value| workload["unplanned_exits"].as_u64().is_some_and(|exits| exits > 30);
+    until_workload(&running, "storm", "to die 30 times", many).await;
+    machine.systemctl(&["stop", "storm"]);
+    let stopped = running.until("storm", "stopped").await;
+    let runs = stopped["workload"]["runs"].as_array().unwrap();
+    assert!(runs.iter().all(|run| run["end"].is_object()), "{stopped}");
     running.stop().await;
 }
 
@@ -262,7 +280,10 @@ async fn each_way_to_end_is_told_with_its_own_cause() {
     let files: Vec<(String, String)> =
         units.iter().map(|(name, text, _)| (format!("{name}.service"), format!("[Service]\n{text}\n"))).collect();
     machine.write_units(&files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>());
-    let services = units.each_ref().map(|(name, ..)| service(&machine, name, None));
+    let mut services = units.each_ref().map(|(name, ..)| service(&machine, name, None)).to_vec();
+    // Without a journal that can be read there are no lines and no errno; everything else is as it was.
+    let unread = service(&machine, "missing", None).replace("  missing:", "  unread:");
+    services.push(unread.replace(&machine.journal().display().to_string(), "/no/such/journal"));
     let running = Running::start(&config(&services, &sink)).await;
     let names: Vec<&str> = units.iter().map(|(name, ..)| *name).collect();
     machine.systemctl(&[&["start", "--no-block"], names.as_slice()].concat());
@@ -272,5 +293,8 @@ async fn each_way_to_end_is_told_with_its_own_cause() {
         assert!(why.starts_with(cause), "{name}: {why}");
         assert!(why.ends_with("; its settings say not to start it again"), "{name}: {why}");
     }
+    let unread = running.until("unread", "down").await;
+    assert!(unread["why"].as_str().unwrap().starts_with("exited with code 203: command not found; "), "{unread}");
+    assert_eq!(unread["workload"]["last_lines"], Value::Null, "{unread}");
     running.stop().await;
 }

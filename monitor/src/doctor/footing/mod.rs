@@ -9,8 +9,10 @@ mod rights;
 mod sources;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::finding::{Finding, RuleText, Severity};
+use crate::supervise::workload::Runtime;
 
 pub use reach::Target;
 
@@ -52,8 +54,9 @@ impl Footing {
     }
 }
 
-/// Checks everything; `data_dir` is the monitor's own folder, `targets` what it is configured to ask.
-pub async fn check(data_dir: &Path, targets: &[Target]) -> Vec<Footing> {
+/// Checks everything; `data_dir` is the monitor's own folder, `targets` what it is configured to ask, `runtimes` who runs
+/// what it is configured to watch.
+pub async fn check(data_dir: &Path, targets: &[Target], runtimes: &[Arc<dyn Runtime>]) -> Vec<Footing> {
     let is_inside = is_container();
     let mut found = vec![
         footing(ICMP, rights::icmp()),
@@ -67,6 +70,9 @@ pub async fn check(data_dir: &Path, targets: &[Target]) -> Vec<Footing> {
         footing(CGROUP, sources::cgroup()),
         footing(RESOLVER, reach::resolver().await),
     ];
+    for runtime in runtimes {
+        found.push(footing(RUNTIME, sources::runtime(&**runtime).await));
+    }
     for target in targets {
         found.push(footing(TARGET, reach::target(target, is_inside).await));
     }
@@ -87,7 +93,8 @@ const fn text(id: &'static str, severity: Severity, title: &'static str, why: &'
 }
 
 /// What `monitor doctor self` checks.
-pub const TEXTS: [RuleText; 11] = [ICMP, FILES, DATA, CLOCK, PROC, DOCKER, DBUS, JOURNAL, CGROUP, RESOLVER, TARGET];
+pub const TEXTS: [RuleText; 12] =
+    [ICMP, FILES, DATA, CLOCK, PROC, DOCKER, DBUS, JOURNAL, CGROUP, RESOLVER, RUNTIME, TARGET];
 
 const ICMP: RuleText =
     text("self-icmp", Severity::Warning, "no socket for ICMP", "A ping check can only be unknown, never up or down.");
@@ -144,6 +151,12 @@ const RESOLVER: RuleText = text(
     Severity::Error,
     "no name server answers",
     "Every check with a name in its address is unknown.",
+);
+const RUNTIME: RuleText = text(
+    "self-runtime",
+    Severity::Error,
+    "what runs a workload cannot be asked",
+    "Its services are unknown: their exits and loops cannot be seen.",
 );
 const TARGET: RuleText = text(
     "self-target",

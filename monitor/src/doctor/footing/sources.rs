@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 
 use super::Outcome;
+use crate::supervise::workload::Runtime;
 
 /// A socket of this machine answers at once.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -41,6 +42,17 @@ pub(super) async fn docker_socket() -> Outcome {
 pub(super) async fn system_bus() -> Outcome {
     let fix = "Mount /run/dbus/system_bus_socket into the container, or run as a user that may connect to it.";
     socket("/run/dbus/system_bus_socket", "no system bus here", "the system bus may be asked", fix).await
+}
+
+/// Returns whether a runtime of a configured workload may be asked.
+pub(super) async fn runtime(runtime: &dyn Runtime) -> Outcome {
+    match runtime.reach().await {
+        Ok(()) => Outcome::Fine(format!("what runs workloads answers: {}", runtime.address())),
+        Err(why) => {
+            let fix = "Start it, mount its socket into this container, or run as a user who may ask it.".to_owned();
+            Outcome::Wrong(why, fix)
+        }
+    }
 }
 
 async fn socket(path: &str, missing: &str, fine: &str, fix: &str) -> Outcome {

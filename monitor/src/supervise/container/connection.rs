@@ -140,7 +140,7 @@ impl Connection {
 
     /// Tells that containers come, go, or get other addresses.
     pub(super) fn changes(&self, from: Timestamp) -> BoxStream<'static, Result<(), Blind>> {
-        let events = ["create", "start", "die", "destroy", "rename"];
+        let events = ["create", "start", "die", "died", "destroy", "remove", "rename"];
         let address = self.address.clone();
         let events = self.docker.events(Some(events_of(from, &events).build()));
         let change = move |event: Result<EventMessage, Error>| {

@@ -191,9 +191,9 @@ pub(super) enum What {
 }
 
 impl What {
-    /// The engine's names for what we ask it to tell.
-    pub(super) const NAMES: [&'static str; 9] =
-        ["start", "die", "kill", "stop", "oom", "destroy", "health_status", "pause", "unpause"];
+    /// The engine's names for what we ask it to tell; Podman (4.3) has names of its own for ends and removals.
+    pub(super) const NAMES: [&'static str; 11] =
+        ["start", "die", "died", "kill", "stop", "oom", "destroy", "remove", "health_status", "pause", "unpause"];
 }
 
 /// One event of the engine.
@@ -217,11 +217,14 @@ impl Happening {
         let nanos = message.time_nano.map(i128::from).or_else(|| Some(i128::from(message.time?) * 1_000_000_000))?;
         let what = match message.action.as_deref()? {
             "start" => What::Started,
-            "die" => What::Died(attributes.get("exitCode").and_then(|code| code.parse().ok()).unwrap_or(UNKNOWN_CODE)),
+            "die" | "died" => {
+                let code = attributes.get("exitCode").or_else(|| attributes.get("containerExitCode"));
+                What::Died(code.and_then(|code| code.parse().ok()).unwrap_or(UNKNOWN_CODE))
+            }
             "kill" => What::Killed(attributes.get("signal").map(String::as_str).and_then(signal)),
             "stop" => What::Stopped,
             "oom" => What::OutOfMemory,
-            "destroy" => What::Destroyed,
+            "destroy" | "remove" => What::Destroyed,
             "pause" | "unpause" => What::HealthChanged,
             // `health_status: healthy`.
             action if action.starts_with("health_status") => What::HealthChanged,

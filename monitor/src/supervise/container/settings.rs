@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use kit::config::{Cursor, Fields, Value};
 
 use super::address::Address;
+use super::connection::Connection;
 use super::discover::Discover;
 use crate::supervise::discovery::Scout;
 use crate::supervise::workload::{Assignment, Runtime, Sought, Watched, Workload, WorkloadKind};
@@ -115,6 +116,12 @@ struct Engine {
 impl Runtime for Engine {
     fn address(&self) -> &str {
         &self.address.shown
+    }
+
+    fn reach(&self) -> BoxFuture<'static, Result<(), String>> {
+        let address = self.address.clone();
+        let ping = async move { Connection::open(&address)?.ping().await };
+        ping.map(|answer| answer.map_err(|blind| blind.to_string())).boxed()
     }
 
     fn watch(&self, assignment: Assignment) -> BoxFuture<'static, ()> {

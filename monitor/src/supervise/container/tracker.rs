@@ -13,6 +13,9 @@ use super::facts::{Facts, Happening, RestartPolicy, What};
 use super::known::{Known, START_EVENT_LATE, restart_delay, run_id};
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::described::Described;
+use crate::supervise::following::{
+    Settling, Told, began_by, ended_by, ordered_by, rest_of_the_absent, rest_of_the_stopped, stamp,
+};
 use crate::supervise::ledger::{End, Ledger, Who};
 use crate::supervise::message::{Command, Event, Rest};
 use crate::supervise::process::Ending;
@@ -23,8 +26,6 @@ use crate::supervise::workload::{Ordered, Sought, Subject};
 const ASKED_FOR: Duration = Duration::from_secs(120);
 /// If it ends as one that was asked to: somebody may have given it more time than its own settings say.
 const ASKED_FOR_CLEANLY: Duration = Duration::from_secs(3600);
-/// What somebody stopped, or what is gone, may be a restart or a new version of it: those take less than a second here.
-const SETTLES_AFTER: Duration = Duration::from_secs(2);
 
 /// What a container ends with that a signal ended, beside the signal's number.
 const SIGNAL_CODE_BASE: i32 = 128;
@@ -85,16 +86,7 @@ pub(super) struct Tracker {
     /// What was told last.
     told: Told,
     /// When to look again whether it really rests.
-    settles: Option<Stamp>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Running,
-    Ended,
-    Waiting,
-    Resting(Rest),
+    settles: Settling,
 }
 
 impl Tracker {
@@ -125,7 +117,7 @@ impl Tracker {
             stop: (None, None),
             described: None,
             told: Told::Nothing,
-            settles: None,
+            settles: Settling::default(),
         }
     }
 
@@ -152,7 +144,7 @@ impl Tracker {
     /// Notes what we are about to ask the engine for: what follows from that is not an anonymous hand's.
     pub(super) fn order(&mut self, command: Command, now: Stamp) {
         self.ordered = Some(Ordered { at: now.wall, command });
-        if matches!(command, Command::Stop(_)) && matches!(self.told, Told::Ended | Told::Waiting) {
+        if matches!(command, Command::Stop(_)) && self.told.is_between() {
             self.asked = Some(now.wall);
         }
     }
@@ -168,7 +160,7 @@ impl Tracker {
 
     /// Returns when it wants to be looked at again.
     pub(super) fn settles(&self) -> Option<Stamp> {
-        self.settles
+        self.settles.at()
     }
 
     /// Returns whether an event may be of its container.
@@ -238,18 +230,13 @@ impl Tracker {
     pub(super) fn absent(&mut self, now: Stamp) -> Vec<Event> {
         let mut turn = Turn { now, lines: Vec::new(), events: Vec::new() };
         self.container = None;
-        if matches!(self.told, Told::Resting(_)) || !self.has_settled(now) {
+        if matches!(self.told, Told::Resting(_)) || !self.settles.is_over(now) {
             return turn.events;
         }
         if let Some(latest) = self.running() {
             self.end(latest, now.wall, Exit::Lost, false, &mut turn);
         }
-        let end = self.ledger.last().and_then(|run| run.end.as_ref());
-        let rest = match end {
-            Some(end) if end.by == Who::Runtime && end.planned => Rest::Completed,
-            Some(end) if end.by != Who::Runtime => self.stopped(),
-            _ => Rest::Gone,
-        };
+        let rest = rest_of_the_absent(&self.ledger, self.ordered);
         self.rest(rest, &mut turn);
         turn.events
     }
@@ -269,13 +256,13 @@ impl Tracker {
             // Of one that waits for its restart this is all that is told. In the middle of a restart it is told too.
             What::Stopped if self.latest.is_none_or(|latest| latest.began < at) => {
                 self.asked = self.asked.or(Some(at));
-                if matches!(self.told, Told::Ended | Told::Waiting) {
-                    self.settles = Some(later(turn.now));
+                if self.told.is_between() {
+                    self.settles.begin(turn.now);
                 }
             }
             What::Destroyed => {
                 self.container = None;
-                self.settles = Some(later(turn.now));
+                self.settles.begin(turn.now);
             }
             What::Killed(_) | What::OutOfMemory | What::Stopped | What::HealthChanged => {}
         }
@@ -347,7 +334,7 @@ impl Tracker {
 
     fn runs(&mut self, facts: &Facts, turn: &mut Turn) {
         let Some(latest) = self.running() else { return };
-        self.settles = None;
+        self.settles.clear();
         if self.told != Told::Running {
             self.tell_start(latest, Who::Runtime, Some(facts), turn);
         }
@@ -356,7 +343,7 @@ impl Tracker {
     /// After an end: the engine starts it again, or somebody stopped it, or it has done what it had to do.
     fn what_next(&mut self, facts: &Facts, turn: &mut Turn) {
         if facts.restarting {
-            self.settles = None;
+            self.settles.clear();
             if self.told != Told::Waiting {
                 self.told = Told::Waiting;
                 let delay = restart_delay(&self.ledger);
@@ -371,20 +358,20 @@ impl Tracker {
         let is_clean = self.ledger.last().and_then(|run| run.end.as_ref()).is_some_and(|end| end.cause == Cause::Clean);
         let rest = match (self.asked.is_some(), facts.policy) {
             // What is always started again and is not was stopped, or its engine is on its way down.
-            (true, _) | (_, RestartPolicy::Always) => self.stopped(),
+            (true, _) | (_, RestartPolicy::Always) => rest_of_the_stopped(&self.ledger, self.ordered),
             _ if is_clean => Rest::Completed,
             (false, RestartPolicy::OnFailureFor(_)) if facts.start_error.is_none() => Rest::GaveUp,
             _ => Rest::Failed,
         };
         let may_go_on = matches!(rest, Rest::Stopped | Rest::Quarantined);
-        if !may_go_on || self.has_settled(turn.now) {
+        if !may_go_on || self.settles.is_over(turn.now) {
             self.rest(rest, turn);
         }
     }
 
     fn never_ran(&mut self, facts: &Facts, turn: &mut Turn) {
         let is_older = self.container.as_ref().is_some_and(|container| *container != facts.id);
-        if is_older || matches!(self.told, Told::Resting(_)) || !self.has_settled(turn.now) {
+        if is_older || matches!(self.told, Told::Resting(_)) || !self.settles.is_over(turn.now) {
             return;
         }
         self.container = Some(facts.id.clone());
@@ -408,7 +395,8 @@ impl Tracker {
         self.container = Some(container.to_owned());
         let latest = Known { run, began, ended: None };
         self.latest = Some(latest);
-        (self.asked, self.ordered, self.oom, self.settles) = (None, None, false, None);
+        (self.asked, self.ordered, self.oom) = (None, None, false);
+        self.settles.clear();
         self.tell_start(latest, by, facts, turn);
     }
 
@@ -437,12 +425,8 @@ impl Tracker {
         if !was_asked {
             self.asked = None;
         }
-        let (by, planned) = match self.ordered_by(at) {
-            _ if !was_asked => (Who::Runtime, cause == Cause::Clean && self.policy != RestartPolicy::Always),
-            Some(Command::Stop(by) | Command::Restart(by)) => (by, true),
-            Some(Command::Heal) => (Who::Us, false),
-            _ => (Who::Anonymous, false),
-        };
+        let comes_back = self.policy == RestartPolicy::Always;
+        let (by, planned) = ended_by(was_asked, self.ordered_by(at), cause, comes_back);
         let stamp = stamp(at, turn.now);
         self.ledger.record_end(latest.run, End { at: stamp, by, exit, cause, planned, excuse: None });
         self.latest = Some(Known { ended: Some(at), ..latest });
@@ -450,26 +434,18 @@ impl Tracker {
         let ending = Ending { exit, cause, at: stamp, stopped: None, last_lines, record: None };
         turn.events.push(Event::Ended { service: self.service.to_string(), run: latest.run, by, planned, ending });
         // Without an answer on how it stands, somebody has to look.
-        self.settles = Some(later(turn.now));
+        self.settles.begin(turn.now);
     }
 
     fn rest(&mut self, rest: Rest, turn: &mut Turn) {
-        self.settles = None;
+        self.settles.clear();
         self.told = Told::Resting(rest);
-        turn.events.push(Event::Resting { service: self.service.to_string(), rest });
-    }
-
-    /// Returns whether it has been like this for long enough to believe it.
-    fn has_settled(&mut self, now: Stamp) -> bool {
-        let settles = *self.settles.get_or_insert_with(|| later(now));
-        now.at >= settles.at
+        turn.events.push(Event::Resting { service: self.service.to_string(), rest, why: None });
     }
 
     /// Returns what we had asked for when something happened that may have followed from it.
     fn ordered_by(&self, at: Timestamp) -> Option<Command> {
-        let ordered = self.ordered.filter(|ordered| elapsed(ordered.at, at) <= ASKED_FOR);
-        // Its clock and ours may be another machine's each.
-        ordered.filter(|ordered| at + START_EVENT_LATE >= ordered.at).map(|ordered| ordered.command)
+        ordered_by(self.ordered, at, ASKED_FOR)
     }
 
     /// Returns how long after it was asked to a run may end because of that.
@@ -479,20 +455,10 @@ impl Tracker {
         if is_told { ASKED_FOR_CLEANLY } else { ASKED_FOR.saturating_add(timeout.unwrap_or_default()) }
     }
 
-    /// Returns how it rests that somebody stopped: what we stopped by our own decision is held.
-    fn stopped(&self) -> Rest {
-        let end = self.ledger.last().and_then(|run| run.end.as_ref());
-        let held = matches!(self.ordered, Some(Ordered { command: Command::Stop(Who::Us), .. }));
-        let is_ours = held || end.is_some_and(|end| end.by == Who::Us && end.planned);
-        if is_ours { Rest::Quarantined } else { Rest::Stopped }
-    }
-
     /// Returns who began a run then, before our eyes.
     fn starter(&self, facts: Option<&Facts>, at: Timestamp) -> Who {
-        match self.ordered_by(at) {
-            Some(Command::Start(by) | Command::Restart(by)) => return by,
-            Some(Command::Heal) => return Who::Us,
-            _ => {}
+        if let Some(by) = began_by(self.ordered_by(at)) {
+            return by;
         }
         if self.restarts_by_itself() {
             return Who::Runtime;
@@ -537,14 +503,6 @@ impl Tracker {
 fn ends_it(signal: Option<i32>, facts: Option<&Facts>) -> bool {
     let stops = facts.and_then(|facts| facts.stop_signal);
     signal.is_none_or(|signal| stops == Some(signal) || !TELLING_SIGNALS.contains(&signal))
-}
-
-fn stamp(wall: Timestamp, now: Stamp) -> Stamp {
-    Stamp { at: now.moment_of(wall), wall }
-}
-
-fn later(now: Stamp) -> Stamp {
-    Stamp { at: now.at + SETTLES_AFTER, wall: kit::clock::later(now.wall, SETTLES_AFTER) }
 }
 
 #[cfg(test)]

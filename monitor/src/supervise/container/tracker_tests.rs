@@ -2,29 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bollard::models::{EventActor, EventMessage};
-use jiff::Timestamp;
-use kit::clock::{Moment, Stamp};
 use proptest::prelude::*;
 
 use super::super::facts::{Facts, Happening, RestartPolicy};
 use super::{News, Tracker};
 use crate::supervise::described::Described;
-use crate::supervise::ledger::{Ledger, Who};
-use crate::supervise::message::{Command, Event};
+use crate::supervise::ledger::Ledger;
+use crate::supervise::script::{command, said, stamp, time};
 use crate::supervise::workload::{Ordered, Sought, Subject};
-
-const ZERO_SECS: i64 = 1_800_000_000;
-
-fn time(secs: f64) -> Timestamp {
-    Timestamp::from_second(ZERO_SECS).unwrap() + Duration::from_secs_f64(secs)
-}
-
-fn stamp(secs: f64) -> Stamp {
-    Stamp { at: Moment::default() + Duration::from_secs_f64(secs), wall: time(secs) }
-}
 
 fn tracker(ledger: Ledger, ordered: Option<Ordered>, now: f64) -> Tracker {
     let subject = Subject { service: Arc::from("web"), sought: Sought::Name("web".to_owned()), ledger, ordered };
@@ -132,16 +119,6 @@ impl Engine {
     }
 }
 
-fn command(word: &str) -> Command {
-    match word {
-        "heal" => Command::Heal,
-        "hold" => Command::Stop(Who::Us),
-        "stop" => Command::Stop(Who::Announced),
-        "start" => Command::Start(Who::Announced),
-        _ => Command::Restart(Who::Announced),
-    }
-}
-
 fn happening(id: &str, action: &str, value: &str, at: f64) -> Happening {
     let key = if action == "die" { "exitCode" } else { "signal" };
     let attributes = HashMap::from([("name".to_owned(), "web".to_owned()), (key.to_owned(), value.to_owned())]);
@@ -150,25 +127,6 @@ fn happening(id: &str, action: &str, value: &str, at: f64) -> Happening {
     let message =
         EventMessage { action: Some(action.to_owned()), actor: Some(actor), time_nano, ..EventMessage::default() };
     Happening::of(message).unwrap()
-}
-
-fn said(event: &Event) -> Option<String> {
-    Some(match event {
-        Event::Started { by, adopted, .. } => {
-            let adopted = if *adopted { "adopted, " } else { "" };
-            format!("runs ({adopted}{by:?})").to_lowercase()
-        }
-        Event::Ended { by, planned, ending, .. } => {
-            let planned = if *planned { ", planned" } else { "" };
-            format!("{} ({by:?}{planned})", ending.cause.name()).to_lowercase()
-        }
-        Event::Waiting { delay, .. } => format!("waits {} ms", delay.as_millis()),
-        Event::Resting { rest, .. } => rest.as_str().to_owned(),
-        Event::Identified { .. } | Event::Described { .. } => return None,
-        Event::Missed { .. } => "gap".to_owned(),
-        Event::Sight { .. } => "sight".to_owned(),
-        Event::Refused { .. } => "refused".to_owned(),
-    })
 }
 
 fn check(policy: RestartPolicy, script: &str, expected: &str) {
@@ -399,7 +357,7 @@ fn what_was_ordered_and_done_before_another_monitor_explains_nothing_that_follow
     let mut engine = Engine::new(RestartPolicy::No);
     engine.play("start@1 order:heal@60 kill:15@60 die:143@60.3 start@60.4");
     engine.tracker =
-        tracker(engine.tracker.ledger.clone(), Some(Ordered { at: time(60.0), command: Command::Heal }), 70.0);
+        tracker(engine.tracker.ledger.clone(), Some(Ordered { at: time(60.0), command: command("heal") }), 70.0);
     assert_eq!(
         engine.play("look@71 kill:15@80 die:143@80.3 start@80.4"),
         "runs (adopted, runtime), killed (anonymous), runs (anonymous)"

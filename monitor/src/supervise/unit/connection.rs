@@ -122,8 +122,8 @@ impl Connection {
         answer.map(drop).map_err(|error| self.blind(&error))
     }
 
-    /// Finds a unit, and has its changes told from now on; returns its path.
-    pub(super) async fn follow(&self, unit: &str) -> Result<String, Blind> {
+    /// Finds a unit, and has its changes told from now on; returns its path, or why it can be none.
+    pub(super) async fn follow(&self, unit: &str) -> Result<Result<String, String>, Blind> {
         let found = async {
             let path = self.manager.load_unit(unit).await?;
             let signals = MatchRule::builder().msg_type(Type::Signal).sender(SYSTEMD);
@@ -131,7 +131,11 @@ impl Connection {
             DBusProxy::new(&self.bus).await?.add_match_rule(changes).await?;
             Ok::<_, zbus::Error>(path.to_string())
         };
-        found.await.map_err(|error| self.blind(&error))
+        match found.await {
+            Ok(path) => Ok(Ok(path)),
+            Err(error) if is_about_the_unit(&error) => Ok(Err(words(&error))),
+            Err(error) => Err(self.blind(&error)),
+        }
     }
 
     /// Asks to be told what happens, also after systemd has become another process.
@@ -241,6 +245,15 @@ fn result_in_words(result: &str) -> String {
         "timeout" => "it took longer than its unit allows".to_owned(),
         "canceled" => "somebody ordered something else meanwhile".to_owned(),
         other => format!("the job ended as {other:?}"),
+    }
+}
+
+/// systemd answered, and does not like the name.
+fn is_about_the_unit(error: &zbus::Error) -> bool {
+    match error {
+        zbus::Error::FDO(error) => matches!(**error, zbus::fdo::Error::InvalidArgs(_)),
+        zbus::Error::MethodError(name, ..) => name.starts_with("org.freedesktop.systemd1."),
+        _ => false,
     }
 }
 

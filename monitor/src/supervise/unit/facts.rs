@@ -61,6 +61,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// What cannot be loaded at all.
+    pub(super) fn missing(name: &str, why: &str) -> Self {
+        let text = str::to_owned;
+        let (load, active) = (text("error"), text("inactive"));
+        Self { name: text(name), load, load_error: text(why), active, ..Self::default() }
+    }
+
     /// Takes what has changed, or everything.
     pub(super) fn take(&mut self, properties: HashMap<String, OwnedVariant>) {
         for (name, value) in properties {

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kit::clock::elapsed;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
@@ -20,8 +21,8 @@ const MAX_ANSWER_BYTES: u64 = 4 << 20;
 const RUN_ENTRIES: &str = "80";
 const PAST_ENTRIES: &str = "2000";
 /// systemd tells us of an end and the journal of its last lines at the same time: the journal may take this long to write.
+const WRITES_WITHIN: Duration = Duration::from_millis(1500);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-const LOOKS: u32 = 10;
 /// What is needed of an entry.
 const FIELDS: &str = "MESSAGE,MESSAGE_ID,INVOCATION_ID,USER_INVOCATION_ID,_SYSTEMD_INVOCATION_ID,EXIT_CODE,EXIT_STATUS,\
                       COMMAND,UNIT_RESULT,JOB_TYPE,ERRNO,_SOURCE_REALTIME_TIMESTAMP";
@@ -40,8 +41,8 @@ impl Journal {
         Self { folder, is_broken: false }
     }
 
-    /// Returns what is known of a run; with `waits`, after it may have been written that it ended.
-    pub(super) async fn run(&mut self, invocation: Uuid, waits: bool) -> Option<Past> {
+    /// Returns what is known of a run; of one that has just `ended`, after that may have been written.
+    pub(super) async fn run(&mut self, invocation: Uuid, ended: Option<Timestamp>) -> Option<Past> {
         let id = invocation.simple().to_string();
         let matches = [
             format!("_SYSTEMD_INVOCATION_ID={id}"),
@@ -50,13 +51,16 @@ impl Journal {
             "+".to_owned(),
             format!("USER_INVOCATION_ID={id}"),
         ];
-        let mut looks = if waits && !self.is_broken { LOOKS } else { 0 };
+        let waits = |ended| elapsed(ended, Timestamp::now()) < WRITES_WITHIN;
+        let mut looks = WRITES_WITHIN.as_millis() / LOOK_EVERY.as_millis();
         loop {
             let found = history::runs(&self.ask(RUN_ENTRIES, &matches).await);
             let found = found.into_iter().find(|run| run.invocation == invocation);
-            if looks == 0 || self.is_broken || found.as_ref().is_some_and(|run| run.ended.is_some()) {
+            let is_whole = found.as_ref().is_some_and(|run| run.ended.is_some());
+            if is_whole || self.is_broken || looks == 0 || !ended.is_some_and(waits) {
                 return found;
             }
+            // A clock may be set back.
             looks -= 1;
             sleep(LOOK_EVERY).await;
         }

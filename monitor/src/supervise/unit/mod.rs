@@ -4,8 +4,9 @@
 //! * `facts` is what systemd says, `history` what its journal remembers; `ending` and `tracker` make our events of both, and
 //!   are pure.
 //! * `connection` asks systemd, and only reads except for what is ordered; `journal` asks the journal.
-//! * `watch` is the one task for each bus.
+//! * `watch` is the one task for each bus; `allowance` keeps who dies a hundred times a second from holding it up.
 
+mod allowance;
 mod bus;
 mod connection;
 mod ending;

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use kit::config::{Cursor, Value};
 
 use super::bus::Place;
+use super::connection::Connection;
 use crate::supervise::workload::{Assignment, Runtime, Sought, Watched, Workload, WorkloadKind};
 
 /// As for processes.
@@ -74,6 +75,11 @@ struct Systemd {
 impl Runtime for Systemd {
     fn address(&self) -> &str {
         &self.place.shown
+    }
+
+    fn reach(&self) -> BoxFuture<'static, Result<(), String>> {
+        let place = self.place.clone();
+        async move { Connection::open(&place).await.map(drop).map_err(|blind| blind.to_string()) }.boxed()
     }
 
     fn watch(&self, assignment: Assignment) -> BoxFuture<'static, ()> {

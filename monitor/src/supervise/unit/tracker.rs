@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::clock::{Stamp, elapsed};
+use kit::clock::Stamp;
 use uuid::Uuid;
 
 use super::ending::cause_of;
@@ -15,6 +15,9 @@ use super::facts::Facts;
 use super::history::Past;
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::described::Described;
+use crate::supervise::following::{
+    Settling, Told, began_by, ended_by, ordered_by, rest_of_the_absent, rest_of_the_stopped, stamp,
+};
 use crate::supervise::ledger::{End, Ledger, Who};
 use crate::supervise::message::{Command, Event, Rest};
 use crate::supervise::process::Ending;
@@ -23,10 +26,6 @@ use crate::supervise::workload::{Ordered, Sought, Subject};
 /// What we ordered this long ago may be why something happens now: systemd itself waits 90 s for a stop
 /// (`DefaultTimeoutStopSec=`), and as long for a start.
 const ORDERED_FOR: Duration = Duration::from_secs(200);
-/// Its clock and ours may be another machine's each.
-const CLOCKS_APART: Duration = Duration::from_secs(2);
-/// systemd calls a service failed for a moment before it waits for the next start, and unknown in the middle of an upgrade.
-const SETTLES_AFTER: Duration = Duration::from_secs(2);
 
 /// How a run ended, with what the journal knows of it.
 struct Ended<'a> {
@@ -43,15 +42,6 @@ struct Latest {
     run: Uuid,
     began: Timestamp,
     ended: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Running,
-    Ended,
-    Waiting,
-    Resting(Rest),
 }
 
 /// One service, through all its runs.
@@ -73,7 +63,7 @@ pub(super) struct Tracker {
     described: Option<Described>,
     told: Told,
     /// When to look again whether it really rests.
-    settles: Option<Stamp>,
+    settles: Settling,
 }
 
 impl Tracker {
@@ -98,7 +88,7 @@ impl Tracker {
             facts: None,
             described: None,
             told: Told::Nothing,
-            settles: None,
+            settles: Settling::default(),
         }
     }
 
@@ -114,20 +104,18 @@ impl Tracker {
 
     /// Returns when it wants to be looked at again.
     pub(super) fn settles(&self) -> Option<Stamp> {
-        self.settles
+        self.settles.at()
     }
 
     /// Notes that what systemd says next may begin anew: another connection, or another systemd.
     pub(super) fn forget_order_of_states(&mut self) {
-        if let Some(facts) = &mut self.facts {
-            facts.changed_us = 0;
-        }
+        self.facts = None;
     }
 
     /// Notes what we are about to ask systemd for: what follows from that is not an anonymous hand's.
     pub(super) fn order(&mut self, command: Command, now: Stamp) {
         self.ordered = Some(Ordered { at: now.wall, command });
-        if matches!(command, Command::Stop(_)) && matches!(self.told, Told::Ended | Told::Waiting) {
+        if matches!(command, Command::Stop(_)) && self.told.is_between() {
             self.asked = true;
         }
     }
@@ -144,12 +132,18 @@ impl Tracker {
         (!facts.runs()).then_some("it does not run any more")
     }
 
+    /// Returns whether `facts` are of a run that is not known yet.
+    pub(super) fn is_new(&self, facts: &Facts) -> bool {
+        self.latest.is_some_and(|latest| facts.invocation.is_some_and(|invocation| invocation != latest.run))
+    }
+
     /// Returns since when the journal has to be asked before `facts` are taken: runs may have come and gone unseen, unless
     /// `is_told` says that systemd has told each step.
     pub(super) fn missed_since(&self, facts: &Facts, is_told: bool) -> Option<Timestamp> {
         let latest = self.latest?;
-        let is_another = facts.invocation.is_some_and(|invocation| invocation != latest.run);
-        let is_forgotten = facts.invocation.is_none() && latest.ended.is_none();
+        let is_another = self.is_new(facts);
+        let was_known = self.facts.as_ref().is_none_or(|before| before.invocation.is_some());
+        let is_forgotten = facts.invocation.is_none() && (latest.ended.is_none() || was_known && !is_told);
         let is_next = is_told && latest.ended.is_some();
         (is_forgotten || is_another && !is_next).then_some(latest.began)
     }
@@ -227,7 +221,8 @@ impl Tracker {
         }
         let Some(latest) = self.running().filter(|latest| latest.run == invocation) else { return };
         let Some(at) = facts.ended() else {
-            (self.settles, self.restarts) = (None, facts.restarts);
+            self.settles.clear();
+            self.restarts = facts.restarts;
             if self.told != Told::Running {
                 self.tell_start(latest, Who::Runtime, now, events);
             }
@@ -247,15 +242,10 @@ impl Tracker {
     }
 
     /// Takes that there is no such unit, or that its file is of no use.
-    fn absent(&mut self, now: Stamp, events: &mut Vec<Event>) {
+    fn absent(&mut self, facts: &Facts, now: Stamp, events: &mut Vec<Event>) {
         self.lose(now, events);
-        let end = self.ledger.last().and_then(|run| run.end.as_ref());
-        let rest = match end {
-            Some(end) if end.by == Who::Runtime && end.planned => Rest::Completed,
-            Some(end) if end.by != Who::Runtime => self.stopped(),
-            _ => Rest::Gone,
-        };
-        self.rest(rest, events);
+        let rest = rest_of_the_absent(&self.ledger, self.ordered);
+        self.rest(rest, Some(facts.load_words().to_owned()), events);
     }
 
     fn describe(&mut self, facts: &Facts, events: &mut Vec<Event>) {
@@ -282,7 +272,7 @@ impl Tracker {
             return;
         }
         if facts.waits() && facts.exists() {
-            self.settles = None;
+            self.settles.clear();
             if self.told != Told::Waiting {
                 self.told = Told::Waiting;
                 let assessment = self.ledger.assess(now.at);
@@ -295,8 +285,8 @@ impl Tracker {
             return;
         }
         if !facts.exists() {
-            if !matches!(self.told, Told::Resting(_)) && self.has_settled(now) {
-                self.absent(now, events);
+            if !matches!(self.told, Told::Resting(_)) && self.settles.is_over(now) {
+                self.absent(facts, now, events);
             }
             return;
         }
@@ -306,8 +296,8 @@ impl Tracker {
             _ => true,
         };
         let may_go_on = rest == Rest::Failed && facts.restart != "no";
-        if is_news && (!may_go_on || self.has_settled(now)) {
-            self.rest(rest, events);
+        if is_news && (!may_go_on || self.settles.is_over(now)) {
+            self.rest(rest, None, events);
         }
     }
 
@@ -315,21 +305,29 @@ impl Tracker {
         let end = self.ledger.last().and_then(|run| run.end.as_ref());
         match end {
             _ if facts.hit_its_limit() => Rest::GaveUp,
-            _ if self.asked => self.stopped(),
+            _ if self.asked => rest_of_the_stopped(&self.ledger, self.ordered),
             Some(end) if end.planned && end.by == Who::Runtime => Rest::Completed,
-            // Who waits for the next start and is stopped has no run that could be asked to end.
-            Some(_) if facts.active == "inactive" && self.told == Told::Waiting => self.stopped(),
+            // Who fails and waits for the next start, and is stopped then, has no run that could be asked to end. systemd
+            // keeps what has failed as such; what it calls inactive, or has forgotten, was stopped.
+            Some(_) if facts.active == "inactive" && self.is_stopped_waiting(facts) => {
+                rest_of_the_stopped(&self.ledger, self.ordered)
+            }
             Some(_) => Rest::Failed,
             None if facts.active == "failed" => Rest::Failed,
             None => Rest::Stopped,
         }
     }
 
+    fn is_stopped_waiting(&self, facts: &Facts) -> bool {
+        facts.result != "success" || facts.invocation.is_none() || self.told == Told::Waiting
+    }
+
     fn begin(&mut self, run: Uuid, began: Timestamp, by: Who, now: Stamp, events: &mut Vec<Event>) {
         self.ledger.record_start(run, stamp(began, now), by);
         let latest = Latest { run, began, ended: None };
         self.latest = Some(latest);
-        (self.asked, self.ordered, self.settles) = (false, None, None);
+        (self.asked, self.ordered) = (false, None);
+        self.settles.clear();
         self.tell_start(latest, by, now, events);
     }
 
@@ -359,19 +357,14 @@ impl Tracker {
             Exit::Lost => Cause::Lost,
             _ => cause_of(exit, result, asked, &lines.join("\n")),
         };
-        let (by, planned) = match self.ordered_by(at) {
-            _ if !asked => (Who::Runtime, cause == Cause::Clean && !restarts),
-            Some(Command::Stop(by) | Command::Restart(by)) => (by, true),
-            Some(Command::Heal) => (Who::Us, false),
-            _ => (Who::Anonymous, false),
-        };
+        let (by, planned) = ended_by(asked, self.ordered_by(at), cause, restarts);
         let stamp = stamp(at.max(latest.began), now);
         self.ledger.record_end(latest.run, End { at: stamp, by, exit, cause, planned, excuse: None });
         self.latest = Some(Latest { ended: Some(stamp.wall), ..latest });
         (self.asked, self.told) = (asked, Told::Ended);
         let ending = Ending { exit, cause, at: stamp, stopped: None, last_lines: lines, record: None };
         events.push(Event::Ended { service: self.service.to_string(), run: latest.run, by, planned, ending });
-        self.settles = Some(later(now));
+        self.settles.begin(now);
     }
 
     fn lose(&mut self, now: Stamp, events: &mut Vec<Event>) {
@@ -379,30 +372,15 @@ impl Tracker {
         self.end(ended, now, events);
     }
 
-    fn rest(&mut self, rest: Rest, events: &mut Vec<Event>) {
-        self.settles = None;
+    fn rest(&mut self, rest: Rest, why: Option<String>, events: &mut Vec<Event>) {
+        self.settles.clear();
         self.told = Told::Resting(rest);
-        events.push(Event::Resting { service: self.service.to_string(), rest });
-    }
-
-    /// Returns whether it has been like this for long enough to believe it.
-    fn has_settled(&mut self, now: Stamp) -> bool {
-        let settles = *self.settles.get_or_insert_with(|| later(now));
-        now.at >= settles.at
+        events.push(Event::Resting { service: self.service.to_string(), rest, why });
     }
 
     /// Returns what we had asked for when something happened that may have followed from it.
     fn ordered_by(&self, at: Timestamp) -> Option<Command> {
-        let ordered = self.ordered.filter(|ordered| elapsed(ordered.at, at) <= ORDERED_FOR)?;
-        (at + CLOCKS_APART >= ordered.at).then_some(ordered.command)
-    }
-
-    /// Returns how it rests that somebody stopped: what we stopped by our own decision is held.
-    fn stopped(&self) -> Rest {
-        let end = self.ledger.last().and_then(|run| run.end.as_ref());
-        let held = matches!(self.ordered, Some(Ordered { command: Command::Stop(Who::Us), .. }));
-        let is_ours = held || end.is_some_and(|end| end.by == Who::Us && end.planned);
-        if is_ours { Rest::Quarantined } else { Rest::Stopped }
+        ordered_by(self.ordered, at, ORDERED_FOR)
     }
 
     /// Returns who began a run that is found now.
@@ -412,26 +390,14 @@ impl Tracker {
     }
 
     fn beginner(&self, by_itself: bool, began: Timestamp) -> Who {
-        match self.ordered_by(began) {
-            Some(Command::Start(by) | Command::Restart(by)) => by,
-            Some(Command::Heal) => Who::Us,
-            _ if by_itself => Who::Runtime,
-            _ => Who::Anonymous,
-        }
+        let otherwise = if by_itself { Who::Runtime } else { Who::Anonymous };
+        began_by(self.ordered_by(began)).unwrap_or(otherwise)
     }
 
     /// Returns the latest run if it goes on.
     fn running(&self) -> Option<Latest> {
         self.latest.filter(|latest| latest.ended.is_none())
     }
-}
-
-fn stamp(wall: Timestamp, now: Stamp) -> Stamp {
-    Stamp { at: now.moment_of(wall), wall }
-}
-
-fn later(now: Stamp) -> Stamp {
-    Stamp { at: now.at + SETTLES_AFTER, wall: kit::clock::later(now.wall, SETTLES_AFTER) }
 }
 
 #[cfg(test)]

@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
-use kit::clock::{Moment, Stamp};
 use proptest::prelude::*;
 use uuid::Uuid;
 use zbus::{OwnedVariant, Structure, Variant};
@@ -13,22 +10,13 @@ use zbus::{OwnedVariant, Structure, Variant};
 use super::super::facts::Facts;
 use super::super::history::{self, Past};
 use super::Tracker;
-use crate::supervise::ledger::{Ledger, Who};
-use crate::supervise::message::{Command, Event};
+use crate::supervise::ledger::Ledger;
+use crate::supervise::message::Event;
+use crate::supervise::script::{command, said, stamp, time};
 use crate::supervise::workload::{Ordered, Sought, Subject};
-
-const ZERO_SECS: i64 = 1_800_000_000;
-
-fn time(secs: f64) -> Timestamp {
-    Timestamp::from_second(ZERO_SECS).unwrap() + Duration::from_secs_f64(secs)
-}
 
 fn micros(secs: f64) -> u64 {
     u64::try_from(time(secs).as_microsecond()).unwrap()
-}
-
-fn stamp(secs: f64) -> Stamp {
-    Stamp { at: Moment::default() + Duration::from_secs_f64(secs), wall: time(secs) }
 }
 
 fn tracker(ledger: Ledger, ordered: Option<Ordered>, now: f64) -> Tracker {
@@ -263,35 +251,6 @@ impl Systemd {
     }
 }
 
-fn command(word: &str) -> Command {
-    match word {
-        "heal" => Command::Heal,
-        "hold" => Command::Stop(Who::Us),
-        "stop" => Command::Stop(Who::Announced),
-        "start" => Command::Start(Who::Announced),
-        _ => Command::Restart(Who::Announced),
-    }
-}
-
-fn said(event: &Event) -> Option<String> {
-    Some(match event {
-        Event::Missed { .. } => "gap".to_owned(),
-        Event::Started { by, adopted, .. } => {
-            let adopted = if *adopted { "adopted, " } else { "" };
-            format!("runs ({adopted}{by:?})").to_lowercase()
-        }
-        Event::Ended { by, planned, ending, .. } => {
-            let planned = if *planned { ", planned" } else { "" };
-            format!("{} ({by:?}{planned})", ending.cause.name()).to_lowercase()
-        }
-        Event::Waiting { delay, .. } => format!("waits {} ms", delay.as_millis()),
-        Event::Resting { rest, .. } => rest.as_str().to_owned(),
-        Event::Identified { .. } | Event::Described { .. } => return None,
-        Event::Sight { .. } => "sight".to_owned(),
-        Event::Refused { .. } => "refused".to_owned(),
-    })
-}
-
 fn check(restart: &'static str, script: &str, expected: &str) {
     assert_eq!(Systemd::new(restart).play(script), expected, "{restart}: {script}");
 }
@@ -381,6 +340,12 @@ fn what_came_and_went_unseen_is_in_the_journal() {
         "runs (anonymous), crashed (runtime), runs (runtime), crashed (runtime), runs (runtime)",
     );
     check("always", "start@1 ~restart:0@5 look@60", "runs (anonymous), clean (anonymous), runs (anonymous)");
+    // One that waits is stopped, and forgotten at once.
+    check(
+        "always",
+        "start@1 die:3@2 ~again@2.1 ~die:3@3 ~stop:0@3.05 ~forget@3.06 look@9",
+        "runs (anonymous), crashed (runtime), waits 100 ms, runs (runtime), crashed (runtime), stopped",
+    );
     // systemd forgets what has ended well.
     check("no", "start@1 ~die:0@2 ~forget@3 look@60", "runs (anonymous), clean (runtime, planned), completed");
     check(

@@ -7,8 +7,9 @@ use kit::clock::{Moment, Stamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
-use zbus::MessageStream;
+use zbus::{Message, MessageStream};
 
+use super::allowance::Allowance;
 use super::bus::Place;
 use super::connection::{Blind, Connection, Signal, signal_of};
 use super::facts::Facts;
@@ -22,6 +23,18 @@ use crate::supervise::workload::{Assignment, Order, Sought, Subject};
 const RESCAN_EVERY: Duration = Duration::from_secs(60);
 /// A systemd that hangs ends no stream: only a question finds out.
 const PING_EVERY: Duration = Duration::from_secs(10);
+/// How often the journal is asked for the last lines of one unit's runs: this many at once, and then one in this long.
+const LINES_AT_ONCE: u32 = 8;
+const LINES_EVERY: Duration = Duration::from_secs(2);
+/// How many runs of one unit are told as they come: this many at once, and then one in this long. Who dies a hundred times
+/// a second would hold up everybody else's news, and his runs say the same each time.
+const RUNS_AT_ONCE: u32 = 40;
+const RUNS_EVERY: Duration = Duration::from_millis(500);
+/// Who is faster is caught up with this often, and of what went by this many runs are told.
+const CATCH_UP_EVERY: Duration = Duration::from_secs(2);
+const RUNS_CAUGHT_UP: usize = 8;
+/// Messages that are taken before an answer, at most: more come while these are taken.
+const MESSAGES_BEFORE: usize = 4096;
 /// Between two tries to reach a bus.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -71,6 +84,28 @@ struct Followed {
     path: String,
     /// As the signals have it; a change comes in two pieces.
     facts: Facts,
+    lines: Allowance,
+    runs: Allowance,
+    /// Since when its runs are not told as they come.
+    behind: Option<Instant>,
+}
+
+impl Followed {
+    fn new(tracker: Tracker) -> Self {
+        let now = Instant::now();
+        let (lines, runs) =
+            (Allowance::new(LINES_AT_ONCE, LINES_EVERY, now), Allowance::new(RUNS_AT_ONCE, RUNS_EVERY, now));
+        Self { tracker, path: String::new(), facts: Facts::default(), lines, runs, behind: None }
+    }
+
+    /// Returns whether what was told has to wait until it is caught up with.
+    fn falls_behind(&mut self) -> bool {
+        let now = Instant::now();
+        if self.behind.is_none() && self.tracker.is_new(&self.facts) && !self.runs.take(now) {
+            self.behind = Some(now);
+        }
+        self.behind.is_some()
+    }
 }
 
 struct Watcher {
@@ -91,11 +126,7 @@ impl Watcher {
             let is_it =
                 |one: &Followed| *one.tracker.service() == subject.service && *one.tracker.sought() == subject.sought;
             let known = before.iter().position(is_it).map(|index| before.swap_remove(index));
-            self.followed.push(known.unwrap_or_else(|| Followed {
-                tracker: Tracker::new(subject.clone(), now),
-                path: String::new(),
-                facts: Facts::default(),
-            }));
+            self.followed.push(known.unwrap_or_else(|| Followed::new(Tracker::new(subject.clone(), now))));
         }
         self.teller.has_new_listeners();
     }
@@ -109,7 +140,13 @@ impl Watcher {
         let (connection, mut messages) = Connection::open(&self.place).await?;
         for one in &mut self.followed {
             let Sought::Name(unit) = one.tracker.sought() else { continue };
-            one.path = connection.follow(unit).await?;
+            one.path = match connection.follow(unit).await? {
+                Ok(path) => path,
+                Err(why) => {
+                    one.facts = Facts::missing(unit, &why);
+                    String::new()
+                }
+            };
             one.tracker.forget_order_of_states();
         }
         self.scan(&connection, &mut messages, |_| true).await?;
@@ -128,7 +165,7 @@ impl Watcher {
                 Some(order) = orders.recv() => self.obey(&connection, order).await,
                 message = messages.next() => {
                     let message = message.and_then(Result::ok).ok_or_else(|| connection.hung_up())?;
-                    if let Some(Signal::Anew) = self.heard(signal_of(&message), &connection).await {
+                    if let Some(Signal::Anew) = self.heard(&message, &connection).await {
                         connection.subscribe().await?;
                         self.followed.iter_mut().for_each(|one| one.tracker.forget_order_of_states());
                         rescan = Instant::now();
@@ -142,35 +179,48 @@ impl Watcher {
                     connection.ping().await?;
                     ping = Instant::now() + PING_EVERY;
                 }
-                () = sleep_until(self.next_settled()) => {
+                () = sleep_until(self.next_look()) => {
                     let now = Stamp::now().at;
-                    let is_due = |tracker: &Tracker| tracker.settles().is_some_and(|settles| settles.at <= now);
+                    let is_due = |one: &Followed| {
+                        one.behind.is_some_and(|behind| behind.elapsed() >= CATCH_UP_EVERY)
+                            || one.tracker.settles().is_some_and(|settles| settles.at <= now)
+                    };
                     self.scan(&connection, &mut messages, is_due).await?;
                 }
             }
         }
     }
 
-    /// Returns when the first service has settled that waits for that.
-    fn next_settled(&self) -> Instant {
-        let first = self.followed.iter().filter_map(|one| one.tracker.settles()).map(|settles| settles.at).min();
+    /// Returns when to look at the first service that waits for that.
+    fn next_look(&self) -> Instant {
+        let settles = self.followed.iter().filter_map(|one| one.tracker.settles()).map(|settles| settles.at).min();
         // The clock counts milliseconds: one more, so that it has passed by then.
-        let wait = first.map(|first| first.since(Moment::now()) + Duration::from_millis(1));
-        Instant::now() + wait.unwrap_or(RESCAN_EVERY)
+        let wait = settles.map(|settles| settles.since(Moment::now()) + Duration::from_millis(1));
+        let settled = Instant::now() + wait.unwrap_or(RESCAN_EVERY);
+        let behind = self.followed.iter().filter_map(|one| one.behind).min();
+        behind.map_or(settled, |behind| settled.min(behind + CATCH_UP_EVERY))
     }
 
     /// Takes a signal; returns it if it is not of one unit.
-    async fn heard(&mut self, signal: Option<Signal>, connection: &Connection) -> Option<Signal> {
+    async fn heard(&mut self, message: &Message, connection: &Connection) -> Option<Signal> {
+        // Reading it would take longer than the next one takes to come.
+        let is_of_it = |one: &&Followed| message.header().path().is_some_and(|path| path.as_str() == one.path);
+        if self.followed.iter().find(is_of_it).is_some_and(|one| one.behind.is_some()) {
+            return None;
+        }
+        let signal = signal_of(message);
         let Some(Signal::Changed(path, changed, is_whole)) = signal else { return signal };
-        let mut changed = Some(changed);
-        for index in 0..self.followed.len() {
-            let Some(one) = self.followed.get_mut(index).filter(|one| one.path == path) else { continue };
-            // Two services of one unit are rare; each is told.
-            let changed = changed.take().unwrap_or_default();
-            one.facts.take(changed);
-            if is_whole {
-                let facts = one.facts.clone();
-                self.take(index, facts, true, connection).await;
+        let is_it = |one: &&mut Followed| one.path == path;
+        let first = self.followed.iter_mut().find(is_it)?;
+        first.facts.take(changed);
+        let facts = first.facts.clone();
+        // Several services may be of one unit.
+        for one in self.followed.iter_mut().filter(is_it) {
+            one.facts.clone_from(&facts);
+        }
+        for index in (0..self.followed.len()).filter(|_| is_whole) {
+            if self.followed.get_mut(index).is_some_and(|one| one.path == path && !one.falls_behind()) {
+                self.take(index, facts.clone(), true, connection).await;
             }
         }
         None
@@ -181,15 +231,16 @@ impl Watcher {
         &mut self,
         connection: &Connection,
         messages: &mut MessageStream,
-        which: impl Fn(&Tracker) -> bool,
+        which: impl Fn(&Followed) -> bool,
     ) -> Result<(), Blind> {
         for index in 0..self.followed.len() {
-            let Some(one) = self.followed.get(index).filter(|one| which(&one.tracker)) else { continue };
-            let facts = connection.look(&one.path).await?;
+            let Some(one) = self.followed.get(index).filter(|one| which(one)) else { continue };
+            let facts = if one.path.is_empty() { one.facts.clone() } else { connection.look(&one.path).await? };
             // What was told before this answer has its turn before it.
-            while let Some(message) = messages.next().now_or_never() {
+            for _ in 0..MESSAGES_BEFORE {
+                let Some(message) = messages.next().now_or_never() else { break };
                 let message = message.and_then(Result::ok).ok_or_else(|| connection.hung_up())?;
-                if let Some(Signal::Anew) = self.heard(signal_of(&message), connection).await {
+                if let Some(Signal::Anew) = self.heard(&message, connection).await {
                     connection.subscribe().await?;
                 }
             }
@@ -203,22 +254,29 @@ impl Watcher {
 
     /// Takes how one unit stands, as a signal told it or as it was found, with what the journal knows.
     async fn take(&mut self, index: usize, facts: Facts, is_told: bool, connection: &Connection) {
-        let Some(Followed { tracker, .. }) = self.followed.get_mut(index) else { return };
+        let Some(Followed { tracker, lines, behind, .. }) = self.followed.get_mut(index) else { return };
         if let Some(since) = tracker.missed_since(&facts, is_told) {
             let mut past = self.journal.past(&facts.name, connection.is_users, since).await;
+            if behind.take().is_some() && past.len() > RUNS_CAUGHT_UP {
+                let dropped = past.len() - RUNS_CAUGHT_UP;
+                past.drain(..dropped);
+                tracing::warn!(unit = facts.name, dropped, "it dies faster than its runs can be told");
+            }
             // Of those that ended only the last one's lines are shown.
             let ended =
                 past.iter_mut().rev().find(|run| run.ended.is_some() && Some(run.invocation) != facts.invocation);
             if let Some(ended) = ended
-                && let Some(whole) = self.journal.run(ended.invocation, false).await
+                && let Some(whole) = self.journal.run(ended.invocation, None).await
             {
                 ended.learn_lines(whole);
             }
             self.teller.tell(tracker.recall(past, facts.invocation, Stamp::now())).await;
         }
+        *behind = None;
         let mut past = None;
-        if let Some(run) = tracker.ends(&facts) {
-            past = self.journal.run(run, facts.is_at_rest() || facts.waits()).await;
+        if let Some(run) = tracker.ends(&facts).filter(|_| lines.take(Instant::now())) {
+            let is_over = facts.is_at_rest() || facts.waits();
+            past = self.journal.run(run, facts.ended().filter(|_| is_over)).await;
         }
         self.teller.tell(tracker.look(facts, past, Stamp::now())).await;
     }

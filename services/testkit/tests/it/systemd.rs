@@ -2,9 +2,13 @@
 
 use testkit::SystemdContainer;
 
+/// The host's trees of control groups: where they are mounted, and which exist.
 fn control_groups() -> Vec<String> {
     let mounts = std::fs::read_to_string("/proc/mounts").expect("Linux has it");
-    mounts.lines().filter(|line| line.contains("cgroup")).map(str::to_owned).collect()
+    let mut trees: Vec<String> = mounts.lines().filter(|line| line.contains("cgroup")).map(str::to_owned).collect();
+    let controllers = std::fs::read_to_string("/proc/cgroups").expect("Linux has it");
+    trees.extend(controllers.lines().filter_map(|line| line.rsplitn(3, '\t').nth(2)).map(str::to_owned));
+    trees
 }
 
 #[tokio::test]
@@ -24,6 +28,7 @@ async fn a_machine_runs_units_its_journal_is_read_from_outside_and_the_host_keep
     assert_eq!(String::from_utf8_lossy(&journal.stdout).trim(), "good morning");
     let socket = machine.bus().replace("unix:path=", "");
     assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok(), "{socket}");
+    assert_eq!(control_groups(), before);
     drop(machine);
     assert_eq!(control_groups(), before);
 }
