@@ -15,7 +15,7 @@ use super::connection::{Blind, Connection, Signal, signal_of};
 use super::facts::Facts;
 use super::journal::Journal;
 use super::tracker::Tracker;
-use crate::supervise::message::Command;
+use crate::supervise::message::{Command, Event};
 use crate::supervise::teller::Teller;
 use crate::supervise::workload::{Assignment, Order, Sought, Subject};
 
@@ -257,9 +257,11 @@ impl Watcher {
         let Some(Followed { tracker, lines, behind, .. }) = self.followed.get_mut(index) else { return };
         if let Some(since) = tracker.missed_since(&facts, is_told) {
             let mut past = self.journal.past(&facts.name, connection.is_users, since).await;
+            let mut after_gap = None;
             if behind.take().is_some() && past.len() > RUNS_CAUGHT_UP {
                 let dropped = past.len() - RUNS_CAUGHT_UP;
                 past.drain(..dropped);
+                after_gap = past.first().map(|run| run.invocation);
                 tracing::warn!(unit = facts.name, dropped, "it dies faster than its runs can be told");
             }
             // Of those that ended only the last one's lines are shown.
@@ -270,7 +272,10 @@ impl Watcher {
             {
                 ended.learn_lines(whole);
             }
-            self.teller.tell(tracker.recall(past, facts.invocation, Stamp::now())).await;
+            let mut news = tracker.recall(past, facts.invocation, Stamp::now());
+            let service = || tracker.service().to_string();
+            news.extend(after_gap.map(|run| Event::Missed { service: service(), run }));
+            self.teller.tell(news).await;
         }
         *behind = None;
         let mut past = None;
