@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::plan::{Plan, ServicePlan};
 use super::restore::{self, Memory};
 use super::turn::News;
+use crate::alert::Suppression;
 use crate::export::Shared;
 use crate::heal::{self, HealAction, HealRecord, PatientCard, Rounds};
 use crate::judge::Effects;
@@ -53,12 +54,8 @@ fn card(service: &ServicePlan) -> PatientCard {
 pub(super) fn look(shared: &Arc<Shared>, orders: &mpsc::Sender<News>, now: Stamp, batch: &mut StateBatch) -> Effects {
     let Rounds { orders: wanted, changed, results, given_up } = {
         let suppression = shared.alerts.suppression();
-        let window = |service: &str| {
-            let (window, until) = suppression.window_of(Some(service), now.wall)?;
-            Some(format!("maintenance {:?} lasts until {}", window.name, until.strftime("%Y-%m-%d %H:%M:%SZ")))
-        };
         let board = shared.board();
-        shared.ward().look(&board, window, now, rand::random)
+        shared.ward().look(&board, |service| window(&suppression, service, now), now, rand::random)
     };
     for (service, result) in results {
         tracing::info!(service.id = &*service, result = result.as_str(), "what came of a heal");
@@ -74,6 +71,12 @@ pub(super) fn look(shared: &Arc<Shared>, orders: &mpsc::Sender<News>, now: Stamp
         effects.add(shared.board().give_up(&service, why, now));
     }
     effects
+}
+
+/// Says which maintenance window covers a service.
+fn window(suppression: &Suppression, service: &str, now: Stamp) -> Option<String> {
+    let (window, until) = suppression.window_of(Some(service), now.wall)?;
+    Some(format!("maintenance {:?} lasts until {}", window.name, until.strftime("%Y-%m-%d %H:%M:%SZ")))
 }
 
 fn record(shared: &Shared, service: &str) -> HealRecord {
@@ -101,8 +104,10 @@ fn order(shared: Arc<Shared>, orders: mpsc::Sender<News>, service: Arc<str>, act
 
 /// Returns whether a heal that is on the disk by now is still right; if not, it is taken back.
 pub(super) fn is_still_due(shared: &Shared, service: &str, action: HealAction) -> bool {
+    let now = Stamp::now();
+    let window = window(&shared.alerts.suppression(), service, now);
     let board = shared.board();
-    let is_due = shared.ward().is_still_due(&board, service, action, Stamp::now());
+    let is_due = shared.ward().is_still_due(&board, service, action, window, now);
     if !is_due {
         tracing::info!(service.id = service, ?action, "not healed after all: it is paused, or stands otherwise by now");
     }

@@ -10,7 +10,7 @@ use super::plan::{CheckPlan, ServicePlan, Slo};
 use crate::alert::{Objectives, decode_service};
 use crate::config::check_name;
 use crate::heal::decode_heal;
-use crate::judge::Policy;
+use crate::judge::{Policy, Severity};
 use crate::probe::{CheckId, Kinds, decode_question};
 use crate::schedule::Cadence;
 use crate::supervise::{Workload, WorkloadKinds};
@@ -46,10 +46,16 @@ pub(super) fn service(
     let is_known = known.is_some();
     let workload = known.or_else(|| fields.get("workload").and_then(|c| WorkloadKinds::standard().decode(&c)));
     if let Some(ready) = workload.as_ref().and_then(Workload::ready) {
-        let names = || checks.iter().map(|check: &CheckPlan| &*check.question.id.check);
-        if !names().any(|name| name == ready) {
-            let near = suggest(ready, names());
-            cursor.mistake(format!("its process is ready by the check {ready:?}, which it does not have{near}"));
+        let found = checks.iter().find(|check: &&CheckPlan| *check.question.id.check == *ready);
+        match found {
+            Some(check) if check.policy.severity == Severity::Critical => {}
+            Some(_) => cursor.mistake(format!(
+                "its process is ready by the check {ready:?}, which is a warning: name one that can make it down"
+            )),
+            None => {
+                let near = suggest(ready, checks.iter().map(|check: &CheckPlan| &*check.question.id.check));
+                cursor.mistake(format!("its process is ready by the check {ready:?}, which it does not have{near}"));
+            }
         }
     }
     let critical = fields.get("critical").and_then(|c| c.bool()).unwrap_or(true);

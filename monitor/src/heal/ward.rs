@@ -164,13 +164,24 @@ impl Ward {
 
     /// Returns whether what was decided is still right: a moment has passed since, in which it was written down. If not,
     /// it is taken back.
-    pub fn is_still_due(&mut self, board: &Board, service: &str, action: HealAction, now: Stamp) -> bool {
+    /// `maintenance` is the window that covers it.
+    pub fn is_still_due(
+        &mut self,
+        board: &Board,
+        service: &str,
+        action: HealAction,
+        maintenance: Option<String>,
+        now: Stamp,
+    ) -> bool {
         let paused = self.pause(now.wall).is_some();
         let (Some(entry), Some(patient)) = (board.service(service), self.patients.get_mut(service)) else {
             return false;
         };
         let is_paused = paused || patient.record.pause(now.wall).is_some();
-        let is_due = !is_paused && patient.settings.is_some() && is_due(action, entry, now);
+        let is_held = announced(entry, now).is_some()
+            || maintenance.is_some()
+            || action != HealAction::Quarantine && broken_need(board, service).is_some();
+        let is_due = !is_paused && !is_held && patient.settings.is_some() && is_due(action, entry, now);
         if !is_due {
             patient.record.withdraw(action);
             patient.is_unwritten = true;
@@ -212,9 +223,7 @@ impl Ward {
             let described = service.workload.as_ref().map(|workload| &workload.described);
             let keeps_data = described.and_then(|described| what_keeps_data(&patient.runs, described));
             let elsewhere = works_elsewhere(service, now);
-            let announced = service.announced.as_ref().filter(|announced| announced.holds(now.wall));
-            let announced = announced.map(|announced| format!("{} announced a change", announced.by));
-            let window = announced.or_else(|| maintenance(&name));
+            let window = announced(service, now).or_else(|| maintenance(&name));
             let situation = Situation {
                 service,
                 settings,
@@ -322,6 +331,12 @@ fn is_due(action: HealAction, service: &ServiceEntry, now: Stamp) -> bool {
         (HealAction::Quarantine, _) => runs,
         (HealAction::Restart | HealAction::Start, Diagnosis::Well | Diagnosis::Hold(_)) => false,
     }
+}
+
+/// Returns who announced a change to a service, if one holds.
+fn announced(service: &ServiceEntry, now: Stamp) -> Option<String> {
+    let announced = service.announced.as_ref().filter(|announced| announced.holds(now.wall))?;
+    Some(format!("{} announced a change", announced.by))
 }
 
 /// Returns a hard need, direct or through others, that does not work or is not known to.

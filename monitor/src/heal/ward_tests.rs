@@ -261,7 +261,7 @@ fn what_was_paused_or_recovered_before_the_order_went_out_is_taken_back() {
         }
         clinic.run_until(clinic.now + 60);
         let now = at(clinic.now);
-        assert!(!clinic.ward.is_still_due(&clinic.board, "web", HealAction::Restart, now));
+        assert!(!clinic.ward.is_still_due(&clinic.board, "web", HealAction::Restart, None, now));
         assert_eq!(results(&clinic, "web"), [], "nobody was restarted");
     }
 }

@@ -84,8 +84,12 @@ impl CheckCommand {
             ["echo" | "printf", ..] => last.joined_by != "&&",
             _ => false,
         };
-        // Behind `&&` it only runs if what stands before it passed.
-        let hides = ends_well && (last.joined_by != "&&" || steps.len() == 1);
+        // Behind `&&` it only runs if what stands before it passed; a bare `exit` hands on how that ended.
+        let is_alone = steps.len() == 1;
+        let hands_on = words == ["exit"] && !is_alone;
+        let fails_before =
+            steps.iter().any(|step| matches!(step.words.as_slice(), [exit, code] if exit == "exit" && code != "0"));
+        let hides = ends_well && !hands_on && !fails_before && (last.joined_by != "&&" || is_alone);
         let exits_well = ["sys.exit(0)", "process.exit(0)", "os._exit(0)"].iter().any(|exit| code.contains(exit));
         let can_raise = ["sys.exit(1)", "process.exit(1)", "urlopen", "raise", "assert", "connect(", "process.exit(r"];
         let code_hides = exits_well && !can_raise.iter().any(|word| code.contains(word))
@@ -157,6 +161,9 @@ mod tests {
             ("echo ok", true),
             ("python -c 'import sys; sys.exit(0)'", true),
             ("curl -f http://a/ || exit 1", false),
+            ("curl -f http://a/ || exit 1; exit 0", false),
+            ("if ! curl -f http://a/; then exit 1; fi; exit 0", false),
+            ("curl -f http://a/; exit", false),
         ] {
             assert_eq!(shell(line).never_fails(), expected, "{line}");
         }

@@ -74,6 +74,7 @@ fn become_command(order: &StartOrder) -> StartFailure {
     let _ = SigSet::empty().thread_set_mask();
     // A fresh child leads no group, so this cannot fail; the session keeps a terminal's Ctrl-C and hang-up away.
     let _ = setsid();
+    spare_no_more();
     if let Some(Err(errno)) = order.user.map(become_user) {
         return failed(StartStep::User, errno);
     }
@@ -87,6 +88,17 @@ fn become_command(order: &StartOrder) -> StartFailure {
     }
     let error = Command::new(&order.command).args(&order.args).exec();
     StartFailure { step: StartStep::Command, errno: errno_of(&error) }
+}
+
+/// What spares the monitor when memory runs out (`OOMScoreAdjust=`) is inherited, and is not meant for its children:
+/// everybody may raise his own score (proc(5)).
+fn spare_no_more() {
+    const SCORE: &str = "/proc/self/oom_score_adj";
+    let is_spared =
+        std::fs::read_to_string(SCORE).is_ok_and(|score| score.trim().parse::<i32>().is_ok_and(|score| score < 0));
+    if is_spared {
+        let _ = std::fs::write(SCORE, "0");
+    }
 }
 
 fn become_user(user: UserIds) -> nix::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,6 +15,7 @@ use zbus::{DBusError as _, MatchRule, MessageStream, OwnedObjectPath, OwnedVaria
 
 use super::bus::Place;
 use super::facts::Facts;
+use super::history::ManagerIs;
 use crate::supervise::message::Command;
 
 /// What systemd answers within milliseconds, on a busy host too.
@@ -23,6 +25,7 @@ const ACT_PATIENCE: Duration = Duration::from_secs(190);
 /// Messages that wait to be taken. A stream that is full holds the bus up, which then shows as an answer that is late.
 const MESSAGES_WAITING: NonZeroUsize = NonZeroUsize::new(4096).expect("it is more than 0");
 const SYSTEMD: &str = "org.freedesktop.systemd1";
+const BUS: &str = "org.freedesktop.DBus";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// What we ask of systemd (org.freedesktop.systemd1(5)).
@@ -82,8 +85,10 @@ pub(super) struct Connection {
     place: String,
     bus: zbus::Connection,
     manager: ManagerProxy<'static>,
-    /// Whether it is a user's, and not the machine's.
-    pub(super) is_users: bool,
+    /// Whose it is.
+    pub(super) manager_is: ManagerIs,
+    /// Its name on the bus at present: anybody there may send signals that look like its own.
+    owner: Mutex<String>,
 }
 
 impl Connection {
@@ -106,12 +111,47 @@ impl Connection {
             daemon.add_match_rule(bus_signals.arg(0, SYSTEMD).build()?).await?;
             daemon.add_match_rule(signals().sender(SYSTEMD).member("Reloading").build()?).await?;
             manager.subscribe().await?;
-            let pid = daemon.get_connection_unix_process_id(BusName::try_from(SYSTEMD)?).await?;
+            let name = || BusName::try_from(SYSTEMD);
+            let owner = daemon.get_name_owner(name()?).await?.to_string();
+            let pid = daemon.get_connection_unix_process_id(name()?).await?;
+            let user = daemon.get_connection_unix_user(name()?).await?;
             // Everybody's first process is the machine's systemd.
-            Ok::<_, zbus::Error>((manager, pid != 1))
+            let manager_is = if pid == 1 { ManagerIs::System } else { ManagerIs::OfUser(user) };
+            Ok::<_, zbus::Error>((manager, manager_is, owner))
         };
-        let (manager, is_users) = opened.await.map_err(|error| blind(words(&error)))?;
-        Ok((Self { place: place.shown.clone(), bus, manager, is_users }, messages))
+        let (manager, manager_is, owner) = opened.await.map_err(|error| blind(words(&error)))?;
+        Ok((Self { place: place.shown.clone(), bus, manager, manager_is, owner: Mutex::new(owner) }, messages))
+    }
+
+    /// Returns what a message tells; none if it is of no use to us, or not systemd's own.
+    pub(super) fn signal_of(&self, message: &Message) -> Option<Signal> {
+        let header = message.header();
+        if header.message_type() != Type::Signal {
+            return None;
+        }
+        let sender = header.sender()?.as_str();
+        let is_systemds = || sender == *self.owner.lock().unwrap_or_else(PoisonError::into_inner);
+        match header.member()?.as_str() {
+            "PropertiesChanged" if is_systemds() => {
+                let body = message.body();
+                type Change = (String, HashMap<String, OwnedVariant>, Vec<String>);
+                let (interface, changed, _) = body.deserialize::<Change>().ok()?;
+                let is_whole = interface == "org.freedesktop.systemd1.Unit";
+                Some(Signal::Changed(header.path()?.to_string(), changed, is_whole))
+            }
+            "Reloading" if is_systemds() => {
+                message.body().deserialize::<bool>().ok().filter(|active| !active).map(|_| Signal::Anew)
+            }
+            // The bus speaks for itself.
+            "NameOwnerChanged" if sender == BUS => {
+                let change = NameOwnerChanged::from_message(message.clone())?;
+                let arguments = change.args().ok().filter(|arguments| arguments.name() == SYSTEMD)?;
+                let owner = arguments.new_owner().as_ref()?.to_string();
+                *self.owner.lock().unwrap_or_else(PoisonError::into_inner) = owner;
+                Some(Signal::Anew)
+            }
+            _ => None,
+        }
     }
 
     /// Finds out whether systemd answers.
@@ -173,6 +213,8 @@ impl Connection {
             };
             let why = match timeout(ACT_PATIENCE, carry_out(&manager, verb, &unit, hit_its_limit)).await {
                 Ok(Ok(result)) if ["done", "skipped"].contains(&result.as_str()) => return Ok(()),
+                // It was started, and what came of that is told as every end is.
+                Ok(Ok(result)) if verb != "stop" && ["failed", "timeout"].contains(&result.as_str()) => return Ok(()),
                 Ok(Ok(result)) => result_in_words(&result),
                 Ok(Err(error)) if is_forbidden(&error) => {
                     return Err(Refusal::NotAllowed { place, verb, why: words(&error) });
@@ -191,30 +233,6 @@ impl Connection {
 
     fn blind(&self, error: &zbus::Error) -> Blind {
         Blind { place: self.place.clone(), why: words(error) }
-    }
-}
-
-/// Returns what a message tells; none if it is of no use to us.
-pub(super) fn signal_of(message: &Message) -> Option<Signal> {
-    let header = message.header();
-    if header.message_type() != Type::Signal {
-        return None;
-    }
-    match header.member()?.as_str() {
-        "PropertiesChanged" => {
-            let body = message.body();
-            type Change = (String, HashMap<String, OwnedVariant>, Vec<String>);
-            let (interface, changed, _) = body.deserialize::<Change>().ok()?;
-            let is_whole = interface == "org.freedesktop.systemd1.Unit";
-            Some(Signal::Changed(header.path()?.to_string(), changed, is_whole))
-        }
-        "Reloading" => message.body().deserialize::<bool>().ok().filter(|active| !active).map(|_| Signal::Anew),
-        "NameOwnerChanged" => {
-            let change = NameOwnerChanged::from_message(message.clone())?;
-            let arguments = change.args().ok()?;
-            arguments.new_owner().as_ref().map(|_| Signal::Anew)
-        }
-        _ => None,
     }
 }
 

@@ -58,6 +58,8 @@ pub(super) struct Facts {
     watchdog: Option<Duration>,
     file: String,
     file_state: String,
+    /// Its programs with their arguments.
+    command: Vec<String>,
 }
 
 impl Facts {
@@ -120,6 +122,7 @@ impl Facts {
                     self.load_error = text.to_string();
                 }
             }
+            "ExecStart" => self.command = commands(&Array::try_from(value).ok()?),
             "ConditionResult" => self.conditions_met = bool::try_from(&value).ok()?,
             "NRestarts" => self.restarts = u32::try_from(&value).ok()?,
             "ExecMainCode" => self.main_code = i32::try_from(&value).ok()?,
@@ -230,7 +233,7 @@ impl Facts {
             restart_delay: self.restart_delay,
             watchdog: self.watchdog,
         };
-        Described { unit: Some(unit), ..Described::default() }
+        Described { unit: Some(unit), command: self.command.clone(), ..Described::default() }
     }
 
     /// It was to be started after it had come to rest, and has not left it since.
@@ -256,6 +259,22 @@ fn time(micros: u64) -> Option<Timestamp> {
 
 fn length(micros: u64) -> Option<Duration> {
     (micros != NEVER).then(|| Duration::from_micros(micros))
+}
+
+/// `ExecStart=` as systemd tells it: of each command the path, and then its arguments, which begin with its name.
+fn commands(all: &Array<'_>) -> Vec<String> {
+    let arguments = all.inner().iter().filter_map(|command| match command {
+        Variant::Structure(command) => match command.fields().get(1) {
+            Some(Variant::Array(arguments)) => Some(arguments.inner().iter()),
+            _ => None,
+        },
+        _ => None,
+    });
+    let texts = arguments.flatten().filter_map(|argument| match argument {
+        Variant::Str(text) => Some(text.to_string()),
+        _ => None,
+    });
+    texts.collect()
 }
 
 /// 16 bytes; none if it has not run since it was loaded.

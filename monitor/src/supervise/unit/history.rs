@@ -30,6 +30,15 @@ pub(super) const OF_RUNS: [&str; 8] = [
     RESTART_SCHEDULED,
 ];
 
+/// Whose systemd it is, and so who may speak for it in a journal: everybody may write entries that look like its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ManagerIs {
+    /// The machine's, which is its first process.
+    System,
+    /// This user's.
+    OfUser(u32),
+}
+
 /// Runs that are taken from a journal at once; the ledger keeps no more.
 const MAX_RUNS: usize = crate::supervise::ledger::RUNS_KEPT;
 
@@ -116,13 +125,16 @@ impl Past {
     }
 }
 
-/// Returns the runs that a journal tells of, oldest first.
-pub(super) fn runs(journal: &[u8]) -> Vec<Past> {
+/// Returns the runs that a journal tells of, oldest first, as far as the systemd itself wrote of them.
+pub(super) fn runs(journal: &[u8], manager: ManagerIs) -> Vec<Past> {
     let mut runs: Vec<Past> = Vec::new();
     let mut restarts = false;
     for line in journal.split(|byte| *byte == b'\n') {
         let Ok(Value::Object(fields)) = serde_json::from_slice(line) else { continue };
         let entry = Entry(fields);
+        if !entry.is_genuine(manager) {
+            continue;
+        }
         match entry.message_id() {
             Some(RESTART_SCHEDULED) => restarts = true,
             // Somebody did not want to have it back.
@@ -159,6 +171,18 @@ impl Entry {
     /// Returns whether a process of the service wrote it, and not systemd of the service.
     fn is_output(&self) -> bool {
         ["INVOCATION_ID", "USER_INVOCATION_ID"].iter().all(|field| !self.0.contains_key(*field))
+    }
+
+    /// Returns whether what looks like systemd's own was written by it. Fields that begin with `_` are the journal's word.
+    /// That a program could not be started is told by the process that was to become it.
+    fn is_genuine(&self, manager: ManagerIs) -> bool {
+        if self.is_output() || self.message_id() == Some(SPAWN_FAILED) {
+            return true;
+        }
+        match manager {
+            ManagerIs::System => self.text("_PID") == Some("1"),
+            ManagerIs::OfUser(user) => self.text("_UID").is_some_and(|uid| uid == user.to_string()),
+        }
     }
 
     /// A user's systemd is a service itself, with a run of its own.
@@ -207,6 +231,7 @@ mod tests {
             let run = if own { "INVOCATION_ID" } else { "_SYSTEMD_INVOCATION_ID" };
             let mut fields = Map::new();
             fields.insert("__REALTIME_TIMESTAMP".to_owned(), format!("18000000{secs}000000").into());
+            fields.insert("_PID".to_owned(), if own { "1" } else { "77" }.into());
             fields.insert(run.to_owned(), if invocation == "1" { FIRST } else { SECOND }.into());
             for (key, value) in words.filter_map(|word| word.split_once('=')) {
                 fields.insert(key.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into()));
@@ -238,7 +263,7 @@ mod tests {
             format!("19 2 {}", id(SUCCEEDED)),
             "no entry at all".to_owned(),
         ];
-        let found = runs(&journal(&lines.iter().map(String::as_str).collect::<Vec<_>>()));
+        let found = runs(&journal(&lines.iter().map(String::as_str).collect::<Vec<_>>()), ManagerIs::System);
         let [first, second] = found.as_slice() else { panic!("two runs: {found:?}") };
         assert_eq!((first.by_itself, first.asked, first.exit), (false, false, Some(Exit::Code(3))));
         assert_eq!((first.result.as_deref(), first.began.as_second()), (Some("exit-code"), 1_800_000_010));
@@ -253,7 +278,7 @@ mod tests {
         let failed = "10 1 MESSAGE_ID=641257651c1b4ec9a8624d7a40a9e1e7 ERRNO=2 MESSAGE=gone";
         let exited =
             "11 1 MESSAGE_ID=98e322203f7a4ed290d09fe03c09fe15 EXIT_CODE=exited EXIT_STATUS=203 COMMAND=ExecStart";
-        let found = runs(&journal(&[failed, exited]));
+        let found = runs(&journal(&[failed, exited]), ManagerIs::System);
         let run = found.first().unwrap();
         assert_eq!(run.last_lines(), ["gone"]);
         assert_eq!(run.explained(Exit::Code(203)), Exit::Spawn(2));
@@ -266,6 +291,20 @@ mod tests {
         let scheduled = format!("15 1 {} N_RESTARTS=1", id(RESTART_SCHEDULED));
         let stopped = format!("16 1 {} JOB_TYPE=stop", id(STOPPED));
         let started = "20 2 MESSAGE_ID=39f53479d3a045ac8e11786248231fbf";
-        assert!(!runs(&journal(&[&scheduled, &stopped, started])).last().unwrap().by_itself);
+        let found = runs(&journal(&[&scheduled, &stopped, started]), ManagerIs::System);
+        assert!(!found.last().unwrap().by_itself);
+    }
+
+    #[test]
+    fn whoever_writes_as_if_he_were_systemd_says_nothing_of_a_run() {
+        let started = "10 1 MESSAGE_ID=39f53479d3a045ac8e11786248231fbf";
+        for (forger, is_asked) in [("_PID=4711 _UID=1000", false), ("_PID=1", true)] {
+            let stopping = format!("12 1 {} JOB_TYPE=stop {forger}", id(STOPPING));
+            let found = runs(&journal(&[started, &stopping]), ManagerIs::System);
+            assert_eq!(found.first().unwrap().asked, is_asked, "{forger}");
+        }
+        let users = journal(&["10 1 MESSAGE_ID=39f53479d3a045ac8e11786248231fbf _UID=1000"]);
+        assert_eq!(runs(&users, ManagerIs::OfUser(1000)).len(), 1);
+        assert_eq!(runs(&users, ManagerIs::OfUser(1001)).len(), 0);
     }
 }

@@ -8,13 +8,15 @@ use jiff::Timestamp;
 use kit::clock::elapsed;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::history::{self, Past, SPAWN_FAILED};
+use super::history::{self, ManagerIs, Past, SPAWN_FAILED};
 
 /// It answers within a tenth of a second; a large journal on a slow disk takes longer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long one that has not answered is left alone.
+const RESTS_FOR: Duration = Duration::from_secs(30);
 /// Read of one answer at most: it is a few kilobytes.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 /// Entries of one run, and of the past of a unit; a run has some six of systemd's own.
@@ -25,7 +27,7 @@ const WRITES_WITHIN: Duration = Duration::from_millis(1500);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What is needed of an entry.
 const FIELDS: &str = "MESSAGE,MESSAGE_ID,INVOCATION_ID,USER_INVOCATION_ID,_SYSTEMD_INVOCATION_ID,EXIT_CODE,EXIT_STATUS,\
-                      COMMAND,UNIT_RESULT,JOB_TYPE,ERRNO,_SOURCE_REALTIME_TIMESTAMP";
+                      COMMAND,UNIT_RESULT,JOB_TYPE,ERRNO,_PID,_UID,_SOURCE_REALTIME_TIMESTAMP";
 
 /// The journal of a machine.
 #[derive(Debug)]
@@ -33,16 +35,18 @@ pub(super) struct Journal {
     folder: Option<PathBuf>,
     /// It could not be read, and that was said.
     is_broken: bool,
+    /// Until when it is not asked again: one that hangs must not hold up what is told of every other unit.
+    rests_until: Option<Instant>,
 }
 
 impl Journal {
     /// The journal in a folder, or this machine's.
     pub(super) fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, is_broken: false }
+        Self { folder, is_broken: false, rests_until: None }
     }
 
     /// Returns what is known of a run; of one that has just `ended`, after that may have been written.
-    pub(super) async fn run(&mut self, invocation: Uuid, ended: Option<Timestamp>) -> Option<Past> {
+    pub(super) async fn run(&mut self, invocation: Uuid, manager: ManagerIs, ended: Option<Timestamp>) -> Option<Past> {
         let id = invocation.simple().to_string();
         let matches = [
             format!("_SYSTEMD_INVOCATION_ID={id}"),
@@ -54,7 +58,7 @@ impl Journal {
         let waits = |ended| elapsed(ended, Timestamp::now()) < WRITES_WITHIN;
         let mut looks = WRITES_WITHIN.as_millis() / LOOK_EVERY.as_millis();
         loop {
-            let found = history::runs(&self.ask(RUN_ENTRIES, &matches).await);
+            let found = history::runs(&self.ask(RUN_ENTRIES, &matches).await, manager);
             let found = found.into_iter().find(|run| run.invocation == invocation);
             let is_whole = found.as_ref().is_some_and(|run| run.ended.is_some());
             if is_whole || self.is_broken || looks == 0 || !ended.is_some_and(waits) {
@@ -67,15 +71,18 @@ impl Journal {
     }
 
     /// Returns the runs of a unit since then, without what they wrote.
-    pub(super) async fn past(&mut self, unit: &str, is_users: bool, since: Timestamp) -> Vec<Past> {
-        let field = if is_users { "USER_UNIT" } else { "UNIT" };
+    pub(super) async fn past(&mut self, unit: &str, manager: ManagerIs, since: Timestamp) -> Vec<Past> {
+        let field = if manager == ManagerIs::System { "UNIT" } else { "USER_UNIT" };
         let mut matches = vec![format!("--since=@{}", since.as_second()), format!("{field}={unit}")];
         matches.extend(history::OF_RUNS.iter().map(|id| format!("MESSAGE_ID={id}")));
         matches.push(format!("MESSAGE_ID={SPAWN_FAILED}"));
-        history::runs(&self.ask(PAST_ENTRIES, &matches).await)
+        history::runs(&self.ask(PAST_ENTRIES, &matches).await, manager)
     }
 
     async fn ask(&mut self, entries: &str, matches: &[String]) -> Vec<u8> {
+        if self.rests_until.is_some_and(|until| Instant::now() < until) {
+            return Vec::new();
+        }
         let mut command = Command::new("journalctl");
         command.args(["--output=json", "--no-pager", "--quiet", "--lines", entries]);
         command.arg(format!("--output-fields={FIELDS}"));
@@ -85,7 +92,10 @@ impl Journal {
         command.args(matches).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let answer = match timeout(ANSWER_PATIENCE, output(command)).await {
             Ok(answer) => answer,
-            Err(_elapsed) => Err(format!("no answer within {} s", ANSWER_PATIENCE.as_secs())),
+            Err(_elapsed) => {
+                self.rests_until = Some(Instant::now() + RESTS_FOR);
+                Err(format!("no answer within {} s", ANSWER_PATIENCE.as_secs()))
+            }
         };
         match answer {
             Ok(output) => {

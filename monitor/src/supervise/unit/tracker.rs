@@ -120,6 +120,13 @@ impl Tracker {
         }
     }
 
+    /// Notes that systemd did not do what we asked for: what follows is not ours.
+    pub(super) fn refused(&mut self, command: Command) {
+        if self.ordered.take_if(|ordered| ordered.command == command).is_some() && self.told.is_between() {
+            self.asked = false;
+        }
+    }
+
     /// Returns why a restart to heal it must not be now, if so.
     pub(super) fn why_not_heal(&self) -> Option<&'static str> {
         let facts = self.facts.as_ref()?;
@@ -155,9 +162,10 @@ impl Tracker {
         facts.invocation.filter(|_| !is_known)
     }
 
-    /// Takes the runs that the journal tells of: those that came and went, and those before `current`.
-    pub(super) fn recall(&mut self, past: Vec<Past>, current: Option<Uuid>, now: Stamp) -> Vec<Event> {
-        let mut events = Vec::new();
+    /// Takes the runs that the journal tells of: those that came and went, and those before the one that `facts` are of.
+    pub(super) fn recall(&mut self, past: Vec<Past>, facts: &Facts, now: Stamp) -> Vec<Event> {
+        let (mut events, current) = (Vec::new(), facts.invocation);
+        let restarts = facts.restarts_after_a_clean_end();
         // The journal may be ahead of what is told: what comes after the current run has its turn later.
         let last = past.iter().position(|run| current == Some(run.invocation)).unwrap_or(past.len());
         for run in past.into_iter().take(last.saturating_add(1)) {
@@ -173,7 +181,7 @@ impl Tracker {
             let result = run.result.as_deref().unwrap_or_default();
             let exit = run.exit.unwrap_or(if result == "success" { Exit::Code(0) } else { Exit::Unstarted });
             let (exit, lines) = (run.explained(exit), run.last_lines());
-            self.end(Ended { at, exit, result, asked: run.asked, lines }, now, &mut events);
+            self.record_end(Ended { at, exit, result, asked: run.asked, lines }, restarts, now, &mut events);
         }
         events
     }
@@ -344,12 +352,6 @@ impl Tracker {
         self.record_end(ended, restarts, now, events);
     }
 
-    /// Of the past it is not known any more whether systemd starts it again after a clean end; it did if there is a next run.
-    fn end(&mut self, ended: Ended<'_>, now: Stamp, events: &mut Vec<Event>) {
-        let restarts = self.facts.as_ref().is_some_and(Facts::restarts_after_a_clean_end);
-        self.record_end(ended, restarts, now, events);
-    }
-
     fn record_end(&mut self, ended: Ended<'_>, restarts: bool, now: Stamp, events: &mut Vec<Event>) {
         let Some(latest) = self.running() else { return };
         let Ended { at, exit, result, asked, lines } = ended;
@@ -369,7 +371,7 @@ impl Tracker {
 
     fn lose(&mut self, now: Stamp, events: &mut Vec<Event>) {
         let ended = Ended { at: now.wall, exit: Exit::Lost, result: "", asked: false, lines: Vec::new() };
-        self.end(ended, now, events);
+        self.record_end(ended, false, now, events);
     }
 
     fn rest(&mut self, rest: Rest, why: Option<String>, events: &mut Vec<Event>) {

@@ -85,7 +85,8 @@ impl Systemd {
 
     fn note(&mut self, at: f64, message: &str, more: &str) {
         let (id, at) = (self.invocation().simple(), micros(at));
-        let head = format!(r#""MESSAGE_ID":"{message}","INVOCATION_ID":"{id}","__REALTIME_TIMESTAMP":"{at}""#);
+        let head =
+            format!(r#""_PID":"1","MESSAGE_ID":"{message}","INVOCATION_ID":"{id}","__REALTIME_TIMESTAMP":"{at}""#);
         self.journal.push(format!("{{{head}{more}}}"));
     }
 
@@ -213,14 +214,15 @@ impl Systemd {
         let mut events = Vec::new();
         let is_told = !std::mem::take(&mut self.is_behind);
         if let Some(since) = self.tracker.missed_since(&facts, is_told) {
-            let mut past = history::runs(journal.as_bytes());
+            let mut past = history::runs(journal.as_bytes(), history::ManagerIs::System);
             past.retain(|run: &Past| run.began >= since);
-            events.extend(self.tracker.recall(past, facts.invocation, stamp(at)));
+            events.extend(self.tracker.recall(past, &facts, stamp(at)));
         }
-        let past = self
-            .tracker
-            .ends(&facts)
-            .and_then(|run| history::runs(journal.as_bytes()).into_iter().find(|past| past.invocation == run));
+        let past = self.tracker.ends(&facts).and_then(|run| {
+            history::runs(journal.as_bytes(), history::ManagerIs::System)
+                .into_iter()
+                .find(|past| past.invocation == run)
+        });
         events.extend(self.tracker.look(facts, past, stamp(at)));
         events
     }

@@ -11,7 +11,7 @@ use zbus::{Message, MessageStream};
 
 use super::allowance::Allowance;
 use super::bus::Place;
-use super::connection::{Blind, Connection, Signal, signal_of};
+use super::connection::{Blind, Connection, Signal};
 use super::facts::Facts;
 use super::journal::Journal;
 use super::tracker::Tracker;
@@ -113,8 +113,8 @@ struct Watcher {
     journal: Journal,
     followed: Vec<Followed>,
     teller: Teller,
-    /// Orders that systemd carries out; they end with us, what it has begun goes on.
-    acting: JoinSet<()>,
+    /// Orders that systemd carries out, each with why it was refused; they end with us, what it has begun goes on.
+    acting: JoinSet<Option<(Order, String)>>,
 }
 
 impl Watcher {
@@ -154,6 +154,7 @@ impl Watcher {
         let mut rescan = Instant::now() + RESCAN_EVERY;
         let mut ping = Instant::now() + PING_EVERY;
         loop {
+            let next_look = self.next_look();
             tokio::select! {
                 changed = subjects.changed() => {
                     if changed.is_err() {
@@ -163,6 +164,11 @@ impl Watcher {
                     return Ok(Pause::Listed);
                 }
                 Some(order) = orders.recv() => self.obey(&connection, order).await,
+                Some(acted) = self.acting.join_next() => {
+                    if let Ok(Some((order, why))) = acted {
+                        self.refused(&order, why).await;
+                    }
+                }
                 message = messages.next() => {
                     let message = message.and_then(Result::ok).ok_or_else(|| connection.hung_up())?;
                     if let Some(Signal::Anew) = self.heard(&message, &connection).await {
@@ -179,7 +185,7 @@ impl Watcher {
                     connection.ping().await?;
                     ping = Instant::now() + PING_EVERY;
                 }
-                () = sleep_until(self.next_look()) => {
+                () = sleep_until(next_look) => {
                     let now = Stamp::now().at;
                     let is_due = |one: &Followed| {
                         one.behind.is_some_and(|behind| behind.elapsed() >= CATCH_UP_EVERY)
@@ -208,7 +214,7 @@ impl Watcher {
         if self.followed.iter().find(is_of_it).is_some_and(|one| one.behind.is_some()) {
             return None;
         }
-        let signal = signal_of(message);
+        let signal = connection.signal_of(message);
         let Some(Signal::Changed(path, changed, is_whole)) = signal else { return signal };
         let is_it = |one: &&mut Followed| one.path == path;
         let first = self.followed.iter_mut().find(is_it)?;
@@ -256,7 +262,7 @@ impl Watcher {
     async fn take(&mut self, index: usize, facts: Facts, is_told: bool, connection: &Connection) {
         let Some(Followed { tracker, lines, behind, .. }) = self.followed.get_mut(index) else { return };
         if let Some(since) = tracker.missed_since(&facts, is_told) {
-            let mut past = self.journal.past(&facts.name, connection.is_users, since).await;
+            let mut past = self.journal.past(&facts.name, connection.manager_is, since).await;
             let mut after_gap = None;
             if behind.take().is_some() && past.len() > RUNS_CAUGHT_UP {
                 let dropped = past.len() - RUNS_CAUGHT_UP;
@@ -268,11 +274,11 @@ impl Watcher {
             let ended =
                 past.iter_mut().rev().find(|run| run.ended.is_some() && Some(run.invocation) != facts.invocation);
             if let Some(ended) = ended
-                && let Some(whole) = self.journal.run(ended.invocation, None).await
+                && let Some(whole) = self.journal.run(ended.invocation, connection.manager_is, None).await
             {
                 ended.learn_lines(whole);
             }
-            let mut news = tracker.recall(past, facts.invocation, Stamp::now());
+            let mut news = tracker.recall(past, &facts, Stamp::now());
             let service = || tracker.service().to_string();
             news.extend(after_gap.map(|run| Event::Missed { service: service(), run }));
             self.teller.tell(news).await;
@@ -281,7 +287,7 @@ impl Watcher {
         let mut past = None;
         if let Some(run) = tracker.ends(&facts).filter(|_| lines.take(Instant::now())) {
             let is_over = facts.is_at_rest() || facts.waits();
-            past = self.journal.run(run, facts.ended().filter(|_| is_over)).await;
+            past = self.journal.run(run, connection.manager_is, facts.ended().filter(|_| is_over)).await;
         }
         self.teller.tell(tracker.look(facts, past, Stamp::now())).await;
     }
@@ -299,13 +305,14 @@ impl Watcher {
             return;
         }
         one.tracker.order(order.command, Stamp::now());
-        while self.acting.try_join_next().is_some() {}
-        let hit_its_limit = one.facts.hit_its_limit();
-        let (teller, acting) = (self.teller.clone(), connection.act(order.command, unit, hit_its_limit));
-        self.acting.spawn(async move {
-            if let Err(refusal) = acting.await {
-                teller.refused(&order, refusal.to_string()).await;
-            }
-        });
+        let acting = connection.act(order.command, unit, one.facts.hit_its_limit());
+        self.acting.spawn(async move { acting.await.err().map(|refusal| (order, refusal.to_string())) });
+    }
+
+    async fn refused(&mut self, order: &Order, why: String) {
+        if let Some(one) = self.followed.iter_mut().find(|one| *one.tracker.service() == order.service) {
+            one.tracker.refused(order.command);
+        }
+        self.teller.refused(order, why).await;
     }
 }
