@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use testkit::{DockerEngine, Target, eventually, free_port};
 
-use crate::harness::{Binary, LIMIT, TOKEN, ask_with, write_config};
+use crate::harness::{Binary, LIMIT, LastSeen, TOKEN, ask_with, write_config};
 
 /// Lives of a host: in everyday tests, and where time does not matter.
 const LIVES: (usize, usize) = (1, 50);
@@ -179,8 +179,10 @@ async fn outcome(monitor: &Binary, name: &str, fault: Fault, known: i64) -> i64 
         Fault::Stopped => "stopped",
         Fault::Paused | Fault::Need => "down",
     };
+    let last = LastSeen::default();
     let service = eventually(&format!("{name} to be {verdict} after {fault:?}"), LIMIT, async || {
         let (_, service) = monitor.get(&format!("/api/v1/services/{name}")).await;
+        last.0.replace(service.clone());
         let is_settled = !fault.is_curable() || latest(&service)["result"] == "worked" && last_heal(&service) != known;
         (service["verdict"] == verdict && is_settled).then_some(service)
     })

@@ -131,7 +131,7 @@ async fn exchange(request: Request<Full<Bytes>>) -> (u16, Value) {
 
 pub(crate) async fn until(url: &str, service: &str, verdict: &str) -> Value {
     let what = format!("{service} to be {verdict}");
-    let last = LastSeen(RefCell::default());
+    let last = LastSeen::default();
     let found = eventually(&what, LIMIT, async || {
         let (_, status) = ask(url, Method::GET, &format!("/api/v1/services/{service}"), &[]).await;
         let is_it = status["verdict"] == verdict;
@@ -142,7 +142,8 @@ pub(crate) async fn until(url: &str, service: &str, verdict: &str) -> Value {
 }
 
 /// What was seen last, for whoever reads why a test waited in vain.
-struct LastSeen(RefCell<Value>);
+#[derive(Default)]
+pub(crate) struct LastSeen(pub(crate) RefCell<Value>);
 
 impl Drop for LastSeen {
     fn drop(&mut self) {
