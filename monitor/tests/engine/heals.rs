@@ -98,12 +98,18 @@ async fn who_restarted_a_container_and_why_is_on_record_though_docker_forgets_it
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stopped_by_hand_or_paused_is_left_alone_until_somebody_resumes_it() {
     let (docker, sink) = (DockerEngine::start().await, Target::ok(""));
-    let ports = [free_port(), free_port()];
-    let services = [contained(&docker, "still", ports[0], "true"), contained(&docker, "paused", ports[1], "true")];
+    let ports = [free_port(), free_port(), free_port(), free_port()];
+    let named = ["still", "paused", "starter", "migration"];
+    let mut services =
+        named.iter().zip(ports).map(|(name, port)| contained(&docker, name, port, "true")).collect::<String>();
+    // Who takes his time to start, and says so.
+    services = services.replacen("ready_timeout: 3s", "ready_timeout: 60s", 3);
     for (name, port) in [("still", ports[0]), ("paused", ports[1])] {
         docker.run(name, &[], &[&format!("speak:{port}")]);
     }
-    let running = Running::start(&config(&sink, &services.concat())).await;
+    docker.run("starter", &[], &["wait:6000", &format!("speak:{}", ports[2])]);
+    docker.run("migration", &[], &["wait:500", "exit:0"]);
+    let running = Running::start(&config(&sink, &services)).await;
     for name in ["still", "paused"] {
         running.until(name, "up").await;
     }
@@ -129,8 +135,15 @@ async fn what_is_stopped_by_hand_or_paused_is_left_alone_until_somebody_resumes_
         ask_with(&running.url, Method::POST, "/api/v1/healing/resume", Some(TOKEN), r#"{"service": "paused"}"#);
     assert_eq!(resumed.await.0, 204);
     until_healed(&running, "paused", 1).await;
-    let (_, still) = running.get("/api/v1/services/still").await;
-    assert_eq!((&still["verdict"], &still["healing"]["heals"]), (&json!("stopped"), &json!([])), "{still}");
+    for (name, verdict) in [("still", "stopped"), ("starter", "up"), ("migration", "completed")] {
+        let service = running.until(name, verdict).await;
+        let untouched =
+            (service["healing"]["heals"] == json!([]), service["workload"]["runs"].as_array().map(Vec::len));
+        assert_eq!(untouched, (true, Some(1)), "{service}");
+    }
+    let (_, incidents) = running.get("/api/v1/incidents").await;
+    let about: Vec<&Value> = incidents.as_array().unwrap().iter().map(|incident| &incident["service"]).collect();
+    assert!(about.iter().all(|service| **service == "paused"), "of the others nobody hears: {incidents}");
     let (_, audit) = ask_with(&running.url, Method::GET, "/api/v1/audit", Some(TOKEN), "").await;
     let actions: Vec<&str> = audit.as_array().unwrap().iter().filter_map(|row| row["action"].as_str()).collect();
     assert_eq!(actions, ["healing.resume", "healing.pause"]);
