@@ -15,7 +15,7 @@ use super::shared::Shared;
 use crate::heal::Ward;
 use crate::judge::{Board, CheckEntry, Phase, ServiceEntry, Severity, Verdict};
 use crate::probe::{Observation, Outcome};
-use crate::supervise::Run;
+use crate::supervise::{DeclaredUnit, Run};
 
 /// Runs of one answer, at most; the ledger holds more.
 const MAX_RUNS: usize = 50;
@@ -185,6 +185,9 @@ pub struct WorkloadStatus {
     /// There may have been more of them: whoever runs it did not tell of all.
     #[serde(default)]
     pub unplanned_exits_at_least: bool,
+    /// Its unit's file and what that says of restarts and its watchdog, in one line.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unit: Option<String>,
     /// How full the restart budget is: a crash loop from 3 on, given up from 8 on; each unplanned exit adds 1, two good
     /// minutes take 1 away.
     #[serde(default)]
@@ -437,6 +440,7 @@ fn workload_status(entry: &ServiceEntry, now: Stamp) -> Option<WorkloadStatus> {
         unplanned_exits: unplanned as u64,
         unplanned_exits_10m: assessment.exits_10m as u64,
         unplanned_exits_at_least: assessment.is_at_least,
+        unit: workload.described.unit.as_ref().map(DeclaredUnit::words),
         restart_level: assessment.level,
         next_try: workload.next_try.map(|at| now.wall_of(at).to_string()),
         anonymous_restarts_1h: assessment.anonymous_restarts as u64,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kit::config::show_duration;
 
 use super::redact::redact;
 
@@ -98,6 +99,20 @@ pub enum DeclaredState {
     Healthy,
     /// Its check fails.
     Unhealthy,
+}
+
+impl DeclaredUnit {
+    /// Says it in one line: "/etc/systemd/system/web.service (enabled), Restart=always after 1s, watchdog 30s".
+    pub fn words(&self) -> String {
+        let state = if self.file_state.is_empty() { String::new() } else { format!(" ({})", self.file_state) };
+        let after = match self.restart.as_str() {
+            "" | "no" => String::new(),
+            _ => format!(" after {}", show_duration(self.restart_delay)),
+        };
+        let restart = if self.restart.is_empty() { "no" } else { &self.restart };
+        let watchdog = self.watchdog.map(|length| format!(", watchdog {}", show_duration(length))).unwrap_or_default();
+        format!("{}{state}, Restart={restart}{after}{watchdog}", self.file)
+    }
 }
 
 impl DeclaredState {

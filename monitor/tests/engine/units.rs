@@ -111,6 +111,7 @@ async fn what_a_person_stops_is_stopped_what_is_done_completed_and_nobody_is_pag
     assert_eq!(stopped["workload"]["runs"][0]["end"]["by"], "anonymous");
     machine.systemctl(&["start", "web"]);
     let up = running.until("web", "up").await;
+    assert_eq!(up["workload"]["unit"], "/etc/systemd/system/web.service (static), Restart=always after 100ms", "{up}");
     assert_eq!(up["workload"]["runs"][0]["started_by"], "anonymous", "{up}");
     let gone = running.until("nowhere", "gone").await;
     assert_eq!(gone["why"], "its workload does not exist any more: Unit nowhere.service not found.");

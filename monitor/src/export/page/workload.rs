@@ -7,7 +7,7 @@ use kit::page::{Html, Tone, words};
 
 use super::{Moment, When};
 use crate::judge::{Phase, WorkloadState};
-use crate::supervise::{Assessment, DeclaredState, Run, Who, redact};
+use crate::supervise::{Assessment, DeclaredState, DeclaredUnit, Run, Who, redact};
 
 /// Of what a declared check wrote, at most, in characters.
 const MAX_SAID: usize = 300;
@@ -26,6 +26,8 @@ pub(super) struct WorkloadView {
     pub(super) pid: Option<i32>,
     pub(super) running_since: Option<When>,
     pub(super) exits: String,
+    /// Its unit's file, and what that says.
+    pub(super) unit: Option<String>,
     /// How full the restart budget is, drawn and in words.
     pub(super) budget: (Html, String),
     /// The finding that something keeps restarting it.
@@ -78,6 +80,7 @@ pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
         pid,
         running_since,
         exits,
+        unit: workload.described.unit.as_ref().map(DeclaredUnit::words),
         budget: budget(workload, &assessment, moment),
         restarted,
         recurring: assessment.recurring_crash.map(|recurring| recurring.to_string()),
