@@ -11,6 +11,7 @@ use super::needs::{Needs, start_order};
 use super::service::{CheckDefaults, service};
 use crate::alert::{AlertSettings, ChannelKinds, ServiceAlerts, decode_alerts};
 use crate::config::{Config, ConfigError, MAKE_SECRETS};
+use crate::doctor::{DoctorSettings, decode_doctor};
 use crate::export::{AccessSettings, decode_access};
 use crate::heal::{HealSettings, HostHealSettings, decode_host_heal};
 use crate::judge::Policy;
@@ -43,6 +44,8 @@ pub struct Plan {
     pub discoveries: Vec<Discovery>,
     /// What holds for checks that say nothing else.
     pub defaults: CheckDefaults,
+    /// What is examined by itself.
+    pub doctor: DoctorSettings,
     /// What came of the discoveries.
     pub finds: Vec<Finds>,
     /// Every service, in file order; then those that were found.
@@ -180,6 +183,7 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
         heal: decode_host_heal(&fields),
         alerts,
         discoveries,
+        doctor: decode_doctor(fields.get("doctor")),
         defaults,
         finds: Vec::new(),
         services,

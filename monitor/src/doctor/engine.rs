@@ -1,12 +1,15 @@
 //! Asks a container engine about the images of a project, where one is there: then nothing is known by name alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::supervise::{ImageEngine, LookedAt};
 
 use super::compose::{Project, Service};
 use crate::supervise::shell::Step;
+
+/// Images that are remembered, at most: more than any project has.
+const MAX_SEEN: usize = 1000;
 
 /// Looks into every image that a project names. `tell` hears which, for it may take a while; what could not be looked
 /// into is added to the project's list. `certificates` is the folder with ours, for an engine over TCP.
@@ -16,7 +19,18 @@ pub async fn look_into(
     certificates: Option<&Path>,
     tell: &(dyn Fn(&str) + Sync),
 ) {
-    let engine = match ImageEngine::open(address, certificates).await {
+    let engine = ImageEngine::open(address, certificates).await;
+    learn_from(engine, project, &mut Seen::default(), tell).await;
+}
+
+/// As [`look_into`], of an engine that was opened already; what is in `seen` is not looked into again.
+pub(super) async fn learn_from(
+    engine: Result<ImageEngine, String>,
+    project: &mut Project,
+    seen: &mut Seen,
+    tell: &(dyn Fn(&str) + Sync),
+) {
+    let engine = match engine {
         Ok(engine) => engine,
         Err(why) => return project.not_checked.push(format!("images: {why}")),
     };
@@ -24,7 +38,7 @@ pub async fn look_into(
         let users = || project.services.iter().filter(|service| image_of(service) == Some(image.as_str()));
         let programs: BTreeSet<String> = users().flat_map(programs_of).collect();
         tell(&image);
-        match engine.look(&image, &programs).await {
+        match seen.look(&engine, &image, programs).await {
             Ok(looked) => {
                 project.not_checked.extend(looked.left_out.clone());
                 let services = project.services.iter_mut().filter(|service| image_of(service) == Some(image.as_str()));
@@ -32,6 +46,35 @@ pub async fn look_into(
             }
             Err(why) => project.not_checked.push(format!("image {why}")),
         }
+    }
+}
+
+/// What was found in images. To look into one moves gigabytes, so the same one is looked into once.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    images: BTreeMap<(String, BTreeSet<String>), LookedAt>,
+}
+
+impl Seen {
+    async fn look(
+        &mut self,
+        engine: &ImageEngine,
+        image: &str,
+        programs: BTreeSet<String>,
+    ) -> Result<LookedAt, String> {
+        let key = (engine.id(image).await?, programs);
+        if let Some(known) = self.images.get(&key) {
+            return Ok(known.clone());
+        }
+        let looked = engine.look(image, &key.1).await?;
+        // What could not be read for want of time may be read the next time.
+        if looked.left_out.is_none() {
+            if self.images.len() >= MAX_SEEN {
+                self.images.clear();
+            }
+            self.images.insert(key, looked.clone());
+        }
+        Ok(looked)
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use kit::config::Place;
 use serde::{Serialize, Serializer};
+use sha2::{Digest, Sha256};
 
 /// How sure it is to hurt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +114,20 @@ pub struct Finding {
     pub why: &'static str,
     /// What to write, to paste.
     pub fix: String,
+}
+
+impl Finding {
+    /// Returns what tells it from every other finding, also when lines move: see [`identity`].
+    pub fn id(&self) -> String {
+        identity(self.rule, &self.file, &self.service, &self.message)
+    }
+}
+
+/// Returns the name by which a finding is known over restarts and changed lines: half a SHA-256, in hexadecimal.
+pub fn identity(rule: &str, file: &str, service: &str, message: &str) -> String {
+    // No text holds this character, so that no two lists of parts are the same text.
+    let digest = Sha256::digest([rule, file, service, message].join("\0"));
+    HEXLOWER.encode(digest.get(..16).unwrap_or_default())
 }
 
 /// Everything that was found, and what could not be looked into.
