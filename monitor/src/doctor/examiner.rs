@@ -136,8 +136,9 @@ impl Examiner {
     }
 
     async fn look_at_self(&self) -> Result<Looked, Finding> {
-        let (data_dir, runtime) = (self.data_dir.clone(), tokio::runtime::Handle::current());
-        let checked = self.read(move || runtime.block_on(footing::check_here(&data_dir))).await;
+        let (data_dir, stands_on) = (self.data_dir.clone(), self.settings.stands_on);
+        let runtime = tokio::runtime::Handle::current();
+        let checked = self.read(move || runtime.block_on(footing::check_here(&data_dir, stands_on))).await;
         let mut looked = Looked::default();
         for footing in checked.map_err(|why| failed("self", &why))? {
             looked.findings.extend(footing.finding().map(|finding| found(finding, &Sources::new())));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kit::config::{Cursor, Fields, Value, suggest};
 
+use super::footing::StandsOn;
 use super::{can_be_ignored, texts};
 use crate::supervise::EngineAddress;
 
@@ -29,6 +30,8 @@ pub struct DoctorSettings {
     pub root: Option<PathBuf>,
     /// Whether the monitor looks at what it stands on itself. Default true: it costs a few system calls.
     pub own: bool,
+    /// What that is, for the rest of the configuration decides it.
+    pub stands_on: StandsOn,
     /// How often everything is examined. Default 1 h: what changes a file is seen sooner, see [`DoctorSettings::look_every`].
     pub every: Duration,
     /// Rules that are left out.
@@ -59,6 +62,7 @@ impl Default for DoctorSettings {
             units: Vec::new(),
             root: None,
             own: true,
+            stands_on: StandsOn::default(),
             every: Self::EVERY,
             ignore: BTreeSet::new(),
             ticket: true,
@@ -67,8 +71,8 @@ impl Default for DoctorSettings {
 }
 
 /// Checks `doctor:`; reports every mistake through the cursor.
-pub fn decode_doctor(cursor: Option<Cursor<'_>>) -> DoctorSettings {
-    let standard = DoctorSettings::default();
+pub fn decode_doctor(cursor: Option<Cursor<'_>>, stands_on: StandsOn) -> DoctorSettings {
+    let standard = DoctorSettings { stands_on, ..DoctorSettings::default() };
     let Some(fields) = cursor.and_then(|c| c.fields()) else { return standard };
     let texts = |key| fields.get(key).map(|c: Cursor<'_>| c.texts()).unwrap_or_default();
     let flag = |key, default| fields.get(key).and_then(|c: Cursor<'_>| c.bool()).unwrap_or(default);
@@ -81,6 +85,7 @@ pub fn decode_doctor(cursor: Option<Cursor<'_>>) -> DoctorSettings {
         units: files(fields.get("units")),
         root: fields.get("root").and_then(|c| c.text()).map(PathBuf::from),
         own: flag("self", standard.own),
+        stands_on,
         every: fields.get("every").and_then(|c| c.duration(second..=week)).unwrap_or(standard.every),
         ignore: fields.get("ignore").map(|c| ignored(&c)).unwrap_or_default(),
         ticket: flag("ticket", standard.ticket),

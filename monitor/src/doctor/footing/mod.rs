@@ -52,11 +52,25 @@ impl Footing {
     }
 }
 
-/// Checks what a running monitor cannot know better: everything but the network, which its checks ask all the time, and
-/// the rights that no check of this configuration needs. Nothing leaves the machine.
-pub async fn check_here(data_dir: &Path) -> Vec<Footing> {
+/// What a configuration has the monitor do, and so what it must stand on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StandsOn {
+    /// It runs workloads of its own.
+    pub runs: bool,
+    /// It watches what an engine or systemd runs.
+    pub watches: bool,
+}
+
+/// Checks what a running monitor cannot know better, and what it needs for what it does: not the network, which its
+/// checks ask all the time, and not rights that no kind of check needs. Nothing leaves the machine.
+pub async fn check_here(data_dir: &Path, stands_on: StandsOn) -> Vec<Footing> {
     let mut found = local(data_dir, is_container()).await;
-    found.retain(|footing| footing.text.id != ICMP.id);
+    found.retain(|footing| match footing.text.id {
+        id if id == ICMP.id => false,
+        id if [DOCKER.id, DBUS.id, JOURNAL.id].contains(&id) => stands_on.watches,
+        id if id == CGROUP.id => stands_on.watches || stands_on.runs,
+        _ => true,
+    });
     found
 }
 
