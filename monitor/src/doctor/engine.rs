@@ -31,50 +31,56 @@ pub(super) async fn learn_from(
     tell: &(dyn Fn(&str) + Sync),
 ) {
     let engine = match engine {
-        Ok(engine) => engine,
-        Err(why) => return project.not_checked.push(format!("images: {why}")),
+        Ok(engine) => Some(engine),
+        Err(why) => {
+            project.not_checked.push(format!("images: {why}"));
+            None
+        }
     };
     for image in images(project) {
         let users = || project.services.iter().filter(|service| image_of(service) == Some(image.as_str()));
-        let programs: BTreeSet<String> = users().flat_map(programs_of).collect();
-        tell(&image);
-        match seen.look(&engine, &image, programs).await {
-            Ok(looked) => {
-                project.not_checked.extend(looked.left_out.clone());
-                let services = project.services.iter_mut().filter(|service| image_of(service) == Some(image.as_str()));
-                services.for_each(|service| learn(service, &looked));
+        let key: Key = (image.clone(), users().flat_map(programs_of).collect());
+        if let Some(engine) = &engine {
+            tell(&image);
+            match seen.look(engine, &key).await {
+                Ok(left_out) => project.not_checked.extend(left_out),
+                Err(why) => project.not_checked.push(format!("image {why}")),
             }
-            Err(why) => project.not_checked.push(format!("image {why}")),
+        }
+        // What cannot be asked now is as it was: that it is away mends nothing.
+        if let Some((_, looked)) = seen.images.get(&key) {
+            let services = project.services.iter_mut().filter(|service| image_of(service) == Some(image.as_str()));
+            services.for_each(|service| learn(service, looked));
         }
     }
 }
 
-/// What was found in images. To look into one moves gigabytes, so the same one is looked into once.
+/// An image's name, and the programs that are looked for in it.
+type Key = (String, BTreeSet<String>);
+
+/// What was found in images, and what each of them was. To look into one moves gigabytes, so the same one is looked into
+/// once.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    images: BTreeMap<(String, BTreeSet<String>), LookedAt>,
+    images: BTreeMap<Key, (String, LookedAt)>,
 }
 
 impl Seen {
-    async fn look(
-        &mut self,
-        engine: &ImageEngine,
-        image: &str,
-        programs: BTreeSet<String>,
-    ) -> Result<LookedAt, String> {
-        let key = (engine.id(image).await?, programs);
-        if let Some(known) = self.images.get(&key) {
-            return Ok(known.clone());
+    /// Makes sure that an image is known as it is now; returns why its layers are not, if they are not.
+    async fn look(&mut self, engine: &ImageEngine, key: &Key) -> Result<Option<String>, String> {
+        let id = engine.id(&key.0).await?;
+        if let Some((known, looked)) = self.images.get(key)
+            && (known, &looked.left_out) == (&id, &None)
+        {
+            return Ok(None);
         }
-        let looked = engine.look(image, &key.1).await?;
-        // What could not be read for want of time may be read the next time.
-        if looked.left_out.is_none() {
-            if self.images.len() >= MAX_SEEN {
-                self.images.clear();
-            }
-            self.images.insert(key, looked.clone());
+        let looked = engine.look(&key.0, &key.1).await?;
+        let left_out = looked.left_out.clone();
+        if self.images.len() >= MAX_SEEN {
+            self.images.clear();
         }
-        Ok(looked)
+        self.images.insert(key.clone(), (id, looked));
+        Ok(left_out)
     }
 }
 

@@ -204,6 +204,26 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_is_the_same_wherever_it_stands_in_its_file_and_no_other() {
+        let at = |line| diagnose(&line, &[&Rule::error("some-rule", "", "", hits)], &Sources::new()).remove(0);
+        fn hits(line: &u64) -> Vec<Hit> {
+            vec![Hit::new(&Place { file: "c.yml".into(), line: *line, column: 1 }, "web", "wrong", "right")]
+        }
+        let id = at(3).id();
+        assert_eq!((id.len(), &id), (32, &at(9).id()));
+        assert_eq!(id, identity("some-rule", "c.yml", "web", "wrong"));
+        for other in [
+            identity("rule", "c.yml", "web", "wrong"),
+            identity("some-rule", "d.yml", "web", "wrong"),
+            identity("some-rule", "c.yml", "shop", "wrong"),
+            identity("some-rule", "c.yml", "web", "bad"),
+            identity("some-rule", "c.ymlweb", "", "wrong"),
+        ] {
+            assert_ne!(id, other);
+        }
+    }
+
+    #[test]
     fn a_comment_on_the_line_or_above_ignores_one_rule() {
         assert_eq!(found_at(2, "a:\n  b: 1\n"), 1);
         assert_eq!(found_at(2, "a:\n  b: 1 # doctor: ignore some-rule it is meant so\n"), 0);
