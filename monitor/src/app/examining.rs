@@ -1,9 +1,11 @@
 //! Lets the doctor examine what the configuration names: at the start, after a reload, when a file changed, and now and
 //! then. Notes since when each finding is known.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use kit::clock::{Moment, Stamp};
 use tokio::sync::watch;
 
@@ -13,7 +15,14 @@ use crate::export::{Change, Shared, found_now};
 use crate::record::StateBatch;
 
 /// Runs until the settings' sender is gone. Each value that is sent is a reason to examine, also an equal one.
-pub(super) async fn run(shared: Arc<Shared>, data_dir: PathBuf, mut wanted: watch::Receiver<Arc<DoctorSettings>>) {
+pub(super) async fn run(shared: Arc<Shared>, data_dir: PathBuf, wanted: watch::Receiver<Arc<DoctorSettings>>) {
+    // What the list says from then on is old; the time of the last examination says so too.
+    if AssertUnwindSafe(keep_examining(shared, data_dir, wanted)).catch_unwind().await.is_err() {
+        tracing::error!("whoever lets the doctor examine broke; restart the monitor");
+    }
+}
+
+async fn keep_examining(shared: Arc<Shared>, data_dir: PathBuf, mut wanted: watch::Receiver<Arc<DoctorSettings>>) {
     let mut settings = wanted.borrow_and_update().clone();
     let mut examiner = Examiner::new(settings.clone(), data_dir);
     let mut is_due = true;
