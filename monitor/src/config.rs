@@ -16,7 +16,7 @@ const PREFIX: &str = "MONITOR";
 pub(crate) const MAKE_SECRETS: &str = "make_secrets";
 
 /// The top-level keys: `MONITOR_LISTEN` sets `listen`, while `MONITOR_URL` is another program's business.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "listen",
     "data_dir",
     "operator_token",
@@ -36,6 +36,7 @@ const KEYS: [&str; 20] = [
     "dead_man",
     "services",
     "discover",
+    "doctor",
     MAKE_SECRETS,
 ];
 

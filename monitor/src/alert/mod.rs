@@ -13,6 +13,7 @@ mod delivery;
 mod desk;
 #[cfg(test)]
 mod desk_tests;
+mod doctor;
 mod drill;
 mod evidence;
 mod external;
@@ -60,6 +61,7 @@ pub use compose::{Context, compose};
 pub use condition::{Condition, Holds};
 pub use delivery::{Delivery, DeliveryId, DeliveryState};
 pub use desk::{Desk, HOLD, Look};
+pub use doctor::doctor_condition;
 pub use drill::{DRILL_PATIENCE, DrillRecord};
 pub use external::{External, Externals, Posted, Taken};
 pub use figures::AlertFigures;

@@ -18,17 +18,17 @@ use kit::http::{Limits, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::channels::ChannelWorkers;
-use super::dead_man;
 use super::discoveries::Discoveries;
 use super::pilot::Pilot;
 use super::plan::{Plan, Retention};
 use super::reload::{Fixed, Reloader, mark_reloaded};
 use super::restore::{self, Memory};
 use super::turn::{Inbox, Loop};
+use super::{dead_man, examining};
 use crate::alert::{AlertFigures, Alerts};
 use crate::config::{Config, ConfigError};
 use crate::export::{ProbeMetrics, Reception, Shared, Visitor, router};
@@ -146,6 +146,7 @@ impl Engine {
         );
         shared.metrics.read_from(&shared);
         mark_reloaded(&shared, true);
+        shared.first_seen.store(Arc::new(memory.first_seen()));
         let (events, happened) = mpsc::channel(256);
         let (finished_sender, finished) = mpsc::channel(FINISHED_QUEUE);
         let launcher = Launcher::new(self.plan.data_dir.clone(), options.mode);
@@ -160,6 +161,8 @@ impl Engine {
         let mut turning = Loop::new(shared.clone(), memory, pilot, workers, finished_sender, max_running());
         turning.configure(&self.plan.with_found(discoveries.found(), &self.kinds));
         discoveries.configure(&self.plan, &stores.state);
+        let (doctor, wanted) = watch::channel(self.plan.doctor.clone());
+        let examining = tokio::spawn(examining::run(shared.clone(), self.plan.data_dir.clone(), wanted));
 
         let (plans, planned) = mpsc::channel(1);
         let writers = CancellationToken::new();
@@ -178,6 +181,7 @@ impl Engine {
             fixed,
             file: self.plan,
             discoveries,
+            doctor,
         };
         let reloading = tokio::spawn(reloader.run(options.reload, wishes.reloads));
         if let Some(ready) = options.ready {
@@ -187,6 +191,7 @@ impl Engine {
         reloading.abort();
         remembering.abort();
         pinging.abort();
+        examining.abort();
         kit::shutdown::within(Limits::default().grace, "the API", async {
             let _panicked = serving.await;
         })

@@ -6,6 +6,7 @@ mod channels;
 mod dead_man;
 mod discoveries;
 mod engine;
+mod examining;
 mod found;
 mod healer;
 mod lookout;

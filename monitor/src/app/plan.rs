@@ -11,6 +11,8 @@ use super::needs::{Needs, start_order};
 use super::service::{CheckDefaults, service};
 use crate::alert::{AlertSettings, ChannelKinds, ServiceAlerts, decode_alerts};
 use crate::config::{Config, ConfigError, MAKE_SECRETS};
+use crate::doctor::footing::StandsOn;
+use crate::doctor::{DoctorSettings, decode_doctor};
 use crate::export::{AccessSettings, decode_access};
 use crate::heal::{HealSettings, HostHealSettings, decode_host_heal};
 use crate::judge::Policy;
@@ -43,6 +45,8 @@ pub struct Plan {
     pub discoveries: Vec<Discovery>,
     /// What holds for checks that say nothing else.
     pub defaults: CheckDefaults,
+    /// What is examined by itself.
+    pub doctor: Arc<DoctorSettings>,
     /// What came of the discoveries.
     pub finds: Vec<Finds>,
     /// Every service, in file order; then those that were found.
@@ -179,6 +183,7 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
         retention: retention(fields.get("history")),
         heal: decode_host_heal(&fields),
         alerts,
+        doctor: Arc::new(decode_doctor(fields.get("doctor"), stands_on(&services, &discoveries))),
         discoveries,
         defaults,
         finds: Vec::new(),
@@ -187,6 +192,12 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
     };
     fields.end();
     Some(plan)
+}
+
+fn stands_on(services: &[ServicePlan], discoveries: &[Discovery]) -> StandsOn {
+    let mut workloads = services.iter().filter_map(|service| service.workload.as_ref());
+    let runs = workloads.clone().any(|workload| workload.as_run().is_some());
+    StandsOn { runs, watches: !discoveries.is_empty() || workloads.any(|workload| workload.as_watch().is_some()) }
 }
 
 /// `store: postgres://…` lets monitors share the work one day; until then it must not look as if it did.

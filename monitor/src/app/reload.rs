@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendError;
+use tokio::sync::{mpsc, watch};
 
 use super::discoveries::Discoveries;
 use super::plan::{Plan, Retention};
 use crate::config::Config;
+use crate::doctor::DoctorSettings;
 use crate::export::{Reception, ReloadWish, Shared};
 use crate::probe::{CheckId, Kinds};
 use crate::record::AuditRow;
@@ -29,6 +30,8 @@ pub(super) struct Reloader {
     pub(super) file: Plan,
     /// What is found beside it.
     pub(super) discoveries: Discoveries,
+    /// What the doctor is to examine; whatever is sent makes it examine.
+    pub(super) doctor: watch::Sender<Arc<DoctorSettings>>,
 }
 
 /// Settings that are taken once.
@@ -116,6 +119,7 @@ impl Reloader {
                 self.reception.configure(&plan.access, plan.alerts.public_url.as_deref());
                 self.discoveries.configure(&file, &self.shared.stores.state);
                 self.discoveries.tell(&plan);
+                self.doctor.send_replace(file.doctor.clone());
                 self.file = file;
                 if self.plans.send(plan).await.is_err() {
                     return Err("the monitor is stopping".to_owned());

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use crate::alert::Alerts;
+use crate::doctor::FirstSeen;
 use crate::export::{ANNOUNCEMENTS, Reception};
 use crate::heal::{self, HealRecord, Pause};
 use crate::judge::{Announcement, Board, CheckState, Flap, Health, Policy, Verdict};
@@ -30,11 +31,15 @@ const HEAL: &str = heal::DOCUMENTS;
 const HEAL_PAUSE: &str = heal::PAUSES;
 const ANNOUNCEMENT: &str = ANNOUNCEMENTS;
 const ROSTER: &str = "roster";
+/// Since when findings are known, in one document.
+const FIRST_SEEN: &str = "first_seen";
+/// No service's name.
+const FIRST_SEEN_KEY: &str = "findings:all";
 const SECRET: &str = "secret";
 const CURSOR_KEY: &str = "cursor_key";
 const LINK_KEY: &str = "link_key";
 /// Every kind that is joined. Silences and windows need none: each has an id of its own.
-pub(super) const KINDS: [&str; 7] = [CHECK, VERDICT, LEDGER, PUSH, HEAL, ROSTER, SECRET];
+pub(super) const KINDS: [&str; 8] = [CHECK, VERDICT, LEDGER, PUSH, HEAL, ROSTER, FIRST_SEEN, SECRET];
 
 /// How often the start's second attempts to read what an earlier monitor left come.
 const READ_AGAIN_EVERY: Duration = Duration::from_secs(5);
@@ -67,6 +72,7 @@ pub(super) struct Memory {
     heal_pauses: HashMap<String, String>,
     announcements: HashMap<String, String>,
     rosters: HashMap<String, String>,
+    first_seen: HashMap<String, String>,
     secrets: HashMap<String, String>,
 }
 
@@ -100,6 +106,7 @@ impl Memory {
             heal_pauses: store.documents(HEAL_PAUSE).await?,
             announcements: store.documents(ANNOUNCEMENT).await?,
             rosters: store.documents(ROSTER).await?,
+            first_seen: store.documents(FIRST_SEEN).await?,
             secrets: store.documents(SECRET).await?,
         })
     }
@@ -166,6 +173,12 @@ impl Memory {
         serde_json::from_str(self.rosters.get(&roster_key(discovery))?).ok()
     }
 
+    /// Returns since when findings are known.
+    pub(super) fn first_seen(&self) -> FirstSeen {
+        let text = self.first_seen.get(FIRST_SEEN_KEY);
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
     /// Returns what a job pushed last.
     pub(super) fn pushed(&self, id: &CheckId) -> Option<Pushed> {
         serde_json::from_str(self.pushes.get(&id.to_string())?).ok()
@@ -224,6 +237,11 @@ pub(super) fn forget_roster(batch: &mut StateBatch, discovery: &str) {
 /// No service's name: what is known of a service moves when that is renamed.
 fn roster_key(discovery: &str) -> String {
     format!("discover:{discovery}")
+}
+
+/// Adds since when findings are known.
+pub(super) fn keep_first_seen(batch: &mut StateBatch, first_seen: &FirstSeen) {
+    put(batch, FIRST_SEEN, FIRST_SEEN_KEY, first_seen);
 }
 
 /// Adds what a job pushed.
@@ -310,6 +328,10 @@ pub(super) fn join(kind: &str, stored: &str, ours: &str) -> String {
             let (before, own) = (serde_json::from_str::<HealRecord>(stored), serde_json::from_str::<HealRecord>(ours));
             let (Ok(before), Ok(own)) = (before, own) else { return ours.to_owned() };
             serde_json::to_string(&before.followed_by(own)).unwrap_or_else(|_| ours.to_owned())
+        }
+        FIRST_SEEN => {
+            let read = |text| serde_json::from_str::<FirstSeen>(text).unwrap_or_default();
+            serde_json::to_string(&read(ours).joined(&read(stored))).unwrap_or_else(|_| ours.to_owned())
         }
         SECRET => stored.to_owned(),
         _ => ours.to_owned(),

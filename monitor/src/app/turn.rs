@@ -24,7 +24,7 @@ use super::program_digest::program_digest;
 use super::recall;
 use super::restore::{self, Memory};
 use super::uplink::Uplink;
-use crate::alert::conditions;
+use crate::alert::{conditions, doctor_condition};
 use crate::export::{Ask, Change, Shared};
 use crate::heal::HealAction;
 use crate::judge::Effects;
@@ -217,7 +217,8 @@ impl Loop {
         }
         let settings = self.shared.alerts.settings();
         let told = self.shared.alerts.externals().told(&settings.services, now);
-        let conditions = conditions(&self.shared.board(), &settings.services, &told, now);
+        let mut conditions = conditions(&self.shared.board(), &settings.services, &told, now);
+        conditions.extend(doctor_condition(&self.shared.examined.load(), &self.shared.doctor.load(), now));
         let is_known = |service: &str| settings.services.contains_key(service);
         for became in self.shared.alerts.follow(conditions, &is_known, now, batch) {
             let _nobody_listens = self.shared.changes.send(became.into());
@@ -423,6 +424,7 @@ impl Loop {
             self.shared.board().configure(specs, now, restored);
         }
         self.shared.catalogue.store(Arc::new(catalogue(plan, now)));
+        self.shared.doctor.store(plan.doctor.clone());
         let fresh = self.shared.alerts.configure(plan.alerts.clone());
         // Ends by itself: history is read once.
         tokio::spawn(recall::budgets(self.shared.clone(), fresh));

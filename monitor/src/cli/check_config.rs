@@ -7,6 +7,7 @@ use kit::config::{Environment, show_duration};
 use kit::exit;
 use monitor::alert::{AlertSettings, Reminders, Route};
 use monitor::app::Retention;
+use monitor::doctor::DoctorSettings;
 use monitor::export::AccessSettings;
 use monitor::judge::{Policy, Threshold};
 use monitor::schedule::Cadence;
@@ -121,6 +122,7 @@ fn print_defaults() {
         ("routes.*.reminders.every", show_duration(Reminders::STANDARD.every)),
         ("discover.*.limit", Discovery::LIMIT.to_string()),
         ("discover.*.forget_after", show_duration(Discovery::FORGET_AFTER)),
+        ("doctor.every", show_duration(DoctorSettings::EVERY)),
         ("history.raw", show_duration(keep.raw)),
         ("history.minutes", show_duration(keep.minutes)),
         ("history.hours", show_duration(keep.hours)),

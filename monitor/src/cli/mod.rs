@@ -9,6 +9,7 @@ mod daemon;
 mod discover;
 mod doctor;
 mod drill;
+mod findings;
 mod gate;
 mod healing;
 mod import;
@@ -56,6 +57,7 @@ enum Command {
     Healing(healing::HealingCommand),
     Announce(announce::AnnounceCommand),
     Drill(drill::DrillCommand),
+    Findings(findings::FindingsCommand),
     Import(import::ImportCommand),
     Discover(discover::DiscoverCommand),
     Doctor(doctor::DoctorCommand),
@@ -104,7 +106,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(exit::SOFTWARE);
         }
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         match arguments.command {
             Command::Run(argument) => daemon::run(&argument.config, daemon::Manner::Daemon).await,
             Command::Up(argument) => daemon::run(&argument.config, daemon::Manner::Terminal).await,
@@ -119,13 +121,17 @@ pub(crate) fn main() -> ExitCode {
             Command::Healing(command) => healing::run(&command).await,
             Command::Announce(command) => announce::run(&command).await,
             Command::Drill(command) => drill::run(&command).await,
+            Command::Findings(command) => findings::run(&command).await,
             Command::Import(command) => import::run(&command),
             Command::Discover(command) => discover::run(&command).await,
             Command::Doctor(command) => doctor::run(&command).await,
             Command::Token(command) => token::run(&command),
             Command::Healthcheck { url, timeout } => kit::healthcheck::run(&url, timeout).await,
         }
-    })
+    });
+    // A thread that reads a file on a disk that hangs must not keep us: whatever had to be written is.
+    runtime.shutdown_background();
+    code
 }
 
 /// Starts logging as the environment says, to standard error or to `file`.

@@ -112,7 +112,9 @@ async fn lines(shared: &Shared, address: SocketAddr, stop: CancellationToken) {
                 let why = if why.is_empty() { String::new() } else { format!(": {why}") };
                 say(format_args!("{mark} {service} is {}{why}", verdict.replace('_', " ")));
             }
-            Ok(Change::Health { .. } | Change::Incident { .. } | Change::Alerts | Change::Reloaded)
+            Ok(
+                Change::Health { .. } | Change::Incident { .. } | Change::Alerts | Change::Findings | Change::Reloaded,
+            )
             | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use kit::config::Place;
 use serde::{Serialize, Serializer};
+use sha2::{Digest, Sha256};
 
 /// How sure it is to hurt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +116,20 @@ pub struct Finding {
     pub fix: String,
 }
 
+impl Finding {
+    /// Returns what tells it from every other finding, also when lines move: see [`identity`].
+    pub fn id(&self) -> String {
+        identity(self.rule, &self.file, &self.service, &self.message)
+    }
+}
+
+/// Returns the name by which a finding is known over restarts and changed lines: half a SHA-256, in hexadecimal.
+pub fn identity(rule: &str, file: &str, service: &str, message: &str) -> String {
+    // No text holds this character, so that no two lists of parts are the same text.
+    let digest = Sha256::digest([rule, file, service, message].join("\0"));
+    HEXLOWER.encode(digest.get(..16).unwrap_or_default())
+}
+
 /// Everything that was found, and what could not be looked into.
 #[derive(Debug, Default, Serialize)]
 pub struct Diagnosis {
@@ -185,6 +201,26 @@ mod tests {
         let rule = Rule::error("some-rule", "", "", hits);
         let sources = Sources::from([("c.yml".to_owned(), text.to_owned())]);
         diagnose(&line, &[&rule], &sources).len()
+    }
+
+    #[test]
+    fn a_finding_is_the_same_wherever_it_stands_in_its_file_and_no_other() {
+        let at = |line| diagnose(&line, &[&Rule::error("some-rule", "", "", hits)], &Sources::new()).remove(0);
+        fn hits(line: &u64) -> Vec<Hit> {
+            vec![Hit::new(&Place { file: "c.yml".into(), line: *line, column: 1 }, "web", "wrong", "right")]
+        }
+        let id = at(3).id();
+        assert_eq!((id.len(), &id), (32, &at(9).id()));
+        assert_eq!(id, identity("some-rule", "c.yml", "web", "wrong"));
+        for other in [
+            identity("rule", "c.yml", "web", "wrong"),
+            identity("some-rule", "d.yml", "web", "wrong"),
+            identity("some-rule", "c.yml", "shop", "wrong"),
+            identity("some-rule", "c.yml", "web", "bad"),
+            identity("some-rule", "c.ymlweb", "", "wrong"),
+        ] {
+            assert_ne!(id, other);
+        }
     }
 
     #[test]

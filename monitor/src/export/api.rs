@@ -16,7 +16,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use super::access::{Reception, Security, Visitor, guarded};
 use super::shared::Shared;
 use super::status::{ServiceStatus, Status, service_of, status_of};
-use super::{alertmanager, alerts, announcement, badge, events, gate, healing, page, status, write};
+use super::{alertmanager, alerts, announcement, badge, events, findings, gate, healing, page, status, write};
 use crate::probe::CheckId;
 use crate::record::{Mark, Transition};
 
@@ -36,6 +36,7 @@ const MAX_POINTS: usize = 20_000;
         write::push,
         write::reload,
         events::stream,
+        findings::list,
         alertmanager::take,
         alertmanager::list,
         alerts::incidents::list,
@@ -87,6 +88,7 @@ pub fn router(shared: Arc<Shared>, reception: Arc<Reception>, beside: Router) ->
         .merge(alerts::router(shared.clone()))
         .merge(announcement::router(shared.clone()))
         .merge(healing::router(shared.clone()))
+        .merge(findings::router(shared.clone()))
         .merge(write::router(shared))
         .merge(beside);
     page::with_refusals(guarded(routes, reception.clone()), reception)

@@ -60,6 +60,8 @@ pub enum Change {
     },
     /// A person or a channel changed something: an acknowledgement, a silence, what became of a message.
     Alerts,
+    /// The doctor found something else than before.
+    Findings,
     /// The configuration was reloaded.
     Reloaded,
 }
@@ -69,7 +71,9 @@ impl Change {
     fn in_names(self) -> Self {
         match self {
             Self::Verdict { service, verdict, .. } => Self::Verdict { service, verdict, why: String::new() },
-            change @ (Self::Health { .. } | Self::Incident { .. } | Self::Alerts | Self::Reloaded) => change,
+            change @ (Self::Health { .. } | Self::Incident { .. } | Self::Alerts | Self::Findings | Self::Reloaded) => {
+                change
+            }
         }
     }
 }

@@ -119,6 +119,7 @@ fn collect(shared: &Shared) -> Vec<MetricFamily> {
     let mut families = loop_families(shared);
     families.extend(store_families(shared));
     families.extend(super::alert_metrics::families(shared));
+    families.extend(super::findings::families(shared));
     let catalogue = shared.catalogue.load();
     let board = shared.board();
     families.extend(service_families(&board));

@@ -15,6 +15,7 @@ use super::catalogue::Catalogue;
 use super::events::Change;
 use super::metrics::ProbeMetrics;
 use crate::alert::Alerts;
+use crate::doctor::{DoctorSettings, Examined, FirstSeen};
 use crate::heal::Ward;
 use crate::judge::Board;
 use crate::probe::{CheckId, Vantage};
@@ -84,6 +85,12 @@ pub struct Shared {
     ward: Mutex<Ward>,
     /// What is configured.
     pub catalogue: ArcSwap<Catalogue>,
+    /// What the doctor is to examine.
+    pub doctor: ArcSwap<DoctorSettings>,
+    /// What it found.
+    pub examined: ArcSwap<Examined>,
+    /// Since when each finding is known.
+    pub first_seen: ArcSwap<FirstSeen>,
     /// What is remembered.
     pub stores: Stores,
     /// Incidents, and who is told of them.
@@ -120,6 +127,9 @@ impl Shared {
             board: Mutex::new(board),
             ward: Mutex::default(),
             catalogue: ArcSwap::default(),
+            doctor: ArcSwap::default(),
+            examined: ArcSwap::default(),
+            first_seen: ArcSwap::default(),
             stores,
             alerts,
             vantage,

@@ -44,7 +44,7 @@ mod unit;
 pub mod workload;
 
 pub use assessment::Assessment;
-pub use container::{ImageEngine, LookedAt};
+pub use container::{EngineAddress, ImageEngine, LookedAt};
 pub use described::{DeclaredHealth, DeclaredProbe, DeclaredState, DeclaredUnit, Described};
 pub use ledger::{End, Excuse, Ledger, Run, Who};
 pub use message::{Command, Event, Rest};

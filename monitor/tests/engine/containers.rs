@@ -135,6 +135,8 @@ async fn restarts_that_nobody_announced_are_counted_and_are_no_crash_loop() {
     assert_eq!(docker.docker(&["inspect", "--format", "{{.RestartCount}}", "web"]), "0", "which is why we count");
     let (_, page) = running.get("/services/web").await;
     assert!(page.as_str().unwrap().contains("6 times in the last hour, and nobody announced it"));
+    let (_, found) = running.get("/api/v1/findings?service=web&rule=something_keeps_restarting_this").await;
+    assert_eq!(found["findings"][0]["message"], "restarted 6 times in the last hour", "{found}");
     let (_, metrics) = running.get("/metrics").await;
     let sample = "monitor_workload_anonymous_restarts{service=\"web\"} 6";
     assert!(metrics.as_str().unwrap().lines().any(|line| line == sample), "{metrics}");

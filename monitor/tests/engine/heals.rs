@@ -222,5 +222,9 @@ async fn what_docker_calls_unhealthy_and_serves_is_explained_and_never_restarted
     assert_eq!(failing["verdict"], "down", "{failing}");
     let why = "its own check (/program exit:0) asks nothing over the network";
     assert_eq!(failing["discrepancy"]["why"], why);
+    let found = running.get("/api/v1/findings").await.1["findings"].clone();
+    let found = found.as_array().unwrap().iter().filter(|finding| finding["file"].is_null());
+    let found: Vec<String> = found.map(|finding| format!("{} {}", finding["rule"], finding["service"])).collect();
+    assert_eq!(found, ["\"healthy_but_failing\" \"failing\"", "\"unhealthy_but_serving\" \"serving\""]);
     running.stop().await;
 }

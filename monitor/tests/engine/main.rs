@@ -10,6 +10,7 @@ mod containers;
 mod discovered;
 mod disk;
 mod faults;
+mod findings;
 mod gate;
 mod harness;
 mod heals;

@@ -8,12 +8,14 @@ use axum::response::Html;
 use axum::routing::{get, post};
 use kit::http::Role;
 use monitor::alert::DeliveryState;
+use monitor::doctor::Severity;
 use monitor::export::Change;
 use monitor::judge::Verdict;
 use monitor::record::Stores;
 use testkit::eventually;
 use tokio::sync::mpsc;
 
+use crate::findings::{examined, finding};
 use crate::prepared::{Monitor, as_if_at_once, card};
 use crate::told::{accepts, audit, down, fails, holds, refuses, silence, told_to, until};
 
@@ -46,7 +48,7 @@ const frame = document.createElement("iframe"), said = [];
 Object.assign(frame, { width: 360, height: 800, sandbox: "allow-same-origin" });
 document.body.append(frame);
 await fetch("/login", { method: "POST", body: new URLSearchParams({ token: "olga-token-0123456789" }) });
-const paths = ["/", "/services/shop", "/services/nothing", "/alerts", "/incidents"];
+const paths = ["/", "/services/shop", "/services/nothing", "/alerts", "/findings", "/incidents"];
 for (const path of paths) {
   const text = await (await fetch(path, { headers: { accept: "text/html" } })).text();
   await new Promise((loaded) => { frame.onload = loaded; frame.srcdoc = text.replace(/<script.*<\/script>/, ""); });
@@ -196,6 +198,8 @@ async fn no_page_scrolls_sideways_on_a_phone() {
     let id = holds(&monitor, &[broken]).await[0].id;
     until(&monitor, id, "mail", DeliveryState::Dead).await;
     monitor.shared.alerts.silence(silence(long), audit()).await.unwrap();
+    let file = format!("/{}.yml", "folder/".repeat(40));
+    examined(&monitor, vec![finding(Severity::Error, &file, 7, "shop", &"unbroken".repeat(60))]);
     let mut browser = Browser::open(&monitor, said);
     assert_eq!(browser.hear().await, "all fit");
 }

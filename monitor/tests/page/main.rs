@@ -6,6 +6,7 @@ mod actions;
 mod alerting;
 mod badges;
 mod browser;
+mod findings;
 mod history;
 mod incidents;
 mod overview;

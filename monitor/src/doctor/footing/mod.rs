@@ -54,11 +54,45 @@ impl Footing {
     }
 }
 
+/// What a configuration has the monitor do, and so what it must stand on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StandsOn {
+    /// It runs workloads of its own.
+    pub runs: bool,
+    /// It watches what an engine or systemd runs.
+    pub watches: bool,
+}
+
+/// Checks what a running monitor cannot know better, and what it needs for what it does: not the network, which its
+/// checks ask all the time, and not rights that no kind of check needs. Nothing leaves the machine.
+pub async fn check_here(data_dir: &Path, stands_on: StandsOn) -> Vec<Footing> {
+    let mut found = local(data_dir, is_container()).await;
+    found.retain(|footing| match footing.text.id {
+        id if id == ICMP.id => false,
+        id if [DOCKER.id, DBUS.id, JOURNAL.id].contains(&id) => stands_on.watches,
+        id if id == CGROUP.id => stands_on.watches || stands_on.runs,
+        _ => true,
+    });
+    found
+}
+
 /// Checks everything; `data_dir` is the monitor's own folder, `targets` what it is configured to ask, `runtimes` who runs
 /// what it is configured to watch.
 pub async fn check(data_dir: &Path, targets: &[Target], runtimes: &[Arc<dyn Runtime>]) -> Vec<Footing> {
     let is_inside = is_container();
-    let mut found = vec![
+    let mut found = local(data_dir, is_inside).await;
+    found.push(footing(RESOLVER, reach::resolver().await));
+    for runtime in runtimes {
+        found.push(footing(RUNTIME, sources::runtime(&**runtime).await));
+    }
+    for target in targets {
+        found.push(footing(TARGET, reach::target(target, is_inside).await));
+    }
+    found
+}
+
+async fn local(data_dir: &Path, is_inside: bool) -> Vec<Footing> {
+    vec![
         footing(ICMP, rights::icmp()),
         footing(FILES, rights::open_files()),
         footing(DATA, rights::data_folder(data_dir)),
@@ -68,15 +102,7 @@ pub async fn check(data_dir: &Path, targets: &[Target], runtimes: &[Arc<dyn Runt
         footing(DBUS, sources::system_bus().await),
         footing(JOURNAL, sources::journal()),
         footing(CGROUP, sources::cgroup()),
-        footing(RESOLVER, reach::resolver().await),
-    ];
-    for runtime in runtimes {
-        found.push(footing(RUNTIME, sources::runtime(&**runtime).await));
-    }
-    for target in targets {
-        found.push(footing(TARGET, reach::target(target, is_inside).await));
-    }
-    found
+    ]
 }
 
 fn footing(text: RuleText, outcome: Outcome) -> Footing {

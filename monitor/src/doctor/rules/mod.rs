@@ -12,6 +12,7 @@ mod targets;
 mod units;
 
 use super::compose::Project;
+use super::examined;
 use super::finding::{Rule, RuleText};
 use super::footing::TEXTS;
 use super::units::UnitSet;
@@ -40,5 +41,5 @@ pub fn unit_rules() -> Vec<&'static Rule<UnitSet>> {
 /// Returns what every rule says about itself.
 pub fn texts() -> Vec<RuleText> {
     let of_units = unit_rules().into_iter().map(|rule| rule.text);
-    compose_rules().into_iter().map(|rule| rule.text).chain(of_units).chain(TEXTS).collect()
+    compose_rules().into_iter().map(|rule| rule.text).chain(of_units).chain(TEXTS).chain(examined::TEXTS).collect()
 }

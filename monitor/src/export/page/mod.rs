@@ -7,6 +7,7 @@ mod action;
 mod alerting;
 mod audit;
 mod check;
+mod findings;
 mod headline;
 mod healing;
 mod incident;
@@ -28,6 +29,7 @@ use axum::Router;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use jiff::Timestamp;
@@ -43,8 +45,10 @@ pub(super) use past::{Past, today_ms};
 pub(super) use refused::with_refusals;
 pub(super) use state::{of_verdict, spoken};
 
+use self::findings::Findings;
 use super::access::{Reception, Visitor, is_browser};
 use super::alerts::incidents::find;
+use super::findings::FindingsQuery;
 use super::shared::Shared;
 
 /// Returns the pages' routes.
@@ -56,12 +60,13 @@ pub(super) fn router(shared: Arc<Shared>, reception: Arc<Reception>) -> Router {
         .route("/incidents", get(get_incidents))
         .route("/incidents/{id}", get(get_incident))
         .route("/alerts", get(get_alerts))
+        .route("/findings", get(get_findings))
         .route("/audit", get(audit::show))
         .with_state(shared.clone());
     let forms = login::router(reception.clone())
         .merge(action::router(shared.clone()))
-        .merge(acknowledge::router(shared, reception));
-    kit::page::with_assets(pages.merge(forms))
+        .merge(acknowledge::router(shared.clone(), reception));
+    kit::page::with_assets(pages.merge(forms).layer(from_fn_with_state(shared, findings::counted)))
 }
 
 async fn get_overview(State(shared): State<Arc<Shared>>, moment: Moment) -> Response {
@@ -142,6 +147,15 @@ async fn get_alerts(State(shared): State<Arc<Shared>>, moment: Moment) -> Respon
     frame(Head { status: StatusCode::OK, path: "/alerts", title, tone }, view.render(), &moment).into_response()
 }
 
+async fn get_findings(
+    State(shared): State<Arc<Shared>>,
+    Query(wanted): Query<FindingsQuery>,
+    moment: Moment,
+) -> Response {
+    let (view, tone, title) = findings::view(&shared, wanted, &moment);
+    frame(Head { status: StatusCode::OK, path: "/findings", title, tone }, view.render(), &moment).into_response()
+}
+
 #[derive(Template)]
 #[template(path = "not_found.html")]
 struct NotFound<'a> {
@@ -174,10 +188,12 @@ struct Head {
 /// Puts a view into the frame of every page.
 fn frame(head: Head, main: Result<String, askama::Error>, moment: &Moment) -> Result<Page, ApiError> {
     let main = Html::of_escaped(main.map_err(|error| ApiError::internal(&error))?);
-    let link = |name, path| Link { name, path, is_here: path == head.path };
+    let link = |name, path| Link { name, path, is_here: path == head.path, count: None };
     let mut links = vec![link("Status", "/")];
     if moment.visitor.sees_details() {
-        links.extend([link("Incidents", "/incidents"), link("Alerts", "/alerts")]);
+        let found = moment.findings.map(|Findings(count, tone)| (count, tone)).filter(|(count, _)| *count > 0);
+        let findings = Link { count: found, ..link("Findings", "/findings") };
+        links.extend([link("Incidents", "/incidents"), link("Alerts", "/alerts"), findings]);
     }
     links.extend([link("JSON", "/api/v1/status"), link("Metrics", "/metrics")]);
     if moment.visitor.is(Role::Operator) {
@@ -204,6 +220,8 @@ pub(super) struct Moment {
     pub(super) now: Stamp,
     pub(super) zone: TimeZone,
     pub(super) visitor: Visitor,
+    /// How much there is to be mended, where that was counted.
+    findings: Option<Findings>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Moment {
@@ -211,7 +229,8 @@ impl<S: Sync> FromRequestParts<S> for Moment {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let visitor = Visitor::from_request_parts(parts, state).await?;
-        Ok(Self { now: Stamp::now(), zone: TimeZone::system(), visitor })
+        let findings = parts.extensions.get::<Findings>().copied();
+        Ok(Self { now: Stamp::now(), zone: TimeZone::system(), visitor, findings })
     }
 }
 

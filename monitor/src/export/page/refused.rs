@@ -45,7 +45,7 @@ async fn show(State(reception): State<Arc<Reception>>, request: Request, next: N
     if !is_error || is_page(&response) {
         return response;
     }
-    page(&response, &Moment { now: Stamp::now(), zone: TimeZone::system(), visitor })
+    page(&response, &Moment { now: Stamp::now(), zone: TimeZone::system(), visitor, findings: None })
 }
 
 fn is_page(response: &Response) -> bool {

@@ -7,6 +7,7 @@ use askama::Template;
 use kit::page::{Html, Tone, words};
 
 use super::check::{self, CheckView, Range};
+use super::findings::{self, Item};
 use super::healing::{self, HealingView};
 use super::incidents::{self, Card, PastRow};
 use super::overview::{ChangeView, changes, quiet};
@@ -58,6 +59,8 @@ pub(super) struct ServicePage {
     healing: Option<HealingView>,
     /// Why its runtime and its checks disagree, and what to write instead.
     discrepancy: Option<(String, String)>,
+    /// What is wrong with it in the files that the doctor reads.
+    findings: Vec<Item>,
     hand: Hand,
     changes: Option<Vec<ChangeView>>,
     /// Maintenance and silences: their word, and what they are about.
@@ -122,6 +125,7 @@ pub(super) async fn view(
         workload: entry.workload.as_ref().map(|workload| workload::view(workload, moment)),
         discrepancy: discrepancy(&entry, card),
         healing: healing::view(shared, name, moment),
+        findings: findings::of_service(shared, name, moment),
         hand: moment.hand(),
         changes: changes(shared, Some(name), CHANGES, moment).await,
         quiet: quiet(&Overlay::of(shared, moment.now.wall), &entry, moment),

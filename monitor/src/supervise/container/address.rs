@@ -12,7 +12,7 @@ pub(super) const STANDARD_ENGINE: &str = "unix:///var/run/docker.sock";
 
 /// Where an engine is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub struct Address {
     /// `unix:///…` or `tcp://host:port`.
     pub(super) shown: String,
     tls: Option<Certificates>,
@@ -34,7 +34,7 @@ impl Default for Address {
 
 impl Address {
     /// Reads `engine:` and `tls:`.
-    pub(super) fn decode(fields: &Fields<'_>) -> Option<Self> {
+    pub(crate) fn decode(fields: &Fields<'_>) -> Option<Self> {
         let tls = fields.get("tls");
         let Some(engine) = fields.get("engine") else {
             if let Some(tls) = tls {

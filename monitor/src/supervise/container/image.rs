@@ -2,12 +2,13 @@
 //! pulled, no container is made; the image is exported, bounded in bytes and time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::models::ImageConfig;
+use bollard::models::{ImageConfig, ImageInspect};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -55,14 +56,29 @@ impl ImageEngine {
     /// # Errors
     /// One sentence that names the address.
     pub async fn open(address: &str, certificates: Option<&Path>) -> Result<Self, String> {
-        let wrong = |why: &dyn std::fmt::Display| format!("the container engine at {address} cannot be asked: {why}");
-        let place = Address::parse(address, certificates).map_err(|why| wrong(&why))?;
+        Self::open_at(&Address::parse(address, certificates).map_err(|why| cannot_be_asked(address, &why))?).await
+    }
+
+    /// As [`ImageEngine::open`], for an address that was written in the configuration.
+    ///
+    /// # Errors
+    /// One sentence that names the address.
+    pub async fn open_at(place: &Address) -> Result<Self, String> {
+        let wrong = |why: &dyn fmt::Display| cannot_be_asked(&place.shown, why);
         let docker = place.connect(BOLLARD_PATIENCE).map_err(|error| wrong(&error))?;
         match tokio::time::timeout(ANSWER_PATIENCE, docker.ping()).await {
-            Ok(Ok(_)) => Ok(Self { address: address.to_owned(), docker }),
+            Ok(Ok(_)) => Ok(Self { address: place.shown.clone(), docker }),
             Ok(Err(error)) => Err(wrong(&error)),
             Err(_elapsed) => Err(wrong(&format_args!("no answer within {} s", ANSWER_PATIENCE.as_secs()))),
         }
+    }
+
+    /// Returns what an image is at the moment: another one of the same name has another id.
+    ///
+    /// # Errors
+    /// One sentence if the engine does not have it or does not answer.
+    pub async fn id(&self, image: &str) -> Result<String, String> {
+        Ok(self.inspect(image).await?.id.unwrap_or_default())
     }
 
     /// Looks at an image, and for `programs` in its layers.
@@ -70,10 +86,7 @@ impl ImageEngine {
     /// # Errors
     /// One sentence if the engine does not have it or does not answer.
     pub async fn look(&self, image: &str, programs: &BTreeSet<String>) -> Result<LookedAt, String> {
-        let answer = tokio::time::timeout(ANSWER_PATIENCE, self.docker.inspect_image(image)).await;
-        let inspected = answer
-            .map_err(|_elapsed| format!("{image}: no answer from {}", self.address))?
-            .map_err(|error| format!("{image}: {error}"))?;
+        let inspected = self.inspect(image).await?;
         let config = inspected.config.unwrap_or_default();
         let mut looked = of_config(&config);
         if programs.is_empty() {
@@ -94,6 +107,12 @@ impl ImageEngine {
         Ok(looked)
     }
 
+    async fn inspect(&self, image: &str) -> Result<ImageInspect, String> {
+        let answer = tokio::time::timeout(ANSWER_PATIENCE, self.docker.inspect_image(image)).await;
+        let answer = answer.map_err(|_elapsed| format!("{image}: no answer from {}", self.address))?;
+        answer.map_err(|error| format!("{image}: {error}"))
+    }
+
     async fn export(&self, image: &str) -> Result<Tree, String> {
         let (sender, receiver) = mpsc::channel::<Bytes>(PIECES_WAITING);
         // The reader ends when the sender is dropped, which happens also when we are given up.
@@ -110,6 +129,10 @@ impl ImageEngine {
         drop(sender);
         reading.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
+}
+
+fn cannot_be_asked(address: &str, why: &dyn fmt::Display) -> String {
+    format!("the container engine at {address} cannot be asked: {why}")
 }
 
 fn of_config(config: &ImageConfig) -> LookedAt {

@@ -19,5 +19,6 @@ mod survey;
 mod tracker;
 mod watch;
 
+pub use address::Address as EngineAddress;
 pub use image::{ImageEngine, LookedAt};
 pub(super) use settings::Container;

@@ -275,7 +275,9 @@ impl Tracker {
         let noted = noted.filter(|noted| *noted <= at);
         let is_known = self.latest.is_some_and(|latest| match noted {
             Some(began) => began <= latest.began || latest.is(began),
-            None if latest.ended.is_some() => at <= latest.began,
+            // The next run begins after the end of this one, however late the start of this one is told.
+            None if latest.ended.is_some_and(|ended| at <= ended) => true,
+            None if latest.ended.is_some() => false,
             None => at <= latest.began || elapsed(latest.began, at) < START_EVENT_LATE,
         });
         if !is_known {

@@ -263,6 +263,21 @@ fn an_answer_that_is_ahead_of_the_events_takes_no_end_from_them() {
 }
 
 #[test]
+fn a_start_that_is_told_again_after_its_run_ended_and_another_began_is_known() {
+    let mut engine = Engine::new(RestartPolicy::No);
+    engine.play("start@1 die:1@5");
+    engine.tracker = tracker(engine.tracker.ledger.clone(), None, 20.0);
+    engine.play("~start@10");
+    // The engine tells of what was long ago, and how it stands now.
+    for (what, value, at) in [("start", "", 1.05), ("die", "1", 5.0)] {
+        let happening = Some(happening(&engine.facts.id, what, value, at));
+        let news = News { happening, facts: Some(engine.facts.clone()), ..News::default() };
+        assert_eq!(engine.tracker.take(news, stamp(20.1)).iter().filter_map(said).count(), 0, "{what}");
+    }
+    assert_eq!(engine.play("look@21"), "runs (adopted, anonymous), gap");
+}
+
+#[test]
 fn another_monitor_knows_the_runs_and_what_it_replays_changes_nothing() {
     let mut engine = Engine::new(RestartPolicy::Always);
     engine.play("start@1 die:3@1.2 start@1.3");

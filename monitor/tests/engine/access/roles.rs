@@ -56,7 +56,8 @@ async fn what_is_public_is_what_the_configuration_says() {
     let target = Target::ok("");
     let open = ["/livez", "/readyz", "/health", "/login", "/api/v1/badges/overall.svg"];
     let names = ["/", "/api/v1/status", "/api/v1/services/web"];
-    let details = ["/metrics", "/services/web", "/api/v1/transitions", "/api/v1/incidents", "/api/v1/channels"];
+    let details =
+        ["/metrics", "/services/web", "/api/v1/transitions", "/api/v1/incidents", "/findings", "/api/v1/findings"];
     let operators = ["/audit", "/api/v1/audit"];
     for (public, reads_names, reads_details) in
         [("true", true, true), ("details", true, true), ("names", true, false), ("false", false, false)]

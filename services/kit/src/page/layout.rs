@@ -27,6 +27,8 @@ pub struct Link {
     pub path: &'static str,
     /// Whether it leads to this very page.
     pub is_here: bool,
+    /// How many things wait there, and how the worst of them looks.
+    pub count: Option<(usize, Tone)>,
 }
 
 /// Who looks at a page, as its top says.

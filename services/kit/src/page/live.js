@@ -40,9 +40,9 @@
     }
     refocus?.(main);
     document.title = page.title;
-    for (const selector of ["#made", "link[rel=icon]"]) {
+    for (const selector of ["#made", "link[rel=icon]", ".top nav"]) {
       const [old, now] = [document.querySelector(selector), page.querySelector(selector)];
-      if (old && now && old.outerHTML !== now.outerHTML) old.replaceWith(now);
+      if (old && now && old.outerHTML !== now.outerHTML && !old.contains(document.activeElement)) old.replaceWith(now);
     }
     const said = main.querySelector("h1")?.textContent;
     if (said !== headline) news.textContent = said;
