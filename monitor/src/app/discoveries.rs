@@ -27,6 +27,8 @@ const FORGET_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Discoveries {
     found: Found,
     looking: HashMap<Arc<str>, Looking>,
+    /// Who has not answered yet since it began to look: what it found before may be back.
+    unanswered: HashSet<Arc<str>>,
     /// Whose roster is not written down yet.
     unwritten: HashSet<Arc<str>>,
     /// What the log has said already.
@@ -61,6 +63,7 @@ impl Discoveries {
         Self {
             found,
             looking: HashMap::new(),
+            unanswered: HashSet::new(),
             unwritten: HashSet::new(),
             told: HashSet::new(),
             generation: 0,
@@ -92,11 +95,13 @@ impl Discoveries {
             .for_each(|name| restore::forget_roster(&mut batch, name));
         self.found.rosters.retain(|name, _| is_there(name));
         self.found.blind.retain(|name, _| is_there(name));
+        self.unanswered.retain(is_there);
         state.put(batch);
     }
 
     fn start(&mut self, discovery: Discovery) -> Looking {
         self.generation += 1;
+        self.unanswered.insert(discovery.name.clone());
         let mut task = JoinSet::new();
         task.spawn(keep_looking(discovery.clone(), self.generation, self.tell.clone()));
         Looking { discovery, generation: self.generation, _task: task }
@@ -134,6 +139,7 @@ impl Discoveries {
         }
         match seen.look {
             Ok(sightings) => {
+                self.unanswered.remove(&seen.discovery);
                 if self.found.blind.remove(&seen.discovery).is_some() {
                     tracing::info!(discovery = &*seen.discovery, "it can be looked for services again");
                 }
@@ -150,19 +156,25 @@ impl Discoveries {
     /// Forgets what is gone for long enough; but not while nobody can say whether it is back.
     fn forget(&mut self) {
         let now = Timestamp::now();
-        for (name, roster) in &mut self.found.rosters {
-            if let (Some(looking), false) = (self.looking.get(name), self.found.blind.contains_key(name)) {
+        let seeing: Vec<(&Arc<str>, &Looking)> = self.looking.iter().filter(|(name, _)| self.sees(name)).collect();
+        for (name, looking) in seeing {
+            if let Some(roster) = self.found.rosters.get_mut(name) {
                 roster.forget(looking.discovery.forget_after, now);
             }
         }
     }
 
     fn next_forgotten(&self) -> Duration {
-        let seeing = self.looking.iter().filter(|(name, _)| !self.found.blind.contains_key(*name));
+        let seeing = self.looking.iter().filter(|(name, _)| self.sees(name));
         let next = seeing
             .filter_map(|(name, looking)| self.found.rosters.get(name)?.next_forgotten(looking.discovery.forget_after));
         let wait = next.min().map(|at| elapsed(Timestamp::now(), at) + Duration::from_millis(1));
         wait.unwrap_or(FORGET_AT_LEAST_EVERY).min(FORGET_AT_LEAST_EVERY)
+    }
+
+    /// Returns whether a discovery can say what is there now.
+    fn sees(&self, name: &Arc<str>) -> bool {
+        !self.unanswered.contains(name) && !self.found.blind.contains_key(name)
     }
 
     /// Writes down what has changed.
@@ -210,3 +222,7 @@ async fn keep_looking(discovery: Discovery, generation: u64, tell: mpsc::Sender<
         let _nobody_listens = tell.send(Seen { discovery: discovery.name, generation, look: Err(why) }).await;
     }
 }
+
+#[cfg(test)]
+#[path = "discoveries_tests.rs"]
+mod tests;
