@@ -144,6 +144,9 @@ fn find(
     }
     service.alerts.targets.retain(|name, _| service.checks.iter().any(|check| *check.question.id.check == **name));
     let mut texts: Vec<String> = mistakes.iter().map(told).collect();
+    if let Some(why) = &known.astray {
+        texts.push(format!("{}: {why}; it is asked where it was reached before", known.sighting.shown));
+    }
     if !plan.alerts.tells_of(&name, &service.alerts) {
         texts.push(format!(
             "{}: its alerts fit no route and would be lost; add a last route without \"match\" to the configuration",

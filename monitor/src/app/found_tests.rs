@@ -136,6 +136,21 @@ routes: [{ match: { service: db }, to: [hook] }, { matchers: ['service=\"\"'], t
 }
 
 #[test]
+fn what_loses_its_address_keeps_its_checks_and_says_why() {
+    let mut seen = found(&[("docker", &[container("web", "172.17.0.2", "check.port.tcp=:80")])]);
+    let mut astray = container("web", "", "check.port.tcp=:80");
+    astray.reach = Reach::Nowhere("it has no address of its own in any network".to_owned());
+    seen.rosters.get_mut("docker").unwrap().take(vec![astray], 100, Timestamp::UNIX_EPOCH);
+    let plan = plan("services: {}").with_found(&seen, &Kinds::standard());
+    let asked: Vec<String> = plan.checks().map(|check| check.question.probe.target().shown).collect();
+    assert_eq!(asked, ["172.17.0.2:80"]);
+    assert_eq!(
+        wrong(&plan),
+        ["container \"web\": it has no address of its own in any network; it is asked where it was reached before"]
+    );
+}
+
+#[test]
 fn another_address_asks_elsewhere_and_is_the_same_question() {
     let generation = |host: &str, path: &str| {
         let web = container("web", host, &format!("check.home.http=:80{path}"));
