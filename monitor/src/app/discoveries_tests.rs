@@ -24,6 +24,7 @@ fn sighting(name: &str) -> Sighting {
     Sighting {
         shown: format!("container {name:?}"),
         id: name.to_owned(),
+        called: name.to_owned(),
         sought: Sought::Name(name.to_owned()),
         name: name.to_owned(),
         labels: Labels::default(),

@@ -12,7 +12,8 @@ use super::plan::{MAX_SERVICES, Plan, ServicePlan};
 use super::service::{generation, service};
 use crate::probe::Kinds;
 use crate::supervise::Workload;
-use crate::supervise::discovery::{Discovery, Finds, FoundBy, Known, Labelled, Roster, told};
+use crate::supervise::discovery::{Discovery, Finds, FoundBy, Known, Labelled, Roster, Sighting, told};
+use crate::supervise::workload::Sought;
 
 /// What is said of one discovery as a whole, or of one find, at most: whoever starts containers could have us say without
 /// end.
@@ -78,6 +79,17 @@ fn add_finds(plan: &mut Plan, discovery: &Discovery, found: &Found, kinds: &Kind
     let mut services: Vec<ServicePlan> = Vec::new();
     for known in known {
         let labelled = Labelled::read(&known.sighting, kinds);
+        if let Some(service) = written_for(plan, discovery, &known.sighting) {
+            // Under its own name it is watched as it is written.
+            if known.lost.is_none() && service != labelled.name {
+                finds.problems.push(format!(
+                    "{}: the configuration watches it as the service {service:?}, so it is not watched twice; label it \
+                     monitor.enable=false",
+                    known.sighting.shown
+                ));
+            }
+            continue;
+        }
         match taken(plan, &services, &labelled.name) {
             None => services.extend(find(plan, discovery, known, labelled, kinds)),
             // It left the name to another one.
@@ -102,6 +114,17 @@ fn shorten(said: &mut Vec<String>) {
     if more > 0 {
         said.push(format!("and {more} more"));
     }
+}
+
+/// Returns the written service that watches the same workload, however that is found.
+fn written_for(plan: &Plan, discovery: &Discovery, sighting: &Sighting) -> Option<String> {
+    let ways = [sighting.sought.clone(), Sought::Name(sighting.called.clone())];
+    let ways = ways.map(|sought| discovery.scout.workload(&sought));
+    let watches = |service: &&ServicePlan| {
+        let watched = service.workload.as_ref().and_then(Workload::as_watch).filter(|_| service.found.is_none());
+        watched.is_some_and(|watched| ways.iter().filter_map(Workload::as_watch).any(|way| way.is_found_like(watched)))
+    };
+    plan.services.iter().find(watches).map(|service| service.name.to_string())
 }
 
 /// Returns whether another discovery has found it too.

@@ -71,6 +71,7 @@ impl Wanted {
             matches!(summary.state, Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED));
         Some(Sighting {
             shown: format!("container {name:?}"),
+            called: name.clone(),
             sought,
             name: service_name(known_as),
             labels: Labels::of(labels.iter()),

@@ -149,6 +149,7 @@ mod tests {
             Sighting {
                 shown: format!("container {name:?}"),
                 id: word.to_owned(),
+                called: name.to_owned(),
                 sought: Sought::Name(name.to_owned()),
                 name: name.to_owned(),
                 labels: Labels::default(),
