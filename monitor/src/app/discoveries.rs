@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use kit::clock::elapsed;
+use kit::clock::{Moment, elapsed};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -16,7 +16,7 @@ use super::found::Found;
 use super::plan::Plan;
 use super::restore::{self, Memory};
 use crate::record::{State, StateBatch};
-use crate::supervise::discovery::{Discovery, Look, Roster};
+use crate::supervise::discovery::{Discovery, Finds, Look, Roster};
 
 /// Looks that wait to be taken, at most; whoever looks waits for room.
 const LOOKS_QUEUED: usize = 16;
@@ -33,10 +33,21 @@ pub(super) struct Discoveries {
     unwritten: HashSet<Arc<str>>,
     /// What the log has said already.
     told: HashSet<String>,
+    /// Since when which discovery is how.
+    since: HashMap<(Arc<str>, Trouble), Moment>,
     /// Looks of an earlier task under the same name are not taken.
     generation: u64,
     tell: mpsc::Sender<Seen>,
     seen: mpsc::Receiver<Seen>,
+}
+
+/// What may be the matter with a discovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Trouble {
+    /// It cannot look.
+    Blind,
+    /// What it found is not watched as wanted.
+    Wrong,
 }
 
 struct Looking {
@@ -66,6 +77,7 @@ impl Discoveries {
             unanswered: HashSet::new(),
             unwritten: HashSet::new(),
             told: HashSet::new(),
+            since: HashMap::new(),
             generation: 0,
             tell,
             seen,
@@ -188,15 +200,25 @@ impl Discoveries {
         state.put(batch);
     }
 
-    /// Says in the log what is wrong with what was found, each once as long as it stays so.
-    pub(super) fn tell(&mut self, plan: &Plan) {
-        let of_services = plan.found().flat_map(|(_, found)| &found.mistakes);
-        let wrong: HashSet<String> =
-            plan.finds.iter().flat_map(|finds| &finds.problems).chain(of_services).cloned().collect();
+    /// Says in the log what is wrong with what was found, each once as long as it stays so, and notes in the plan since
+    /// when it is.
+    pub(super) fn tell(&mut self, plan: &mut Plan) {
+        let wrong: HashSet<String> = plan.finds.iter().flat_map(Finds::wrong).cloned().collect();
         for mistake in wrong.difference(&self.told) {
             tracing::warn!(mistake, "what was found is not watched as its labels want");
         }
         self.told = wrong;
+        let (before, now) = (std::mem::take(&mut self.since), Moment::now());
+        let mut since = |discovery: &Arc<str>, trouble: Trouble, holds: bool| {
+            let key = (discovery.clone(), trouble);
+            let at = holds.then(|| before.get(&key).copied().unwrap_or(now))?;
+            self.since.insert(key, at);
+            Some(at)
+        };
+        for finds in &mut plan.finds {
+            finds.blind_since = since(&finds.discovery, Trouble::Blind, finds.blind.is_some());
+            finds.wrong_since = since(&finds.discovery, Trouble::Wrong, finds.is_wrong());
+        }
     }
 }
 

@@ -47,6 +47,11 @@ impl Plan {
             plan.finds.push(finds);
         }
         settle_needs(&mut plan);
+        for finds in &mut plan.finds {
+            let found = plan.services.iter().filter_map(|service| Some((&service.name, service.found.as_ref()?)));
+            let wrong = found.filter(|(_, by)| by.discovery == finds.discovery && !by.mistakes.is_empty());
+            finds.mistakes = wrong.map(|(name, by)| (name.clone(), by.mistakes.clone())).collect();
+        }
         plan
     }
 
@@ -65,7 +70,10 @@ fn add_finds(plan: &mut Plan, discovery: &Discovery, found: &Found, kinds: &Kind
         services: 0,
         left_out: roster.map_or(0, Roster::left_out),
         blind: found.blind.get(&discovery.name).cloned(),
+        blind_since: None,
         problems: Vec::new(),
+        mistakes: BTreeMap::new(),
+        wrong_since: None,
     };
     if finds.left_out > 0 {
         finds.problems.push(format!(

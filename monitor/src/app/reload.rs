@@ -79,8 +79,8 @@ impl Reloader {
     /// Finds change nothing of what is written, so nothing of it is read or judged again.
     async fn take_finds(&mut self) -> Result<(), SendError<Plan>> {
         self.discoveries.write_down(&self.shared.stores.state);
-        let plan = self.file.with_found(self.discoveries.found(), &self.kinds);
-        self.discoveries.tell(&plan);
+        let mut plan = self.file.with_found(self.discoveries.found(), &self.kinds);
+        self.discoveries.tell(&mut plan);
         self.plans.send(plan).await
     }
 
@@ -101,7 +101,7 @@ impl Reloader {
             if force { Ok((file, plan)) } else { is_safe(&self.shared, &plan).map(|()| (file, plan)) }
         });
         match planned {
-            Ok((file, plan)) => {
+            Ok((file, mut plan)) => {
                 self.shared.stores.rename(&plan.renames()).await;
                 let waits = self.fixed.changes(&plan);
                 self.shared.figures.restart_needed.store(!waits.is_empty(), Relaxed);
@@ -115,7 +115,7 @@ impl Reloader {
                 }
                 self.reception.configure(&plan.access, plan.alerts.public_url.as_deref());
                 self.discoveries.configure(&file, &self.shared.stores.state);
-                self.discoveries.tell(&plan);
+                self.discoveries.tell(&mut plan);
                 self.file = file;
                 if self.plans.send(plan).await.is_err() {
                     return Err("the monitor is stopping".to_owned());
