@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use kit::clock::{Moment, elapsed};
 use tokio::sync::mpsc;
@@ -89,6 +90,43 @@ impl Discoveries {
         &self.found
     }
 
+    /// Returns what would be known if this were the plan. Where one is to look at another place, it is looked there at
+    /// once: what is not there would be dropped, and whoever decides that must know. Each look has its own deadline.
+    pub(super) async fn found_by(&self, plan: &Plan) -> Found {
+        let has_moved = |discovery: &&Discovery| {
+            let looking = self.looking.get(&discovery.name);
+            looking.is_some_and(|looking| looking.discovery.scout.address() != discovery.scout.address())
+        };
+        let moved: Vec<&Discovery> = plan.discoveries.iter().filter(has_moved).collect();
+        let looks = join_all(moved.iter().map(|discovery| discovery.scout.look())).await;
+        let mut found = self.found.clone();
+        for (discovery, look) in moved.into_iter().zip(looks) {
+            let (name, mut roster) = (&discovery.name, found.rosters.remove(&discovery.name).unwrap_or_default());
+            found.blind.remove(name);
+            match look {
+                Ok(seen) => roster.take_from(discovery.scout.address(), seen, discovery.limit, Timestamp::now()),
+                Err(why) => {
+                    roster = Roster::default();
+                    found.blind.insert(name.clone(), why);
+                }
+            }
+            found.rosters.insert(name.clone(), roster);
+        }
+        found
+    }
+
+    /// Takes over what is known by now.
+    pub(super) fn know(&mut self, found: Found) {
+        let before = std::mem::replace(&mut self.found, found);
+        self.note_changes(&before);
+    }
+
+    /// Notes whose roster is to be written down.
+    fn note_changes(&mut self, before: &Found) {
+        let is_new = |(name, roster): &(&Arc<str>, &Roster)| before.rosters.get(*name) != Some(*roster);
+        self.unwritten.extend(self.found.rosters.iter().filter(is_new).map(|(name, _)| name.clone()));
+    }
+
     /// Looks as the plan says from now on.
     pub(super) fn configure(&mut self, plan: &Plan, state: &State) {
         let mut before = std::mem::take(&mut self.looking);
@@ -137,8 +175,7 @@ impl Discoveries {
             }
             self.forget();
             if !self.found.is_like(&before) {
-                let is_new = |(name, roster): &(&Arc<str>, &Roster)| before.rosters.get(*name) != Some(*roster);
-                self.unwritten.extend(self.found.rosters.iter().filter(is_new).map(|(name, _)| name.clone()));
+                self.note_changes(&before);
                 return;
             }
         }
@@ -156,7 +193,8 @@ impl Discoveries {
                     tracing::info!(discovery = &*seen.discovery, "it can be looked for services again");
                 }
                 let roster = self.found.rosters.entry(seen.discovery).or_default();
-                roster.take(sightings, looking.discovery.limit, Timestamp::now());
+                let discovery = &looking.discovery;
+                roster.take_from(discovery.scout.address(), sightings, discovery.limit, Timestamp::now());
             }
             Err(why) => {
                 tracing::warn!(discovery = &*seen.discovery, why, "nobody can say which services there are");

@@ -13,6 +13,9 @@ use super::sighting::{Reach, Sighting};
 pub struct Roster {
     known: Vec<Known>,
     left_out: usize,
+    /// Where it was seen.
+    #[serde(default)]
+    place: String,
 }
 
 /// Something that was found.
@@ -67,6 +70,19 @@ impl Roster {
         };
         (self.known.len(), self.left_out) == (other.known.len(), other.left_out)
             && self.known.iter().zip(&other.known).all(alike)
+    }
+
+    /// Takes a look at everything in a place. What was known of another place and is not there was never there.
+    pub fn take_from(&mut self, place: &str, seen: Vec<Sighting>, limit: usize, now: Timestamp) {
+        let has_moved = !self.place.is_empty() && self.place != place;
+        if has_moved {
+            self.known.iter_mut().for_each(|known| known.sighting.reach = Reach::Pending);
+        }
+        self.take(seen, limit, now);
+        if has_moved {
+            self.known.retain(|known| known.lost.is_none());
+        }
+        place.clone_into(&mut self.place);
     }
 
     /// Takes a look at everything.
@@ -231,6 +247,22 @@ mod tests {
             if astray(&before) != astray(&roster) {
                 assert!(!roster.is_like(&before), "{look}");
             }
+        }
+    }
+
+    #[test]
+    fn what_was_known_of_another_place_stays_only_if_it_is_there_too() {
+        let mut roster = Roster::default();
+        for (place, look, expected) in [
+            ("here", "web:1 db:2", "web:1 db:2"),
+            ("here", "web:1", "web:1 db:2!"),
+            ("there", "web:3", "web:3"),
+            ("there", "web", "web:3"),
+            ("here", "web", "web"),
+            ("there", "", ""),
+        ] {
+            roster.take_from(place, seen(look), 10, at(0));
+            assert_eq!(shown(&roster), expected, "{place}: {look}");
         }
     }
 
