@@ -49,7 +49,7 @@ fn end(board: &mut Board, run: Uuid, by: Who, exit: Exit, oom: bool, secs: i64) 
 /// Titles of what holds, and their keys.
 fn found(board: &Board, secs: i64) -> Vec<(String, String)> {
     let settings = [(Arc::from("web"), ServiceAlerts::standard(true))].into();
-    let conditions = conditions(board, &settings, &HashMap::new(), at(secs));
+    let conditions = conditions(board, &settings, &[], &HashMap::new(), at(secs));
     let holding = conditions.into_iter().filter(|condition| condition.holds == Holds::Yes);
     holding.map(|condition| (condition.key, condition.title)).collect()
 }

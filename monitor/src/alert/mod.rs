@@ -13,6 +13,7 @@ mod delivery;
 mod desk;
 #[cfg(test)]
 mod desk_tests;
+mod discovered;
 mod doctor;
 mod drill;
 mod evidence;

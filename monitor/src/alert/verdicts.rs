@@ -7,12 +7,14 @@ use std::time::Duration;
 use kit::clock::{Moment, Stamp};
 
 use super::condition::{Condition, Holds};
+use super::discovered;
 use super::evidence::{evidence, failing, reason};
 use super::findings::findings;
 use super::message::{Evidence, Severity};
 use super::objectives::Objectives;
 use crate::judge::{Board, CheckEntry, Health, ServiceEntry, Verdict};
 use crate::probe::Outcome;
+use crate::supervise::discovery::Finds;
 use crate::supervise::redact;
 
 /// A degraded service is worth a ticket when it has been so for this long: one slow answer is not.
@@ -57,10 +59,12 @@ impl ServiceAlerts {
 pub type ServicesAlerts = HashMap<Arc<str>, ServiceAlerts>;
 
 /// Returns what is wrong, hard needs before what needs them. Of services in `told`, which something elsewhere has been
-/// saying is wrong since then, it also returns where they stand.
+/// saying is wrong since then, it also returns where they stand. What services that find themselves come from is in
+/// `finds`.
 pub fn conditions(
     board: &Board,
     settings: &ServicesAlerts,
+    finds: &[Finds],
     told: &HashMap<Arc<str>, Moment>,
     now: Stamp,
 ) -> Vec<Condition> {
@@ -84,7 +88,12 @@ pub fn conditions(
     let mut conditions: Vec<Condition> = found.into_iter().map(|(_, condition)| condition).collect();
     let watched = board.services().iter().filter_map(|service| Some((service, settings.get(&service.spec.name)?)));
     conditions.extend(watched.flat_map(|(service, alerts)| findings(service, alerts, now)));
-    conditions.extend(of_blindness(&blind, now));
+    conditions.extend(discovered::mistakes(finds));
+    blind.extend(finds.iter().filter_map(|finds| blind_discovery(finds, now.at)));
+    // One that was blind before a restart is so for a moment only.
+    let may_be_blind =
+        || finds.iter().any(|finds| finds.blind.is_some()).then(|| vague(BLIND_KEY.to_owned(), Holds::Unclear));
+    conditions.extend(of_blindness(&blind, now).or_else(may_be_blind));
     conditions
 }
 
@@ -145,38 +154,49 @@ fn cause(service: &ServiceEntry) -> String {
     }
 }
 
-/// A service that we cannot see.
+/// A service that we cannot see, or a discovery that cannot look.
 struct Blind<'a> {
-    service: &'a ServiceEntry,
+    service: Option<&'a Arc<str>>,
+    name: String,
     /// What cannot be asked; none if it is whoever runs it.
     check: Option<&'a CheckEntry>,
     since: Option<Moment>,
     why: &'a str,
 }
 
-fn blindness(service: &ServiceEntry, now: Moment) -> Option<Blind<'_>> {
-    if let Some(check) = service.critical().find(|check| check.is_blind(now)) {
+fn blindness(entry: &ServiceEntry, now: Moment) -> Option<Blind<'_>> {
+    let (service, name) = (Some(&entry.spec.name), entry.spec.name.to_string());
+    if let Some(check) = entry.critical().find(|check| check.is_blind(now)) {
         let why = check.reason().unwrap_or("there is no fresh news");
-        return Some(Blind { service, check: Some(check), since: check.blind_since, why });
+        return Some(Blind { service, name, check: Some(check), since: check.blind_since, why });
     }
-    let workload = service.workload.as_ref()?;
+    let workload = entry.workload.as_ref()?;
     let (why, since) = (workload.unseen.as_deref()?, workload.unseen_since?);
-    (now.since(since) > RUNTIME_AWAY_FOR).then_some(Blind { service, check: None, since: Some(since), why })
+    (now.since(since) > RUNTIME_AWAY_FOR).then_some(Blind { service, name, check: None, since: Some(since), why })
+}
+
+/// What is started while it cannot look is watched by nobody.
+fn blind_discovery(finds: &Finds, now: Moment) -> Option<Blind<'_>> {
+    let (why, since) = (finds.blind.as_deref()?, finds.blind_since?);
+    let name = format!("discover.{}", finds.discovery);
+    (now.since(since) > RUNTIME_AWAY_FOR).then_some(Blind { service: None, name, check: None, since: Some(since), why })
 }
 
 /// One incident, whatever we cannot see: its cause is ours, not that of what is not seen.
 fn of_blindness(blind: &[Blind<'_>], now: Stamp) -> Option<Condition> {
     let first = blind.first()?;
-    let names: Vec<&str> = blind.iter().map(|blind| &*blind.service.spec.name).collect();
+    let names: Vec<&str> = blind.iter().map(|blind| &*blind.name).collect();
+    let services: Vec<&Arc<str>> = blind.iter().filter_map(|blind| blind.service).collect();
     let why = redact(first.why);
-    let title = match names.as_slice() {
+    let title = match services.as_slice() {
+        [] => format!("the monitor cannot look for services ({}): {why}", names.join(", ")),
         [one] => format!("the monitor cannot see {one}: {why}"),
         several => format!("the monitor cannot see {} services: {why}", several.len()),
     };
     let mut condition = Condition::new(BLIND_KEY, "MonitorBlind", Severity::Page, title);
     condition.since = blind.iter().filter_map(|blind| blind.since).min().unwrap_or(now.at);
     condition.cause = BLIND_KEY.to_owned();
-    condition.impacted = names.iter().map(|name| (*name).to_owned()).collect();
+    condition.impacted = services.iter().map(ToString::to_string).collect();
     condition.description = format!("Not asked, or not able to ask: {}.", names.join(", "));
     // Whatever else goes out of sight is news: who knows of the one need not know of the other.
     condition.joined = names.iter().map(|name| (*name).to_owned()).collect();
@@ -184,7 +204,7 @@ fn of_blindness(blind: &[Blind<'_>], now: Stamp) -> Option<Condition> {
     let check = first.check.map(|check| check.id.to_string()).unwrap_or_default();
     condition.evidence = Evidence { check, reason: why, ..Evidence::default() };
     // With one service it can be routed to whoever looks after it.
-    condition.service = Some(first.service.spec.name.clone()).filter(|_| names.len() == 1);
+    condition.service = first.service.cloned().filter(|_| names.len() == 1);
     Some(condition)
 }
 

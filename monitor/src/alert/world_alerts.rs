@@ -48,7 +48,7 @@ impl World {
     pub(super) fn look(&mut self) {
         let now = self.stamp();
         let told = self.externals.told(&self.settings, now);
-        let mut found = conditions(&self.board, &self.settings, &told, now);
+        let mut found = conditions(&self.board, &self.settings, &[], &told, now);
         self.externals.join(&mut found, &self.settings, now);
         for fingerprint in self.externals.seen() {
             self.disk.put(Row::External(fingerprint, None));

@@ -159,7 +159,9 @@ impl Engine {
         let workers = ChannelWorkers::new(alerts);
         let pinging = tokio::spawn(dead_man::run(shared.clone()));
         let mut turning = Loop::new(shared.clone(), memory, pilot, workers, finished_sender, max_running());
-        turning.configure(&self.plan.with_found(discoveries.found(), &self.kinds));
+        let mut plan = self.plan.with_found(discoveries.found(), &self.kinds);
+        discoveries.tell(&mut plan);
+        turning.configure(&plan);
         discoveries.configure(&self.plan, &stores.state);
         let (doctor, wanted) = watch::channel(self.plan.doctor.clone());
         let examining = tokio::spawn(examining::run(shared.clone(), self.plan.data_dir.clone(), wanted));

@@ -12,7 +12,8 @@ use super::plan::{MAX_SERVICES, Plan, ServicePlan};
 use super::service::{generation, service};
 use crate::probe::Kinds;
 use crate::supervise::Workload;
-use crate::supervise::discovery::{Discovery, Finds, FoundBy, Known, Labelled, Roster, told};
+use crate::supervise::discovery::{Discovery, Finds, FoundBy, Known, Labelled, Roster, Sighting, told};
+use crate::supervise::workload::Sought;
 
 /// What is said of one discovery as a whole, or of one find, at most: whoever starts containers could have us say without
 /// end.
@@ -46,6 +47,11 @@ impl Plan {
             plan.finds.push(finds);
         }
         settle_needs(&mut plan);
+        for finds in &mut plan.finds {
+            let found = plan.services.iter().filter_map(|service| Some((&service.name, service.found.as_ref()?)));
+            let wrong = found.filter(|(_, by)| by.discovery == finds.discovery && !by.mistakes.is_empty());
+            finds.mistakes = wrong.map(|(name, by)| (name.clone(), by.mistakes.clone())).collect();
+        }
         plan
     }
 
@@ -64,7 +70,10 @@ fn add_finds(plan: &mut Plan, discovery: &Discovery, found: &Found, kinds: &Kind
         services: 0,
         left_out: roster.map_or(0, Roster::left_out),
         blind: found.blind.get(&discovery.name).cloned(),
+        blind_since: None,
         problems: Vec::new(),
+        mistakes: BTreeMap::new(),
+        wrong_since: None,
     };
     if finds.left_out > 0 {
         finds.problems.push(format!(
@@ -78,6 +87,17 @@ fn add_finds(plan: &mut Plan, discovery: &Discovery, found: &Found, kinds: &Kind
     let mut services: Vec<ServicePlan> = Vec::new();
     for known in known {
         let labelled = Labelled::read(&known.sighting, kinds);
+        if let Some(service) = written_for(plan, discovery, &known.sighting) {
+            // Under its own name it is watched as it is written.
+            if known.lost.is_none() && service != labelled.name {
+                finds.problems.push(format!(
+                    "{}: the configuration watches it as the service {service:?}, so it is not watched twice; label it \
+                     monitor.enable=false",
+                    known.sighting.shown
+                ));
+            }
+            continue;
+        }
         match taken(plan, &services, &labelled.name) {
             None => services.extend(find(plan, discovery, known, labelled, kinds)),
             // It left the name to another one.
@@ -102,6 +122,17 @@ fn shorten(said: &mut Vec<String>) {
     if more > 0 {
         said.push(format!("and {more} more"));
     }
+}
+
+/// Returns the written service that watches the same workload, however that is found.
+fn written_for(plan: &Plan, discovery: &Discovery, sighting: &Sighting) -> Option<String> {
+    let ways = [sighting.sought.clone(), Sought::Name(sighting.called.clone())];
+    let ways = ways.map(|sought| discovery.scout.workload(&sought));
+    let watches = |service: &&ServicePlan| {
+        let watched = service.workload.as_ref().and_then(Workload::as_watch).filter(|_| service.found.is_none());
+        watched.is_some_and(|watched| ways.iter().filter_map(Workload::as_watch).any(|way| way.is_found_like(watched)))
+    };
+    plan.services.iter().find(watches).map(|service| service.name.to_string())
 }
 
 /// Returns whether another discovery has found it too.
@@ -144,6 +175,9 @@ fn find(
     }
     service.alerts.targets.retain(|name, _| service.checks.iter().any(|check| *check.question.id.check == **name));
     let mut texts: Vec<String> = mistakes.iter().map(told).collect();
+    if let Some(why) = &known.astray {
+        texts.push(format!("{}: {why}; it is asked where it was reached before", known.sighting.shown));
+    }
     if !plan.alerts.tells_of(&name, &service.alerts) {
         texts.push(format!(
             "{}: its alerts fit no route and would be lost; add a last route without \"match\" to the configuration",

@@ -28,6 +28,7 @@ fn container(name: &str, host: &str, labels: &str) -> Sighting {
     Sighting {
         shown: format!("container {name:?}"),
         id: name.to_owned(),
+        called: name.to_owned(),
         sought: Sought::Name(name.to_owned()),
         name: name.to_owned(),
         labels: Labels::of(labels.iter()),
@@ -132,6 +133,45 @@ routes: [{ match: { service: db }, to: [hook] }, { matchers: ['service=\"\"'], t
         [
             "container \"web\": its alerts fit no route and would be lost; add a last route without \"match\" to the configuration"
         ]
+    );
+}
+
+#[test]
+fn what_is_written_under_another_name_is_not_watched_twice() {
+    let written = plan(
+        "services:
+  web: { workload: { container: web } }
+  database: { workload: { container: { name: db } } }
+  jobs: { workload: { container: shop-jobs-1 } }
+  other: { workload: { container: { name: mail, engine: \"unix:///other.sock\" } } }",
+    );
+    let mut composed = container("shop-jobs-1", "172.17.0.5", "");
+    (composed.name, composed.sought) = ("work".to_owned(), Sought::Labels(vec![("a".to_owned(), "b".to_owned())]));
+    let [web, db, mail] = ["web", "db", "mail"].map(|name| container(name, "172.17.0.2", "check.port.tcp=:80"));
+    let plan = written.with_found(&found(&[("docker", &[web, db, mail, composed])]), &Kinds::standard());
+    assert_eq!(names(&plan), "web database jobs other mail", "another engine's is another one");
+    let twice = |container: &str, service: &str| {
+        format!(
+            "container {container:?}: the configuration watches it as the service {service:?}, so it is not watched \
+             twice; label it monitor.enable=false"
+        )
+    };
+    assert_eq!(wrong(&plan), [twice("db", "database"), twice("shop-jobs-1", "jobs")]);
+    assert_eq!(plan.finds[0].problems.len(), 2);
+}
+
+#[test]
+fn what_loses_its_address_keeps_its_checks_and_says_why() {
+    let mut seen = found(&[("docker", &[container("web", "172.17.0.2", "check.port.tcp=:80")])]);
+    let mut astray = container("web", "", "check.port.tcp=:80");
+    astray.reach = Reach::Nowhere("it has no address of its own in any network".to_owned());
+    seen.rosters.get_mut("docker").unwrap().take(vec![astray], 100, Timestamp::UNIX_EPOCH);
+    let plan = plan("services: {}").with_found(&seen, &Kinds::standard());
+    let asked: Vec<String> = plan.checks().map(|check| check.question.probe.target().shown).collect();
+    assert_eq!(asked, ["172.17.0.2:80"]);
+    assert_eq!(
+        wrong(&plan),
+        ["container \"web\": it has no address of its own in any network; it is asked where it was reached before"]
     );
 }
 

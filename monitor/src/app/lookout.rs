@@ -58,7 +58,7 @@ impl Lookouts {
         self.lookouts.retain(|address, _| wanted.contains_key(address));
         for (address, (runtime, subjects)) in wanted {
             if let Some(lookout) = self.lookouts.get(&address) {
-                lookout.subjects.send_replace(subjects);
+                lookout.list(subjects);
                 continue;
             }
             let (subjects, listed) = watch::channel(subjects);
@@ -81,6 +81,19 @@ impl Lookouts {
     }
 }
 
+impl Lookout {
+    /// Hands over the list. Only another one is told: whoever watches looks at everything anew then, and what happens at
+    /// one runtime must not disturb those who watch others.
+    fn list(&self, subjects: Vec<Subject>) {
+        self.subjects.send_if_modified(|listed| {
+            let is_same =
+                listed.len() == subjects.len() && listed.iter().zip(&subjects).all(|(one, other)| one.is_like(other));
+            *listed = subjects;
+            !is_same
+        });
+    }
+}
+
 /// Watches until the list's sender is gone. A watcher that breaks must not look as if it saw nothing new.
 async fn keep_watch(runtime: Arc<dyn Runtime>, assignment: Assignment) {
     let (listed, events) = (assignment.subjects.clone(), assignment.events.clone());
@@ -100,4 +113,84 @@ pub(super) fn known_ledger(board: &Board, memory: &Memory, service: &str, now: S
     let known = board.service(service).and_then(|service| service.workload.as_ref());
     let ledger = known.map(|known| known.ledger.clone()).filter(|ledger| ledger.last().is_some());
     ledger.unwrap_or_else(|| memory.ledger(service, &now))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::BoxFuture;
+    use kit::config::Environment;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::probe::Kinds;
+    use crate::supervise::workload::Sought;
+
+    /// A runtime that runs nothing, and tells which lists it is given.
+    #[derive(Debug)]
+    struct Idle {
+        address: &'static str,
+        lists: mpsc::UnboundedSender<(&'static str, String)>,
+    }
+
+    impl Runtime for Idle {
+        fn address(&self) -> &str {
+            self.address
+        }
+
+        fn reach(&self) -> BoxFuture<'static, Result<(), String>> {
+            std::future::ready(Ok(())).boxed()
+        }
+
+        fn watch(&self, mut assignment: Assignment) -> BoxFuture<'static, ()> {
+            let (address, lists) = (self.address, self.lists.clone());
+            async move {
+                loop {
+                    let names: Vec<String> = {
+                        let subjects = assignment.subjects.borrow_and_update();
+                        subjects.iter().map(|subject| subject.service.to_string()).collect()
+                    };
+                    lists.send((address, names.join(" "))).unwrap();
+                    if assignment.subjects.changed().await.is_err() {
+                        return;
+                    }
+                }
+            }
+            .boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_watcher_hears_of_its_own_workloads_alone() {
+        let (lists, mut listed) = mpsc::unbounded_channel();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.yml");
+        let services =
+            ["web", "db", "late"].map(|name| format!("{name}: {{ workload: {{ process: {{ command: [x] }} }} }}"));
+        std::fs::write(&file, format!("services: {{ {} }}", services.join(", "))).unwrap();
+        let mut plan = Plan::of(&Config::load(&file, &Environment::default()), &Kinds::standard()).unwrap();
+        let watch = |address, name: &str| {
+            let (runtime, sought) = (Arc::new(Idle { address, lists: lists.clone() }), Sought::Name(name.to_owned()));
+            Workload::Watch(Watched { runtime, sought, ready_timeout: std::time::Duration::ZERO })
+        };
+        plan.services[0].workload = Some(watch("one", "web"));
+        plan.services[1].workload = Some(watch("two", "db"));
+        let (events, _happened) = mpsc::channel(1);
+        let (mut lookouts, mut board, memory) = (Lookouts::new(events), Board::default(), Memory::default());
+        let mut heard = Vec::new();
+        lookouts.configure(&plan, &memory, &mut board, Stamp::now());
+        for _ in 0..2 {
+            heard.push(listed.recv().await.unwrap());
+        }
+        heard.sort();
+        assert_eq!(heard, [("one", "web".to_owned()), ("two", "db".to_owned())]);
+        // One more at one of them, after nothing at all.
+        lookouts.configure(&plan, &memory, &mut board, Stamp::now());
+        plan.services[2].workload = Some(watch("two", "late"));
+        lookouts.configure(&plan, &memory, &mut board, Stamp::now());
+        assert_eq!(listed.recv().await.unwrap(), ("two", "db late".to_owned()));
+        plan.services[0].workload = Some(watch("one", "web-2"));
+        lookouts.configure(&plan, &memory, &mut board, Stamp::now());
+        assert_eq!(listed.recv().await.unwrap(), ("one", "web".to_owned()), "it is another container");
+        lookouts.end();
+    }
 }

@@ -36,6 +36,7 @@ pub(super) struct Pilot {
     lookouts: Lookouts,
     /// Workloads that a reload removed and that are being stopped.
     leaving: Vec<JoinHandle<Ledger>>,
+    /// When the latest workload came: what it needs has its time from then on.
     begun: Moment,
 }
 
@@ -65,7 +66,6 @@ impl Pilot {
     /// Gives every workload of the plan its supervisor; those that are gone are stopped, those that changed are stopped
     /// and then started as the plan now says. Nothing here waits: each change goes on in its workload's own task.
     pub(super) fn configure(&mut self, plan: &Plan, memory: &Memory, board: &mut Board, now: Stamp) {
-        self.begun = now.at;
         let renamed: Vec<Arc<str>> = plan.renames().into_iter().map(|(old, _)| old).collect();
         let is_gone = |name: &&Arc<str>| settings_of(plan, name).is_none() && !renamed.contains(name);
         let gone: Vec<Arc<str>> = self.crews.keys().filter(is_gone).cloned().collect();
@@ -84,10 +84,12 @@ impl Pilot {
                     self.crews.insert(service.name.clone(), crew);
                 }
                 Some(old) => {
+                    self.begun = now.at;
                     let crew = self.crew(service, settings, Before::Crew(old));
                     self.crews.insert(service.name.clone(), crew);
                 }
                 None => {
+                    self.begun = now.at;
                     let ledger = known_ledger(board, memory, &service.name, now);
                     let lines = self.last_lines(&service.name, &ledger);
                     board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), lines));
@@ -216,4 +218,31 @@ fn is_there(board: &Board, need: &str, waited: Duration, now: Moment) -> bool {
 
 fn settings_of<'a>(plan: &'a Plan, name: &str) -> Option<&'a ProcessSettings> {
     plan.service(name)?.workload.as_ref()?.as_run()
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::config::Environment;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::probe::Kinds;
+    use crate::supervise::Mode;
+
+    #[tokio::test]
+    async fn only_a_new_workload_gives_what_it_needs_more_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("m.yml");
+        std::fs::write(&file, "services: { web: { workload: { process: { command: [web] } } } }").unwrap();
+        let plan = Plan::of(&Config::load(&file, &Environment::default()), &Kinds::standard()).unwrap();
+        let (events, _happened) = mpsc::channel(16);
+        let mut pilot = Pilot::new(Launcher::new(folder.path().to_owned(), Mode::Run), events);
+        let (memory, mut board, began) = (Memory::default(), Board::default(), Stamp::now());
+        pilot.configure(&plan, &memory, &mut board, began);
+        assert_eq!(pilot.begun, began.at);
+        let later = Stamp { at: began.at + Duration::from_secs(10), wall: began.wall };
+        pilot.configure(&plan, &memory, &mut board, later);
+        assert_eq!(pilot.begun, began.at, "something was found elsewhere");
+        pilot.drain().await;
+    }
 }

@@ -82,8 +82,8 @@ impl Reloader {
     /// Finds change nothing of what is written, so nothing of it is read or judged again.
     async fn take_finds(&mut self) -> Result<(), SendError<Plan>> {
         self.discoveries.write_down(&self.shared.stores.state);
-        let plan = self.file.with_found(self.discoveries.found(), &self.kinds);
-        self.discoveries.tell(&plan);
+        let mut plan = self.file.with_found(self.discoveries.found(), &self.kinds);
+        self.discoveries.tell(&mut plan);
         self.plans.send(plan).await
     }
 
@@ -99,12 +99,17 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || source()).await;
         let config = read.map_err(|panic| format!("reading the configuration broke: {panic}"))?;
         let planned = Plan::of(&config, &self.kinds).map_err(|error| error.to_string());
-        let planned = planned.and_then(|file| {
-            let plan = file.with_found(self.discoveries.found(), &self.kinds);
-            if force { Ok((file, plan)) } else { is_safe(&self.shared, &plan).map(|()| (file, plan)) }
-        });
+        let planned = match planned {
+            Ok(file) => {
+                let found = self.discoveries.found_by(&file).await;
+                let plan = file.with_found(&found, &self.kinds);
+                let is_safe = if force { Ok(()) } else { is_safe(&self.shared, &plan) };
+                is_safe.map(|()| (file, found, plan))
+            }
+            Err(mistakes) => Err(mistakes),
+        };
         match planned {
-            Ok((file, plan)) => {
+            Ok((file, found, mut plan)) => {
                 self.shared.stores.rename(&plan.renames()).await;
                 let waits = self.fixed.changes(&plan);
                 self.shared.figures.restart_needed.store(!waits.is_empty(), Relaxed);
@@ -117,8 +122,10 @@ impl Reloader {
                     );
                 }
                 self.reception.configure(&plan.access, plan.alerts.public_url.as_deref());
+                self.discoveries.know(found);
                 self.discoveries.configure(&file, &self.shared.stores.state);
-                self.discoveries.tell(&plan);
+                self.discoveries.write_down(&self.shared.stores.state);
+                self.discoveries.tell(&mut plan);
                 self.doctor.send_replace(file.doctor.clone());
                 self.file = file;
                 if self.plans.send(plan).await.is_err() {

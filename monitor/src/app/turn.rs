@@ -217,7 +217,8 @@ impl Loop {
         }
         let settings = self.shared.alerts.settings();
         let told = self.shared.alerts.externals().told(&settings.services, now);
-        let mut conditions = conditions(&self.shared.board(), &settings.services, &told, now);
+        let catalogue = self.shared.catalogue.load();
+        let mut conditions = conditions(&self.shared.board(), &settings.services, &catalogue.discoveries, &told, now);
         conditions.extend(doctor_condition(&self.shared.examined.load(), &self.shared.doctor.load(), now));
         let is_known = |service: &str| settings.services.contains_key(service);
         for became in self.shared.alerts.follow(conditions, &is_known, now, batch) {

@@ -67,11 +67,6 @@ pub(super) fn families(catalogue: &Catalogue) -> Vec<MetricFamily> {
         let sample = |finds: &Finds| Sample::of([("discovery", &finds.discovery)], value(finds) as f64);
         catalogue.discoveries.iter().map(sample).collect::<Vec<_>>()
     };
-    let mistakes = |finds: &Finds| {
-        let found = catalogue.services.iter().filter_map(|card| card.found.as_ref());
-        let own = found.filter(|found| found.discovery == finds.discovery);
-        finds.problems.len() + own.map(|found| found.mistakes.len()).sum::<usize>()
-    };
     vec![
         family(
             "monitor_discovery_up",
@@ -87,7 +82,7 @@ pub(super) fn families(catalogue: &Catalogue) -> Vec<MetricFamily> {
         family(
             "monitor_discovery_mistakes",
             "What is wrong with what was found, and not watched as wanted.",
-            each(&mistakes),
+            each(&|finds| finds.wrong().count()),
         ),
     ]
 }

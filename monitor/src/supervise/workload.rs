@@ -107,6 +107,13 @@ pub struct Subject {
     pub ordered: Option<Ordered>,
 }
 
+impl Subject {
+    /// Returns whether both are the same service, found in the same way; what is known of it is the watcher's by then.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (&self.service, &self.sought) == (&other.service, &other.sought)
+    }
+}
+
 /// Something that we asked a runtime to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ordered {

@@ -98,9 +98,14 @@ async fn what_a_person_stops_is_stopped_what_is_done_completed_and_nobody_is_pag
     docker.docker(&["stop", "web"]);
     let stopped = running.until("web", "stopped").await;
     assert_eq!(stopped["workload"]["phase"], "stopped");
+    // A job of a person's has the labels of the service, and its end is nobody's outage.
+    let job = [&options[2..], &["--label", "com.docker.compose.oneoff=True"]].concat();
+    docker.run("web-run-1", &job, &["wait:100", "exit:3"]);
+    assert_eq!(docker.docker(&["wait", "web-run-1"]), "3");
     // What a person starts again is up again.
     docker.docker(&["start", "web"]);
-    running.until("web", "up").await;
+    let up = running.until("web", "up").await;
+    assert_eq!(up["workload"]["runs"].as_array().unwrap().len(), 2, "{up}");
     assert_eq!(incidents(&running).await, serde_json::json!([]));
     assert_eq!(accepted(&sink), Vec::<Value>::new());
     running.stop().await;

@@ -228,3 +228,41 @@ async fn a_project_is_found_at_its_own_addresses_and_another_container_is_the_sa
     assert_eq!(running.get("/api/v1/incidents").await.1, serde_json::json!([]));
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_engine_drops_what_only_the_first_one_has_and_the_same_by_another_way_drops_nothing() {
+    let (docker, other) = tokio::join!(DockerEngine::start(), DockerEngine::start());
+    let (sink, port) = (Target::ok(""), free_port());
+    run(&docker, "web", &[&format!("monitor.check.port.tcp=:{port}")], &[&format!("serve:{port}")]);
+    let yaml = config(&docker, "", &sink, "");
+    let running = Running::start(&yaml).await;
+    let before = running.until("web", "up").await;
+    let operator = [("authorization", &*format!("Bearer {TOKEN}"))];
+    let link = running.folder.path().join("docker.sock");
+    std::os::unix::fs::symlink(docker.address().trim_start_matches("unix://"), &link).unwrap();
+    let linked = yaml.replace(&docker.address(), &format!("unix://{}", link.display()));
+    write_config(running.folder.path(), &linked);
+    assert_eq!(running.post("/api/v1/reload", &operator).await.0, 200);
+    let moved = async || {
+        let found = status(&running).await["discoveries"][0].clone();
+        (found["address"] == format!("unix://{}", link.display()) && found["blind"].is_null()).then_some(())
+    };
+    eventually("the discovery to look the other way", LIMIT, moved).await;
+    let same = async || {
+        let (_, web) = running.get("/api/v1/services/web").await;
+        (web["verdict"] == "up" && web["workload"]["run"] == before["workload"]["run"]).then_some(())
+    };
+    eventually("the same run to be seen again", LIMIT, same).await;
+
+    write_config(running.folder.path(), &config(&other, "", &sink, ""));
+    let (code, refused) = running.post("/api/v1/reload", &operator).await;
+    assert_eq!(code, 409, "{refused}");
+    assert!(refused.to_string().contains("it would drop 1 of 1 services (web)"), "{refused}");
+    assert_eq!(running.post("/api/v1/reload?force=true", &operator).await.0, 200);
+    until_listed(&running, "web", false).await;
+    run(&other, "late", &[], &["wait:1000000"]);
+    until_listed(&running, "late", true).await;
+    assert_eq!(running.get("/api/v1/incidents").await.1, serde_json::json!([]));
+    assert_eq!(accepted(&sink), Vec::<Value>::new());
+    running.stop().await;
+}

@@ -113,6 +113,9 @@ async fn what_goes_on_now_stands_in_the_same_list_as_what_files_say() {
         left_out: 2,
         blind: None,
         problems: vec!["2 more are there than the limit of 1".to_owned()],
+        blind_since: None,
+        mistakes: Default::default(),
+        wrong_since: None,
     });
     monitor.shared.catalogue.store(Arc::new(catalogue));
     examined(&monitor, vec![finding(Severity::Error, "a.yml", 3, "shop", "never opens")]);

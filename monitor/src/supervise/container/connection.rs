@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 use super::address::Address;
 use super::facts::{Facts, Happening, What};
+use super::settings::is_oneoff;
 use super::survey::Wanted;
 use super::tracker::LogSlice;
 use crate::supervise::discovery::Sighting;
@@ -115,7 +116,9 @@ impl Connection {
 
     async fn list(&self, labels: &[(String, String)]) -> Result<Vec<String>, Blind> {
         let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        Ok(self.list_by(labels).await?.into_iter().filter_map(|container| container.id).collect())
+        let is_service = |container: &ContainerSummary| !container.labels.as_ref().is_some_and(is_oneoff);
+        let found = self.list_by(labels).await?.into_iter().filter(is_service);
+        Ok(found.filter_map(|container| container.id).collect())
     }
 
     async fn list_by(&self, labels: Vec<String>) -> Result<Vec<ContainerSummary>, Blind> {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use kit::clock::elapsed;
 use nix::sys::signal::Signal;
 
+use super::settings::is_oneoff;
 use crate::supervise::described::{DeclaredHealth, DeclaredProbe, DeclaredState, Described};
 use crate::supervise::workload::Sought;
 
@@ -237,7 +238,10 @@ impl Happening {
     pub(super) fn is_of(&self, sought: &Sought) -> bool {
         match sought {
             Sought::Name(name) => self.attributes.get("name") == Some(name),
-            Sought::Labels(labels) => labels.iter().all(|(key, value)| self.attributes.get(key) == Some(value)),
+            Sought::Labels(labels) => {
+                let is_alike = labels.iter().all(|(key, value)| self.attributes.get(key) == Some(value));
+                is_alike && !is_oneoff(&self.attributes)
+            }
         }
     }
 }
@@ -291,5 +295,7 @@ mod tests {
         let labels = |value: &str| Sought::Labels(vec![("role".to_owned(), value.to_owned())]);
         assert!(die.is_of(&Sought::Name("web".to_owned())) && die.is_of(&labels("shop")));
         assert!(!die.is_of(&Sought::Name("we".to_owned())) && !die.is_of(&labels("database")));
+        let job = event("start", r#", "com.docker.compose.oneoff": "True""#).unwrap();
+        assert!(!job.is_of(&labels("shop")) && job.is_of(&Sought::Name("web".to_owned())), "a job of a person's");
     }
 }

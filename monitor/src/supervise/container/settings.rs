@@ -1,5 +1,6 @@
 //! Reads `workload: { container: … }`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The labels by which Compose finds its own containers (compose-spec, "Labels"; `docker compose ls` uses them too).
 pub(super) const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 pub(super) const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+/// Compose marks what `docker compose run` starts (compose, `pkg/api/labels.go`).
+const COMPOSE_ONEOFF: &str = "com.docker.compose.oneoff";
 
 /// The kind `container`.
 pub(crate) struct Container;
@@ -57,6 +60,12 @@ pub(super) fn found(sought: &Sought, address: &Address) -> Workload {
 
 fn watch(sought: Sought, address: Address, ready_timeout: Duration) -> Workload {
     Workload::Watch(Watched { runtime: Arc::new(Engine { address }), sought, ready_timeout })
+}
+
+/// Returns whether a container with these labels is a job of a person's. It has the labels of the service that it is made
+/// of, and is none.
+pub(super) fn is_oneoff(labels: &HashMap<String, String>) -> bool {
+    labels.get(COMPOSE_ONEOFF).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 fn sought(fields: &Fields<'_>) -> Option<Sought> {

@@ -6,14 +6,12 @@ use std::net::IpAddr;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, PortSummary, PortSummaryTypeEnum};
 
-use super::settings::{COMPOSE_PROJECT, COMPOSE_SERVICE};
+use super::settings::{COMPOSE_PROJECT, COMPOSE_SERVICE, is_oneoff};
 use crate::supervise::discovery::{LABEL_PREFIX, Labels, Reach, Sighting, service_name};
 use crate::supervise::workload::Sought;
 
 /// The label by which a container asks to be watched, or not to be; as Traefik's `traefik.enable`.
 const ENABLE: &str = "enable";
-/// Compose marks what `docker compose run` starts (compose, `pkg/api/labels.go`): a job of a person's, no service.
-const COMPOSE_ONEOFF: &str = "com.docker.compose.oneoff";
 
 /// Which containers are found, and how they are reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +71,7 @@ impl Wanted {
             matches!(summary.state, Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED));
         Some(Sighting {
             shown: format!("container {name:?}"),
+            called: name.clone(),
             sought,
             name: service_name(known_as),
             labels: Labels::of(labels.iter()),
@@ -84,8 +83,7 @@ impl Wanted {
     }
 
     fn wants(&self, labels: &HashMap<String, String>) -> bool {
-        // It has the labels of the service that it is made of.
-        if labels.get(COMPOSE_ONEOFF).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        if is_oneoff(labels) {
             return false;
         }
         let is_of_project = self.project.is_some() && labels.get(COMPOSE_PROJECT) == self.project.as_ref();

@@ -10,6 +10,7 @@ fn sighting(labels: &[(&str, &str)]) -> Sighting {
     Sighting {
         shown: "container \"web-1\"".to_owned(),
         id: "6c80".to_owned(),
+        called: "web".to_owned(),
         sought: Sought::Name("web-1".to_owned()),
         name: "web-1".to_owned(),
         labels: Labels::of(labels.iter()),

@@ -13,6 +13,9 @@ use super::sighting::{Reach, Sighting};
 pub struct Roster {
     known: Vec<Known>,
     left_out: usize,
+    /// Where it was seen.
+    #[serde(default)]
+    place: String,
 }
 
 /// Something that was found.
@@ -22,6 +25,27 @@ pub struct Known {
     pub sighting: Sighting,
     /// Since when it has not been there.
     pub lost: Option<Timestamp>,
+    /// Why it cannot be reached any more, though it runs; its address is then the last one that it had.
+    #[serde(default)]
+    pub astray: Option<String>,
+}
+
+impl Known {
+    /// Takes what is seen of it now. Where it was reached is where it will be missed, whether it does not run or has lost
+    /// its address: nothing that was asked may end without anybody hearing of it.
+    fn take(&mut self, mut sighting: Sighting) {
+        let had_address = matches!(self.sighting.reach, Reach::At { .. });
+        self.astray = match &sighting.reach {
+            Reach::Nowhere(why) if had_address => Some(why.clone()),
+            Reach::Pending if had_address && sighting.running => Some("it runs and has no address".to_owned()),
+            _ => None,
+        };
+        if had_address && !matches!(sighting.reach, Reach::At { .. }) {
+            sighting.reach = self.sighting.reach.clone();
+        }
+        self.sighting = sighting;
+        self.lost = None;
+    }
 }
 
 impl Roster {
@@ -40,12 +64,25 @@ impl Roster {
     pub fn is_like(&self, other: &Self) -> bool {
         let alike = |(one, other): (&Known, &Known)| {
             let (seen, other_seen) = (&one.sighting, &other.sighting);
-            one.lost == other.lost
+            (one.lost, &one.astray) == (other.lost, &other.astray)
                 && (&seen.shown, &seen.name, &seen.sought) == (&other_seen.shown, &other_seen.name, &other_seen.sought)
                 && (&seen.labels, &seen.reach) == (&other_seen.labels, &other_seen.reach)
         };
         (self.known.len(), self.left_out) == (other.known.len(), other.left_out)
             && self.known.iter().zip(&other.known).all(alike)
+    }
+
+    /// Takes a look at everything in a place. What was known of another place and is not there was never there.
+    pub fn take_from(&mut self, place: &str, seen: Vec<Sighting>, limit: usize, now: Timestamp) {
+        let has_moved = !self.place.is_empty() && self.place != place;
+        if has_moved {
+            self.known.iter_mut().for_each(|known| known.sighting.reach = Reach::Pending);
+        }
+        self.take(seen, limit, now);
+        if has_moved {
+            self.known.retain(|known| known.lost.is_none());
+        }
+        place.clone_into(&mut self.place);
     }
 
     /// Takes a look at everything.
@@ -54,10 +91,7 @@ impl Roster {
         for known in &mut self.known {
             let place = seen.iter().position(|sighting| sighting.sought == known.sighting.sought);
             match place.map(|place| seen.swap_remove(place)) {
-                Some(sighting) => {
-                    known.sighting = with_last_address(sighting, &known.sighting);
-                    known.lost = None;
-                }
+                Some(sighting) => known.take(sighting),
                 None => known.lost = known.lost.or(Some(now)),
             }
         }
@@ -66,7 +100,7 @@ impl Roster {
         let room = limit.saturating_sub(self.known.len());
         self.left_out = seen.len().saturating_sub(room) + self.known.len().saturating_sub(limit);
         self.known.truncate(limit);
-        self.known.extend(seen.into_iter().take(room).map(|sighting| Known { sighting, lost: None }));
+        self.known.extend(seen.into_iter().take(room).map(|sighting| Known { sighting, lost: None, astray: None }));
     }
 
     /// Forgets what has not been there for so long.
@@ -114,14 +148,6 @@ fn one_of_each(seen: Vec<Sighting>, known: &[Known]) -> Vec<Sighting> {
     best
 }
 
-/// What does not run has no address: the last one is where it will be missed.
-fn with_last_address(mut sighting: Sighting, before: &Sighting) -> Sighting {
-    if sighting.reach == Reach::Pending && !sighting.running {
-        sighting.reach = before.reach.clone();
-    }
-    sighting
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,21 +158,22 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + secs).unwrap()
     }
 
-    /// `web` runs at `:1`, `web` without a number does not run.
+    /// `web` runs at `:1`, and at `:?` nowhere; `web` without a number does not run.
     fn seen(text: &str) -> Vec<Sighting> {
         let sighting = |(place, word): (usize, &str)| {
             let (name, address) = word.split_once(':').map_or((word, None), |(name, at)| (name, Some(at)));
             Sighting {
                 shown: format!("container {name:?}"),
                 id: word.to_owned(),
+                called: name.to_owned(),
                 sought: Sought::Name(name.to_owned()),
                 name: name.to_owned(),
                 labels: Labels::default(),
-                reach: address.map_or(Reach::Pending, |host| Reach::At {
-                    host: host.to_owned(),
-                    any_port: true,
-                    ports: [].into(),
-                }),
+                reach: match address {
+                    None => Reach::Pending,
+                    Some("?") => Reach::Nowhere("it is in no network".to_owned()),
+                    Some(host) => Reach::At { host: host.to_owned(), any_port: true, ports: [].into() },
+                },
                 running: address.is_some(),
                 created_secs: i64::try_from(place).unwrap(),
             }
@@ -199,6 +226,44 @@ mod tests {
         assert_eq!(shown(&roster), "web:6", "as long as it runs");
         roster.take(seen("web:7 web:8"), 10, at(4));
         assert_eq!(shown(&roster), "web:8");
+    }
+
+    #[test]
+    fn what_loses_its_address_is_missed_where_it_was_and_it_is_said_why() {
+        let mut roster = Roster::default();
+        let astray = |roster: &Roster| roster.known().first().and_then(|known| known.astray.clone());
+        for (look, expected, why) in [
+            ("web:?", "web", None),
+            ("web:1", "web:1", None),
+            ("web:?", "web:1", Some("it is in no network")),
+            ("web:?", "web:1", Some("it is in no network")),
+            ("web", "web:1", None),
+            ("web:?", "web:1", Some("it is in no network")),
+            ("web:2", "web:2", None),
+        ] {
+            let before = roster.clone();
+            roster.take(seen(look), 10, at(0));
+            assert_eq!((shown(&roster).as_str(), astray(&roster).as_deref()), (expected, why), "{look}");
+            if astray(&before) != astray(&roster) {
+                assert!(!roster.is_like(&before), "{look}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_known_of_another_place_stays_only_if_it_is_there_too() {
+        let mut roster = Roster::default();
+        for (place, look, expected) in [
+            ("here", "web:1 db:2", "web:1 db:2"),
+            ("here", "web:1", "web:1 db:2!"),
+            ("there", "web:3", "web:3"),
+            ("there", "web", "web:3"),
+            ("here", "web", "web"),
+            ("there", "", ""),
+        ] {
+            roster.take_from(place, seen(look), 10, at(0));
+            assert_eq!(shown(&roster), expected, "{place}: {look}");
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub struct Sighting {
     pub shown: String,
     /// What the runtime calls it, where a name may be used twice one after the other.
     pub id: String,
+    /// What the runtime calls it now.
+    #[serde(default)]
+    pub called: String,
     /// How it is found again.
     pub sought: Sought,
     /// What the service is called if no label says so.
