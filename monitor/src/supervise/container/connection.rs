@@ -85,8 +85,7 @@ impl Connection {
         }
     }
 
-    /// Finds a container; of several the one that is `followed` as long as it runs or is about to, then one that runs, then
-    /// the one that ran last.
+    /// Finds a container; of several the [`best`].
     pub(super) async fn find(&self, sought: &Sought, followed: Option<&str>) -> Result<Option<Facts>, Blind> {
         match sought {
             // The beginning of an id would be found too.
@@ -96,8 +95,7 @@ impl Connection {
                 for id in self.list(labels).await? {
                     found.extend(self.inspect(&id).await?);
                 }
-                let stays = |facts: &Facts| followed == Some(facts.id.as_str()) && (facts.running || facts.restarting);
-                Ok(found.into_iter().max_by_key(|facts| (stays(facts), facts.running, facts.started)))
+                Ok(best(found, followed))
             }
         }
     }
@@ -230,6 +228,17 @@ impl Connection {
     }
 }
 
+/// Returns the one of several that is `followed` as long as it runs or is about to, then the newest that runs, as a
+/// discovery chooses (`Roster::take`), so that one container is asked and watched; then the one that ran last.
+fn best(found: Vec<Facts>, followed: Option<&str>) -> Option<Facts> {
+    let stays = |facts: &Facts| followed == Some(facts.id.as_str()) && (facts.running || facts.restarting);
+    // Lists of an engine say seconds.
+    let newest = |facts: &Facts| (facts.created.map(Timestamp::as_second), facts.name.clone());
+    found
+        .into_iter()
+        .max_by_key(|facts| (stays(facts), facts.running, facts.running.then(|| newest(facts)), facts.started))
+}
+
 /// Says an error with what is behind it; bollard's own words often leave out why.
 fn words(error: Error) -> String {
     if let Error::SocketNotFoundError(path) = &error {
@@ -284,6 +293,33 @@ mod tests {
         for (secs, expected) in [(9, None), (10, Some("a line")), (20, Some("a line")), (21, None)] {
             let message = format!("{} a line\r\n", at(secs)).into();
             assert_eq!(line_of(&LogOutput::StdErr { message }, &slice).as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn of_several_the_followed_one_stays_and_then_the_newest_that_runs_is_chosen() {
+        // Each `ID CREATED STARTED`, in minutes; one that has ended has a `!`.
+        let facts = |text: &str| {
+            let words: Vec<&str> = text.trim_end_matches('!').split(' ').collect();
+            let running = !text.ends_with('!');
+            let json = format!(
+                r#"{{"Id": "{id}", "Name": "/{id}", "Created": "2026-11-25T03:{}:00Z",
+                "State": {{"Running": {running}, "StartedAt": "2026-11-25T04:{}:00Z"}}}}"#,
+                words[1],
+                words[2],
+                id = words[0]
+            );
+            Facts::of(serde_json::from_str(&json).unwrap()).unwrap()
+        };
+        for (found, followed, expected) in [
+            (["a 10 59", "b 20 21", "c 30 31!"], None, "b"),
+            (["a 10 59", "b 20 21", "c 30 31!"], Some("a"), "a"),
+            (["a 10 59", "b 20 21", "c 30 31!"], Some("c"), "b"),
+            (["a 10 59", "b 10 21", "c 10 31"], None, "c"),
+            (["a 10 59!", "b 20 21!", "c 30 31!"], Some("c"), "a"),
+        ] {
+            let best = best(found.map(facts).to_vec(), followed).unwrap();
+            assert_eq!(best.id, expected, "{found:?} {followed:?}");
         }
     }
 
