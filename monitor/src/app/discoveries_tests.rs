@@ -2,12 +2,12 @@
 
 use kit::config::Environment;
 
+use super::super::found::tests::container;
 use super::*;
 use crate::config::Config;
 use crate::probe::Kinds;
 use crate::record::Stores;
-use crate::supervise::discovery::{Labels, Reach, Sighting};
-use crate::supervise::workload::Sought;
+use crate::supervise::discovery::Sighting;
 
 /// A configuration with one discovery, of an engine that nobody runs.
 fn plan(engine: &str) -> Plan {
@@ -21,17 +21,7 @@ fn plan(engine: &str) -> Plan {
 }
 
 fn sighting(name: &str) -> Sighting {
-    Sighting {
-        shown: format!("container {name:?}"),
-        id: name.to_owned(),
-        called: name.to_owned(),
-        sought: Sought::Name(name.to_owned()),
-        name: name.to_owned(),
-        labels: Labels::default(),
-        reach: Reach::Pending,
-        running: true,
-        created_secs: 0,
-    }
+    container(name, "172.17.0.2", "")
 }
 
 /// What an earlier monitor had found at an engine, and had not seen for an hour when it ended.

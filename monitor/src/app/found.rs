@@ -243,4 +243,4 @@ fn settle_needs(plan: &mut Plan) {
 
 #[cfg(test)]
 #[path = "found_tests.rs"]
-mod tests;
+pub(super) mod tests;

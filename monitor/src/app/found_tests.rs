@@ -19,7 +19,7 @@ fn plan(yaml: &str) -> Plan {
 }
 
 /// A container at this address, with labels `key=value`.
-fn container(name: &str, host: &str, labels: &str) -> Sighting {
+pub(crate) fn container(name: &str, host: &str, labels: &str) -> Sighting {
     let labels: BTreeMap<String, String> = labels
         .split_whitespace()
         .filter_map(|pair| pair.split_once('='))
