@@ -61,10 +61,53 @@ impl Settling {
     }
 }
 
-/// Returns what we had asked for, at most `within` before something happened that may have followed from it.
-pub(super) fn ordered_by(ordered: Option<Ordered>, at: Timestamp, within: Duration) -> Option<Command> {
-    let ordered = ordered.filter(|ordered| elapsed(ordered.at, at) <= within)?;
-    (at + CLOCKS_APART >= ordered.at).then_some(ordered.command)
+/// What we asked its runtime for last, until it has been done.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OpenOrder(Option<Ordered>);
+
+impl OpenOrder {
+    /// Begins with what an earlier monitor asked for; the latest run that is known began then.
+    pub(super) fn left(ordered: Option<Ordered>, latest_began: Option<Timestamp>) -> Self {
+        let is_open =
+            |ordered: &Ordered| latest_began.is_none_or(|began| began < ordered.at || is_on_its_way(ordered, began));
+        Self(ordered.filter(is_open))
+    }
+
+    /// Notes what we are about to ask for.
+    pub(super) fn note(&mut self, command: Command, now: Stamp) {
+        self.0 = Some(Ordered { at: now.wall, command });
+    }
+
+    /// Notes that a run began, which is what was ordered or ends the wait for it.
+    pub(super) fn begun(&mut self, began: Timestamp) {
+        self.0.take_if(|ordered| !is_on_its_way(ordered, began));
+    }
+
+    /// Returns whether it is a stop that comes after a run that began then.
+    pub(super) fn stops_what_began(self, began: Timestamp) -> bool {
+        self.0.is_some_and(|ordered| is_on_its_way(&ordered, began))
+    }
+
+    /// Takes back what was not done, and returns when it was asked for.
+    pub(super) fn refused(&mut self, command: Command) -> Option<Timestamp> {
+        self.0.take_if(|ordered| ordered.command == command).map(|ordered| ordered.at)
+    }
+
+    /// Returns what we had asked for at most `within` before something happened that may have followed from it.
+    pub(super) fn behind(self, at: Timestamp, within: Duration) -> Option<Command> {
+        let ordered = self.0.filter(|ordered| elapsed(ordered.at, at) <= within)?;
+        (at + CLOCKS_APART >= ordered.at).then_some(ordered.command)
+    }
+
+    /// Returns whether it is to be held by our own decision.
+    fn holds(self) -> bool {
+        matches!(self.0, Some(Ordered { command: Command::Stop(Who::Us), .. }))
+    }
+}
+
+/// Returns whether an order may still be done after a run began: a stop reaches what loops a moment after its next start.
+fn is_on_its_way(ordered: &Ordered, began: Timestamp) -> bool {
+    matches!(ordered.command, Command::Stop(_)) && elapsed(ordered.at, began) <= CLOCKS_APART
 }
 
 /// Returns who began a run because of what we had asked for.
@@ -88,18 +131,17 @@ pub(super) fn ended_by(asked: bool, ordered: Option<Command>, cause: Cause, come
 }
 
 /// Returns how it rests that somebody stopped: what we stopped by our own decision is held.
-pub(super) fn rest_of_the_stopped(ledger: &Ledger, ordered: Option<Ordered>) -> Rest {
+pub(super) fn rest_of_the_stopped(ledger: &Ledger, order: OpenOrder) -> Rest {
     let end = ledger.last().and_then(|run| run.end.as_ref());
-    let held = matches!(ordered, Some(Ordered { command: Command::Stop(Who::Us), .. }));
-    let is_ours = held || end.is_some_and(|end| end.by == Who::Us && end.planned);
+    let is_ours = order.holds() || end.is_some_and(|end| end.by == Who::Us && end.planned);
     if is_ours { Rest::Quarantined } else { Rest::Stopped }
 }
 
 /// Returns how it rests that its runtime does not know any more.
-pub(super) fn rest_of_the_absent(ledger: &Ledger, ordered: Option<Ordered>) -> Rest {
+pub(super) fn rest_of_the_absent(ledger: &Ledger, order: OpenOrder) -> Rest {
     match ledger.last().and_then(|run| run.end.as_ref()) {
         Some(end) if end.by == Who::Runtime && end.planned => Rest::Completed,
-        Some(end) if end.by != Who::Runtime => rest_of_the_stopped(ledger, ordered),
+        Some(end) if end.by != Who::Runtime => rest_of_the_stopped(ledger, order),
         _ => Rest::Gone,
     }
 }

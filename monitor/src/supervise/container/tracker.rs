@@ -14,12 +14,12 @@ use super::known::{Known, START_EVENT_LATE, restart_delay, run_id};
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::described::Described;
 use crate::supervise::following::{
-    Settling, Told, began_by, ended_by, ordered_by, rest_of_the_absent, rest_of_the_stopped, stamp,
+    OpenOrder, Settling, Told, began_by, ended_by, rest_of_the_absent, rest_of_the_stopped, stamp,
 };
 use crate::supervise::ledger::{End, Ledger, Who};
 use crate::supervise::message::{Command, Event, Rest};
 use crate::supervise::process::Ending;
-use crate::supervise::workload::{Ordered, Sought, Subject};
+use crate::supervise::workload::{Sought, Subject};
 
 /// A run that ends this long after a signal through the API, or after the time that it is given then, may have ended because
 /// of it: `docker stop` waits 10 s by default, and kills, which is another signal.
@@ -75,7 +75,7 @@ pub(super) struct Tracker {
     /// When somebody asked the latest run to end.
     asked: Option<Timestamp>,
     /// What we asked the engine for.
-    ordered: Option<Ordered>,
+    order: OpenOrder,
     /// Memory ran out in the latest run.
     oom: bool,
     policy: RestartPolicy,
@@ -98,10 +98,6 @@ impl Tracker {
             ended: run.end.as_ref().map(|end| end.at.wall),
         });
         let end = subject.ledger.last().and_then(|run| run.end.as_ref());
-        // What was ordered before the latest run began has been done.
-        let is_open = |ordered: &Ordered| {
-            matches!(ordered.command, Command::Stop(_)) || latest.is_none_or(|latest| latest.began < ordered.at)
-        };
         let asked = end.filter(|end| end.by != Who::Runtime).map(|end| end.at.wall);
         Self {
             service: subject.service,
@@ -111,7 +107,7 @@ impl Tracker {
             container: None,
             latest,
             asked,
-            ordered: subject.ordered.filter(is_open),
+            order: OpenOrder::left(subject.ordered, latest.map(|latest| latest.began)),
             oom: false,
             policy: RestartPolicy::default(),
             stop: (None, None),
@@ -143,7 +139,7 @@ impl Tracker {
 
     /// Notes what we are about to ask the engine for: what follows from that is not an anonymous hand's.
     pub(super) fn order(&mut self, command: Command, now: Stamp) {
-        self.ordered = Some(Ordered { at: now.wall, command });
+        self.order.note(command, now);
         if matches!(command, Command::Stop(_)) && self.told.is_between() {
             self.asked = Some(now.wall);
         }
@@ -151,11 +147,8 @@ impl Tracker {
 
     /// Notes that the engine did not do what we asked for: what follows is not ours.
     pub(super) fn refused(&mut self, command: Command) {
-        let Some(ordered) = self.ordered.filter(|ordered| ordered.command == command) else { return };
-        self.ordered = None;
-        if self.asked == Some(ordered.at) {
-            self.asked = None;
-        }
+        let taken_back = self.order.refused(command);
+        self.asked.take_if(|asked| taken_back == Some(*asked));
     }
 
     /// Returns when it wants to be looked at again.
@@ -236,7 +229,7 @@ impl Tracker {
         if let Some(latest) = self.running() {
             self.end(latest, now.wall, Exit::Lost, false, &mut turn);
         }
-        let rest = rest_of_the_absent(&self.ledger, self.ordered);
+        let rest = rest_of_the_absent(&self.ledger, self.order);
         self.rest(rest, &mut turn);
         turn.events
     }
@@ -360,7 +353,7 @@ impl Tracker {
         let is_clean = self.ledger.last().and_then(|run| run.end.as_ref()).is_some_and(|end| end.cause == Cause::Clean);
         let rest = match (self.asked.is_some(), facts.policy) {
             // What is always started again and is not was stopped, or its engine is on its way down.
-            (true, _) | (_, RestartPolicy::Always) => rest_of_the_stopped(&self.ledger, self.ordered),
+            (true, _) | (_, RestartPolicy::Always) => rest_of_the_stopped(&self.ledger, self.order),
             _ if is_clean => Rest::Completed,
             (false, RestartPolicy::OnFailureFor(_)) if facts.start_error.is_none() => Rest::GaveUp,
             _ => Rest::Failed,
@@ -397,7 +390,8 @@ impl Tracker {
         self.container = Some(container.to_owned());
         let latest = Known { run, began, ended: None };
         self.latest = Some(latest);
-        (self.asked, self.ordered, self.oom) = (None, None, false);
+        (self.asked, self.oom) = (None, false);
+        self.order.begun(began);
         self.settles.clear();
         self.tell_start(latest, by, facts, turn);
     }
@@ -428,7 +422,7 @@ impl Tracker {
             self.asked = None;
         }
         let comes_back = self.policy == RestartPolicy::Always;
-        let (by, planned) = ended_by(was_asked, self.ordered_by(at), cause, comes_back);
+        let (by, planned) = ended_by(was_asked, self.order.behind(at, ASKED_FOR), cause, comes_back);
         let stamp = stamp(at, turn.now);
         self.ledger.record_end(latest.run, End { at: stamp, by, exit, cause, planned, excuse: None });
         self.latest = Some(Known { ended: Some(at), ..latest });
@@ -445,11 +439,6 @@ impl Tracker {
         turn.events.push(Event::Resting { service: self.service.to_string(), rest, why: None });
     }
 
-    /// Returns what we had asked for when something happened that may have followed from it.
-    fn ordered_by(&self, at: Timestamp) -> Option<Command> {
-        ordered_by(self.ordered, at, ASKED_FOR)
-    }
-
     /// Returns how long after it was asked to a run may end because of that.
     fn asked_for(&self, exit: Exit) -> Duration {
         let (signal, timeout) = self.stop;
@@ -459,10 +448,10 @@ impl Tracker {
 
     /// Returns who began a run then, before our eyes.
     fn starter(&self, facts: Option<&Facts>, at: Timestamp) -> Who {
-        if let Some(by) = began_by(self.ordered_by(at)) {
+        if let Some(by) = began_by(self.order.behind(at, ASKED_FOR)) {
             return by;
         }
-        if self.restarts_by_itself() {
+        if self.restarts_by_itself(at) {
             return Who::Runtime;
         }
         let before = self.ledger.runs().rev().find_map(|run| run.digest.as_ref());
@@ -477,9 +466,10 @@ impl Tracker {
         if self.latest.is_none() { Who::Runtime } else { self.starter(Some(facts), began) }
     }
 
-    /// Returns whether the engine starts it again after the latest end.
-    fn restarts_by_itself(&self) -> bool {
-        if self.latest.is_none() || self.asked.is_some() {
+    /// Returns whether the engine by itself began the run after the latest end.
+    fn restarts_by_itself(&self, began: Timestamp) -> bool {
+        let was_asked = self.asked.is_some() && !self.order.stops_what_began(began);
+        if self.latest.is_none() || was_asked {
             return false;
         }
         let is_clean = self.ledger.last().and_then(|run| run.end.as_ref()).is_some_and(|end| end.cause == Cause::Clean);

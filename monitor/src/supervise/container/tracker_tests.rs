@@ -24,6 +24,8 @@ struct Engine {
     /// Whoever kills a container through Docker's API, or stops it, does not want it back.
     is_stopped: bool,
     tracker: Tracker,
+    /// What was ordered last, through all monitors.
+    ordered: Option<Ordered>,
 }
 
 impl Engine {
@@ -45,7 +47,7 @@ impl Engine {
             image: Some("115b".to_owned()),
             described: Described::default(),
         };
-        Self { facts, is_stopped: false, tracker: tracker(Ledger::default(), None, 0.5) }
+        Self { facts, is_stopped: false, tracker: tracker(Ledger::default(), None, 0.5), ordered: None }
     }
 
     /// Changes the facts, which an event then tells or not: `start`, `die:CODE`, `kill:SIGNAL`, `stop`, `oom`, `image`.
@@ -96,7 +98,7 @@ impl Engine {
                 "absent" => self.tracker.absent(stamp(at)),
                 "restart" => {
                     // What was ordered is on the disk before the engine is asked.
-                    self.tracker = tracker(self.tracker.ledger.clone(), self.tracker.ordered, at);
+                    self.tracker = tracker(self.tracker.ledger.clone(), self.ordered, at);
                     Vec::new()
                 }
                 "refused" => {
@@ -104,6 +106,7 @@ impl Engine {
                     Vec::new()
                 }
                 "order" => {
+                    self.ordered = Some(Ordered { at: time(at), command: command(value) });
                     self.tracker.order(command(value), stamp(at));
                     Vec::new()
                 }
@@ -365,16 +368,20 @@ fn what_we_stop_is_held_and_what_a_person_has_us_stop_is_stopped() {
         "start@1 die:1@2 order:hold@2.05 stop@2.06 look@5",
         "runs (anonymous), crashed (runtime), waits 100 ms, quarantined",
     );
+    // It is started again a moment before it is stopped.
+    check(
+        RestartPolicy::Always,
+        "start@1 die:1@2 order:hold@2.05 start@2.1 kill:15@2.12 die:143@2.2 stop@2.21 look@5",
+        "runs (anonymous), crashed (runtime), waits 100 ms, runs (runtime), killed (us, planned), quarantined",
+    );
 }
 
 #[test]
 fn what_was_ordered_and_done_before_another_monitor_explains_nothing_that_follows() {
     let mut engine = Engine::new(RestartPolicy::No);
     engine.play("start@1 order:heal@60 kill:15@60 die:143@60.3 start@60.4");
-    engine.tracker =
-        tracker(engine.tracker.ledger.clone(), Some(Ordered { at: time(60.0), command: command("heal") }), 70.0);
     assert_eq!(
-        engine.play("look@71 kill:15@80 die:143@80.3 start@80.4"),
+        engine.play("restart@70 look@71 kill:15@80 die:143@80.3 start@80.4"),
         "runs (adopted, runtime), killed (anonymous), runs (anonymous)"
     );
 }

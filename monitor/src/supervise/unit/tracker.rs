@@ -16,12 +16,12 @@ use super::history::Past;
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::described::Described;
 use crate::supervise::following::{
-    Settling, Told, began_by, ended_by, ordered_by, rest_of_the_absent, rest_of_the_stopped, stamp,
+    OpenOrder, Settling, Told, began_by, ended_by, rest_of_the_absent, rest_of_the_stopped, stamp,
 };
 use crate::supervise::ledger::{End, Ledger, Who};
 use crate::supervise::message::{Command, Event, Rest};
 use crate::supervise::process::Ending;
-use crate::supervise::workload::{Ordered, Sought, Subject};
+use crate::supervise::workload::{Sought, Subject};
 
 /// What we ordered this long ago may be why something happens now: systemd itself waits 90 s for a stop
 /// (`DefaultTimeoutStopSec=`), and as long for a start.
@@ -57,7 +57,7 @@ pub(super) struct Tracker {
     restarts: u32,
     /// Somebody asked the latest run to end.
     asked: bool,
-    ordered: Option<Ordered>,
+    order: OpenOrder,
     /// How it stood when it was last looked at.
     facts: Option<Facts>,
     described: Option<Described>,
@@ -84,7 +84,7 @@ impl Tracker {
             latest,
             restarts: 0,
             asked,
-            ordered: subject.ordered,
+            order: OpenOrder::left(subject.ordered, latest.map(|latest| latest.began)),
             facts: None,
             described: None,
             told: Told::Nothing,
@@ -114,7 +114,7 @@ impl Tracker {
 
     /// Notes what we are about to ask systemd for: what follows from that is not an anonymous hand's.
     pub(super) fn order(&mut self, command: Command, now: Stamp) {
-        self.ordered = Some(Ordered { at: now.wall, command });
+        self.order.note(command, now);
         if matches!(command, Command::Stop(_)) && self.told.is_between() {
             self.asked = true;
         }
@@ -122,7 +122,7 @@ impl Tracker {
 
     /// Notes that systemd did not do what we asked for: what follows is not ours.
     pub(super) fn refused(&mut self, command: Command) {
-        if self.ordered.take_if(|ordered| ordered.command == command).is_some() && self.told.is_between() {
+        if self.order.refused(command).is_some() && self.told.is_between() {
             self.asked = false;
         }
     }
@@ -252,7 +252,7 @@ impl Tracker {
     /// Takes that there is no such unit, or that its file is of no use.
     fn absent(&mut self, facts: &Facts, now: Stamp, events: &mut Vec<Event>) {
         self.lose(now, events);
-        let rest = rest_of_the_absent(&self.ledger, self.ordered);
+        let rest = rest_of_the_absent(&self.ledger, self.order);
         self.rest(rest, Some(facts.load_words().to_owned()), events);
     }
 
@@ -313,12 +313,12 @@ impl Tracker {
         let end = self.ledger.last().and_then(|run| run.end.as_ref());
         match end {
             _ if facts.hit_its_limit() => Rest::GaveUp,
-            _ if self.asked => rest_of_the_stopped(&self.ledger, self.ordered),
+            _ if self.asked => rest_of_the_stopped(&self.ledger, self.order),
             Some(end) if end.planned && end.by == Who::Runtime => Rest::Completed,
             // Who fails and waits for the next start, and is stopped then, has no run that could be asked to end. systemd
             // keeps what has failed as such; what it calls inactive, or has forgotten, was stopped.
             Some(_) if facts.active == "inactive" && self.is_stopped_waiting(facts) => {
-                rest_of_the_stopped(&self.ledger, self.ordered)
+                rest_of_the_stopped(&self.ledger, self.order)
             }
             Some(_) => Rest::Failed,
             None if facts.active == "failed" => Rest::Failed,
@@ -334,7 +334,8 @@ impl Tracker {
         self.ledger.record_start(run, stamp(began, now), by);
         let latest = Latest { run, began, ended: None };
         self.latest = Some(latest);
-        (self.asked, self.ordered) = (false, None);
+        self.asked = false;
+        self.order.begun(began);
         self.settles.clear();
         self.tell_start(latest, by, now, events);
     }
@@ -359,7 +360,7 @@ impl Tracker {
             Exit::Lost => Cause::Lost,
             _ => cause_of(exit, result, asked, &lines.join("\n")),
         };
-        let (by, planned) = ended_by(asked, self.ordered_by(at), cause, restarts);
+        let (by, planned) = ended_by(asked, self.order.behind(at, ORDERED_FOR), cause, restarts);
         let stamp = stamp(at.max(latest.began), now);
         self.ledger.record_end(latest.run, End { at: stamp, by, exit, cause, planned, excuse: None });
         self.latest = Some(Latest { ended: Some(stamp.wall), ..latest });
@@ -380,11 +381,6 @@ impl Tracker {
         events.push(Event::Resting { service: self.service.to_string(), rest, why });
     }
 
-    /// Returns what we had asked for when something happened that may have followed from it.
-    fn ordered_by(&self, at: Timestamp) -> Option<Command> {
-        ordered_by(self.ordered, at, ORDERED_FOR)
-    }
-
     /// Returns who began a run that is found now.
     fn starter(&self, facts: &Facts, began: Timestamp) -> Who {
         let is_first = self.latest.is_none() && began < self.since;
@@ -393,7 +389,7 @@ impl Tracker {
 
     fn beginner(&self, by_itself: bool, began: Timestamp) -> Who {
         let otherwise = if by_itself { Who::Runtime } else { Who::Anonymous };
-        began_by(self.ordered_by(began)).unwrap_or(otherwise)
+        began_by(self.order.behind(began, ORDERED_FOR)).unwrap_or(otherwise)
     }
 
     /// Returns the latest run if it goes on.

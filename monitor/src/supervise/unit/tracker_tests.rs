@@ -39,13 +39,16 @@ struct Systemd {
     /// Something happened that nobody told.
     is_behind: bool,
     tracker: Tracker,
+    /// What was ordered last, through all monitors.
+    ordered: Option<Ordered>,
 }
 
 impl Systemd {
     fn new(restart: &'static str) -> Self {
         let tracker = tracker(Ledger::default(), None, 0.5);
         let (facts, journal) = (Facts::default(), Vec::new());
-        let mut systemd = Self { facts, restart, runs: 0, restarts: 0, journal, is_behind: true, tracker };
+        let mut systemd =
+            Self { facts, restart, runs: 0, restarts: 0, journal, is_behind: true, tracker, ordered: None };
         systemd.set(&[
             ("Id", owned("web.service")),
             ("LoadState", owned("loaded")),
@@ -237,8 +240,12 @@ impl Systemd {
             let (bare, value) = word.trim_matches('~').split_once(':').unwrap_or((word.trim_matches('~'), ""));
             let mut events = Vec::new();
             match bare {
-                "order" => self.tracker.order(command(value), stamp(at)),
-                "monitor" => self.tracker = tracker(self.tracker.ledger.clone(), self.tracker.ordered, at),
+                "order" => {
+                    self.ordered = Some(Ordered { at: time(at), command: command(value) });
+                    self.tracker.order(command(value), stamp(at));
+                }
+                // What was ordered is on the disk before systemd is asked.
+                "monitor" => self.tracker = tracker(self.tracker.ledger.clone(), self.ordered, at),
                 _ => {
                     let seen = self.steps(bare, value, at);
                     self.is_behind |= word.starts_with('~') || bare == "look";
@@ -326,12 +333,37 @@ fn what_we_order_is_ours_and_what_follows_later_is_not() {
         "start@1 die:1@2 order:hold@2.05 stop:0@2.06",
         "runs (anonymous), crashed (runtime), waits 100 ms, quarantined",
     );
+    // It is started again a moment before it is stopped.
+    check(
+        "always",
+        "start@1 die:1@2 order:hold@2.05 again@2.1 stop:0@2.2 look@5",
+        "runs (anonymous), crashed (runtime), waits 100 ms, runs (runtime), clean (us, planned), quarantined",
+    );
     check(
         "no",
         "start@1 order:stop@60 stop:0@60 order:start@90 start@90.1",
         "runs (anonymous), clean (announced, planned), stopped, runs (announced)",
     );
     check("no", "start@1 order:heal@60 restart:0@900", "runs (anonymous), clean (anonymous), runs (anonymous)");
+}
+
+#[test]
+fn what_was_ordered_and_done_before_another_monitor_explains_nothing_that_follows() {
+    check(
+        "always",
+        "start@1 order:heal@60 restart:0@60 monitor@70 look@71 restart:0@80",
+        "runs (anonymous), clean (us), runs (us), runs (adopted, runtime), clean (anonymous), runs (anonymous)",
+    );
+    check(
+        "always",
+        "start@1 order:heal@60 monitor@60.1 look@60.15 restart:0@60.2",
+        "runs (anonymous), runs (adopted, runtime), clean (us), runs (us)",
+    );
+    check(
+        "always",
+        "start@1 order:hold@60 stop:0@60 look@63 start@70 monitor@75 look@76 stop:0@80 look@83",
+        "runs (anonymous), clean (us, planned), quarantined, runs (anonymous), runs (adopted, runtime), clean (anonymous), stopped",
+    );
 }
 
 #[test]
