@@ -105,9 +105,9 @@ fn order(shared: Arc<Shared>, orders: mpsc::Sender<News>, service: Arc<str>, act
 /// Returns whether a heal that is on the disk by now is still right; if not, it is taken back.
 pub(super) fn is_still_due(shared: &Shared, service: &str, action: HealAction) -> bool {
     let now = Stamp::now();
-    let window = window(&shared.alerts.suppression(), service, now);
+    let suppression = shared.alerts.suppression();
     let board = shared.board();
-    let is_due = shared.ward().is_still_due(&board, service, action, window, now);
+    let is_due = shared.ward().is_still_due(&board, service, action, |service| window(&suppression, service, now), now);
     if !is_due {
         tracing::info!(service.id = service, ?action, "not healed after all: it is paused, or stands otherwise by now");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kit::clock::Stamp;
 
 use super::hold::Hold;
-use super::record::{Heal, HealAction, HealRecord, HealResult};
+use super::record::{HealAction, HealRecord, HealResult};
 use super::settings::{HealSettings, HostHealSettings};
 use super::trouble::{Diagnosis, Trouble, diagnose, has_time};
 use crate::judge::ServiceEntry;
@@ -125,8 +125,7 @@ fn quarantine(situation: &Situation<'_>, now: Stamp) -> Option<String> {
     let last = situation.record.heals.back();
     let is_ordered = last.is_some_and(|heal| heal.result == HealResult::Pending);
     let is_refused = situation.record.refusal(now.wall).is_some();
-    let was_held = |heal: &&Heal| heal.action == HealAction::Quarantine && heal.result != HealResult::Refused;
-    let held = situation.record.heals.iter().rev().find(was_held);
+    let held = situation.record.done().find(|heal| heal.action == HealAction::Quarantine);
     let ends = workload.ledger.runs().filter_map(|run| run.end.as_ref()).filter(|end| end.spends_budget());
     let since = ends.filter(|end| held.is_none_or(|heal| end.at.wall > heal.at)).count();
     let loops = workload.unseen.is_none()

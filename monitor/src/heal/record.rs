@@ -159,8 +159,12 @@ impl HealRecord {
 
     /// Returns what was last ordered and not refused, for whoever watches the runtime.
     pub fn ordered(&self) -> Option<Ordered> {
-        let was_done = |heal: &&Heal| heal.result != HealResult::Refused;
-        self.heals.iter().rev().find(was_done).map(|heal| Ordered { at: heal.at, command: heal.action.command() })
+        self.done().next().map(|heal| Ordered { at: heal.at, command: heal.action.command() })
+    }
+
+    /// Returns what was not refused, newest first.
+    pub(super) fn done(&self) -> impl Iterator<Item = &Heal> {
+        self.heals.iter().rev().filter(|heal| heal.result != HealResult::Refused)
     }
 
     /// Returns this record with what came after it.
@@ -179,10 +183,9 @@ impl HealRecord {
         self.heals.push_back(heal);
     }
 
-    /// Takes back a heal that was decided and not ordered.
-    pub fn withdraw(&mut self, action: HealAction) {
-        let is_it = |heal: &mut Heal| heal.result == HealResult::Pending && heal.action == action;
-        let _withdrawn = self.heals.pop_back_if(is_it);
+    /// Takes back a heal that was decided and not ordered, and returns it.
+    pub fn withdraw(&mut self, action: HealAction) -> Option<Heal> {
+        self.heals.pop_back_if(|heal| heal.result == HealResult::Pending && heal.action == action)
     }
 
     /// Returns how many of the latest heals that were done, all against this trouble, did not help.
@@ -192,8 +195,7 @@ impl HealRecord {
                 && is_like(&heal.trouble, trouble)
                 && matches!(heal.result, HealResult::Failed | HealResult::Relapsed)
         };
-        let was_done = |heal: &&Heal| heal.result != HealResult::Refused;
-        self.heals.iter().rev().filter(was_done).take_while(is_in_vain).count()
+        self.done().take_while(is_in_vain).count()
     }
 
     /// Returns why the latest heal was refused, and how long it is until it may be asked for again.
@@ -272,8 +274,7 @@ impl HealRecord {
 
     /// Returns how long it is until the next restart against this trouble may be tried, and whether it is given up.
     pub(super) fn wait(&self, trouble: &str, level: f64, policy: &Policy, now: Timestamp) -> (Duration, bool) {
-        let was_done = |heal: &&Heal| heal.result != HealResult::Refused;
-        let Some(last) = self.heals.iter().rev().find(was_done) else { return (Duration::ZERO, false) };
+        let Some(last) = self.done().next() else { return (Duration::ZERO, false) };
         let in_vain = self.in_vain(trouble);
         let (wait, from, gave_up) = match u32::try_from(in_vain).unwrap_or(u32::MAX) {
             0 if last.forgiven => return (Duration::ZERO, false),

@@ -13,7 +13,7 @@ use super::hold::Hold;
 use super::record::{Heal, HealAction, HealRecord, HealResult, Pause};
 use super::settings::{HealSettings, HostHealSettings};
 use super::stateful::what_keeps_data;
-use super::trouble::{Diagnosis, Trouble, diagnose};
+use super::trouble::{Diagnosis, diagnose};
 use crate::judge::{Board, ServiceEntry, Verdict};
 use crate::supervise::Command;
 
@@ -51,18 +51,6 @@ pub struct Patient {
     due: Option<Moment>,
     /// The record is not on the disk as it is here.
     is_unwritten: bool,
-    /// Whether the latest heal is an earlier monitor's, and since when that is waited for.
-    inherited: Inherited,
-}
-
-/// What an earlier monitor left undone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Inherited {
-    #[default]
-    Nothing,
-    /// It is not known when this was taken over.
-    Untimed,
-    Since(Moment),
 }
 
 /// What follows from a look.
@@ -86,6 +74,8 @@ pub struct Ward {
     paused: Option<Pause>,
     /// What an earlier monitor left of that is known.
     is_restored: bool,
+    /// The first look: what was written down before is an earlier monitor's.
+    began: Option<Stamp>,
     /// Needs before what needs them.
     order: Vec<Arc<str>>,
     patients: HashMap<Arc<str>, Patient>,
@@ -100,12 +90,7 @@ impl Ward {
         self.order = cards.iter().map(|card| card.service.clone()).collect();
         let mut before = std::mem::take(&mut self.patients);
         for card in cards {
-            let left = || {
-                let record = known(&card.service);
-                let is_pending = record.heals.back().is_some_and(|heal| heal.result == HealResult::Pending);
-                let inherited = if is_pending { Inherited::Untimed } else { Inherited::Nothing };
-                Patient { record, inherited, ..Patient::default() }
-            };
+            let left = || Patient { record: known(&card.service), ..Patient::default() };
             let patient = before.remove(&card.service).unwrap_or_else(left);
             let patient = Patient { settings: card.settings, runs: card.runs, ..patient };
             self.patients.insert(card.service, patient);
@@ -162,28 +147,22 @@ impl Ward {
         }
     }
 
-    /// Returns whether what was decided is still right: a moment has passed since, in which it was written down. If not,
-    /// it is taken back.
-    /// `maintenance` is the window that covers it.
+    /// Returns whether what was written down is decided anew, now that a moment has passed; if not, it is taken back.
     pub fn is_still_due(
         &mut self,
         board: &Board,
         service: &str,
         action: HealAction,
-        maintenance: Option<String>,
+        maintenance: impl Fn(&str) -> Option<String>,
         now: Stamp,
     ) -> bool {
-        let paused = self.pause(now.wall).is_some();
-        let (Some(entry), Some(patient)) = (board.service(service), self.patients.get_mut(service)) else {
-            return false;
-        };
-        let is_paused = paused || patient.record.pause(now.wall).is_some();
-        let is_held = announced(entry, now).is_some()
-            || maintenance.is_some()
-            || action != HealAction::Quarantine && broken_need(board, service).is_some();
-        let is_due = !is_paused && !is_held && patient.settings.is_some() && is_due(action, entry, now);
-        if !is_due {
-            patient.record.withdraw(action);
+        let heal = self.patients.get_mut(service).and_then(|patient| patient.record.withdraw(action));
+        let decision = self.decide(board, service, maintenance, self.recent(now.wall), now);
+        let (Some(heal), Some(patient)) = (heal, self.patients.get_mut(service)) else { return false };
+        let is_due = matches!(decision, Decision::Act(again, ..) if again == action);
+        if is_due {
+            patient.record.add(heal);
+        } else {
             patient.is_unwritten = true;
         }
         is_due
@@ -208,33 +187,12 @@ impl Ward {
     ) -> Rounds {
         let mut rounds = Rounds::default();
         self.verify(board, now, &mut rounds);
-        let paused_by = self.pause(now.wall).map(|pause| pause.by.clone());
         let mut recent = self.recent(now.wall);
         for name in self.order.clone() {
-            let Some(patient) = self.patients.get_mut(&name) else { continue };
             let Some(service) = board.service(&name) else { continue };
+            let decision = self.decide(board, &name, &maintenance, recent, now);
+            let Some(patient) = self.patients.get_mut(&name) else { continue };
             let known = service.workload.as_ref().and_then(|workload| workload.given_up.as_ref());
-            let Some(settings) = patient.settings else {
-                // Whoever asks to be healed no more is not given up either.
-                rounds.given_up.extend(known.map(|_| (name.clone(), None)));
-                continue;
-            };
-            let need = broken_need(board, &name);
-            let described = service.workload.as_ref().map(|workload| &workload.described);
-            let keeps_data = described.and_then(|described| what_keeps_data(&patient.runs, described));
-            let elsewhere = works_elsewhere(service, now);
-            let window = announced(service, now).or_else(|| maintenance(&name));
-            let situation = Situation {
-                service,
-                settings,
-                record: &patient.record,
-                keeps_data: keeps_data.as_deref(),
-                need: need.as_deref(),
-                works_elsewhere: elsewhere.as_deref(),
-                maintenance: window.as_deref(),
-            };
-            let host = Host { settings: self.host, recent, paused_by: paused_by.as_deref() };
-            let decision = decide(&situation, &host, now);
             let gave_up = match &decision {
                 Decision::Hold(hold @ Hold::GaveUp { .. }) => Some(hold.to_string()),
                 _ => None,
@@ -274,14 +232,46 @@ impl Ward {
         rounds
     }
 
+    /// Decides about one service. `recent` counts the restarts that this host had in the last minute.
+    fn decide(
+        &self,
+        board: &Board,
+        name: &str,
+        maintenance: impl Fn(&str) -> Option<String>,
+        recent: usize,
+        now: Stamp,
+    ) -> Decision {
+        let (Some(service), Some(patient)) = (board.service(name), self.patients.get(name)) else {
+            return Decision::Nothing;
+        };
+        let Some(settings) = patient.settings else { return Decision::Nothing };
+        let need = broken_need(board, service);
+        let described = service.workload.as_ref().map(|workload| &workload.described);
+        let keeps_data = described.and_then(|described| what_keeps_data(&patient.runs, described));
+        let elsewhere = works_elsewhere(service, now);
+        let window = announced(service, now).or_else(|| maintenance(name));
+        let situation = Situation {
+            service,
+            settings,
+            record: &patient.record,
+            keeps_data: keeps_data.as_deref(),
+            need: need.as_deref(),
+            works_elsewhere: elsewhere.as_deref(),
+            maintenance: window.as_deref(),
+        };
+        let paused_by = self.pause(now.wall).map(|pause| pause.by.as_str());
+        decide(&situation, &Host { settings: self.host, recent, paused_by }, now)
+    }
+
     fn verify(&mut self, board: &Board, now: Stamp, rounds: &mut Rounds) {
+        let began = *self.began.get_or_insert(now);
         for (name, patient) in &mut self.patients {
             let Some(service) = board.service(name) else { continue };
             if patient.record.heals.is_empty() && !patient.is_unwritten {
                 continue;
             }
             let before = patient.record.clone();
-            patient.let_go_of_inherited(service, now);
+            patient.let_go_of_inherited(service, began, now);
             if let Some(result) = patient.record.verify(service, now) {
                 *self.totals.entry(result).or_default() += 1;
                 rounds.results.push((name.clone(), result));
@@ -300,36 +290,16 @@ impl Ward {
 }
 
 impl Patient {
-    /// Takes back what an earlier monitor wrote down, if nothing came of it.
-    fn let_go_of_inherited(&mut self, service: &ServiceEntry, now: Stamp) {
-        let since = match self.inherited {
-            Inherited::Nothing => return,
-            Inherited::Untimed => now.at,
-            Inherited::Since(since) => since,
-        };
-        self.inherited = Inherited::Since(since);
-        let Some(heal) = self.record.heals.back().filter(|heal| heal.result == HealResult::Pending) else {
-            self.inherited = Inherited::Nothing;
-            return;
-        };
+    /// Takes back what an earlier monitor wrote down, if nothing came of it; ours began then.
+    fn let_go_of_inherited(&mut self, service: &ServiceEntry, began: Stamp, now: Stamp) {
+        let is_inherited = |heal: &&Heal| heal.result == HealResult::Pending && heal.at < began.wall;
+        let Some(heal) = self.record.heals.back().filter(is_inherited) else { return };
         let last = service.workload.as_ref().and_then(|workload| workload.ledger.last());
         let is_as_before = last.is_none_or(|run| run.started.wall < heal.at);
         let is_broken = matches!(diagnose(service, now.at), Diagnosis::Trouble(..));
-        if is_as_before && is_broken && now.at.since(since) >= INHERITED_PATIENCE {
+        if is_as_before && is_broken && now.at.since(began.at) >= INHERITED_PATIENCE {
             self.record.withdraw(heal.action);
-            self.inherited = Inherited::Nothing;
         }
-    }
-}
-
-/// Returns whether a service is still in the state that an action is meant for.
-fn is_due(action: HealAction, service: &ServiceEntry, now: Stamp) -> bool {
-    let runs = service.workload.as_ref().is_some_and(|workload| workload.phase.goes_on());
-    match (action, diagnose(service, now.at)) {
-        (HealAction::Restart, Diagnosis::Trouble(trouble, _)) => !matches!(trouble, Trouble::Exit(_)),
-        (HealAction::Start, Diagnosis::Trouble(trouble, _)) => matches!(trouble, Trouble::Exit(_)),
-        (HealAction::Quarantine, _) => runs,
-        (HealAction::Restart | HealAction::Start, Diagnosis::Well | Diagnosis::Hold(_)) => false,
     }
 }
 
@@ -340,9 +310,9 @@ fn announced(service: &ServiceEntry, now: Stamp) -> Option<String> {
 }
 
 /// Returns a hard need, direct or through others, that does not work or is not known to.
-fn broken_need(board: &Board, service: &str) -> Option<String> {
+fn broken_need(board: &Board, service: &ServiceEntry) -> Option<String> {
     let mut seen: HashSet<Arc<str>> = HashSet::new();
-    let mut to_see: Vec<Arc<str>> = board.service(service)?.spec.hard_needs.clone();
+    let mut to_see: Vec<Arc<str>> = service.spec.hard_needs.clone();
     while let Some(need) = to_see.pop() {
         let Some(entry) = board.service(&need).filter(|_| seen.insert(need.clone())) else { continue };
         if !matches!(entry.verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed) {

@@ -252,6 +252,8 @@ fn what_was_paused_or_recovered_before_the_order_went_out_is_taken_back() {
         clinic.fall_ill("web", ReasonCode::Timeout, None);
         clinic.holds_orders = true;
         clinic.run_until(clinic.now + 60);
+        let (now, nobody) = (at(clinic.now), |_: &str| None);
+        assert!(clinic.ward.is_still_due(&clinic.board, "web", HealAction::Restart, nobody, now));
         assert_eq!(results(&clinic, "web"), [HealResult::Pending]);
         if is_paused {
             let pause = Pause { at: at(0).wall, until: None, by: "ops".to_owned(), why: String::new() };
@@ -261,7 +263,7 @@ fn what_was_paused_or_recovered_before_the_order_went_out_is_taken_back() {
         }
         clinic.run_until(clinic.now + 60);
         let now = at(clinic.now);
-        assert!(!clinic.ward.is_still_due(&clinic.board, "web", HealAction::Restart, None, now));
+        assert!(!clinic.ward.is_still_due(&clinic.board, "web", HealAction::Restart, nobody, now));
         assert_eq!(results(&clinic, "web"), [], "nobody was restarted");
     }
 }
