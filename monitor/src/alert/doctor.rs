@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kit::clock::{Moment, Stamp};
+use kit::clock::Stamp;
 
 use super::condition::{Condition, Holds};
 use super::message::{Evidence, Severity};
@@ -26,7 +26,7 @@ pub fn doctor_condition(examined: &Examined, settings: &DoctorSettings, now: Sta
     let first = errors.first()?;
     let title = format!("the doctor finds {} in {}: {}", counted(errors.len()), places(&errors), said(first));
     let mut condition = Condition::new(KEY, "DoctorFindings", Severity::Ticket, title);
-    condition.since = examined.errors_since.map_or(now.at, |since| Moment::min(now.moment_of(since), now.at));
+    condition.since = examined.errors_since.map_or(now.at, |since| now.moment_of(since));
     // A file that is being written is broken for a moment: two looks must agree.
     condition.after = settings.look_every() * 2;
     // Which errors there are changes while somebody mends them, and is no news.
@@ -80,6 +80,7 @@ mod tests {
     use std::time::Duration;
 
     use jiff::Timestamp;
+    use kit::clock::Moment;
 
     use super::*;
     use crate::doctor::{Found, Looked, Severity as Degree};

@@ -131,7 +131,8 @@ impl Discoveries {
     pub(super) fn configure(&mut self, plan: &Plan, state: &State) {
         let mut before = std::mem::take(&mut self.looking);
         for discovery in &plan.discoveries {
-            let kept = before.remove(&discovery.name).filter(|looking| is_like(&looking.discovery, discovery));
+            let kept =
+                before.remove(&discovery.name).filter(|looking| looking.discovery.generation == discovery.generation);
             let looking = kept.unwrap_or_else(|| self.start(discovery.clone()));
             self.looking.insert(discovery.name.clone(), looking);
             self.found.rosters.entry(discovery.name.clone()).or_default();
@@ -258,11 +259,6 @@ impl Discoveries {
             finds.wrong_since = since(&finds.discovery, Trouble::Wrong, finds.is_wrong());
         }
     }
-}
-
-/// Returns whether both look for the same at the same place.
-fn is_like(one: &Discovery, other: &Discovery) -> bool {
-    format!("{one:?}") == format!("{other:?}")
 }
 
 /// Looks until nobody listens. A task that breaks must not look as if it saw nothing new.

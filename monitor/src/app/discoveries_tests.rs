@@ -11,10 +11,14 @@ use crate::supervise::discovery::Sighting;
 
 /// A configuration with one discovery, of an engine that nobody runs.
 fn plan(engine: &str) -> Plan {
+    plan_with(engine, 100)
+}
+
+fn plan_with(engine: &str, limit: usize) -> Plan {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("m.yml");
     let yaml = format!(
-        "discover: {{ docker: {{ container: {{ engine: \"unix:///no/{engine}.sock\" }}, forget_after: 1s }} }}"
+        "discover: {{ docker: {{ container: {{ engine: \"unix:///no/{engine}.sock\" }}, forget_after: 1s, limit: {limit} }} }}"
     );
     std::fs::write(&file, yaml).unwrap();
     Plan::of(&Config::load(&file, &Environment::default()), &Kinds::standard()).unwrap()
@@ -76,8 +80,6 @@ async fn nobody_is_woken_to_forget_what_may_be_back() {
     // Another setting of it looks anew.
     discoveries.unanswered.clear();
     assert!(discoveries.next_forgotten() < FORGET_AT_LEAST_EVERY);
-    let mut other = plan.clone();
-    other.discoveries[0].limit = 7;
-    discoveries.configure(&other, &stores.state);
+    discoveries.configure(&plan_with("here", 7), &stores.state);
     assert_eq!(discoveries.next_forgotten(), FORGET_AT_LEAST_EVERY);
 }

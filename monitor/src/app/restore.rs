@@ -137,7 +137,7 @@ impl Memory {
         for (service, text) in &self.verdicts {
             let Ok(document) = serde_json::from_str::<VerdictDocument>(text) else { continue };
             let Some(verdict) = Verdict::parse(&document.verdict) else { continue };
-            let since = Stamp { at: now.moment_of(document.since), wall: document.since };
+            let since = now.stamp_of(document.since);
             board.restore_verdict(service, verdict, document.why, since);
         }
     }

@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::catalogue::{Catalogue, ServiceCard};
 use super::shared::Shared;
-use super::status::DiscrepancyStatus;
+use super::workload_status::DiscrepancyStatus;
 use crate::doctor::{Finding, Found, RuleText, Severity, identity, texts};
 use crate::judge::{Board, ServiceEntry};
 

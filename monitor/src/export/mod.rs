@@ -18,6 +18,7 @@ mod overlay;
 mod page;
 mod shared;
 mod status;
+mod workload_status;
 mod write;
 
 pub use access::{ACCESS_NAMES, AccessSettings, Public, Reception, Visitor, decode_access, is_access_name};
@@ -30,4 +31,5 @@ pub use gate::{Cursor, GateAnswer, GateService};
 pub use metrics::ProbeMetrics;
 pub use overlay::OverlayStatus;
 pub use shared::{Ask, LoopFigures, ReloadWish, Shared, Wishes};
-pub use status::{CheckStatus, LastStatus, NeedsStatus, ServiceStatus, Status, WorkloadStatus, status_of};
+pub use status::{CheckStatus, LastStatus, NeedsStatus, ServiceStatus, Status, status_of};
+pub use workload_status::WorkloadStatus;

@@ -145,8 +145,3 @@ pub(super) fn rest_of_the_absent(ledger: &Ledger, order: OpenOrder) -> Rest {
         _ => Rest::Gone,
     }
 }
-
-/// Returns a time of the runtime's on our own clock too.
-pub(super) fn stamp(wall: Timestamp, now: Stamp) -> Stamp {
-    Stamp { at: now.moment_of(wall), wall }
-}

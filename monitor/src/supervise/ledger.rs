@@ -147,7 +147,7 @@ impl Ledger {
     pub fn restore(policy: Policy, rows: &[Run<Timestamp>], now: &Stamp) -> Self {
         let mut ledger = Self::new(policy);
         for row in rows {
-            ledger.push(row.map(|wall| Stamp { at: now.moment_of(*wall), wall: *wall }));
+            ledger.push(row.map(|wall| now.stamp_of(*wall)));
         }
         ledger
     }

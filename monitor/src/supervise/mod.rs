@@ -4,8 +4,8 @@
 //! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
 //! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
-//! * `container` watches what a container engine runs, `unit` what systemd does; `following`, `teller` and `last_lines` serve
-//!   both.
+//! * `container` watches what a container engine runs, `unit` what systemd does; `following`, `pace`, `teller` and
+//!   `last_lines` serve both.
 //! * `described` is what a runtime declares of health, `check_command` (with `shell`) reads the command behind that, and
 //!   `diagnosis` says why it is wrong.
 //! * `discovery` finds services by themselves, among what a runtime runs.
@@ -27,6 +27,7 @@ pub mod launcher;
 pub mod ledger;
 pub mod message;
 pub mod oom;
+mod pace;
 pub mod process;
 pub mod process_table;
 mod redact;

@@ -189,7 +189,7 @@ pub async fn read_ending(folder: RunFolder, child: Option<ProcessId>) -> Ending 
         let by_us = record.as_ref().is_some_and(|record| record.stopped.is_some());
         let oom = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us && child.is_some_and(was_killed_for_memory);
         let now = Stamp::now();
-        let at = record.as_ref().map_or(now, |record| Stamp { at: now.moment_of(record.ended), wall: record.ended });
+        let at = record.as_ref().map_or(now, |record| now.stamp_of(record.ended));
         let cause = Cause::of(exit, oom, &last_lines.join("\n"));
         Ending { exit, cause, at, stopped: record.as_ref().and_then(|record| record.stopped), last_lines, record }
     });

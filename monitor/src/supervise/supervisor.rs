@@ -168,7 +168,7 @@ impl Supervisor {
         let known = self.ledger.last().filter(|run| run.end.is_none()).map(|run| run.id);
         if let Ok(Some((held, record))) = self.launcher.adopt(&self.service, &self.settings).await {
             let now = Stamp::now();
-            let stamp = Stamp { at: now.moment_of(record.started), wall: record.started };
+            let stamp = now.stamp_of(record.started);
             if known != Some(held.run()) {
                 self.ledger.record_start(held.run(), stamp, Who::Us);
             }

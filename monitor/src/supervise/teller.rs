@@ -8,7 +8,7 @@ use super::message::Event;
 use super::workload::Order;
 
 /// The way from a watcher to the app.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Teller {
     events: mpsc::Sender<Event>,
     is_blind: bool,

@@ -1,7 +1,7 @@
 //! Random faults of real containers, with healing on and a monitor that is killed in the middle: whom a restart helps is
 //! restarted, nobody else ever is.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use http::Method;
@@ -22,6 +22,8 @@ const AT_ONCE: usize = 3;
 /// Services of a host. Each has a fault in each round; a third death within ten minutes would be a crash loop.
 const SERVICES: usize = 5;
 const ROUNDS: usize = 2;
+/// The monitor is killed after so many more probes at most, which takes it about 4 s.
+const PROBES_UNTIL_KILLED: f64 = 40.0;
 
 /// What befalls a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +113,13 @@ impl Ward {
     }
 }
 
+/// How many probes a monitor has made.
+async fn probes(monitor: &Binary) -> Option<f64> {
+    let (_, metrics) = monitor.get("/metrics").await;
+    let results = metrics.as_str()?.lines().filter(|line| line.starts_with("monitor_probe_results_total{"));
+    Some(results.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+}
+
 /// The latest heal; none also while the monitor does not answer yet.
 fn latest(service: &Value) -> &Value {
     &service["healing"]["heals"][0]
@@ -147,8 +156,9 @@ async fn live(life: usize, mut random: StdRng) {
         for (name, fault) in ward.names.iter().zip(&faults) {
             ward.strike(name, *fault);
         }
-        // The random moment is what is tested; nothing waits for it to be long enough.
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..4000))).await;
+        // It is killed anywhere in what follows from the faults.
+        let until = probes(&monitor).await.unwrap_or(0.0) + random.random_range(0.0..PROBES_UNTIL_KILLED);
+        eventually("more probes", LIMIT, async || probes(&monitor).await.filter(|probes| *probes >= until)).await;
         monitor.signal(Signal::SIGKILL);
         monitor.ended().await;
         monitor = Binary::start("run", &ward.file, ward.port);

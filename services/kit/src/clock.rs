@@ -82,6 +82,12 @@ impl Stamp {
         Moment(self.at.0.saturating_sub(age_ms))
     }
 
+    /// Returns a stored wall time on both clocks, as [`Stamp::moment_of`] maps it.
+    #[must_use]
+    pub fn stamp_of(&self, wall: Timestamp) -> Self {
+        Self { at: self.moment_of(wall), wall }
+    }
+
     /// Returns the wall time of `at` as this stamp sees it.
     pub fn wall_of(&self, at: Moment) -> Timestamp {
         let offset_ms = at.0.saturating_sub(self.at.0);

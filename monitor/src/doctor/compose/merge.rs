@@ -26,8 +26,11 @@ pub(super) type Tags = HashMap<Place, Tag>;
 pub(super) fn read_tags(node: &Node, lines: &[&str], tags: &mut Tags) {
     let Value::Map(entries) = &node.value else { return };
     for entry in entries {
-        let line = usize::try_from(entry.key_place.line).ok().and_then(|line| lines.get(line.checked_sub(1)?));
-        let value = line.and_then(|line| line.split_once(entry.key.as_str())?.1.split_once(':'));
+        let Place { line, column, .. } = entry.key_place;
+        let nth = |number: u64| usize::try_from(number).ok()?.checked_sub(1);
+        let line = nth(line).and_then(|line| lines.get(line));
+        let key = line.and_then(|line| Some(&line[line.char_indices().nth(nth(column)?)?.0..]));
+        let value = key.and_then(|key| key.split_once(entry.key.as_str())?.1.split_once(':'));
         let value = value.map_or("", |(_, value)| value.trim_start());
         let tag = [("!reset", Tag::Reset), ("!override", Tag::Override)];
         let tag = tag.into_iter().find(|(word, _)| value.split_whitespace().next() == Some(word));
@@ -156,6 +159,7 @@ mod tests {
             ("web:\n  ports: [3]\n  command: [z]\n", "image: a; ports: 1 2 3; command: z"),
             ("web:\n  ports: !override [3]\n", "image: a; command: x; ports: 3"),
             ("web:\n  ports: !reset []\n  image: !reset null\n", "command: x"),
+            ("web: { image: !reset null, ports: !override [3], command: [a] }\n", "command: a; ports: 3"),
             ("web:\n  ports: !override\n    - 3\n", "image: a; command: x; ports: 3"),
         ] {
             assert_eq!(merged(first, second), expected, "{second}");

@@ -19,7 +19,7 @@ use crate::alert::{Incident, read_rows};
 use crate::export::catalogue::{Catalogue, ServiceCard};
 use crate::export::overlay::Overlay;
 use crate::export::shared::Shared;
-use crate::export::status::DiscrepancyStatus;
+use crate::export::workload_status::DiscrepancyStatus;
 use crate::judge::{ServiceEntry, Severity, Verdict};
 use crate::record::{IncidentQuery, Rollup};
 

@@ -16,9 +16,9 @@ use jiff::Timestamp;
 
 use super::address::Address;
 use super::facts::{Facts, Happening, What};
+use super::log_slice::LogSlice;
 use super::settings::is_oneoff;
 use super::survey::Wanted;
-use super::tracker::LogSlice;
 use crate::supervise::discovery::Sighting;
 use crate::supervise::last_lines::LastLines;
 use crate::supervise::message::Command;

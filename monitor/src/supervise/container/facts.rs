@@ -12,6 +12,7 @@ use kit::clock::elapsed;
 use nix::sys::signal::Signal;
 
 use super::settings::is_oneoff;
+use super::stopping::Stopping;
 use crate::supervise::described::{DeclaredHealth, DeclaredProbe, DeclaredState, Described};
 use crate::supervise::workload::Sought;
 
@@ -29,7 +30,7 @@ pub(super) enum RestartPolicy {
     /// If it failed.
     OnFailure,
     /// If it failed, and only so many times.
-    OnFailureFor(u64),
+    OnFailureAtMost,
     /// Unless somebody stopped it.
     Always,
 }
@@ -59,10 +60,8 @@ pub(super) struct Facts {
     pub(super) start_error: Option<String>,
     /// When it is started again.
     pub(super) policy: RestartPolicy,
-    /// The signal that asks it to stop.
-    pub(super) stop_signal: Option<i32>,
-    /// How long it has from then on until it is killed, if it has a time of its own.
-    pub(super) stop_timeout: Option<Duration>,
+    /// What its settings say of how it is stopped.
+    pub(super) stopping: Stopping,
     /// The digest of its image, hexadecimal.
     pub(super) image: Option<String>,
     /// What is declared of it.
@@ -96,12 +95,14 @@ impl Facts {
                 Some(RestartPolicyNameEnum::ALWAYS | RestartPolicyNameEnum::UNLESS_STOPPED) => RestartPolicy::Always,
                 Some(RestartPolicyNameEnum::ON_FAILURE) => match retries {
                     0 => RestartPolicy::OnFailure,
-                    retries => RestartPolicy::OnFailureFor(retries),
+                    _ => RestartPolicy::OnFailureAtMost,
                 },
                 _ => RestartPolicy::No,
             },
-            stop_timeout: stop_timeout.map(Duration::from_secs),
-            stop_signal: answer.config.and_then(|config| config.stop_signal).as_deref().and_then(signal),
+            stopping: Stopping {
+                signal: answer.config.and_then(|config| config.stop_signal).as_deref().and_then(signal),
+                timeout: stop_timeout.map(Duration::from_secs),
+            },
             image: answer.image.map(|image| image.trim_start_matches("sha256:").to_owned()),
             described,
         })
@@ -262,7 +263,7 @@ mod tests {
             "ExitCode": 137, "Error": "", "StartedAt": "2026-11-25T03:06:12.60136328Z", "FinishedAt": "2026-11-25T03:06:12.732644436Z"}}"#,
         );
         assert_eq!((facts.running, facts.restarting, facts.oom_killed), (false, true, true));
-        assert_eq!((facts.exit_code, facts.policy, facts.stop_signal), (137, RestartPolicy::Always, Some(3)));
+        assert_eq!((facts.exit_code, facts.policy, facts.stopping.signal), (137, RestartPolicy::Always, Some(3)));
         assert_eq!((facts.name.as_str(), facts.image.as_deref()), ("web", Some("115baac2d6ea")));
         assert_eq!(facts.started.unwrap().to_string(), "2026-11-25T03:06:12.60136328Z");
     }
@@ -272,7 +273,7 @@ mod tests {
         let facts =
             inspected(r#"{"Id": "1", "State": {"StartedAt": "0001-01-01T00:00:00Z", "Error": "no such file"}}"#);
         assert_eq!((facts.started, facts.start_error.is_some(), facts.exit_code), (None, true, 255));
-        assert_eq!((facts.policy, facts.stop_signal, facts.image), (RestartPolicy::No, None, None));
+        assert_eq!((facts.policy, facts.stopping.signal, facts.image), (RestartPolicy::No, None, None));
     }
 
     #[test]

@@ -10,13 +10,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::connection::{Blind, Connection};
 use super::discover::Discover;
 use crate::supervise::discovery::Look;
+use crate::supervise::pace::{PING_EVERY, RESCAN_EVERY, RETRY_AFTER};
 
-/// As for what is watched: the engine drops events for slow readers.
-const RESCAN_EVERY: Duration = Duration::from_secs(60);
-/// An engine that hangs ends no stream.
-const PING_EVERY: Duration = Duration::from_secs(10);
-/// Between two tries to reach an engine that cannot be asked.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Containers come in crowds: a whole project is looked at once, and whoever starts containers without end costs one look
 /// in this time.
 const GATHER: Duration = Duration::from_millis(500);

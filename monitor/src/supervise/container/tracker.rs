@@ -4,37 +4,23 @@
 //! its container and the moment it began, so whatever is seen twice, by an event and by looking, changes nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use kit::clock::{Stamp, elapsed};
 
 use super::facts::{Facts, Happening, RestartPolicy, What};
 use super::known::{Known, START_EVENT_LATE, restart_delay, run_id};
+use super::log_slice::LogSlice;
+use super::stopping::{ASKED_FOR, KILLED_CODE, Stopping};
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::described::Described;
 use crate::supervise::following::{
-    OpenOrder, Settling, Told, began_by, ended_by, rest_of_the_absent, rest_of_the_stopped, stamp,
+    OpenOrder, Settling, Told, began_by, ended_by, rest_of_the_absent, rest_of_the_stopped,
 };
 use crate::supervise::ledger::{End, Ledger, Who};
 use crate::supervise::message::{Command, Event, Rest};
 use crate::supervise::process::Ending;
 use crate::supervise::workload::{Sought, Subject};
-
-/// A run that ends this long after a signal through the API, or after the time that it is given then, may have ended because
-/// of it: `docker stop` waits 10 s by default, and kills, which is another signal.
-const ASKED_FOR: Duration = Duration::from_secs(120);
-/// If it ends as one that was asked to: somebody may have given it more time than its own settings say.
-const ASKED_FOR_CLEANLY: Duration = Duration::from_secs(3600);
-
-/// What a container ends with that a signal ended, beside the signal's number.
-const SIGNAL_CODE_BASE: i32 = 128;
-const SIGTERM: i32 = 15;
-/// What a container ends with that SIGKILL ended: 128 + 9.
-const KILLED_CODE: i32 = 137;
-
-/// SIGHUP, SIGUSR1, SIGUSR2, SIGCONT and SIGWINCH (`signal(7)`): signals that tell a program something, and end few.
-const TELLING_SIGNALS: [i32; 5] = [1, 10, 12, 18, 28];
 
 /// What is new of a container: an event, how it stands, or both, and what the run that ended had written.
 #[derive(Debug, Default)]
@@ -42,14 +28,6 @@ pub(super) struct News {
     pub(super) happening: Option<Happening>,
     pub(super) facts: Option<Facts>,
     pub(super) last_lines: Vec<String>,
-}
-
-/// A piece of a container's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LogSlice {
-    pub(super) container: String,
-    pub(super) from: Timestamp,
-    pub(super) to: Timestamp,
 }
 
 /// What one piece of news is taken with, and what follows from it.
@@ -79,8 +57,7 @@ pub(super) struct Tracker {
     /// Memory ran out in the latest run.
     oom: bool,
     policy: RestartPolicy,
-    /// The signal that asks it to stop, and the time it has from then on.
-    stop: (Option<i32>, Option<Duration>),
+    stopping: Stopping,
     /// What was last told of what is declared.
     described: Option<Described>,
     /// What was told last.
@@ -110,7 +87,7 @@ impl Tracker {
             order: OpenOrder::left(subject.ordered, latest.map(|latest| latest.began)),
             oom: false,
             policy: RestartPolicy::default(),
-            stop: (None, None),
+            stopping: Stopping::default(),
             described: None,
             told: Told::Nothing,
             settles: Settling::default(),
@@ -183,22 +160,12 @@ impl Tracker {
     pub(super) fn lines_wanted(&self, happening: Option<&Happening>, facts: Option<&Facts>) -> Option<LogSlice> {
         if let Some(Happening { what: What::Died(_), container, at, .. }) = happening {
             let latest = self.running().filter(|latest| latest.began <= *at)?;
-            return Some(LogSlice { container: container.clone(), from: self.writes_from(latest.began), to: *at });
+            return Some(LogSlice::of_run(container, latest.began, *at, &self.ledger));
         }
         let facts = facts.filter(|facts| !facts.running)?;
         let (began, ended) = (facts.started?, facts.finished?);
         let is_news = self.latest.is_none_or(|latest| latest.began < began || latest.ended.is_none());
-        let slice = || LogSlice { container: facts.id.clone(), from: self.writes_from(began), to: ended };
-        (is_news && ended >= began).then(slice)
-    }
-
-    /// Returns from when on the run that began then may have written: the engine notes a start only after it, but not
-    /// before the run before it had ended.
-    fn writes_from(&self, began: Timestamp) -> Timestamp {
-        let ends = self.ledger.runs().rev().filter_map(|run| run.end.as_ref()).map(|end| end.at.wall);
-        let before = ends.filter(|end| *end < began).max();
-        let noted_late = began - START_EVENT_LATE;
-        before.map_or(noted_late, |before| before.max(noted_late))
+        (is_news && ended >= began).then(|| LogSlice::of_run(&facts.id, began, ended, &self.ledger))
     }
 
     /// Takes news and returns what follows from it.
@@ -241,10 +208,11 @@ impl Tracker {
         if !is_ours && (happening.what != What::Started || self.running().is_some()) {
             return;
         }
+        let stopping = facts.map(|facts| facts.stopping).unwrap_or_default();
         match happening.what {
             What::Started => self.started(happening, facts, turn),
             What::Died(code) => self.died(at, code, facts, turn),
-            What::Killed(signal) if self.runs_at(at) && ends_it(signal, facts) => self.asked = Some(at),
+            What::Killed(signal) if self.runs_at(at) && stopping.is_meant_by(signal) => self.asked = Some(at),
             What::OutOfMemory if self.runs_at(at) => self.oom = true,
             // Of one that waits for its restart this is all that is told. In the middle of a restart it is told too.
             What::Stopped if self.latest.is_none_or(|latest| latest.began < at) => {
@@ -294,7 +262,7 @@ impl Tracker {
     fn learn(&mut self, facts: Option<&Facts>) {
         let Some(facts) = facts else { return };
         self.policy = facts.policy;
-        self.stop = (facts.stop_signal, facts.stop_timeout);
+        self.stopping = facts.stopping;
     }
 
     /// Takes how it stands; says what no event has said.
@@ -355,7 +323,7 @@ impl Tracker {
             // What is always started again and is not was stopped, or its engine is on its way down.
             (true, _) | (_, RestartPolicy::Always) => rest_of_the_stopped(&self.ledger, self.order),
             _ if is_clean => Rest::Completed,
-            (false, RestartPolicy::OnFailureFor(_)) if facts.start_error.is_none() => Rest::GaveUp,
+            (false, RestartPolicy::OnFailureAtMost) if facts.start_error.is_none() => Rest::GaveUp,
             _ => Rest::Failed,
         };
         let may_go_on = matches!(rest, Rest::Stopped | Rest::Quarantined);
@@ -386,7 +354,7 @@ impl Tracker {
 
     fn begin(&mut self, container: &str, began: Timestamp, by: Who, facts: Option<&Facts>, turn: &mut Turn) {
         let run = run_id(container, began);
-        self.ledger.record_start(run, stamp(began, turn.now), by);
+        self.ledger.record_start(run, turn.now.stamp_of(began), by);
         self.container = Some(container.to_owned());
         let latest = Known { run, began, ended: None };
         self.latest = Some(latest);
@@ -405,7 +373,7 @@ impl Tracker {
     fn tell_start(&mut self, latest: Known, by: Who, facts: Option<&Facts>, turn: &mut Turn) {
         self.told = Told::Running;
         let (service, run) = (self.service.to_string(), latest.run);
-        let (adopted, stamp) = (latest.began < self.since, stamp(latest.began, turn.now));
+        let (adopted, stamp) = (latest.began < self.since, turn.now.stamp_of(latest.began));
         // The process has its number on the engine's host, which need not be ours.
         turn.events.push(Event::Started { service: service.clone(), run, pid: None, by, adopted, stamp });
         if let Some(digest) = facts.and_then(|facts| facts.image.clone()) {
@@ -417,13 +385,13 @@ impl Tracker {
     fn end(&mut self, latest: Known, at: Timestamp, exit: Exit, oom: bool, turn: &mut Turn) {
         let last_lines = std::mem::take(&mut turn.lines);
         let cause = Cause::of(exit, oom || self.oom, &last_lines.join("\n"));
-        let was_asked = self.asked.is_some_and(|asked| elapsed(asked, at) <= self.asked_for(exit));
+        let was_asked = self.asked.is_some_and(|asked| elapsed(asked, at) <= self.stopping.patience(exit));
         if !was_asked {
             self.asked = None;
         }
         let comes_back = self.policy == RestartPolicy::Always;
         let (by, planned) = ended_by(was_asked, self.order.behind(at, ASKED_FOR), cause, comes_back);
-        let stamp = stamp(at, turn.now);
+        let stamp = turn.now.stamp_of(at);
         self.ledger.record_end(latest.run, End { at: stamp, by, exit, cause, planned, excuse: None });
         self.latest = Some(Known { ended: Some(at), ..latest });
         self.told = Told::Ended;
@@ -437,13 +405,6 @@ impl Tracker {
         self.settles.clear();
         self.told = Told::Resting(rest);
         turn.events.push(Event::Resting { service: self.service.to_string(), rest, why: None });
-    }
-
-    /// Returns how long after it was asked to a run may end because of that.
-    fn asked_for(&self, exit: Exit) -> Duration {
-        let (signal, timeout) = self.stop;
-        let is_told = exit == Exit::Code(0) || exit == Exit::Code(SIGNAL_CODE_BASE + signal.unwrap_or(SIGTERM));
-        if is_told { ASKED_FOR_CLEANLY } else { ASKED_FOR.saturating_add(timeout.unwrap_or_default()) }
     }
 
     /// Returns who began a run then, before our eyes.
@@ -475,7 +436,7 @@ impl Tracker {
         let is_clean = self.ledger.last().and_then(|run| run.end.as_ref()).is_some_and(|end| end.cause == Cause::Clean);
         match self.policy {
             RestartPolicy::Always => true,
-            RestartPolicy::OnFailure | RestartPolicy::OnFailureFor(_) => !is_clean,
+            RestartPolicy::OnFailure | RestartPolicy::OnFailureAtMost => !is_clean,
             RestartPolicy::No => false,
         }
     }
@@ -489,12 +450,6 @@ impl Tracker {
     fn runs_at(&self, at: Timestamp) -> bool {
         self.running().is_some_and(|latest| latest.began <= at)
     }
-}
-
-/// Returns whether a signal was meant to end a container.
-fn ends_it(signal: Option<i32>, facts: Option<&Facts>) -> bool {
-    let stops = facts.and_then(|facts| facts.stop_signal);
-    signal.is_none_or(|signal| stops == Some(signal) || !TELLING_SIGNALS.contains(&signal))
 }
 
 #[cfg(test)]

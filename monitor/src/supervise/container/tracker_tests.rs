@@ -7,6 +7,7 @@ use bollard::models::{EventActor, EventMessage};
 use proptest::prelude::*;
 
 use super::super::facts::{Facts, Happening, RestartPolicy};
+use super::super::stopping::Stopping;
 use super::{News, Tracker};
 use crate::supervise::described::Described;
 use crate::supervise::ledger::Ledger;
@@ -42,8 +43,7 @@ impl Engine {
             created: Some(time(0.9)),
             start_error: None,
             policy,
-            stop_signal: None,
-            stop_timeout: None,
+            stopping: Stopping::default(),
             image: Some("115b".to_owned()),
             described: Described::default(),
         };
@@ -67,7 +67,7 @@ impl Engine {
                     _ if self.is_stopped => false,
                     RestartPolicy::Always => true,
                     RestartPolicy::OnFailure => self.facts.exit_code != 0,
-                    RestartPolicy::OnFailureFor(_) => self.facts.exit_code != 0 && value != "9",
+                    RestartPolicy::OnFailureAtMost => self.facts.exit_code != 0 && value != "9",
                     RestartPolicy::No => false,
                 };
             }
@@ -154,7 +154,7 @@ fn what_dies_under_a_restart_policy_is_the_runtimes_and_waits_twice_as_long_each
 #[test]
 fn what_ends_without_a_restart_policy_has_completed_or_failed() {
     check(
-        RestartPolicy::OnFailureFor(2),
+        RestartPolicy::OnFailureAtMost,
         "start@1 die:1@2 start@3 die:9@4",
         "runs (anonymous), crashed (runtime), waits 100 ms, runs (runtime), crashed (runtime), gave_up",
     );

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
-use kit::clock::{Moment, Stamp};
+use kit::clock::Stamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -15,15 +15,10 @@ use super::connection::{Blind, Connection};
 use super::facts::{Facts, Happening};
 use super::tracker::{News, Tracker};
 use crate::supervise::message::Command;
+use crate::supervise::pace::{PING_EVERY, RESCAN_EVERY, RETRY_AFTER, first_settled};
 use crate::supervise::teller::Teller;
 use crate::supervise::workload::{Assignment, Order, Subject};
 
-/// The engine keeps 256 events and drops slow readers, so everything is looked at anew this often (DESIGN section 7).
-const RESCAN_EVERY: Duration = Duration::from_secs(60);
-/// An engine that hangs ends no stream: only a question finds out.
-const PING_EVERY: Duration = Duration::from_secs(10);
-/// Between two tries to reach an engine that cannot be asked.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What happened before we looked is told within this time; its own account comes before what we saw.
 const EVENTS_SETTLE: Duration = Duration::from_millis(100);
 
@@ -61,7 +56,6 @@ pub(super) async fn watch(address: Address, assignment: Assignment) {
                     return;
                 }
                 watcher.list(&subjects.borrow_and_update().clone());
-                watcher.teller.has_new_listeners();
             }
         }
     }
@@ -88,6 +82,7 @@ impl Watcher {
             let known = before.iter().position(is_it).map(|index| before.swap_remove(index));
             self.trackers.push(known.unwrap_or_else(|| Tracker::new(subject.clone(), now)));
         }
+        self.teller.has_new_listeners();
     }
 
     /// Watches over one connection; `Ok` means that nobody wants to know any more.
@@ -108,7 +103,7 @@ impl Watcher {
         let mut rescan = Instant::now() + RESCAN_EVERY;
         let mut ping = Instant::now() + PING_EVERY;
         loop {
-            let settled = sleep_until(self.next_settled());
+            let settled = sleep_until(first_settled(self.trackers.iter().filter_map(Tracker::settles)));
             tokio::select! {
                 changed = subjects.changed() => {
                     if changed.is_err() {
@@ -147,14 +142,6 @@ impl Watcher {
     fn watched_from(&self) -> Timestamp {
         let known = || self.trackers.iter().filter_map(Tracker::known_until).min();
         self.seen_until.or_else(known).unwrap_or_else(Timestamp::now)
-    }
-
-    /// Returns when the first service has settled that waits for that.
-    fn next_settled(&self) -> Instant {
-        let first = self.trackers.iter().filter_map(Tracker::settles).map(|settles| settles.at).min();
-        // The clock counts milliseconds: one more, so that it has passed by then.
-        let wait = first.map(|first| first.since(Moment::now()) + Duration::from_millis(1));
-        Instant::now() + wait.unwrap_or(RESCAN_EVERY)
     }
 
     async fn happened(&mut self, connection: &Connection, happening: Happening) -> Result<(), Blind> {

@@ -1,5 +1,6 @@
 //! Reads `discover:`.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Discovery {
     pub limit: usize,
     /// How long what was removed stays in the list. Default 5 min.
     pub forget_after: Duration,
+    /// A hash of its settings as they are written, to know whether a reload has changed them.
+    pub generation: u64,
 }
 
 impl Discovery {
@@ -64,11 +67,14 @@ impl Discovery {
         };
         let scout = kind.scout(&settings);
         fields.end();
+        let mut hasher = DefaultHasher::new();
+        cursor.node().to_json().to_string().hash(&mut hasher);
         Some(Self {
             name: name.into(),
             scout: scout?,
             limit: limit.unwrap_or(Self::LIMIT),
             forget_after: forget_after.unwrap_or(Self::FORGET_AFTER),
+            generation: hasher.finish(),
         })
     }
 }

@@ -16,7 +16,7 @@ use super::history::Past;
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::described::Described;
 use crate::supervise::following::{
-    OpenOrder, Settling, Told, began_by, ended_by, rest_of_the_absent, rest_of_the_stopped, stamp,
+    OpenOrder, Settling, Told, began_by, ended_by, rest_of_the_absent, rest_of_the_stopped,
 };
 use crate::supervise::ledger::{End, Ledger, Who};
 use crate::supervise::message::{Command, Event, Rest};
@@ -331,7 +331,7 @@ impl Tracker {
     }
 
     fn begin(&mut self, run: Uuid, began: Timestamp, by: Who, now: Stamp, events: &mut Vec<Event>) {
-        self.ledger.record_start(run, stamp(began, now), by);
+        self.ledger.record_start(run, now.stamp_of(began), by);
         let latest = Latest { run, began, ended: None };
         self.latest = Some(latest);
         self.asked = false;
@@ -343,7 +343,7 @@ impl Tracker {
     fn tell_start(&mut self, latest: Latest, by: Who, now: Stamp, events: &mut Vec<Event>) {
         self.told = Told::Running;
         let (service, run) = (self.service.to_string(), latest.run);
-        let (adopted, stamp) = (latest.began < self.since, stamp(latest.began, now));
+        let (adopted, stamp) = (latest.began < self.since, now.stamp_of(latest.began));
         // The process has its number on systemd's machine, which need not be ours.
         events.push(Event::Started { service, run, pid: None, by, adopted, stamp });
     }
@@ -361,7 +361,7 @@ impl Tracker {
             _ => cause_of(exit, result, asked, &lines.join("\n")),
         };
         let (by, planned) = ended_by(asked, self.order.behind(at, ORDERED_FOR), cause, restarts);
-        let stamp = stamp(at.max(latest.began), now);
+        let stamp = now.stamp_of(at.max(latest.began));
         self.ledger.record_end(latest.run, End { at: stamp, by, exit, cause, planned, excuse: None });
         self.latest = Some(Latest { ended: Some(stamp.wall), ..latest });
         (self.asked, self.told) = (asked, Told::Ended);

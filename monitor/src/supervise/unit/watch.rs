@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use kit::clock::{Moment, Stamp};
+use kit::clock::Stamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -16,13 +16,10 @@ use super::facts::Facts;
 use super::journal::Journal;
 use super::tracker::Tracker;
 use crate::supervise::message::{Command, Event};
+use crate::supervise::pace::{PING_EVERY, RESCAN_EVERY, RETRY_AFTER, first_settled};
 use crate::supervise::teller::Teller;
 use crate::supervise::workload::{Assignment, Order, Sought, Subject};
 
-/// As of containers (DESIGN section 7); a bus drops no signal, but hangs up on who is slow.
-const RESCAN_EVERY: Duration = Duration::from_secs(60);
-/// A systemd that hangs ends no stream: only a question finds out.
-const PING_EVERY: Duration = Duration::from_secs(10);
 /// How often the journal is asked for the last lines of one unit's runs: this many at once, and then one in this long.
 const LINES_AT_ONCE: u32 = 8;
 const LINES_EVERY: Duration = Duration::from_secs(2);
@@ -35,8 +32,6 @@ const CATCH_UP_EVERY: Duration = Duration::from_secs(2);
 const RUNS_CAUGHT_UP: usize = 8;
 /// Messages that are taken before an answer, at most: more come while these are taken.
 const MESSAGES_BEFORE: usize = 4096;
-/// Between two tries to reach a bus.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Watches until the list's sender is gone.
 pub(super) async fn watch(place: Place, assignment: Assignment) {
@@ -199,10 +194,7 @@ impl Watcher {
 
     /// Returns when to look at the first service that waits for that.
     fn next_look(&self) -> Instant {
-        let settles = self.followed.iter().filter_map(|one| one.tracker.settles()).map(|settles| settles.at).min();
-        // The clock counts milliseconds: one more, so that it has passed by then.
-        let wait = settles.map(|settles| settles.since(Moment::now()) + Duration::from_millis(1));
-        let settled = Instant::now() + wait.unwrap_or(RESCAN_EVERY);
+        let settled = first_settled(self.followed.iter().filter_map(|one| one.tracker.settles()));
         let behind = self.followed.iter().filter_map(|one| one.behind).min();
         behind.map_or(settled, |behind| settled.min(behind + CATCH_UP_EVERY))
     }
