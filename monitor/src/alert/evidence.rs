@@ -18,12 +18,18 @@ const CHANGED_LATELY: Duration = Duration::from_secs(24 * 3600);
 /// Hexadecimal digits of a digest that are shown: as many as `git` and `docker` show.
 const DIGEST_SHOWN: usize = 12;
 
-/// Gathers it.
-pub(super) fn evidence(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stamp) -> Evidence {
+/// Gathers it. `replica` is the one that is worst off, if it runs more than once.
+pub(super) fn evidence(
+    service: &ServiceEntry,
+    replica: Option<&ServiceEntry>,
+    alerts: &ServiceAlerts,
+    now: Stamp,
+) -> Evidence {
     let mut evidence = Evidence::default();
-    if let Some(check) = failing(service) {
+    let runs = replica.unwrap_or(service);
+    if let Some(check) = failing(service).or_else(|| failing(runs)) {
         evidence.check = check.id.to_string();
-        evidence.target = alerts.targets.get(&*check.id.check).cloned().unwrap_or_default();
+        evidence.target = alerts.targets.get(&check.id.to_string()).cloned().unwrap_or_default();
         if let Some(last) = &check.last {
             evidence.reason = reason(last).map(|reason| redact(&reason.text)).unwrap_or_default();
             let millis = |took: &Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -33,7 +39,7 @@ pub(super) fn evidence(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stam
         }
     }
     let ended_lately = |end: Moment| now.at.since(end) < ENDED_LATELY;
-    if let Some(workload) = &service.workload {
+    if let Some(workload) = &runs.workload {
         let last_end = workload.ledger.runs().rev().find_map(|run| run.end.as_ref());
         if last_end.is_some_and(|end| !end.planned && ended_lately(end.at.at)) {
             evidence.exit = workload.last_told.clone().unwrap_or_default();
@@ -41,8 +47,7 @@ pub(super) fn evidence(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stam
         }
         evidence.digest = workload.digest.clone().unwrap_or_default();
     }
-    let changes =
-        [service.workload.as_ref().and_then(|workload| new_program(workload, now)), new_version(service, now)];
+    let changes = [runs.workload.as_ref().and_then(|workload| new_program(workload, now)), new_version(service, now)];
     evidence.changed = changes.into_iter().flatten().collect::<Vec<_>>().join("; ");
     evidence
 }

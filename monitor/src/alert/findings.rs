@@ -62,7 +62,7 @@ fn disagreement(service: &ServiceEntry, alerts: &ServiceAlerts, severity: Severi
     if !matches!(kind, Discrepancy::HealthyButFailing | Discrepancy::UnhealthyButServing) {
         return None;
     }
-    let target = service.critical().next().and_then(|check| alerts.targets.get(&*check.id.check));
+    let target = service.critical().next().and_then(|check| alerts.targets.get(&check.id.to_string()));
     let diagnosis = service.diagnosis(target.map(String::as_str))?;
     let said = match kind {
         Discrepancy::HealthyButFailing => "is called healthy and fails",
@@ -85,10 +85,10 @@ fn finding(
     now: Stamp,
 ) -> Condition {
     let mut condition = Condition::new(key(service, kind), name, severity, title);
-    condition.service = Some(service.spec.name.clone());
+    condition.service = Some(service.whole().clone());
     condition.labels.clone_from(&alerts.labels);
     condition.since = Moment::min(service.since.at, now.at);
-    condition.evidence = evidence(service, alerts, now);
+    condition.evidence = evidence(service, None, alerts, now);
     condition.reminded = false;
     condition
 }

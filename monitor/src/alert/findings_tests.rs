@@ -29,6 +29,8 @@ fn board() -> Board {
         start_grace,
         ready: None,
         runtime: Some("engine".into()),
+        replicas: None,
+        replica_of: None,
     };
     board.configure(vec![spec], at(0), |_| None);
     board

@@ -37,7 +37,7 @@ pub struct ServiceAlerts {
     pub degraded: Option<Severity>,
     /// What it promises.
     pub objectives: Objectives,
-    /// What its checks ask, by their names, without secrets.
+    /// What its checks ask and those of its replicas, by their ids, without secrets.
     pub targets: BTreeMap<String, String>,
 }
 
@@ -72,10 +72,14 @@ pub fn conditions(
     let mut found: Vec<(usize, Condition)> = Vec::new();
     let mut blind = Vec::new();
     for service in board.services() {
-        let Some(alerts) = settings.get(&service.spec.name) else { continue };
+        let Some(alerts) = settings.get(service.whole()) else { continue };
         blind.extend(blindness(service, now.at));
+        // What is wrong with a replica is told of the service.
+        if service.is_replica() {
+            continue;
+        }
         let told_since = told.get(&service.spec.name).copied();
-        let condition = of_service(service, alerts, now).or_else(|| {
+        let condition = of_service(board, service, alerts, now).or_else(|| {
             let key = Condition::service_key(&service.spec.name);
             told_since.map(|_| vague(key, Holds::No))
         });
@@ -86,7 +90,7 @@ pub fn conditions(
     }
     found.sort_by_key(|(depth, _)| *depth);
     let mut conditions: Vec<Condition> = found.into_iter().map(|(_, condition)| condition).collect();
-    let watched = board.services().iter().filter_map(|service| Some((service, settings.get(&service.spec.name)?)));
+    let watched = board.services().iter().filter_map(|service| Some((service, settings.get(service.whole())?)));
     conditions.extend(watched.flat_map(|(service, alerts)| findings(service, alerts, now)));
     conditions.extend(discovered::mistakes(finds));
     blind.extend(finds.iter().filter_map(|finds| blind_discovery(finds, now.at)));
@@ -97,7 +101,7 @@ pub fn conditions(
     conditions
 }
 
-fn of_service(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stamp) -> Option<Condition> {
+fn of_service(board: &Board, service: &ServiceEntry, alerts: &ServiceAlerts, now: Stamp) -> Option<Condition> {
     let name = &service.spec.name;
     let key = Condition::service_key(name);
     let (alert, severity, after) = match service.verdict {
@@ -111,14 +115,15 @@ fn of_service(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stamp) -> Opt
         _ => return None,
     };
     let mut condition =
-        Condition::new(key, alert, severity, format!("{name} {}: {}", spoken(service.verdict), redact(&service.why)));
+        Condition::new(key, alert, severity, format!("{name} {}: {}", service.verdict.said(), redact(&service.why)));
     condition.verdict = service.verdict.as_str().to_owned();
     condition.rank = u8::from(service.verdict == Verdict::GaveUp);
-    condition.cause = cause(service);
+    let replica = board.worst_replica(service);
+    condition.cause = cause(service, replica);
     condition.labels.clone_from(&alerts.labels);
     condition.since = service.since.at;
     condition.after = after;
-    condition.evidence = evidence(service, alerts, now);
+    condition.evidence = evidence(service, replica, alerts, now);
     condition.service = Some(name.clone());
     Some(condition)
 }
@@ -139,11 +144,13 @@ fn first_fail(service: &ServiceEntry) -> Moment {
     service.critical().filter_map(|check| check.failing_since).min().unwrap_or(service.since.at).min(service.since.at)
 }
 
-/// Returns what it is caused by in words without figures: the same as long as it is the same trouble.
-fn cause(service: &ServiceEntry) -> String {
+/// Returns what it is caused by in words without figures: the same as long as it is the same trouble. `replica` is the
+/// one that is worst off, if it has any.
+fn cause(service: &ServiceEntry, replica: Option<&ServiceEntry>) -> String {
     let by_run = matches!(service.verdict, Verdict::CrashLooping | Verdict::GaveUp);
-    let end = service.workload.as_ref().and_then(|workload| workload.last_end.clone());
-    match (failing(service), end) {
+    let runs = replica.unwrap_or(service);
+    let end = runs.workload.as_ref().and_then(|workload| workload.last_end.clone());
+    match (failing(service).or_else(|| failing(runs)), end) {
         (_, Some(end)) if by_run => end,
         (Some(check), _) => {
             // On its way back there is no reason: then the last one holds.
@@ -165,7 +172,7 @@ struct Blind<'a> {
 }
 
 fn blindness(entry: &ServiceEntry, now: Moment) -> Option<Blind<'_>> {
-    let (service, name) = (Some(&entry.spec.name), entry.spec.name.to_string());
+    let (service, name) = (Some(entry.whole()), entry.spec.name.to_string());
     if let Some(check) = entry.critical().find(|check| check.is_blind(now)) {
         let why = check.reason().unwrap_or("there is no fresh news");
         return Some(Blind { service, name, check: Some(check), since: check.blind_since, why });
@@ -186,7 +193,8 @@ fn blind_discovery(finds: &Finds, now: Moment) -> Option<Blind<'_>> {
 fn of_blindness(blind: &[Blind<'_>], now: Stamp) -> Option<Condition> {
     let first = blind.first()?;
     let names: Vec<&str> = blind.iter().map(|blind| &*blind.name).collect();
-    let services: Vec<&Arc<str>> = blind.iter().filter_map(|blind| blind.service).collect();
+    let mut services: Vec<&Arc<str>> = blind.iter().filter_map(|blind| blind.service).collect();
+    services.dedup();
     let why = redact(first.why);
     let title = match services.as_slice() {
         [] => format!("the monitor cannot look for services ({}): {why}", names.join(", ")),
@@ -204,16 +212,9 @@ fn of_blindness(blind: &[Blind<'_>], now: Stamp) -> Option<Condition> {
     let check = first.check.map(|check| check.id.to_string()).unwrap_or_default();
     condition.evidence = Evidence { check, reason: why, ..Evidence::default() };
     // With one service it can be routed to whoever looks after it.
-    condition.service = first.service.cloned().filter(|_| names.len() == 1);
+    condition.service =
+        first.service.cloned().filter(|_| services.len() == 1 && blind.iter().all(|blind| blind.service.is_some()));
     Some(condition)
-}
-
-/// Says a verdict as part of a sentence.
-fn spoken(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::GaveUp => "is given up".to_owned(),
-        other => format!("is {}", other.as_str().replace('_', " ")),
-    }
 }
 
 /// Who needs whom.
@@ -225,7 +226,7 @@ struct Graph<'a> {
 impl<'a> Graph<'a> {
     fn of(board: &'a Board) -> Self {
         let mut needed_by: HashMap<&str, Vec<Arc<str>>> = HashMap::new();
-        for service in board.services() {
+        for service in board.wholes() {
             for need in &service.spec.hard_needs {
                 needed_by.entry(need).or_default().push(service.spec.name.clone());
             }

@@ -121,6 +121,8 @@ impl World {
             start_grace: None,
             ready: None,
             runtime: None,
+            replicas: None,
+            replica_of: None,
         });
         let checks = &self.disk.checks;
         self.board.configure(specs.collect(), self.stamp(), |id| checks.get(id).copied());

@@ -15,6 +15,8 @@ pub(super) fn spec(service: &ServicePlan) -> ServiceSpec {
         runtime: service.workload.as_ref().and_then(|workload| Some(workload.as_watch()?.runtime.address().into())),
         ready: service.workload.as_ref().and_then(|workload| workload.ready().map(Into::into)),
         start_grace: service.workload.as_ref().map(Workload::ready_timeout),
+        replicas: service.replicas.clone(),
+        replica_of: service.replica_of.clone(),
     }
 }
 
@@ -38,6 +40,8 @@ pub(super) fn catalogue(plan: &Plan, now: Stamp) -> Catalogue {
         availability: service.slo.availability,
         latency_p95: service.slo.latency_p95,
         found: service.found.clone(),
+        replicas: service.replicas.as_ref().map(|replicas| replicas.names.clone()).unwrap_or_default(),
+        replica_of: service.replica_of.clone(),
         checks: service.checks.iter().map(check_card).collect(),
     });
     Catalogue { services: services.collect(), discoveries: plan.finds.clone(), loaded: now.wall }

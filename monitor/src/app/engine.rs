@@ -274,7 +274,7 @@ fn health(shared: &Arc<Shared>) -> Health {
     Health::new("monitor", VERSION).with_refresh(refresh).with_details(move || {
         let board = details.board();
         let works = |verdict| matches!(verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed);
-        let services = board.services().iter();
+        let services = board.wholes();
         let services: serde_json::Map<String, serde_json::Value> =
             services.map(|service| (service.spec.name.to_string(), u8::from(works(service.verdict)).into())).collect();
         [("services".to_owned(), services.into())].into_iter().collect()

@@ -9,6 +9,7 @@ use kit::config::{Cursor, Mistake, suggest};
 
 use super::needs::{Needs, start_order};
 use super::plan::{MAX_SERVICES, Plan, ServicePlan};
+use super::replicas;
 use super::service::{generation, service};
 use crate::probe::Kinds;
 use crate::supervise::Workload;
@@ -130,9 +131,9 @@ fn written_for(plan: &Plan, discovery: &Discovery, sighting: &Sighting) -> Optio
     let ways = ways.map(|sought| discovery.scout.workload(&sought));
     let watches = |service: &&ServicePlan| {
         let watched = service.workload.as_ref().and_then(Workload::as_watch).filter(|_| service.found.is_none());
-        watched.is_some_and(|watched| ways.iter().filter_map(Workload::as_watch).any(|way| way.is_found_like(watched)))
+        watched.is_some_and(|watched| ways.iter().filter_map(Workload::as_watch).any(|way| way.is_found_with(watched)))
     };
-    plan.services.iter().find(watches).map(|service| service.name.to_string())
+    plan.services.iter().find(watches).map(|service| replicas::whole(service).to_string())
 }
 
 /// Returns whether another discovery has found it too.
@@ -173,7 +174,7 @@ fn find(
             check.generation = generation(node);
         }
     }
-    service.alerts.targets.retain(|name, _| service.checks.iter().any(|check| *check.question.id.check == **name));
+    service.alerts.targets.retain(|name, _| service.checks.iter().any(|check| check.question.id.to_string() == *name));
     let mut texts: Vec<String> = mistakes.iter().map(told).collect();
     if let Some(why) = &known.astray {
         texts.push(format!("{}: {why}; it is asked where it was reached before", known.sighting.shown));

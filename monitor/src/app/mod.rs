@@ -17,6 +17,7 @@ mod plan;
 mod program_digest;
 mod recall;
 mod reload;
+mod replicas;
 mod restore;
 mod service;
 mod turn;

@@ -43,6 +43,7 @@ pub(super) struct Pilot {
 struct Crew {
     settings: ProcessSettings,
     hard_needs: Vec<Arc<str>>,
+    replica_of: Option<Arc<str>>,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<Ledger>,
     started: bool,
@@ -122,8 +123,8 @@ impl Pilot {
             };
             Supervisor::new(name, own, launcher, ledger, rand::random, events).run(obeyed).await
         });
-        let hard_needs = service.needs.hard.clone();
-        Crew { settings: settings.clone(), hard_needs, commands, task, started: false, start_as }
+        let (hard_needs, replica_of) = (service.needs.hard.clone(), service.replica_of.clone());
+        Crew { settings: settings.clone(), hard_needs, replica_of, commands, task, started: false, start_as }
     }
 
     /// Starts every workload whose hard needs are there, or have had their time.
@@ -162,7 +163,11 @@ impl Pilot {
         let mut left: HashMap<Arc<str>, Crew> = std::mem::take(&mut self.crews);
         while !left.is_empty() {
             let needed: Vec<Arc<str>> = left.values().flat_map(|crew| crew.hard_needs.iter().cloned()).collect();
-            let mut round: Vec<Arc<str>> = left.keys().filter(|name| !needed.contains(name)).cloned().collect();
+            let is_needed = |(name, crew): &(&Arc<str>, &Crew)| {
+                needed.contains(name) || crew.replica_of.as_ref().is_some_and(|whole| needed.contains(whole))
+            };
+            let mut round: Vec<Arc<str>> =
+                left.iter().filter(|crew| !is_needed(crew)).map(|(name, _)| name.clone()).collect();
             if round.is_empty() {
                 // Needs have no cycles; should they ever, everything left goes together.
                 round = left.keys().cloned().collect();
@@ -202,6 +207,10 @@ fn has_completed(board: &Board, need: &str) -> bool {
 /// True if a need works, or has had the time that its own start may take.
 fn is_there(board: &Board, need: &str, waited: Duration, now: Moment) -> bool {
     let Some(service) = board.service(need) else { return true };
+    if let Some(replicas) = &service.spec.replicas {
+        let there = replicas.names.iter().filter(|name| is_there(board, name, waited, now)).count();
+        return there >= replicas.quorum;
+    }
     let Some(workload) = &service.workload else {
         return matches!(service.verdict, Verdict::Up | Verdict::Degraded) || waited > FOREIGN_NEED_PATIENCE;
     };

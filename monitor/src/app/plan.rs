@@ -8,14 +8,15 @@ use std::time::Duration;
 use kit::config::{Cursor, Fields, Mistakes, Node, suggest};
 
 use super::needs::{Needs, start_order};
-use super::service::{CheckDefaults, service};
+use super::replicas;
+use super::service::CheckDefaults;
 use crate::alert::{AlertSettings, ChannelKinds, ServiceAlerts, decode_alerts};
 use crate::config::{Config, ConfigError, MAKE_SECRETS};
 use crate::doctor::footing::StandsOn;
 use crate::doctor::{DoctorSettings, decode_doctor};
 use crate::export::{AccessSettings, decode_access};
 use crate::heal::{HealSettings, HostHealSettings, decode_host_heal};
-use crate::judge::Policy;
+use crate::judge::{Policy, Replicas};
 use crate::probe::{Kinds, Question};
 use crate::schedule::Cadence;
 use crate::supervise::discovery::{Discovery, Finds, FoundBy};
@@ -94,6 +95,10 @@ pub struct ServicePlan {
     pub heal: Option<HealSettings>,
     /// How it runs, if that is known.
     pub workload: Option<Workload>,
+    /// What it is together, if it runs more than once: they follow it in the list.
+    pub replicas: Option<Replicas>,
+    /// The service that it is a replica of.
+    pub replica_of: Option<Arc<str>>,
     /// Its objectives.
     pub slo: Slo,
     /// What it wants of alerts.
@@ -167,10 +172,11 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
         fields.cursor().mistake(format!("{} services, more than {MAX_SERVICES}", entries.len()));
     }
     for (name, cursor) in entries {
-        services.extend(service(name, &cursor, None, &defaults, kinds));
+        services.extend(replicas::services(name, &cursor, &defaults, kinds));
     }
     let start_order = check_needs(&fields, &services);
-    let wanted = services.iter().map(|service| (service.name.clone(), service.alerts.clone())).collect();
+    let wholes = services.iter().filter(|service| service.replica_of.is_none());
+    let wanted = wholes.map(|service| (service.name.clone(), service.alerts.clone())).collect();
     let alerts = decode_alerts(&fields, &ChannelKinds::standard(), wanted);
     // `monitor up` made them before this is read; here only their form is checked.
     let _made_already = fields.get(MAKE_SECRETS).map(|c| c.texts());
@@ -254,7 +260,7 @@ fn retention(cursor: Option<Cursor<'_>>) -> Retention {
 }
 
 fn check_needs(fields: &Fields<'_>, services: &[ServicePlan]) -> Vec<Arc<str>> {
-    let known: Vec<&str> = services.iter().map(|service| &*service.name).collect();
+    let known: Vec<&str> = services.iter().map(|service| &**replicas::whole(service)).collect();
     let written = fields.get("services").and_then(|c| c.entries()).unwrap_or_default();
     for service in services {
         let Some((_, cursor)) = written.iter().find(|(name, _)| *name == &*service.name) else { continue };

@@ -14,6 +14,7 @@ use super::plan::{Plan, Retention};
 use crate::config::Config;
 use crate::doctor::DoctorSettings;
 use crate::export::{Reception, ReloadWish, Shared};
+use crate::judge::ServiceEntry;
 use crate::probe::{CheckId, Kinds};
 use crate::record::AuditRow;
 
@@ -149,7 +150,8 @@ impl Reloader {
 fn is_safe(shared: &Shared, plan: &Plan) -> Result<(), String> {
     let catalogue = shared.catalogue.load();
     let board = shared.board();
-    let before = board.services();
+    // Replicas come and go with the service that they are.
+    let before: Vec<&ServiceEntry> = board.wholes().collect();
     let renames = plan.renames();
     let renamed: Vec<&str> = renames.iter().map(|(old, _)| &**old).collect();
     let dropped: Vec<&str> = before

@@ -36,14 +36,12 @@ pub(super) fn service(
     defaults: &CheckDefaults,
     kinds: &Kinds,
 ) -> Option<ServicePlan> {
-    check_name(cursor, "service", name);
     let fields = cursor.fields()?;
     let mut checks = Vec::new();
     for (check_name_, check_cursor) in fields.get("checks").and_then(|c| c.entries()).unwrap_or_default() {
         check_name(&check_cursor, "check", check_name_);
         checks.extend(check(CheckId::new(name, check_name_), &check_cursor, defaults, kinds));
     }
-    let is_known = known.is_some();
     let workload = known.or_else(|| fields.get("workload").and_then(|c| WorkloadKinds::standard().decode(&c)));
     if let Some(ready) = workload.as_ref().and_then(Workload::ready) {
         let found = checks.iter().find(|check: &&CheckPlan| *check.question.id.check == *ready);
@@ -60,7 +58,7 @@ pub(super) fn service(
     }
     let critical = fields.get("critical").and_then(|c| c.bool()).unwrap_or(true);
     let mut alerts = decode_service(&fields, critical);
-    let target = |check: &CheckPlan| (check.question.id.check.to_string(), check.question.probe.target().shown);
+    let target = |check: &CheckPlan| (check.question.id.to_string(), check.question.probe.target().shown);
     let slo = slo(fields.get("slo"));
     alerts.objectives = Objectives { availability: slo.availability, latency_p95: slo.latency_p95 };
     alerts.targets = checks.iter().map(target).collect();
@@ -75,12 +73,11 @@ pub(super) fn service(
         alerts,
         heal: decode_heal(&fields),
         workload,
+        replicas: None,
+        replica_of: None,
         found: None,
         checks,
     };
-    if !fields.has("checks") && !fields.has("workload") && !is_known {
-        cursor.mistake("neither \"checks\" nor \"workload\": there is nothing to watch");
-    }
     fields.end();
     Some(plan)
 }

@@ -101,7 +101,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
 
 /// Says that the daemon is ready, and that it is alive as long as its loop turns; ends with the program.
 async fn tell_systemd(shared: Arc<Shared>, stop: CancellationToken) {
-    let services = shared.board().services().len();
+    let services = shared.board().wholes().count();
     kit::notify::ready(format!("watches {services} services")).await;
     tokio::select! {
         () = stop.cancelled() => kit::notify::stopping().await,

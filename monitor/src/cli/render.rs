@@ -46,12 +46,15 @@ pub(super) fn rows(status: &Status, colour: bool, lines: Option<usize>) -> Strin
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(bounded(Row::from(["", "SERVICE", "STATE", "FOR", "LATENCY", "RESTARTS", "WHY"])));
     for service in &status.services {
-        table.add_row(bounded(Row::from(row(service, colour))));
+        table.add_row(bounded(Row::from(row(service, &service.name, colour))));
+        for replica in &service.replicas {
+            table.add_row(bounded(Row::from(row(replica, &format!("  {}", replica.name), colour))));
+        }
     }
     table.to_string()
 }
 
-fn row(service: &ServiceStatus, colour: bool) -> Vec<Cell> {
+fn row(service: &ServiceStatus, name: &str, colour: bool) -> Vec<Cell> {
     let (mark, tint) = look(&service.verdict);
     let tinted = |text: &str| if colour { Cell::new(text).fg(tint) } else { Cell::new(text) };
     let latency =
@@ -69,7 +72,7 @@ fn row(service: &ServiceStatus, colour: bool) -> Vec<Cell> {
     };
     vec![
         tinted(mark),
-        Cell::new(&service.name),
+        Cell::new(name),
         tinted(&service.verdict.replace('_', " ")),
         Cell::new(since(&service.since)),
         Cell::new(latency.map_or_else(String::new, |ms| format!("{ms:.1} ms"))),

@@ -49,6 +49,10 @@ pub struct ServiceCard {
     pub latency_p95: Option<Duration>,
     /// Who found it, if nobody wrote it.
     pub found: Option<FoundBy>,
+    /// The services that are it together, if it runs more than once.
+    pub replicas: Vec<Arc<str>>,
+    /// The service that it is a replica of.
+    pub replica_of: Option<Arc<str>>,
     /// Its checks.
     pub checks: Vec<CheckCard>,
 }

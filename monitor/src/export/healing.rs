@@ -206,13 +206,7 @@ pub(super) async fn set_pause(
     service: Option<&str>,
     paused: Option<(Option<&str>, &str)>,
 ) -> Result<axum::http::StatusCode, ApiError> {
-    if let Some(name) = service {
-        let ward = shared.ward();
-        if ward.patient(name).is_none_or(|patient| patient.settings.is_none()) {
-            let near = suggest(name, ward.patients().map(|(known, _)| &**known));
-            return Err(bad(format!("{name:?} is not a service that asks to be healed{near}")));
-        }
-    }
+    let meant = service.map(|name| meant(shared, name)).transpose()?;
     let pause = match paused {
         None => None,
         Some((length, why)) => {
@@ -228,19 +222,41 @@ pub(super) async fn set_pause(
     let row = audit_row(who, action, service.unwrap_or("all"), &detail.unwrap_or_default());
     let document = serde_json::to_string(&pause).map_err(|error| ApiError::internal(&error))?;
     let mut batch: StateBatch = row.into();
-    batch.documents.insert((heal::PAUSES, service.unwrap_or(heal::EVERYBODY).to_owned()), Some(document));
     let is_resumed = pause.is_none();
     let writing = {
         let mut ward = shared.ward();
-        ward.set_pause(service, pause);
+        match &meant {
+            None => {
+                batch.documents.insert((heal::PAUSES, heal::EVERYBODY.to_owned()), Some(document));
+                ward.set_pause(None, pause);
+            }
+            Some(names) => {
+                for name in names {
+                    batch.documents.insert((heal::PAUSES, name.to_string()), Some(document.clone()));
+                    ward.set_pause(Some(name), pause.clone());
+                }
+            }
+        }
         // In the same breath, so that of two who ask at once the last one's word is kept too.
         shared.stores.state.put_durably(batch)
     };
     writing.await.map_err(|error| not_durable(error.to_string()))?;
-    if let Some(service) = service.filter(|service| is_resumed && is_held(shared, service)) {
-        shared.ask_surely(Ask::Order(service.into(), Command::Start(Who::Announced))).await?;
+    for service in meant.into_iter().flatten().filter(|service| is_resumed && is_held(shared, service)) {
+        shared.ask_surely(Ask::Order(service, Command::Start(Who::Announced))).await?;
     }
     Ok(axum::http::StatusCode::NO_CONTENT)
+}
+
+/// Returns whom a name means: the service, or its replicas. Each must ask to be healed.
+fn meant(shared: &Shared, name: &str) -> Result<Vec<Arc<str>>, ApiError> {
+    let replicas = shared.board().replicas_of(name);
+    let names = if replicas.is_empty() { vec![name.into()] } else { replicas };
+    let ward = shared.ward();
+    if names.iter().any(|name| ward.patient(name).is_none_or(|patient| patient.settings.is_none())) {
+        let near = suggest(name, ward.patients().map(|(known, _)| &**known));
+        return Err(bad(format!("{name:?} is not a service that asks to be healed{near}")));
+    }
+    Ok(names)
 }
 
 /// Returns whether a service was stopped by us, and has to be started by somebody.

@@ -202,7 +202,7 @@ fn store_families(shared: &Shared) -> Vec<MetricFamily> {
 }
 
 fn service_families(board: &Board) -> Vec<MetricFamily> {
-    let of_verdicts = board.services().iter().flat_map(|service| {
+    let of_verdicts = board.wholes().flat_map(|service| {
         Verdict::ALL.map(|verdict| {
             let holds = f64::from(u8::from(verdict == service.verdict));
             Sample::of([("service", &service.spec.name), ("verdict", verdict.as_str())], holds)
@@ -212,8 +212,16 @@ fn service_families(board: &Board) -> Vec<MetricFamily> {
         let sample = move |service: &ServiceEntry| {
             Sample::of([("service", &service.spec.name)], f64::from(u8::from(value(service))))
         };
-        board.services().iter().map(sample).collect::<Vec<_>>()
+        board.wholes().map(sample).collect::<Vec<_>>()
     };
+    let replicas = board.wholes().filter_map(|service| Some((service, service.spec.replicas.as_ref()?)));
+    #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
+    let replicas = replicas.flat_map(|(service, replicas)| {
+        let count =
+            |number: usize, what| Sample::of([("count", what), ("service", &*service.spec.name)], number as f64);
+        let work = board.working_replicas(service);
+        [count(replicas.names.len(), "all"), count(replicas.quorum, "quorum"), count(work, "working")]
+    });
     vec![
         family("monitor_service_verdict", "1 for the verdict that holds.", of_verdicts),
         family(
@@ -226,6 +234,7 @@ fn service_families(board: &Board) -> Vec<MetricFamily> {
             "1 if nothing functional checks the service.",
             each(ServiceEntry::is_unchecked),
         ),
+        family("monitor_service_replicas", "Replicas of a service: all, those that work, and how many must.", replicas),
     ]
 }
 
@@ -347,17 +356,17 @@ fn contract_families(board: &Board) -> Vec<MetricFamily> {
     let healthy =
         |service: &ServiceEntry| matches!(service.verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed);
     let value = |service: &ServiceEntry| f64::from(u8::from(healthy(service)));
-    let count = board.services().iter().filter(|service| healthy(service)).count();
+    let count = board.wholes().filter(|service| healthy(service)).count();
     let auth = board.service("platform-services").map(|service| Sample::bare(value(service)));
     vec![
         family(
             "service_health",
             "1 if the service works.",
-            board.services().iter().map(|service| Sample::of([("service", &service.spec.name)], value(service))),
+            board.wholes().map(|service| Sample::of([("service", &service.spec.name)], value(service))),
         ),
         family("auth_service_status", "1 if platform-services, which does the sign-in, works.", auth),
         family("services_healthy_count", "Services that work.", [Sample::bare(count as f64)]),
-        family("services_total_count", "Services that are watched.", [Sample::bare(board.services().len() as f64)]),
+        family("services_total_count", "Services that are watched.", [Sample::bare(board.wholes().count() as f64)]),
         family(
             "monitoring_last_update",
             "The newest look at anything, in seconds since the epoch.",

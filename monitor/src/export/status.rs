@@ -1,6 +1,7 @@
 //! The status JSON: overall, services, reasons, ages. Also what the page and the command line show.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kit::clock::Stamp;
@@ -96,6 +97,13 @@ pub struct ServiceStatus {
     /// Its process, if the monitor runs it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub workload: Option<WorkloadStatus>,
+    /// The replicas that it is together, if it runs more than once; each has a name like `web.1`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schema(no_recursion)]
+    pub replicas: Vec<ServiceStatus>,
+    /// The service that it is a replica of.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replica_of: Option<String>,
     /// How it stands with healing, if it asks to be healed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub healing: Option<HealingStatus>,
@@ -118,6 +126,7 @@ impl ServiceStatus {
             check.reason.clear();
             check.last = None;
         }
+        self.replicas.iter_mut().for_each(Self::keep_names);
     }
 }
 
@@ -187,9 +196,8 @@ pub fn status_of(shared: &Shared) -> Status {
     let overlay = Overlay::of(shared, now.wall);
     let board = shared.board();
     let ward = shared.ward();
-    let status = |(entry, card): (&ServiceEntry, &ServiceCard)| {
-        service_status(entry, card, overlay.service(&entry.spec.name), &ward, now)
-    };
+    let view = View { board: &board, catalogue: &catalogue, ward: &ward, now };
+    let status = |(entry, card): (&ServiceEntry, &ServiceCard)| view.service(entry, card, &overlay);
     let services: Vec<ServiceStatus> = pairs(&board, &catalogue).map(status).collect();
     let (overall, reason) = overall(&board, &catalogue);
     Status {
@@ -208,20 +216,23 @@ pub(super) fn service_of(shared: &Shared, name: &str) -> Option<ServiceStatus> {
     let catalogue = shared.catalogue.load();
     let card = catalogue.service(name)?;
     let now = Stamp::now();
-    let overlays = Overlay::of(shared, now.wall).service(name);
+    let overlay = Overlay::of(shared, now.wall);
     let board = shared.board();
     let entry = board.service(name)?;
-    let mut status = service_status(entry, card, overlays, &shared.ward(), now);
+    let view = View { board: &board, catalogue: &catalogue, ward: &shared.ward(), now };
+    let mut status = view.service(entry, card, &overlay);
     if let (Some(shown), Some(known)) = (&mut status.workload, &entry.workload) {
         shown.runs = known.ledger.runs().rev().take(MAX_RUNS).map(RunStatus::of).collect();
     }
     Some(status)
 }
 
+/// Returns every service with its card; replicas go with the service that they are.
 fn pairs<'a>(board: &'a Board, catalogue: &'a Catalogue) -> impl Iterator<Item = (&'a ServiceEntry, &'a ServiceCard)> {
     // Both stand in file order, so that the next card is nearly always the right one.
-    let mut cards = catalogue.services.iter().cycle().take(catalogue.services.len() * 2).peekable();
-    board.services().iter().filter_map(move |entry| {
+    let cards = catalogue.services.iter().cycle().take(catalogue.services.len() * 2);
+    let mut cards = cards.filter(|card| card.replica_of.is_none()).peekable();
+    board.wholes().filter_map(move |entry| {
         if cards.peek().is_some_and(|card| card.name == entry.spec.name) {
             return cards.next().map(|card| (entry, card));
         }
@@ -263,6 +274,27 @@ pub(super) fn overall(board: &Board, catalogue: &Catalogue) -> (&'static str, St
     }
 }
 
+/// What a status is made of.
+struct View<'a> {
+    board: &'a Board,
+    catalogue: &'a Catalogue,
+    ward: &'a Ward,
+    now: Stamp,
+}
+
+impl View<'_> {
+    /// Makes the status of a service with its replicas. What lies over the service lies over them.
+    fn service(&self, entry: &ServiceEntry, card: &ServiceCard, overlay: &Overlay) -> ServiceStatus {
+        let overlays = overlay.service(entry.whole());
+        let replica = |name: &Arc<str>| {
+            let (entry, card) = (self.board.service(name)?, self.catalogue.service(name)?);
+            Some(service_status(entry, card, overlays.clone(), self.ward, self.now))
+        };
+        let replicas = card.replicas.iter().filter_map(replica).collect();
+        ServiceStatus { replicas, ..service_status(entry, card, overlays.clone(), self.ward, self.now) }
+    }
+}
+
 fn service_status(
     entry: &ServiceEntry,
     card: &ServiceCard,
@@ -270,7 +302,7 @@ fn service_status(
     ward: &Ward,
     now: Stamp,
 ) -> ServiceStatus {
-    let names = |names: &[std::sync::Arc<str>]| names.iter().map(ToString::to_string).collect();
+    let names = |names: &[Arc<str>]| names.iter().map(ToString::to_string).collect();
     let checks = entry.checks.iter().filter_map(|check| {
         let card = card.checks.iter().find(|card| card.id == check.id)?;
         Some(check_status(check, card, now))
@@ -293,6 +325,8 @@ fn service_status(
         discrepancy: DiscrepancyStatus::of(entry, card),
         needs: NeedsStatus { hard: names(&card.hard_needs), soft: names(&card.soft_needs) },
         workload: WorkloadStatus::of(entry, now),
+        replicas: Vec::new(),
+        replica_of: card.replica_of.as_ref().map(ToString::to_string),
         healing: HealingStatus::of(ward, &card.name, now.wall),
         checks: checks.collect(),
     }

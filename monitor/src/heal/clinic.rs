@@ -72,6 +72,8 @@ impl Clinic {
             start_grace: Some(Duration::from_secs(GRACE_SECS.unsigned_abs())),
             ready: None,
             runtime: None,
+            replicas: None,
+            replica_of: None,
         };
         let mut board = Board::starting_at(100);
         board.configure(services.iter().map(spec).collect(), at(0), |_| None);

@@ -30,6 +30,8 @@ pub struct Situation<'a> {
     pub works_elsewhere: Option<&'a str>,
     /// The maintenance window that covers it.
     pub maintenance: Option<&'a str>,
+    /// Another replica of the same service that is being restarted.
+    pub sibling: Option<&'a str>,
 }
 
 /// The host that it runs on.
@@ -93,6 +95,9 @@ fn veto(situation: &Situation<'_>, host: &Host<'_>, trouble: Trouble, now: Stamp
     }
     if situation.record.heals.back().is_some_and(|heal| heal.result == HealResult::Pending) {
         return Some(Hold::Pending);
+    }
+    if let Some(sibling) = situation.sibling.filter(|_| !matches!(trouble, Trouble::Exit(_))) {
+        return Some(Hold::OneAtATime(sibling.to_owned()));
     }
     if let Some((why, next_try)) = situation.record.refusal(now.wall) {
         return Some(Hold::Refused { why: why.to_owned(), next_try });

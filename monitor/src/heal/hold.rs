@@ -50,6 +50,8 @@ pub enum Hold {
     OnlyWeCannotReach(String),
     /// The last restart has not shown yet whether it helped.
     Pending,
+    /// Another replica of the same service is being restarted.
+    OneAtATime(String),
     /// It was restarted a short time ago.
     TooSoon(Duration),
     /// Restarts of like cause did not help: only slow tries are left, the next after this long.
@@ -84,6 +86,7 @@ impl Hold {
             Self::Stateful(_) => "stateful",
             Self::OnlyWeCannotReach(_) => "only_we_cannot_reach",
             Self::Pending => "pending",
+            Self::OneAtATime(_) => "one_at_a_time",
             Self::TooSoon(_) => "too_soon",
             Self::GaveUp { .. } => "gave_up",
             Self::HostLimit => "host_limit",
@@ -115,6 +118,7 @@ impl fmt::Display for Hold {
             }
             Self::OnlyWeCannotReach(why) => write!(formatter, "only we cannot reach it: {why}"),
             Self::Pending => formatter.write_str("the last restart has not shown yet whether it helped"),
+            Self::OneAtATime(other) => write!(formatter, "{other} is being restarted, and replicas are one at a time"),
             Self::TooSoon(wait) => write!(formatter, "restarted a short time ago; again in {}", show_duration(*wait)),
             Self::GaveUp { heals, next_try } => {
                 write!(formatter, "{heals} restarts did not help; next try in {}", show_duration(*next_try))

@@ -249,7 +249,7 @@ impl Ward {
         let described = service.workload.as_ref().map(|workload| &workload.described);
         let keeps_data = described.and_then(|described| what_keeps_data(&patient.runs, described));
         let elsewhere = works_elsewhere(service, now);
-        let window = announced(service, now).or_else(|| maintenance(name));
+        let window = announced(service, now).or_else(|| maintenance(service.whole()));
         let situation = Situation {
             service,
             settings,
@@ -258,9 +258,21 @@ impl Ward {
             need: need.as_deref(),
             works_elsewhere: elsewhere.as_deref(),
             maintenance: window.as_deref(),
+            sibling: self.sibling_in_work(board, service),
         };
         let paused_by = self.pause(now.wall).map(|pause| pause.by.as_str());
         decide(&situation, &Host { settings: self.host, recent, paused_by }, now)
+    }
+
+    /// Returns another replica of the same service of which it is not known yet whether a restart helped.
+    fn sibling_in_work<'a>(&self, board: &'a Board, service: &'a ServiceEntry) -> Option<&'a str> {
+        let whole = board.service(service.spec.replica_of.as_ref()?)?;
+        let mut names = whole.spec.replicas.iter().flat_map(|replicas| &replicas.names);
+        let in_work = |name: &&Arc<str>| {
+            let last = self.patients.get(*name).and_then(|patient| patient.record.heals.back());
+            **name != service.spec.name && last.is_some_and(|heal| heal.result == HealResult::Pending)
+        };
+        names.find(in_work).map(|name| &**name)
     }
 
     fn verify(&mut self, board: &Board, now: Stamp, rounds: &mut Rounds) {

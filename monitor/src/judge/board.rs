@@ -154,6 +154,7 @@ impl Board {
                 spec,
                 checks,
                 workload,
+                together: None,
                 verdict,
                 why,
                 since,
@@ -290,7 +291,8 @@ impl Board {
         }
         // An exit or a start decides at once what the next turn would have found out.
         if matches!(event, Event::Started { .. } | Event::Ended { .. } | Event::Resting { .. }) {
-            effects.force = self.critical_checks(&name);
+            let whole = self.service(&name).and_then(|service| service.spec.replica_of.clone());
+            effects.force = [name.clone()].iter().chain(&whole).flat_map(|name| self.critical_checks(name)).collect();
         }
         self.refresh(&name, now, &mut effects);
         effects
@@ -306,10 +308,14 @@ impl Board {
         effects
     }
 
-    /// Notes that a change to a service is announced, or not any more; false if there is no such service.
+    /// Notes that a change to a service and all of its replicas is announced, or not any more; false if there is no such
+    /// service.
     pub fn announce(&mut self, service: &str, announcement: Option<Announcement>) -> bool {
-        let Some(service) = self.service_mut(service) else { return false };
-        service.announced = announcement;
+        let Some(entry) = self.service_mut(service) else { return false };
+        entry.announced.clone_from(&announcement);
+        for replica in self.replicas_of(service) {
+            self.announce(&replica, announcement.clone());
+        }
         true
     }
 
@@ -357,10 +363,19 @@ impl Board {
         self.service(service).into_iter().flat_map(ServiceEntry::critical).map(|check| check.id.clone()).collect()
     }
 
-    /// Works out health and verdict of one service anew.
+    /// Works out health and verdict of one service anew, and of the one that it is a replica of.
     fn refresh(&mut self, name: &str, now: Stamp, effects: &mut Effects) {
+        self.refresh_alone(name, now, effects);
+        if let Some(whole) = self.service(name).and_then(|service| service.spec.replica_of.clone()) {
+            self.refresh_alone(&whole, now, effects);
+        }
+    }
+
+    fn refresh_alone(&mut self, name: &str, now: Stamp, effects: &mut Effects) {
         let blocked_by = self.blocker(name);
+        let together = self.together(name);
         let Some(service) = self.service_mut(name) else { return };
+        service.together = together;
         for check in &mut service.checks {
             let health = check.state.health(&check.policy, now.at);
             let is_blind = matches!(health, Health::Unknown | Health::Stale);

@@ -40,6 +40,8 @@ fn spec(name: &str, needs: &[&str], grace: Option<u64>) -> ServiceSpec {
         checks: vec![check("web", Severity::Critical), check("cert", Severity::Warning)],
         ready: None,
         runtime: None,
+        replicas: None,
+        replica_of: None,
         start_grace: grace.map(Duration::from_secs),
     }
 }

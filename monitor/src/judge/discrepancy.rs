@@ -49,7 +49,7 @@ impl Discrepancy {
         let declared = workload.described.health.as_ref().map(|health| health.state);
         let mut critical = service.critical().peekable();
         if critical.peek().is_none() {
-            return Some(Self::RunningUnchecked);
+            return service.is_unchecked().then_some(Self::RunningUnchecked);
         }
         let serves = |health| matches!(health, Health::Up | Health::Degraded);
         let healths: Vec<Health> = critical.map(|check| check.health).collect();

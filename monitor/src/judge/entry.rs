@@ -10,8 +10,9 @@ use super::announcement::Announcement;
 use super::check::{CheckState, Health};
 use super::discrepancy::Discrepancy;
 use super::policy::{Policy, Severity};
-use super::verdict::{CheckFacts, Runtime, ServiceFacts, Verdict};
-use super::workload::WorkloadState;
+use super::replicas::{Replicas, Standing};
+use super::verdict::{Asked, CheckFacts, Runtime, ServiceFacts, Verdict};
+use super::workload::{Phase, WorkloadState};
 use crate::probe::{CheckId, Observation, Outcome};
 use crate::supervise::diagnosis::{Diagnosis, Outside, why_healthy, why_unhealthy};
 
@@ -33,6 +34,10 @@ pub struct ServiceSpec {
     pub ready: Option<Arc<str>>,
     /// Where the runtime is reached that runs it, which never gives it up by itself; none if we run it.
     pub runtime: Option<Arc<str>>,
+    /// The services on the board that are it together, if it runs more than once.
+    pub replicas: Option<Replicas>,
+    /// The service that it is a replica of.
+    pub replica_of: Option<Arc<str>>,
 }
 
 /// What the board must know of a check's configuration.
@@ -148,6 +153,8 @@ pub struct ServiceEntry {
     pub checks: Vec<CheckEntry>,
     /// How its workload stands, if we run it.
     pub workload: Option<WorkloadState>,
+    /// How its replicas stand together, if it has any, as of the last news or tick.
+    pub together: Option<Runtime>,
     /// The verdict as of the last news or tick.
     pub verdict: Verdict,
     /// One line that says why.
@@ -169,21 +176,57 @@ impl ServiceEntry {
     pub fn facts(&self, now: Moment) -> ServiceFacts<'_> {
         let failing = self.critical().find_map(CheckEntry::reason);
         let names = self.deciding_names();
-        let runtime =
-            self.workload.as_ref().map_or(Runtime::None, |workload| workload.runtime(&self.spec, &names, failing, now));
+        let own = self.workload.as_ref().map(|workload| workload.runtime(&self.spec, &names, failing, now));
+        let runtime = own.or_else(|| self.together.clone()).unwrap_or(Runtime::None);
         let checks = self.checks.iter().map(|check| CheckFacts {
             name: &check.id.check,
             health: check.health,
             severity: check.policy.severity,
             reason: check.reason(),
         });
-        ServiceFacts { runtime, checks: checks.collect() }
+        ServiceFacts { runtime, checks: checks.collect(), asked: self.asked() }
+    }
+
+    /// Returns the service that people know: itself, or the one that it is a replica of.
+    pub fn whole(&self) -> &Arc<str> {
+        self.spec.replica_of.as_ref().unwrap_or(&self.spec.name)
+    }
+
+    /// Returns whether it is one of several that are a service together.
+    pub fn is_replica(&self) -> bool {
+        self.spec.replica_of.is_some()
     }
 
     /// Returns true while fails move no check: the workload was started, and its time to come up is not over.
     pub fn is_starting(&self, now: Moment) -> bool {
         let grace = self.spec.start_grace.unwrap_or_default();
-        self.workload.as_ref().is_some_and(|workload| workload.is_starting(&self.deciding_names(), grace, now))
+        self.together == Some(Runtime::Starting)
+            || self.workload.as_ref().is_some_and(|workload| workload.is_starting(&self.deciding_names(), grace, now))
+    }
+
+    /// Returns how it counts among the replicas of its service. Of one that nothing asks by itself, all that can be said is
+    /// that it runs: whether it works is for the checks of the service.
+    pub(super) fn as_replica(&self) -> Standing<'_> {
+        let (verdict, why) = if self.only_runs() { (Verdict::Up, "") } else { (self.verdict, &*self.why) };
+        Standing { name: &self.spec.name, verdict, why }
+    }
+
+    /// Returns whether it is a replica that runs, and that nothing asks by itself.
+    pub fn only_runs(&self) -> bool {
+        let runs =
+            |workload: &WorkloadState| workload.unseen.is_none() && matches!(workload.phase, Phase::Running { .. });
+        self.is_replica()
+            && self.verdict == Verdict::Unknown
+            && self.critical().next().is_none()
+            && self.workload.as_ref().is_some_and(runs)
+    }
+
+    fn asked(&self) -> Asked {
+        match &self.spec.replicas {
+            _ if self.is_replica() => Asked::Whole,
+            Some(replicas) if replicas.are_checked => Asked::Replicas,
+            _ => Asked::Itself,
+        }
     }
 
     /// Returns the checks that can make it down.
@@ -224,8 +267,9 @@ impl ServiceEntry {
         }
     }
 
-    /// Returns true if it runs but nothing functional checks it: the discrepancy `running_unchecked`.
+    /// Returns true if it runs but nothing functional checks it: the discrepancy `running_unchecked`. A replica's service
+    /// answers for it.
     pub fn is_unchecked(&self) -> bool {
-        self.critical().next().is_none()
+        self.critical().next().is_none() && self.asked() == Asked::Itself
     }
 }

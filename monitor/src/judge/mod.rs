@@ -8,6 +8,7 @@ mod entry;
 mod excuses;
 mod flap;
 mod policy;
+mod replicas;
 mod verdict;
 mod workload;
 
@@ -18,5 +19,6 @@ pub use discrepancy::Discrepancy;
 pub use entry::{CheckEntry, CheckSpec, STREAK_KEPT, ServiceEntry, ServiceSpec};
 pub use flap::Flap;
 pub use policy::{Policy, Severity, Threshold};
-pub use verdict::{CheckFacts, Runtime, ServiceFacts, Verdict, judge};
+pub use replicas::Replicas;
+pub use verdict::{Asked, CheckFacts, Runtime, ServiceFacts, Verdict, judge};
 pub use workload::{Phase, WorkloadState};

@@ -71,6 +71,15 @@ impl Verdict {
         Self::ALL.into_iter().find(|verdict| verdict.as_str() == word)
     }
 
+    /// Says it as part of a sentence: `is down`.
+    pub fn said(self) -> String {
+        match self {
+            Self::GaveUp => "is given up".to_owned(),
+            Self::Completed => "has completed".to_owned(),
+            verdict => format!("is {}", verdict.as_str().replace('_', " ")),
+        }
+    }
+
     /// Returns true if people cannot use the service.
     pub fn is_bad(self) -> bool {
         matches!(self, Self::GaveUp | Self::CrashLooping | Self::Down | Self::Gone)
@@ -84,6 +93,11 @@ pub enum Runtime {
     None,
     /// Nothing to say against it.
     Running,
+    /// Some of its replicas do not work, and enough do.
+    Impaired {
+        /// Which, and why.
+        cause: String,
+    },
     /// Started, no critical check passed yet, and the grace is not over.
     Starting,
     /// It does not run, or never worked since it was started.
@@ -137,6 +151,19 @@ pub struct ServiceFacts<'a> {
     pub runtime: Runtime,
     /// The checks, in configuration order.
     pub checks: Vec<CheckFacts<'a>>,
+    /// Who is asked, if there are none.
+    pub asked: Asked,
+}
+
+/// Who is asked whether a service works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The service itself.
+    Itself,
+    /// Each of its replicas.
+    Replicas,
+    /// The service that it is a replica of.
+    Whole,
 }
 
 /// Returns the verdict and one line that says why; empty when it is up.
@@ -152,11 +179,17 @@ pub fn judge(facts: &ServiceFacts<'_>) -> (Verdict, String) {
         Runtime::CrashLooping { cause } => (Verdict::CrashLooping, cause.clone()),
         Runtime::Broken { cause } => (Verdict::Down, cause.clone()),
         Runtime::Unknown { cause } => (Verdict::Unknown, cause.clone()),
+        Runtime::Impaired { cause } => (Verdict::Degraded, cause.clone()),
         Runtime::Starting => (Verdict::Starting, "started, no critical check has passed yet".to_owned()),
         Runtime::Running | Runtime::None => (Verdict::Up, String::new()),
     };
-    if facts.checks.is_empty() {
-        let unchecked = (Verdict::Unknown, "nothing checks this service".to_owned());
+    if facts.checks.is_empty() && facts.asked != Asked::Replicas {
+        let why = if facts.asked == Asked::Whole {
+            "only its service as a whole is asked"
+        } else {
+            "nothing checks this service"
+        };
+        let unchecked = (Verdict::Unknown, why.to_owned());
         return if by_runtime >= Verdict::Unknown { (by_runtime, runtime_why) } else { unchecked };
     }
     let mut worst = (by_runtime, runtime_why);
@@ -196,7 +229,7 @@ mod tests {
             .iter()
             .map(|(name, health, severity)| CheckFacts { name, health: *health, severity: *severity, reason: None })
             .collect();
-        let (found, found_why) = judge(&ServiceFacts { runtime, checks });
+        let (found, found_why) = judge(&ServiceFacts { runtime, checks, asked: Asked::Itself });
         assert_eq!((found, found_why.as_str()), (verdict, why));
     }
 

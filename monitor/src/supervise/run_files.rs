@@ -70,8 +70,9 @@ impl Runs {
     /// # Errors
     /// [`RunFileError::ServiceName`] when the name could lead out of the folder.
     pub fn of(data: &Path, service: &str) -> Result<Self, RunFileError> {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if service.is_empty() || !service.bytes().all(plain) {
+        // A replica has its number behind a dot; nothing leads out of the folder.
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        if service.is_empty() || service.starts_with('.') || !service.bytes().all(plain) {
             return Err(RunFileError::ServiceName(service.to_owned()));
         }
         Ok(Self { folder: data.join("runs").join(service) })

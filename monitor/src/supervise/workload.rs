@@ -67,6 +67,16 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// Returns whether everything that is found like `other` is also found like this, such as one replica of those that this
+    /// may be.
+    pub fn is_found_with(&self, other: &Self) -> bool {
+        let is_within = match (&self.sought, &other.sought) {
+            (Sought::Labels(own), Sought::Labels(more)) => own.iter().all(|label| more.contains(label)),
+            (own, other) => own == other,
+        };
+        is_within && self.runtime.address() == other.runtime.address()
+    }
+
     /// Returns whether both are found in the same way at the same place, whatever else is said of them.
     pub fn is_found_like(&self, other: &Self) -> bool {
         self.runtime.address() == other.runtime.address() && self.sought == other.sought

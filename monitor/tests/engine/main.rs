@@ -20,6 +20,7 @@ mod kills;
 mod people;
 mod prometheus;
 mod reload;
+mod replicas;
 mod steps;
 mod storm;
 mod traced;

@@ -219,7 +219,7 @@ async fn an_open_page_shows_a_change_and_loses_neither_the_place_nor_what_was_op
     let change = Change::Verdict { service: "shop".to_owned(), verdict: "gave_up", why: String::new() };
     monitor.shared.changes.send(change).unwrap();
     let after = browser.hear().await;
-    let wanted = "shop was given up: exited with code 3, for 0 s | ✕ shop was given up: exited with code 3, for 0 s – monitor | /assets/bad.svg | true | /services/shop";
+    let wanted = "shop is given up: exited with code 3, for 0 s | ✕ shop is given up: exited with code 3, for 0 s – monitor | /assets/bad.svg | true | /services/shop";
     assert_eq!(as_if_at_once(&after), wanted);
     browser.assert_quiet();
 }

@@ -39,6 +39,8 @@ pub(crate) struct Monitor {
 pub(crate) fn card(name: &str) -> ServiceCard {
     let id = CheckId::new(name, "health");
     ServiceCard {
+        replicas: Vec::new(),
+        replica_of: None,
         name: name.into(),
         about: None,
         group: None,
@@ -65,6 +67,8 @@ fn spec(card: &ServiceCard, is_run: bool) -> ServiceSpec {
     ServiceSpec {
         ready: None,
         runtime: None,
+        replicas: None,
+        replica_of: None,
         name: card.name.clone(),
         hard_needs: card.hard_needs.clone(),
         checks: card

@@ -76,7 +76,7 @@ async fn an_unknown_service_is_a_page_for_a_browser_and_json_for_a_program() {
 async fn a_verdict_is_said_as_people_say_it() {
     let monitor = Monitor::start(vec![card("shop")], &[]).await;
     for (verdict, said) in [
-        (Verdict::GaveUp, "shop was given up"),
+        (Verdict::GaveUp, "shop is given up"),
         (Verdict::CrashLooping, "shop is crash looping"),
         (Verdict::Completed, "shop has completed"),
         (Verdict::Stale, "shop is stale"),

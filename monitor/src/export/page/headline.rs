@@ -3,7 +3,7 @@
 use kit::page::{Tone, words};
 
 use super::overview::Glance;
-use super::state::{said, spoken};
+use super::state::spoken;
 use crate::judge::Verdict;
 
 /// Longest reason within the sentence, in characters; the whole reason stands right below.
@@ -56,7 +56,7 @@ fn tone_of(impaired: &[&Glance]) -> Tone {
 }
 
 fn alone(glance: &Glance) -> String {
-    let state = said(glance.verdict);
+    let state = glance.verdict.said();
     match words::clip(&glance.short_why, MAX_REASON) {
         reason if reason.is_empty() => format!("{} {state}, for {}", glance.name, glance.since.ago),
         reason => format!("{} {state}: {reason}, for {}", glance.name, glance.since.ago),

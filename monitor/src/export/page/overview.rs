@@ -14,7 +14,7 @@ use crate::alert::Incident;
 use crate::export::catalogue::{Catalogue, ServiceCard};
 use crate::export::overlay::{Overlay, OverlayStatus};
 use crate::export::shared::Shared;
-use crate::judge::{ServiceEntry, Severity, Verdict};
+use crate::judge::{Board, ServiceEntry, Severity, Verdict};
 use crate::probe::Outcome;
 use crate::record::Transition;
 use crate::supervise::discovery::Finds;
@@ -64,8 +64,17 @@ pub(super) struct Glance {
     recurring: Option<String>,
     /// Maintenance and silences: their word, and what they are about.
     quiet: Vec<(&'static str, String)>,
+    /// How many replicas it has, if it runs more than once.
+    replicas: Option<Replicated>,
     /// Who found it, if nobody wrote it, and whether its labels have mistakes.
     found: Option<(String, bool)>,
+}
+
+/// How many replicas there are, and how many of them work.
+#[derive(Debug, Clone, Copy)]
+struct Replicated {
+    working: usize,
+    all: usize,
 }
 
 /// What is wrong as people were told of it.
@@ -175,8 +184,8 @@ fn glances(shared: &Shared, moment: &Moment) -> Vec<Glance> {
     let catalogue: arc_swap::Guard<Arc<Catalogue>> = shared.catalogue.load();
     let overlay = Overlay::of(shared, moment.now.wall);
     let board = shared.board();
-    let pairs = board.services().iter().filter_map(|entry| Some((entry, catalogue.service(&entry.spec.name)?)));
-    pairs.map(|(entry, card)| glance(entry, card, quiet(&overlay, entry, moment), moment)).collect()
+    let pairs = board.wholes().filter_map(|entry| Some((entry, catalogue.service(&entry.spec.name)?)));
+    pairs.map(|(entry, card)| glance(&board, entry, card, quiet(&overlay, entry, moment), moment)).collect()
 }
 
 /// Says what lies over a service: what keeps messages about it back, and what is announced.
@@ -194,12 +203,18 @@ pub(super) fn quiet(overlay: &Overlay, entry: &ServiceEntry, moment: &Moment) ->
     all.into_iter().filter_map(said).collect()
 }
 
-fn glance(entry: &ServiceEntry, card: &ServiceCard, quiet: Vec<(&'static str, String)>, moment: &Moment) -> Glance {
+fn glance(
+    board: &Board,
+    entry: &ServiceEntry,
+    card: &ServiceCard,
+    quiet: Vec<(&'static str, String)>,
+    moment: &Moment,
+) -> Glance {
     let short_why =
         entry.why.split_once(": ").filter(|(check, _)| entry.checks.iter().any(|own| *own.id.check == **check));
     let critical = entry.checks.iter().find(|check| check.policy.severity == Severity::Critical);
     let newest = critical.and_then(|check| check.last.as_ref()).filter(|last| last.outcome == Outcome::Pass);
-    let workload = entry.workload.as_ref();
+    let workload = board.worst_replica(entry).unwrap_or(entry).workload.as_ref();
     let is_bad = entry.verdict.is_bad();
     Glance {
         name: entry.spec.name.clone(),
@@ -218,6 +233,11 @@ fn glance(entry: &ServiceEntry, card: &ServiceCard, quiet: Vec<(&'static str, St
             .and_then(|workload| workload.assessment(moment.now.at).recurring_crash)
             .map(|recurring| recurring.to_string()),
         quiet,
+        replicas: entry
+            .spec
+            .replicas
+            .as_ref()
+            .map(|replicas| Replicated { working: board.working_replicas(entry), all: replicas.names.len() }),
         found: card.found.as_ref().map(|found| (found.to_string(), !found.mistakes.is_empty())),
     }
 }

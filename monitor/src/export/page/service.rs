@@ -12,7 +12,7 @@ use super::healing::{self, HealingView};
 use super::incidents::{self, Card, PastRow};
 use super::overview::{ChangeView, changes, quiet};
 use super::past::{DAYS, Past, today_ms};
-use super::state::{of_verdict, said, spoken};
+use super::state::{of_verdict, spoken};
 use super::workload::{self, WorkloadView};
 use super::{Hand, Moment, When};
 use crate::alert::{Incident, read_rows};
@@ -56,6 +56,10 @@ pub(super) struct ServicePage {
     ranges: Vec<(&'static str, &'static str, bool)>,
     checks: Vec<CheckView>,
     workload: Option<WorkloadView>,
+    /// How many of its replicas must work, and each of them, if it runs more than once.
+    replicas: Option<(usize, Vec<ReplicaRow>)>,
+    /// The service that it is a replica of.
+    replica_of: Option<Arc<str>>,
     healing: Option<HealingView>,
     /// Why its runtime and its checks disagree, and what to write instead.
     discrepancy: Option<(String, String)>,
@@ -67,6 +71,17 @@ pub(super) struct ServicePage {
     quiet: Vec<(&'static str, String)>,
     open: Vec<Card>,
     past_incidents: Option<Vec<PastRow>>,
+}
+
+/// One of the replicas that a service is together.
+struct ReplicaRow {
+    name: Arc<str>,
+    tone: Tone,
+    word: String,
+    why: String,
+    since: When,
+    /// Unplanned exits that are on record, and how many of the last 10 minutes.
+    exits: (usize, usize),
 }
 
 /// A service that this one has to do with.
@@ -99,7 +114,7 @@ pub(super) async fn view(
     let past = Past::of(&shared.stores.history.days(name), today_ms(moment.now.wall));
     let goals = vec![availability(shared, card, &past, moment), latency(shared, card, moment).await];
     let tone = of_verdict(entry.verdict);
-    let said = said(entry.verdict);
+    let said = entry.verdict.said();
     let title = format!("{name} {said} – monitor");
     let page = ServicePage {
         name: card.name.clone(),
@@ -123,6 +138,8 @@ pub(super) async fn view(
         ranges: Range::ALL.map(|known| (known.key(), known.name(), known == range)).into(),
         checks: checks(shared, &entry, card, range, moment).await,
         workload: entry.workload.as_ref().map(|workload| workload::view(workload, moment)),
+        replicas: replicas(shared, &entry, moment),
+        replica_of: entry.spec.replica_of.clone(),
         discrepancy: discrepancy(&entry, card),
         healing: healing::view(shared, name, moment),
         findings: findings::of_service(shared, name, moment),
@@ -133,6 +150,29 @@ pub(super) async fn view(
         past_incidents: past_incidents(shared, name, moment).await,
     };
     Some((page, tone, title))
+}
+
+fn replicas(shared: &Shared, entry: &ServiceEntry, moment: &Moment) -> Option<(usize, Vec<ReplicaRow>)> {
+    let replicas = entry.spec.replicas.as_ref()?;
+    let board = shared.board();
+    let row = |name: &Arc<str>| {
+        let replica = board.service(name)?;
+        let workload = replica.workload.as_ref()?;
+        let exits = workload.ledger.runs().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count();
+        let (tone, word) = match replica.only_runs() {
+            true => (Tone::Good, "running".to_owned()),
+            false => (of_verdict(replica.verdict), spoken(replica.verdict.as_str())),
+        };
+        Some(ReplicaRow {
+            name: name.clone(),
+            tone,
+            word,
+            why: if replica.only_runs() { String::new() } else { replica.why.clone() },
+            since: moment.when(replica.since.wall),
+            exits: (exits, workload.assessment(moment.now.at).exits_10m),
+        })
+    };
+    Some((replicas.quorum, replicas.names.iter().filter_map(row).collect()))
 }
 
 fn discrepancy(entry: &ServiceEntry, card: &ServiceCard) -> Option<(String, String)> {

@@ -26,15 +26,6 @@ pub(super) fn of_health(health: Health) -> Tone {
     }
 }
 
-/// Says a verdict of a service: `is down`, `was given up`.
-pub(super) fn said(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::GaveUp => "was given up".to_owned(),
-        Verdict::Completed => "has completed".to_owned(),
-        verdict => format!("is {}", spoken(verdict.as_str())),
-    }
-}
-
 /// Writes a word of the JSON as people say it: `crash looping`.
 pub(in crate::export) fn spoken(word: &str) -> String {
     word.replace('_', " ")

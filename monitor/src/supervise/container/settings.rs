@@ -19,6 +19,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The labels by which Compose finds its own containers (compose-spec, "Labels"; `docker compose ls` uses them too).
 pub(super) const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 pub(super) const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+/// Which of a service's containers it is, from 1 (compose, `pkg/api/labels.go`); it stays when one is made anew.
+pub(super) const COMPOSE_NUMBER: &str = "com.docker.compose.container-number";
 /// Compose marks what `docker compose run` starts (compose, `pkg/api/labels.go`).
 const COMPOSE_ONEOFF: &str = "com.docker.compose.oneoff";
 
@@ -104,16 +106,18 @@ fn label(cursor: &Cursor<'_>) -> Option<Sought> {
 
 fn compose(cursor: &Cursor<'_>) -> Option<Sought> {
     let text = cursor.text()?;
-    match text.split_once('/') {
-        Some((project, service)) if !project.is_empty() && !service.is_empty() => Some(Sought::Labels(vec![
-            (COMPOSE_PROJECT.to_owned(), project.to_owned()),
-            (COMPOSE_SERVICE.to_owned(), service.to_owned()),
-        ])),
-        _ => {
-            cursor.mistake(format!("{text:?} names no service of Compose; write PROJECT/SERVICE, like shop/web"));
-            None
-        }
+    let keys = [COMPOSE_PROJECT, COMPOSE_SERVICE, COMPOSE_NUMBER];
+    let parts: Vec<&str> = text.split('/').collect();
+    let is_number = parts.get(2).is_none_or(|number| number.parse::<u32>().is_ok());
+    if !(2..=keys.len()).contains(&parts.len()) || parts.contains(&"") || !is_number {
+        cursor.mistake(format!(
+            "{text:?} names no service of Compose; write PROJECT/SERVICE, like shop/web, or PROJECT/SERVICE/NUMBER for one \
+             of its containers"
+        ));
+        return None;
     }
+    let pairs = keys.into_iter().zip(parts).map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Some(Sought::Labels(pairs.collect()))
 }
 
 /// A container engine.

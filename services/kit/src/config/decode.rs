@@ -34,6 +34,16 @@ impl<'a> Cursor<'a> {
         self.node
     }
 
+    /// Returns the same place in the configuration with another value, which was made of the one that is written there.
+    pub fn with<'b>(&'b self, node: &'b Node) -> Cursor<'b> {
+        Cursor { node, path: self.path.clone(), mistakes: self.mistakes }
+    }
+
+    /// Returns how many mistakes were reported so far, here and elsewhere.
+    pub fn mistakes_so_far(&self) -> usize {
+        self.mistakes.len()
+    }
+
     /// Returns where the value stands.
     pub fn place(&self) -> &'a Place {
         &self.node.place

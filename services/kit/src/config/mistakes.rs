@@ -38,6 +38,11 @@ impl Mistakes {
         self.found.borrow_mut().push(Mistake { place: place.clone(), path: path.to_owned(), message: message.into() });
     }
 
+    /// Returns how many were found so far, repeats included.
+    pub(super) fn len(&self) -> usize {
+        self.found.borrow().len()
+    }
+
     /// Returns true if nothing was found so far.
     pub fn is_empty(&self) -> bool {
         self.found.borrow().is_empty()

@@ -116,6 +116,21 @@ impl Node {
         }
     }
 
+    /// Returns this node with every text below it, keys aside, as `replace` gives it; none leaves a text as it is.
+    #[must_use]
+    pub fn map_texts(&self, replace: &impl Fn(&str) -> Option<String>) -> Node {
+        let value = match &self.value {
+            Value::Text(text) => replace(text).map_or_else(|| self.value.clone(), Value::Text),
+            Value::List(items) => Value::List(items.iter().map(|item| item.map_texts(replace)).collect()),
+            Value::Map(entries) => {
+                let map = |entry: &Entry| Entry { node: entry.node.map_texts(replace), ..entry.clone() };
+                Value::Map(entries.iter().map(map).collect())
+            }
+            other => other.clone(),
+        };
+        Node { place: self.place.clone(), value, substituted: self.substituted.clone() }
+    }
+
     /// Names the type for a message: "a number", "a list" and so on.
     pub fn type_name(&self) -> &'static str {
         match self.value {
