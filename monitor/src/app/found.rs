@@ -85,33 +85,35 @@ fn add_finds(plan: &mut Plan, discovery: &Discovery, found: &Found, kinds: &Kind
     // What is there goes before what is gone, where both want one name.
     let mut known: Vec<&Known> = roster.map(Roster::known).unwrap_or_default().iter().collect();
     known.sort_by_key(|known| known.lost.is_some());
-    let mut services: Vec<ServicePlan> = Vec::new();
-    for known in known {
-        let labelled = Labelled::read(&known.sighting, kinds);
-        if let Some(service) = written_for(plan, discovery, &known.sighting) {
-            // Under its own name it is watched as it is written.
-            if known.lost.is_none() && service != labelled.name {
-                finds.problems.push(format!(
-                    "{}: the configuration watches it as the service {service:?}, so it is not watched twice; label it \
-                     monitor.enable=false",
-                    known.sighting.shown
-                ));
-            }
-            continue;
+    known.retain(|known| {
+        let Some(service) = written_for(plan, discovery, &known.sighting) else { return true };
+        // Under its own name it is watched as it is written.
+        if known.lost.is_none() && service != Labelled::read(&known.sighting, kinds).name {
+            finds.problems.push(format!(
+                "{}: the configuration watches it as the service {service:?}, so it is not watched twice; label it \
+                 monitor.enable=false",
+                known.sighting.shown
+            ));
         }
-        match taken(plan, &services, &labelled.name) {
-            None => services.extend(find(plan, discovery, known, labelled, kinds)),
+        false
+    });
+    let mut services: Vec<ServicePlan> = Vec::new();
+    for group in groups(known) {
+        let Some(first) = group.first() else { continue };
+        let name = Labelled::read(&first.sighting, kinds).name;
+        match taken(plan, &services, &name) {
+            None => services.extend(find(plan, discovery, &group, kinds)),
             // It left the name to another one.
-            Some(_) if known.lost.is_some() => {}
-            Some(_) if is_watched(plan, &discovery.scout.workload(&known.sighting.sought)) => {}
+            Some(_) if first.lost.is_some() => {}
+            Some(_) if is_watched(plan, &discovery.scout.workload(&first.sighting.sought)) => {}
             Some(whose) => finds.problems.push(format!(
                 "{}: {whose}, so this one is not watched; write another one as label monitor.name",
-                known.sighting.shown
+                first.sighting.shown
             )),
         }
     }
     shorten(&mut finds.problems);
-    finds.services = services.len();
+    finds.services = services.iter().filter(|service| service.replica_of.is_none()).count();
     services.sort_by(|left, right| left.name.cmp(&right.name));
     plan.services.extend(services);
     finds
@@ -154,15 +156,62 @@ fn taken(plan: &Plan, beside: &[ServicePlan], name: &str) -> Option<String> {
     })
 }
 
-/// Makes a service of a find: what of it cannot be read is left out, and said.
-fn find(
-    plan: &mut Plan,
+/// Puts together what is one service. Who was removed is no part of it as long as others are there.
+fn groups(known: Vec<&Known>) -> Vec<Vec<&Known>> {
+    let mut groups: Vec<Vec<&Known>> = Vec::new();
+    for known in known {
+        let is_it = |group: &&mut Vec<&Known>| {
+            group.first().is_some_and(|first| first.sighting.whole() == known.sighting.whole())
+        };
+        match groups.iter_mut().find(is_it) {
+            Some(group) if known.lost.is_none() => group.push(known),
+            Some(_) => {}
+            None => groups.push(vec![known]),
+        }
+    }
+    let number = |known: &&Known| known.sighting.one_of.as_ref().map(|one_of| one_of.number);
+    groups.iter_mut().for_each(|group| group.sort_by_key(number));
+    groups
+}
+
+/// Makes a service of a find, or of several that are one: then it is followed by each of them.
+fn find(plan: &mut Plan, discovery: &Discovery, group: &[&Known], kinds: &Kinds) -> Vec<ServicePlan> {
+    let read = |known: &Known| Labelled::read(&known.sighting, kinds);
+    let mut found = match group {
+        [] => Vec::new(),
+        [one] => find_one(plan, discovery, one, read(one), kinds).into_iter().collect(),
+        [first, ..] => {
+            let Labelled { name, node, quorum, .. } = read(first);
+            let replica = |known: &&Known| {
+                let number = known.sighting.one_of.as_ref()?.number;
+                let labelled = Labelled { name: format!("{name}.{number}"), ..read(known) };
+                find_one(plan, discovery, known, labelled, kinds)
+            };
+            let all = group.iter().filter_map(replica).collect();
+            replicas::joined(&name, &node, all, quorum, &plan.defaults, kinds)
+        }
+    };
+    for service in found.iter_mut().filter(|service| service.replica_of.is_none()) {
+        if let Some(by) = service.found.as_mut().filter(|_| !plan.alerts.tells_of(&service.name, &service.alerts)) {
+            by.mistakes.push(format!(
+                "{}: its alerts fit no route and would be lost; add a last route without \"match\" to the configuration",
+                by.shown
+            ));
+        }
+        plan.alerts.services.insert(service.name.clone(), service.alerts.clone());
+    }
+    found
+}
+
+/// Makes a service of one find: what of it cannot be read is left out, and said.
+fn find_one(
+    plan: &Plan,
     discovery: &Discovery,
     known: &Known,
     labelled: Labelled,
     kinds: &Kinds,
 ) -> Option<ServicePlan> {
-    let Labelled { name, node, placeless, is_pending, mistakes } = labelled;
+    let Labelled { name, node, placeless, is_pending, mistakes, .. } = labelled;
     let workload = discovery.scout.workload(&known.sighting.sought);
     let cursor = Cursor::top(&node, &mistakes);
     let mut service = service(&name, &cursor, Some(workload), &plan.defaults, kinds)?;
@@ -179,16 +228,9 @@ fn find(
     if let Some(why) = &known.astray {
         texts.push(format!("{}: {why}; it is asked where it was reached before", known.sighting.shown));
     }
-    if !plan.alerts.tells_of(&name, &service.alerts) {
-        texts.push(format!(
-            "{}: its alerts fit no route and would be lost; add a last route without \"match\" to the configuration",
-            known.sighting.shown
-        ));
-    }
     shorten(&mut texts);
     service.found =
         Some(FoundBy { discovery: discovery.name.clone(), shown: known.sighting.shown.clone(), mistakes: texts });
-    plan.alerts.services.insert(service.name.clone(), service.alerts.clone());
     Some(service)
 }
 

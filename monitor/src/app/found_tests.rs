@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Config;
-use crate::supervise::discovery::{Labels, Reach, Sighting};
+use crate::supervise::discovery::{Labels, OneOf, Reach, Sighting};
 use crate::supervise::workload::Sought;
 
 /// A configuration with two discoveries of one engine.
@@ -30,6 +30,7 @@ pub(crate) fn container(name: &str, host: &str, labels: &str) -> Sighting {
         id: name.to_owned(),
         called: name.to_owned(),
         sought: Sought::Name(name.to_owned()),
+        one_of: None,
         name: name.to_owned(),
         labels: Labels::of(labels.iter()),
         reach: Reach::At { host: host.to_owned(), any_port: true, ports: BTreeMap::new() },
@@ -79,6 +80,43 @@ fn what_is_written_wins_and_what_two_discoveries_find_is_one_service() {
         wrong(&one)
     );
     assert_eq!(names(&written), "db", "the file's own plan stays what it was");
+}
+
+#[test]
+fn several_containers_of_one_compose_service_are_its_replicas() {
+    let one = |number: u32| Sighting {
+        one_of: Some(OneOf { all: Sought::Labels(vec![("service".into(), "web".into())]), number }),
+        name: "web".to_owned(),
+        ..container(&format!("shop-web-{number}"), "172.17.0.2", "replicas.quorum=2 about=shop check.port.tcp=:80")
+    };
+    let written = plan("services: {}");
+    let names_of = |seen: &[Sighting]| names(&written.with_found(&found(&[("shop", seen)]), &Kinds::standard()));
+    assert_eq!(names_of(&[one(1)]), "web");
+    assert_eq!(names_of(&[one(2), one(1)]), "web web.1 web.2");
+    let three = written.with_found(&found(&[("shop", &[one(1), one(2), one(10)])]), &Kinds::standard());
+    assert_eq!((names(&three).as_str(), three.finds[1].services), ("web web.1 web.10 web.2", 1));
+    assert_eq!(wrong(&three), Vec::<String>::new());
+    let web = three.service("web").unwrap();
+    let replicas = web.replicas.clone().unwrap();
+    assert_eq!(replicas.names.iter().map(|name| &**name).collect::<Vec<_>>(), ["web.1", "web.2", "web.10"]);
+    assert_eq!((replicas.quorum, replicas.are_checked), (2, true));
+    assert_eq!((web.about.as_deref(), web.checks.len(), web.workload.is_some()), (Some("shop"), 0, false));
+    let second = three.service("web.2").unwrap();
+    assert_eq!((second.replica_of.as_deref(), second.checks.len()), (Some("web"), 1));
+    assert!(!three.alerts.services.contains_key("web.2"), "what is wrong with it is told of the service");
+    // Who was removed leaves, as long as others are there.
+    let mut roster = Roster::default();
+    roster.take(vec![one(1), one(2)], 100, Timestamp::UNIX_EPOCH);
+    for (left, expected) in [(vec![one(2)], "web"), (vec![], "web")] {
+        roster.take(left, 100, Timestamp::UNIX_EPOCH);
+        let rosters = [("shop".into(), roster.clone())].into();
+        let plan = written.with_found(&Found { rosters, ..Found::default() }, &Kinds::standard());
+        assert_eq!(names(&plan), expected);
+    }
+    // One that is written down is that one, and no replica.
+    let written = plan("services: { first: { workload: { container: shop-web-1 } } }");
+    let both = written.with_found(&found(&[("shop", &[one(1), one(2)])]), &Kinds::standard());
+    assert_eq!(names(&both), "first web");
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use kit::config::{Cursor, Entry, Node, Value};
+use kit::config::{Cursor, Entry, Mistakes, Node, Value};
 
 use super::plan::ServicePlan;
 use super::service::{CheckDefaults, service};
 use crate::config::check_name;
 use crate::judge::{Replicas, Severity};
 use crate::probe::Kinds;
+use crate::supervise::discovery::FoundBy;
 
 /// What stands for the number of a replica, wherever it is written.
 const NUMBER: &str = "{replica}";
@@ -31,7 +32,7 @@ pub(super) fn services(name: &str, cursor: &Cursor<'_>, defaults: &CheckDefaults
         return service(name, cursor, None, defaults, kinds).into_iter().collect();
     };
     let whole = only(node, &|key| !NOT_OF_THE_WHOLE.contains(&key), &|check| !is_numbered(check));
-    let Some(mut whole) = service(name, &cursor.with(&whole), None, defaults, kinds) else { return Vec::new() };
+    let Some(whole) = service(name, &cursor.with(&whole), None, defaults, kinds) else { return Vec::new() };
     let of_one = only(node, &|key| OF_REPLICAS.contains(&key), &is_numbered);
     let mut replicas = Vec::new();
     for number in 1..=count {
@@ -39,22 +40,48 @@ pub(super) fn services(name: &str, cursor: &Cursor<'_>, defaults: &CheckDefaults
         let node = of_one.map_texts(&|text| text.contains(NUMBER).then(|| text.replace(NUMBER, &number.to_string())));
         let node = renamed(node, number);
         let replica = service(&format!("{name}.{number}"), &cursor.with(&node), None, defaults, kinds);
-        replicas.extend(replica.map(|replica| ServicePlan {
-            about: Some(format!("replica {number} of {count} of {name}")),
-            replica_of: Some(name.into()),
-            ..replica
-        }));
+        replicas.extend(replica);
         // All are made of the same words, and have the same mistakes.
         if cursor.mistakes_so_far() > before {
             break;
         }
     }
-    let targets = replicas.iter().flat_map(|replica| replica.alerts.targets.clone());
-    whole.alerts.targets.extend(targets);
+    join(whole, replicas, quorum)
+}
+
+/// Makes one service of several that were found, each of which is read already; `node` is what one of them says of it.
+pub(super) fn joined(
+    name: &str,
+    node: &Node,
+    replicas: Vec<ServicePlan>,
+    quorum: usize,
+    defaults: &CheckDefaults,
+    kinds: &Kinds,
+) -> Vec<ServicePlan> {
+    let (whole, said_of_each) = (only(node, &|key| key != "checks", &|_| false), Mistakes::default());
+    let Some(whole) = service(name, &Cursor::top(&whole, &said_of_each), None, defaults, kinds) else {
+        return replicas;
+    };
+    let found = replicas.first().and_then(|replica| replica.found.as_ref()).map(|found| FoundBy {
+        shown: format!("{} containers like {}", replicas.len(), found.shown),
+        mistakes: Vec::new(),
+        ..found.clone()
+    });
+    join(ServicePlan { found, ..whole }, replicas, quorum)
+}
+
+fn join(mut whole: ServicePlan, mut replicas: Vec<ServicePlan>, quorum: usize) -> Vec<ServicePlan> {
+    let count = replicas.len();
+    for replica in &mut replicas {
+        let number = replica.name.rsplit('.').next().unwrap_or_default();
+        replica.about = Some(format!("replica {number} of {}, which has {count}", whole.name));
+        replica.replica_of = Some(whole.name.clone());
+        whole.alerts.targets.append(&mut replica.alerts.targets);
+    }
     let asks = |replica: &ServicePlan| replica.checks.iter().any(|check| check.policy.severity == Severity::Critical);
     whole.replicas = Some(Replicas {
         names: replicas.iter().map(|replica| replica.name.clone()).collect(),
-        quorum,
+        quorum: quorum.min(count),
         are_checked: replicas.iter().any(asks),
     });
     [whole].into_iter().chain(replicas).collect()

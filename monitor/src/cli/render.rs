@@ -12,7 +12,7 @@ use monitor::export::{ServiceStatus, Status};
 /// Returns the mark and colour of a verdict or health.
 pub(super) fn look(word: &str) -> (&'static str, Color) {
     match word {
-        "up" | "pass" | "completed" => ("●", Color::Green),
+        "up" | "pass" | "completed" | "running" => ("●", Color::Green),
         "degraded" => ("◐", Color::Yellow),
         "starting" | "pending" => ("◌", Color::Cyan),
         "down" | "fail" | "gone" => ("✖", Color::Red),
@@ -55,7 +55,8 @@ pub(super) fn rows(status: &Status, colour: bool, lines: Option<usize>) -> Strin
 }
 
 fn row(service: &ServiceStatus, name: &str, colour: bool) -> Vec<Cell> {
-    let (mark, tint) = look(&service.verdict);
+    let word = word(service);
+    let (mark, tint) = look(word);
     let tinted = |text: &str| if colour { Cell::new(text).fg(tint) } else { Cell::new(text) };
     let latency =
         service.checks.iter().filter_map(|check| check.last.as_ref()).map(|last| last.took_ms).fold(None, max);
@@ -73,12 +74,19 @@ fn row(service: &ServiceStatus, name: &str, colour: bool) -> Vec<Cell> {
     vec![
         tinted(mark),
         Cell::new(name),
-        tinted(&service.verdict.replace('_', " ")),
+        tinted(&word.replace('_', " ")),
         Cell::new(since(&service.since)),
         Cell::new(latency.map_or_else(String::new, |ms| format!("{ms:.1} ms"))),
         Cell::new(restarts),
         Cell::new(why),
     ]
+}
+
+/// Returns the verdict; of a replica that nothing asks by itself, that it runs.
+fn word(service: &ServiceStatus) -> &str {
+    let runs = service.workload.as_ref().is_some_and(|workload| workload.phase == "running");
+    let only_runs = service.replica_of.is_some() && service.checks.is_empty() && service.verdict == "unknown" && runs;
+    if only_runs { "running" } else { &service.verdict }
 }
 
 fn max(most: Option<f64>, next: f64) -> Option<f64> {

@@ -147,6 +147,48 @@ async fn replicas_that_hang_are_restarted_one_at_a_time_and_paused_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_was_found_has_as_many_replicas_as_it_is_scaled_to() {
+    let (docker, sink, digits) = (DockerEngine::start().await, Target::ok(""), free_ports(1..=3));
+    let add = |number: u16| {
+        let port = digits * 10 + number;
+        let labels = [
+            "com.docker.compose.project=shop".to_owned(),
+            "com.docker.compose.service=web".to_owned(),
+            format!("com.docker.compose.container-number={number}"),
+            format!("monitor.check.page.http=:{port}/"),
+        ];
+        let options: Vec<&str> = labels.iter().flat_map(|label| ["--label", label.as_str()]).collect();
+        docker.run(&format!("web-{number}"), &options, &[&format!("speak:{port}")]);
+    };
+    let until_count = async |running: &Running, count: usize| {
+        eventually(&format!("{count} replicas that are up"), LIMIT, async || {
+            let (_, web) = running.get("/api/v1/services/web").await;
+            let replicas = web["replicas"].as_array().map_or(0, Vec::len);
+            (replicas == count && web["verdict"] == "up").then_some(web)
+        })
+        .await
+    };
+    add(1);
+    let discover =
+        format!("discover: {{ shop: {{ container: {{ engine: \"{}\", project: shop }} }} }}\n", docker.address());
+    let running = Running::start(&format!("{discover}{}", config(&sink, "  {}\n"))).await;
+    let alone = until_count(&running, 0).await;
+    assert_eq!(alone["workload"]["phase"], "running", "{alone}");
+    add(2);
+    add(3);
+    let three = until_count(&running, 3).await;
+    assert_eq!(three["replicas"][2]["checks"][0]["health"], "up", "{three}");
+    let (_, found) = running.get("/api/v1/status").await;
+    assert_eq!(found["discoveries"][0]["services"], 1, "{found}");
+    for name in ["web-3", "web-2"] {
+        docker.docker(&["rm", "--force", name]);
+    }
+    until_count(&running, 0).await;
+    assert_eq!(accepted(&sink), Vec::<Value>::new(), "to scale is no outage");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn replicas_of_our_own_are_started_and_a_gate_wants_every_one_of_them_anew() {
     let (sink, asked) = (Target::ok(""), Target::ok("all is well"));
     let services = format!(

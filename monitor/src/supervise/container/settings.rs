@@ -106,18 +106,22 @@ fn label(cursor: &Cursor<'_>) -> Option<Sought> {
 
 fn compose(cursor: &Cursor<'_>) -> Option<Sought> {
     let text = cursor.text()?;
-    let keys = [COMPOSE_PROJECT, COMPOSE_SERVICE, COMPOSE_NUMBER];
     let parts: Vec<&str> = text.split('/').collect();
     let is_number = parts.get(2).is_none_or(|number| number.parse::<u32>().is_ok());
-    if !(2..=keys.len()).contains(&parts.len()) || parts.contains(&"") || !is_number {
+    if !(2..=3).contains(&parts.len()) || parts.contains(&"") || !is_number {
         cursor.mistake(format!(
             "{text:?} names no service of Compose; write PROJECT/SERVICE, like shop/web, or PROJECT/SERVICE/NUMBER for one \
              of its containers"
         ));
         return None;
     }
-    let pairs = keys.into_iter().zip(parts).map(|(key, value)| (key.to_owned(), value.to_owned()));
-    Some(Sought::Labels(pairs.collect()))
+    Some(compose_labels(parts))
+}
+
+/// Finds containers by their project, service, and perhaps number.
+pub(super) fn compose_labels<'a>(values: impl IntoIterator<Item = &'a str>) -> Sought {
+    let pairs = [COMPOSE_PROJECT, COMPOSE_SERVICE, COMPOSE_NUMBER].into_iter().zip(values);
+    Sought::Labels(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
 /// A container engine.

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, PortSummary, PortSummaryTypeEnum};
 
-use super::settings::{COMPOSE_PROJECT, COMPOSE_SERVICE, is_oneoff};
-use crate::supervise::discovery::{LABEL_PREFIX, Labels, Reach, Sighting, service_name};
+use super::settings::{COMPOSE_NUMBER, COMPOSE_PROJECT, COMPOSE_SERVICE, compose_labels, is_oneoff};
+use crate::supervise::discovery::{LABEL_PREFIX, Labels, OneOf, Reach, Sighting, service_name};
 use crate::supervise::workload::Sought;
 
 /// The label by which a container asks to be watched, or not to be; as Traefik's `traefik.enable`.
@@ -60,12 +60,16 @@ impl Wanted {
         let name = names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/'));
         let name = name.unwrap_or(&id).to_owned();
         let label = |key: &str| labels.get(key).filter(|value| !value.is_empty());
-        let (sought, known_as) = match (label(COMPOSE_PROJECT), label(COMPOSE_SERVICE)) {
+        let number = label(COMPOSE_NUMBER).and_then(|number| number.parse().ok());
+        let (sought, one_of, known_as) = match (label(COMPOSE_PROJECT), label(COMPOSE_SERVICE)) {
             (Some(project), Some(service)) => {
-                let pairs = [(COMPOSE_PROJECT, project), (COMPOSE_SERVICE, service)];
-                (Sought::Labels(pairs.map(|(key, value)| (key.to_owned(), value.clone())).to_vec()), service)
+                let (project, service) = (project.as_str(), service.as_str());
+                let all = compose_labels([project, service]);
+                let one_of = number.map(|number: u32| OneOf { all: all.clone(), number });
+                let sought = number.map(|number| compose_labels([project, service, number.to_string().as_str()]));
+                (sought.unwrap_or(all), one_of, service)
             }
-            _ => (Sought::Name(name.clone()), &name),
+            _ => (Sought::Name(name.clone()), None, name.as_str()),
         };
         let running =
             matches!(summary.state, Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED));
@@ -73,6 +77,7 @@ impl Wanted {
             shown: format!("container {name:?}"),
             called: name.clone(),
             sought,
+            one_of,
             name: service_name(known_as),
             labels: Labels::of(labels.iter()),
             reach: self.reach(&summary, running),

@@ -54,9 +54,15 @@ fn a_container_is_found_by_its_label_or_its_project_unless_it_asks_not_to_be() {
 fn it_is_named_and_found_again_by_its_compose_service_or_else_by_its_name() {
     let seen = wanted("labels").sighting(container(WEB, "")).unwrap();
     assert_eq!((seen.shown.as_str(), seen.name.as_str()), ("container \"shop-web-1\"", "web-shop"));
-    let labels = [(COMPOSE_PROJECT, "shop"), (COMPOSE_SERVICE, "Web_Shop")];
-    let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    assert_eq!(seen.sought, Sought::Labels(labels.to_vec()));
+    assert_eq!((seen.sought, seen.one_of), (compose_labels(["shop", "Web_Shop"]), None));
+    for (number, one_of) in [("2", Some(2)), ("two", None), ("", None)] {
+        let seen =
+            wanted("labels").sighting(container(&format!("{WEB} compose.container-number={number}"), "")).unwrap();
+        assert_eq!(seen.whole(), &compose_labels(["shop", "Web_Shop"]), "{number:?}");
+        assert_eq!(seen.one_of.as_ref().map(|one| one.number), one_of, "{number:?}");
+        let own = if one_of.is_some() { compose_labels(["shop", "Web_Shop", number]) } else { seen.whole().clone() };
+        assert_eq!(seen.sought, own, "{number:?}");
+    }
     let seen = wanted("labels").sighting(container("monitor.enable=true", "")).unwrap();
     assert_eq!((seen.sought, seen.name.as_str()), (Sought::Name("shop-web-1".to_owned()), "shop-web-1"));
 }

@@ -14,12 +14,24 @@ use crate::probe::Kinds;
 
 /// Checks that one workload may define: each is asked every few seconds.
 const MAX_CHECKS: usize = 16;
+/// As of a service that is written down.
+const MAX_QUORUM: usize = 100;
 /// What stands for an address where none is to be asked (RFC 5737 section 3).
 const NOBODY: &str = "192.0.2.1";
 
 /// Labels of a service that are taken as they are, where a configuration has the same path.
-const SERVICE_LABELS: [&str; 9] =
-    ["enable", "name", "about", "group", "critical", "needs", "needs.hard", "needs.soft", "slo.availability"];
+const SERVICE_LABELS: [&str; 10] = [
+    "enable",
+    "name",
+    "about",
+    "group",
+    "critical",
+    "needs",
+    "needs.hard",
+    "needs.soft",
+    "replicas.quorum",
+    "slo.availability",
+];
 /// Labels of a check that are taken as they are, beside its kind.
 const CHECK_LABELS: [&str; 9] = [
     "about",
@@ -45,6 +57,8 @@ pub struct Labelled {
     pub placeless: Node,
     /// Whether nothing can be asked yet.
     pub is_pending: bool,
+    /// How many must work, of several that are this service.
+    pub quorum: usize,
     /// What is wrong; what it concerns is left out.
     pub mistakes: Mistakes,
 }
@@ -60,6 +74,7 @@ impl Labelled {
         let (service, checks) = reader.sort();
         let mut entries = reader.service(&service);
         let mut placeless = entries.clone();
+        let quorum = reader.quorum(&service);
         let is_pending = sighting.reach == Reach::Pending;
         let nobody = |port: Option<u16>| Ok(format!("{NOBODY}:{}", port.unwrap_or(1)));
         let known = |port| sighting.reach.address(port);
@@ -71,7 +86,7 @@ impl Labelled {
         let name = reader.name();
         let node =
             |entries| Node { place: Place::whole(&sighting.shown), value: Value::Map(entries), substituted: None };
-        Self { name, node: node(entries), placeless: node(placeless), is_pending, mistakes }
+        Self { name, node: node(entries), placeless: node(placeless), is_pending, quorum, mistakes }
     }
 }
 
@@ -112,6 +127,8 @@ impl<'a> Reader<'a> {
         let mut slo = Vec::new();
         for (key, value) in texts {
             match *key {
+                // Of one there is nothing to count; of several it is read apart.
+                "replicas.quorum" => {}
                 // Whoever listed it has read these.
                 "enable" => drop(Cursor::top(&self.scalar(key, value), self.mistakes).bool()),
                 "name" => {}
@@ -130,6 +147,14 @@ impl<'a> Reader<'a> {
             }
         }
         entries
+    }
+
+    fn quorum(&self, texts: &Texts<'a>) -> usize {
+        let read = |text: &&str| {
+            let node = self.scalar("replicas.quorum", text);
+            Cursor::top(&node, self.mistakes).whole(1..=MAX_QUORUM)
+        };
+        texts.get("replicas.quorum").and_then(read).unwrap_or(1)
     }
 
     /// Returns `checks:`, if there are any.

@@ -12,6 +12,7 @@ fn sighting(labels: &[(&str, &str)]) -> Sighting {
         id: "6c80".to_owned(),
         called: "web".to_owned(),
         sought: Sought::Name("web-1".to_owned()),
+        one_of: None,
         name: "web-1".to_owned(),
         labels: Labels::of(labels.iter()),
         reach: Reach::At {

@@ -22,7 +22,7 @@ pub use labels::{Labelled, told};
 pub use roster::{Known, Roster};
 pub use settings::Discovery;
 pub(super) use sighting::service_name;
-pub use sighting::{LABEL_PREFIX, Labels, Reach, Sighting};
+pub use sighting::{LABEL_PREFIX, Labels, OneOf, Reach, Sighting};
 
 /// One look at everything that a runtime runs, or why that could not be had.
 pub type Look = Result<Vec<Sighting>, String>;

@@ -167,6 +167,7 @@ mod tests {
                 id: word.to_owned(),
                 called: name.to_owned(),
                 sought: Sought::Name(name.to_owned()),
+                one_of: None,
                 name: name.to_owned(),
                 labels: Labels::default(),
                 reach: match address {

@@ -29,6 +29,9 @@ pub struct Sighting {
     pub called: String,
     /// How it is found again.
     pub sought: Sought,
+    /// Which it is of several that are one service.
+    #[serde(default)]
+    pub one_of: Option<OneOf>,
     /// What the service is called if no label says so.
     pub name: String,
     /// Its labels.
@@ -39,6 +42,22 @@ pub struct Sighting {
     pub running: bool,
     /// When it was made, in seconds since the epoch.
     pub created_secs: i64,
+}
+
+/// Which of several that are one service a workload is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneOf {
+    /// How all of them are found.
+    pub all: Sought,
+    /// Its number, as its runtime counts.
+    pub number: u32,
+}
+
+impl Sighting {
+    /// Returns how the whole service is found that it is, or is one of.
+    pub fn whole(&self) -> &Sought {
+        self.one_of.as_ref().map_or(&self.sought, |one_of| &one_of.all)
+    }
 }
 
 /// The labels of a workload that are ours, without what they all begin with.
