@@ -43,7 +43,7 @@ pub(super) fn evidence(
         let last_end = workload.ledger.runs().rev().find_map(|run| run.end.as_ref());
         if last_end.is_some_and(|end| !end.planned && ended_lately(end.at.at)) {
             evidence.exit = workload.last_told.clone().unwrap_or_default();
-            evidence.last_lines.clone_from(&workload.last_lines);
+            evidence.last_lines = workload.lines.last().to_vec();
         }
         evidence.digest = workload.digest.clone().unwrap_or_default();
     }
@@ -96,6 +96,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::judge::RunLines;
     use crate::supervise::cause::{Cause, Exit};
     use crate::supervise::{End, Ledger, Who};
 
@@ -120,7 +121,7 @@ mod tests {
                 ledger.record_end(id, End { at, by, exit, cause, planned: false, excuse: None });
             }
         }
-        WorkloadState::restored(ledger, Vec::new())
+        WorkloadState::restored(ledger, RunLines::default())
     }
 
     #[test]

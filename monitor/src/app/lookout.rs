@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::plan::Plan;
 use super::restore::Memory;
-use crate::judge::{Board, WorkloadState};
+use crate::judge::{Board, RunLines, WorkloadState};
 use crate::supervise::workload::{Assignment, Order, Runtime, Subject, Watched, Workload};
 use crate::supervise::{Command, Event, Ledger};
 
@@ -44,9 +44,9 @@ impl Lookouts {
         let before = std::mem::take(&mut self.watched);
         for service in &plan.services {
             let Some(watched) = service.workload.as_ref().and_then(Workload::as_watch) else { continue };
-            let ledger = known_ledger(board, memory, &service.name, now);
+            let (ledger, lines) = known_past(board, memory, &service.name, now);
             if !before.get(&service.name).is_some_and(|before| before.is_found_like(watched)) {
-                board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), Vec::new()));
+                board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), lines));
             }
             let ordered = memory.heal_record(&service.name).ordered();
             let subject = Subject { service: service.name.clone(), sought: watched.sought.clone(), ledger, ordered };
@@ -108,11 +108,12 @@ async fn keep_watch(runtime: Arc<dyn Runtime>, assignment: Assignment) {
     }
 }
 
-/// Returns a service's runs as the board has them, or else as an earlier monitor left them.
-pub(super) fn known_ledger(board: &Board, memory: &Memory, service: &str, now: Stamp) -> Ledger {
+/// Returns a service's runs and what they wrote as the board has them, or else as an earlier monitor left them.
+pub(super) fn known_past(board: &Board, memory: &Memory, service: &str, now: Stamp) -> (Ledger, RunLines) {
     let known = board.service(service).and_then(|service| service.workload.as_ref());
-    let ledger = known.map(|known| known.ledger.clone()).filter(|ledger| ledger.last().is_some());
-    ledger.unwrap_or_else(|| memory.ledger(service, &now))
+    let past =
+        known.filter(|known| known.ledger.last().is_some()).map(|known| (known.ledger.clone(), known.lines.clone()));
+    past.unwrap_or_else(|| (memory.ledger(service, &now), memory.lines(service)))
 }
 
 #[cfg(test)]

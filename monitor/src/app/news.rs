@@ -13,7 +13,8 @@ use crate::supervise::{Event, redact};
 /// was asked for is no news of the service.
 pub(super) fn stopped(shared: &Shared, event: &Event) {
     let effects = shared.board().runtime(&redacted(event), Stamp::now());
-    let ledgers = Effects { changed_ledgers: effects.changed_ledgers, ..Effects::default() };
+    let Effects { changed_ledgers, ended, .. } = effects;
+    let ledgers = Effects { changed_ledgers, ended, ..Effects::default() };
     let mut batch = StateBatch::default();
     follow(shared, ledgers, Stamp::now(), &mut batch);
     shared.stores.state.put(batch);
@@ -83,6 +84,11 @@ pub(super) fn follow(shared: &Shared, effects: Effects, now: Stamp, batch: &mut 
         for name in &effects.changed_ledgers {
             if let Some(workload) = board.service(name).and_then(|service| service.workload.as_ref()) {
                 restore::keep_ledger(batch, name, &workload.ledger);
+            }
+        }
+        for name in &effects.ended {
+            if let Some(workload) = board.service(name).and_then(|service| service.workload.as_ref()) {
+                restore::keep_lines(batch, name, &workload.lines);
             }
         }
         shared.progress.send_replace(board.sequence());

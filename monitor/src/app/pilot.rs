@@ -9,24 +9,20 @@ use kit::clock::{Moment, Stamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::lookout::{Lookouts, known_ledger};
+use super::lookout::{Lookouts, known_past};
 use super::plan::{Plan, ServicePlan};
 use super::restore::Memory;
 use crate::judge::{Board, Verdict, WorkloadState};
 use crate::supervise::launcher::Launcher;
 use crate::supervise::settings::Restart;
 use crate::supervise::supervisor::Supervisor;
-use crate::supervise::{Command, Event, Ledger, ProcessSettings, Who, Workload, redact};
+use crate::supervise::{Command, Event, Ledger, ProcessSettings, Who, Workload};
 
 /// How long a hard need that we do not run ourselves may hold up a start: it may never come up, and a service that
 /// cannot start says more than one that was never tried.
 const FOREIGN_NEED_PATIENCE: Duration = Duration::from_secs(15);
 /// Beyond its own stop grace, for its keeper's last resort.
 const STOP_MARGIN: Duration = Duration::from_secs(20);
-
-/// Last lines of a run that are read back: as many as an ending carries.
-const LINES_KEPT: usize = 50;
-const LINES_KEPT_BYTES: u64 = 16 * 1024;
 
 /// All workloads.
 pub(super) struct Pilot {
@@ -91,8 +87,7 @@ impl Pilot {
                 }
                 None => {
                     self.begun = now.at;
-                    let ledger = known_ledger(board, memory, &service.name, now);
-                    let lines = self.last_lines(&service.name, &ledger);
+                    let (ledger, lines) = known_past(board, memory, &service.name, now);
                     board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), lines));
                     let crew = self.crew(service, settings, Before::Ledger(ledger));
                     self.crews.insert(service.name.clone(), crew);
@@ -100,14 +95,6 @@ impl Pilot {
             }
         }
         self.lookouts.configure(plan, memory, board, now);
-    }
-
-    /// Reads the last lines of the newest run that ended; none if they are gone.
-    fn last_lines(&self, service: &str, ledger: &Ledger) -> Vec<String> {
-        let ended = ledger.runs().rev().find(|run| run.end.is_some());
-        let folder = ended.and_then(|run| Some(self.launcher.runs(service).ok()?.folder(run.id)));
-        let lines = folder.and_then(|folder| folder.last_lines(LINES_KEPT, LINES_KEPT_BYTES).ok()).unwrap_or_default();
-        lines.iter().map(|line| redact(line)).collect()
     }
 
     fn crew(&self, service: &ServicePlan, settings: &ProcessSettings, before: Before) -> Crew {

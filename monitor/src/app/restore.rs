@@ -13,7 +13,7 @@ use crate::alert::Alerts;
 use crate::doctor::FirstSeen;
 use crate::export::{ANNOUNCEMENTS, Reception};
 use crate::heal::{self, HealRecord, Pause};
-use crate::judge::{Announcement, Board, CheckState, Flap, Health, Policy, Verdict};
+use crate::judge::{Announcement, Board, CheckState, Flap, Health, Policy, RunLines, Verdict};
 use crate::probe::{CheckId, Pushed};
 use crate::record::{State, StateBatch, StateStore, StoreError};
 use crate::supervise::discovery::Roster;
@@ -26,6 +26,8 @@ const READ_PATIENCE: Duration = Duration::from_secs(3);
 const CHECK: &str = "check";
 const VERDICT: &str = "verdict";
 const LEDGER: &str = "ledger";
+/// What the newest runs wrote that ended.
+const LINES: &str = "run_lines";
 const PUSH: &str = "push";
 const HEAL: &str = heal::DOCUMENTS;
 const HEAL_PAUSE: &str = heal::PAUSES;
@@ -67,6 +69,7 @@ pub(super) struct Memory {
     checks: HashMap<String, String>,
     verdicts: HashMap<String, String>,
     ledgers: HashMap<String, String>,
+    lines: HashMap<String, String>,
     pushes: HashMap<String, String>,
     heals: HashMap<String, String>,
     heal_pauses: HashMap<String, String>,
@@ -101,6 +104,7 @@ impl Memory {
             checks: store.documents(CHECK).await?,
             verdicts: store.documents(VERDICT).await?,
             ledgers: store.documents(LEDGER).await?,
+            lines: store.documents(LINES).await?,
             pushes: store.documents(PUSH).await?,
             heals: store.documents(HEAL).await?,
             heal_pauses: store.documents(HEAL_PAUSE).await?,
@@ -146,6 +150,11 @@ impl Memory {
     pub(super) fn ledger(&self, service: &str, now: &Stamp) -> Ledger {
         let rows = self.ledgers.get(service).and_then(|text| serde_json::from_str::<Vec<Run<Timestamp>>>(text).ok());
         Ledger::restore(crate::supervise::bucket::Policy::default(), &rows.unwrap_or_default(), now)
+    }
+
+    /// Returns what a service's newest runs wrote.
+    pub(super) fn lines(&self, service: &str) -> RunLines {
+        self.lines.get(service).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 
     /// Returns a service's heals.
@@ -209,6 +218,11 @@ pub(super) fn keep_ledger(batch: &mut StateBatch, service: &str, ledger: &Ledger
     put(batch, LEDGER, service, &ledger.rows());
 }
 
+/// Adds what a service's newest runs wrote.
+pub(super) fn keep_lines(batch: &mut StateBatch, service: &str, lines: &RunLines) {
+    put(batch, LINES, service, lines);
+}
+
 /// Adds a service's heals.
 pub(super) fn keep_heals(batch: &mut StateBatch, service: &str, record: &HealRecord) {
     put(batch, HEAL, service, record);
@@ -259,6 +273,7 @@ pub(super) fn forget_check(batch: &mut StateBatch, id: &CheckId) {
 pub(super) fn forget_service(batch: &mut StateBatch, service: &str) {
     batch.documents.insert((VERDICT, service.to_owned()), None);
     batch.documents.insert((LEDGER, service.to_owned()), None);
+    batch.documents.insert((LINES, service.to_owned()), None);
     batch.documents.insert((HEAL, service.to_owned()), None);
     batch.documents.insert((HEAL_PAUSE, service.to_owned()), None);
     batch.documents.insert((ANNOUNCEMENT, service.to_owned()), None);

@@ -222,7 +222,7 @@ pub(super) fn service_of(shared: &Shared, name: &str) -> Option<ServiceStatus> {
     let view = View { board: &board, catalogue: &catalogue, ward: &shared.ward(), now };
     let mut status = view.service(entry, card, &overlay);
     if let (Some(shown), Some(known)) = (&mut status.workload, &entry.workload) {
-        shown.runs = known.ledger.runs().rev().take(MAX_RUNS).map(RunStatus::of).collect();
+        shown.runs = known.ledger.runs().rev().take(MAX_RUNS).map(|run| RunStatus::of(run, &known.lines)).collect();
     }
     Some(status)
 }

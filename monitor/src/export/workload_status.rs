@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::catalogue::ServiceCard;
-use crate::judge::{Phase, ServiceEntry};
+use crate::judge::{Phase, RunLines, ServiceEntry};
 use crate::supervise::{DeclaredUnit, Run};
 
 /// A workload's state.
@@ -94,7 +94,7 @@ impl WorkloadStatus {
             anonymous_restarts_1h: assessment.anonymous_restarts as u64,
             something_keeps_restarting_this: assessment.something_keeps_restarting_this,
             last_end: workload.last_told.clone(),
-            last_lines: workload.last_lines.clone(),
+            last_lines: workload.lines.last().to_vec(),
             declared: workload.described.health.as_ref().map(|health| health.state.as_str().to_owned()),
             recurring_crash: assessment.recurring_crash.map(|recurring| recurring.to_string()),
             runs: Vec::new(),
@@ -119,10 +119,13 @@ pub struct RunStatus {
     pub digest: Option<String>,
     /// Whether every critical check passed in it.
     pub worked: bool,
+    /// The last lines that it wrote, of the newest runs that ended.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub last_lines: Vec<String>,
 }
 
 impl RunStatus {
-    pub(super) fn of(run: &Run) -> Self {
+    pub(super) fn of(run: &Run, lines: &RunLines) -> Self {
         let end = run.end.as_ref().map(|end| EndStatus {
             at: end.at.wall.to_string(),
             by: end.by.as_str().to_owned(),
@@ -137,6 +140,7 @@ impl RunStatus {
             end,
             digest: run.digest.clone(),
             worked: run.worked,
+            last_lines: lines.of(run.id).to_vec(),
         }
     }
 }

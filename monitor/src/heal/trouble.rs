@@ -93,7 +93,7 @@ fn of_exit(service: &ServiceEntry) -> Diagnosis {
         return Diagnosis::Hold(Hold::StillServes);
     }
     let Some(end) = workload.ledger.last().and_then(|run| run.end.as_ref()) else { return Diagnosis::Well };
-    if workload.last_lines.iter().any(|line| says_disk_full(line)) {
+    if workload.lines.last().iter().any(|line| says_disk_full(line)) {
         return Diagnosis::Hold(Hold::DiskFull);
     }
     if !end.cause.may_heal_by_restart() {

@@ -31,6 +31,8 @@ pub struct Effects {
     pub changed_checks: Vec<CheckId>,
     /// Services whose ledger is worth writing down.
     pub changed_ledgers: Vec<Arc<str>>,
+    /// Services of which a run has ended: what it wrote is worth writing down.
+    pub ended: Vec<Arc<str>>,
     /// Exits that turned out not to be the service's fault: whoever restarts it must know.
     pub excused: Vec<(Arc<str>, Uuid, Excuse)>,
     /// Whether this is a turn of the clock: what depends on time alone is looked at too.
@@ -45,6 +47,7 @@ impl Effects {
         self.force.extend(other.force);
         self.changed_checks.extend(other.changed_checks);
         self.changed_ledgers.extend(other.changed_ledgers);
+        self.ended.extend(other.ended);
         self.excused.extend(other.excused);
         self.time_passed |= other.time_passed;
     }
@@ -284,6 +287,9 @@ impl Board {
             Event::Started { .. } | Event::Ended { .. } | Event::Identified { .. } | Event::Missed { .. }
         ) {
             effects.changed_ledgers.push(name.clone());
+        }
+        if matches!(event, Event::Ended { .. }) {
+            effects.ended.push(name.clone());
         }
         if matches!(event, Event::Ended { planned: false, .. }) {
             self.excuse_by_need(&name, now, &mut effects);

@@ -161,7 +161,7 @@ fn a_crash_that_is_over_at_once_is_no_outage_and_one_that_lasts_is_down_with_its
     board.tick(at(46));
     let shop = board.service("shop").unwrap();
     assert_eq!((shop.verdict, shop.why.as_str()), (Verdict::Down, "exited with code 1: boom"));
-    assert_eq!(shop.workload.as_ref().unwrap().last_lines, ["boom"]);
+    assert_eq!(shop.workload.as_ref().unwrap().lines.last(), ["boom"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod excuses;
 mod flap;
 mod policy;
 mod replicas;
+mod run_lines;
 mod verdict;
 mod workload;
 
@@ -20,5 +21,6 @@ pub use entry::{CheckEntry, CheckSpec, STREAK_KEPT, ServiceEntry, ServiceSpec};
 pub use flap::Flap;
 pub use policy::{Policy, Severity, Threshold};
 pub use replicas::Replicas;
+pub use run_lines::RunLines;
 pub use verdict::{Asked, CheckFacts, Runtime, ServiceFacts, Verdict, judge};
 pub use workload::{Phase, WorkloadState};

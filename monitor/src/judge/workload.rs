@@ -9,6 +9,7 @@ use kit::config::show_duration;
 use uuid::Uuid;
 
 use super::entry::ServiceSpec;
+use super::run_lines::RunLines;
 use super::verdict::Runtime;
 use crate::supervise::telltale::telling_line;
 use crate::supervise::{Assessment, Described, End, Event, Ledger, Rest, Who};
@@ -57,8 +58,8 @@ pub struct WorkloadState {
     pub last_end: Option<String>,
     /// That, with what the run itself said of it.
     pub last_told: Option<String>,
-    /// The last lines of the last run's output.
-    pub last_lines: Vec<String>,
+    /// The last lines of the newest runs that ended.
+    pub lines: RunLines,
     /// SHA-256 of the program of the present or last run, in hexadecimal.
     pub digest: Option<String>,
     /// Sequence number of the present or last run's start.
@@ -87,13 +88,13 @@ pub struct WorkloadState {
 
 impl Default for WorkloadState {
     fn default() -> Self {
-        Self::restored(Ledger::default(), Vec::new())
+        Self::restored(Ledger::default(), RunLines::default())
     }
 }
 
 impl WorkloadState {
-    /// Begins with the ledger that an earlier monitor left, and the last lines of its last run.
-    pub fn restored(ledger: Ledger, last_lines: Vec<String>) -> Self {
+    /// Begins with the ledger that an earlier monitor left, and the last lines of its runs.
+    pub fn restored(ledger: Ledger, lines: RunLines) -> Self {
         let ended = ledger.runs().rev().find_map(|run| Some((run, run.end.as_ref()?)));
         let last_end = ended.map(|(_, end)| end.cause.sentence(end.exit));
         let last_told = ended.map(|(run, end)| end.cause.told(end.exit, run.said.as_deref()));
@@ -104,7 +105,7 @@ impl WorkloadState {
             ledger,
             last_end,
             last_told,
-            last_lines,
+            lines,
             digest: None,
             started_at: 0,
             // Cursors of an earlier monitor are below the microseconds of any later moment: what ended unplanned before
@@ -153,7 +154,7 @@ impl WorkloadState {
                 self.ledger.record_said(*run, said.clone());
                 self.last_end = Some(ending.cause.sentence(ending.exit));
                 self.last_told = Some(ending.cause.told(ending.exit, said.as_deref()));
-                self.last_lines.clone_from(&ending.last_lines);
+                self.lines.add(*run, &ending.last_lines);
                 if !planned {
                     self.unplanned_end_at = sequence;
                 }

@@ -229,6 +229,14 @@ async fn another_monitor_knows_the_runs_and_learns_how_one_ended_while_there_was
     let steady = until_workload(&running, "steady", "to run", |workload| workload["phase"] == "running").await;
     assert_eq!(steady["workload"]["run"], before[0]["workload"]["run"]);
     assert_eq!(steady["workload"]["unplanned_exits"], 0, "{steady}");
+    // A third one still knows what the run before wrote, and shows it where it shows the run.
+    let running = Running::start_in(running.stop().await, &yaml, Kinds::standard()).await;
+    let worker = until_workload(&running, "worker", "to run on", |workload| workload["phase"] == "running").await;
+    let runs = worker["workload"]["runs"].as_array().unwrap();
+    let lines: Vec<&Value> = runs.iter().map(|run| &run["last_lines"]).collect();
+    assert_eq!(lines, [&Value::Null, &serde_json::json!(["one more"])], "{worker}");
+    let (_, page) = running.get("/services/worker").await;
+    assert!(page.as_str().unwrap().contains("<summary>The last lines it wrote (1)</summary>"), "{page}");
     running.stop().await;
 }
 

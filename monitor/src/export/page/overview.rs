@@ -228,7 +228,7 @@ fn glance(
         group: card.group.clone(),
         flapping: entry.checks.iter().any(|check| check.state.flap.is_flapping()),
         latency: newest.map(|last| words::latency(last.took.as_secs_f64() * 1000.0)),
-        lines: workload.filter(|_| is_bad).map(|workload| workload.last_lines.clone()).unwrap_or_default(),
+        lines: workload.filter(|_| is_bad).map(|workload| workload.lines.last().to_vec()).unwrap_or_default(),
         recurring: workload
             .and_then(|workload| workload.assessment(moment.now.at).recurring_crash)
             .map(|recurring| recurring.to_string()),

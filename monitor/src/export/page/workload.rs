@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use kit::page::chart::{Segment, level, runs};
 use kit::page::{Html, Tone, words};
+use uuid::Uuid;
 
 use super::{Moment, When};
-use crate::judge::{Phase, WorkloadState};
+use crate::judge::{Phase, RunLines, WorkloadState};
 use crate::supervise::{Assessment, DeclaredState, DeclaredUnit, Run, Who, redact};
 
 /// Of what a declared check wrote, at most, in characters.
@@ -40,11 +41,11 @@ pub(super) struct WorkloadView {
     pub(super) timeline: Html,
     pub(super) runs: Vec<RunView>,
     pub(super) older: usize,
-    pub(super) lines: Vec<String>,
 }
 
 /// One run in the table.
 pub(super) struct RunView {
+    pub(super) id: Uuid,
     pub(super) started: When,
     pub(super) by: &'static str,
     pub(super) lasted: String,
@@ -52,6 +53,10 @@ pub(super) struct RunView {
     pub(super) unplanned: bool,
     /// The program, where it is another one than in the run before.
     pub(super) program: Option<String>,
+    /// The last lines that it wrote.
+    pub(super) lines: Vec<String>,
+    /// Whether no other run has ended since.
+    pub(super) is_last_end: bool,
 }
 
 /// Makes it.
@@ -94,9 +99,8 @@ pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
         }),
         declared_log: declared_log(workload, moment),
         timeline: timeline(&all, moment),
-        runs: runs_listed(&all, moment),
+        runs: runs_listed(&all, &workload.lines, moment),
         older: all.len().saturating_sub(LISTED),
-        lines: workload.last_lines.clone(),
     }
 }
 
@@ -125,15 +129,22 @@ fn declared_log(workload: &WorkloadState, moment: &Moment) -> Vec<(When, Tone, S
 }
 
 /// The newest runs, newest first.
-fn runs_listed(all: &[&Run], moment: &Moment) -> Vec<RunView> {
+fn runs_listed(all: &[&Run], lines: &RunLines, moment: &Moment) -> Vec<RunView> {
     let newest = (0..all.len()).rev().take(LISTED);
-    newest.filter_map(|at| Some(run_view(all.get(at)?, all.get(..at)?, moment))).collect()
+    let last_end = all.iter().rev().find(|run| run.end.is_some()).map(|run| run.id);
+    let view = |run: &Run, before| RunView {
+        lines: lines.of(run.id).to_vec(),
+        is_last_end: last_end == Some(run.id),
+        ..run_view(run, before, moment)
+    };
+    newest.filter_map(|at| Some(view(all.get(at)?, all.get(..at)?))).collect()
 }
 
 fn run_view(run: &Run, before: &[&Run], moment: &Moment) -> RunView {
     let known = before.iter().rev().find_map(|run| run.digest.as_deref());
     let program = run.digest.as_deref().filter(|digest| known.is_some_and(|known| known != *digest));
     RunView {
+        id: run.id,
         started: moment.when(run.started.wall),
         by: match run.started_by {
             Who::Us => "the monitor",
@@ -145,6 +156,8 @@ fn run_view(run: &Run, before: &[&Run], moment: &Moment) -> RunView {
         end: ended(run),
         unplanned: run.end.as_ref().is_some_and(|end| !end.planned),
         program: program.map(|digest| digest.chars().take(DIGEST_SHOWN).collect()),
+        lines: Vec::new(),
+        is_last_end: false,
     }
 }
 
