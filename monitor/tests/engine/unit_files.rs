@@ -7,7 +7,8 @@ use http::Method;
 use serde_json::Value;
 use testkit::{SystemdContainer, eventually, free_port};
 
-use crate::harness::{LIMIT, ask, until};
+use crate::harness::{LIMIT, TOKEN, ask, until};
+use crate::units::listener;
 
 /// Reads a file of the folder that is shipped.
 fn shipped(name: &str) -> String {
@@ -34,20 +35,76 @@ async fn next_child(machine: &SystemdContainer, url: &str, before: &str) -> Valu
     .await
 }
 
+/// Puts the monitor and its unit into a machine, as it is shipped.
+fn install(machine: &SystemdContainer, port: u16, services: &str) {
+    machine.copy(Path::new(env!("CARGO_BIN_EXE_monitor")), "/usr/bin/monitor");
+    machine.write("/usr/lib/sysusers.d/monitor.conf", &shipped("monitor.sysusers"));
+    machine.exec(&["systemd-sysusers"]);
+    machine.write("/etc/monitor/token", TOKEN);
+    machine.exec(&["chown", "monitor", "/etc/monitor/token"]);
+    machine.write(
+        "/etc/monitor/monitor.yml",
+        &format!("listen: 127.0.0.1:{port}\noperator_token_file: /etc/monitor/token\nservices:\n{services}"),
+    );
+    // So that a hang is found within the patience of a test.
+    machine.write("/etc/systemd/system/monitor.service.d/test.conf", "[Service]\nWatchdogSec=3s\nRestartSec=100ms\n");
+    machine.write_units(&[("monitor.service", &shipped("monitor.service"))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_rule_lets_the_monitor_heal_the_units_that_it_names_and_no_others() {
+    let (machine, port) = (SystemdContainer::start().await, free_port());
+    let url = format!("http://127.0.0.1:{port}");
+    let units = [("api-gateway", free_port()), ("other", free_port())];
+    let service = |(name, port): (&str, u16)| {
+        format!(
+            "  {name}:\n    heal: true\n    workload: {{ unit: {name}.service }}\n    checks: {{ port: {{ tcp: \
+             {{ address: \"127.0.0.1:{port}\" }}, every: 1s, timeout: 500ms, every_when_failing: 100ms }} }}\n"
+        )
+    };
+    install(&machine, port, &units.map(service).concat());
+    for (name, port) in units {
+        machine.write_units(&[(&format!("{name}.service"), &listener(port))]);
+    }
+    machine.systemctl(&["start", "api-gateway", "other", "monitor"]);
+    for (name, _) in units {
+        until(&url, name, "up").await;
+    }
+    let stop_answering = || machine.systemctl(&["kill", "--signal", "USR1", "api-gateway", "other"]);
+    let heals = async |name: &str, result: &str| {
+        eventually(&format!("{name} to be healed: {result}"), LIMIT, async || {
+            let (_, service) = ask(&url, Method::GET, &format!("/api/v1/services/{name}"), &[]).await;
+            let heal = &service["healing"]["heals"][0];
+            (heal["result"] == result).then(|| heal.clone())
+        })
+        .await
+    };
+    // Who is not root may look, and needs a rule to do more.
+    stop_answering();
+    for (name, _) in units {
+        let refused = heals(name, "refused").await;
+        let why = refused["refusal"].as_str().unwrap();
+        assert!(why.contains("allow it with a polkit rule on org.freedesktop.systemd1.manage-units"), "{refused}");
+    }
+    machine.write("/etc/polkit-1/rules.d/50-monitor.rules", &shipped("monitor.rules"));
+    machine.systemctl(&["restart", "polkit"]);
+    // It is asked again after a while, or at once if a person says so.
+    machine.systemctl(&["restart", "api-gateway", "other"]);
+    for (name, _) in units {
+        until(&url, name, "up").await;
+        machine.exec(&["monitor", "healing", "resume", name, "--url", &url, "--token-file", "/etc/monitor/token"]);
+    }
+    stop_answering();
+    heals("api-gateway", "worked").await;
+    until(&url, "api-gateway", "up").await;
+    heals("other", "refused").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_monitors_own_unit_is_ready_when_it_watches_and_what_it_runs_outlives_it() {
     let (machine, port) = (SystemdContainer::start().await, free_port());
     let url = format!("http://127.0.0.1:{port}");
-    machine.copy(Path::new(env!("CARGO_BIN_EXE_monitor")), "/usr/bin/monitor");
-    machine.write("/usr/lib/sysusers.d/monitor.conf", &shipped("monitor.sysusers"));
-    machine.exec(&["systemd-sysusers"]);
-    let yaml = format!(
-        "listen: 127.0.0.1:{port}\nservices:\n  child: {{ workload: {{ process: {{ command: [sleep, \"1000\"] }} }} }}\n"
-    );
-    machine.write("/etc/monitor/monitor.yml", &yaml);
-    // So that a hang is found within the patience of a test.
-    machine.write("/etc/systemd/system/monitor.service.d/test.conf", "[Service]\nWatchdogSec=3s\nRestartSec=100ms\n");
-    machine.write_units(&[("monitor.service", &shipped("monitor.service"))]);
+    install(&machine, port, "  child: { workload: { process: { command: [sleep, \"1000\"] } } }\n");
     let verified = machine.exec(&["sh", "-c", "systemd-analyze verify monitor.service 2>&1"]);
     assert_eq!(verified, "", "it complains on the standard error, and returns 0");
     // It returns once the monitor says that it is ready: nothing is waited for.

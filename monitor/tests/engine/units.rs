@@ -140,7 +140,7 @@ async fn a_unit_that_dies_as_fast_as_systemd_starts_it_by_default_is_told_run_by
 }
 
 /// A program that accepts connections on a port until SIGUSR1 and lives on after it.
-fn listener(port: u16) -> String {
+pub(crate) fn listener(port: u16) -> String {
     let script = format!(
         "$s = IO::Socket::INET->new(LocalAddr => \"127.0.0.1:{port}\", Listen => 5, ReuseAddr => 1) or die; \
          $SIG{{USR1}} = sub {{ close $s; sleep 1 while 1 }}; while (1) {{ $c = $s->accept; close $c if $c }}"
