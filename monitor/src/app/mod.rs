@@ -10,6 +10,7 @@ mod examining;
 mod found;
 mod healer;
 mod lookout;
+mod loopback;
 mod needs;
 mod news;
 mod pilot;

@@ -17,6 +17,7 @@ use super::alarm::Alarm;
 use super::cards::{catalogue, spec};
 use super::channels::ChannelWorkers;
 use super::healer;
+use super::loopback;
 use super::news::{follow, happened, point, stopped};
 use super::pilot::Pilot;
 use super::plan::{CheckPlan, Plan};
@@ -60,6 +61,8 @@ pub(super) struct Loop {
     schedule: Schedule,
     checks: HashMap<CheckId, Arc<CheckPlan>>,
     sampled: HashMap<CheckId, Moment>,
+    /// Checks that have passed since this monitor started.
+    answered: HashSet<CheckId>,
     uplink: Arc<Uplink>,
     memory: Memory,
     pub(super) pilot: Pilot,
@@ -101,6 +104,7 @@ impl Loop {
             schedule: Schedule::default(),
             checks: HashMap::new(),
             sampled: HashMap::new(),
+            answered: HashSet::new(),
             uplink: Arc::default(),
             memory,
             pilot,
@@ -228,10 +232,12 @@ impl Loop {
 
     fn start(&mut self, id: &CheckId, why: Why, now: Stamp) {
         let Some(plan) = self.checks.get(id).cloned() else { return };
-        let (started, is_troubled) = {
+        let (started, is_troubled, has_answered) = {
             let mut board = self.shared.board();
+            let is_known = board.check(id).is_some_and(|check| check.state.established.is_some());
+            let has_answered = is_known || self.answered.contains(id);
             let troubled = board.check(id).is_none_or(|check| check.state.is_suspect() || check.reason().is_some());
-            (board.next_sequence(), troubled)
+            (board.next_sequence(), troubled, has_answered)
         };
         let last = self.sampled.get(id).copied();
         let is_sampled = is_troubled || last.is_none_or(|last| now.at.since(last) >= SAMPLED_EVERY);
@@ -242,6 +248,7 @@ impl Loop {
         self.probes.spawn(async move {
             let mut observation = observe(vantage, &plan.question, why, is_sampled).await;
             uplink.excuse(&mut observation, plan.question.probe.target().scope).await;
+            loopback::excuse(&mut observation, has_answered);
             let _loop_has_ended = finished.send(News::Observed(observation, started, plan.generation)).await;
         });
     }
@@ -270,6 +277,9 @@ impl Loop {
             Some(check) if check.generation == generation => {}
             Some(_) => return self.schedule.finished(&id, now.at, true),
             None => return,
+        }
+        if observation.outcome == Outcome::Pass {
+            self.answered.insert(id.clone());
         }
         self.shared.metrics.observe(&observation);
         self.count(&observation);
@@ -392,6 +402,7 @@ impl Loop {
         for id in before.iter().filter(|id| !self.checks.contains_key(id)) {
             self.schedule.remove(id);
             self.sampled.remove(id);
+            self.answered.remove(id);
             self.shared.metrics.forget(&id.service, &id.check);
             restore::forget_check(&mut batch, id);
             self.shared.vantage.pushes.forget(id);

@@ -294,10 +294,11 @@ impl Ward {
         }
     }
 
-    /// Returns how many restarts this host had in the last minute.
+    /// Returns how many restarts this host had in the last minute; what was refused is none.
     fn recent(&self, now: Timestamp) -> usize {
         let heals = self.patients.values().flat_map(|patient| patient.record.heals.iter().rev().take(2));
-        heals.filter(|heal| heal.action != HealAction::Quarantine && elapsed(heal.at, now) < MINUTE).count()
+        let counts = |heal: &&Heal| heal.action != HealAction::Quarantine && heal.result != HealResult::Refused;
+        heals.filter(counts).filter(|heal| elapsed(heal.at, now) < MINUTE).count()
     }
 }
 

@@ -234,6 +234,20 @@ fn what_may_not_be_restarted_is_asked_for_ever_more_seldom_and_is_not_called_tri
 }
 
 #[test]
+fn what_is_refused_takes_nobody_elses_turn() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let mut clinic = Clinic::new(&names.map(|name| (name, &[] as &[&str])), HealSettings::default());
+    clinic.refusal = Some("only reading is allowed");
+    for name in names {
+        clinic.fall_ill(name, ReasonCode::Timeout, Some(1));
+    }
+    clinic.run_until(clinic.now + 50);
+    for name in names {
+        assert_eq!(clinic.stands(name), "down, refused", "{name}");
+    }
+}
+
+#[test]
 fn while_people_work_on_it_nothing_is_healed_and_afterwards_it_is() {
     let mut clinic = one();
     clinic.window = Some("maintenance \"patching\"".to_owned());

@@ -145,6 +145,8 @@ pub enum ReasonCode {
     Limit,
     /// We could not ask: no socket, no permission, no resolver.
     Local,
+    /// The address leads back to the monitor's own container.
+    UnreachableFromHere,
     /// At least two anchors of the same scope fail too: our uplink is down.
     Uplink,
     /// The probe itself broke; a fault of ours.
@@ -153,7 +155,7 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, so that metrics can start at zero.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Refused,
         Self::Timeout,
         Self::Reset,
@@ -177,6 +179,7 @@ impl ReasonCode {
         Self::Reported,
         Self::Limit,
         Self::Local,
+        Self::UnreachableFromHere,
         Self::Uplink,
         Self::Panic,
     ];
@@ -207,6 +210,7 @@ impl ReasonCode {
             Self::Reported => "reported",
             Self::Limit => "limit",
             Self::Local => "local",
+            Self::UnreachableFromHere => "unreachable_from_here",
             Self::Uplink => "uplink",
             Self::Panic => "panic",
         }

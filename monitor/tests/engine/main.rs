@@ -14,6 +14,7 @@ mod findings;
 mod gate;
 mod harness;
 mod heals;
+mod inside;
 mod isolation;
 mod judged;
 mod kills;

@@ -31,5 +31,5 @@ pub use message::{Request, Response};
 pub use port::free_port;
 pub use scale::{at_scale, seed};
 pub use smtp::{Mail, MailServer, Smtp};
-pub use systemd::SystemdContainer;
+pub use systemd::{DEBIAN, SystemdContainer};
 pub use target::Target;

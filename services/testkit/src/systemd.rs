@@ -28,6 +28,21 @@ const BOOT: &str = "\
     done < /proc/cgroups > /run/cgroups && mount --bind /run/cgroups /proc/cgroups && \
     exec /lib/systemd/systemd systemd.legacy_systemd_cgroup_controller=1";
 
+/// The image of Debian that [`DockerEngine::start_with_debian`] makes.
+pub const DEBIAN: &str = "debian";
+
+impl DockerEngine {
+    /// Starts an engine with the image [`DEBIAN`], which has systemd and Perl.
+    ///
+    /// # Panics
+    /// If `compose/e2e/setup` has not made it.
+    pub async fn start_with_debian() -> Self {
+        let docker = Self::start_empty().await;
+        docker.docker(&["import", &image_file().display().to_string(), DEBIAN]);
+        docker
+    }
+}
+
 /// A running machine. It ends with its handle.
 #[derive(Debug)]
 pub struct SystemdContainer {
@@ -42,9 +57,7 @@ impl SystemdContainer {
     /// # Panics
     /// If the image is missing, or it does not boot.
     pub async fn start() -> Self {
-        let image = image_file();
-        let docker = DockerEngine::start_empty().await;
-        docker.docker(&["import", &image.display().to_string(), NAME]);
+        let docker = DockerEngine::start_with_debian().await;
         let folder = tempfile::Builder::new().prefix("systemd-").tempdir().expect("there is room for a folder");
         let machine = Self { docker, folder };
         machine.boot();
@@ -66,7 +79,7 @@ impl SystemdContainer {
         let rights = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--cgroupns", "host"];
         let mounts = ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"];
         let volumes = ["--volume", &tree, "--volume", &bus, "--volume", &journal, "--stop-signal", "SIGRTMIN+3"];
-        let program = ["--entrypoint", "/bin/sh", NAME, "-c", BOOT];
+        let program = ["--entrypoint", "/bin/sh", DEBIAN, "-c", BOOT];
         self.docker.docker(&[&options[..], &rights, &mounts, &volumes, &program].concat());
     }
 

@@ -110,7 +110,7 @@ fn footing(text: RuleText, outcome: Outcome) -> Footing {
 }
 
 /// True inside a container: Docker and Podman each leave a file (moby's daemon/initlayer, podman-run(1)).
-fn is_container() -> bool {
+pub fn is_container() -> bool {
     ["/.dockerenv", "/run/.containerenv"].iter().any(|file| Path::new(file).exists())
 }
 
