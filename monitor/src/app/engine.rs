@@ -35,8 +35,8 @@ use crate::export::{ProbeMetrics, Reception, Shared, Visitor, router};
 use crate::judge::{Board, Verdict};
 use crate::probe::{Kinds, Vantage};
 use crate::record::{FolderLock, LockError, Stores};
-use crate::supervise::Mode;
 use crate::supervise::launcher::Launcher;
+use crate::supervise::{Mode, bucket};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -66,6 +66,8 @@ pub struct Options {
     pub source: Arc<dyn Fn() -> Config + Send + Sync>,
     /// A turn each time somebody wants that: SIGHUP, or the file has changed.
     pub reload: mpsc::Receiver<()>,
+    /// When exits are a loop, and when that is over.
+    pub restarts: bucket::Policy,
 }
 
 /// Why the engine did not start.
@@ -124,7 +126,7 @@ impl Engine {
         let vantage = Vantage::of_system().map_err(|error| StartError::Resolver(Box::new(error)))?;
         let listener = listen(options.listener, self.plan.listen).await?;
         let address = listener.local_addr().unwrap_or(self.plan.listen);
-        let memory = Memory::read(&stores.state).await;
+        let memory = Memory::read(&stores.state, options.restarts).await;
         let cursor_key = restore::cursor_key(&memory, &stores.state);
         let link_key = restore::link_key(&memory, &stores.state);
         let metrics = Metrics::new("monitor", VERSION);

@@ -17,7 +17,7 @@ use crate::judge::{Announcement, Board, CheckState, Flap, Health, Policy, RunLin
 use crate::probe::{CheckId, Pushed};
 use crate::record::{State, StateBatch, StateStore, StoreError};
 use crate::supervise::discovery::Roster;
-use crate::supervise::{Ledger, Run};
+use crate::supervise::{Ledger, Run, bucket};
 
 /// How long the start waits for an earlier monitor's state: watching must not wait for a sick disk.
 const READ_PATIENCE: Duration = Duration::from_secs(3);
@@ -66,6 +66,8 @@ struct VerdictDocument {
 /// Everything that was read back.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
+    /// What ledgers go by.
+    restarts: bucket::Policy,
     checks: HashMap<String, String>,
     verdicts: HashMap<String, String>,
     ledgers: HashMap<String, String>,
@@ -82,25 +84,35 @@ pub(super) struct Memory {
 impl Memory {
     /// Reads the store. If that does not work in time, everything is new; what is stored is joined with it later, before
     /// anything is written over it.
-    pub(super) async fn read(state: &State) -> Self {
-        match tokio::time::timeout(READ_PATIENCE, Self::read_all(state.store())).await {
+    pub(super) async fn read(state: &State, restarts: bucket::Policy) -> Self {
+        match tokio::time::timeout(READ_PATIENCE, Self::read_all(state.store(), restarts)).await {
             Ok(Ok(memory)) => {
                 state.is_joined();
                 memory
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "earlier state cannot be read yet; going on without it");
-                Self::default()
+                Self::nothing(restarts)
             }
             Err(_elapsed) => {
                 tracing::error!("earlier state cannot be read in time; going on without it");
-                Self::default()
+                Self::nothing(restarts)
             }
         }
     }
 
-    async fn read_all(store: &dyn StateStore) -> Result<Self, StoreError> {
+    fn nothing(restarts: bucket::Policy) -> Self {
+        Self { restarts, ..Self::default() }
+    }
+
+    /// Returns what is left of it once everything is taken over.
+    pub(super) fn taken_over(&self) -> Self {
+        Self::nothing(self.restarts)
+    }
+
+    async fn read_all(store: &dyn StateStore, restarts: bucket::Policy) -> Result<Self, StoreError> {
         Ok(Self {
+            restarts,
             checks: store.documents(CHECK).await?,
             verdicts: store.documents(VERDICT).await?,
             ledgers: store.documents(LEDGER).await?,
@@ -149,7 +161,7 @@ impl Memory {
     /// Returns a service's ledger.
     pub(super) fn ledger(&self, service: &str, now: &Stamp) -> Ledger {
         let rows = self.ledgers.get(service).and_then(|text| serde_json::from_str::<Vec<Run<Timestamp>>>(text).ok());
-        Ledger::restore(crate::supervise::bucket::Policy::default(), &rows.unwrap_or_default(), now)
+        Ledger::restore(self.restarts, &rows.unwrap_or_default(), now)
     }
 
     /// Returns what a service's newest runs wrote.

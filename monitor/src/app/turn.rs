@@ -446,7 +446,7 @@ impl Loop {
         self.memory.restore_verdicts(&mut self.shared.board(), now);
         self.memory.restore_announcements(&mut self.shared.board());
         // Only the first configuration finds an earlier monitor's state; later ones have the board's.
-        self.memory = Memory::default();
+        self.memory = self.memory.taken_over();
         let _nobody_listens = self.shared.changes.send(Change::Reloaded);
     }
 }

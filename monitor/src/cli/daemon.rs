@@ -13,7 +13,7 @@ use kit::config::Environment;
 use kit::exit;
 use monitor::app::StartError;
 use monitor::export::Shared;
-use monitor::supervise::Mode;
+use monitor::supervise::{Mode, bucket};
 use monitor::{Config, Engine, Kinds, Options, make_secrets};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -77,7 +77,9 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
     });
     let result = match signals {
         Ok(_task) => {
-            engine.run(Options { mode, keeper: None, listener: None, ready: Some(ready), source, reload }, stop).await
+            let (keeper, listener, restarts) = (None, None, bucket::Policy::default());
+            let options = Options { mode, keeper, listener, ready: Some(ready), source, reload, restarts };
+            engine.run(options, stop).await
         }
         Err(error) => {
             complain(format_args!("monitor: cannot listen to signals: {error}"));

@@ -75,12 +75,12 @@ pub fn assess(ledger: &Ledger, now: Moment) -> Assessment {
     }
     standing.end_loop_if_quiet(policy, now);
     let running = ledger.last().is_some_and(|run| run.end.is_none());
-    // What had done its work and is started again, as by a timer, is not restarted.
+    // The first start is none, nor what had done its work and is started again, as by a timer.
     let has_completed = |run: &Run| run.end.as_ref().is_some_and(|end| end.planned && end.by == Who::Runtime);
     let before = std::iter::once(None).chain(ledger.runs().map(Some));
     let is_restart = |(run, before): &(&Run, Option<&Run>)| {
         let is_late = now.since(run.started.at) <= policy.anonymous_window;
-        run.started_by == Who::Anonymous && is_late && !before.is_some_and(has_completed)
+        run.started_by == Who::Anonymous && is_late && before.is_some_and(|before| !has_completed(before))
     };
     let anonymous_restarts = ledger.runs().zip(before).filter(is_restart).count();
     Assessment {

@@ -248,6 +248,7 @@ fn what_is_counted_across_a_gap_is_the_least() {
 #[test]
 fn five_anonymous_restarts_in_an_hour_are_a_finding() {
     let mut story = Story::new();
+    story.start(Who::Anonymous);
     for count in 1..=5 {
         story.start(Who::Anonymous);
         story.pass(600);

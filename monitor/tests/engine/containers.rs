@@ -1,6 +1,9 @@
 //! Containers that a real Docker engine runs, watched.
 
+use std::time::Duration;
+
 use monitor::Kinds;
+use monitor::supervise::bucket::Policy;
 use serde_json::Value;
 use testkit::{Authority, DockerEngine, Target, eventually, free_port};
 
@@ -83,6 +86,38 @@ async fn a_container_that_dies_again_and_again_is_paged_once_with_its_cause_and_
     let known = until_workload(&running, "slow", "to run", |workload| workload["digest"].is_string()).await;
     assert_eq!(format!("sha256:{}", known["workload"]["digest"].as_str().unwrap()), image);
     assert_eq!(accepted(&sink).len(), 5, "one page each");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_is_paged_once_and_once_it_is_stable_again_that_is_told_once_however_seldom_it_is_asked() {
+    let (docker, sink, need, port) = (DockerEngine::start().await, Target::ok(""), free_port(), free_port());
+    let yaml = config(&[service(&docker, "web", Some(port))], &sink).replace("every: 1s", "every: 60s");
+    // Ten minutes are ten seconds.
+    let restarts = Policy {
+        stable: Duration::from_secs(2),
+        loop_window: Duration::from_secs(60),
+        stable_for: Duration::from_secs(10),
+        ..Policy::default()
+    };
+    let running = Running::start_scaled(&yaml, restarts).await;
+    docker.run("web", &["--restart", "always"], &["wait:300", &format!("ask:{need}"), &format!("serve:{port}")]);
+    let looping = running.until("web", "crash_looping").await;
+    let why = "exited with code 1: something it needs cannot be reached: connect: Connection refused; ";
+    assert!(looping["why"].as_str().unwrap().starts_with(why), "{looping}");
+    let needed = std::net::TcpListener::bind(("127.0.0.1", need)).unwrap();
+    let up = running.until("web", "up").await;
+    eventually("the end to be told", LIMIT, async || {
+        accepted(&sink).iter().any(|told| told["status"] == "resolved").then_some(())
+    })
+    .await;
+    let told: Vec<Value> = accepted(&sink).iter().map(|told| told["status"].clone()).collect();
+    assert_eq!(told, ["firing", "resolved"], "nothing goes up and down in between");
+    // It was called up only when it had run as long as makes it stable.
+    let [since, started] = [&up["since"], &up["workload"]["started"]].map(|at| at.as_str().unwrap().parse().unwrap());
+    let stable = jiff::Timestamp::duration_since(since, started);
+    assert!(stable >= jiff::SignedDuration::from_secs(9), "{stable}: {up}");
+    drop(needed);
     running.stop().await;
 }
 

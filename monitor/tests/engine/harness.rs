@@ -12,6 +12,7 @@ use http_body_util::Full;
 use kit::config::Environment;
 use monitor::export::Shared;
 use monitor::supervise::Mode;
+use monitor::supervise::bucket::Policy;
 use monitor::{Config, Engine, Kinds, Options};
 use serde_json::Value;
 use testkit::eventually;
@@ -57,6 +58,15 @@ impl Running {
     }
 
     pub(crate) async fn start_in(folder: tempfile::TempDir, yaml: &str, kinds: Kinds) -> Self {
+        Self::start_as(folder, yaml, kinds, Policy::default()).await
+    }
+
+    /// Starts an engine with other periods than real ones.
+    pub(crate) async fn start_scaled(yaml: &str, restarts: Policy) -> Self {
+        Self::start_as(tempfile::tempdir().unwrap(), yaml, Kinds::standard(), restarts).await
+    }
+
+    async fn start_as(folder: tempfile::TempDir, yaml: &str, kinds: Kinds, restarts: Policy) -> Self {
         kit::tls::install();
         let file = write_config(folder.path(), yaml);
         let engine = Engine::new(&load(&file), kinds).unwrap_or_else(|error| panic!("{error}"));
@@ -72,6 +82,7 @@ impl Running {
             ready: Some(Box::new(move |shared, _| drop(ready.send(shared)))),
             source: Arc::new(move || load(&file)),
             reload: reloads,
+            restarts,
         };
         let task = tokio::spawn({
             let stop = stop.clone();

@@ -61,7 +61,7 @@ int main(int count, char **steps) {
         if (!strncmp(steps[index], "speak", 5)) serve(atoi(value), INADDR_LOOPBACK, 1, NULL);
         if (!strncmp(steps[index], "point", 5)) serve(atoi(value), INADDR_LOOPBACK, 1, strchr(value, '=') + 1);
         if (!strncmp(steps[index], "open", 4)) serve(atoi(value), INADDR_ANY, 1, NULL);
-        if (!strncmp(steps[index], "ask", 3)) return ask(atoi(value));
+        if (!strncmp(steps[index], "ask", 3) && ask(atoi(value))) return 1;
     }
     return 0;
 }
