@@ -317,3 +317,39 @@ async fn each_way_to_end_is_told_with_its_own_cause() {
     assert_eq!(unread["workload"]["last_lines"], Value::Null, "{unread}");
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_units_that_start_cold_have_their_time_and_those_that_break_together_are_healed_three_a_minute() {
+    let (machine, sink) = (SystemdContainer::start().await, Target::ok(""));
+    let units: Vec<(String, u16)> = (0..50).map(|number| (format!("unit-{number:02}"), free_port())).collect();
+    let texts: Vec<(String, String)> = units
+        .iter()
+        .map(|(name, port)| (format!("{name}.service"), listener(*port).replace("-e '", "-e 'sleep 4; ")))
+        .collect();
+    machine.write_units(&texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>());
+    let healed = |(name, port): &(String, u16)| {
+        service(&machine, name, Some(*port)).replace(&format!("{name}: {{ "), &format!("{name}: {{ heal: true, "))
+    };
+    let running = Running::start(&config(&units.iter().map(healed).collect::<Vec<_>>(), &sink)).await;
+    let pattern = ["unit-*"];
+    let names: Vec<&str> = units.iter().map(|(name, _)| name.as_str()).collect();
+    machine.systemctl(&[&["start", "--no-block"], names.as_slice()].concat());
+    let all = async |what: &str, is: &dyn Fn(&Value) -> bool| {
+        eventually(&format!("all fifty {what}"), LIMIT, async || {
+            let (_, status) = running.get("/api/v1/status").await;
+            let services = status["services"].as_array()?.clone();
+            services.iter().all(is).then_some(services)
+        })
+        .await
+    };
+    let up = all("to be up", &|service| service["verdict"] == "up").await;
+    assert!(up.iter().all(|service| service["healing"]["heals"] == serde_json::json!([])), "a start is no trouble");
+    assert_eq!(accepted(&sink), Vec::<Value>::new());
+    machine.systemctl(&[&["kill", "--signal", "USR1"], pattern.as_slice()].concat());
+    let is_held =
+        |service: &Value| service["healing"]["hold"] == "host_limit" || service["healing"]["heals"][0].is_object();
+    let held = all("to wait for their turn", &is_held).await;
+    let begun = held.iter().filter(|service| service["healing"]["heals"][0].is_object()).count();
+    assert_eq!(begun, 3, "in the first minute");
+    running.stop().await;
+}
