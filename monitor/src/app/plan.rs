@@ -149,6 +149,11 @@ impl Plan {
         self.services.iter().find(|service| &*service.name == name)
     }
 
+    /// Returns the services as people know them: without the replicas that some of them are.
+    pub fn wholes(&self) -> impl Iterator<Item = &ServicePlan> {
+        self.services.iter().filter(|service| service.replica_of.is_none())
+    }
+
     /// Returns old and new names of renamed services whose old name is not used by another.
     pub fn renames(&self) -> Vec<(Arc<str>, Arc<str>)> {
         let renamed = self.services.iter().filter_map(|service| Some((service.was.clone()?, service.name.clone())));

@@ -20,16 +20,16 @@ const HOUR_MS: i64 = 3_600_000;
 pub(super) async fn budgets(shared: Arc<Shared>, services: Vec<Arc<str>>) {
     let now = Timestamp::now();
     let catalogue = shared.catalogue.load_full();
-    for card in catalogue.services.iter().filter(|card| services.contains(&card.name)) {
-        for check in card.checks.iter().filter(|check| check.severity == Severity::Critical) {
-            if let Err(error) = recall(&shared, &check.id, now).await {
+    for card in catalogue.wholes().filter(|card| services.contains(&card.name)) {
+        for check in catalogue.checks_of(card).filter(|check| check.severity == Severity::Critical) {
+            if let Err(error) = recall(&shared, &card.name, &check.id, now).await {
                 tracing::warn!(%error, check.id = %check.id, "earlier spending of the error budget is not known");
             }
         }
     }
 }
 
-async fn recall(shared: &Shared, check: &CheckId, now: Timestamp) -> Result<(), StoreError> {
+async fn recall(shared: &Shared, service: &str, check: &CheckId, now: Timestamp) -> Result<(), StoreError> {
     let history = &shared.stores.history;
     let now_ms = now.as_millisecond();
     let back = |length: Duration| now_ms - i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
@@ -38,15 +38,15 @@ async fn recall(shared: &Shared, check: &CheckId, now: Timestamp) -> Result<(), 
     let hours = history.rollups(check, HOUR_MS, back(PERIOD), fine_from).await?;
     let suppression = shared.alerts.suppression();
     let mut slos = shared.alerts.slos();
-    let objectives: Vec<Objective> = slos.of(&check.service).to_vec();
+    let objectives: Vec<Objective> = slos.of(service).to_vec();
     for (spans, fine) in [(hours, false), (minutes, true)] {
         for (at_ms, rollup) in spans {
             let Ok(at) = Timestamp::from_millisecond(at_ms) else { continue };
-            if suppression.window_of(Some(&check.service), at).is_some() {
+            if suppression.window_of(Some(service), at).is_some() {
                 continue;
             }
             for objective in &objectives {
-                slos.recall(&check.service, objective.what, at, count(&rollup, objective.limit), fine);
+                slos.recall(service, objective.what, at, count(&rollup, objective.limit), fine);
             }
         }
     }

@@ -114,7 +114,7 @@ impl Reloader {
                 self.shared.stores.rename(&plan.renames()).await;
                 let waits = self.fixed.changes(&plan);
                 self.shared.figures.restart_needed.store(!waits.is_empty(), Relaxed);
-                let mut line = format!("{} services are watched", plan.services.len());
+                let mut line = format!("{} services are watched", plan.wholes().count());
                 if !waits.is_empty() {
                     line.push_str(&format!("; restart the monitor to take the changed {}", waits.join(", ")));
                     tracing::warn!(

@@ -310,8 +310,10 @@ impl Loop {
             Outcome::Fail(_) => false,
             Outcome::Unknown(_) => return,
         };
-        let (service, at) = (&observation.check.service, observation.started.wall);
-        self.shared.alerts.observe(service, at, passed, observation.took);
+        // What replicas answer is what their service does.
+        let id = &observation.check.service;
+        let whole = self.shared.board().service(id).map_or_else(|| id.clone(), |service| service.whole().clone());
+        self.shared.alerts.observe(&whole, observation.started.wall, passed, observation.took);
     }
 
     fn happened(&mut self, event: &Event) {

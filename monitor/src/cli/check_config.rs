@@ -51,7 +51,7 @@ pub(super) fn run(command: &CheckConfig) -> ExitCode {
     say(format_args!(
         "{} is fine: {} services, {checks} checks, listening on {}",
         config.path().display(),
-        plan.services.len(),
+        plan.wholes().count(),
         plan.listen
     ));
     for service in &plan.services {

@@ -26,6 +26,17 @@ impl Catalogue {
     pub fn service(&self, name: &str) -> Option<&ServiceCard> {
         self.services.iter().find(|card| &*card.name == name)
     }
+
+    /// Returns the services as people know them: without the replicas that some of them are.
+    pub fn wholes(&self) -> impl Iterator<Item = &ServiceCard> {
+        self.services.iter().filter(|card| card.replica_of.is_none())
+    }
+
+    /// Returns the checks of a service and those of its replicas.
+    pub fn checks_of<'a>(&'a self, card: &'a ServiceCard) -> impl Iterator<Item = &'a CheckCard> {
+        let replicas = card.replicas.iter().filter_map(|name| self.service(name));
+        card.checks.iter().chain(replicas.flat_map(|replica| &replica.checks))
+    }
 }
 
 /// A service as configured.

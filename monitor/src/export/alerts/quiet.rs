@@ -162,8 +162,9 @@ pub(in crate::export) async fn begin_maintenance(
         return Err(bad("a window needs a name"));
     }
     let catalogue = shared.catalogue.load();
-    if let Some(unknown) = new.services.iter().find(|service| catalogue.service(service).is_none()) {
-        let near = suggest(unknown, catalogue.services.iter().map(|card| &*card.name));
+    let is_known = |name: &&String| catalogue.wholes().any(|card| *card.name == ***name);
+    if let Some(unknown) = new.services.iter().find(|name| !is_known(name)) {
+        let near = suggest(unknown, catalogue.wholes().map(|card| &*card.name));
         return Err(bad(format!("{unknown:?} is not a service{near}")));
     }
     let window = OnceWindow { id: Uuid::now_v7(), name, from, until, services: new.services, by: who.name.clone() };

@@ -96,7 +96,7 @@ impl Question {
                 names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
             }
             (None, true) => {
-                let wholes = catalogue.services.iter().filter(|card| card.critical && card.replica_of.is_none());
+                let wholes = catalogue.wholes().filter(|card| card.critical);
                 wholes.map(|card| card.name.to_string()).collect()
             }
             _ => return Err(wrong("name the services (services=a,b) or ask for all of them (all=true)".to_owned())),

@@ -131,7 +131,7 @@ pub(super) async fn view(shared: &Shared, wanted: Wanted, moment: &Moment) -> (I
         sentence,
         counts,
         no_channels: shared.alerts.settings().channels.is_empty(),
-        services: shared.catalogue.load().services.iter().map(|card| card.name.clone()).collect(),
+        services: shared.catalogue.load().wholes().map(|card| card.name.clone()).collect(),
         shows_open: shows_open && wanted.before.is_none(),
         shows_past,
         older: last.map(|last| older(&wanted, last.id)),

@@ -112,7 +112,7 @@ pub(super) async fn view(
     let (entry, neighbours) = copied(shared, &catalogue, card)?;
     let [hard_needs, soft_needs, needed_by] = neighbours;
     let past = Past::of(&shared.stores.history.days(name), today_ms(moment.now.wall));
-    let goals = vec![availability(shared, card, &past, moment), latency(shared, card, moment).await];
+    let goals = vec![availability(shared, card, &past, moment), latency(shared, &catalogue, card, moment).await];
     let tone = of_verdict(entry.verdict);
     let said = entry.verdict.said();
     let title = format!("{name} {said} – monitor");
@@ -208,7 +208,7 @@ fn copied(shared: &Shared, catalogue: &Catalogue, card: &ServiceCard) -> Option<
     };
     let needs_us =
         |other: &&ServiceCard| other.hard_needs.contains(&card.name) || other.soft_needs.contains(&card.name);
-    let needed_by = catalogue.services.iter().filter(needs_us).map(|other| neighbour(&other.name)).collect();
+    let needed_by = catalogue.wholes().filter(needs_us).map(|other| neighbour(&other.name)).collect();
     let hard = card.hard_needs.iter().map(neighbour).collect();
     let soft = card.soft_needs.iter().map(neighbour).collect();
     Some((entry, [hard, soft, needed_by]))
@@ -267,11 +267,12 @@ fn budget(shared: &Shared, card: &ServiceCard, what: &str, moment: &Moment) -> O
     })
 }
 
-async fn latency(shared: &Shared, card: &ServiceCard, moment: &Moment) -> Goal {
+async fn latency(shared: &Shared, catalogue: &Catalogue, card: &ServiceCard, moment: &Moment) -> Goal {
     let now_ms = moment.now.wall.as_millisecond();
     let longest_ms = i64::try_from(DAYS).unwrap_or(90) * 24 * HOUR_MS;
     let mut sums = WINDOWS.map(|_| Rollup::default());
-    for check in card.checks.iter().filter(|check| check.severity == Severity::Critical && !check.pushed) {
+    let asked = catalogue.checks_of(card).filter(|check| check.severity == Severity::Critical && !check.pushed);
+    for check in asked {
         let spans = shared.stores.history.rollups(&check.id, HOUR_MS, now_ms - longest_ms, now_ms).await;
         for (at_ms, rollup) in spans.unwrap_or_default() {
             for (sum, days) in sums.iter_mut().zip(WINDOWS) {
