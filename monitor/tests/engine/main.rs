@@ -25,5 +25,6 @@ mod storm;
 mod traced;
 mod unit_files;
 mod units;
+mod ways;
 mod workloads;
 mod writes;
