@@ -4,7 +4,9 @@ use super::super::clinic::{Clinic, at, observation};
 use super::super::record::HealAction;
 use super::super::settings::HealSettings;
 use super::*;
+use crate::judge::{CheckSpec, Policy, ServiceSpec};
 use crate::probe::{ReasonCode, Seen};
+use crate::supervise::{Described, Event, Way, Who};
 
 /// Published at 127.0.0.1:8080, which is what its check asks, and at an address of its own.
 fn published(outside: &str) -> Clinic {
@@ -77,8 +79,9 @@ fn an_exit_is_believed_and_nobody_is_asked() {
 
 /// Runs until it is asked, and returns when that was.
 fn until_asked(clinic: &mut Clinic) -> i64 {
-    let before = clinic.inquiries.len();
+    let (before, began) = (clinic.inquiries.len(), clinic.now);
     while clinic.inquiries.len() == before {
+        assert!(clinic.now < began + 300, "it is never asked");
         clinic.run_until(clinic.now + 1);
     }
     clinic.now
@@ -148,6 +151,7 @@ fn what_is_written_down_is_done_only_while_what_was_heard_is_fresh() {
     let mut clinic = published("0.0.0.0:8080");
     clinic.fall_ill("web", ReasonCode::Timeout, None);
     clinic.holds_orders = true;
+    until_asked(&mut clinic);
     while clinic.heals.is_empty() {
         clinic.run_until(clinic.now + 1);
     }
@@ -176,4 +180,61 @@ fn of_many_that_fail_at_once_a_few_are_asked_at_a_time() {
     }
     assert!(names.iter().all(|name| clinic.stands(name) == "down, only_we_cannot_reach"));
     assert!(clinic.heals.is_empty());
+}
+
+/// A service whose two checks ask these addresses and both fail; it is published at 8080 and 8081.
+fn two_that_fail(web: &str, api: &str) -> Option<Inquiry> {
+    let mut clinic = Clinic::new(&[], HealSettings::default());
+    let check = |name: &str| CheckSpec { name: name.into(), policy: Policy::STANDARD, pushed: false, generation: 1 };
+    let spec = ServiceSpec {
+        name: "web".into(),
+        hard_needs: Vec::new(),
+        checks: vec![check("web"), check("api")],
+        start_grace: Some(Duration::ZERO),
+        ready: None,
+        runtime: None,
+    };
+    clinic.board.configure(vec![spec], at(0), |_| None);
+    let (run, stamp) = (Uuid::from_u128(1), at(0));
+    let started = Event::Started { service: "web".to_owned(), run, pid: None, by: Who::Us, adopted: false, stamp };
+    clinic.board.runtime(&started, at(0));
+    let way =
+        |port: u16, inside: u16| Way { outside: ([0, 0, 0, 0], port).into(), inside: ([172, 18, 0, 3], inside).into() };
+    let described = Box::new(Described { ways: vec![way(8080, 80), way(8081, 81)], ..Described::default() });
+    clinic.board.runtime(&Event::Described { service: "web".to_owned(), described }, at(0));
+    for (turn, outcome) in (1..).zip([vec![Outcome::Pass], vec![fail(ReasonCode::Timeout); 3]].concat()) {
+        for check in ["web", "api"] {
+            let sequence = clinic.board.next_sequence();
+            let seen = observation(CheckId::new("web", check), outcome.clone(), turn);
+            clinic.board.observe(seen.into(), sequence, at(turn));
+        }
+    }
+    let stop = |check: &str, address: &str| Stop {
+        check: check.into(),
+        address: Address::parse(address).unwrap(),
+        timeout: Duration::from_secs(3),
+    };
+    Inquiry::of(clinic.board.service("web").unwrap(), &[stop("web", web), stop("api", api)], at(5).at)
+}
+
+#[test]
+fn everything_that_fails_must_pass_by_its_own_other_way() {
+    let inquiry = two_that_fail("127.0.0.1:8080", "localhost:8081").unwrap();
+    let found = |web: Outcome, api: Outcome| {
+        [("web", web, "172.18.0.3:80"), ("api", api, "172.18.0.3:81")].map(|(check, outcome, address)| Observation {
+            seen: Seen { address: Some(address.parse().unwrap()), ..Seen::default() },
+            ..observation(CheckId::new("web", check), outcome, 6)
+        })
+    };
+    assert_eq!(
+        inquiry.works(&found(Outcome::Pass, Outcome::Pass)).unwrap(),
+        "web answers at 172.18.0.3:80, api answers at 172.18.0.3:81, its own address; the ways by 127.0.0.1:8080 and \
+         localhost:8081 do not work"
+    );
+    assert_eq!(inquiry.works(&found(Outcome::Pass, fail(ReasonCode::Status))), None);
+    assert_eq!(inquiry.works(&found(Outcome::Pass, Outcome::local("no socket"))), None);
+    assert_eq!(inquiry.works(&found(Outcome::Pass, Outcome::Pass)[..1]), None, "one was not asked");
+    for other in ["example.com:443", "127.0.0.1:8082"] {
+        assert_eq!(two_that_fail("127.0.0.1:8080", other), None, "{other} cannot be asked by another way");
+    }
 }

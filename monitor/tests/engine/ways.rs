@@ -8,15 +8,20 @@ use testkit::{DockerEngine, Target, eventually, free_port};
 use crate::harness::{LIMIT, Running, processes_with};
 use crate::heals::{config, contained, enders, freeze, until_healed};
 
-/// Holds the process through which Docker publishes a port: connections are taken, and lead nowhere. It is let go at the
-/// end, for an engine waits for it when it stops a container.
+/// The process through which Docker publishes a port.
+fn proxy_of(port: u16) -> Pid {
+    let proxies = processes_with(&format!("-host-port\0{port}\0"));
+    assert_eq!(proxies.len(), 1, "one docker-proxy publishes {port}");
+    Pid::from_raw(proxies[0])
+}
+
+/// Holds such a process: connections are taken, and lead nowhere. It is let go at the end, for an engine waits for it when
+/// it stops a container.
 struct BrokenWay(Pid);
 
 impl BrokenWay {
     fn of(port: u16) -> Self {
-        let proxies = processes_with(&format!("-host-port\0{port}\0"));
-        assert_eq!(proxies.len(), 1, "one docker-proxy publishes {port}");
-        let proxy = Pid::from_raw(proxies[0]);
+        let proxy = proxy_of(port);
         kill(proxy, Signal::SIGSTOP).unwrap();
         Self(proxy)
     }
@@ -37,34 +42,38 @@ fn publish(docker: &DockerEngine, name: &str, port: u16) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_answers_at_its_own_address_is_not_restarted_for_a_broken_way_and_what_hangs_is() {
-    let (docker, sink, ports) = (DockerEngine::start().await, Target::ok(""), [free_port(), free_port()]);
+    let (docker, sink) = (DockerEngine::start().await, Target::ok(""));
+    let ports = [free_port(), free_port(), free_port()];
     // Engines that run side by side must not choose the same addresses.
     let network = format!("10.{}.{}.0/24", 100 + rand::random::<u8>() % 100, rand::random::<u8>());
     docker.docker(&["network", "create", "--subnet", &network, "shop"]);
-    let services = ["cut", "hung"].into_iter().zip(ports).map(|(name, port)| {
+    let names = ["cut", "closed", "hung"];
+    let services = names.into_iter().zip(ports).map(|(name, port)| {
         publish(&docker, name, port);
         contained(&docker, name, port, "true")
     });
     let running = Running::start(&config(&sink, &services.collect::<String>())).await;
-    for name in ["cut", "hung"] {
+    for name in names {
         running.until(name, "up").await;
     }
     let way = BrokenWay::of(ports[0]);
+    kill(proxy_of(ports[1]), Signal::SIGKILL).unwrap();
     freeze(&docker, "hung");
     let healed = until_healed(&running, "hung", 1).await;
     assert_eq!((&healed["healing"]["heals"][0]["trouble"], enders(&healed)), (&json!("hang"), vec!["us"]), "{healed}");
-    let held = eventually("the way to be blamed", LIMIT, async || {
-        let (_, service) = running.get("/api/v1/services/cut").await;
-        (service["healing"]["hold"] == "only_we_cannot_reach").then_some(service)
-    })
-    .await;
-    let own = docker.docker(&["inspect", "--format", "{{.NetworkSettings.Networks.shop.IPAddress}}", "cut"]);
-    let why = format!(
-        "only we cannot reach it: web answers at {own}:80, its own address; the way by 127.0.0.1:{} does not work",
-        ports[0]
-    );
-    assert_eq!((&held["healing"]["hold_why"], &held["verdict"]), (&json!(why), &json!("down")), "{held}");
-    assert_eq!(untouched(&held), (&json!([]), Some(1)), "{held}");
+    for (name, port) in [("cut", ports[0]), ("closed", ports[1])] {
+        let held = eventually(&format!("the way to {name} to be blamed"), LIMIT, async || {
+            let (_, service) = running.get(&format!("/api/v1/services/{name}")).await;
+            (service["healing"]["hold"] == "only_we_cannot_reach").then_some(service)
+        })
+        .await;
+        let own = docker.docker(&["inspect", "--format", "{{.NetworkSettings.Networks.shop.IPAddress}}", name]);
+        let why = format!(
+            "only we cannot reach it: web answers at {own}:80, its own address; the way by 127.0.0.1:{port} does not work"
+        );
+        assert_eq!((&held["healing"]["hold_why"], &held["verdict"]), (&json!(why), &json!("down")), "{held}");
+        assert_eq!(untouched(&held), (&json!([]), Some(1)), "{held}");
+    }
     // Once it is mended it is up, without anybody's help.
     drop(way);
     let mended = running.until("cut", "up").await;
