@@ -4,9 +4,9 @@ use super::super::clinic::{Clinic, at, observation};
 use super::super::record::HealAction;
 use super::super::settings::HealSettings;
 use super::*;
-use crate::judge::{CheckSpec, Policy, ServiceSpec};
+use crate::judge::CheckSpec;
 use crate::probe::{ReasonCode, Seen};
-use crate::supervise::{Described, Event, Way, Who};
+use crate::supervise::{Described, Event, Way};
 
 /// Published at 127.0.0.1:8080, which is what its check asks, and at an address of its own.
 fn published(outside: &str) -> Clinic {
@@ -184,25 +184,16 @@ fn of_many_that_fail_at_once_a_few_are_asked_at_a_time() {
 
 /// A service whose two checks ask these addresses and both fail; it is published at 8080 and 8081.
 fn two_that_fail(web: &str, api: &str) -> Option<Inquiry> {
-    let mut clinic = Clinic::new(&[], HealSettings::default());
-    let check = |name: &str| CheckSpec { name: name.into(), policy: Policy::STANDARD, pushed: false, generation: 1 };
-    let spec = ServiceSpec {
-        name: "web".into(),
-        hard_needs: Vec::new(),
-        checks: vec![check("web"), check("api")],
-        start_grace: Some(Duration::ZERO),
-        ready: None,
-        runtime: None,
-    };
-    clinic.board.configure(vec![spec], at(0), |_| None);
-    let (run, stamp) = (Uuid::from_u128(1), at(0));
-    let started = Event::Started { service: "web".to_owned(), run, pid: None, by: Who::Us, adopted: false, stamp };
-    clinic.board.runtime(&started, at(0));
+    let mut clinic = Clinic::new(&[("web", &[])], HealSettings::default());
+    let mut spec = clinic.board.service("web").unwrap().spec.clone();
+    let second = CheckSpec { name: "api".into(), ..spec.checks[0].clone() };
+    spec.checks.push(second);
+    clinic.board.configure(vec![spec], at(clinic.now), |_| None);
     let way =
         |port: u16, inside: u16| Way { outside: ([0, 0, 0, 0], port).into(), inside: ([172, 18, 0, 3], inside).into() };
     let described = Box::new(Described { ways: vec![way(8080, 80), way(8081, 81)], ..Described::default() });
-    clinic.board.runtime(&Event::Described { service: "web".to_owned(), described }, at(0));
-    for (turn, outcome) in (1..).zip([vec![Outcome::Pass], vec![fail(ReasonCode::Timeout); 3]].concat()) {
+    clinic.board.runtime(&Event::Described { service: "web".to_owned(), described }, at(clinic.now));
+    for (turn, outcome) in (clinic.now..).zip([vec![Outcome::Pass], vec![fail(ReasonCode::Timeout); 3]].concat()) {
         for check in ["web", "api"] {
             let sequence = clinic.board.next_sequence();
             let seen = observation(CheckId::new("web", check), outcome.clone(), turn);
@@ -214,7 +205,7 @@ fn two_that_fail(web: &str, api: &str) -> Option<Inquiry> {
         address: Address::parse(address).unwrap(),
         timeout: Duration::from_secs(3),
     };
-    Inquiry::of(clinic.board.service("web").unwrap(), &[stop("web", web), stop("api", api)], at(5).at)
+    Inquiry::of(clinic.board.service("web").unwrap(), &[stop("web", web), stop("api", api)], at(clinic.now).at)
 }
 
 #[test]
