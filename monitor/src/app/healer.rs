@@ -6,6 +6,7 @@ use std::time::Duration;
 use kit::clock::Stamp;
 use tokio::sync::mpsc;
 
+use super::inquirer::{self, Checks};
 use super::plan::{Plan, ServicePlan};
 use super::restore::{self, Memory};
 use super::turn::News;
@@ -46,13 +47,19 @@ fn card(service: &ServicePlan) -> PatientCard {
         },
         None => Vec::new(),
     };
-    PatientCard { service: service.name.clone(), settings: service.heal, runs }
+    PatientCard { service: service.name.clone(), settings: service.heal, runs, stops: inquirer::stops(service) }
 }
 
 /// Looks at every service; what follows for verdicts is returned, what is to be ordered comes back as news once it is on
 /// the disk.
-pub(super) fn look(shared: &Arc<Shared>, orders: &mpsc::Sender<News>, now: Stamp, batch: &mut StateBatch) -> Effects {
-    let Rounds { orders: wanted, changed, results, given_up } = {
+pub(super) fn look(
+    shared: &Arc<Shared>,
+    checks: &Checks,
+    news: &mpsc::Sender<News>,
+    now: Stamp,
+    batch: &mut StateBatch,
+) -> Effects {
+    let Rounds { orders, inquiries, changed, results, given_up } = {
         let suppression = shared.alerts.suppression();
         let board = shared.board();
         shared.ward().look(&board, |service| window(&suppression, service, now), now, rand::random)
@@ -63,8 +70,11 @@ pub(super) fn look(shared: &Arc<Shared>, orders: &mpsc::Sender<News>, now: Stamp
     for service in &changed {
         restore::keep_heals(batch, service, &record(shared, service));
     }
-    for (service, action) in wanted {
-        order(shared.clone(), orders.clone(), service, action);
+    for (service, action) in orders {
+        order(shared.clone(), news.clone(), service, action);
+    }
+    for inquiry in inquiries {
+        inquirer::ask(shared.vantage.clone(), checks, news.clone(), inquiry);
     }
     let mut effects = Effects::default();
     for (service, why) in given_up {

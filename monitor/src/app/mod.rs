@@ -9,6 +9,7 @@ mod engine;
 mod examining;
 mod found;
 mod healer;
+mod inquirer;
 mod lookout;
 mod loopback;
 mod needs;

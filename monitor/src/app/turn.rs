@@ -17,6 +17,7 @@ use super::alarm::Alarm;
 use super::cards::{catalogue, spec};
 use super::channels::ChannelWorkers;
 use super::healer;
+use super::inquirer::{self, Checks};
 use super::loopback;
 use super::news::{follow, happened, point, stopped};
 use super::pilot::Pilot;
@@ -27,7 +28,7 @@ use super::restore::{self, Memory};
 use super::uplink::Uplink;
 use crate::alert::{conditions, doctor_condition};
 use crate::export::{Ask, Change, Shared};
-use crate::heal::HealAction;
+use crate::heal::{HealAction, Inquiry};
 use crate::judge::Effects;
 use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
 use crate::record::{HistoryNews, StateBatch};
@@ -53,13 +54,15 @@ pub(super) enum News {
     Digest(Arc<str>, Uuid, String),
     /// A heal that is written down.
     Heal(Arc<str>, HealAction),
+    /// What was found by another way.
+    Elsewhere(Inquiry, Vec<Observation>),
 }
 
 /// The loop's own state.
 pub(super) struct Loop {
     shared: Arc<Shared>,
     schedule: Schedule,
-    checks: HashMap<CheckId, Arc<CheckPlan>>,
+    checks: Checks,
     sampled: HashMap<CheckId, Moment>,
     /// Checks that have passed since this monitor started.
     answered: HashSet<CheckId>,
@@ -203,7 +206,7 @@ impl Loop {
             let effects = self.shared.board().tick(now);
             // Time alone opens and ends incidents too: holds, graces, windows, reminders.
             self.follow(Effects { time_passed: true, ..effects }, now);
-            let healed = healer::look(&self.shared, &self.finished, now, &mut self.batch);
+            let healed = healer::look(&self.shared, &self.checks, &self.finished, now, &mut self.batch);
             self.follow(healed, now);
             self.book(now);
             self.pilot.steer(&self.shared.board(), now.at);
@@ -260,6 +263,9 @@ impl Loop {
                 if healer::is_still_due(&self.shared, &service, action) {
                     self.order(&service, action.command());
                 }
+            }
+            News::Elsewhere(inquiry, found) => {
+                inquirer::answered(&self.shared, &inquiry, &found, Moment::now());
             }
             News::Digest(service, run, digest) => {
                 let effects = self.shared.board().learn_digest(&service, run, digest);

@@ -8,15 +8,16 @@ use jiff::Timestamp;
 use kit::clock::{Moment, Stamp};
 use uuid::Uuid;
 
+use super::elsewhere::{Inquired, Inquiry, Stop};
 use super::hold::Hold;
 use super::record::{HealAction, HealRecord};
 use super::settings::{HealSettings, HostHealSettings};
 use super::ward::{PatientCard, Ward};
 use crate::judge::{Board, CheckSpec, Policy, ServiceSpec};
-use crate::probe::{CheckId, Observation, Outcome, ReasonCode, Seen, Why};
+use crate::probe::{Address, CheckId, Observation, Outcome, ReasonCode, Seen, Why};
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::process::Ending;
-use crate::supervise::{Event, Rest, Who};
+use crate::supervise::{Described, Event, Rest, Way, Who};
 
 pub(super) const GRACE_SECS: i64 = 60;
 
@@ -59,6 +60,11 @@ pub(super) struct Clinic {
     pub(super) refusal: Option<&'static str>,
     /// Orders are still being written down.
     pub(super) holds_orders: bool,
+    /// What is found by another way, and after how many seconds; none: no answer comes.
+    pub(super) by_another_way: (Option<Outcome>, i64),
+    /// When whoever was asked by another way.
+    pub(super) inquiries: Vec<(i64, String)>,
+    asked: Vec<(i64, Inquiry)>,
 }
 
 impl Clinic {
@@ -82,6 +88,11 @@ impl Clinic {
             service: name.clone(),
             settings: Some(settings),
             runs: vec![format!("/usr/bin/{name}")],
+            stops: vec![Stop {
+                check: "web".into(),
+                address: Address::parse("127.0.0.1:8080").unwrap(),
+                timeout: Duration::from_secs(3),
+            }],
         };
         ward.configure(names.iter().map(card).collect(), HostHealSettings::default(), |_| HealRecord::default());
         let actors = names.iter().map(|name| (name.clone(), Actor::default())).collect();
@@ -97,6 +108,9 @@ impl Clinic {
             window: None,
             refusal: None,
             holds_orders: false,
+            by_another_way: (Some(Outcome::fail(ReasonCode::Timeout, "no answer")), 1),
+            inquiries: Vec::new(),
+            asked: Vec::new(),
         };
         for name in clinic.names.clone() {
             clinic.start(&name, Who::Runtime);
@@ -115,6 +129,13 @@ impl Clinic {
 
     pub(super) fn start_slowly(&mut self, name: &str, secs: i64) {
         self.actor(name).slow = secs;
+    }
+
+    /// It turns out that there is another way to it, inside of what is published.
+    pub(super) fn publish(&mut self, name: &str, outside: &str, inside: &str) {
+        let way = Way { outside: outside.parse().unwrap(), inside: inside.parse().unwrap() };
+        let described = Box::new(Described { ways: vec![way], ..Described::default() });
+        self.board.runtime(&Event::Described { service: name.to_owned(), described }, at(self.now));
     }
 
     /// It ends by itself, and nobody starts it again.
@@ -199,6 +220,23 @@ impl Clinic {
             }
             self.heals.extend(rounds.orders.iter().map(|(name, action)| (self.now, name.to_string(), *action)));
             self.due = rounds.orders;
+            self.ask(rounds.inquiries);
+        }
+    }
+
+    /// Asks by another way, and hands on what comes of earlier questions.
+    fn ask(&mut self, inquiries: Vec<Inquiry>) {
+        let now = self.now;
+        self.inquiries.extend(inquiries.iter().map(|inquiry| (now, inquiry.service.to_string())));
+        self.asked.extend(inquiries.into_iter().map(|inquiry| (now, inquiry)));
+        let (Some(outcome), takes) = self.by_another_way.clone() else { return };
+        for (_, inquiry) in self.asked.extract_if(.., |(asked, _)| now - *asked >= takes) {
+            let found = |inquired: &Inquired| Observation {
+                seen: Seen { address: Some("172.18.0.3:80".parse().unwrap()), ..Seen::default() },
+                ..observation(inquired.check.clone(), outcome.clone(), now)
+            };
+            let found: Vec<Observation> = inquiry.checks.iter().map(found).collect();
+            self.ward.answered(&inquiry, &found, at(now).at);
         }
     }
 
@@ -254,22 +292,26 @@ impl Clinic {
             (Some(_), Some(illness)) => Outcome::fail(illness.code, format!("{:?}", illness.code)),
             (Some(_), None) => Outcome::Pass,
         };
-        let observation = Observation {
-            check: id,
-            started: at(now),
-            took: Duration::from_millis(5),
-            phases: Vec::new(),
-            outcome,
-            soft: Vec::new(),
-            seen: Seen::default(),
-            why: Why::Schedule,
-            trace_id: String::new(),
-        };
+        let observation = observation(id, outcome, now);
         let started = self.board.next_sequence();
         self.board.observe(Arc::new(observation), started, at(now));
     }
 
     fn actor(&mut self, name: &str) -> &mut Actor {
         self.actors.get_mut(name).unwrap()
+    }
+}
+
+pub(super) fn observation(check: CheckId, outcome: Outcome, now: i64) -> Observation {
+    Observation {
+        check,
+        started: at(now),
+        took: Duration::from_millis(5),
+        phases: Vec::new(),
+        outcome,
+        soft: Vec::new(),
+        seen: Seen::default(),
+        why: Why::Schedule,
+        trace_id: String::new(),
     }
 }

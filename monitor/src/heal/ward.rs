@@ -9,12 +9,14 @@ use kit::clock::{Moment, Stamp, elapsed};
 use uuid::Uuid;
 
 use super::decide::{Decision, Host, MINUTE, Situation, decide};
+use super::elsewhere::{Elsewhere, Inquiry, Stop};
 use super::hold::Hold;
 use super::record::{Heal, HealAction, HealRecord, HealResult, Pause};
 use super::settings::{HealSettings, HostHealSettings};
 use super::stateful::what_keeps_data;
 use super::trouble::{Diagnosis, diagnose};
 use crate::judge::{Board, ServiceEntry, Verdict};
+use crate::probe::Observation;
 use crate::supervise::Command;
 
 /// A heal that is decided comes within this time, by chance: what broke together is not restarted together.
@@ -23,6 +25,10 @@ const JITTER: Duration = Duration::from_secs(3);
 /// A heal that an earlier monitor wrote down may never have been ordered: it is waited for so long, which is more than most
 /// programs take to stop, and then taken back. Whoever is still being stopped is not restarted anyway.
 const INHERITED_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Answers that are waited for at once, which bounds the probes and sockets that asking takes. A host has a few heals a
+/// minute: whoever comes later is not healed later for it.
+const MAX_INQUIRIES: usize = 32;
 
 /// The log of a runtime's own check is read at least this often.
 const LOG_READ_EVERY: Duration = Duration::from_secs(65);
@@ -36,6 +42,8 @@ pub struct PatientCard {
     pub settings: Option<HealSettings>,
     /// Its command or unit, by which it is known whether it keeps data.
     pub runs: Vec<String>,
+    /// Where its checks connect to.
+    pub stops: Vec<Stop>,
 }
 
 /// One service.
@@ -48,6 +56,8 @@ pub struct Patient {
     /// Why it is left alone though something is wrong.
     pub hold: Option<Hold>,
     runs: Vec<String>,
+    /// What was heard of it by another way.
+    elsewhere: Elsewhere,
     due: Option<Moment>,
     /// The record is not on the disk as it is here.
     is_unwritten: bool,
@@ -58,6 +68,8 @@ pub struct Patient {
 pub struct Rounds {
     /// Whom to order what, once it is on the disk.
     pub orders: Vec<(Arc<str>, HealAction)>,
+    /// Whom to ask by another way; what was found goes to [`Ward::answered`].
+    pub inquiries: Vec<Inquiry>,
     /// Whose record has changed.
     pub changed: Vec<Arc<str>>,
     /// What became clear of earlier heals.
@@ -92,7 +104,8 @@ impl Ward {
         for card in cards {
             let left = || Patient { record: known(&card.service), ..Patient::default() };
             let patient = before.remove(&card.service).unwrap_or_else(left);
-            let patient = Patient { settings: card.settings, runs: card.runs, ..patient };
+            let mut patient = Patient { settings: card.settings, runs: card.runs, ..patient };
+            patient.elsewhere.configure(card.stops);
             self.patients.insert(card.service, patient);
         }
     }
@@ -106,7 +119,8 @@ impl Ward {
 
     /// Gives what is kept of a service to another name.
     pub fn rename(&mut self, old: &str, new: &Arc<str>) {
-        if let Some(patient) = self.patients.remove(old) {
+        if let Some(mut patient) = self.patients.remove(old) {
+            patient.elsewhere.forget();
             self.patients.insert(new.clone(), patient);
         }
     }
@@ -159,7 +173,8 @@ impl Ward {
         let heal = self.patients.get_mut(service).and_then(|patient| patient.record.withdraw(action));
         let decision = self.decide(board, service, maintenance, self.recent(now.wall), now);
         let (Some(heal), Some(patient)) = (heal, self.patients.get_mut(service)) else { return false };
-        let is_due = matches!(decision, Decision::Act(again, ..) if again == action);
+        let is_due = matches!(decision, Decision::Act(again, ..) if again == action)
+            && board.service(service).is_some_and(|entry| patient.elsewhere.clears(entry, &decision, now.at));
         if is_due {
             patient.record.add(heal);
         } else {
@@ -177,6 +192,11 @@ impl Ward {
         refused.is_some()
     }
 
+    /// Takes what was found by another way. Returns where a service was found to work, if it was.
+    pub fn answered(&mut self, inquiry: &Inquiry, found: &[Observation], now: Moment) -> Option<String> {
+        self.patients.get_mut(&inquiry.service)?.elsewhere.answered(inquiry, found, now)
+    }
+
     /// Looks at everybody. `maintenance` tells of the window that covers a service, `random` gives numbers in 0..1.
     pub fn look(
         &mut self,
@@ -188,6 +208,7 @@ impl Ward {
         let mut rounds = Rounds::default();
         self.verify(board, now, &mut rounds);
         let mut recent = self.recent(now.wall);
+        let mut waiting = self.let_lapse(now.at);
         for name in self.order.clone() {
             let Some(service) = board.service(&name) else { continue };
             let decision = self.decide(board, &name, &maintenance, recent, now);
@@ -202,27 +223,24 @@ impl Ward {
             if known.is_some() != gave_up.is_some() && !(known.is_some() && is_trying) {
                 rounds.given_up.push((name.clone(), gave_up));
             }
+            if waiting < MAX_INQUIRIES
+                && let Some(inquiry) = patient.elsewhere.inquire(service, &decision, now.at)
+            {
+                waiting += 1;
+                rounds.inquiries.push(inquiry);
+            }
+            let is_cleared = patient.elsewhere.clears(service, &decision, now.at);
             patient.hold = None;
             match decision {
                 Decision::Nothing => patient.due = None,
                 Decision::Hold(hold) => (patient.hold, patient.due) = (Some(hold), None),
                 Decision::Act(action, trouble, why) => {
                     let due = *patient.due.get_or_insert_with(|| now.at + JITTER.mul_f64(random().clamp(0.0, 1.0)));
-                    if now.at < due {
+                    if now.at < due || !is_cleared {
                         continue;
                     }
                     patient.due = None;
-                    patient.record.add(Heal {
-                        id: Uuid::now_v7(),
-                        at: now.wall,
-                        action,
-                        trouble: trouble.to_owned(),
-                        why,
-                        result: HealResult::Pending,
-                        settled: None,
-                        refusal: None,
-                        forgiven: false,
-                    });
+                    patient.record.add(heal(action, trouble, why, now.wall));
                     recent += usize::from(action != HealAction::Quarantine);
                     rounds.changed.push(name.clone());
                     rounds.orders.push((name, action));
@@ -248,7 +266,7 @@ impl Ward {
         let need = broken_need(board, service);
         let described = service.workload.as_ref().map(|workload| &workload.described);
         let keeps_data = described.and_then(|described| what_keeps_data(&patient.runs, described));
-        let elsewhere = works_elsewhere(service, now);
+        let elsewhere = works_elsewhere(service, now).or_else(|| patient.elsewhere.works(service, now.at));
         let window = announced(service, now).or_else(|| maintenance(service.whole()));
         let situation = Situation {
             service,
@@ -294,6 +312,12 @@ impl Ward {
         }
     }
 
+    /// Waits no more for what should have been heard; returns for how many answers we still wait.
+    fn let_lapse(&mut self, now: Moment) -> usize {
+        self.patients.values_mut().for_each(|patient| patient.elsewhere.lapse(now));
+        self.patients.values().filter(|patient| patient.elsewhere.is_waiting()).count()
+    }
+
     /// Returns how many restarts this host had in the last minute; what was refused is none.
     fn recent(&self, now: Timestamp) -> usize {
         let heals = self.patients.values().flat_map(|patient| patient.record.heals.iter().rev().take(2));
@@ -313,6 +337,20 @@ impl Patient {
         if is_as_before && is_broken && now.at.since(began.at) >= INHERITED_PATIENCE {
             self.record.withdraw(heal.action);
         }
+    }
+}
+
+fn heal(action: HealAction, trouble: &str, why: String, at: Timestamp) -> Heal {
+    Heal {
+        id: Uuid::now_v7(),
+        at,
+        action,
+        trouble: trouble.to_owned(),
+        why,
+        result: HealResult::Pending,
+        settled: None,
+        refusal: None,
+        forgiven: false,
     }
 }
 

@@ -292,7 +292,12 @@ fn what_an_earlier_monitor_wrote_down_and_never_ordered_is_done_by_the_next_one(
     clinic.holds_orders = false;
     clinic.heals.clear();
     clinic.ward = Ward::default();
-    let card = PatientCard { service: "web".into(), settings: Some(HealSettings::default()), runs: Vec::new() };
+    let card = PatientCard {
+        service: "web".into(),
+        settings: Some(HealSettings::default()),
+        runs: Vec::new(),
+        stops: Vec::new(),
+    };
     clinic.ward.configure(vec![card], HostHealSettings::default(), |_| record.clone());
     clinic.run_until(clinic.now + 15);
     assert_eq!(clinic.stands("web"), "down, pending", "it may be on its way");
@@ -365,7 +370,12 @@ proptest! {
 fn a_reload_brings_no_pause_back_that_was_ended_since_the_start() {
     let pause = || Pause { at: at(0).wall, until: None, by: "ops".to_owned(), why: String::new() };
     let left = |_: &str| HealRecord { paused: Some(pause()), ..HealRecord::default() };
-    let card = || PatientCard { service: "web".into(), settings: Some(HealSettings::default()), runs: Vec::new() };
+    let card = || PatientCard {
+        service: "web".into(),
+        settings: Some(HealSettings::default()),
+        runs: Vec::new(),
+        stops: Vec::new(),
+    };
     let configure = |ward: &mut Ward| {
         ward.configure(vec![card()], HostHealSettings::default(), left);
         ward.restore_pause(Some(pause()));

@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 
 /// Where to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address {
+pub struct Address {
     pub(crate) host: Host,
     pub(crate) port: u16,
 }
@@ -23,16 +23,19 @@ pub(crate) enum Host {
 impl Address {
     /// Decodes `host:port`; the port must be written.
     pub(crate) fn decode(cursor: &Cursor<'_>) -> Option<Self> {
-        let text = cursor.text()?;
-        let parsed = text.rsplit_once(':').and_then(|(host, port)| {
-            let port = port.parse().ok().filter(|port| *port != 0)?;
-            Some(Self { host: Host::parse(host)?, port })
-        });
+        let parsed = Self::parse(&cursor.text()?);
         if parsed.is_none() {
             let shown = cursor.node().shown();
             cursor.mistake(format!("{shown} is not an address; write host:port, like example.com:443 or [::1]:443"));
         }
         parsed
+    }
+
+    /// Parses `host:port`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.parse().ok().filter(|port| *port != 0)?;
+        Some(Self { host: Host::parse(host)?, port })
     }
 }
 

@@ -50,24 +50,33 @@ impl IpVersion {
 /// # Cancel safety
 /// Dropping the future closes every socket it opened.
 pub(super) async fn dial(run: &mut Run, to: &Address, version: IpVersion) -> Result<TcpStream, Outcome> {
+    let detour = run.detour.as_ref().and_then(|detour| detour.of(to));
+    let detour: Option<VecDeque<SocketAddr>> = detour.map(|to| to.iter().copied().take(MAX_ADDRESSES).collect());
+    let (stream, address) = match detour {
+        Some(addresses) => connect_any(run, &addresses).await?,
+        None => connect_straight(run, to, version).await?,
+    };
+    run.seen.address = Some(address);
+    // Small requests must leave at once. Failing to set it changes only timing.
+    let _best_effort = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+async fn connect_straight(run: &mut Run, to: &Address, version: IpVersion) -> Result<(TcpStream, SocketAddr), Outcome> {
     let families = match version {
         IpVersion::V4 => Families::V4,
         IpVersion::V6 => Families::V6,
         IpVersion::Any | IpVersion::Both => Families::Each,
     };
     let (v6, v4) = resolve(run, &to.host, families).await;
-    let (stream, address) = if version == IpVersion::Both {
+    if version == IpVersion::Both {
         let v6 = v6.unwrap_or_else(|| Ok(Vec::new())).map_err(|gap| gap.outcome);
         let v4 = v4.unwrap_or_else(|| Ok(Vec::new())).map_err(|gap| gap.outcome);
-        connect_both(run, v6, v4, to.port).await?
+        connect_both(run, v6, v4, to.port).await
     } else {
         let (v6, v4) = either(v6, v4)?;
-        connect_any(run, &in_order(&to.host, v6, v4, to.port)).await?
-    };
-    run.seen.address = Some(address);
-    // Small requests must leave at once. Failing to set it changes only timing.
-    let _best_effort = stream.set_nodelay(true);
-    Ok(stream)
+        connect_any(run, &in_order(&to.host, v6, v4, to.port)).await
+    }
 }
 
 /// Families take turns, IPv6 first (RFC 8305 section 4); `localhost` begins with IPv4, where most local services are.

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use kit::config::Cursor;
 use secrecy::SecretString;
 
+use super::address::Address;
 use super::observation::{Facts, Outcome};
 use super::run::Run;
 
@@ -49,6 +50,11 @@ pub trait Probe: Send + Sync + fmt::Debug + 'static {
     /// # Cancel safety
     /// Dropping the future must close every socket and end every child it made.
     fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>>;
+
+    /// Returns where it connects to, if that is one address of the target's own: it can be asked there by another way too.
+    fn connects_to(&self) -> Option<&Address> {
+        None
+    }
 
     /// True if nothing is asked at intervals because the target pushes (heartbeats): the deadline is watched instead.
     fn is_pushed(&self) -> bool {

@@ -4,6 +4,7 @@
 //! fixture and its line in [`Kinds::standard`].
 
 mod address;
+mod detour;
 mod dial;
 mod dial_error;
 mod exec;
@@ -28,11 +29,13 @@ mod tls;
 mod tls_options;
 mod tls_verify;
 
+pub use address::Address;
+pub use detour::Detour;
 pub use expect::Expectations;
 pub use kinds::{Expectation, Kind, Kinds, LabelSettings, OwnAddress, Probe, Scope, Target};
 pub use observation::{CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Why};
 pub use pushes::{Pushed, Pushes, Signal};
 pub use question::decode_question;
 pub use run::{Run, Vantage};
-pub use runner::{Question, observe};
+pub use runner::{Question, observe, observe_by};
 pub(crate) use tls_options::decode_roots;

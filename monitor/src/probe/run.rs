@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::detour::Detour;
 use super::observation::{CheckId, Phase, Reason, Seen};
 use super::pushes::Pushes;
 
@@ -56,6 +57,8 @@ pub struct Run {
     pub traceparent: String,
     /// False if no expectation looks at the body: then a kind may count it instead of keeping it.
     pub needs_body: bool,
+    /// The other way by which it is asked, if it is.
+    pub detour: Option<Detour>,
     /// What was learned so far. Kept when the probe fails or is ended, so that a certificate's expiry outlives it.
     pub seen: Seen,
     /// Soft limits found broken so far; they count only if the probe passes.
@@ -73,6 +76,7 @@ impl Run {
             deadline,
             traceparent,
             needs_body: true,
+            detour: None,
             seen: Seen::default(),
             soft: Vec::new(),
             phases: Vec::with_capacity(5),

@@ -11,6 +11,7 @@ use kit::clock::Stamp;
 use kit::config::show_duration;
 use tokio::time::Instant;
 
+use super::detour::Detour;
 use super::expect::Expectations;
 use super::kinds::Probe;
 use super::observation::{CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Why};
@@ -34,12 +35,28 @@ const STOPPED_AFTER: Duration = Duration::from_secs(3);
 
 /// Asks once and returns what was found; never errs, never takes longer than the timeout, never panics.
 pub async fn observe(vantage: Arc<Vantage>, question: &Question, why: Why, sampled: bool) -> Observation {
+    observe_once(vantage, question, why, sampled, None).await
+}
+
+/// As [`observe`], but by another way: to find out whether the target fails, or the usual way to it.
+pub async fn observe_by(detour: Detour, vantage: Arc<Vantage>, question: &Question) -> Observation {
+    observe_once(vantage, question, Why::Forced, true, Some(detour)).await
+}
+
+async fn observe_once(
+    vantage: Arc<Vantage>,
+    question: &Question,
+    why: Why,
+    sampled: bool,
+    detour: Option<Detour>,
+) -> Observation {
     let started = Stamp::now();
     let clock = Instant::now();
     let deadline = clock + question.timeout;
     let trace_id = kit::trace::new_trace_id();
     let mut run = Run::new(question.id.clone(), vantage, deadline, kit::trace::traceparent(&trace_id, sampled));
     run.needs_body = question.expect.needs_body();
+    run.detour = detour;
     let asked = AssertUnwindSafe(tokio::time::timeout_at(deadline, question.probe.ask(&mut run))).catch_unwind().await;
     let took = clock.elapsed();
     let passed = Stamp::now().at.since(started.at);

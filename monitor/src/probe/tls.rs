@@ -60,6 +60,10 @@ impl Probe for TlsProbe {
         Target { shown: self.address.to_string(), scope: Scope::of_host(&self.address.host.to_string()) }
     }
 
+    fn connects_to(&self) -> Option<&Address> {
+        Some(&self.address)
+    }
+
     fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
         async move {
             let stream = dial(run, &self.address, self.ip).await?;

@@ -1,5 +1,6 @@
 //! What a runtime declares of a workload beside its runs: its image and the health that a check of its own finds.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -46,12 +47,26 @@ pub struct Described {
     pub volumes: Vec<String>,
     /// Ports that it says it listens on.
     pub ports: Vec<u16>,
+    /// Ways into it from this host.
+    pub ways: Vec<Way>,
     /// Somebody holds it where it stands.
     pub paused: bool,
     /// What its own check finds; none if it has none.
     pub health: Option<DeclaredHealth>,
     /// What its unit says; none if it is none of systemd's.
     pub unit: Option<DeclaredUnit>,
+}
+
+/// A way into a workload by its runtime's host, and where it leads: whoever stands on that host can go either way.
+///
+/// For containers these are `NetworkSettings.Ports` of the engine's answer to "inspect" (`HostIp` and `HostPort` for each
+/// private port) and `NetworkSettings.Networks` (`IPAddress`, or else `GlobalIPv6Address`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Where it is published on the host; an unspecified address stands for all of the host's.
+    pub outside: SocketAddr,
+    /// The same port at an address of its own.
+    pub inside: SocketAddr,
 }
 
 /// What a unit of systemd says of its service (systemd.service(5)).

@@ -46,7 +46,7 @@ pub mod workload;
 
 pub use assessment::Assessment;
 pub use container::{EngineAddress, ImageEngine, LookedAt};
-pub use described::{DeclaredHealth, DeclaredProbe, DeclaredState, DeclaredUnit, Described};
+pub use described::{DeclaredHealth, DeclaredProbe, DeclaredState, DeclaredUnit, Described, Way};
 pub use ledger::{End, Excuse, Ledger, Run, Who};
 pub use message::{Command, Event, Rest};
 pub use redact::redact;

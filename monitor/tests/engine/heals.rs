@@ -7,7 +7,7 @@ use testkit::{DockerEngine, Target, eventually, free_port};
 use crate::alerts::accepted;
 use crate::harness::{LIMIT, Running, TOKEN, ask_with};
 
-fn config(sink: &Target, services: &str) -> String {
+pub(crate) fn config(sink: &Target, services: &str) -> String {
     format!(
         "defaults: {{ every: 1s, timeout: 500ms, every_when_failing: 100ms }}\n\
          channels: {{ hook: {{ webhook: {{ url: \"{}\" }}, evidence: full }} }}\nservices:\n{services}",
@@ -16,7 +16,7 @@ fn config(sink: &Target, services: &str) -> String {
 }
 
 /// A service in a container of its name that is to be healed and is asked over HTTP.
-fn contained(docker: &DockerEngine, name: &str, port: u16, heal: &str) -> String {
+pub(crate) fn contained(docker: &DockerEngine, name: &str, port: u16, heal: &str) -> String {
     let engine = docker.address();
     format!(
         "  {name}: {{ heal: {heal}, workload: {{ container: {{ name: {name}, engine: \"{engine}\", ready_timeout: 3s }} }}, \
@@ -25,13 +25,13 @@ fn contained(docker: &DockerEngine, name: &str, port: u16, heal: &str) -> String
 }
 
 /// Holds a container's program where it stands: the kernel goes on taking connections, and nobody answers.
-fn freeze(docker: &DockerEngine, name: &str) {
+pub(crate) fn freeze(docker: &DockerEngine, name: &str) {
     let pid = docker.docker(&["inspect", "--format", "{{.State.Pid}}", name]);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse().unwrap()), nix::sys::signal::Signal::SIGSTOP)
         .unwrap();
 }
 
-async fn until_healed(running: &Running, name: &str, heals: usize) -> Value {
+pub(crate) async fn until_healed(running: &Running, name: &str, heals: usize) -> Value {
     eventually(&format!("{name} to be healed {heals} times"), LIMIT, async || {
         let (_, service) = running.get(&format!("/api/v1/services/{name}")).await;
         let known = service["healing"]["heals"].as_array()?;
@@ -41,7 +41,7 @@ async fn until_healed(running: &Running, name: &str, heals: usize) -> Value {
 }
 
 /// Who ended each run that ended, oldest first.
-fn enders(service: &Value) -> Vec<&str> {
+pub(crate) fn enders(service: &Value) -> Vec<&str> {
     let runs = service["workload"]["runs"].as_array().unwrap();
     runs.iter().rev().filter_map(|run| run["end"]["by"].as_str()).collect()
 }

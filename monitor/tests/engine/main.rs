@@ -27,5 +27,6 @@ mod storm;
 mod traced;
 mod unit_files;
 mod units;
+mod ways;
 mod workloads;
 mod writes;

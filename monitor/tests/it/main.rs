@@ -3,6 +3,7 @@
 
 mod causes;
 mod compliance;
+mod detours;
 mod exec;
 mod host;
 mod http;

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, Version as Spoken};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use crate::probe::address::Address;
 use crate::probe::dial::dial;
 use crate::probe::handshake::shake_hands;
 use crate::probe::kinds::{Probe, Target};
@@ -37,6 +38,11 @@ impl fmt::Debug for HttpProbe {
 impl Probe for HttpProbe {
     fn target(&self) -> Target {
         self.0.target.clone()
+    }
+
+    fn connects_to(&self) -> Option<&Address> {
+        // What a proxy reaches is its own affair.
+        self.0.proxy.is_none().then_some(&self.0.first.address)
     }
 
     fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {

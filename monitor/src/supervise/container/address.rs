@@ -7,6 +7,8 @@ use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use kit::config::{Cursor, Fields};
 
+use crate::probe::Scope;
+
 /// Where Docker listens unless told otherwise (`dockerd --help`); Podman's compatible API does so elsewhere.
 pub(super) const STANDARD_ENGINE: &str = "unix:///var/run/docker.sock";
 
@@ -78,6 +80,11 @@ impl Address {
         Some(host)
     }
 
+    /// Returns whether its engine is on this host, as far as the address tells.
+    pub(super) fn is_here(&self) -> bool {
+        self.host().is_none_or(|host| Scope::of_host(host) == Scope::Local)
+    }
+
     /// Connects, which reads certificates and looks for a socket: the first question finds out whether anybody answers.
     pub(super) fn connect(&self, patience: Duration) -> Result<Docker, Error> {
         let secs = patience.as_secs();
@@ -120,4 +127,23 @@ fn certificates(cursor: &Cursor<'_>) -> Option<Certificates> {
     let certificates = Certificates { ca: file("ca_file")?, cert: file("cert_file")?, key: file("key_file")? };
     fields.end();
     Some(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_here_by_its_socket_or_over_loopback() {
+        for (address, expected) in [
+            (STANDARD_ENGINE, true),
+            ("tcp://127.0.0.1:2375", true),
+            ("tcp://[::1]:2375", true),
+            ("tcp://localhost:2375", true),
+            ("tcp://docker-proxy:2375", false),
+            ("tcp://10.0.0.7:2376", false),
+        ] {
+            assert_eq!(Address::parse(address, None).unwrap().is_here(), expected, "{address}");
+        }
+    }
 }

@@ -57,15 +57,17 @@ pub(super) enum Refusal {
 /// A connection to an engine.
 pub(super) struct Connection {
     address: String,
+    /// Whether the engine is on this host.
+    is_here: bool,
     docker: Docker,
 }
 
 impl Connection {
     /// Connects, which only reads files: the first question finds out whether anybody answers.
     pub(super) fn open(address: &Address) -> Result<Self, Blind> {
-        let shown = address.shown.clone();
+        let (shown, is_here) = (address.shown.clone(), address.is_here());
         match address.connect(BOLLARD_PATIENCE) {
-            Ok(docker) => Ok(Self { address: shown, docker }),
+            Ok(docker) => Ok(Self { address: shown, is_here, docker }),
             Err(error) => Err(Blind { address: shown, why: words(error) }),
         }
     }
@@ -79,10 +81,18 @@ impl Connection {
     pub(super) async fn inspect(&self, container: &str) -> Result<Option<Facts>, Blind> {
         let call = self.docker.inspect_container(container, None::<InspectContainerOptions>);
         match self.within(call).await? {
-            Ok(answer) => Ok(Facts::of(answer)),
+            Ok(answer) => Ok(Facts::of(answer).map(|facts| self.seen_from_here(facts))),
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(self.blind(error)),
         }
+    }
+
+    /// Leaves out what leads to somebody else from here: ports of another host, and addresses within that.
+    fn seen_from_here(&self, mut facts: Facts) -> Facts {
+        if !self.is_here {
+            facts.described.ways.clear();
+        }
+        facts
     }
 
     /// Finds a container; of several the [`best`].

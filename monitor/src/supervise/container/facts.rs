@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 
 use super::settings::is_oneoff;
 use super::stopping::Stopping;
+use super::ways::ways;
 use crate::supervise::described::{DeclaredHealth, DeclaredProbe, DeclaredState, Described};
 use crate::supervise::workload::Sought;
 
@@ -74,6 +75,7 @@ impl Facts {
         let state = answer.state.unwrap_or_default();
         let mut described = described(answer.config.as_ref(), state.health.as_ref());
         described.paused = state.paused.unwrap_or(false);
+        described.ways = answer.network_settings.map(ways).unwrap_or_default();
         let policy = answer.host_config.and_then(|host| host.restart_policy);
         let retries = policy.as_ref().and_then(|policy| policy.maximum_retry_count).unwrap_or(0);
         let (retries, policy) = (u64::try_from(retries).unwrap_or(0), policy.and_then(|policy| policy.name));

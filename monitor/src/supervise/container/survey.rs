@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, PortSummary, PortSummaryTypeEnum};
 
 use super::settings::{COMPOSE_NUMBER, COMPOSE_PROJECT, COMPOSE_SERVICE, compose_labels, is_oneoff};
+use super::ways::addresses;
 use crate::supervise::discovery::{LABEL_PREFIX, Labels, OneOf, Reach, Sighting, service_name};
 use crate::supervise::workload::Sought;
 
@@ -140,15 +141,7 @@ impl Wanted {
     /// Returns its address in the network that is asked; of several the first by name, so that it stays the same one.
     fn address(&self, summary: &ContainerSummary, mode: &str) -> Result<Option<String>, String> {
         let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.clone());
-        let networks: BTreeMap<String, Option<IpAddr>> = networks
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(name, endpoint)| {
-                let addresses = [endpoint.ip_address, endpoint.global_ipv6_address];
-                let address = addresses.into_iter().flatten().find_map(|address| address.parse().ok());
-                (name, address.filter(is_a_containers))
-            })
-            .collect();
+        let networks = addresses(networks.unwrap_or_default());
         if let Some(wanted) = &self.network {
             return match networks.get(wanted) {
                 Some(address) => Ok(address.map(written)),
@@ -171,15 +164,6 @@ impl Wanted {
 
 fn is_tcp(port: &&PortSummary) -> bool {
     matches!(port.typ, None | Some(PortSummaryTypeEnum::TCP | PortSummaryTypeEnum::EMPTY))
-}
-
-/// Engines give no others; were such a network made by hand, it must not lead to the host or to a cloud's metadata.
-fn is_a_containers(address: &IpAddr) -> bool {
-    let is_odd = match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    };
-    !(is_odd || address.is_loopback() || address.is_unspecified() || address.is_multicast())
 }
 
 fn written(address: IpAddr) -> String {
