@@ -47,7 +47,10 @@ pub(super) fn evidence(
         }
         evidence.digest = workload.digest.clone().unwrap_or_default();
     }
-    let changes = [runs.workload.as_ref().and_then(|workload| new_program(workload, now)), new_version(service, now)];
+    let changes = [
+        runs.workload.as_ref().and_then(|workload| new_program(workload, now)),
+        new_version(service, now).or_else(|| new_version(runs, now)),
+    ];
     evidence.changed = changes.into_iter().flatten().collect::<Vec<_>>().join("; ");
     evidence
 }

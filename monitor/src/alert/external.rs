@@ -245,7 +245,9 @@ impl External {
     }
 
     pub(super) fn service<'a>(&'a self, services: &ServicesAlerts) -> Option<&'a str> {
-        let said = self.labels.get("service").map(String::as_str).filter(|service| services.contains_key(*service));
+        // What is said of a replica is said of the service that it is.
+        let whole = |service: &'a str| service.rsplit_once('.').map_or(service, |(whole, _)| whole);
+        let said = self.labels.get("service").map(|said| whole(said)).filter(|service| services.contains_key(*service));
         said.or_else(|| self.renamed.as_deref().filter(|service| services.contains_key(*service)))
     }
 

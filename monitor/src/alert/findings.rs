@@ -98,7 +98,24 @@ fn vague(key: String) -> Condition {
 }
 
 fn key(service: &ServiceEntry, kind: &str) -> String {
-    format!("finding:{}:{kind}", service.spec.name)
+    format!("finding:{}:{kind}", service.whole())
+}
+
+/// Joins what is found of several replicas alike: it is one thing to mend, told once.
+pub(super) fn joined(found: impl Iterator<Item = Condition>) -> Vec<Condition> {
+    let mut all: Vec<Condition> = Vec::new();
+    for condition in found {
+        let Some(known) = all.iter_mut().find(|known| known.key == condition.key) else {
+            all.push(condition);
+            continue;
+        };
+        match (known.holds, condition.holds) {
+            (Holds::Unclear, _) => *known = condition,
+            (_, Holds::Unclear) => {}
+            _ => known.description = format!("{}\nAnd: {}.", known.description, condition.title).trim().to_owned(),
+        }
+    }
+    all
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use kit::clock::{Moment, Stamp};
 use super::condition::{Condition, Holds};
 use super::discovered;
 use super::evidence::{evidence, failing, reason};
-use super::findings::findings;
+use super::findings::{findings, joined};
 use super::message::{Evidence, Severity};
 use super::objectives::Objectives;
 use crate::judge::{Board, CheckEntry, Health, ServiceEntry, Verdict};
@@ -91,7 +91,7 @@ pub fn conditions(
     found.sort_by_key(|(depth, _)| *depth);
     let mut conditions: Vec<Condition> = found.into_iter().map(|(_, condition)| condition).collect();
     let watched = board.services().iter().filter_map(|service| Some((service, settings.get(service.whole())?)));
-    conditions.extend(watched.flat_map(|(service, alerts)| findings(service, alerts, now)));
+    conditions.extend(joined(watched.flat_map(|(service, alerts)| findings(service, alerts, now))));
     conditions.extend(discovered::mistakes(finds));
     blind.extend(finds.iter().filter_map(|finds| blind_discovery(finds, now.at)));
     // One that was blind before a restart is so for a moment only.
@@ -106,10 +106,10 @@ fn of_service(board: &Board, service: &ServiceEntry, alerts: &ServiceAlerts, now
     let key = Condition::service_key(name);
     let (alert, severity, after) = match service.verdict {
         verdict if verdict.is_bad() => ("ServiceDown", alerts.down?, Duration::ZERO),
-        Verdict::Degraded => ("ServiceDegraded", alerts.degraded?, degraded_for(service)),
+        Verdict::Degraded => ("ServiceDegraded", alerts.degraded?, degraded_for(board, service)),
         // It may be anything: what is open stays so.
         Verdict::Starting | Verdict::Stale | Verdict::Unknown => return Some(vague(key, Holds::Unclear)),
-        _ if service.critical().any(|check| check.state.flap.is_flapping()) => {
+        _ if board.deciding(service).iter().any(|check| check.state.flap.is_flapping()) => {
             return Some(vague(key, Holds::Restless));
         }
         _ => return None,
@@ -133,15 +133,22 @@ fn vague(key: String, holds: Holds) -> Condition {
 }
 
 /// Returns how long a service must be degraded: long enough for a few answers of the check that says so.
-fn degraded_for(service: &ServiceEntry) -> Duration {
-    let impaired = service.checks.iter().filter(|check| matches!(check.health, Health::Degraded | Health::Down));
+fn degraded_for(board: &Board, service: &ServiceEntry) -> Duration {
+    let checks = service.checks.iter().chain(board.replicas(service).flat_map(|replica| &replica.checks));
+    let impaired = checks.filter(|check| matches!(check.health, Health::Degraded | Health::Down));
     let longest = impaired.map(|check| check.policy.every).max().unwrap_or_default();
     longest.mul_f64(2.5).clamp(DEGRADED_FOR, DEGRADED_FOR_MOST)
 }
 
 /// Returns when the failure began: at the first fail of the streak, or when the verdict changed.
-fn first_fail(service: &ServiceEntry) -> Moment {
-    service.critical().filter_map(|check| check.failing_since).min().unwrap_or(service.since.at).min(service.since.at)
+fn first_fail(board: &Board, service: &ServiceEntry) -> Moment {
+    board
+        .deciding(service)
+        .into_iter()
+        .filter_map(|check| check.failing_since)
+        .min()
+        .unwrap_or(service.since.at)
+        .min(service.since.at)
 }
 
 /// Returns what it is caused by in words without figures: the same as long as it is the same trouble. `replica` is the
@@ -239,14 +246,15 @@ impl<'a> Graph<'a> {
         let needs = self.needs(&service.spec.name);
         // To be degraded is its own trouble, unless somebody else says that it is worse.
         if service.verdict.is_bad() || told_since.is_some() {
-            let own = Some(first_fail(service)).filter(|_| service.verdict.is_bad());
+            let own = Some(first_fail(self.board, service)).filter(|_| service.verdict.is_bad());
             let since = own.into_iter().chain(told_since).min().unwrap_or(service.since.at);
             condition.roots = self.failing(&needs);
             condition.vouched = needs.iter().all(|need| self.vouches(need, since));
             condition.impacted = self.dependants(&service.spec.name);
         }
         condition.needs = needs;
-        condition.grace = 2 * service.critical().map(|check| check.policy.every).max().unwrap_or_default();
+        condition.grace =
+            2 * self.board.deciding(service).into_iter().map(|check| check.policy.every).max().unwrap_or_default();
     }
 
     /// Returns hard needs, direct and through others, the deepest first.
@@ -280,7 +288,10 @@ impl<'a> Graph<'a> {
         let shows = |check: &CheckEntry| {
             check.last.as_ref().is_some_and(|last| last.outcome == Outcome::Pass && last.started.at >= since)
         };
-        !service.verdict.is_bad() && service.critical().filter(|check| !check.pushed).all(shows)
+        let shows_all = |entry: &ServiceEntry| entry.critical().filter(|check| !check.pushed).all(shows);
+        let quorum = service.spec.replicas.as_ref().map_or(0, |replicas| replicas.quorum);
+        let replicas = self.board.replicas(service).filter(|replica| shows_all(replica)).count();
+        !service.verdict.is_bad() && shows_all(service) && replicas >= quorum
     }
 }
 

@@ -133,7 +133,7 @@ fn written_for(plan: &Plan, discovery: &Discovery, sighting: &Sighting) -> Optio
     let ways = ways.map(|sought| discovery.scout.workload(&sought));
     let watches = |service: &&ServicePlan| {
         let watched = service.workload.as_ref().and_then(Workload::as_watch).filter(|_| service.found.is_none());
-        watched.is_some_and(|watched| ways.iter().filter_map(Workload::as_watch).any(|way| way.is_found_with(watched)))
+        watched.is_some_and(|watched| ways.iter().filter_map(Workload::as_watch).any(|way| watched.covers(way)))
     };
     plan.services.iter().find(watches).map(|service| replicas::whole(service).to_string())
 }
@@ -156,7 +156,7 @@ fn taken(plan: &Plan, beside: &[ServicePlan], name: &str) -> Option<String> {
     })
 }
 
-/// Puts together what is one service. Who was removed is no part of it as long as others are there.
+/// Puts together what is one service, who is there before who was removed.
 fn groups(known: Vec<&Known>) -> Vec<Vec<&Known>> {
     let mut groups: Vec<Vec<&Known>> = Vec::new();
     for known in known {
@@ -164,12 +164,11 @@ fn groups(known: Vec<&Known>) -> Vec<Vec<&Known>> {
             group.first().is_some_and(|first| first.sighting.whole() == known.sighting.whole())
         };
         match groups.iter_mut().find(is_it) {
-            Some(group) if known.lost.is_none() => group.push(known),
-            Some(_) => {}
+            Some(group) => group.push(known),
             None => groups.push(vec![known]),
         }
     }
-    let number = |known: &&Known| known.sighting.one_of.as_ref().map(|one_of| one_of.number);
+    let number = |known: &&Known| (known.lost.is_some(), known.sighting.one_of.as_ref().map(|one_of| one_of.number));
     groups.iter_mut().for_each(|group| group.sort_by_key(number));
     groups
 }
@@ -179,16 +178,21 @@ fn find(plan: &mut Plan, discovery: &Discovery, group: &[&Known], kinds: &Kinds)
     let read = |known: &Known| Labelled::read(&known.sighting, kinds);
     let mut found = match group {
         [] => Vec::new(),
-        [one] => find_one(plan, discovery, one, read(one), kinds).into_iter().collect(),
+        [one] if read(one).quorum == 1 || one.sighting.one_of.is_none() => {
+            find_one(plan, discovery, one, read(one), kinds).into_iter().collect()
+        }
         [first, ..] => {
             let Labelled { name, node, quorum, .. } = read(first);
+            // Who was removed has no say while others are there, and keeps its past until it is forgotten.
+            let there = group.iter().filter(|known| known.lost.is_none()).count();
+            let voting = if there == 0 { group.len() } else { there };
             let replica = |known: &&Known| {
                 let number = known.sighting.one_of.as_ref()?.number;
                 let labelled = Labelled { name: format!("{name}.{number}"), ..read(known) };
                 find_one(plan, discovery, known, labelled, kinds)
             };
             let all = group.iter().filter_map(replica).collect();
-            replicas::joined(&name, &node, all, quorum, &plan.defaults, kinds)
+            replicas::joined(&name, &node, (all, voting), quorum, &plan.defaults, kinds)
         }
     };
     for service in found.iter_mut().filter(|service| service.replica_of.is_none()) {

@@ -1,5 +1,7 @@
 //! Plans with what is written and what was found.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use kit::config::{Environment, show_duration};
 use proptest::prelude::*;
@@ -91,7 +93,9 @@ fn several_containers_of_one_compose_service_are_its_replicas() {
     };
     let written = plan("services: {}");
     let names_of = |seen: &[Sighting]| names(&written.with_found(&found(&[("shop", seen)]), &Kinds::standard()));
-    assert_eq!(names_of(&[one(1)]), "web");
+    let lone = Sighting { labels: Labels::default(), ..one(1) };
+    assert_eq!(names_of(&[lone]), "web");
+    assert_eq!(names_of(&[one(1)]), "web web.1", "two must be there");
     assert_eq!(names_of(&[one(2), one(1)]), "web web.1 web.2");
     let three = written.with_found(&found(&[("shop", &[one(1), one(2), one(10)])]), &Kinds::standard());
     assert_eq!((names(&three).as_str(), three.finds[1].services), ("web web.1 web.10 web.2", 1));
@@ -102,21 +106,43 @@ fn several_containers_of_one_compose_service_are_its_replicas() {
     assert_eq!((replicas.quorum, replicas.are_checked), (2, true));
     assert_eq!((web.about.as_deref(), web.checks.len(), web.workload.is_some()), (Some("shop"), 0, false));
     let second = three.service("web.2").unwrap();
-    assert_eq!((second.replica_of.as_deref(), second.checks.len()), (Some("web"), 1));
+    assert_eq!((second.replica_of.as_ref().map(|one| &*one.whole), second.checks.len()), (Some("web"), 1));
     assert!(!three.alerts.services.contains_key("web.2"), "what is wrong with it is told of the service");
-    // Who was removed leaves, as long as others are there.
+    // Who was removed has no say as long as others are there, and is kept until it is forgotten.
     let mut roster = Roster::default();
     roster.take(vec![one(1), one(2)], 100, Timestamp::UNIX_EPOCH);
-    for (left, expected) in [(vec![one(2)], "web"), (vec![], "web")] {
-        roster.take(left, 100, Timestamp::UNIX_EPOCH);
+    let minute = Duration::from_secs(60);
+    for (left, secs, known, votes) in [
+        (vec![one(2)], 0, "web web.1 web.2", "web.2"),
+        (vec![], 1, "web web.1 web.2", "web.1 web.2"),
+        (vec![one(2)], 2, "web web.1 web.2", "web.2"),
+        (vec![one(2)], 60, "web web.2", "web.2"),
+    ] {
+        let now = Timestamp::from_second(secs).unwrap();
+        roster.take(left, 100, now);
+        roster.forget(minute, now);
         let rosters = [("shop".into(), roster.clone())].into();
         let plan = written.with_found(&Found { rosters, ..Found::default() }, &Kinds::standard());
-        assert_eq!(names(&plan), expected);
+        let replicas = plan.service("web").unwrap().replicas.clone();
+        let voting: Vec<&str> = replicas.iter().flat_map(|replicas| &replicas.names).map(|name| &**name).collect();
+        assert_eq!((names(&plan).as_str(), voting.join(" ").as_str()), (known, votes), "at {secs}");
     }
+    // A written service that is all of them is not found a second time, whatever it is called.
+    let all = Sighting {
+        sought: Sought::Labels(vec![
+            ("com.docker.compose.project".into(), "shop".into()),
+            ("com.docker.compose.service".into(), "web".into()),
+            ("com.docker.compose.container-number".into(), "1".into()),
+        ]),
+        ..one(1)
+    };
+    let front = plan("services: { front: { workload: { container: { compose: shop/web } } } }");
+    let both = front.with_found(&found(&[("shop", &[all])]), &Kinds::standard());
+    assert_eq!(names(&both), "front");
     // One that is written down is that one, and no replica.
     let written = plan("services: { first: { workload: { container: shop-web-1 } } }");
     let both = written.with_found(&found(&[("shop", &[one(1), one(2)])]), &Kinds::standard());
-    assert_eq!(names(&both), "first web");
+    assert_eq!(names(&both), "first web web.2");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use kit::clock::Stamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::plan::Plan;
+use super::plan::{Plan, ServicePlan};
 use super::restore::Memory;
 use crate::judge::{Board, RunLines, WorkloadState};
 use crate::supervise::workload::{Assignment, Order, Runtime, Subject, Watched, Workload};
@@ -67,6 +67,22 @@ impl Lookouts {
             let task = tokio::spawn(keep_watch(runtime, assignment));
             self.lookouts.insert(address, Lookout { subjects, orders, task });
         }
+    }
+
+    /// Returns the old and new names of workloads that a plan watches by another name than the last one did.
+    pub(super) fn moved(&self, plan: &Plan) -> Vec<(Arc<str>, Arc<str>)> {
+        let watch = |service: &ServicePlan| service.workload.as_ref().and_then(Workload::as_watch).cloned();
+        let is_left = |name: &Arc<str>, watched: &Watched| {
+            plan.service(name).and_then(watch).is_none_or(|now| !now.is_found_like(watched))
+        };
+        let moved =
+            plan.services.iter().filter(|service| !self.watched.contains_key(&service.name)).filter_map(|new| {
+                let wanted = watch(new)?;
+                let was =
+                    |(name, watched): &(&Arc<str>, &Watched)| watched.is_found_like(&wanted) && is_left(name, watched);
+                Some((self.watched.iter().find(was)?.0.clone(), new.name.clone()))
+            });
+        moved.collect()
     }
 
     /// Hands an order to whoever runs a service's workload; returns whether it was taken.

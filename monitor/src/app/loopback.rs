@@ -12,10 +12,10 @@ const LISTENS: &str = "0A";
 /// in which the kernel prints it.
 const DOCKERS_RESOLVER: &str = "0B00007F:";
 
-/// Turns a refusal by this container itself into an unknown that says what to write instead. `has_answered` says that the
-/// target was reached from here before: then it shares our network, and is down.
-pub(super) fn excuse(observation: &mut Observation, has_answered: bool) {
-    if !has_answered && is_refused_here(observation) && is_container() && is_alone() {
+/// Turns a refusal by this container itself into an unknown that says what to write instead. `may_be_down` says that the
+/// target may share our network: it was reached from here before, or we run it.
+pub(super) fn excuse(observation: &mut Observation, may_be_down: bool) {
+    if !may_be_down && is_refused_here(observation) && is_container() && is_alone() {
         observation.outcome = elsewhere(observation);
     }
 }
@@ -32,7 +32,8 @@ fn elsewhere(observation: &Observation) -> Outcome {
         ReasonCode::UnreachableFromHere,
         format!(
             "unreachable from here: {address} is the monitor's own container, where nothing else listens; write the \
-             service's name, or host.docker.internal for what runs on the host"
+             service's name, or for what runs on the host host.docker.internal (with extra_hosts: \
+             host.docker.internal:host-gateway)"
         ),
     ))
 }

@@ -22,6 +22,7 @@ mod reload;
 mod replicas;
 mod restore;
 mod service;
+mod takeover;
 mod turn;
 mod uplink;
 

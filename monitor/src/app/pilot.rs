@@ -110,7 +110,8 @@ impl Pilot {
             };
             Supervisor::new(name, own, launcher, ledger, rand::random, events).run(obeyed).await
         });
-        let (hard_needs, replica_of) = (service.needs.hard.clone(), service.replica_of.clone());
+        let (hard_needs, replica_of) =
+            (service.needs.hard.clone(), service.replica_of.as_ref().map(|one| one.whole.clone()));
         Crew { settings: settings.clone(), hard_needs, replica_of, commands, task, started: false, start_as }
     }
 
@@ -133,6 +134,16 @@ impl Pilot {
                 crew.started = crew.commands.try_send(Command::Start(crew.start_as)).is_ok();
             }
         }
+    }
+
+    /// Returns the old and new names of workloads that are watched by another name from now on.
+    pub(super) fn moved(&self, plan: &Plan) -> Vec<(Arc<str>, Arc<str>)> {
+        self.lookouts.moved(plan)
+    }
+
+    /// Returns whether it runs anything itself.
+    pub(super) fn runs_any(&self) -> bool {
+        !self.crews.is_empty()
     }
 
     /// Hands an order to whoever runs a service; returns whether it was taken.

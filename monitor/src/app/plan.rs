@@ -16,7 +16,7 @@ use crate::doctor::footing::StandsOn;
 use crate::doctor::{DoctorSettings, decode_doctor};
 use crate::export::{AccessSettings, decode_access};
 use crate::heal::{HealSettings, HostHealSettings, decode_host_heal};
-use crate::judge::{Policy, Replicas};
+use crate::judge::{Policy, ReplicaOf, Replicas};
 use crate::probe::{Kinds, Question};
 use crate::schedule::Cadence;
 use crate::supervise::discovery::{Discovery, Finds, FoundBy};
@@ -98,7 +98,7 @@ pub struct ServicePlan {
     /// What it is together, if it runs more than once: they follow it in the list.
     pub replicas: Option<Replicas>,
     /// The service that it is a replica of.
-    pub replica_of: Option<Arc<str>>,
+    pub replica_of: Option<ReplicaOf>,
     /// Its objectives.
     pub slo: Slo,
     /// What it wants of alerts.
@@ -173,11 +173,15 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
     let discoveries = Discovery::decode_all(fields.get("discover"), &WorkloadKinds::standard());
     let mut services = Vec::new();
     let entries = fields.get("services").and_then(|c| c.entries()).unwrap_or_default();
-    if entries.len() > MAX_SERVICES {
+    let written = entries.len();
+    if written > MAX_SERVICES {
         fields.cursor().mistake(format!("{} services, more than {MAX_SERVICES}", entries.len()));
     }
     for (name, cursor) in entries {
         services.extend(replicas::services(name, &cursor, &defaults, kinds));
+    }
+    if services.len() > MAX_SERVICES.max(written) {
+        fields.cursor().mistake(format!("{} services with their replicas, more than {MAX_SERVICES}", services.len()));
     }
     let start_order = check_needs(&fields, &services);
     let wholes = services.iter().filter(|service| service.replica_of.is_none());

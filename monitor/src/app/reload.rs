@@ -1,5 +1,6 @@
 //! Taking a new configuration while everything runs: checked whole, refused if it would stop watching by accident.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::discoveries::Discoveries;
 use super::plan::{Plan, Retention};
+use super::replicas;
 use crate::config::Config;
 use crate::doctor::DoctorSettings;
 use crate::export::{Reception, ReloadWish, Shared};
 use crate::judge::ServiceEntry;
-use crate::probe::{CheckId, Kinds};
+use crate::probe::Kinds;
 use crate::record::AuditRow;
 
 /// Reads, checks and hands over new configurations.
@@ -193,13 +195,18 @@ fn is_safe(shared: &Shared, plan: &Plan) -> Result<(), String> {
     let renamed_to = |name: &str| {
         renames.iter().find(|(old, _)| &**old == name).map_or_else(|| name.to_owned(), |(_, new)| new.to_string())
     };
+    // A check of every replica is one.
     let counted = before.iter().filter(|service| is_counted(&service.spec.name));
-    let checks = counted.flat_map(|service| &service.checks);
-    let stays = |id: &CheckId| {
-        let service = plan.service(&renamed_to(&id.service));
-        service.is_some_and(|service| service.checks.iter().any(|check| check.question.id.check == id.check))
+    let checks: BTreeSet<(&str, &str)> = counted
+        .flat_map(|service| [*service].into_iter().chain(board.replicas(service)))
+        .flat_map(|service| service.checks.iter().map(|check| (&**service.whole(), &*check.id.check)))
+        .collect();
+    let stays = |(service, check): &(&str, &str)| {
+        let name = renamed_to(service);
+        let parts = plan.services.iter().filter(|service| **replicas::whole(service) == *name);
+        parts.flat_map(|service| &service.checks).any(|known| *known.question.id.check == **check)
     };
-    let (all, gone) = checks.fold((0, 0), |(all, gone), check| (all + 1, gone + usize::from(!stays(&check.id))));
+    let (all, gone) = (checks.len(), checks.iter().filter(|check| !stays(check)).count());
     if gone * 10 > all * 3 {
         return Err(format!("it would drop {gone} of {all} checks; reload with force=true to drop them"));
     }

@@ -8,7 +8,7 @@ use kit::config::{Cursor, Entry, Mistakes, Node, Value};
 use super::plan::ServicePlan;
 use super::service::{CheckDefaults, service};
 use crate::config::check_name;
-use crate::judge::{Replicas, Severity};
+use crate::judge::{ReplicaOf, Replicas, Severity};
 use crate::probe::Kinds;
 use crate::supervise::discovery::FoundBy;
 
@@ -46,14 +46,16 @@ pub(super) fn services(name: &str, cursor: &Cursor<'_>, defaults: &CheckDefaults
             break;
         }
     }
-    join(whole, replicas, quorum)
+    let count = replicas.len();
+    join(whole, replicas, count, quorum)
 }
 
-/// Makes one service of several that were found, each of which is read already; `node` is what one of them says of it.
+/// Makes one service of several that were found, each of which is read already; `node` is what one of them says of it. Only
+/// the first `voting` of them count.
 pub(super) fn joined(
     name: &str,
     node: &Node,
-    replicas: Vec<ServicePlan>,
+    (replicas, voting): (Vec<ServicePlan>, usize),
     quorum: usize,
     defaults: &CheckDefaults,
     kinds: &Kinds,
@@ -63,28 +65,30 @@ pub(super) fn joined(
         return replicas;
     };
     let found = replicas.first().and_then(|replica| replica.found.as_ref()).map(|found| FoundBy {
-        shown: format!("{} containers like {}", replicas.len(), found.shown),
+        shown: format!("{voting} containers like {}", found.shown),
         mistakes: Vec::new(),
         ..found.clone()
     });
-    join(ServicePlan { found, ..whole }, replicas, quorum)
+    join(ServicePlan { found, ..whole }, replicas, voting, quorum)
 }
 
-fn join(mut whole: ServicePlan, mut replicas: Vec<ServicePlan>, quorum: usize) -> Vec<ServicePlan> {
-    let count = replicas.len();
+fn join(mut whole: ServicePlan, mut replicas: Vec<ServicePlan>, voting: usize, quorum: usize) -> Vec<ServicePlan> {
     for replica in &mut replicas {
         let number = replica.name.rsplit('.').next().unwrap_or_default();
-        replica.about = Some(format!("replica {number} of {}, which has {count}", whole.name));
-        replica.replica_of = Some(whole.name.clone());
+        replica.about = Some(format!("replica {number} of {}, which has {voting}", whole.name));
         whole.alerts.targets.append(&mut replica.alerts.targets);
     }
-    let asks = |replica: &ServicePlan| replica.checks.iter().any(|check| check.policy.severity == Severity::Critical);
-    whole.replicas = Some(Replicas {
-        names: replicas.iter().map(|replica| replica.name.clone()).collect(),
-        quorum: quorum.min(count),
-        are_checked: replicas.iter().any(asks),
-    });
+    let are_checked = replicas.iter().any(|replica| critical(replica).next().is_some());
+    let of = ReplicaOf { whole: whole.name.clone(), asked_with: (!are_checked).then(|| critical(&whole).collect()) };
+    replicas.iter_mut().for_each(|replica| replica.replica_of = Some(of.clone()));
+    let names = replicas.iter().take(voting).map(|replica| replica.name.clone()).collect();
+    whole.replicas = Some(Replicas { names, quorum, are_checked });
     [whole].into_iter().chain(replicas).collect()
+}
+
+fn critical(service: &ServicePlan) -> impl Iterator<Item = Arc<str>> {
+    let critical = service.checks.iter().filter(|check| check.policy.severity == Severity::Critical);
+    critical.map(|check| check.question.id.check.clone())
 }
 
 /// Reads `replicas: 3` or `replicas: { count: 3, quorum: 2 }`: how many, and how many must work. What is wrong with that is
@@ -156,5 +160,5 @@ fn renamed(mut node: Node, number: usize) -> Node {
 
 /// Returns the name of a service as people know it: a replica goes by that of the service it is one of.
 pub(super) fn whole(service: &ServicePlan) -> &Arc<str> {
-    service.replica_of.as_ref().unwrap_or(&service.name)
+    service.replica_of.as_ref().map_or(&service.name, |one| &one.whole)
 }

@@ -41,7 +41,7 @@ const SECRET: &str = "secret";
 const CURSOR_KEY: &str = "cursor_key";
 const LINK_KEY: &str = "link_key";
 /// Every kind that is joined. Silences and windows need none: each has an id of its own.
-pub(super) const KINDS: [&str; 8] = [CHECK, VERDICT, LEDGER, PUSH, HEAL, ROSTER, FIRST_SEEN, SECRET];
+pub(super) const KINDS: [&str; 9] = [CHECK, VERDICT, LEDGER, LINES, PUSH, HEAL, ROSTER, FIRST_SEEN, SECRET];
 
 /// How often the start's second attempts to read what an earlier monitor left come.
 const READ_AGAIN_EVERY: Duration = Duration::from_secs(5);
@@ -345,6 +345,10 @@ pub(super) fn join(kind: &str, stored: &str, ours: &str) -> String {
             all.retain(|row| !newer.iter().any(|own| own.id == row.id));
             all.extend(newer);
             serde_json::to_string(&all).unwrap_or_else(|_| ours.to_owned())
+        }
+        LINES => {
+            let read = |text| serde_json::from_str::<RunLines>(text).unwrap_or_default();
+            serde_json::to_string(&read(ours).after(read(stored))).unwrap_or_else(|_| ours.to_owned())
         }
         PUSH => {
             let heard =

@@ -25,11 +25,12 @@ use super::plan::{CheckPlan, Plan};
 use super::program_digest::program_digest;
 use super::recall;
 use super::restore::{self, Memory};
+use super::takeover;
 use super::uplink::Uplink;
 use crate::alert::{conditions, doctor_condition};
 use crate::export::{Ask, Change, Shared};
 use crate::heal::{HealAction, Inquiry};
-use crate::judge::Effects;
+use crate::judge::{Effects, ServiceEntry, Verdict};
 use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
 use crate::record::{HistoryNews, StateBatch};
 use crate::schedule::Schedule;
@@ -235,12 +236,13 @@ impl Loop {
 
     fn start(&mut self, id: &CheckId, why: Why, now: Stamp) {
         let Some(plan) = self.checks.get(id).cloned() else { return };
-        let (started, is_troubled, has_answered) = {
+        let (started, is_troubled, may_be_down) = {
             let mut board = self.shared.board();
             let is_known = board.check(id).is_some_and(|check| check.state.established.is_some());
-            let has_answered = is_known || self.answered.contains(id);
+            let is_ours = self.pilot.runs_any() || board.service(&id.service).is_some_and(runs_on_this_host);
+            let may_be_down = is_known || is_ours || self.answered.contains(id);
             let troubled = board.check(id).is_none_or(|check| check.state.is_suspect() || check.reason().is_some());
-            (board.next_sequence(), troubled, has_answered)
+            (board.next_sequence(), troubled, may_be_down)
         };
         let last = self.sampled.get(id).copied();
         let is_sampled = is_troubled || last.is_none_or(|last| now.at.since(last) >= SAMPLED_EVERY);
@@ -251,7 +253,7 @@ impl Loop {
         self.probes.spawn(async move {
             let mut observation = observe(vantage, &plan.question, why, is_sampled).await;
             uplink.excuse(&mut observation, plan.question.probe.target().scope).await;
-            loopback::excuse(&mut observation, has_answered);
+            loopback::excuse(&mut observation, may_be_down);
             let _loop_has_ended = finished.send(News::Observed(observation, started, plan.generation)).await;
         });
     }
@@ -316,10 +318,22 @@ impl Loop {
             Outcome::Fail(_) => false,
             Outcome::Unknown(_) => return,
         };
-        // What replicas answer is what their service does.
-        let id = &observation.check.service;
-        let whole = self.shared.board().service(id).map_or_else(|| id.clone(), |service| service.whole().clone());
+        let Some((whole, passed)) = self.as_whole(&observation.check.service, passed) else { return };
         self.shared.alerts.observe(&whole, observation.started.wall, passed, observation.took);
+    }
+
+    /// Returns whose objectives a probe counts for, and as what: what a replica fails is a fail of its service only while
+    /// that does not work. One that somebody stopped counts for nothing.
+    fn as_whole(&self, asked: &Arc<str>, passed: bool) -> Option<(Arc<str>, bool)> {
+        let board = self.shared.board();
+        let Some(replica) = board.service(asked).filter(|service| service.is_replica()) else {
+            return Some((asked.clone(), passed));
+        };
+        if matches!(replica.verdict, Verdict::Stopped | Verdict::Completed) {
+            return None;
+        }
+        let whole = board.service(replica.whole())?;
+        Some((whole.spec.name.clone(), passed || !whole.verdict.is_bad()))
     }
 
     fn happened(&mut self, event: &Event) {
@@ -437,6 +451,7 @@ impl Loop {
         }
         self.shared.stores.state.put(batch);
         self.uplink = Arc::new(Uplink::new(plan.anchors.clone()));
+        let takeovers = takeover::begin(&self.shared, self.pilot.moved(plan));
         let specs = plan.services.iter().map(spec).collect();
         {
             let (checks, memory) = (&self.checks, &self.memory);
@@ -450,6 +465,7 @@ impl Loop {
         tokio::spawn(recall::budgets(self.shared.clone(), fresh));
         self.workers.configure(&plan.alerts.channels);
         healer::configure(&self.shared, plan, &self.memory);
+        takeover::end(&self.shared, takeovers);
         self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now);
         self.memory.restore_verdicts(&mut self.shared.board(), now);
         self.memory.restore_announcements(&mut self.shared.board());
@@ -457,4 +473,9 @@ impl Loop {
         self.memory = self.memory.taken_over();
         let _nobody_listens = self.shared.changes.send(Change::Reloaded);
     }
+}
+
+/// A unit of systemd runs where systemd does, which may be our own container.
+fn runs_on_this_host(service: &ServiceEntry) -> bool {
+    service.workload.as_ref().is_some_and(|workload| workload.described.unit.is_some())
 }

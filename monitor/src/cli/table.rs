@@ -80,6 +80,10 @@ fn drawing(mut status: Status, address: SocketAddr, height: usize) -> String {
     let room = height.saturating_sub(1);
     let services = room.saturating_sub(LINES_AROUND);
     let mut more = String::new();
+    // Where they do not fit, replicas are told of by their service alone.
+    if status.services.iter().map(|service| 1 + service.replicas.len()).sum::<usize>() > services {
+        status.services.iter_mut().for_each(|service| service.replicas.clear());
+    }
     if status.services.len() > services {
         let shown = services.saturating_sub(1);
         status.services.sort_by_key(|service| matches!(service.verdict.as_str(), "up" | "completed"));
@@ -107,6 +111,8 @@ async fn lines(shared: &Shared, address: SocketAddr, stop: CancellationToken) {
             change = changes.recv() => change,
         };
         match change {
+            // A replica that nothing asks is no news of its own.
+            Ok(Change::Verdict { verdict: "unknown", ref service, .. }) if service.contains('.') => {}
             Ok(Change::Verdict { service, verdict, why }) => {
                 let (mark, _) = render::look(verdict);
                 let why = if why.is_empty() { String::new() } else { format!(": {why}") };

@@ -78,6 +78,9 @@ pub(super) async fn end(
 }
 
 async fn keep(shared: &Shared, who: &Identity, name: &str, announcement: Option<Announcement>) -> Result<(), ApiError> {
+    // A replica changes with its service.
+    let whole = shared.board().service(name).map(|service| service.whole().clone());
+    let name = whole.as_deref().unwrap_or(name);
     let (action, detail) = match &announcement {
         Some(announcement) => ("change.announce", format!("until {}: {}", announcement.until, announcement.why)),
         None => ("change.end", String::new()),
@@ -89,7 +92,7 @@ async fn keep(shared: &Shared, who: &Identity, name: &str, announcement: Option<
     let writing = {
         let mut board = shared.board();
         if !board.announce(name, announcement) {
-            let near = suggest(name, board.services().iter().map(|service| &*service.spec.name));
+            let near = suggest(name, board.wholes().map(|service| &*service.spec.name));
             return Err(ApiError::not_found(format!("there is no service {name:?}{near}")).code("no_service"));
         }
         shared.stores.state.put_durably(batch)

@@ -84,14 +84,14 @@ pub struct HealStatus {
 }
 
 impl HealingStatus {
-    /// Returns how a service stands; none if it does not ask to be healed.
-    pub(super) fn of(ward: &Ward, service: &str, now: Timestamp) -> Option<Self> {
+    /// Returns how a service stands; none if it does not ask to be healed. A replica shares the pause of `whole`.
+    pub(super) fn of(ward: &Ward, service: &str, whole: &str, now: Timestamp) -> Option<Self> {
         let patient = ward.patient(service)?;
         let settings = patient.settings?;
         Some(Self {
             stateful: settings.stateful,
             quarantine: settings.quarantine,
-            paused: patient.record.pause(now).or(ward.pause(now)).map(PauseStatus::of),
+            paused: patient.record.pause(now).or_else(|| ward.pause_of(whole, now)).map(PauseStatus::of),
             hold: patient.hold.as_ref().map(|hold| hold.name().to_owned()),
             hold_why: patient.hold.as_ref().map(ToString::to_string),
             heals: latest(patient),
@@ -145,9 +145,11 @@ pub(super) struct ServiceHealing {
 #[utoipa::path(get, path = "/api/v1/healing", tag = "healing", responses((status = 200, body = HealingAnswer)))]
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Json<HealingAnswer> {
     let now = Timestamp::now();
+    let board = shared.board();
     let ward = shared.ward();
     let services = ward.patients().filter_map(|(service, _)| {
-        Some(ServiceHealing { service: service.to_string(), healing: HealingStatus::of(&ward, service, now)? })
+        let whole = board.service(service).map_or(service, |entry| entry.whole());
+        Some(ServiceHealing { service: service.to_string(), healing: HealingStatus::of(&ward, service, whole, now)? })
     });
     Json(HealingAnswer {
         paused: ward.pause(now).map(PauseStatus::of),
@@ -250,13 +252,18 @@ pub(super) async fn set_pause(
 /// Returns whom a name means: the service, or its replicas. Each must ask to be healed.
 fn meant(shared: &Shared, name: &str) -> Result<Vec<Arc<str>>, ApiError> {
     let replicas = shared.board().replicas_of(name);
-    let names = if replicas.is_empty() { vec![name.into()] } else { replicas };
     let ward = shared.ward();
+    let names = if replicas.is_empty() { vec![name.into()] } else { replicas };
     if names.iter().any(|name| ward.patient(name).is_none_or(|patient| patient.settings.is_none())) {
         let near = suggest(name, ward.patients().map(|(known, _)| &**known));
         return Err(bad(format!("{name:?} is not a service that asks to be healed{near}")));
     }
-    Ok(names)
+    // What is said of the service holds for replicas that come later too.
+    Ok(if names.iter().any(|known| **known == *name) {
+        names
+    } else {
+        [name.into()].into_iter().chain(names).collect()
+    })
 }
 
 /// Returns whether a service was stopped by us, and has to be started by somebody.

@@ -327,7 +327,7 @@ fn service_status(
         workload: WorkloadStatus::of(entry, now),
         replicas: Vec::new(),
         replica_of: card.replica_of.as_ref().map(ToString::to_string),
-        healing: HealingStatus::of(ward, &card.name, now.wall),
+        healing: HealingStatus::of(ward, &card.name, entry.whole(), now.wall),
         checks: checks.collect(),
     }
 }

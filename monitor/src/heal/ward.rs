@@ -125,6 +125,14 @@ impl Ward {
         }
     }
 
+    /// Gives what was done to a workload to the service that it is now, if nothing is known of that.
+    pub fn hand_over(&mut self, old: &str, new: &Arc<str>) {
+        if let Some(patient) = self.patients.get(old).filter(|_| !self.patients.contains_key(new)) {
+            let patient = Patient { record: patient.record.clone(), ..Patient::default() };
+            self.patients.insert(new.clone(), patient);
+        }
+    }
+
     /// Finds a service.
     pub fn patient(&self, service: &str) -> Option<&Patient> {
         self.patients.get(service)
@@ -139,6 +147,12 @@ impl Ward {
     /// Returns the pause of all healing that holds at a time.
     pub fn pause(&self, now: Timestamp) -> Option<&Pause> {
         self.paused.as_ref().filter(|pause| pause.holds(now))
+    }
+
+    /// Returns the pause of a service that its replicas share, or that of all healing.
+    pub fn pause_of(&self, whole: &str, now: Timestamp) -> Option<&Pause> {
+        let shared = self.patients.get(whole).and_then(|patient| patient.record.pause(now));
+        shared.or_else(|| self.pause(now))
     }
 
     /// Returns how many heals ended in each way since this monitor started.
@@ -171,7 +185,7 @@ impl Ward {
         now: Stamp,
     ) -> bool {
         let heal = self.patients.get_mut(service).and_then(|patient| patient.record.withdraw(action));
-        let decision = self.decide(board, service, maintenance, self.recent(now.wall), now);
+        let decision = self.decide(board, service, maintenance, self.recent(board, now.wall), now);
         let (Some(heal), Some(patient)) = (heal, self.patients.get_mut(service)) else { return false };
         let is_due = matches!(decision, Decision::Act(again, ..) if again == action)
             && board.service(service).is_some_and(|entry| patient.elsewhere.clears(entry, &decision, now.at));
@@ -207,7 +221,7 @@ impl Ward {
     ) -> Rounds {
         let mut rounds = Rounds::default();
         self.verify(board, now, &mut rounds);
-        let mut recent = self.recent(now.wall);
+        let mut recent = self.recent(board, now.wall);
         let mut waiting = self.let_lapse(now.at);
         for name in self.order.clone() {
             let Some(service) = board.service(&name) else { continue };
@@ -278,13 +292,13 @@ impl Ward {
             maintenance: window.as_deref(),
             sibling: self.sibling_in_work(board, service),
         };
-        let paused_by = self.pause(now.wall).map(|pause| pause.by.as_str());
+        let paused_by = self.pause_of(service.whole(), now.wall).map(|pause| pause.by.as_str());
         decide(&situation, &Host { settings: self.host, recent, paused_by }, now)
     }
 
     /// Returns another replica of the same service of which it is not known yet whether a restart helped.
     fn sibling_in_work<'a>(&self, board: &'a Board, service: &'a ServiceEntry) -> Option<&'a str> {
-        let whole = board.service(service.spec.replica_of.as_ref()?)?;
+        let whole = board.service(&service.spec.replica_of.as_ref()?.whole)?;
         let mut names = whole.spec.replicas.iter().flat_map(|replicas| &replicas.names);
         let in_work = |name: &&Arc<str>| {
             let last = self.patients.get(*name).and_then(|patient| patient.record.heals.back());
@@ -318,11 +332,19 @@ impl Ward {
         self.patients.values().filter(|patient| patient.elsewhere.is_waiting()).count()
     }
 
-    /// Returns how many restarts this host had in the last minute; what was refused is none.
-    fn recent(&self, now: Timestamp) -> usize {
-        let heals = self.patients.values().flat_map(|patient| patient.record.heals.iter().rev().take(2));
-        let counts = |heal: &&Heal| heal.action != HealAction::Quarantine && heal.result != HealResult::Refused;
-        heals.filter(counts).filter(|heal| elapsed(heal.at, now) < MINUTE).count()
+    /// Returns how many restarts this host had in the last minute. What was refused is none, unless something ended
+    /// nevertheless.
+    fn recent(&self, board: &Board, now: Timestamp) -> usize {
+        let heals = |(name, patient): (&Arc<str>, &Patient)| {
+            let last = board.service(name).and_then(|service| service.workload.as_ref()?.ledger.last().cloned());
+            let lives = last.is_some_and(|run| run.end.is_none());
+            let counts = |heal: &&Heal| {
+                let is_undone = heal.result == HealResult::Refused && lives;
+                heal.action != HealAction::Quarantine && !is_undone && elapsed(heal.at, now) < MINUTE
+            };
+            patient.record.heals.iter().rev().take(2).filter(counts).count()
+        };
+        self.patients.iter().map(heals).sum()
     }
 }
 

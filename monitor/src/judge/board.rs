@@ -12,7 +12,7 @@ use super::check::{CheckState, Health};
 use super::discrepancy::Discrepancy;
 use super::entry::{CheckEntry, ServiceEntry, ServiceSpec, Versions};
 use super::policy::Policy;
-use super::verdict::{Verdict, judge};
+use super::verdict::{Runtime, Verdict, judge};
 use super::workload::WorkloadState;
 use crate::probe::{CheckId, Observation, Outcome};
 use crate::schedule::Gap;
@@ -169,6 +169,7 @@ impl Board {
         }
         let names = self.services.iter().map(|service| service.spec.name.clone());
         self.places = names.zip(0..).collect();
+        self.announce_to_joiners();
     }
 
     /// Gives what is known of a service to another name, before the configuration that names it so is taken.
@@ -247,8 +248,24 @@ impl Board {
         for need in needs {
             effects.force.extend(self.critical_checks(&need));
         }
+        if verdict_on_it == Some(true) && deciding.contains(&name) {
+            self.heard_of_whole(&service, &name, started, now, &mut effects);
+        }
         self.refresh(&service, now, &mut effects);
         effects
+    }
+
+    /// Notes that a service as a whole passed a check: that is all that is heard of replicas which nothing asks by itself.
+    fn heard_of_whole(&mut self, whole: &str, check: &Arc<str>, started: u64, now: Stamp, effects: &mut Effects) {
+        for name in self.replicas_of(whole) {
+            let Some(replica) = self.service_mut(&name) else { continue };
+            let with = replica.spec.replica_of.as_ref().and_then(|one| one.asked_with.clone());
+            let (Some(with), Some(workload)) = (with, &mut replica.workload) else { continue };
+            if started >= workload.started_at && workload.heard(check, true, &with) {
+                effects.changed_ledgers.push(name.clone());
+                self.refresh_alone(&name, now, effects);
+            }
+        }
     }
 
     /// Notes that a job pushed to a check.
@@ -297,8 +314,11 @@ impl Board {
         }
         // An exit or a start decides at once what the next turn would have found out.
         if matches!(event, Event::Started { .. } | Event::Ended { .. } | Event::Resting { .. }) {
-            let whole = self.service(&name).and_then(|service| service.spec.replica_of.clone());
-            effects.force = [name.clone()].iter().chain(&whole).flat_map(|name| self.critical_checks(name)).collect();
+            let whole = self.service(&name).map(|service| service.whole().clone()).filter(|whole| *whole != name);
+            let own = self.service(&name).into_iter().flat_map(ServiceEntry::critical).map(|check| check.id.clone());
+            let of_whole =
+                self.service(whole.as_deref().unwrap_or_default()).into_iter().flat_map(ServiceEntry::critical);
+            effects.force = own.chain(of_whole.map(|check| check.id.clone())).collect();
         }
         self.refresh(&name, now, &mut effects);
         effects
@@ -366,13 +386,15 @@ impl Board {
     }
 
     fn critical_checks(&self, service: &str) -> Vec<CheckId> {
-        self.service(service).into_iter().flat_map(ServiceEntry::critical).map(|check| check.id.clone()).collect()
+        let service = self.service(service).into_iter();
+        service.flat_map(|service| self.deciding(service)).map(|check| check.id.clone()).collect()
     }
 
     /// Works out health and verdict of one service anew, and of the one that it is a replica of.
     fn refresh(&mut self, name: &str, now: Stamp, effects: &mut Effects) {
         self.refresh_alone(name, now, effects);
-        if let Some(whole) = self.service(name).and_then(|service| service.spec.replica_of.clone()) {
+        let whole = self.service(name).filter(|service| service.is_replica()).map(|replica| replica.whole().clone());
+        if let Some(whole) = whole {
             self.refresh_alone(&whole, now, effects);
         }
     }
@@ -381,6 +403,13 @@ impl Board {
         let blocked_by = self.blocker(name);
         let together = self.together(name);
         let Some(service) = self.service_mut(name) else { return };
+        // Too few of its replicas ran on: what its checks found before is of others.
+        if together == Some(Runtime::Starting) && service.together != Some(Runtime::Starting) {
+            for check in &mut service.checks {
+                check.state = check.state.restarted();
+                check.pass_starts.clear();
+            }
+        }
         service.together = together;
         for check in &mut service.checks {
             let health = check.state.health(&check.policy, now.at);

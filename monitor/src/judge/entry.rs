@@ -10,7 +10,7 @@ use super::announcement::Announcement;
 use super::check::{CheckState, Health};
 use super::discrepancy::Discrepancy;
 use super::policy::{Policy, Severity};
-use super::replicas::{Replicas, Standing};
+use super::replicas::{ReplicaOf, Replicas, Standing};
 use super::verdict::{Asked, CheckFacts, Runtime, ServiceFacts, Verdict};
 use super::workload::{Phase, WorkloadState};
 use crate::probe::{CheckId, Observation, Outcome};
@@ -37,7 +37,7 @@ pub struct ServiceSpec {
     /// The services on the board that are it together, if it runs more than once.
     pub replicas: Option<Replicas>,
     /// The service that it is a replica of.
-    pub replica_of: Option<Arc<str>>,
+    pub replica_of: Option<ReplicaOf>,
 }
 
 /// What the board must know of a check's configuration.
@@ -189,7 +189,7 @@ impl ServiceEntry {
 
     /// Returns the service that people know: itself, or the one that it is a replica of.
     pub fn whole(&self) -> &Arc<str> {
-        self.spec.replica_of.as_ref().unwrap_or(&self.spec.name)
+        self.spec.replica_of.as_ref().map_or(&self.spec.name, |one| &one.whole)
     }
 
     /// Returns whether it is one of several that are a service together.
@@ -215,15 +215,13 @@ impl ServiceEntry {
     pub fn only_runs(&self) -> bool {
         let runs =
             |workload: &WorkloadState| workload.unseen.is_none() && matches!(workload.phase, Phase::Running { .. });
-        self.is_replica()
-            && self.verdict == Verdict::Unknown
-            && self.critical().next().is_none()
-            && self.workload.as_ref().is_some_and(runs)
+        self.asked() == Asked::Whole && self.verdict == Verdict::Unknown && self.workload.as_ref().is_some_and(runs)
     }
 
     fn asked(&self) -> Asked {
+        let is_asked_with = self.spec.replica_of.as_ref().is_some_and(|one| one.asked_with.is_some());
         match &self.spec.replicas {
-            _ if self.is_replica() => Asked::Whole,
+            _ if is_asked_with => Asked::Whole,
             Some(replicas) if replicas.are_checked => Asked::Replicas,
             _ => Asked::Itself,
         }
@@ -243,8 +241,10 @@ impl ServiceEntry {
         self.checks.iter().filter(decides)
     }
 
+    /// Returns their names; of a replica that is asked only with its service, those of the service's.
     fn deciding_names(&self) -> Vec<&str> {
-        self.deciding().map(|check| &*check.id.check).collect()
+        let with = self.spec.replica_of.iter().flat_map(|one| &one.asked_with).flatten();
+        self.deciding().map(|check| &*check.id.check).chain(with.map(|name| &**name)).collect()
     }
 
     /// Returns true once the checks that decide on that have passed in the present run of its workload.

@@ -22,34 +22,42 @@ impl Board {
         let runtimes: BTreeSet<Option<Arc<str>>> =
             self.services().iter().map(|service| service.spec.runtime.clone()).collect();
         let each = runtimes.iter().map(|runtime| self.ended_by_host(now, |spec| spec.runtime == *runtime));
-        let ends: Vec<HostEnd> = each.flatten().chain(self.ended_by_host(now, |_| true)).collect();
-        for end in ends {
-            self.excuse(&end.service, |at, _| at == end.at, Excuse::HostEvent, effects);
+        let ends: Vec<(Arc<str>, HostEnd)> = each.flatten().chain(self.ended_by_host(now, |_| true)).collect();
+        for (service, end) in ends {
+            self.excuse(&service, |at, _| at == end.at, Excuse::HostEvent, effects);
         }
     }
 
     /// Returns the ends among some services that were one event. Those that we brought about are none.
-    fn ended_by_host(&self, now: Stamp, which: impl Fn(&ServiceSpec) -> bool) -> Vec<HostEnd> {
-        let (mut ends, mut workloads) = (Vec::new(), 0);
+    fn ended_by_host(&self, now: Stamp, which: impl Fn(&ServiceSpec) -> bool) -> Vec<(Arc<str>, HostEnd)> {
+        // Replicas that die of one thing are one service's trouble.
+        let (mut ends, mut workloads) = (Vec::new(), BTreeSet::new());
         for service in self.services().iter().filter(|service| which(&service.spec)) {
             let Some(workload) = &service.workload else { continue };
             let last = workload.ledger.runs().rev().find_map(|run| Some((run.id, run.end.as_ref()?)));
             let ended = last.filter(|(_, end)| !end.planned && now.at.since(end.at.at) <= 2 * HOST_EVENT_WINDOW);
-            workloads += usize::from(ended.is_some() || matches!(workload.phase, Phase::Running { .. }));
+            if ended.is_some() || matches!(workload.phase, Phase::Running { .. }) {
+                workloads.insert(service.whole().clone());
+            }
             if let Some((run, end)) = ended.filter(|(run, end)| end.by != Who::Us && is_sudden(&workload.ledger, *run))
             {
-                ends.push(HostEnd { service: service.spec.name.to_string(), run, at: end.at.at });
+                ends.push((
+                    service.spec.name.clone(),
+                    HostEnd { service: service.whole().to_string(), run, at: end.at.at },
+                ));
             }
         }
-        let of_host = runs_ended_by_host(&ends, workloads);
-        ends.retain(|end| of_host.contains(&end.run));
+        let all: Vec<HostEnd> = ends.iter().map(|(_, end)| end.clone()).collect();
+        let of_host = runs_ended_by_host(&all, workloads.len());
+        ends.retain(|(_, end)| of_host.contains(&end.run));
         ends
     }
 
     /// Takes exits off the budget of services that need `name`, since that began to fail.
     pub(super) fn excuse_dependants(&mut self, name: &str, now: Stamp, effects: &mut Effects) {
         let Some(need) = self.service(name).filter(|need| need.verdict.is_bad()) else { return };
-        let since = need.critical().filter_map(|check| check.failing_since).min().unwrap_or(need.since.at);
+        let failing_since = self.deciding(need).into_iter().filter_map(|check| check.failing_since).min();
+        let since = failing_since.unwrap_or(need.since.at);
         let since = since.min(need.since.at);
         for dependant in self.dependants(name) {
             let is_since = |at: Moment, _: Moment| at >= since && now.at.since(at) <= GIVES_UP_WITHIN;

@@ -20,7 +20,7 @@ pub use discrepancy::Discrepancy;
 pub use entry::{CheckEntry, CheckSpec, STREAK_KEPT, ServiceEntry, ServiceSpec};
 pub use flap::Flap;
 pub use policy::{Policy, Severity, Threshold};
-pub use replicas::Replicas;
+pub use replicas::{ReplicaOf, Replicas};
 pub use run_lines::RunLines;
 pub use verdict::{Asked, CheckFacts, Runtime, ServiceFacts, Verdict, judge};
 pub use workload::{Phase, WorkloadState};

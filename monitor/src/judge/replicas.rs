@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use super::announcement::Announcement;
 use super::board::Board;
-use super::entry::ServiceEntry;
+use super::entry::{CheckEntry, ServiceEntry};
 use super::verdict::{Runtime, Verdict};
 
 /// The replicas of a service, as configured. Each is a service of its own on the board.
@@ -16,6 +17,15 @@ pub struct Replicas {
     pub quorum: usize,
     /// Whether critical checks ask each of them by itself.
     pub are_checked: bool,
+}
+
+/// The service that a replica is one of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaOf {
+    /// Its name.
+    pub whole: Arc<str>,
+    /// Where no replica is asked by itself: the checks of the whole whose passes end a start.
+    pub asked_with: Option<Vec<Arc<str>>>,
 }
 
 /// How one replica stands.
@@ -38,25 +48,56 @@ impl Board {
         replicas.map(|replicas| replicas.names.clone()).unwrap_or_default()
     }
 
+    /// Returns the replicas of a service.
+    pub fn replicas<'a>(&'a self, service: &'a ServiceEntry) -> impl Iterator<Item = &'a ServiceEntry> {
+        let names = service.spec.replicas.iter().flat_map(|replicas| &replicas.names);
+        names.filter_map(|name| self.service(name))
+    }
+
     /// Returns how many replicas of a service work; of one that nothing asks by itself, that it runs.
     pub fn working_replicas(&self, service: &ServiceEntry) -> usize {
-        let names = service.spec.replicas.iter().flat_map(|replicas| &replicas.names);
-        names.filter_map(|name| self.service(name)).filter(|replica| replica.as_replica().works()).count()
+        self.replicas(service).filter(|replica| replica.as_replica().works()).count()
     }
 
     /// Returns the replica of a service that is worst off, if one is not as it should be.
-    pub fn worst_replica(&self, service: &ServiceEntry) -> Option<&ServiceEntry> {
-        let names = service.spec.replicas.iter().flat_map(|replicas| &replicas.names);
-        let found = names.filter_map(|name| self.service(name));
-        let worst = found.min_by_key(|replica| Reverse(badness(replica.as_replica().verdict)));
-        worst.filter(|replica| badness(replica.as_replica().verdict) > 0)
+    pub fn worst_replica<'a>(&'a self, service: &'a ServiceEntry) -> Option<&'a ServiceEntry> {
+        let is_unwell = |replica: &&ServiceEntry| {
+            let verdict = replica.as_replica().verdict;
+            !is_fine(verdict) && !is_done(verdict)
+        };
+        // Of several that are as bad the first.
+        self.replicas(service).filter(is_unwell).min_by_key(|replica| Reverse(badness(replica.verdict)))
+    }
+
+    /// Returns the checks that decide whether a service works: its own critical ones, or else those of its replicas.
+    pub fn deciding<'a>(&'a self, service: &'a ServiceEntry) -> Vec<&'a CheckEntry> {
+        let own: Vec<&CheckEntry> = service.critical().collect();
+        if own.is_empty() { self.replicas(service).flat_map(ServiceEntry::critical).collect() } else { own }
+    }
+
+    /// What is announced of a service holds for replicas that come later.
+    pub(super) fn announce_to_joiners(&mut self) {
+        let wholes: Vec<(Vec<Arc<str>>, Announcement)> = self
+            .wholes()
+            .filter_map(|whole| Some((whole.spec.replicas.as_ref()?.names.clone(), whole.announced.clone()?)))
+            .collect();
+        for (names, announced) in wholes {
+            for name in names {
+                if let Some(replica) = self.service_mut(&name) {
+                    let is_older = |known: &Announcement| known.at < announced.at;
+                    if replica.announced.as_ref().is_none_or(is_older) {
+                        replica.announced = Some(announced.clone());
+                    }
+                }
+            }
+        }
     }
 
     /// Returns how the replicas of a service stand together; none if it has none.
     pub(super) fn together(&self, name: &str) -> Option<Runtime> {
-        let replicas = self.service(name)?.spec.replicas.as_ref()?;
-        let standings = replicas.names.iter().filter_map(|name| Some(self.service(name)?.as_replica()));
-        let standings: Vec<Standing<'_>> = standings.collect();
+        let whole = self.service(name)?;
+        let replicas = whole.spec.replicas.as_ref()?;
+        let standings: Vec<Standing<'_>> = self.replicas(whole).map(ServiceEntry::as_replica).collect();
         Some(together(&standings, replicas.quorum))
     }
 }
@@ -76,13 +117,15 @@ pub(super) fn together(all: &[Standing<'_>], quorum: usize) -> Runtime {
         return if was_stopped { Runtime::Stopped } else { Runtime::Completed };
     }
     counted.sort_by_key(|one| badness(one.verdict));
-    let quorum = quorum.clamp(1, counted.len());
     // Of several that are as bad the first is named.
     let worst = counted.iter().min_by_key(|one| Reverse(badness(one.verdict)));
-    let (Some(decisive), Some(worst)) = (counted.get(quorum - 1), worst) else { return Runtime::Completed };
-    let cause = said(&counted, quorum, worst);
+    let decisive = counted.get(quorum.clamp(1, counted.len()) - 1);
+    let (Some(decisive), Some(worst)) = (decisive, worst) else { return Runtime::Completed };
+    let cause = said(&counted, all, quorum, worst);
+    let stopped = all.iter().filter(|one| one.verdict == Verdict::Stopped).count();
+    let is_whole = all.len() - stopped >= quorum && counted.iter().all(|one| is_fine(one.verdict));
     match decisive.verdict {
-        Verdict::Up | Verdict::Degraded if counted.iter().all(|one| is_fine(one.verdict)) => Runtime::Running,
+        Verdict::Up | Verdict::Degraded if is_whole => Runtime::Running,
         Verdict::Up | Verdict::Degraded => Runtime::Impaired { cause },
         Verdict::Starting => Runtime::Starting,
         Verdict::Unknown | Verdict::Stale => Runtime::Unknown { cause },
@@ -93,19 +136,24 @@ pub(super) fn together(all: &[Standing<'_>], quorum: usize) -> Runtime {
     }
 }
 
-/// Returns the words: how many, and what is wrong with the worst.
-fn said(counted: &[&Standing<'_>], quorum: usize, worst: &Standing<'_>) -> String {
-    let all = counted.len();
+/// Returns the words: how many, what is wrong with the worst, and how many somebody stopped.
+fn said(counted: &[&Standing<'_>], all: &[Standing<'_>], quorum: usize, worst: &Standing<'_>) -> String {
     let why = if worst.why.is_empty() { String::new() } else { format!(": {}", worst.why) };
-    let worst = format!("{} {}{why}", worst.name, worst.verdict.said());
-    let work = counted.iter().filter(|one| one.works()).count();
+    let worst =
+        if is_fine(worst.verdict) { String::new() } else { format!("; {} {}{why}", worst.name, worst.verdict.said()) };
+    let stopped = match all.iter().filter(|one| one.verdict == Verdict::Stopped).count() {
+        0 => String::new(),
+        1 => "; 1 is stopped".to_owned(),
+        more => format!("; {more} are stopped"),
+    };
+    let (count, work) = (all.len(), counted.iter().filter(|one| one.works()).count());
     if work < quorum {
         let verb = if work == 1 { "works" } else { "work" };
-        return format!("{work} of {all} replicas {verb}, {quorum} must; {worst}");
+        return format!("{work} of {count} replicas {verb}, {quorum} must{worst}{stopped}");
     }
     let unwell = counted.iter().filter(|one| !is_fine(one.verdict)).count();
     let verb = if unwell == 1 { "is" } else { "are" };
-    format!("{unwell} of {all} replicas {verb} not well; {worst}")
+    format!("{unwell} of {count} replicas {verb} not well{worst}{stopped}")
 }
 
 fn is_done(verdict: Verdict) -> bool {
@@ -203,10 +251,13 @@ mod tests {
             ("XXX", 2, "stopped"),
             ("CCC", 2, "completed"),
             ("CXC", 2, "stopped"),
-            ("XXu", 3, "running"),
+            ("XXu", 1, "running"),
+            ("XuX", 2, "impaired"),
             ("XdX", 1, "broken"),
         ] {
             assert_eq!(stands(letters, quorum).0, standing, "{letters}");
         }
+        let fewer = "1 of 3 replicas works, 2 must; 2 are stopped";
+        assert_eq!(stands("XuX", 2).1, fewer, "what is left works, and is less than must");
     }
 }

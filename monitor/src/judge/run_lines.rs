@@ -28,6 +28,16 @@ impl RunLines {
         self.runs.truncate(RUNS_KEPT);
     }
 
+    /// Adds what is known of earlier runs.
+    pub fn after(mut self, earlier: Self) -> Self {
+        for (run, lines) in earlier.runs {
+            if self.of(run).is_empty() && self.runs.len() < RUNS_KEPT {
+                self.runs.push_back((run, lines));
+            }
+        }
+        self
+    }
+
     /// Returns what the last run that ended wrote.
     pub fn last(&self) -> &[String] {
         self.runs.front().map_or(&[], |(_, lines)| lines)
@@ -39,6 +49,7 @@ impl RunLines {
     }
 }
 
+/// Keeps the last lines, and of a line that alone is too long its beginning.
 fn shorten(lines: &mut Vec<String>) {
     let mut left = BYTES_OF_OLDER;
     let kept = lines.iter().rev().take_while(|line| {
@@ -46,8 +57,11 @@ fn shorten(lines: &mut Vec<String>) {
         left = left.saturating_sub(line.len() + 1);
         fits
     });
-    let kept = kept.count();
+    let kept = kept.count().max(1).min(lines.len());
     lines.drain(..lines.len() - kept);
+    if let Some(first) = lines.first_mut().filter(|first| first.len() > BYTES_OF_OLDER) {
+        first.truncate(first.floor_char_boundary(BYTES_OF_OLDER));
+    }
 }
 
 #[cfg(test)]
@@ -70,7 +84,15 @@ mod tests {
         // An end that is told twice is one, and a silent run is the last one too.
         kept.add(Uuid::from_u128(6), &["again".to_owned()]);
         assert_eq!((kept.last(), kept.runs.len()), (&["again".to_owned()][..], 5));
+        let alone: RunLines = RunLines { runs: [(Uuid::from_u128(9), vec!["new".to_owned()])].into() };
+        assert_eq!(
+            alone.after(kept.clone()).runs.iter().map(|(run, _)| run.as_u128()).collect::<Vec<_>>(),
+            [9, 6, 5, 4, 3]
+        );
+        // One line of JSON may be all that it says.
+        kept.add(Uuid::from_u128(8), &["€".repeat(4000)]);
         kept.add(Uuid::from_u128(7), &[]);
+        assert_eq!(kept.of(Uuid::from_u128(8))[0].chars().count(), BYTES_OF_OLDER / 3);
         assert_eq!(kept.last(), &[] as &[String]);
         let read: RunLines = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
         assert_eq!(read, kept);

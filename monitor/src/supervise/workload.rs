@@ -67,9 +67,8 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Returns whether everything that is found like `other` is also found like this, such as one replica of those that this
-    /// may be.
-    pub fn is_found_with(&self, other: &Self) -> bool {
+    /// Returns whether what is found like `other` is found like this too, such as one container of a service.
+    pub fn covers(&self, other: &Self) -> bool {
         let is_within = match (&self.sought, &other.sought) {
             (Sought::Labels(own), Sought::Labels(more)) => own.iter().all(|label| more.contains(label)),
             (own, other) => own == other,

@@ -30,7 +30,8 @@ async fn an_address_that_leads_back_into_its_own_container_is_not_down_until_som
     };
     let unknown = until("unknown").await;
     let reason = "unreachable from here: 127.0.0.1:8080 is the monitor's own container, where nothing else listens; write \
-                  the service's name, or host.docker.internal for what runs on the host";
+                  the service's name, or for what runs on the host host.docker.internal (with extra_hosts: \
+                  host.docker.internal:host-gateway)";
     assert_eq!(unknown["checks"][0]["reason"], reason, "{unknown}");
     // What shares its network is asked like any other, and is down when it does not answer.
     docker.docker(&["exec", "--detach", "monitor", "perl", "-e", LISTEN]);

@@ -92,11 +92,12 @@ async fn one_dead_replica_of_three_is_degraded_two_are_paged_and_a_stopped_one_d
     }
     assert_eq!(accepted(&sink), Vec::<Value>::new(), "it serves");
 
-    // A person takes one out: of what is left both must work.
+    // A person takes one out, and knows that; of what is left both must work.
     docker.docker(&["stop", "web-3"]);
-    until_why(&running, "web", "down", &format!("1 of 2 replicas works, 2 must; {killed}")).await;
+    let words = format!("1 of 3 replicas works, 2 must; {killed}");
+    until_why(&running, "web", "down", &words).await;
     let page = eventually("the page", LIMIT, async || accepted(&sink).into_iter().next()).await;
-    let title = format!("web is down: 1 of 2 replicas works, 2 must; {killed}");
+    let title = format!("web is down: {words}");
     assert!(page["title"].as_str().unwrap().starts_with(&title), "{page}");
     assert_eq!(page["alerts"][0]["labels"]["service"], "web");
     docker.docker(&["start", "web-2"]);
@@ -169,22 +170,32 @@ async fn a_service_that_was_found_has_as_many_replicas_as_it_is_scaled_to() {
         .await
     };
     add(1);
-    let discover =
-        format!("discover: {{ shop: {{ container: {{ engine: \"{}\", project: shop }} }} }}\n", docker.address());
+    let discover = format!(
+        "discover: {{ shop: {{ container: {{ engine: \"{}\", project: shop }}, forget_after: 1s }} }}\n",
+        docker.address()
+    );
     let running = Running::start(&format!("{discover}{}", config(&sink, "  {}\n"))).await;
     let alone = until_count(&running, 0).await;
     assert_eq!(alone["workload"]["phase"], "running", "{alone}");
+    signal(&docker, "web-1", nix::sys::signal::Signal::SIGKILL);
+    running.until("web", "down").await;
+    docker.docker(&["start", "web-1"]);
+    let alone = until_count(&running, 0).await;
+    assert_eq!(alone["workload"]["unplanned_exits"], 1, "{alone}");
     add(2);
     add(3);
     let three = until_count(&running, 3).await;
     assert_eq!(three["replicas"][2]["checks"][0]["health"], "up", "{three}");
+    assert_eq!(three["replicas"][0]["workload"]["unplanned_exits"], 1, "its past goes with it: {three}");
     let (_, found) = running.get("/api/v1/status").await;
     assert_eq!(found["discoveries"][0]["services"], 1, "{found}");
     for name in ["web-3", "web-2"] {
         docker.docker(&["rm", "--force", name]);
     }
-    until_count(&running, 0).await;
-    assert_eq!(accepted(&sink), Vec::<Value>::new(), "to scale is no outage");
+    let alone = until_count(&running, 0).await;
+    assert_eq!(alone["workload"]["unplanned_exits"], 1, "and comes back: {alone}");
+    let told: Vec<Value> = accepted(&sink).iter().map(|told| told["status"].clone()).collect();
+    assert_eq!(told, ["firing", "resolved"], "to scale is no outage");
     running.stop().await;
 }
 
@@ -202,6 +213,10 @@ async fn replicas_of_our_own_are_started_and_a_gate_wants_every_one_of_them_anew
         up["replicas"].as_array().unwrap().iter().map(|one| one["workload"]["pid"].as_i64().unwrap()).collect();
     assert_eq!(pids.len(), 2, "{up}");
     running.until("worker", "up").await;
+    let (_, of_one) = running.post("/api/v1/gate", &[]).await;
+    let of_one = format!("/api/v1/gate/{}?services=worker.1&stable=1", of_one["cursor"].as_str().unwrap());
+    let (status, shut) = running.get(&of_one).await;
+    assert_eq!(status, 503, "nothing asks it by itself: {shut}");
     let (_, cursor) = running.post("/api/v1/gate", &[]).await;
     let gate = |expect: &str| {
         let cursor = cursor["cursor"].as_str().unwrap();

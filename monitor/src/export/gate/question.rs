@@ -146,13 +146,28 @@ impl Question {
         let open = of_each.iter().filter(|seen| seen.reasons.is_empty()).count();
         let hopeful = of_each.iter().filter(|seen| !seen.hopeless).count();
         for (replica, own) in replicas.iter().zip(of_each) {
-            if open < quorum.min(replicas.len()) {
+            if open < quorum {
                 seen.reasons.extend(own.reasons.into_iter().map(|reason| format!("{}: {reason}", replica.spec.name)));
             }
             seen.passes.extend(own.passes);
             seen.ages_secs.extend(own.ages_secs);
         }
-        seen.hopeless |= hopeful < quorum.min(replicas.len());
+        seen.hopeless |= hopeful < quorum;
+        // What dies is no working version, however many others there are.
+        for replica in &replicas {
+            if let Some(how) = self.ended_since(replica) {
+                seen.reasons.push(format!("{}: {how}", replica.spec.name));
+                seen.hopeless = true;
+            }
+        }
+        if let Some(how) = self.ended_since(service) {
+            seen.reasons.push(how);
+        }
+        if service.is_replica() && service.critical().next().is_none() {
+            let whole = service.whole();
+            seen.reasons.push(format!("running_unchecked: nothing asks this replica by itself; ask for {whole}"));
+            seen.hopeless = true;
+        }
         // What is expected is expected of all: half of a roll-out is none.
         let expected_of = if replicas.is_empty() { vec![service] } else { replicas };
         let missing = |one: &&ServiceEntry| self.expect.as_ref()?.judge(one, service, self.cursor);
@@ -173,6 +188,12 @@ impl Question {
             ages_secs: seen.ages_secs,
         };
         (answer, seen.hopeless)
+    }
+
+    /// Says how a run ended that nobody planned to end, if one has since the cursor.
+    fn ended_since(&self, service: &ServiceEntry) -> Option<String> {
+        let workload = service.workload.as_ref().filter(|workload| workload.unplanned_end_at > self.cursor)?;
+        Some(format!("it ended unplanned since the cursor: {}", workload.last_end.as_deref().unwrap_or("unknown")))
     }
 
     /// Looks at the checks and at the runs of one service or replica.
@@ -200,11 +221,7 @@ impl Question {
             hopeless = true;
         }
         if let Some(workload) = &service.workload {
-            if workload.unplanned_end_at > self.cursor {
-                let how = workload.last_end.as_deref().unwrap_or("unknown");
-                reasons.push(format!("it ended unplanned since the cursor: {how}"));
-                hopeless = true;
-            }
+            hopeless |= self.ended_since(service).is_some();
             if !matches!(workload.phase, Phase::Running { .. }) {
                 reasons.push("it does not run".to_owned());
                 // It has ended for good; one that was stopped may be about to be started.

@@ -1,10 +1,13 @@
 //! A service's heals as its page shows them: what was tried, what came of it, and what keeps us from trying.
 
+use std::cmp::Reverse;
+
 use kit::page::Tone;
 
 use super::{Moment, When};
 use crate::export::shared::Shared;
-use crate::heal::{Heal, HealAction, HealResult};
+use crate::heal::{Heal, HealAction, HealResult, Pause};
+use crate::judge::ServiceEntry;
 
 /// Heals that are listed, newest first.
 const LISTED: usize = 10;
@@ -27,21 +30,29 @@ pub(super) struct HealView {
     pub(super) result: &'static str,
 }
 
-/// Makes it; none if the service does not ask to be healed.
-pub(super) fn view(shared: &Shared, service: &str, moment: &Moment) -> Option<HealingView> {
+/// Makes it; none if neither the service nor its replicas ask to be healed.
+pub(super) fn view(shared: &Shared, entry: &ServiceEntry, moment: &Moment) -> Option<HealingView> {
     let ward = shared.ward();
-    let patient = ward.patient(service).filter(|patient| patient.settings.is_some())?;
     let now = moment.now.wall;
-    let pause = patient.record.pause(now).or(ward.pause(now));
+    let patient = ward.patient(&entry.spec.name)?;
+    let pause = patient.record.pause(now).or_else(|| ward.pause_of(entry.whole(), now));
+    if let Some(replicas) = &entry.spec.replicas {
+        let patients = || replicas.names.iter().filter_map(|name| ward.patient(name));
+        patients().find(|patient| patient.settings.is_some())?;
+        let mut heals: Vec<&Heal> = patients().flat_map(|patient| &patient.record.heals).collect();
+        heals.sort_by_key(|heal| Reverse(heal.at));
+        return Some(HealingView {
+            stands: pause.map_or_else(
+                || "each replica by itself, and restarts one at a time".to_owned(),
+                |pause| paused(pause, moment),
+            ),
+            can_resume: patient.record.pause(now).is_some(),
+            heals: heals.into_iter().take(LISTED).map(|heal| heal_view(heal, moment)).collect(),
+        });
+    }
+    patient.settings?;
     let stands = match (pause, &patient.hold) {
-        (Some(pause), _) => {
-            let until = pause.until.map_or_else(
-                || "until somebody resumes it".to_owned(),
-                |until| format!("until {}", moment.when(until).full),
-            );
-            let why = if pause.why.is_empty() { String::new() } else { format!(": {}", pause.why) };
-            format!("paused by {} {until}{why}", pause.by)
-        }
+        (Some(pause), _) => paused(pause, moment),
         (None, Some(hold)) => format!("left alone: {hold}"),
         (None, None) => "restarted if it hangs, refuses connections or ends, and a restart can help".to_owned(),
     };
@@ -51,6 +62,14 @@ pub(super) fn view(shared: &Shared, service: &str, moment: &Moment) -> Option<He
         can_resume: patient.record.pause(now).is_some() || is_held,
         heals: patient.record.heals.iter().rev().take(LISTED).map(|heal| heal_view(heal, moment)).collect(),
     })
+}
+
+fn paused(pause: &Pause, moment: &Moment) -> String {
+    let until = pause
+        .until
+        .map_or_else(|| "until somebody resumes it".to_owned(), |until| format!("until {}", moment.when(until).full));
+    let why = if pause.why.is_empty() { String::new() } else { format!(": {}", pause.why) };
+    format!("paused by {} {until}{why}", pause.by)
 }
 
 fn heal_view(heal: &Heal, moment: &Moment) -> HealView {

@@ -190,7 +190,7 @@ fn glances(shared: &Shared, moment: &Moment) -> Vec<Glance> {
 
 /// Says what lies over a service: what keeps messages about it back, and what is announced.
 pub(super) fn quiet(overlay: &Overlay, entry: &ServiceEntry, moment: &Moment) -> Vec<(&'static str, String)> {
-    let overlays = overlay.service(&entry.spec.name);
+    let overlays = overlay.service(entry.whole());
     let change = OverlayStatus::of_change(entry, moment.now.wall);
     let all = [("maintenance", overlays.maintenance), ("silenced", overlays.silenced), ("change announced", change)];
     let said = |(word, status): (&'static str, Option<OverlayStatus>)| {

@@ -139,15 +139,15 @@ pub(super) async fn view(
         checks: checks(shared, &entry, card, range, moment).await,
         workload: entry.workload.as_ref().map(|workload| workload::view(workload, moment)),
         replicas: replicas(shared, &entry, moment),
-        replica_of: entry.spec.replica_of.clone(),
+        replica_of: entry.spec.replica_of.as_ref().map(|one| one.whole.clone()),
         discrepancy: discrepancy(&entry, card),
-        healing: healing::view(shared, name, moment),
+        healing: healing::view(shared, &entry, moment),
         findings: findings::of_service(shared, name, moment),
         hand: moment.hand(),
         changes: changes(shared, Some(name), CHANGES, moment).await,
         quiet: quiet(&Overlay::of(shared, moment.now.wall), &entry, moment),
-        open: open(shared, name, moment).await,
-        past_incidents: past_incidents(shared, name, moment).await,
+        open: open(shared, entry.whole(), moment).await,
+        past_incidents: past_incidents(shared, entry.whole(), moment).await,
     };
     Some((page, tone, title))
 }
