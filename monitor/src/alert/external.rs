@@ -246,7 +246,9 @@ impl External {
 
     pub(super) fn service<'a>(&'a self, services: &ServicesAlerts) -> Option<&'a str> {
         // What is said of a replica is said of the service that it is.
-        let whole = |service: &'a str| service.rsplit_once('.').map_or(service, |(whole, _)| whole);
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let one_of = |service: &'a str| service.rsplit_once('.').filter(|(_, number)| is_number(number));
+        let whole = |service: &'a str| one_of(service).map_or(service, |(whole, _)| whole);
         let said = self.labels.get("service").map(|said| whole(said)).filter(|service| services.contains_key(*service));
         said.or_else(|| self.renamed.as_deref().filter(|service| services.contains_key(*service)))
     }

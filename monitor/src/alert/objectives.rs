@@ -98,14 +98,14 @@ impl Slos {
         self.services.contains_key(service)
     }
 
-    /// Counts a probe of a critical check: whether it passed, and how long that took.
-    pub fn observe(&mut self, service: &str, at: Timestamp, passed: bool, took: Duration) {
+    /// Counts a probe of a critical check: whether it passed, and how long a pass took.
+    pub fn observe(&mut self, service: &str, at: Timestamp, passed: bool, took: Option<Duration>) {
         for objective in self.services.get_mut(service).into_iter().flatten() {
-            let good = match objective.limit {
-                None => passed,
+            let good = match (objective.limit, took) {
+                (None, _) => passed,
                 // A fail is the other objective's business.
-                Some(_) if !passed => continue,
-                Some(limit) => took <= limit,
+                (Some(_), None) => continue,
+                (Some(limit), Some(took)) => took <= limit,
             };
             objective.budget.forget_after(at);
             objective.budget.add(at, Count { good: u64::from(good), bad: u64::from(!good) });
@@ -201,10 +201,10 @@ mod tests {
     fn a_probe_that_was_dated_ahead_spoils_nothing_once_the_clock_is_set_back() {
         let mut slos = Slos::default();
         slos.configure(&services());
-        (0..400).for_each(|step| slos.observe("web", stamp(step * 10).wall, true, Duration::from_millis(10)));
+        (0..400).for_each(|step| slos.observe("web", stamp(step * 10).wall, true, Some(Duration::from_millis(10))));
         let before = slos.of("web")[0].budget.left(stamp(4000).wall);
-        slos.observe("web", stamp(90 * 86_400).wall, false, Duration::from_millis(10));
-        (400..800).for_each(|step| slos.observe("web", stamp(step * 10).wall, true, Duration::from_millis(10)));
+        slos.observe("web", stamp(90 * 86_400).wall, false, None);
+        (400..800).for_each(|step| slos.observe("web", stamp(step * 10).wall, true, Some(Duration::from_millis(10))));
         let after = slos.of("web")[0].budget.left(stamp(8000).wall);
         assert_eq!((after, after.is_some()), (before, true));
     }
@@ -215,7 +215,7 @@ mod tests {
         let fresh = slos.configure(&services());
         assert_eq!(fresh.len(), 1);
         for step in 0..400 {
-            slos.observe("web", stamp(step * 10).wall, step < 380, Duration::from_millis(10));
+            slos.observe("web", stamp(step * 10).wall, step < 380, Some(Duration::from_millis(10)));
         }
         let availability = ("slo:web:availability".to_owned(), Holds::Yes, Severity::Page);
         assert_eq!(keys(&mut slos, Vec::new(), 4000), std::slice::from_ref(&availability));
@@ -233,7 +233,12 @@ mod tests {
         let mut slow = Slos::default();
         slow.configure(&services());
         for step in 0..400 {
-            slow.observe("web", stamp(step * 10).wall, true, Duration::from_millis(if step < 40 { 10 } else { 900 }));
+            slow.observe(
+                "web",
+                stamp(step * 10).wall,
+                true,
+                Some(Duration::from_millis(if step < 40 { 10 } else { 900 })),
+            );
         }
         assert_eq!(keys(&mut slow, Vec::new(), 4000), [("slo:web:latency".to_owned(), Holds::Yes, Severity::Page)]);
     }
@@ -243,7 +248,7 @@ mod tests {
         let mut slos = Slos::default();
         slos.configure(&services());
         for step in 0..100 {
-            slos.observe("web", stamp(step * 10).wall, false, Duration::ZERO);
+            slos.observe("web", stamp(step * 10).wall, false, None);
         }
         slos.configure(&services());
         assert_eq!(keys(&mut slos, Vec::new(), 1000).len(), 1);

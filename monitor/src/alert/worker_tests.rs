@@ -270,8 +270,8 @@ async fn time_in_a_window_spends_no_budget() {
     });
     let now = Timestamp::now();
     let left = || room.alerts.slos().of("web")[0].budget.left(now);
-    let fail = || room.alerts.observe("web", now, false, Duration::ZERO);
-    (0..1000).for_each(|_| room.alerts.observe("web", now, true, Duration::ZERO));
+    let fail = || room.alerts.observe("web", now, false, None);
+    (0..1000).for_each(|_| room.alerts.observe("web", now, true, Some(Duration::ZERO)));
     let whole = left();
     let window = OnceWindow {
         id: Uuid::now_v7(),

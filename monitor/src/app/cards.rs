@@ -41,6 +41,7 @@ pub(super) fn catalogue(plan: &Plan, now: Stamp) -> Catalogue {
         latency_p95: service.slo.latency_p95,
         found: service.found.clone(),
         replicas: service.replicas.as_ref().map(|replicas| replicas.names.clone()).unwrap_or_default(),
+        quorum: service.replicas.as_ref().map_or(1, |replicas| replicas.quorum),
         replica_of: service.replica_of.as_ref().map(|one| one.whole.clone()),
         checks: service.checks.iter().map(check_card).collect(),
     });

@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::plan::{Plan, ServicePlan};
 use super::restore::Memory;
-use crate::judge::{Board, RunLines, WorkloadState};
+use crate::judge::{Board, WorkloadState};
 use crate::supervise::workload::{Assignment, Order, Runtime, Subject, Watched, Workload};
-use crate::supervise::{Command, Event, Ledger};
+use crate::supervise::{Command, Event};
 
 /// Orders that wait for a watcher, at most: it takes them at once, whatever the runtime does with them.
 const ORDERS_QUEUED: usize = 64;
@@ -44,9 +44,10 @@ impl Lookouts {
         let before = std::mem::take(&mut self.watched);
         for service in &plan.services {
             let Some(watched) = service.workload.as_ref().and_then(Workload::as_watch) else { continue };
-            let (ledger, lines) = known_past(board, memory, &service.name, now);
+            let past = known_past(board, memory, &service.name, now);
+            let ledger = past.ledger.clone();
             if !before.get(&service.name).is_some_and(|before| before.is_found_like(watched)) {
-                board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), lines));
+                board.restore_workload(&service.name, past);
             }
             let ordered = memory.heal_record(&service.name).ordered();
             let subject = Subject { service: service.name.clone(), sought: watched.sought.clone(), ledger, ordered };
@@ -124,12 +125,11 @@ async fn keep_watch(runtime: Arc<dyn Runtime>, assignment: Assignment) {
     }
 }
 
-/// Returns a service's runs and what they wrote as the board has them, or else as an earlier monitor left them.
-pub(super) fn known_past(board: &Board, memory: &Memory, service: &str, now: Stamp) -> (Ledger, RunLines) {
+/// Returns what is known of a service's runs as the board has them, or else as an earlier monitor left them.
+pub(super) fn known_past(board: &Board, memory: &Memory, service: &str, now: Stamp) -> WorkloadState {
     let known = board.service(service).and_then(|service| service.workload.as_ref());
-    let past =
-        known.filter(|known| known.ledger.last().is_some()).map(|known| (known.ledger.clone(), known.lines.clone()));
-    past.unwrap_or_else(|| (memory.ledger(service, &now), memory.lines(service)))
+    let known = known.filter(|known| known.ledger.last().is_some()).map(WorkloadState::anew);
+    known.unwrap_or_else(|| WorkloadState::restored(memory.ledger(service, &now), memory.lines(service)))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::lookout::{Lookouts, known_past};
 use super::plan::{Plan, ServicePlan};
 use super::restore::Memory;
-use crate::judge::{Board, Verdict, WorkloadState};
+use crate::judge::{Board, Verdict};
 use crate::supervise::launcher::Launcher;
 use crate::supervise::settings::Restart;
 use crate::supervise::supervisor::Supervisor;
@@ -87,8 +87,9 @@ impl Pilot {
                 }
                 None => {
                     self.begun = now.at;
-                    let (ledger, lines) = known_past(board, memory, &service.name, now);
-                    board.restore_workload(&service.name, WorkloadState::restored(ledger.clone(), lines));
+                    let past = known_past(board, memory, &service.name, now);
+                    let ledger = past.ledger.clone();
+                    board.restore_workload(&service.name, past);
                     let crew = self.crew(service, settings, Before::Ledger(ledger));
                     self.crews.insert(service.name.clone(), crew);
                 }

@@ -21,7 +21,7 @@ pub(super) fn begin(shared: &Shared, moves: Vec<(Arc<str>, Arc<str>)>) -> Vec<Ta
     let takeover = |(old, new): (Arc<str>, Arc<str>)| {
         let known = board.service(&old)?.workload.as_ref()?;
         ward.hand_over(&old, &new);
-        Some(Takeover { past: WorkloadState::restored(known.ledger.clone(), known.lines.clone()), service: new })
+        Some(Takeover { past: known.anew(), service: new })
     };
     moves.into_iter().filter_map(takeover).collect()
 }

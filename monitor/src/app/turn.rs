@@ -318,8 +318,9 @@ impl Loop {
             Outcome::Fail(_) => false,
             Outcome::Unknown(_) => return,
         };
-        let Some((whole, passed)) = self.as_whole(&observation.check.service, passed) else { return };
-        self.shared.alerts.observe(&whole, observation.started.wall, passed, observation.took);
+        let Some((whole, counts_as)) = self.as_whole(&observation.check.service, passed) else { return };
+        let took = passed.then_some(observation.took);
+        self.shared.alerts.observe(&whole, observation.started.wall, counts_as, took);
     }
 
     /// Returns whose objectives a probe counts for, and as what: what a replica fails is a fail of its service only while

@@ -62,6 +62,8 @@ pub struct ServiceCard {
     pub found: Option<FoundBy>,
     /// The services that are it together, if it runs more than once.
     pub replicas: Vec<Arc<str>>,
+    /// How many of them must work.
+    pub quorum: usize,
     /// The service that it is a replica of.
     pub replica_of: Option<Arc<str>>,
     /// Its checks.

@@ -159,7 +159,10 @@ impl Elsewhere {
 
     /// Takes what was found; what was not waited for says nothing. Returns where it works, if everything passed.
     pub(super) fn answered(&mut self, inquiry: &Inquiry, found: &[Observation], now: Moment) -> Option<String> {
-        let asked = self.waiting.take_if(|waiting| waiting == inquiry)?;
+        let is_late = |known: &Known| known.asked == *inquiry && inquiry.works(found).is_some();
+        let late = self.known.as_ref().filter(|known| is_late(known)).map(|known| known.asked.clone());
+        // That it works after all is good news until somebody has acted on the silence.
+        let asked = self.waiting.take_if(|waiting| waiting == inquiry).or(late)?;
         let works = asked.works(found);
         self.known.insert(Known { asked, at: now, works }).works.clone()
     }

@@ -125,11 +125,13 @@ impl Ward {
         }
     }
 
-    /// Gives what was done to a workload to the service that it is now, if nothing is known of that.
+    /// Gives what was done to a workload to the service that it is now. A pause stays with the service that it was said of,
+    /// and holds for its replicas.
     pub fn hand_over(&mut self, old: &str, new: &Arc<str>) {
-        if let Some(patient) = self.patients.get(old).filter(|_| !self.patients.contains_key(new)) {
-            let patient = Patient { record: patient.record.clone(), ..Patient::default() };
-            self.patients.insert(new.clone(), patient);
+        let heals = self.patients.get_mut(old).map(|patient| std::mem::take(&mut patient.record.heals));
+        if let Some(heals) = heals {
+            let patient = self.patients.entry(new.clone()).or_default();
+            patient.record.heals = heals;
         }
     }
 
@@ -332,14 +334,15 @@ impl Ward {
         self.patients.values().filter(|patient| patient.elsewhere.is_waiting()).count()
     }
 
-    /// Returns how many restarts this host had in the last minute. What was refused is none, unless something ended
-    /// nevertheless.
+    /// Returns how many restarts this host had in the last minute. What was refused is none, unless something ended or
+    /// began nevertheless.
     fn recent(&self, board: &Board, now: Timestamp) -> usize {
         let heals = |(name, patient): (&Arc<str>, &Patient)| {
-            let last = board.service(name).and_then(|service| service.workload.as_ref()?.ledger.last().cloned());
-            let lives = last.is_some_and(|run| run.end.is_none());
+            let last = board.service(name).and_then(|service| service.workload.as_ref()?.ledger.last());
+            let ended = last.and_then(|run| run.end.as_ref()).map(|end| end.at.wall);
+            let changed = ended.into_iter().chain(last.map(|run| run.started.wall)).max();
             let counts = |heal: &&Heal| {
-                let is_undone = heal.result == HealResult::Refused && lives;
+                let is_undone = heal.result == HealResult::Refused && changed.is_none_or(|changed| changed < heal.at);
                 heal.action != HealAction::Quarantine && !is_undone && elapsed(heal.at, now) < MINUTE
             };
             patient.record.heals.iter().rev().take(2).filter(counts).count()

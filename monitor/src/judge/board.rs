@@ -387,7 +387,8 @@ impl Board {
 
     fn critical_checks(&self, service: &str) -> Vec<CheckId> {
         let service = self.service(service).into_iter();
-        service.flat_map(|service| self.deciding(service)).map(|check| check.id.clone()).collect()
+        let asked = service.flat_map(|service| [service].into_iter().chain(self.replicas(service)));
+        asked.flat_map(ServiceEntry::critical).map(|check| check.id.clone()).collect()
     }
 
     /// Works out health and verdict of one service anew, and of the one that it is a replica of.

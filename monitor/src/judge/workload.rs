@@ -123,6 +123,11 @@ impl WorkloadState {
         }
     }
 
+    /// Returns what stays true of its runs where it is looked for anew, by another name or in another way.
+    pub fn anew(&self) -> Self {
+        Self { unplanned_end_at: self.unplanned_end_at, ..Self::restored(self.ledger.clone(), self.lines.clone()) }
+    }
+
     /// Takes an event; returns true if a new run began.
     pub(super) fn take(&mut self, event: &Event, sequence: u64) -> bool {
         match event {

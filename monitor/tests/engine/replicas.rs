@@ -194,6 +194,10 @@ async fn a_service_that_was_found_has_as_many_replicas_as_it_is_scaled_to() {
     }
     let alone = until_count(&running, 0).await;
     assert_eq!(alone["workload"]["unplanned_exits"], 1, "and comes back: {alone}");
+    let (_, cursor) = running.post("/api/v1/gate", &[]).await;
+    let gate = format!("/api/v1/gate/{}?services=web&stable=1&wait=20s", cursor["cursor"].as_str().unwrap());
+    let (status, answer) = running.get(&gate).await;
+    assert_eq!(status, 200, "what ended before the cursor shuts no gate: {answer}");
     let told: Vec<Value> = accepted(&sink).iter().map(|told| told["status"].clone()).collect();
     assert_eq!(told, ["firing", "resolved"], "to scale is no outage");
     running.stop().await;

@@ -39,6 +39,7 @@ pub(crate) struct Monitor {
 pub(crate) fn card(name: &str) -> ServiceCard {
     let id = CheckId::new(name, "health");
     ServiceCard {
+        quorum: 1,
         replicas: Vec::new(),
         replica_of: None,
         name: name.into(),

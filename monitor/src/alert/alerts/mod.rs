@@ -291,7 +291,7 @@ impl Alerts {
     }
 
     /// Counts a probe of a critical check against its service's objectives, unless it is maintained.
-    pub fn observe(&self, service: &str, at: Timestamp, passed: bool, took: std::time::Duration) {
+    pub fn observe(&self, service: &str, at: Timestamp, passed: bool, took: Option<std::time::Duration>) {
         let mut slos = self.slos();
         if slos.promises(service) && self.suppressing().window_of(Some(service), at).is_none() {
             slos.observe(service, at, passed, took);
