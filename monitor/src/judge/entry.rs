@@ -14,7 +14,7 @@ use super::replicas::{ReplicaOf, Replicas, Standing};
 use super::verdict::{Asked, CheckFacts, Runtime, ServiceFacts, Verdict};
 use super::workload::{Phase, WorkloadState};
 use crate::probe::{CheckId, Observation, Outcome};
-use crate::supervise::diagnosis::{Diagnosis, Outside, why_healthy, why_unhealthy};
+use crate::supervise::diagnosis::{Diagnosis, Outside, why_healthy, why_looping, why_unchecked, why_unhealthy};
 
 /// Passes in a row whose start is remembered for the gate; nobody may ask for more `stable` ones.
 pub const STREAK_KEPT: usize = 32;
@@ -256,8 +256,13 @@ impl ServiceEntry {
     /// asks.
     pub fn diagnosis(&self, target: Option<&str>) -> Option<Diagnosis> {
         let (discrepancy, _) = self.discrepancy?;
-        let described = &self.workload.as_ref()?.described;
+        let workload = self.workload.as_ref()?;
+        let described = &workload.described;
         match (discrepancy, &described.health) {
+            (Discrepancy::ActiveButLooping, _) => {
+                Some(why_looping(workload.last_told.as_deref().unwrap_or("how is not known")))
+            }
+            (Discrepancy::RunningUnchecked, _) => Some(why_unchecked(&described.ports)),
             (Discrepancy::HealthyButFailing, Some(health)) => Some(why_healthy(health)),
             (Discrepancy::UnhealthyButServing, Some(health)) => {
                 let serves_since = matches!(self.verdict, Verdict::Up | Verdict::Degraded).then_some(self.since.wall);

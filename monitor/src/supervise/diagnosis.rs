@@ -102,6 +102,25 @@ pub fn why_healthy(health: &DeclaredHealth) -> Diagnosis {
     }
 }
 
+/// Says what is wrong where a runtime calls a workload running that dies again and again; `last_end` is how it last ended.
+pub fn why_looping(last_end: &str) -> Diagnosis {
+    Diagnosis {
+        what: format!("it is called running between its exits: {last_end}"),
+        fix: "heal: { quarantine: true }   # stops it and holds it, until what ends it is mended".to_owned(),
+    }
+}
+
+/// Says what is missing where nothing asks whether a running workload works; `ports` are those that it says it listens on.
+pub fn why_unchecked(ports: &[u16]) -> Diagnosis {
+    let port = ports.first().map_or_else(|| "PORT".to_owned(), u16::to_string);
+    Diagnosis {
+        what: "no critical check asks it".to_owned(),
+        fix: format!(
+            "checks:\n  health: {{ http: {{ url: \"http://127.0.0.1:{port}/health\" }} }}   # or tcp: {{ address: \"127.0.0.1:{port}\" }}"
+        ),
+    }
+}
+
 /// What a command asks.
 struct Asked {
     url: String,

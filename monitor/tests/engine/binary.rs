@@ -187,3 +187,41 @@ async fn the_metrics_are_clean_for_promtool_and_every_name_of_the_contract_is_th
     monitor.signal(Signal::SIGTERM);
     assert_eq!(monitor.ended().await, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_child_ended_while_there_was_no_monitor_is_on_record_with_its_code_and_lines() {
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let gate = folder.path().join("go");
+    let child = format!(
+        "  child: {{ workload: {{ process: {{ restart: never, command: [sh, -c, 'until [ -e {0} ]; do sleep 0.1; done; \
+         for n in 1 2 3 4 5; do echo line $n; done; exit 7'] }} }} }}\n",
+        gate.display()
+    );
+    let file = config(folder.path(), port, &child);
+    let first = Binary::start("run", &file, port);
+    let pid = eventually("the child to run", LIMIT, async || {
+        first.get("/api/v1/services/child").await.1["workload"]["pid"].as_i64()
+    })
+    .await;
+    first.signal(Signal::SIGKILL);
+    assert_eq!(first.ended().await, None, "killed");
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists(), "it outlives the monitor");
+    std::fs::write(&gate, "").unwrap();
+    eventually("the child to end", LIMIT, async || {
+        (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+    })
+    .await;
+    let second = Binary::start("run", &file, port);
+    let known = eventually("the end to be known", LIMIT, async || {
+        let (_, service) = second.get("/api/v1/services/child").await;
+        service["workload"]["runs"][0]["end"].is_object().then_some(service)
+    })
+    .await;
+    let run = &known["workload"]["runs"][0];
+    assert!(run["end"]["how"].as_str().unwrap().starts_with("exited with code 7"), "{known}");
+    assert_eq!((&run["end"]["planned"], &run["end"]["by"]), (&false.into(), &"runtime".into()), "{known}");
+    let lines: Vec<String> = (1..=5).map(|number| format!("line {number}")).collect();
+    assert_eq!(run["last_lines"], serde_json::json!(lines), "no line is lost");
+    second.signal(Signal::SIGTERM);
+    assert_eq!(second.ended().await, Some(0));
+}

@@ -1,6 +1,7 @@
 //! Healing of real processes and containers: restarted where that helps, by us and on record, and left alone otherwise.
 
 use http::Method;
+use monitor::supervise::bucket::Policy;
 use serde_json::{Value, json};
 use testkit::{DockerEngine, Target, eventually, free_port};
 
@@ -147,6 +148,37 @@ async fn what_is_stopped_by_hand_or_paused_is_left_alone_until_somebody_resumes_
     let (_, audit) = ask_with(&running.url, Method::GET, "/api/v1/audit", Some(TOKEN), "").await;
     let actions: Vec<&str> = audit.as_array().unwrap().iter().filter_map(|row| row["action"].as_str()).collect();
     assert_eq!(actions, ["healing.resume", "healing.pause"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_is_stopped_and_held_if_that_is_wanted_until_somebody_lets_it_go() {
+    let (docker, sink, port, need) = (DockerEngine::start().await, Target::ok(""), free_port(), free_port());
+    let yaml = config(&sink, &contained(&docker, "web", port, "{ quarantine: true }"));
+    // A loop is given up at the eighth level; here at the third.
+    let restarts = Policy { give_up_level: 3.0, ..Policy::default() };
+    let running = Running::start_scaled(&yaml, restarts).await;
+    docker.run("web", &["--restart", "always"], &["wait:200", &format!("ask:{need}"), &format!("speak:{port}")]);
+    let held = eventually("web to be held", LIMIT, async || {
+        let (_, service) = running.get("/api/v1/services/web").await;
+        (service["verdict"] == "gave_up" && service["healing"]["heals"][0]["result"] == "worked").then_some(service)
+    })
+    .await;
+    assert_eq!(held["healing"]["heals"][0]["action"], "quarantine", "{held}");
+    assert_eq!(held["healing"]["hold"], "quarantined", "{held}");
+    assert!(held["why"].as_str().unwrap().ends_with("; stopped and held in quarantine"), "{held}");
+    let state = || docker.docker(&["inspect", "--format", "{{.State.Status}}", "web"]);
+    assert_eq!(state(), "exited", "though its policy is to start it always");
+    // Somebody mends it, and lets it go.
+    let _needed = std::net::TcpListener::bind(("127.0.0.1", need)).unwrap();
+    let resume = ask_with(&running.url, Method::POST, "/api/v1/healing/resume", Some(TOKEN), r#"{"service": "web"}"#);
+    assert_eq!(resume.await.0, 204);
+    eventually("web to serve again", LIMIT, async || {
+        let (_, service) = running.get("/api/v1/services/web").await;
+        (service["checks"][0]["health"] == "up").then_some(())
+    })
+    .await;
+    assert_eq!(state(), "running");
     running.stop().await;
 }
 
