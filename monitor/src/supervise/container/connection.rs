@@ -19,6 +19,7 @@ use super::facts::{Facts, Happening, What};
 use super::log_slice::LogSlice;
 use super::settings::is_oneoff;
 use super::survey::Wanted;
+use super::ways::{addresses_of_host, at_each_address};
 use crate::supervise::discovery::Sighting;
 use crate::supervise::last_lines::LastLines;
 use crate::supervise::message::Command;
@@ -87,10 +88,13 @@ impl Connection {
         }
     }
 
-    /// Leaves out what leads to somebody else from here: ports of another host, and addresses within that.
+    /// Leaves out what leads to somebody else from here: ports of another host, and addresses within that. What this host
+    /// publishes at all of its addresses is at each.
     fn seen_from_here(&self, mut facts: Facts) -> Facts {
         if !self.is_here {
             facts.described.ways.clear();
+        } else if !facts.described.ways.is_empty() {
+            at_each_address(&mut facts.described.ways, &addresses_of_host());
         }
         facts
     }

@@ -1,4 +1,4 @@
-//! Where a container is reached: addresses of its own in the engine's networks, and ports that the engine publishes. Pure.
+//! Where a container is reached: addresses of its own in the engine's networks, and ports that the engine publishes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -41,6 +41,30 @@ pub(super) fn ways(settings: NetworkSettings) -> Vec<Way> {
     ways
 }
 
+/// Adds each address of this host (`own`) at which something is published that is published at all of them.
+pub(super) fn at_each_address(ways: &mut Vec<Way>, own: &[IpAddr]) {
+    let everywhere: Vec<Way> = ways.iter().filter(|way| way.outside.ip().is_unspecified()).copied().collect();
+    for way in everywhere {
+        let alike = own.iter().filter(|ip| ip.is_ipv4() == way.outside.is_ipv4());
+        ways.extend(alike.map(|ip| Way { outside: SocketAddr::new(*ip, way.outside.port()), ..way }));
+    }
+}
+
+/// Returns the addresses by which others reach this host, as far as they stay the same: loopback is known, and those of a
+/// link come and go with containers (getifaddrs(3)).
+pub(super) fn addresses_of_host() -> Vec<IpAddr> {
+    let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let address = |interface: nix::ifaddrs::InterfaceAddress| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    };
+    let mut own: Vec<IpAddr> = interfaces.filter_map(address).filter(is_a_containers).collect();
+    own.sort_unstable();
+    own.dedup();
+    own
+}
+
 fn published_at(binding: &PortBinding) -> Option<SocketAddr> {
     let port = binding.host_port.as_deref()?.parse().ok().filter(|port| *port != 0)?;
     // Podman leaves the address out where Docker writes 0.0.0.0.
@@ -76,6 +100,18 @@ mod tests {
             r#"{"Ports": {"80/tcp": [{"HostIp": "", "HostPort": "80"}]}, "Networks": {"six": {"IPAddress": "", "GlobalIPv6Address": "fd00::2"}}}"#,
             &["0.0.0.0:80 > [fd00::2]:80"],
         );
+    }
+
+    #[test]
+    fn what_is_published_everywhere_is_so_at_each_address_of_the_host() {
+        let way = |outside: &str| Way { outside: outside.parse().unwrap(), inside: "172.18.0.3:80".parse().unwrap() };
+        let mut ways = vec![way("0.0.0.0:8080"), way("10.0.0.9:81"), way("[::]:8080")];
+        at_each_address(&mut ways, &["10.0.0.5", "10.0.0.6", "fd00::5"].map(|ip| ip.parse().unwrap()));
+        let outside: Vec<String> = ways.iter().map(|way| way.outside.to_string()).collect();
+        let added = ["10.0.0.5:8080", "10.0.0.6:8080", "[fd00::5]:8080"];
+        assert_eq!(outside, [&["0.0.0.0:8080", "10.0.0.9:81", "[::]:8080"][..], &added].concat());
+        let own = addresses_of_host();
+        assert!(own.iter().all(|ip| !ip.is_loopback()) && own.is_sorted(), "{own:?}");
     }
 
     #[test]
