@@ -286,7 +286,11 @@ impl Board {
         let Some(service) = self.service_mut(&name) else { return effects };
         let Some(workload) = &mut service.workload else { return effects };
         let event = &service.announced.as_ref().map_or_else(|| event.clone(), |announced| announced.explain(event));
+        let open = workload.ledger.last().filter(|run| run.end.is_none()).map(|run| run.id);
         let is_new_run = workload.take(event, sequence);
+        // What nobody has told the end of ended nevertheless, if another run is there.
+        let ended_unseen =
+            is_new_run && open.is_some_and(|open| workload.ledger.last().is_some_and(|run| run.id != open));
         match event {
             Event::Waiting { delay, .. } => workload.next_try = Some(now.at + *delay),
             Event::Started { .. } | Event::Resting { .. } => workload.next_try = None,
@@ -308,7 +312,7 @@ impl Board {
         if matches!(event, Event::Ended { .. }) {
             effects.ended.push(name.clone());
         }
-        if matches!(event, Event::Ended { planned: false, .. }) {
+        if ended_unseen || matches!(event, Event::Ended { planned: false, .. }) {
             self.excuse_by_need(&name, now, &mut effects);
             self.excuse_by_host(now, &mut effects);
         }

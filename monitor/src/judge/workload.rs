@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::entry::ServiceSpec;
 use super::run_lines::RunLines;
 use super::verdict::Runtime;
+use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::telltale::telling_line;
 use crate::supervise::{Assessment, Described, End, Event, Ledger, Rest, Who};
 
@@ -134,6 +135,7 @@ impl WorkloadState {
             Event::Started { run, pid, by, adopted, stamp, .. } => {
                 let is_known = *adopted && self.ledger.last().is_some_and(|last| last.id == *run);
                 if !is_known {
+                    self.end_unseen(sequence);
                     self.ledger.record_start(*run, *stamp, *by);
                 }
                 self.phase = Phase::Running { run: *run, pid: *pid, since: *stamp };
@@ -196,6 +198,15 @@ impl WorkloadState {
             }
             Event::Refused { .. } => false,
         }
+    }
+
+    /// Notes that the run which was believed to go on has ended, for another one begins.
+    fn end_unseen(&mut self, sequence: u64) {
+        let Some(open) = self.ledger.last().filter(|run| run.end.is_none()).map(|run| run.id) else { return };
+        let how = Cause::Lost.sentence(Exit::Lost);
+        (self.last_end, self.last_told) = (Some(how.clone()), Some(how));
+        self.lines.add(open, &[]);
+        self.unplanned_end_at = sequence;
     }
 
     /// Notes the digest of the program that `run` runs.

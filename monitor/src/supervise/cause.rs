@@ -205,7 +205,7 @@ impl Cause {
             Exit::Prepare(errno) => format!("user or working directory refused ({})", Errno::from_raw(errno).desc()),
             Exit::Keeper(errno) => format!("its keeper could not be started ({})", Errno::from_raw(errno).desc()),
             Exit::Unstarted => "could not be started".into(),
-            Exit::Lost => "ended unseen: its keeper or the machine died first".into(),
+            Exit::Lost => "ended unseen: what ran it, or the machine, ended first".into(),
         };
         match self {
             Self::Lost | Self::Crashed { .. } | Self::SpawnFailed { .. } | Self::Clean => fact,
@@ -301,7 +301,7 @@ mod tests {
             ),
             (spawn(Errno::EAGAIN), false, "", "spawn_failed", "could not be started (Try again)"),
             (Exit::Keeper(2), false, "", "spawn_failed", "its keeper could not be started (No such file or directory)"),
-            (Exit::Lost, false, "", "lost", "ended unseen: its keeper or the machine died first"),
+            (Exit::Lost, false, "", "lost", "ended unseen: what ran it, or the machine, ended first"),
         ] {
             let cause = Cause::of(exit, oom, evidence);
             assert_eq!((cause.name(), cause.sentence(exit).as_str()), (name, sentence), "{exit:?}");

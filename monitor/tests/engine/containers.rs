@@ -223,6 +223,38 @@ async fn while_the_engine_is_away_nothing_is_down_and_afterwards_the_totals_are_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_takes_its_containers_along_is_one_event_and_no_services_crash() {
+    let (mut docker, sink) = (DockerEngine::start_that_takes_its_containers_along().await, Target::ok(""));
+    let names = ["one", "two", "three", "four"];
+    let ports = names.map(|_| free_port());
+    let services: Vec<String> =
+        names.iter().zip(ports).map(|(name, port)| service(&docker, name, Some(port))).collect();
+    for (name, port) in names.iter().zip(ports) {
+        docker.run(name, &["--restart", "always"], &[&format!("serve:{port}")]);
+    }
+    let running = Running::start(&config(&services, &sink)).await;
+    for name in names {
+        running.until(name, "up").await;
+    }
+    // What ends as soon as it has begun has a trouble of its own.
+    let (_, last) = running.get("/api/v1/services/four").await;
+    let began: jiff::Timestamp = last["workload"]["started"].as_str().unwrap().parse().unwrap();
+    let is_old = || (jiff::Timestamp::now().duration_since(began).as_secs() >= 11).then_some(());
+    eventually("them to be older than a host's event lasts", LIMIT, async || is_old()).await;
+    docker.stop();
+    docker.start_again().await;
+    for name in names {
+        let again =
+            |workload: &Value| workload["phase"] == "running" && workload["runs"].as_array().unwrap().len() == 2;
+        until_workload(&running, name, "to run again", again).await;
+        let after = running.until(name, "up").await;
+        assert_eq!(after["workload"]["restart_level"], 0.0, "{after}");
+        assert_eq!(after["workload"]["something_keeps_restarting_this"], false, "{after}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_hangs_is_found_out_and_what_happened_to_its_containers_is_known_afterwards() {
     let (docker, sink, port) = (DockerEngine::start().await, Target::ok(""), free_port());
     docker.run("web", &["--restart", "always"], &[&format!("serve:{port}")]);

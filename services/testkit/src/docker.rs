@@ -23,6 +23,8 @@ const PROGRAM: &str = include_str!("docker/program.c");
 pub struct DockerEngine {
     folder: TempDir,
     daemon: Child,
+    /// What it was started with, beside what all are.
+    options: Vec<String>,
 }
 
 impl DockerEngine {
@@ -37,9 +39,25 @@ impl DockerEngine {
     /// Starts an engine without an image.
     pub(crate) async fn start_empty() -> Self {
         let folder = tempfile::Builder::new().prefix("docker-").tempdir().expect("there is room for a folder");
-        let engine = Self { daemon: spawn(folder.path(), &[]), folder };
+        let engine = Self { daemon: spawn(folder.path(), &[]), folder, options: Vec::new() };
         engine.until_it_answers().await;
         engine
+    }
+
+    /// As [`DockerEngine::start`], but its containers end when it is stopped, as they do unless an engine is told otherwise.
+    pub async fn start_that_takes_its_containers_along() -> Self {
+        let folder = tempfile::Builder::new().prefix("docker-").tempdir().expect("there is room for a folder");
+        let options = vec!["--live-restore=false".to_owned()];
+        let engine = Self { daemon: spawn(folder.path(), &options), folder, options };
+        engine.until_it_answers().await;
+        engine.make_image();
+        engine
+    }
+
+    /// Stops the engine in order, as an upgrade does.
+    pub fn stop(&mut self) {
+        succeed("kill", &["-TERM", &self.daemon.id().to_string()]);
+        self.daemon.wait().expect("it is our child");
     }
 
     /// As [`DockerEngine::start`], reached over TCP on this port too, by whoever has a certificate of `authority`.
@@ -55,7 +73,8 @@ impl DockerEngine {
         let (key, host) = (file("key.pem", server.key_pem()), format!("tcp://127.0.0.1:{port}"));
         let options = ["--tlsverify", "--tlscacert", &ca, "--tlscert", &cert, "--tlskey", &key, "--host", &host]
             .map(str::to_owned);
-        let engine = Self { daemon: spawn(folder.path(), &options), folder };
+        let options = options.to_vec();
+        let engine = Self { daemon: spawn(folder.path(), &options), folder, options };
         engine.until_it_answers().await;
         engine.make_image();
         engine
@@ -114,9 +133,9 @@ impl DockerEngine {
         succeed("kill", &["-CONT", &self.daemon.id().to_string()]);
     }
 
-    /// Starts the engine again after [`DockerEngine::kill`].
+    /// Starts the engine again after [`DockerEngine::kill`] or [`DockerEngine::stop`].
     pub async fn start_again(&mut self) {
-        self.daemon = spawn(self.folder.path(), &[]);
+        self.daemon = spawn(self.folder.path(), &self.options);
         self.until_it_answers().await;
     }
 
