@@ -2,11 +2,13 @@
 //!
 //! * `trouble` finds what is wrong with a service, if a restart can cure that.
 //! * `decide` weighs it against every veto of DESIGN section 7.
+//! * `circumstances` is what bears on a service from outside of it.
 //! * `elsewhere` knows what can be asked by another way first, and what came of it.
 //! * `ward` looks at everybody.
 //! * `record` is what is kept of a service's heals, across restarts of the monitor.
 //! * `settings` is what a service asks for; nothing is healed unless it asks.
 
+mod circumstances;
 #[cfg(test)]
 mod clinic;
 mod decide;

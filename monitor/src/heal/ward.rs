@@ -1,6 +1,6 @@
 //! Every service that may be healed, with its record: looks at the board and says whom to restart. Pure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kit::clock::{Moment, Stamp, elapsed};
 use uuid::Uuid;
 
+use super::circumstances::{announced, broken_need, works_elsewhere};
 use super::decide::{Decision, Host, MINUTE, Situation, decide};
 use super::elsewhere::{Elsewhere, Inquiry, Stop};
 use super::hold::Hold;
@@ -15,7 +16,7 @@ use super::record::{Heal, HealAction, HealRecord, HealResult, Pause};
 use super::settings::{HealSettings, HostHealSettings};
 use super::stateful::what_keeps_data;
 use super::trouble::{Diagnosis, diagnose};
-use crate::judge::{Board, ServiceEntry, Verdict};
+use crate::judge::{Board, ServiceEntry};
 use crate::probe::Observation;
 use crate::supervise::Command;
 
@@ -29,9 +30,6 @@ const INHERITED_PATIENCE: Duration = Duration::from_secs(20);
 /// Answers that are waited for at once, which bounds the probes and sockets that asking takes. A host has a few heals a
 /// minute: whoever comes later is not healed later for it.
 const MAX_INQUIRIES: usize = 32;
-
-/// The log of a runtime's own check is read at least this often.
-const LOG_READ_EVERY: Duration = Duration::from_secs(65);
 
 /// What the configuration says of a service.
 #[derive(Debug, Clone)]
@@ -377,39 +375,6 @@ fn heal(action: HealAction, trouble: &str, why: String, at: Timestamp) -> Heal {
         refusal: None,
         forgiven: false,
     }
-}
-
-/// Returns who announced a change to a service, if one holds.
-fn announced(service: &ServiceEntry, now: Stamp) -> Option<String> {
-    let announced = service.announced.as_ref().filter(|announced| announced.holds(now.wall))?;
-    Some(format!("{} announced a change", announced.by))
-}
-
-/// Returns a hard need, direct or through others, that does not work or is not known to.
-fn broken_need(board: &Board, service: &ServiceEntry) -> Option<String> {
-    let mut seen: HashSet<Arc<str>> = HashSet::new();
-    let mut to_see: Vec<Arc<str>> = service.spec.hard_needs.clone();
-    while let Some(need) = to_see.pop() {
-        let Some(entry) = board.service(&need).filter(|_| seen.insert(need.clone())) else { continue };
-        if !matches!(entry.verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed) {
-            return Some(need.to_string());
-        }
-        to_see.extend(entry.spec.hard_needs.iter().cloned());
-    }
-    None
-}
-
-/// Returns why a service is believed to work seen from somewhere else: its runtime's own check, which asks from inside,
-/// has passed since ours fails, or has had no time yet to say so.
-fn works_elsewhere(service: &ServiceEntry, now: Stamp) -> Option<String> {
-    let health = service.workload.as_ref()?.described.health.as_ref()?;
-    let failing_since = service.critical().filter_map(|check| check.failing_since).min()?;
-    if health.vouches_since(now.wall_of(failing_since)) {
-        return Some(format!("its own check passes from inside: {}", health.shown_command()));
-    }
-    let heard_by = health.interval + health.timeout + LOG_READ_EVERY;
-    let is_early = health.vouches_since(Timestamp::MIN) && now.at.since(failing_since) < heard_by;
-    is_early.then(|| "its own check passed from inside before, and is waited for".to_owned())
 }
 
 #[cfg(test)]

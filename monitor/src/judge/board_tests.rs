@@ -8,13 +8,12 @@ use jiff::Timestamp;
 use kit::clock::{Moment, Stamp};
 use uuid::Uuid;
 
-use super::super::announcement::Announcement;
 use super::super::check::{CheckState, Health};
 use super::super::entry::CheckSpec;
+use super::super::entry::ServiceSpec;
 use super::super::policy::{Policy, Severity, Threshold};
-use super::super::replicas::{ReplicaOf, Replicas};
 use super::super::verdict::Verdict;
-use super::{Board, ServiceSpec};
+use super::Board;
 use crate::probe::{CheckId, Observation, Outcome, Reason, ReasonCode, Seen, Why};
 use crate::schedule::Gap;
 use crate::supervise::cause::{Cause, Exit};
@@ -22,7 +21,7 @@ use crate::supervise::process::Ending;
 use crate::supervise::{Event, Rest, Who};
 
 /// Both clocks at a second; the wall clock may be elsewhere.
-fn at(secs: i64) -> Stamp {
+pub(in crate::judge) fn at(secs: i64) -> Stamp {
     Stamp { at: Moment::from_ms(secs * 1000), wall: Timestamp::from_second(1_800_000_000 + secs).unwrap() }
 }
 
@@ -31,11 +30,11 @@ fn policy(severity: Severity) -> Policy {
     Policy { fail_after: Threshold::InARow(two), recover_after: two, severity, ..Policy::STANDARD }
 }
 
-fn check(name: &str, severity: Severity) -> CheckSpec {
+pub(in crate::judge) fn check(name: &str, severity: Severity) -> CheckSpec {
     CheckSpec { name: name.into(), policy: policy(severity), pushed: false, generation: 1 }
 }
 
-fn spec(name: &str, needs: &[&str], grace: Option<u64>) -> ServiceSpec {
+pub(in crate::judge) fn spec(name: &str, needs: &[&str], grace: Option<u64>) -> ServiceSpec {
     ServiceSpec {
         name: name.into(),
         hard_needs: needs.iter().map(|need| (*need).into()).collect(),
@@ -48,13 +47,13 @@ fn spec(name: &str, needs: &[&str], grace: Option<u64>) -> ServiceSpec {
     }
 }
 
-fn board(specs: Vec<ServiceSpec>) -> Board {
+pub(in crate::judge) fn board(specs: Vec<ServiceSpec>) -> Board {
     let mut board = Board::starting_at(100);
     board.configure(specs, at(0), |_| None);
     board
 }
 
-fn observation(check: &CheckId, symbol: char, now: Stamp) -> Arc<Observation> {
+pub(in crate::judge) fn observation(check: &CheckId, symbol: char, now: Stamp) -> Arc<Observation> {
     let reason = Reason::new(ReasonCode::Refused, "refused");
     let outcome = match symbol {
         '.' => Outcome::Pass,
@@ -75,7 +74,7 @@ fn observation(check: &CheckId, symbol: char, now: Stamp) -> Arc<Observation> {
 }
 
 /// Feeds a service's critical check one symbol every ten seconds from `from` on, the other check passing.
-fn feed(board: &mut Board, service: &str, history: &str, from: i64) -> Vec<String> {
+pub(in crate::judge) fn feed(board: &mut Board, service: &str, history: &str, from: i64) -> Vec<String> {
     let mut changes = Vec::new();
     for (turn, symbol) in (0..).zip(history.chars()) {
         let now = at(from + turn * 10);
@@ -88,7 +87,7 @@ fn feed(board: &mut Board, service: &str, history: &str, from: i64) -> Vec<Strin
     changes
 }
 
-fn started(service: &str, now: Stamp) -> Event {
+pub(in crate::judge) fn started(service: &str, now: Stamp) -> Event {
     Event::Started {
         service: service.to_owned(),
         run: Uuid::from_u128(u128::from(now.at.as_ms().unsigned_abs())),
@@ -99,7 +98,7 @@ fn started(service: &str, now: Stamp) -> Event {
     }
 }
 
-fn ended(service: &str, run_of: Stamp, now: Stamp, planned: bool) -> Event {
+pub(in crate::judge) fn ended(service: &str, run_of: Stamp, now: Stamp, planned: bool) -> Event {
     let run = Uuid::from_u128(u128::from(run_of.at.as_ms().unsigned_abs()));
     let ending = Ending {
         exit: Exit::Code(1),
@@ -439,117 +438,4 @@ fn whom_the_failure_of_a_need_takes_along_spends_no_budget_whichever_is_seen_fir
     crash(&mut other, "api", 5, 15);
     feed(&mut other, "store", "xxx", 100);
     assert_eq!(exits(&other, "api", 140), 1);
-}
-
-/// A service that is two replicas; its check asks it as a whole, and one of them must work.
-fn replicated() -> Board {
-    let names: Vec<Arc<str>> = ["web.1", "web.2"].map(Into::into).to_vec();
-    let whole = ServiceSpec {
-        replicas: Some(Replicas { names: names.clone(), quorum: 1, are_checked: false }),
-        ..spec("web", &[], None)
-    };
-    let one_of = ReplicaOf { whole: "web".into(), asked_with: Some(vec!["web".into()]) };
-    let replica = |name: &Arc<str>| ServiceSpec {
-        checks: Vec::new(),
-        replica_of: Some(one_of.clone()),
-        ..spec(name, &[], Some(60))
-    };
-    let dependant = spec("front", &["web"], None);
-    board([whole].into_iter().chain(names.iter().map(replica)).chain([dependant]).collect())
-}
-
-#[test]
-fn replicas_that_only_their_service_is_asked_for_have_their_start_too() {
-    let mut board = replicated();
-    for name in ["web.1", "web.2"] {
-        board.runtime(&started(name, at(0)), at(0));
-    }
-    // Nine fails in a row are no outage of what starts; the first pass ends that, and the next fails are one.
-    let changes = feed(&mut board, "web", "xxxx..", 1);
-    assert_eq!(changes, ["unknown@4", "unknown@4", "up@4"], "that they run is all that is known of each");
-    assert!(board.service("web.1").unwrap().is_ready());
-    assert_eq!(feed(&mut board, "web", "xx", 61), ["down@1"]);
-    feed(&mut board, "web", "..", 81);
-    // One of two that starts anew takes nothing away; both do.
-    board.runtime(&ended("web.1", at(0), at(100), true), at(100));
-    board.runtime(&started("web.1", at(101)), at(101));
-    assert_eq!(feed(&mut board, "web", "xx", 102), ["down@1"], "the other one ran on, and fails");
-    feed(&mut board, "web", "..", 122);
-    for (name, run_of) in [("web.1", 101), ("web.2", 0)] {
-        board.runtime(&ended(name, at(run_of), at(150), true), at(150));
-        board.runtime(&started(name, at(151)), at(151));
-    }
-    assert_eq!(board.service("web").unwrap().verdict, Verdict::Starting);
-    assert_eq!(feed(&mut board, "web", "xxx", 152), Vec::<String>::new());
-    board.tick(at(212));
-    assert_eq!(feed(&mut board, "web", "xx", 213), ["down@1"], "in the end its time is over");
-}
-
-#[test]
-fn what_is_announced_of_a_service_holds_for_its_replicas_and_for_those_that_come_later() {
-    let mut board = replicated();
-    let announcement = |secs: i64| Announcement {
-        at: at(secs).wall,
-        until: at(secs + 600).wall,
-        by: "ops".to_owned(),
-        why: String::new(),
-    };
-    assert!(board.announce("web", Some(announcement(0))));
-    let until = |board: &Board, name: &str| board.service(name).unwrap().announced.as_ref().map(|known| known.until);
-    assert_eq!(until(&board, "web.2"), Some(at(600).wall));
-    let mut specs: Vec<ServiceSpec> = board.services().iter().map(|service| service.spec.clone()).collect();
-    let third = ServiceSpec { name: "web.3".into(), ..specs[1].clone() };
-    specs[0].replicas.as_mut().unwrap().names.push("web.3".into());
-    specs.push(third);
-    board.configure(specs, at(10), |_| None);
-    assert_eq!(until(&board, "web.3"), Some(at(600).wall));
-    board.announce("web", None);
-    assert_eq!(until(&board, "web.3"), None);
-}
-
-#[test]
-fn replicas_that_die_together_are_one_services_trouble_and_no_host_event() {
-    let names: Vec<Arc<str>> = ["web.1", "web.2", "web.3"].map(Into::into).to_vec();
-    let whole = ServiceSpec {
-        checks: Vec::new(),
-        replicas: Some(Replicas { names: names.clone(), quorum: 1, are_checked: true }),
-        ..spec("web", &[], None)
-    };
-    let one_of = ReplicaOf { whole: "web".into(), asked_with: None };
-    let replica = |name: &Arc<str>| ServiceSpec { replica_of: Some(one_of.clone()), ..spec(name, &[], Some(60)) };
-    let others = ["a", "b"].map(|name| spec(name, &[], Some(60)));
-    let mut board = board([whole].into_iter().chain(names.iter().map(replica)).chain(others).collect());
-    for (second, name) in (0..).zip(["web.1", "web.2", "web.3", "a", "b"]) {
-        board.runtime(&started(name, at(second)), at(second));
-    }
-    let mut excused = Vec::new();
-    for (second, name) in (0..).zip(["web.1", "web.2", "web.3"]) {
-        excused.extend(board.runtime(&ended(name, at(second), at(100 + second), false), at(100 + second)).excused);
-    }
-    assert_eq!(excused, []);
-}
-
-#[test]
-fn what_is_asked_of_replicas_alone_decides_about_their_service() {
-    let mut board = replicated();
-    let asked = |board: &Board, name: &str| {
-        let service = board.service(name).unwrap();
-        board.deciding(service).iter().map(|check| check.id.to_string()).collect::<Vec<_>>()
-    };
-    assert_eq!(asked(&board, "web"), ["web/web"]);
-    let mut specs: Vec<ServiceSpec> = board.services().iter().map(|service| service.spec.clone()).collect();
-    specs[0].checks.clear();
-    specs[0].replicas.as_mut().unwrap().are_checked = true;
-    for replica in &mut specs[1..3] {
-        replica.checks = vec![check("web", Severity::Critical)];
-        replica.replica_of.as_mut().unwrap().asked_with = None;
-    }
-    board.configure(specs, at(0), |_| None);
-    assert_eq!(asked(&board, "web"), ["web.1/web", "web.2/web"]);
-    // The first fail of who needs it asks them at once.
-    let id = CheckId::new("front", "web");
-    let started = board.next_sequence();
-    let effects = board.observe(observation(&id, 'x', at(1)), started, at(1));
-    let forced: Vec<String> = effects.force.iter().map(ToString::to_string).collect();
-    assert_eq!(forced, ["web.1/web", "web.2/web"]);
 }

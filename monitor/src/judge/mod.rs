@@ -7,6 +7,7 @@ mod discrepancy;
 mod entry;
 mod excuses;
 mod flap;
+mod lineup;
 mod policy;
 mod replicas;
 mod run_lines;

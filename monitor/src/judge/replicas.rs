@@ -180,6 +180,10 @@ fn badness(verdict: Verdict) -> u8 {
 }
 
 #[cfg(test)]
+#[path = "replicas_tests.rs"]
+mod on_the_board;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

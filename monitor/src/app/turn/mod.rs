@@ -2,6 +2,8 @@
 //!
 //! It never waits for a probe, a store, a reader or a supervisor; what follows from news is handed on at once.
 
+mod configure;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::alarm::Alarm;
-use super::cards::{catalogue, spec};
 use super::channels::ChannelWorkers;
 use super::healer;
 use super::inquirer::{self, Checks};
@@ -23,15 +24,13 @@ use super::news::{follow, happened, point, stopped};
 use super::pilot::Pilot;
 use super::plan::{CheckPlan, Plan};
 use super::program_digest::program_digest;
-use super::recall;
-use super::restore::{self, Memory};
-use super::takeover;
+use super::restore::Memory;
 use super::uplink::Uplink;
 use crate::alert::{conditions, doctor_condition};
-use crate::export::{Ask, Change, Shared};
+use crate::export::{Ask, Shared};
 use crate::heal::{HealAction, Inquiry};
 use crate::judge::{Effects, ServiceEntry, Verdict};
-use crate::probe::{CheckId, Observation, Outcome, Pushed, Why, observe};
+use crate::probe::{CheckId, Observation, Outcome, Why, observe};
 use crate::record::{HistoryNews, StateBatch};
 use crate::schedule::Schedule;
 use crate::supervise::{Command, Event};
@@ -42,9 +41,6 @@ const TICK: Duration = Duration::from_secs(1);
 const TIME_BOOKED_EVERY: Duration = Duration::from_secs(5);
 /// One sampled trace a minute and check, beside failing ones (DESIGN section 9).
 const SAMPLED_EVERY: Duration = Duration::from_secs(60);
-
-/// Share of the longest spread that each check adds to the first round: a thousand checks use all of it.
-const SPREAD_PER_CHECK_RATIO: f64 = 0.001;
 
 /// What comes back from work that the loop handed out.
 #[expect(clippy::large_enum_variant, reason = "nearly every message is an observation")]
@@ -402,77 +398,6 @@ impl Loop {
             let (service, verdict) = (service.spec.name.clone(), service.verdict.as_str());
             self.shared.stores.history.take(HistoryNews::Verdict { service, verdict, to_ms, ms });
         }
-    }
-
-    /// Takes a checked configuration: what stays keeps its state, what goes leaves nothing behind.
-    pub(super) fn configure(&mut self, plan: &Plan) {
-        let now = Stamp::now();
-        let renames = plan.renames();
-        for (old, new) in &renames {
-            self.shared.board().rename(old, new);
-            self.shared.vantage.pushes.rename(old, new);
-        }
-        self.shared.alerts.rename(&renames);
-        let mut batch = StateBatch::default();
-        for (_, new) in &renames {
-            let board = self.shared.board();
-            if let Some(announced) = board.service(new).and_then(|service| service.announced.as_ref()) {
-                restore::keep_announcement(&mut batch, new, announced);
-            }
-        }
-        let before: Vec<CheckId> = self.checks.keys().cloned().collect();
-        self.checks = plan.checks().map(|check| (check.question.id.clone(), Arc::new(check.clone()))).collect();
-        for id in before.iter().filter(|id| !self.checks.contains_key(id)) {
-            self.schedule.remove(id);
-            self.sampled.remove(id);
-            self.answered.remove(id);
-            self.shared.metrics.forget(&id.service, &id.check);
-            restore::forget_check(&mut batch, id);
-            self.shared.vantage.pushes.forget(id);
-        }
-        let names: HashSet<&Arc<str>> = plan.services.iter().map(|service| &service.name).collect();
-        let known: Vec<Arc<str>> =
-            self.shared.board().services().iter().map(|service| service.spec.name.clone()).collect();
-        for name in known.iter().filter(|name| !names.contains(name)) {
-            self.shared.metrics.forget_service(name);
-            restore::forget_service(&mut batch, name);
-        }
-        // A few checks are all asked at once; a thousand are spread, so that they never come in one burst.
-        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 checks")]
-        let spread = (self.checks.len() as f64 * SPREAD_PER_CHECK_RATIO).min(1.0);
-        for (id, check) in &self.checks {
-            self.schedule.set(id, check.cadence, now.at, rand::random::<f64>() * spread);
-            self.shared.metrics.know(&id.service, &id.check);
-            // What was pushed before stays: only a check that is new here is written down as new.
-            if check.question.probe.is_pushed() && self.shared.vantage.pushes.of(id).is_none() {
-                let pushed = self.memory.pushed(id).unwrap_or_else(|| Pushed::new(now.wall));
-                self.shared.vantage.pushes.know(id, pushed.clone());
-                restore::keep_push(&mut batch, id, &pushed);
-            }
-        }
-        self.shared.stores.state.put(batch);
-        self.uplink = Arc::new(Uplink::new(plan.anchors.clone()));
-        let takeovers = takeover::begin(&self.shared, self.pilot.moved(plan));
-        let specs = plan.services.iter().map(spec).collect();
-        {
-            let (checks, memory) = (&self.checks, &self.memory);
-            let restored = |id: &CheckId| memory.check(id, &checks.get(id)?.policy, now);
-            self.shared.board().configure(specs, now, restored);
-        }
-        self.shared.catalogue.store(Arc::new(catalogue(plan, now)));
-        self.shared.doctor.store(plan.doctor.clone());
-        let fresh = self.shared.alerts.configure(plan.alerts.clone());
-        // Ends by itself: history is read once.
-        tokio::spawn(recall::budgets(self.shared.clone(), fresh));
-        self.workers.configure(&plan.alerts.channels);
-        healer::configure(&self.shared, plan, &self.memory);
-        takeover::end(&self.shared, takeovers);
-        self.pilot.configure(plan, &self.memory, &mut self.shared.board(), now);
-        self.memory.restore_verdicts(&mut self.shared.board(), now);
-        self.memory.restore_announcements(&mut self.shared.board());
-        // Only the first configuration finds an earlier monitor's state; later ones have the board's.
-        self.memory = self.memory.taken_over();
-        let _nobody_listens = self.shared.changes.send(Change::Reloaded);
     }
 }
 
