@@ -67,6 +67,8 @@ pub struct WorkloadState {
     pub started_at: u64,
     /// Sequence number of the last unplanned end, 0 if none.
     pub unplanned_end_at: u64,
+    /// That of the unplanned end before it.
+    unplanned_end_before: u64,
     /// Why whoever runs it cannot be asked, if so: what is known of it may not be true any more.
     pub unseen: Option<String>,
     /// Since when that is so.
@@ -112,6 +114,7 @@ impl WorkloadState {
             // Cursors of an earlier monitor are below the microseconds of any later moment: what ended unplanned before
             // this one started shuts them, and cannot shut those given out from now on.
             unplanned_end_at: last_crash.map_or(0, |at| u64::try_from(at.as_microsecond()).unwrap_or(0)),
+            unplanned_end_before: 0,
             unseen: None,
             unseen_since: None,
             next_try: None,
@@ -136,6 +139,10 @@ impl WorkloadState {
                 let is_known = *adopted && self.ledger.last().is_some_and(|last| last.id == *run);
                 if !is_known {
                     self.end_unseen(sequence);
+                    // A new version was announced by itself, and so was the end of the old one.
+                    if *by == Who::Announced && self.ledger.record_replaced() {
+                        self.unplanned_end_at = self.unplanned_end_before;
+                    }
                     self.ledger.record_start(*run, *stamp, *by);
                 }
                 self.phase = Phase::Running { run: *run, pid: *pid, since: *stamp };
@@ -163,7 +170,7 @@ impl WorkloadState {
                 self.last_told = Some(ending.cause.told(ending.exit, said.as_deref()));
                 self.lines.add(*run, &ending.last_lines);
                 if !planned {
-                    self.unplanned_end_at = sequence;
+                    (self.unplanned_end_before, self.unplanned_end_at) = (self.unplanned_end_at, sequence);
                 }
                 self.phase = Phase::Waiting(Duration::ZERO);
                 false
@@ -206,7 +213,7 @@ impl WorkloadState {
         let how = Cause::Lost.sentence(Exit::Lost);
         (self.last_end, self.last_told) = (Some(how.clone()), Some(how));
         self.lines.add(open, &[]);
-        self.unplanned_end_at = sequence;
+        (self.unplanned_end_before, self.unplanned_end_at) = (self.unplanned_end_at, sequence);
     }
 
     /// Notes the digest of the program that `run` runs.

@@ -192,6 +192,14 @@ impl Ledger {
         });
     }
 
+    /// Notes that what an unknown hand ended last was ended to put something new in its place; returns whether that is so.
+    pub fn record_replaced(&mut self) -> bool {
+        let end = self.runs.back_mut().and_then(|run| run.end.as_mut());
+        let Some(end) = end.filter(|end| end.by == Who::Anonymous && !end.planned) else { return false };
+        (end.by, end.planned) = (Who::Announced, true);
+        true
+    }
+
     /// Notes how run `id` ended, and returns whether that was news: unknown runs and second ends change nothing.
     pub fn record_end(&mut self, id: Uuid, end: End) -> bool {
         let Some(run) = self.runs.iter_mut().rev().find(|run| run.id == id && run.end.is_none()) else { return false };

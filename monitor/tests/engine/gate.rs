@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use testkit::{Target, eventually};
+use testkit::{DockerEngine, Target, eventually, free_port};
 
 use crate::harness::{LIMIT, Running};
 
@@ -170,4 +170,49 @@ async fn answers_of_another_target_open_nothing() {
     engine.until("web", "down").await;
     let (status, answer) = engine.get(&format!("/api/v1/gate/{cursor}?services=web&stable=1")).await;
     assert_eq!(status, 503, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_replaced_by_another_version_opens_it_and_a_restart_by_hand_does_not() {
+    let (docker, port) = (DockerEngine::start().await, free_port());
+    docker.add_image("next", &["LABEL version=2"]);
+    let yaml = format!(
+        "defaults: {{ every: 1s, timeout: 500ms, every_when_failing: 100ms }}\nservices:\n  web: {{ workload: {{ container: \
+         {{ name: web, engine: \"{}\" }} }}, checks: {{ port: {{ tcp: {{ address: \"127.0.0.1:{port}\" }} }} }} }}\n",
+        docker.address()
+    );
+    let running = Running::start(&yaml).await;
+    let serve = format!("serve:{port}");
+    let hashed = |hash: &str| format!("com.docker.compose.config-hash={hash}");
+    docker.run("web", &["--restart", "always", "--label", &hashed("one")], &[&serve]);
+    running.until("web", "up").await;
+    let begin = async || running.post("/api/v1/gate", &[]).await.1["cursor"].as_str().unwrap().to_owned();
+    let ask = async |cursor: &str, wait: &str| {
+        running.get(&format!("/api/v1/gate/{cursor}?services=web&stable=1&expect=new-incarnation&wait={wait}")).await
+    };
+    // Another image, then the same one with other settings: both are new versions, and nobody has to say so.
+    for (image, hash) in [("next", "one"), ("next", "two")] {
+        let cursor = begin().await;
+        docker.docker(&["rm", "--force", "web"]);
+        docker.run_image(image, "web", &["--restart", "always", "--label", &hashed(hash)], &[&serve]);
+        let (status, answer) = ask(&cursor, "60s").await;
+        assert_eq!(status, 200, "{image} {hash}: {answer}");
+    }
+    let (_, web) = running.get("/api/v1/services/web").await;
+    let ends: Vec<&serde_json::Value> =
+        web["workload"]["runs"].as_array().unwrap()[1..].iter().map(|run| &run["end"]["by"]).collect();
+    assert_eq!(ends, ["announced", "announced"], "{web}");
+    assert_eq!(web["workload"]["unplanned_exits"], 0, "{web}");
+    let cursor = begin().await;
+    docker.docker(&["restart", "--time", "0", "web"]);
+    let restarted = async || {
+        let (_, web) = running.get("/api/v1/services/web").await;
+        (web["workload"]["runs"].as_array()?.len() == 4 && web["verdict"] == "up").then_some(())
+    };
+    eventually("the restart to be known", LIMIT, restarted).await;
+    let (status, answer) = ask(&cursor, "1s").await;
+    assert_eq!(status, 504, "{answer}");
+    let reason = answer["services"]["web"]["reasons"][0].as_str().unwrap();
+    assert!(reason.starts_with("it ended unplanned since the cursor: "), "{answer}");
+    running.stop().await;
 }

@@ -11,7 +11,7 @@ use super::{GateAnswer, GateQuery, GateService, MAX_WAIT, decode};
 use crate::export::shared::Shared;
 use crate::judge::{Board, Health, Phase, STREAK_KEPT, ServiceEntry, Verdict};
 use crate::probe::CheckId;
-use crate::supervise::Rest;
+use crate::supervise::{Rest, Who};
 
 /// A checked question to the gate.
 pub(super) struct Question {
@@ -159,14 +159,11 @@ impl Question {
         }
         seen.hopeless |= hopeful < quorum;
         // What dies is no working version, however many others there are.
-        for replica in &replicas {
-            if let Some(how) = self.ended_since(replica) {
-                seen.reasons.push(format!("{}: {how}", replica.spec.name));
-                seen.hopeless = true;
-            }
-        }
-        if let Some(how) = self.ended_since(service) {
-            seen.reasons.push(how);
+        for one in [service].into_iter().chain(replicas.iter().copied()) {
+            let Some((how, is_final)) = self.ended_since(one) else { continue };
+            let whose = if one.spec.name == service.spec.name { String::new() } else { format!("{}: ", one.spec.name) };
+            seen.reasons.push(format!("{whose}{how}"));
+            seen.hopeless |= is_final;
         }
         if service.is_replica() && service.critical().next().is_none() {
             let whole = service.whole();
@@ -195,10 +192,14 @@ impl Question {
         (answer, seen.hopeless)
     }
 
-    /// Says how a run ended that nobody planned to end, if one has since the cursor.
-    fn ended_since(&self, service: &ServiceEntry) -> Option<String> {
+    /// Says how a run ended that nobody planned to end, if one has since the cursor, and whether that stays so: what
+    /// somebody ended may be about to be replaced by a new version.
+    fn ended_since(&self, service: &ServiceEntry) -> Option<(String, bool)> {
         let workload = service.workload.as_ref().filter(|workload| workload.unplanned_end_at > self.cursor)?;
-        Some(format!("it ended unplanned since the cursor: {}", workload.last_end.as_deref().unwrap_or("unknown")))
+        let how = workload.last_end.as_deref().unwrap_or("unknown");
+        let last = workload.ledger.runs().rev().find_map(|run| run.end.as_ref());
+        let is_final = last.is_none_or(|end| end.by != Who::Anonymous);
+        Some((format!("it ended unplanned since the cursor: {how}"), is_final))
     }
 
     /// Looks at the checks and at the runs of one service or replica.
@@ -225,13 +226,11 @@ impl Question {
             reasons.push("running_unchecked: no critical check looks at it".to_owned());
             hopeless = true;
         }
-        if let Some(workload) = &service.workload {
-            hopeless |= self.ended_since(service).is_some();
-            if !matches!(workload.phase, Phase::Running { .. }) {
-                reasons.push("it does not run".to_owned());
-                // It has ended for good; one that was stopped may be about to be started.
-                hopeless |= matches!(workload.phase, Phase::Resting(Rest::Completed | Rest::Failed));
-            }
+        let phase = service.workload.as_ref().map(|workload| &workload.phase);
+        if phase.is_some_and(|phase| !matches!(phase, Phase::Running { .. })) {
+            reasons.push("it does not run".to_owned());
+            // It has ended for good; one that was stopped may be about to be started.
+            hopeless |= matches!(phase, Some(Phase::Resting(Rest::Completed | Rest::Failed)));
         }
         Seen { reasons, hopeless, passes, ages_secs }
     }

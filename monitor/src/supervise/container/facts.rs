@@ -65,9 +65,14 @@ pub(super) struct Facts {
     pub(super) stopping: Stopping,
     /// The digest of its image, hexadecimal.
     pub(super) image: Option<String>,
+    /// A hash of its settings, if Compose made it.
+    pub(super) settings: Option<String>,
     /// What is declared of it.
     pub(super) described: Described,
 }
+
+/// Compose marks a container with a hash of what its file says of the service (compose, `pkg/api/labels.go`).
+const COMPOSE_CONFIG: &str = "com.docker.compose.config-hash";
 
 impl Facts {
     /// Reads an answer to "inspect"; none if it has no id.
@@ -80,6 +85,8 @@ impl Facts {
         let retries = policy.as_ref().and_then(|policy| policy.maximum_retry_count).unwrap_or(0);
         let (retries, policy) = (u64::try_from(retries).unwrap_or(0), policy.and_then(|policy| policy.name));
         let stop_timeout = answer.config.as_ref().and_then(|config| config.stop_timeout);
+        let labels = answer.config.as_ref().and_then(|config| config.labels.as_ref());
+        let settings = labels.and_then(|labels| labels.get(COMPOSE_CONFIG)).cloned();
         let stop_timeout = stop_timeout.and_then(|secs| u64::try_from(secs).ok());
         let restarting = state.restarting.unwrap_or(false);
         Some(Self {
@@ -93,6 +100,7 @@ impl Facts {
             oom_killed: state.oom_killed.unwrap_or(false),
             created: time(answer.created.as_deref()),
             start_error: state.error.filter(|error| !error.is_empty()),
+            settings,
             policy: match policy {
                 Some(RestartPolicyNameEnum::ALWAYS | RestartPolicyNameEnum::UNLESS_STOPPED) => RestartPolicy::Always,
                 Some(RestartPolicyNameEnum::ON_FAILURE) => match retries {

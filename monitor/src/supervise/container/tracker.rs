@@ -58,6 +58,8 @@ pub(super) struct Tracker {
     oom: bool,
     policy: RestartPolicy,
     stopping: Stopping,
+    /// A hash of the settings that its runs have, if that is known.
+    settings: Option<String>,
     /// What was last told of what is declared.
     described: Option<Described>,
     /// What was told last.
@@ -88,6 +90,7 @@ impl Tracker {
             oom: false,
             policy: RestartPolicy::default(),
             stopping: Stopping::default(),
+            settings: None,
             described: None,
             told: Told::Nothing,
             settles: Settling::default(),
@@ -356,6 +359,7 @@ impl Tracker {
         let run = run_id(container, began);
         self.ledger.record_start(run, turn.now.stamp_of(began), by);
         self.container = Some(container.to_owned());
+        self.settings = facts.and_then(|facts| facts.settings.clone()).or(self.settings.take());
         let latest = Known { run, began, ended: None };
         self.latest = Some(latest);
         (self.asked, self.oom) = (None, false);
@@ -417,8 +421,11 @@ impl Tracker {
         }
         let before = self.ledger.runs().rev().find_map(|run| run.digest.as_ref());
         let image = facts.and_then(|facts| facts.image.as_ref());
-        // Another image is a new version, and says so.
-        let is_new = before.is_some_and(|before| image.is_some_and(|image| image != before));
+        let settings = facts.and_then(|facts| facts.settings.as_ref());
+        // Another image is a new version, and says so; so do other settings.
+        let is_other =
+            |one: Option<&String>, other: Option<&String>| one.zip(other).is_some_and(|(one, other)| one != other);
+        let is_new = is_other(before, image) || is_other(self.settings.as_ref(), settings);
         if is_new { Who::Announced } else { Who::Anonymous }
     }
 

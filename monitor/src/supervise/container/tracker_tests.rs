@@ -32,6 +32,7 @@ struct Engine {
 impl Engine {
     fn new(policy: RestartPolicy) -> Self {
         let facts = Facts {
+            settings: None,
             id: "a4e2".to_owned(),
             name: "web".to_owned(),
             started: None,
