@@ -164,8 +164,9 @@ async fn a_service_that_was_found_has_as_many_replicas_as_it_is_scaled_to() {
     let until_count = async |running: &Running, count: usize| {
         eventually(&format!("{count} replicas that are up"), LIMIT, async || {
             let (_, web) = running.get("/api/v1/services/web").await;
-            let replicas = web["replicas"].as_array().map_or(0, Vec::len);
-            (replicas == count && web["verdict"] == "up").then_some(web)
+            let replicas = web["replicas"].as_array().cloned().unwrap_or_default();
+            let is_up = web["verdict"] == "up" && replicas.iter().all(|replica| replica["verdict"] == "up");
+            (replicas.len() == count && is_up).then_some(web)
         })
         .await
     };
