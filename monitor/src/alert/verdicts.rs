@@ -289,8 +289,8 @@ impl<'a> Graph<'a> {
             check.last.as_ref().is_some_and(|last| last.outcome == Outcome::Pass && last.started.at >= since)
         };
         let shows_all = |entry: &ServiceEntry| entry.critical().filter(|check| !check.pushed).all(shows);
-        let is_done = |entry: &&ServiceEntry| matches!(entry.verdict, Verdict::Stopped | Verdict::Completed);
-        let counted: Vec<&ServiceEntry> = self.board.replicas(service).filter(|replica| !is_done(replica)).collect();
+        let replicas = self.board.replicas(service);
+        let counted: Vec<&ServiceEntry> = replicas.filter(|replica| !replica.verdict.is_done()).collect();
         let quorum = service.spec.replicas.as_ref().map_or(0, |replicas| replicas.quorum).min(counted.len());
         let showing = counted.iter().filter(|replica| shows_all(replica)).count();
         !service.verdict.is_bad() && shows_all(service) && showing >= quorum

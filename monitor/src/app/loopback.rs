@@ -21,8 +21,7 @@ pub(super) fn excuse(observation: &mut Observation, may_be_down: bool) {
 }
 
 fn is_refused_here(observation: &Observation) -> bool {
-    let is_refused =
-        matches!(&observation.outcome, Outcome::Fail(reason) if matches!(reason.code, ReasonCode::Refused));
+    let is_refused = matches!(&observation.outcome, Outcome::Fail(reason) if reason.code == ReasonCode::Refused);
     is_refused && observation.seen.address.is_some_and(|address| address.ip().is_loopback())
 }
 

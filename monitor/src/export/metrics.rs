@@ -299,10 +299,9 @@ fn workload_families(board: &Board) -> Vec<MetricFamily> {
     });
     let assessed: Vec<_> = assessed.collect();
     #[expect(clippy::cast_precision_loss, reason = "at most the ledger's 256 runs")]
-    let exits = assessed.iter().map(|(name, workload, _)| {
-        let unplanned = workload.ledger.runs().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count();
-        Sample::of([("service", name)], unplanned as f64)
-    });
+    let exits = assessed
+        .iter()
+        .map(|(name, workload, _)| Sample::of([("service", name)], workload.ledger.unplanned_ends() as f64));
     #[expect(clippy::cast_precision_loss, reason = "at most the ledger's 256 runs")]
     let anonymous = assessed
         .iter()

@@ -78,7 +78,7 @@ impl WorkloadStatus {
                 ("running", Some(run.to_string()), *pid, Some(since.wall.to_string()))
             }
         };
-        let unplanned = workload.ledger.runs().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count();
+        let unplanned = workload.ledger.unplanned_ends();
         Some(Self {
             phase: word.to_owned(),
             run,

@@ -63,7 +63,7 @@ impl Board {
     pub fn worst_replica<'a>(&'a self, service: &'a ServiceEntry) -> Option<&'a ServiceEntry> {
         let is_unwell = |replica: &&ServiceEntry| {
             let verdict = replica.as_replica().verdict;
-            !is_fine(verdict) && !is_done(verdict)
+            !is_fine(verdict) && !verdict.is_done()
         };
         // Of several that are as bad the first.
         self.replicas(service).filter(is_unwell).min_by_key(|replica| Reverse(badness(replica.verdict)))
@@ -111,7 +111,7 @@ impl Standing<'_> {
 /// Returns how a service stands by its replicas: as the worst of the best `quorum` ones does. Those that somebody stopped,
 /// or that ran to their end, do not count.
 pub(super) fn together(all: &[Standing<'_>], quorum: usize) -> Runtime {
-    let mut counted: Vec<&Standing<'_>> = all.iter().filter(|one| !is_done(one.verdict)).collect();
+    let mut counted: Vec<&Standing<'_>> = all.iter().filter(|one| !one.verdict.is_done()).collect();
     if counted.is_empty() {
         let was_stopped = all.iter().any(|one| one.verdict == Verdict::Stopped);
         return if was_stopped { Runtime::Stopped } else { Runtime::Completed };
@@ -154,10 +154,6 @@ fn said(counted: &[&Standing<'_>], all: &[Standing<'_>], quorum: usize, worst: &
     let unwell = counted.iter().filter(|one| !is_fine(one.verdict)).count();
     let verb = if unwell == 1 { "is" } else { "are" };
     format!("{unwell} of {count} replicas {verb} not well{worst}{stopped}")
-}
-
-fn is_done(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Stopped | Verdict::Completed)
 }
 
 /// One that starts takes nothing away as long as enough others work.

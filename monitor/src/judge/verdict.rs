@@ -49,6 +49,11 @@ impl Verdict {
         Self::Gone,
     ];
 
+    /// Returns whether what has it is no part of anything meanwhile: somebody stopped it, or its work is done.
+    pub fn is_done(self) -> bool {
+        matches!(self, Self::Stopped | Self::Completed)
+    }
+
     /// Returns the word used in metrics, JSON and pages.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -167,6 +167,11 @@ impl Ledger {
         self.runs.iter()
     }
 
+    /// Returns how many of the runs ended unplanned.
+    pub fn unplanned_ends(&self) -> usize {
+        self.runs().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count()
+    }
+
     /// Returns the latest run.
     pub fn last(&self) -> Option<&Run> {
         self.runs.back()

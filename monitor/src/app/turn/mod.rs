@@ -29,7 +29,7 @@ use super::uplink::Uplink;
 use crate::alert::{conditions, doctor_condition};
 use crate::export::{Ask, Shared};
 use crate::heal::{HealAction, Inquiry};
-use crate::judge::{Effects, ServiceEntry, Verdict};
+use crate::judge::{Effects, ServiceEntry};
 use crate::probe::{CheckId, Observation, Outcome, Why, observe};
 use crate::record::{HistoryNews, StateBatch};
 use crate::schedule::Schedule;
@@ -326,7 +326,7 @@ impl Loop {
         let Some(replica) = board.service(asked).filter(|service| service.is_replica()) else {
             return Some((asked.clone(), passed));
         };
-        if matches!(replica.verdict, Verdict::Stopped | Verdict::Completed) {
+        if replica.verdict.is_done() {
             return None;
         }
         let whole = board.service(replica.whole())?;

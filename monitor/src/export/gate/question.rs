@@ -118,7 +118,7 @@ impl Question {
 
     pub(super) fn checks(&self, board: &Board) -> Vec<CheckId> {
         let services = self.services.iter().filter_map(|name| board.service(name));
-        let asked = services.flat_map(|service| [service].into_iter().chain(replicas_of(board, service)));
+        let asked = services.flat_map(|service| [service].into_iter().chain(board.replicas(service)));
         asked.flat_map(ServiceEntry::critical).map(|check| check.id.clone()).collect()
     }
 
@@ -140,11 +140,12 @@ impl Question {
     /// Returns what is seen of one service, and whether waiting cannot help.
     fn ask_service(&self, board: &Board, service: &ServiceEntry) -> (GateService, bool) {
         let mut seen = self.look(service);
-        let replicas: Vec<&ServiceEntry> = replicas_of(board, service).filter(|replica| is_counted(replica)).collect();
+        let (done, replicas): (Vec<&ServiceEntry>, Vec<&ServiceEntry>) =
+            board.replicas(service).partition(|replica| replica.verdict.is_done());
+        let stopped = done.len();
         let of_each: Vec<Seen> = replicas.iter().map(|replica| self.look(replica)).collect();
         let quorum = service.spec.replicas.as_ref().map_or(0, |replicas| replicas.quorum);
         let open = of_each.iter().filter(|seen| seen.reasons.is_empty()).count();
-        let stopped = replicas_of(board, service).filter(|replica| !is_counted(replica)).count();
         let hopeful = stopped + of_each.iter().filter(|seen| !seen.hopeless).count();
         if open < quorum {
             let all = stopped + replicas.len();
@@ -244,16 +245,6 @@ struct Seen {
     hopeless: bool,
     passes: BTreeMap<String, usize>,
     ages_secs: BTreeMap<String, f64>,
-}
-
-fn replicas_of<'a>(board: &'a Board, service: &'a ServiceEntry) -> impl Iterator<Item = &'a ServiceEntry> {
-    let names = service.spec.replicas.iter().flat_map(|replicas| &replicas.names);
-    names.filter_map(|name| board.service(name))
-}
-
-/// A replica that somebody stopped is no part of its service meanwhile.
-fn is_counted(replica: &ServiceEntry) -> bool {
-    !matches!(replica.verdict, Verdict::Stopped | Verdict::Completed)
 }
 
 fn gone() -> GateService {

@@ -27,10 +27,8 @@ pub(super) fn headline(services: &[Glance]) -> Headline {
     // What fails only because of another is not the news.
     let roots: Vec<&Glance> = services.iter().filter(bad).filter(|glance| glance.blocked_by.is_none()).collect();
     let broken: Vec<&Glance> = if roots.is_empty() { services.iter().filter(bad).collect() } else { roots };
-    let impaired: Vec<&Glance> = services
-        .iter()
-        .filter(|glance| !matches!(glance.verdict, Verdict::Up | Verdict::Stopped | Verdict::Completed))
-        .collect();
+    let impaired: Vec<&Glance> =
+        services.iter().filter(|glance| glance.verdict != Verdict::Up && !glance.verdict.is_done()).collect();
     let is_blind = |glance: &&Glance| matches!(glance.verdict, Verdict::Unknown | Verdict::Stale);
     let (tone, sentence) = match (broken.as_slice(), impaired.as_slice()) {
         _ if services.is_empty() => (Tone::Blind, "Nothing is watched yet".to_owned()),

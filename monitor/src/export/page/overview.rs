@@ -151,7 +151,7 @@ pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Overview, Tone, S
     let more_troubles = troubles.len().saturating_sub(MAX_TROUBLES);
     troubles.truncate(MAX_TROUBLES);
     let is_minor = |glance: &&Glance| {
-        let is_quiet = matches!(glance.verdict, Verdict::Up | Verdict::Stopped | Verdict::Completed);
+        let is_quiet = glance.verdict == Verdict::Up || glance.verdict.is_done();
         !glance.verdict.is_bad() && (!is_quiet || glance.flapping || glance.recurring.is_some())
     };
     let minor = glances.iter().filter(is_minor).cloned().collect();

@@ -158,7 +158,7 @@ fn replicas(shared: &Shared, entry: &ServiceEntry, moment: &Moment) -> Option<(u
     let row = |name: &Arc<str>| {
         let replica = board.service(name)?;
         let workload = replica.workload.as_ref()?;
-        let exits = workload.ledger.runs().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count();
+        let exits = workload.ledger.unplanned_ends();
         let (tone, word) = match replica.only_runs() {
             true => (Tone::Good, "running".to_owned()),
             false => (of_verdict(replica.verdict), spoken(replica.verdict.as_str())),

@@ -62,9 +62,8 @@ pub(super) struct RunView {
 /// Makes it.
 pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
     let all: Vec<&Run> = workload.ledger.runs().collect();
-    let unplanned = all.iter().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count();
     let assessment = workload.assessment(moment.now.at);
-    let exits = match (unplanned, assessment.exits_10m) {
+    let exits = match (workload.ledger.unplanned_ends(), assessment.exits_10m) {
         (0, _) => "none on record".to_owned(),
         (all, 0) => format!("{all}, none in the last 10 min"),
         (all, _) => format!("{all}, {} in the last 10 min", assessment.counted_exits()),
