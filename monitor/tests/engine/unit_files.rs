@@ -127,3 +127,48 @@ async fn the_monitors_own_unit_is_ready_when_it_watches_and_what_it_runs_outlive
     let log = machine.exec(&["journalctl", "--no-pager", "--unit", "monitor"]);
     assert!(log.contains("Watchdog timeout"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_or_other_settings_of_a_unit_announce_its_restart() {
+    let (machine, port) = (SystemdContainer::start().await, free_port());
+    let url = format!("http://127.0.0.1:{port}");
+    install(&machine, port, "  web: { workload: { unit: web.service } }\n");
+    machine.exec(&["cp", "/bin/sleep", "/usr/bin/web"]);
+    machine.write_units(&[("web.service", "[Service]\nExecStart=web infinity\n")]);
+    machine.systemctl(&["start", "web", "monitor"]);
+    let runs = async |count: usize| {
+        eventually(&format!("{count} runs"), LIMIT, async || {
+            let (_, service) = ask(&url, Method::GET, "/api/v1/services/web", &[]).await;
+            let runs = service["workload"]["runs"].as_array().filter(|runs| runs.len() == count).cloned();
+            runs.filter(|runs| runs[0]["digest"].is_string()).map(|runs| (service, runs))
+        })
+        .await
+    };
+    let (_, first) = runs(1).await;
+    // A restart that nobody announced, then one after each kind of change.
+    machine.systemctl(&["restart", "web"]);
+    runs(2).await;
+    machine.exec(&["cp", "--remove-destination", "/bin/tail", "/usr/bin/web"]);
+    machine.write("/etc/systemd/system/web.service.d/own.conf", "[Service]\nExecStart=\nExecStart=web -f /dev/null\n");
+    machine.systemctl(&["daemon-reload"]);
+    machine.systemctl(&["restart", "web"]);
+    let (_, third) = runs(3).await;
+    assert_ne!(third[0]["digest"], first[0]["digest"]);
+    machine.write("/etc/systemd/system/web.service.d/own.conf", "[Service]\nExecStart=\nExecStart=web -F /dev/null\n");
+    machine.systemctl(&["daemon-reload"]);
+    machine.systemctl(&["restart", "web"]);
+    let (service, fourth) = runs(4).await;
+    assert_eq!(fourth[0]["digest"], third[0]["digest"]);
+    let by = |key: &str| fourth.iter().map(|run| run[key].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
+    assert_eq!(by("started_by")[..3], ["announced", "announced", "anonymous"], "newest first: {service}");
+    let ends: Vec<_> = fourth[1..].iter().map(|run| (&run["end"]["by"], &run["end"]["planned"])).collect();
+    assert_eq!(
+        ends,
+        [
+            (&"announced".into(), &true.into()),
+            (&"announced".into(), &true.into()),
+            (&"anonymous".into(), &false.into())
+        ]
+    );
+    assert_eq!(service["workload"]["unplanned_exits"], 1, "{service}");
+}

@@ -26,6 +26,8 @@ const ACT_PATIENCE: Duration = Duration::from_secs(190);
 const MESSAGES_WAITING: NonZeroUsize = NonZeroUsize::new(4096).expect("it is more than 0");
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const BUS: &str = "org.freedesktop.DBus";
+const PATH: &str = "/org/freedesktop/systemd1";
+const PEER: &str = "org.freedesktop.DBus.Peer";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// What we ask of systemd (org.freedesktop.systemd1(5)).
@@ -87,6 +89,8 @@ pub(super) struct Connection {
     manager: ManagerProxy<'static>,
     /// Whose it is.
     pub(super) manager_is: ManagerIs,
+    /// Its files are those that we see too.
+    pub(super) is_here: bool,
     /// Its name on the bus at present: anybody there may send signals that look like its own.
     owner: Mutex<String>,
 }
@@ -117,10 +121,11 @@ impl Connection {
             let user = daemon.get_connection_unix_user(name()?).await?;
             // Everybody's first process is the machine's systemd.
             let manager_is = if pid == 1 { ManagerIs::System } else { ManagerIs::OfUser(user) };
-            Ok::<_, zbus::Error>((manager, manager_is, owner))
+            Ok::<_, zbus::Error>((manager, manager_is, owner, is_here(&bus).await))
         };
-        let (manager, manager_is, owner) = opened.await.map_err(|error| blind(words(&error)))?;
-        Ok((Self { place: place.shown.clone(), bus, manager, manager_is, owner: Mutex::new(owner) }, messages))
+        let (manager, manager_is, owner, is_here) = opened.await.map_err(|error| blind(words(&error)))?;
+        let (place, owner) = (place.shown.clone(), Mutex::new(owner));
+        Ok((Self { place, bus, manager, manager_is, is_here, owner }, messages))
     }
 
     /// Returns what a message tells; none if it is of no use to us, or not systemd's own.
@@ -156,9 +161,7 @@ impl Connection {
 
     /// Finds out whether systemd answers.
     pub(super) async fn ping(&self) -> Result<(), Blind> {
-        let path = "/org/freedesktop/systemd1";
-        let peer = Some("org.freedesktop.DBus.Peer");
-        let answer = self.bus.call_method(Some(SYSTEMD), path, peer, "Ping", &()).await;
+        let answer = self.bus.call_method(Some(SYSTEMD), PATH, Some(PEER), "Ping", &()).await;
         answer.map(drop).map_err(|error| self.blind(&error))
     }
 
@@ -234,6 +237,14 @@ impl Connection {
     fn blind(&self, error: &zbus::Error) -> Blind {
         Blind { place: self.place.clone(), why: words(error) }
     }
+}
+
+/// Returns whether systemd's machine is the one that we are on, and not a container's host (machine-id(5)).
+async fn is_here(bus: &zbus::Connection) -> bool {
+    let answer = bus.call_method(Some(SYSTEMD), PATH, Some(PEER), "GetMachineId", &()).await;
+    let theirs = answer.and_then(|answer| answer.body().deserialize::<String>());
+    let ours = tokio::fs::read_to_string("/etc/machine-id").await;
+    theirs.ok().zip(ours.ok()).is_some_and(|(theirs, ours)| theirs == ours.trim())
 }
 
 async fn carry_out(manager: &ManagerProxy<'_>, verb: &str, unit: &str, hit_its_limit: bool) -> zbus::Result<String> {

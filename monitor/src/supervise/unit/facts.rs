@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use zbus::{Array, OwnedVariant, Structure, Variant};
 
+use super::version::{Settings, commands, program};
 use crate::supervise::cause::Exit;
 use crate::supervise::described::{DeclaredUnit, Described};
 
@@ -60,6 +61,12 @@ pub(super) struct Facts {
     file_state: String,
     /// Its programs with their arguments.
     command: Vec<String>,
+    /// The file of its first program.
+    pub(super) program: Option<String>,
+    /// What that file holds, as SHA-256 in hexadecimal, if it is within reach: systemd does not say.
+    pub(super) digest: Option<String>,
+    /// What decides what runs and with what.
+    pub(super) settings: Settings,
 }
 
 impl Facts {
@@ -73,6 +80,7 @@ impl Facts {
     /// Takes what has changed, or everything.
     pub(super) fn take(&mut self, properties: HashMap<String, OwnedVariant>) {
         for (name, value) in properties {
+            self.settings.take(&name, &value);
             if self.take_text(&name, &value).is_none() && self.take_time(&name, &value).is_none() {
                 let _of_no_use = self.take_other(&name, value);
             }
@@ -122,7 +130,10 @@ impl Facts {
                     self.load_error = text.to_string();
                 }
             }
-            "ExecStart" => self.command = commands(&Array::try_from(value).ok()?),
+            "ExecStart" => {
+                let all = Array::try_from(value).ok()?;
+                (self.command, self.program) = (commands(&all), program(&all));
+            }
             "ConditionResult" => self.conditions_met = bool::try_from(&value).ok()?,
             "NRestarts" => self.restarts = u32::try_from(&value).ok()?,
             "ExecMainCode" => self.main_code = i32::try_from(&value).ok()?,
@@ -259,22 +270,6 @@ fn time(micros: u64) -> Option<Timestamp> {
 
 fn length(micros: u64) -> Option<Duration> {
     (micros != NEVER).then(|| Duration::from_micros(micros))
-}
-
-/// `ExecStart=` as systemd tells it: of each command the path, and then its arguments, which begin with its name.
-fn commands(all: &Array<'_>) -> Vec<String> {
-    let arguments = all.inner().iter().filter_map(|command| match command {
-        Variant::Structure(command) => match command.fields().get(1) {
-            Some(Variant::Array(arguments)) => Some(arguments.inner().iter()),
-            _ => None,
-        },
-        _ => None,
-    });
-    let texts = arguments.flatten().filter_map(|argument| match argument {
-        Variant::Str(text) => Some(text.to_string()),
-        _ => None,
-    });
-    texts.collect()
 }
 
 /// 16 bytes; none if it has not run since it was loaded.

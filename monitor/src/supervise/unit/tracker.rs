@@ -13,12 +13,13 @@ use uuid::Uuid;
 use super::ending::cause_of;
 use super::facts::Facts;
 use super::history::Past;
+use super::version::Made;
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::described::Described;
 use crate::supervise::following::{
     OpenOrder, Settling, Told, began_by, ended_by, rest_of_the_absent, rest_of_the_stopped,
 };
-use crate::supervise::ledger::{End, Ledger, Who};
+use crate::supervise::ledger::{End, Ledger, Run, Who};
 use crate::supervise::message::{Command, Event, Rest};
 use crate::supervise::process::Ending;
 use crate::supervise::workload::{Sought, Subject};
@@ -55,6 +56,8 @@ pub(super) struct Tracker {
     latest: Option<Latest>,
     /// How often systemd had started it again when the latest run began.
     restarts: u32,
+    /// What the latest run was made from, if it was seen to begin or found running.
+    made: Made,
     /// Somebody asked the latest run to end.
     asked: bool,
     order: OpenOrder,
@@ -83,6 +86,7 @@ impl Tracker {
             since: now.wall,
             latest,
             restarts: 0,
+            made: Made::default(),
             asked,
             order: OpenOrder::left(subject.ordered, latest.map(|latest| latest.began)),
             facts: None,
@@ -144,6 +148,12 @@ impl Tracker {
         self.latest.is_some_and(|latest| facts.invocation.is_some_and(|invocation| invocation != latest.run))
     }
 
+    /// Returns whether the run that `facts` are of is not known by its program yet.
+    pub(super) fn wants_digest(&self, facts: &Facts) -> bool {
+        let is_known = |last: &Run| Some(last.id) == facts.invocation && last.digest.is_some();
+        facts.invocation.is_some() && !self.ledger.last().is_some_and(is_known)
+    }
+
     /// Returns since when the journal has to be asked before `facts` are taken: runs may have come and gone unseen, unless
     /// `is_told` says that systemd has told each step.
     pub(super) fn missed_since(&self, facts: &Facts, is_told: bool) -> Option<Timestamp> {
@@ -174,7 +184,8 @@ impl Tracker {
                 continue;
             }
             if known.is_none() {
-                let by = self.beginner(run.by_itself, run.began);
+                let made_of = Some(facts).filter(|_| current == Some(run.invocation));
+                let by = self.beginner(run.by_itself, run.began, made_of);
                 self.begin(run.invocation, run.began, by, now, &mut events);
             }
             let (Some(at), false) = (run.ended, current == Some(run.invocation)) else { continue };
@@ -221,13 +232,14 @@ impl Tracker {
                 return;
             }
             let by = match past {
-                Some(past) if facts.restarts == 0 => self.beginner(past.by_itself, began),
+                Some(past) if facts.restarts == 0 => self.beginner(past.by_itself, began, Some(facts)),
                 _ => self.starter(facts, began),
             };
             self.begin(invocation, began, by, now, events);
             self.restarts = facts.restarts;
         }
         let Some(latest) = self.running().filter(|latest| latest.run == invocation) else { return };
+        self.identify(facts, latest.run, events);
         let Some(at) = facts.ended() else {
             self.settles.clear();
             self.restarts = facts.restarts;
@@ -384,12 +396,27 @@ impl Tracker {
     /// Returns who began a run that is found now.
     fn starter(&self, facts: &Facts, began: Timestamp) -> Who {
         let is_first = self.latest.is_none() && began < self.since;
-        self.beginner(is_first || facts.restarts > self.restarts, began)
+        self.beginner(is_first || facts.restarts > self.restarts, began, Some(facts))
     }
 
-    fn beginner(&self, by_itself: bool, began: Timestamp) -> Who {
-        let otherwise = if by_itself { Who::Runtime } else { Who::Anonymous };
+    /// Returns who began a run, which is made of what `facts` say, if that is known.
+    fn beginner(&self, by_itself: bool, began: Timestamp, made_of: Option<&Facts>) -> Who {
+        let otherwise = match made_of {
+            _ if by_itself => Who::Runtime,
+            Some(facts) if self.made.is_outdated_by(facts, &self.ledger) => Who::Announced,
+            _ => Who::Anonymous,
+        };
         began_by(self.order.behind(began, ORDERED_FOR)).unwrap_or(otherwise)
+    }
+
+    /// Takes what a run is made of.
+    fn identify(&mut self, facts: &Facts, run: Uuid, events: &mut Vec<Event>) {
+        self.made.note(run, facts);
+        let is_known = self.ledger.last().is_some_and(|last| last.id != run || last.digest.is_some());
+        if let Some(digest) = facts.digest.clone().filter(|_| !is_known) {
+            self.ledger.record_digest(run, digest.clone());
+            events.push(Event::Identified { service: self.service.to_string(), run, digest });
+        }
     }
 
     /// Returns the latest run if it goes on.

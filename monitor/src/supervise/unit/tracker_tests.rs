@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use uuid::Uuid;
-use zbus::{OwnedVariant, Structure, Variant};
+use zbus::{Array, OwnedVariant, Structure, Variant};
 
 use super::super::facts::Facts;
 use super::super::history::{self, Past};
@@ -204,6 +204,12 @@ impl Systemd {
                 self.set(&[("Result", owned(value.to_owned()))]);
                 self.state("failed", "failed", at + 0.2);
             }
+            // Somebody changes its file and has it read anew, or replaces its program.
+            "edit" => {
+                let environment = Array::from(vec![format!("MODE={value}")]);
+                self.set(&[("Environment", OwnedVariant::try_from(Variant::Array(environment)).unwrap())]);
+            }
+            "program" => self.facts.digest = Some(value.to_owned()),
             "gone" => self.set(&[("LoadState", owned("not-found"))]),
             "forget" => self.set(&[("InvocationID", owned(Vec::<u8>::new()))]),
             _ => {}
@@ -313,6 +319,33 @@ fn who_asks_systemd_to_stop_or_restart_it_is_somebody_who_did_not_say_so() {
          crashed (runtime), waits 100 ms",
     );
     check("always", "start@1 die:1@2 stop:0@2.05", "runs (anonymous), crashed (runtime), waits 100 ms, stopped");
+}
+
+#[test]
+fn another_program_or_setting_announces_itself() {
+    check(
+        "always",
+        "edit:a@0.5 start@1 edit:b@4 restart:0@5 restart:0@9",
+        "stopped, runs (anonymous), clean (anonymous), runs (announced), clean (anonymous), runs (anonymous)",
+    );
+    check(
+        "always",
+        "program:old@0.5 start@1 program:new@4 restart:0@5 restart:0@9",
+        "stopped, runs (anonymous), clean (anonymous), runs (announced), clean (anonymous), runs (anonymous)",
+    );
+    // What systemd starts again by itself is its own, however it looks now.
+    check(
+        "always",
+        "edit:a@0.5 start@1 edit:b@4 die:1@5 again@5.1 restart:0@9",
+        "stopped, runs (anonymous), crashed (runtime), waits 100 ms, runs (runtime), clean (anonymous), runs (anonymous)",
+    );
+    // Another monitor knows the program, and from the first look on the settings.
+    check(
+        "always",
+        "edit:a@0.5 program:old@0.5 start@1 monitor@3 look@3.1 edit:b@4 restart:0@5 ~program:new@8 monitor@8 ~restart:0@9 look@10",
+        "stopped, runs (anonymous), runs (adopted, runtime), clean (anonymous), runs (announced), clean (anonymous), \
+         runs (announced)",
+    );
 }
 
 #[test]

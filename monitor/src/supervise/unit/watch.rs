@@ -14,6 +14,7 @@ use super::bus::Place;
 use super::connection::{Blind, Connection, Signal};
 use super::facts::Facts;
 use super::journal::Journal;
+use super::programs::Programs;
 use super::tracker::Tracker;
 use crate::supervise::message::{Command, Event};
 use crate::supervise::pace::{PING_EVERY, RESCAN_EVERY, RETRY_AFTER, first_settled};
@@ -37,7 +38,8 @@ const MESSAGES_BEFORE: usize = 4096;
 pub(super) async fn watch(place: Place, assignment: Assignment) {
     let Assignment { mut subjects, mut orders, events } = assignment;
     let (journal, teller) = (Journal::new(place.journal.clone()), Teller::new(events));
-    let mut watcher = Watcher { place, journal, followed: Vec::new(), teller, acting: JoinSet::new() };
+    let (followed, programs, acting) = (Vec::new(), Programs::default(), JoinSet::new());
+    let mut watcher = Watcher { place, journal, followed, programs, teller, acting };
     watcher.list(&subjects.borrow_and_update().clone());
     loop {
         match watcher.session(&mut subjects, &mut orders).await {
@@ -107,6 +109,7 @@ struct Watcher {
     place: Place,
     journal: Journal,
     followed: Vec<Followed>,
+    programs: Programs,
     teller: Teller,
     /// Orders that systemd carries out, each with why it was refused; they end with us, what it has begun goes on.
     acting: JoinSet<Option<(Order, String)>>,
@@ -251,8 +254,11 @@ impl Watcher {
     }
 
     /// Takes how one unit stands, as a signal told it or as it was found, with what the journal knows.
-    async fn take(&mut self, index: usize, facts: Facts, is_told: bool, connection: &Connection) {
+    async fn take(&mut self, index: usize, mut facts: Facts, is_told: bool, connection: &Connection) {
         let Some(Followed { tracker, lines, behind, .. }) = self.followed.get_mut(index) else { return };
+        if let Some(program) = facts.program.as_deref().filter(|_| connection.is_here && tracker.wants_digest(&facts)) {
+            facts.digest = self.programs.digest(program).await;
+        }
         if let Some(since) = tracker.missed_since(&facts, is_told) {
             let mut past = self.journal.past(&facts.name, connection.manager_is, since).await;
             let mut after_gap = None;
