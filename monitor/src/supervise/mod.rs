@@ -1,7 +1,8 @@
 //! Supervision: why a run ended, when to try again, and the keeper that holds one child and leaves nothing behind.
 //!
 //! * `cause`, `bucket`, `ledger`, `assessment`, `host_event` decide and are pure: time and randomness come as arguments.
-//! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk.
+//! * `keeper` is the program between monitor and child; `run_files`, `run_record`, `run_log` are what it leaves on disk,
+//!   `run_group` is the cgroup of a run, `memory_kills` and `oom` ask whether memory ran out.
 //! * `workload` is the registry of the ways a service can run.
 //! * `settings`, `launcher`, `process`, `supervisor` are the monitor's side of it.
 //! * `container` watches what a container engine runs, `unit` what systemd does; `following`, `pace`, `teller` and
@@ -26,6 +27,7 @@ pub mod keeper;
 mod last_lines;
 pub mod launcher;
 pub mod ledger;
+mod memory_kills;
 pub mod message;
 pub mod oom;
 mod pace;
@@ -33,6 +35,7 @@ pub mod process;
 pub mod process_table;
 mod redact;
 pub mod run_files;
+pub mod run_group;
 pub mod run_log;
 pub mod run_record;
 #[cfg(test)]

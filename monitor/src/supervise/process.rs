@@ -15,6 +15,7 @@ use super::cause::{Cause, Exit};
 use super::oom::was_killed_for_memory;
 use super::process_table::{self, ProcessId};
 use super::run_files::RunFolder;
+use super::run_group::RunGroup;
 use super::run_record::{ExitRecord, RunRecord, StopReason};
 
 /// How long a keeper may take to put its child on record; it takes about 5 ms.
@@ -181,13 +182,18 @@ impl Held {
 pub async fn read_ending(folder: RunFolder, child: Option<ProcessId>) -> Ending {
     let read = blocking(move || {
         let record = folder.read_exit().ok();
+        let group = folder.read_run().ok().and_then(|run| RunGroup::at(&run.group?));
         let last_lines = folder.last_lines(EVIDENCE_LINES, EVIDENCE_BYTES).unwrap_or_default();
         if let (None, Some(child)) = (&record, child) {
             kill_session(child);
         }
+        // Its keeper did so, unless that was killed itself.
+        group.iter().for_each(RunGroup::end);
         let exit = record.as_ref().map_or(Exit::Lost, ExitRecord::exit);
         let by_us = record.as_ref().is_some_and(|record| record.stopped.is_some());
-        let oom = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us && child.is_some_and(was_killed_for_memory);
+        let counted = record.as_ref().is_some_and(|record| record.memory_kill);
+        let is_killed = exit == Exit::Signal(Signal::SIGKILL as i32) && !by_us;
+        let oom = is_killed && (counted || child.is_some_and(was_killed_for_memory));
         let now = Stamp::now();
         let at = record.as_ref().map_or(now, |record| now.stamp_of(record.ended));
         let cause = Cause::of(exit, oom, &last_lines.join("\n"));

@@ -15,6 +15,7 @@ fn record(keeper: ProcessId) -> RunRecord {
         boot_id: process_table::boot_id().unwrap(),
         started: "2026-03-01T12:00:00Z".parse().unwrap(),
         command_digest: "00".into(),
+        group: None,
     }
 }
 
@@ -30,6 +31,7 @@ fn over() -> ExitRecord {
         leftovers_killed: 0,
         leftovers_alive: 0,
         log_bytes_dropped: 0,
+        memory_kill: false,
     }
 }
 

@@ -3,6 +3,8 @@
 //! Fields may be added to version 1, and readers ignore those they do not know; a field that changes its meaning makes
 //! version 2.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,9 @@ pub struct RunRecord {
     /// SHA-256 of command, arguments, working directory and user, in hex. The environment, which has the secrets, is
     /// not in it.
     pub command_digest: String,
+    /// The cgroup of its own that the child is in, where one could be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<PathBuf>,
 }
 
 impl RunRecord {
@@ -135,6 +140,9 @@ pub struct ExitRecord {
     pub leftovers_alive: u32,
     /// Bytes of output that are not in the log.
     pub log_bytes_dropped: u64,
+    /// Whether the kernel just killed something for want of memory where the child was.
+    #[serde(default)]
+    pub memory_kill: bool,
 }
 
 impl ExitRecord {
@@ -166,6 +174,7 @@ mod tests {
             boot_id: "b".into(),
             started: "2026-03-01T12:00:00Z".parse().unwrap(),
             command_digest: "00".into(),
+            group: None,
         };
         let json = r#"{"version":1,"service":"web","run":"00000000-0000-0000-0000-000000000000","mode":"run","keeper":{"pid":10,"start_time":20},"child":{"pid":11,"start_time":21},"boot_id":"b","started":"2026-03-01T12:00:00Z","command_digest":"00"}"#;
         assert_eq!(serde_json::to_string(&run).unwrap(), json);
@@ -182,10 +191,13 @@ mod tests {
             leftovers_killed: 0,
             leftovers_alive: 0,
             log_bytes_dropped: 0,
+            memory_kill: false,
         };
         let json = r#"{"version":1,"code":127,"signal":null,"core_dumped":false,"start_failure":{"step":"command","errno":2},"ended":"2026-03-01T12:00:01Z","stopped":"monitor_gone","leftovers_killed":0,"leftovers_alive":0,"log_bytes_dropped":0}"#;
-        assert_eq!(serde_json::to_string(&exit).unwrap(), json);
         assert_eq!(serde_json::from_str::<ExitRecord>(json).unwrap(), exit);
+        // What came later is behind it.
+        let known = json.strip_suffix('}').unwrap();
+        assert_eq!(serde_json::to_string(&exit).unwrap(), format!(r#"{known},"memory_kill":false}}"#));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -73,8 +74,13 @@ pub(crate) struct Kept {
 impl Kept {
     /// Starts a keeper on `order` whose control pipe this test holds.
     pub(crate) fn start(order: KeepOrder) -> Self {
+        Self::start_as(Path::new(MONITOR), order)
+    }
+
+    /// Starts it with another program.
+    pub(crate) fn start_as(program: &Path, order: KeepOrder) -> Self {
         let place = tempfile::tempdir().unwrap();
-        let mut keeper = command(&place).stdin(Stdio::piped()).spawn().unwrap();
+        let mut keeper = command(program, &place).stdin(Stdio::piped()).spawn().unwrap();
         let mut control = keeper.stdin.take().unwrap();
         control.write_all(&order.to_line().unwrap()).unwrap();
         let folder = RunFolder::at(place.path().to_owned());
@@ -89,7 +95,7 @@ impl Kept {
         let mut stand_in = Command::new("sh");
         stand_in.args(["-c", "cat \"$0\"; exec sleep 1000"]).arg(&line).stdout(Stdio::piped());
         let mut stand_in = stand_in.spawn().unwrap();
-        let keeper = command(&place).stdin(stand_in.stdout.take().unwrap()).spawn().unwrap();
+        let keeper = command(Path::new(MONITOR), &place).stdin(stand_in.stdout.take().unwrap()).spawn().unwrap();
         let folder = RunFolder::at(place.path().to_owned());
         (Self { order, keeper, control: None, folder, _place: place }, stand_in)
     }
@@ -143,8 +149,8 @@ impl Drop for Kept {
     }
 }
 
-fn command(place: &TempDir) -> Command {
-    let mut command = Command::new(MONITOR);
+fn command(program: &Path, place: &TempDir) -> Command {
+    let mut command = Command::new(program);
     command.arg("keep").arg(place.path());
     command
 }

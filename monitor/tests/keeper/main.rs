@@ -3,7 +3,9 @@
 
 mod endings;
 mod family;
+mod group;
 mod kept;
 mod output;
 mod starts;
 mod supervisor;
+mod watched;

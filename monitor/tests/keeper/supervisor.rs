@@ -1,6 +1,5 @@
-//! A supervisor with real keepers: restarts, giving up, commands, and the change from one monitor to the next.
+//! Supervision with real keepers: restarts, giving up, commands, and the change from one monitor to the next.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kit::clock::Stamp;
@@ -9,140 +8,12 @@ use monitor::supervise::cause::{Cause, Exit};
 use monitor::supervise::launcher::Launcher;
 use monitor::supervise::ledger::{Excuse, Ledger, Who};
 use monitor::supervise::message::{Command, Event, Rest};
-use monitor::supervise::process::Ending;
 use monitor::supervise::run_record::{Mode, StopReason};
 use monitor::supervise::settings::{ProcessSettings, Restart};
-use monitor::supervise::supervisor::Supervisor;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tempfile::TempDir;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use uuid::Uuid;
+use nix::sys::signal::Signal;
 
 use crate::kept::{MONITOR, eventually};
-
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// The real rules with a thousandth of the real waits.
-fn quick() -> Policy {
-    let milli = |length: Duration| length / 1000;
-    let real = Policy::default();
-    Policy {
-        base: milli(real.base),
-        cap: milli(real.cap),
-        hopeless_delay: milli(real.hopeless_delay),
-        first_try: milli(real.first_try),
-        try_cap: milli(real.try_cap),
-        ..real
-    }
-}
-
-struct Watched {
-    commands: Sender<Command>,
-    events: Receiver<Event>,
-    task: JoinHandle<Ledger>,
-}
-
-/// A data folder; a failed test leaves no run of mode `run` behind.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let runs = Launcher::new(self.0.path().to_owned(), Mode::Run).runs("web").unwrap();
-        for record in runs.list().iter().filter_map(|(_, folder)| folder.read_run().ok()) {
-            if record.is_held() {
-                let _ = kill(record.keeper.as_pid(), Signal::SIGTERM);
-            }
-        }
-    }
-}
-
-fn settings(script: &str) -> ProcessSettings {
-    ProcessSettings { args: vec!["-c".into(), script.into()], ..ProcessSettings::new("sh") }
-}
-
-fn watch(data: &Path, mode: Mode, settings: ProcessSettings, ledger: Ledger) -> Watched {
-    let launcher = Launcher::new(data.to_owned(), mode).with_program(MONITOR.into());
-    watch_with(launcher, settings, ledger)
-}
-
-fn watch_with(launcher: Launcher, settings: ProcessSettings, ledger: Ledger) -> Watched {
-    let (commands, inbox) = channel(8);
-    let (outbox, events) = channel(8);
-    let supervisor = Supervisor::new("web".into(), settings, launcher, ledger, || 0.5, outbox);
-    Watched { commands, events, task: tokio::spawn(supervisor.run(inbox)) }
-}
-
-async fn begin(data: &Place, settings: ProcessSettings) -> Watched {
-    let watched = watch(data.0.path(), Mode::Up, settings, Ledger::new(quick()));
-    watched.tell(Command::Start(Who::Us)).await;
-    watched
-}
-
-impl Watched {
-    async fn tell(&self, command: Command) {
-        self.commands.send(command).await.unwrap();
-    }
-
-    /// Returns the next event that is not about waiting.
-    async fn next(&mut self) -> Event {
-        loop {
-            match self.any().await {
-                Event::Waiting { .. } => {}
-                event => return event,
-            }
-        }
-    }
-
-    async fn any(&mut self) -> Event {
-        timeout(LIMIT, self.events.recv()).await.unwrap().unwrap()
-    }
-
-    async fn started(&mut self) -> (Uuid, i32, bool) {
-        match self.next().await {
-            Event::Started { run, pid, adopted, .. } => (run, pid.unwrap(), adopted),
-            event => panic!("not a start: {event:?}"),
-        }
-    }
-
-    async fn ended(&mut self) -> (Who, bool, Ending) {
-        match self.next().await {
-            Event::Ended { by, planned, ending, .. } => (by, planned, ending),
-            event => panic!("not an end: {event:?}"),
-        }
-    }
-
-    async fn rests(&mut self) -> Rest {
-        match self.next().await {
-            Event::Resting { rest, .. } => rest,
-            event => panic!("no rest: {event:?}"),
-        }
-    }
-
-    /// Closes the commands, as the app does when it ends, and returns the ledger.
-    async fn close(self) -> Ledger {
-        drop(self.commands);
-        let mut events = self.events;
-        tokio::spawn(async move { while events.recv().await.is_some() {} });
-        timeout(LIMIT, self.task).await.unwrap().unwrap()
-    }
-}
-
-fn is_alive(pid: i32) -> bool {
-    monitor::supervise::process_table::ProcessId::of(pid).is_some()
-}
-
-fn send(pid: i32, signal: Signal) {
-    kill(Pid::from_raw(pid), signal).unwrap();
-}
+use crate::watched::{Place, begin, is_alive, quick, send, settings, watch, watch_with};
 
 #[tokio::test]
 async fn a_crashing_service_is_restarted_ever_more_slowly_then_given_up_and_tried_again() {
@@ -300,8 +171,7 @@ async fn a_killed_keeper_is_a_lost_run_whose_family_is_ended_before_the_next_beg
     let data = Place::new();
     let mut watched = begin(&data, settings("sleep 1000 & echo $!; exec sleep 1000")).await;
     let (run, pid, _) = watched.started().await;
-    let launcher = Launcher::new(data.0.path().to_owned(), Mode::Up);
-    let folder = launcher.runs("web").unwrap().folder(run);
+    let folder = data.folder(run);
     let mut sibling = None;
     eventually("both run", || {
         sibling = folder.last_lines(1, 100).unwrap().first().and_then(|line| line.parse::<i32>().ok());
@@ -320,7 +190,7 @@ async fn sigterm_to_the_keeper_by_an_unknown_hand_is_anonymous() {
     let data = Place::new();
     let mut watched = begin(&data, settings("exec sleep 1000")).await;
     let (run, _, _) = watched.started().await;
-    let folder = Launcher::new(data.0.path().to_owned(), Mode::Up).runs("web").unwrap().folder(run);
+    let folder = data.folder(run);
     send(folder.read_run().unwrap().keeper.pid, Signal::SIGTERM);
     let (by, planned, _) = watched.ended().await;
     assert_eq!((by, planned), (Who::Anonymous, false));

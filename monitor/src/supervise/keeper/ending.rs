@@ -8,7 +8,9 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::getpid;
 
 use super::control::{Ended, News};
+use crate::supervise::memory_kills::MemoryKills;
 use crate::supervise::process_table::{self, ProcessId};
+use crate::supervise::run_group::RunGroup;
 use crate::supervise::run_record::StopReason;
 
 /// What a dead child's family gets between SIGTERM and SIGKILL: long enough to close a file, short enough that the
@@ -28,10 +30,20 @@ pub(super) struct Outcome {
     pub(super) stopped: Option<StopReason>,
     pub(super) leftovers_killed: usize,
     pub(super) leftovers_alive: usize,
+    pub(super) memory_kill: bool,
+}
+
+/// What the kernel's groups give a keeper, each where they do.
+#[derive(Debug)]
+pub(super) struct Reach {
+    /// All that descends from the child is in it.
+    pub(super) group: Option<RunGroup>,
+    /// Tells whether memory ran out.
+    pub(super) memory_kills: Option<MemoryKills>,
 }
 
 /// Waits for the end of `child`, ends it when the news ask for it, and returns when nothing of it is left.
-pub(super) fn hold_to_the_end(child: ProcessId, stop_grace: Duration, news: &Receiver<News>) -> Outcome {
+pub(super) fn hold_to_the_end(child: ProcessId, stop_grace: Duration, reach: &Reach, news: &Receiver<News>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut deadline = None;
     while outcome.ended.is_none() {
@@ -46,7 +58,10 @@ pub(super) fn hold_to_the_end(child: ProcessId, stop_grace: Duration, news: &Rec
                 outcome.stopped.get_or_insert(StopReason::Asked);
                 deadline = Some(Instant::now());
             }
-            Heard::News(News::Ended(ended)) => outcome.ended = Some(ended),
+            Heard::News(News::Ended(ended)) => {
+                outcome.memory_kill = reach.memory_kills.as_ref().is_some_and(MemoryKills::was_now);
+                outcome.ended = Some(ended);
+            }
             Heard::News(News::NoneLeft) | Heard::Silence => return outcome,
             Heard::Deadline => break,
         }
@@ -56,7 +71,7 @@ pub(super) fn hold_to_the_end(child: ProcessId, stop_grace: Duration, news: &Rec
         Some(_) => deadline.unwrap_or(now).max(now + LEFTOVER_GRACE),
         None => now,
     };
-    clear(child, kill_from, news, &mut outcome);
+    clear(child, kill_from, reach.group.as_ref(), news, &mut outcome);
     outcome
 }
 
@@ -88,7 +103,13 @@ fn terminate(child: ProcessId) {
 /// Ends every descendant, also those that left the group or daemonized: SIGTERM once, SIGKILL from `kill_from` on.
 ///
 /// The first look comes after a pause, so that what was dying anyway is not counted.
-fn clear(child: ProcessId, mut kill_from: Instant, news: &Receiver<News>, outcome: &mut Outcome) {
+fn clear(
+    child: ProcessId,
+    mut kill_from: Instant,
+    group: Option<&RunGroup>,
+    news: &Receiver<News>,
+    outcome: &mut Outcome,
+) {
     let own = getpid().as_raw();
     let mut signalled = BTreeSet::new();
     loop {
@@ -103,6 +124,9 @@ fn clear(child: ProcessId, mut kill_from: Instant, news: &Receiver<News>, outcom
         if now >= kill_from + KILL_PATIENCE {
             outcome.leftovers_alive = left.len();
             break;
+        }
+        if now >= kill_from {
+            group.iter().for_each(|group| group.kill());
         }
         for process in left {
             let new = signalled.insert(process);

@@ -16,11 +16,13 @@ use nix::sys::prctl;
 use nix::unistd::getpid;
 
 use super::control;
-use super::ending::{Outcome, hold_to_the_end};
+use super::ending::{Outcome, Reach, hold_to_the_end};
 use super::order::KeepOrder;
 use super::start::{StartOrder, errno_of, start, take_failure};
+use crate::supervise::memory_kills::MemoryKills;
 use crate::supervise::process_table::{self, ProcessId};
 use crate::supervise::run_files::RunFolder;
+use crate::supervise::run_group::RunGroup;
 use crate::supervise::run_log::RunLog;
 use crate::supervise::run_record::{ExitRecord, FORMAT_VERSION, RunRecord, StartFailure, StartStep};
 
@@ -86,11 +88,14 @@ pub fn keep(arguments: &KeepArguments) -> ExitCode {
 }
 
 fn hold(folder: &RunFolder, order: &KeepOrder) -> ExitRecord {
-    let mut record = run_record(order);
+    let memory_kills = MemoryKills::watch();
+    let group = RunGroup::make(&order.service, order.run);
+    let mut record = run_record(order, group.as_ref());
     note(folder, record.as_ref());
-    let (child, output) = match spawn(folder, order) {
+    let (child, output) = match spawn(folder, order, group.as_ref()) {
         Ok(spawned) => spawned,
         Err(error) => {
+            group.iter().for_each(RunGroup::end);
             let failure = StartFailure { step: StartStep::Fork, errno: errno_of(&error) };
             return exit_record(Outcome::default(), Some(failure), 0);
         }
@@ -101,14 +106,16 @@ fn hold(folder: &RunFolder, order: &KeepOrder) -> ExitRecord {
     note(folder, record.as_ref());
     let pump = Pump::start(output, RunLog::create(folder.path(), order.log_limit_bytes));
     let news = control::listen(child, order.mode);
-    let outcome = hold_to_the_end(child, order.stop_grace(), &news);
+    let reach = Reach { group, memory_kills };
+    let outcome = hold_to_the_end(child, order.stop_grace(), &reach, &news);
+    reach.group.iter().for_each(RunGroup::end);
     exit_record(outcome, take_failure(folder.path()), pump.finish())
 }
 
 /// Starts the child on this thread, which must not end before the child: its parent-death signal is tied to it.
-fn spawn(folder: &RunFolder, order: &KeepOrder) -> io::Result<(ProcessId, PipeReader)> {
+fn spawn(folder: &RunFolder, order: &KeepOrder, group: Option<&RunGroup>) -> io::Result<(ProcessId, PipeReader)> {
     let (output, output_end) = io::pipe()?;
-    let start = StartOrder::new(folder.path(), getpid().as_raw(), order);
+    let start = StartOrder::new(folder.path(), getpid().as_raw(), group, order);
     let child = Command::new(OWN_PROGRAM)
         .arg0("monitor")
         .arg(KEEP_START)
@@ -124,7 +131,7 @@ fn spawn(folder: &RunFolder, order: &KeepOrder) -> io::Result<(ProcessId, PipeRe
     child.map(|child| (child, output)).ok_or_else(|| io::Error::other("the child is not in /proc"))
 }
 
-fn run_record(order: &KeepOrder) -> Option<RunRecord> {
+fn run_record(order: &KeepOrder, group: Option<&RunGroup>) -> Option<RunRecord> {
     Some(RunRecord {
         version: FORMAT_VERSION,
         service: order.service.clone(),
@@ -135,6 +142,7 @@ fn run_record(order: &KeepOrder) -> Option<RunRecord> {
         boot_id: process_table::boot_id().ok()?,
         started: Timestamp::now(),
         command_digest: order.command_digest(),
+        group: group.map(|group| group.path().to_owned()),
     })
 }
 
@@ -161,6 +169,7 @@ fn exit_record(outcome: Outcome, start_failure: Option<StartFailure>, log_bytes_
         leftovers_killed: u32::try_from(outcome.leftovers_killed).unwrap_or(u32::MAX),
         leftovers_alive: u32::try_from(outcome.leftovers_alive).unwrap_or(u32::MAX),
         log_bytes_dropped,
+        memory_kill: outcome.memory_kill,
     }
 }
 

@@ -14,6 +14,7 @@ use nix::unistd::{Gid, Uid, getppid, setgid, setgroups, setsid, setuid};
 use serde::{Deserialize, Serialize};
 
 use super::order::{KeepOrder, UserIds};
+use crate::supervise::run_group::RunGroup;
 use crate::supervise::run_record::{StartFailure, StartStep};
 
 /// Where the child says why its command never ran. Open for as long as that is possible: `exec` closes it.
@@ -24,6 +25,7 @@ const FAILURE: &str = "start-failure.json";
 pub(super) struct StartOrder {
     folder: PathBuf,
     keeper: i32,
+    group: Option<PathBuf>,
     user: Option<UserIds>,
     working_dir: Option<PathBuf>,
     command: String,
@@ -31,10 +33,11 @@ pub(super) struct StartOrder {
 }
 
 impl StartOrder {
-    pub(super) fn new(folder: &Path, keeper: i32, order: &KeepOrder) -> Self {
+    pub(super) fn new(folder: &Path, keeper: i32, group: Option<&RunGroup>, order: &KeepOrder) -> Self {
         Self {
             folder: folder.to_owned(),
             keeper,
+            group: group.map(|group| group.path().to_owned()),
             user: order.user,
             working_dir: order.working_dir.clone(),
             command: order.command.clone(),
@@ -74,6 +77,8 @@ fn become_command(order: &StartOrder) -> StartFailure {
     let _ = SigSet::empty().thread_set_mask();
     // A fresh child leads no group, so this cannot fail; the session keeps a terminal's Ctrl-C and hang-up away.
     let _ = setsid();
+    // Before the user changes, who may not. It runs as well in the keeper's group.
+    let _ = order.group.as_deref().and_then(RunGroup::at).map(|group| group.enter());
     spare_no_more();
     if let Some(Err(errno)) = order.user.map(become_user) {
         return failed(StartStep::User, errno);
