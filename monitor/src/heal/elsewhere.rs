@@ -86,7 +86,8 @@ impl Inquiry {
         let mut patience = Duration::ZERO;
         let mut inquired = |check: &CheckEntry| {
             let stop = stops.iter().find(|stop| stop.check == check.id.check)?;
-            let detour = Detour::around(&stop.address, ways.iter().map(|way| (way.outside, way.inside)))?;
+            let found = check.last.as_ref().and_then(|last| last.seen.address).map(|found| found.ip());
+            let detour = Detour::around(&stop.address, found, ways.iter().map(|way| (way.outside, way.inside)))?;
             patience = patience.max(stop.timeout);
             Some(Inquired { check: check.id.clone(), detour, failing_since: check.failing_since? })
         };

@@ -107,7 +107,7 @@ fn a_restart_waits_for_the_answer_and_no_longer_than_a_probe_may_take() {
 /// What is asked of a run whose check fails since this second.
 fn inquiry(run: u128, failing_since: i64) -> Inquiry {
     let around = [("127.0.0.1:8080".parse().unwrap(), "172.18.0.3:80".parse().unwrap())];
-    let detour = Detour::around(&Address::parse("localhost:8080").unwrap(), around).unwrap();
+    let detour = Detour::around(&Address::parse("localhost:8080").unwrap(), None, around).unwrap();
     let failing_since = at(failing_since).at;
     let checks = vec![Inquired { check: CheckId::new("web", "web"), detour, failing_since }];
     let (at, patience) = (at(100).at, Duration::from_secs(3));

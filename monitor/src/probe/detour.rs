@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::address::{Address, Host};
 use super::resolve::is_localhost;
 
+/// What containers call the host of theirs (Docker's `host-gateway` and Docker Desktop, Podman).
+const HOST_OF_CONTAINERS: [&str; 3] = ["host.docker.internal", "gateway.docker.internal", "host.containers.internal"];
+
 /// Who would connect to one address connects to others instead, the first that takes it, as with `--connect-to` of curl(1).
 /// Names in headers and certificates stay those of the question; redirects to other addresses lead there as ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +18,21 @@ pub struct Detour {
 
 impl Detour {
     /// Returns the way around an address of this host at which something is published: each of `ways` is where that is, and
-    /// where it leads. None if none of them leads from this address to another.
-    pub fn around(address: &Address, ways: impl IntoIterator<Item = (SocketAddr, SocketAddr)>) -> Option<Self> {
-        let asked = match &address.host {
+    /// where it leads; `found` is where its name led when it was last asked. None if none of them leads from this address to
+    /// another.
+    pub fn around(
+        address: &Address,
+        found: Option<IpAddr>,
+        ways: impl IntoIterator<Item = (SocketAddr, SocketAddr)>,
+    ) -> Option<Self> {
+        let asked: Vec<IpAddr> = match &address.host {
             Host::Ip(ip) => vec![*ip],
             Host::Name(name) if is_localhost(name) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-            Host::Name(_) => return None,
+            // Which of its addresses that is only the host knows: what is published at all of them is so there.
+            Host::Name(name) if HOST_OF_CONTAINERS.iter().any(|host| name.eq_ignore_ascii_case(host)) => {
+                found.into_iter().chain([Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]).collect()
+            }
+            Host::Name(_) => found.into_iter().collect(),
         };
         let leads = |outside: SocketAddr| {
             outside.port() == address.port && asked.iter().any(|asked| is_same_place(outside.ip(), *asked))
@@ -60,10 +72,15 @@ mod tests {
 
     /// Says where `asked` leads if this is published, `outside>inside` each.
     fn check(asked: &str, published: &str, expected: &str) {
+        check_found(asked, "", published, expected);
+    }
+
+    /// The same if the name led to `found`.
+    fn check_found(asked: &str, found: &str, published: &str, expected: &str) {
         let address = Address::parse(asked).unwrap();
         let ways = published.split(' ').map(|way| way.split_once('>').unwrap());
         let ways = ways.map(|(outside, inside)| (outside.parse().unwrap(), inside.parse().unwrap()));
-        let detour = Detour::around(&address, ways);
+        let detour = Detour::around(&address, found.parse().ok(), ways);
         let to: Vec<String> =
             detour.iter().flat_map(|detour| detour.of(&address).unwrap()).map(ToString::to_string).collect();
         assert_eq!(to.join(" "), expected, "{asked} by {published}");
@@ -105,5 +122,18 @@ mod tests {
         check("127.0.0.1:8080", "127.0.0.2:8080>172.18.0.3:80", "");
         check("127.0.0.1:8080", "10.0.0.5:8080>172.18.0.3:80", "");
         check("172.18.0.3:80", "172.18.0.3:80>172.18.0.3:80", "");
+    }
+
+    #[test]
+    fn a_name_leads_where_it_was_found() {
+        let own = "172.18.0.3:80";
+        check_found("shop.example.com:8080", "10.0.0.5", "10.0.0.5:8080>172.18.0.3:80", own);
+        check_found("shop.example.com:8080", "127.0.0.1", "0.0.0.0:8080>172.18.0.3:80", own);
+        check_found("shop.example.com:8080", "10.0.0.6", "10.0.0.5:8080>172.18.0.3:80 0.0.0.0:8080>172.18.0.3:80", "");
+        // Who is in a container does not know the host's addresses, but its name.
+        check_found("host.docker.internal:8080", "172.17.0.1", "0.0.0.0:8080>172.18.0.3:80", own);
+        check("host.containers.internal:8080", "[::]:8080>172.18.0.3:80", own);
+        check_found("host.docker.internal:8080", "172.17.0.1", "10.0.0.5:8080>172.18.0.3:80", "");
+        check_found("host.docker.internal:8081", "172.17.0.1", "0.0.0.0:8080>172.18.0.3:80", "");
     }
 }

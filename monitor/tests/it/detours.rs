@@ -9,7 +9,7 @@ use crate::{PATIENT, assert_fail, assert_pass, fail, question, trusting, vantage
 async fn ask_around(port: u16, target: &Target, check: &str) -> Observation {
     let question = question(check, PATIENT);
     let ways = [(format!("0.0.0.0:{port}").parse().unwrap(), target.addr())];
-    let detour = Detour::around(question.probe.connects_to().unwrap(), ways).unwrap();
+    let detour = Detour::around(question.probe.connects_to().unwrap(), None, ways).unwrap();
     observe_by(detour, vantage(9), &question).await
 }
 
