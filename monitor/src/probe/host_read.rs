@@ -2,11 +2,9 @@
 
 use kit::config::{Cursor, Fields};
 use nix::sys::statvfs::statvfs;
-use regex::Regex;
-use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System, UpdateKind};
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// Names of processes are cut at this length by the kernel (`TASK_COMM_LEN` less one, proc_pid_comm(5)).
-const COMM_BYTES: usize = 15;
+use super::host_processes::Processes;
 
 /// What is looked at, and its limits. Ratios are from 0 to 1.
 #[derive(Debug)]
@@ -15,16 +13,7 @@ pub(super) enum Resource {
     Memory { max_used: f64 },
     Swap { max_used: f64 },
     Load { max_per_cpu: f64 },
-    Process { which: Which, shown: String, min: u32, max: Option<u32> },
-}
-
-/// Which processes are counted.
-#[derive(Debug)]
-pub(super) enum Which {
-    /// The program's name.
-    Name(String),
-    /// A match in the whole command line.
-    Pattern(Regex),
+    Process(Processes),
 }
 
 /// What a look found.
@@ -46,7 +35,7 @@ impl Resource {
             "memory" => Some(Self::Memory { max_used: ratio(&fields, "max_used", 0.9)? }),
             "swap" => Some(Self::Swap { max_used: ratio(&fields, "max_used", 0.8)? }),
             "load" => Some(Self::Load { max_per_cpu: fields.get("max_per_cpu").map_or(Some(2.0), |c| positive(&c))? }),
-            "process" => decode_process(&fields),
+            "process" => Processes::decode(&fields).map(Self::Process),
             other => {
                 let words = ["disk", "memory", "swap", "load", "process"];
                 let near = kit::config::suggest(other, words);
@@ -65,7 +54,7 @@ impl Resource {
             Self::Memory { .. } => "memory".to_owned(),
             Self::Swap { .. } => "swap".to_owned(),
             Self::Load { .. } => "load".to_owned(),
-            Self::Process { shown, .. } => format!("process {shown}"),
+            Self::Process(processes) => format!("process {}", processes.shown),
         }
     }
 
@@ -82,7 +71,10 @@ impl Resource {
             Self::Memory { max_used } => read_memory(*max_used),
             Self::Swap { max_used } => read_swap(*max_used),
             Self::Load { max_per_cpu } => read_load(*max_per_cpu),
-            Self::Process { which, shown, min, max } => Ok(judge_count(shown, count_processes(which)?, *min, *max)),
+            Self::Process(processes) => {
+                let count = processes.count().map_err(|error| error.to_string())?;
+                Ok(judge_count(&processes.shown, count, processes.min, processes.max))
+            }
         }
     }
 }
@@ -98,31 +90,6 @@ fn decode_disk(fields: &Fields<'_>) -> Option<Resource> {
     let unset = max_used.is_none() && min_free.is_none() && max_inodes_used.is_none();
     let max_used = if unset { Some(0.9) } else { max_used };
     Some(Resource::Disk { path: path?, max_used, min_free, max_inodes_used })
-}
-
-fn decode_process(fields: &Fields<'_>) -> Option<Resource> {
-    let name = fields.get("name");
-    let pattern = fields.get("pattern");
-    let min = fields.get("min").map_or(Some(1), |c| c.whole(0..=1_000_000));
-    let max = fields.get("max").map_or(Some(None), |c| c.whole(0..=1_000_000).map(Some));
-    let which = match (name, pattern) {
-        (Some(name), None) => name.text().map(|name| (name.clone(), Which::Name(name))),
-        (None, Some(pattern)) => {
-            let regex: Option<Regex> = pattern.parse("a regular expression");
-            regex.map(|regex| (format!("/{regex}/"), Which::Pattern(regex)))
-        }
-        _ => {
-            fields.cursor().mistake("expected exactly one of \"name\" and \"pattern\"");
-            None
-        }
-    };
-    let (shown, which) = which?;
-    let (min, max) = (min?, max?);
-    if max.is_some_and(|max| max < min) {
-        fields.cursor().mistake("\"max\" is less than \"min\"");
-        return None;
-    }
-    Some(Resource::Process { which, shown, min, max })
 }
 
 fn ratio(fields: &Fields<'_>, key: &'static str, default: f64) -> Option<f64> {
@@ -226,33 +193,6 @@ fn judge_load(load: f64, per_cpu: f64, cpus: usize, max_per_cpu: f64) -> Reading
     Reading { note, broken }
 }
 
-fn count_processes(which: &Which) -> Result<usize, String> {
-    let mut system = System::new().map_err(|error| error.to_string())?;
-    let kind = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always).without_tasks();
-    if system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind) == 0 {
-        return Err("the system tells no process".to_owned());
-    }
-    // Our own command line may name the program that is looked for.
-    let ours = std::process::id();
-    let others = system.processes().values().filter(|process| process.pid().as_u32() != ours);
-    Ok(others.filter(|process| fits(which, &process.name().to_string_lossy(), process.cmd())).count())
-}
-
-fn fits(which: &Which, name: &str, command: &[std::ffi::OsString]) -> bool {
-    match which {
-        Which::Name(wanted) => {
-            let program = command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-            let base = program.rsplit('/').next().unwrap_or_default();
-            // The kernel's name is cut; the first argument is not, but programs may overwrite it.
-            name == wanted || base == wanted || (wanted.len() > COMM_BYTES && wanted.get(..COMM_BYTES) == Some(name))
-        }
-        Which::Pattern(regex) => {
-            let line: Vec<_> = command.iter().map(|part| part.to_string_lossy()).collect();
-            regex.is_match(&line.join(" "))
-        }
-    }
-}
-
 fn judge_count(shown: &str, count: usize, min: u32, max: Option<u32>) -> Reading {
     let note = match count {
         0 => format!("no process {shown}"),
@@ -325,21 +265,6 @@ mod tests {
         );
         let memory = judge_used("memory", 95, 100, 0.9).broken.unwrap();
         assert_eq!(memory, "memory 95 % used, 5 bytes free: more than 90 % used");
-    }
-
-    #[test]
-    fn a_process_is_known_by_its_name_even_if_the_kernel_cut_it() {
-        let command = |text: &str| text.split(' ').map(Into::into).collect::<Vec<_>>();
-        let name = |text: &str| Which::Name(text.to_owned());
-        assert!(fits(&name("nginx"), "nginx", &[]));
-        assert!(fits(&name("platform-services"), "platform-servic", &[]));
-        assert!(fits(&name("python3"), "MainThread", &command("/usr/bin/python3 app.py")));
-        assert!(!fits(&name("nginx"), "nginx-exporter", &command("/bin/nginx-exporter")));
-        assert!(fits(
-            &Which::Pattern(Regex::new("java .*-jar shop").unwrap()),
-            "java",
-            &command("java -Xmx1g -jar shop.jar")
-        ));
     }
 
     #[test]

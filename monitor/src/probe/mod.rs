@@ -13,6 +13,7 @@ mod expr;
 mod handshake;
 mod heartbeat;
 mod host;
+mod host_processes;
 mod host_read;
 mod http;
 mod kinds;

@@ -13,12 +13,15 @@ const LISTEN: &str = "use IO::Socket::INET; $s = IO::Socket::INET->new(LocalAddr
 async fn an_address_that_leads_back_into_its_own_container_is_not_down_until_somebody_has_answered_there() {
     let (docker, folder) = (DockerEngine::start_with_debian().await, tempfile::tempdir().unwrap());
     let yaml = "data_dir: /data\ndefaults: { every: 1s, timeout: 500ms, every_when_failing: 100ms }\n\
-                services:\n  web: { checks: { port: { tcp: { address: \"127.0.0.1:8080\" } } } }\n";
+                services:\n  web: { checks: { port: { tcp: { address: \"127.0.0.1:8080\" } } } }\n  engine: { checks: { \
+                own: { host: { process: { name: dockerd, min: 0 } }, severity: warning }, \
+                runs: { host: { process: { name: dockerd, proc: /host/proc } } } } }\n";
     std::fs::write(folder.path().join("monitor.yml"), yaml).unwrap();
     let program = format!("{}:/monitor:ro", env!("CARGO_BIN_EXE_monitor"));
     let settings = format!("{}:/settings:ro", folder.path().display());
-    let options =
-        ["run", "--detach", "--name", "monitor", "--network", "none", "--volume", &program, "--volume", &settings];
+    // As for node_exporter and its like: who is in a container sees the host's processes only where somebody mounts them.
+    let volumes = ["--volume", &program, "--volume", &settings, "--volume", "/proc:/host/proc:ro"];
+    let options = [&["run", "--detach", "--name", "monitor", "--network", "none"], &volumes[..]].concat();
     docker.docker(&[&options[..], &[DEBIAN, "/monitor", "run", "--config", "/settings/monitor.yml"]].concat());
     let until = async |verdict: &str| {
         eventually(&format!("web to be {verdict}"), LIMIT, async || {
@@ -28,6 +31,15 @@ async fn an_address_that_leads_back_into_its_own_container_is_not_down_until_som
         })
         .await
     };
+    let notes = eventually("the engine's checks", LIMIT, async || {
+        let said = docker.docker(&["exec", "monitor", "/bin/sh", "-c", "/monitor status --json || true"]);
+        let checks = serde_json::from_str::<Value>(&said).ok()?["services"][1]["checks"].clone();
+        let note = |index: usize| checks[index]["last"]["seen"]["note"].as_str().map(str::to_owned);
+        Some((note(0)?, note(1)?))
+    });
+    let (own, hosts) = notes.await;
+    assert_eq!(own, "no process dockerd");
+    assert!(hosts.ends_with("process dockerd") || hosts.ends_with("processes dockerd"), "{hosts}");
     let unknown = until("unknown").await;
     let reason = "unreachable from here: 127.0.0.1:8080 is the monitor's own container, where nothing else listens; write \
                   the service's name, or for what runs on the host host.docker.internal (with extra_hosts: \

@@ -22,7 +22,9 @@ pub(super) fn host_proc(is_inside: bool) -> Outcome {
     if !is_inside {
         return Outcome::Unknown("whether /proc is the host's: this is a PID namespace of somebody's".to_owned());
     }
-    Outcome::Wrong("we see only this container's processes".to_owned(), "pid: host   # in compose".to_owned())
+    Outcome::Wrong("we see only this container's processes".to_owned(), "pid: host   # in compose; or mount it, [\"/proc:/host/proc:ro\"], and write proc: /host/proc to checks of processes"
+            .to_owned(),
+    )
 }
 
 /// Returns whether the Docker engine may be asked.
