@@ -193,18 +193,14 @@ impl Board {
         let Some(service) = self.service_mut(&name) else { return effects };
         let Some(workload) = &mut service.workload else { return effects };
         let event = &service.announced.as_ref().map_or_else(|| event.clone(), |announced| announced.explain(event));
-        let open = workload.ledger.last().filter(|run| run.end.is_none()).map(|run| run.id);
-        let is_new_run = workload.take(event, sequence);
-        // What nobody has told the end of ended nevertheless, if another run is there.
-        let ended_unseen =
-            is_new_run && open.is_some_and(|open| workload.ledger.last().is_some_and(|run| run.id != open));
+        let change = workload.take(event, sequence);
         match event {
             Event::Waiting { delay, .. } => workload.next_try = Some(now.at + *delay),
             Event::Started { .. } | Event::Resting { .. } => workload.next_try = None,
             _ => {}
         }
         workload.unseen_since = workload.unseen.as_ref().map(|_| workload.unseen_since.unwrap_or(now.at));
-        if is_new_run {
+        if change.began {
             for check in &mut service.checks {
                 check.state = check.state.restarted();
                 check.pass_starts.clear();
@@ -216,20 +212,18 @@ impl Board {
         ) {
             effects.changed_ledgers.push(name.clone());
         }
-        if matches!(event, Event::Ended { .. }) {
+        if change.ended {
             effects.ended.push(name.clone());
         }
-        if ended_unseen || matches!(event, Event::Ended { planned: false, .. }) {
+        if change.ended_unplanned {
             self.excuse_by_need(&name, now, &mut effects);
             self.excuse_by_host(now, &mut effects);
         }
         // An exit or a start decides at once what the next turn would have found out.
         if matches!(event, Event::Started { .. } | Event::Ended { .. } | Event::Resting { .. }) {
             let whole = self.service(&name).map(|service| service.whole().clone()).filter(|whole| *whole != name);
-            let own = self.service(&name).into_iter().flat_map(ServiceEntry::critical).map(|check| check.id.clone());
-            let of_whole =
-                self.service(whole.as_deref().unwrap_or_default()).into_iter().flat_map(ServiceEntry::critical);
-            effects.force = own.chain(of_whole.map(|check| check.id.clone())).collect();
+            let asked = [Some(name.clone()), whole].into_iter().flatten().filter_map(|name| self.service(&name));
+            effects.force = asked.flat_map(ServiceEntry::critical).map(|check| check.id.clone()).collect();
         }
         self.refresh(&name, now, &mut effects);
         effects

@@ -439,3 +439,15 @@ fn whom_the_failure_of_a_need_takes_along_spends_no_budget_whichever_is_seen_fir
     feed(&mut other, "store", "xxx", 100);
     assert_eq!(exits(&other, "api", 140), 1);
 }
+
+#[test]
+fn an_end_that_nobody_told_is_one_that_is_written_down() {
+    let mut board = board(vec![spec("shop", &[], Some(60))]);
+    assert_eq!(board.runtime(&started("shop", at(1)), at(1)).ended, Vec::<Arc<str>>::new());
+    let another = board.runtime(&started("shop", at(9)), at(9));
+    assert_eq!(another.ended, [Arc::from("shop")], "with the lines that it left, which are none");
+    assert_eq!(board.service("shop").unwrap().workload.as_ref().unwrap().ledger.assess(at(9).at).exits_10m, 1);
+    let told = board.runtime(&ended("shop", at(9), at(12), true), at(12));
+    assert_eq!(told.ended.len(), 1);
+    assert_eq!(board.runtime(&started("shop", at(13)), at(13)).ended, Vec::<Arc<str>>::new());
+}

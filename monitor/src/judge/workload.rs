@@ -95,6 +95,17 @@ impl Default for WorkloadState {
     }
 }
 
+/// What an event did to the runs of a workload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    /// One began, or was found.
+    pub(super) began: bool,
+    /// One ended, be it that nobody told.
+    pub(super) ended: bool,
+    /// One ended, and nobody had planned that.
+    pub(super) ended_unplanned: bool,
+}
+
 impl WorkloadState {
     /// Begins with the ledger that an earlier monitor left, and the last lines of its runs.
     pub fn restored(ledger: Ledger, lines: RunLines) -> Self {
@@ -132,13 +143,14 @@ impl WorkloadState {
         Self { unplanned_end_at: self.unplanned_end_at, ..Self::restored(self.ledger.clone(), self.lines.clone()) }
     }
 
-    /// Takes an event; returns true if a new run began.
-    pub(super) fn take(&mut self, event: &Event, sequence: u64) -> bool {
+    /// Takes an event; returns what that did to its runs.
+    pub(super) fn take(&mut self, event: &Event, sequence: u64) -> Change {
+        let mut change = Change::default();
         match event {
             Event::Started { run, pid, by, adopted, stamp, .. } => {
                 let is_known = *adopted && self.ledger.last().is_some_and(|last| last.id == *run);
                 if !is_known {
-                    self.end_unseen(sequence);
+                    change.ended_unplanned = self.end_unseen(sequence);
                     // A new version was announced by itself, and so was the end of the old one.
                     if *by == Who::Announced && self.ledger.record_replaced() {
                         self.unplanned_end_at = self.unplanned_end_before;
@@ -152,7 +164,7 @@ impl WorkloadState {
                 self.passed.clear();
                 self.has_worked = false;
                 self.has_failed = false;
-                true
+                change.began = true;
             }
             Event::Ended { run, by, planned, ending, .. } => {
                 let end = End {
@@ -169,51 +181,41 @@ impl WorkloadState {
                 self.last_end = Some(ending.cause.sentence(ending.exit));
                 self.last_told = Some(ending.cause.told(ending.exit, said.as_deref()));
                 self.lines.add(*run, &ending.last_lines);
+                change.ended = true;
                 if !planned {
+                    change.ended_unplanned = true;
                     (self.unplanned_end_before, self.unplanned_end_at) = (self.unplanned_end_at, sequence);
                 }
                 self.phase = Phase::Waiting(Duration::ZERO);
-                false
             }
             Event::Waiting { delay, .. } => {
                 // Before the first start it waits for nothing that went wrong.
                 if self.phase != Phase::Pending {
                     self.phase = Phase::Waiting(*delay);
                 }
-                false
             }
             Event::Resting { rest, why, .. } => {
                 self.phase = Phase::Resting(*rest);
                 self.rest_why.clone_from(why);
-                false
             }
-            Event::Identified { run, digest, .. } => {
-                self.learned(*run, digest.clone());
-                false
-            }
-            Event::Missed { run, .. } => {
-                self.ledger.record_gap(*run);
-                false
-            }
-            Event::Sight { lost, .. } => {
-                self.unseen.clone_from(lost);
-                false
-            }
-            Event::Described { described, .. } => {
-                self.described = (**described).clone();
-                false
-            }
-            Event::Refused { .. } => false,
+            Event::Identified { run, digest, .. } => self.learned(*run, digest.clone()),
+            Event::Missed { run, .. } => self.ledger.record_gap(*run),
+            Event::Sight { lost, .. } => self.unseen.clone_from(lost),
+            Event::Described { described, .. } => self.described = (**described).clone(),
+            Event::Refused { .. } => {}
         }
+        change.ended |= change.ended_unplanned;
+        change
     }
 
-    /// Notes that the run which was believed to go on has ended, for another one begins.
-    fn end_unseen(&mut self, sequence: u64) {
-        let Some(open) = self.ledger.last().filter(|run| run.end.is_none()).map(|run| run.id) else { return };
+    /// Notes that the run which was believed to go on has ended, for another one begins; returns whether there was one.
+    fn end_unseen(&mut self, sequence: u64) -> bool {
+        let Some(open) = self.ledger.last().filter(|run| run.end.is_none()).map(|run| run.id) else { return false };
         let how = Cause::Lost.sentence(Exit::Lost);
         (self.last_end, self.last_told) = (Some(how.clone()), Some(how));
         self.lines.add(open, &[]);
         (self.unplanned_end_before, self.unplanned_end_at) = (self.unplanned_end_at, sequence);
+        true
     }
 
     /// Notes the digest of the program that `run` runs.
