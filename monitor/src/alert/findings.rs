@@ -52,6 +52,8 @@ pub(super) fn findings(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stam
     found
 }
 
+/// Of so many more replicas it is told what was found of them.
+const TOLD_OF: usize = 5;
 const SLOW_LOOP: &str = "recurring_crash";
 const RESTARTED: &str = "something_keeps_restarting_this";
 
@@ -112,10 +114,18 @@ pub(super) fn joined(found: impl Iterator<Item = Condition>) -> Vec<Condition> {
         match (known.holds, condition.holds) {
             (Holds::Unclear, _) => *known = condition,
             (_, Holds::Unclear) => {}
-            _ => known.description = format!("{}\nAnd: {}.", known.description, condition.title).trim().to_owned(),
+            _ => tell_too(&mut known.description, &condition.title),
         }
     }
     all
+}
+
+fn tell_too(description: &mut String, title: &str) {
+    const MORE: &str = "And others alike.";
+    let line = if description.matches("And: ").count() < TOLD_OF { format!("And: {title}.") } else { MORE.to_owned() };
+    if !description.ends_with(MORE) {
+        *description = format!("{description}\n{line}").trim().to_owned();
+    }
 }
 
 #[cfg(test)]

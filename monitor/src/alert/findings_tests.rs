@@ -136,3 +136,17 @@ fn restarts_that_somebody_announced_are_none_and_a_crash_stays_one() {
     }
     assert_eq!(board.service("web").unwrap().verdict, Verdict::CrashLooping);
 }
+
+#[test]
+fn what_is_found_of_many_replicas_is_one_ticket_that_stays_readable() {
+    let found = |number: u32| {
+        let mut condition = super::Condition::new("finding:web:looped".to_owned(), "", super::Severity::Notice, "");
+        (condition.title, condition.description) = (format!("web.{number} loops"), "It loops.".to_owned());
+        condition
+    };
+    let description = |replicas: u32| super::joined((1..=replicas).map(found)).remove(0).description;
+    assert_eq!(description(1), "It loops.");
+    assert_eq!(description(3), "It loops.\nAnd: web.2 loops.\nAnd: web.3 loops.");
+    assert_eq!(description(100).lines().count(), 7);
+    assert!(description(100).ends_with("\nAnd: web.6 loops.\nAnd others alike."));
+}

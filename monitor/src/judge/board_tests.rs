@@ -451,3 +451,24 @@ fn an_end_that_nobody_told_is_one_that_is_written_down() {
     assert_eq!(told.ended.len(), 1);
     assert_eq!(board.runtime(&started("shop", at(13)), at(13)).ended, Vec::<Arc<str>>::new());
 }
+
+#[test]
+fn what_is_found_running_is_new_only_after_an_end_that_was_told() {
+    let mut board = board(vec![spec("shop", &[], Some(60))]);
+    let found = |run: i64| match started("shop", at(run)) {
+        Event::Started { service, run, pid, by, stamp, .. } => {
+            Event::Started { service, run, pid, by, stamp, adopted: true }
+        }
+        event => event,
+    };
+    let started_at = |board: &Board| board.service("shop").unwrap().workload.as_ref().unwrap().started_at;
+    board.runtime(&found(1), at(2));
+    assert_eq!(started_at(&board), 0, "it may be older than any cursor");
+    let cursor = board.sequence();
+    board.runtime(&ended("shop", at(1), at(8), true), at(8));
+    board.runtime(&found(9), at(10));
+    assert!(started_at(&board) > cursor);
+    let cursor = board.sequence();
+    board.runtime(&found(9), at(12));
+    assert!(started_at(&board) < cursor, "it is the same run");
+}

@@ -65,6 +65,8 @@ pub struct WorkloadState {
     pub digest: Option<String>,
     /// Sequence number of the present or last run's start.
     pub started_at: u64,
+    /// Sequence number of the last end that was told, 0 if none.
+    ended_at: u64,
     /// Sequence number of the last unplanned end, 0 if none.
     pub unplanned_end_at: u64,
     /// That of the unplanned end before it.
@@ -122,6 +124,7 @@ impl WorkloadState {
             lines,
             digest: None,
             started_at: 0,
+            ended_at: 0,
             // Cursors of an earlier monitor are below the microseconds of any later moment: what ended unplanned before
             // this one started shuts them, and cannot shut those given out from now on.
             unplanned_end_at: last_crash.map_or(0, |at| u64::try_from(at.as_microsecond()).unwrap_or(0)),
@@ -158,8 +161,12 @@ impl WorkloadState {
                     self.ledger.record_start(*run, *stamp, *by);
                 }
                 self.phase = Phase::Running { run: *run, pid: *pid, since: *stamp };
-                // An adopted run began before any cursor of this monitor: it is never a new incarnation.
-                self.started_at = if *adopted { 0 } else { sequence };
+                // What is found running may have begun before any cursor, but not before the end that was told.
+                self.started_at = match *adopted {
+                    false => sequence,
+                    true if is_known => self.started_at,
+                    true => self.ended_at,
+                };
                 self.digest = None;
                 self.passed.clear();
                 self.has_worked = false;
@@ -182,6 +189,7 @@ impl WorkloadState {
                 self.last_told = Some(ending.cause.told(ending.exit, said.as_deref()));
                 self.lines.add(*run, &ending.last_lines);
                 change.ended = true;
+                self.ended_at = sequence;
                 if !planned {
                     change.ended_unplanned = true;
                     (self.unplanned_end_before, self.unplanned_end_at) = (self.unplanned_end_at, sequence);
