@@ -3,22 +3,22 @@
 //! It never trusts the engine's count of restarts, which every restart through the API sets back to 0. A run is known by
 //! its container and the moment it began, so whatever is seen twice, by an event and by looking, changes nothing.
 
+mod rest;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kit::clock::{Stamp, elapsed};
 
 use super::facts::{Facts, Happening, RestartPolicy, What};
-use super::known::{Known, START_EVENT_LATE, restart_delay, run_id};
+use super::known::{Known, START_EVENT_LATE, run_id};
 use super::log_slice::LogSlice;
 use super::stopping::{ASKED_FOR, KILLED_CODE, Stopping};
 use crate::supervise::cause::{Cause, Exit};
 use crate::supervise::described::Described;
-use crate::supervise::following::{
-    OpenOrder, Settling, Told, began_by, ended_by, rest_of_the_absent, rest_of_the_stopped,
-};
+use crate::supervise::following::{OpenOrder, Settling, Told, began_by, ended_by};
 use crate::supervise::ledger::{End, Ledger, Who};
-use crate::supervise::message::{Command, Event, Rest};
+use crate::supervise::message::{Command, Event};
 use crate::supervise::process::Ending;
 use crate::supervise::workload::{Sought, Subject};
 
@@ -189,21 +189,6 @@ impl Tracker {
         turn.events
     }
 
-    /// Takes that there is no such container.
-    pub(super) fn absent(&mut self, now: Stamp) -> Vec<Event> {
-        let mut turn = Turn { now, lines: Vec::new(), events: Vec::new() };
-        self.container = None;
-        if matches!(self.told, Told::Resting(_)) || !self.settles.is_over(now) {
-            return turn.events;
-        }
-        if let Some(latest) = self.running() {
-            self.end(latest, now.wall, Exit::Lost, false, &mut turn);
-        }
-        let rest = rest_of_the_absent(&self.ledger, self.order);
-        self.rest(rest, &mut turn);
-        turn.events
-    }
-
     fn happened(&mut self, happening: &Happening, facts: Option<&Facts>, turn: &mut Turn) {
         let at = happening.at;
         let is_ours = self.container.as_ref().is_none_or(|container| *container == happening.container);
@@ -306,55 +291,6 @@ impl Tracker {
         }
     }
 
-    /// After an end: the engine starts it again, or somebody stopped it, or it has done what it had to do.
-    fn what_next(&mut self, facts: &Facts, turn: &mut Turn) {
-        if facts.restarting {
-            self.settles.clear();
-            if self.told != Told::Waiting {
-                self.told = Told::Waiting;
-                let delay = restart_delay(&self.ledger);
-                let assessment = self.ledger.assess(turn.now.at);
-                turn.events.push(Event::Waiting { service: self.service.to_string(), delay, assessment });
-            }
-            return;
-        }
-        if matches!(self.told, Told::Resting(_)) {
-            return;
-        }
-        let is_clean = self.ledger.last().and_then(|run| run.end.as_ref()).is_some_and(|end| end.cause == Cause::Clean);
-        let rest = match (self.asked.is_some(), facts.policy) {
-            // What is always started again and is not was stopped, or its engine is on its way down.
-            (true, _) | (_, RestartPolicy::Always) => rest_of_the_stopped(&self.ledger, self.order),
-            _ if is_clean => Rest::Completed,
-            (false, RestartPolicy::OnFailureAtMost) if facts.start_error.is_none() => Rest::GaveUp,
-            _ => Rest::Failed,
-        };
-        let may_go_on = matches!(rest, Rest::Stopped | Rest::Quarantined);
-        if !may_go_on || self.settles.is_over(turn.now) {
-            self.rest(rest, turn);
-        }
-    }
-
-    fn never_ran(&mut self, facts: &Facts, turn: &mut Turn) {
-        let is_older = self.container.as_ref().is_some_and(|container| *container != facts.id);
-        if is_older || matches!(self.told, Told::Resting(_)) || !self.settles.is_over(turn.now) {
-            return;
-        }
-        self.container = Some(facts.id.clone());
-        let (Some(error), Some(created)) = (&facts.start_error, facts.created) else {
-            return self.rest(if facts.start_error.is_some() { Rest::Failed } else { Rest::Stopped }, turn);
-        };
-        // It is a run that ended before it began: the engine's words are all that it left.
-        if !self.latest.is_some_and(|latest| latest.is(created)) {
-            self.begin(&facts.id, created, Who::Anonymous, Some(facts), turn);
-            turn.lines = vec![error.clone()];
-        }
-        if let Some(latest) = self.running() {
-            self.end(latest, created, Exit::Code(facts.exit_code), false, turn);
-        }
-        self.rest(Rest::Failed, turn);
-    }
-
     fn begin(&mut self, container: &str, began: Timestamp, by: Who, facts: Option<&Facts>, turn: &mut Turn) {
         let run = run_id(container, began);
         self.ledger.record_start(run, turn.now.stamp_of(began), by);
@@ -403,12 +339,6 @@ impl Tracker {
         turn.events.push(Event::Ended { service: self.service.to_string(), run: latest.run, by, planned, ending });
         // Without an answer on how it stands, somebody has to look.
         self.settles.begin(turn.now);
-    }
-
-    fn rest(&mut self, rest: Rest, turn: &mut Turn) {
-        self.settles.clear();
-        self.told = Told::Resting(rest);
-        turn.events.push(Event::Resting { service: self.service.to_string(), rest, why: None });
     }
 
     /// Returns who began a run then, before our eyes.
@@ -460,5 +390,4 @@ impl Tracker {
 }
 
 #[cfg(test)]
-#[path = "tracker_tests.rs"]
 mod tests;
