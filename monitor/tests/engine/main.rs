@@ -20,6 +20,7 @@ mod judged;
 mod kills;
 mod people;
 mod prometheus;
+mod read_only;
 mod reload;
 mod replicas;
 mod steps;

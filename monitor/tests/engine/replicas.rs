@@ -46,7 +46,7 @@ fn pid_of(docker: &DockerEngine, name: &str) -> nix::unistd::Pid {
     nix::unistd::Pid::from_raw(docker.docker(&["inspect", "--format", "{{.State.Pid}}", name]).parse().unwrap())
 }
 
-fn signal(docker: &DockerEngine, name: &str, signal: nix::sys::signal::Signal) {
+pub(crate) fn signal(docker: &DockerEngine, name: &str, signal: nix::sys::signal::Signal) {
     nix::sys::signal::kill(pid_of(docker, name), signal).unwrap();
 }
 

@@ -1,5 +1,5 @@
-//! Fake servers on loopback that misbehave in exactly one named way each, throw-away certificates, a Docker engine and a
-//! machine with systemd of one's own, and [`eventually()`].
+//! Fake servers on loopback that misbehave in exactly one named way each, throw-away certificates, a Docker engine, a
+//! proxy before it and a machine with systemd of one's own, and [`eventually()`].
 //!
 //! For tests only: nothing here is shipped, and what cannot be set up ends the test with a panic. [`Target`] is the
 //! entry: every constructor binds port 0 of 127.0.0.1 and must be called inside a Tokio runtime.
@@ -17,6 +17,7 @@ mod port;
 mod raw_request;
 mod scale;
 mod smtp;
+mod socket_proxy;
 mod systemd;
 mod target;
 mod tasks;
@@ -31,5 +32,6 @@ pub use message::{Request, Response};
 pub use port::free_port;
 pub use scale::{at_scale, seed};
 pub use smtp::{Mail, MailServer, Smtp};
+pub use socket_proxy::SocketProxy;
 pub use systemd::{DEBIAN, SystemdContainer};
 pub use target::Target;

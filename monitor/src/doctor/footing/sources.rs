@@ -51,7 +51,9 @@ pub(super) async fn runtime(runtime: &dyn Runtime) -> Outcome {
     match runtime.reach().await {
         Ok(()) => Outcome::Fine(format!("what runs workloads answers: {}", runtime.address())),
         Err(why) => {
-            let fix = "Start it, mount its socket into this container, or run as a user who may ask it.".to_owned();
+            let fix = "Start it, mount its socket into this container, run as a user who may ask it, or\n\
+                       let its questions through a proxy in front of it."
+                .to_owned();
             Outcome::Wrong(why, fix)
         }
     }

@@ -81,9 +81,11 @@ fn heal_view(heal: &Heal, moment: &Moment) -> HealView {
         HealResult::Refused => (Tone::Bad, "refused by whoever runs it"),
     };
     let what = match heal.action {
+        _ if heal.result == HealResult::Refused => heal.action.as_str(),
         HealAction::Restart => "restarted",
         HealAction::Start => "started",
         HealAction::Quarantine => "stopped and held",
     };
-    HealView { at: moment.when(heal.at), what, why: heal.why.clone(), tone, result }
+    let refusal = heal.refusal.as_ref().map(|refusal| format!(" (refused: {refusal})")).unwrap_or_default();
+    HealView { at: moment.when(heal.at), what, why: heal.why.clone() + &refusal, tone, result }
 }

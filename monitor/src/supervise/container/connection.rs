@@ -12,6 +12,7 @@ use bollard::query_parameters::{
 };
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
+use http::StatusCode;
 use jiff::Timestamp;
 
 use super::address::Address;
@@ -69,8 +70,15 @@ impl Connection {
         let (shown, is_here) = (address.shown.clone(), address.is_here());
         match address.connect(BOLLARD_PATIENCE) {
             Ok(docker) => Ok(Self { address: shown, is_here, docker }),
-            Err(error) => Err(Blind { address: shown, why: words(error) }),
+            Err(error) => Err(blind(&shown, error)),
         }
+    }
+
+    /// Finds out whether it answers everything that watching asks: a proxy in front of it may let some through.
+    pub(super) async fn reach(&self) -> Result<(), Blind> {
+        self.ping().await?;
+        self.list_by(Vec::new()).await?;
+        self.missed(Timestamp::now()).await.map(drop)
     }
 
     /// Finds out whether it answers.
@@ -158,9 +166,7 @@ impl Connection {
         let events = ["create", "start", "die", "died", "destroy", "remove", "rename"];
         let address = self.address.clone();
         let events = self.docker.events(Some(events_of(from, &events).build()));
-        let change = move |event: Result<EventMessage, Error>| {
-            event.map(drop).map_err(|error| Blind { address: address.clone(), why: words(error) })
-        };
+        let change = move |event: Result<EventMessage, Error>| event.map(drop).map_err(|error| blind(&address, error));
         events.map(change).boxed()
     }
 
@@ -170,7 +176,7 @@ impl Connection {
         events.filter_map(move |event: Result<EventMessage, Error>| {
             let read = match event {
                 Ok(message) => Happening::of(message).map(Ok),
-                Err(error) => Some(Err(Blind { address: address.clone(), why: words(error) })),
+                Err(error) => Some(Err(blind(&address, error))),
             };
             std::future::ready(read)
         })
@@ -216,10 +222,7 @@ impl Connection {
             };
             match answer {
                 Ok(()) | Err(Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
-                // A proxy with an allow-list says one of these.
-                Err(error @ Error::DockerResponseServerError { status_code: 401 | 403 | 405, .. }) => {
-                    Err(Refusal::ReadOnly { address, why: words(error) })
-                }
+                Err(error) if is_forbidden(&error) => Err(Refusal::ReadOnly { address, why: words(error) }),
                 Err(error) => Err(Refusal::Failed { address, verb, why: words(error) }),
             }
         }
@@ -238,7 +241,7 @@ impl Connection {
     }
 
     fn blind(&self, error: Error) -> Blind {
-        Blind { address: self.address.clone(), why: words(error) }
+        blind(&self.address, error)
     }
 }
 
@@ -253,10 +256,31 @@ fn best(found: Vec<Facts>, followed: Option<&str>) -> Option<Facts> {
         .max_by_key(|facts| (stays(facts), facts.running, facts.running.then(|| newest(facts)), facts.started))
 }
 
+fn blind(address: &str, error: Error) -> Blind {
+    let hint = if is_forbidden(&error) {
+        "; a proxy in front of it must allow GET of _ping, containers and events"
+    } else {
+        ""
+    };
+    Blind { address: address.to_owned(), why: words(error) + hint }
+}
+
+/// A proxy with an allow-list says one of these.
+fn is_forbidden(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code: 401 | 403 | 405, .. })
+}
+
 /// Says an error with what is behind it; bollard's own words often leave out why.
 fn words(error: Error) -> String {
-    if let Error::SocketNotFoundError(path) = &error {
-        return format!("there is no socket {path}");
+    match &error {
+        Error::SocketNotFoundError(path) => return format!("there is no socket {path}"),
+        // An engine says why in JSON; what stands in between sends a page, which says no more than its status.
+        Error::DockerResponseServerError { status_code, message } if message.trim_start().starts_with('<') => {
+            let status = StatusCode::from_u16(*status_code)
+                .map_or_else(|_| status_code.to_string(), |status| status.to_string());
+            return format!("it answers with {status}");
+        }
+        _ => {}
     }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

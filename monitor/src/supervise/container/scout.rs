@@ -37,6 +37,7 @@ async fn session(discover: &Discover, looks: &mpsc::Sender<Look>, told: &mut Opt
     let connection = Connection::open(&discover.address)?;
     connection.ping().await?;
     let mut changes = connection.changes(Timestamp::now());
+    let mut taken_up = Instant::now();
     let mut ping = Instant::now() + PING_EVERY;
     loop {
         let look = connection.survey(&discover.wanted).await?;
@@ -49,7 +50,14 @@ async fn session(discover: &Discover, looks: &mpsc::Sender<Look>, told: &mut Opt
             tokio::select! {
                 () = looks.closed() => return Ok(()),
                 change = changes.next() => {
-                    change.ok_or_else(|| connection.hung_up())??;
+                    if let Err(blind) = change.unwrap_or_else(|| Err(connection.hung_up())) {
+                        // Proxies cut off a stream in which nothing has come for a while; the look finds out more.
+                        if taken_up.elapsed() < RETRY_AFTER {
+                            return Err(blind);
+                        }
+                        (changes, taken_up) = (connection.changes(Timestamp::now()), Instant::now());
+                        break;
+                    }
                     sleep(GATHER).await;
                     // What has happened meanwhile is seen by the same look.
                     while let Some(change) = changes.next().now_or_never() {

@@ -137,8 +137,8 @@ impl Runtime for Engine {
 
     fn reach(&self) -> BoxFuture<'static, Result<(), String>> {
         let address = self.address.clone();
-        let ping = async move { Connection::open(&address)?.ping().await };
-        ping.map(|answer| answer.map_err(|blind| blind.to_string())).boxed()
+        let reached = async move { Connection::open(&address)?.reach().await };
+        reached.map(|answer| answer.map_err(|blind| blind.to_string())).boxed()
     }
 
     fn watch(&self, assignment: Assignment) -> BoxFuture<'static, ()> {

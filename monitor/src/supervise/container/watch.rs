@@ -92,14 +92,8 @@ impl Watcher {
         orders: &mut mpsc::Receiver<Order>,
     ) -> Result<(), Blind> {
         let connection = Connection::open(&self.address)?;
-        connection.ping().await?;
-        let from = self.watched_from();
-        for happening in connection.missed(from).await? {
-            self.happened(&connection, happening).await?;
-        }
-        let mut events = connection.events(self.seen_until.unwrap_or(from));
-        self.scan(&connection, &mut events, |_| true).await?;
-        self.teller.found(self.trackers.iter().map(Tracker::service)).await;
+        let mut events = self.take_up(&connection).await?;
+        let mut taken_up = Instant::now();
         let mut rescan = Instant::now() + RESCAN_EVERY;
         let mut ping = Instant::now() + PING_EVERY;
         loop {
@@ -118,9 +112,15 @@ impl Watcher {
                         self.refused(&order, why).await;
                     }
                 }
-                event = events.next() => {
-                    self.happened(&connection, event.ok_or_else(|| connection.hung_up())??).await?;
-                }
+                event = events.next() => match event.unwrap_or_else(|| Err(connection.hung_up())) {
+                    Ok(happening) => self.happened(&connection, happening).await?,
+                    Err(blind) if taken_up.elapsed() < RETRY_AFTER => return Err(blind),
+                    // Proxies cut off a stream in which nothing has come for a while: only a question finds out more.
+                    Err(_cut_off) => {
+                        events = self.take_up(&connection).await?;
+                        taken_up = Instant::now();
+                    }
+                },
                 () = sleep_until(rescan) => {
                     self.scan(&connection, &mut events, |_| true).await?;
                     rescan = Instant::now() + RESCAN_EVERY;
@@ -136,6 +136,19 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Begins to follow, and takes what happened before.
+    async fn take_up(&mut self, connection: &Connection) -> Result<Events, Blind> {
+        connection.ping().await?;
+        let from = self.watched_from();
+        for happening in connection.missed(from).await? {
+            self.happened(connection, happening).await?;
+        }
+        let mut events = connection.events(self.seen_until.unwrap_or(from));
+        self.scan(connection, &mut events, |_| true).await?;
+        self.teller.found(self.trackers.iter().map(Tracker::service)).await;
+        Ok(events)
     }
 
     /// Returns when to begin: behind the last event, or else behind what an earlier monitor knew.
@@ -176,8 +189,8 @@ impl Watcher {
                 .is_some_and(|facts| self.trackers.get(*index).is_some_and(|tracker| tracker.is_behind(facts)))
         };
         if found.iter().any(is_behind) {
-            while let Ok(Some(event)) = timeout(EVENTS_SETTLE, events.next()).await {
-                self.happened(connection, event?).await?;
+            while let Ok(Some(Ok(event))) = timeout(EVENTS_SETTLE, events.next()).await {
+                self.happened(connection, event).await?;
             }
         }
         for (index, facts) in found {
