@@ -37,7 +37,7 @@ pub(super) fn findings(service: &ServiceEntry, alerts: &ServiceAlerts, now: Stam
         found.push(condition);
     }
     if assessment.something_keeps_restarting_this {
-        let count = assessment.anonymous_restarts;
+        let count = assessment.counted_restarts();
         let title = format!("something keeps restarting {}: {count} times in the last hour", service.spec.name);
         let mut condition = finding(service, alerts, severity, (RESTARTED, "SomethingKeepsRestartingThis"), title, now);
         condition.description =

@@ -191,10 +191,10 @@ fn disagreement(entry: &ServiceEntry, card: &ServiceCard) -> Option<FindingStatu
 fn restarts(entry: &ServiceEntry, now: Stamp) -> Vec<FindingStatus> {
     let Some(workload) = &entry.workload else { return Vec::new() };
     let (assessment, name) = (workload.assessment(now.at), &*entry.spec.name);
-    let loops = assessment.recurring_crash.map(|recurring| recurring.to_string());
+    let loops = assessment.recurring_crash.as_ref().map(|recurring| recurring.to_string());
     let restarted = assessment
         .something_keeps_restarting_this
-        .then(|| format!("restarted {} times in the last hour", assessment.anonymous_restarts));
+        .then(|| format!("restarted {} times in the last hour", assessment.counted_restarts()));
     let of = |rule: &str, message: Option<String>| FindingStatus::live(rule, Some(name), "", message?);
     of("recurring_crash", loops).into_iter().chain(of("something_keeps_restarting_this", restarted)).collect()
 }

@@ -25,7 +25,7 @@ pub struct WorkloadStatus {
     /// SHA-256 of the program that runs, or of its image, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub digest: Option<String>,
-    /// Unplanned exits that are remembered.
+    /// Unplanned exits that are remembered, without restarts through an API that nobody announced.
     pub unplanned_exits: u64,
     /// Unplanned exits in the last 10 minutes.
     pub unplanned_exits_10m: u64,

@@ -27,6 +27,8 @@ pub struct Assessment {
     pub something_keeps_restarting_this: bool,
     /// Anonymous restarts in the last hour.
     pub anonymous_restarts: usize,
+    /// There may have been more of them: so many runs are not kept.
+    pub restarts_at_least: bool,
     /// Exits in the last 10 min that spent budget.
     pub exits_10m: usize,
     /// There may have been more of them: whoever runs it did not tell of all.
@@ -57,6 +59,12 @@ impl Assessment {
     pub fn counted_exits(&self) -> String {
         let least = if self.is_at_least { "≥ " } else { "" };
         format!("{least}{}", self.exits_10m)
+    }
+
+    /// Says how many anonymous restarts there were in the last hour: "7", or "≥ 255".
+    pub fn counted_restarts(&self) -> String {
+        let least = if self.restarts_at_least { "≥ " } else { "" };
+        format!("{least}{}", self.anonymous_restarts)
     }
 }
 
@@ -91,6 +99,7 @@ pub fn assess(ledger: &Ledger, now: Moment) -> Assessment {
         recurring_crash: recurring(&standing.exits, policy, now),
         something_keeps_restarting_this: anonymous_restarts >= policy.anonymous_restarts,
         anonymous_restarts,
+        restarts_at_least: ledger.begins_within(policy.anonymous_window, now),
         exits_10m: exits_within(&standing.exits, policy.loop_window, now),
         is_at_least: ledger.runs().any(|run| run.after_gap && now.since(run.started.at) <= policy.loop_window),
         level: standing.bucket.level(),

@@ -259,6 +259,19 @@ fn five_anonymous_restarts_in_an_hour_are_a_finding() {
 }
 
 #[test]
+fn restarts_that_are_more_than_are_kept_are_counted_as_at_least_so_many() {
+    let mut story = Story::new();
+    for count in 1..=RUNS_KEPT + 10 {
+        story.start(Who::Anonymous);
+        story.pass(5);
+        let expected = if count < RUNS_KEPT { (count - 1).to_string() } else { format!("≥ {}", RUNS_KEPT - 1) };
+        assert_eq!(story.assess().counted_restarts(), expected, "{count}");
+    }
+    story.pass(3600);
+    assert_eq!(story.assess().counted_restarts(), "0");
+}
+
+#[test]
 fn a_stored_ledger_comes_back_with_the_same_assessment_on_another_boots_clock() {
     let mut story = Story::new();
     obey(&mut story, crash(0, 20), 9);

@@ -167,9 +167,16 @@ impl Ledger {
         self.runs.iter()
     }
 
-    /// Returns how many of the runs ended unplanned.
+    /// Returns how many of the runs ended unplanned; ends by an anonymous hand are counted by themselves.
     pub fn unplanned_ends(&self) -> usize {
-        self.runs().filter(|run| run.end.as_ref().is_some_and(|end| !end.planned)).count()
+        let counts = |end: &End| !end.planned && end.by != Who::Anonymous;
+        self.runs().filter(|run| run.end.as_ref().is_some_and(counts)).count()
+    }
+
+    /// Returns whether runs may have left the list that were within `window`.
+    pub(super) fn begins_within(&self, window: Duration, now: Moment) -> bool {
+        let first = self.runs.front().filter(|_| self.runs.len() == RUNS_KEPT);
+        first.is_some_and(|run| now.since(run.started.at) <= window)
     }
 
     /// Returns the latest run.

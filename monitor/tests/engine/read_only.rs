@@ -147,7 +147,8 @@ async fn a_proxy_that_cuts_off_idle_streams_makes_nothing_unknown_and_hides_noth
     let proxy = SocketProxy::start(&docker, &[]).await;
     docker.run("web", &["--restart", "always"], &["print:ready", &format!("serve:{port}")]);
     let check = format!(", checks: {{ port: {{ tcp: {{ address: \"127.0.0.1:{port}\" }} }} }}");
-    let services = format!("services:\n{}", contained("web", &proxy.address(), &check));
+    let discovery = format!("discover: {{ docker: {{ container: {{ engine: \"{}\" }} }} }}\n", proxy.address());
+    let services = format!("{discovery}services:\n{}", contained("web", &proxy.address(), &check));
     let running = Running::start(&config(&services, &sink)).await;
     running.until("web", "up").await;
     for exits in 1..=2 {
@@ -157,11 +158,14 @@ async fn a_proxy_that_cuts_off_idle_streams_makes_nothing_unknown_and_hides_noth
         let before = proxy.streams();
         proxy.cut_off_streams();
         signal(&docker, "web", Signal::SIGKILL);
-        eventually("another stream", LIMIT, async || (proxy.streams() > before).then_some(())).await;
+        // One to follow what is known, one to find what is new.
+        eventually("two other streams", LIMIT, async || (proxy.streams() >= before + 2).then_some(())).await;
         let known = |workload: &Value| workload["phase"] == "running" && workload["unplanned_exits"] == exits;
         let known = until_workload(&running, "web", "to run again", known).await;
         assert_eq!(known["workload"]["last_lines"], json!(["ready"]), "{known}");
     }
+    docker.run("late", &["--label", "monitor.enable=true"], &["wait:1000000"]);
+    until_workload(&running, "late", "to be found", |workload| workload["phase"] == "running").await;
     let (_, transitions) = running.get("/api/v1/transitions?service=web").await;
     let unknown = transitions.as_array().unwrap().iter().filter(|one| one["to"] == "unknown").count();
     assert_eq!(unknown, 0, "{transitions}");

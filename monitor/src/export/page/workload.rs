@@ -78,7 +78,7 @@ pub(super) fn view(workload: &WorkloadState, moment: &Moment) -> WorkloadView {
     };
     let restarted = assessment
         .something_keeps_restarting_this
-        .then(|| format!("{} times in the last hour, and nobody announced it", assessment.anonymous_restarts));
+        .then(|| format!("{} times in the last hour, and nobody announced it", assessment.counted_restarts()));
     WorkloadView {
         phase,
         pid,
