@@ -18,6 +18,7 @@ mod inside;
 mod isolation;
 mod judged;
 mod kills;
+mod ledger;
 mod people;
 mod prometheus;
 mod read_only;
