@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use monitor::supervise::cause::{Cause, Exit};
 use monitor::supervise::telltale::telling_line;
 
+use crate::first_message::first_message;
+
 /// A fault: how to run it, and a word that the first line must have.
 type Fault = (&'static str, &'static [&'static str], &'static str);
 
@@ -180,34 +182,50 @@ const FAULTS: [Fault; 62] = [
     ),
 ];
 
-/// Runs a fault and returns our first line of it.
-fn first_line(command: &[&str]) -> String {
-    let (program, arguments) = command.split_first().unwrap();
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(Path::new("/"))
-        .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    let exit = match (output.status.code(), output.status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, signal) => Exit::Signal(signal.unwrap()),
-    };
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let last = lines.get(lines.len().saturating_sub(50)..).unwrap_or_default();
-    Cause::of(exit, false, &last.join("\n")).told(exit, telling_line(last).as_deref())
+/// How a fault ended: the bare fact, and the last lines of what it wrote.
+struct Ended {
+    exit: Exit,
+    last_lines: Vec<String>,
+}
+
+impl Ended {
+    /// Runs a fault.
+    fn of(command: &[&str]) -> Self {
+        let (program, arguments) = command.split_first().unwrap();
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(Path::new("/"))
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        let exit = match (output.status.code(), output.status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, signal) => Exit::Signal(signal.unwrap()),
+        };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        Self { exit, last_lines: lines.get(lines.len().saturating_sub(50)..).unwrap_or_default().to_vec() }
+    }
+
+    /// Returns the first line of everything that is said of it: of its end on record, and of the first message, whether
+    /// nobody starts it again or it dies again and again.
+    fn first_lines(&self) -> [String; 3] {
+        let cause = Cause::of(self.exit, false, &self.last_lines.join("\n"));
+        let message = |is_started_again| {
+            let message = first_message(self.exit, cause, &self.last_lines, is_started_again);
+            message.title.lines().next().unwrap_or_default().to_owned()
+        };
+        [cause.told(self.exit, telling_line(&self.last_lines).as_deref()), message(false), message(true)]
+    }
 }
 
 #[test]
 fn the_first_line_names_the_true_cause_of_real_faults() {
-    let wrong: Vec<String> = FAULTS
-        .iter()
-        .filter_map(|(name, command, needed)| {
-            let line = first_line(command);
-            (!line.contains(needed)).then(|| format!("{name}: {line:?} lacks {needed:?}"))
-        })
-        .collect();
+    let mut wrong = Vec::new();
+    for (name, command, needed) in FAULTS {
+        let lacks = Ended::of(command).first_lines().into_iter().find(|line| !line.contains(needed));
+        wrong.extend(lacks.map(|line| format!("{name}: {line:?} lacks {needed:?}")));
+    }
     assert!(wrong.len() * 20 <= FAULTS.len(), "more than one in twenty:\n{}", wrong.join("\n"));
 }

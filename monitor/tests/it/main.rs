@@ -5,6 +5,7 @@ mod causes;
 mod compliance;
 mod detours;
 mod exec;
+mod first_message;
 mod host;
 mod http;
 mod http_tls;
