@@ -119,7 +119,7 @@ tell(find(".note .busy").innerText + " | " + find("#live").textContent);
 "##;
 
 /// Chromium on a page of ours that tells what it sees; ended when dropped.
-struct Browser {
+pub(crate) struct Browser {
     said: mpsc::Receiver<String>,
     _process: tokio::process::Child,
     folder: tempfile::TempDir,
@@ -127,7 +127,7 @@ struct Browser {
 
 impl Browser {
     /// Returns the route of the page `/look` that runs `script`, and where it tells.
-    fn routes(script: &str) -> (Router, mpsc::Receiver<String>) {
+    pub(crate) fn routes(script: &str) -> (Router, mpsc::Receiver<String>) {
         let page = format!("<!doctype html><body><script type=\"module\">{HELPERS}{script}</script>");
         let (sender, said) = mpsc::channel(8);
         let tell = async move |body: String| {
@@ -136,7 +136,7 @@ impl Browser {
         (Router::new().route("/look", get(Html(page))).route("/said", post(tell)), said)
     }
 
-    fn open(monitor: &Monitor, said: mpsc::Receiver<String>) -> Self {
+    pub(crate) fn open(monitor: &Monitor, said: mpsc::Receiver<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let process = tokio::process::Command::new("chromium")
@@ -154,7 +154,7 @@ impl Browser {
         Self { said, _process: process, folder }
     }
 
-    async fn hear(&mut self) -> String {
+    pub(crate) async fn hear(&mut self) -> String {
         let said = tokio::time::timeout(PATIENT, self.said.recv()).await;
         said.unwrap_or_else(|_| panic!("the browser says nothing:\n{}", self.log())).unwrap()
     }
@@ -165,13 +165,13 @@ impl Browser {
 
     /// No page wrote to its console: no errors of scripts, nothing refused by the policy or not found.
     #[track_caller]
-    fn assert_quiet(&self) {
+    pub(crate) fn assert_quiet(&self) {
         let log = self.log();
         assert_eq!(log.lines().filter(|line| line.contains("CONSOLE")).collect::<Vec<_>>(), [""; 0]);
     }
 }
 
-async fn serve(cards: Vec<monitor::export::ServiceCard>, routes: Router) -> Monitor {
+pub(crate) async fn serve(cards: Vec<monitor::export::ServiceCard>, routes: Router) -> Monitor {
     let folder = tempfile::tempdir().unwrap();
     let stores = Stores::open(folder.path()).await.unwrap();
     Monitor::start_with(cards, &["shop"], stores, folder, routes).await

@@ -7,6 +7,7 @@ mod alerting;
 mod badges;
 mod browser;
 mod findings;
+mod healing;
 mod history;
 mod incidents;
 mod overview;
