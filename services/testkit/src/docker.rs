@@ -38,19 +38,36 @@ impl DockerEngine {
 
     /// Starts an engine without an image.
     pub(crate) async fn start_empty() -> Self {
-        let folder = tempfile::Builder::new().prefix("docker-").tempdir().expect("there is room for a folder");
-        let engine = Self { daemon: spawn(folder.path(), &[]), folder, options: Vec::new() };
-        engine.until_it_answers().await;
-        engine
+        Self::start_in(folder(), Vec::new()).await
     }
 
     /// As [`DockerEngine::start`], but its containers end when it is stopped, as they do unless an engine is told otherwise.
     pub async fn start_that_takes_its_containers_along() -> Self {
-        let folder = tempfile::Builder::new().prefix("docker-").tempdir().expect("there is room for a folder");
-        let options = vec!["--live-restore=false".to_owned()];
+        let engine = Self::start_in(folder(), vec!["--live-restore=false".to_owned()]).await;
+        engine.make_image();
+        engine
+    }
+
+    /// As [`DockerEngine::start`], reached over TCP on this port too, by whoever has a certificate of `authority`.
+    pub async fn start_with_tls(authority: &Authority, port: u16) -> Self {
+        let (folder, server) = (folder(), authority.valid());
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("the folder is ours");
+            path.to_string_lossy().into_owned()
+        };
+        let (ca, cert) = (file("ca.pem", &authority.pem()), file("cert.pem", server.pem()));
+        let (key, host) = (file("key.pem", server.key_pem()), format!("tcp://127.0.0.1:{port}"));
+        let options = ["--tlsverify", "--tlscacert", &ca, "--tlscert", &cert, "--tlskey", &key, "--host", &host];
+        let options = options.map(str::to_owned).to_vec();
+        let engine = Self::start_in(folder, options).await;
+        engine.make_image();
+        engine
+    }
+
+    async fn start_in(folder: TempDir, options: Vec<String>) -> Self {
         let engine = Self { daemon: spawn(folder.path(), &options), folder, options };
         engine.until_it_answers().await;
-        engine.make_image();
         engine
     }
 
@@ -58,26 +75,6 @@ impl DockerEngine {
     pub fn stop(&mut self) {
         succeed("kill", &["-TERM", &self.daemon.id().to_string()]);
         self.daemon.wait().expect("it is our child");
-    }
-
-    /// As [`DockerEngine::start`], reached over TCP on this port too, by whoever has a certificate of `authority`.
-    pub async fn start_with_tls(authority: &Authority, port: u16) -> Self {
-        let folder = tempfile::Builder::new().prefix("docker-").tempdir().expect("there is room for a folder");
-        let file = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).expect("the folder is ours");
-            path.to_string_lossy().into_owned()
-        };
-        let server = authority.valid();
-        let (ca, cert) = (file("ca.pem", &authority.pem()), file("cert.pem", server.pem()));
-        let (key, host) = (file("key.pem", server.key_pem()), format!("tcp://127.0.0.1:{port}"));
-        let options = ["--tlsverify", "--tlscacert", &ca, "--tlscert", &cert, "--tlskey", &key, "--host", &host]
-            .map(str::to_owned);
-        let options = options.to_vec();
-        let engine = Self { daemon: spawn(folder.path(), &options), folder, options };
-        engine.until_it_answers().await;
-        engine.make_image();
-        engine
     }
 
     /// Returns its address, `unix:///…`.
@@ -182,6 +179,10 @@ impl Drop for DockerEngine {
             let _unmounted = Command::new("umount").arg(self.folder.path().join(mount)).stderr(Stdio::null()).status();
         }
     }
+}
+
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("docker-").tempdir().expect("there is room for a folder")
 }
 
 /// Starts the daemon. It dies with the thread that starts it: a test that is killed leaves nothing behind.
