@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use monitor::supervise::cause::{Cause, Exit};
 use monitor::supervise::telltale::telling_line;
 
-use crate::first_message::first_message;
+use crate::first_message::told_of_an_end;
 
 /// A fault: how to run it, and a word that the first line must have.
 type Fault = (&'static str, &'static [&'static str], &'static str);
@@ -143,7 +143,7 @@ const FAULTS: [Fault; 62] = [
     ("bash missing", &["bash", "-c", "celeryz worker"], "celeryz: command not found"),
     ("bash pipefail", &["bash", "-c", "set -e; cat /etc/app/secret"], "/etc/app/secret"),
     ("grep usage", &["grep"], "code 2"),
-    ("cat missing", &["cat", "/run/secrets/token"], "/run/secrets/token"),
+    ("cat missing", &["cat", "/run/secrets/token"], "/run/secrets/token: No such file or directory"),
     (
         "java-like",
         &[
@@ -212,11 +212,8 @@ impl Ended {
     /// nobody starts it again or it dies again and again.
     fn first_lines(&self) -> [String; 3] {
         let cause = Cause::of(self.exit, false, &self.last_lines.join("\n"));
-        let message = |is_started_again| {
-            let message = first_message(self.exit, cause, &self.last_lines, is_started_again);
-            message.title.lines().next().unwrap_or_default().to_owned()
-        };
-        [cause.told(self.exit, telling_line(&self.last_lines).as_deref()), message(false), message(true)]
+        let told = |is_started_again| told_of_an_end(self.exit, cause, &self.last_lines, is_started_again);
+        [cause.told(self.exit, telling_line(&self.last_lines).as_deref()), told(false), told(true)]
     }
 }
 
