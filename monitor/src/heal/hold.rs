@@ -26,6 +26,8 @@ pub enum Hold {
     Starting,
     /// Whoever runs it is about to start it again.
     RestartsByItself,
+    /// It ended again and again of late, whoever started it: one restart more would be one more of them.
+    Looping,
     /// Somebody wants it so.
     StoppedByHand,
     /// We stopped it because it looped.
@@ -74,6 +76,7 @@ impl Hold {
             Self::Refused { .. } => "refused",
             Self::Starting => "starting",
             Self::RestartsByItself => "restarts_by_itself",
+            Self::Looping => "looping",
             Self::StoppedByHand => "stopped_by_hand",
             Self::Quarantined => "quarantined",
             Self::RuntimeGaveUp => "runtime_gave_up",
@@ -104,6 +107,7 @@ impl fmt::Display for Hold {
             }
             Self::Starting => formatter.write_str("it is still starting"),
             Self::RestartsByItself => formatter.write_str("whoever runs it starts it again by itself"),
+            Self::Looping => formatter.write_str("it ends again and again; it is restarted only once that is over"),
             Self::StoppedByHand => formatter.write_str("somebody stopped it"),
             Self::Quarantined => formatter.write_str("it is held in quarantine until healing is resumed"),
             Self::RuntimeGaveUp => formatter.write_str("whoever runs it gave it up"),

@@ -73,7 +73,7 @@ pub fn diagnose(service: &ServiceEntry, now: Moment) -> Diagnosis {
         Phase::Resting(Rest::GaveUp) => Diagnosis::Hold(Hold::RuntimeGaveUp),
         Phase::Resting(Rest::Failed) => of_exit(service),
         Phase::Running { .. } if has_time(service, now) => Diagnosis::Hold(Hold::Starting),
-        Phase::Running { .. } if workload.assessment(now).crash_looping => Diagnosis::Hold(Hold::RestartsByItself),
+        Phase::Running { .. } if workload.assessment(now).crash_looping => Diagnosis::Hold(Hold::Looping),
         Phase::Running { .. } => of_checks(service),
     }
 }

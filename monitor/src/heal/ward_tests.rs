@@ -217,6 +217,21 @@ fn what_loops_is_held_in_quarantine_if_wanted_and_released_by_a_person() {
 }
 
 #[test]
+fn what_was_healed_three_times_within_minutes_is_looping_and_left_alone_until_that_is_over() {
+    let mut clinic = one();
+    for _ in 0..2 {
+        clinic.fall_ill("web", ReasonCode::Timeout, Some(1));
+        clinic.run_until(clinic.now + 120);
+    }
+    clinic.crash("web", 1);
+    clinic.run_until(clinic.now + 120);
+    // Nobody but us has started it.
+    assert_eq!((clinic.stands("web").as_str(), clinic.heals.len()), ("crash_looping, looping", 3));
+    clinic.run_until(clinic.now + 600);
+    assert_eq!(clinic.stands("web"), "up");
+}
+
+#[test]
 fn what_may_not_be_restarted_is_asked_for_ever_more_seldom_and_is_not_called_tried_in_vain() {
     let mut clinic = one();
     clinic.fall_ill("web", ReasonCode::Timeout, Some(1));

@@ -11,22 +11,19 @@ use testkit::{DockerEngine, SocketProxy, Target, eventually, free_port};
 use crate::alerts::accepted;
 use crate::containers::until_workload;
 use crate::harness::{LIMIT, Running, TOKEN, write_config};
-use crate::heals::{enders, freeze};
+use crate::heals::{config, enders, freeze};
 use crate::replicas::signal;
-
-fn config(services: &str, sink: &Target) -> String {
-    format!(
-        "defaults: {{ every: 1s, timeout: 500ms, every_when_failing: 100ms }}\n\
-         channels: {{ hook: {{ webhook: {{ url: \"{}\" }}, evidence: full }} }}\n{services}",
-        sink.url("/hook")
-    )
-}
 
 /// A service in a container of its name.
 fn contained(name: &str, engine: &str, more: &str) -> String {
     format!(
         "  {name}: {{ workload: {{ container: {{ name: {name}, engine: \"{engine}\", ready_timeout: 3s }} }}{more} }}\n"
     )
+}
+
+/// Whatever has our labels is found, beside the services above.
+fn discovery(engine: &str) -> String {
+    format!("discover: {{ docker: {{ container: {{ engine: \"{engine}\" }} }} }}\n")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,8 +37,7 @@ async fn starts_ends_lines_and_health_are_seen_through_a_proxy_that_lets_only_re
     let labels = ["--label", "monitor.enable=true", "--label", "monitor.name=shop", "--label", &check];
     docker.run("found-by-label", &labels, &["wait:1000000"]);
     let services = contained("web", &engine, "") + &contained("looper", &engine, "");
-    let discovery = format!("discover: {{ docker: {{ container: {{ engine: \"{engine}\" }} }} }}\n");
-    let running = Running::start(&config(&format!("{discovery}services:\n{services}"), &sink)).await;
+    let running = Running::start(&config(&sink, &(services + &discovery(&engine)))).await;
     running.until("shop", "up").await;
     let healthy = |workload: &Value| workload["declared"] == "healthy";
     let web = until_workload(&running, "web", "to be healthy", healthy).await;
@@ -71,8 +67,7 @@ async fn a_heal_that_the_proxy_refuses_is_told_and_counted_and_spends_nothing() 
     let engine = proxy.address();
     docker.run("web", &[], &[&format!("speak:{port}")]);
     let check = format!(", heal: true, checks: {{ web: {{ http: {{ url: \"http://127.0.0.1:{port}/\" }} }} }}");
-    let services = format!("services:\n{}", contained("web", &engine, &check));
-    let running = Running::start(&config(&services, &sink)).await;
+    let running = Running::start(&config(&sink, &contained("web", &engine, &check))).await;
     running.until("web", "up").await;
     freeze(&docker, "web");
     let refused = eventually("the heal to be refused", LIMIT, async || {
@@ -147,9 +142,8 @@ async fn a_proxy_that_cuts_off_idle_streams_makes_nothing_unknown_and_hides_noth
     let proxy = SocketProxy::start(&docker, &[]).await;
     docker.run("web", &["--restart", "always"], &["print:ready", &format!("serve:{port}")]);
     let check = format!(", checks: {{ port: {{ tcp: {{ address: \"127.0.0.1:{port}\" }} }} }}");
-    let discovery = format!("discover: {{ docker: {{ container: {{ engine: \"{}\" }} }} }}\n", proxy.address());
-    let services = format!("{discovery}services:\n{}", contained("web", &proxy.address(), &check));
-    let running = Running::start(&config(&services, &sink)).await;
+    let services = contained("web", &proxy.address(), &check) + &discovery(&proxy.address());
+    let running = Running::start(&config(&sink, &services)).await;
     running.until("web", "up").await;
     for exits in 1..=2 {
         // A stream that is cut off as soon as it is there is another trouble.
