@@ -170,5 +170,5 @@ async fn another_program_or_other_settings_of_a_unit_announce_its_restart() {
             (&"anonymous".into(), &false.into())
         ]
     );
-    assert_eq!(service["workload"]["unplanned_exits"], 1, "{service}");
+    assert_eq!(service["workload"]["unplanned_exits"], 0, "{service}");
 }
