@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use crate::doctor::footing::is_container;
 use crate::probe::{Observation, Outcome, Reason, ReasonCode};
+use kit::container;
 
 /// State of a listening socket, as the kernel prints it (include/net/tcp_states.h).
 const LISTENS: &str = "0A";
@@ -15,7 +15,7 @@ const DOCKERS_RESOLVER: &str = "0B00007F:";
 /// Turns a refusal by this container itself into an unknown that says what to write instead. `may_be_down` says that the
 /// target may share our network: it was reached from here before, or we run it.
 pub(super) fn excuse(observation: &mut Observation, may_be_down: bool) {
-    if !may_be_down && is_refused_here(observation) && is_container() && is_alone() {
+    if !may_be_down && is_refused_here(observation) && container::is_inside() && is_alone() {
         observation.outcome = elsewhere(observation);
     }
 }

@@ -66,15 +66,21 @@ impl Processes {
     /// Counts them.
     ///
     /// # Errors
-    /// When there is no /proc where it should be.
-    pub(super) fn count(&self) -> io::Result<usize> {
+    /// When there is no /proc where it should be, and what to do about it.
+    pub(super) fn count(&self) -> Result<usize, String> {
         // Our own command line may name the program that is looked for. Each /proc has our number in its namespace.
-        let ours = fs::read_link(self.proc.join("self"))?;
-        let processes = fs::read_dir(&self.proc)?.flatten().filter(|entry| {
+        let ours = fs::read_link(self.proc.join("self")).map_err(|error| self.no_proc(&error))?;
+        let entries = fs::read_dir(&self.proc).map_err(|error| self.no_proc(&error))?;
+        let processes = entries.flatten().filter(|entry| {
             let name = entry.file_name();
             name.as_encoded_bytes().iter().all(u8::is_ascii_digit) && Path::new(&name) != ours
         });
         Ok(processes.filter(|process| self.fits(&process.path())).count())
+    }
+
+    fn no_proc(&self, error: &io::Error) -> String {
+        let proc = self.proc.display();
+        format!("{proc} is no /proc ({error}); mount one there, or leave \"proc\" out")
     }
 
     /// Looks at one process; one that ends meanwhile is none.
@@ -139,6 +145,7 @@ mod tests {
         };
         assert_eq!(count("nginx", place.path()).unwrap(), 1);
         assert_eq!(count("kworker/0", place.path()).unwrap(), 1);
-        assert!(count("nginx", Path::new("/nowhere")).is_err());
+        let why = count("nginx", Path::new("/nowhere")).unwrap_err();
+        assert!(why.starts_with("/nowhere is no /proc (No such file or directory"), "{why}");
     }
 }

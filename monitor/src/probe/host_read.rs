@@ -72,7 +72,7 @@ impl Resource {
             Self::Swap { max_used } => read_swap(*max_used),
             Self::Load { max_per_cpu } => read_load(*max_per_cpu),
             Self::Process(processes) => {
-                let count = processes.count().map_err(|error| error.to_string())?;
+                let count = processes.count()?;
                 Ok(judge_count(&processes.shown, count, processes.min, processes.max))
             }
         }

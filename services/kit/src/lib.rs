@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod container;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod db;
 pub mod env;

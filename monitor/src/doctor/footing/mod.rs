@@ -66,7 +66,7 @@ pub struct StandsOn {
 /// Checks what a running monitor cannot know better, and what it needs for what it does: not the network, which its
 /// checks ask all the time, and not rights that no kind of check needs. Nothing leaves the machine.
 pub async fn check_here(data_dir: &Path, stands_on: StandsOn) -> Vec<Footing> {
-    let mut found = local(data_dir, is_container()).await;
+    let mut found = local(data_dir, kit::container::is_inside()).await;
     found.retain(|footing| match footing.text.id {
         id if id == ICMP.id => false,
         id if [DOCKER.id, DBUS.id, JOURNAL.id].contains(&id) => stands_on.watches,
@@ -79,7 +79,7 @@ pub async fn check_here(data_dir: &Path, stands_on: StandsOn) -> Vec<Footing> {
 /// Checks everything; `data_dir` is the monitor's own folder, `targets` what it is configured to ask, `runtimes` who runs
 /// what it is configured to watch.
 pub async fn check(data_dir: &Path, targets: &[Target], runtimes: &[Arc<dyn Runtime>]) -> Vec<Footing> {
-    let is_inside = is_container();
+    let is_inside = kit::container::is_inside();
     let mut found = local(data_dir, is_inside).await;
     found.push(footing(RESOLVER, reach::resolver().await));
     for runtime in runtimes {
@@ -107,11 +107,6 @@ async fn local(data_dir: &Path, is_inside: bool) -> Vec<Footing> {
 
 fn footing(text: RuleText, outcome: Outcome) -> Footing {
     Footing { text, outcome }
-}
-
-/// True inside a container: Docker and Podman each leave a file (moby's daemon/initlayer, podman-run(1)).
-pub fn is_container() -> bool {
-    ["/.dockerenv", "/run/.containerenv"].iter().any(|file| Path::new(file).exists())
 }
 
 const fn text(id: &'static str, severity: Severity, title: &'static str, why: &'static str) -> RuleText {
