@@ -472,3 +472,18 @@ fn what_is_found_running_is_new_only_after_an_end_that_was_told() {
     board.runtime(&found(9), at(12));
     assert!(started_at(&board) < cursor, "it is the same run");
 }
+
+#[test]
+fn the_program_of_a_run_that_is_found_again_is_known() {
+    let mut board = board(vec![spec("shop", &[], Some(60))]);
+    board.runtime(&started("shop", at(1)), at(1));
+    let run = Uuid::from_u128(1000);
+    board.runtime(&Event::Identified { service: "shop".to_owned(), run, digest: "abc".to_owned() }, at(1));
+    let digest = |board: &Board| board.service("shop").unwrap().workload.as_ref().unwrap().digest.clone();
+    assert_eq!(digest(&board).as_deref(), Some("abc"));
+    let Event::Started { service, pid, by, stamp, .. } = started("shop", at(1)) else { unreachable!() };
+    board.runtime(&Event::Started { service, run, pid, by, stamp, adopted: true }, at(5));
+    assert_eq!(digest(&board).as_deref(), Some("abc"));
+    board.runtime(&started("shop", at(9)), at(9));
+    assert_eq!(digest(&board), None, "of another run it is not known yet");
+}

@@ -65,7 +65,7 @@ pub struct WorkloadState {
     pub digest: Option<String>,
     /// Sequence number of the present or last run's start.
     pub started_at: u64,
-    /// Sequence number of the last end that was told, 0 if none.
+    /// Sequence number that is not above that of the last end's moment, 0 if none was told.
     ended_at: u64,
     /// Sequence number of the last unplanned end, 0 if none.
     pub unplanned_end_at: u64,
@@ -161,13 +161,14 @@ impl WorkloadState {
                     self.ledger.record_start(*run, *stamp, *by);
                 }
                 self.phase = Phase::Running { run: *run, pid: *pid, since: *stamp };
-                // What is found running may have begun before any cursor, but not before the end that was told.
+                // What is found running may have begun before any cursor, but not before the end of the one before it.
                 self.started_at = match *adopted {
                     false => sequence,
                     true if is_known => self.started_at,
                     true => self.ended_at,
                 };
-                self.digest = None;
+                // Of what is found again the digest is known, and is not told again by all.
+                self.digest = self.ledger.last().and_then(|run| run.digest.clone());
                 self.passed.clear();
                 self.has_worked = false;
                 self.has_failed = false;
@@ -189,7 +190,8 @@ impl WorkloadState {
                 self.last_told = Some(ending.cause.told(ending.exit, said.as_deref()));
                 self.lines.add(*run, &ending.last_lines);
                 change.ended = true;
-                self.ended_at = sequence;
+                // It may be told late, and cursors are below the microseconds of any later moment.
+                self.ended_at = sequence.min(u64::try_from(ending.at.wall.as_microsecond()).unwrap_or(0));
                 if !planned {
                     change.ended_unplanned = true;
                     (self.unplanned_end_before, self.unplanned_end_at) = (self.unplanned_end_at, sequence);

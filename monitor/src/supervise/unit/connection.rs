@@ -121,7 +121,9 @@ impl Connection {
             let user = daemon.get_connection_unix_user(name()?).await?;
             // Everybody's first process is the machine's systemd.
             let manager_is = if pid == 1 { ManagerIs::System } else { ManagerIs::OfUser(user) };
-            Ok::<_, zbus::Error>((manager, manager_is, owner, is_here(&bus).await))
+            let is_ours = pid == 1 || user == nix::unistd::geteuid().as_raw();
+            let is_here = is_ours && is_here(&bus).await;
+            Ok::<_, zbus::Error>((manager, manager_is, owner, is_here))
         };
         let (manager, manager_is, owner, is_here) = opened.await.map_err(|error| blind(words(&error)))?;
         let (place, owner) = (place.shown.clone(), Mutex::new(owner));
@@ -239,8 +241,14 @@ impl Connection {
     }
 }
 
-/// Returns whether systemd's machine is the one that we are on, and not a container's host (machine-id(5)).
+/// Returns whether systemd's files are ours: it is the system that we are part of (sd_booted(3)), of the same number
+/// (machine-id(5)). A container may be given that number, to read its host's journal, and has another first process.
 async fn is_here(bus: &zbus::Connection) -> bool {
+    let first = tokio::fs::read_to_string("/proc/1/comm").await;
+    let is_booted = tokio::fs::try_exists("/run/systemd/system").await.unwrap_or(false);
+    if !is_booted || first.is_ok_and(|first| first.trim() != "systemd") {
+        return false;
+    }
     let answer = bus.call_method(Some(SYSTEMD), PATH, Some(PEER), "GetMachineId", &()).await;
     let theirs = answer.and_then(|answer| answer.body().deserialize::<String>());
     let ours = tokio::fs::read_to_string("/etc/machine-id").await;

@@ -62,7 +62,9 @@ pub(super) struct Facts {
     /// Its programs with their arguments.
     command: Vec<String>,
     /// The file of its first program.
-    pub(super) program: Option<String>,
+    program: Option<String>,
+    /// It runs in a root of its own, where a file of that name is another.
+    is_elsewhere: bool,
     /// What that file holds, as SHA-256 in hexadecimal, if it is within reach: systemd does not say.
     pub(super) digest: Option<String>,
     /// What decides what runs and with what.
@@ -134,6 +136,7 @@ impl Facts {
                 let all = Array::try_from(value).ok()?;
                 (self.command, self.program) = (commands(&all), program(&all));
             }
+            "RootDirectory" | "RootImage" => self.is_elsewhere |= !<&str>::try_from(&value).ok()?.is_empty(),
             "ConditionResult" => self.conditions_met = bool::try_from(&value).ok()?,
             "NRestarts" => self.restarts = u32::try_from(&value).ok()?,
             "ExecMainCode" => self.main_code = i32::try_from(&value).ok()?,
@@ -145,6 +148,19 @@ impl Facts {
             _ => return None,
         }
         Some(())
+    }
+
+    /// Takes what the next run is made of, which no signal tells.
+    pub(super) fn made_as(&mut self, fresh: &Self) {
+        self.settings.clone_from(&fresh.settings);
+        self.command.clone_from(&fresh.command);
+        self.program.clone_from(&fresh.program);
+        self.is_elsewhere = fresh.is_elsewhere;
+    }
+
+    /// Returns the file of its first program, if it is one of the machine's own.
+    pub(super) fn program(&self) -> Option<&str> {
+        self.program.as_deref().filter(|_| !self.is_elsewhere)
     }
 
     /// Returns whether there is such a service, whatever it does.

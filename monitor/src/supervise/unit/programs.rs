@@ -5,45 +5,71 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::supervise::digest::digest_of;
 
-/// Reading 100 MB takes some 0.3 s; who takes longer holds up the news of others, and stays unknown.
+/// Reading 100 MB takes some 0.3 s; who takes longer would hold up the news of others, and is known by a later look.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 /// Programs that are remembered; with more of them all are read again.
 const REMEMBERED: usize = 1000;
-
+/// Files that are read at the same time, at most: one on a file system that hangs is never done.
+const READ_AT_ONCE: usize = 4;
 /// Where systemd looks for a program that has no path (systemd.service(5), "Command lines"), in its order.
 const SEARCHED: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Device, inode, length and both times of change: who has all of them alike is the same file, unchanged.
 type Stamp = (u64, u64, u64, i64, i64, i64);
+type Known = (Stamp, String);
 
-/// What is known of programs.
+/// What is known of programs, and what is being read.
 #[derive(Debug, Default)]
-pub(super) struct Programs(HashMap<String, (Stamp, String)>);
+pub(super) struct Programs {
+    known: HashMap<String, Known>,
+    reading: HashMap<String, JoinHandle<Option<Known>>>,
+}
 
 impl Programs {
-    /// Returns the digest of what a file holds now; none if it cannot be read in time.
+    /// Returns the digest of what a file holds now; none if it cannot be read, or not in time.
+    ///
+    /// # Cancel safety
+    /// Safe: what is being read goes on, and is forgotten.
     pub(super) async fn digest(&mut self, path: &str) -> Option<String> {
-        let program = path.to_owned();
-        let known = self.0.get(path).cloned();
-        let read = spawn_blocking(move || {
+        self.reading.retain(|other, task| other == path || !task.is_finished());
+        let mut task = match self.reading.remove(path) {
+            // It was waited for once.
+            Some(task) if !task.is_finished() => {
+                self.reading.insert(path.to_owned(), task);
+                return None;
+            }
+            Some(task) => task,
+            None if self.reading.len() >= READ_AT_ONCE => return None,
+            None => self.read(path),
+        };
+        let Ok(read) = timeout(READ_PATIENCE, &mut task).await else {
+            self.reading.insert(path.to_owned(), task);
+            return None;
+        };
+        let known = read.ok()??;
+        let digest = known.1.clone();
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
+        }
+        self.known.insert(path.to_owned(), known);
+        Some(digest)
+    }
+
+    fn read(&self, path: &str) -> JoinHandle<Option<Known>> {
+        let (program, known) = (path.to_owned(), self.known.get(path).cloned());
+        spawn_blocking(move || {
             let file = found(&program)?;
             let stamp = stamp_of(&file)?;
             match known {
                 Some((before, digest)) if before == stamp => Some((stamp, digest)),
                 _ => Some((stamp, digest_of(&file).ok()?)),
             }
-        });
-        let (stamp, digest) = timeout(READ_PATIENCE, read).await.ok()?.ok()??;
-        if self.0.len() >= REMEMBERED {
-            self.0.clear();
-        }
-        self.0.insert(path.to_owned(), (stamp, digest.clone()));
-        Some(digest)
+        })
     }
 }
 
@@ -62,22 +88,47 @@ fn stamp_of(file: &Path) -> Option<Stamp> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{Permissions, rename, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[tokio::test]
-    async fn a_replaced_program_is_another_and_what_is_no_file_is_none() {
+    async fn a_replaced_program_is_another_and_what_is_no_program_is_none() {
         let place = tempfile::tempdir().unwrap();
-        let file = place.path().join("program");
+        let (file, next) = (place.path().join("program"), place.path().join("next"));
         let path = file.to_str().unwrap();
         let mut programs = Programs::default();
         assert_eq!(programs.digest(path).await, None);
-        std::fs::write(&file, "one").unwrap();
+        write(&file, "one").unwrap();
+        assert_eq!(programs.digest(path).await, None, "nobody may execute it: it is somebody's file");
+        set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
         let one = programs.digest(path).await.unwrap();
         assert_eq!(programs.digest(path).await.as_ref(), Some(&one));
-        std::fs::write(place.path().join("next"), "two").unwrap();
-        std::fs::rename(place.path().join("next"), &file).unwrap();
+        write(&next, "two").unwrap();
+        set_permissions(&next, Permissions::from_mode(0o755)).unwrap();
+        rename(&next, &file).unwrap();
         assert_ne!(programs.digest(path).await.unwrap(), one);
         assert!(programs.digest("sh").await.is_some());
         assert_eq!(programs.digest(place.path().to_str().unwrap()).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_still_being_read_is_not_waited_for_twice_and_not_read_twice() {
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let mut programs = Programs::default();
+        let stuck = spawn_blocking(move || {
+            let _until_it_is_let_go = held.recv();
+            Some(((0, 0, 0, 0, 0, 0), "late".to_owned()))
+        });
+        programs.reading.insert("stuck".to_owned(), stuck);
+        assert_eq!(programs.digest("stuck").await, None);
+        assert!(programs.digest("sh").await.is_some(), "others are read meanwhile");
+        drop(hold);
+        while !programs.reading["stuck"].is_finished() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(programs.digest("stuck").await.as_deref(), Some("late"));
+        assert!(programs.reading.is_empty());
     }
 }

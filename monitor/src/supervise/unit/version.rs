@@ -1,4 +1,4 @@
-//! What a run of a unit was made from. Another program, command, environment or limit is a new version, and announces itself
+//! What a run of a unit was made from. Another program, command, environment or user is a new version, and announces itself
 //! as another image of a container does. Pure.
 
 use std::collections::BTreeMap;
@@ -10,9 +10,9 @@ use zbus::{Array, OwnedVariant, Variant};
 use super::facts::Facts;
 use crate::supervise::ledger::Ledger;
 
-/// What of a unit decides what runs and with what (systemd.exec(5), systemd.resource-control(5)): how it is stopped, watched
-/// or started again does not make it another.
-const DECIDES: [&str; 12] = [
+/// What of a unit decides what runs and with what (systemd.exec(5)): how it is stopped, watched or started again does not
+/// make it another, and what systemd changes while it runs (memory, tasks, CPU) is no reason to restart it.
+const DECIDES: [&str; 10] = [
     "Environment",
     "EnvironmentFiles",
     "PassEnvironment",
@@ -23,8 +23,6 @@ const DECIDES: [&str; 12] = [
     "User",
     "Group",
     "LimitNOFILE",
-    "MemoryMax",
-    "TasksMax",
 ];
 /// Of these systemd also tells when they last ran: only path and arguments count.
 const COMMANDS: [&str; 2] = ["ExecStart", "ExecStartPre"];
@@ -37,7 +35,7 @@ impl Settings {
     /// Takes a property, if it is one that counts.
     pub(super) fn take(&mut self, name: &str, value: &OwnedVariant) {
         let told = if COMMANDS.contains(&name) {
-            Array::try_from(value.clone()).ok().map(|all| commands(&all).join("\0"))
+            Array::try_from(value.clone()).ok().map(|all| format!("{:?} {:?}", program(&all), commands(&all)))
         } else {
             DECIDES.contains(&name).then(|| format!("{value:?}"))
         };
@@ -57,9 +55,14 @@ impl Settings {
 pub(super) struct Made(Option<(Uuid, Settings)>);
 
 impl Made {
+    /// Returns whether it is known what `run` was made from.
+    pub(super) fn is_of(&self, run: Uuid) -> bool {
+        self.0.as_ref().is_some_and(|(known, _)| *known == run)
+    }
+
     /// Takes what `run` was made from. Files that systemd reads anew while it runs make the next run, and not this one.
     pub(super) fn note(&mut self, run: Uuid, facts: &Facts) {
-        if self.0.as_ref().is_none_or(|(known, _)| *known != run) {
+        if !self.is_of(run) {
             self.0 = Some((run, facts.settings.clone()));
         }
     }
@@ -72,7 +75,7 @@ impl Made {
     }
 }
 
-/// Returns the commands as systemd tells them: of each the path, and then its arguments, which begin with its name.
+/// Returns the arguments of all commands, of each as systemd tells them: they begin with its name.
 pub(super) fn commands(all: &Array<'_>) -> Vec<String> {
     let mut texts = Vec::new();
     for command in all.inner() {

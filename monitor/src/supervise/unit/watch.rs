@@ -39,7 +39,7 @@ pub(super) async fn watch(place: Place, assignment: Assignment) {
     let Assignment { mut subjects, mut orders, events } = assignment;
     let (journal, teller) = (Journal::new(place.journal.clone()), Teller::new(events));
     let (followed, programs, acting) = (Vec::new(), Programs::default(), JoinSet::new());
-    let mut watcher = Watcher { place, journal, followed, programs, teller, acting };
+    let mut watcher = Watcher { place, journal, followed, programs, teller, acting, is_anew: false };
     watcher.list(&subjects.borrow_and_update().clone());
     loop {
         match watcher.session(&mut subjects, &mut orders).await {
@@ -113,6 +113,8 @@ struct Watcher {
     teller: Teller,
     /// Orders that systemd carries out, each with why it was refused; they end with us, what it has begun goes on.
     acting: JoinSet<Option<(Order, String)>>,
+    /// Everything may be different from what was seen: all is to be looked at.
+    is_anew: bool,
 }
 
 impl Watcher {
@@ -152,6 +154,10 @@ impl Watcher {
         let mut rescan = Instant::now() + RESCAN_EVERY;
         let mut ping = Instant::now() + PING_EVERY;
         loop {
+            if std::mem::take(&mut self.is_anew) {
+                self.followed.iter_mut().for_each(|one| one.tracker.forget_order_of_states());
+                rescan = Instant::now();
+            }
             let next_look = self.next_look();
             tokio::select! {
                 changed = subjects.changed() => {
@@ -171,8 +177,7 @@ impl Watcher {
                     let message = message.and_then(Result::ok).ok_or_else(|| connection.hung_up())?;
                     if let Some(Signal::Anew) = self.heard(&message, &connection).await {
                         connection.subscribe().await?;
-                        self.followed.iter_mut().for_each(|one| one.tracker.forget_order_of_states());
-                        rescan = Instant::now();
+                        self.is_anew = true;
                     }
                 }
                 () = sleep_until(rescan) => {
@@ -243,6 +248,7 @@ impl Watcher {
                 let message = message.and_then(Result::ok).ok_or_else(|| connection.hung_up())?;
                 if let Some(Signal::Anew) = self.heard(&message, connection).await {
                     connection.subscribe().await?;
+                    self.is_anew = true;
                 }
             }
             if let Some(one) = self.followed.get_mut(index).filter(|one| one.facts.changed_us <= facts.changed_us) {
@@ -255,8 +261,17 @@ impl Watcher {
 
     /// Takes how one unit stands, as a signal told it or as it was found, with what the journal knows.
     async fn take(&mut self, index: usize, mut facts: Facts, is_told: bool, connection: &Connection) {
-        let Some(Followed { tracker, lines, behind, .. }) = self.followed.get_mut(index) else { return };
-        if let Some(program) = facts.program.as_deref().filter(|_| connection.is_here && tracker.wants_digest(&facts)) {
+        let Some(Followed { tracker, path, lines, behind, facts: seen, .. }) = self.followed.get_mut(index) else {
+            return;
+        };
+        if is_told && tracker.is_made_of_unknown(&facts) {
+            // What a unit is made of is in no signal (org.freedesktop.systemd1(5)): it is what was last asked for.
+            if let Ok(fresh) = connection.look(path).await {
+                facts.made_as(&fresh);
+                seen.made_as(&fresh);
+            }
+        }
+        if let Some(program) = facts.program().filter(|_| connection.is_here && tracker.wants_digest(&facts)) {
             facts.digest = self.programs.digest(program).await;
         }
         if let Some(since) = tracker.missed_since(&facts, is_told) {

@@ -148,6 +148,11 @@ impl Tracker {
         self.latest.is_some_and(|latest| facts.invocation.is_some_and(|invocation| invocation != latest.run))
     }
 
+    /// Returns whether it is not known yet what the run that `facts` are of was made from.
+    pub(super) fn is_made_of_unknown(&self, facts: &Facts) -> bool {
+        facts.invocation.is_some_and(|run| !self.made.is_of(run))
+    }
+
     /// Returns whether the run that `facts` are of is not known by its program yet.
     pub(super) fn wants_digest(&self, facts: &Facts) -> bool {
         let is_known = |last: &Run| Some(last.id) == facts.invocation && last.digest.is_some();
