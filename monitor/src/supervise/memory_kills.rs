@@ -19,13 +19,22 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::run_group;
 
 /// A process with much memory takes this long, and no longer, from the count to its end.
-const RECENT: Duration = Duration::from_secs(2);
+pub const RECENT: Duration = Duration::from_secs(2);
+/// The kernel's kills in `memory.events`.
+const OOM_KILL: &str = "oom_kill";
 
 /// Counts the kernel's kills around this process from [`MemoryKills::watch`] on.
 #[derive(Debug)]
-pub(super) struct MemoryKills {
-    events: PathBuf,
+pub struct MemoryKills {
+    counter: Counter,
     seen: Arc<Mutex<Seen>>,
+}
+
+/// A number in a flat keyed file of a cgroup.
+#[derive(Debug, Clone)]
+struct Counter {
+    file: PathBuf,
+    key: &'static str,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,52 +45,66 @@ struct Seen {
 
 impl MemoryKills {
     /// Starts to watch the nearest group that counts; none without cgroup v2 and its memory controller.
-    pub(super) fn watch() -> Option<Self> {
+    pub fn watch() -> Option<Self> {
         let own = run_group::own()?;
         let events = own.ancestors().map(|group| group.join("memory.events")).find(|events| events.exists())?;
-        let seen = Arc::new(Mutex::new(Seen { count: count_in(&events)?, risen: None }));
-        let (path, shared) = (events.clone(), Arc::clone(&seen));
-        thread::spawn(move || follow(&path, &shared));
-        Some(Self { events, seen })
+        Self::of(&events, OOM_KILL)
+    }
+
+    /// Starts to watch one number of a file of which the kernel tells changes.
+    pub fn of(file: &Path, key: &'static str) -> Option<Self> {
+        let counter = Counter { file: file.to_owned(), key };
+        let seen = Arc::new(Mutex::new(Seen { count: counter.read()?, risen: None }));
+        let (watched, shared) = (counter.clone(), Arc::clone(&seen));
+        let follow = move || {
+            watched.follow(&shared);
+            // Nobody looks any more: what rises from now on has no time.
+            shared.lock().unwrap_or_else(PoisonError::into_inner).count = u64::MAX;
+        };
+        thread::Builder::new().spawn(follow).ok()?;
+        Some(Self { counter, seen })
     }
 
     /// Returns whether memory ran out just now.
-    pub(super) fn was_now(&self) -> bool {
+    pub fn was_now(&self) -> bool {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // The kernel tells of a change at most every 10 ms; what it has not told of yet is recent.
-        let is_untold = count_in(&self.events).is_some_and(|count| count > seen.count);
+        let is_untold = self.counter.read().is_some_and(|count| count > seen.count);
         is_untold || seen.risen.is_some_and(|risen| risen.elapsed() < RECENT)
     }
 }
 
-/// Waits for changes, of which the kernel tells as of an exceptional condition (POLLPRI, admin-guide/cgroup-v2.rst).
-fn follow(path: &Path, seen: &Mutex<Seen>) {
-    let Ok(mut file) = File::open(path) else { return };
-    loop {
-        match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLPRI)], PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return,
-        }
-        // Only what is read through this very file is not told of again.
-        let mut events = String::new();
-        if file.rewind().and_then(|()| file.read_to_string(&mut events)).is_err() {
-            return;
-        }
-        let Some(count) = oom_kills(&events) else { return };
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if count > seen.count {
-            *seen = Seen { count, risen: Some(Instant::now()) };
+impl Counter {
+    fn read(&self) -> Option<u64> {
+        number_in(&fs::read_to_string(&self.file).ok()?, self.key)
+    }
+
+    /// Waits for changes, of which the kernel tells as of an exceptional condition (POLLPRI, admin-guide/cgroup-v2.rst);
+    /// returns when that does not work.
+    fn follow(&self, seen: &Mutex<Seen>) {
+        let Ok(mut file) = File::open(&self.file) else { return };
+        loop {
+            match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLPRI)], PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(_) => return,
+            }
+            // Only what is read through this very file is not told of again.
+            let mut events = String::new();
+            if file.rewind().and_then(|()| file.read_to_string(&mut events)).is_err() {
+                return;
+            }
+            let Some(count) = number_in(&events, self.key) else { return };
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if count > seen.count {
+                *seen = Seen { count, risen: Some(Instant::now()) };
+            }
         }
     }
 }
 
-fn count_in(events: &Path) -> Option<u64> {
-    oom_kills(&fs::read_to_string(events).ok()?)
-}
-
-/// Reads the number of kills out of `memory.events`, a flat keyed file.
-fn oom_kills(events: &str) -> Option<u64> {
-    events.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
+/// Reads a number out of a flat keyed file.
+fn number_in(events: &str, key: &str) -> Option<u64> {
+    events.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -91,8 +114,9 @@ mod tests {
     // As Linux 6.1 writes it.
     #[test]
     fn kills_are_told_from_other_troubles_with_memory() {
-        assert_eq!(oom_kills("low 0\nhigh 7\nmax 12\noom 4\noom_kill 3\noom_group_kill 9\n"), Some(3));
-        assert_eq!(oom_kills("low 0\nhigh 0\n"), None);
-        assert_eq!(oom_kills("oom_kill many\n"), None);
+        let kills = |events: &str| number_in(events, OOM_KILL);
+        assert_eq!(kills("low 0\nhigh 7\nmax 12\noom 4\noom_kill 3\noom_group_kill 9\n"), Some(3));
+        assert_eq!(kills("low 0\nhigh 0\n"), None);
+        assert_eq!(kills("oom_kill many\n"), None);
     }
 }

@@ -27,7 +27,7 @@ pub mod keeper;
 mod last_lines;
 pub mod launcher;
 pub mod ledger;
-mod memory_kills;
+pub mod memory_kills;
 pub mod message;
 pub mod oom;
 mod pace;
@@ -35,7 +35,7 @@ pub mod process;
 pub mod process_table;
 mod redact;
 pub mod run_files;
-pub mod run_group;
+mod run_group;
 pub mod run_log;
 pub mod run_record;
 #[cfg(test)]

@@ -15,11 +15,13 @@ use uuid::Uuid;
 
 /// Where cgroup v2 is mounted: alone, or beside the groups of version 1 (systemd's "unified" and "hybrid").
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
-/// What systemd writes on the group of a unit with `Delegate=yes`, the second so that nobody but root could have
+/// What systemd writes on the group of a unit with `Delegate=yes`: either, of which only root can write the second
 /// ("Control Group APIs and Delegation", systemd.io).
 const MARKS: [&str; 2] = ["user.delegate", "trusted.delegate"];
-/// How the group of a run begins, so that none can be taken for a file of the kernel's.
-const PREFIX: &str = "run-";
+/// How the group of a run begins: as no file of the kernel's does, and no unit of systemd's.
+const PREFIX: &str = "monitor-run-";
+/// How deep a child may have made groups of its own that are removed with it.
+const DEPTH: usize = 16;
 /// How long the killed may take to leave; the keeper has waited for them already, as long as that is worth it.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks.
@@ -27,26 +29,25 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The cgroup of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunGroup {
+pub(crate) struct RunGroup {
     path: PathBuf,
 }
 
 impl RunGroup {
     /// Makes the group of `run`; none where no group was delegated to us.
-    pub fn make(service: &str, run: Uuid) -> Option<Self> {
+    pub(crate) fn make(service: &str, run: Uuid) -> Option<Self> {
         let path = delegated()?.join(format!("{PREFIX}{service}-{run}"));
         fs::create_dir(&path).ok()?;
         Some(Self { path })
     }
 
-    /// Returns the group that is on record at `path`; none if that is not where a run's group can be.
-    pub fn at(path: &Path) -> Option<Self> {
-        let is_ours = path.file_name()?.to_str()?.starts_with(PREFIX) && is_plain(path);
-        (is_ours && MOUNTS.iter().any(|mount| path.starts_with(mount))).then(|| Self { path: path.to_owned() })
+    /// Returns the group that is on record at `path`; none if no run's group can be there.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        (can_be_of_a_run(path) && is_marked(path.parent()?)).then(|| Self { path: path.to_owned() })
     }
 
     /// Returns where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -54,12 +55,12 @@ impl RunGroup {
     ///
     /// # Errors
     /// When the kernel says no.
-    pub fn enter(&self) -> io::Result<()> {
+    pub(crate) fn enter(&self) -> io::Result<()> {
         fs::write(self.path.join("cgroup.procs"), "0")
     }
 
     /// Ends all that is in it at once, so that nobody can fork away (`cgroup.kill`, Linux 5.14).
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         if fs::write(self.path.join("cgroup.kill"), "1").is_ok() {
             return;
         }
@@ -69,9 +70,9 @@ impl RunGroup {
     }
 
     /// Ends what is in it, waits until that is gone, and removes it; what does not die keeps its group.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         let start = Instant::now();
-        while self.path.exists() && fs::remove_dir(&self.path).is_err() && start.elapsed() < LEAVE_PATIENCE {
+        while self.path.exists() && !remove(&self.path, DEPTH) && start.elapsed() < LEAVE_PATIENCE {
             self.kill();
             sleep(LOOK_EVERY);
         }
@@ -105,6 +106,22 @@ fn is_marked(group: &Path) -> bool {
     })
 }
 
+/// Removes a group with those that the child made below it, which has to be done from below; returns whether that is done.
+fn remove(group: &Path, depth: usize) -> bool {
+    let below = fs::read_dir(group).into_iter().flatten().flatten();
+    if depth > 0 {
+        for group in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            remove(&group.path(), depth - 1);
+        }
+    }
+    fs::remove_dir(group).is_ok()
+}
+
+fn can_be_of_a_run(path: &Path) -> bool {
+    let is_ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX));
+    is_ours && is_plain(path) && MOUNTS.iter().any(|mount| path.starts_with(mount))
+}
+
 /// A group outside of our namespace is told with `..` in front (cgroup_namespaces(7)).
 fn is_plain(path: &Path) -> bool {
     path.components().all(|part| !matches!(part, std::path::Component::ParentDir))
@@ -117,13 +134,15 @@ mod tests {
     #[test]
     fn only_the_group_of_a_run_is_taken_from_a_record() {
         for (path, expected) in [
-            ("/sys/fs/cgroup/system.slice/monitor.service/run-web-1", true),
-            ("/sys/fs/cgroup/unified/system.slice/monitor.service/run-web.2-1", true),
+            ("/sys/fs/cgroup/system.slice/monitor.service/monitor-run-web-1", true),
+            ("/sys/fs/cgroup/unified/system.slice/monitor.service/monitor-run-web.2-1", true),
             ("/sys/fs/cgroup/system.slice/monitor.service", false),
-            ("/sys/fs/cgroup/system.slice/../run-web-1", false),
-            ("/home/run-web-1", false),
+            ("/sys/fs/cgroup/system.slice/run-r12.scope", false),
+            ("/sys/fs/cgroup/system.slice/../monitor-run-web-1", false),
+            ("/home/monitor-run-web-1", false),
         ] {
-            assert_eq!(RunGroup::at(Path::new(path)).is_some(), expected, "{path}");
+            assert_eq!(can_be_of_a_run(Path::new(path)), expected, "{path}");
+            assert_eq!(RunGroup::at(Path::new(path)), None, "nobody delegated it");
         }
     }
 

@@ -4,9 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use monitor::supervise::cause::Cause;
 use monitor::supervise::ledger::Who;
+use monitor::supervise::memory_kills::{MemoryKills, RECENT};
 use monitor::supervise::message::Command;
+use monitor::supervise::process::read_ending;
 use monitor::supervise::process_table::ProcessId;
+use monitor::supervise::run_files::RunFolder;
+use monitor::supervise::run_record::{ExitRecord, StopReason};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -84,7 +89,7 @@ fn what_descends_from_a_child_is_in_a_group_that_goes_with_it() {
         found = daemon(&kept.folder.last_lines(9, 1 << 10).unwrap());
         found.is_some()
     });
-    let run = format!("run-tested-{}", kept.order.run);
+    let run = format!("monitor-run-tested-{}", kept.order.run);
     for pid in [kept.child().pid, found.unwrap().pid] {
         let group = group_of(&pid.to_string());
         assert!(group.ends_with(&format!("{}/{run}", name(&delegated.path))), "{group}");
@@ -113,8 +118,45 @@ async fn a_daemon_whose_keeper_was_killed_ends_before_the_next_run_begins() {
     let (next, _, _) = watched.started().await;
     let groups = delegated.runs();
     let groups: Vec<&str> = groups.iter().map(|path| name(path)).collect();
-    assert_eq!(groups, [format!("run-web-{next}")]);
+    assert_eq!(groups, [format!("monitor-run-web-{next}")]);
     watched.tell(Command::Stop(Who::Us)).await;
     watched.ended().await;
     watched.close().await;
+}
+
+/// Which of the kernel's numbers rises does not matter, and one of a group without controllers is in reach here: whether
+/// somebody is in it.
+#[tokio::test]
+async fn what_the_kernel_counted_just_now_is_told_from_what_it_counted_before_or_never() {
+    let delegated = Delegated::new();
+    let watch = || MemoryKills::of(&delegated.path.join("cgroup.events"), "populated").unwrap();
+    let kills = watch();
+    assert!(!kills.was_now());
+    let mut kept = Kept::start_as(&delegated.program, order("echo ready; exec sleep 1000"));
+    kept.wait_for_line("ready");
+    assert!(kills.was_now());
+    assert!(!watch().was_now(), "what was counted before the start");
+    // The kernel has told of it, so it has a time, and becomes old.
+    let long_ago = std::time::Instant::now();
+    eventually("it is no news any more", || !kills.was_now());
+    assert!(long_ago.elapsed() > RECENT / 2);
+    kept.tell("stop");
+    kept.end();
+    assert!(MemoryKills::of(&delegated.path.join("cgroup.events"), "oom_kill").is_none(), "nobody counts that there");
+}
+
+#[tokio::test]
+async fn a_kill_for_want_of_memory_is_the_cause_of_a_kill_and_of_no_other_end() {
+    let kept = Kept::start(order("kill -9 $$")).end();
+    let cause = async |record: ExitRecord| {
+        let place = tempfile::tempdir().unwrap();
+        let folder = RunFolder::at(place.path().to_owned());
+        folder.write_exit(&record).unwrap();
+        read_ending(folder, None).await.cause
+    };
+    let counted = ExitRecord { memory_kill: true, ..kept.clone() };
+    assert_eq!(cause(counted.clone()).await, Cause::Oom);
+    assert_eq!(cause(kept).await, Cause::Killed { signal: 9 });
+    assert_eq!(cause(ExitRecord { signal: Some(15), ..counted.clone() }).await, Cause::Killed { signal: 15 });
+    assert_eq!(cause(ExitRecord { stopped: Some(StopReason::Asked), ..counted }).await, Cause::Killed { signal: 9 });
 }
