@@ -59,6 +59,7 @@ fn each_mistake_is_found_at_its_line_and_goes_with_its_fix() {
         ("DB: postgres://db:5432/x", "PG_HOST: '::1'", &["4 localhost-target"]),
         ("postgres://db:5432/x", "postgres://db:5433/x", &["4 wrong-target-port"]),
         ("postgres://db:5432/x", "postgres://shop-db-1/x", &["4 container-name-target"]),
+        ("postgres://db:5432/x", "postgres://database/x", &["4 target-unknown-service"]),
         ("    depends_on", "    ports: ['80:3000']\n    depends_on", &["5 published-port-not-listened"]),
         ("postgres:16", "postgres", &["8 image-not-pinned"]),
         (
@@ -66,13 +67,50 @@ fn each_mistake_is_found_at_its_line_and_goes_with_its_fix() {
             "    restart: always\n",
             &["5 gate-without-health", "9 restart-unchecked"],
         ),
+        (
+            "    healthcheck: { test: [CMD, pg_isready], start_period: 1m }\n",
+            "    restart: on-failure\n",
+            &["5 gate-without-health", "9 restart-unchecked"],
+        ),
+        (
+            "    healthcheck: { test: [CMD, pg_isready], start_period: 1m }\n",
+            "    deploy: { restart_policy: { condition: any } }\n",
+            &["5 gate-without-health", "9 restart-unchecked"],
+        ),
+        (
+            "[CMD, pg_isready], start_period: 1m }",
+            "[CMD-SHELL, pgrep -f postgres], start_period: 1m }\n    restart: always",
+            &["9 health-matches-itself", "10 restart-unchecked"],
+        ),
+        (
+            "PORT: 8080, DB: postgres://db:5432/x }",
+            "PORT: 8080, CACHE_TTL: 5m }\n    restart: always",
+            &["4 setting-not-a-number", "5 restart-without-limit"],
+        ),
+        (
+            "    depends_on",
+            "    restart: always\n    command: uvicorn api:app --reload\n    depends_on",
+            &["6 restart-behind-reloader"],
+        ),
+        (
+            "    depends_on",
+            "    restart: always\n    command: sh -c 'apk add curl && /api'\n    depends_on",
+            &["5 restart-without-limit", "6 installs-at-start"],
+        ),
         ("    depends_on", "    command: sh -c 'apk add curl && /api'\n    depends_on", &["5 installs-at-start"]),
         (
             "    depends_on",
-            "    command: sh -c 'curl -fsSL http://x/i | sh; /api'\n    depends_on",
+            "    command: sh -c 'curl -fsSL http://x.example.com/i | sh; /api'\n    depends_on",
             &["5 installs-at-start"],
         ),
         ("PORT: 8080", "PORT: 8080, MAX_FILE_SIZE: 10MB", &["4 setting-not-a-number"]),
+        ("PORT: 8080", "PORT: 8080, ALLOWED_HOSTS: \"['a', 'b']\"", &["4 setting-not-a-list"]),
+        ("PORT: 8080", "PORT: 8080, ALLOWED_HOSTS: 'a,b', CORS_ORIGINS: '[\"a\"]'", &["4 setting-not-a-list"]),
+        (
+            "PORT: 8080, DB: postgres://db:5432/x }",
+            "PORT: 8080, ALLOWED_EXTENSIONS: 'pdf,txt' }\n    command: python -m api\n    restart: unless-stopped",
+            &["4 setting-not-a-list", "6 restart-without-limit"],
+        ),
         ("PORT: 8080", "PORT: 8080, REGION: '${NOBODY_SETS_IT}'", &["4 variable-unset"]),
         ("PORT: 8080", "PORT: 8080, MAIL_PASSWORD: hunter2", &["4 secret-in-file"]),
         ("postgres://db:5432/x", "postgres://me:hunter2@db:5432/x", &["4 secret-in-file"]),
@@ -117,6 +155,17 @@ fn what_only_looks_like_a_mistake_is_left_alone() {
         ("PORT: 8080", "PORT: 8080, MAIL_PASSWORD_FILE: /run/secrets/mail"),
         ("PORT: 8080", "PORT: 8080, MAIL_PASSWORD: '${MAIL_PASSWORD:?}'"),
         ("PORT: 8080", "PORT: 8080, CACHE_SIZE: 10MB, IDLE_TIMEOUT: 30s"),
+        // Whoever splits at commas may have them; other brackets are no lists.
+        ("PORT: 8080", "PORT: 8080, ALLOWED_EXTENSIONS: 'pdf,txt', ALLOWED_HOSTS: 'a,b'"),
+        ("PORT: 8080", "PORT: 8080, CORS_ORIGINS: '[\"a\", \"b\"]', MATCH: '{\"a\": 1, \"b\": 2}', PEERS: 'a,b'"),
+        ("PORT: 8080", "PORT: 8080, LISTEN: '[::]:80,[::]:81', BIND: '[::1]'"),
+        // What is tried again for ever, and no reason why it should end.
+        ("    depends_on", "    restart: on-failure\n    depends_on"),
+        (
+            "    depends_on",
+            "    restart: unless-stopped\n    command: node server.js --watch-dir /data\n    depends_on",
+        ),
+        ("    depends_on", "    restart: 'no'\n    command: uvicorn app:app --reload\n    depends_on"),
         // Built here: the name is what is made, not what is pulled.
         (
             "    image: postgres:16\n",
@@ -169,7 +218,106 @@ fn networks_and_scrapes_are_read_from_the_files_beside() {
         ["7 metrics-not-scraped", "5 scrape-unknown-target"]
     );
     assert_eq!(scraped(&config.replacen("node:9100", "node:9101", 1)), ["5 scrape-unknown-target"]);
-    assert_eq!(scraped(&config.replacen("[rules.yml]", "[alerts.yml]", 1)), ["1 alert-rules-not-mounted"]);
+    assert_eq!(scraped(&config.replacen("[rules.yml]", "[other.yml]", 1)), ["1 alert-rules-not-mounted"]);
+
+    // Rules that have alerts, and who is to hear of them.
+    let rules = "groups: [{ name: a, rules: [{ alert: Down, expr: up == 0 }] }]\n";
+    let alerting = |compose: &str, config: &str| {
+        found(&[("compose.yml", compose), ("prometheus.yml", config), ("rules.yml", rules)])
+    };
+    assert_eq!(alerting(compose, config), ["1 alerts-go-nowhere"]);
+    let told =
+        format!("{config}alerting:\n  alertmanagers:\n    - static_configs: [{{ targets: ['manager:9093'] }}]\n");
+    assert_eq!(alerting(compose, &told), ["8 alerts-go-nowhere"]);
+    let manager = format!("{compose}  manager: {{ image: 'prom/alertmanager:v0.27.0' }}\n");
+    assert_eq!(alerting(&manager, &told.replacen("9100']", "9100', 'manager:9093']", 1)), Vec::<String>::new());
+    let recording = rules.replacen("alert: Down", "record: down", 1);
+    let files = [("compose.yml", compose), ("prometheus.yml", config), ("rules.yml", recording.as_str())];
+    assert_eq!(found(&files), Vec::<String>::new());
+}
+
+#[test]
+fn telemetry_arrives_where_somebody_takes_it() {
+    let compose = "services:\n  prometheus: { image: 'prom/prometheus:v2.54.1' }\n  tempo:\n    image: grafana/tempo:2.6.0\n    \
+                   volumes: ['./tempo:/etc/tempo:ro']\n";
+    let config = "storage:\n  remote_write:\n    - url: http://prometheus:9090/api/v1/write\n";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("tempo")).unwrap();
+    let found_with = |compose: &str, config: &str| {
+        std::fs::write(folder.path().join("compose.yml"), compose).unwrap();
+        std::fs::write(folder.path().join("tempo/tempo.yml"), config).unwrap();
+        findings(&read(folder.path()).unwrap())
+    };
+    let refused = found_with(compose, config);
+    assert_eq!(refused.len(), 1, "{refused:#?}");
+    assert_eq!((refused[0].line, refused[0].rule), (2, "remote-write-refused"));
+    let place = folder.path().join("tempo/tempo.yml:3").display().to_string();
+    assert_eq!(
+        refused[0].message,
+        format!(
+            "tempo writes to http://prometheus:9090/api/v1/write ({place}), and prometheus is not told --web.enable-remote-write-receiver"
+        )
+    );
+    let mended = refused[0].fix.replace("\n", "\n    ");
+    let mended = format!(
+        "services:\n  prometheus:\n    image: prom/prometheus:v2.54.1\n    {mended}\n{}",
+        compose.split_once('\n').unwrap().1.split_once('\n').unwrap().1
+    );
+    assert_eq!(found_with(&mended, config), Vec::new(), "{mended}");
+    let older = compose.replacen("v2.54.1", "v2.30.0", 1);
+    assert!(found_with(&older, config)[0].fix.contains("--enable-feature=remote-write-receiver"));
+    let feature = mended.replacen(
+        "--web.enable-remote-write-receiver",
+        "--enable-feature=native-histograms,remote-write-receiver",
+        1,
+    );
+    assert_eq!(found_with(&feature, config), Vec::new());
+    assert_eq!(found_with(compose, &config.replacen("    - url", "    # - url", 1)), Vec::new());
+    let otlp = "exporters: { otlphttp: { endpoint: 'http://prometheus:9090/api/v1/otlp' } }\n";
+    assert!(found_with(compose, otlp)[0].fix.contains("--enable-feature=otlp-write-receiver"));
+    assert!(found_with(&compose.replacen("v2.54.1", "v3.0.1", 1), otlp)[0].fix.contains("--web.enable-otlp-receiver"));
+
+    let traced = "services:\n  app:\n    image: registry.example.com/app:1\n    environment:\n      OTEL_SERVICE_NAME: app\n  \
+                  collector: { image: 'otel/opentelemetry-collector:0.111.0' }\n";
+    assert_eq!(found(&[("compose.yml", traced)]), ["5 traces-not-sent"]);
+    let sent =
+        traced.replacen("NAME: app\n", "NAME: app\n      OTEL_EXPORTER_OTLP_ENDPOINT: http://collector:4317\n", 1);
+    let off = traced.replacen("NAME: app\n", "NAME: app\n      OTEL_SDK_DISABLED: 'true'\n", 1);
+    let elsewhere = traced.replacen("otel/opentelemetry-collector", "registry.example.com/other", 1);
+    for text in [sent, off, elsewhere] {
+        assert_eq!(found(&[("compose.yml", &text)]), Vec::<String>::new(), "{text}");
+    }
+
+    let logs = "services:\n  loki: { image: 'grafana/loki:2.9.10' }\n  grafana: { image: 'grafana/grafana:11.2.0' }\n  \
+                app: { image: 'registry.example.com/app:1' }\n";
+    assert_eq!(found(&[("compose.yml", logs)]), ["2 logs-not-shipped"]);
+    for (from, to) in [
+        ("registry.example.com/app:1", "grafana/promtail:2.9.10"),
+        ("app:1'", "app:1', environment: { LOG_URL: 'http://loki:3100' }"),
+        ("app:1'", "app:1', logging: { driver: loki }"),
+        ("grafana/grafana:11.2.0", "nginx:1.27"),
+    ] {
+        assert_eq!(found(&[("compose.yml", &logs.replacen(from, to, 1))]), Vec::<String>::new(), "{to}");
+    }
+}
+
+#[test]
+fn names_that_others_answer_to_are_known() {
+    let text =
+        "services:\n  web:\n    image: registry.example.com/web:1\n    environment: { API: 'http://api:8080/' }\n";
+    assert_eq!(found(&[("compose.yml", text)]), ["4 target-unknown-service"]);
+    for more in [
+        "    extra_hosts: ['api:192.0.2.7']\n",
+        "    extra_hosts: { api: 192.0.2.7 }\n",
+        "    external_links: ['other_api_1:api']\n",
+        "    network_mode: host\n",
+        "    networks: [shared]\nnetworks: { shared: { external: true, name: shared } }\n",
+        "networks: { default: { external: true, name: shared } }\n",
+        "  api: { image: 'registry.example.com/api:1', profiles: [full] }\n",
+        "  gate:\n    image: registry.example.com/gate:1\n    networks: { default: { aliases: [api] } }\n",
+    ] {
+        assert_eq!(found(&[("compose.yml", &format!("{text}{more}"))]), Vec::<String>::new(), "{more}");
+    }
 }
 
 #[test]

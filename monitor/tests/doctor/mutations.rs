@@ -11,6 +11,9 @@ use super::{clean_folders, findings, read};
 /// Marks the line where the finding is expected.
 const HERE: &str = "# HERE";
 
+/// Sections that some mistakes need beside their own, and which then replace what is there.
+const BESIDE: [&str; 3] = ["healthcheck:", "environment:", "restart:"];
+
 /// Puts a mistake into one service: the section to replace, with its new lines, the wrong one marked. None where it does
 /// not fit.
 type Mistake = fn(&Project, &Service) -> Option<(&'static str, String)>;
@@ -113,11 +116,39 @@ fn in_service(rule: &str) -> Option<Mistake> {
             (is_plain && !matches!(service.name.as_str(), "init" | "migrate"))
                 .then(|| ("restart", format!("    restart: always {HERE}\n")))
         },
+        "restart-without-limit" => |_, service| {
+            let is_ours = service.is_built || service.facts.kind.is_none();
+            let block = format!(
+                "    restart: always {HERE}\n    healthcheck:\n      test: [\"CMD\", \"ask\"]\n      start_period: 2m\n    \
+                 environment:\n      CACHE_TTL: 5m\n"
+            );
+            (is_ours && !matches!(service.name.as_str(), "init" | "migrate")).then_some(("restart", block))
+        },
+        "restart-behind-reloader" => |_, _| {
+            Some(("command", format!("    command: uvicorn app:app --reload {HERE}\n    restart: on-failure:5\n")))
+        },
         "restart-one-shot" => |_, service| {
             matches!(service.name.as_str(), "migrate" | "init")
                 .then(|| ("restart", format!("    restart: always {HERE}\n")))
         },
         "setting-not-a-number" => |_, _| Some(environment("METRICS_PORT", "eight")),
+        "remote-write-refused" => |project, service| {
+            let is_written = project.services.iter().any(|other| other.name == "collector");
+            let line = format!("    command: {HERE}\n      - --config.file=/etc/prometheus/prometheus.yml\n");
+            (service.facts.name == "prometheus" && is_written).then_some(("command", line))
+        },
+        "traces-not-sent" => |project, service| {
+            let has_collector = project.services.iter().any(|other| other.listens_on().contains(&4317));
+            let is_ours = service.facts.kind.is_none() || service.is_built;
+            (has_collector && is_ours).then(|| environment("OTEL_SERVICE_NAME", "shop"))
+        },
+        "target-unknown-service" => {
+            |_, service| (!service.shares_network()).then(|| environment("UPSTREAM_URL", "http://nobody-at-all:8080/"))
+        }
+        "setting-not-a-list" => |_, service| {
+            let is_ours = service.is_built || service.facts.kind.is_none();
+            is_ours.then(|| environment("ALLOWED_HOSTS", "\"['a.example.com', 'b.example.com']\""))
+        },
         "variable-unset" => |_, _| Some(environment("REGION", "${NOBODY_SETS_THIS}")),
         "env-file-missing" => |_, _| Some(("env_file", format!("    env_file:\n      - ./not-there.env {HERE}\n"))),
         "secret-in-file" => |_, _| Some(environment("PAYMENT_API_KEY", "abc123")),
@@ -172,7 +203,10 @@ fn replaced(text: &str, service: &Service, key: &str, block: &str) -> Option<Str
         }
         if is_inside && indent == 4 {
             is_skipped = line.trim_start().starts_with(&format!("{key}:"))
-                || (key == "deploy" && line.contains("container_name:"));
+                || (key == "deploy" && line.contains("container_name:"))
+                || BESIDE
+                    .iter()
+                    .any(|beside| block.contains(&format!("    {beside}")) && line.trim_start().starts_with(beside));
         }
         // Others use what stands here.
         if is_inside && is_skipped && line.contains(": &") {

@@ -3,7 +3,7 @@
 //! * `load` reads files (`include`, `extends`, merging), with `variables` (`.env`, `${VAR:-x}`) and `merge`.
 //! * `project` is what comes out; `service` decodes one service, `ports` and `health` its difficult parts.
 //! * `images` is what is known of an image without looking into it, `dockerfile` what a build adds to that.
-//! * `scrape` reads the Prometheus configuration that a service mounts.
+//! * `mounted` is what services mount from beside it; `scrape` reads the Prometheus configuration among that.
 //!
 //! Unknown keys are no mistakes here: Compose itself refuses those.
 
@@ -12,6 +12,7 @@ mod health;
 mod images;
 mod load;
 mod merge;
+mod mounted;
 mod ports;
 mod project;
 mod scrape;
@@ -23,7 +24,9 @@ pub(super) use images::split as image_tag;
 pub use images::{ImageFacts, Kind};
 pub(super) use load::read_bounded;
 pub use load::{Request, load};
+pub use mounted::Mounted;
 pub use ports::Port;
 pub use project::{Network, Project, Unset};
 pub use scrape::{Scrape, ScrapeTarget};
+pub(super) use service::items;
 pub use service::{Dependency, Located, Mount, Service, Variable};

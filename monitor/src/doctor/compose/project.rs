@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use kit::config::{Node, Place, Value};
 
 use super::load::{Loader, folder_of, read_bounded};
+use super::mounted::Mounted;
 use super::scrape::Scrape;
 use super::service::{Service, items};
+
+/// All that services mount, and is read: more than the configurations of any host.
+const MOUNTED_BYTES: u64 = 8 << 20;
 
 /// A network of the project.
 #[derive(Debug, Clone)]
@@ -71,6 +75,10 @@ impl Project {
                 }
             }
         }
+        let (mut room, mut had_room) = (MOUNTED_BYTES, true);
+        for service in &mut services {
+            had_room &= Mounted::read(&service.mounts, folder, &mut room, &mut service.mounted);
+        }
         let mut project = Self {
             name: root.child("name").and_then(Node::scalar_text).unwrap_or_else(|| name_of(folder)),
             networks: networks(root, folder, &sources),
@@ -90,6 +98,11 @@ impl Project {
             }
         }
         sources.extend(project.scrapes.iter().map(|scrape| (scrape.file.clone(), scrape.text.clone())));
+        let mounted = project.services.iter().flat_map(|service| &service.mounted);
+        sources.extend(mounted.map(|mounted| (mounted.file.clone(), mounted.text.clone())));
+        if !had_room {
+            project.not_checked.push(format!("mounted configurations: they are more than {} MiB", MOUNTED_BYTES >> 20));
+        }
         project.sources = sources;
         project
     }

@@ -37,6 +37,10 @@ pub struct Scrape {
     pub jobs_place: Place,
     /// Files of rules that are named, and where.
     pub rule_files: Vec<(String, Place)>,
+    /// Addresses that alerts are sent to.
+    pub alertmanagers: Vec<ScrapeTarget>,
+    /// True if it is told of any place to send alerts to, a list of addresses or a discovery.
+    pub sends_alerts: bool,
 }
 
 impl Scrape {
@@ -64,7 +68,13 @@ impl Scrape {
                 .iter()
                 .filter_map(|node| Some((node.scalar_text()?, node.place.clone())))
                 .collect(),
+            alertmanagers: Vec::new(),
+            sends_alerts: false,
         };
+        for group in items(root.child("alerting").and_then(|alerting| alerting.child("alertmanagers"))) {
+            scrape.sends_alerts = true;
+            scrape.alertmanagers.extend(static_targets(&group, "alerting"));
+        }
         for job in items(root.child("scrape_configs")) {
             scrape.read_job(&job);
         }
@@ -80,17 +90,23 @@ impl Scrape {
         if job.child("relabel_configs").is_some() {
             return;
         }
-        for group in items(job.child("static_configs")) {
-            for target in items(group.child("targets")) {
-                let Some(text) = target.scalar_text() else { continue };
-                let (host, port) = text.rsplit_once(':').unwrap_or((&text, ""));
-                self.targets.push(ScrapeTarget {
-                    job: name.clone(),
-                    host: host.to_owned(),
-                    port: port.parse().ok(),
-                    place: target.place.clone(),
-                });
-            }
+        self.targets.extend(static_targets(job, &name));
+    }
+}
+
+fn static_targets(section: &Node, job: &str) -> Vec<ScrapeTarget> {
+    let mut found = Vec::new();
+    for group in items(section.child("static_configs")) {
+        for target in items(group.child("targets")) {
+            let Some(text) = target.scalar_text() else { continue };
+            let (host, port) = text.rsplit_once(':').unwrap_or((&text, ""));
+            found.push(ScrapeTarget {
+                job: job.to_owned(),
+                host: host.to_owned(),
+                port: port.parse().ok(),
+                place: target.place.clone(),
+            });
         }
     }
+    found
 }

@@ -9,6 +9,7 @@ use super::dockerfile;
 use super::health::Health;
 use super::images::{ImageFacts, Kind};
 use super::load::{folder_of, read_bounded};
+use super::mounted::Mounted;
 use super::ports::{Port, range};
 use super::variables::{Variables, read_env_file};
 use crate::supervise::shell::{line_of, steps};
@@ -95,6 +96,8 @@ pub struct Service {
     pub restart: Option<Located>,
     /// What is mounted.
     pub mounts: Vec<Mount>,
+    /// Configurations among that, as text.
+    pub mounted: Vec<Mounted>,
     /// What is known of its image.
     pub facts: ImageFacts,
     /// Files of variables that are named but not there.
@@ -127,6 +130,7 @@ impl Service {
             health: entry(node, "healthcheck").map(|(place, node)| Health::of(node, place)),
             restart: text("restart").or_else(|| swarm_restart(node)),
             mounts: items(node.child("volumes")).iter().filter_map(mount_of).collect(),
+            mounted: Vec::new(),
             facts: ImageFacts::default(),
             missing_env_files: Vec::new(),
             not_checked: Vec::new(),
@@ -261,6 +265,21 @@ impl Service {
         self.restart.as_ref().is_some_and(|restart| matches!(restart.text.as_str(), "always" | "unless-stopped"))
     }
 
+    /// Returns whether the policy starts it again each time it fails, without a limit.
+    pub fn is_retried_for_ever(&self) -> bool {
+        self.restarts_for_ever() || self.restart.as_ref().is_some_and(|restart| restart.text == "on-failure")
+    }
+
+    /// Returns whether any policy starts it again.
+    pub fn is_restarted(&self) -> bool {
+        self.restart.as_ref().is_some_and(|restart| !matches!(restart.text.as_str(), "no" | "none" | "false"))
+    }
+
+    /// Returns where a key of its section stands; if it is not there, where the service's own does.
+    pub fn place_of(&self, key: &str) -> &Place {
+        entry(&self.node, key).map_or(&self.place, |(place, _)| place)
+    }
+
     /// Returns a variable by name.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.environment.iter().find(|variable| variable.name == name)?.value.as_deref()
@@ -336,13 +355,18 @@ fn dependencies(node: Option<&Node>) -> Vec<Dependency> {
     entries.iter().filter_map(one).collect()
 }
 
-/// `deploy.restart_policy` without a limit is what `restart: always` is elsewhere.
+/// What `deploy.restart_policy` would be as `restart`: without a limit, `always`.
 fn swarm_restart(node: &Node) -> Option<Located> {
     let (place, policy) = entry(node.child("deploy")?, "restart_policy")?;
-    let condition = policy.child("condition").and_then(Node::scalar_text).unwrap_or_else(|| "any".to_owned());
-    let has_limit = policy.child("max_attempts").is_some();
-    let text = if condition == "any" && !has_limit { "always" } else { condition.as_str() };
-    Some(Located { text: text.to_owned(), place: place.clone() })
+    let text = |key| policy.child(key).and_then(Node::scalar_text);
+    let condition = text("condition").unwrap_or_else(|| "any".to_owned());
+    let text = match (condition.as_str(), text("max_attempts")) {
+        ("none", _) => "no".to_owned(),
+        (_, Some(limit)) => format!("on-failure:{limit}"),
+        ("any", None) => "always".to_owned(),
+        _ => condition,
+    };
+    Some(Located { text, place: place.clone() })
 }
 
 fn mount_of(node: &Node) -> Option<Mount> {
@@ -359,10 +383,10 @@ fn mount_of(node: &Node) -> Option<Mount> {
 }
 
 /// Paths count from the project's folder; those of an included or extended file from that file's own.
-fn beside(folder: &Path, place: &Place, path: &str) -> PathBuf {
+pub(super) fn beside(folder: &Path, place: &Place, path: &str) -> PathBuf {
     let path = path.strip_prefix("./").unwrap_or(path);
     let by_project = folder.join(path);
-    if by_project.is_file() { by_project } else { folder_of(Path::new(&*place.file)).join(path) }
+    if by_project.exists() { by_project } else { folder_of(Path::new(&*place.file)).join(path) }
 }
 
 /// Returns the path of the host that a mount names, if it is one.

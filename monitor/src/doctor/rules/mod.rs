@@ -9,6 +9,7 @@ mod restarts;
 mod scrape;
 mod settings;
 mod targets;
+mod telemetry;
 mod units;
 
 use super::compose::Project;
@@ -29,6 +30,7 @@ pub fn compose_rules() -> Vec<&'static Rule<Project>> {
         restarts::RULES,
         settings::RULES,
         scrape::RULES,
+        telemetry::RULES,
     ];
     groups.into_iter().flatten().collect()
 }

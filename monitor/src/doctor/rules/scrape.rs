@@ -1,6 +1,6 @@
 //! What Prometheus scrapes, and what it does not.
 
-use crate::doctor::compose::{Project, Scrape, Service};
+use crate::doctor::compose::{Project, Scrape, ScrapeTarget, Service};
 use crate::doctor::finding::{Hit, Rule};
 
 use super::targets::wrong_port_of;
@@ -24,38 +24,86 @@ pub(super) const RULES: &[Rule<Project>] = &[
         "Prometheus loads no rule from there and says nothing: no alert ever fires.",
         rules_not_mounted,
     ),
+    Rule::warning(
+        "alerts-go-nowhere",
+        "Prometheus has alerts, and nobody to send them to",
+        "They fire on a page that nobody looks at: no message is ever sent.",
+        alerts_to_nobody,
+    ),
 ];
 
 fn unknown_target(project: &Project) -> Vec<Hit> {
     let mut hits = Vec::new();
     for scrape in &project.scrapes {
         for target in &scrape.targets {
-            let own = matches!(target.host.as_str(), "localhost" | "127.0.0.1");
-            // A name with dots is another machine's, unless it is an address of the project after all.
-            let is_foreign =
-                target.host.contains('.') || target.host == "host.docker.internal" || target.host.is_empty();
-            let service = if own { project.service(&scrape.service) } else { project.reached_by(&target.host) };
-            let (message, fix) = match service {
-                Some(other) => match target.port.and_then(|port| wrong_port_of(other, port)) {
-                    Some((message, port)) => (message, format!("{}:{port}", target.host)),
-                    None => continue,
-                },
-                None if is_foreign || project.inactive.contains(&target.host) => continue,
-                None => {
-                    let near = kit::config::suggest(
-                        &target.host,
-                        project.services.iter().map(|service| service.name.as_str()),
-                    );
-                    (
-                        format!("no service of this project is called {:?}{near}", target.host),
-                        "Name a service, or remove the job.".to_owned(),
-                    )
-                }
-            };
+            let Some((message, fix)) = unreachable(project, scrape, target) else { continue };
             hits.push(Hit::new(&target.place, &scrape.service, format!("job {}: {message}", target.job), fix));
         }
     }
     hits
+}
+
+/// Returns what is wrong with an address that Prometheus is told, and what to write instead.
+fn unreachable(project: &Project, scrape: &Scrape, target: &ScrapeTarget) -> Option<(String, String)> {
+    let own = matches!(target.host.as_str(), "localhost" | "127.0.0.1");
+    // A name with dots is another machine's, unless it is an address of the project after all.
+    let is_foreign = target.host.contains('.') || target.host == "host.docker.internal" || target.host.is_empty();
+    let service = if own { project.service(&scrape.service) } else { project.reached_by(&target.host) };
+    if let Some(other) = service {
+        let (message, port) = wrong_port_of(other, target.port?)?;
+        return Some((message, format!("{}:{port}", target.host)));
+    }
+    if is_foreign || project.inactive.contains(&target.host) {
+        return None;
+    }
+    let near = kit::config::suggest(&target.host, project.services.iter().map(|service| service.name.as_str()));
+    let message = format!("no service of this project is called {:?}{near}", target.host);
+    Some((message, "Name a service, or remove the job.".to_owned()))
+}
+
+fn alerts_to_nobody(project: &Project) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for scrape in &project.scrapes {
+        for target in &scrape.alertmanagers {
+            let Some((message, fix)) = unreachable(project, scrape, target) else { continue };
+            let fix = fix.replace("remove the job", "remove it");
+            hits.push(Hit::new(&target.place, &scrape.service, format!("alerting: {message}"), fix));
+        }
+        let alerting = scrape.rule_files.iter().find(|(file, _)| holds_alerts(project, scrape, file));
+        let Some((file, place)) = alerting.filter(|_| !scrape.sends_alerts) else { continue };
+        let message = format!("{file} has alerts, and there is no alertmanager to send them to");
+        let manager = project.services.iter().find(|service| service.facts.name == "alertmanager");
+        let name = manager.map_or("alertmanager", |service| service.name.as_str());
+        let section = format!("alerting:\n  alertmanagers:\n    - static_configs: [{{ targets: [\"{name}:9093\"] }}]");
+        let fix = match manager {
+            Some(_) => section,
+            None => format!("{section}\n# and in the compose file:\nalertmanager:\n  image: prom/alertmanager:v0.27.0"),
+        };
+        hits.push(Hit::new(place, &scrape.service, message, fix));
+    }
+    hits
+}
+
+/// Returns whether a file of rules has alerts: by its text where it is mounted from here, else by its name.
+fn holds_alerts(project: &Project, scrape: &Scrape, file: &str) -> bool {
+    let Some(service) = project.service(&scrape.service) else { return false };
+    let path = in_container(file, service);
+    let texts: Vec<&str> = service
+        .mounted
+        .iter()
+        .filter(|mounted| covers(&mounted.target, &path) && mounted.target != path_of(service))
+        .map(|mounted| mounted.text.as_str())
+        .collect();
+    match texts.as_slice() {
+        [] => file.contains("alert"),
+        texts => texts.iter().any(|text| text.contains("alert:")),
+    }
+}
+
+/// Returns where the configuration itself stands in the container.
+fn path_of(service: &Service) -> &str {
+    let config = service.mounts.iter().find(|mount| mount.target.ends_with("prometheus.yml"));
+    config.map_or("/etc/prometheus/prometheus.yml", |mount| mount.target.as_str())
 }
 
 fn not_scraped(project: &Project) -> Vec<Hit> {
@@ -100,7 +148,7 @@ fn rules_not_mounted(project: &Project) -> Vec<Hit> {
     for scrape in &project.scrapes {
         let Some(service) = project.service(&scrape.service) else { continue };
         for (file, place) in &scrape.rule_files {
-            let path = in_container(file, scrape, service);
+            let path = in_container(file, service);
             if !service.mounts.iter().any(|mount| covers(&mount.target, &path)) {
                 let name = path.rsplit('/').next().unwrap_or(file);
                 let message = format!("{file} is named here, but nothing is mounted there");
@@ -117,12 +165,11 @@ fn rules_not_mounted(project: &Project) -> Vec<Hit> {
 }
 
 /// A relative path counts from the folder of the configuration.
-fn in_container(file: &str, _scrape: &Scrape, service: &Service) -> String {
+fn in_container(file: &str, service: &Service) -> String {
     if file.starts_with('/') {
         return file.to_owned();
     }
-    let config = service.mounts.iter().find(|mount| mount.target.ends_with("prometheus.yml"));
-    let folder = config.and_then(|mount| mount.target.rsplit_once('/')).map_or("/etc/prometheus", |(folder, _)| folder);
+    let folder = path_of(service).rsplit_once('/').map_or("/etc/prometheus", |(folder, _)| folder);
     format!("{folder}/{file}")
 }
 

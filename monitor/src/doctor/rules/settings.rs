@@ -4,6 +4,7 @@ use url::Url;
 
 use crate::doctor::compose::{Kind, Project, Service, Variable};
 use crate::doctor::finding::{Hit, Rule};
+use crate::supervise::shell::{Step, steps};
 
 pub(super) const RULES: &[Rule<Project>] = &[
     Rule::error(
@@ -11,6 +12,12 @@ pub(super) const RULES: &[Rule<Project>] = &[
         "a setting that is a number has text in it",
         "The program ends at its start because it cannot read the number, and is restarted for ever.",
         not_a_number,
+    ),
+    Rule::warning(
+        "setting-not-a-list",
+        "a setting that is a JSON list has something else in it",
+        "Programs whose settings pydantic reads take lists as JSON alone: they end at their start, and are restarted for ever.",
+        not_a_list,
     ),
     Rule::warning(
         "variable-unset",
@@ -41,30 +48,37 @@ pub(super) const RULES: &[Rule<Project>] = &[
 fn not_a_number(project: &Project) -> Vec<Hit> {
     let mut hits = Vec::new();
     for service in &project.services {
-        // Well-known images have readers of their own for units.
-        let is_ours = service.facts.kind.is_none_or(|kind| kind == Kind::Base);
         for variable in &service.environment {
-            let Some(value) = variable.value.as_deref().map(str::trim).filter(|value| !value.is_empty()) else {
-                continue;
-            };
-            let is_port = variable.name == "PORT" || variable.name.ends_with("_PORT");
-            // Docker's own links and Kubernetes write `tcp://…` there.
-            let wrong_port =
-                is_port && value.parse::<u16>().is_err() && !value.contains("://") && !value.contains(['$', '/']);
-            let wrong_number = is_ours && wants_number(&variable.name) && has_unit(value);
-            if !(wrong_port || wrong_number) {
-                continue;
-            }
-            let message = format!("{}={value} is no whole number", variable.name);
-            hits.push(Hit::new(
-                &variable.place,
-                &service.name,
-                message,
-                format!("{}={}", variable.name, number_in(value, is_port)),
-            ));
+            let Some((value, is_port)) = wrong_number(service, variable) else { continue };
+            let message = format!("{}={value} {NO_NUMBER}", variable.name);
+            let fix = format!("{}={}", variable.name, number_in(value, is_port));
+            hits.push(Hit::new(&variable.place, &service.name, message, fix));
         }
     }
     hits
+}
+
+const NO_NUMBER: &str = "is no whole number";
+
+/// Returns a setting that its program cannot read, and what is wrong with it.
+pub(super) fn unreadable_setting(service: &Service) -> Option<(&Variable, &'static str)> {
+    let why = |variable| match wrong_number(service, variable) {
+        Some(_) => Some(NO_NUMBER),
+        None => wrong_list(service, variable).map(|_items| NO_LIST),
+    };
+    service.environment.iter().find_map(|variable| Some((variable, why(variable)?)))
+}
+
+/// Returns a value that is no number where one belongs, and whether that is a port.
+fn wrong_number<'a>(service: &Service, variable: &'a Variable) -> Option<(&'a str, bool)> {
+    let value = variable.value.as_deref().map(str::trim).filter(|value| !value.is_empty())?;
+    let is_port = variable.name == "PORT" || variable.name.ends_with("_PORT");
+    // Docker's own links and Kubernetes write `tcp://…` there.
+    let wrong_port = is_port && value.parse::<u16>().is_err() && !value.contains("://") && !value.contains(['$', '/']);
+    // Well-known images have readers of their own for units.
+    let is_ours = service.facts.kind.is_none_or(|kind| kind == Kind::Base);
+    let wrong_number = is_ours && wants_number(&variable.name) && has_unit(value);
+    (wrong_port || wrong_number).then_some((value, is_port))
 }
 
 fn wants_number(name: &str) -> bool {
@@ -100,6 +114,63 @@ fn number_in(value: &str, is_port: bool) -> String {
     let bytes = kit::config::parse_bytes(value).ok().map(|bytes| bytes.to_string());
     let seconds = || kit::config::parse_duration(value).ok().map(|length| length.as_secs().to_string());
     bytes.or_else(seconds).unwrap_or_else(|| "10".to_owned())
+}
+
+const NO_LIST: &str = "is no JSON list";
+
+fn not_a_list(project: &Project) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for service in &project.services {
+        for variable in &service.environment {
+            let Some(items) = wrong_list(service, variable) else { continue };
+            let Variable { name, value, .. } = variable;
+            let message = format!("{name}={} {NO_LIST}", value.as_deref().unwrap_or_default());
+            let items: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
+            let fix = format!("{name}: '[{}]'", items.join(", "));
+            hits.push(Hit::new(&variable.place, &service.name, message, fix));
+        }
+    }
+    hits
+}
+
+/// Returns the items of a value that must be a JSON list, and is none.
+///
+/// Most programs split at commas, so this is told only where one thing is certain: the value has brackets and is no JSON,
+/// another list of the same service is JSON, or it is Python and the name one that pydantic-settings reads as a list
+/// (docs.pydantic.dev/latest/concepts/pydantic_settings, "Parsing environment variable values").
+fn wrong_list<'a>(service: &Service, variable: &'a Variable) -> Option<Vec<&'a str>> {
+    let is_ours = service.facts.kind.is_none_or(|kind| kind == Kind::Base);
+    let value = variable.value.as_deref().map(str::trim).filter(|value| is_ours && value.contains(','))?;
+    let inside = value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    // Braces and parentheses are languages of their own: JSON objects, filters, patterns.
+    if is_json_list(value) || value.contains(['{', '(']) || (inside.is_none() && value.contains(['[', '"'])) {
+        return None;
+    }
+    let is_named = |names: &[&str]| names.iter().any(|name| variable.name.ends_with(name));
+    let is_list = is_named(&LISTS) || is_named(&LISTS_OF_FILES);
+    let has_other = || service.environment.iter().any(|other| other.value.as_deref().is_some_and(is_json_list));
+    let is_wrong = inside.is_some() || (is_list && has_other()) || (is_named(&LISTS_OF_FILES) && runs_python(service));
+    let clean = |item: &'a str| item.trim().trim_matches(['\'', '"']);
+    is_wrong.then(|| inside.unwrap_or(value).split(',').map(clean).filter(|item| !item.is_empty()).collect())
+}
+
+/// Ends of names of lists.
+const LISTS: [&str; 5] = ["_ORIGINS", "_HOSTS", "_METHODS", "_HEADERS", "_TYPES"];
+/// Those that nothing but a program's own settings reads.
+const LISTS_OF_FILES: [&str; 3] = ["_EXTENSIONS", "_FILE_TYPES", "_MIME_TYPES"];
+
+fn is_json_list(value: &str) -> bool {
+    value.trim_start().starts_with('[') && serde_json::from_str::<Vec<serde_json::Value>>(value).is_ok()
+}
+
+fn runs_python(service: &Service) -> bool {
+    let is_python = |step: &Step| {
+        let program = step.program().unwrap_or_default();
+        program.starts_with("python") || matches!(program, "uvicorn" | "gunicorn" | "hypercorn" | "fastapi" | "celery")
+    };
+    let of_check = service.health.iter().flat_map(|health| health.steps());
+    let of_command = service.commands.iter().flat_map(|command| steps(&command.text));
+    service.facts.name == "python" || of_command.chain(of_check).any(|step| is_python(&step))
 }
 
 fn unset(project: &Project) -> Vec<Hit> {

@@ -20,6 +20,12 @@ pub(super) const RULES: &[Rule<Project>] = &[
         wrong_port,
     ),
     Rule::warning(
+        "target-unknown-service",
+        "an address names a service that does not exist",
+        "The name cannot be resolved: each try fails, and what starts with it is restarted for ever.",
+        unknown,
+    ),
+    Rule::warning(
         "container-name-target",
         "a container's generated name is used as an address",
         "It changes with the project's name and with the number of replicas; the service's name stays.",
@@ -207,14 +213,63 @@ pub(super) fn wrong_port_of(other: &Service, port: u16) -> Option<(String, u16)>
     Some((format!("{} does not listen on {port} inside; it listens on {}", other.name, known.join(", ")), right))
 }
 
+/// Only a URL is surely an address, and only a name without dots one of this project.
+fn unknown(project: &Project) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for address in addresses(project).iter().filter(|address| address.shown.contains("://")) {
+        let host = &address.host;
+        let is_name =
+            host.starts_with(|c: char| c.is_ascii_alphabetic()) && !host.contains(['.', ':']) && !is_own(host);
+        if !is_name || is_known(project, address.service, host) {
+            continue;
+        }
+        let names: Vec<&str> = project.services.iter().map(|service| service.name.as_str()).collect();
+        let near = kit::config::suggest(host, names.iter().copied());
+        let message = format!("{} leads to {host:?}, which no service is called{near}", address.shown);
+        let fix = names.iter().find(|name| !near.is_empty() && near.contains(&format!("{name:?}")));
+        let fix = fix.map_or_else(
+            || format!("extra_hosts: [\"{host}:192.0.2.7\"]   # if it is another machine; else the name of a service"),
+            |name| address.shown.replacen(host.as_str(), name, 1),
+        );
+        hits.push(Hit::new(address.place, &address.service.name, message, fix));
+    }
+    hits
+}
+
+/// True for every name that something may answer to: here, in a profile that is not active, in a network of others, or
+/// because the service is told where it is. A generated name is a mistake of its own.
+fn is_known(project: &Project, service: &Service, host: &str) -> bool {
+    let in_others_network = project.networks.iter().any(|network| {
+        let joins = service.node.child("networks").is_some_and(|networks| networks.child(&network.key).is_some());
+        network.is_external && (joins || network.key == "default")
+    });
+    let is_told = ["extra_hosts", "external_links", "links"].iter().any(|key| {
+        let items = crate::doctor::compose::items(service.node.child(key));
+        let by_name = service.node.child(key).is_some_and(|node| node.child(host).is_some());
+        by_name
+            || items
+                .iter()
+                .filter_map(kit::config::Node::scalar_text)
+                .any(|text| text.split([':', '=']).any(|part| part == host))
+    });
+    let is_generated = project.services.iter().any(|other| is_generated_of(other, host));
+    project.reached_by(host).is_some()
+        || project.inactive.iter().any(|name| name == host)
+        || in_others_network
+        || is_told
+        || is_generated
+}
+
+fn is_generated_of(service: &Service, host: &str) -> bool {
+    let stem = host.strip_suffix(&format!("-{}-1", service.name));
+    let old = host.strip_suffix(&format!("_{}_1", service.name));
+    stem.or(old).is_some_and(|prefix| !prefix.is_empty())
+}
+
 fn generated_name(project: &Project) -> Vec<Hit> {
     let mut hits = Vec::new();
     for address in addresses(project) {
-        let found = project.services.iter().find(|other| {
-            let stem = address.host.strip_suffix(&format!("-{}-1", other.name));
-            let old = address.host.strip_suffix(&format!("_{}_1", other.name));
-            stem.or(old).is_some_and(|prefix| !prefix.is_empty())
-        });
+        let found = project.services.iter().find(|other| is_generated_of(other, &address.host));
         let Some(other) = found.filter(|_| project.reached_by(&address.host).is_none()) else { continue };
         let message = format!("{} is the generated name of a container of {}", address.host, other.name);
         let fix = address.shown.replace(&address.host, &other.name);
