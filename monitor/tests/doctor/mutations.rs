@@ -279,3 +279,67 @@ fn each_mistake_is_found_wherever_it_is_put() {
         assert!(put.contains_key(rule.text.id), "{} fits into no clean project", rule.text.id);
     }
 }
+
+/// In files that services mount, with the line where it must be found.
+const MOUNTED: [(&str, &str, &str, &str, u64); 12] = [
+    (
+        "datasource-wrong-target",
+        "tracing/grafana/datasources/all.yml",
+        "http://prometheus:9090",
+        "http://localhost:9090",
+        5,
+    ),
+    ("datasource-wrong-target", "tracing/grafana/datasources/all.yml", "http://loki:3100", "http://loki:9999", 8),
+    ("datasource-wrong-target", "tracing/grafana/datasources/all.yml", "http://tempo:3200", "http://temp:3200", 11),
+    (
+        "datasource-missing",
+        "tracing/grafana/datasources/all.yml",
+        "type: tempo\n    url: http://tempo:3200",
+        "type: jaeger\n    url: http://t.example.com",
+        18,
+    ),
+    (
+        "datasource-missing",
+        "tracing/grafana/datasources/all.yml",
+        "type: loki\n    url: http://loki:3100",
+        "type: jaeger\n    url: http://t.example.com",
+        18,
+    ),
+    (
+        "init-script-missing-include",
+        "django/database/init/01-roles.sql",
+        "\\i /parts/tables.sql",
+        "\\i /parts/gone.sql",
+        5,
+    ),
+    (
+        "init-script-missing-include",
+        "django/database/init/01-roles.sql",
+        "\\i /parts/tables.sql",
+        "\\i /elsewhere/tables.sql",
+        5,
+    ),
+    ("init-script-missing-include", "django/database/init/01-roles.sql", "\\ir 02-views.sql", "\\ir views/02.sql", 6),
+    ("init-script-unknown-role", "django/database/init/01-roles.sql", "OWNER shop", "OWNER postgres", 4),
+    ("init-script-unknown-role", "django/database/init/01-roles.sql", "TO reader", "TO postgres", 3),
+    ("alerts-go-nowhere", "prometheus/prometheus.yml", "\"alertmanager:9093\"", "\"alertmanger:9093\"", 8),
+    ("scrape-unknown-target", "prometheus/prometheus.yml", "node-exporter:9100", "node-exporter:9101", 15),
+];
+
+#[test]
+fn each_mistake_in_a_mounted_file_is_found_at_its_line() {
+    for (rule, file, from, to, line) in MOUNTED {
+        let (project, inside) = file.split_once('/').unwrap();
+        let folder = super::fixtures("clean").join(project);
+        let changed = copied(&folder, &std::fs::read_to_string(folder.join("compose.yml")).unwrap());
+        let path = changed.path().join(inside);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} in {file}");
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        let found = findings(&read(changed.path()).unwrap());
+        let is_it = |one: &monitor::doctor::Finding| {
+            one.rule == rule && one.line == line && one.file.ends_with(inside) && !one.fix.is_empty()
+        };
+        assert!(found.iter().any(is_it) && found.len() == 1, "{rule} in {file}, line {line}: {found:#?}");
+    }
+}

@@ -53,12 +53,12 @@ async fn every_mistake_of_a_project_is_listed_told_in_one_ticket_and_gone_once_i
         sink.url("/hook")
     );
     let running = Running::start(&yaml).await;
-    let found = until_found(&running, 22, 10).await;
+    let found = until_found(&running, 25, 18).await;
     let gate = found["findings"].as_array().unwrap().iter().find(|finding| {
         (&finding["rule"], &finding["service"]) == (&"gate-never-opens".into(), &"auth-monitor".into())
     });
     let gate = gate.unwrap();
-    assert_eq!((&gate["line"], &gate["column"], &gate["source"]), (&81.into(), &7.into(), &"api-gateway:".into()));
+    assert_eq!((&gate["line"], &gate["column"], &gate["source"]), (&92.into(), &7.into(), &"api-gateway:".into()));
     assert_eq!(
         gate["message"],
         "auth-monitor never starts: it waits for api-gateway, which waits for automation-services"
@@ -76,12 +76,12 @@ async fn every_mistake_of_a_project_is_listed_told_in_one_ticket_and_gone_once_i
         assert!(metrics.contains(line), "{line} is missing in {metrics}");
     }
     let (_, page) = running.get("/findings").await;
-    assert!(page.as_str().unwrap().contains("22 errors to mend"), "{page}");
+    assert!(page.as_str().unwrap().contains("25 errors to mend"), "{page}");
 
     let opened = async || accepted(&sink).into_iter().next();
     let opened = eventually("the ticket", LIMIT, opened).await;
     assert_eq!((&opened["severity"], &opened["status"]), (&"ticket".into(), &"firing".into()));
-    assert!(opened["title"].as_str().unwrap().starts_with("the doctor finds 22 errors in 2 files: "), "{opened}");
+    assert!(opened["title"].as_str().unwrap().starts_with("the doctor finds 25 errors in 3 files: "), "{opened}");
 
     std::fs::write(&file, CLEAN).unwrap();
     until_found(&running, 0, 0).await;
@@ -194,10 +194,10 @@ async fn the_command_lists_them_and_its_exit_code_says_whether_there_are_any() {
     };
     let shown = eventually("the list", LIMIT, async || {
         let (code, shown) = list(&[]);
-        (code == Some(1) && shown.contains("22 errors, 10 warnings")).then_some(shown)
+        (code == Some(1) && shown.contains("25 errors, 18 warnings")).then_some(shown)
     });
     let shown = shown.await;
-    assert!(shown.contains("original.yml:48") && shown.contains("MAX_FILE_SIZE=10MB is no whole number"), "{shown}");
+    assert!(shown.contains("original.yml:58") && shown.contains("MAX_FILE_SIZE=10MB is no whole number"), "{shown}");
     let (code, one) = list(&["--rule", "image-not-pinned", "--json"]);
     let one: Value = serde_json::from_str(&one).unwrap();
     assert_eq!(

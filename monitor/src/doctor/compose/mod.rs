@@ -3,13 +3,16 @@
 //! * `load` reads files (`include`, `extends`, merging), with `variables` (`.env`, `${VAR:-x}`) and `merge`.
 //! * `project` is what comes out; `service` decodes one service, `ports` and `health` its difficult parts.
 //! * `images` is what is known of an image without looking into it, `dockerfile` what a build adds to that.
-//! * `mounted` is what services mount from beside it; `scrape` reads the Prometheus configuration among that.
+//! * `mounted` is what services mount from beside it; `scrape`, `datasource` and `init_script` read among that the
+//!   configuration of Prometheus, what Grafana is given, and what a database runs first.
 //!
 //! Unknown keys are no mistakes here: Compose itself refuses those.
 
+mod datasource;
 mod dockerfile;
 mod health;
 mod images;
+mod init_script;
 mod load;
 mod merge;
 mod mounted;
@@ -19,9 +22,11 @@ mod scrape;
 mod service;
 mod variables;
 
+pub use datasource::DataSource;
 pub use health::{Health, Test};
 pub(super) use images::split as image_tag;
 pub use images::{ImageFacts, Kind};
+pub use init_script::{InitTrouble, Trouble};
 pub(super) use load::read_bounded;
 pub use load::{Request, load};
 pub use mounted::Mounted;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use kit::config::{Node, Place, Value};
 
 use super::load::{Loader, folder_of, read_bounded};
-use super::mounted::Mounted;
 use super::scrape::Scrape;
 use super::service::{Service, items};
 
@@ -77,7 +76,7 @@ impl Project {
         }
         let (mut room, mut had_room) = (MOUNTED_BYTES, true);
         for service in &mut services {
-            had_room &= Mounted::read(&service.mounts, folder, &mut room, &mut service.mounted);
+            had_room &= service.read_mounted(folder, &mut room);
         }
         let mut project = Self {
             name: root.child("name").and_then(Node::scalar_text).unwrap_or_else(|| name_of(folder)),

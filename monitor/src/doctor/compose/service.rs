@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use kit::config::{Node, Place, Value};
 
+use super::datasource::DataSource;
 use super::dockerfile;
 use super::health::Health;
 use super::images::{ImageFacts, Kind};
+use super::init_script::InitTrouble;
 use super::load::{folder_of, read_bounded};
 use super::mounted::Mounted;
 use super::ports::{Port, range};
@@ -98,6 +100,10 @@ pub struct Service {
     pub mounts: Vec<Mount>,
     /// Configurations among that, as text.
     pub mounted: Vec<Mounted>,
+    /// The data sources that it is given, if it is a Grafana.
+    pub datasources: Vec<DataSource>,
+    /// What cannot work in the scripts of its first start, if it is a database.
+    pub init_troubles: Vec<InitTrouble>,
     /// What is known of its image.
     pub facts: ImageFacts,
     /// Files of variables that are named but not there.
@@ -131,6 +137,8 @@ impl Service {
             restart: text("restart").or_else(|| swarm_restart(node)),
             mounts: items(node.child("volumes")).iter().filter_map(mount_of).collect(),
             mounted: Vec::new(),
+            datasources: Vec::new(),
+            init_troubles: Vec::new(),
             facts: ImageFacts::default(),
             missing_env_files: Vec::new(),
             not_checked: Vec::new(),
@@ -138,6 +146,14 @@ impl Service {
         service.read_environment(folder, variables);
         service.read_image(folder);
         service
+    }
+
+    /// Reads what it mounts, until `room` is used up; returns false if that was not enough.
+    pub(super) fn read_mounted(&mut self, folder: &Path, room: &mut u64) -> bool {
+        let had_room = Mounted::read(&self.mounts, folder, room, &mut self.mounted);
+        self.datasources = DataSource::of(self);
+        self.init_troubles = InitTrouble::of(self, folder);
+        had_room
     }
 
     fn read_environment(&mut self, folder: &Path, variables: &Variables) {

@@ -1,5 +1,6 @@
 //! The registry of rules: one file a group. A new rule is a value in its group's list, and nothing else.
 
+mod files;
 mod gates;
 mod health;
 mod images;
@@ -31,6 +32,7 @@ pub fn compose_rules() -> Vec<&'static Rule<Project>> {
         settings::RULES,
         scrape::RULES,
         telemetry::RULES,
+        files::RULES,
     ];
     groups.into_iter().flatten().collect()
 }
