@@ -7,6 +7,7 @@ mod engine;
 mod mended;
 mod mutations;
 mod original;
+mod shapes;
 
 use std::path::{Path, PathBuf};
 

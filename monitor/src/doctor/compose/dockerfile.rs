@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::images::ImageFacts;
-use super::load::read_bounded;
+use super::read::read_bounded;
 
 /// What a Dockerfile makes, as far as it can be told by reading.
 #[derive(Debug, Clone, Default)]

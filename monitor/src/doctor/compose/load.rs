@@ -1,17 +1,16 @@
 //! Reads the files of a project into one tree: variables, `include`, `extends`, and one file laid over another.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use kit::config::{Node, Place, Value};
 
 use super::merge::{Tags, child_mut, lay, normalise, read_tags};
 use super::project::Project;
+use super::read::{parse, read_bounded};
+use super::service::items;
 use super::variables::{UsedUnset, Variables, read_env_file, substitute};
 
-/// No Compose file of a person is larger; one that is would only fill the memory.
-const MAX_FILE_BYTES: u64 = 4 << 20;
 /// `include` and `extends` go no deeper than this; a longer chain is a circle.
 const MAX_DEPTH: usize = 16;
 
@@ -36,8 +35,9 @@ pub fn load(request: &Request) -> Result<Project, String> {
     let first = request.files.first().ok_or("name at least one compose file")?;
     let folder = folder_of(first);
     let variables = request.environment.clone();
-    let mut loader = Loader { variables, sources: BTreeMap::new(), unset: Vec::new(), tags: Tags::new() };
-    let default_env = folder.join(".env");
+    let mut loader =
+        Loader { variables, sources: BTreeMap::new(), unset: Vec::new(), not_checked: Vec::new(), tags: Tags::new() };
+    let default_env = inside(&folder, ".env");
     let env_files = match request.env_files.as_slice() {
         [] if default_env.is_file() => std::slice::from_ref(&default_env),
         files => files,
@@ -71,21 +71,10 @@ pub(super) fn folder_of(file: &Path) -> PathBuf {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
-/// Reads a regular file of bounded length.
-pub(in crate::doctor) fn read_bounded(file: &Path) -> Result<String, String> {
-    let wrong = |why: &dyn std::fmt::Display| format!("{}: cannot read this file: {why}", file.display());
-    let metadata = std::fs::metadata(file).map_err(|error| wrong(&error))?;
-    // A pipe or device may never end.
-    if !metadata.is_file() {
-        return Err(wrong(&"it is not a regular file"));
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(wrong(&format_args!("it is {} bytes, more than {MAX_FILE_BYTES}", metadata.len())));
-    }
-    let mut text = String::new();
-    let opened = std::fs::File::open(file).map_err(|error| wrong(&error))?;
-    opened.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(|error| wrong(&error))?;
-    Ok(text)
+/// Returns a path as files of `folder` write it; nobody wants to read `./` before each name.
+pub(super) fn inside(folder: &Path, path: &str) -> PathBuf {
+    let path = path.strip_prefix("./").unwrap_or(path);
+    if folder == Path::new(".") && !path.is_empty() { PathBuf::from(path) } else { folder.join(path) }
 }
 
 /// What is learned while the files are read.
@@ -96,6 +85,8 @@ pub(super) struct Loader {
     pub(super) sources: BTreeMap<String, String>,
     /// Variables that are used and not set.
     pub(super) unset: Vec<UsedUnset>,
+    /// What is not on this machine.
+    pub(super) not_checked: Vec<String>,
     tags: Tags,
 }
 
@@ -112,11 +103,11 @@ impl Loader {
             return Err(format!("{shown}: it includes or extends itself"));
         }
         let text = self.read(file)?;
-        let mut node = Node::parse(&shown, &text).map_err(|(place, message)| format!("{place}: {message}"))?;
-        if !matches!(node.value, Value::Map(_)) {
-            return Err(format!("{}: expected a mapping with services, found {}", node.place, node.type_name()));
+        let mut node = empty(file);
+        for document in parse(&shown, &text)? {
+            read_tags(&document, &text.lines().collect::<Vec<_>>(), &mut self.tags);
+            lay(&mut node, document, "", &self.tags);
         }
-        read_tags(&node, &text.lines().collect::<Vec<_>>(), &mut self.tags);
         let before = self.unset.len();
         substitute(&mut node, &self.variables, &mut self.unset);
         // What is reached twice by an anchor or a second `extends` is one mistake.
@@ -129,22 +120,46 @@ impl Loader {
 
     fn include(&mut self, node: Node, file: &Path, depth: usize) -> Result<Node, String> {
         let mut whole = empty(file);
-        if let Some(Node { value: Value::List(items), .. }) = node.child("include") {
-            for item in items {
-                let paths = item.child("path").unwrap_or(item);
-                let paths = match &paths.value {
-                    Value::List(paths) => paths.clone(),
-                    _ => vec![paths.clone()],
-                };
-                for path in paths.iter().filter_map(Node::scalar_text) {
-                    let path = folder_of(file).join(path.strip_prefix("./").unwrap_or(&path));
-                    let included = self.compose_file(&path, depth + 1)?;
-                    lay(&mut whole, included, "", &self.tags);
+        for item in items(node.child("include")) {
+            let paths = items(Some(item.child("path").unwrap_or(&item)));
+            let outside = self.variables.clone();
+            self.read_included_env(&item, &paths, file)?;
+            for path in &paths {
+                let Some(text) = path.scalar_text() else { continue };
+                // Compose fetches those itself (docs.docker.com/reference/compose-file/include, "Remote files").
+                if text.contains("://") || text.starts_with("git@") {
+                    self.not_checked.push(format!("include {text}: it is not on this machine"));
+                    continue;
                 }
+                let other = inside(&folder_of(file), &text);
+                let included = self.compose_file(&other, depth + 1).map_err(|why| by(&path.place, &other, why))?;
+                lay(&mut whole, included, "", &self.tags);
             }
+            self.variables = outside;
         }
         lay(&mut whole, node, "", &self.tags);
         Ok(whole)
+    }
+
+    /// An included file has variables of its own: those of its `env_file`, or of the `.env` beside it. What is set outside
+    /// comes first (docs.docker.com/reference/compose-file/include, "env_file").
+    fn read_included_env(&mut self, item: &Node, paths: &[Node], file: &Path) -> Result<(), String> {
+        let folder = folder_of(file);
+        let named = items(item.child("env_file"));
+        let own = item.child("project_directory").and_then(Node::scalar_text).map(|path| inside(&folder, &path));
+        let beside = || folder_of(&inside(&folder, &paths.first().and_then(Node::scalar_text).unwrap_or_default()));
+        let standard = own.unwrap_or_else(beside).join(".env");
+        let files: Vec<PathBuf> = match named.as_slice() {
+            [] => Some(standard).filter(|file| file.is_file()).into_iter().collect(),
+            named => named.iter().filter_map(Node::scalar_text).map(|path| inside(&folder, &path)).collect(),
+        };
+        for env_file in files {
+            let text = self.read(&env_file).map_err(|why| by(&item.place, &env_file, why))?;
+            for (_, key, value) in read_env_file(&text, &self.variables) {
+                self.variables.entry(key).or_insert(value);
+            }
+        }
+        Ok(())
     }
 
     fn extend_services(&mut self, root: &mut Node, file: &Path, depth: usize) -> Result<(), String> {
@@ -165,7 +180,10 @@ impl Loader {
         }
         let name = extends.child("service").unwrap_or(extends).scalar_text().unwrap_or_default();
         let other = match extends.child("file").and_then(Node::scalar_text) {
-            Some(path) => Some(self.compose_file(&folder_of(file).join(path), depth + 1)?),
+            Some(path) => {
+                let other = inside(&folder_of(file), &path);
+                Some(self.compose_file(&other, depth + 1).map_err(|why| by(&place, &other, why))?)
+            }
             None => None,
         };
         let base = other.as_ref().unwrap_or(root).child("services").and_then(|services| services.child(&name));
@@ -174,6 +192,11 @@ impl Loader {
         lay(&mut base, service, "", &self.tags);
         Ok(base)
     }
+}
+
+/// Says who leads to a file that is not there: of one that is, its own place says more.
+fn by(place: &Place, file: &Path, why: String) -> String {
+    if file.exists() { why } else { format!("{place}: {why}") }
 }
 
 fn empty(file: &Path) -> Node {

@@ -1,6 +1,6 @@
 //! A Docker Compose project: read as Compose v2 reads it, then decoded into what the rules ask about.
 //!
-//! * `load` reads files (`include`, `extends`, merging), with `variables` (`.env`, `${VAR:-x}`) and `merge`.
+//! * `load` reads files (`include`, `extends`, merging), each as `read` does, with `variables` (`.env`, `${VAR:-x}`) and `merge`.
 //! * `project` is what comes out; `service` decodes one service, `ports` and `health` its difficult parts.
 //! * `images` is what is known of an image without looking into it, `dockerfile` what a build adds to that.
 //! * `mounted` is what services mount from beside it; `scrape`, `datasource` and `init_script` read among that the
@@ -18,6 +18,7 @@ mod merge;
 mod mounted;
 mod ports;
 mod project;
+mod read;
 mod scrape;
 mod service;
 mod variables;
@@ -27,11 +28,11 @@ pub use health::{Health, Test};
 pub(super) use images::split as image_tag;
 pub use images::{ImageFacts, Kind};
 pub use init_script::{InitTrouble, Trouble};
-pub(super) use load::read_bounded;
 pub use load::{Request, load};
 pub use mounted::Mounted;
 pub use ports::Port;
 pub use project::{Network, Project, Unset};
+pub(super) use read::read_bounded;
 pub use scrape::{Scrape, ScrapeTarget};
 pub(super) use service::items;
 pub use service::{Dependency, Located, Mount, Service, Variable};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kit::config::Place;
 
-use super::load::read_bounded;
+use super::read::read_bounded;
 use super::service::{Mount, beside};
 
 /// What is read: formats in which people write down what a program asks and where it sends.

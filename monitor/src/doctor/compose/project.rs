@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use kit::config::{Node, Place, Value};
 
-use super::load::{Loader, folder_of, read_bounded};
+use super::load::{Loader, inside};
+use super::read::read_bounded;
 use super::scrape::Scrape;
 use super::service::{Service, items};
 
@@ -59,7 +60,7 @@ pub struct Project {
 
 impl Project {
     pub(super) fn decode(root: &Node, folder: &Path, read: Loader, profiles: &[String]) -> Self {
-        let Loader { variables, mut sources, unset, .. } = read;
+        let Loader { variables, mut sources, unset, not_checked, .. } = read;
         let (mut services, mut inactive) = (Vec::new(), Vec::new());
         if let Some(Node { value: Value::Map(entries), .. }) = root.child("services") {
             for entry in entries {
@@ -83,7 +84,7 @@ impl Project {
             networks: networks(root, folder, &sources),
             unset: unset.into_iter().map(|(place, name)| Unset { place, name }).collect(),
             scrapes: services.iter().filter_map(|service| Scrape::of(service, folder)).collect(),
-            not_checked: services.iter().flat_map(|service| service.not_checked.clone()).collect(),
+            not_checked: services.iter().flat_map(|service| service.not_checked.clone()).chain(not_checked).collect(),
             services,
             inactive,
             sources: BTreeMap::new(),
@@ -160,7 +161,7 @@ fn neighbours(folder: &Path, sources: &BTreeMap<String, String>) -> Vec<(String,
     for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let is_compose = name.contains("compose") && (name.ends_with(".yml") || name.ends_with(".yaml"));
-        let shown = folder_of(&path).join(&name).display().to_string();
+        let shown = inside(folder, &name).display().to_string();
         if !is_compose || sources.contains_key(&shown) {
             continue;
         }

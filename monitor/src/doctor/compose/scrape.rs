@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kit::config::{Node, Place, Value};
 
-use super::load::read_bounded;
+use super::read::read_bounded;
 use super::service::{Service, host_path, items};
 
 /// One address that is scraped.

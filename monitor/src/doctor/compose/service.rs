@@ -10,9 +10,10 @@ use super::dockerfile;
 use super::health::Health;
 use super::images::{ImageFacts, Kind};
 use super::init_script::InitTrouble;
-use super::load::{folder_of, read_bounded};
+use super::load::{folder_of, inside};
 use super::mounted::Mounted;
 use super::ports::{Port, range};
+use super::read::read_bounded;
 use super::variables::{Variables, read_env_file};
 use crate::supervise::shell::{line_of, steps};
 
@@ -400,13 +401,11 @@ fn mount_of(node: &Node) -> Option<Mount> {
 
 /// Paths count from the project's folder; those of an included or extended file from that file's own.
 pub(super) fn beside(folder: &Path, place: &Place, path: &str) -> PathBuf {
-    let path = path.strip_prefix("./").unwrap_or(path);
-    let by_project = folder.join(path);
-    if by_project.exists() { by_project } else { folder_of(Path::new(&*place.file)).join(path) }
+    let by_project = inside(folder, path);
+    if by_project.exists() { by_project } else { inside(&folder_of(Path::new(&*place.file)), path) }
 }
 
 /// Returns the path of the host that a mount names, if it is one.
 pub(super) fn host_path(folder: &Path, source: &str) -> Option<PathBuf> {
-    let is_path = source.starts_with(['.', '/', '~']);
-    is_path.then(|| folder_of(&folder.join("x")).join(source.strip_prefix("./").unwrap_or(source)))
+    source.starts_with(['.', '/', '~']).then(|| inside(folder, source))
 }
