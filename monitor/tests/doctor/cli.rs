@@ -1,5 +1,6 @@
 //! The command as people and pipelines see it.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -72,19 +73,73 @@ fn sarif_names_each_rule_once_and_each_result_with_its_region() {
     let log: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(log["version"], "2.1.0");
     let run = &log["runs"][0];
+    assert_eq!(
+        (&run["columnKind"], &run["tool"]["driver"]["name"]),
+        (&"unicodeCodePoints".into(), &"monitor doctor".into())
+    );
+    assert_eq!(run["invocations"][0]["executionSuccessful"], true);
     let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
     let results = run["results"].as_array().unwrap();
-    assert!(results.len() > 20);
+    assert!(results.len() > 40);
     for result in results {
         let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
         assert_eq!(rules[index]["id"], result["ruleId"]);
+        assert!(!result["message"]["text"].as_str().unwrap().is_empty());
         let location = &result["locations"][0]["physicalLocation"];
         assert!(location["artifactLocation"]["uri"].as_str().unwrap().starts_with("file:///"), "{location}");
-        assert!(location["region"]["startLine"].as_u64() >= Some(1), "{location}");
+        for key in ["startLine", "startColumn"] {
+            assert!(location["region"][key].as_u64() >= Some(1), "{location}");
+        }
         assert!(matches!(result["level"].as_str(), Some("error" | "warning")));
     }
-    let ids: std::collections::BTreeSet<&str> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+    let ids: BTreeSet<&str> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), rules.len());
+    let known: BTreeSet<String> =
+        results.iter().map(|result| result["partialFingerprints"]["monitorDoctor/v1"].to_string()).collect();
+    assert_eq!(known.len(), results.len(), "each is known by another name");
+}
+
+#[test]
+fn sarif_of_files_beside_has_relative_addresses_and_what_is_not_checked_is_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        "services:\n  a:\n    build: ./my app\n  b:\n    image: nginx\n    environment: { B: 'ä', C_PASSWORD: x }\n";
+    std::fs::create_dir(folder.path().join("a b")).unwrap();
+    std::fs::write(folder.path().join("a b/c.yml"), text).unwrap();
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_monitor"));
+    let doctor = doctor.args(["doctor", "compose", "./a b/c.yml", "--engine", "none", "--format", "sarif"]);
+    let log: Value = serde_json::from_slice(&doctor.current_dir(folder.path()).output().unwrap().stdout).unwrap();
+    let run = &log["runs"][0];
+    let places: Vec<String> = run["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| {
+            let place = &result["locations"][0]["physicalLocation"];
+            format!(
+                "{} {} {}",
+                place["artifactLocation"]["uri"].as_str().unwrap(),
+                place["region"]["startLine"],
+                place["region"]["startColumn"]
+            )
+        })
+        .collect();
+    // The umlaut before it counts as one.
+    assert_eq!(places, ["a%20b/c.yml 5 12", "a%20b/c.yml 6 28"]);
+    let notes = run["invocations"][0]["toolExecutionNotifications"].as_array().unwrap();
+    assert_eq!((notes.len(), &notes[0]["level"]), (1, &"note".into()));
+    assert!(notes[0]["message"]["text"].as_str().unwrap().starts_with("service a: its image: "), "{notes:?}");
+}
+
+#[test]
+fn help_tells_exit_codes_and_examples() {
+    for (args, expected) in [
+        (vec!["--help"], "Exit codes: 0 nothing found, 1 findings, 64 usage, 78 a file that cannot be read."),
+        (vec!["compose", "--help"], "monitor doctor compose compose.yml --engine none --format sarif > doctor.sarif"),
+    ] {
+        let shown = text(&doctor(&args));
+        assert!(shown.contains(expected), "{shown}");
+    }
 }
 
 #[test]

@@ -302,6 +302,20 @@ fn telemetry_arrives_where_somebody_takes_it() {
 }
 
 #[test]
+fn what_is_said_of_a_mistake_tells_no_secret() {
+    let text = "services:\n  app:\n    image: registry.example.com/app:1\n    restart: always\n    environment:\n      API_KEYS: \"['hunter2', 'hunter3']\"\n      \
+                METRICS: http://me:hunter2@prometheus:9090/api/v1/write\n  prometheus: { image: 'prom/prometheus:v3.0.1' }\n";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("compose.yml"), text).unwrap();
+    let found = findings(&read(folder.path()).unwrap());
+    let rules: Vec<&str> = found.iter().map(|finding| finding.rule).collect();
+    assert_eq!(rules, ["restart-without-limit", "setting-not-a-list", "secret-in-file", "remote-write-refused"]);
+    let said: String = found.iter().map(|finding| format!("{} {}\n", finding.message, finding.fix)).collect();
+    assert!(!said.contains("hunter"), "{said}");
+    assert!(said.contains("API_KEYS=… is no JSON list") && said.contains("http://me:***@prometheus:9090"), "{said}");
+}
+
+#[test]
 fn names_that_others_answer_to_are_known() {
     let text =
         "services:\n  web:\n    image: registry.example.com/web:1\n    environment: { API: 'http://api:8080/' }\n";

@@ -20,6 +20,8 @@ const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
 
 /// Finds the mistakes that make services restart for ever or look unhealthy.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: 0 nothing found, 1 findings, 64 usage, 78 a file that cannot be read.\n\
+                        A comment `# doctor: ignore RULE reason` on the line or above leaves one finding out.")]
 pub(super) struct DoctorCommand {
     #[command(subcommand)]
     what: What,
@@ -28,6 +30,9 @@ pub(super) struct DoctorCommand {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Reads a Docker Compose project.
+    #[command(after_help = "Examples:\n  monitor doctor compose compose.yml compose.override.yml --profile '*'\n  \
+                            monitor doctor compose compose.yml --engine none --format sarif > doctor.sarif\n  \
+                            monitor doctor compose compose.yml --deny error")]
     Compose(ComposeArguments),
     /// Reads systemd units and their drop-ins.
     Units(UnitsArguments),
@@ -161,6 +166,12 @@ fn tell(image: &str) {
     }
 }
 
+/// Colours for a terminal that can, unless somebody wants none (no-color.org).
+fn is_colourful() -> bool {
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !is_unwanted && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 fn refuse(message: &str) -> ExitCode {
     complain(format_args!("monitor doctor: {message}"));
     ExitCode::from(exit::CONFIG)
@@ -168,7 +179,7 @@ fn refuse(message: &str) -> ExitCode {
 
 fn report(diagnosis: &Diagnosis, sources: &BTreeMap<String, String>, arguments: &ReportArguments) -> ExitCode {
     match arguments.format {
-        Format::Human => say(human::report(diagnosis, sources, std::io::stdout().is_terminal())),
+        Format::Human => say(human::report(diagnosis, sources, is_colourful())),
         Format::Json => say(serde_json::to_string_pretty(diagnosis).unwrap_or_default()),
         Format::Sarif => say(sarif::log(diagnosis, &texts())),
     }

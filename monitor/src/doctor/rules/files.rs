@@ -5,6 +5,7 @@ use url::Url;
 use crate::doctor::compose::{DataSource, Project, Service, Trouble};
 use crate::doctor::finding::{Hit, Rule};
 
+use super::instances::without_secret;
 use super::targets::wrong_port_of;
 
 pub(super) const RULES: &[Rule<Project>] = &[
@@ -65,7 +66,10 @@ fn unreachable(project: &Project, service: &Service, source: &DataSource, url: &
         let other = others().find(|other| other.listens_on().contains(&port));
         let other = other.or_else(|| others().find(|other| other.facts.name == source.kind));
         let right = other.map_or_else(|| with("NAME", port), |other| with(&other.name, port));
-        return Some((format!("{url} leads to the container of {} itself", service.name), right));
+        return Some((
+            format!("{} leads to the container of {} itself", without_secret(url.as_str()), service.name),
+            right,
+        ));
     }
     if let Some(other) = project.reached_by(host) {
         let (message, port) = wrong_port_of(other, port)?;

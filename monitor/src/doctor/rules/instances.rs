@@ -51,9 +51,10 @@ fn wrong_instance(project: &Project) -> Vec<Hit> {
     hits
 }
 
-fn without_secret(value: &str) -> String {
+/// Leaves the password out of a URL.
+pub(super) fn without_secret(value: &str) -> String {
     match Url::parse(value) {
-        Ok(mut url) if url.password().is_some() => match url.set_password(Some("…")) {
+        Ok(mut url) if url.password().is_some() => match url.set_password(Some("***")) {
             Ok(()) => url.to_string(),
             Err(()) => String::new(),
         },

@@ -12,7 +12,7 @@ use crate::supervise::check_command::CheckCommand;
 use crate::supervise::shell::{Step, steps};
 
 use super::images::is_install;
-use super::settings::unreadable_setting;
+use super::settings::{shown, unreadable_setting};
 
 pub(super) const RULES: &[Rule<Project>] = &[
     Rule::warning(
@@ -78,7 +78,7 @@ fn without_limit(project: &Project) -> Vec<Hit> {
 /// Returns why it ends at its start, as far as reading tells.
 fn why_it_ends(service: &Service) -> Option<String> {
     if let Some((variable, why)) = unreadable_setting(service) {
-        return Some(format!("{}={} {why}", variable.name, variable.value.as_deref().unwrap_or_default()));
+        return Some(format!("{}={} {why}", variable.name, shown(variable)));
     }
     let install = service.commands.iter().find_map(|command| steps(&command.text).into_iter().find(is_install))?;
     Some(format!("{:?} has to succeed at each start", install.words.join(" ")))

@@ -123,14 +123,23 @@ fn not_a_list(project: &Project) -> Vec<Hit> {
     for service in &project.services {
         for variable in &service.environment {
             let Some(items) = wrong_list(service, variable) else { continue };
-            let Variable { name, value, .. } = variable;
-            let message = format!("{name}={} {NO_LIST}", value.as_deref().unwrap_or_default());
-            let items: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
+            let name = &variable.name;
+            let is_secret = shown(variable) == "…";
+            let message = format!("{name}={} {NO_LIST}", shown(variable));
+            let items: Vec<String> =
+                items.iter().map(|item| format!("\"{}\"", if is_secret { "…" } else { item })).collect();
             let fix = format!("{name}: '[{}]'", items.join(", "));
             hits.push(Hit::new(&variable.place, &service.name, message, fix));
         }
     }
     hits
+}
+
+/// Returns a value as it may be told: a secret stays where it is.
+pub(super) fn shown(variable: &Variable) -> &str {
+    let name = variable.name.to_ascii_uppercase();
+    let is_secret = ["PASSW", "SECRET", "KEY", "TOKEN"].iter().any(|word| name.contains(word));
+    if is_secret { "…" } else { variable.value.as_deref().unwrap_or_default() }
 }
 
 /// Returns the items of a value that must be a JSON list, and is none.

@@ -7,6 +7,8 @@ use crate::doctor::compose::{Kind, Project, Service};
 use crate::doctor::finding::{Hit, Rule};
 use crate::supervise::shell::steps;
 
+use super::instances::without_secret;
+
 pub(super) const RULES: &[Rule<Project>] = &[
     Rule::error(
         "remote-write-refused",
@@ -120,7 +122,11 @@ fn refused(project: &Project) -> Vec<Hit> {
             let flag = receiver.opened_by(target);
             let message = format!(
                 "{} writes to {} ({}:{}), and {} is not told {flag}",
-                writer.name, told.url, told.place.file, told.place.line, target.name
+                writer.name,
+                without_secret(told.url.as_str()),
+                told.place.file,
+                told.place.line,
+                target.name
             );
             hits.push(Hit::new(target.place_of("command"), &target.name, message, command_with(target, &flag)));
         }
