@@ -151,6 +151,22 @@ fn the_readme_lists_every_rule_as_the_command_does() {
 }
 
 #[test]
+fn every_rule_is_provoked_by_a_test() {
+    let compose = [include_str!("mended.rs"), include_str!("mutations.rs"), include_str!("shapes.rs")].concat();
+    for text in monitor::doctor::texts() {
+        let provoked = match text.id {
+            id if id.starts_with("unit-") => include_str!("../../src/doctor/rules/units_tests.rs").contains(id),
+            id if id.starts_with("self-") => include_str!("footing.rs").contains(&format!("\"{id}\"")),
+            "file-unreadable" | "examination-failed" => {
+                include_str!("../../src/doctor/examiner_tests.rs").contains(text.id)
+            }
+            id => compose.contains(id),
+        };
+        assert!(provoked, "no test provokes {}", text.id);
+    }
+}
+
+#[test]
 fn units_and_our_own_footing_are_looked_at_from_the_command_line() {
     let folder = tempfile::tempdir().unwrap();
     let unit = folder.path().join("a.service");

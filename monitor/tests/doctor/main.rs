@@ -4,6 +4,7 @@
 mod clean;
 mod cli;
 mod engine;
+mod footing;
 mod mended;
 mod mutations;
 mod original;

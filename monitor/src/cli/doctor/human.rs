@@ -42,11 +42,12 @@ fn line_of(source: &str, line: u64) -> Option<&str> {
 fn write_finding(text: &mut String, finding: &Finding, line: Option<&str>, colour: bool) {
     let tint = if finding.severity == Severity::Error { RED } else { YELLOW };
     let place = match finding.line {
-        0 => finding.file.clone(),
-        line => format!("{}:{line}:{}", finding.file, finding.column),
+        // Its name stands above.
+        0 => String::new(),
+        line => format!("{}:{line}:{} ", finding.file, finding.column),
     };
     let word = painted(finding.severity.word(), tint, colour);
-    let _infallible = writeln!(text, "  {place} {word} {}", painted(finding.rule, BOLD, colour));
+    let _infallible = writeln!(text, "  {place}{word} {}", painted(finding.rule, BOLD, colour));
     if let Some(line) = line.map(str::trim) {
         let _infallible = writeln!(text, "      | {line}");
     }

@@ -140,8 +140,8 @@ const CLOCK: RuleText = text(
 const PROC: RuleText = text(
     "self-host-proc",
     Severity::Warning,
-    "/proc is the container's own",
-    "Host checks and exits of the host's processes are those of this container only.",
+    "/proc does not show the host's processes",
+    "Host checks and exits of the host's processes are those of this container or user only.",
 );
 const DOCKER: RuleText = text(
     "self-docker-socket",

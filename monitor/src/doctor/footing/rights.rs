@@ -86,10 +86,18 @@ fn tempfile_in(folder: &Path) -> std::io::Result<()> {
     std::fs::remove_file(file)
 }
 
-/// Returns whether the clock is kept right, where systemd-timesyncd says so (systemd-timesyncd.service(8)).
+/// Returns whether the clock is kept right, where systemd-timesyncd says so: it makes a folder when it starts, and a file
+/// in it once a server has answered (systemd-timesyncd.service(8), "Files").
 pub(super) fn clock() -> Outcome {
-    if Path::new("/run/systemd/timesync/synchronized").exists() {
+    let folder = Path::new("/run/systemd/timesync");
+    if folder.join("synchronized").exists() {
         return Outcome::Fine("the clock is synchronised".to_owned());
+    }
+    if folder.is_dir() {
+        return Outcome::Wrong(
+            "systemd-timesyncd runs, and no time server has answered since the start".to_owned(),
+            "timedatectl timesync-status   # names the server; others: NTP= in /etc/systemd/timesyncd.conf".to_owned(),
+        );
     }
     Outcome::Unknown("whether the clock is synchronised: no systemd-timesyncd here that says so".to_owned())
 }

@@ -15,6 +15,12 @@ const HOST_NAMESPACE: &str = "pid:[4026531836]";
 
 /// Returns whether the processes we see are the host's.
 pub(super) fn host_proc(is_inside: bool) -> Outcome {
+    // Every process may read this of the first one, unless /proc is mounted with hidepid (proc(5)).
+    if std::fs::read("/proc/1/stat").is_err() {
+        let fix =
+            "ProtectProc=default   # in the unit; or, if /proc is mounted with hidepid: SupplementaryGroups= its gid";
+        return Outcome::Wrong("/proc hides the processes of others from us".to_owned(), fix.to_owned());
+    }
     let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     if namespace == Path::new(HOST_NAMESPACE) {
         return Outcome::Fine("/proc shows the host's processes".to_owned());
@@ -78,10 +84,12 @@ pub(super) fn journal() -> Outcome {
     let Some(folder) = folders.iter().find(|folder| folder.is_dir()) else {
         return Outcome::Unknown("no journal here".to_owned());
     };
-    let machines = std::fs::read_dir(folder).map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path()));
-    let readable = machines
-        .is_ok_and(|mut machines| machines.any(|machine| std::fs::File::open(machine.join("system.journal")).is_ok()));
-    if readable {
+    let machines = std::fs::read_dir(folder).map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>());
+    if machines.as_ref().is_ok_and(Vec::is_empty) {
+        return Outcome::Unknown(format!("nobody has written a journal in {}", folder.display()));
+    }
+    let is_readable = |machine: &std::fs::DirEntry| std::fs::File::open(machine.path().join("system.journal")).is_ok();
+    if machines.is_ok_and(|machines| machines.iter().any(is_readable)) {
         return Outcome::Fine(format!("the journal in {} can be read", folder.display()));
     }
     let fix = "SupplementaryGroups=systemd-journal   # in the unit; in compose: mount it read-only and group_add";
