@@ -159,6 +159,7 @@ fn what_only_looks_like_a_mistake_is_left_alone() {
         ("PORT: 8080", "PORT: 8080, ALLOWED_EXTENSIONS: 'pdf,txt', ALLOWED_HOSTS: 'a,b'"),
         ("PORT: 8080", "PORT: 8080, CORS_ORIGINS: '[\"a\", \"b\"]', MATCH: '{\"a\": 1, \"b\": 2}', PEERS: 'a,b'"),
         ("PORT: 8080", "PORT: 8080, LISTEN: '[::]:80,[::]:81', BIND: '[::1]'"),
+        ("PORT: 8080", "PORT: 8080, PATTERN: '[a-z,A-Z]', HTTP_PROXY: 'http://proxy:3128'"),
         // What is tried again for ever, and no reason why it should end.
         ("    depends_on", "    restart: on-failure\n    depends_on"),
         (
@@ -198,6 +199,16 @@ fn jobs_instances_and_replicas() {
     assert_eq!(found(&[("compose.yml", many)]), ["4 replicas-fixed-name"]);
     assert_eq!(found(&[("compose.yml", &many.replacen("80:80", "80-81:80", 1))]), Vec::<String>::new());
     assert_eq!(found(&[("compose.yml", &many.replacen("80:80", "80", 1))]), Vec::<String>::new());
+}
+
+#[test]
+fn a_port_that_only_the_dockerfile_tells_is_known() {
+    let text = "services:\n  ai:\n    build: .\n    ports: ['8006:8006']\n    healthcheck:\n      test: curl -f http://localhost:8006/health\n      \
+                start_period: 1m\n";
+    let dockerfile = ("Dockerfile", "FROM python:3.12\nENV PORT=8200\nCMD [\"python\", \"-m\", \"src.main\"]\n");
+    assert_eq!(found(&[("compose.yml", text), dockerfile]), ["4 published-port-not-listened", "6 health-wrong-port"]);
+    let mended = text.replacen("8006:8006", "8006:8200", 1).replacen("localhost:8006", "localhost:8200", 1);
+    assert_eq!(found(&[("compose.yml", &mended), dockerfile]), Vec::<String>::new());
 }
 
 #[test]
@@ -264,6 +275,8 @@ fn telemetry_arrives_where_somebody_takes_it() {
         compose.split_once('\n').unwrap().1.split_once('\n').unwrap().1
     );
     assert_eq!(found_with(&mended, config), Vec::new(), "{mended}");
+    let own = compose.replacen("prom/prometheus:v2.54.1", "registry.example.com/prometheus:1", 1);
+    assert_eq!(found_with(&own, config), Vec::new(), "what its image brings nobody knows");
     let older = compose.replacen("v2.54.1", "v2.30.0", 1);
     assert!(found_with(&older, config)[0].fix.contains("--enable-feature=remote-write-receiver"));
     let feature = mended.replacen(

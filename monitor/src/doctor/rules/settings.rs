@@ -144,7 +144,7 @@ pub(super) fn shown(variable: &Variable) -> &str {
 
 /// Returns the items of a value that must be a JSON list, and is none.
 ///
-/// Most programs split at commas, so this is told only where one thing is certain: the value has brackets and is no JSON,
+/// Most programs split at commas, so this is told only where one thing is certain: the value is quoted in brackets and no JSON,
 /// another list of the same service is JSON, or it is Python and the name one that pydantic-settings reads as a list
 /// (docs.pydantic.dev/latest/concepts/pydantic_settings, "Parsing environment variable values").
 fn wrong_list<'a>(service: &Service, variable: &'a Variable) -> Option<Vec<&'a str>> {
@@ -158,7 +158,9 @@ fn wrong_list<'a>(service: &Service, variable: &'a Variable) -> Option<Vec<&'a s
     let is_named = |names: &[&str]| names.iter().any(|name| variable.name.ends_with(name));
     let is_list = is_named(&LISTS) || is_named(&LISTS_OF_FILES);
     let has_other = || service.environment.iter().any(|other| other.value.as_deref().is_some_and(is_json_list));
-    let is_wrong = inside.is_some() || (is_list && has_other()) || (is_named(&LISTS_OF_FILES) && runs_python(service));
+    // `[a-z,A-Z]` is a pattern.
+    let in_brackets = inside.is_some() && (is_list || value.contains('\''));
+    let is_wrong = in_brackets || (is_list && has_other()) || (is_named(&LISTS_OF_FILES) && runs_python(service));
     let clean = |item: &'a str| item.trim().trim_matches(['\'', '"']);
     is_wrong.then(|| inside.unwrap_or(value).split(',').map(clean).filter(|item| !item.is_empty()).collect())
 }

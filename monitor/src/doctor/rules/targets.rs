@@ -81,7 +81,7 @@ fn is_for_browsers(name: &str) -> bool {
         "ALLOWED",
         "CSRF",
         "ADVERTISED",
-        "NO_PROXY",
+        "_PROXY",
         "LISTEN",
         "BIND",
         "WEBSITE",

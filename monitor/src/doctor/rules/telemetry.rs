@@ -55,7 +55,9 @@ impl Receiver {
         let words: Vec<String> = words_of(service);
         let features = words.iter().filter_map(|word| word.strip_prefix("--enable-feature="));
         let has_feature = features.flat_map(|list| list.split(',')).any(|feature| feature == self.feature);
-        has_feature || words.iter().any(|word| word.trim_end_matches("=true") == self.flag)
+        // A Dockerfile's command is not taken apart.
+        let is_told = |text: &str| text.contains(self.flag) && !text.contains(&format!("{}=false", self.flag));
+        has_feature || service.commands.iter().any(|command| is_told(&command.text))
     }
 
     /// Returns what opens it in the version that the service runs.
@@ -111,7 +113,7 @@ fn is_comment(before: &str) -> bool {
 fn refused(project: &Project) -> Vec<Hit> {
     let mut hits = Vec::new();
     for receiver in &RECEIVERS {
-        for target in project.services.iter().filter(|service| service.facts.name == "prometheus") {
+        for target in project.services.iter().filter(|service| is_stock_prometheus(service)) {
             let names = target.names();
             let writers = project.services.iter().filter(|writer| writer.name != target.name);
             let mut all =
@@ -132,6 +134,13 @@ fn refused(project: &Project) -> Vec<Hit> {
         }
     }
     hits
+}
+
+/// An image or entry point of somebody's own may bring flags that nobody sees here.
+fn is_stock_prometheus(service: &Service) -> bool {
+    let is_stock = service.facts.is(Kind::Monitor)
+        || service.image.as_ref().is_some_and(|image| image.text.starts_with("quay.io/prometheus/prometheus"));
+    service.facts.name == "prometheus" && is_stock && service.node.child("entrypoint").is_none()
 }
 
 /// Returns the command with one more word; a command replaces the image's own, which is then written out.
@@ -158,18 +167,18 @@ fn not_sent(project: &Project) -> Vec<Hit> {
     let mut hits = Vec::new();
     let ours = project.services.iter().filter(|service| service.facts.kind.is_none_or(|kind| kind == Kind::Base));
     for service in ours.filter(|service| service.missing_env_files.is_empty() && !service.shares_network()) {
+        let is_named = |text: &str| collectors.iter().any(|one| text.contains(&one.name));
         let is_off = service.variable("OTEL_SDK_DISABLED") == Some("true");
         let says_where = service.environment.iter().any(|variable| {
-            let names_one = |value: &String| collectors.iter().any(|one| value.contains(&one.name));
-            WHERE.iter().any(|word| variable.name.contains(word)) || variable.value.as_ref().is_some_and(names_one)
+            WHERE.iter().any(|word| variable.name.contains(word)) || variable.value.as_deref().is_some_and(is_named)
         });
-        let by_command =
-            service.commands.iter().any(|command| collectors.iter().any(|one| command.text.contains(&one.name)));
+        let by_file = service.mounted.iter().any(|mounted| is_named(&mounted.text));
+        let by_command = service.commands.iter().any(|command| is_named(&command.text));
         let Some(on) = service.environment.iter().find(|variable| turns_on(&variable.name, variable.value.as_deref()))
         else {
             continue;
         };
-        if is_off || says_where || by_command {
+        if is_off || says_where || by_command || by_file {
             continue;
         }
         let message =
