@@ -231,6 +231,13 @@ fn networks_and_scrapes_are_read_from_the_files_beside() {
     assert_eq!(scraped(&config.replacen("node:9100", "node:9101", 1)), ["5 scrape-unknown-target"]);
     assert_eq!(scraped(&config.replacen("[rules.yml]", "[other.yml]", 1)), ["1 alert-rules-not-mounted"]);
 
+    // Where the command says that it is.
+    let elsewhere = compose.replacen("/etc/prometheus/prometheus.yml", "/etc/metrics.yaml", 1);
+    let told = elsewhere.replacen("    volumes", "    command: --config.file=/etc/metrics.yaml\n    volumes", 1);
+    let wrong = config.replacen("node:9100", "nodes:9100", 1).replacen("rule_files: [rules.yml]\n", "", 1);
+    let files = [("compose.yml", told.as_str()), ("prometheus.yml", wrong.as_str())];
+    assert_eq!(found(&files), ["8 metrics-not-scraped", "4 scrape-unknown-target"]);
+
     // Rules that have alerts, and who is to hear of them.
     let rules = "groups: [{ name: a, rules: [{ alert: Down, expr: up == 0 }] }]\n";
     let alerting = |compose: &str, config: &str| {

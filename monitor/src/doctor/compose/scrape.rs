@@ -6,6 +6,7 @@ use kit::config::{Node, Place, Value};
 
 use super::read::read_bounded;
 use super::service::{Service, host_path, items};
+use crate::supervise::shell::steps;
 
 /// One address that is scraped.
 #[derive(Debug, Clone)]
@@ -49,10 +50,16 @@ impl Scrape {
         if service.facts.name != "prometheus" {
             return None;
         }
+        let inside = Self::path_in(service);
         let path = service.mounts.iter().find_map(|mount| {
             let path = host_path(folder, &mount.source)?;
-            let is_file = mount.target.ends_with("prometheus.yml");
-            if is_file { Some(path) } else { Some(path.join("prometheus.yml")).filter(|file| file.is_file()) }
+            let rest = inside.strip_prefix(mount.target.trim_end_matches('/'))?;
+            let path = match rest.strip_prefix('/') {
+                Some(rest) => path.join(rest),
+                None if rest.is_empty() => path,
+                None => return None,
+            };
+            Some(path).filter(|path| path.is_file())
         })?;
         let text = read_bounded(&path).ok()?;
         let file = path.display().to_string();
@@ -79,6 +86,13 @@ impl Scrape {
             scrape.read_job(&job);
         }
         Some(scrape)
+    }
+
+    /// Returns where the configuration stands in the container: as the command says, else where the image looks for it.
+    pub fn path_in(service: &Service) -> String {
+        let words = service.commands.iter().flat_map(|command| steps(&command.text)).flat_map(|step| step.words);
+        let told = words.filter_map(|word| word.strip_prefix("--config.file=").map(str::to_owned)).next_back();
+        told.unwrap_or_else(|| "/etc/prometheus/prometheus.yml".to_owned())
     }
 
     fn read_job(&mut self, job: &Node) {

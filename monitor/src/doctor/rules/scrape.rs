@@ -91,19 +91,13 @@ fn holds_alerts(project: &Project, scrape: &Scrape, file: &str) -> bool {
     let texts: Vec<&str> = service
         .mounted
         .iter()
-        .filter(|mounted| covers(&mounted.target, &path) && mounted.target != path_of(service))
+        .filter(|mounted| covers(&mounted.target, &path) && mounted.target != Scrape::path_in(service))
         .map(|mounted| mounted.text.as_str())
         .collect();
     match texts.as_slice() {
         [] => file.contains("alert"),
         texts => texts.iter().any(|text| text.contains("alert:")),
     }
-}
-
-/// Returns where the configuration itself stands in the container.
-fn path_of(service: &Service) -> &str {
-    let config = service.mounts.iter().find(|mount| mount.target.ends_with("prometheus.yml"));
-    config.map_or("/etc/prometheus/prometheus.yml", |mount| mount.target.as_str())
 }
 
 fn not_scraped(project: &Project) -> Vec<Hit> {
@@ -169,7 +163,8 @@ fn in_container(file: &str, service: &Service) -> String {
     if file.starts_with('/') {
         return file.to_owned();
     }
-    let folder = path_of(service).rsplit_once('/').map_or("/etc/prometheus", |(folder, _)| folder);
+    let config = Scrape::path_in(service);
+    let folder = config.rsplit_once('/').map_or("/etc/prometheus", |(folder, _)| folder);
     format!("{folder}/{file}")
 }
 
