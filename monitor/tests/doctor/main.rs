@@ -9,6 +9,7 @@ mod mended;
 mod mutations;
 mod original;
 mod shapes;
+mod telemetry;
 
 use std::path::{Path, PathBuf};
 

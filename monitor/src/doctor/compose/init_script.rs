@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use kit::config::Place;
 
+use super::mount::{Mount, beside};
 use super::mounted::Mounted;
-use super::service::{Mount, Service, beside};
+use super::service::Service;
 
 /// Where the images of PostgreSQL look for it (hub.docker.com/_/postgres, "Initialization scripts").
 const FOLDER: &str = "/docker-entrypoint-initdb.d/";

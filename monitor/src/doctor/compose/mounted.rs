@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use kit::config::Place;
 
+use super::mount::{Mount, beside};
 use super::read::read_bounded;
-use super::service::{Mount, beside};
 
 /// What is read: formats in which people write down what a program asks and where it sends.
 const KINDS: [&str; 9] = ["yml", "yaml", "alloy", "river", "toml", "conf", "cfg", "sql", "sh"];

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use kit::config::{Node, Place, Value};
 
+use super::mount::host_path;
 use super::read::read_bounded;
-use super::service::{Service, host_path, items};
+use super::service::{Service, items};
 use crate::supervise::shell::steps;
 
 /// One address that is scraped.
