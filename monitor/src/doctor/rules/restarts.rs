@@ -41,12 +41,16 @@ pub(super) const RULES: &[Rule<Project>] = &[
     ),
 ];
 
+/// What a limit costs (docs.docker.com/engine/containers/start-containers-automatically).
+const NOT_AFTER_REBOOT: &str =
+    "\n# with a limit Docker does not start it when the engine starts: have a unit run `docker compose up -d`";
+
 fn unchecked(project: &Project) -> Vec<Hit> {
     let mut hits = Vec::new();
     for service in project.services.iter().filter(|service| service.is_retried_for_ever() && !is_one_shot(service)) {
         let (Some(restart), Some(why)) = (&service.restart, why_unseen(service)) else { continue };
         let message = format!("restart: {} {why}", restart.text);
-        let fix = format!("{}   # or a healthcheck that asks what people use", limit_for(service));
+        let fix = format!("{}   # or a healthcheck that asks what people use{NOT_AFTER_REBOOT}", limit_for(service));
         hits.push(Hit::new(&restart.place, &service.name, message, fix));
     }
     hits
@@ -69,7 +73,7 @@ fn without_limit(project: &Project) -> Vec<Hit> {
     for service in all.filter(|service| why_unseen(service).is_none()) {
         let (Some(restart), Some(why)) = (&service.restart, why_it_ends(service)) else { continue };
         let message = format!("restart: {} without a limit, and {why}", restart.text);
-        let fix = format!("{}   # and mend why it ends (see its own finding)", limit_for(service));
+        let fix = format!("{}   # and mend why it ends (see its own finding){NOT_AFTER_REBOOT}", limit_for(service));
         hits.push(Hit::new(&restart.place, &service.name, message, fix));
     }
     hits
