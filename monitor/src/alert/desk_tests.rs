@@ -1,5 +1,6 @@
 //! Incidents and messages as tables: what happens in the world, and what a person is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -10,6 +11,7 @@ use super::route::{Hours, Route, Step};
 use super::silence::Silence;
 use super::world::{Truth, World};
 use super::world_receiver::Receiver;
+use crate::supervise::{Event, Who};
 
 pub(super) fn silence(world: &World, matcher: &str, secs: i64) -> Silence {
     let now = world.stamp().wall;
@@ -406,4 +408,25 @@ fn what_flapped_and_is_only_slow_now_is_no_page_any_more() {
     world.pass(2400);
     assert!(world.paged("ops").is_empty(), "{:?}", world.said("ops"));
     assert_eq!(world.said("ops").last().map(String::as_str), Some("ticket web"));
+}
+
+#[test]
+fn what_is_given_up_for_six_hours_is_one_incident_with_one_page() {
+    let mut world = World::new("web");
+    world.start_grace = Some(Duration::from_secs(60));
+    world.configure();
+    let (web, run, by) = (Arc::<str>::from("web"), Uuid::now_v7(), Who::Us);
+    let began = Event::Started { service: web.to_string(), run, pid: None, by, adopted: false, stamp: world.stamp() };
+    world.board.runtime(&began, world.stamp());
+    world.pass(60);
+    world.set("web", Truth::Down);
+    world.pass(200);
+    world.board.give_up(&web, Some("two heals did not help".to_owned()), world.stamp());
+    world.pass(6 * 3600);
+    let told = ["page web", "worsened web", "reminder web"];
+    assert_eq!(world.said("ops"), told, "what changed is told of the same incident");
+    world.board.give_up(&web, None, world.stamp());
+    world.set("web", Truth::Up);
+    world.pass(600);
+    assert_eq!(world.said("ops").last().map(String::as_str), Some("resolved web"));
 }

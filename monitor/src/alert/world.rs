@@ -71,6 +71,8 @@ pub(super) struct World {
     pub(super) random: u64,
     /// How far somebody has set the wall clock ahead.
     pub(super) clock_ahead: SignedDuration,
+    /// The grace of services that have a workload; none has one without.
+    pub(super) start_grace: Option<Duration>,
 }
 
 const BEGIN_SECS: i64 = 1_800_000_000;
@@ -101,6 +103,7 @@ impl World {
             next_id: 1,
             random: 7,
             clock_ahead: SignedDuration::ZERO,
+            start_grace: None,
         };
         world.configure();
         world
@@ -118,7 +121,7 @@ impl World {
                 pushed: false,
                 generation: 1,
             }],
-            start_grace: None,
+            start_grace: self.start_grace,
             ready: None,
             runtime: None,
             replicas: None,

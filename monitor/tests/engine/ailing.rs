@@ -131,17 +131,23 @@ async fn of_random_faults_those_are_healed_that_a_restart_cures_and_kill_9_in_th
     let count = testkit::at_scale(LIVES.0, LIVES.1);
     let lives = (0..count).map(|life| live(life, StdRng::seed_from_u64(random.random())));
     let mut lives = futures_util::stream::iter(lives).buffer_unordered(AT_ONCE);
-    let (began, mut over) = (Instant::now(), 0);
-    while lives.next().await.is_some() {
-        over += 1;
-        eprintln!("{} of {} faults, {:?}", over * ROUNDS * SERVICES, count * ROUNDS * SERVICES, began.elapsed());
+    let (began, mut over, mut healed) = (Instant::now(), 0, 0);
+    while let Some(curable) = lives.next().await {
+        (over, healed) = (over + ROUNDS * SERVICES, healed + curable);
+        let left = over - healed;
+        eprintln!(
+            "{over} of {} faults, {healed} healed, {left} rightly left, {:?}",
+            count * ROUNDS * SERVICES,
+            began.elapsed()
+        );
     }
 }
 
-async fn live(life: usize, mut random: StdRng) {
+/// Returns how many of its faults a restart cures: each of them was healed, and no other.
+async fn live(life: usize, mut random: StdRng) -> usize {
     let ward = Ward::open().await;
     let mut monitor = Binary::start("run", &ward.file, ward.port);
-    let mut known = vec![0; SERVICES];
+    let (mut known, mut curable) = (vec![0; SERVICES], 0);
     for round in 0..ROUNDS {
         for name in &ward.names {
             monitor.until(name, "up").await;
@@ -156,6 +162,7 @@ async fn live(life: usize, mut random: StdRng) {
         for (name, fault) in ward.names.iter().zip(&faults) {
             ward.strike(name, *fault);
         }
+        curable += faults.iter().filter(|fault| fault.is_curable()).count();
         // It is killed anywhere in what follows from the faults.
         let until = probes(&monitor).await.unwrap_or(0.0) + random.random_range(0.0..PROBES_UNTIL_KILLED);
         eventually("more probes", LIMIT, async || probes(&monitor).await.filter(|probes| *probes >= until)).await;
@@ -180,6 +187,7 @@ async fn live(life: usize, mut random: StdRng) {
     }
     monitor.signal(Signal::SIGTERM);
     assert_eq!(monitor.ended().await, Some(0));
+    curable
 }
 
 /// Waits until a fault has had its consequences, and returns when the service was last healed: now, or as before.
