@@ -160,3 +160,39 @@ async fn a_kill_for_want_of_memory_is_the_cause_of_a_kill_and_of_no_other_end() 
     assert_eq!(cause(ExitRecord { signal: Some(15), ..counted.clone() }).await, Cause::Killed { signal: 15 });
     assert_eq!(cause(ExitRecord { stopped: Some(StopReason::Asked), ..counted }).await, Cause::Killed { signal: 9 });
 }
+
+/// A group with 30 MB of memory: of version 1 where that has the controller, as beside systemd's "hybrid" groups.
+struct Narrow(PathBuf);
+
+impl Narrow {
+    fn new() -> Self {
+        let (tree, limit) = match Path::new("/sys/fs/cgroup/memory") {
+            first if first.is_dir() => (first, "memory.limit_in_bytes"),
+            _ => (Path::new("/sys/fs/cgroup"), "memory.max"),
+        };
+        let path = tree.join(format!("narrow-{}", Uuid::now_v7()));
+        fs::create_dir(&path).expect("root may make a group");
+        fs::write(path.join(limit), "30000000").expect("the memory controller is on");
+        Self(path)
+    }
+}
+
+impl Drop for Narrow {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_child_for_which_memory_runs_out_says_so_and_one_that_somebody_kills_does_not() {
+    let narrow = Narrow::new();
+    let eat =
+        format!("echo $$ > {}/cgroup.procs; exec perl -e 'push @all, \"x\" x 1048576 while 1'", narrow.0.display());
+    for (script, expected) in [(eat.as_str(), Cause::Oom), ("kill -9 $$", Cause::Killed { signal: 9 })] {
+        let mut kept = Kept::start(order(script));
+        let child = kept.child();
+        kept.end();
+        let ending = read_ending(RunFolder::at(kept.folder.path().to_owned()), Some(child)).await;
+        assert_eq!(ending.cause, expected, "{ending:?}");
+    }
+}
