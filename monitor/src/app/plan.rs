@@ -151,7 +151,7 @@ impl Plan {
 
     /// Returns the services as people know them: without the replicas that some of them are.
     pub fn wholes(&self) -> impl Iterator<Item = &ServicePlan> {
-        self.services.iter().filter(|service| service.replica_of.is_none())
+        wholes(&self.services)
     }
 
     /// Returns old and new names of renamed services whose old name is not used by another.
@@ -184,8 +184,7 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
         fields.cursor().mistake(format!("{} services with their replicas, more than {MAX_SERVICES}", services.len()));
     }
     let start_order = check_needs(&fields, &services);
-    let wholes = services.iter().filter(|service| service.replica_of.is_none());
-    let wanted = wholes.map(|service| (service.name.clone(), service.alerts.clone())).collect();
+    let wanted = wholes(&services).map(|service| (service.name.clone(), service.alerts.clone())).collect();
     let alerts = decode_alerts(&fields, &ChannelKinds::standard(), wanted);
     // `monitor up` made them before this is read; here only their form is checked.
     let _made_already = fields.get(MAKE_SECRETS).map(|c| c.texts());
@@ -291,4 +290,7 @@ fn check_needs(fields: &Fields<'_>, services: &[ServicePlan]) -> Vec<Arc<str>> {
             Vec::new()
         }
     }
+}
+fn wholes(services: &[ServicePlan]) -> impl Iterator<Item = &ServicePlan> {
+    services.iter().filter(|service| service.replica_of.is_none())
 }

@@ -299,12 +299,11 @@ impl Ward {
     /// Returns another replica of the same service of which it is not known yet whether a restart helped.
     fn sibling_in_work<'a>(&self, board: &'a Board, service: &'a ServiceEntry) -> Option<&'a str> {
         let whole = board.service(&service.spec.replica_of.as_ref()?.whole)?;
-        let mut names = whole.spec.replicas.iter().flat_map(|replicas| &replicas.names);
-        let in_work = |name: &&Arc<str>| {
+        let in_work = |name: &&str| {
             let last = self.patients.get(*name).and_then(|patient| patient.record.heals.back());
-            **name != service.spec.name && last.is_some_and(|heal| heal.result == HealResult::Pending)
+            **name != *service.spec.name && last.is_some_and(|heal| heal.result == HealResult::Pending)
         };
-        names.find(in_work).map(|name| &**name)
+        board.replicas(whole).map(|replica| &*replica.spec.name).find(in_work)
     }
 
     fn verify(&mut self, board: &Board, now: Stamp, rounds: &mut Rounds) {
