@@ -49,7 +49,7 @@ fn each_mistake_is_found_at_its_line_and_goes_with_its_fix() {
             "test: [CMD, /api, check], interval: 5s",
             &["6 health-no-start-period"],
         ),
-        ("start_period: 1m }\n  db", "start_period: 1m, timeout: 30s }\n  db", &["6 health-timeout-too-long"]),
+        ("start_period: 1m }\n  db", "start_period: 1m, timeout: 31s }\n  db", &["6 health-timeout-too-long"]),
         ("    healthcheck: { test: [CMD, pg_isready], start_period: 1m }\n", "", &["5 gate-without-health"]),
         ("{ db: { condition", "{ dbb: { condition", &["5 gate-unknown-service"]),
         ("    image: postgres:16\n", "    image: postgres:16\n    depends_on: [api]\n", &["5 gate-cycle"]),
@@ -337,4 +337,74 @@ fn variables_come_from_the_file_beside_and_a_comment_ignores_one_finding() {
     assert_eq!(found(&[("compose.yml", text), env]), Vec::<String>::new());
     let ignored = "services:\n  web:\n    # doctor: ignore image-not-pinned built every night\n    image: nginx\n";
     assert_eq!(found(&[("compose.yml", ignored)]), Vec::<String>::new());
+}
+
+#[test]
+fn servers_that_files_tell_where_to_listen_are_asked_there() {
+    let compose = "\
+services:
+  prometheus:
+    image: prom/prometheus:v2.54.1
+    volumes: ['./prometheus.yml:/etc/prometheus/prometheus.yml:ro']
+    networks: [default, others]
+  otel-collector:
+    image: otel/opentelemetry-collector-contrib:0.100.0
+    volumes: ['./otel.yml:/etc/otelcol-contrib/config.yaml:ro']
+  broker:
+    image: rabbitmq:3.13-management
+  web:
+    image: nginx:1.27
+    volumes: ['./Nginxfile:/etc/nginx/conf.d/default:ro']
+    healthcheck: { test: [CMD, curl, -f, 'http://localhost:8080/'], start_period: 1m }
+  node-exporter:
+    image: prom/node-exporter:v1.8.2
+  queue:
+    image: nats:2.10-alpine
+    healthcheck: { test: [CMD, wget, -q, -O, /dev/null, 'http://localhost:8222/healthz'], start_period: 1m, timeout: 30s }
+networks:
+  others: { external: true }
+";
+    let config = "\
+scrape_configs:
+  - job_name: apps
+    static_configs: [{ targets: ['otel-collector:8889', 'broker:15692', 'shop-api:8000'] }]
+  - job_name: nodes
+    static_configs: [{ targets: ['node-exporter:9100'] }]
+    relabel_configs: [{ target_label: instance, replacement: here }]
+";
+    let files = [
+        ("compose.yml", compose),
+        ("prometheus.yml", config),
+        ("otel.yml", "exporters: { prometheus: { endpoint: '0.0.0.0:8889' } }\n"),
+        ("Nginxfile", "server { listen 8080; }\n"),
+    ];
+    assert_eq!(found(&files), Vec::<String>::new());
+    // Without a file of its own, and in nobody else's network, the same are mistakes.
+    let bare = compose.replacen("    volumes: ['./otel.yml:/etc/otelcol-contrib/config.yaml:ro']\n", "", 1);
+    let bare = bare.replacen("    networks: [default, others]\n", "", 1);
+    let bare = [("compose.yml", bare.as_str()), ("prometheus.yml", config)];
+    assert_eq!(found(&bare), ["3 scrape-unknown-target", "3 scrape-unknown-target"]);
+}
+
+#[test]
+fn a_health_check_to_paste_is_yaml_and_means_what_it_says() {
+    for (test, expected) in [
+        (
+            r#"'curl -H "Host: es" http://localhost:8080/'"#,
+            r#"[CMD-SHELL, curl --fail -H "Host: es" http://localhost:8080/]"#,
+        ),
+        ("[CMD, /usr/bin/curl, 'http://localhost:8080/']", "[CMD, /usr/bin/curl, --fail, http://localhost:8080/]"),
+        (r#"[CMD-SHELL, 'curl http://localhost:$$PORT/']"#, "[CMD-SHELL, curl --fail http://localhost:$$PORT/]"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let text = GOOD.replacen("[CMD, /api, check]", test, 1);
+        std::fs::write(folder.path().join("compose.yml"), text).unwrap();
+        let all = findings(&read(folder.path()).unwrap());
+        let fix = &all.iter().find(|finding| finding.rule == "health-curl-without-fail").unwrap().fix;
+        let pasted = kit::config::Node::parse("fix.yml", fix).unwrap();
+        let words = pasted.child("healthcheck").and_then(|health| health.child("test")).unwrap();
+        let kit::config::Value::List(words) = &words.value else { panic!("{fix}") };
+        let words: Vec<String> = words.iter().map(|word| word.scalar_text().unwrap()).collect();
+        assert_eq!(format!("[{}]", words.join(", ")), expected);
+    }
 }

@@ -48,7 +48,7 @@ fn in_service(rule: &str) -> Option<Mistake> {
         },
         "health-timeout-too-long" => |_, _| {
             let lines = format!(
-                "test: [\"CMD\", \"ask\"]\n      interval: 10s\n      start_period: 2m\n      timeout: 10s {HERE}\n"
+                "test: [\"CMD\", \"ask\"]\n      interval: 10s\n      start_period: 2m\n      timeout: 11s {HERE}\n"
             );
             Some(("healthcheck", format!("    healthcheck:\n      {lines}")))
         },

@@ -51,7 +51,6 @@ fn every_cause_in_the_original_is_found_at_its_line() {
         "original.yml:129 container-name-target",
         "original.yml:132 health-no-start-period",
         "original.yml:133 health-program-missing",
-        "original.yml:135 health-timeout-too-long",
         "original.yml:142 health-program-missing",
         "original.yml:142 health-wrong-path",
         "original.yml:149 gate-never-opens",

@@ -74,7 +74,7 @@ const KNOWN: &[Known] = &[
     known("valkey/valkey", Kind::Store, &[6379], NO_CURL),
     known("memcached", Kind::Store, &[11211], NO_CURL),
     known("mongo", Kind::Store, &[27017], &["curl", "wget", "mongo"]),
-    slow(known("rabbitmq", Kind::Store, &[5672, 15672], &[]), 30),
+    slow(known("rabbitmq", Kind::Store, &[5672, 15672, 15692, 5671, 15671, 25672], &[]), 30),
     known("nats", Kind::Store, &[4222, 8222, 6222], NOTHING),
     slow(known("apache/kafka", Kind::Store, &[9092], NO_CURL), 30),
     slow(known("confluentinc/cp-kafka", Kind::Store, &[9092], &[]), 30),
@@ -85,7 +85,7 @@ const KNOWN: &[Known] = &[
     slow(known("opensearchproject/opensearch", Kind::Store, &[9200, 9600], &[]), 60),
     slow(known("cassandra", Kind::Store, &[9042], &[]), 60),
     path(known("minio/minio", Kind::Store, &[9000, 9001], NO_CURL), "/health", "/minio/health/live"),
-    known("clickhouse/clickhouse-server", Kind::Store, &[8123, 9000], NO_CURL),
+    known("clickhouse/clickhouse-server", Kind::Store, &[8123, 9000, 9009, 9363], NO_CURL),
     known("influxdb", Kind::Store, &[8086], &[]),
     slow(known("keycloak/keycloak", Kind::Other, &[8080, 9000], TOOLS), 60),
     slow(healthy(known("gitlab/gitlab-ce", Kind::Other, &[80, 443, 22], &[])), 300),
@@ -120,7 +120,12 @@ const KNOWN: &[Known] = &[
     path(known("grafana/mimir", Kind::Observability, &[8080, 9009], NOTHING), "/health", "/ready"),
     known("grafana/promtail", Kind::Observability, &[9080], &[]),
     known("grafana/alloy", Kind::Observability, &[12345], &[]),
-    known("jaegertracing/all-in-one", Kind::Observability, &[16686, 14268, 14269, 4317, 4318], NO_CURL),
+    known(
+        "jaegertracing/all-in-one",
+        Kind::Observability,
+        &[16686, 14268, 14269, 4317, 4318, 5775, 5778, 6831, 6832, 14250, 9411],
+        NO_CURL,
+    ),
     known("openzipkin/zipkin", Kind::Observability, &[9411], &[]),
     known("otel/opentelemetry-collector", Kind::Observability, &[4317, 4318, 13133, 8888], NOTHING),
     known("otel/opentelemetry-collector-contrib", Kind::Observability, &[4317, 4318, 13133, 8888], NOTHING),
@@ -137,6 +142,21 @@ const KNOWN: &[Known] = &[
     known("alpine", Kind::Base, &[], NO_CURL),
     known("busybox", Kind::Base, &[], NO_CURL),
     known("scratch", Kind::Base, &[], NOTHING),
+];
+
+/// Where these listen stands in files of their own, beside the ports that their images name.
+const TOLD_BY_FILES: [&str; 11] = [
+    "nginx",
+    "httpd",
+    "caddy",
+    "traefik",
+    "haproxy",
+    "envoy",
+    "kong",
+    "opentelemetry-collector",
+    "opentelemetry-collector-contrib",
+    "alloy",
+    "nats",
 ];
 
 /// Busybox brings these (busybox.net/downloads/BusyBox.html; Alpine and the official `busybox` build them in).
@@ -189,8 +209,8 @@ impl ImageFacts {
         facts.has_health = Some(known.has_health);
         facts.ports = known.ports.iter().copied().collect();
         (facts.wrong_path, facts.starts_in_secs) = (known.wrong_path, known.starts_in_secs);
-        facts.is_empty = known.lacks.contains(&"sh");
         let is_alpine = tag.contains("alpine") || matches!(known.name, "alpine" | "busybox");
+        facts.is_empty = known.lacks.contains(&"sh") && !is_alpine;
         let mut lacks = known.lacks;
         if tag.contains("slim") && known.kind == Kind::Base {
             lacks = SLIM;
@@ -212,6 +232,11 @@ impl ImageFacts {
             None if self.is_empty && OF_SYSTEMS.contains(&program) => Some(false),
             known => known.copied(),
         }
+    }
+
+    /// Returns true if a file may tell it to listen elsewhere.
+    pub fn is_told_by_files(&self) -> bool {
+        TOLD_BY_FILES.contains(&self.name.as_str())
     }
 
     /// Returns true if it is of this kind.
@@ -250,6 +275,9 @@ mod tests {
             ("gcr.io/distroless/base:debug", "sh", None),
             ("registry.example.com:5000/grafana/loki:3.0.0", "curl", Some(false)),
             ("otel/opentelemetry-collector:0.100.0", "wget", Some(false)),
+            ("nats:2.10", "wget", Some(false)),
+            ("nats:2.10-alpine", "wget", None),
+            ("nats:2.10-alpine", "sh", None),
         ] {
             assert_eq!(ImageFacts::of(image).has(program), expected, "{image} {program}");
         }

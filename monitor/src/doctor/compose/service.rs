@@ -212,11 +212,25 @@ impl Service {
         known.chain(published).collect()
     }
 
-    /// Returns true if a number stands somewhere in its environment or commands: it may listen there too.
+    /// Returns true if a number stands somewhere in its environment, commands or files: it may listen there too.
     pub fn mentions(&self, port: u16) -> bool {
         let text = port.to_string();
         let values = self.environment.iter().filter_map(|variable| variable.value.as_deref());
-        values.chain(self.commands.iter().map(|command| command.text.as_str())).any(|value| value.contains(&text))
+        let commands = self.commands.iter().map(|command| command.text.as_str());
+        let files = self.mounted.iter().map(|mounted| mounted.text.as_str());
+        values.chain(commands).chain(files).any(|value| value.contains(&text))
+    }
+
+    /// Returns true if a file that was not read, or was copied into its image, may tell it to listen elsewhere.
+    pub fn may_listen_elsewhere(&self) -> bool {
+        let is_read = |target: &str| {
+            let folder = format!("{}/", target.trim_end_matches('/'));
+            self.mounted.iter().any(|mounted| mounted.target == target || mounted.target.starts_with(&folder))
+        };
+        let is_unread = |mount: &Mount| mount.source.starts_with(['.', '/']) && !is_read(&mount.target);
+        let has_other_files =
+            self.is_built || self.node.child("configs").is_some() || self.mounts.iter().any(is_unread);
+        self.facts.is_told_by_files() && has_other_files
     }
 
     /// Returns the port that its environment or command tells it to listen on, with its place.

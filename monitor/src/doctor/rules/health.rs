@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::doctor::compose::{Health, Kind, Project, Service};
 use crate::doctor::finding::{Hit, Rule};
+use crate::supervise::check_command::CheckCommand;
 use crate::supervise::shell::Step;
 
 pub(super) const RULES: &[Rule<Project>] = &[
@@ -54,7 +55,7 @@ pub(super) const RULES: &[Rule<Project>] = &[
     ),
     Rule::warning(
         "health-timeout-too-long",
-        "a check may take as long as the time between checks",
+        "a check may take longer than the time between checks",
         "A hang is seen late: each check uses up its whole interval before it counts as failed.",
         |project| each(project, timeout_too_long),
     ),
@@ -102,7 +103,7 @@ fn fix_for(service: &Service) -> String {
     let name = service.facts.name.as_str();
     let test = match name {
         "qdrant" => "[\"CMD-SHELL\", \"bash -c ':> /dev/tcp/127.0.0.1/6333' || exit 1\"]".to_owned(),
-        "postgres" => "[\"CMD-SHELL\", \"pg_isready -U $$POSTGRES_USER\"]".to_owned(),
+        "postgres" => "[\"CMD-SHELL\", \"pg_isready -U $${POSTGRES_USER:-postgres}\"]".to_owned(),
         "redis" | "valkey" => "[\"CMD\", \"redis-cli\", \"ping\"]".to_owned(),
         "mariadb" => "[\"CMD\", \"healthcheck.sh\", \"--connect\", \"--innodb_initialized\"]".to_owned(),
         "mongo" => "[\"CMD\", \"mongosh\", \"--quiet\", \"--eval\", \"db.adminCommand('ping')\"]".to_owned(),
@@ -161,13 +162,14 @@ fn wrong_port(service: &Service, health: &Health) -> Option<Hit> {
     let url = own_urls(health).into_iter().next()?;
     let port = url.port_or_known_default()?;
     let listens = service.listens_on();
-    if listens.is_empty() || listens.contains(&port) || service.shares_network() || service.mentions(port) {
+    let is_open = listens.is_empty() || listens.contains(&port) || service.may_listen_elsewhere();
+    if is_open || service.shares_network() || service.mentions(port) {
         return None;
     }
     let known: Vec<String> = listens.iter().map(u16::to_string).collect();
     let message = format!("nothing listens on {port} in this container; it listens on {}", known.join(", "));
     let right = known.first().cloned().unwrap_or_default();
-    let fix = format!("healthcheck:\n  test: {}", health.line().replacen(&format!(":{port}"), &format!(":{right}"), 1));
+    let fix = rewritten(health, &format!(":{port}"), &format!(":{right}"))?;
     Some(Hit::new(&health.test_place, &service.name, message, fix))
 }
 
@@ -175,15 +177,46 @@ fn wrong_path(service: &Service, health: &Health) -> Option<Hit> {
     let (wrong, right) = service.facts.wrong_path?;
     let url = own_urls(health).into_iter().find(|url| url.path().trim_end_matches('/') == wrong)?;
     let message = format!("the image has no {}; it answers {right}", url.path());
-    let fix = format!("healthcheck:\n  test: {}", health.line().replacen(url.path(), right, 1));
+    let fix = rewritten(health, url.path(), right)?;
     Some(Hit::new(&health.test_place, &service.name, message, fix))
+}
+
+/// Returns the check with one thing in it replaced, to be pasted.
+fn rewritten(health: &Health, from: &str, to: &str) -> Option<String> {
+    let command = match health.command()? {
+        CheckCommand::Shell(line) => CheckCommand::Shell(line.replacen(from, to, 1)),
+        CheckCommand::Program(words) => {
+            let at = words.iter().position(|word| word.contains(from))?;
+            let written =
+                |(index, word): (usize, &String)| if index == at { word.replacen(from, to, 1) } else { word.clone() };
+            CheckCommand::Program(words.iter().enumerate().map(written).collect())
+        }
+    };
+    Some(as_test(&command))
+}
+
+/// Writes a command as a list of JSON, which is YAML too, with the `$` that Compose would replace doubled.
+fn as_test(command: &CheckCommand) -> String {
+    let words: Vec<&str> = match command {
+        CheckCommand::Program(words) => ["CMD"].into_iter().chain(words.iter().map(String::as_str)).collect(),
+        CheckCommand::Shell(line) => vec!["CMD-SHELL", line],
+    };
+    let quoted: Vec<String> = words.iter().map(|word| serde_json::Value::from(*word).to_string()).collect();
+    format!("healthcheck:\n  test: [{}]", quoted.join(", ").replace('$', "$$"))
 }
 
 fn curl_without_fail(service: &Service, health: &Health) -> Option<Hit> {
     if !health.command()?.ignores_status() {
         return None;
     }
-    let fix = format!("healthcheck:\n  test: {}", health.line().replacen("curl", "curl --fail", 1));
+    let fix = match health.command()? {
+        CheckCommand::Program(words) if words.first().is_some_and(|word| word.ends_with("curl")) => {
+            let (program, rest) = words.split_first()?;
+            let words = [program.clone(), "--fail".to_owned()].into_iter().chain(rest.iter().cloned());
+            as_test(&CheckCommand::Program(words.collect()))
+        }
+        _ => rewritten(health, "curl", "curl --fail")?,
+    };
     Some(Hit::new(&health.test_place, &service.name, "curl is told nothing about status codes", fix))
 }
 
@@ -191,7 +224,7 @@ fn no_start_period(service: &Service, health: &Health) -> Option<Hit> {
     if health.start_period.is_some() {
         return None;
     }
-    let patience = health.interval * health.retries;
+    let patience = health.interval.saturating_mul(health.retries);
     // Stores of which no slow start is known are up in seconds.
     let is_quick = service.facts.starts_in_secs == 0
         && !service.is_built
@@ -213,7 +246,7 @@ fn no_start_period(service: &Service, health: &Health) -> Option<Hit> {
 }
 
 fn timeout_too_long(service: &Service, health: &Health) -> Option<Hit> {
-    let (timeout, place) = health.timeout.as_ref().filter(|(timeout, _)| *timeout >= health.interval)?;
+    let (timeout, place) = health.timeout.as_ref().filter(|(timeout, _)| *timeout > health.interval)?;
     let message = format!("timeout {} with interval {}", show_duration(*timeout), show_duration(health.interval));
     let fix = format!("healthcheck:\n  timeout: {}", show_duration((health.interval / 2).max(Duration::from_secs(1))));
     Some(Hit::new(place, &service.name, message, fix))

@@ -3,7 +3,7 @@
 use crate::doctor::compose::{Project, Scrape, ScrapeTarget, Service};
 use crate::doctor::finding::{Hit, Rule};
 
-use super::targets::wrong_port_of;
+use super::targets::{is_known, wrong_port_of};
 
 pub(super) const RULES: &[Rule<Project>] = &[
     Rule::error(
@@ -53,7 +53,8 @@ fn unreachable(project: &Project, scrape: &Scrape, target: &ScrapeTarget) -> Opt
         let (message, port) = wrong_port_of(other, target.port?)?;
         return Some((message, format!("{}:{port}", target.host)));
     }
-    if is_foreign || project.inactive.contains(&target.host) {
+    let asks = project.service(&scrape.service)?;
+    if is_foreign || is_known(project, asks, &target.host) {
         return None;
     }
     let near = kit::config::suggest(&target.host, project.services.iter().map(|service| service.name.as_str()));
@@ -102,8 +103,18 @@ fn holds_alerts(project: &Project, scrape: &Scrape, file: &str) -> bool {
 
 fn not_scraped(project: &Project) -> Vec<Hit> {
     let Some(scrape) = project.scrapes.first().filter(|scrape| !scrape.discovers) else { return Vec::new() };
+    // By a job of its own, by one that writes addresses anew, or by a collector that is told of it.
+    let others_files = |service: &Service| {
+        let others = project.services.iter().filter(|other| other.name != service.name);
+        others.flat_map(|other| &other.mounted).map(|mounted| mounted.text.as_str()).collect::<Vec<_>>()
+    };
     let is_scraped = |service: &Service| {
-        project.scrapes.iter().flat_map(|scrape| &scrape.targets).any(|target| service.names().contains(&target.host))
+        let scrapes = project.scrapes.iter();
+        let is_target =
+            scrapes.clone().flat_map(|scrape| &scrape.targets).any(|target| service.names().contains(&target.host));
+        let named = service.names().iter().map(|name| format!("{name}:")).collect::<Vec<_>>();
+        let is_named = |text: &str| named.iter().any(|name| is_address_in(text, name));
+        is_target || scrapes.map(|scrape| scrape.text.as_str()).chain(others_files(service)).any(is_named)
     };
     let mut hits = Vec::new();
     for service in project.services.iter().filter(|service| offers_metrics(service) && !is_scraped(service)) {
@@ -116,6 +127,16 @@ fn not_scraped(project: &Project) -> Vec<Hit> {
         hits.push(Hit::new(&service.place, &service.name, message, fix));
     }
     hits
+}
+
+/// Returns whether `NAME:` stands in a text before a number, as the end of no other name.
+fn is_address_in(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + name.len()..).and_then(|after| after.chars().next());
+        let is_apart = before.is_none_or(|before| !(before.is_alphanumeric() || "-_.".contains(before)));
+        is_apart && after.is_some_and(|after| after.is_ascii_digit())
+    })
 }
 
 fn offers_metrics(service: &Service) -> bool {

@@ -202,7 +202,8 @@ pub(super) fn wrong_port_of(other: &Service, port: u16) -> Option<(String, u16)>
     // Published ports tell little of what else it listens on: only a port of the host is surely the wrong one, and one
     // beside what a program of our own was told.
     let is_wrong = !listens.is_empty() && !listens.contains(&port);
-    let is_sure = by_published.is_some() || other.told_port_at().is_some() || !other.facts.ports.is_empty();
+    let by_image = !other.facts.ports.is_empty() && !other.may_listen_elsewhere();
+    let is_sure = by_published.is_some() || other.told_port_at().is_some() || by_image;
     if !is_wrong || !is_sure || other.mentions(port) {
         return None;
     }
@@ -238,7 +239,7 @@ fn unknown(project: &Project) -> Vec<Hit> {
 
 /// True for every name that something may answer to: here, in a profile that is not active, in a network of others, or
 /// because the service is told where it is. A generated name is a mistake of its own.
-fn is_known(project: &Project, service: &Service, host: &str) -> bool {
+pub(super) fn is_known(project: &Project, service: &Service, host: &str) -> bool {
     let in_others_network = project.networks.iter().any(|network| {
         let joins = service.node.child("networks").is_some_and(|networks| networks.child(&network.key).is_some());
         network.is_external && (joins || network.key == "default")

@@ -152,7 +152,8 @@ fn command_with(service: &Service, word: &str) -> String {
             .to_vec(),
     };
     words.push(word.to_owned());
-    let lines: String = words.iter().map(|word| format!("\n  - {word}")).collect();
+    let quoted = |word: &String| serde_json::Value::from(word.as_str()).to_string().replace('$', "$$");
+    let lines: String = words.iter().map(|word| format!("\n  - {}", quoted(word))).collect();
     format!("command:{lines}")
 }
 
