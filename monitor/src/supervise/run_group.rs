@@ -64,7 +64,7 @@ impl RunGroup {
         if fs::write(self.path.join("cgroup.kill"), "1").is_ok() {
             return;
         }
-        for pid in self.processes() {
+        for pid in processes(&self.path, DEPTH) {
             let _ = kill(pid, Signal::SIGKILL);
         }
     }
@@ -77,12 +77,23 @@ impl RunGroup {
             sleep(LOOK_EVERY);
         }
     }
+}
 
-    fn processes(&self) -> Vec<Pid> {
-        let listed = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
-        // 0 is a process of another pid namespace; as a target it would mean ourselves.
-        listed.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).map(Pid::from_raw).collect()
+/// Lists who is in a group and in those below it.
+fn processes(group: &Path, depth: usize) -> Vec<Pid> {
+    let listed = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    // 0 is a process of another pid namespace; as a target it would mean ourselves.
+    let pids = listed.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0);
+    let mut found: Vec<Pid> = pids.map(Pid::from_raw).collect();
+    if depth > 0 {
+        found.extend(groups_below(group).iter().flat_map(|group| processes(group, depth - 1)));
     }
+    found
+}
+
+fn groups_below(group: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(group).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
 /// Returns the group that this process is in.
@@ -108,10 +119,9 @@ fn is_marked(group: &Path) -> bool {
 
 /// Removes a group with those that the child made below it, which has to be done from below; returns whether that is done.
 fn remove(group: &Path, depth: usize) -> bool {
-    let below = fs::read_dir(group).into_iter().flatten().flatten();
     if depth > 0 {
-        for group in below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-            remove(&group.path(), depth - 1);
+        for group in groups_below(group) {
+            remove(&group, depth - 1);
         }
     }
     fs::remove_dir(group).is_ok()

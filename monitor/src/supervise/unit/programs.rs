@@ -36,28 +36,39 @@ impl Programs {
     /// # Cancel safety
     /// Safe: what is being read goes on, and is forgotten.
     pub(super) async fn digest(&mut self, path: &str) -> Option<String> {
-        self.reading.retain(|other, task| other == path || !task.is_finished());
-        let mut task = match self.reading.remove(path) {
-            // It was waited for once.
-            Some(task) if !task.is_finished() => {
-                self.reading.insert(path.to_owned(), task);
-                return None;
-            }
-            Some(task) => task,
-            None if self.reading.len() >= READ_AT_ONCE => return None,
-            None => self.read(path),
-        };
+        self.collect().await;
+        // What goes on being read was waited for once.
+        if self.reading.contains_key(path) || self.reading.len() >= READ_AT_ONCE {
+            return None;
+        }
+        let mut task = self.read(path);
         let Ok(read) = timeout(READ_PATIENCE, &mut task).await else {
             self.reading.insert(path.to_owned(), task);
             return None;
         };
         let known = read.ok()??;
         let digest = known.1.clone();
+        self.remember(path.to_owned(), known);
+        Some(digest)
+    }
+
+    /// Remembers what was read meanwhile: whether that is still what is there, the next look finds out.
+    async fn collect(&mut self) {
+        let is_done = |(path, task): (&String, &JoinHandle<_>)| task.is_finished().then(|| path.clone());
+        let done: Vec<String> = self.reading.iter().filter_map(is_done).collect();
+        for path in done {
+            let Some(task) = self.reading.remove(&path) else { continue };
+            if let Ok(Some(known)) = task.await {
+                self.remember(path, known);
+            }
+        }
+    }
+
+    fn remember(&mut self, path: String, known: Known) {
         if self.known.len() >= REMEMBERED {
             self.known.clear();
         }
-        self.known.insert(path.to_owned(), known);
-        Some(digest)
+        self.known.insert(path, known);
     }
 
     fn read(&self, path: &str) -> JoinHandle<Option<Known>> {
@@ -117,18 +128,31 @@ mod tests {
     async fn what_is_still_being_read_is_not_waited_for_twice_and_not_read_twice() {
         let (hold, held) = std::sync::mpsc::channel::<()>();
         let mut programs = Programs::default();
-        let stuck = spawn_blocking(move || {
-            let _until_it_is_let_go = held.recv();
-            Some(((0, 0, 0, 0, 0, 0), "late".to_owned()))
-        });
-        programs.reading.insert("stuck".to_owned(), stuck);
-        assert_eq!(programs.digest("stuck").await, None);
+        let stuck = |stamp| {
+            spawn_blocking(move || {
+                let _until_it_is_let_go = held.recv();
+                Some((stamp, "known".to_owned()))
+            })
+        };
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("stuck");
+        write(&file, "late").unwrap();
+        set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+        let (path, stamp) = (file.to_str().unwrap(), stamp_of(&file).unwrap());
+        programs.reading.insert(path.to_owned(), stuck(stamp));
+        assert_eq!(programs.digest(path).await, None);
         assert!(programs.digest("sh").await.is_some(), "others are read meanwhile");
         drop(hold);
-        while !programs.reading["stuck"].is_finished() {
+        while !programs.reading[path].is_finished() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(programs.digest("stuck").await.as_deref(), Some("late"));
+        assert_eq!(programs.digest(path).await.as_deref(), Some("known"), "it is the same file still");
         assert!(programs.reading.is_empty());
+        write(&file, "another").unwrap();
+        assert_eq!(
+            programs.digest(path).await.map(|digest| digest.len()),
+            Some(64),
+            "what was read is of another file"
+        );
     }
 }

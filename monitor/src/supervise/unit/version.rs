@@ -44,9 +44,13 @@ impl Settings {
         }
     }
 
+    fn are_known(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Returns whether both are known, and are not the same.
     fn differ(&self, other: &Self) -> bool {
-        !(self.0.is_empty() || other.0.is_empty()) && self != other
+        self.are_known() && other.are_known() && self != other
     }
 }
 
@@ -62,7 +66,7 @@ impl Made {
 
     /// Takes what `run` was made from. Files that systemd reads anew while it runs make the next run, and not this one.
     pub(super) fn note(&mut self, run: Uuid, facts: &Facts) {
-        if !self.is_of(run) {
+        if !self.is_of(run) && facts.settings.are_known() {
             self.0 = Some((run, facts.settings.clone()));
         }
     }

@@ -16,6 +16,7 @@ use super::facts::Facts;
 use super::journal::Journal;
 use super::programs::Programs;
 use super::tracker::Tracker;
+use super::version::Settings;
 use crate::supervise::message::{Command, Event};
 use crate::supervise::pace::{PING_EVERY, RESCAN_EVERY, RETRY_AFTER, first_settled};
 use crate::supervise::teller::Teller;
@@ -266,9 +267,13 @@ impl Watcher {
         };
         if is_told && tracker.is_made_of_unknown(&facts) {
             // What a unit is made of is in no signal (org.freedesktop.systemd1(5)): it is what was last asked for.
-            if let Ok(fresh) = connection.look(path).await {
-                facts.made_as(&fresh);
-                seen.made_as(&fresh);
+            match connection.look(path).await {
+                Ok(fresh) => {
+                    facts.made_as(&fresh);
+                    seen.made_as(&fresh);
+                }
+                // The next look knows it.
+                Err(_) => facts.settings = Settings::default(),
             }
         }
         if let Some(program) = facts.program().filter(|_| connection.is_here && tracker.wants_digest(&facts)) {
