@@ -50,6 +50,8 @@ fn what_no_restart_cures_is_left_alone() {
         ReasonCode::Unreachable,
         ReasonCode::Tls,
         ReasonCode::Certificate,
+        ReasonCode::Auth,
+        ReasonCode::Rejected,
         ReasonCode::Status,
         ReasonCode::Body,
         ReasonCode::Json,

@@ -148,6 +148,7 @@ impl Kinds {
             .with(super::http::Http)
             .with(super::tcp::Tcp)
             .with(super::tls::TlsKind)
+            .with(super::redis::Redis)
             .with(super::heartbeat::Heartbeat)
             .with(super::exec::Exec)
             .with(super::host::Host)

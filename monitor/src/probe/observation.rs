@@ -115,6 +115,10 @@ pub enum ReasonCode {
     Certificate,
     /// The answer is not of the protocol.
     Protocol,
+    /// Name and password were refused, or are needed and not configured.
+    Auth,
+    /// The server answers, and says in its protocol that it cannot do what it is asked: it starts, is full, knows no such name.
+    Rejected,
     /// The HTTP status is not an expected one.
     Status,
     /// A header is missing or not as expected.
@@ -155,7 +159,7 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     /// Every code, so that metrics can start at zero.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Refused,
         Self::Timeout,
         Self::Reset,
@@ -164,6 +168,8 @@ impl ReasonCode {
         Self::Tls,
         Self::Certificate,
         Self::Protocol,
+        Self::Auth,
+        Self::Rejected,
         Self::Status,
         Self::Header,
         Self::Body,
@@ -195,6 +201,8 @@ impl ReasonCode {
             Self::Tls => "tls",
             Self::Certificate => "certificate",
             Self::Protocol => "protocol",
+            Self::Auth => "auth",
+            Self::Rejected => "rejected",
             Self::Status => "status",
             Self::Header => "header",
             Self::Body => "body",

@@ -162,7 +162,8 @@ async fn hear<S: AsyncRead + Unpin>(
     }
 }
 
-fn broken(error: &io::Error, place: &str, heard: &[u8]) -> Outcome {
+/// Says how a connection ended, at which place in the dialog, and what had come until then.
+pub(super) fn broken(error: &io::Error, place: &str, heard: &[u8]) -> Outcome {
     if let Some(outcome) = tls_cause(error) {
         return outcome;
     }

@@ -6,19 +6,15 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kit::config::Cursor;
-use rustls::pki_types::ServerName;
 
 use super::address::Address;
-use super::dial::{IpVersion, dial};
+use super::endpoint::Endpoint;
 use super::expect::excerpt;
-use super::handshake::shake_hands;
-use super::kinds::{Expectation, Kind, LabelSettings, OwnAddress, Probe, Scope, Target};
+use super::kinds::{Expectation, Kind, LabelSettings, OwnAddress, Probe, Target};
 use super::observation::{Facts, Outcome};
 use super::run::Run;
 use super::stream::Stream;
 use super::talk::{Step, talk};
-use super::tls::name_for;
-use super::tls_options::Tls;
 
 /// Connects and talks.
 pub(crate) struct Tcp;
@@ -34,20 +30,12 @@ impl Kind for Tcp {
 
     fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
         let fields = settings.fields()?;
-        let address = fields.require("address").and_then(|c| Address::decode(&c));
-        let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));
+        let endpoint = Endpoint::decode(&fields);
         let steps = fields.get("talk").map(|c| c.items()).unwrap_or_default();
         let decoded: Vec<Option<Step>> = steps.iter().map(Step::decode).collect();
-        let tls = match fields.get("tls") {
-            None => Some(None),
-            Some(cursor) => Tls::decode(Some(&cursor), &[]).zip(address.as_ref()).and_then(|(tls, address)| {
-                let name = name_for(&cursor.fields()?, &address.host, &tls)?;
-                Some(Some((tls, name)))
-            }),
-        };
         fields.end();
         let steps: Option<Vec<Step>> = decoded.into_iter().collect();
-        Some(Arc::new(TcpProbe { address: address?, ip: ip?, tls: tls?, steps: steps? }))
+        Some(Arc::new(TcpProbe { endpoint: endpoint?, steps: steps? }))
     }
 
     fn by_label(&self, value: &str, own: OwnAddress<'_>) -> Option<Result<LabelSettings, String>> {
@@ -59,28 +47,26 @@ impl Kind for Tcp {
 
 #[derive(Debug)]
 struct TcpProbe {
-    address: Address,
-    ip: IpVersion,
-    tls: Option<(Tls, ServerName<'static>)>,
+    endpoint: Endpoint,
     steps: Vec<Step>,
 }
 
 impl Probe for TcpProbe {
     fn target(&self) -> Target {
-        Target { shown: self.address.to_string(), scope: Scope::of_host(&self.address.host.to_string()) }
+        self.endpoint.target()
     }
 
     fn connects_to(&self) -> Option<&Address> {
-        Some(&self.address)
+        Some(&self.endpoint.address)
     }
 
     fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
         async move {
-            let stream = dial(run, &self.address, self.ip).await?;
-            let mut stream = match &self.tls {
+            let stream = self.endpoint.dial(run).await?;
+            let mut stream = match &self.endpoint.tls {
                 None => Stream::Plain(stream),
-                Some((tls, name)) => {
-                    let mut secured = shake_hands(run, stream, &tls.config, name).await?;
+                Some(secrecy) => {
+                    let mut secured = secrecy.secure(run, stream).await?;
                     if self.steps.is_empty() {
                         secured.hear_refusal(run).await?;
                     }

@@ -12,6 +12,8 @@ mod http_tls;
 mod kinds;
 mod names;
 mod proxy;
+mod real;
+mod redis;
 mod settings;
 mod tcp;
 mod tls;

@@ -1,0 +1,83 @@
+//! Where a kind that speaks a protocol of its own connects: `address`, `ip`, and `tls` if it is written.
+
+use kit::config::Fields;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+
+use super::address::Address;
+use super::dial::{IpVersion, dial};
+use super::handshake::{Secured, shake_hands};
+use super::kinds::{Scope, Target};
+use super::observation::Outcome;
+use super::run::Run;
+use super::stream::Stream;
+use super::tls::name_for;
+use super::tls_options::Tls;
+use super::wire::Wire;
+
+/// One address, over one IP version, with or without TLS.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) address: Address,
+    ip: IpVersion,
+    pub(super) tls: Option<Secrecy>,
+}
+
+/// How to speak TLS with an endpoint.
+#[derive(Debug)]
+pub(super) struct Secrecy {
+    tls: Tls,
+    name: ServerName<'static>,
+}
+
+impl Secrecy {
+    /// Shakes hands on an open connection.
+    pub(super) async fn secure(&self, run: &mut Run, stream: TcpStream) -> Result<Secured, Outcome> {
+        shake_hands(run, stream, &self.tls.config, &self.name).await
+    }
+}
+
+impl Endpoint {
+    /// Decodes `address`, `ip` and `tls`; without `tls` nothing is encrypted.
+    pub(super) fn decode(fields: &Fields<'_>) -> Option<Self> {
+        Self::decode_with(fields, false)
+    }
+
+    /// As [`Endpoint::decode`]; where TLS is `wanted` it needs no `tls` to be written.
+    pub(super) fn decode_with(fields: &Fields<'_>, wanted: bool) -> Option<Self> {
+        let address = fields.require("address").and_then(|c| Address::decode(&c));
+        let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));
+        let written = fields.get("tls");
+        let tls = match &written {
+            None if !wanted => Some(None),
+            _ => Tls::decode(written.as_ref(), &[]).zip(address.as_ref()).and_then(|(tls, address)| {
+                let blamed = written.as_ref().and_then(|cursor| cursor.fields());
+                let name = name_for(blamed.as_ref().unwrap_or(fields), &address.host, &tls)?;
+                Some(Some(Secrecy { tls, name }))
+            }),
+        };
+        Some(Self { address: address?, ip: ip?, tls: tls? })
+    }
+
+    /// What is asked, for people.
+    pub(super) fn target(&self) -> Target {
+        Target { shown: self.address.to_string(), scope: Scope::of_host(&self.address.host.to_string()) }
+    }
+
+    /// Connects, without TLS.
+    pub(super) async fn dial(&self, run: &mut Run) -> Result<TcpStream, Outcome> {
+        dial(run, &self.address, self.ip).await
+    }
+
+    /// Connects, and shakes hands where TLS is configured.
+    pub(super) async fn connect(&self, run: &mut Run) -> Result<Wire, Outcome> {
+        let stream = self.dial(run).await?;
+        match &self.tls {
+            None => Ok(Wire::new(run, Stream::Plain(stream))),
+            Some(secrecy) => {
+                let secured = secrecy.secure(run, stream).await?;
+                Ok(Wire::new(run, Stream::Tls(secured.stream)))
+            }
+        }
+    }
+}

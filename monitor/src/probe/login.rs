@@ -1,0 +1,42 @@
+//! Who a probe says it is: `username` and `password_file` (or `password: ${VARIABLE}`), kept out of everything shown.
+
+use kit::config::Fields;
+use secrecy::{ExposeSecret, SecretString};
+
+/// A name and a password, each if it is written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Login {
+    pub(super) username: Option<String>,
+    password: Option<SecretString>,
+}
+
+impl Login {
+    /// Decodes both keys.
+    pub(super) fn decode(fields: &Fields<'_>) -> Option<Self> {
+        let username = fields.get("username").map(|c| c.text());
+        let has_password = fields.has("password") | fields.has("password_file");
+        let password = fields.secret("password", "password_file");
+        if has_password && password.is_none() {
+            return None;
+        }
+        match username {
+            Some(username) => Some(Self { username: Some(username?), password }),
+            None => Some(Self { username: None, password }),
+        }
+    }
+
+    /// As [`Login::decode`]; a name without a password is a mistake.
+    pub(super) fn decode_pair(fields: &Fields<'_>) -> Option<Self> {
+        let login = Self::decode(fields)?;
+        if login.username.is_some() && login.password.is_none() {
+            fields.cursor().mistake("\"username\" needs a password; write password_file: /path/to/file");
+            return None;
+        }
+        Some(login)
+    }
+
+    /// The password, to be sent and nothing else.
+    pub(super) fn password(&self) -> Option<&str> {
+        self.password.as_ref().map(ExposeSecret::expose_secret)
+    }
+}

@@ -1,0 +1,3 @@
+//! Kinds against the servers they are for, as Debian packages them. One that is missing fails its test.
+
+mod redis;

@@ -1,0 +1,94 @@
+//! A real server that somebody else wrote, as Debian packages it, on loopback for as long as one test runs.
+
+use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use crate::eventually;
+
+/// Ten times what the slowest of them takes on an idle machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A running program that listens on a port of 127.0.0.1.
+#[derive(Debug)]
+pub struct Server {
+    port: u16,
+    signal: &'static str,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// Starts a program that is told elsewhere to listen on `port`, and waits until it does.
+    ///
+    /// # Panics
+    /// When it is not installed, or ends: then nothing was tested.
+    pub async fn start<S: AsRef<OsStr>>(port: u16, program: impl AsRef<OsStr>, arguments: &[S]) -> Self {
+        Self::start_as(None, "TERM", port, program, arguments).await
+    }
+
+    /// As [`Server::start`], as another user of this machine, and ended by another signal.
+    pub(crate) async fn start_as<S: AsRef<OsStr>>(
+        user: Option<&str>,
+        signal: &'static str,
+        port: u16,
+        program: impl AsRef<OsStr>,
+        arguments: &[S],
+    ) -> Self {
+        let mut command = as_user(user, signal);
+        command.arg(program.as_ref()).args(arguments).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        // What it leaves where it stands goes with it.
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let log = folder.path().join("log");
+        let output = Stdio::from(std::fs::File::create(&log).expect("the folder is ours"));
+        let errors = Stdio::from(std::fs::File::options().append(true).open(&log).expect("the log is ours"));
+        let child = command.current_dir(folder.path()).stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
+        let mut server =
+            Self { port, signal, child: child.expect("setpriv of util-linux is everywhere"), _folder: folder };
+        let listens = async || {
+            let ended = server.child.try_wait().expect("it is our child");
+            let said = || std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(ended.is_none(), "{:?} ended (compose/e2e/setup installs it): {}", program.as_ref(), said());
+            TcpStream::connect(server.addr()).await.ok().map(drop)
+        };
+        eventually(&format!("{:?} to listen", program.as_ref()), LIMIT, listens).await;
+        server
+    }
+
+    /// Returns where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Ends it, and waits for that.
+    pub fn end(&mut self) {
+        let _may_have_ended = Command::new("kill")
+            .args([format!("-{}", self.signal), self.child.id().to_string()])
+            .stderr(Stdio::null())
+            .status();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.end();
+        }
+    }
+}
+
+/// Returns a command that runs its arguments as that user, and that ends with the test even if it is killed.
+pub(crate) fn as_user(user: Option<&str>, signal: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", signal]);
+    if let Some(user) = user {
+        command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
+    }
+    command.arg("--");
+    command
+}
