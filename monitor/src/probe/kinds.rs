@@ -149,6 +149,7 @@ impl Kinds {
             .with(super::tcp::Tcp)
             .with(super::tls::TlsKind)
             .with(super::redis::Redis)
+            .with(super::postgres::Postgres)
             .with(super::heartbeat::Heartbeat)
             .with(super::exec::Exec)
             .with(super::host::Host)

@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::expect::{MAX_JUDGED_BYTES, excerpt};
 use super::observation::{Outcome, Phase, ReasonCode};
@@ -71,6 +72,26 @@ impl Wire {
                 Err(error) => return Err(broken(&error, &place(), &self.ahead)),
             }
         }
+    }
+
+    /// Says goodbye where the protocol has a word for it. That nobody hears it changes nothing.
+    pub(super) async fn part(mut self, word: &[u8]) {
+        let _nobody_hears = self.send(word, "the goodbye").await;
+        let _closed_anyway = self.stream.shutdown().await;
+    }
+
+    /// Gives the bare connection back, to speak TLS on it. None if it is not bare, or the peer has said more than it was
+    /// asked: that would count as said within TLS ("NO STARTTLS", USENIX Security 2021).
+    pub(super) fn into_plain(self) -> Option<TcpStream> {
+        match self.stream {
+            Stream::Plain(stream) if self.ahead.is_empty() => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// True if what is said can be read by nobody between.
+    pub(super) fn is_private(&self, run: &Run) -> bool {
+        matches!(self.stream, Stream::Tls(_)) || run.seen.address.is_some_and(|address| address.ip().is_loopback())
     }
 }
 

@@ -11,6 +11,7 @@ mod http;
 mod http_tls;
 mod kinds;
 mod names;
+mod postgres;
 mod proxy;
 mod real;
 mod redis;

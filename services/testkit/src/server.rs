@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -91,4 +92,10 @@ pub(crate) fn as_user(user: Option<&str>, signal: &str) -> Command {
     }
     command.arg("--");
     command
+}
+
+/// Gives a file or folder to a user of this machine.
+pub(crate) fn give(path: &Path, user: &str) {
+    let given = Command::new("chown").arg(format!("{user}:{user}")).arg(path).status();
+    assert!(given.is_ok_and(|status| status.success()), "{user} owns {}", path.display());
 }

@@ -1,6 +1,7 @@
 //! One fixture per kind that talks to a network: what it asks of an address, and a target it is content with.
 
 mod http;
+pub(crate) mod postgres;
 mod redis;
 mod tcp;
 mod tls;
@@ -32,7 +33,7 @@ pub(crate) struct Healthy {
 
 /// Every fixture.
 pub(crate) fn all() -> Vec<Fixture> {
-    vec![http::fixture(), http::two(), tcp::fixture(), tls::fixture(), redis::fixture()]
+    vec![http::fixture(), http::two(), tcp::fixture(), tls::fixture(), redis::fixture(), postgres::fixture()]
 }
 
 /// Kinds without a network, which the suite leaves out.

@@ -1,3 +1,4 @@
 //! Kinds against the servers they are for, as Debian packages them. One that is missing fails its test.
 
+mod postgres;
 mod redis;

@@ -4,7 +4,6 @@
 #[path = "../queue/history.rs"]
 mod history;
 mod queues;
-mod server;
 #[path = "../queue/suite.rs"]
 mod suite;
 
@@ -13,11 +12,12 @@ use std::time::Duration;
 
 use kit::db::{ConnectError, open_postgres};
 use secrecy::SecretString;
-use testkit::{Target, free_port};
+use testkit::{Postgres, Target, free_port};
 
-use crate::server::{LIMIT, PASSWORD, Server};
-
+const PASSWORD: &str = Postgres::PASSWORD;
 const CONNECTIONS: u32 = 2;
+/// Ten times what anything here takes on an idle machine.
+const LIMIT: Duration = Duration::from_secs(60);
 /// For what is meant to run out of time.
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -41,7 +41,7 @@ async fn refusal(url: &str, timeout: Duration) -> String {
 
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
-    let server = Server::start().await;
+    let server = Postgres::start().await;
     let pool = open_postgres(&secret(&server.url()), CONNECTIONS, LIMIT).await.unwrap();
     let (one, limit): (i32, String) =
         sqlx::query_as("SELECT 1, current_setting('statement_timeout')").fetch_one(&pool).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
 
 #[tokio::test]
 async fn a_pool_never_holds_more_connections_than_allowed_and_says_so_to_whoever_waits() {
-    let server = Server::start().await;
+    let server = Postgres::start().await;
     let pool = open_postgres(&secret(&server.url()), CONNECTIONS, SHORT).await.unwrap();
     let mut first = pool.acquire().await.unwrap();
     let second = pool.acquire().await.unwrap();
@@ -72,8 +72,8 @@ async fn a_pool_never_holds_more_connections_than_allowed_and_says_so_to_whoever
 
 #[tokio::test]
 async fn what_hinders_a_connection_is_named_and_the_password_is_not() {
-    let server = Server::start().await;
-    let at = format!("127.0.0.1:{}", server.port);
+    let server = Postgres::start().await;
+    let at = server.addr();
     let wrong = refusal(&format!("postgres://tester:{PASSWORD}-not@{at}/postgres"), LIMIT).await;
     assert!(wrong.starts_with(&format!("cannot connect to PostgreSQL at {at}: ")), "{wrong}");
     assert!(wrong.contains("password authentication failed for user \"tester\""), "{wrong}");

@@ -7,16 +7,17 @@ use kit::db::open_postgres;
 use kit::queue::{Options, QueueError, Queues, Retry};
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::PgPool;
+use testkit::Postgres;
 
+use crate::LIMIT;
 use crate::history::{happen, steps};
-use crate::server::{LIMIT, Server};
 use crate::suite::{self, LEASE, Time, put};
 
 const CONNECTIONS: u32 = 8;
 /// Each is a schema of its own and some 60 transactions.
 const HISTORIES: u32 = 16;
 
-async fn pool(server: &Server) -> PgPool {
+async fn pool(server: &Postgres) -> PgPool {
     open_postgres(&server.url().into(), CONNECTIONS, LIMIT).await.unwrap()
 }
 
@@ -32,7 +33,7 @@ macro_rules! behaviours {
     ($($name:ident)*) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn queues_behave_as_on_sqlite() {
-            let server = Server::start().await;
+            let server = Postgres::start().await;
             let pool = pool(&server).await;
             $(
                 let name = stringify!($name);
@@ -50,7 +51,7 @@ suite::every!(behaviours);
 #[test]
 fn no_order_of_events_loses_or_doubles_a_job() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let server = runtime.block_on(Server::start());
+    let server = runtime.block_on(Postgres::start());
     let pool = runtime.block_on(pool(&server));
     let number = std::cell::Cell::new(0);
     let config = Config { cases: HISTORIES, failure_persistence: None, ..Config::default() };
@@ -67,7 +68,7 @@ fn no_order_of_events_loses_or_doubles_a_job() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn programs_at_the_same_time_make_the_tables_once_and_keep_to_keys_and_bounds() {
-    let server = Server::start().await;
+    let server = Postgres::start().await;
     let pool = pool(&server).await;
     let opened = join_all((0..8).map(|_program| Queues::postgres(pool.clone(), "jobs"))).await;
     let programs: Vec<Queues> = opened.into_iter().map(Result::unwrap).collect();
@@ -82,7 +83,7 @@ async fn programs_at_the_same_time_make_the_tables_once_and_keep_to_keys_and_bou
 
 #[tokio::test]
 async fn times_are_those_of_the_server() {
-    let server = Server::start().await;
+    let server = Postgres::start().await;
     let queues = Queues::postgres(pool(&server).await, "jobs").await.unwrap();
     put(&queues, "a", Options::default()).await;
     let job = queues.claim(&["mail"], "worker", LEASE, 1).await.unwrap().remove(0);
@@ -100,7 +101,7 @@ async fn times_are_those_of_the_server() {
 
 #[tokio::test]
 async fn newer_tables_and_odd_schemas_are_refused() {
-    let server = Server::start().await;
+    let server = Postgres::start().await;
     let pool = pool(&server).await;
     Queues::postgres(pool.clone(), "jobs").await.unwrap();
     sqlx::query("INSERT INTO jobs.job_steps VALUES (7, now())").execute(&pool).await.unwrap();

@@ -1,0 +1,180 @@
+//! Kind `postgres`: signs in and asks one query in a transaction that can only read; its first row is the JSON that
+//! `json` and `expr` see, beside `version`.
+//!
+//! The few messages this needs are spoken here: a driver hides the phases, and has no place for the deadline and the
+//! read-only transaction before the query.
+
+mod message;
+mod refusal;
+mod row;
+mod scram;
+mod sign_in;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use kit::config::{Cursor, Fields};
+use serde_json::{Map, Value as Json};
+use tokio::time::Instant;
+
+use self::message::{Message, SSL_REQUEST, ask_for_one_row, message, parse, parse_tls_answer, text};
+use self::refusal::refusal;
+use self::row::{Column, columns, fill};
+use self::sign_in::sign_in;
+use super::address::Address;
+use super::endpoint::Endpoint;
+use super::kinds::{Expectation, Kind, Probe, Target};
+use super::login::Login;
+use super::observation::{Facts, Outcome, ReasonCode};
+use super::run::Run;
+use super::stream::Stream;
+use super::wire::Wire;
+
+/// Asked where no query is written: it costs nothing and tells a primary from a standby.
+const QUERY: &str = "select pg_is_in_recovery() as in_recovery";
+/// The server gives a query up this long before the deadline, so that it can still say so.
+const BEFORE_DEADLINE: Duration = Duration::from_millis(50);
+
+/// PostgreSQL, and what speaks its protocol.
+pub(crate) struct Postgres;
+
+impl Kind for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn expectations(&self) -> &'static [Expectation] {
+        &[Expectation::Json, Expectation::Body, Expectation::Certificate]
+    }
+
+    fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
+        let fields = settings.fields()?;
+        let endpoint = Endpoint::decode(&fields);
+        let login = Login::decode(&fields);
+        let user = fields.require("username").and_then(|c| plain_text(&c));
+        let database = optional_text(&fields, "database");
+        let query = optional_text(&fields, "query");
+        let legacy_auth = fields.get("legacy_auth").map_or(Some(false), |c| c.bool());
+        fields.end();
+        let user = user?;
+        Some(Arc::new(PostgresProbe {
+            endpoint: endpoint?,
+            login: login?,
+            database: database?.unwrap_or_else(|| user.clone()),
+            user,
+            query: query?.unwrap_or_else(|| QUERY.to_owned()),
+            legacy_auth: legacy_auth?,
+        }))
+    }
+}
+
+fn optional_text(fields: &Fields<'_>, key: &'static str) -> Option<Option<String>> {
+    fields.get(key).map_or(Some(None), |cursor| plain_text(&cursor).map(Some))
+}
+
+/// A zero byte ends a text in this protocol.
+fn plain_text(cursor: &Cursor<'_>) -> Option<String> {
+    let text = cursor.text()?;
+    if text.is_empty() || text.contains('\0') {
+        cursor.mistake(format!("{} is empty or holds a zero byte", cursor.node().shown()));
+        return None;
+    }
+    Some(text)
+}
+
+#[derive(Debug)]
+struct PostgresProbe {
+    endpoint: Endpoint,
+    login: Login,
+    user: String,
+    database: String,
+    query: String,
+    legacy_auth: bool,
+}
+
+impl Probe for PostgresProbe {
+    fn target(&self) -> Target {
+        self.endpoint.target()
+    }
+
+    fn connects_to(&self) -> Option<&Address> {
+        Some(&self.endpoint.address)
+    }
+
+    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
+        async move {
+            let mut wire = self.connect(run).await?;
+            let greeting = sign_in(self, run, &mut wire).await?;
+            let mut facts = Map::new();
+            if let Some(version) = greeting.version {
+                run.seen.protocol = Some(format!("PostgreSQL {version}"));
+                facts.insert("version".to_owned(), version.into());
+            }
+            wire.send(&text(b'Q', &only_reading(run.deadline)), "the beginning").await?;
+            read_answer(run, &mut wire, &mut Map::new()).await?;
+            wire.send(&ask_for_one_row(&self.query), "the query").await?;
+            if !read_answer(run, &mut wire, &mut facts).await? {
+                run.seen.remark("no row");
+            }
+            // The transaction ends with the session.
+            wire.part(&message(b'X', &[])).await;
+            Ok(Facts { body: Some(Json::Object(facts).to_string().into()), ..Facts::default() })
+        }
+        .boxed()
+    }
+}
+
+impl PostgresProbe {
+    async fn connect(&self, run: &mut Run) -> Result<Wire, Outcome> {
+        let stream = self.endpoint.dial(run).await?;
+        let mut wire = Wire::new(run, Stream::Plain(stream));
+        let Some(secrecy) = &self.endpoint.tls else { return Ok(wire) };
+        wire.send(&SSL_REQUEST, "the wish for TLS").await?;
+        match wire.receive(run, "the answer to the wish for TLS", parse_tls_answer).await? {
+            b'S' => {}
+            b'N' => return Err(Outcome::fail(ReasonCode::Tls, "the server does not offer TLS")),
+            _ => return Err(refusal(&wire.receive(run, "the refusal", parse).await?.body)),
+        }
+        let Some(stream) = wire.into_plain() else {
+            return Err(Outcome::fail(ReasonCode::Protocol, "somebody spoke before TLS began"));
+        };
+        let secured = secrecy.secure(run, stream).await?;
+        Ok(Wire::new(run, Stream::Tls(secured.stream)))
+    }
+}
+
+/// Nothing can be written, and the server gives up before we do.
+fn only_reading(deadline: Instant) -> String {
+    let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(BEFORE_DEADLINE);
+    format!("begin read only; set local statement_timeout = {}", left.as_millis().max(1))
+}
+
+/// Reads until the server is ready again; the first row goes into `facts`. Returns whether there was one.
+async fn read_answer(run: &mut Run, wire: &mut Wire, facts: &mut Map<String, Json>) -> Result<bool, Outcome> {
+    let mut described: Vec<Column> = Vec::new();
+    let mut has_row = false;
+    loop {
+        let Message { kind, body } = wire.receive(run, "the answer", parse).await?;
+        match kind {
+            b'T' => described = columns(&body).ok_or_else(|| malformed("the answer"))?,
+            b'D' if has_row => {}
+            b'D' => {
+                fill(facts, &described, &body).ok_or_else(|| malformed("the answer"))?;
+                has_row = true;
+            }
+            b'E' => return Err(refusal(&body)),
+            b'Z' => return Ok(has_row),
+            // Copies have no end that is ours to wait for.
+            b'G' | b'H' | b'W' => {
+                return Err(Outcome::fail(ReasonCode::Rejected, "the query copies; write one that selects"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn malformed(what: &str) -> Outcome {
+    Outcome::fail(ReasonCode::Protocol, format!("{what} is not of PostgreSQL"))
+}
