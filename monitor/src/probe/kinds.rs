@@ -150,6 +150,7 @@ impl Kinds {
             .with(super::tls::TlsKind)
             .with(super::redis::Redis)
             .with(super::postgres::Postgres)
+            .with(super::smtp::Smtp)
             .with(super::heartbeat::Heartbeat)
             .with(super::exec::Exec)
             .with(super::host::Host)

@@ -35,6 +35,16 @@ impl Login {
         Some(login)
     }
 
+    /// As [`Login::decode_pair`]; a password without a name is one too.
+    pub(super) fn decode_both_or_none(fields: &Fields<'_>) -> Option<Self> {
+        let login = Self::decode_pair(fields)?;
+        if login.password.is_some() && login.username.is_none() {
+            fields.cursor().mistake("a password needs a name; write username: …");
+            return None;
+        }
+        Some(login)
+    }
+
     /// The password, to be sent and nothing else.
     pub(super) fn password(&self) -> Option<&str> {
         self.password.as_ref().map(ExposeSecret::expose_secret)

@@ -13,7 +13,7 @@ use super::stream::Stream;
 use super::talk::broken;
 
 /// First two bytes of a TLS alert: content type 21, major version 3 (RFC 8446 section 5.1).
-const TLS_ALERT: [u8; 2] = [0x15, 0x03];
+pub(super) const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 /// What a message parser returns: nothing while more must come, or the message and how many bytes it took.
 pub(super) type Parsed<T> = Result<Option<(T, usize)>, Outcome>;
@@ -89,9 +89,14 @@ impl Wire {
         }
     }
 
+    /// True if the connection is encrypted.
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
     /// True if what is said can be read by nobody between.
     pub(super) fn is_private(&self, run: &Run) -> bool {
-        matches!(self.stream, Stream::Tls(_)) || run.seen.address.is_some_and(|address| address.ip().is_loopback())
+        self.is_tls() || run.seen.address.is_some_and(|address| address.ip().is_loopback())
     }
 }
 

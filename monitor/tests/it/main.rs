@@ -16,6 +16,7 @@ mod proxy;
 mod real;
 mod redis;
 mod settings;
+mod smtp;
 mod tcp;
 mod tls;
 

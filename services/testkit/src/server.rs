@@ -47,7 +47,8 @@ impl Server {
         let log = folder.path().join("log");
         let output = Stdio::from(std::fs::File::create(&log).expect("the folder is ours"));
         let errors = Stdio::from(std::fs::File::options().append(true).open(&log).expect("the log is ours"));
-        let child = command.current_dir(folder.path()).stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
+        // Its input is open for as long as it may run: some end with it.
+        let child = command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(output).stderr(errors).spawn();
         let mut server =
             Self { port, signal, child: child.expect("setpriv of util-linux is everywhere"), _folder: folder };
         let listens = async || {

@@ -100,7 +100,9 @@ impl Probe for RedisProbe {
                 facts = parse_info(&text);
                 run.seen.protocol =
                     facts.get("version").and_then(Json::as_str).map(|version| format!("Redis {version}"));
-                run.seen.note = note(&facts);
+                if let Some(note) = note(&facts) {
+                    run.seen.remark(note);
+                }
             }
             if !self.command.is_empty() {
                 let words: Vec<&str> = self.command.iter().map(String::as_str).collect();

@@ -3,6 +3,7 @@
 mod http;
 pub(crate) mod postgres;
 mod redis;
+mod smtp;
 mod tcp;
 mod tls;
 
@@ -33,7 +34,15 @@ pub(crate) struct Healthy {
 
 /// Every fixture.
 pub(crate) fn all() -> Vec<Fixture> {
-    vec![http::fixture(), http::two(), tcp::fixture(), tls::fixture(), redis::fixture(), postgres::fixture()]
+    vec![
+        http::fixture(),
+        http::two(),
+        tcp::fixture(),
+        tls::fixture(),
+        redis::fixture(),
+        postgres::fixture(),
+        smtp::fixture(),
+    ]
 }
 
 /// Kinds without a network, which the suite leaves out.

@@ -7,6 +7,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::alert::channel::SendError;
 use crate::alert::channel::post::shorten;
+use crate::probe::smtp_reply::take_reply;
+
+pub(super) use crate::probe::smtp_reply::Reply;
 
 /// Longest reply, in bytes; one line has at most 512 (RFC 5321 section 4.5.3.1.5), EHLO's answer some dozens of them.
 const MAX_REPLY_BYTES: usize = 64 * 1024;
@@ -17,14 +20,6 @@ pub(super) struct Dialog<S> {
     /// What was read beyond the last reply.
     ahead: Vec<u8>,
     step: Duration,
-}
-
-/// What the server said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reply {
-    pub(super) code: u16,
-    /// Its lines without the code.
-    pub(super) lines: Vec<String>,
 }
 
 impl Reply {
@@ -108,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialog<S> {
 
     async fn read_reply(&mut self) -> Result<Reply, String> {
         loop {
-            match take_reply(&mut self.ahead)? {
+            match take_reply(&mut self.ahead).map_err(|line| format!("not SMTP: {:?}", shorten(&line)))? {
                 Some(reply) => return Ok(reply),
                 None if self.ahead.len() > MAX_REPLY_BYTES => return Err("the reply has no end".to_owned()),
                 None => {}
@@ -122,65 +117,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialog<S> {
     }
 }
 
-/// Takes the first whole reply off the bytes: lines of `CODE-text`, and a last one of `CODE text`.
-///
-/// # Errors
-/// One sentence: these are not replies of SMTP.
-fn take_reply(bytes: &mut Vec<u8>) -> Result<Option<Reply>, String> {
-    let mut lines = Vec::new();
-    let mut taken = 0;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        if !line.ends_with(b"\n") {
-            break;
-        }
-        taken += line.len();
-        let text = String::from_utf8_lossy(line).trim_end().to_owned();
-        let not_smtp = || format!("not SMTP: {:?}", shorten(&text));
-        let code = text.get(..3).and_then(|code| code.parse::<u16>().ok()).filter(|code| (200..=599).contains(code));
-        let code = code.ok_or_else(not_smtp)?;
-        lines.push(text.get(4..).unwrap_or_default().to_owned());
-        match text.as_bytes().get(3) {
-            Some(b'-') => {}
-            None | Some(b' ') => {
-                bytes.drain(..taken);
-                return Ok(Some(Reply { code, lines }));
-            }
-            Some(_) => return Err(not_smtp()),
-        }
-    }
-    Ok(None)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Feeds `text` byte by byte; returns each reply as `CODE line|line` and what is left.
-    fn check(text: &str, replies: &[&str], rest: &str) {
-        let (mut bytes, mut found) = (Vec::new(), Vec::new());
-        for byte in text.bytes() {
-            bytes.push(byte);
-            if let Some(reply) = take_reply(&mut bytes).unwrap() {
-                found.push(format!("{} {}", reply.code, reply.lines.join("|")));
-            }
-        }
-        assert_eq!(found, replies);
-        assert_eq!(String::from_utf8_lossy(&bytes), rest);
-    }
-
-    #[test]
-    fn replies_have_one_line_or_many_and_may_come_in_pieces() {
-        check("220 hello\r\n", &["220 hello"], "");
-        check("250-a\r\n250-SIZE 9\r\n250 b\r\n354\r\n4", &["250 a|SIZE 9|b", "354 "], "4");
-        check("250 unix\n", &["250 unix"], "");
-    }
-
-    #[test]
-    fn what_is_not_smtp_is_told() {
-        for text in ["HTTP/1.1 400 Bad Request\r\n", "999 x\r\n", "220+x\r\n", "\u{1}\u{2}\r\n", "\r\n", "22€\r\n"] {
-            assert!(take_reply(&mut text.as_bytes().to_vec()).unwrap_err().starts_with("not SMTP: "), "{text:?}");
-        }
-    }
 
     #[test]
     fn codes_decide_whether_another_try_can_help() {
