@@ -45,18 +45,26 @@ impl Endpoint {
 
     /// As [`Endpoint::decode`]; where TLS is `wanted` it needs no `tls` to be written.
     pub(super) fn decode_with(fields: &Fields<'_>, wanted: bool) -> Option<Self> {
-        let address = fields.require("address").and_then(|c| Address::decode(&c));
-        let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));
+        let bare = Self::decode_bare(fields);
+        let address = bare.as_ref().map(|bare| &bare.address);
         let written = fields.get("tls");
         let tls = match &written {
             None if !wanted => Some(None),
-            _ => Tls::decode(written.as_ref(), &[]).zip(address.as_ref()).and_then(|(tls, address)| {
+            _ => Tls::decode(written.as_ref(), &[]).zip(address).and_then(|(tls, address)| {
                 let blamed = written.as_ref().and_then(|cursor| cursor.fields());
                 let name = name_for(blamed.as_ref().unwrap_or(fields), &address.host, &tls)?;
                 Some(Some(Secrecy { tls, name }))
             }),
         };
-        Some(Self { address: address?, ip: ip?, tls: tls? })
+        let tls = tls?;
+        Some(Self { tls, ..bare? })
+    }
+
+    /// Decodes `address` and `ip`, for protocols that never run over TLS.
+    pub(super) fn decode_bare(fields: &Fields<'_>) -> Option<Self> {
+        let address = fields.require("address").and_then(|c| Address::decode(&c));
+        let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));
+        Some(Self { address: address?, ip: ip?, tls: None })
     }
 
     /// What is asked, for people.

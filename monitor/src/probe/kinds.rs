@@ -151,6 +151,7 @@ impl Kinds {
             .with(super::redis::Redis)
             .with(super::postgres::Postgres)
             .with(super::smtp::Smtp)
+            .with(super::ssh::Ssh)
             .with(super::heartbeat::Heartbeat)
             .with(super::exec::Exec)
             .with(super::host::Host)

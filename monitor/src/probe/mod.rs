@@ -29,6 +29,7 @@ mod resolve;
 mod run;
 mod runner;
 mod smtp;
+mod ssh;
 mod stream;
 mod talk;
 mod tcp;

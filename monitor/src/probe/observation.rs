@@ -111,7 +111,7 @@ pub enum ReasonCode {
     Unreachable,
     /// The TLS handshake failed for another cause than the certificate.
     Tls,
-    /// The certificate is wrong, expired or not trusted.
+    /// The certificate or host key is wrong, expired or not trusted.
     Certificate,
     /// The answer is not of the protocol.
     Protocol,

@@ -17,6 +17,7 @@ mod real;
 mod redis;
 mod settings;
 mod smtp;
+mod ssh;
 mod tcp;
 mod tls;
 

@@ -4,6 +4,7 @@ mod http;
 pub(crate) mod postgres;
 mod redis;
 mod smtp;
+pub(crate) mod ssh;
 mod tcp;
 mod tls;
 
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         redis::fixture(),
         postgres::fixture(),
         smtp::fixture(),
+        ssh::fixture(),
     ]
 }
 
