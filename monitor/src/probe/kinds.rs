@@ -152,6 +152,8 @@ impl Kinds {
             .with(super::postgres::Postgres)
             .with(super::smtp::Smtp)
             .with(super::ssh::Ssh)
+            .with(super::mqtt::Mqtt)
+            .with(super::nats::Nats)
             .with(super::heartbeat::Heartbeat)
             .with(super::exec::Exec)
             .with(super::host::Host)

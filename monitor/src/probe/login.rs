@@ -37,12 +37,16 @@ impl Login {
 
     /// As [`Login::decode_pair`]; a password without a name is one too.
     pub(super) fn decode_both_or_none(fields: &Fields<'_>) -> Option<Self> {
-        let login = Self::decode_pair(fields)?;
-        if login.password.is_some() && login.username.is_none() {
+        Self::decode_pair(fields).filter(|login| login.is_named(fields))
+    }
+
+    /// Reports a password without a name.
+    pub(super) fn is_named(&self, fields: &Fields<'_>) -> bool {
+        let is_named = self.password.is_none() || self.username.is_some();
+        if !is_named {
             fields.cursor().mistake("a password needs a name; write username: …");
-            return None;
         }
-        Some(login)
+        is_named
     }
 
     /// The password, to be sent and nothing else.

@@ -19,6 +19,8 @@ mod host_read;
 mod http;
 mod kinds;
 mod login;
+mod mqtt;
+mod nats;
 mod observation;
 mod postgres;
 mod pushes;

