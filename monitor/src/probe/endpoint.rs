@@ -1,5 +1,9 @@
 //! Where a kind that speaks a protocol of its own connects: `address`, `ip`, and `tls` if it is written.
 
+use std::fmt;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use kit::config::Fields;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -7,13 +11,36 @@ use tokio::net::TcpStream;
 use super::address::Address;
 use super::dial::{IpVersion, dial};
 use super::handshake::{Secured, shake_hands};
-use super::kinds::{Scope, Target};
-use super::observation::Outcome;
+use super::kinds::{Probe, Scope, Target};
+use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
 use super::stream::Stream;
 use super::tls::name_for;
 use super::tls_options::Tls;
 use super::wire::Wire;
+
+/// A probe that holds one dialog with one endpoint.
+pub(super) trait Dialog: Send + Sync + fmt::Debug + 'static {
+    /// Whom it talks to.
+    fn endpoint(&self) -> &Endpoint;
+
+    /// Talks once, as [`Probe::ask`] says.
+    fn hold(&self, run: &mut Run) -> impl Future<Output = Result<Facts, Outcome>> + Send;
+}
+
+impl<D: Dialog> Probe for D {
+    fn target(&self) -> Target {
+        self.endpoint().target()
+    }
+
+    fn connects_to(&self) -> Option<&Address> {
+        Some(&self.endpoint().address)
+    }
+
+    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
+        self.hold(run).boxed()
+    }
+}
 
 /// One address, over one IP version, with or without TLS.
 #[derive(Debug)]
@@ -34,6 +61,15 @@ impl Secrecy {
     /// Shakes hands on an open connection.
     pub(super) async fn secure(&self, run: &mut Run, stream: TcpStream) -> Result<Secured, Outcome> {
         shake_hands(run, stream, &self.tls.config, &self.name).await
+    }
+
+    /// Shakes hands in the middle of a dialog.
+    pub(super) async fn upgrade(&self, run: &mut Run, wire: Wire) -> Result<Wire, Outcome> {
+        let Some(stream) = wire.into_plain() else {
+            return Err(Outcome::fail(ReasonCode::Protocol, "somebody spoke before TLS began"));
+        };
+        let secured = self.secure(run, stream).await?;
+        Ok(Wire::new(run, Stream::Tls(secured.stream)))
     }
 }
 
@@ -77,15 +113,19 @@ impl Endpoint {
         dial(run, &self.address, self.ip).await
     }
 
+    /// Connects without TLS, to begin it later or never.
+    pub(super) async fn connect_bare(&self, run: &mut Run) -> Result<Wire, Outcome> {
+        let stream = self.dial(run).await?;
+        Ok(Wire::new(run, Stream::Plain(stream)))
+    }
+
     /// Connects, and shakes hands where TLS is configured.
     pub(super) async fn connect(&self, run: &mut Run) -> Result<Wire, Outcome> {
         let stream = self.dial(run).await?;
-        match &self.tls {
-            None => Ok(Wire::new(run, Stream::Plain(stream))),
-            Some(secrecy) => {
-                let secured = secrecy.secure(run, stream).await?;
-                Ok(Wire::new(run, Stream::Tls(secured.stream)))
-            }
-        }
+        let stream = match &self.tls {
+            None => Stream::Plain(stream),
+            Some(secrecy) => Stream::Tls(secrecy.secure(run, stream).await?.stream),
+        };
+        Ok(Wire::new(run, stream))
     }
 }

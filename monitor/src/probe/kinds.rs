@@ -130,6 +130,11 @@ pub enum Expectation {
     ExitCode,
 }
 
+impl Expectation {
+    /// What fits kinds that ask a server what it says of itself, over TLS or not.
+    pub(super) const OF_SERVERS: &'static [Self] = &[Self::Json, Self::Body, Self::Certificate];
+}
+
 /// The registry of kinds, in the order they are listed to people.
 #[derive(Clone)]
 pub struct Kinds {

@@ -6,19 +6,15 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use kit::config::Cursor;
 use serde_json::{Value as Json, json};
 
-use super::address::Address;
-use super::endpoint::Endpoint;
+use super::endpoint::{Dialog, Endpoint};
 use super::expect::excerpt;
-use super::kinds::{Expectation, Kind, Probe, Target};
+use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
-use super::stream::Stream;
 use super::wire::{Parsed, Wire, foreign, line};
 
 /// Longest line, in bytes: INFO names every server of a cluster.
@@ -33,7 +29,7 @@ impl Kind for Nats {
     }
 
     fn expectations(&self) -> &'static [Expectation] {
-        &[Expectation::Json, Expectation::Body, Expectation::Certificate]
+        Expectation::OF_SERVERS
     }
 
     fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
@@ -52,37 +48,29 @@ struct NatsProbe {
     login: Login,
 }
 
-impl Probe for NatsProbe {
-    fn target(&self) -> Target {
-        self.endpoint.target()
+impl Dialog for NatsProbe {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    fn connects_to(&self) -> Option<&Address> {
-        Some(&self.endpoint.address)
-    }
-
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        async move {
-            let stream = self.endpoint.dial(run).await?;
-            let mut wire = Wire::new(run, Stream::Plain(stream));
-            let info = wire.receive(run, "INFO", parse_info).await?;
-            let version = info.get("version").and_then(Json::as_str);
-            run.seen.protocol = version.map(|version| format!("NATS {}", excerpt(version.as_bytes())));
-            wire = self.secure(run, wire, &info).await?;
-            wire.send(&self.hello(wire.is_tls()), "who we are").await?;
-            loop {
-                let line = wire.receive(run, "PONG", |bytes| line(bytes, MAX_LINE_BYTES, "NATS")).await?;
-                match line.split(' ').next().unwrap_or_default() {
-                    "PONG" => break,
-                    "-ERR" => return Err(self.refusal(&line)),
-                    // It tells what has changed, thanks us, and wants to know whether we are there.
-                    "INFO" | "+OK" | "PING" => {}
-                    _ => return Err(foreign("NATS", line.as_bytes())),
-                }
+    async fn hold(&self, run: &mut Run) -> Result<Facts, Outcome> {
+        let mut wire = self.endpoint.connect_bare(run).await?;
+        let info = wire.receive(run, "INFO", parse_info).await?;
+        let version = info.get("version").and_then(Json::as_str);
+        run.seen.protocol = version.map(|version| format!("NATS {}", excerpt(version.as_bytes())));
+        wire = self.secure(run, wire, &info).await?;
+        wire.send(&self.hello(wire.is_tls()), "who we are").await?;
+        loop {
+            let line = wire.receive(run, "PONG", |bytes| line(bytes, MAX_LINE_BYTES, "NATS")).await?;
+            match line.split(' ').next().unwrap_or_default() {
+                "PONG" => break,
+                "-ERR" => return Err(self.refusal(&line)),
+                // It tells what has changed, thanks us, and wants to know whether we are there.
+                "INFO" | "+OK" | "PING" => {}
+                _ => return Err(foreign("NATS", line.as_bytes())),
             }
-            Ok(Facts { body: Some(info.to_string().into()), ..Facts::default() })
         }
-        .boxed()
+        Ok(Facts { body: Some(info.to_string().into()), ..Facts::default() })
     }
 }
 
@@ -99,11 +87,7 @@ impl NatsProbe {
         if !says("tls_required") && !says("tls_available") {
             return Err(Outcome::fail(ReasonCode::Tls, "the server does not offer TLS"));
         }
-        let Some(stream) = wire.into_plain() else {
-            return Err(Outcome::fail(ReasonCode::Protocol, "somebody spoke before TLS began"));
-        };
-        let secured = secrecy.secure(run, stream).await?;
-        Ok(Wire::new(run, Stream::Tls(secured.stream)))
+        secrecy.upgrade(run, wire).await
     }
 
     /// CONNECT and PING: what follows is PONG, or why not.

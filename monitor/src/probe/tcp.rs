@@ -3,14 +3,11 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use kit::config::Cursor;
 
-use super::address::Address;
-use super::endpoint::Endpoint;
+use super::endpoint::{Dialog, Endpoint};
 use super::expect::excerpt;
-use super::kinds::{Expectation, Kind, LabelSettings, OwnAddress, Probe, Target};
+use super::kinds::{Expectation, Kind, LabelSettings, OwnAddress, Probe};
 use super::observation::{Facts, Outcome};
 use super::run::Run;
 use super::stream::Stream;
@@ -51,31 +48,24 @@ struct TcpProbe {
     steps: Vec<Step>,
 }
 
-impl Probe for TcpProbe {
-    fn target(&self) -> Target {
-        self.endpoint.target()
+impl Dialog for TcpProbe {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    fn connects_to(&self) -> Option<&Address> {
-        Some(&self.endpoint.address)
-    }
-
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        async move {
-            let stream = self.endpoint.dial(run).await?;
-            let mut stream = match &self.endpoint.tls {
-                None => Stream::Plain(stream),
-                Some(secrecy) => {
-                    let mut secured = secrecy.secure(run, stream).await?;
-                    if self.steps.is_empty() {
-                        secured.hear_refusal(run).await?;
-                    }
-                    Stream::Tls(secured.stream)
+    async fn hold(&self, run: &mut Run) -> Result<Facts, Outcome> {
+        let stream = self.endpoint.dial(run).await?;
+        let mut stream = match &self.endpoint.tls {
+            None => Stream::Plain(stream),
+            Some(secrecy) => {
+                let mut secured = secrecy.secure(run, stream).await?;
+                if self.steps.is_empty() {
+                    secured.hear_refusal(run).await?;
                 }
-            };
-            let heard = talk(run, &mut stream, &self.steps).await?;
-            Ok(Facts { body: Some(heard), ..Facts::default() })
-        }
-        .boxed()
+                Stream::Tls(secured.stream)
+            }
+        };
+        let heard = talk(run, &mut stream, &self.steps).await?;
+        Ok(Facts { body: Some(heard), ..Facts::default() })
     }
 }

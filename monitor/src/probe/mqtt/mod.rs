@@ -7,16 +7,13 @@ use std::time::Duration;
 
 use aws_lc_rs::rand::fill;
 use data_encoding::HEXLOWER;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use kit::config::Cursor;
 
 use self::packet::{
     DISCONNECT, MAX_TEXT_BYTES, PING, PINGRESP, Packet, SUBACK, connect, parse, parse_answer, publish, subscribe,
 };
-use super::address::Address;
-use super::endpoint::Endpoint;
-use super::kinds::{Expectation, Kind, Probe, Target};
+use super::endpoint::{Dialog, Endpoint};
+use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
@@ -70,34 +67,27 @@ struct MqttProbe {
     topic: Option<String>,
 }
 
-impl Probe for MqttProbe {
-    fn target(&self) -> Target {
-        self.endpoint.target()
+impl Dialog for MqttProbe {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    fn connects_to(&self) -> Option<&Address> {
-        Some(&self.endpoint.address)
-    }
-
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        async move {
-            // Two sessions of one name would end each other (section 3.1.4), so none has the name of another.
-            let mut random = [0; 6];
-            fill(&mut random).map_err(|_| Outcome::local("no random numbers could be had"))?;
-            let own = format!("monitor-{}", HEXLOWER.encode(&random));
-            let mut wire = self.endpoint.connect(run).await?;
-            self.sign_in(run, &mut wire, &own).await?;
-            match &self.topic {
-                Some(topic) => send_round(run, &mut wire, topic, own.as_bytes()).await?,
-                None => {
-                    wire.send(&PING, "a ping").await?;
-                    until(run, &mut wire, "the answer to a ping", |packet| packet.head == PINGRESP).await?;
-                }
+    async fn hold(&self, run: &mut Run) -> Result<Facts, Outcome> {
+        // Two sessions of one name would end each other (section 3.1.4), so none has the name of another.
+        let mut random = [0; 6];
+        fill(&mut random).map_err(|_| Outcome::local("no random numbers could be had"))?;
+        let own = format!("monitor-{}", HEXLOWER.encode(&random));
+        let mut wire = self.endpoint.connect(run).await?;
+        self.sign_in(run, &mut wire, &own).await?;
+        match &self.topic {
+            Some(topic) => send_round(run, &mut wire, topic, own.as_bytes()).await?,
+            None => {
+                wire.send(&PING, "a ping").await?;
+                until(run, &mut wire, "the answer to a ping", |packet| packet.head == PINGRESP).await?;
             }
-            wire.part(&DISCONNECT).await;
-            Ok(Facts::default())
         }
-        .boxed()
+        wire.part(&DISCONNECT).await;
+        Ok(Facts::default())
     }
 }
 

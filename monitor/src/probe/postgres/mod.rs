@@ -13,8 +13,6 @@ mod sign_in;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use kit::config::{Cursor, Fields};
 use serde_json::{Map, Value as Json};
 use tokio::time::Instant;
@@ -23,13 +21,11 @@ use self::message::{Message, SSL_REQUEST, ask_for_one_row, message, parse, parse
 use self::refusal::refusal;
 use self::row::{Column, columns, fill};
 use self::sign_in::sign_in;
-use super::address::Address;
-use super::endpoint::Endpoint;
-use super::kinds::{Expectation, Kind, Probe, Target};
+use super::endpoint::{Dialog, Endpoint};
+use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
-use super::stream::Stream;
 use super::wire::Wire;
 
 /// Asked where no query is written: it costs nothing and tells a primary from a standby.
@@ -46,7 +42,7 @@ impl Kind for Postgres {
     }
 
     fn expectations(&self) -> &'static [Expectation] {
-        &[Expectation::Json, Expectation::Body, Expectation::Certificate]
+        Expectation::OF_SERVERS
     }
 
     fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
@@ -94,42 +90,34 @@ struct PostgresProbe {
     legacy_auth: bool,
 }
 
-impl Probe for PostgresProbe {
-    fn target(&self) -> Target {
-        self.endpoint.target()
+impl Dialog for PostgresProbe {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    fn connects_to(&self) -> Option<&Address> {
-        Some(&self.endpoint.address)
-    }
-
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        async move {
-            let mut wire = self.connect(run).await?;
-            let greeting = sign_in(self, run, &mut wire).await?;
-            let mut facts = Map::new();
-            if let Some(version) = greeting.version {
-                run.seen.protocol = Some(format!("PostgreSQL {version}"));
-                facts.insert("version".to_owned(), version.into());
-            }
-            wire.send(&text(b'Q', &only_reading(run.deadline)), "the beginning").await?;
-            read_answer(run, &mut wire, &mut Map::new()).await?;
-            wire.send(&ask_for_one_row(&self.query), "the query").await?;
-            if !read_answer(run, &mut wire, &mut facts).await? {
-                run.seen.remark("no row");
-            }
-            // The transaction ends with the session.
-            wire.part(&message(b'X', &[])).await;
-            Ok(Facts { body: Some(Json::Object(facts).to_string().into()), ..Facts::default() })
+    async fn hold(&self, run: &mut Run) -> Result<Facts, Outcome> {
+        let mut wire = self.connect(run).await?;
+        let greeting = sign_in(self, run, &mut wire).await?;
+        let mut facts = Map::new();
+        if let Some(version) = greeting.version {
+            run.seen.protocol = Some(format!("PostgreSQL {version}"));
+            facts.insert("version".to_owned(), version.into());
         }
-        .boxed()
+        wire.send(&text(b'Q', &only_reading(run.deadline)), "the beginning").await?;
+        read_answer(run, &mut wire, &mut Map::new()).await?;
+        wire.send(&ask_for_one_row(&self.query), "the query").await?;
+        if !read_answer(run, &mut wire, &mut facts).await? {
+            run.seen.remark("no row");
+        }
+        // The transaction ends with the session.
+        wire.part(&message(b'X', &[])).await;
+        Ok(Facts { body: Some(Json::Object(facts).to_string().into()), ..Facts::default() })
     }
 }
 
 impl PostgresProbe {
     async fn connect(&self, run: &mut Run) -> Result<Wire, Outcome> {
-        let stream = self.endpoint.dial(run).await?;
-        let mut wire = Wire::new(run, Stream::Plain(stream));
+        let mut wire = self.endpoint.connect_bare(run).await?;
         let Some(secrecy) = &self.endpoint.tls else { return Ok(wire) };
         wire.send(&SSL_REQUEST, "the wish for TLS").await?;
         match wire.receive(run, "the answer to the wish for TLS", parse_tls_answer).await? {
@@ -137,11 +125,7 @@ impl PostgresProbe {
             b'N' => return Err(Outcome::fail(ReasonCode::Tls, "the server does not offer TLS")),
             _ => return Err(refusal(&wire.receive(run, "the refusal", parse).await?.body)),
         }
-        let Some(stream) = wire.into_plain() else {
-            return Err(Outcome::fail(ReasonCode::Protocol, "somebody spoke before TLS began"));
-        };
-        let secured = secrecy.secure(run, stream).await?;
-        Ok(Wire::new(run, Stream::Tls(secured.stream)))
+        secrecy.upgrade(run, wire).await
     }
 }
 

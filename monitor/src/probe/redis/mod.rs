@@ -8,17 +8,14 @@ mod resp;
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use kit::config::Cursor;
 use serde_json::Value as Json;
 
 use self::info::{note, parse_info};
 use self::resp::{Reply, encode, parse};
-use super::address::Address;
-use super::endpoint::Endpoint;
+use super::endpoint::{Dialog, Endpoint};
 use super::expect::excerpt;
-use super::kinds::{Expectation, Kind, Probe, Target};
+use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
@@ -36,7 +33,7 @@ impl Kind for Redis {
     }
 
     fn expectations(&self) -> &'static [Expectation] {
-        &[Expectation::Json, Expectation::Body, Expectation::Certificate]
+        Expectation::OF_SERVERS
     }
 
     fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
@@ -76,41 +73,33 @@ struct RedisProbe {
     command: Vec<String>,
 }
 
-impl Probe for RedisProbe {
-    fn target(&self) -> Target {
-        self.endpoint.target()
+impl Dialog for RedisProbe {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    fn connects_to(&self) -> Option<&Address> {
-        Some(&self.endpoint.address)
-    }
-
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        async move {
-            let mut wire = self.endpoint.connect(run).await?;
-            self.sign_in(run, &mut wire).await?;
-            match order(run, &mut wire, &["PING"]).await? {
-                Reply::Text(text) if text == "PONG" => {}
-                other => return Err(Outcome::fail(ReasonCode::Protocol, format!("PING: {}", other.shown()))),
-            }
-            let mut facts = serde_json::Map::new();
-            if run.needs_body
-                && let Reply::Text(text) = order(run, &mut wire, &["INFO"]).await?
-            {
-                facts = parse_info(&text);
-                run.seen.protocol =
-                    facts.get("version").and_then(Json::as_str).map(|version| format!("Redis {version}"));
-                if let Some(note) = note(&facts) {
-                    run.seen.remark(note);
-                }
-            }
-            if !self.command.is_empty() {
-                let words: Vec<&str> = self.command.iter().map(String::as_str).collect();
-                facts.insert("reply".to_owned(), order(run, &mut wire, &words).await?.into_json());
-            }
-            Ok(Facts { body: Some(Json::Object(facts).to_string().into()), ..Facts::default() })
+    async fn hold(&self, run: &mut Run) -> Result<Facts, Outcome> {
+        let mut wire = self.endpoint.connect(run).await?;
+        self.sign_in(run, &mut wire).await?;
+        match order(run, &mut wire, &["PING"]).await? {
+            Reply::Text(text) if text == "PONG" => {}
+            other => return Err(Outcome::fail(ReasonCode::Protocol, format!("PING: {}", other.shown()))),
         }
-        .boxed()
+        let mut facts = serde_json::Map::new();
+        if run.needs_body
+            && let Reply::Text(text) = order(run, &mut wire, &["INFO"]).await?
+        {
+            facts = parse_info(&text);
+            run.seen.protocol = facts.get("version").and_then(Json::as_str).map(|version| format!("Redis {version}"));
+            if let Some(note) = note(&facts) {
+                run.seen.remark(note);
+            }
+        }
+        if !self.command.is_empty() {
+            let words: Vec<&str> = self.command.iter().map(String::as_str).collect();
+            facts.insert("reply".to_owned(), order(run, &mut wire, &words).await?.into_json());
+        }
+        Ok(Facts { body: Some(Json::Object(facts).to_string().into()), ..Facts::default() })
     }
 }
 

@@ -9,20 +9,16 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use kit::config::{Cursor, Fields};
 use serde_json::{Value as Json, json};
 
 use self::reply::{Reply, find_reply};
-use super::address::Address;
-use super::endpoint::Endpoint;
+use super::endpoint::{Dialog, Endpoint};
 use super::expect::excerpt;
-use super::kinds::{Expectation, Kind, Probe, Scope, Target};
+use super::kinds::{Expectation, Kind, Probe, Scope};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
-use super::stream::Stream;
 use super::wire::{Parsed, TLS_ALERT, Wire, foreign};
 
 /// Who we say we are: whoever has no name gives an address (RFC 5321 section 4.1.4).
@@ -37,7 +33,7 @@ impl Kind for Smtp {
     }
 
     fn expectations(&self) -> &'static [Expectation] {
-        &[Expectation::Json, Expectation::Body, Expectation::Certificate]
+        Expectation::OF_SERVERS
     }
 
     fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
@@ -69,40 +65,31 @@ struct SmtpProbe {
     starttls: bool,
 }
 
-impl Probe for SmtpProbe {
-    fn target(&self) -> Target {
-        self.endpoint.target()
+impl Dialog for SmtpProbe {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    fn connects_to(&self) -> Option<&Address> {
-        Some(&self.endpoint.address)
-    }
-
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        async move {
-            let (mut wire, banner) = self.greet(run).await?;
-            let mut offers = hello(run, &mut wire).await?;
-            if self.starttls {
-                wire = self.secure(run, wire, &offers).await?;
-                offers = hello(run, &mut wire).await?;
-            }
-            self.sign_in(run, &mut wire, &offers).await?;
-            let is_tls = wire.is_tls();
-            wire.part(b"QUIT\r\n").await;
-            Ok(Facts { body: Some(facts(&banner, &offers, is_tls).to_string().into()), ..Facts::default() })
+    async fn hold(&self, run: &mut Run) -> Result<Facts, Outcome> {
+        let (mut wire, banner) = self.greet(run).await?;
+        let mut offers = hello(run, &mut wire).await?;
+        if self.starttls {
+            wire = self.secure(run, wire, &offers).await?;
+            offers = hello(run, &mut wire).await?;
         }
-        .boxed()
+        self.sign_in(run, &mut wire, &offers).await?;
+        let is_tls = wire.is_tls();
+        wire.part(b"QUIT\r\n").await;
+        Ok(Facts { body: Some(facts(&banner, &offers, is_tls).to_string().into()), ..Facts::default() })
     }
 }
 
 impl SmtpProbe {
     /// Connects and waits for the greeting; TLS comes before it or, with STARTTLS, later.
     async fn greet(&self, run: &mut Run) -> Result<(Wire, String), Outcome> {
-        let mut wire = if self.starttls {
-            let stream = self.endpoint.dial(run).await?;
-            Wire::new(run, Stream::Plain(stream))
-        } else {
-            self.endpoint.connect(run).await?
+        let mut wire = match self.starttls {
+            true => self.endpoint.connect_bare(run).await?,
+            false => self.endpoint.connect(run).await?,
         };
         let reply = wire.receive(run, "the greeting", parse).await?;
         let reply = need(reply, 220, "the greeting", "it takes no mail now")?;
@@ -116,11 +103,7 @@ impl SmtpProbe {
         }
         let reply = order(run, &mut wire, "STARTTLS", "STARTTLS").await?;
         need(reply, 220, "STARTTLS", "it begins no TLS now")?;
-        let Some(stream) = wire.into_plain() else {
-            return Err(Outcome::fail(ReasonCode::Protocol, "somebody spoke before TLS began"));
-        };
-        let secured = secrecy.secure(run, stream).await?;
-        Ok(Wire::new(run, Stream::Tls(secured.stream)))
+        secrecy.upgrade(run, wire).await
     }
 
     async fn sign_in(&self, run: &mut Run, wire: &mut Wire, offers: &[String]) -> Result<(), Outcome> {

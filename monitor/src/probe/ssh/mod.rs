@@ -12,17 +12,14 @@ use std::sync::Arc;
 use aws_lc_rs::rand::fill;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use kit::config::Cursor;
 use serde_json::{Map, Value as Json};
 
 use self::exchange::{ECDH_REPLY, Half, HostKey, Offer, Said, offer};
 use self::packet::{packet, parse, parse_identification, push_text, take_text};
-use super::address::Address;
-use super::endpoint::Endpoint;
+use super::endpoint::{Dialog, Endpoint};
 use super::expect::excerpt;
-use super::kinds::{Expectation, Kind, Probe, Target};
+use super::kinds::{Expectation, Kind, Probe};
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::reader::Reader;
 use super::run::Run;
@@ -81,37 +78,30 @@ struct SshProbe {
     host_keys: Vec<[u8; 32]>,
 }
 
-impl Probe for SshProbe {
-    fn target(&self) -> Target {
-        self.endpoint.target()
+impl Dialog for SshProbe {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    fn connects_to(&self) -> Option<&Address> {
-        Some(&self.endpoint.address)
-    }
-
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        async move {
-            let mut wire = self.endpoint.connect(run).await?;
-            let identification = wire.receive(run, "the identification", parse_identification).await?;
-            let mut facts = identified(&identification)?;
-            run.seen.protocol = Some(excerpt(identification.as_bytes()));
-            wire.send(format!("{IDENTIFICATION}\r\n").as_bytes(), "the identification").await?;
-            let their_offer = next(run, &mut wire, "the offer").await?;
-            let offer = Offer::read(&their_offer).ok_or_else(|| malformed("the offer"))?;
-            if !self.host_keys.is_empty() {
-                let key = prove(run, &mut wire, &identification, &their_offer, &offer).await?;
-                self.judge(&key)?;
-                facts.insert("host_key".to_owned(), show(&key.digest).into());
-                facts.insert("host_key_type".to_owned(), key.kind.into());
-            }
-            facts.insert("exchanges".to_owned(), offer.exchanges.into());
-            facts.insert("host_keys".to_owned(), offer.host_keys.into());
-            facts.insert("ciphers".to_owned(), offer.ciphers.into());
-            wire.part(&packet(&goodbye())).await;
-            Ok(Facts { body: Some(Json::Object(facts).to_string().into()), ..Facts::default() })
+    async fn hold(&self, run: &mut Run) -> Result<Facts, Outcome> {
+        let mut wire = self.endpoint.connect(run).await?;
+        let identification = wire.receive(run, "the identification", parse_identification).await?;
+        let mut facts = identified(&identification)?;
+        run.seen.protocol = Some(excerpt(identification.as_bytes()));
+        wire.send(format!("{IDENTIFICATION}\r\n").as_bytes(), "the identification").await?;
+        let their_offer = next(run, &mut wire, "the offer").await?;
+        let offer = Offer::read(&their_offer).ok_or_else(|| malformed("the offer"))?;
+        if !self.host_keys.is_empty() {
+            let key = prove(run, &mut wire, &identification, &their_offer, &offer).await?;
+            self.judge(&key)?;
+            facts.insert("host_key".to_owned(), show(&key.digest).into());
+            facts.insert("host_key_type".to_owned(), key.kind.into());
         }
-        .boxed()
+        facts.insert("exchanges".to_owned(), offer.exchanges.into());
+        facts.insert("host_keys".to_owned(), offer.host_keys.into());
+        facts.insert("ciphers".to_owned(), offer.ciphers.into());
+        wire.part(&packet(&goodbye())).await;
+        Ok(Facts { body: Some(Json::Object(facts).to_string().into()), ..Facts::default() })
     }
 }
 
