@@ -3,6 +3,7 @@
 use monitor::probe::ReasonCode;
 use testkit::{Server, eventually, free_port};
 
+use super::asked_until_full;
 use crate::{PATIENT, ask, assert_fail, assert_pass, fail};
 
 async fn start(port: u16, more: &[&str]) -> Server {
@@ -67,4 +68,13 @@ async fn a_real_replica_without_its_master_is_no_pass() {
     .await;
     assert_eq!(code, ReasonCode::Rejected, "{text}");
     assert!(text.starts_with("PING: it is a replica that has lost its master: MASTERDOWN "), "{text}");
+}
+
+#[tokio::test]
+async fn a_real_redis_that_takes_no_more_clients_says_so() {
+    let port = free_port();
+    let _server = start(port, &["--maxclients", "1"]).await;
+    let text = "PING: it takes no more clients: ERR max number of clients reached";
+    let refused = asked_until_full(port, &format!("redis: {{ address: '127.0.0.1:{port}' }}")).await;
+    assert_fail(&refused, ReasonCode::Rejected, text);
 }
