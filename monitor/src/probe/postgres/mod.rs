@@ -11,7 +11,6 @@ mod scram;
 mod sign_in;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kit::config::{Cursor, Fields};
 use serde_json::{Map, Value as Json};
@@ -30,8 +29,8 @@ use super::wire::Wire;
 
 /// Asked where no query is written: it costs nothing and tells a primary from a standby.
 const QUERY: &str = "select pg_is_in_recovery() as in_recovery";
-/// The server gives a query up this long before the deadline, so that it can still say so.
-const BEFORE_DEADLINE: Duration = Duration::from_millis(50);
+/// The server gives a query up when this part of the time is left, so that it can still say so.
+const LEFT_TO_SAY_SO: u32 = 10;
 
 /// PostgreSQL, and what speaks its protocol.
 pub(crate) struct Postgres;
@@ -131,8 +130,9 @@ impl PostgresProbe {
 
 /// Nothing can be written, and the server gives up before we do.
 fn only_reading(deadline: Instant) -> String {
-    let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(BEFORE_DEADLINE);
-    format!("begin read only; set local statement_timeout = {}", left.as_millis().max(1))
+    let left = deadline.saturating_duration_since(Instant::now());
+    let limit = left - left / LEFT_TO_SAY_SO;
+    format!("begin read only; set local statement_timeout = {}", limit.as_millis().max(1))
 }
 
 /// Reads until the server is ready again; the first row goes into `facts`. Returns whether there was one.
