@@ -176,3 +176,37 @@ fn what_cannot_be_read_is_told_in_words_with_its_own_exit_code() {
     let request = Request { files: vec!["/dev/zero".into()], ..Request::default() };
     assert_eq!(load(&request).unwrap_err(), "/dev/zero: cannot read this file: it is not a regular file");
 }
+
+#[test]
+fn links_out_of_what_is_mounted_are_not_followed_and_what_never_ends_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let conf = folder.path().join("app/conf");
+    std::fs::create_dir_all(&conf).unwrap();
+    let text = "services:\n  web:\n    image: nginx:1.27\n    volumes:\n      - ./conf:/conf\n      - ./kernel.yml:/kernel.yml\n      \
+                - ./system:/system\n      - ./linked.yml:/linked.yml\n      - ./pipe.yml:/pipe.yml\n";
+    write(folder.path(), &[("outside.yml", "a: 1\n"), ("app/compose.yml", text), ("app/conf/own.yml", "a: 1\n")]);
+    let link = |to: &str, from: &str| std::os::unix::fs::symlink(to, folder.path().join("app").join(from)).unwrap();
+    for (to, from) in [
+        ("/proc/kmsg", "conf/kernel.yml"),
+        ("../../outside.yml", "conf/outside.yml"),
+        ("own.yml", "conf/same.yml"),
+        ("/proc/kmsg", "kernel.yml"),
+        ("/sys/kernel", "system"),
+        // The whole mount is a link: Docker follows it too.
+        ("../outside.yml", "linked.yml"),
+    ] {
+        link(to, from);
+    }
+    for pipe in [conf.join("pipe.yml"), folder.path().join("app/pipe.yml")] {
+        assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    }
+    let project = read(&folder.path().join("app")).unwrap();
+    let targets: Vec<&str> =
+        project.service("web").unwrap().mounted.iter().map(|mounted| mounted.target.as_str()).collect();
+    assert_eq!(targets, ["/conf/own.yml", "/conf/same.yml", "/linked.yml"]);
+    let request = |file: &str| Request { files: vec![folder.path().join("app").join(file)], ..Request::default() };
+    for file in ["kernel.yml", "pipe.yml"] {
+        let why = load(&request(file)).unwrap_err();
+        assert!(why.ends_with("cannot read this file: it is not a regular file"), "{why}");
+    }
+}

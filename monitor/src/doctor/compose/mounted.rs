@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use kit::config::Place;
 
 use super::mount::{Mount, beside};
-use super::read::read_bounded;
+use super::read::{is_of_kernel, read_bounded};
 
 /// What is read: formats in which people write down what a program asks and where it sends.
 const KINDS: [&str; 9] = ["yml", "yaml", "alloy", "river", "toml", "conf", "cfg", "sql", "sh"];
@@ -34,20 +34,24 @@ impl Mounted {
         let mut files = Vec::new();
         for mount in mounts.iter().filter(|mount| mount.source.starts_with(['.', '/'])) {
             let path = beside(folder, &mount.place, &mount.source);
+            let Some(root) = path.canonicalize().ok().filter(|root| !is_of_kernel(root)) else { continue };
             if path.is_file() {
-                files.push((path, mount.target.clone()));
+                files.push((path, mount.target.clone(), root));
             } else if mount.source.starts_with('.') {
-                list(&path, &mount.target, 0, &mut files);
+                let mut found = Vec::new();
+                list(&path, &mount.target, 0, &mut found);
+                files.extend(found.into_iter().map(|(path, target)| (path, target, root.clone())));
             }
         }
-        for (path, target) in files.into_iter().take(MAX_FILES) {
-            let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+        for (path, target, root) in files.into_iter().take(MAX_FILES) {
+            let Some(real) = within(&path, &root) else { continue };
+            let bytes = real.metadata().map_or(0, |metadata| metadata.len());
             if !is_wanted(&path) || bytes > MAX_FILE_BYTES {
                 continue;
             }
             let Some(left) = room.checked_sub(bytes) else { return false };
             *room = left;
-            let Ok(text) = read_bounded(&path) else { continue };
+            let Ok(text) = read_bounded(&real) else { continue };
             into.push(Self { file: path.display().to_string(), target, text });
         }
         true
@@ -65,6 +69,11 @@ impl Mounted {
             column: count(column + 1),
         }
     }
+}
+
+/// Returns a path without its links, unless they lead out of what is mounted: in the container they lead elsewhere.
+pub(super) fn within(path: &Path, root: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().filter(|real| real.starts_with(root) && !is_of_kernel(real))
 }
 
 fn is_wanted(path: &Path) -> bool {

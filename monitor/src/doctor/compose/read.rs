@@ -1,9 +1,12 @@
 //! Reads one file: regular, of bounded length, text, and YAML of one or several documents.
 
+use std::fs::OpenOptions;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use kit::config::{Node, Value};
+use nix::fcntl::OFlag;
 
 /// No Compose file of a person is larger; one that is would only fill the memory.
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -19,20 +22,33 @@ pub(in crate::doctor) fn read_bounded(file: &Path) -> Result<String, String> {
         let hint = inside.map(|path| format!("; name the file in it: {}", path.display())).unwrap_or_default();
         return Err(wrong(&format_args!("it is a folder{hint}")));
     }
-    // A pipe or device may never end.
+    // A pipe or device may never end, and `/proc/kmsg` says that it is a regular file and waits for ever (proc_kmsg(5)).
+    let is_kernels = || file.canonicalize().is_ok_and(|path| is_of_kernel(&path));
+    if !metadata.is_file() || is_kernels() {
+        return Err(wrong(&"it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let opened = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(file);
+    let opened = opened.map_err(|error| wrong(&error))?;
+    // It may have become another since it was looked at.
+    let metadata = opened.metadata().map_err(|error| wrong(&error))?;
     if !metadata.is_file() {
         return Err(wrong(&"it is not a regular file"));
     }
     if metadata.len() > MAX_FILE_BYTES {
         return Err(wrong(&format_args!("it is {} bytes, more than {MAX_FILE_BYTES}", metadata.len())));
     }
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(file).map_err(|error| wrong(&error))?;
     opened.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         wrong(&format_args!("it is no text: byte {at} is not UTF-8; save it as UTF-8"))
     })
+}
+
+/// Returns true for what the kernel makes up when it is read, of a path without links (hier(7)).
+pub(super) fn is_of_kernel(path: &Path) -> bool {
+    let is_made_up = ["/proc", "/sys", "/dev"].iter().any(|folder| path.starts_with(folder));
+    is_made_up && !path.starts_with("/dev/shm")
 }
 
 /// Parses the documents of a file, the later to be laid over the earlier, as Compose does.

@@ -1,10 +1,11 @@
 //! The Prometheus configuration that a service mounts from beside the compose file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kit::config::{Node, Place, Value};
 
 use super::mount::host_path;
+use super::mounted::within;
 use super::read::read_bounded;
 use super::service::{Service, items};
 use crate::supervise::shell::steps;
@@ -53,14 +54,15 @@ impl Scrape {
         }
         let inside = Self::path_in(service);
         let path = service.mounts.iter().find_map(|mount| {
-            let path = host_path(folder, &mount.source)?;
+            let root = host_path(folder, &mount.source)?;
             let rest = inside.strip_prefix(mount.target.trim_end_matches('/'))?;
             let path = match rest.strip_prefix('/') {
-                Some(rest) => path.join(rest),
-                None if rest.is_empty() => path,
+                Some(rest) => root.join(rest),
+                None if rest.is_empty() => root.clone(),
                 None => return None,
             };
-            Some(path).filter(|path| path.is_file())
+            let is_inside = |path: &PathBuf| root.canonicalize().is_ok_and(|root| within(path, &root).is_some());
+            Some(path).filter(|path| path.is_file() && is_inside(path))
         })?;
         let text = read_bounded(&path).ok()?;
         let file = path.display().to_string();
