@@ -198,12 +198,10 @@ fn looked(findings: Vec<Finding>, not_checked: Vec<String>, sources: &BTreeMap<S
 }
 
 /// What is shown to many must hold no secret that stands in a file.
-fn found(mut finding: Finding, sources: &Sources) -> Found {
-    let line = usize::try_from(finding.line).ok().and_then(|line| line.checked_sub(1));
-    let source = line.and_then(|line| sources.get(&finding.file)?.lines().nth(line));
-    let source = source.map(|line| said(line.trim(), MAX_SOURCE)).filter(|line| !line.is_empty());
-    finding.message = said(&finding.message, MAX_MESSAGE);
-    finding.fix = finding.fix.lines().map(redact).collect::<Vec<_>>().join("\n");
+fn found(finding: Finding, sources: &Sources) -> Found {
+    let source = finding.quote(sources).map(|line| clip(&line, MAX_SOURCE));
+    let mut finding = finding.without_secrets();
+    finding.message = clip(&finding.message, MAX_MESSAGE);
     finding.fix = clip(&finding.fix, MAX_FIX);
     Found { finding, source, stale: false }
 }

@@ -7,6 +7,8 @@ use kit::config::Place;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::supervise::redact;
+
 /// How sure it is to hurt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -121,6 +123,36 @@ impl Finding {
     pub fn id(&self) -> String {
         identity(self.rule, &self.file, &self.service, &self.message)
     }
+
+    /// Returns it as it may be told: a secret stays in the file where it stands.
+    pub fn without_secrets(mut self) -> Self {
+        self.message = redact_lines(&self.message);
+        self.fix = redact_lines(&self.fix);
+        self
+    }
+
+    /// Returns the line that it speaks of as it may be told, if that line was read and holds anything.
+    pub fn quote(&self, sources: &BTreeMap<String, String>) -> Option<String> {
+        let number = usize::try_from(self.line).ok()?.checked_sub(1)?;
+        let line = sources.get(&self.file)?.lines().nth(number)?;
+        let quoted = if self.rule == IS_SECRET { before_value(line, self.column) } else { redact(line) };
+        Some(quoted.trim().to_owned()).filter(|line| !line.is_empty())
+    }
+}
+
+/// The rule whose finding stands where a secret does, however little that looks like one.
+const IS_SECRET: &str = "secret-in-file";
+
+/// Returns a line until the name at this column, without the value behind it.
+fn before_value(line: &str, column: u64) -> String {
+    let start = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
+    let is_end = |(index, c): &(usize, char)| *index >= start && matches!(c, ':' | '=');
+    let Some((end, _)) = line.chars().enumerate().find(is_end) else { return "[redacted]".to_owned() };
+    format!("{} [redacted]", redact(&line.chars().take(end + 1).collect::<String>()))
+}
+
+fn redact_lines(text: &str) -> String {
+    text.lines().map(redact).collect::<Vec<_>>().join("\n")
 }
 
 /// Returns the name by which a finding is known over restarts and changed lines: half a SHA-256, in hexadecimal.
@@ -140,6 +172,18 @@ pub struct Diagnosis {
     /// What is as it should be, where that is worth a word.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fine: Vec<String>,
+}
+
+impl Diagnosis {
+    /// Returns it as it may be told, without any secret that stands in a file.
+    pub fn without_secrets(self) -> Self {
+        let all = |texts: Vec<String>| texts.iter().map(|text| redact_lines(text)).collect();
+        Self {
+            findings: self.findings.into_iter().map(Finding::without_secrets).collect(),
+            not_checked: all(self.not_checked),
+            fine: all(self.fine),
+        }
+    }
 }
 
 /// The lines of the files that were read, by the name they were given.

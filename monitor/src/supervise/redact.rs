@@ -4,15 +4,17 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// `password=…`, `"api_key": "…"`, `Authorization: Bearer …`, and credentials in URLs.
-static PATTERNS: LazyLock<[Regex; 3]> = LazyLock::new(|| {
+/// `password=…`, `"api_key": "…"`, `Authorization: Bearer …`, credentials in URLs, and those that curl(1) and its like are
+/// told: `-u user:…`.
+static PATTERNS: LazyLock<[Regex; 4]> = LazyLock::new(|| {
     let build = |pattern| Regex::new(pattern).expect("tested below");
     [
         build(
-            r#"(?i)((?:[a-z0-9_.-]*(?:passw(?:or)?d|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)[a-z0-9_-]*)["']?\s*[:=]\s*["']?)([^\s"',;&]+)"#,
+            r#"(?i)((?:[a-z0-9_.-]*(?:(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|jwt[_-]?key)[a-z0-9_-]*|[_-]pass))["']?\s*[:=]\s*["']?)([^\s"',;&]+)"#,
         ),
         build(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}"),
         build(r"([a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?:@)"),
+        build(r#"((?:^|[\s"'\[,])(?:-u|--user|--proxy-user)[\s"',=]+[^\s"',:]+:)([^\s"',]+)"#),
     ]
 });
 
@@ -28,11 +30,17 @@ const SAID_OF_FILES: [&str; 6] = [
 
 /// Returns the line with every known secret, and every value that looks like one, replaced.
 pub fn redact(line: &str) -> String {
-    let [named, scheme, url] = &*PATTERNS;
+    let [named, scheme, url, user] = &*PATTERNS;
     let line = kit::secrets::redact(line);
     let line = named.replace_all(&line, |found: &Captures<'_>| hide(found, &line));
     let line = scheme.replace_all(&line, "${1}[redacted]");
-    url.replace_all(&line, "${1}[redacted]@").into_owned()
+    let line = url.replace_all(&line, "${1}[redacted]@");
+    user.replace_all(&line, |found: &Captures<'_>| {
+        // `--user 1000:1000` is a user and a group.
+        let is_group = found.get(2).is_some_and(|value| value.as_str().chars().all(|c| c.is_ascii_digit()));
+        if is_group { found.get(0).map_or("", |whole| whole.as_str()).to_owned() } else { hide(found, &line) }
+    })
+    .into_owned()
 }
 
 /// Writes the name, and of the value what may be shown.
@@ -40,8 +48,17 @@ fn hide(found: &Captures<'_>, line: &str) -> String {
     let (name, value) = (found.get(1), found.get(2));
     let rest = value.and_then(|value| line.get(value.start()..)).unwrap_or_default().to_ascii_lowercase();
     let is_said_of_it = SAID_OF_FILES.iter().any(|words| rest.starts_with(words));
-    let shown = value.filter(|_| is_said_of_it).map_or("[redacted]", |value| value.as_str());
+    let is_shown = |value: &str| is_said_of_it || leads_elsewhere(value);
+    let shown = value.map(|value| value.as_str()).filter(|value| is_shown(value)).unwrap_or("[redacted]");
     format!("{}{shown}", name.map_or("", |name| name.as_str()))
+}
+
+/// True for what says where a secret comes from: `${NAME}`, `${NAME:?why}` (its first word), or a mounted file.
+fn leads_elsewhere(value: &str) -> bool {
+    let name = value.trim_start_matches('$').trim_start_matches('{');
+    let rest = name.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let is_variable = value.starts_with("${") && rest.len() < name.len() && (rest == "}" || rest.starts_with(":?"));
+    is_variable || value.starts_with("/run/secrets/")
 }
 
 #[cfg(test)]
@@ -63,6 +80,17 @@ mod tests {
                 "open /run/secrets/db_token: no such file or directory",
             ),
             ("secret/db/password: permission", "secret/db/password: [redacted]"),
+            ("DB_PASS: hunter2, JWT_KEY=abc", "DB_PASS: [redacted], JWT_KEY=[redacted]"),
+            ("curl -fu x; curl -u elastic:hunter2 http://x", "curl -fu x; curl -u elastic:[redacted] http://x"),
+            ("[CMD, curl, --user, 'elastic:hunter2']", "[CMD, curl, --user, 'elastic:[redacted]']"),
+            (r#"["curl", "-u", "elastic:hunter2"]"#, r#"["curl", "-u", "elastic:[redacted]"]"#),
+            ("curl --user=elastic:${PASSWORD} x", "curl --user=elastic:${PASSWORD} x"),
+            ("docker run --user 1000:1000 x", "docker run --user 1000:1000 x"),
+            ("DB_PASSWORD: ${DB_PASSWORD:?set it}", "DB_PASSWORD: ${DB_PASSWORD:?set it}"),
+            ("DB_PASSWORD: ${DB_PASSWORD:-hunter2}", "DB_PASSWORD: [redacted]"),
+            ("DB_PASSWORD: $1234", "DB_PASSWORD: [redacted]"),
+            ("DB_PASSWORD_FILE: /run/secrets/db", "DB_PASSWORD_FILE: /run/secrets/db"),
+            ("tests_passed: 3", "tests_passed: 3"),
         ] {
             assert_eq!(redact(line), shown);
         }

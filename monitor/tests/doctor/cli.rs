@@ -205,3 +205,26 @@ fn units_and_our_own_footing_are_looked_at_from_the_command_line() {
     std::fs::write(&config, "listen: nowhere\n").unwrap();
     assert_eq!(doctor(&["self", "--config", config.to_str().unwrap()]).status.code(), Some(78));
 }
+
+#[test]
+fn no_output_holds_a_secret_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.yml");
+    let text = "services:\n  search:\n    image: elasticsearch:8.15.0\n    environment:\n      \
+                ADMIN_PASSWORD: hunter2secret, really\n      SHOP_URL: http://me:hunter2url@localhost:1/\n    healthcheck:\n      \
+                test: [CMD, curl, -u, 'elastic:hunter2curl', 'http://localhost:9999/']\n  other:\n    image: nginx:1.27\n    \
+                healthcheck:\n      test: curl -u elastic:hunter2other http://localhost:80/\n";
+    std::fs::write(&file, text).unwrap();
+    for format in ["human", "json", "sarif"] {
+        let shown = text_of(&["compose", file.to_str().unwrap(), "--engine", "none", "--format", format]);
+        for (rule, count) in [("secret-in-file", 2), ("health-wrong-port", 1), ("health-curl-without-fail", 1)] {
+            assert!(shown.matches(rule).count() >= count, "{rule}: {shown}");
+        }
+        assert!(!shown.contains("hunter2") && !shown.contains("really"), "{shown}");
+        assert!(shown.contains("ADMIN_PASSWORD: ${ADMIN_PASSWORD:?set it in .env}"), "the fix stays: {shown}");
+    }
+}
+
+fn text_of(args: &[&str]) -> String {
+    text(&doctor(args))
+}

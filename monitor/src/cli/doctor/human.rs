@@ -22,8 +22,7 @@ pub(super) fn report(diagnosis: &Diagnosis, sources: &BTreeMap<String, String>, 
             let _infallible = writeln!(text, "{}", painted(&finding.file, BOLD, colour));
             file = Some(&finding.file);
         }
-        let line = sources.get(&finding.file).and_then(|source| line_of(source, finding.line));
-        write_finding(&mut text, finding, line, colour);
+        write_finding(&mut text, finding, finding.quote(sources), colour);
     }
     for what in &diagnosis.fine {
         let _infallible = writeln!(text, "ok: {what}");
@@ -35,11 +34,7 @@ pub(super) fn report(diagnosis: &Diagnosis, sources: &BTreeMap<String, String>, 
     text
 }
 
-fn line_of(source: &str, line: u64) -> Option<&str> {
-    source.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)
-}
-
-fn write_finding(text: &mut String, finding: &Finding, line: Option<&str>, colour: bool) {
+fn write_finding(text: &mut String, finding: &Finding, line: Option<String>, colour: bool) {
     let tint = if finding.severity == Severity::Error { RED } else { YELLOW };
     let place = match finding.line {
         // Its name stands above.
@@ -48,7 +43,7 @@ fn write_finding(text: &mut String, finding: &Finding, line: Option<&str>, colou
     };
     let word = painted(finding.severity.word(), tint, colour);
     let _infallible = writeln!(text, "  {place}{word} {}", painted(finding.rule, BOLD, colour));
-    if let Some(line) = line.map(str::trim) {
+    if let Some(line) = line {
         let _infallible = writeln!(text, "      | {line}");
     }
     let is_named = finding.service.is_empty() || finding.message.starts_with(&finding.service);

@@ -141,7 +141,7 @@ async fn look_at_compose(arguments: &ComposeArguments) -> ExitCode {
             }
             let findings = diagnose(&project, &compose_rules(), &project.sources);
             let diagnosis = Diagnosis { findings, not_checked: project.not_checked.clone(), ..Diagnosis::default() };
-            report(&diagnosis, &project.sources, &arguments.report)
+            report(diagnosis, &project.sources, &arguments.report)
         }
         Err(message) => refuse(&message),
     }
@@ -153,7 +153,7 @@ fn look_at_units(arguments: &UnitsArguments) -> ExitCode {
         Ok(set) => {
             let findings = diagnose(&set, &unit_rules(), &set.sources);
             let diagnosis = Diagnosis { findings, not_checked: set.not_checked.clone(), ..Diagnosis::default() };
-            report(&diagnosis, &set.sources, &arguments.report)
+            report(diagnosis, &set.sources, &arguments.report)
         }
         Err(message) => refuse(&message),
     }
@@ -173,11 +173,12 @@ fn is_colourful() -> bool {
 }
 
 fn refuse(message: &str) -> ExitCode {
-    complain(format_args!("monitor doctor: {message}"));
+    complain(format_args!("monitor doctor: {}", monitor::supervise::redact(message)));
     ExitCode::from(exit::CONFIG)
 }
 
-fn report(diagnosis: &Diagnosis, sources: &BTreeMap<String, String>, arguments: &ReportArguments) -> ExitCode {
+fn report(diagnosis: Diagnosis, sources: &BTreeMap<String, String>, arguments: &ReportArguments) -> ExitCode {
+    let diagnosis = &diagnosis.without_secrets();
     match arguments.format {
         Format::Human => say(human::report(diagnosis, sources, is_colourful())),
         Format::Json => say(serde_json::to_string_pretty(diagnosis).unwrap_or_default()),

@@ -36,7 +36,7 @@ pub(super) async fn look(arguments: &OwnArguments) -> ExitCode {
             Outcome::Wrong(..) => {}
         }
     }
-    report(&diagnosis, &BTreeMap::new(), &arguments.report)
+    report(diagnosis, &BTreeMap::new(), &arguments.report)
 }
 
 /// One of each address.
