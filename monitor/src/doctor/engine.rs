@@ -84,11 +84,11 @@ impl Seen {
     }
 }
 
+/// What is built here may be newer than what the engine has, also where another service runs it.
 fn images(project: &Project) -> BTreeSet<String> {
-    project.services.iter().filter_map(image_of).map(str::to_owned).collect()
+    project.services.iter().filter_map(image_of).filter(|image| !project.builds(image)).map(str::to_owned).collect()
 }
 
-/// What is built here may be newer than what the engine has.
 fn image_of(service: &Service) -> Option<&str> {
     service.image.as_ref().filter(|_| !service.is_built).map(|image| image.text.as_str())
 }

@@ -8,6 +8,7 @@ mod footing;
 mod mended;
 mod mutations;
 mod original;
+mod reviewed;
 mod shapes;
 mod telemetry;
 

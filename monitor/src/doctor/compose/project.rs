@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kit::config::{Node, Place, Value};
 
+use super::images::split as image_tag;
 use super::load::{Loader, inside};
 use super::read::read_bounded;
 use super::scrape::Scrape;
@@ -112,9 +113,23 @@ impl Project {
         self.services.iter().find(|service| service.name == name)
     }
 
+    /// Returns true if a service is built here under this name: then nobody pulls it.
+    pub fn builds(&self, image: &str) -> bool {
+        let mut built = self.services.iter().filter(|service| service.is_built);
+        built.any(|service| service.image.as_ref().is_some_and(|own| whole(&own.text) == whole(image)))
+    }
+
     /// Returns the service that answers to a name in the project's networks.
     pub fn reached_by(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.names().iter().any(|own| own == name))
+    }
+}
+
+/// No tag means `latest`.
+fn whole(image: &str) -> (&str, &str) {
+    match image_tag(image) {
+        (name, "") => (name, "latest"),
+        whole => whole,
     }
 }
 

@@ -30,6 +30,11 @@ fn not_pinned(project: &Project) -> Vec<Hit> {
     let mut hits = Vec::new();
     for service in project.services.iter().filter(|service| !service.is_built) {
         let Some(image) = service.image.as_ref().filter(|image| !image.text.is_empty()) else { continue };
+        // A variable that has to be set is its tag: Compose starts nothing without it.
+        let is_substituted = service.node.child("image").is_some_and(|node| node.substituted.is_some());
+        if project.builds(&image.text) || (is_substituted && image.text.ends_with(':')) {
+            continue;
+        }
         let (name, tag) = image_tag(&image.text);
         if tag.is_empty() || tag == "latest" {
             let message = if tag.is_empty() {
