@@ -14,3 +14,43 @@ fn a_tag_that_must_be_set_is_one_and_what_is_built_here_is_never_pulled() {
     let dockerfile = ("Dockerfile", "FROM alpine:3.20\nCMD [\"/web\"]\n");
     assert_eq!(found(&[("compose.yml", text), dockerfile]), ["4 image-not-pinned"]);
 }
+
+#[test]
+fn localhost_is_found_in_every_form_in_which_programs_are_told_of_it() {
+    let found_with = |line: &str, more: &str| {
+        let text = format!(
+            "services:\n  app:\n    image: registry.example.com/app:1\n    environment:\n      {line}\n  db: {{ image: 'postgres:16' }}\n  \
+             kafka: {{ image: 'apache/kafka:3.8.0' }}\n{more}"
+        );
+        found(&[("compose.yml", &text)])
+    };
+    let wrong = [
+        "SPRING_DATASOURCE_URL: jdbc:postgresql://localhost:5432/x",
+        "SPRING_R2DBC_URL: r2dbc:postgresql://localhost/x",
+        "DB_HOST: localhost",
+        "APP_DATABASE_HOST: 127.0.0.1",
+        "KAFKA_BROKERS: localhost:9092",
+        "KAFKA_BOOTSTRAP_SERVERS: 'kafka:9092,localhost:9092'",
+        "KAFKA_HOSTS: 127.0.0.1:9092",
+        "ConnectionStrings__Default: Host=localhost;Port=5432;Database=x",
+        "ConnectionStrings__Default: Server=localhost;Database=x",
+        "DSN: host=localhost port=5432 dbname=x",
+    ];
+    for line in wrong {
+        assert_eq!(found_with(line, ""), ["5 localhost-target"], "{line}");
+    }
+    for line in [
+        "SPRING_DATASOURCE_URL: jdbc:postgresql://db:5432/x",
+        "DB_HOST: db",
+        "KAFKA_BROKERS: kafka:9092",
+        "KAFKA_BROKERS: localhost",
+        "ALLOWED_HOSTS: localhost:5432",
+        "ConnectionStrings__Default: Host=db;Port=5432;Database=x",
+        "GREETING: host=localhost port=5432",
+        "DB_HOST: localhost\n      DB_PORT: 15432",
+    ] {
+        assert_eq!(found_with(line, ""), Vec::<String>::new(), "{line}");
+    }
+    let second = "  old: { image: 'mysql:8.4' }\n";
+    assert_eq!(found_with("DB_HOST: localhost", second), Vec::<String>::new(), "nobody knows which");
+}

@@ -49,7 +49,9 @@ fn addresses(project: &Project) -> Vec<Address<'_>> {
             let Some(value) = &variable.value else { continue };
             if !is_for_browsers(&variable.name) {
                 found.extend(in_text(service, &variable.place, value));
-                found.extend(of_host_variable(service, (&variable.place, &variable.name), value));
+                let setting = (&variable.place, variable.name.as_str());
+                found.extend(of_host_variable(service, setting, value));
+                found.extend(of_own_host(project, service, setting, value));
             }
         }
         for command in &service.commands {
@@ -107,6 +109,8 @@ fn in_text<'a>(service: &'a Service, place: &'a Place, text: &str) -> Vec<Addres
         if !word.contains("://") {
             continue;
         }
+        // Java's drivers write their own name before the URL (docs.oracle.com, java.sql.DriverManager).
+        let word = word.strip_prefix("jdbc:").or_else(|| word.strip_prefix("r2dbc:")).unwrap_or(word);
         let Ok(url) = Url::parse(word) else { continue };
         let port = url.port_or_known_default().or_else(|| known_port(url.scheme()));
         if let (Some(host), Some(port)) = (url.host_str(), port) {
@@ -125,6 +129,7 @@ fn known_port(scheme: &str) -> Option<u16> {
         "mongodb" => 27017,
         "amqp" => 5672,
         "nats" => 4222,
+        "sqlserver" => 1433,
         _ => return None,
     })
 }
@@ -156,6 +161,68 @@ fn of_host_variable<'a>(service: &'a Service, (place, name): (&'a Place, &str), 
     Some(Address { service, place, host: host.to_owned(), port, shown: format!("{name}={value}") })
 }
 
+/// What leads to localhost in forms of which little else is sure: only that is asked of them.
+fn of_own_host<'a>(
+    project: &Project,
+    service: &'a Service,
+    (place, name): (&'a Place, &str),
+    value: &str,
+) -> Vec<Address<'a>> {
+    let of = |host: &str, port: u16, shown: String| Address { service, place, host: host.to_owned(), port, shown };
+    let mut found = Vec::new();
+    // `KAFKA_BROKERS=localhost:9092,localhost:9093`.
+    if ["_BROKER", "_BROKERS", "_SERVERS", "_HOSTS"].iter().any(|end| name.ends_with(end)) {
+        let items = value.split(',').filter_map(|item| item.trim().rsplit_once(':'));
+        let own = items.filter_map(|(host, port)| Some((host, port.parse().ok()?))).filter(|(host, _)| is_own(host));
+        found.extend(own.map(|(host, port)| of(host, port, format!("{host}:{port}"))));
+    }
+    // `DB_HOST=localhost`, beside one database.
+    let is_database = ["DB", "DATABASE"]
+        .iter()
+        .any(|stem| ["_HOST", "_HOSTNAME", "_SERVER"].iter().any(|end| name.ends_with(&format!("{stem}{end}"))));
+    let stem = name.rsplit_once('_').map_or(name, |(stem, _)| stem);
+    if is_database && is_own(value) && service.variable(&format!("{stem}_PORT")).is_none() {
+        found.extend(only_database_port(project).map(|port| of(value, port, format!("{name}={value}"))));
+    }
+    found.extend(connection_string(value).and_then(|(host, port, shown)| {
+        let port = port.or_else(|| only_database_port(project))?;
+        Some(of(&host, port, shown))
+    }));
+    found
+}
+
+/// Ports of databases that a bare name may mean.
+const DATABASE_PORTS: [u16; 4] = [1433, 3306, 5432, 27017];
+
+fn only_database_port(project: &Project) -> Option<u16> {
+    let port_of = |service: &Service| DATABASE_PORTS.into_iter().find(|port| service.facts.ports.contains(port));
+    let mut ports = project.services.iter().filter_map(port_of);
+    ports.next().filter(|_| ports.next().is_none())
+}
+
+/// Reads `Host=localhost;Port=5432;Database=x`, as drivers for .NET take it, and `host=localhost port=5432 dbname=x`
+/// (postgresql.org/docs/current/libpq-connect, "Keyword/Value Connection Strings"), where the host is this container.
+fn connection_string(value: &str) -> Option<(String, Option<u16>, String)> {
+    let separator = if value.contains(';') { ';' } else { ' ' };
+    let pairs: Vec<(String, &str)> = value
+        .split(separator)
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim()))
+        .collect();
+    let find = |names: &[&str]| pairs.iter().find(|(key, _)| names.contains(&key.as_str())).map(|(_, value)| *value);
+    find(&["database", "dbname", "initial catalog", "db"])?;
+    let server = find(&["host", "server", "data source", "address"])?;
+    let server = server.strip_prefix("tcp:").unwrap_or(server);
+    // SQL Server's port stands behind a comma.
+    let (host, port) = server.split_once(',').map_or((server, None), |(host, port)| (host, port.trim().parse().ok()));
+    let beside = find(&["port"]).and_then(|port| port.parse().ok());
+    let shown = match (port, beside) {
+        (None, Some(port)) => format!("Host={host};Port={port}"),
+        _ => format!("Host={server}"),
+    };
+    is_own(host).then(|| (host.to_owned(), port.or(beside), shown))
+}
+
 fn is_own(host: &str) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1" | "0.0.0.0" | "[::]")
 }
@@ -178,7 +245,8 @@ fn localhost(project: &Project) -> Vec<Hit> {
         let fix = address
             .shown
             .replace(&address.host, &other.name)
-            .replace(&format!(":{}", address.port), &format!(":{port}"));
+            .replace(&format!(":{}", address.port), &format!(":{port}"))
+            .replace(&format!("Port={}", address.port), &format!("Port={port}"));
         hits.push(Hit::new(address.place, &address.service.name, message, fix));
     }
     hits
