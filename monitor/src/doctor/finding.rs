@@ -1,6 +1,6 @@
 //! What a rule is, and what it says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::HEXLOWER;
 use kit::config::Place;
@@ -198,6 +198,12 @@ pub fn diagnose<P>(project: &P, rules: &[&Rule<P>], sources: &BTreeMap<String, S
     findings.retain(|finding| !is_ignored(finding, sources));
     findings.sort_by(|left, right| place_of(left).cmp(&place_of(right)));
     findings.dedup();
+    // A line that several services share is one mistake, to be mended once.
+    let mut told = BTreeSet::new();
+    findings.retain(|finding| {
+        let place = (finding.file.clone(), finding.line, finding.column);
+        finding.line == 0 || told.insert((place, finding.rule, finding.message.clone()))
+    });
     findings
 }
 

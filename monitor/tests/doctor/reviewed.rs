@@ -54,3 +54,18 @@ fn localhost_is_found_in_every_form_in_which_programs_are_told_of_it() {
     let second = "  old: { image: 'mysql:8.4' }\n";
     assert_eq!(found_with("DB_HOST: localhost", second), Vec::<String>::new(), "nobody knows which");
 }
+
+#[test]
+fn a_file_that_several_services_share_tells_none_of_them_where_to_listen() {
+    let text = "services:\n  front:\n    image: registry.example.com/front:1\n    env_file: common.env\n    ports: ['3000:3000']\n  \
+                api:\n    image: registry.example.com/api:1\n    env_file: [./common.env]\n    ports: ['8000:8000']\n";
+    let common = ("common.env", "PORT=8000\n");
+    assert_eq!(found(&[("compose.yml", text), common]), Vec::<String>::new());
+    let alone = text.replacen("    env_file: [./common.env]\n", "", 1);
+    assert_eq!(found(&[("compose.yml", &alone), common]), ["5 published-port-not-listened"]);
+    let inline = text.replacen("front:1\n", "front:1\n    environment: { PORT: 8000 }\n", 1);
+    assert_eq!(found(&[("compose.yml", &inline), common]), ["6 published-port-not-listened"]);
+    let wrong = ("common.env", "CACHE_TTL=5m\nWEB_PORT=127.0.0.1:8080\nHIDE_PORT=true\nRTP_PORT=10000-10100\n");
+    assert_eq!(found(&[("compose.yml", text), wrong]), ["1 setting-not-a-number"], "once, and only what is one");
+    assert_eq!(found(&[("compose.yml", text), ("common.env", "HTTP_PORT=web\n")]), ["1 setting-not-a-number"]);
+}

@@ -1,15 +1,15 @@
 //! A whole project: its services and networks, and what the files say of both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use kit::config::{Node, Place, Value};
+use kit::config::{Entry, Node, Place, Value};
 
 use super::images::split as image_tag;
 use super::load::{Loader, inside};
 use super::read::read_bounded;
 use super::scrape::Scrape;
-use super::service::{Service, items};
+use super::service::{Service, env_files, items};
 
 /// All that services mount, and is read: more than the configurations of any host.
 const MOUNTED_BYTES: u64 = 8 << 20;
@@ -75,6 +75,7 @@ impl Project {
                     inactive.push(entry.key.clone());
                 }
             }
+            share_variables(&mut services, entries, folder);
         }
         let (mut room, mut had_room) = (MOUNTED_BYTES, true);
         for service in &mut services {
@@ -125,6 +126,24 @@ impl Project {
     }
 }
 
+/// Marks variables of files that several services name, active or not.
+fn share_variables(services: &mut [Service], entries: &[Entry], folder: &Path) {
+    let mut users: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for entry in entries {
+        let files: BTreeSet<PathBuf> = env_files(&entry.node, folder).into_iter().map(real).collect();
+        files.into_iter().for_each(|file| *users.entry(file).or_default() += 1);
+    }
+    for service in services {
+        for variable in service.environment.iter_mut().filter(|variable| !variable.is_inline) {
+            variable.is_shared = users.get(&real((*variable.place.file).into())).is_some_and(|users| *users > 1);
+        }
+    }
+}
+
+fn real(path: PathBuf) -> PathBuf {
+    path.canonicalize().unwrap_or(path)
+}
+
 /// No tag means `latest`.
 fn whole(image: &str) -> (&str, &str) {
     match image_tag(image) {
@@ -157,7 +176,7 @@ fn networks(root: &Node, folder: &Path, sources: &BTreeMap<String, String>) -> V
             let Some(Node { value: Value::Map(made), .. }) = other.child("networks") else { continue };
             for network in found.iter_mut().filter(|network| network.is_external) {
                 let real = network.name.as_ref().unwrap_or(&network.key);
-                let makes = |entry: &&kit::config::Entry| {
+                let makes = |entry: &&Entry| {
                     entry.key == *real && entry.node.child("external").is_none() && entry.node.child("name").is_none()
                 };
                 if made.iter().any(|entry| makes(&entry)) {

@@ -1,7 +1,7 @@
 //! One service of a project, decoded into what the rules ask about.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kit::config::{Node, Place, Value};
 
@@ -39,6 +39,8 @@ pub struct Variable {
     pub is_literal: bool,
     /// True if it stands in the compose file itself, not in a file of variables.
     pub is_inline: bool,
+    /// True if it comes from a file of variables that several services are given: it may be meant for another.
+    pub is_shared: bool,
 }
 
 /// One service that must come first.
@@ -155,7 +157,14 @@ impl Service {
                 Ok(text) => {
                     self.environment.extend(read_env_file(&text, variables).into_iter().map(|(line, name, value)| {
                         let place = Place { file: file.display().to_string().into(), line, column: 1 };
-                        Variable { name, value: Some(value), place, is_literal: true, is_inline: false }
+                        Variable {
+                            name,
+                            value: Some(value),
+                            place,
+                            is_literal: true,
+                            is_inline: false,
+                            is_shared: false,
+                        }
                     }))
                 }
                 Err(_) if !is_required => {}
@@ -171,6 +180,7 @@ impl Service {
                 place: entry.key_place.clone(),
                 is_literal: entry.node.substituted.is_none(),
                 is_inline: true,
+                is_shared: false,
             });
         }
     }
@@ -247,7 +257,7 @@ impl Service {
                 }
             }
         }
-        let variable = self.environment.iter().find(|variable| variable.name == "PORT")?;
+        let variable = self.environment.iter().find(|variable| variable.name == "PORT" && !variable.is_shared)?;
         Some((variable.value.as_ref()?.parse().ok()?, &variable.place))
     }
 
@@ -315,6 +325,13 @@ impl Service {
         }
         names
     }
+}
+
+/// Returns the files of variables that a service names.
+pub(super) fn env_files(node: &Node, folder: &Path) -> Vec<PathBuf> {
+    let paths = items(node.child("env_file")).into_iter();
+    let named = paths.filter_map(|item| Some((item.child("path").unwrap_or(&item).scalar_text()?, item.place.clone())));
+    named.map(|(path, place)| beside(folder, &place, &path)).collect()
 }
 
 /// Returns a list's items; a single value counts as a list of one.

@@ -74,11 +74,19 @@ fn wrong_number<'a>(service: &Service, variable: &'a Variable) -> Option<(&'a st
     let value = variable.value.as_deref().map(str::trim).filter(|value| !value.is_empty())?;
     let is_port = variable.name == "PORT" || variable.name.ends_with("_PORT");
     // Docker's own links and Kubernetes write `tcp://…` there.
-    let wrong_port = is_port && value.parse::<u16>().is_err() && !value.contains("://") && !value.contains(['$', '/']);
+    let is_read = |value: &str| value.parse::<u16>().is_ok() || (variable.name != "PORT" && is_more_than_port(value));
+    let wrong_port = is_port && !is_read(value) && !value.contains("://") && !value.contains(['$', '/']);
     // Well-known images have readers of their own for units.
     let is_ours = service.facts.kind.is_none_or(|kind| kind == Kind::Base);
     let wrong_number = is_ours && wants_number(&variable.name) && has_unit(value);
     (wrong_port || wrong_number).then_some((value, is_port))
+}
+
+/// True for what a name that ends in `_PORT` may hold too: whether something is on, an address, several ports.
+fn is_more_than_port(value: &str) -> bool {
+    let is_switch = ["true", "false", "yes", "no", "on", "off"].iter().any(|word| value.eq_ignore_ascii_case(word));
+    let is_address = value.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    is_switch || is_address || value.split(['-', ',']).all(|port| port.trim().parse::<u16>().is_ok())
 }
 
 fn wants_number(name: &str) -> bool {
