@@ -69,3 +69,32 @@ fn a_file_that_several_services_share_tells_none_of_them_where_to_listen() {
     assert_eq!(found(&[("compose.yml", text), wrong]), ["1 setting-not-a-number"], "once, and only what is one");
     assert_eq!(found(&[("compose.yml", text), ("common.env", "HTTP_PORT=web\n")]), ["1 setting-not-a-number"]);
 }
+
+#[test]
+fn a_dump_is_told_of_once_and_a_role_that_a_script_makes_is_there() {
+    let text = "services:\n  db:\n    image: postgres:16\n    environment: { POSTGRES_USER: shop }\n    volumes:\n      - ./dump.sql:/docker-entrypoint-initdb.d/2.sql\n      \
+                - ./roles.sh:/docker-entrypoint-initdb.d/1.sh\n";
+    let dump = "CREATE TABLE a ();\nALTER TABLE a OWNER TO postgres;\n".repeat(1000);
+    let found_with = |roles: &str| found(&[("compose.yml", text), ("dump.sql", &dump), ("roles.sh", roles)]);
+    assert_eq!(found_with("echo"), ["2 init-script-unknown-role"]);
+    assert_eq!(found_with("createuser -U shop postgres\n"), Vec::<String>::new());
+    assert_eq!(found_with("createuser -U postgres shop\n"), ["2 init-script-unknown-role"]);
+}
+
+#[test]
+fn swarms_publish_once_and_a_seed_node_is_no_job() {
+    let text = "services:\n  web:\n    image: nginx:1.27\n    ports: ['80:80']\n    deploy: { replicas: 2 }\n";
+    assert_eq!(found(&[("compose.yml", text)]), ["4 replicas-fixed-name"]);
+    for more in ["mode: replicated", "endpoint_mode: vip", "rollback_config: { parallelism: 1 }"] {
+        let swarm = text.replacen("replicas: 2", &format!("replicas: 2, {more}"), 1);
+        assert_eq!(found(&[("compose.yml", &swarm)]), Vec::<String>::new(), "{more}");
+    }
+    let overlay = format!("{text}networks: {{ public: {{ driver: overlay }} }}\n");
+    assert_eq!(found(&[("compose.yml", &overlay)]), Vec::<String>::new());
+
+    let seed = "services:\n  cassandra-seed:\n    image: cassandra:5.0\n    restart: always\n    healthcheck: { test: [CMD, nodetool, status], \
+                start_period: 2m }\n";
+    assert_eq!(found(&[("compose.yml", seed)]), Vec::<String>::new());
+    let job = seed.replacen("    restart", "    command: cqlsh -f /schema.cql\n    restart", 1);
+    assert_eq!(found(&[("compose.yml", &job)]), ["5 restart-one-shot"]);
+}

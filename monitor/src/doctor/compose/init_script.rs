@@ -40,18 +40,17 @@ impl InitTrouble {
         }
         let scripts = || service.mounted.iter().filter(|mounted| mounted.target.starts_with(FOLDER));
         let user = service.variable("POSTGRES_USER").filter(|user| !user.is_empty() && *user != STANDARD_ROLE);
-        let makes_role = |script: &Mounted| {
-            let text = script.text.to_ascii_lowercase();
-            ["create role postgres", "create user postgres"].iter().any(|words| text.contains(words))
-        };
-        let unknown = user.filter(|_| !scripts().any(makes_role));
+        let unknown = user.filter(|_| !scripts().any(makes_standard_role));
         for script in scripts().filter(|script| script.target.ends_with(".sql")) {
+            // A dump names its owner at each table; who mends the first mends them all.
+            let mut unknown = unknown;
             let mut start = 0;
             for line in script.text.split_inclusive('\n') {
                 let at = start + line.len() - line.trim_start().len();
                 start += line.len();
                 let trouble = missing_include(line, script, &service.mounts, folder).or_else(|| {
-                    unknown.filter(|_| names_standard_role(line)).map(|user| Trouble::UnknownRole(user.to_owned()))
+                    let user = unknown.take_if(|_| names_standard_role(line))?;
+                    Some(Trouble::UnknownRole(user.to_owned()))
                 });
                 found.extend(trouble.map(|what| Self { what, place: script.place_of(at) }));
             }
@@ -89,6 +88,35 @@ fn missing_include(line: &str, script: &Mounted, mounts: &[Mount], folder: &Path
     (!is_there).then_some(Trouble::MissingInclude(inside))
 }
 
+/// True if a script makes the role, in SQL (also within `DO`) or with createuser(1).
+fn makes_standard_role(script: &Mounted) -> bool {
+    script.text.lines().any(|line| makes_role(line, script.target.ends_with(".sh")))
+}
+
+fn makes_role(line: &str, is_shell: bool) -> bool {
+    let comment = if is_shell { "#" } else { "--" };
+    let line = line.split(comment).next().unwrap_or_default().to_ascii_lowercase();
+    let words: Vec<&str> = line
+        .split(|c: char| c.is_whitespace() || ";\"'\\".contains(c))
+        .filter(|word| !matches!(*word, "" | "if" | "not" | "exists"))
+        .collect();
+    let by_sql = words
+        .windows(3)
+        .any(|three| matches!(three, ["create", "role" | "user" | "group", role] if *role == STANDARD_ROLE));
+    let Some(at) = words.iter().position(|word| is_shell && word.rsplit('/').next() == Some("createuser")) else {
+        return by_sql;
+    };
+    // Behind these stands how to connect (postgresql.org/docs/current/app-createuser).
+    let connects = |word: &str| matches!(word, "-u" | "-h" | "-p" | "--username" | "--host" | "--port");
+    let mut before = "";
+    let is_new = words.iter().skip(at + 1).any(|word| {
+        let is_it = *word == STANDARD_ROLE && !connects(before);
+        before = word;
+        is_it
+    });
+    by_sql || is_new
+}
+
 /// True where a role must exist: the owner of something, or whom rights are given to.
 fn names_standard_role(line: &str) -> bool {
     let line = line.split("--").next().unwrap_or_default().to_ascii_lowercase();
@@ -118,6 +146,26 @@ mod tests {
             ("COMMENT ON TABLE owner IS 'postgres';", false),
         ] {
             assert_eq!(names_standard_role(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_role_is_made_in_many_words() {
+        for (line, is_shell, expected) in [
+            ("CREATE ROLE postgres;", false, true),
+            ("create role \"postgres\" login;", false, true),
+            ("  IF NOT EXISTS (SELECT) THEN CREATE USER postgres; END IF;", false, true),
+            ("EXECUTE 'CREATE ROLE postgres';", false, true),
+            ("CREATE ROLE IF NOT EXISTS postgres;", false, true),
+            ("CREATE ROLE postgres_exporter;", false, false),
+            ("-- CREATE ROLE postgres;", false, false),
+            ("createuser postgres", false, false),
+            ("createuser -U \"$POSTGRES_USER\" --superuser postgres", true, true),
+            ("/usr/bin/createuser postgres -s", true, true),
+            ("createuser -U postgres shop", true, false),
+            ("psql -c 'CREATE ROLE postgres'", true, true),
+        ] {
+            assert_eq!(makes_role(line, is_shell), expected, "{line}");
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Network {
     pub key: String,
     /// Its real name, if it is written.
     pub name: Option<String>,
+    /// What makes it, if that is written: `bridge`, `overlay`.
+    pub driver: Option<String>,
     /// Where its key stands.
     pub place: Place,
     /// True if somebody else makes it.
@@ -166,6 +168,7 @@ fn networks(root: &Node, folder: &Path, sources: &BTreeMap<String, String>) -> V
         .map(|entry| Network {
             key: entry.key.clone(),
             name: entry.node.child("name").and_then(Node::scalar_text),
+            driver: entry.node.child("driver").and_then(Node::scalar_text),
             place: entry.key_place.clone(),
             is_external: entry.node.child("external").is_some_and(|node| node.value != Value::Bool(false)),
             made_elsewhere: None,

@@ -91,11 +91,7 @@ fn replicas(project: &Project) -> Vec<Hit> {
         let fixed =
             service.ports.iter().find(|port| port.outside.as_ref().is_some_and(|range| range.clone().count() < count));
         // A swarm publishes one port for all of them.
-        let in_swarm = service
-            .node
-            .child("deploy")
-            .is_some_and(|deploy| deploy.child("update_config").is_some() || deploy.child("placement").is_some());
-        if let Some(port) = fixed.filter(|_| !in_swarm) {
+        if let Some(port) = fixed.filter(|_| !is_for_swarm(project, service)) {
             let message = format!("{count} replicas cannot share one published port");
             hits.push(Hit::new(
                 &port.place,
@@ -106,6 +102,14 @@ fn replicas(project: &Project) -> Vec<Hit> {
         }
     }
     hits
+}
+
+/// True where something stands that nothing but a swarm heeds (docs.docker.com/reference/compose-file/deploy).
+fn is_for_swarm(project: &Project, service: &Service) -> bool {
+    let keys = ["update_config", "rollback_config", "placement", "mode", "endpoint_mode"];
+    let deploy = service.node.child("deploy");
+    deploy.is_some_and(|deploy| keys.iter().any(|key| deploy.child(key).is_some()))
+        || project.networks.iter().any(|network| network.driver.as_deref() == Some("overlay"))
 }
 
 fn replicas_of(service: &Service) -> usize {

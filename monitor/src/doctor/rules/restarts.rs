@@ -6,7 +6,7 @@
 //! the program will end at its start: a check never speaks then, for its grace begins anew with each try. Loops of any
 //! other cause are seen while they run.
 
-use crate::doctor::compose::{Project, Service};
+use crate::doctor::compose::{Kind, Project, Service};
 use crate::doctor::finding::{Hit, Rule};
 use crate::supervise::check_command::CheckCommand;
 use crate::supervise::shell::{Step, steps};
@@ -139,7 +139,10 @@ fn one_shot(project: &Project) -> Vec<Hit> {
 /// Jobs by what they are called or told to do.
 fn is_one_shot(service: &Service) -> bool {
     let jobs = ["migrate", "migration", "migrations", "seed", "setup", "init"];
-    let named = service.name.split(['-', '_']).any(|word| jobs.contains(&word));
+    // A store that is told nothing runs as one, such as the seed node of a cluster.
+    let is_store = service.facts.is(Kind::Store) || matches!(service.facts.name.as_str(), "cassandra" | "scylla");
+    let is_node = is_store && service.commands.is_empty();
+    let named = !is_node && service.name.split(['-', '_']).any(|word| jobs.contains(&word));
     let commands =
         ["migrate deploy", "alembic upgrade", "db:migrate", "manage.py migrate", "flyway migrate", "migrate up"];
     named
