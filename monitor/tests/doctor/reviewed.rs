@@ -1,6 +1,9 @@
 //! What a review found: mistakes that were missed, and what was called one and is none.
 
+use std::path::Path;
+
 use super::mended::found;
+use super::{findings, read};
 
 #[test]
 fn a_tag_that_must_be_set_is_one_and_what_is_built_here_is_never_pulled() {
@@ -97,4 +100,37 @@ fn swarms_publish_once_and_a_seed_node_is_no_job() {
     assert_eq!(found(&[("compose.yml", seed)]), Vec::<String>::new());
     let job = seed.replacen("    restart", "    command: cqlsh -f /schema.cql\n    restart", 1);
     assert_eq!(found(&[("compose.yml", &job)]), ["5 restart-one-shot"]);
+}
+
+#[test]
+fn a_log_store_that_is_published_may_be_sent_to_from_outside() {
+    let text = "services:\n  loki: { image: 'grafana/loki:2.9.10' }\n  grafana: { image: 'grafana/grafana:11.2.0' }\n";
+    assert_eq!(found(&[("compose.yml", text)]), ["2 logs-not-shipped"]);
+    let open = text.replacen("2.9.10'", "2.9.10', ports: ['3100:3100']", 1);
+    assert_eq!(found(&[("compose.yml", &open)]), Vec::<String>::new());
+    let with_program = format!("{open}  app: {{ image: 'registry.example.com/app:1' }}\n");
+    assert_eq!(found(&[("compose.yml", &with_program)]), ["2 logs-not-shipped"], "its own logs are not sent");
+}
+
+#[test]
+fn configs_are_mounts_of_their_files() {
+    let logs = "services:\n  loki: { image: 'grafana/loki:2.9.10' }\n  grafana: { image: 'grafana/grafana:11.2.0' }\n  \
+                app:\n    image: registry.example.com/app:1\n    configs: [{ source: logging, target: /etc/app.yml }]\n\
+                configs: { logging: { file: app.yml } }\n";
+    let sends = ("app.yml", "url: http://loki:3100/loki/api/v1/push\n");
+    assert_eq!(found(&[("compose.yml", logs), sends]), Vec::<String>::new());
+    assert_eq!(found(&[("compose.yml", logs), ("app.yml", "a: 1\n")]), ["2 logs-not-shipped"]);
+
+    let scraped = "services:\n  prometheus:\n    image: prom/prometheus:v2.54.1\n    command: --config.file=/prometheus.yml\n    configs: [prometheus.yml]\n\
+                   configs: { prometheus.yml: { file: ./mon/prometheus.yml } }\n";
+    let config = "scrape_configs:\n  - job_name: node\n    static_configs:\n      - targets: ['nodes:9100']\n";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mon")).unwrap();
+    std::fs::write(folder.path().join("compose.yml"), scraped).unwrap();
+    std::fs::write(folder.path().join("mon/prometheus.yml"), config).unwrap();
+    assert_eq!(rules_in(folder.path()), ["scrape-unknown-target"]);
+}
+
+fn rules_in(folder: &Path) -> Vec<&'static str> {
+    findings(&read(folder).unwrap()).iter().map(|finding| finding.rule).collect()
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use kit::config::{Node, Place, Value};
 
 use super::load::{folder_of, inside};
+use super::service::items;
 
 /// Something mounted into the container.
 #[derive(Debug, Clone)]
@@ -29,6 +30,20 @@ pub(super) fn mount_of(node: &Node) -> Option<Mount> {
     let source = parts.next()?.to_owned();
     let target = parts.next().unwrap_or(&source).to_owned();
     Some(Mount { source, target, place })
+}
+
+/// Returns the files behind a service's `configs`, which Compose mounts at `/NAME` unless told where.
+pub(super) fn configs_of(service: &Node, root: &Node) -> Vec<Mount> {
+    let of_config = |used: &Node| {
+        let name = used.child("source").unwrap_or(used).scalar_text()?;
+        let file = root.child("configs")?.child(&name)?.child("file")?;
+        let (path, place) = (file.scalar_text()?, file.place.clone());
+        let source = if path.starts_with(['.', '/', '~']) { path } else { format!("./{path}") };
+        let target = used.child("target").and_then(Node::scalar_text).unwrap_or(name);
+        let target = if target.starts_with('/') { target } else { format!("/{target}") };
+        Some(Mount { source, target, place })
+    };
+    items(service.child("configs")).iter().filter_map(of_config).collect()
 }
 
 /// Paths count from the project's folder; those of an included or extended file from that file's own.

@@ -7,6 +7,7 @@ use kit::config::{Entry, Node, Place, Value};
 
 use super::images::split as image_tag;
 use super::load::{Loader, inside};
+use super::mount::configs_of;
 use super::read::read_bounded;
 use super::scrape::Scrape;
 use super::service::{Service, env_files, items};
@@ -72,7 +73,9 @@ impl Project {
                 let is_active = wanted.is_empty()
                     || wanted.iter().any(|profile| profiles.iter().any(|active| active == "*" || active == profile));
                 if is_active {
-                    services.push(Service::decode(&entry.key, &entry.key_place, &entry.node, folder, &variables));
+                    let mut service = Service::decode(&entry.key, &entry.key_place, &entry.node, folder, &variables);
+                    service.mounts.extend(configs_of(&entry.node, root));
+                    services.push(service);
                 } else {
                     inactive.push(entry.key.clone());
                 }

@@ -216,7 +216,10 @@ const SHIPPERS: [&str; 8] = [
 fn not_shipped(project: &Project) -> Vec<Hit> {
     let stores: Vec<&Service> = project.services.iter().filter(|service| service.facts.name == "loki").collect();
     let has_reader = project.services.iter().any(|service| service.facts.name.starts_with("grafana"));
-    let Some(store) = stores.first().filter(|_| has_reader) else { return Vec::new() };
+    // A project of telemetry alone that publishes its store keeps the logs of others, who send them from outside.
+    let is_published = stores.iter().any(|store| store.ports.iter().any(|port| port.inside.contains(&3100)));
+    let is_open = is_published && !project.services.iter().any(has_own_logs);
+    let Some(store) = stores.first().filter(|_| has_reader && !is_open) else { return Vec::new() };
     let names: Vec<String> = stores.iter().flat_map(|store| store.names()).collect();
     let is_sender = |service: &Service| {
         let image = service.image.as_ref().map(|image| image.text.to_ascii_lowercase()).unwrap_or_default();
@@ -236,6 +239,11 @@ fn not_shipped(project: &Project) -> Vec<Hit> {
         store.name
     );
     vec![Hit::new(&store.place, &store.name, message, fix)]
+}
+
+/// True for a program of one's own, whose logs a store beside it is for.
+fn has_own_logs(service: &Service) -> bool {
+    service.facts.kind.is_none_or(|kind| kind == Kind::Base) && !service.facts.name.ends_with("exporter")
 }
 
 /// True if anything that a service is told leads to one of these names: `//loki:3100`, or its way in.
