@@ -131,6 +131,22 @@ fn configs_are_mounts_of_their_files() {
     assert_eq!(rules_in(folder.path()), ["scrape-unknown-target"]);
 }
 
+#[test]
+fn what_prometheus_reads_counts_from_the_included_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mon")).unwrap();
+    let part = "services:\n  prometheus:\n    image: prom/prometheus:v2.54.1\n    volumes: ['./prometheus.yml:/etc/prometheus/prometheus.yml:ro']\n";
+    let config = "scrape_configs:\n  - job_name: node\n    static_configs:\n      - targets: ['nodes:9100']\n";
+    for (name, text) in [
+        ("compose.yml", "include: [mon/compose.yml]\nservices:\n  web: { image: 'nginx:1.27' }\n"),
+        ("mon/compose.yml", part),
+        ("mon/prometheus.yml", config),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    assert_eq!(rules_in(folder.path()), ["scrape-unknown-target"]);
+}
+
 fn rules_in(folder: &Path) -> Vec<&'static str> {
     findings(&read(folder).unwrap()).iter().map(|finding| finding.rule).collect()
 }

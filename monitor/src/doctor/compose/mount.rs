@@ -51,8 +51,3 @@ pub(super) fn beside(folder: &Path, place: &Place, path: &str) -> PathBuf {
     let by_project = inside(folder, path);
     if by_project.exists() { by_project } else { inside(&folder_of(Path::new(&*place.file)), path) }
 }
-
-/// Returns the path of the host that a mount names, if it is one.
-pub(super) fn host_path(folder: &Path, source: &str) -> Option<PathBuf> {
-    source.starts_with(['.', '/', '~']).then(|| inside(folder, source))
-}

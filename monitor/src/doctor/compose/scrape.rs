@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kit::config::{Node, Place, Value};
 
-use super::mount::host_path;
+use super::mount::beside;
 use super::mounted::within;
 use super::read::read_bounded;
 use super::service::{Service, items};
@@ -54,7 +54,8 @@ impl Scrape {
         }
         let inside = Self::path_in(service);
         let path = service.mounts.iter().find_map(|mount| {
-            let root = host_path(folder, &mount.source)?;
+            let is_path = mount.source.starts_with(['.', '/', '~']);
+            let root = is_path.then(|| beside(folder, &mount.place, &mount.source))?;
             let rest = inside.strip_prefix(mount.target.trim_end_matches('/'))?;
             let path = match rest.strip_prefix('/') {
                 Some(rest) => root.join(rest),
