@@ -150,3 +150,20 @@ fn what_prometheus_reads_counts_from_the_included_file() {
 fn rules_in(folder: &Path) -> Vec<&'static str> {
     findings(&read(folder).unwrap()).iter().map(|finding| finding.rule).collect()
 }
+
+#[test]
+fn nothing_is_said_to_be_missing_where_not_all_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("conf")).unwrap();
+    let text = "services:\n  loki: { image: 'grafana/loki:2.9.10' }\n  grafana: { image: 'grafana/grafana:11.2.0' }\n  \
+                tempo: { image: 'grafana/tempo:2.6.0' }\n  app:\n    image: registry.example.com/app:1\n    environment: { OTEL_SERVICE_NAME: app }\n    \
+                volumes: ['./conf:/conf']\n";
+    std::fs::write(folder.path().join("compose.yml"), text).unwrap();
+    assert_eq!(rules_in(folder.path()), ["logs-not-shipped", "traces-not-sent"]);
+    for number in 0..100 {
+        std::fs::write(folder.path().join(format!("conf/{number}.yml")), "a: 1\n").unwrap();
+    }
+    assert_eq!(rules_in(folder.path()), Vec::<&str>::new());
+    let not_checked = read(folder.path()).unwrap().not_checked;
+    assert!(not_checked[0].starts_with("mounted configurations: there are more than are read"), "{not_checked:?}");
+}

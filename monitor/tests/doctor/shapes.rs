@@ -203,7 +203,7 @@ fn links_out_of_what_is_mounted_are_not_followed_and_what_never_ends_is_not_read
     let project = read(&folder.path().join("app")).unwrap();
     let targets: Vec<&str> =
         project.service("web").unwrap().mounted.iter().map(|mounted| mounted.target.as_str()).collect();
-    assert_eq!(targets, ["/conf/own.yml", "/conf/same.yml", "/linked.yml"]);
+    assert_eq!(targets, ["/linked.yml", "/conf/own.yml", "/conf/same.yml"]);
     let request = |file: &str| Request { files: vec![folder.path().join("app").join(file)], ..Request::default() };
     for file in ["kernel.yml", "pipe.yml"] {
         let why = load(&request(file)).unwrap_err();

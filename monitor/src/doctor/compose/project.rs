@@ -8,12 +8,10 @@ use kit::config::{Entry, Node, Place, Value};
 use super::images::split as image_tag;
 use super::load::{Loader, inside};
 use super::mount::configs_of;
+use super::mounted::Shelf;
 use super::read::read_bounded;
 use super::scrape::Scrape;
 use super::service::{Service, env_files, items};
-
-/// All that services mount, and is read: more than the configurations of any host.
-const MOUNTED_BYTES: u64 = 8 << 20;
 
 /// A network of the project.
 #[derive(Debug, Clone)]
@@ -60,6 +58,8 @@ pub struct Project {
     pub inactive: Vec<String>,
     /// What could not be looked into.
     pub not_checked: Vec<String>,
+    /// False if some of what is mounted was left out: then nothing can be said to stand nowhere.
+    pub is_read_whole: bool,
 }
 
 impl Project {
@@ -82,16 +82,23 @@ impl Project {
             }
             share_variables(&mut services, entries, folder);
         }
-        let (mut room, mut had_room) = (MOUNTED_BYTES, true);
+        // What is named comes first: in a folder there may be anything.
+        let mut shelf = Shelf::new();
         for service in &mut services {
-            had_room &= service.read_mounted(folder, &mut room);
+            service.mounted = shelf.read_files(&service.mounts, folder);
         }
+        for service in &mut services {
+            service.mounted.extend(shelf.read_folders(&service.mounts, folder));
+            service.learn_from_mounted(folder);
+        }
+        let left_out = shelf.left_out();
         let mut project = Self {
             name: root.child("name").and_then(Node::scalar_text).unwrap_or_else(|| name_of(folder)),
             networks: networks(root, folder, &sources),
             unset: unset.into_iter().map(|(place, name)| Unset { place, name }).collect(),
             scrapes: services.iter().filter_map(|service| Scrape::of(service, folder)).collect(),
             not_checked: services.iter().flat_map(|service| service.not_checked.clone()).chain(not_checked).collect(),
+            is_read_whole: left_out.is_none(),
             services,
             inactive,
             sources: BTreeMap::new(),
@@ -105,11 +112,10 @@ impl Project {
             }
         }
         sources.extend(project.scrapes.iter().map(|scrape| (scrape.file.clone(), scrape.text.clone())));
-        let mounted = project.services.iter().flat_map(|service| &service.mounted);
-        sources.extend(mounted.map(|mounted| (mounted.file.clone(), mounted.text.clone())));
-        if !had_room {
-            project.not_checked.push(format!("mounted configurations: they are more than {} MiB", MOUNTED_BYTES >> 20));
+        for mounted in project.services.iter().flat_map(|service| &service.mounted) {
+            sources.entry(mounted.file.clone()).or_insert_with(|| mounted.text.to_string());
         }
+        project.not_checked.extend(left_out);
         project.sources = sources;
         project
     }

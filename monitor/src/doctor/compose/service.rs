@@ -140,12 +140,10 @@ impl Service {
         service
     }
 
-    /// Reads what it mounts, until `room` is used up; returns false if that was not enough.
-    pub(super) fn read_mounted(&mut self, folder: &Path, room: &mut u64) -> bool {
-        let had_room = Mounted::read(&self.mounts, folder, room, &mut self.mounted);
+    /// Looks into what it mounts.
+    pub(super) fn learn_from_mounted(&mut self, folder: &Path) {
         self.datasources = DataSource::of(self);
         self.init_troubles = InitTrouble::of(self, folder);
-        had_room
     }
 
     fn read_environment(&mut self, folder: &Path, variables: &Variables) {

@@ -161,6 +161,10 @@ fn command_with(service: &Service, word: &str) -> String {
 const WHERE: [&str; 7] = ["ENDPOINT", "COLLECTOR", "JAEGER", "ZIPKIN", "OTLP", "TEMPO", "AGENT_HOST"];
 
 fn not_sent(project: &Project) -> Vec<Hit> {
+    // It may stand in what was left out.
+    if !project.is_read_whole {
+        return Vec::new();
+    }
     let takes = |service: &&Service| service.is_observability() && service.listens_on().contains(&4317);
     let collectors: Vec<&Service> = project.services.iter().filter(takes).collect();
     let is_collector = |service: &&&Service| service.facts.name.starts_with("opentelemetry-collector");
@@ -214,6 +218,9 @@ const SHIPPERS: [&str; 8] = [
 ];
 
 fn not_shipped(project: &Project) -> Vec<Hit> {
+    if !project.is_read_whole {
+        return Vec::new();
+    }
     let stores: Vec<&Service> = project.services.iter().filter(|service| service.facts.name == "loki").collect();
     let has_reader = project.services.iter().any(|service| service.facts.name.starts_with("grafana"));
     // A project of telemetry alone that publishes its store keeps the logs of others, who send them from outside.
