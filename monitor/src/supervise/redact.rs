@@ -14,7 +14,9 @@ static PATTERNS: LazyLock<[Regex; 4]> = LazyLock::new(|| {
         ),
         build(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}"),
         build(r"([a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?:@)"),
-        build(r#"((?:^|[\s"'\[,])(?:-u|--user|--proxy-user)[\s"',=]+[^\s"',:]+:)([^\s"',]+)"#),
+        build(
+            r#"((?:^|[\s"'\[,])(?:-u|(?:-[A-Za-z]*u|--user|--proxy-user)[\s"',=]+)([^\s"',:=-][^\s"',:]*):)([^\s"',]+)"#,
+        ),
     ]
 });
 
@@ -36,9 +38,11 @@ pub fn redact(line: &str) -> String {
     let line = scheme.replace_all(&line, "${1}[redacted]");
     let line = url.replace_all(&line, "${1}[redacted]@");
     user.replace_all(&line, |found: &Captures<'_>| {
+        let [whole, before, user, password] = [0, 1, 2, 3].map(|group| found.get(group).map_or("", |it| it.as_str()));
+        let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit());
         // `--user 1000:1000` is a user and a group.
-        let is_group = found.get(2).is_some_and(|value| value.as_str().chars().all(|c| c.is_ascii_digit()));
-        if is_group { found.get(0).map_or("", |whole| whole.as_str()).to_owned() } else { hide(found, &line) }
+        let is_shown = (is_number(user) && is_number(password)) || leads_elsewhere(password);
+        if is_shown { whole.to_owned() } else { format!("{before}[redacted]") }
     })
     .into_owned()
 }
@@ -84,6 +88,8 @@ mod tests {
             ("curl -fu x; curl -u elastic:hunter2 http://x", "curl -fu x; curl -u elastic:[redacted] http://x"),
             ("[CMD, curl, --user, 'elastic:hunter2']", "[CMD, curl, --user, 'elastic:[redacted]']"),
             (r#"["curl", "-u", "elastic:hunter2"]"#, r#"["curl", "-u", "elastic:[redacted]"]"#),
+            ("curl -fsu me:1234 x; curl -ume:1234 x", "curl -fsu me:[redacted] x; curl -ume:[redacted] x"),
+            ("rsync -uav host:path; sort -u a; ls --url a:b", "rsync -uav host:path; sort -u a; ls --url a:b"),
             ("curl --user=elastic:${PASSWORD} x", "curl --user=elastic:${PASSWORD} x"),
             ("docker run --user 1000:1000 x", "docker run --user 1000:1000 x"),
             ("DB_PASSWORD: ${DB_PASSWORD:?set it}", "DB_PASSWORD: ${DB_PASSWORD:?set it}"),
