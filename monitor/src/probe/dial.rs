@@ -43,6 +43,15 @@ impl IpVersion {
     pub(super) fn decode(cursor: &Cursor<'_>) -> Option<Self> {
         cursor.one_of(&[("any", Self::Any), ("ipv4", Self::V4), ("ipv6", Self::V6), ("both", Self::Both)])
     }
+
+    /// Which families it needs addresses of.
+    pub(super) fn families(self) -> Families {
+        match self {
+            Self::V4 => Families::V4,
+            Self::V6 => Families::V6,
+            Self::Any | Self::Both => Families::Each,
+        }
+    }
 }
 
 /// Connects; the address that was talked to goes into [`Run::seen`].
@@ -63,28 +72,30 @@ pub(super) async fn dial(run: &mut Run, to: &Address, version: IpVersion) -> Res
 }
 
 async fn connect_straight(run: &mut Run, to: &Address, version: IpVersion) -> Result<(TcpStream, SocketAddr), Outcome> {
-    let families = match version {
-        IpVersion::V4 => Families::V4,
-        IpVersion::V6 => Families::V6,
-        IpVersion::Any | IpVersion::Both => Families::Each,
-    };
-    let (v6, v4) = resolve(run, &to.host, families).await;
     if version == IpVersion::Both {
+        let (v6, v4) = resolve(run, &to.host, version.families()).await;
         let v6 = v6.unwrap_or_else(|| Ok(Vec::new())).map_err(|gap| gap.outcome);
         let v4 = v4.unwrap_or_else(|| Ok(Vec::new())).map_err(|gap| gap.outcome);
         connect_both(run, v6, v4, to.port).await
     } else {
-        let (v6, v4) = either(v6, v4)?;
-        connect_any(run, &in_order(&to.host, v6, v4, to.port)).await
+        let addresses = addresses(run, to, version).await?;
+        connect_any(run, &addresses.into()).await
     }
 }
 
+/// Returns the addresses that are tried, the first choice first.
+pub(super) async fn addresses(run: &mut Run, to: &Address, version: IpVersion) -> Result<Vec<SocketAddr>, Outcome> {
+    let (v6, v4) = resolve(run, &to.host, version.families()).await;
+    let (v6, v4) = either(v6, v4)?;
+    Ok(in_order(&to.host, v6, v4, to.port))
+}
+
 /// Families take turns, IPv6 first (RFC 8305 section 4); `localhost` begins with IPv4, where most local services are.
-fn in_order(host: &Host, v6: Vec<IpAddr>, v4: Vec<IpAddr>, port: u16) -> VecDeque<SocketAddr> {
+fn in_order(host: &Host, v6: Vec<IpAddr>, v4: Vec<IpAddr>, port: u16) -> Vec<SocketAddr> {
     let v4_first = matches!(host, Host::Name(name) if is_localhost(name));
     let (mut first, mut second) =
         if v4_first { (v4.into_iter(), v6.into_iter()) } else { (v6.into_iter(), v4.into_iter()) };
-    let mut order = VecDeque::new();
+    let mut order = Vec::new();
     for _ in 0..MAX_ADDRESSES {
         order.extend(first.next().into_iter().chain(second.next()).map(|address| SocketAddr::new(address, port)));
     }

@@ -1,15 +1,16 @@
 //! Where a kind that speaks a protocol of its own connects: `address`, `ip`, and `tls` if it is written.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kit::config::Fields;
+use kit::config::{Cursor, Fields};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
 use super::address::Address;
-use super::dial::{IpVersion, dial};
+use super::dial::{IpVersion, addresses, dial};
 use super::handshake::{Secured, shake_hands};
 use super::kinds::{Probe, Scope, Target};
 use super::observation::{Facts, Outcome, ReasonCode};
@@ -81,7 +82,12 @@ impl Endpoint {
 
     /// As [`Endpoint::decode`]; where TLS is `wanted` it needs no `tls` to be written.
     pub(super) fn decode_with(fields: &Fields<'_>, wanted: bool) -> Option<Self> {
-        let bare = Self::decode_bare(fields);
+        Self::decode_at(fields, fields.require("address"), wanted)
+    }
+
+    /// As [`Endpoint::decode_with`], with the address at a key of another name.
+    pub(super) fn decode_at(fields: &Fields<'_>, address: Option<Cursor<'_>>, wanted: bool) -> Option<Self> {
+        let bare = Self::decode_bare_at(fields, address);
         let address = bare.as_ref().map(|bare| &bare.address);
         let written = fields.get("tls");
         let tls = match &written {
@@ -98,7 +104,11 @@ impl Endpoint {
 
     /// Decodes `address` and `ip`, for protocols that never run over TLS.
     pub(super) fn decode_bare(fields: &Fields<'_>) -> Option<Self> {
-        let address = fields.require("address").and_then(|c| Address::decode(&c));
+        Self::decode_bare_at(fields, fields.require("address"))
+    }
+
+    fn decode_bare_at(fields: &Fields<'_>, address: Option<Cursor<'_>>) -> Option<Self> {
+        let address = address.and_then(|c| Address::decode(&c));
         let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));
         Some(Self { address: address?, ip: ip?, tls: None })
     }
@@ -106,6 +116,11 @@ impl Endpoint {
     /// What is asked, for people.
     pub(super) fn target(&self) -> Target {
         Target { shown: self.address.to_string(), scope: Scope::of_host(&self.address.host.to_string()) }
+    }
+
+    /// Returns where a datagram can go, the first choice first.
+    pub(super) async fn addresses(&self, run: &mut Run) -> Result<Vec<SocketAddr>, Outcome> {
+        addresses(run, &self.address, self.ip).await
     }
 
     /// Connects, without TLS.

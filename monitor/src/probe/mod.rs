@@ -7,6 +7,7 @@ mod address;
 mod detour;
 mod dial;
 mod dial_error;
+mod dns;
 mod endpoint;
 mod exec;
 mod expect;

@@ -1,6 +1,7 @@
 //! One run of a probe as its kind sees it: the clock of its phases, its deadline, and where we ask from.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,15 @@ use super::detour::Detour;
 use super::observation::{CheckId, Phase, Reason, Seen};
 use super::pushes::Pushes;
 
+/// Where servers listen that `/etc/resolv.conf` names (resolv.conf(5)).
+const DNS_PORT: u16 = 53;
+
 /// What all probes of this monitor share: where we look from.
 pub struct Vantage {
     /// Resolves names with the system's servers and hosts file, without a cache.
     pub resolver: hickory_resolver::TokioResolver,
+    /// The system's servers, in the order in which they are asked.
+    pub name_servers: Vec<SocketAddr>,
     /// Trust roots of this machine, or the bundled ones if it has none.
     pub roots: Arc<rustls::RootCertStore>,
     /// What watched jobs pushed.
@@ -26,12 +32,15 @@ impl Vantage {
     /// # Errors
     /// When `/etc/resolv.conf` cannot be read.
     pub fn of_system() -> Result<Self, hickory_resolver::net::NetError> {
+        let (config, _) = hickory_resolver::system_conf::read_system_conf()?;
+        let servers = config.name_servers.iter();
+        let name_servers = servers.map(|server| SocketAddr::new(server.ip, DNS_PORT)).collect();
         let mut builder = hickory_resolver::TokioResolver::builder_tokio()?;
         let options = builder.options_mut();
         // Every probe asks anew: a cached answer would hide that the resolver is gone.
         options.cache_size = 0;
         options.attempts = 1;
-        Ok(Self { resolver: builder.build()?, roots: kit::tls::roots(), pushes: Pushes::default() })
+        Ok(Self { resolver: builder.build()?, name_servers, roots: kit::tls::roots(), pushes: Pushes::default() })
     }
 }
 

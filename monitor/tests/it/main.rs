@@ -4,6 +4,7 @@
 mod causes;
 mod compliance;
 mod detours;
+mod dns;
 mod exec;
 mod first_message;
 mod host;
@@ -81,7 +82,8 @@ fn vantage(resolver_port: u16) -> Arc<Vantage> {
     builder.options_mut().cache_size = 0;
     builder.options_mut().attempts = 1;
     let resolver = builder.build().unwrap();
-    Arc::new(Vantage { resolver, roots: kit::tls::roots(), pushes: Pushes::default() })
+    let name_servers = vec![([127, 0, 0, 1], resolver_port).into()];
+    Arc::new(Vantage { resolver, name_servers, roots: kit::tls::roots(), pushes: Pushes::default() })
 }
 
 /// Decodes and asks once.

@@ -6,6 +6,7 @@
 
 mod answer;
 mod certificates;
+mod dns;
 mod docker;
 mod eventually;
 mod gzip;
@@ -28,6 +29,7 @@ mod transport;
 
 pub use answer::Answer;
 pub use certificates::{Authority, Certificate};
+pub use dns::dns_answer;
 pub use docker::DockerEngine;
 pub use eventually::eventually;
 pub use message::{Request, Response};

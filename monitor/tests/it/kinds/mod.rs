@@ -1,5 +1,6 @@
 //! One fixture per kind that talks to a network: what it asks of an address, and a target it is content with.
 
+mod dns;
 mod http;
 mod mqtt;
 mod nats;
@@ -40,6 +41,7 @@ pub(crate) fn all() -> Vec<Fixture> {
     vec![
         http::fixture(),
         http::two(),
+        dns::fixture(),
         tcp::fixture(),
         tls::fixture(),
         redis::fixture(),
