@@ -145,6 +145,11 @@ async fn connect_both(
     run.enter(Phase::Connect);
     let (v6, v4) = futures_util::future::join(connect_family(v6, "IPv6", port), connect_family(v4, "IPv4", port)).await;
     run.leave();
+    both(run, v6, v4)
+}
+
+/// Joins what each family came to where both must do: one that fails degrades, and IPv6's is kept.
+pub(super) fn both<T>(run: &mut Run, v6: Result<T, Outcome>, v4: Result<T, Outcome>) -> Result<T, Outcome> {
     let (connected, other) = match (v6, v4) {
         (Ok(connected), other) => (connected, other.map(drop)),
         (other, Ok(connected)) => (connected, other.map(drop)),

@@ -13,8 +13,8 @@ pub(super) fn explain(errors: &[(SocketAddr, io::Error)]) -> Outcome {
     for (address, error) in errors {
         let (code, words) = judge(*address, error);
         match groups.iter_mut().find(|(_, known, _)| *known == words) {
-            Some((_, _, addresses)) => addresses.push(address.to_string()),
-            None => groups.push((code, words, vec![address.to_string()])),
+            Some((_, _, addresses)) => addresses.push(show(*address)),
+            None => groups.push((code, words, vec![show(*address)])),
         }
     }
     groups.sort_by_key(|(code, _, _)| *code == ReasonCode::Local);
@@ -26,6 +26,11 @@ pub(super) fn explain(errors: &[(SocketAddr, io::Error)]) -> Outcome {
         if texts.is_empty() { "there is no address to connect to".to_owned() } else { texts.join("; ") },
     );
     if code == ReasonCode::Local { Outcome::Unknown(reason) } else { Outcome::Fail(reason) }
+}
+
+/// Where there is no port (ICMP) none is shown.
+fn show(address: SocketAddr) -> String {
+    if address.port() == 0 { address.ip().to_string() } else { address.to_string() }
 }
 
 /// Returns the cause, and words that an address can follow. [`ReasonCode::Local`] means that we could not ask.

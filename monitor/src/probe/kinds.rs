@@ -153,6 +153,7 @@ impl Kinds {
             .with(super::http::Http)
             .with(super::tcp::Tcp)
             .with(super::tls::TlsKind)
+            .with(super::icmp::Icmp)
             .with(super::dns::Dns)
             .with(super::redis::Redis)
             .with(super::postgres::Postgres)

@@ -4,6 +4,7 @@
 //! fixture and its line in [`Kinds::standard`].
 
 mod address;
+mod datagram;
 mod detour;
 mod dial;
 mod dial_error;
@@ -18,6 +19,7 @@ mod host;
 mod host_processes;
 mod host_read;
 mod http;
+mod icmp;
 mod kinds;
 mod login;
 mod mqtt;

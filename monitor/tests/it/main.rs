@@ -10,6 +10,7 @@ mod first_message;
 mod host;
 mod http;
 mod http_tls;
+mod icmp;
 mod kinds;
 mod mqtt;
 mod names;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::question::{Heard, Question, Sent, show_code, show_name};
 use super::wanted::Wanted;
 use crate::probe::address::{Address, Host};
+use crate::probe::datagram::receive;
 use crate::probe::dial::{IpVersion, dial};
 use crate::probe::dial_error::explain;
 use crate::probe::endpoint::Endpoint;
@@ -138,7 +139,7 @@ async fn over_udp(run: &mut Run, sent: &Sent<'_>, addresses: &[SocketAddr]) -> R
     let mut others: Vec<String> = Vec::new();
     let limit = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline);
     while others.len() < MAX_DATAGRAMS {
-        let Ok(received) = tokio::time::timeout_at(limit, socket.recv(&mut buffer)).await else { break };
+        let Ok(received) = tokio::time::timeout_at(limit, receive(&socket, &mut buffer)).await else { break };
         let length = received.map_err(failed)?;
         match sent.read(buffer.get(..length).unwrap_or_default())? {
             Heard::Answer(message) if message.metadata.truncation => {

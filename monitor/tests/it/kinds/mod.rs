@@ -53,5 +53,5 @@ pub(crate) fn all() -> Vec<Fixture> {
     ]
 }
 
-/// Kinds without a network, which the suite leaves out.
-pub(crate) const LOCAL: [&str; 3] = ["exec", "host", "heartbeat"];
+/// Kinds without a network, which the suite leaves out, and `icmp`, which connects to nothing that could refuse or stall.
+pub(crate) const LOCAL: [&str; 4] = ["exec", "host", "heartbeat", "icmp"];
