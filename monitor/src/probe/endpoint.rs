@@ -75,6 +75,11 @@ impl Secrecy {
 }
 
 impl Endpoint {
+    /// Joins what was decoded elsewhere.
+    pub(super) fn new(address: Address, ip: IpVersion, tls: Option<(Tls, ServerName<'static>)>) -> Self {
+        Self { address, ip, tls: tls.map(|(tls, name)| Secrecy { tls, name }) }
+    }
+
     /// Decodes `address`, `ip` and `tls`; without `tls` nothing is encrypted.
     pub(super) fn decode(fields: &Fields<'_>) -> Option<Self> {
         Self::decode_with(fields, false)
@@ -82,17 +87,22 @@ impl Endpoint {
 
     /// As [`Endpoint::decode`]; where TLS is `wanted` it needs no `tls` to be written.
     pub(super) fn decode_with(fields: &Fields<'_>, wanted: bool) -> Option<Self> {
-        Self::decode_at(fields, fields.require("address"), wanted)
+        Self::decode_at(fields, fields.require("address"), wanted, &[])
     }
 
-    /// As [`Endpoint::decode_with`], with the address at a key of another name.
-    pub(super) fn decode_at(fields: &Fields<'_>, address: Option<Cursor<'_>>, wanted: bool) -> Option<Self> {
+    /// As [`Endpoint::decode_with`], with the address at a key of another name, and what ALPN offers.
+    pub(super) fn decode_at(
+        fields: &Fields<'_>,
+        address: Option<Cursor<'_>>,
+        wanted: bool,
+        alpn: &[&[u8]],
+    ) -> Option<Self> {
         let bare = Self::decode_bare_at(fields, address);
         let address = bare.as_ref().map(|bare| &bare.address);
         let written = fields.get("tls");
         let tls = match &written {
             None if !wanted => Some(None),
-            _ => Tls::decode(written.as_ref(), &[]).zip(address).and_then(|(tls, address)| {
+            _ => Tls::decode(written.as_ref(), alpn).zip(address).and_then(|(tls, address)| {
                 let blamed = written.as_ref().and_then(|cursor| cursor.fields());
                 let name = name_for(blamed.as_ref().unwrap_or(fields), &address.host, &tls)?;
                 Some(Some(Secrecy { tls, name }))
@@ -134,13 +144,18 @@ impl Endpoint {
         Ok(Wire::new(run, Stream::Plain(stream)))
     }
 
-    /// Connects, and shakes hands where TLS is configured.
+    /// Connects, and shakes hands where TLS is configured; what is read then are whole messages.
     pub(super) async fn connect(&self, run: &mut Run) -> Result<Wire, Outcome> {
-        let stream = self.dial(run).await?;
-        let stream = match &self.tls {
-            None => Stream::Plain(stream),
-            Some(secrecy) => Stream::Tls(secrecy.secure(run, stream).await?.stream),
-        };
+        let stream = self.stream(run).await?;
         Ok(Wire::new(run, stream))
+    }
+
+    /// Connects, and shakes hands where TLS is configured.
+    pub(super) async fn stream(&self, run: &mut Run) -> Result<Stream, Outcome> {
+        let stream = self.dial(run).await?;
+        match &self.tls {
+            None => Ok(Stream::Plain(stream)),
+            Some(secrecy) => Ok(Stream::Tls(secrecy.secure(run, stream).await?.stream)),
+        }
     }
 }

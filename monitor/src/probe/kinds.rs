@@ -155,6 +155,7 @@ impl Kinds {
             .with(super::tls::TlsKind)
             .with(super::icmp::Icmp)
             .with(super::dns::Dns)
+            .with(super::websocket::WebSocket)
             .with(super::redis::Redis)
             .with(super::postgres::Postgres)
             .with(super::smtp::Smtp)

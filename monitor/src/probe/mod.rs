@@ -41,6 +41,7 @@ mod tcp;
 mod tls;
 mod tls_options;
 mod tls_verify;
+mod websocket;
 mod wire;
 
 pub use address::Address;

@@ -25,10 +25,13 @@ const BEFORE_DEADLINE: Duration = Duration::from_millis(10);
 /// One turn: first what we send, then what we wait for.
 pub(super) struct Step {
     send: Option<Bytes>,
+    /// True if what is sent was written as text.
+    is_text: bool,
     expect: Option<Expected>,
 }
 
-enum Expected {
+/// What is waited for.
+pub(super) enum Expected {
     Bytes(Bytes),
     Matches(Regex),
 }
@@ -60,8 +63,9 @@ impl Step {
                 ("expect_matches", fields.get("expect_matches").map(|c| regex(&c).map(Expected::Matches))),
             ],
         );
+        let is_text = fields.has("send");
         fields.end();
-        let step = Self { send: send?, expect: expect? };
+        let step = Self { send: send?, is_text, expect: expect? };
         if step.send.is_none() && step.expect.is_none() {
             cursor.mistake("a step sends or expects something; write { send: …, expect: … }");
             return None;
@@ -70,7 +74,29 @@ impl Step {
     }
 }
 
+impl Step {
+    /// What is sent first, if anything is.
+    pub(super) fn sent(&self) -> Option<&Bytes> {
+        self.send.as_ref()
+    }
+
+    /// True if what is sent is a text, where a protocol tells texts from bytes.
+    pub(super) fn is_text(&self) -> bool {
+        self.is_text
+    }
+
+    /// What is waited for then, if anything is.
+    pub(super) fn expected(&self) -> Option<&Expected> {
+        self.expect.as_ref()
+    }
+}
+
 impl Expected {
+    /// True if it is in these bytes, which are whole.
+    pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
+        self.end_in(bytes, 0).is_some()
+    }
+
     /// Returns the end of the match, if it has come; `from` is where the bytes not yet looked at begin.
     fn end_in(&self, heard: &[u8], from: usize) -> Option<usize> {
         match self {
@@ -84,7 +110,8 @@ impl Expected {
         }
     }
 
-    fn show(&self) -> String {
+    /// For people.
+    pub(super) fn show(&self) -> String {
         match self {
             Self::Bytes(wanted) => format!("{:?}", excerpt(wanted)),
             Self::Matches(regex) => format!("a match of {:?}", regex.as_str()),

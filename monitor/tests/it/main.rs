@@ -24,6 +24,7 @@ mod smtp;
 mod ssh;
 mod tcp;
 mod tls;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -26,6 +26,7 @@ mod target;
 mod tasks;
 mod tls;
 mod transport;
+mod websocket;
 
 pub use answer::Answer;
 pub use certificates::{Authority, Certificate};

@@ -69,7 +69,7 @@ impl Way {
         }
         let transport = transport?;
         let Some(server) = server else { return Some(Self { server: None, transport }) };
-        let server = Endpoint::decode_at(fields, Some(server), transport == Transport::Tls)?;
+        let server = Endpoint::decode_at(fields, Some(server), transport == Transport::Tls, &[])?;
         Some(Self { server: Some(server), transport })
     }
 

@@ -14,3 +14,4 @@ mod options;
 mod proxy;
 
 pub(crate) use options::Http;
+pub(super) use options::decode_headers;

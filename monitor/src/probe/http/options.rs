@@ -78,7 +78,14 @@ pub(super) enum Version {
 fn decode(fields: &Fields<'_>) -> Option<Options> {
     let url = fields.require("url").and_then(|c| Some((decode_url(&c)?, c)));
     let method = fields.get("method").map_or(Some(Method::GET), |c| decode_method(&c));
-    let headers = decode_headers(fields);
+    let compression = fields.get("compression").map_or(Some(false), |c| c.bool());
+    let headers = decode_headers(fields).zip(compression).map(|(mut headers, compression)| {
+        if compression {
+            // One that is written among the headers counts.
+            headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
+        }
+        headers
+    });
     let body = fields.get("body").map_or(Some(String::new()), |c| c.text());
     let redirects = fields.get("redirects").map_or(Some(MAX_REDIRECTS), |c| decode_redirects(&c));
     let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));
@@ -184,14 +191,12 @@ fn decode_proxy(cursor: &Cursor<'_>) -> Option<Address> {
     address
 }
 
-fn decode_headers(fields: &Fields<'_>) -> Option<HeaderMap> {
+/// Decodes `headers`, `basic` and `bearer`, and adds who we are.
+pub(in crate::probe) fn decode_headers(fields: &Fields<'_>) -> Option<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(16);
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("monitor/", env!("CARGO_PKG_VERSION"))));
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(kit::http::PROBE_HEADER, HeaderValue::from_static("1"));
-    if fields.get("compression").map_or(Some(false), |c| c.bool())? {
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    }
     let mut fine = true;
     for (name, cursor) in fields.get("headers").and_then(|c| c.entries()).unwrap_or_default() {
         match decode_header(name, &cursor) {

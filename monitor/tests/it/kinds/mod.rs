@@ -10,6 +10,7 @@ mod smtp;
 pub(crate) mod ssh;
 mod tcp;
 mod tls;
+mod websocket;
 
 use std::net::SocketAddr;
 
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         http::fixture(),
         http::two(),
         dns::fixture(),
+        websocket::fixture(),
         tcp::fixture(),
         tls::fixture(),
         redis::fixture(),

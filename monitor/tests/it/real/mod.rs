@@ -5,6 +5,7 @@ mod icmp;
 mod mqtt;
 mod nats;
 mod postgres;
+mod python;
 mod redis;
 mod smtp;
 mod ssh;
@@ -27,3 +28,4 @@ async fn asked_until_full(port: u16, check: &str) -> Observation {
     })
     .await
 }
+mod websocket;
