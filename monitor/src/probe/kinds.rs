@@ -156,6 +156,7 @@ impl Kinds {
             .with(super::icmp::Icmp)
             .with(super::dns::Dns)
             .with(super::websocket::WebSocket)
+            .with(super::grpc::Grpc)
             .with(super::redis::Redis)
             .with(super::postgres::Postgres)
             .with(super::smtp::Smtp)

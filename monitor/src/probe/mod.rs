@@ -13,6 +13,7 @@ mod endpoint;
 mod exec;
 mod expect;
 mod expr;
+mod grpc;
 mod handshake;
 mod heartbeat;
 mod host;

@@ -7,6 +7,7 @@ mod detours;
 mod dns;
 mod exec;
 mod first_message;
+mod grpc;
 mod host;
 mod http;
 mod http_tls;

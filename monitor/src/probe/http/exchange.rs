@@ -27,9 +27,9 @@ pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
 pub(super) const MAX_HEADERS: usize = 100;
 
 /// A connection whose answer is being read.
-pub(super) struct Exchange {
+pub(in crate::probe) struct Exchange {
     connection: Option<BoxFuture<'static, ()>>,
-    pub(super) beginning: Arc<Beginning>,
+    pub(in crate::probe) beginning: Arc<Beginning>,
     /// Dropping the sender would end the connection while the answer still comes.
     _sender: Sender,
     tasks: TasksOfOne,
@@ -43,7 +43,7 @@ enum Sender {
 
 impl Exchange {
     /// Sends the request and waits for the head of the answer.
-    pub(super) async fn start(
+    pub(in crate::probe) async fn start(
         run: &mut Run,
         stream: Stream,
         request: Request<Full<Bytes>>,
@@ -95,7 +95,7 @@ impl Exchange {
     }
 
     /// Runs the connection beside `step`, and begins the next phase with the first byte of the answer.
-    pub(super) async fn drive<T>(&mut self, run: &mut Run, step: impl Future<Output = T>) -> T {
+    pub(in crate::probe) async fn drive<T>(&mut self, run: &mut Run, step: impl Future<Output = T>) -> T {
         let mut step = pin!(step);
         poll_fn(|cx| {
             let ended = self.connection.as_mut().is_some_and(|connection| connection.as_mut().poll(cx).is_ready());

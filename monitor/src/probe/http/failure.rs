@@ -42,7 +42,12 @@ pub(super) fn before_head(error: &hyper::Error, beginning: &Beginning) -> Outcom
 }
 
 /// Explains an error after `count` bytes of the body.
-pub(super) fn within_body(error: &hyper::Error, beginning: &Beginning, count: usize, promised: Option<u64>) -> Outcome {
+pub(in crate::probe) fn within_body(
+    error: &hyper::Error,
+    beginning: &Beginning,
+    count: usize,
+    promised: Option<u64>,
+) -> Outcome {
     let of = promised.map(|promised| format!(" of {promised}")).unwrap_or_default();
     let place = format!("after {count}{of} bytes");
     if let Some(outcome) = below(beginning, &place) {
@@ -60,9 +65,9 @@ fn below(beginning: &Beginning, place: &str) -> Option<Outcome> {
         Broken::Tls(outcome) => Some(outcome.clone()),
         // HTTP/1 tells by itself whether the end came too early; HTTP/2 calls every end a broken pipe.
         Broken::Closed if beginning.two => Some(Outcome::fail(ReasonCode::Reset, format!("connection closed {place}"))),
-        Broken::Socket(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted) => {
-            Some(Outcome::fail(ReasonCode::Reset, format!("connection reset {place}")))
-        }
+        Broken::Socket(
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe,
+        ) => Some(Outcome::fail(ReasonCode::Reset, format!("connection reset {place}"))),
         // The connection ended without TLS's close_notify (RFC 8446 section 6.1).
         Broken::Socket(io::ErrorKind::UnexpectedEof) => {
             Some(Outcome::fail(ReasonCode::Reset, format!("the answer ended {place}")))

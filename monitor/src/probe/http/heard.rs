@@ -17,7 +17,7 @@ const KEPT_BYTES: usize = 64;
 
 /// What is known of an answer below HTTP.
 #[derive(Debug)]
-pub(super) struct Beginning {
+pub(in crate::probe) struct Beginning {
     /// True for HTTP/2.
     pub(super) two: bool,
     /// Its first bytes, once there are any.
@@ -45,6 +45,11 @@ impl Heard {
         let beginning = Arc::new(Beginning { two, bytes: OnceLock::new(), broken: OnceLock::new() });
         (Self { stream, beginning: beginning.clone() }, beginning)
     }
+
+    /// Keeps how the connection broke; a reset may meet us while we write.
+    fn note(&self, error: &io::Error) {
+        self.beginning.broken.get_or_init(|| tls_cause(error).map_or(Broken::Socket(error.kind()), Broken::Tls));
+    }
 }
 
 impl AsyncRead for Heard {
@@ -52,7 +57,7 @@ impl AsyncRead for Heard {
         let before = buffer.filled().len();
         let room = buffer.remaining();
         if let Err(error) = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer)) {
-            self.beginning.broken.get_or_init(|| tls_cause(&error).map_or(Broken::Socket(error.kind()), Broken::Tls));
+            self.note(&error);
             return Poll::Ready(Err(error));
         }
         let read = buffer.filled().get(before..).unwrap_or_default();
@@ -67,11 +72,13 @@ impl AsyncRead for Heard {
 
 impl AsyncWrite for Heard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
+        Poll::Ready(written.inspect_err(|error| self.note(error)))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        Poll::Ready(flushed.inspect_err(|error| self.note(error)))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

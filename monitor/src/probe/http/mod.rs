@@ -13,5 +13,7 @@ mod label;
 mod options;
 mod proxy;
 
+pub(super) use exchange::Exchange;
+pub(super) use failure::within_body;
 pub(crate) use options::Http;
 pub(super) use options::decode_headers;

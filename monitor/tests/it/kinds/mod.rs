@@ -1,6 +1,7 @@
 //! One fixture per kind that talks to a network: what it asks of an address, and a target it is content with.
 
 mod dns;
+pub(crate) mod grpc;
 mod http;
 mod mqtt;
 mod nats;
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         http::two(),
         dns::fixture(),
         websocket::fixture(),
+        grpc::fixture(),
         tcp::fixture(),
         tls::fixture(),
         redis::fixture(),

@@ -1,6 +1,7 @@
 //! Kinds against the servers they are for, as Debian packages them. One that is missing fails its test.
 
 mod dns;
+mod grpc;
 mod icmp;
 mod mqtt;
 mod nats;
