@@ -30,7 +30,7 @@ async fn loopback_answers_every_packet() {
 async fn many_at_once_do_not_take_each_others_replies() {
     let check =
         "icmp: { host: 127.0.0.1, packets: 5, interval: 10ms }\nexpect: { json: { received: 5, duplicates: 0 } }";
-    for observation in futures_util::future::join_all((0..50).map(|_| ask(check))).await {
+    for observation in futures_util::future::join_all((0..20).map(|_| ask(check))).await {
         assert_pass(&observation);
     }
 }

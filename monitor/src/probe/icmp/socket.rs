@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
+use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr, RcvBufForce};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, setsockopt, socket};
 use tokio::net::UdpSocket;
 
@@ -13,6 +13,10 @@ use super::packet::behind_ip_header;
 use crate::probe::datagram::receive;
 use crate::probe::dial_error::explain;
 use crate::probe::observation::Outcome;
+
+/// A raw socket is handed everybody's packets from its peer: room for a burst of others beside our own, in bytes. Without the
+/// right to it (CAP_NET_ADMIN) the system's default stays.
+const RAW_ROOM_BYTES: usize = 1024 * 1024;
 
 /// An open socket that hears its peer only.
 #[derive(Debug)]
@@ -36,7 +40,9 @@ impl PingSocket {
         let (fd, kernel_chooses) = match open(SockType::Datagram) {
             Ok(fd) => (fd, true),
             Err(Errno::EACCES | Errno::EPERM | Errno::EPROTONOSUPPORT) => {
-                (open(SockType::Raw).map_err(|error| no_right(error, to))?, false)
+                let fd = open(SockType::Raw).map_err(|error| no_right(error, to))?;
+                let _best_effort = setsockopt(&fd, RcvBufForce, &RAW_ROOM_BYTES);
+                (fd, false)
             }
             Err(error) => return Err(no_right(error, to)),
         };
