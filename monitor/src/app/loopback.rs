@@ -3,8 +3,9 @@
 
 use std::collections::HashSet;
 
-use crate::probe::{Observation, Outcome, Reason, ReasonCode};
 use kit::container;
+
+use crate::probe::{Observation, Outcome, Reason, ReasonCode};
 
 /// State of a listening socket, as the kernel prints it (include/net/tcp_states.h).
 const LISTENS: &str = "0A";

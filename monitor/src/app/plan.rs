@@ -291,6 +291,7 @@ fn check_needs(fields: &Fields<'_>, services: &[ServicePlan]) -> Vec<Arc<str>> {
         }
     }
 }
+
 fn wholes(services: &[ServicePlan]) -> impl Iterator<Item = &ServicePlan> {
     services.iter().filter(|service| service.replica_of.is_none())
 }

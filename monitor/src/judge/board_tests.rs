@@ -166,19 +166,6 @@ fn a_crash_that_is_over_at_once_is_no_outage_and_one_that_lasts_is_down_with_its
 }
 
 #[test]
-fn three_unplanned_exits_in_ten_minutes_are_a_crash_loop_and_planned_ones_are_not() {
-    for (planned, verdict) in [(false, Verdict::CrashLooping), (true, Verdict::Starting)] {
-        let mut board = board(vec![spec("shop", &[], Some(600))]);
-        for turn in 0..3 {
-            board.runtime(&started("shop", at(turn * 30)), at(turn * 30));
-            board.runtime(&ended("shop", at(turn * 30), at(turn * 30 + 10), planned), at(turn * 30 + 10));
-        }
-        board.runtime(&started("shop", at(100)), at(100));
-        assert_eq!(board.service("shop").unwrap().verdict, verdict, "planned: {planned}");
-    }
-}
-
-#[test]
 fn the_first_fail_of_a_dependant_asks_what_it_needs_and_the_first_to_fail_is_the_root() {
     let mut board = board(vec![spec("db", &[], None), spec("api", &["db"], None), spec("web", &["api"], None)]);
     for name in ["db", "api", "web"] {
@@ -314,25 +301,6 @@ fn a_push_counts_once_however_often_it_is_looked_at() {
 }
 
 #[test]
-fn a_new_version_is_remembered_with_the_one_before_and_the_first_run_that_works_is_news_for_the_ledger() {
-    let mut board = board(vec![spec("web", &[], Some(30))]);
-    board.runtime(&started("web", at(0)), at(0));
-    let mut news = Vec::new();
-    for (turn, version) in [(1, None), (2, Some("1.4")), (3, Some("1.4")), (4, Some("1.5")), (5, None)] {
-        let id = CheckId::new("web", "web");
-        let mut seen = (*observation(&id, '.', at(turn))).clone();
-        seen.seen.version = version.map(str::to_owned);
-        let sequence = board.next_sequence();
-        let effects = board.observe(Arc::new(seen), sequence, at(turn));
-        news.extend(effects.changed_ledgers.iter().map(|service| format!("{service}@{turn}")));
-    }
-    assert_eq!(news, ["web@1"]);
-    let change = board.check(&CheckId::new("web", "web")).unwrap().version.changed.clone().unwrap();
-    assert_eq!((change.from.as_str(), change.to.as_str(), change.at), ("1.4", "1.5", at(4).at));
-    assert!(board.service("web").unwrap().workload.as_ref().unwrap().ledger.last().unwrap().worked);
-}
-
-#[test]
 fn while_its_runtime_cannot_be_asked_nothing_is_starting_or_up_and_what_was_stopped_stays_so() {
     let mut board = board(vec![spec("shop", &[], Some(60)), spec("idle", &[], Some(60))]);
     let sight =
@@ -350,140 +318,4 @@ fn while_its_runtime_cannot_be_asked_nothing_is_starting_or_up_and_what_was_stop
     assert_eq!((shop.verdict, shop.why.as_str()), (Verdict::Unknown, "the engine does not answer"));
     board.runtime(&sight("shop", None), at(60));
     assert_eq!(board.service("shop").unwrap().verdict, Verdict::Up);
-}
-
-#[test]
-fn whom_somebody_restarts_may_take_its_whole_grace_and_what_is_gone_says_so() {
-    let mut board = board(vec![spec("shop", &[], Some(60))]);
-    board.runtime(&started("shop", at(0)), at(0));
-    feed(&mut board, "shop", ".", 1);
-    let mut restarted = ended("shop", at(0), at(20), false);
-    if let Event::Ended { by, .. } = &mut restarted {
-        *by = Who::Anonymous;
-    }
-    board.runtime(&restarted, at(20));
-    board.runtime(&started("shop", at(21)), at(21));
-    assert_eq!(feed(&mut board, "shop", "xxx", 22), Vec::<String>::new());
-    assert_eq!(board.service("shop").unwrap().verdict, Verdict::Starting);
-    let why = Some("Unit shop.service is masked.".to_owned());
-    board.runtime(&Event::Resting { service: "shop".to_owned(), rest: Rest::Gone, why }, at(60));
-    assert_eq!(board.service("shop").unwrap().verdict, Verdict::Gone);
-    assert_eq!(
-        board.service("shop").unwrap().why,
-        "its workload does not exist any more: Unit shop.service is masked."
-    );
-}
-
-/// Starts a service, ends it by a crash, and returns whether that spent budget.
-fn crash(board: &mut Board, service: &str, began: i64, ended_at: i64) {
-    board.runtime(&started(service, at(began)), at(began));
-    board.runtime(&ended(service, at(began), at(ended_at), false), at(ended_at));
-}
-
-fn exits(board: &Board, service: &str, secs: i64) -> usize {
-    board.service(service).unwrap().workload.as_ref().unwrap().assessment(at(secs).at).exits_10m
-}
-
-#[test]
-fn half_of_the_workloads_that_end_within_ten_seconds_are_the_hosts_and_spend_no_budget() {
-    let names = ["a", "b", "c", "d", "e", "f"];
-    let mut board = board(names.map(|name| spec(name, &[], Some(60))).into());
-    for (offset, name) in (0..).zip(names) {
-        board.runtime(&started(name, at(1 + offset)), at(1 + offset));
-    }
-    for (offset, name) in (0..).zip(["a", "b"]) {
-        board.runtime(&ended(name, at(1 + offset), at(100 + offset), false), at(100 + offset));
-    }
-    assert_eq!(["a", "b"].map(|name| exits(&board, name, 102)), [1, 1], "two may have troubles of their own");
-    let effects = board.runtime(&ended("c", at(3), at(104), false), at(104));
-    assert_eq!(effects.excused.len(), 3, "{:?}", effects.excused);
-    assert_eq!(["a", "b", "c"].map(|name| exits(&board, name, 105)), [0, 0, 0]);
-    // Alone, half a minute later, it is its own.
-    crash(&mut board, "a", 130, 135);
-    assert_eq!(exits(&board, "a", 136), 1);
-}
-
-#[test]
-fn however_many_loop_at_the_same_time_each_has_a_trouble_of_its_own() {
-    let names = ["a", "b", "c", "d"];
-    let mut board = board(names.map(|name| spec(name, &[], Some(60))).into());
-    for turn in 0..3 {
-        for (offset, name) in (0..).zip(["a", "b", "c"]) {
-            // The last of them lives for longer than a host event takes.
-            let lives = if name == "c" { 15 } else { 2 };
-            let ended = 30 * turn + 20 + offset;
-            crash(&mut board, name, ended - lives, ended);
-        }
-    }
-    assert_eq!(["a", "b", "c"].map(|name| exits(&board, name, 90)), [3, 3, 3]);
-}
-
-#[test]
-fn whom_the_failure_of_a_need_takes_along_spends_no_budget_whichever_is_seen_first() {
-    let specs = || vec![spec("store", &[], None), spec("api", &["store"], Some(60))];
-    let mut first = board(specs());
-    feed(&mut first, "store", ".xxx", 0);
-    assert_eq!(first.service("store").unwrap().verdict, Verdict::Down);
-    crash(&mut first, "api", 35, 40);
-    assert_eq!(exits(&first, "api", 41), 0);
-    let mut last = board(specs());
-    feed(&mut last, "store", ".", 0);
-    crash(&mut last, "api", 5, 15);
-    assert_eq!(exits(&last, "api", 16), 1);
-    feed(&mut last, "store", "xxx", 12);
-    assert_eq!(exits(&last, "api", 40), 0, "the store began to fail before it ended");
-    // What ended long before is its own fault.
-    let mut other = board(specs());
-    feed(&mut other, "store", ".", 0);
-    crash(&mut other, "api", 5, 15);
-    feed(&mut other, "store", "xxx", 100);
-    assert_eq!(exits(&other, "api", 140), 1);
-}
-
-#[test]
-fn an_end_that_nobody_told_is_one_that_is_written_down() {
-    let mut board = board(vec![spec("shop", &[], Some(60))]);
-    assert_eq!(board.runtime(&started("shop", at(1)), at(1)).ended, Vec::<Arc<str>>::new());
-    let another = board.runtime(&started("shop", at(9)), at(9));
-    assert_eq!(another.ended, [Arc::from("shop")], "with the lines that it left, which are none");
-    assert_eq!(board.service("shop").unwrap().workload.as_ref().unwrap().ledger.assess(at(9).at).exits_10m, 1);
-    let told = board.runtime(&ended("shop", at(9), at(12), true), at(12));
-    assert_eq!(told.ended.len(), 1);
-    assert_eq!(board.runtime(&started("shop", at(13)), at(13)).ended, Vec::<Arc<str>>::new());
-}
-
-#[test]
-fn what_is_found_running_is_new_only_after_an_end_that_was_told() {
-    let mut board = board(vec![spec("shop", &[], Some(60))]);
-    let found = |run: i64| match started("shop", at(run)) {
-        Event::Started { service, run, pid, by, stamp, .. } => {
-            Event::Started { service, run, pid, by, stamp, adopted: true }
-        }
-        event => event,
-    };
-    let started_at = |board: &Board| board.service("shop").unwrap().workload.as_ref().unwrap().started_at;
-    board.runtime(&found(1), at(2));
-    assert_eq!(started_at(&board), 0, "it may be older than any cursor");
-    let cursor = board.sequence();
-    board.runtime(&ended("shop", at(1), at(8), true), at(8));
-    board.runtime(&found(9), at(10));
-    assert!(started_at(&board) > cursor);
-    let cursor = board.sequence();
-    board.runtime(&found(9), at(12));
-    assert!(started_at(&board) < cursor, "it is the same run");
-}
-
-#[test]
-fn the_program_of_a_run_that_is_found_again_is_known() {
-    let mut board = board(vec![spec("shop", &[], Some(60))]);
-    board.runtime(&started("shop", at(1)), at(1));
-    let run = Uuid::from_u128(1000);
-    board.runtime(&Event::Identified { service: "shop".to_owned(), run, digest: "abc".to_owned() }, at(1));
-    let digest = |board: &Board| board.service("shop").unwrap().workload.as_ref().unwrap().digest.clone();
-    assert_eq!(digest(&board).as_deref(), Some("abc"));
-    let Event::Started { service, pid, by, stamp, .. } = started("shop", at(1)) else { unreachable!() };
-    board.runtime(&Event::Started { service, run, pid, by, stamp, adopted: true }, at(5));
-    assert_eq!(digest(&board).as_deref(), Some("abc"));
-    board.runtime(&started("shop", at(9)), at(9));
-    assert_eq!(digest(&board), None, "of another run it is not known yet");
 }

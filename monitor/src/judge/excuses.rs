@@ -115,3 +115,7 @@ fn is_sudden(ledger: &Ledger, id: Uuid) -> bool {
     let died_before = before.is_some_and(|before| end.at.at.since(before.at.at) <= ledger.policy().loop_window);
     end.at.at.since(run.started.at) >= HOST_EVENT_WINDOW && !died_before
 }
+
+#[cfg(test)]
+#[path = "excuses_tests.rs"]
+mod tests;

@@ -344,3 +344,7 @@ impl WorkloadState {
         end.is_some_and(|end| now.since(end.at.at) < length)
     }
 }
+
+#[cfg(test)]
+#[path = "workload_tests.rs"]
+mod tests;

@@ -2,7 +2,6 @@
 //! cannot be read is unknown, and a file system that does not answer is a fail.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -13,9 +12,6 @@ use super::host_read::{Reading, Resource};
 use super::kinds::{Expectation, Kind, Probe, Scope, Target};
 use super::observation::{Facts, Outcome, Phase, ReasonCode};
 use super::run::Run;
-
-/// We stop waiting this long before the deadline, so that we can say what does not answer.
-const BEFORE_DEADLINE: Duration = Duration::from_millis(10);
 
 /// Looks at this machine.
 pub(crate) struct Host;
@@ -50,7 +46,7 @@ impl Probe for HostProbe {
     fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
         async move {
             run.enter(Phase::Exec);
-            let limit = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline);
+            let limit = run.last_word();
             let reading = match tokio::time::timeout_at(limit, self.look()).await {
                 Ok(reading) => reading?,
                 Err(_elapsed) => {

@@ -16,8 +16,6 @@ use super::run::Run;
 
 /// How long one family's answer waits for the other's (RFC 8305 section 3, "Resolution Delay").
 const OTHER_FAMILY_WAIT: Duration = Duration::from_millis(50);
-/// We stop waiting this long before the deadline, so that silence is told as ours and not as the target's timeout.
-const BEFORE_DEADLINE: Duration = Duration::from_millis(10);
 
 /// One family's addresses, or why there are none.
 pub(super) type Found = Result<Vec<IpAddr>, Gap>;
@@ -55,7 +53,7 @@ pub(super) async fn resolve(run: &mut Run, host: &Host, families: Families) -> (
         ),
         Host::Name(name) => {
             run.enter(Phase::Dns);
-            let limit = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline);
+            let limit = run.last_word();
             let found = tokio::time::timeout_at(limit, look_up(&run.vantage.resolver, name, families)).await;
             run.leave();
             found.unwrap_or_else(|_elapsed| (Some(Err(silence(name))), None))

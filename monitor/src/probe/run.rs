@@ -14,6 +14,9 @@ use super::pushes::Pushes;
 /// Where servers listen that `/etc/resolv.conf` names (resolv.conf(5)).
 const DNS_PORT: u16 = 53;
 
+/// A kind stops waiting this long before the deadline, so that it can say what came instead, or whose fault silence is.
+const LAST_WORD: Duration = Duration::from_millis(10);
+
 /// What all probes of this monitor share: where we look from.
 pub struct Vantage {
     /// Resolves names with the system's servers and hosts file, without a cache.
@@ -91,6 +94,11 @@ impl Run {
             phases: Vec::with_capacity(5),
             current: None,
         }
+    }
+
+    /// Returns when to stop waiting, so that a kind still says more than that the time is over.
+    pub fn last_word(&self) -> Instant {
+        self.deadline.checked_sub(LAST_WORD).unwrap_or(self.deadline)
     }
 
     /// Times one step. A phase that happens again (redirects) adds up.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,8 +18,6 @@ use super::run::Run;
 
 /// Bytes that are read at most in one dialog.
 const MAX_HEARD_BYTES: usize = 64 * 1024;
-/// We stop waiting this long before the deadline, so that we can say what came instead.
-const BEFORE_DEADLINE: Duration = Duration::from_millis(10);
 
 /// One turn: first what we send, then what we wait for.
 pub(super) struct Step {
@@ -166,7 +163,7 @@ async fn hear<S: AsyncRead + Unpin>(
     }
     let before = waiting.len();
     waiting.reserve(4096);
-    let limit = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline);
+    let limit = run.last_word();
     let read = match tokio::time::timeout_at(limit, stream.read_buf(waiting)).await {
         // Nothing at all came: the runner says so, and in which step.
         Err(_elapsed) if heard.is_empty() => std::future::pending().await,

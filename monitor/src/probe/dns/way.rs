@@ -2,7 +2,6 @@
 //! to the system's. Silence of a named server is its fault, silence of the system's is our own blindness.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use kit::config::Fields;
@@ -21,8 +20,6 @@ use crate::probe::run::Run;
 use crate::probe::stream::Stream;
 use crate::probe::wire::Wire;
 
-/// We stop waiting this long before the deadline, so that we can say what came instead, or whose fault silence is.
-const BEFORE_DEADLINE: Duration = Duration::from_millis(10);
 /// Datagrams that are read at most while the answer is waited for.
 const MAX_DATAGRAMS: usize = 100;
 /// The longest UDP payload there is, in bytes.
@@ -95,7 +92,7 @@ impl Way {
     ) -> Result<Message, Outcome> {
         let servers = run.vantage.name_servers.clone();
         let name = show_name(&question.name);
-        let limit = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline);
+        let limit = run.last_word();
         let mut last = "/etc/resolv.conf names none".to_owned();
         for (place, server) in servers.iter().enumerate() {
             // What is left of the time is shared by those that are left.
@@ -137,7 +134,7 @@ async fn over_udp(run: &mut Run, sent: &Sent<'_>, addresses: &[SocketAddr]) -> R
     socket.send(&sent.bytes).await.map_err(failed)?;
     let mut buffer = vec![0; LONGEST_DATAGRAM];
     let mut others: Vec<String> = Vec::new();
-    let limit = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline);
+    let limit = run.last_word();
     while others.len() < MAX_DATAGRAMS {
         let Ok(received) = tokio::time::timeout_at(limit, receive(&socket, &mut buffer)).await else { break };
         let length = received.map_err(failed)?;

@@ -32,8 +32,6 @@ const SIZES: RangeInclusive<u16> = TOKEN_BYTES..=65_507;
 const PACKETS: u16 = 3;
 /// Below 200 ms ping(8) wants to be root, for the sake of the network.
 const INTERVAL: Duration = Duration::from_millis(200);
-/// We stop waiting this long before the deadline, so that we can say how many came back.
-const BEFORE_DEADLINE: Duration = Duration::from_millis(10);
 
 /// Pings.
 pub(crate) struct Icmp;
@@ -167,7 +165,7 @@ impl IcmpProbe {
 
     /// When waiting ends; unknown if not even all packets can be sent until then.
     fn until(&self, run: &Run) -> Result<Instant, Outcome> {
-        let until = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline);
+        let until = run.last_word();
         let sending = self.plan.interval * u32::from(self.plan.packets.saturating_sub(1));
         if Instant::now() + sending >= until {
             let (packets, interval) = (self.plan.packets, show_duration(self.plan.interval));

@@ -3,9 +3,7 @@
 mod packet;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use aws_lc_rs::rand::fill;
 use data_encoding::HEXLOWER;
 use kit::config::Cursor;
 
@@ -19,8 +17,6 @@ use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
 use super::wire::Wire;
 
-/// We stop waiting this long before the deadline, so that we can say what did not come.
-const BEFORE_DEADLINE: Duration = Duration::from_millis(10);
 /// The answer with which a broker refuses a subscription (section 3.9.3).
 const REFUSED: u8 = 0x80;
 
@@ -74,9 +70,7 @@ impl Dialog for MqttProbe {
 
     async fn hold(&self, run: &mut Run) -> Result<Facts, Outcome> {
         // Two sessions of one name would end each other (section 3.1.4), so none has the name of another.
-        let mut random = [0; 6];
-        fill(&mut random).map_err(|_| Outcome::local("no random numbers could be had"))?;
-        let own = format!("monitor-{}", HEXLOWER.encode(&random));
+        let own = format!("monitor-{}", HEXLOWER.encode(&rand::random::<[u8; 6]>()));
         let mut wire = self.endpoint.connect(run).await?;
         self.sign_in(run, &mut wire, &own).await?;
         match &self.topic {
@@ -123,7 +117,7 @@ async fn send_round(run: &mut Run, wire: &mut Wire, topic: &str, payload: &[u8])
         return Err(Outcome::fail(ReasonCode::Auth, text));
     }
     wire.send(&publish(topic, payload), "a message").await?;
-    let limit = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline);
+    let limit = run.last_word();
     // Others may publish there too.
     let ours = |packet: &Packet| packet.message() == Some((topic.as_bytes(), payload));
     match tokio::time::timeout_at(limit, until(run, wire, "our own message", ours)).await {

@@ -1,6 +1,5 @@
 //! How a session of PostgreSQL begins: who we are, the proof of it, and until the server is ready.
 
-use aws_lc_rs::rand::fill;
 use data_encoding::HEXLOWER;
 use md5::{Digest, Md5};
 
@@ -100,9 +99,7 @@ fn md5_answer(user: &str, password: &str, salt: &[u8]) -> String {
 }
 
 async fn scram(run: &mut Run, wire: &mut Wire, password: &str) -> Result<(), Outcome> {
-    let mut nonce = [0; 18];
-    fill(&mut nonce).map_err(|_| Outcome::local("no random numbers could be had"))?;
-    let scram = Scram::new(&nonce);
+    let scram = Scram::new(&rand::random::<[u8; 18]>());
     wire.send(&sasl_initial(MECHANISM, scram.first().as_bytes()), "who we are").await?;
     let server_first = sasl(run, wire, 11).await?;
     let proof = prove(scram, server_first, password).await?;

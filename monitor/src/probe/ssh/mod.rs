@@ -9,7 +9,6 @@ mod packet;
 
 use std::sync::Arc;
 
-use aws_lc_rs::rand::fill;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use kit::config::Cursor;
@@ -147,11 +146,8 @@ async fn prove(
             format!("no key exchange in common (curve25519-sha256 with Ed25519, ECDSA or RSA); it offers {shown}");
         return Err(Outcome::fail(ReasonCode::Rejected, text));
     }
-    let no_random = || Outcome::local("no random numbers could be had");
-    let mut cookie = [0; 16];
-    fill(&mut cookie).map_err(|_| no_random())?;
-    let our_offer = offer(cookie);
-    let half = Half::new().ok_or_else(no_random)?;
+    let our_offer = offer(rand::random());
+    let half = Half::new().ok_or_else(|| Outcome::local("no random numbers could be had"))?;
     wire.send(&[packet(&our_offer), packet(&half.message())].concat(), "the key exchange").await?;
     let reply = next(run, wire, "the host key").await?;
     if reply.first() != Some(&ECDH_REPLY) {

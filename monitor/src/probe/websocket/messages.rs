@@ -13,8 +13,6 @@ use crate::probe::run::Run;
 use crate::probe::talk::Expected;
 use crate::probe::wire::Wire;
 
-/// We stop waiting this long before the deadline, so that we can say what came instead.
-const BEFORE_DEADLINE: Duration = Duration::from_millis(10);
 /// How long a server may take to answer our goodbye; it needs one round trip.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 /// "Normal closure" (RFC 6455 section 7.4.1).
@@ -47,7 +45,7 @@ impl Messages {
     /// Waits for the message that is expected, or for any.
     pub(super) async fn hear(&mut self, run: &mut Run, expected: Option<&Expected>) -> Result<Bytes, Outcome> {
         let what = expected.map_or_else(|| "a message".to_owned(), Expected::show);
-        let limit = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline);
+        let limit = run.last_word();
         let mut last: Option<Vec<u8>> = None;
         loop {
             match tokio::time::timeout_at(limit, self.next(run, &what)).await {
@@ -71,7 +69,7 @@ impl Messages {
 
     /// Says goodbye and waits a little for the answer: who leaves without it, some servers log as an error.
     pub(super) async fn close(mut self, run: &mut Run) {
-        let limit = run.deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(run.deadline).min(Instant::now() + CLOSE_WAIT);
+        let limit = run.last_word().min(Instant::now() + CLOSE_WAIT);
         let leaving = async {
             self.put(Opcode::Close, &NORMAL.to_be_bytes(), "the goodbye").await?;
             while !matches!(self.next(run, "the answer to our goodbye").await?, Heard::Closed { .. }) {}
