@@ -19,7 +19,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::run_group;
 
 /// A process with much memory takes this long, and no longer, from the count to its end.
-pub const RECENT: Duration = Duration::from_secs(2);
+const RECENT: Duration = Duration::from_secs(2);
 /// The kernel's kills in `memory.events`.
 const OOM_KILL: &str = "oom_kill";
 
@@ -28,6 +28,7 @@ const OOM_KILL: &str = "oom_kill";
 pub struct MemoryKills {
     counter: Counter,
     seen: Arc<Mutex<Seen>>,
+    recent: Duration,
 }
 
 /// A number in a flat keyed file of a cgroup.
@@ -48,11 +49,11 @@ impl MemoryKills {
     pub fn watch() -> Option<Self> {
         let own = run_group::own()?;
         let events = own.ancestors().map(|group| group.join("memory.events")).find(|events| events.exists())?;
-        Self::of(&events, OOM_KILL)
+        Self::of(&events, OOM_KILL, RECENT)
     }
 
-    /// Starts to watch one number of a file of which the kernel tells changes.
-    pub fn of(file: &Path, key: &'static str) -> Option<Self> {
+    /// Starts to watch one number of a file of which the kernel tells changes; what rose is news for as long as `recent`.
+    pub fn of(file: &Path, key: &'static str, recent: Duration) -> Option<Self> {
         let counter = Counter { file: file.to_owned(), key };
         let seen = Arc::new(Mutex::new(Seen { count: counter.read()?, risen: None }));
         let (watched, shared) = (counter.clone(), Arc::clone(&seen));
@@ -62,7 +63,7 @@ impl MemoryKills {
             shared.lock().unwrap_or_else(PoisonError::into_inner).count = u64::MAX;
         };
         thread::Builder::new().spawn(follow).ok()?;
-        Some(Self { counter, seen })
+        Some(Self { counter, seen, recent })
     }
 
     /// Returns whether memory ran out just now.
@@ -70,7 +71,7 @@ impl MemoryKills {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // The kernel tells of a change at most every 10 ms; what it has not told of yet is recent.
         let is_untold = self.counter.read().is_some_and(|count| count > seen.count);
-        is_untold || seen.risen.is_some_and(|risen| risen.elapsed() < RECENT)
+        is_untold || seen.risen.is_some_and(|risen| risen.elapsed() < self.recent)
     }
 }
 

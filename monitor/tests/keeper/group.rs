@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use monitor::supervise::cause::Cause;
 use monitor::supervise::ledger::Who;
-use monitor::supervise::memory_kills::{MemoryKills, RECENT};
+use monitor::supervise::memory_kills::MemoryKills;
 use monitor::supervise::message::Command;
 use monitor::supervise::process::read_ending;
 use monitor::supervise::process_table::ProcessId;
@@ -129,20 +130,21 @@ async fn a_daemon_whose_keeper_was_killed_ends_before_the_next_run_begins() {
 #[tokio::test]
 async fn what_the_kernel_counted_just_now_is_told_from_what_it_counted_before_or_never() {
     let delegated = Delegated::new();
-    let watch = || MemoryKills::of(&delegated.path.join("cgroup.events"), "populated").unwrap();
-    let kills = watch();
-    assert!(!kills.was_now());
+    let events = delegated.path.join("cgroup.events");
+    let (long, short) = (Duration::from_secs(3600), Duration::from_millis(1));
+    let watch = |recent| MemoryKills::of(&events, "populated", recent).unwrap();
+    let (kills, forgetful) = (watch(long), watch(short));
+    assert!(!kills.was_now() && !forgetful.was_now());
     let mut kept = Kept::start_as(&delegated.program, order("echo ready; exec sleep 1000"));
     kept.wait_for_line("ready");
     assert!(kills.was_now());
-    assert!(!watch().was_now(), "what was counted before the start");
-    // The kernel has told of it, so it has a time, and becomes old.
-    let long_ago = std::time::Instant::now();
-    eventually("it is no news any more", || !kills.was_now());
-    assert!(long_ago.elapsed() > RECENT / 2);
+    assert!(!watch(long).was_now(), "what was counted before the start");
+    // The kernel tells of it, so it has a time, and becomes old.
+    eventually("it is no news any more", || !forgetful.was_now());
+    assert!(kills.was_now());
     kept.tell("stop");
     kept.end();
-    assert!(MemoryKills::of(&delegated.path.join("cgroup.events"), "oom_kill").is_none(), "nobody counts that there");
+    assert!(MemoryKills::of(&events, "oom_kill", long).is_none(), "nobody counts that there");
 }
 
 #[tokio::test]
