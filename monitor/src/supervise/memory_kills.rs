@@ -3,7 +3,7 @@
 //!
 //! `memory.events` counts the kernel's kills in a group and those below it (`oom_kill`, admin-guide/cgroup-v2.rst), before
 //! the victim hears its signal. Where several children share the group, the count does not say whose process it was: then
-//! only a kill within [`RECENT`] of a child's end is taken for its cause.
+//! only a kill just before a child's end is taken for its cause.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek};
