@@ -21,6 +21,7 @@ mod host_processes;
 mod host_read;
 mod http;
 mod icmp;
+mod json_path;
 mod kinds;
 mod login;
 mod mqtt;
