@@ -152,6 +152,23 @@ async fn a_redirect_loop_ends_after_the_allowed_number() {
 }
 
 #[tokio::test]
+async fn cookies_go_along_with_redirects_and_end_with_the_run() {
+    let target = Target::respond_with(|request| match (request.path.as_str(), request.header("cookie")) {
+        (_, Some("mine=1; sid=abc")) => Response::new(200, ""),
+        (_, cookies) => Response::new(302, cookies.unwrap_or("none").to_owned())
+            .with_header("location", "/app/home")
+            .with_header("set-cookie", "sid=abc; Path=/app; HttpOnly")
+            .with_header("set-cookie", "elsewhere=1; Domain=example.com"),
+    });
+    let check = get(&target, ", headers: { cookie: mine=1 }");
+    for _ in 0..2 {
+        let observation = ask(&check).await;
+        assert_pass(&observation);
+        assert_eq!(observation.seen.redirects, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_post_that_is_redirected_becomes_a_get_and_loses_its_body() {
     let end = Target::ok("pong");
     let start = Target::answer(303, &[("location", &end.url("/"))], "");

@@ -3,11 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Version as Spoken};
-use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::probe::address::Address;
@@ -19,6 +17,7 @@ use crate::probe::run::Run;
 use crate::probe::stream::Stream;
 use crate::probe::tls_options::H2;
 
+use super::cookies::Cookies;
 use super::exchange::Exchange;
 use super::hop::{Hop, show};
 use super::options::{Options, Version};
@@ -46,24 +45,33 @@ impl Probe for HttpProbe {
     }
 
     fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        self.0.ask(run).boxed()
+        async move { self.0.ask(run, &self.0.first, &mut Cookies::default()).await }.boxed()
     }
 }
 
 impl Options {
-    async fn ask(&self, run: &mut Run) -> Result<Facts, Outcome> {
-        let mut hop = Cow::Borrowed(&self.first);
+    /// Asks from `first` on, to the end of its redirects, with the cookies that this run was given.
+    pub(in crate::probe) async fn ask(
+        &self,
+        run: &mut Run,
+        first: &Hop,
+        cookies: &mut Cookies,
+    ) -> Result<Facts, Outcome> {
+        let mut hop = Cow::Borrowed(first);
+        let mut followed = 0;
         loop {
-            let (response, mut exchange) = self.visit(run, &hop).await?;
+            let (response, mut exchange) = self.visit(run, &hop, cookies).await?;
             run.seen.status = Some(response.status().as_u16());
+            cookies.learn(&hop.url, response.headers());
             if self.redirects > 0
                 && let Some(next) = hop.next(&response)?
             {
-                if run.seen.redirects >= self.redirects {
+                if followed >= self.redirects {
                     let text = format!("more than {} redirects; the next leads to {}", self.redirects, show(&next.url));
                     return Err(Outcome::fail(ReasonCode::Redirects, text));
                 }
-                run.seen.redirects += 1;
+                followed += 1;
+                run.seen.redirects = run.seen.redirects.saturating_add(1);
                 hop = Cow::Owned(next);
                 continue;
             }
@@ -74,7 +82,12 @@ impl Options {
     }
 
     /// Connects, sends one request and returns when the answer's head is there.
-    async fn visit(&self, run: &mut Run, hop: &Hop) -> Result<(Response<Incoming>, Exchange), Outcome> {
+    async fn visit(
+        &self,
+        run: &mut Run,
+        hop: &Hop,
+        cookies: &Cookies,
+    ) -> Result<(Response<Incoming>, Exchange), Outcome> {
         let stream = self.connect(run, hop).await?;
         let two = match (self.version, stream.alpn()) {
             (_, Some(chosen)) => chosen == H2,
@@ -84,9 +97,9 @@ impl Options {
         if self.version == Version::Two && !two {
             return Err(Outcome::fail(ReasonCode::Protocol, "the server does not speak HTTP/2 (ALPN chose nothing)"));
         }
-        let content = if hop.with_body { self.body.clone() } else { Bytes::new() };
         let absolute = self.proxy.is_some() && hop.tls.is_none();
-        let mut request = hop.request(Full::new(content), two, absolute);
+        let mut request = hop.request(two, absolute);
+        cookies.add_to(&hop.url, request.headers_mut());
         if let Ok(traceparent) = HeaderValue::from_str(&run.traceparent) {
             request.headers_mut().insert(TRACEPARENT, traceparent);
         }

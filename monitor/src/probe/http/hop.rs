@@ -1,7 +1,9 @@
 //! One URL of a request's way: where to connect, what to send, and where a redirect leads next.
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
+use http_body_util::Full;
 use rustls::pki_types::ServerName;
 use url::Url;
 
@@ -10,14 +12,14 @@ use crate::probe::observation::{Outcome, ReasonCode};
 
 /// A URL with everything that can be prepared before it is asked.
 #[derive(Debug, Clone)]
-pub(super) struct Hop {
-    pub(super) url: Url,
-    pub(super) address: Address,
+pub(in crate::probe) struct Hop {
+    pub(in crate::probe) url: Url,
+    pub(in crate::probe) address: Address,
     /// The name of the TLS handshake; `None` for http.
     pub(super) tls: Option<ServerName<'static>>,
     pub(super) method: Method,
-    /// True while the request's body is still sent.
-    pub(super) with_body: bool,
+    /// What is sent after the head; a redirect to GET drops it.
+    pub(super) body: Bytes,
     /// True on a host other than the configured one: it gets neither credentials nor our certificate.
     pub(super) strange: bool,
     /// Everything but `host`, `connection` and what changes with every probe.
@@ -34,7 +36,7 @@ impl Hop {
     ///
     /// # Errors
     /// What is wrong with it; the URL itself is not repeated, it may hold a secret.
-    pub(super) fn new(url: Url, method: Method, mut headers: HeaderMap) -> Result<Self, &'static str> {
+    pub(super) fn new(url: Url, method: Method, mut headers: HeaderMap, body: Bytes) -> Result<Self, &'static str> {
         let host = url.host().map(Host::from).ok_or("it has no host")?;
         let port = url.port_or_known_default().ok_or("it has no port")?;
         let tls = match url.scheme() {
@@ -59,24 +61,12 @@ impl Hop {
         let absolute = format!("{}://{shown}{path}", url.scheme()).parse().map_err(|_| "it cannot be sent as it is")?;
         let path = path.parse().map_err(|_| "its path cannot be sent as it is")?;
         let address = Address { host, port };
-        Ok(Self {
-            url,
-            address,
-            tls,
-            method,
-            with_body: true,
-            strange: false,
-            headers,
-            authority,
-            is_virtual,
-            path,
-            absolute,
-        })
+        Ok(Self { url, address, tls, method, body, strange: false, headers, authority, is_virtual, path, absolute })
     }
 
     /// Builds the head of a request; `absolute` is the form that HTTP/2 and plain proxies need (RFC 9112 section 3.2.2).
-    pub(super) fn request<B>(&self, body: B, two: bool, absolute: bool) -> http::Request<B> {
-        let mut request = http::Request::new(body);
+    pub(super) fn request(&self, two: bool, absolute: bool) -> http::Request<Full<Bytes>> {
+        let mut request = http::Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = if two || absolute { self.absolute.clone() } else { self.path.clone() };
         let mut headers = self.headers.clone();
@@ -88,6 +78,15 @@ impl Hop {
         }
         *request.headers_mut() = headers;
         request
+    }
+
+    /// Returns the headers as they were configured, a `host` among them.
+    pub(in crate::probe) fn headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        if self.is_virtual {
+            headers.insert(HOST, self.authority.clone());
+        }
+        headers
     }
 
     /// Returns where the answer redirects to, or `None` if it does not.
@@ -106,21 +105,19 @@ impl Hop {
         let to_get = to_get && self.method != Method::HEAD;
         let method = if to_get { Method::GET } else { self.method.clone() };
         let same_host = same_host(&self.url, &url);
-        let mut headers = self.headers.clone();
-        match (same_host, self.is_virtual) {
-            (true, true) => drop(headers.insert(HOST, self.authority.clone())),
-            (true, false) => {}
-            (false, _) => drop_credentials(&mut headers),
+        let mut headers = if same_host { self.headers() } else { self.headers.clone() };
+        if !same_host {
+            drop_credentials(&mut headers);
         }
         if to_get {
             headers.remove(CONTENT_TYPE);
         }
         let shown = show(&url);
-        let next = Self::new(url, method, headers).map_err(|why| {
+        let body = if to_get { Bytes::new() } else { self.body.clone() };
+        let next = Self::new(url, method, headers, body).map_err(|why| {
             Outcome::fail(ReasonCode::Redirects, format!("redirected to {shown}, which cannot be asked: {why}"))
         })?;
-        let with_body = self.with_body && !to_get;
-        Ok(Some(Self { with_body, strange: self.strange || !same_host, ..next }))
+        Ok(Some(Self { strange: self.strange || !same_host, ..next }))
     }
 
     fn location<B>(&self, response: &Response<B>) -> Result<Option<Url>, Outcome> {
@@ -150,7 +147,7 @@ fn drop_credentials(headers: &mut HeaderMap) {
 }
 
 /// A URL as a message may show it: without user, query and fragment.
-pub(super) fn show(url: &Url) -> String {
+pub(in crate::probe) fn show(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }

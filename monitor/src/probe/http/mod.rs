@@ -5,6 +5,7 @@
 
 mod ask;
 mod body;
+mod cookies;
 mod exchange;
 mod failure;
 mod heard;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use kit::config::{Cursor, Fields};
@@ -52,22 +51,21 @@ impl Kind for Http {
 }
 
 /// Checked settings.
-pub(super) struct Options {
-    pub(super) first: Hop,
-    pub(super) target: Target,
-    pub(super) body: Bytes,
+pub(in crate::probe) struct Options {
+    pub(in crate::probe) first: Hop,
+    pub(in crate::probe) target: Target,
     /// Redirects that may be followed; 0 judges the redirect itself.
     pub(super) redirects: u8,
     pub(super) ip: IpVersion,
     pub(super) body_limit: usize,
     pub(super) tls: Tls,
-    pub(super) proxy: Option<Address>,
+    pub(in crate::probe) proxy: Option<Address>,
     pub(super) version: Version,
 }
 
 /// Which HTTP is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Version {
+pub(in crate::probe) enum Version {
     /// What ALPN chooses; HTTP/1.1 without TLS.
     Auto,
     One,
@@ -75,7 +73,8 @@ pub(super) enum Version {
     Two,
 }
 
-fn decode(fields: &Fields<'_>) -> Option<Options> {
+/// Decodes everything under `http:`, or under a step of a journey.
+pub(in crate::probe) fn decode(fields: &Fields<'_>) -> Option<Options> {
     let url = fields.require("url").and_then(|c| Some((decode_url(&c)?, c)));
     let method = fields.get("method").map_or(Some(Method::GET), |c| decode_method(&c));
     let compression = fields.get("compression").map_or(Some(false), |c| c.bool());
@@ -105,7 +104,7 @@ fn decode(fields: &Fields<'_>) -> Option<Options> {
     let tls = Tls::decode(fields.get("tls").as_ref(), alpn);
     let (url, cursor) = url?;
     let target = Target { shown: shown_url(&url, &cursor), scope: Scope::of_host(url.host_str().unwrap_or_default()) };
-    let first = Hop::new(url, method?, headers?)
+    let first = Hop::new(url, method?, headers?, body?.into())
         .map_err(|why| cursor.mistake(format!("{} cannot be asked: {why}", cursor.node().shown())))
         .ok()?;
     if proxy.as_ref().is_some_and(Option::is_some) && version == Some(Version::Two) && first.tls.is_none() {
@@ -115,7 +114,6 @@ fn decode(fields: &Fields<'_>) -> Option<Options> {
     Some(Options {
         first,
         target,
-        body: body?.into(),
         redirects: redirects?,
         ip: ip?,
         body_limit: usize::try_from(body_limit?).ok()?,
