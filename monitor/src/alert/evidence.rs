@@ -33,8 +33,7 @@ pub(super) fn evidence(
         if let Some(last) = &check.last {
             evidence.reason = reason(last).map(|reason| redact(&reason.text)).unwrap_or_default();
             let millis = |took: &Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            evidence.phases =
-                last.phases.iter().map(|(phase, took)| (phase.as_str().to_owned(), millis(took))).collect();
+            evidence.phases = last.parts().into_iter().map(|(part, took)| (part.to_owned(), millis(&took))).collect();
             evidence.trace_id.clone_from(&last.trace_id);
         }
     }

@@ -8,13 +8,15 @@ use std::time::Duration;
 use kit::config::{Cursor, Environment, Mistakes, Node, suggest};
 use kit::exit;
 use monitor::app::Plan;
-use monitor::probe::{CheckId, Observation, Outcome, Question, Vantage, Why, decode_question, observe};
+use monitor::probe::{CheckId, Observation, Outcome, Question, StepState, Vantage, Why, decode_question, observe};
 use monitor::{Config, Kinds};
 
 use super::output::{complain, say};
 
 /// Width of the longest bar, in characters.
 const BAR_WIDTH: f64 = 40.0;
+/// The longest phase's name.
+const NAME_WIDTH: usize = 10;
 
 /// Asks once, from here and now: a configured check, or any URL.
 #[derive(Debug, clap::Args)]
@@ -125,15 +127,16 @@ fn show(question: &Question, observation: &Observation) -> String {
     }
     let total = ms(observation.took).max(0.001);
     let mut before = 0.0;
-    for (phase, took) in &observation.phases {
-        let (offset, length) = (before / total * BAR_WIDTH, ms(*took) / total * BAR_WIDTH);
-        text.push_str(&format!(
-            "  {:<10} {:>9.2} ms  {}\n",
-            phase.as_str().replace('_', " "),
-            ms(*took),
-            bar(offset, length)
-        ));
-        before += ms(*took);
+    let parts = observation.parts();
+    let width = parts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default().max(NAME_WIDTH);
+    for (name, took) in parts {
+        let (offset, length) = (before / total * BAR_WIDTH, ms(took) / total * BAR_WIDTH);
+        let name = name.replace('_', " ");
+        text.push_str(&format!("  {name:<width$} {:>9.2} ms  {}\n", ms(took), bar(offset, length)));
+        before += ms(took);
+    }
+    for step in observation.seen.steps.iter().filter(|step| step.state == StepState::NotReached) {
+        text.push_str(&format!("  {:<width$}   not reached\n", step.name));
     }
     let seen = &observation.seen;
     let facts = [

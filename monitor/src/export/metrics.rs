@@ -261,6 +261,15 @@ fn check_families(board: &Board) -> Vec<MetricFamily> {
             Sample { labels, value: took.as_secs_f64() }
         })
     });
+    let steps = checks().flat_map(|check| {
+        let steps = check.last.as_ref().map(|last| last.seen.steps.clone()).unwrap_or_default();
+        let labels = labels(check);
+        steps.into_iter().filter_map(move |step| {
+            let mut labels = labels.clone();
+            labels.push(("step", step.name));
+            Some(Sample { labels, value: step.took_ms? / 1000.0 })
+        })
+    });
     let ages = checks().filter_map(|check| {
         let last = check.last.as_ref()?;
         Some(Sample { labels: labels(check), value: now.at.since(last.started.at).as_secs_f64() })
@@ -281,7 +290,12 @@ fn check_families(board: &Board) -> Vec<MetricFamily> {
             "1 if the check has been unknown or stale for too long.",
             checks().map(|check| Sample { labels: labels(check), value: flag(check.is_blind(now.at)) }),
         ),
-        family("monitor_check_phase_seconds", "What each step of the newest probe took.", phases),
+        family("monitor_check_phase_seconds", "What each phase of the newest probe took.", phases),
+        family(
+            "monitor_check_step_seconds",
+            "What each step of the newest journey took; none of one that was not reached.",
+            steps,
+        ),
         family("monitor_check_age_seconds", "Age of the newest observation.", ages),
         family(
             "monitor_check_certificate_expiry_timestamp_seconds",

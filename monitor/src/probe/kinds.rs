@@ -151,6 +151,7 @@ impl Kinds {
     pub fn standard() -> Self {
         Self::empty()
             .with(super::http::Http)
+            .with(super::journey::Journey)
             .with(super::tcp::Tcp)
             .with(super::tls::TlsKind)
             .with(super::icmp::Icmp)

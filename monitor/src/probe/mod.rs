@@ -21,6 +21,7 @@ mod host_processes;
 mod host_read;
 mod http;
 mod icmp;
+mod journey;
 mod json_path;
 mod kinds;
 mod login;
@@ -50,7 +51,9 @@ pub use address::Address;
 pub use detour::Detour;
 pub use expect::Expectations;
 pub use kinds::{Expectation, Kind, Kinds, LabelSettings, OwnAddress, Probe, Scope, Target};
-pub use observation::{CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Why};
+pub use observation::{
+    CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, StepSeen, StepState, Why,
+};
 pub use pushes::{Pushed, Pushes, Signal};
 pub use question::decode_question;
 pub use run::{Run, Vantage};

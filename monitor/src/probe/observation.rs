@@ -55,6 +55,17 @@ pub struct Observation {
     pub trace_id: String,
 }
 
+impl Observation {
+    /// Returns what took the time, for people: the steps of a journey that were taken, or else the phases.
+    pub fn parts(&self) -> Vec<(&str, Duration)> {
+        if self.seen.steps.is_empty() {
+            return self.phases.iter().map(|(phase, took)| (phase.as_str(), *took)).collect();
+        }
+        let steps = self.seen.steps.iter();
+        steps.filter_map(|step| Some((step.name.as_str(), Duration::from_secs_f64(step.took_ms? / 1000.0)))).collect()
+    }
+}
+
 /// What a probe found. There is no error beside it: a probe cannot err.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -310,9 +321,45 @@ pub struct Seen {
     /// Redirects that were followed.
     #[serde(skip_serializing_if = "is_zero")]
     pub redirects: u8,
+    /// The steps of a journey, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepSeen>,
     /// One line the kind wants people to see, such as `disk / 71 % used`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// One step of a journey, as it went.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepSeen {
+    /// Its name in the configuration.
+    pub name: String,
+    /// How it ended.
+    pub state: StepState,
+    /// What it took, in milliseconds; none if it was not reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<f64>,
+}
+
+/// How a step of a journey ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Its answer was as expected.
+    Passed,
+    /// It was not; the check fails for it.
+    Failed,
+    /// One before it failed.
+    NotReached,
+}
+
+impl StepSeen {
+    /// Builds one from what was measured.
+    pub(super) fn new(name: &str, state: StepState, took: Option<Duration>) -> Self {
+        // To the microsecond, like phases.
+        let took_ms = took.map(|took| (took.as_secs_f64() * 1_000_000.0).round() / 1000.0);
+        Self { name: name.to_owned(), state, took_ms }
+    }
 }
 
 impl Seen {
@@ -324,6 +371,9 @@ impl Seen {
         self.cert_expires = self.cert_expires.or(other.cert_expires);
         self.redirects = self.redirects.max(other.redirects);
         self.note = self.note.take().or(other.note);
+        if self.steps.is_empty() {
+            self.steps = other.steps;
+        }
     }
 
     /// Keeps the earlier of the expiry known so far and this one.

@@ -63,6 +63,8 @@ pub struct Run {
     pub check: CheckId,
     /// Shared means.
     pub vantage: Arc<Vantage>,
+    /// How long it may take.
+    pub timeout: Duration,
     /// When the run must be over. The runner enforces it; kinds may use it to say more.
     pub deadline: Instant,
     /// W3C `traceparent` to send to the target, if its protocol has a place for it.
@@ -81,11 +83,12 @@ pub struct Run {
 
 impl Run {
     /// Begins a run.
-    pub fn new(check: CheckId, vantage: Arc<Vantage>, deadline: Instant, traceparent: String) -> Self {
+    pub fn new(check: CheckId, vantage: Arc<Vantage>, timeout: Duration, traceparent: String) -> Self {
         Self {
             check,
             vantage,
-            deadline,
+            timeout,
+            deadline: Instant::now() + timeout,
             traceparent,
             needs_body: true,
             detour: None,

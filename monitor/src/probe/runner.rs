@@ -52,9 +52,9 @@ async fn observe_once(
 ) -> Observation {
     let started = Stamp::now();
     let clock = Instant::now();
-    let deadline = clock + question.timeout;
     let trace_id = kit::trace::new_trace_id();
-    let mut run = Run::new(question.id.clone(), vantage, deadline, kit::trace::traceparent(&trace_id, sampled));
+    let mut run = Run::new(question.id.clone(), vantage, question.timeout, kit::trace::traceparent(&trace_id, sampled));
+    let deadline = run.deadline;
     run.needs_body = question.expect.needs_body();
     run.detour = detour;
     let asked = AssertUnwindSafe(tokio::time::timeout_at(deadline, question.probe.ask(&mut run))).catch_unwind().await;
@@ -99,7 +99,8 @@ async fn judge(question: &Question, facts: Facts, took: Duration, deadline: Inst
     }
 }
 
-fn timed_out(timeout: Duration, stuck_in: Option<Phase>, address: Option<SocketAddr>) -> Reason {
+/// What is said when the time was over.
+pub(super) fn timed_out(timeout: Duration, stuck_in: Option<Phase>, address: Option<SocketAddr>) -> Reason {
     let step = match stuck_in {
         Some(Phase::Dns) => "while resolving the name",
         Some(Phase::Connect) => "while connecting",

@@ -18,7 +18,8 @@ async fn each(target: &Target, timeout: Duration, judge: impl Fn(&Fixture, Reaso
         let (code, text) = fail(&observation);
         // Ten times: a busy machine may not run us for a while.
         assert!(observation.took < timeout * 10, "{}: {observation:?}", fixture.kind);
-        judge(&fixture, code, &text);
+        // A journey says first which step it was.
+        judge(&fixture, code, text.strip_prefix("step \"open\" (1 of 2): ").unwrap_or(&text));
     }
 }
 

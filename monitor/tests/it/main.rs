@@ -12,6 +12,7 @@ mod host;
 mod http;
 mod http_tls;
 mod icmp;
+mod journey;
 mod kinds;
 mod mqtt;
 mod names;

@@ -1,11 +1,9 @@
 //! Settings of kind `webhook`, presets included, checked once at load.
 
-use std::path::Path;
-
 use http::{HeaderName, HeaderValue, Method};
-use kit::config::{Cursor, Fields, read_secret_file, suggest};
+use kit::config::{Cursor, Fields, suggest};
 use kit::hmac::SigningKey;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use url::Url;
 
 use super::post::Poster;
@@ -88,31 +86,12 @@ fn parameters(fields: &Fields<'_>, preset: Option<&Preset>) -> Option<Parameters
     let mut parameters = Parameters::default();
     parameters.values.extend(values.iter().map(|(name, cursor)| ((*name).to_owned(), cursor.node().to_json())));
     for (name, cursor) in files {
-        match secret(&cursor) {
+        match cursor.named_secret() {
             Some(secret) => _ = parameters.secrets.insert(name.to_owned(), secret),
             None => all_well = false,
         }
     }
     all_well.then_some(parameters)
-}
-
-/// A secret under a name of the user's: `NAME: PATH`, or `NAME: ${VARIABLE}`.
-fn secret(cursor: &Cursor<'_>) -> Option<SecretString> {
-    if cursor.node().substituted.is_some() {
-        return cursor.text().map(kit::secrets::secret);
-    }
-    match read_secret_file(Path::new(&cursor.text()?)) {
-        Ok(text) if !text.is_empty() => Some(kit::secrets::secret(text)),
-        Ok(_) => {
-            cursor.mistake("the secret file is empty");
-            None
-        }
-        // What stands there may be the secret itself, so it is not shown.
-        Err(error) => {
-            cursor.mistake(format!("cannot read the secret file: {error}; write a path or ${{VARIABLE}}"));
-            None
-        }
-    }
 }
 
 /// Reports parameters that are missing or that nobody asked for.

@@ -10,7 +10,7 @@ use super::state::of_health;
 use super::{Moment, When};
 use crate::export::catalogue::CheckCard;
 use crate::judge::{CheckEntry, Severity};
-use crate::probe::{CheckId, Observation, Outcome};
+use crate::probe::{CheckId, Observation, Outcome, StepState};
 use crate::record::{History, Rollup, StoreError};
 
 const MINUTE_MS: i64 = 60_000;
@@ -105,7 +105,7 @@ pub(super) async fn view(
         }
     };
     let steps: Vec<(String, f64)> = last
-        .map(|last| last.phases.iter().map(|(step, took)| (step.as_str().replace('_', " "), ms(*took))).collect())
+        .map(|last| last.parts().into_iter().map(|(part, took)| (part.replace('_', " "), ms(took))).collect())
         .unwrap_or_default();
     CheckView {
         name: card.id.check.to_string(),
@@ -155,11 +155,18 @@ fn facts(last: &Observation, moment: &Moment) -> Vec<(&'static str, String)> {
         ("Seen", seen.note.clone()),
         ("Address", seen.address.map(|address| address.to_string())),
         ("Protocol", seen.protocol.clone()),
+        ("Not reached", Some(not_reached(last)).filter(|steps| !steps.is_empty())),
         ("Redirects", Some(seen.redirects).filter(|count| *count > 0).map(|count| count.to_string())),
         ("Certificate", expiry),
         ("Trace", Some(last.trace_id.clone()).filter(|id| !id.is_empty())),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// The steps of a journey that came after the one that failed.
+fn not_reached(last: &Observation) -> String {
+    let steps = last.seen.steps.iter().filter(|step| step.state == StepState::NotReached);
+    steps.map(|step| step.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn expiry(at: Timestamp, moment: &Moment) -> String {

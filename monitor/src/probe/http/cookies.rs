@@ -39,4 +39,10 @@ impl Cookies {
             headers.insert(COOKIE, value);
         }
     }
+
+    /// Returns the value of a cookie that would be sent to `url`.
+    pub(in crate::probe) fn value(&self, url: &Url, name: &str) -> Option<&str> {
+        let mut values = self.0.as_ref()?.get_request_values(url);
+        values.find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
 }

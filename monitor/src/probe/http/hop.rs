@@ -19,7 +19,7 @@ pub(in crate::probe) struct Hop {
     pub(super) tls: Option<ServerName<'static>>,
     pub(super) method: Method,
     /// What is sent after the head; a redirect to GET drops it.
-    pub(super) body: Bytes,
+    pub(in crate::probe) body: Bytes,
     /// True on a host other than the configured one: it gets neither credentials nor our certificate.
     pub(super) strange: bool,
     /// Everything but `host`, `connection` and what changes with every probe.
@@ -78,6 +78,14 @@ impl Hop {
         }
         *request.headers_mut() = headers;
         request
+    }
+
+    /// Returns the same request with another URL, other headers and another body.
+    ///
+    /// # Errors
+    /// As [`Hop::new`].
+    pub(in crate::probe) fn rewritten(&self, url: Url, headers: HeaderMap, body: Bytes) -> Result<Self, &'static str> {
+        Self::new(url, self.method.clone(), headers, body)
     }
 
     /// Returns the headers as they were configured, a `host` among them.
@@ -147,7 +155,7 @@ fn drop_credentials(headers: &mut HeaderMap) {
 }
 
 /// A URL as a message may show it: without user, query and fragment.
-pub(in crate::probe) fn show(url: &Url) -> String {
+pub(super) fn show(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }

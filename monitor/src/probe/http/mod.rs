@@ -14,7 +14,9 @@ mod label;
 mod options;
 mod proxy;
 
+pub(super) use cookies::Cookies;
 pub(super) use exchange::Exchange;
 pub(super) use failure::within_body;
+pub(super) use hop::Hop;
 pub(crate) use options::Http;
-pub(super) use options::decode_headers;
+pub(super) use options::{Options, decode, decode_headers};

@@ -1,8 +1,12 @@
 //! People who sign in: what they may send then, how long it lasts, and when the door shuts.
 
+use std::sync::Arc;
+
 use http::Method;
+use kit::config::{Cursor, Mistakes, Node};
 use kit::http::SecretDigest;
 use monitor::Kinds;
+use monitor::probe::{CheckId, Outcome, Vantage, Why, decode_question, observe};
 use testkit::{Target, eventually};
 
 use super::visitor::{FORM, HTML, OPERATOR, access, audit, bearer, get, send, service, sign_in, start};
@@ -65,6 +69,44 @@ async fn a_person_signs_in_acts_and_signs_out() {
     assert_eq!(get(&running, "/audit", &[("cookie", &cookie)]).await.status, 401, "the cookie is worth nothing now");
     let who: Vec<String> = audit(&running).await.iter().map(|[who, what, _]| format!("{who} {what}")).collect();
     assert_eq!(who, ["olga login", "olga silence.create", "olga config.reload", "olga logout"]);
+    running.stop().await;
+}
+
+/// The page of another monitor, as a visitor in a browser takes it: form, cookie, redirect, form token.
+#[tokio::test]
+async fn a_journey_signs_in_and_out_of_a_page_with_forms() {
+    let target = Target::ok("");
+    let running = start(&target, "").await;
+    let form = |name: &str, path: &str, body: &str, more: &str| {
+        let headers = format!("{{ content-type: application/x-www-form-urlencoded, origin: '{}' }}", running.url);
+        let http = format!("{{ url: '{}{path}', method: POST, headers: {headers}, body: '{body}' }}", running.url);
+        format!("{{ name: {name}, http: {http}{more} }}")
+    };
+    let page = |name: &str, status: u16| {
+        let http = format!("{{ url: '{}/audit' }}", running.url);
+        format!("{{ name: {name}, http: {http}, expect: {{ status: {status} }} }}")
+    };
+    let inside = ", expect: { body_contains: signed in as olga }, extract: { csrf: { body: 'name=\"csrf\" value=\"([^\"]+)\"' } }";
+    let steps = [
+        page("outside", 401),
+        form("sign-in", "/login", "token={{ secrets.token }}&next=/audit", inside),
+        page("inside", 200),
+        form("sign-out", "/logout", "csrf={{ csrf }}", ", expect: { body_contains: sign in }"),
+        page("outside-again", 401),
+    ];
+    let token = running.folder.path().join("token");
+    std::fs::write(&token, OPERATOR).unwrap();
+    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let journey = format!("journey: {{ secrets: {{ token: '{}' }}, steps: [{}] }}", token.display(), steps.join(", "));
+    let node = Node::parse("m.yml", &journey).unwrap();
+    let mistakes = Mistakes::default();
+    let fields = Cursor::top(&node, &mistakes).fields().unwrap();
+    let question = decode_question(fields, CheckId::new("page", "sign-in"), LIMIT, &Kinds::standard(), &[]);
+    assert!(mistakes.is_empty(), "{:?}", mistakes.into_sorted());
+    let vantage = Arc::new(Vantage::of_system().unwrap());
+    let observation = observe(vantage, &question.unwrap().0, Why::Asked, false).await;
+    assert_eq!(observation.outcome, Outcome::Pass, "{observation:?}");
+    assert_eq!((observation.seen.steps.len(), observation.seen.redirects), (5, 2));
     running.stop().await;
 }
 

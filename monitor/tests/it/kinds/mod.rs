@@ -3,6 +3,7 @@
 mod dns;
 pub(crate) mod grpc;
 mod http;
+mod journey;
 mod mqtt;
 mod nats;
 pub(crate) mod postgres;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Fixture> {
     vec![
         http::fixture(),
         http::two(),
+        journey::fixture(),
         dns::fixture(),
         websocket::fixture(),
         grpc::fixture(),

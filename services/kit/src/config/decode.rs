@@ -126,6 +126,25 @@ impl<'a> Cursor<'a> {
         self.items().iter().filter_map(Cursor::text).collect()
     }
 
+    /// Takes a secret under a name of the user's: `NAME: PATH`, or `NAME: ${VARIABLE}`.
+    pub fn named_secret(&self) -> Option<SecretString> {
+        if self.node.substituted.is_some() {
+            return self.text().map(crate::secrets::secret);
+        }
+        match crate::secret_file::read(Path::new(&self.text()?)) {
+            Ok(text) if !text.is_empty() => Some(crate::secrets::secret(text)),
+            Ok(_) => {
+                self.mistake("the secret file is empty");
+                None
+            }
+            // What stands there may be the secret itself, so it is not shown.
+            Err(error) => {
+                self.mistake(format!("cannot read the secret file: {error}; write a path or ${{VARIABLE}}"));
+                None
+            }
+        }
+    }
+
     /// Takes `true` or `false`.
     pub fn bool(&self) -> Option<bool> {
         match &self.node.value {
