@@ -1,5 +1,7 @@
 //! Reads, layers, locates and reports configuration; what the keys mean is decided by the module that owns each section.
 
+mod matrix;
+
 use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -54,6 +56,7 @@ impl Config {
     pub fn load(path: &Path, environment: &Environment) -> Self {
         let mistakes = Mistakes::default();
         let root = load_knowing(&Source { path, environment, prefix: PREFIX }, &KEYS, &mistakes);
+        let root = matrix::expand(&root, &mistakes);
         Self { root, path: path.to_owned(), found: mistakes.into_sorted() }
     }
 

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use kit::config::Environment;
+use monitor::app::{CheckPlan, Plan};
 use monitor::{Config, Engine, Kinds};
 
 fn messages(path: &Path, environment: &Environment) -> String {
@@ -70,4 +71,48 @@ fn a_secret_is_in_no_message_and_in_no_debug_output() {
     let shown = format!("{error} {error:?}");
     assert_eq!(error.mistakes.len(), 3, "{shown}");
     assert!(!shown.contains("s3cr3t"), "{shown}");
+}
+
+#[test]
+fn a_matrix_makes_a_check_or_a_service_of_every_combination() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.yml");
+    let yaml = r#"
+services:
+  shop-{region}:
+    matrix: { region: [eu, us], tier: [A.1, 2] }
+    was: old-{region}-{tier}
+    about: "{tier} in {region} of {nobody}"
+    needs: { hard: ["edge"] }
+    checks:
+      "{tier}": { http: { url: "https://{region}.example.com/{tier}", body: '{"a": {"region": 1}}' } }
+  edge:
+    checks:
+      node-{node}:
+        matrix: [{ node: one, port: 9100 }, { node: "two", port: 9200 }]
+        tcp: { address: "10.0.0.1:{port}" }
+        fail_after: 2
+"#;
+    // A service's name needs both keys; without one there are two of each.
+    std::fs::write(&file, yaml).unwrap();
+    let plan = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        Plan::of(&Config::load(&file, &Environment::default()), &Kinds::standard())
+    };
+    let error = plan(yaml).unwrap_err().to_string();
+    assert!(error.contains("services.shop-{region}: two services would be called \"shop-eu\""), "{error}");
+    let plan = plan(&yaml.replace("shop-{region}:", "shop-{region}-{tier}:").replace("\"{tier}\":", "page:")).unwrap();
+    let shown = |check: &CheckPlan| format!("{} {}", check.question.id, check.question.probe.target().shown);
+    let checks: Vec<String> = plan.checks().map(shown).collect();
+    let expected = [
+        "shop-eu-a-1/page https://eu.example.com/A.1",
+        "shop-eu-2/page https://eu.example.com/2",
+        "shop-us-a-1/page https://us.example.com/A.1",
+        "shop-us-2/page https://us.example.com/2",
+        "edge/node-one 10.0.0.1:9100",
+        "edge/node-two 10.0.0.1:9200",
+    ];
+    assert_eq!(checks, expected);
+    let service = plan.service("shop-us-a-1").unwrap();
+    assert_eq!(service.about.as_deref(), Some("A.1 in us of {nobody}"));
 }

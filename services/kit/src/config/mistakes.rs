@@ -1,6 +1,7 @@
 //! What is wrong in a configuration, where, and what to write instead: all of it at once.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 
 use super::tree::Place;
@@ -48,11 +49,13 @@ impl Mistakes {
         self.found.borrow().is_empty()
     }
 
-    /// Returns everything found, in file order and without repeats.
+    /// Returns everything found, in file order and without repeats: what is written once and read as several things (an
+    /// alias, a matrix) is wrong once.
     pub fn into_sorted(self) -> Vec<Mistake> {
         let mut found = self.found.into_inner();
         found.sort();
-        found.dedup();
+        let mut known = HashSet::new();
+        found.retain(|mistake| known.insert((mistake.place.clone(), mistake.message.clone())));
         found
     }
 }
