@@ -160,6 +160,7 @@ impl Kinds {
             .with(super::grpc::Grpc)
             .with(super::redis::Redis)
             .with(super::postgres::Postgres)
+            .with(super::mysql::MySql)
             .with(super::smtp::Smtp)
             .with(super::ssh::Ssh)
             .with(super::mqtt::Mqtt)

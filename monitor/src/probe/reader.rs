@@ -1,4 +1,4 @@
-//! Reads the fields of a binary message, big-endian; what is not there is `None`, never a panic.
+//! Reads the fields of a binary message, big-endian unless a name says otherwise; what is not there is `None`, never a panic.
 
 /// What is left of a message.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,11 @@ impl<'a> Reader<'a> {
     /// Takes four bytes as a number.
     pub(super) fn u32(&mut self) -> Option<u32> {
         Some(u32::from_be_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    /// Takes up to eight bytes as a number, the lowest first.
+    pub(super) fn little(&mut self, count: usize) -> Option<u64> {
+        Some(self.take(count)?.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
     }
 
     /// Takes a text that a zero byte ends.

@@ -15,6 +15,7 @@ mod icmp;
 mod journey;
 mod kinds;
 mod mqtt;
+mod mysql;
 mod names;
 mod nats;
 mod postgres;

@@ -12,7 +12,7 @@ mod sign_in;
 
 use std::sync::Arc;
 
-use kit::config::{Cursor, Fields};
+use kit::config::Cursor;
 use serde_json::{Map, Value as Json};
 use tokio::time::Instant;
 
@@ -25,12 +25,11 @@ use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
+use super::sql::{optional_text, plain_text, time_for_query};
 use super::wire::Wire;
 
 /// Asked where no query is written: it costs nothing and tells a primary from a standby.
 const QUERY: &str = "select pg_is_in_recovery() as in_recovery";
-/// The server gives a query up when this part of the time is left, so that it can still say so.
-const LEFT_TO_SAY_SO: u32 = 10;
 
 /// PostgreSQL, and what speaks its protocol.
 pub(crate) struct Postgres;
@@ -63,20 +62,6 @@ impl Kind for Postgres {
             legacy_auth: legacy_auth?,
         }))
     }
-}
-
-fn optional_text(fields: &Fields<'_>, key: &'static str) -> Option<Option<String>> {
-    fields.get(key).map_or(Some(None), |cursor| plain_text(&cursor).map(Some))
-}
-
-/// A zero byte ends a text in this protocol.
-fn plain_text(cursor: &Cursor<'_>) -> Option<String> {
-    let text = cursor.text()?;
-    if text.is_empty() || text.contains('\0') {
-        cursor.mistake(format!("{} is empty or holds a zero byte", cursor.node().shown()));
-        return None;
-    }
-    Some(text)
 }
 
 #[derive(Debug)]
@@ -130,9 +115,7 @@ impl PostgresProbe {
 
 /// Nothing can be written, and the server gives up before we do.
 fn only_reading(deadline: Instant) -> String {
-    let left = deadline.saturating_duration_since(Instant::now());
-    let limit = left - left / LEFT_TO_SAY_SO;
-    format!("begin read only; set local statement_timeout = {}", limit.as_millis().max(1))
+    format!("begin read only; set local statement_timeout = {}", time_for_query(deadline).as_millis())
 }
 
 /// Reads until the server is ready again; the first row goes into `facts`. Returns whether there was one.

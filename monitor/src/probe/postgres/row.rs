@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use crate::probe::reader::Reader;
+use crate::probe::sql::Cell;
 
 /// Types by their numbers (`pg_type.dat`).
 const BOOL: u32 = 16;
@@ -51,17 +52,14 @@ pub(super) fn fill(facts: &mut Map<String, Json>, columns: &[Column], body: &[u8
 }
 
 fn typed(kind: u32, text: &str) -> Json {
-    let as_text = || Json::String(text.to_owned());
-    match kind {
-        BOOL => Json::Bool(text == "t"),
-        kind if WHOLE.contains(&kind) => text.parse::<i64>().map_or_else(|_| as_text(), Json::from),
-        // NaN and infinities are no numbers of JSON.
-        kind if FRACTIONS.contains(&kind) => {
-            text.parse::<f64>().ok().filter(|number| number.is_finite()).map_or_else(as_text, Json::from)
-        }
-        kind if JSON.contains(&kind) => serde_json::from_str(text).unwrap_or_else(|_| as_text()),
-        _ => as_text(),
-    }
+    let cell = match kind {
+        BOOL => Cell::Truth,
+        kind if WHOLE.contains(&kind) => Cell::Whole,
+        kind if FRACTIONS.contains(&kind) => Cell::Fraction,
+        kind if JSON.contains(&kind) => Cell::Json,
+        _ => Cell::Text,
+    };
+    cell.to_json(text)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub(crate) mod grpc;
 mod http;
 mod journey;
 mod mqtt;
+pub(crate) mod mysql;
 mod nats;
 pub(crate) mod postgres;
 mod redis;
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         tls::fixture(),
         redis::fixture(),
         postgres::fixture(),
+        mysql::fixture(),
         smtp::fixture(),
         ssh::fixture(),
         mqtt::fixture(),

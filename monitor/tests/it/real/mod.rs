@@ -4,6 +4,7 @@ mod dns;
 mod grpc;
 mod icmp;
 mod mqtt;
+mod mysql;
 mod nats;
 mod postgres;
 mod python;
