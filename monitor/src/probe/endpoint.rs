@@ -13,6 +13,7 @@ use super::address::Address;
 use super::dial::{IpVersion, addresses, dial};
 use super::handshake::{Secured, shake_hands};
 use super::kinds::{Probe, Scope, Target};
+use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
 use super::stream::Stream;
@@ -121,6 +122,15 @@ impl Endpoint {
         let address = address.and_then(|c| Address::decode(&c));
         let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));
         Some(Self { address: address?, ip: ip?, tls: None })
+    }
+
+    /// Reports a password that would go out in plain text to another host; `instead` is what to write.
+    pub(super) fn refuse_bare_password(&self, fields: &Fields<'_>, login: &Login, instead: &str) {
+        let is_local = self.target().scope == Scope::Local;
+        if login.password().is_some() && self.tls.is_none() && !is_local {
+            let text = format!("a password is not sent in plain text to another host; write {instead}");
+            fields.cursor().mistake(text);
+        }
     }
 
     /// What is asked, for people.

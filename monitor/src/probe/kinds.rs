@@ -165,6 +165,7 @@ impl Kinds {
             .with(super::ssh::Ssh)
             .with(super::mqtt::Mqtt)
             .with(super::nats::Nats)
+            .with(super::amqp::Amqp)
             .with(super::heartbeat::Heartbeat)
             .with(super::exec::Exec)
             .with(super::host::Host)

@@ -4,6 +4,7 @@
 //! fixture and its line in [`Kinds::standard`].
 
 mod address;
+mod amqp;
 mod datagram;
 mod detour;
 mod dial;

@@ -1,6 +1,7 @@
 //! Asks fake targets on loopback through the real decoding and the real runner, and reads what a person would read.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+mod amqp;
 mod causes;
 mod compliance;
 mod detours;

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kit::config::{Cursor, Fields};
+use kit::config::Cursor;
 use serde_json::{Value as Json, json};
 
 use self::reply::{Reply, find_reply};
 use super::endpoint::{Dialog, Endpoint};
 use super::expect::excerpt;
-use super::kinds::{Expectation, Kind, Probe, Scope};
+use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
@@ -42,19 +42,10 @@ impl Kind for Smtp {
         let endpoint = Endpoint::decode_with(&fields, starttls == Some(true));
         let login = Login::decode_both_or_none(&fields);
         if let (Some(endpoint), Some(login)) = (&endpoint, &login) {
-            refuse_bare_password(&fields, endpoint, login);
+            endpoint.refuse_bare_password(&fields, login, "starttls: true or tls: {}");
         }
         fields.end();
         Some(Arc::new(SmtpProbe { endpoint: endpoint?, login: login?, starttls: starttls? }))
-    }
-}
-
-fn refuse_bare_password(fields: &Fields<'_>, endpoint: &Endpoint, login: &Login) {
-    let is_local = endpoint.target().scope == Scope::Local;
-    if login.password().is_some() && endpoint.tls.is_none() && !is_local {
-        fields
-            .cursor()
-            .mistake("a password is not sent in plain text to another host; write starttls: true or tls: {}");
     }
 }
 

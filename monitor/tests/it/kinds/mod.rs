@@ -1,5 +1,6 @@
 //! One fixture per kind that talks to a network: what it asks of an address, and a target it is content with.
 
+pub(crate) mod amqp;
 mod dns;
 pub(crate) mod grpc;
 mod http;
@@ -58,6 +59,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         ssh::fixture(),
         mqtt::fixture(),
         nats::fixture(),
+        amqp::fixture(),
     ]
 }
 

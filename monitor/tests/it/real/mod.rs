@@ -1,5 +1,6 @@
 //! Kinds against the servers they are for, as Debian packages them. One that is missing fails its test.
 
+mod amqp;
 mod dns;
 mod grpc;
 mod icmp;
