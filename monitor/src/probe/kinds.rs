@@ -166,6 +166,7 @@ impl Kinds {
             .with(super::mqtt::Mqtt)
             .with(super::nats::Nats)
             .with(super::amqp::Amqp)
+            .with(super::prometheus::Prometheus)
             .with(super::heartbeat::Heartbeat)
             .with(super::exec::Exec)
             .with(super::host::Host)

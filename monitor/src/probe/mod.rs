@@ -31,6 +31,7 @@ mod mysql;
 mod nats;
 mod observation;
 mod postgres;
+mod prometheus;
 mod pushes;
 mod question;
 mod reader;

@@ -20,6 +20,7 @@ mod mysql;
 mod names;
 mod nats;
 mod postgres;
+mod prometheus;
 mod proxy;
 mod real;
 mod redis;

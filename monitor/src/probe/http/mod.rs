@@ -3,6 +3,7 @@
 //! Nothing is pooled or resumed: a probe asks what a new client would get. The connection is driven inside the probe's
 //! own future, so that dropping the probe closes it.
 
+mod api;
 mod ask;
 mod body;
 mod cookies;
@@ -14,6 +15,7 @@ mod label;
 mod options;
 mod proxy;
 
+pub(super) use api::{Answer, Api};
 pub(super) use cookies::Cookies;
 pub(super) use exchange::Exchange;
 pub(super) use failure::within_body;

@@ -123,7 +123,7 @@ pub(in crate::probe) fn decode(fields: &Fields<'_>) -> Option<Options> {
     })
 }
 
-fn decode_url(cursor: &Cursor<'_>) -> Option<Url> {
+pub(super) fn decode_url(cursor: &Cursor<'_>) -> Option<Url> {
     let text = cursor.text()?;
     let shown = cursor.node().shown();
     let url = match Url::parse(&text) {
@@ -141,7 +141,7 @@ fn decode_url(cursor: &Cursor<'_>) -> Option<Url> {
 }
 
 /// A URL that holds a variable may hold a secret anywhere behind its host.
-fn shown_url(url: &Url, cursor: &Cursor<'_>) -> String {
+pub(super) fn shown_url(url: &Url, cursor: &Cursor<'_>) -> String {
     if cursor.node().substituted.is_some() {
         let mut bare = url.clone();
         bare.set_path("/");
@@ -176,7 +176,7 @@ fn decode_redirects(cursor: &Cursor<'_>) -> Option<u8> {
     }
 }
 
-fn decode_proxy(cursor: &Cursor<'_>) -> Option<Address> {
+pub(super) fn decode_proxy(cursor: &Cursor<'_>) -> Option<Address> {
     let url = cursor.text().and_then(|text| Url::parse(&text).ok());
     let plain = |url: &Url| url.scheme() == "http" && url.path() == "/" && url.username().is_empty();
     let address = url

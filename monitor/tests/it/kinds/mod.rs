@@ -9,6 +9,7 @@ mod mqtt;
 pub(crate) mod mysql;
 mod nats;
 pub(crate) mod postgres;
+mod prometheus;
 mod redis;
 mod smtp;
 pub(crate) mod ssh;
@@ -60,6 +61,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         mqtt::fixture(),
         nats::fixture(),
         amqp::fixture(),
+        prometheus::fixture(),
     ]
 }
 

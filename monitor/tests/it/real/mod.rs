@@ -8,6 +8,7 @@ mod mqtt;
 mod mysql;
 mod nats;
 mod postgres;
+mod prometheus;
 mod python;
 mod redis;
 mod smtp;

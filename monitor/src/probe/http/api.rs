@@ -1,0 +1,133 @@
+//! An HTTP API that answers with JSON, for kinds that know what they ask there: requests as kind `http` makes them, without
+//! redirects, and what is no JSON in words.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use kit::config::Fields;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value as Json;
+use url::Url;
+
+use crate::probe::address::Address;
+use crate::probe::dial::IpVersion;
+use crate::probe::expect::excerpt;
+use crate::probe::kinds::{Scope, Target};
+use crate::probe::observation::{Outcome, ReasonCode};
+use crate::probe::run::Run;
+use crate::probe::tls_options::{H2, HTTP_1_1, Tls};
+
+use super::cookies::Cookies;
+use super::hop::Hop;
+use super::options::{Options, Version, decode_headers, decode_proxy, decode_url, shown_url};
+
+/// Bytes of an answer that are read at most.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// A configured API.
+pub(in crate::probe) struct Api {
+    options: Options,
+    base: Url,
+    headers: HeaderMap,
+}
+
+impl fmt::Debug for Api {
+    /// Without the headers: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Api").field(&self.options.target.shown).finish()
+    }
+}
+
+/// What an API answered.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::probe) struct Answer {
+    pub(in crate::probe) status: u16,
+    /// None if the body is no JSON.
+    pub(in crate::probe) json: Option<Json>,
+    /// The body's first line, for people.
+    pub(in crate::probe) excerpt: String,
+}
+
+impl Api {
+    /// Decodes `url` (what the API's own paths follow), `ip`, `tls`, `proxy`, and `headers`, `basic` or `bearer`.
+    pub(in crate::probe) fn decode(fields: &Fields<'_>) -> Option<Self> {
+        let url = fields.require("url").and_then(|c| Some((decode_url(&c)?, c)));
+        let headers = decode_headers(fields);
+        let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));
+        let proxy = fields.get("proxy").map_or(Some(None), |c| decode_proxy(&c).map(Some));
+        let tls = Tls::decode(fields.get("tls").as_ref(), &[H2, HTTP_1_1]);
+        let (base, cursor) = url?;
+        if base.query().is_some() {
+            cursor.mistake("the probe writes its own query; leave out what follows the question mark");
+            return None;
+        }
+        let shown = shown_url(&base, &cursor);
+        let target = Target { shown, scope: Scope::of_host(base.host_str().unwrap_or_default()) };
+        let headers = headers?;
+        let first = Hop::new(base.clone(), Method::GET, headers.clone(), Bytes::new())
+            .map_err(|why| cursor.mistake(format!("{} cannot be asked: {why}", cursor.node().shown())))
+            .ok()?;
+        let (ip, tls, proxy) = (ip?, tls?, proxy?);
+        let version = Version::Auto;
+        let options = Options { first, target, redirects: 0, ip, body_limit: BODY_LIMIT, tls, proxy, version };
+        Some(Self { options, base, headers })
+    }
+
+    /// Sends a secret with every request; false if no header can carry it.
+    pub(in crate::probe) fn show_with_each(&mut self, name: &'static str, secret: &SecretString) -> bool {
+        let Ok(mut value) = HeaderValue::from_str(secret.expose_secret()) else { return false };
+        value.set_sensitive(true);
+        self.headers.insert(HeaderName::from_static(name), value);
+        true
+    }
+
+    /// What is asked, for people.
+    pub(in crate::probe) fn target(&self) -> Target {
+        self.options.target.clone()
+    }
+
+    /// Where it connects to, if that is the target's own address.
+    pub(in crate::probe) fn connects_to(&self) -> Option<&Address> {
+        self.options.proxy.is_none().then_some(&self.options.first.address)
+    }
+
+    /// Gets what stands at a path below the configured one; each part and each value is escaped.
+    pub(in crate::probe) async fn get(
+        &self,
+        run: &mut Run,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Answer, Outcome> {
+        let mut url = self.base.clone();
+        if let Ok(mut parts) = url.path_segments_mut() {
+            parts.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let cannot = |why| Outcome::local(format!("it cannot be asked: {why}"));
+        let hop = Hop::new(url, Method::GET, self.headers.clone(), Bytes::new()).map_err(cannot)?;
+        run.needs_body = true;
+        let facts = self.options.ask(run, &hop, &mut Cookies::default()).await?;
+        let body = facts.body.unwrap_or_default();
+        let status = facts.status.unwrap_or_default();
+        Ok(Answer { status, json: serde_json::from_slice(&body).ok(), excerpt: excerpt(&body) })
+    }
+}
+
+impl Answer {
+    /// Says what is wrong with an answer that is not of the API: who may ask, where it is, whether it is there.
+    pub(in crate::probe) fn refusal(&self, api: &str) -> Outcome {
+        let said = if self.excerpt.is_empty() { String::new() } else { format!(": {}", self.excerpt) };
+        let (code, meaning) = match self.status {
+            401 => (ReasonCode::Auth, "it wants to know who we are, or refuses it".to_owned()),
+            403 => (ReasonCode::Auth, "we may not ask".to_owned()),
+            429 => (ReasonCode::Rejected, "it is asked too often".to_owned()),
+            500.. => (ReasonCode::Rejected, "it cannot answer now".to_owned()),
+            200..=299 => (ReasonCode::Protocol, format!("the answer is not of {api}; is the URL right?")),
+            _ => (ReasonCode::Status, format!("{api} is not at this URL")),
+        };
+        Outcome::fail(code, format!("{meaning}: status {}{said}", self.status))
+    }
+}
