@@ -167,6 +167,7 @@ impl Kinds {
             .with(super::nats::Nats)
             .with(super::amqp::Amqp)
             .with(super::prometheus::Prometheus)
+            .with(super::qdrant::Qdrant)
             .with(super::heartbeat::Heartbeat)
             .with(super::exec::Exec)
             .with(super::host::Host)

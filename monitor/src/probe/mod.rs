@@ -33,6 +33,7 @@ mod observation;
 mod postgres;
 mod prometheus;
 mod pushes;
+mod qdrant;
 mod question;
 mod reader;
 mod redis;

@@ -22,6 +22,7 @@ mod nats;
 mod postgres;
 mod prometheus;
 mod proxy;
+mod qdrant;
 mod real;
 mod redis;
 mod settings;

@@ -10,6 +10,7 @@ pub(crate) mod mysql;
 mod nats;
 pub(crate) mod postgres;
 mod prometheus;
+mod qdrant;
 mod redis;
 mod smtp;
 pub(crate) mod ssh;
@@ -62,6 +63,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         nats::fixture(),
         amqp::fixture(),
         prometheus::fixture(),
+        qdrant::fixture(),
     ]
 }
 
