@@ -1,5 +1,6 @@
 //! The command line: one file a command, exit codes from `kit::exit`.
 
+mod add;
 mod alerts;
 mod announce;
 mod backup;
@@ -9,6 +10,7 @@ mod daemon;
 mod discover;
 mod doctor;
 mod drill;
+mod edit;
 mod findings;
 mod gate;
 mod healing;
@@ -17,9 +19,11 @@ mod json;
 mod output;
 mod probe;
 mod render;
+mod report;
 mod status;
 mod table;
 mod token;
+mod yaml;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -50,6 +54,7 @@ enum Command {
     /// Checks a configuration and prints every mistake.
     CheckConfig(check_config::CheckConfig),
     Probe(probe::ProbeCommand),
+    Add(add::AddCommand),
     Status(status::StatusCommand),
     Gate(gate::GateCommand),
     Cursor(gate::CursorCommand),
@@ -58,6 +63,7 @@ enum Command {
     Announce(announce::AnnounceCommand),
     Drill(drill::DrillCommand),
     Findings(findings::FindingsCommand),
+    Report(report::ReportCommand),
     Import(import::ImportCommand),
     Discover(discover::DiscoverCommand),
     Doctor(doctor::DoctorCommand),
@@ -122,6 +128,8 @@ pub(crate) fn main() -> ExitCode {
             Command::Announce(command) => announce::run(&command).await,
             Command::Drill(command) => drill::run(&command).await,
             Command::Findings(command) => findings::run(&command).await,
+            Command::Add(command) => add::run(&command).await,
+            Command::Report(command) => report::run(&command).await,
             Command::Import(command) => import::run(&command),
             Command::Discover(command) => discover::run(&command).await,
             Command::Doctor(command) => doctor::run(&command).await,

@@ -10,8 +10,10 @@ use kit::exit;
 use monitor::app::Plan;
 use monitor::probe::{CheckId, Observation, Outcome, Question, StepState, Vantage, Why, decode_question, observe};
 use monitor::{Config, Kinds};
+use serde_json::json;
 
 use super::output::{complain, say};
+use super::yaml;
 
 /// Width of the longest bar, in characters.
 const BAR_WIDTH: f64 = 40.0;
@@ -21,7 +23,7 @@ const NAME_WIDTH: usize = 10;
 /// Asks once, from here and now: a configured check, or any URL.
 #[derive(Debug, clap::Args)]
 pub(super) struct ProbeCommand {
-    /// A check (`service/check`), a service, or a URL such as https://example.com/ or tcp://127.0.0.1:5432.
+    /// A check (`service/check`), a service, or a URL such as https://example.com/, tcp://127.0.0.1:5432 or redis://cache.
     target: String,
     /// Where checks are configured.
     #[arg(long, env = "MONITOR_CONFIG", default_value = "monitor.yml")]
@@ -72,24 +74,14 @@ fn worse(one: u8, other: u8) -> u8 {
     if one == exit::NO || other == exit::NO { exit::NO } else { one.max(other) }
 }
 
-/// A URL becomes a check without expectations: `http(s)://` asks http, `tcp://` and `tls://` connect.
+/// A URL becomes a check without expectations, of the kind that its scheme means.
 fn of_url(command: &ProbeCommand) -> Result<Vec<Question>, String> {
-    let url = &command.target;
-    let quoted = serde_json::to_string(url).unwrap_or_default();
-    let settings = match url.split_once("://") {
-        Some(("http" | "https", _)) => format!("http: {{ url: {quoted} }}"),
-        Some((kind @ ("tcp" | "tls"), address)) => {
-            format!(
-                "{kind}: {{ address: {} }}",
-                serde_json::to_string(address.trim_end_matches('/')).unwrap_or_default()
-            )
-        }
-        _ => return Err(format!("{url} cannot be asked; write http://, https://, tcp:// or tls://")),
-    };
-    let (node, mistakes) =
-        (Node::parse("command line", &settings).map_err(|(_, message)| message)?, Mistakes::default());
+    let kinds = Kinds::standard();
+    let (kind, settings) = kinds.by_url(&command.target)?;
+    let check = yaml::flow(&json!({ kind: settings }));
+    let (node, mistakes) = (Node::parse("command line", &check).map_err(|(_, message)| message)?, Mistakes::default());
     let question = Cursor::top(&node, &mistakes).fields().and_then(|fields| {
-        decode_question(fields, CheckId::new("command-line", "probe"), command.timeout, &Kinds::standard(), &[])
+        decode_question(fields, CheckId::new("command-line", "probe"), command.timeout, &kinds, &[])
     });
     match question {
         Some((question, _kind)) if mistakes.is_empty() => Ok(vec![question]),
@@ -113,7 +105,8 @@ fn of_config(command: &ProbeCommand) -> Result<Vec<Question>, (u8, String)> {
     Ok(questions)
 }
 
-fn show(question: &Question, observation: &Observation) -> String {
+/// What an observation found, and what took the time, as a small chart.
+pub(super) fn show(question: &Question, observation: &Observation) -> String {
     let ms = |length: Duration| length.as_secs_f64() * 1000.0;
     let (word, reason) = match &observation.outcome {
         Outcome::Pass => ("pass", observation.soft.first()),

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use kit::config::Cursor;
 use secrecy::SecretString;
+use serde_json::{Map, Value};
 
 use super::address::Address;
 use super::observation::{Facts, Outcome};
 use super::run::Run;
+use super::scheme::Scheme;
 
 /// One way of asking: `http`, `tcp`, `exec` … A value, so that other programs add their own.
 pub trait Kind: Send + Sync + 'static {
@@ -22,6 +24,11 @@ pub trait Kind: Send + Sync + 'static {
 
     /// Checks the kind's own settings. Reports every mistake through the cursor and then returns `None`.
     fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>>;
+
+    /// URL schemes that mean this kind, for `monitor probe` and `monitor add`.
+    fn schemes(&self) -> &'static [Scheme] {
+        &[]
+    }
 
     /// Returns the settings that a label of a container such as `:8080/health` comes to, or what is wrong with it; none if
     /// labels cannot define checks of this kind.
@@ -184,6 +191,21 @@ impl Kinds {
     /// Finds a kind by its name.
     pub fn find(&self, name: &str) -> Option<&Arc<dyn Kind>> {
         self.kinds.iter().find(|kind| kind.name() == name)
+    }
+
+    /// Returns the kind that a URL means, and its settings.
+    ///
+    /// # Errors
+    /// One sentence that says what to write.
+    pub fn by_url(&self, url: &str) -> Result<(&'static str, Map<String, Value>), String> {
+        let written = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        let all = || self.kinds.iter().flat_map(|kind| kind.schemes().iter().map(|scheme| (kind.name(), scheme)));
+        let found = all().find(|(_, scheme)| scheme.name == written);
+        let Some((kind, scheme)) = found else {
+            let known: Vec<String> = all().map(|(_, scheme)| format!("{}://", scheme.name)).collect();
+            return Err(format!("{url} cannot be asked; write {}", known.join(", ")));
+        };
+        Ok((kind, scheme.settings(url)?))
     }
 
     /// Returns every name.

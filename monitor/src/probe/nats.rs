@@ -15,6 +15,7 @@ use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::wire::{Parsed, Wire, foreign, line};
 
 /// Longest line, in bytes: INFO names every server of a cluster.
@@ -26,6 +27,10 @@ pub(crate) struct Nats;
 impl Kind for Nats {
     fn name(&self) -> &'static str {
         "nats"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("nats", Takes::Address(Some(4222)))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

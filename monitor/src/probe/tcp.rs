@@ -10,6 +10,7 @@ use super::expect::excerpt;
 use super::kinds::{Expectation, Kind, LabelSettings, OwnAddress, Probe};
 use super::observation::{Facts, Outcome};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::stream::Stream;
 use super::talk::{Step, talk};
 
@@ -19,6 +20,10 @@ pub(crate) struct Tcp;
 impl Kind for Tcp {
     fn name(&self) -> &'static str {
         "tcp"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("tcp", Takes::Address(None))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

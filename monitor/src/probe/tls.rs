@@ -13,6 +13,7 @@ use super::handshake::{Secured, shake_hands};
 use super::kinds::{Expectation, Kind, Probe, Scope, Target};
 use super::observation::{Facts, Outcome};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::tls_options::Tls;
 
 /// Shakes hands.
@@ -21,6 +22,10 @@ pub(crate) struct TlsKind;
 impl Kind for TlsKind {
     fn name(&self) -> &'static str {
         "tls"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("tls", Takes::Address(None))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

@@ -151,3 +151,56 @@ fn an_alertmanagers_configuration_becomes_ours_and_its_secrets_leave_it() {
     assert_eq!(missing.status.code(), Some(78));
     assert!(said(&missing).contains("cannot read /nonexistent.yml"), "{}", said(&missing));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_is_added_to_a_file_or_a_folder_after_it_was_asked() {
+    let target = Target::ok("pong");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.yml");
+    let add = |config: &Path, words: &[&str]| run(&[&["add"], words, &["--config", config.to_str().unwrap()]].concat());
+    let url = target.url("/health");
+    let output = add(&file, &["shop/page", &url, "--set", "every=30s", "--set", "expect.status=[200, 204]"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.starts_with("● pass") && shown.ends_with("m.yml\n"), "{shown}");
+    assert_eq!(target.requests().len(), 1);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let expected = format!(
+        "services:\n  shop:\n    checks:\n      page:\n        every: 30s\n        expect:\n          status: [200, 204]\n        http:\n          url: \"{url}\"\n"
+    );
+    assert_eq!(text, expected);
+    for (words, code, message) in [
+        (&["shop/page", &url][..], 78, "m.yml:4:7: there is a check shop/page already"),
+        (&["page", &url], 64, "\"page\" is not service/check; write it like shop/page"),
+        (&["shop/x", "x"], 64, "x cannot be asked; write http://"),
+        (&["shop/x", "redis://me:pw@cache"], 64, "credentials do not belong in a URL"),
+        (&["shop/x", "tcp://cache"], 64, "tcp://cache has no host and port; write it like tcp://example.com:1234"),
+        (
+            &["shop/x", &url, "--set", "evry=1s"],
+            78,
+            "m.yml:11:9: services.shop.checks.x: unknown key \"evry\"; did you mean \"every\"?",
+        ),
+        (&["shop/x", &url, "--set", "http.url.a=1"], 64, "\"http.url.a=1\": \"url\" is no mapping"),
+        (&["shop/x", &url, "--set", "every"], 64, "\"every\" is no setting"),
+    ] {
+        let output = add(&file, words);
+        assert!(output.status.code() == Some(code) && said(&output).contains(message), "{words:?}: {output:?}");
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), expected, "nothing was written");
+
+    let other = folder.path().join("other.yml");
+    std::fs::write(&other, "# keep\nservices:\n  cache: { checks: { a: { tcp: { address: \"x:1\" } } } } # this\n")
+        .unwrap();
+    assert_eq!(add(folder.path(), &["cache/b", "redis://cache", "--no-probe"]).status.code(), Some(0));
+    let text = std::fs::read_to_string(&other).unwrap();
+    let expected = "# keep\nservices:\n  cache: { checks: { b: { redis: { address: \"cache:6379\" } }, a: { tcp: { address: \"x:1\" } } } } # this\n";
+    assert_eq!(text, expected);
+    assert_eq!(add(folder.path(), &["new/b", "ping://host", "--no-probe"]).status.code(), Some(0));
+    assert!(folder.path().join("new.yml").exists());
+    std::fs::write(&other, "listen: nowhere\n").unwrap();
+    assert_eq!(
+        add(folder.path(), &["new/c", "ping://host", "--no-probe"]).status.code(),
+        Some(78),
+        "it was wrong before"
+    );
+}

@@ -107,3 +107,39 @@ async fn the_dead_mans_ping_goes_out_only_while_messages_get_through() {
     pings(quiet).await;
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_lies_is_told_with_its_line_and_our_section_does_not() {
+    let (target, sink) = (Target::ok(""), Target::ok(""));
+    let running = Running::start_in(tempfile::tempdir().unwrap(), &config(&target, &sink, ""), Kinds::standard()).await;
+    running.until("web", "up").await;
+    let document = running.folder.path().join("README.md");
+    let path = document.to_str().unwrap();
+    std::fs::write(&document, "# Shop\n\nNothing.\n").unwrap();
+    let (code, said) = monitor(&running, &["report", "--check", path]);
+    assert!(code == 64 && said.contains("says of no service how it stands; `monitor report --write"), "{said}");
+    std::fs::write(&document, "# Shop\n\n| Service | State |\n|---|---|\n| `web` (80) | ✅ Operational |\n").unwrap();
+    assert_eq!(monitor(&running, &["report", "--write", path]).0, 0);
+    let (code, said) = monitor(&running, &["report", "--check", path]);
+    assert_eq!((code, said), (0, format!("{path}: 3 claims, all true\n")));
+    target.set_status(503);
+    running.until("web", "down").await;
+    let (code, said) = monitor(&running, &["report", "--check", path]);
+    let why = "is down: home: status 503, expected 2xx";
+    let expected = [
+        format!("{path}:5: says web is ✅; it {why}\n"),
+        format!("{path}:8: says 1 of 1 services are up; 0 of 1 are\n"),
+        format!("{path}:12: says web is up; it {why}\n"),
+    ];
+    assert_eq!((code, said), (1, expected.concat()));
+    assert_eq!(monitor(&running, &["report", "--write", path]).0, 0);
+    let text = std::fs::read_to_string(&document).unwrap();
+    assert!(text.contains("| web | 🔴 down | 20") && text.contains("| home: status 503, expected 2xx |"), "{text}");
+    let (code, said) = monitor(&running, &["report", "--check", path]);
+    assert_eq!(
+        (code, said),
+        (1, format!("{path}:5: says web is ✅; it {why}\n")),
+        "what a person wrote is theirs to mend"
+    );
+    running.stop().await;
+}

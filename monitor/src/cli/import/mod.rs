@@ -3,7 +3,6 @@
 mod alertmanager;
 mod receivers;
 mod secrets;
-mod yaml;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +11,7 @@ use clap::Subcommand;
 use kit::exit;
 
 use super::output::{complain, say};
+use super::yaml;
 
 /// Writes an equivalent monitor.yml to standard output, and to standard error what has no equivalent.
 #[derive(Debug, clap::Args)]

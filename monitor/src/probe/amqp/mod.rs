@@ -26,6 +26,7 @@ use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::reader::Reader;
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::wire::Wire;
 
 /// Name and password that RabbitMQ makes for itself and takes from its own host alone (manual, "Access Control").
@@ -39,6 +40,10 @@ pub(crate) struct Amqp;
 impl Kind for Amqp {
     fn name(&self) -> &'static str {
         "amqp"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("amqp", Takes::Address(Some(5672))), Scheme::secure("amqps", Takes::Address(Some(5671)))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

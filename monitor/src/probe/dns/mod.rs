@@ -21,6 +21,7 @@ use super::expect::excerpt;
 use super::kinds::{Expectation, Kind, Probe, Scope, Target};
 use super::observation::{Facts, Outcome};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 
 /// Asks name servers.
 pub(crate) struct Dns;
@@ -28,6 +29,10 @@ pub(crate) struct Dns;
 impl Kind for Dns {
     fn name(&self) -> &'static str {
         "dns"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("dns", Takes::Host("name"))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

@@ -20,6 +20,7 @@ use super::http::decode_headers;
 use super::kinds::{Expectation, Kind, Probe, Target};
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::tls_options::H2;
 
 /// Where the health service is (gRPC's "Health Checking Protocol").
@@ -31,6 +32,10 @@ pub(crate) struct Grpc;
 impl Kind for Grpc {
     fn name(&self) -> &'static str {
         "grpc"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("grpc", Takes::Address(Some(80))), Scheme::secure("grpcs", Takes::Address(Some(443)))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

@@ -17,6 +17,7 @@ use crate::probe::tls_options::{H2, HTTP_1_1, Tls};
 
 use super::ask::HttpProbe;
 use super::hop::{Hop, show};
+use crate::probe::scheme::{Scheme, Takes};
 
 /// Bytes of body that are read if nothing else is said: whole health answers and pages, no downloads.
 const BODY_LIMIT: u64 = 1024 * 1024;
@@ -31,6 +32,10 @@ pub(crate) struct Http;
 impl Kind for Http {
     fn name(&self) -> &'static str {
         "http"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("http", Takes::Whole), Scheme::plain("https", Takes::Whole)] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

@@ -22,6 +22,7 @@ use super::kinds::{Expectation, Kind, Probe, Scope, Target};
 use super::observation::{Facts, Outcome, Phase, ReasonCode};
 use super::resolve::{Found, resolve};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 
 /// As ping(8) sends unless it is told otherwise.
 const PAYLOAD_BYTES: u16 = 56;
@@ -39,6 +40,10 @@ pub(crate) struct Icmp;
 impl Kind for Icmp {
     fn name(&self) -> &'static str {
         "icmp"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("icmp", Takes::Host("host")), Scheme::plain("ping", Takes::Host("host"))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

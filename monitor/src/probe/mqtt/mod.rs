@@ -15,6 +15,7 @@ use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::wire::Wire;
 
 /// The answer with which a broker refuses a subscription (section 3.9.3).
@@ -26,6 +27,10 @@ pub(crate) struct Mqtt;
 impl Kind for Mqtt {
     fn name(&self) -> &'static str {
         "mqtt"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("mqtt", Takes::Address(Some(1883))), Scheme::secure("mqtts", Takes::Address(Some(8883)))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

@@ -28,6 +28,7 @@ use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::sql::{optional_text, time_for_query};
 use super::wire::Wire;
 
@@ -43,6 +44,10 @@ pub(crate) struct MySql;
 impl Kind for MySql {
     fn name(&self) -> &'static str {
         "mysql"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("mysql", Takes::Address(Some(3306))), Scheme::plain("mariadb", Takes::Address(Some(3306)))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

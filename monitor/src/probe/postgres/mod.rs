@@ -25,6 +25,7 @@ use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::sql::{optional_text, plain_text, time_for_query};
 use super::wire::Wire;
 
@@ -37,6 +38,15 @@ pub(crate) struct Postgres;
 impl Kind for Postgres {
     fn name(&self) -> &'static str {
         "postgres"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const {
+            &[
+                Scheme::plain("postgres", Takes::Address(Some(5432))),
+                Scheme::plain("postgresql", Takes::Address(Some(5432))),
+            ]
+        }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

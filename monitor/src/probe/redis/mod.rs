@@ -19,6 +19,7 @@ use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::wire::Wire;
 
 /// Arguments of `command` at most.
@@ -30,6 +31,10 @@ pub(crate) struct Redis;
 impl Kind for Redis {
     fn name(&self) -> &'static str {
         "redis"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("redis", Takes::Address(Some(6379))), Scheme::secure("rediss", Takes::Address(Some(6379)))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

@@ -19,6 +19,7 @@ use super::kinds::{Expectation, Kind, Probe};
 use super::login::Login;
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::wire::{Parsed, TLS_ALERT, Wire, foreign};
 
 /// Who we say we are: whoever has no name gives an address (RFC 5321 section 4.1.4).
@@ -30,6 +31,10 @@ pub(crate) struct Smtp;
 impl Kind for Smtp {
     fn name(&self) -> &'static str {
         "smtp"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("smtp", Takes::Address(Some(25))), Scheme::secure("smtps", Takes::Address(Some(465)))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

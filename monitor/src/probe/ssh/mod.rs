@@ -22,6 +22,7 @@ use super::kinds::{Expectation, Kind, Probe};
 use super::observation::{Facts, Outcome, ReasonCode};
 use super::reader::Reader;
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::wire::Wire;
 
 /// Who we say we are.
@@ -38,6 +39,10 @@ pub(crate) struct Ssh;
 impl Kind for Ssh {
     fn name(&self) -> &'static str {
         "ssh"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("ssh", Takes::Address(Some(22)))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

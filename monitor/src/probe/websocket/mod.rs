@@ -24,6 +24,7 @@ use super::http::decode_headers;
 use super::kinds::{Expectation, Kind, Probe, Scope, Target};
 use super::observation::{Facts, Outcome};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::talk::Step;
 use super::tls::name_for;
 use super::tls_options::{HTTP_1_1, Tls};
@@ -34,6 +35,10 @@ pub(crate) struct WebSocket;
 impl Kind for WebSocket {
     fn name(&self) -> &'static str {
         "websocket"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("ws", Takes::Whole), Scheme::plain("wss", Takes::Whole)] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

@@ -42,10 +42,23 @@ fn below(value: &Value, depth: usize, out: &mut String) {
     }
 }
 
+/// Writes a value into one line.
+pub(super) fn flow(value: &Value) -> String {
+    match value {
+        Value::Object(map) if map.is_empty() => "{}".to_owned(),
+        Value::Object(map) => {
+            let entries: Vec<String> =
+                map.iter().map(|(key, value)| format!("{}: {}", name(key), flow(value))).collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        other => scalar(other),
+    }
+}
+
 fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) if is_plain(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", items.iter().map(scalar).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
         other => other.to_string(),
     }
 }
@@ -61,8 +74,14 @@ fn is_plain(text: &str) -> bool {
         matches!(text, "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "~") || text.parse::<f64>().is_ok();
     !text.is_empty()
         && text.chars().all(is_word)
-        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && (text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') || is_duration(text))
         && !looks_like_another
+}
+
+/// `30s`, which no reader takes for a number.
+fn is_duration(text: &str) -> bool {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    unit.len() < text.len() && matches!(unit, "ms" | "s" | "m" | "h" | "d" | "w")
 }
 
 #[cfg(test)]
@@ -75,11 +94,14 @@ mod tests {
     #[test]
     fn what_is_written_reads_back() {
         let value = json!({
-            "channels": { "ops": { "webhook": { "url": "http://x/?a=b", "n": 5, "empty": "", "no": "no" } } },
+            "channels": { "ops": { "webhook": { "url": "http://x/?a=b", "n": 5, "empty": "", "no": "no", "every": "30s", "hex": "0x1" } } },
             "routes": [{ "to": ["ops", "1"], "match": { "severity": ["page", "ticket"] }, "routes": [{ "to": ["x: y"] }] }],
             "nothing": [],
         });
         let text = write(value.as_object().unwrap());
+        let node = Node::parse("m.yml", &text).unwrap_or_else(|(place, message)| panic!("{place}: {message}\n{text}"));
+        assert_eq!(node.to_json(), value, "{text}");
+        let text = flow(&value);
         let node = Node::parse("m.yml", &text).unwrap_or_else(|(place, message)| panic!("{place}: {message}\n{text}"));
         assert_eq!(node.to_json(), value, "{text}");
     }
