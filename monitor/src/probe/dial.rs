@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use kit::config::Cursor;
+use kit::config::{Cursor, Fields};
 use tokio::net::TcpStream;
 
 use super::address::{Address, Host};
@@ -42,6 +42,17 @@ impl IpVersion {
     /// Decodes `ip:`.
     pub(super) fn decode(cursor: &Cursor<'_>) -> Option<Self> {
         cursor.one_of(&[("any", Self::Any), ("ipv4", Self::V4), ("ipv6", Self::V6), ("both", Self::Both)])
+    }
+
+    /// Decodes `ip:` where nothing connects: which of both families answers cannot be told from one datagram.
+    pub(super) fn decode_datagram(fields: &Fields<'_>) -> Option<Self> {
+        let Some(cursor) = fields.get("ip") else { return Some(Self::Any) };
+        let version = Self::decode(&cursor)?;
+        if version == Self::Both {
+            cursor.mistake("\"ip: both\" needs a connection; write a check for each of ipv4 and ipv6");
+            return None;
+        }
+        Some(version)
     }
 
     /// Which families it needs addresses of.

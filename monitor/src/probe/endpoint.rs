@@ -118,6 +118,13 @@ impl Endpoint {
         Self::decode_bare_at(fields, fields.require("address"))
     }
 
+    /// As [`Endpoint::decode_bare`], for protocols over UDP.
+    pub(super) fn decode_datagram(fields: &Fields<'_>) -> Option<Self> {
+        let address = fields.require("address").and_then(|c| Address::decode(&c));
+        let ip = IpVersion::decode_datagram(fields);
+        Some(Self { address: address?, ip: ip?, tls: None })
+    }
+
     fn decode_bare_at(fields: &Fields<'_>, address: Option<Cursor<'_>>) -> Option<Self> {
         let address = address.and_then(|c| Address::decode(&c));
         let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));

@@ -160,6 +160,7 @@ impl Kinds {
             .with(super::http::Http)
             .with(super::journey::Journey)
             .with(super::tcp::Tcp)
+            .with(super::udp::Udp)
             .with(super::tls::TlsKind)
             .with(super::icmp::Icmp)
             .with(super::dns::Dns)

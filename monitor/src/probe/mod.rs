@@ -1,6 +1,6 @@
 //! Asks one target one question, within a hard deadline, and never errs: whatever happens becomes an [`Observation`].
 //!
-//! A kind (`http`, `tcp`, …) is a value in [`Kinds`]; nothing else matches on kinds. A new kind costs its own file, one
+//! A kind (`http`, `tcp`, …) is a value in [`Kinds`]; nothing else matches on kinds. A new kind costs its own one
 //! fixture and its line in [`Kinds::standard`].
 
 mod address;
@@ -50,6 +50,7 @@ mod tcp;
 mod tls;
 mod tls_options;
 mod tls_verify;
+mod udp;
 mod websocket;
 mod wire;
 

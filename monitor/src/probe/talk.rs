@@ -44,8 +44,20 @@ impl Step {
     /// Decodes `{ send | send_hex | send_base64, expect | expect_hex | expect_matches }`.
     pub(super) fn decode(cursor: &Cursor<'_>) -> Option<Self> {
         let fields = cursor.fields()?;
+        let step = Self::decode_in(&fields);
+        fields.end();
+        let step = step?;
+        if step.send.is_none() && step.expect.is_none() {
+            cursor.mistake("a step sends or expects something; write { send: …, expect: … }");
+            return None;
+        }
+        Some(step)
+    }
+
+    /// As [`Step::decode`], among other keys; there may be nothing of it.
+    pub(super) fn decode_in(fields: &Fields<'_>) -> Option<Self> {
         let send = one_of(
-            &fields,
+            fields,
             [
                 ("send", fields.get("send").map(|c| c.text().map(Bytes::from))),
                 ("send_hex", fields.get("send_hex").map(|c| hex(&c))),
@@ -53,7 +65,7 @@ impl Step {
             ],
         );
         let expect = one_of(
-            &fields,
+            fields,
             [
                 ("expect", fields.get("expect").map(|c| c.text().map(|text| Expected::Bytes(text.into())))),
                 ("expect_hex", fields.get("expect_hex").map(|c| hex(&c).map(Expected::Bytes))),
@@ -61,13 +73,7 @@ impl Step {
             ],
         );
         let is_text = fields.has("send");
-        fields.end();
-        let step = Self { send: send?, is_text, expect: expect? };
-        if step.send.is_none() && step.expect.is_none() {
-            cursor.mistake("a step sends or expects something; write { send: …, expect: … }");
-            return None;
-        }
-        Some(step)
+        Some(Self { send: send?, is_text, expect: expect? })
     }
 }
 

@@ -30,6 +30,7 @@ mod smtp;
 mod ssh;
 mod tcp;
 mod tls;
+mod udp;
 mod websocket;
 
 use std::sync::Arc;
@@ -138,5 +139,5 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 fn trusting(authority: &Authority) -> (tempfile::NamedTempFile, String) {
     let file = file(&authority.pem());
     let setting = format!("ca_file: {}", file.path().display());
-    (file, setting)
+    (setting)
 }

@@ -1,17 +1,16 @@
 //! How a question gets to its server: one datagram, or a connection with or without TLS; to a server that is named, or
 //! to the system's. Silence of a named server is its fault, silence of the system's is our own blindness.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use kit::config::Fields;
-use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::question::{Heard, Question, Sent, show_code, show_name};
 use super::wanted::Wanted;
 use crate::probe::address::{Address, Host};
-use crate::probe::datagram::receive;
+use crate::probe::datagram::{LONGEST_DATAGRAM, open, receive};
 use crate::probe::dial::{IpVersion, dial};
 use crate::probe::dial_error::explain;
 use crate::probe::endpoint::Endpoint;
@@ -22,8 +21,6 @@ use crate::probe::wire::Wire;
 
 /// Datagrams that are read at most while the answer is waited for.
 const MAX_DATAGRAMS: usize = 100;
-/// The longest UDP payload there is, in bytes.
-const LONGEST_DATAGRAM: usize = 65_535;
 
 /// Where to ask, and over what.
 #[derive(Debug)]
@@ -160,27 +157,6 @@ async fn over_udp(run: &mut Run, sent: &Sent<'_>, addresses: &[SocketAddr]) -> R
             Err(Outcome::fail(ReasonCode::Protocol, text))
         }
     }
-}
-
-/// A UDP socket "connects" without sending anything (udp(7)), and then hears only from there.
-async fn open(addresses: &[SocketAddr]) -> Result<(UdpSocket, SocketAddr), Outcome> {
-    let mut errors = Vec::new();
-    for address in addresses {
-        let any: SocketAddr = match address {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let opened = async {
-            let socket = UdpSocket::bind(any).await?;
-            socket.connect(address).await?;
-            Ok(socket)
-        };
-        match opened.await {
-            Ok(socket) => return Ok((socket, *address)),
-            Err(error) => errors.push((*address, error)),
-        }
-    }
-    Err(explain(&errors))
 }
 
 async fn over_tcp(run: &mut Run, sent: &Sent<'_>, server: SocketAddr) -> Result<Message, Outcome> {

@@ -67,5 +67,6 @@ pub(crate) fn all() -> Vec<Fixture> {
     ]
 }
 
-/// Kinds without a network, which the suite leaves out, and `icmp`, which connects to nothing that could refuse or stall.
-pub(crate) const LOCAL: [&str; 4] = ["exec", "host", "heartbeat", "icmp"];
+/// Kinds without a network, which the suite leaves out, and those that connect to nothing that could refuse or stall:
+/// `icmp` and `udp`.
+pub(crate) const LOCAL: [&str; 5] = ["exec", "host", "heartbeat", "icmp", "udp"];
