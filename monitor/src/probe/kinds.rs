@@ -164,6 +164,7 @@ impl Kinds {
             .with(super::tls::TlsKind)
             .with(super::icmp::Icmp)
             .with(super::dns::Dns)
+            .with(super::ntp::Ntp)
             .with(super::websocket::WebSocket)
             .with(super::grpc::Grpc)
             .with(super::redis::Redis)

@@ -29,6 +29,7 @@ mod login;
 mod mqtt;
 mod mysql;
 mod nats;
+mod ntp;
 mod observation;
 mod postgres;
 mod prometheus;

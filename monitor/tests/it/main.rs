@@ -19,6 +19,7 @@ mod mqtt;
 mod mysql;
 mod names;
 mod nats;
+mod ntp;
 mod postgres;
 mod prometheus;
 mod proxy;

@@ -20,7 +20,7 @@ pub struct Server {
     port: u16,
     signal: &'static str,
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Server {
@@ -32,6 +32,11 @@ impl Server {
         Self::start_as(None, "TERM", port, program, arguments).await
     }
 
+    /// As [`Server::start`], for one that listens for datagrams: it may not listen yet.
+    pub fn start_unheard<S: AsRef<OsStr>>(port: u16, program: impl AsRef<OsStr>, arguments: &[S]) -> Self {
+        Self::spawn(as_user(None, "TERM"), "TERM", port, program, arguments)
+    }
+
     /// As [`Server::start`], as another user of this machine, and ended by another signal.
     pub(crate) async fn start_as<S: AsRef<OsStr>>(
         user: Option<&str>,
@@ -40,17 +45,8 @@ impl Server {
         program: impl AsRef<OsStr>,
         arguments: &[S],
     ) -> Self {
-        let mut command = as_user(user, signal);
-        command.arg(program.as_ref()).args(arguments).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        // What it leaves where it stands goes with it.
-        let folder = tempfile::tempdir().expect("there is room for a folder");
-        let log = folder.path().join("log");
-        let output = Stdio::from(std::fs::File::create(&log).expect("the folder is ours"));
-        let errors = Stdio::from(std::fs::File::options().append(true).open(&log).expect("the log is ours"));
-        // Its input is open for as long as it may run: some end with it.
-        let child = command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(output).stderr(errors).spawn();
-        let mut server =
-            Self { port, signal, child: child.expect("setpriv of util-linux is everywhere"), _folder: folder };
+        let mut server = Self::spawn(as_user(user, signal), signal, port, &program, arguments);
+        let log = server.folder.path().join("log");
         let listens = async || {
             let ended = server.child.try_wait().expect("it is our child");
             let said = || std::fs::read_to_string(&log).unwrap_or_default();
@@ -59,6 +55,24 @@ impl Server {
         };
         eventually(&format!("{:?} to listen", program.as_ref()), LIMIT, listens).await;
         server
+    }
+
+    fn spawn<S: AsRef<OsStr>>(
+        mut command: Command,
+        signal: &'static str,
+        port: u16,
+        program: impl AsRef<OsStr>,
+        arguments: &[S],
+    ) -> Self {
+        command.arg(program.as_ref()).args(arguments).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        // What it leaves where it stands goes with it.
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let log = folder.path().join("log");
+        let output = Stdio::from(std::fs::File::create(&log).expect("the folder is ours"));
+        let errors = Stdio::from(std::fs::File::options().append(true).open(&log).expect("the log is ours"));
+        // Its input is open for as long as it may run: some end with it.
+        let child = command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(output).stderr(errors).spawn();
+        Self { port, signal, child: child.expect("setpriv of util-linux is everywhere"), folder }
     }
 
     /// Returns where it listens.

@@ -68,5 +68,5 @@ pub(crate) fn all() -> Vec<Fixture> {
 }
 
 /// Kinds without a network, which the suite leaves out, and those that connect to nothing that could refuse or stall:
-/// `icmp` and `udp`.
-pub(crate) const LOCAL: [&str; 5] = ["exec", "host", "heartbeat", "icmp", "udp"];
+/// `icmp`, `udp` and `ntp`.
+pub(crate) const LOCAL: [&str; 6] = ["exec", "host", "heartbeat", "icmp", "udp", "ntp"];

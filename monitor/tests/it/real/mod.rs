@@ -7,6 +7,7 @@ mod icmp;
 mod mqtt;
 mod mysql;
 mod nats;
+mod ntp;
 mod postgres;
 mod prometheus;
 mod python;
