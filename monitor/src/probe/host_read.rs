@@ -220,7 +220,7 @@ fn show_ratio(ratio: f64) -> String {
 }
 
 /// Decimal units with two or three digits, such as `82 GB` or `1.5 GB`, as disks are sold.
-fn show_bytes(bytes: u64) -> String {
+pub(super) fn show_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
     let mut number = bytes as f64;

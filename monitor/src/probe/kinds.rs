@@ -180,6 +180,7 @@ impl Kinds {
             .with(super::heartbeat::Heartbeat)
             .with(super::exec::Exec)
             .with(super::host::Host)
+            .with(super::file::File)
     }
 
     /// Adds a kind; one of the same name is replaced.

@@ -1,6 +1,6 @@
 //! Asks one target one question, within a hard deadline, and never errs: whatever happens becomes an [`Observation`].
 //!
-//! A kind (`http`, `tcp`, …) is a value in [`Kinds`]; nothing else matches on kinds. A new kind costs its own one
+//! A kind (`http`, `tcp`, …) is a value in [`Kinds`]; nothing else matches on kinds. A new kind costs its own file, one
 //! fixture and its line in [`Kinds::standard`].
 
 mod address;
@@ -14,6 +14,7 @@ mod endpoint;
 mod exec;
 mod expect;
 mod expr;
+mod file;
 mod grpc;
 mod handshake;
 mod heartbeat;
@@ -51,6 +52,7 @@ mod tcp;
 mod tls;
 mod tls_options;
 mod tls_verify;
+mod turn;
 mod udp;
 mod websocket;
 mod wire;

@@ -7,6 +7,7 @@ mod compliance;
 mod detours;
 mod dns;
 mod exec;
+mod file;
 mod first_message;
 mod grpc;
 mod host;
@@ -140,5 +141,5 @@ fn file(text: &str) -> tempfile::NamedTempFile {
 fn trusting(authority: &Authority) -> (tempfile::NamedTempFile, String) {
     let file = file(&authority.pem());
     let setting = format!("ca_file: {}", file.path().display());
-    (setting)
+    (file, setting)
 }

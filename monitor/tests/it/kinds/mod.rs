@@ -69,4 +69,4 @@ pub(crate) fn all() -> Vec<Fixture> {
 
 /// Kinds without a network, which the suite leaves out, and those that connect to nothing that could refuse or stall:
 /// `icmp`, `udp` and `ntp`.
-pub(crate) const LOCAL: [&str; 6] = ["exec", "host", "heartbeat", "icmp", "udp", "ntp"];
+pub(crate) const LOCAL: [&str; 7] = ["exec", "host", "file", "heartbeat", "icmp", "udp", "ntp"];
