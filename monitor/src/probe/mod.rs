@@ -10,6 +10,7 @@ mod detour;
 mod dial;
 mod dial_error;
 mod dns;
+mod domain;
 mod endpoint;
 mod exec;
 mod expect;

@@ -6,6 +6,7 @@ mod causes;
 mod compliance;
 mod detours;
 mod dns;
+mod domain;
 mod exec;
 mod file;
 mod first_message;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use kit::config::Fields;
+use kit::config::{Cursor, Fields};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use url::Url;
@@ -49,29 +49,48 @@ pub(in crate::probe) struct Answer {
     pub(in crate::probe) excerpt: String,
 }
 
-impl Api {
-    /// Decodes `url` (what the API's own paths follow), `ip`, `tls`, `proxy`, and `headers`, `basic` or `bearer`.
+/// How an API is asked.
+pub(in crate::probe) struct Means {
+    headers: HeaderMap,
+    ip: IpVersion,
+    proxy: Option<Address>,
+    tls: Tls,
+}
+
+impl Means {
+    /// Decodes `ip`, `tls`, `proxy`, and `headers`, `basic` or `bearer`.
     pub(in crate::probe) fn decode(fields: &Fields<'_>) -> Option<Self> {
-        let url = fields.require("url").and_then(|c| Some((decode_url(&c)?, c)));
         let headers = decode_headers(fields);
         let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));
         let proxy = fields.get("proxy").map_or(Some(None), |c| decode_proxy(&c).map(Some));
         let tls = Tls::decode(fields.get("tls").as_ref(), &[H2, HTTP_1_1]);
+        Some(Self { headers: headers?, ip: ip?, proxy: proxy?, tls: tls? })
+    }
+}
+
+impl Api {
+    /// Decodes `url` (what the API's own paths follow) and [`Means`].
+    pub(in crate::probe) fn decode(fields: &Fields<'_>) -> Option<Self> {
+        let url = fields.require("url").and_then(|c| Some((decode_base(&c)?, c)));
+        let means = Means::decode(fields);
         let (base, cursor) = url?;
-        if base.query().is_some() {
-            cursor.mistake("the probe writes its own query; leave out what follows the question mark");
-            return None;
-        }
-        let shown = shown_url(&base, &cursor);
-        let target = Target { shown, scope: Scope::of_host(base.host_str().unwrap_or_default()) };
-        let headers = headers?;
-        let first = Hop::new(base.clone(), Method::GET, headers.clone(), Bytes::new())
+        let target =
+            Target { shown: shown_url(&base, &cursor), scope: Scope::of_host(base.host_str().unwrap_or_default()) };
+        Self::new(base, target, means?, 0)
             .map_err(|why| cursor.mistake(format!("{} cannot be asked: {why}", cursor.node().shown())))
-            .ok()?;
-        let (ip, tls, proxy) = (ip?, tls?, proxy?);
-        let version = Version::Auto;
-        let options = Options { first, target, redirects: 0, ip, body_limit: BODY_LIMIT, tls, proxy, version };
-        Some(Self { options, base, headers })
+            .ok()
+    }
+
+    /// Joins what was decoded elsewhere; so many redirects are followed.
+    ///
+    /// # Errors
+    /// What is wrong with the URL.
+    pub(in crate::probe) fn new(base: Url, target: Target, means: Means, redirects: u8) -> Result<Self, &'static str> {
+        let Means { headers, ip, proxy, tls } = means;
+        let first = Hop::new(base.clone(), Method::GET, headers.clone(), Bytes::new())?;
+        let (body_limit, version) = (BODY_LIMIT, Version::Auto);
+        let options = Options { first, target, redirects, ip, body_limit, tls, proxy, version };
+        Ok(Self { options, base, headers })
     }
 
     /// Sends a secret with every request; false if no header can carry it.
@@ -99,13 +118,11 @@ impl Api {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Answer, Outcome> {
-        let mut url = self.base.clone();
-        if let Ok(mut parts) = url.path_segments_mut() {
-            parts.pop_if_empty().extend(path);
-        }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
+        self.get_url(run, below(self.base.clone(), path, query)).await
+    }
+
+    /// Gets what stands at a URL of another place, with the same means.
+    pub(in crate::probe) async fn get_url(&self, run: &mut Run, url: Url) -> Result<Answer, Outcome> {
         let cannot = |why| Outcome::local(format!("it cannot be asked: {why}"));
         let hop = Hop::new(url, Method::GET, self.headers.clone(), Bytes::new()).map_err(cannot)?;
         run.needs_body = true;
@@ -114,6 +131,27 @@ impl Api {
         let status = facts.status.unwrap_or_default();
         Ok(Answer { status, json: serde_json::from_slice(&body).ok(), excerpt: excerpt(&body) })
     }
+}
+
+/// A path and a query below a URL; each part and each value is escaped.
+pub(in crate::probe) fn below(mut url: Url, path: &[&str], query: &[(&str, &str)]) -> Url {
+    if let Ok(mut parts) = url.path_segments_mut() {
+        parts.pop_if_empty().extend(path);
+    }
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    url
+}
+
+/// Decodes the URL that paths of an API follow.
+pub(in crate::probe) fn decode_base(cursor: &Cursor<'_>) -> Option<Url> {
+    let url = decode_url(cursor)?;
+    if url.query().is_some() {
+        cursor.mistake("the probe writes its own query; leave out what follows the question mark");
+        return None;
+    }
+    Some(url)
 }
 
 impl Answer {

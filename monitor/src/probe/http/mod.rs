@@ -15,7 +15,7 @@ mod label;
 mod options;
 mod proxy;
 
-pub(super) use api::{Answer, Api};
+pub(super) use api::{Answer, Api, Means, below, decode_base};
 pub(super) use cookies::Cookies;
 pub(super) use exchange::Exchange;
 pub(super) use failure::within_body;
