@@ -34,6 +34,7 @@ pub(super) const DECLARE: Name = (50, 10);
 pub(super) const DECLARE_OK: Name = (50, 11);
 pub(super) const PUBLISH: Name = (60, 40);
 pub(super) const ACK: Name = (60, 80);
+pub(super) const NACK: Name = (60, 120);
 /// RabbitMQ's extension "Publisher Confirms".
 pub(super) const CONFIRM: Name = (85, 10);
 pub(super) const CONFIRM_OK: Name = (85, 11);

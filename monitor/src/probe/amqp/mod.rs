@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json};
 
 use self::frame::{
     ACK, BLOCKED, CHANNEL_CLOSE, CHANNEL_OPEN, CHANNEL_OPEN_OK, CLOSE, CONFIRM, CONFIRM_OK, DECLARE, DECLARE_OK,
-    HEADER, MAX_FRAME_BYTES, Name, OPEN, OPEN_OK, PUBLISH, START, START_OK, TUNE, TUNE_OK, long, method, nothing,
+    HEADER, MAX_FRAME_BYTES, NACK, Name, OPEN, OPEN_OK, PUBLISH, START, START_OK, TUNE, TUNE_OK, long, method, nothing,
     parse, short, take_long, take_short, texts,
 };
 use self::refusal::{Step, refusal};
@@ -182,6 +182,7 @@ async fn until(run: &mut Run, wire: &mut Wire, what: &str, wanted: Name, step: S
         match frame.method {
             Some(name) if name == wanted => return Ok(frame.arguments),
             Some(CLOSE | CHANNEL_CLOSE) => return Err(refusal(&frame.arguments, step)),
+            Some(NACK) => return Err(Outcome::fail(ReasonCode::Rejected, "it could not take a message (nack)")),
             Some(BLOCKED) => {
                 let why = excerpt(take_short(&mut Reader(&frame.arguments)).unwrap_or_default());
                 return Err(Outcome::fail(ReasonCode::Rejected, format!("it takes no messages now: {why}")));

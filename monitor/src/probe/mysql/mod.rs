@@ -101,7 +101,10 @@ impl Dialog for MySqlProbe {
             number += 1;
         }
         match sign_in(self, run, &mut wire, &greeting, number).await? {
-            Ok(()) => self.ask(run, &mut wire, &greeting, &mut facts).await?,
+            Ok(()) => {
+                self.ask(run, &mut wire, &greeting, &mut facts).await?;
+                wire.part(&command(QUIT, "")).await;
+            }
             Err(refusal) if self.login.username.is_none() && refusal.is_of_the_nameless() => {}
             Err(refusal) => return Err(refusal.into()),
         }
@@ -137,7 +140,7 @@ impl MySqlProbe {
         if !order(run, wire, self.query.as_deref().unwrap_or(QUERY), facts).await?? {
             run.seen.remark("no row");
         }
-        wire.send(&command(QUIT, ""), "the goodbye").await
+        Ok(())
     }
 }
 
