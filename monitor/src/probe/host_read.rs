@@ -1,19 +1,36 @@
 //! The resources of kind `host`: their limits, how they are read, and how they are told.
 
+use std::time::Duration;
+
 use kit::config::{Cursor, Fields};
 use nix::sys::statvfs::statvfs;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use super::host_processes::Processes;
 
+/// Limits of `full_in`.
+const HOUR: Duration = Duration::from_secs(3600);
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
+
 /// What is looked at, and its limits. Ratios are from 0 to 1.
 #[derive(Debug)]
 pub(super) enum Resource {
-    Disk { path: String, max_used: Option<f64>, min_free: Option<u64>, max_inodes_used: Option<f64> },
+    Disk(DiskLimits),
     Memory { max_used: f64 },
     Swap { max_used: f64 },
     Load { max_per_cpu: f64 },
     Process(Processes),
+}
+
+/// A file system, and what it must not come to.
+#[derive(Debug)]
+pub(super) struct DiskLimits {
+    path: String,
+    max_used: Option<f64>,
+    min_free: Option<u64>,
+    max_inodes_used: Option<f64>,
+    /// Sooner than this it must not be full at its present rate.
+    full_in: Option<Duration>,
 }
 
 /// What a look found.
@@ -23,6 +40,8 @@ pub(super) struct Reading {
     pub(super) note: String,
     /// Which limit is broken, and how.
     pub(super) broken: Option<String>,
+    /// Bytes that are left, and when they must not be gone, where that is asked.
+    pub(super) filling: Option<(u64, Duration)>,
 }
 
 impl Resource {
@@ -50,7 +69,7 @@ impl Resource {
     /// Names the resource.
     pub(super) fn shown(&self) -> String {
         match self {
-            Self::Disk { path, .. } => format!("disk {path}"),
+            Self::Disk(limits) => format!("disk {}", limits.path),
             Self::Memory { .. } => "memory".to_owned(),
             Self::Swap { .. } => "swap".to_owned(),
             Self::Load { .. } => "load".to_owned(),
@@ -64,10 +83,7 @@ impl Resource {
     /// Why it could not be read.
     pub(super) fn read(&self) -> Result<Reading, String> {
         match self {
-            Self::Disk { path, max_used, min_free, max_inodes_used } => {
-                let disk = Disk::read(path)?;
-                Ok(disk.judge(path, *max_used, *min_free, *max_inodes_used))
-            }
+            Self::Disk(limits) => Ok(Disk::read(&limits.path)?.judge(limits)),
             Self::Memory { max_used } => read_memory(*max_used),
             Self::Swap { max_used } => read_swap(*max_used),
             Self::Load { max_per_cpu } => read_load(*max_per_cpu),
@@ -85,11 +101,12 @@ fn decode_disk(fields: &Fields<'_>) -> Option<Resource> {
     let max_used = limit("max_used");
     let max_inodes_used = limit("max_inodes_used");
     let min_free = fields.get("min_free").map_or(Some(None), |c| c.bytes(1..=u64::MAX).map(Some));
-    let (max_used, min_free, max_inodes_used) = (max_used?, min_free?, max_inodes_used?);
+    let full_in = fields.get("full_in").map_or(Some(None), |c| c.duration(HOUR..=YEAR).map(Some));
+    let (max_used, min_free, max_inodes_used, full_in) = (max_used?, min_free?, max_inodes_used?, full_in?);
     // A disk without any limit is watched as people expect it; one limit of their own replaces ours.
-    let unset = max_used.is_none() && min_free.is_none() && max_inodes_used.is_none();
+    let unset = max_used.is_none() && min_free.is_none() && max_inodes_used.is_none() && full_in.is_none();
     let max_used = if unset { Some(0.9) } else { max_used };
-    Some(Resource::Disk { path: path?, max_used, min_free, max_inodes_used })
+    Some(Resource::Disk(DiskLimits { path: path?, max_used, min_free, max_inodes_used, full_in }))
 }
 
 fn ratio(fields: &Fields<'_>, key: &'static str, default: f64) -> Option<f64> {
@@ -129,7 +146,8 @@ impl Disk {
         })
     }
 
-    fn judge(self, path: &str, max_used: Option<f64>, min_free: Option<u64>, max_inodes: Option<f64>) -> Reading {
+    fn judge(self, limits: &DiskLimits) -> Reading {
+        let DiskLimits { path, max_used, min_free, max_inodes_used, full_in } = limits;
         let state = format!("{} used, {} free", show_ratio(self.used_ratio), show_bytes(self.free));
         let mut broken = Vec::new();
         if let Some(limit) = max_used.filter(|limit| self.used_ratio > *limit) {
@@ -138,13 +156,13 @@ impl Disk {
         if let Some(limit) = min_free.filter(|limit| self.free < *limit) {
             broken.push(format!("less than {} free", show_bytes(limit)));
         }
-        let inodes = self.inodes_used_ratio.zip(max_inodes).filter(|(used, limit)| used > limit);
+        let inodes = self.inodes_used_ratio.zip(*max_inodes_used).filter(|(used, limit)| used > limit);
         if let Some((used, limit)) = inodes {
             broken.push(format!("{} of inodes used, more than {}", show_ratio(used), show_ratio(limit)));
         }
         let note = format!("disk {path} {state}");
         let broken = (!broken.is_empty()).then(|| format!("{note}: {}", broken.join(" and ")));
-        Reading { note, broken }
+        Reading { note, broken, filling: full_in.map(|limit| (self.free, limit)) }
     }
 }
 
@@ -166,7 +184,7 @@ fn read_swap(max_used: f64) -> Result<Reading, String> {
     let system = system(MemoryRefreshKind::nothing().with_swap())?;
     let (total, free) = (system.total_swap(), system.free_swap());
     if total == 0 {
-        return Ok(Reading { note: "this machine has no swap".to_owned(), broken: None });
+        return Ok(Reading { note: "this machine has no swap".to_owned(), broken: None, filling: None });
     }
     Ok(judge_used("swap", total.saturating_sub(free), total, max_used))
 }
@@ -175,7 +193,7 @@ fn judge_used(what: &str, used: u64, total: u64, max_used: f64) -> Reading {
     let ratio = share(used, total);
     let note = format!("{what} {} used, {} free", show_ratio(ratio), show_bytes(total.saturating_sub(used)));
     let broken = (ratio > max_used).then(|| format!("{note}: more than {} used", show_ratio(max_used)));
-    Reading { note, broken }
+    Reading { note, broken, filling: None }
 }
 
 /// The average of five minutes: one minute is noise, fifteen are late (getloadavg(3)).
@@ -190,7 +208,7 @@ fn read_load(max_per_cpu: f64) -> Result<Reading, String> {
 fn judge_load(load: f64, per_cpu: f64, cpus: usize, max_per_cpu: f64) -> Reading {
     let note = format!("load {per_cpu:.2} per CPU over 5 min ({load:.2} on {cpus})");
     let broken = (per_cpu > max_per_cpu).then(|| format!("{note}: more than {max_per_cpu}"));
-    Reading { note, broken }
+    Reading { note, broken, filling: None }
 }
 
 fn judge_count(shown: &str, count: usize, min: u32, max: Option<u32>) -> Reading {
@@ -205,7 +223,7 @@ fn judge_count(shown: &str, count: usize, min: u32, max: Option<u32>) -> Reading
         Some(max) if count > max => Some(format!("{note}: more than {max}")),
         _ => None,
     };
-    Reading { note, broken }
+    Reading { note, broken, filling: None }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
@@ -242,21 +260,32 @@ mod tests {
     #[test]
     fn a_disk_breaks_each_limit_by_itself() {
         let disk = Disk { free: 82_000_000_000, used_ratio: 0.712, inodes_used_ratio: Some(0.5) };
-        let fine = disk.judge("/", Some(0.9), Some(2_000_000_000), Some(0.8));
-        assert_eq!(fine, Reading { note: "disk / 71.2 % used, 82 GB free".to_owned(), broken: None });
-        let broken = disk.judge("/", Some(0.7), Some(100_000_000_000), Some(0.4)).broken.unwrap();
+        let limits = |max_used, min_free, max_inodes_used| DiskLimits {
+            path: "/".to_owned(),
+            max_used,
+            min_free,
+            max_inodes_used,
+            full_in: None,
+        };
+        let fine = disk.judge(&limits(Some(0.9), Some(2_000_000_000), Some(0.8)));
+        let note = "disk / 71.2 % used, 82 GB free".to_owned();
+        assert_eq!(fine, Reading { note, broken: None, filling: None });
+        let broken = disk.judge(&limits(Some(0.7), Some(100_000_000_000), Some(0.4))).broken.unwrap();
         assert_eq!(
             broken,
             "disk / 71.2 % used, 82 GB free: more than 70 % used and less than 100 GB free and 50 % of inodes used, more \
              than 40 %"
         );
         let uncounted = Disk { inodes_used_ratio: None, ..disk };
-        assert_eq!(uncounted.judge("/", None, None, Some(0.1)).broken, None);
+        assert_eq!(uncounted.judge(&limits(None, None, Some(0.1))).broken, None);
+        let limits = DiskLimits { full_in: Some(HOUR), ..limits(None, None, None) };
+        assert_eq!(disk.judge(&limits).filling, Some((82_000_000_000, HOUR)));
     }
 
     #[test]
     fn counts_and_shares_are_told_with_their_limits() {
-        assert_eq!(judge_count("nginx", 1, 1, None), Reading { note: "1 process nginx".to_owned(), broken: None });
+        assert_eq!(judge_count("nginx", 1, 1, None).note, "1 process nginx");
+        assert_eq!(judge_count("nginx", 1, 1, None).broken, None);
         assert_eq!(judge_count("nginx", 0, 1, None).broken.unwrap(), "no process nginx: fewer than 1");
         assert_eq!(judge_count("nginx", 9, 1, Some(8)).broken.unwrap(), "9 processes nginx: more than 8");
         assert_eq!(

@@ -20,6 +20,7 @@ mod grpc;
 mod handshake;
 mod heartbeat;
 mod host;
+mod host_forecast;
 mod host_processes;
 mod host_read;
 mod http;

@@ -14,6 +14,10 @@ async fn note(check: &str) -> String {
 async fn what_keeps_its_limits_passes_with_a_note() {
     let disk = note("host: { disk: { path: /, max_used: 100%, min_free: 1, max_inodes_used: 100% } }").await;
     assert!(disk.starts_with("disk / ") && disk.ends_with(" free"), "{disk}");
+    // Nothing is said of a rate that nobody has seen.
+    let filling = ask("host: { disk: { path: /, full_in: 366d } }").await;
+    assert_pass(&filling);
+    assert!(filling.soft.is_empty(), "{filling:?}");
     let memory = note("host: { memory: { max_used: 100% } }").await;
     assert!(memory.starts_with("memory ") && memory.contains(" % used, "), "{memory}");
     let load = note("host: { load: { max_per_cpu: 100000 } }").await;
