@@ -31,8 +31,10 @@ CREATE TABLE service_hours (
 /// Chunks of one answer, at most, the newest: a chunk is an hour, so this is twenty days of single points.
 const MAX_CHUNKS: u32 = 480;
 
+const DAY_MS: i64 = 86_400_000;
+
 /// Spans of roll-ups and how much of them one row holds, in milliseconds.
-const GRAINS: [(i64, i64); 2] = [(60_000, 3_600_000), (3_600_000, 86_400_000)];
+const GRAINS: [(i64, i64); 2] = [(60_000, 3_600_000), (3_600_000, DAY_MS)];
 
 /// History in one SQLite file.
 #[derive(Debug)]
@@ -267,13 +269,16 @@ impl HistoryStore for SqliteHistory {
         })
     }
 
-    fn service_hours(&self, from_ms: i64) -> BoxFuture<'_, Result<Vec<ServiceHour>, StoreError>> {
+    fn service_days(&self, from_ms: i64) -> BoxFuture<'_, Result<Vec<ServiceHour>, StoreError>> {
         Box::pin(async move {
-            let rows: Vec<(String, i64, String, i64)> =
-                sqlx::query_as("SELECT service, hour_ms, verdict, ms FROM service_hours WHERE hour_ms >= $1")
-                    .bind(from_ms)
-                    .fetch_all(self.file.pool().await?)
-                    .await?;
+            let rows: Vec<(String, i64, String, i64)> = sqlx::query_as(
+                "SELECT service, hour_ms - hour_ms % $2 AS day_ms, verdict, sum(ms) FROM service_hours WHERE hour_ms >= $1
+                 GROUP BY service, day_ms, verdict",
+            )
+            .bind(from_ms)
+            .bind(DAY_MS)
+            .fetch_all(self.file.pool().await?)
+            .await?;
             Ok(rows
                 .into_iter()
                 .map(|(service, hour_ms, verdict, ms)| ServiceHour { service, hour_ms, verdict, ms })
@@ -346,12 +351,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn verdict_time_adds_up_by_hour() {
+    async fn verdict_time_adds_up_by_hour_and_is_told_by_day() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteHistory::open(&folder.path().join("history.db")).await.unwrap();
         let hour = |ms| ServiceHour { service: "web".to_owned(), hour_ms: 0, verdict: "up".to_owned(), ms };
         store.add_service_hours(&[hour(5_000)]).await.unwrap();
         store.add_service_hours(&[hour(7_000)]).await.unwrap();
-        assert_eq!(store.service_hours(0).await.unwrap(), [hour(12_000)]);
+        let other = |hour_ms| ServiceHour { hour_ms, ..hour(1_000) };
+        store.add_service_hours(&[other(DAY_MS - 3_600_000), other(DAY_MS)]).await.unwrap();
+        let next = ServiceHour { hour_ms: DAY_MS, ..hour(1_000) };
+        assert_eq!(store.service_days(0).await.unwrap(), [hour(13_000), next]);
     }
 }

@@ -211,17 +211,16 @@ impl History {
     pub async fn load(&self) -> Result<(), StoreError> {
         let from_ms = Timestamp::now().as_millisecond() - 90 * DAY_MS;
         let read = async {
-            Ok((self.store.tail().await?, self.store.service_hours(from_ms).await?, self.store.known_series().await?))
+            Ok((self.store.tail().await?, self.store.service_days(from_ms).await?, self.store.known_series().await?))
         };
-        let (tail, hours, series) = self.figures.timed("history", read).await?;
+        let (tail, days, series) = self.figures.timed("history", read).await?;
         let mut memory = self.memory();
         memory.series = series;
         memory.tail_points = tail.points.values().map(Vec::len).sum();
         memory.tail = tail;
-        for hour in hours {
-            let day = hour.hour_ms - hour.hour_ms.rem_euclid(DAY_MS);
-            let days = memory.days.entry(hour.service).or_default();
-            *days.entry(day).or_default().entry(hour.verdict).or_default() += hour.ms;
+        for day in days {
+            let of_service = memory.days.entry(day.service).or_default();
+            *of_service.entry(day.hour_ms).or_default().entry(day.verdict).or_default() += day.ms;
         }
         self.loaded.store(true, Ordering::SeqCst);
         Ok(())

@@ -82,8 +82,8 @@ pub trait HistoryStore: Send + Sync {
     fn add_service_hours<'a>(&'a self, hours: &'a [ServiceHour]) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Lets go of everything; nothing is asked after this.
     fn close(&self) -> BoxFuture<'_, ()>;
-    /// Returns every service's hours since `from_ms`.
-    fn service_hours(&self, from_ms: i64) -> BoxFuture<'_, Result<Vec<ServiceHour>, StoreError>>;
+    /// Returns every service's time with each verdict, summed by day (UTC), since `from_ms`; a day begins at its `hour_ms`.
+    fn service_days(&self, from_ms: i64) -> BoxFuture<'_, Result<Vec<ServiceHour>, StoreError>>;
 }
 
 /// A change of a service's verdict.
