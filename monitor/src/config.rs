@@ -18,7 +18,7 @@ const PREFIX: &str = "MONITOR";
 pub(crate) const MAKE_SECRETS: &str = "make_secrets";
 
 /// The top-level keys: `MONITOR_LISTEN` sets `listen`, while `MONITOR_URL` is another program's business.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "listen",
     "data_dir",
     "operator_token",
@@ -39,6 +39,7 @@ const KEYS: [&str; 21] = [
     "services",
     "discover",
     "doctor",
+    "blackbox",
     MAKE_SECRETS,
 ];
 

@@ -31,7 +31,7 @@ use super::turn::{Inbox, Loop};
 use super::{dead_man, examining};
 use crate::alert::{AlertFigures, Alerts};
 use crate::config::{Config, ConfigError};
-use crate::export::{ProbeMetrics, Reception, Shared, Visitor, router};
+use crate::export::{Blackbox, ProbeMetrics, Reception, Shared, Visitor, blackbox_router, router};
 use crate::judge::{Board, Verdict};
 use crate::probe::{Kinds, Vantage};
 use crate::record::{FolderLock, LockError, Stores};
@@ -126,6 +126,10 @@ impl Engine {
         let vantage = Vantage::of_system().map_err(|error| StartError::Resolver(Box::new(error)))?;
         let listener = listen(options.listener, self.plan.listen).await?;
         let address = listener.local_addr().unwrap_or(self.plan.listen);
+        let beside = match &self.plan.blackbox {
+            Some(blackbox) => Some(listen(None, blackbox.listen).await?),
+            None => None,
+        };
         let memory = Memory::read(&stores.state, options.restarts).await;
         let cursor_key = restore::cursor_key(&memory, &stores.state);
         let link_key = restore::link_key(&memory, &stores.state);
@@ -175,10 +179,20 @@ impl Engine {
             "the API",
             serve(listener, routes(&shared, &metrics, reception.clone()), Limits::default(), stop.clone()),
         );
+        let blackbox = self
+            .plan
+            .blackbox
+            .clone()
+            .map(|settings| Blackbox::new(settings, shared.clone(), reception.clone(), VERSION));
+        let standing_in = blackbox.clone().zip(beside).map(|(blackbox, listener)| {
+            let serving = serve(listener, blackbox_router(blackbox), Limits::default(), stop.clone());
+            guarded("the stand-in for blackbox_exporter", serving)
+        });
         let fixed = Fixed::of(&self.plan);
         let reloader = Reloader {
             shared: shared.clone(),
             reception,
+            blackbox,
             kinds: self.kinds,
             source: options.source,
             plans,
@@ -198,6 +212,9 @@ impl Engine {
         examining.abort();
         kit::shutdown::within(Limits::default().grace, "the API", async {
             let _panicked = serving.await;
+            if let Some(standing_in) = standing_in {
+                let _panicked = standing_in.await;
+            }
         })
         .await;
         writers.cancel();

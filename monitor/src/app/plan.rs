@@ -14,7 +14,7 @@ use crate::alert::{AlertSettings, ChannelKinds, ServiceAlerts, decode_alerts};
 use crate::config::{Config, ConfigError, MAKE_SECRETS};
 use crate::doctor::footing::StandsOn;
 use crate::doctor::{DoctorSettings, decode_doctor};
-use crate::export::{AccessSettings, decode_access};
+use crate::export::{AccessSettings, BlackboxSettings, decode_access, decode_blackbox};
 use crate::heal::{HealSettings, HostHealSettings, decode_host_heal};
 use crate::judge::{Policy, ReplicaOf, Replicas};
 use crate::probe::{Kinds, Question};
@@ -48,6 +48,8 @@ pub struct Plan {
     pub defaults: CheckDefaults,
     /// What is examined by itself.
     pub doctor: Arc<DoctorSettings>,
+    /// What stands in for blackbox_exporter, if anything.
+    pub blackbox: Option<BlackboxSettings>,
     /// What came of the discoveries.
     pub finds: Vec<Finds>,
     /// Every service, in file order; then those that were found.
@@ -197,6 +199,7 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
         retention: retention(fields.get("history")),
         heal: decode_host_heal(&fields),
         alerts,
+        blackbox: decode_blackbox(&fields),
         doctor: Arc::new(decode_doctor(fields.get("doctor"), stands_on(&services, &discoveries))),
         discoveries,
         defaults,

@@ -1,10 +1,12 @@
 //! Taking a new configuration while everything runs: checked whole, refused if it would stop watching by accident.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::error::SendError;
@@ -15,15 +17,20 @@ use super::plan::{Plan, Retention};
 use super::replicas;
 use crate::config::Config;
 use crate::doctor::DoctorSettings;
-use crate::export::{Reception, ReloadWish, Shared};
+use crate::export::{Blackbox, Reception, ReloadWish, Shared};
 use crate::judge::ServiceEntry;
 use crate::probe::Kinds;
 use crate::record::AuditRow;
+
+/// A file beside the configuration is looked at this often, as the configuration itself is.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Reads, checks and hands over new configurations.
 pub(super) struct Reloader {
     pub(super) shared: Arc<Shared>,
     pub(super) reception: Arc<Reception>,
+    /// The stand-in for blackbox_exporter, if it was started.
+    pub(super) blackbox: Option<Arc<Blackbox>>,
     pub(super) kinds: Kinds,
     pub(super) source: Arc<dyn Fn() -> Config + Send + Sync>,
     pub(super) plans: mpsc::Sender<Plan>,
@@ -40,13 +47,15 @@ pub(super) struct Reloader {
 /// Settings that are taken once.
 pub(super) struct Fixed {
     listen: SocketAddr,
+    blackbox: Option<SocketAddr>,
     data_dir: PathBuf,
     retention: Retention,
 }
 
 impl Fixed {
     pub(super) fn of(plan: &Plan) -> Self {
-        Self { listen: plan.listen, data_dir: plan.data_dir.clone(), retention: plan.retention }
+        let blackbox = plan.blackbox.as_ref().map(|blackbox| blackbox.listen);
+        Self { listen: plan.listen, blackbox, data_dir: plan.data_dir.clone(), retention: plan.retention }
     }
 
     /// Names what a plan would change.
@@ -54,6 +63,7 @@ impl Fixed {
         let new = Self::of(plan);
         let pairs = [
             ("listen", self.listen != new.listen),
+            ("blackbox.listen", self.blackbox != new.blackbox),
             ("data_dir", self.data_dir != new.data_dir),
             ("history", self.retention != new.retention),
         ];
@@ -64,6 +74,7 @@ impl Fixed {
 impl Reloader {
     /// Serves signals, wishes and finds until the monitor stops.
     pub(super) async fn run(mut self, mut signals: mpsc::Receiver<()>, mut wishes: mpsc::Receiver<ReloadWish>) {
+        let mut beside = digest(self.beside()).await;
         loop {
             tokio::select! {
                 Some(()) = signals.recv() => {
@@ -73,6 +84,14 @@ impl Reloader {
                 Some((force, answer)) = wishes.recv() => {
                     let _asker_has_gone = answer.send(self.reload(force).await);
                 }
+                () = tokio::time::sleep(LOOK_EVERY), if self.beside().is_some() => {
+                    let found = digest(self.beside()).await;
+                    if found != beside {
+                        beside = found;
+                        let result = self.reload(false).await;
+                        self.note(result.as_deref().unwrap_or("refused"));
+                    }
+                }
                 () = self.discoveries.changed() => {
                     if self.take_finds().await.is_err() {
                         return;
@@ -80,6 +99,11 @@ impl Reloader {
                 }
             }
         }
+    }
+
+    /// The file beside the configuration that it names, if any.
+    fn beside(&self) -> Option<PathBuf> {
+        self.file.blackbox.as_ref().and_then(|blackbox| blackbox.modules.file.clone())
     }
 
     /// Finds change nothing of what is written, so nothing of it is read or judged again.
@@ -125,6 +149,9 @@ impl Reloader {
                     );
                 }
                 self.reception.configure(&plan.access, plan.alerts.public_url.as_deref());
+                if let (Some(blackbox), Some(settings)) = (&self.blackbox, &plan.blackbox) {
+                    blackbox.configure(settings);
+                }
                 self.discoveries.know(found);
                 self.discoveries.configure(&file, &self.shared.stores.state);
                 self.discoveries.write_down(&self.shared.stores.state);
@@ -145,6 +172,20 @@ impl Reloader {
             }
         }
     }
+}
+
+/// Stands for what is in a file; a content hash sees what file events miss (swapped symbolic links).
+async fn digest(file: Option<PathBuf>) -> u64 {
+    let Some(file) = file else { return 0 };
+    let hashed = tokio::task::spawn_blocking(move || {
+        let mut hasher = DefaultHasher::new();
+        // A pipe would never end.
+        if file.is_file() {
+            std::fs::read(&file).unwrap_or_default().hash(&mut hasher);
+        }
+        hasher.finish()
+    });
+    hashed.await.unwrap_or(0)
 }
 
 /// Refuses a reload that would silently stop watching: an empty folder is more likely an accident than a wish.

@@ -74,6 +74,13 @@ pub(super) fn run(command: &CheckConfig) -> ExitCode {
             scout.looks_for()
         ));
     }
+    if let Some(blackbox) = &plan.blackbox {
+        let (count, listen) = (blackbox.modules.count(), blackbox.listen);
+        say(format_args!("  {:32} {count} modules of blackbox_exporter, listening on {listen}", "blackbox"));
+        if blackbox.targets.is_open() {
+            say("warning: blackbox.targets lets whoever reaches that address ask anything that this machine reaches");
+        }
+    }
     say_who_is_told(&plan.alerts);
     ExitCode::from(exit::YES)
 }

@@ -7,6 +7,7 @@ mod alerts;
 mod announcement;
 mod api;
 mod badge;
+mod blackbox;
 mod catalogue;
 mod discovered;
 mod events;
@@ -24,6 +25,9 @@ mod write;
 pub use access::{ACCESS_NAMES, AccessSettings, Public, Reception, Visitor, decode_access, is_access_name};
 pub use announcement::ANNOUNCEMENTS;
 pub use api::router;
+pub use blackbox::{
+    Blackbox, BlackboxSettings, DIFFERENCES, Difference, How, decode_blackbox, router as blackbox_router,
+};
 pub use catalogue::{Catalogue, CheckCard, ServiceCard};
 pub use events::Change;
 pub use findings::{FindingStatus, found_now};

@@ -1,10 +1,10 @@
 //! Datagram sockets whose errors are heard when they come, not with the next packet.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -42,5 +42,20 @@ pub(super) async fn open(addresses: &[SocketAddr]) -> Result<(UdpSocket, SocketA
 /// Tokio's own `recv` waits for data only: a refusal that comes while it waits would wake nobody.
 pub(super) async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
     let receiving = || Ok(recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?);
+    socket.async_io(Interest::READABLE | Interest::ERROR, receiving).await
+}
+
+/// As [`receive`]; also returns the hops that the packet had left, if the socket was told to tell them.
+pub(super) async fn receive_with_hops(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Option<u8>)> {
+    let receiving = || {
+        let mut space = nix::cmsg_space!(i32);
+        let mut parts = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
+        let hops = message.cmsgs()?.find_map(|told| match told {
+            ControlMessageOwned::Ipv4Ttl(hops) | ControlMessageOwned::Ipv6HopLimit(hops) => u8::try_from(hops).ok(),
+            _ => None,
+        });
+        Ok((message.bytes, hops))
+    };
     socket.async_io(Interest::READABLE | Interest::ERROR, receiving).await
 }

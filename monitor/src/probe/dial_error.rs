@@ -55,7 +55,7 @@ fn judge(address: SocketAddr, error: &io::Error) -> (ReasonCode, String) {
 }
 
 /// Asks the kernel's routing table; a UDP socket "connects" without sending anything (udp(7)).
-fn has_route(address: SocketAddr) -> bool {
+pub(super) fn has_route(address: SocketAddr) -> bool {
     let socket = match address {
         SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)),

@@ -108,7 +108,68 @@ impl Expression {
     }
 }
 
+/// An expression over a JSON body alone, which it knows as `body`: as modules of blackbox_exporter write them.
+#[derive(Debug)]
+pub(super) struct BodyExpression(Expression);
+
+impl BodyExpression {
+    /// Compiles and checks the expression; reports what is wrong through the cursor.
+    pub(super) fn decode(cursor: &Cursor<'_>) -> Option<Self> {
+        let text = cursor.text()?;
+        match compile_knowing(&text, &["body"]) {
+            Ok(program) => Some(Self(Expression { text, program: Arc::new(program) })),
+            Err(message) => {
+                cursor.mistake(message);
+                None
+            }
+        }
+    }
+
+    /// Returns whether it is true of a body, or why that cannot be said.
+    pub(super) async fn judge(&self, body: &[u8], deadline: Instant) -> Result<bool, String> {
+        if body.len() > MAX_JUDGED_BYTES {
+            return Err(format!("the body is {} bytes, more than the {MAX_JUDGED_BYTES} that are judged", body.len()));
+        }
+        let json: Json = serde_json::from_slice(body).map_err(|error| format!("the body is no JSON: {error}"))?;
+        let program = self.0.program.clone();
+        let evaluate = move || {
+            let value = cel::to_value(&json).map_err(|error| format!("the JSON body cannot be used: {error}"))?;
+            let mut context = Context::default();
+            context.add_variable_from_value("body", value);
+            match program.execute(&context) {
+                Ok(Value::Bool(is_true)) => Ok(is_true),
+                Ok(_) => Err("the CEL expression is neither true nor false".to_owned()),
+                Err(error) => {
+                    let message: String = error.to_string().chars().take(200).collect();
+                    Err(format!("the CEL expression cannot be evaluated on this answer ({message})"))
+                }
+            }
+        };
+        in_time(deadline, evaluate)
+            .await
+            .unwrap_or_else(|Late| Err("the CEL expression did not finish in time".to_owned()))
+    }
+}
+
+/// No place, or no result in time.
+struct Late;
+
+async fn in_time<T: Send + 'static>(deadline: Instant, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
+    let place = tokio::time::timeout_at(deadline, PLACES.clone().acquire_owned()).await;
+    let Ok(Ok(place)) = place else { return Err(Late) };
+    let work = tokio::task::spawn_blocking(move || {
+        let result = work();
+        drop(place);
+        result
+    });
+    tokio::time::timeout_at(deadline, work).await.ok().and_then(Result::ok).ok_or(Late)
+}
+
 fn compile(text: &str) -> Result<Program, String> {
+    compile_knowing(text, &VARIABLES)
+}
+
+fn compile_knowing(text: &str, known: &[&str]) -> Result<Program, String> {
     if text.len() > MAX_EXPRESSION_BYTES {
         return Err(format!("the expression is {} bytes, more than {MAX_EXPRESSION_BYTES}", text.len()));
     }
@@ -132,9 +193,10 @@ fn compile(text: &str) -> Result<Program, String> {
     let mut variables = references.variables();
     variables.sort_unstable();
     // Macros bind names of their own (`x` in `list.all(x, …)`); they are not free variables of the expression.
-    if let Some(unknown) = variables.iter().find(|name| !VARIABLES.contains(name) && !is_bound(text, name)) {
-        let near = suggest(unknown, VARIABLES);
-        return Err(format!("unknown variable {unknown:?}{near}; there are {}", VARIABLES.join(", ")));
+    if let Some(unknown) = variables.iter().find(|name| !known.contains(name) && !is_bound(text, name)) {
+        let near = suggest(unknown, known.iter().copied());
+        let are = if known.len() == 1 { "is" } else { "are" };
+        return Err(format!("unknown variable {unknown:?}{near}; there {are} {}", known.join(", ")));
     }
     let mut functions = references.functions();
     functions.sort_unstable();

@@ -1,5 +1,6 @@
 //! The TLS handshake of a probe: timed, with the presented chain kept, and failures in words a person can act on.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kit::clock::elapsed;
 use kit::config::show_duration;
-use rustls::pki_types::{ServerName, UnixTime};
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
-use tokio::io::AsyncReadExt;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{AlertDescription, CertificateError, CipherSuite, ClientConfig, Error, ProtocolVersion};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -46,6 +47,17 @@ impl Secured {
     }
 }
 
+/// What a handshake showed, for who looks at certificates themselves.
+#[derive(Debug, Default)]
+pub(super) struct Handshake {
+    /// What the server presented, the leaf first; also if it is not trusted.
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    /// None if the handshake failed.
+    pub(super) version: Option<ProtocolVersion>,
+    /// None if the handshake failed.
+    pub(super) cipher: Option<CipherSuite>,
+}
+
 /// Shakes hands; the chain's earliest expiry goes into [`Run::seen`] whether or not the chain is trusted.
 ///
 /// # Cancel safety
@@ -56,18 +68,44 @@ pub(super) async fn shake_hands(
     config: &Arc<ClientConfig>,
     name: &ServerName<'static>,
 ) -> Result<Secured, Outcome> {
+    let (stream, asks_for_ours) = shake_hands_over(run, stream, config, name).await?;
+    Ok(Secured { stream: Box::new(stream), asks_for_ours })
+}
+
+/// As [`shake_hands`], over any connection; also returns whether the server asked for a certificate of ours.
+///
+/// # Cancel safety
+/// Dropping the future closes the connection.
+pub(super) async fn shake_hands_over<S>(
+    run: &mut Run,
+    stream: S,
+    config: &Arc<ClientConfig>,
+    name: &ServerName<'static>,
+) -> Result<(TlsStream<S>, bool), Outcome>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     run.enter(Phase::Tls);
     let connecting = TlsConnector::from(config.clone()).connect(name.clone(), stream);
-    let (result, presented) = PRESENTED
-        .scope(Default::default(), async {
+    let presented = Presented { keeps_chain: run.keeps_chain, ..Presented::default() };
+    let (result, mut presented) = PRESENTED
+        .scope(RefCell::new(presented), async {
             let result = connecting.await;
-            (result, PRESENTED.with(std::cell::RefCell::take))
+            (result, PRESENTED.with(RefCell::take))
         })
         .await;
     run.leave();
     run.seen.note_expiry(presented.earliest);
+    if run.keeps_chain {
+        let connection = result.as_ref().ok().map(|stream| stream.get_ref().1);
+        run.handshake = Some(Handshake {
+            chain: std::mem::take(&mut presented.chain),
+            version: connection.and_then(|connection| connection.protocol_version()),
+            cipher: connection.and_then(|connection| Some(connection.negotiated_cipher_suite()?.suite())),
+        });
+    }
     match result {
-        Ok(stream) => Ok(Secured { stream: Box::new(stream), asks_for_ours: presented.asks_for_ours }),
+        Ok(stream) => Ok((stream, presented.asks_for_ours)),
         Err(error) => Err(explain(&error, &name.to_str(), &presented)),
     }
 }

@@ -5,6 +5,7 @@
 
 mod address;
 mod amqp;
+pub mod blackbox;
 mod datagram;
 mod detour;
 mod dial;

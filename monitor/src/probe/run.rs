@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::detour::Detour;
+use super::handshake::Handshake;
 use super::observation::{CheckId, Phase, Reason, Seen};
 use super::pushes::Pushes;
 
@@ -77,6 +78,10 @@ pub struct Run {
     pub seen: Seen,
     /// Soft limits found broken so far; they count only if the probe passes.
     pub soft: Vec<Reason>,
+    /// True if somebody wants to look at certificates themselves.
+    pub(super) keeps_chain: bool,
+    /// What the last handshake showed, if so.
+    pub(super) handshake: Option<Handshake>,
     phases: Vec<(Phase, Duration)>,
     current: Option<(Phase, Instant)>,
 }
@@ -94,6 +99,8 @@ impl Run {
             detour: None,
             seen: Seen::default(),
             soft: Vec::new(),
+            keeps_chain: false,
+            handshake: None,
             phases: Vec::with_capacity(5),
             current: None,
         }
@@ -130,6 +137,11 @@ impl Run {
                 None => self.phases.push((phase, took)),
             }
         }
+    }
+
+    /// Returns what the steps that have ended took, in order.
+    pub(super) fn took(&self) -> Vec<(Phase, Duration)> {
+        self.phases.clone()
     }
 
     /// Returns the step that is going on, if any.

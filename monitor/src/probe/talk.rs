@@ -28,6 +28,7 @@ pub(super) struct Step {
 }
 
 /// What is waited for.
+#[derive(Debug)]
 pub(super) enum Expected {
     Bytes(Bytes),
     Matches(Regex),

@@ -71,7 +71,13 @@ impl Tls {
         }
     }
 
-    fn build(trust: Trust, versions: Versions, identity: Identity, alpn: &[&[u8]]) -> Result<Self, rustls::Error> {
+    /// Joins what was checked before.
+    pub(super) fn build(
+        trust: Trust,
+        versions: Versions,
+        identity: Identity,
+        alpn: &[&[u8]],
+    ) -> Result<Self, rustls::Error> {
         let verifier = Arc::new(Verifier::new(trust, PROVIDER.signature_verification_algorithms));
         let builder = || {
             ClientConfig::builder_with_provider(PROVIDER.clone())
@@ -110,11 +116,11 @@ impl ResolvesClientCert for Asked {
     }
 }
 
-type Versions = &'static [&'static SupportedProtocolVersion];
-type Identity = Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>;
+pub(super) type Versions = &'static [&'static SupportedProtocolVersion];
+pub(super) type Identity = Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>;
 
-const VERSIONS_1_2: Versions = &[&rustls::version::TLS13, &rustls::version::TLS12];
-const VERSIONS_1_3: Versions = &[&rustls::version::TLS13];
+pub(super) const VERSIONS_1_2: Versions = &[&rustls::version::TLS13, &rustls::version::TLS12];
+pub(super) const VERSIONS_1_3: Versions = &[&rustls::version::TLS13];
 
 fn decode_trust(fields: &Fields<'_>) -> Option<Trust> {
     let verify = fields.get("verify").map_or(Some(true), |c| c.bool());
@@ -136,7 +142,8 @@ fn decode_trust(fields: &Fields<'_>) -> Option<Trust> {
     }
 }
 
-fn trust_in(roots: Arc<RootCertStore>) -> Option<Trust> {
+/// Trusts chains to one of these authorities.
+pub(super) fn trust_in(roots: Arc<RootCertStore>) -> Option<Trust> {
     WebPkiServerVerifier::builder_with_provider(roots, PROVIDER.clone()).build().ok().map(Trust::Roots)
 }
 
@@ -201,7 +208,8 @@ fn decode_chain(cursor: &Cursor<'_>) -> Option<Vec<CertificateDer<'static>>> {
     Some(chain)
 }
 
-fn read_certificates(cursor: &Cursor<'_>, path: &str) -> Option<Vec<CertificateDer<'static>>> {
+/// Reads every certificate of a PEM file.
+pub(super) fn read_certificates(cursor: &Cursor<'_>, path: &str) -> Option<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(Path::new(path)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     read.map_err(|error| cursor.mistake(format!("cannot read certificates from {path}: {error}"))).ok()
 }

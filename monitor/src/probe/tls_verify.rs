@@ -36,6 +36,10 @@ pub(super) struct Presented {
     pub(super) self_signed: bool,
     /// True if the server asked for a certificate of ours.
     pub(super) asks_for_ours: bool,
+    /// True if `chain` is wanted.
+    pub(super) keeps_chain: bool,
+    /// Every certificate, the leaf first.
+    pub(super) chain: Vec<CertificateDer<'static>>,
 }
 
 /// Whom a probe trusts.
@@ -153,6 +157,10 @@ fn unix_time(secs: i64) -> UnixTime {
 }
 
 fn describe(presented: &mut Presented, leaf: &CertificateDer<'_>, rest: &[CertificateDer<'_>], in_words: bool) {
+    if presented.keeps_chain {
+        presented.chain =
+            std::iter::once(leaf).chain(rest).map(|certificate| certificate.clone().into_owned()).collect();
+    }
     for (index, certificate) in std::iter::once(leaf).chain(rest).enumerate() {
         let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { continue };
         let expires = Timestamp::from_second(parsed.validity().not_after.timestamp()).ok();

@@ -204,3 +204,42 @@ async fn a_check_is_added_to_a_file_or_a_folder_after_it_was_asked() {
         "it was wrong before"
     );
 }
+
+#[test]
+fn jobs_that_ask_blackbox_exporter_become_checks() {
+    let fixture = |name: &str| format!("{}/tests/fixtures/import/{name}", env!("CARGO_MANIFEST_DIR"));
+    let args = ["import", "blackbox", &fixture("prometheus.yml"), "--modules", &fixture("blackbox.yml")];
+    let output = run(&args);
+    let ours = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(!ours.contains("hunter2"), "{ours}");
+    for line in [
+        "module page: basic_auth.password: a secret that stands in the file; write it into a file of its own",
+        "module page: fail_if_not_ssl",
+        "job mail: dns_sd_configs; write its targets down, or find containers with discover",
+        "module soa: validate_answer_rrs",
+        "module irc: query_response.send: PONG ${1}; what was found cannot be sent back",
+        "module socket: there is no kind for prober \"unix\"; ask it through the section blackbox",
+        "job lost: there is no module \"nope\"",
+    ] {
+        assert!(said(&output).contains(&format!("left out: {line}")), "{line}\n{}", said(&output));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let checked = run(&["check-config", write_config(folder.path(), &ours).to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(0), "{}{ours}", said(&checked));
+    let listed = String::from_utf8_lossy(&checked.stdout).into_owned();
+    for words in [
+        "shop-example-com-health/web-pages",
+        "https://shop.example.com/health",
+        "mail-example-com-25/mail",
+        "shop-example-com/ping",
+        "192-0-2-53/names",
+        "api-example-com-443/health",
+        "irc-example-com-6667/irc",
+    ] {
+        assert!(listed.contains(words), "{words} is not in {listed}");
+    }
+    let none = run(&["import", "blackbox", &fixture("blackbox.yml"), "--modules", &fixture("blackbox.yml")]);
+    assert_eq!(none.status.code(), Some(78));
+    assert!(said(&none).contains("no job asks blackbox_exporter"), "{}", said(&none));
+}

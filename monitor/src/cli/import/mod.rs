@@ -1,6 +1,7 @@
 //! `monitor import`: turns another tool's configuration into ours, and says what has no equivalent.
 
 mod alertmanager;
+mod blackbox;
 mod receivers;
 mod secrets;
 
@@ -33,6 +34,14 @@ enum Source {
         #[arg(long, default_value = "data/secrets/imported")]
         secrets: PathBuf,
     },
+    /// Scrape jobs of a Prometheus that ask blackbox_exporter, as checks. To keep them, see the section `blackbox`.
+    Blackbox {
+        /// Its configuration, such as prometheus.yml.
+        file: PathBuf,
+        /// The modules of blackbox_exporter.
+        #[arg(long, default_value = "/etc/prometheus/blackbox.yml")]
+        modules: PathBuf,
+    },
 }
 
 /// What was made of a configuration.
@@ -45,21 +54,23 @@ struct Imported {
 }
 
 pub(super) fn run(command: &ImportCommand) -> ExitCode {
-    let Source::Alertmanager { file, silences, secrets } = &command.source;
-    match alertmanager::import(file, secrets) {
-        Ok(imported) => {
-            say(yaml::write(&imported.config));
-            let commands = silences.as_ref().map(|file| alertmanager::silences(file));
-            match commands {
-                Some(Ok(commands)) => commands.iter().for_each(|line| say(format_args!("# {line}"))),
-                Some(Err(why)) => return fail(&why),
-                None => {}
-            }
-            imported.left_out.iter().for_each(|line| complain(format_args!("left out: {line}")));
-            ExitCode::from(exit::YES)
+    let imported = match &command.source {
+        Source::Alertmanager { file, secrets, .. } => alertmanager::import(file, secrets),
+        Source::Blackbox { file, modules } => blackbox::import(file, modules),
+    };
+    let imported = match imported {
+        Ok(imported) => imported,
+        Err(why) => return fail(&why),
+    };
+    say(yaml::write(&imported.config));
+    if let Source::Alertmanager { silences: Some(file), .. } = &command.source {
+        match alertmanager::silences(file) {
+            Ok(commands) => commands.iter().for_each(|line| say(format_args!("# {line}"))),
+            Err(why) => return fail(&why),
         }
-        Err(why) => fail(&why),
     }
+    imported.left_out.iter().for_each(|line| complain(format_args!("left out: {line}")));
+    ExitCode::from(exit::YES)
 }
 
 fn fail(why: &str) -> ExitCode {

@@ -12,6 +12,6 @@ mod settings;
 pub use guard::Visitor;
 pub(super) use guard::{guarded, is_browser};
 pub use reception::Reception;
-pub(super) use reception::Refusal;
+pub(super) use reception::{Refusal, own_names};
 pub(super) use security::Security;
 pub use settings::{ACCESS_NAMES, AccessSettings, Public, decode_access, is_access_name};

@@ -205,7 +205,7 @@ impl Reception {
 }
 
 /// Under which names this server is known to whoever asks directly.
-fn own_names(address: SocketAddr) -> Vec<String> {
+pub(in crate::export) fn own_names(address: SocketAddr) -> Vec<String> {
     let port = address.port();
     let mut names =
         vec![address.to_string(), format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")];

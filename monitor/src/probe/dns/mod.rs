@@ -5,6 +5,8 @@ mod question;
 mod wanted;
 mod way;
 
+pub(super) use self::question::{CODES, Heard, Question, Sent, decode_name, decode_type, show_code};
+
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -13,7 +15,7 @@ use hickory_resolver::proto::op::Message;
 use kit::config::Cursor;
 use serde_json::{Value as Json, json};
 
-use self::question::{Question, show_code, show_type};
+use self::question::show_type;
 use self::wanted::Wanted;
 use self::way::{Transport, Way};
 use super::address::Address;

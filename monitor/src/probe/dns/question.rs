@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::{DNSClass, Name, RecordType};
 use kit::config::{Cursor, Fields};
 
 use crate::probe::expect::excerpt;
@@ -23,21 +23,24 @@ const IS_ANSWER: u8 = 0x80;
 
 /// A configured question.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(in crate::probe) struct Question {
     pub(super) name: Name,
-    pub(super) kind: RecordType,
+    pub(in crate::probe) kind: RecordType,
+    class: DNSClass,
     recursion: bool,
+    /// False for a question as it was in 1987, without EDNS(0).
+    has_edns: bool,
 }
 
 /// A question on its way: its bytes, and what its answer must repeat.
-pub(super) struct Sent<'a> {
+pub(in crate::probe) struct Sent<'a> {
     question: &'a Question,
     id: u16,
-    pub(super) bytes: Vec<u8>,
+    pub(in crate::probe) bytes: Vec<u8>,
 }
 
 /// What a datagram is.
-pub(super) enum Heard {
+pub(in crate::probe) enum Heard {
     Answer(Box<Message>),
     /// Not the answer to this question, and why.
     Other(String),
@@ -48,19 +51,28 @@ impl Question {
         let kind = fields.get("type").map_or(Some(RecordType::A), |c| decode_type(&c));
         let name = fields.require("name").and_then(|c| decode_name(&c, kind));
         let recursion = fields.get("recursion").map_or(Some(true), |c| c.bool());
-        Some(Self { name: name?, kind: kind?, recursion: recursion? })
+        Some(Self { name: name?, kind: kind?, class: DNSClass::IN, recursion: recursion?, has_edns: true })
+    }
+
+    /// Makes one without extensions.
+    pub(in crate::probe) fn plain(name: Name, kind: RecordType, class: DNSClass, recursion: bool) -> Self {
+        Self { name, kind, class, recursion, has_edns: false }
     }
 
     /// Makes the message, with an id of its own.
-    pub(super) fn send(&self) -> Result<Sent<'_>, Outcome> {
+    pub(in crate::probe) fn send(&self) -> Result<Sent<'_>, Outcome> {
         let mut message = Message::new(rand::random(), MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = self.recursion;
-        // Asks for the AD bit without the signatures themselves (RFC 6840 section 5.7).
-        message.metadata.authentic_data = true;
-        message.add_query(Query::query(self.name.clone(), self.kind));
-        let mut edns = Edns::new();
-        edns.set_max_payload(EDNS_UDP_BYTES);
-        message.set_edns(edns);
+        let mut query = Query::query(self.name.clone(), self.kind);
+        query.set_query_class(self.class);
+        message.add_query(query);
+        if self.has_edns {
+            // Asks for the AD bit without the signatures themselves (RFC 6840 section 5.7).
+            message.metadata.authentic_data = true;
+            let mut edns = Edns::new();
+            edns.set_max_payload(EDNS_UDP_BYTES);
+            message.set_edns(edns);
+        }
         let bytes = message.to_vec().map_err(|error| Outcome::local(format!("{self} cannot be asked: {error}")))?;
         Ok(Sent { question: self, id: message.metadata.id, bytes })
     }
@@ -81,7 +93,7 @@ impl fmt::Display for Question {
 
 impl Sent<'_> {
     /// Reads a datagram. One that answers another question is no news of ours: it may be late, or forged.
-    pub(super) fn read(&self, bytes: &[u8]) -> Result<Heard, Outcome> {
+    pub(in crate::probe) fn read(&self, bytes: &[u8]) -> Result<Heard, Outcome> {
         if bytes.len() < HEADER_BYTES {
             return Ok(Heard::Other(format!("{:?} is not DNS", excerpt(bytes))));
         }
@@ -100,7 +112,7 @@ impl Sent<'_> {
     }
 
     /// Takes the one answer of a connection, which its length precedes (RFC 1035 section 4.2.2).
-    pub(super) fn parse(&self, bytes: &[u8]) -> Parsed<Box<Message>> {
+    pub(in crate::probe) fn parse(&self, bytes: &[u8]) -> Parsed<Box<Message>> {
         let mut rest = Reader(bytes);
         let Some(length) = rest.u16().map(usize::from) else { return Ok(None) };
         // The header is enough to know what is not DNS, whatever length its first bytes seem to promise.
@@ -132,7 +144,7 @@ impl Sent<'_> {
     }
 }
 
-fn decode_name(cursor: &Cursor<'_>, kind: Option<RecordType>) -> Option<Name> {
+pub(in crate::probe) fn decode_name(cursor: &Cursor<'_>, kind: Option<RecordType>) -> Option<Name> {
     let text = cursor.text()?;
     if let (Ok(address), Some(RecordType::PTR)) = (text.parse::<IpAddr>(), kind) {
         return Some(Name::from(address));
@@ -150,7 +162,7 @@ fn decode_name(cursor: &Cursor<'_>, kind: Option<RecordType>) -> Option<Name> {
     }
 }
 
-fn decode_type(cursor: &Cursor<'_>) -> Option<RecordType> {
+pub(in crate::probe) fn decode_type(cursor: &Cursor<'_>) -> Option<RecordType> {
     let text = cursor.text()?.to_ascii_uppercase();
     // RFC 3597 section 5 writes types without a name so.
     let number = text.strip_prefix("TYPE").and_then(|number| number.parse::<u16>().ok()).map(RecordType::from);
@@ -183,7 +195,7 @@ pub(super) fn show_type(kind: RecordType) -> String {
 }
 
 /// Codes by the names of the IANA registry "DNS RCODEs".
-pub(super) const CODES: [(&str, ResponseCode); 11] = [
+pub(in crate::probe) const CODES: [(&str, ResponseCode); 11] = [
     ("NOERROR", ResponseCode::NoError),
     ("FORMERR", ResponseCode::FormErr),
     ("SERVFAIL", ResponseCode::ServFail),
@@ -197,7 +209,7 @@ pub(super) const CODES: [(&str, ResponseCode); 11] = [
     ("NOTZONE", ResponseCode::NotZone),
 ];
 
-pub(super) fn show_code(code: ResponseCode) -> String {
+pub(in crate::probe) fn show_code(code: ResponseCode) -> String {
     let known = CODES.iter().find(|(_, known)| *known == code);
     known.map_or_else(|| format!("RCODE{}", u16::from(code)), |(name, _)| (*name).to_owned())
 }

@@ -42,15 +42,15 @@ const CODES: [&str; 17] = [
 ];
 
 /// What came back.
-pub(super) struct Answer {
+pub(in crate::probe) struct Answer {
     http_status: u16,
     head: HeaderMap,
     trailers: HeaderMap,
-    pub(super) body: Bytes,
+    pub(in crate::probe) body: Bytes,
 }
 
 /// Calls, and reads the whole answer.
-pub(super) async fn call(
+pub(in crate::probe) async fn call(
     run: &mut Run,
     stream: Stream,
     uri: Uri,
@@ -64,7 +64,10 @@ pub(super) async fn call(
     for (name, value) in
         [("grpc-timeout", format!("{}m", left.as_millis().max(1))), ("traceparent", run.traceparent.clone())]
     {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+        // Who has no trace sends none.
+        if let Ok(value) = HeaderValue::from_str(&value)
+            && !value.is_empty()
+        {
             headers.insert(name, value);
         }
     }
@@ -96,7 +99,7 @@ pub(super) async fn call(
 
 impl Answer {
     /// Fails unless the call went well; `meaning` gives words for the statuses that mean something to the caller.
-    pub(super) fn check(&self, meaning: impl Fn(u16) -> Option<(ReasonCode, String)>) -> Result<(), Outcome> {
+    pub(in crate::probe) fn check(&self, meaning: impl Fn(u16) -> Option<(ReasonCode, String)>) -> Result<(), Outcome> {
         let Some(status) = self.field("grpc-status") else { return Err(self.no_grpc()) };
         let code: u16 = match status.parse() {
             Ok(0) => return Ok(()),
@@ -112,6 +115,11 @@ impl Answer {
         let said = self.field("grpc-message").map(|said| excerpt(&decoded(said))).filter(|said| !said.is_empty());
         let said = said.map(|said| format!(": {said}")).unwrap_or_default();
         Err(Outcome::fail(reason, format!("{words}{said}")))
+    }
+
+    /// The status of the call, if there is one.
+    pub(in crate::probe) fn code(&self) -> Option<u16> {
+        self.field("grpc-status")?.parse().ok()
     }
 
     /// A status may come with the head, if there is no message.

@@ -10,7 +10,7 @@ const NUMBER_1: u64 = 0x08;
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(in crate::probe) enum State {
     Unknown,
     Serving,
     NotServing,
@@ -19,7 +19,7 @@ pub(super) enum State {
 }
 
 /// `HealthCheckRequest`, in the frame of a message that is not compressed.
-pub(super) fn encode_question(service: &str) -> Vec<u8> {
+pub(in crate::probe) fn encode_question(service: &str) -> Vec<u8> {
     let mut message = Vec::new();
     if !service.is_empty() {
         message.push(TEXT_1);
@@ -36,7 +36,7 @@ pub(super) fn encode_question(service: &str) -> Vec<u8> {
 }
 
 /// `HealthCheckResponse`; fields we do not know are skipped.
-pub(super) fn decode_answer(bytes: &[u8]) -> Result<State, Outcome> {
+pub(in crate::probe) fn decode_answer(bytes: &[u8]) -> Result<State, Outcome> {
     let wrong = |what: &str| Outcome::fail(ReasonCode::Protocol, format!("{what}: {:?}", excerpt(bytes)));
     let mut frame = Reader(bytes);
     match frame.u8() {

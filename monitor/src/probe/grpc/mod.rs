@@ -5,6 +5,9 @@
 mod call;
 mod message;
 
+pub(super) use self::call::call;
+pub(super) use self::message::{State, decode_answer, encode_question};
+
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -13,7 +16,6 @@ use http::{HeaderMap, Uri};
 use kit::config::{Cursor, Fields};
 
 use self::call::Answer;
-use self::message::{State, decode_answer, encode_question};
 use super::address::Address;
 use super::endpoint::Endpoint;
 use super::http::decode_headers;
@@ -24,7 +26,7 @@ use super::scheme::{Scheme, Takes};
 use super::tls_options::H2;
 
 /// Where the health service is (gRPC's "Health Checking Protocol").
-const PATH: &str = "/grpc.health.v1.Health/Check";
+pub(super) const PATH: &str = "/grpc.health.v1.Health/Check";
 
 /// Asks gRPC servers how they are.
 pub(crate) struct Grpc;

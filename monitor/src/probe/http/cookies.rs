@@ -16,7 +16,7 @@ pub(in crate::probe) struct Cookies(Option<Box<CookieStore>>);
 
 impl Cookies {
     /// Keeps what an answer of `url` sets. What is malformed, or not for its host, is left, as browsers leave it.
-    pub(super) fn learn(&mut self, url: &Url, headers: &HeaderMap) {
+    pub(in crate::probe) fn learn(&mut self, url: &Url, headers: &HeaderMap) {
         for value in headers.get_all(SET_COOKIE) {
             let Some(text) = value.to_str().ok().filter(|text| text.len() <= MAX_COOKIE_BYTES) else { continue };
             let store = self.0.get_or_insert_default();
@@ -27,7 +27,7 @@ impl Cookies {
     }
 
     /// Adds the cookies that belong to `url` behind those that were configured.
-    pub(super) fn add_to(&self, url: &Url, headers: &mut HeaderMap) {
+    pub(in crate::probe) fn add_to(&self, url: &Url, headers: &mut HeaderMap) {
         let Some(store) = &self.0 else { return };
         let own = headers.get(COOKIE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let given = store.get_request_values(url).map(|(name, value)| format!("{name}={value}"));

@@ -16,8 +16,8 @@ pub(in crate::probe) struct Hop {
     pub(in crate::probe) url: Url,
     pub(in crate::probe) address: Address,
     /// The name of the TLS handshake; `None` for http.
-    pub(super) tls: Option<ServerName<'static>>,
-    pub(super) method: Method,
+    pub(in crate::probe) tls: Option<ServerName<'static>>,
+    pub(in crate::probe) method: Method,
     /// What is sent after the head; a redirect to GET drops it.
     pub(in crate::probe) body: Bytes,
     /// True on a host other than the configured one: it gets neither credentials nor our certificate.
@@ -36,7 +36,12 @@ impl Hop {
     ///
     /// # Errors
     /// What is wrong with it; the URL itself is not repeated, it may hold a secret.
-    pub(super) fn new(url: Url, method: Method, mut headers: HeaderMap, body: Bytes) -> Result<Self, &'static str> {
+    pub(in crate::probe) fn new(
+        url: Url,
+        method: Method,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Self, &'static str> {
         let host = url.host().map(Host::from).ok_or("it has no host")?;
         let port = url.port_or_known_default().ok_or("it has no port")?;
         let tls = match url.scheme() {
@@ -65,7 +70,7 @@ impl Hop {
     }
 
     /// Builds the head of a request; `absolute` is the form that HTTP/2 and plain proxies need (RFC 9112 section 3.2.2).
-    pub(super) fn request(&self, two: bool, absolute: bool) -> http::Request<Full<Bytes>> {
+    pub(in crate::probe) fn request(&self, two: bool, absolute: bool) -> http::Request<Full<Bytes>> {
         let mut request = http::Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = if two || absolute { self.absolute.clone() } else { self.path.clone() };
@@ -155,7 +160,7 @@ fn drop_credentials(headers: &mut HeaderMap) {
 }
 
 /// A URL as a message may show it: without user, query and fragment.
-pub(super) fn show(url: &Url) -> String {
+pub(in crate::probe) fn show(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }

@@ -20,10 +20,16 @@ pub(super) async fn reach(run: &mut Run, proxy: &Address, ip: IpVersion) -> Resu
     })
 }
 
-/// Asks the proxy for a tunnel to the target (RFC 9110 section 9.3.6).
-pub(super) async fn tunnel(run: &mut Run, mut stream: TcpStream, to: &Address) -> Result<TcpStream, Outcome> {
+/// Asks the proxy for a tunnel to the target (RFC 9110 section 9.3.6), with credentials if it wants some.
+pub(in crate::probe) async fn tunnel(
+    run: &mut Run,
+    mut stream: TcpStream,
+    to: &Address,
+    credentials: Option<&str>,
+) -> Result<TcpStream, Outcome> {
     run.enter(Phase::Connect);
-    let request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n");
+    let credentials = credentials.map(|value| format!("Proxy-Authorization: {value}\r\n")).unwrap_or_default();
+    let request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{credentials}\r\n");
     let broken = |error: std::io::Error| Outcome::local(format!("the proxy broke off CONNECT {to}: {error}"));
     stream.write_all(request.as_bytes()).await.map_err(broken)?;
     let mut answer = Vec::new();

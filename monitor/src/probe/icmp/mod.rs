@@ -14,6 +14,9 @@ use futures_util::future::{BoxFuture, join};
 use kit::config::{Cursor, show_duration};
 use tokio::time::Instant;
 
+pub(super) use self::packet::Mark;
+pub(super) use self::socket::{Knobs, PingSocket};
+
 use self::measure::{Measured, measure};
 use self::packet::TOKEN_BYTES;
 use super::address::{Address, Host};

@@ -13,7 +13,7 @@ const V6: (u8, u8) = (128, 129);
 
 /// What makes our packets ours.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(in crate::probe) struct Mark {
     types: (u8, u8),
     /// None where the kernel chooses it, and hands us what carries it and nothing else (icmp(7)).
     ident: Option<u16>,
@@ -22,7 +22,7 @@ pub(super) struct Mark {
 
 impl Mark {
     /// Makes one for packets of this size.
-    pub(super) fn new(to: IpAddr, kernel_chooses: bool, size: u16) -> Self {
+    pub(in crate::probe) fn new(to: IpAddr, kernel_chooses: bool, size: u16) -> Self {
         let token: [u8; TOKEN_BYTES as usize] = rand::random();
         let payload = token.into_iter().cycle().take(usize::from(size)).collect();
         let ident = (!kernel_chooses).then(rand::random);
@@ -30,7 +30,7 @@ impl Mark {
     }
 
     /// The request of this number. The kernel fills in the checksum of ICMPv6, whose sum includes addresses.
-    pub(super) fn request(&self, number: u16) -> Vec<u8> {
+    pub(in crate::probe) fn request(&self, number: u16) -> Vec<u8> {
         let mut bytes = vec![self.types.0, 0, 0, 0];
         bytes.extend(self.ident.unwrap_or_default().to_be_bytes());
         bytes.extend(number.to_be_bytes());
@@ -45,7 +45,7 @@ impl Mark {
     }
 
     /// The number of the request that these bytes reply to, if they reply to one of ours.
-    pub(super) fn number_of(&self, bytes: &[u8]) -> Option<u16> {
+    pub(in crate::probe) fn number_of(&self, bytes: &[u8]) -> Option<u16> {
         let mut rest = Reader(bytes);
         let (kind, code, _checksum) = (rest.u8()?, rest.u8()?, rest.u16()?);
         let (ident, number) = (rest.u16()?, rest.u16()?);
@@ -61,6 +61,12 @@ pub(super) fn behind_ip_header(bytes: &[u8]) -> &[u8] {
     // The lower half of the first byte is its length in words of four bytes (RFC 791 section 3.1).
     let length = bytes.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
     bytes.get(length..).unwrap_or_default()
+}
+
+/// The time to live in the IPv4 header, which raw sockets show.
+pub(super) fn hops_of_ip_header(bytes: &[u8]) -> Option<u8> {
+    // RFC 791 section 3.1.
+    bytes.get(8).copied()
 }
 
 /// The internet checksum (RFC 1071 section 1).

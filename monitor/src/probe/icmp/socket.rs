@@ -2,15 +2,20 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr, RcvBufForce};
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, setsockopt, socket};
+use nix::sys::socket::sockopt::{
+    Ipv4RecvErr, Ipv4RecvTtl, Ipv4Ttl, Ipv6RecvErr, Ipv6RecvHopLimit, Ipv6Ttl, RcvBufForce,
+};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect, setsockopt, socket,
+};
+use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
 use tokio::net::UdpSocket;
 
-use super::packet::behind_ip_header;
-use crate::probe::datagram::receive;
+use super::packet::{behind_ip_header, hops_of_ip_header};
+use crate::probe::datagram::{receive, receive_with_hops};
 use crate::probe::dial_error::explain;
 use crate::probe::observation::Outcome;
 
@@ -20,17 +25,22 @@ const RAW_ROOM_BYTES: usize = 1024 * 1024;
 
 /// An open socket that hears its peer only.
 #[derive(Debug)]
-pub(super) struct PingSocket {
+pub(in crate::probe) struct PingSocket {
     /// Not of UDP, but sending and receiving is the same for every socket that has a peer.
     inner: UdpSocket,
     /// True if the kernel chooses the identifier and hands us our own replies only.
-    pub(super) kernel_chooses: bool,
+    pub(in crate::probe) kernel_chooses: bool,
     shows_ip_header: bool,
 }
 
 impl PingSocket {
     /// Opens one towards an address.
     pub(super) fn open(to: IpAddr) -> Result<Self, Outcome> {
+        Self::open_with(to, &Knobs::default())
+    }
+
+    /// As [`PingSocket::open`], with packets as they are wished for.
+    pub(in crate::probe) fn open_with(to: IpAddr, knobs: &Knobs) -> Result<Self, Outcome> {
         let (family, protocol) = match to {
             IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp),
             IpAddr::V6(_) => (AddressFamily::Inet6, SockProtocol::IcmpV6),
@@ -53,6 +63,7 @@ impl PingSocket {
             IpAddr::V6(_) => setsockopt(&fd, Ipv6RecvErr, &true),
         }
         .map_err(failed)?;
+        knobs.set(&fd, to).map_err(failed)?;
         connect(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(to, 0))).map_err(failed)?;
         let inner = UdpSocket::from_std(fd.into())
             .map_err(|error| Outcome::local(format!("no socket to ping with: {error}")))?;
@@ -60,7 +71,7 @@ impl PingSocket {
     }
 
     /// Sends one packet.
-    pub(super) async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(in crate::probe) async fn send(&self, bytes: &[u8]) -> io::Result<()> {
         self.inner.send(bytes).await.map(drop)
     }
 
@@ -69,6 +80,59 @@ impl PingSocket {
         let length = receive(&self.inner, buffer).await?;
         let bytes = buffer.get(..length).unwrap_or_default();
         Ok(read(if self.shows_ip_header { behind_ip_header(bytes) } else { bytes }))
+    }
+}
+
+impl PingSocket {
+    /// As [`PingSocket::receive`]; also returns how many hops the packet had left, where that was wished for.
+    pub(in crate::probe) async fn receive_with_hops<T>(
+        &self,
+        buffer: &mut [u8],
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> io::Result<(T, Option<u8>)> {
+        let (length, hops) = receive_with_hops(&self.inner, buffer).await?;
+        let bytes = buffer.get(..length).unwrap_or_default();
+        if self.shows_ip_header {
+            return Ok((read(behind_ip_header(bytes)), hops_of_ip_header(bytes).or(hops)));
+        }
+        Ok((read(bytes), hops))
+    }
+}
+
+/// How packets leave, beside what is in them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::probe) struct Knobs {
+    /// From this address of ours.
+    pub(in crate::probe) source: Option<IpAddr>,
+    /// Never in fragments.
+    pub(in crate::probe) keeps_whole: bool,
+    /// Hops they may take; the system's default otherwise.
+    pub(in crate::probe) ttl: Option<u8>,
+    /// True if replies are to tell how many hops they had left.
+    pub(in crate::probe) tells_hop_limit: bool,
+}
+
+impl Knobs {
+    fn set(&self, fd: &OwnedFd, to: IpAddr) -> nix::Result<()> {
+        let is_v4 = to.is_ipv4();
+        if let Some(source) = self.source {
+            bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(source, 0)))?;
+        }
+        if let Some(ttl) = self.ttl.map(i32::from) {
+            if is_v4 { setsockopt(fd, Ipv4Ttl, &ttl) } else { setsockopt(fd, Ipv6Ttl, &ttl) }?;
+        }
+        if self.tells_hop_limit {
+            if is_v4 { setsockopt(fd, Ipv4RecvTtl, &true) } else { setsockopt(fd, Ipv6RecvHopLimit, &true) }?;
+        }
+        if self.keeps_whole {
+            let set = if is_v4 {
+                set_ip_mtu_discover(fd, Ipv4PathMtuDiscovery::DO)
+            } else {
+                set_ipv6_mtu_discover(fd, Ipv6PathMtuDiscovery::DO)
+            };
+            set.map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+        }
+        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ const CLOSE_WAIT: Duration = Duration::from_millis(500);
 const NORMAL: u16 = 1000;
 
 /// A connection on which messages are exchanged. What is read in all is bounded by [`Wire`].
-pub(super) struct Messages {
+pub(in crate::probe) struct Messages {
     wire: Wire,
     /// The beginning of a message whose end has not come.
     begun: Option<(Opcode, Vec<u8>)>,
@@ -32,18 +32,22 @@ enum Heard {
 }
 
 impl Messages {
-    pub(super) fn new(wire: Wire) -> Self {
+    pub(in crate::probe) fn new(wire: Wire) -> Self {
         Self { wire, begun: None }
     }
 
     /// Sends one message.
-    pub(super) async fn send(&mut self, payload: &[u8], is_text: bool) -> Result<(), Outcome> {
+    pub(in crate::probe) async fn send(&mut self, payload: &[u8], is_text: bool) -> Result<(), Outcome> {
         let opcode = if is_text { Opcode::Text } else { Opcode::Binary };
         self.put(opcode, payload, "a message").await
     }
 
     /// Waits for the message that is expected, or for any.
-    pub(super) async fn hear(&mut self, run: &mut Run, expected: Option<&Expected>) -> Result<Bytes, Outcome> {
+    pub(in crate::probe) async fn hear(
+        &mut self,
+        run: &mut Run,
+        expected: Option<&Expected>,
+    ) -> Result<Bytes, Outcome> {
         let what = expected.map_or_else(|| "a message".to_owned(), Expected::show);
         let limit = run.last_word();
         let mut last: Option<Vec<u8>> = None;
@@ -68,7 +72,7 @@ impl Messages {
     }
 
     /// Says goodbye and waits a little for the answer: who leaves without it, some servers log as an error.
-    pub(super) async fn close(mut self, run: &mut Run) {
+    pub(in crate::probe) async fn close(mut self, run: &mut Run) {
         let limit = run.last_word().min(Instant::now() + CLOSE_WAIT);
         let leaving = async {
             self.put(Opcode::Close, &NORMAL.to_be_bytes(), "the goodbye").await?;

@@ -15,8 +15,9 @@ use futures_util::future::BoxFuture;
 use kit::config::{Cursor, Fields};
 use url::Url;
 
-use self::messages::Messages;
-use self::opening::Opening;
+pub(super) use self::messages::Messages;
+pub(super) use self::opening::Opening;
+
 use super::address::{Address, Host};
 use super::dial::IpVersion;
 use super::endpoint::Endpoint;

@@ -19,7 +19,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// A request that is ready but for its key.
-pub(super) struct Opening {
+pub(in crate::probe) struct Opening {
     /// Everything but what changes with every probe.
     head: Vec<u8>,
     protocols: Vec<String>,
@@ -37,7 +37,7 @@ struct Head {
 
 impl Opening {
     /// Prepares the request; `Err` says what in the configuration cannot be sent.
-    pub(super) fn new(url: &Url, mut headers: HeaderMap, protocols: &[String]) -> Result<Self, String> {
+    pub(in crate::probe) fn new(url: &Url, mut headers: HeaderMap, protocols: &[String]) -> Result<Self, String> {
         let of_the_handshake =
             headers.keys().find(|name| **name == UPGRADE || name.as_str().starts_with("sec-websocket-"));
         if let Some(name) = of_the_handshake {
@@ -65,10 +65,13 @@ impl Opening {
     }
 
     /// Asks, and checks the answer.
-    pub(super) async fn hold(&self, run: &mut Run, wire: &mut Wire) -> Result<(), Outcome> {
+    pub(in crate::probe) async fn hold(&self, run: &mut Run, wire: &mut Wire) -> Result<(), Outcome> {
         let key = STANDARD.encode(rand::random::<[u8; 16]>());
         let mut request = self.head.clone();
-        request.extend(format!("Sec-WebSocket-Key: {key}\r\ntraceparent: {}\r\n\r\n", run.traceparent).as_bytes());
+        // Who has no trace sends none.
+        let trace = Some(&run.traceparent).filter(|trace| !trace.is_empty());
+        let trace = trace.map(|trace| format!("traceparent: {trace}\r\n")).unwrap_or_default();
+        request.extend(format!("Sec-WebSocket-Key: {key}\r\n{trace}\r\n").as_bytes());
         wire.send(&request, "the request").await?;
         let head = wire.receive(run, "the answer to the request", parse_head).await?;
         run.seen.status = Some(head.status);

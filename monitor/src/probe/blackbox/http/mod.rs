@@ -1,0 +1,252 @@
+//! Prober `http`: the same connections and exchanges as kind `http`, with redirects as a Go client follows them: also from
+//! https to http, and through hosts whose certificates have other names.
+
+mod body;
+mod options;
+mod proxy;
+mod verdict;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, Response, Version};
+use hyper::body::Incoming;
+use kit::config::Fields;
+use std::net::SocketAddr;
+use url::Url;
+
+use self::options::Options;
+pub(super) use self::options::credentials;
+use super::Prober;
+use super::gauges;
+use super::targets::Place;
+use super::tls::Told;
+use super::visit::{Stop, Visit};
+use crate::probe::address::Host;
+use crate::probe::handshake::shake_hands;
+use crate::probe::http::{Cookies, Exchange, Hop, show};
+use crate::probe::observation::{Phase, ReasonCode};
+use crate::probe::stream::Stream;
+use crate::probe::tls_options::H2;
+
+/// Go's client stops after so many redirects, and so does blackbox_exporter.
+const MAX_REDIRECTS: u8 = 10;
+/// What each step is called.
+const PHASES: [(Phase, &str); 5] = [
+    (Phase::Dns, "resolve"),
+    (Phase::Connect, "connect"),
+    (Phase::Tls, "tls"),
+    (Phase::FirstByte, "processing"),
+    (Phase::Transfer, "transfer"),
+];
+
+/// A configured module.
+#[derive(Debug)]
+struct HttpProber(Options);
+
+pub(super) fn decode(fields: &Fields<'_>) -> Option<Box<dyn Prober>> {
+    Some(Box::new(HttpProber(options::decode(fields)?)))
+}
+
+impl Prober for HttpProber {
+    fn ask<'a>(&'a self, visit: &'a mut Visit) -> BoxFuture<'a, Result<(), Stop>> {
+        self.0.ask(visit).boxed()
+    }
+
+    fn conclude(&self, visit: &mut Visit) {
+        visit.tell_phases(gauges::HTTP_DURATION, &PHASES);
+    }
+
+    fn hostname(&self) -> Option<&str> {
+        self.0.headers.get(HOST)?.to_str().ok()
+    }
+}
+
+/// The last answer of the way.
+struct Arrived {
+    response: Response<Incoming>,
+    exchange: Exchange,
+    /// True if a redirect was met that is not followed: its body is not read either.
+    is_redirect: bool,
+    is_tls: bool,
+}
+
+impl Options {
+    async fn ask(&self, visit: &mut Visit) -> Result<(), Stop> {
+        for gauge in [
+            gauges::HTTP_CONTENT_LENGTH,
+            gauges::HTTP_BODY_LENGTH,
+            gauges::HTTP_REDIRECTS,
+            gauges::HTTP_SSL,
+            gauges::HTTP_STATUS,
+            gauges::HTTP_VERSION,
+            gauges::FAILED_REGEX,
+        ] {
+            visit.gauges.set(gauge, 0.0);
+        }
+        if self.has_cel() {
+            visit.gauges.set(gauges::FAILED_CEL, 0.0);
+        }
+        let first = self.first(visit)?;
+        let arrived = self.travel(visit, first).await?;
+        self.judge(visit, arrived).await
+    }
+
+    /// Prepares the URL that was wished for.
+    fn first(&self, visit: &Visit) -> Result<Hop, Stop> {
+        let wrong =
+            |why: &dyn std::fmt::Display| Stop::failed(ReasonCode::Protocol, format!("the target is no URL: {why}"));
+        let target = &visit.wish.target;
+        let has_scheme = target
+            .split_once("://")
+            .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"));
+        let mut url = if has_scheme { Url::parse(target) } else { Url::parse(&format!("http://{target}")) }
+            .map_err(|error| wrong(&error))?;
+        let mut headers = self.headers.clone();
+        if !url.username().is_empty() && !headers.contains_key(AUTHORIZATION) {
+            let credentials = options::basic(url.username(), url.password().unwrap_or_default());
+            headers.insert(AUTHORIZATION, credentials.map_err(|error| wrong(&error))?);
+        }
+        let _has_a_host = (url.set_username(""), url.set_password(None));
+        if let Some(hostname) = &visit.wish.hostname {
+            headers.insert(HOST, HeaderValue::from_str(hostname).map_err(|error| wrong(&error))?);
+        }
+        Hop::new(url, self.method.clone(), headers, self.body.clone()).map_err(|error| wrong(&error))
+    }
+
+    /// Follows redirects to the last answer.
+    async fn travel(&self, visit: &mut Visit, first: Hop) -> Result<Arrived, Stop> {
+        let origin = (first.address.clone(), first.url.clone());
+        let mut cookies = Cookies::default();
+        let mut followed = 0;
+        let mut hop = first;
+        loop {
+            let (response, exchange) = self.visit(visit, &hop, &origin.1, &cookies, followed == 0).await?;
+            let status = response.status();
+            visit.run.seen.status = Some(status.as_u16());
+            visit.say(format!("{} answered {status}", show(&hop.url)));
+            cookies.learn(&hop.url, response.headers());
+            let is_tls = hop.tls.is_some();
+            let Some(next) = next(&hop, &response)? else {
+                return Ok(Arrived { response, exchange, is_redirect: false, is_tls });
+            };
+            followed += 1;
+            visit.gauges.set(gauges::HTTP_REDIRECTS, f64::from(followed));
+            if followed > MAX_REDIRECTS || !self.follows {
+                visit.say(format!("does not follow the redirect to {}", show(&next.url)));
+                return Ok(Arrived { response, exchange, is_redirect: true, is_tls });
+            }
+            hop = next;
+        }
+    }
+
+    /// Connects, sends one request and returns when the answer's head is there.
+    async fn visit(
+        &self,
+        visit: &mut Visit,
+        hop: &Hop,
+        origin: &Url,
+        cookies: &Cookies,
+        is_first: bool,
+    ) -> Result<(Response<Incoming>, Exchange), Stop> {
+        let stream = self.connect(visit, hop, origin, is_first).await?;
+        let two = stream.alpn().is_some_and(|chosen| chosen == H2);
+        let absolute = self.proxy_of(hop).is_some() && hop.tls.is_none();
+        let mut request = hop.request(two, absolute);
+        cookies.add_to(&hop.url, request.headers_mut());
+        if absolute {
+            self.add_proxy_credentials(request.headers_mut());
+        }
+        Ok(Exchange::start(&mut visit.run, stream, request, two).await?)
+    }
+
+    async fn connect(&self, visit: &mut Visit, hop: &Hop, origin: &Url, is_first: bool) -> Result<Stream, Stop> {
+        let place = Place::of(hop.url.scheme(), &hop.address);
+        let stream = match self.proxy_of(hop) {
+            Some(proxy) => self.reach(visit, proxy, hop, is_first).await?,
+            None => {
+                let address = if is_first {
+                    visit.choose_first(place, self.preference).await?
+                } else {
+                    visit.choose(place, self.preference).await?
+                };
+                visit.connect(SocketAddr::new(address, hop.address.port), None).await?
+            }
+        };
+        let Some(own) = &hop.tls else { return Ok(Stream::Plain(stream)) };
+        // Who leads elsewhere is asked for by its own name, and gets no certificate of ours.
+        let is_elsewhere = origin.host() != hop.url.host();
+        let (config, name) = if is_elsewhere {
+            (&self.secrecy.tls.for_others, own.clone())
+        } else {
+            (&self.secrecy.tls.config, self.secrecy.name(visit.wish.hostname.as_deref().map(without_port), place.host)?)
+        };
+        let secured = shake_hands(&mut visit.run, stream, config, &name).await;
+        self.secrecy.tell(visit, Told::Whole);
+        Ok(Stream::Tls(secured?.stream))
+    }
+}
+
+/// What `Host` says may have a port; a certificate has none.
+fn without_port(host: &str) -> &str {
+    host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(host, _)| host)
+}
+
+/// Returns where a redirect leads, as Go's client follows it.
+fn next(hop: &Hop, response: &Response<Incoming>) -> Result<Option<Hop>, Stop> {
+    let status = response.status().as_u16();
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let Some(location) = response.headers().get(LOCATION) else { return Ok(None) };
+    let is_odd = |why: &str| Stop::failed(ReasonCode::Redirects, format!("redirected to {location:?}, {why}"));
+    let url = location.to_str().ok().and_then(|text| hop.url.join(text).ok());
+    let url = url.ok_or_else(|| is_odd("which is no URL"))?;
+    let keeps = matches!(status, 307 | 308);
+    let method = if keeps || hop.method == Method::HEAD { hop.method.clone() } else { Method::GET };
+    let body = if keeps { hop.body.clone() } else { Bytes::new() };
+    let headers = headers_for(hop, &url, location);
+    Hop::new(url, method, headers, body).map(Some).map_err(|why| is_odd(&format!("which cannot be asked: {why}")))
+}
+
+/// Credentials stay with the host they were written for; so does the name of a virtual host, but for relative redirects.
+fn headers_for(hop: &Hop, url: &Url, location: &HeaderValue) -> HeaderMap {
+    let mut headers = hop.headers();
+    let is_relative = location.to_str().is_ok_and(|text| Url::parse(text).is_err() && !text.starts_with("//"));
+    if !is_relative {
+        headers.remove(HOST);
+    }
+    let same = |from: Option<url::Host<&str>>, to: Option<url::Host<&str>>| {
+        from == to
+            || matches!((from, to), (Some(url::Host::Domain(from)), Some(url::Host::Domain(to))) if is_below(to, from))
+    };
+    if !same(hop.url.host(), url.host()) {
+        let sensitive: Vec<_> =
+            headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.clone()).collect();
+        for name in sensitive.into_iter().chain([AUTHORIZATION, COOKIE]) {
+            headers.remove(name);
+        }
+    }
+    headers
+}
+
+fn is_below(name: &str, parent: &str) -> bool {
+    name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// The number in `HTTP/1.1`.
+fn version_number(version: Version) -> f64 {
+    match version {
+        Version::HTTP_09 => 0.9,
+        Version::HTTP_10 => 1.0,
+        Version::HTTP_2 => 2.0,
+        Version::HTTP_3 => 3.0,
+        _ => 1.1,
+    }
+}
+
+/// What is spoken to, for a proxy that looks names up itself.
+fn is_literal(host: &Host) -> bool {
+    matches!(host, Host::Ip(_))
+}

@@ -1,0 +1,322 @@
+//! The options of prober `http`, checked once at load.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, InvalidHeaderValue, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use kit::config::{Cursor, Fields};
+use regex::bytes::Regex;
+use secrecy::ExposeSecret;
+
+use super::proxy::{self, Proxy};
+use crate::probe::blackbox::file::{body_file, flag, preference, secret, size, unsupported};
+use crate::probe::blackbox::tls::Secrecy;
+use crate::probe::blackbox::visit::Preference;
+use crate::probe::blackbox::{AGENT, re2};
+use crate::probe::expr::BodyExpression;
+use crate::probe::tls_options::{H2, HTTP_1_1};
+
+/// What is asked and expected.
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) method: Method,
+    /// A `host` is the name of a virtual host.
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) preference: Preference,
+    pub(super) secrecy: Secrecy,
+    pub(super) proxy: Option<Proxy>,
+    pub(super) follows: bool,
+    pub(super) skips_resolving: bool,
+    pub(super) compression: Option<Compression>,
+    /// In bytes; none is written for as much as there is.
+    pub(super) body_limit: Option<u64>,
+    pub(super) statuses: Vec<u16>,
+    pub(super) versions: Vec<String>,
+    pub(super) fails_if_ssl: bool,
+    pub(super) fails_if_not_ssl: bool,
+    pub(super) body_matches: Vec<Regex>,
+    pub(super) body_not_matches: Vec<Regex>,
+    pub(super) header_matches: Vec<HeaderMatch>,
+    pub(super) header_not_matches: Vec<HeaderMatch>,
+    pub(super) cel_matches: Option<Arc<BodyExpression>>,
+    pub(super) cel_not_matches: Option<Arc<BodyExpression>>,
+}
+
+/// How a body is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    Gzip,
+    Deflate,
+    Identity,
+}
+
+/// A header and what its values must or must not be like.
+#[derive(Debug)]
+pub(super) struct HeaderMatch {
+    pub(super) name: HeaderName,
+    pub(super) regex: Regex,
+    pub(super) may_be_missing: bool,
+}
+
+impl Options {
+    pub(super) fn has_cel(&self) -> bool {
+        self.cel_matches.is_some() || self.cel_not_matches.is_some()
+    }
+}
+
+pub(super) fn decode(fields: &Fields<'_>) -> Option<Options> {
+    let is_supported = unsupported(
+        fields,
+        &[
+            ("enable_http3", "write enable_http2: true, or leave both out"),
+            ("oauth2", "fetch a token and write authorization: { credentials_file: … }"),
+            ("proxy_from_environment", "write proxy_url: http://proxy.example.com:3128"),
+            ("proxy_connect_header", "write user and password into proxy_url"),
+            ("use_proxy_dns", "write skip_resolve_phase_with_proxy: true"),
+        ],
+    );
+    let method = fields.get("method").map_or(Some(Method::GET), |c| decode_method(&c));
+    let compression = match fields.get("compression") {
+        Some(cursor) => decode_compression(&cursor).map(Some),
+        None => Some(None),
+    };
+    let headers = decode_headers(fields, compression.flatten());
+    let body = decode_body(fields);
+    let preference = preference(fields);
+    let alpn: &[&[u8]] = if flag(fields, "enable_http2", true)? { &[H2, HTTP_1_1] } else { &[HTTP_1_1] };
+    let secrecy = Secrecy::decode(fields.get("tls_config"), alpn);
+    let proxy = proxy::decode(fields);
+    let follows = flag(fields, "follow_redirects", true);
+    let stays = flag(fields, "no_follow_redirects", false);
+    let skips_resolving = flag(fields, "skip_resolve_phase_with_proxy", false);
+    let body_limit = match fields.get("body_size_limit") {
+        Some(cursor) => size(&cursor).map(|bytes| Some(bytes).filter(|bytes| *bytes > 0)),
+        None => Some(None),
+    };
+    let statuses = fields.get("valid_status_codes").map(|c| c.items()).unwrap_or_default();
+    let statuses: Vec<Option<u16>> = statuses.iter().map(|c| c.whole(100..=999)).collect();
+    let versions = fields.get("valid_http_versions").map(|c| c.texts()).unwrap_or_default();
+    let (ssl, not_ssl) = (flag(fields, "fail_if_ssl", false), flag(fields, "fail_if_not_ssl", false));
+    let body_matches = re2::decode_list(fields.get("fail_if_body_matches_regexp"));
+    let body_not_matches = re2::decode_list(fields.get("fail_if_body_not_matches_regexp"));
+    let header_matches = header_matches(fields.get("fail_if_header_matches"));
+    let header_not_matches = self::header_matches(fields.get("fail_if_header_not_matches"));
+    let old_matches = self::header_matches(fields.get("fail_if_header_matches_regexp"));
+    let old_not_matches = self::header_matches(fields.get("fail_if_header_not_matches_regexp"));
+    let cel_matches = expression(fields.get("fail_if_body_json_matches_cel"));
+    let cel_not_matches = expression(fields.get("fail_if_body_json_not_matches_cel"));
+    is_supported.then_some(())?;
+    let join = |mut one: Vec<HeaderMatch>, other: Vec<HeaderMatch>| {
+        one.extend(other);
+        one
+    };
+    Some(Options {
+        method: method?,
+        headers: headers?,
+        body: body?,
+        preference: preference?,
+        secrecy: secrecy?,
+        proxy: proxy?,
+        follows: follows? && !stays?,
+        skips_resolving: skips_resolving?,
+        compression: compression?,
+        body_limit: body_limit?,
+        statuses: statuses.into_iter().collect::<Option<_>>()?,
+        versions,
+        fails_if_ssl: ssl?,
+        fails_if_not_ssl: not_ssl?,
+        body_matches: body_matches?,
+        body_not_matches: body_not_matches?,
+        header_matches: join(header_matches?, old_matches?),
+        header_not_matches: join(header_not_matches?, old_not_matches?),
+        cel_matches: cel_matches?,
+        cel_not_matches: cel_not_matches?,
+    })
+}
+
+fn expression(cursor: Option<Cursor<'_>>) -> Option<Option<Arc<BodyExpression>>> {
+    match cursor {
+        Some(cursor) => BodyExpression::decode(&cursor).map(|expression| Some(Arc::new(expression))),
+        None => Some(None),
+    }
+}
+
+fn decode_method(cursor: &Cursor<'_>) -> Option<Method> {
+    let method = Method::from_bytes(cursor.text()?.as_bytes()).ok().filter(|method| *method != Method::CONNECT);
+    if method.is_none() {
+        cursor.mistake(format!("{} is not a method; write GET, HEAD, POST, PUT …", cursor.node().shown()));
+    }
+    method
+}
+
+fn decode_compression(cursor: &Cursor<'_>) -> Option<Compression> {
+    if cursor.node().scalar_text().as_deref() == Some("br") {
+        cursor.mistake("\"br\" is not supported; write gzip, deflate or identity");
+        return None;
+    }
+    let known = [("gzip", Compression::Gzip), ("deflate", Compression::Deflate), ("identity", Compression::Identity)];
+    cursor.one_of(&known)
+}
+
+fn decode_body(fields: &Fields<'_>) -> Option<Bytes> {
+    match (fields.get("body"), fields.get("body_file")) {
+        (Some(_), Some(file)) => {
+            file.mistake("both \"body\" and \"body_file\" are set; keep one");
+            None
+        }
+        (Some(text), None) => text.text().map(Bytes::from),
+        (None, Some(file)) => body_file(&file).map(Bytes::from),
+        (None, None) => Some(Bytes::new()),
+    }
+}
+
+fn header_matches(cursor: Option<Cursor<'_>>) -> Option<Vec<HeaderMatch>> {
+    let items = cursor.map(|cursor| cursor.items()).unwrap_or_default();
+    let decoded: Vec<Option<HeaderMatch>> = items.iter().map(header_match).collect();
+    decoded.into_iter().collect()
+}
+
+fn header_match(cursor: &Cursor<'_>) -> Option<HeaderMatch> {
+    let fields = cursor.fields()?;
+    let name = fields.require("header").and_then(|c| header_name(&c, &c.text()?));
+    let regex = fields.require("regexp").and_then(|c| re2::decode(&c));
+    let may_be_missing = flag(&fields, "allow_missing", false);
+    fields.end();
+    Some(HeaderMatch { name: name?, regex: regex?, may_be_missing: may_be_missing? })
+}
+
+fn header_name(cursor: &Cursor<'_>, text: &str) -> Option<HeaderName> {
+    HeaderName::try_from(text).map_err(|_| cursor.mistake(format!("{text:?} is not the name of a header"))).ok()
+}
+
+/// Decodes `headers`, `http_headers`, and who we are.
+fn decode_headers(fields: &Fields<'_>, compression: Option<Compression>) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if let Some(packed) = compression {
+        let name = match packed {
+            Compression::Gzip => "gzip",
+            Compression::Deflate => "deflate",
+            Compression::Identity => "identity",
+        };
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(name));
+    }
+    let mut is_fine = true;
+    for (name, cursor) in fields.get("headers").and_then(|c| c.entries()).unwrap_or_default() {
+        match cursor.text().and_then(|text| header(&cursor, name, &text, is_secret(name))) {
+            Some((name, value)) => drop(headers.insert(name, value)),
+            None => is_fine = false,
+        }
+    }
+    for (name, cursor) in fields.get("http_headers").and_then(|c| c.entries()).unwrap_or_default() {
+        is_fine &= listed_header(&mut headers, name, &cursor).is_some();
+    }
+    if let Some(authorization) = credentials(fields)? {
+        headers.insert(AUTHORIZATION, authorization);
+    }
+    is_fine.then_some(headers)
+}
+
+/// What signs somebody in goes to no other host.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["authorization", "cookie", "token", "secret", "key", "password"].iter().any(|word| name.contains(word))
+}
+
+fn listed_header(headers: &mut HeaderMap, name: &str, cursor: &Cursor<'_>) -> Option<()> {
+    let fields = cursor.fields()?;
+    let mut values: Vec<(String, bool)> = Vec::new();
+    values.extend(fields.get("values").map(|c| c.texts()).unwrap_or_default().into_iter().map(|value| (value, false)));
+    for secret in fields.get("secrets").map(|c| c.texts()).unwrap_or_default() {
+        kit::secrets::know([secret.as_str()]);
+        values.push((secret, true));
+    }
+    for file in fields.get("files").map(|c| c.items()).unwrap_or_default() {
+        let path = file.text()?;
+        let read = kit::config::read_secret_file(std::path::Path::new(&path));
+        let read = read.map_err(|error| file.mistake(format!("cannot read the secret file {path}: {error}"))).ok()?;
+        kit::secrets::know([read.as_str()]);
+        values.push((read, true));
+    }
+    fields.end();
+    for (value, is_secret) in values {
+        let (name, value) = header(cursor, name, &value, is_secret)?;
+        headers.append(name, value);
+    }
+    Some(())
+}
+
+fn header(cursor: &Cursor<'_>, name: &str, text: &str, is_secret: bool) -> Option<(HeaderName, HeaderValue)> {
+    let name = header_name(cursor, name)?;
+    let Ok(mut value) = HeaderValue::from_str(text) else {
+        cursor.mistake("this cannot be sent as a header; check for line breaks");
+        return None;
+    };
+    if matches!(name.as_str(), "connection" | "transfer-encoding" | "content-length") {
+        cursor.mistake(format!("the header {name} is set by the probe itself; remove it"));
+        return None;
+    }
+    value.set_sensitive(is_secret);
+    Some((name, value))
+}
+
+/// The outer none is a mistake, the inner one means that no credentials are configured.
+pub(in crate::probe::blackbox) fn credentials(fields: &Fields<'_>) -> Option<Option<HeaderValue>> {
+    let basic = fields.get("basic_auth");
+    let authorization = fields.get("authorization");
+    let bearer = secret(fields, "bearer_token", "bearer_token_file")?;
+    let count = [basic.is_some(), authorization.is_some(), bearer.is_some()].iter().filter(|is| **is).count();
+    if count > 1 {
+        fields.cursor().mistake("more than one of basic_auth, authorization and bearer_token is set; keep one");
+        return None;
+    }
+    let made = if let Some(cursor) = basic {
+        let inner = cursor.fields()?;
+        let name = username(&inner)?;
+        let password = secret(&inner, "password", "password_file")?;
+        inner.end();
+        let password = password.map(|password| password.expose_secret().to_owned()).unwrap_or_default();
+        self::basic(&name, &password)
+    } else if let Some(cursor) = authorization {
+        let inner = cursor.fields()?;
+        let kind = inner.get("type").map_or(Some("Bearer".to_owned()), |c| c.text())?;
+        let token = secret(&inner, "credentials", "credentials_file")?;
+        inner.end();
+        if kind.eq_ignore_ascii_case("basic") {
+            cursor.mistake("write basic_auth: { username: …, password_file: … } instead of this type");
+            return None;
+        }
+        let token = token.map(|token| token.expose_secret().to_owned()).unwrap_or_default();
+        HeaderValue::from_str(&format!("{kind} {token}"))
+    } else if let Some(token) = bearer {
+        HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+    } else {
+        return Some(None);
+    };
+    let Ok(mut value) = made else {
+        fields.cursor().mistake("the credentials hold characters that a header cannot carry");
+        return None;
+    };
+    value.set_sensitive(true);
+    Some(Some(value))
+}
+
+fn username(fields: &Fields<'_>) -> Option<String> {
+    let Some(file) = fields.get("username_file") else {
+        return fields.get("username").map_or(Some(String::new()), |c| c.text());
+    };
+    let path = file.text()?;
+    let read = kit::config::read_secret_file(std::path::Path::new(&path));
+    read.map_err(|error| file.mistake(format!("cannot read {path}: {error}"))).ok()
+}
+
+/// RFC 7617 section 2.
+pub(super) fn basic(name: &str, password: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))))?;
+    value.set_sensitive(true);
+    Ok(value)
+}

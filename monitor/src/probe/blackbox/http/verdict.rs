@@ -1,0 +1,149 @@
+//! Whether the last answer is what the module expects, in the order in which blackbox_exporter asks that.
+
+use http::header::{CONTENT_LENGTH, LAST_MODIFIED, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, StatusCode, Version};
+use jiff::fmt::rfc2822;
+
+use super::options::{HeaderMatch, Options};
+use super::{Arrived, version_number};
+use crate::probe::blackbox::gauges;
+use crate::probe::blackbox::visit::{Stop, Visit};
+use crate::probe::observation::ReasonCode;
+
+impl Options {
+    /// Judges the answer. Whatever is wrong first is the reason; everything that can be told is told.
+    pub(super) async fn judge(&self, visit: &mut Visit, arrived: Arrived) -> Result<(), Stop> {
+        let Arrived { response, mut exchange, is_redirect, is_tls } = arrived;
+        let (head, body) = response.into_parts();
+        self.tell_head(visit, head.status, head.version, &head.headers, is_tls);
+        let mut wrong = self.judge_status(head.status).err();
+        if wrong.is_none() {
+            wrong = self.judge_headers(&head.headers).err();
+            visit.gauges.flag(gauges::FAILED_REGEX, wrong.is_some());
+        }
+        if !is_redirect {
+            let content = self.read(visit, &mut exchange, body).await;
+            #[expect(clippy::cast_precision_loss, reason = "bodies are far below 2^53 bytes")]
+            visit.gauges.set(gauges::HTTP_BODY_LENGTH, content.length as f64);
+            if wrong.is_none() && !content.is_misfit {
+                wrong = self.judge_body(visit, &content.bytes, content.broken.is_some()).await.err();
+            }
+            // Why a body is not whole says more than that it does not match.
+            wrong = content.broken.or(wrong);
+        }
+        let version = format!("{:?}", head.version);
+        if wrong.is_none()
+            && !self.versions.is_empty()
+            && !self.versions.iter().any(|known| is_version(known, &version))
+        {
+            let text = format!("the answer is of {version}, expected {}", self.versions.join(" or "));
+            wrong = Some(Stop::failed(ReasonCode::Protocol, text));
+        }
+        let secrecy = match is_tls {
+            true if self.fails_if_ssl => Some("the last answer came over TLS (fail_if_ssl)"),
+            false if self.fails_if_not_ssl => Some("the last answer came without TLS (fail_if_not_ssl)"),
+            _ => None,
+        };
+        let secrecy = secrecy.map(|text| Stop::failed(ReasonCode::Tls, text));
+        wrong.or(secrecy).map_or(Ok(()), Err)
+    }
+
+    fn tell_head(&self, visit: &mut Visit, status: StatusCode, version: Version, headers: &HeaderMap, is_tls: bool) {
+        visit.gauges.set(gauges::HTTP_STATUS, f64::from(status.as_u16()));
+        visit.gauges.set(gauges::HTTP_VERSION, version_number(version));
+        visit.gauges.flag(gauges::HTTP_SSL, is_tls);
+        visit.gauges.set(gauges::HTTP_CONTENT_LENGTH, content_length(&self.method, status, headers));
+        let modified = headers.get(LAST_MODIFIED).and_then(|value| value.to_str().ok());
+        if let Some(modified) = modified.and_then(|text| rfc2822::parse(text).ok()) {
+            #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^53")]
+            visit.gauges.set(gauges::HTTP_LAST_MODIFIED, modified.timestamp().as_second() as f64);
+        }
+    }
+
+    fn judge_status(&self, status: StatusCode) -> Result<(), Stop> {
+        let is_fine =
+            if self.statuses.is_empty() { status.is_success() } else { self.statuses.contains(&status.as_u16()) };
+        if is_fine {
+            return Ok(());
+        }
+        let expected = match self.statuses.as_slice() {
+            [] => "2xx".to_owned(),
+            statuses => statuses.iter().map(ToString::to_string).collect::<Vec<String>>().join(" or "),
+        };
+        Err(Stop::failed(ReasonCode::Status, format!("status {}, expected {expected}", status.as_u16())))
+    }
+
+    fn judge_headers(&self, headers: &HeaderMap) -> Result<(), Stop> {
+        let matches = |wanted: &HeaderMatch| {
+            let mut values = headers.get_all(&wanted.name).iter();
+            values.any(|value| wanted.regex.is_match(value.as_bytes()))
+        };
+        for (list, is_wanted) in [(&self.header_matches, false), (&self.header_not_matches, true)] {
+            for wanted in list {
+                let name = &wanted.name;
+                let is_missing = !headers.contains_key(name);
+                if is_missing && !wanted.may_be_missing {
+                    return Err(Stop::failed(ReasonCode::Header, format!("the header {name} is missing")));
+                }
+                if !is_missing && matches(wanted) != is_wanted {
+                    let how = if is_wanted { "does not match" } else { "matches" };
+                    let text = format!("the header {name} {how} {:?}", wanted.regex.as_str());
+                    return Err(Stop::failed(ReasonCode::Header, text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn judge_body(&self, visit: &mut Visit, body: &[u8], is_broken: bool) -> Result<(), Stop> {
+        let matched = self.match_body(body, is_broken);
+        if !(self.body_matches.is_empty() && self.body_not_matches.is_empty()) {
+            visit.gauges.flag(gauges::FAILED_REGEX, matched.is_err());
+        }
+        matched?;
+        for (expression, is_wanted) in [(&self.cel_matches, false), (&self.cel_not_matches, true)] {
+            let Some(expression) = expression else { continue };
+            let judged = expression.judge(body, visit.run.deadline).await;
+            let is_fine = judged.as_ref().is_ok_and(|is_true| *is_true == is_wanted);
+            if !is_fine {
+                visit.gauges.flag(gauges::FAILED_CEL, true);
+                let text = judged.map_or_else(|why| why, |is_true| format!("the CEL expression is {is_true}"));
+                return Err(Stop::failed(ReasonCode::Expression, text));
+            }
+        }
+        Ok(())
+    }
+
+    fn match_body(&self, body: &[u8], is_broken: bool) -> Result<(), Stop> {
+        let fail = |text: String| Err(Stop::failed(ReasonCode::Body, text));
+        if is_broken && !(self.body_matches.is_empty() && self.body_not_matches.is_empty()) {
+            return fail("the body is not whole".to_owned());
+        }
+        if let Some(regex) = self.body_matches.iter().find(|regex| regex.is_match(body)) {
+            return fail(format!("the body matches {:?}", regex.as_str()));
+        }
+        if let Some(regex) = self.body_not_matches.iter().find(|regex| !regex.is_match(body)) {
+            return fail(format!("the body does not match {:?}", regex.as_str()));
+        }
+        Ok(())
+    }
+}
+
+/// `HTTP/2` and `HTTP/2.0` are the same.
+fn is_version(known: &str, version: &str) -> bool {
+    known == version || format!("{known}.0") == version
+}
+
+/// What is promised; -1 if nothing is (RFC 9112 section 6.3).
+fn content_length(method: &Method, status: StatusCode, headers: &HeaderMap) -> f64 {
+    let promised = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let is_empty = status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if is_empty && *method != Method::HEAD {
+        return 0.0;
+    }
+    match promised {
+        #[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^53 bytes")]
+        Some(length) if !headers.contains_key(TRANSFER_ENCODING) => length as f64,
+        _ => -1.0,
+    }
+}

@@ -1,0 +1,218 @@
+//! What only ours has: who may be asked, what is refused when the file is read, and what stays when a file is bad.
+
+use std::path::Path;
+
+use kit::config::Environment;
+use monitor::export::{DIFFERENCES, Difference, How};
+use monitor::{Config, Engine, Kinds};
+use testkit::{Server, Target, eventually, free_port};
+
+use crate::answer::Answer;
+
+/// What a module says where an option is refused, by the option.
+const REFUSED: [(&str, &str); 6] = [
+    ("http.enable_http3", "{ prober: http, http: { enable_http3: true } }"),
+    ("http.oauth2", "{ prober: http, http: { oauth2: { client_id: a } } }"),
+    ("http.proxy_from_environment", "{ prober: http, http: { proxy_from_environment: true } }"),
+    ("http.proxy_connect_header", "{ prober: http, http: { proxy_connect_header: { A: [b] } } }"),
+    ("http.compression: br", "{ prober: http, http: { compression: br } }"),
+    ("tls_config.min_version: TLS10", "{ prober: http, http: { tls_config: { min_version: TLS10 } } }"),
+];
+
+#[test]
+fn the_readme_shows_every_difference() {
+    let rows = DIFFERENCES.iter().map(|Difference { what, how, cases, why }| {
+        let how = match how {
+            How::More => "told more often",
+            How::Less => "told less often",
+            How::Value => "another value",
+            How::Succeeds => "succeeds, there it fails",
+            How::Answer => "another answer",
+            How::Refused => "refused when the file is read",
+        };
+        let cases = if cases.is_empty() { String::new() } else { format!(" ({})", cases.join("; ")) };
+        format!("| {what}{cases} | {how} | {why} |\n")
+    });
+    let table = format!("| what | how | why |\n|---|---|---|\n{}", rows.collect::<String>());
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    assert!(readme.contains(&table), "write this into the README:\n{table}");
+}
+
+fn mistakes(folder: &Path, modules: &str) -> String {
+    let (file, config) = (folder.join("blackbox.yml"), folder.join("monitor.yml"));
+    std::fs::write(&file, modules).unwrap();
+    let text = format!("services: {{}}\nblackbox: {{ modules: {}, targets: ['*'] }}\n", file.display());
+    std::fs::write(&config, text).unwrap();
+    match Engine::new(&Config::load(&config, &Environment::default()), Kinds::standard()) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn every_option_that_is_refused_is_listed_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed: Vec<&str> = DIFFERENCES
+        .iter()
+        .filter(|difference| difference.how == How::Refused)
+        .map(|difference| difference.what)
+        .collect();
+    let tried: Vec<&str> = REFUSED.iter().map(|(option, _)| *option).collect();
+    assert_eq!(listed, tried);
+    for (option, module) in REFUSED {
+        let said = mistakes(folder.path(), &format!("modules:\n  a: {module}\n"));
+        assert!(said.contains("blackbox.yml:2:") && said.contains("write "), "{option}: {said:?}");
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_at_once_with_their_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = mistakes(
+        folder.path(),
+        "modules:\n  a:\n    prober: htp\n    timeout: 5\n  b:\n    prober: http\n    http:\n      valid_status_code: [200]\n      \
+         fail_if_body_matches_regexp: ['(']\n      fail_if_header_matches: [{ header: a }]\n",
+    );
+    let said = said.replace(&format!("{}/", folder.path().display()), "");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 5, "{said}");
+    for (line, wanted) in lines.iter().zip([
+        "blackbox.yml:3:13: ",
+        "blackbox.yml:4:14: ",
+        "blackbox.yml:8:7: blackbox.modules.modules.b.http: unknown key \"valid_status_code\"; did you mean",
+        "blackbox.yml:9:37: ",
+        "blackbox.yml:10:",
+    ]) {
+        assert!(line.starts_with(wanted), "{line}\n{wanted}");
+    }
+}
+
+/// Ours alone, with these modules and targets.
+pub(crate) async fn ours(folder: &Path, modules: &str, targets: &str) -> Server {
+    let (port, main) = (free_port(), free_port());
+    std::fs::write(folder.join("blackbox.yml"), modules).unwrap();
+    let shown = folder.display();
+    let text = format!(
+        "listen: 127.0.0.1:{main}\ndata_dir: {shown}/data\nservices: {{}}\n\
+         blackbox: {{ listen: '127.0.0.1:{port}', modules: {shown}/blackbox.yml, targets: {targets}, at_once: 1 }}\n"
+    );
+    let config = folder.join("monitor.yml");
+    std::fs::write(&config, text).unwrap();
+    Server::start(port, env!("CARGO_BIN_EXE_monitor"), &["run", "--config", config.to_str().unwrap()]).await
+}
+
+const MODULES: &str = "modules:\n  http_2xx: { prober: http, http: { preferred_ip_protocol: ip4 } }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_listed_targets_are_asked_also_behind_redirects() {
+    let folder = tempfile::tempdir().unwrap();
+    let (allowed, other) = (Target::ok("in"), Target::ok("out"));
+    let (led, to_cloud) = (Target::redirect_to(&other.url("/")), Target::redirect_to("http://169.254.169.254/latest"));
+    let ports = [&allowed, &led, &to_cloud].map(|target| format!("127.0.0.1:{}", target.addr().port()));
+    let server = ours(folder.path(), MODULES, &format!("{ports:?}")).await;
+    let ask =
+        async |target: &str| Answer::of("GET", &format!("http://{}/probe?target={target}", server.addr()), &[]).await;
+    assert!(ask(&allowed.url("/")).await.text().contains("probe_success 1\n"));
+    for target in [other.url("/"), "http://169.254.169.254/".to_owned(), "http://no-such-name.invalid/".to_owned()] {
+        let answer = ask(&target).await;
+        assert_eq!(answer.status, 403, "{}", answer.text());
+        assert!(answer.text().contains("is not among the targets that may be asked"), "{}", answer.text());
+    }
+    for target in [&led, &to_cloud] {
+        let answer = ask(&target.url("/")).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.text().contains("probe_success 0\n"), "{}", answer.text());
+        assert!(answer.text().contains("probe_failure_info{reason=\"redirects\"} 1\n"), "{}", answer.text());
+    }
+    assert_eq!(other.connections(), 0);
+    let figures = Answer::of("GET", &format!("http://{}/metrics", server.addr()), &[]).await.text();
+    assert!(figures.contains("blackbox_exporter_targets_refused_total 3\n"), "{figures}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_ends_the_probe_and_too_many_at_once_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stalled, fine) = (Target::stall(), Target::ok("in"));
+    let server = ours(folder.path(), MODULES, "['127.0.0.0/8']").await;
+    let url = |target: &Target| format!("http://{}/probe?target={}", server.addr(), target.url("/"));
+    let waiting = tokio::spawn({
+        let url = url(&stalled);
+        async move { Answer::of("GET", &url, &[]).await }
+    });
+    let limit = std::time::Duration::from_secs(20);
+    eventually("the probe to begin", limit, async || (stalled.connections() > 0).then_some(())).await;
+    let refused = Answer::of("GET", &url(&fine), &[]).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().starts_with("1 probes run already (blackbox.at_once)"), "{}", refused.text());
+    waiting.abort();
+    eventually("a place", limit, async || (Answer::of("GET", &url(&fine), &[]).await.status == 200).then_some(()))
+        .await;
+    let figures = Answer::of("GET", &format!("http://{}/metrics", server.addr()), &[]).await.text();
+    assert!(figures.contains("blackbox_exporter_probes_total{result=\"abandoned\"} 1\n"), "{figures}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_changes_nothing_and_is_seen_and_a_good_one_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = Target::ok("in");
+    let server = ours(folder.path(), MODULES, "['127.0.0.0/8']").await;
+    let at = |path: &str| format!("http://{}{path}", server.addr());
+    let file = folder.path().join("blackbox.yml");
+    std::fs::write(&file, "modules:\n  http_2xx: { prober: htp }\n").unwrap();
+    let refused = Answer::of("POST", &at("/-/reload"), &[]).await;
+    assert_eq!(refused.status, 500);
+    assert!(refused.text().starts_with("failed to reload config: "), "{}", refused.text());
+    assert!(refused.text().contains("blackbox.yml:2:"), "{}", refused.text());
+    let figures = Answer::of("GET", &at("/metrics"), &[]).await.text();
+    assert!(figures.contains("blackbox_exporter_config_last_reload_successful 0\n"), "{figures}");
+    let probe = at(&format!("/probe?target={}", target.url("/")));
+    assert!(Answer::of("GET", &probe, &[]).await.text().contains("probe_success 1\n"));
+    std::fs::write(&file, format!("{MODULES}  another: {{ prober: http }}\n")).unwrap();
+    assert_eq!(Answer::of("POST", &at("/-/reload"), &[]).await.status, 200);
+    assert!(Answer::of("GET", &at("/config"), &[]).await.text().contains("  another:\n"));
+    for (method, headers, status) in [
+        ("GET", &[][..], 405),
+        ("POST", &[("origin", "http://evil.example")], 403),
+        ("POST", &[("host", "evil.example")], 403),
+    ] {
+        assert_eq!(Answer::of(method, &at("/-/reload"), headers).await.status, status, "{headers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_can_be_looked_at_and_prometheus_likes_what_it_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = Target::ok("in");
+    let server = ours(folder.path(), MODULES, "['127.0.0.0/8']").await;
+    let at = |path: &str| format!("http://{}{path}", server.addr());
+    let probe = format!("/probe?target={}", target.url("/?a=%3Cb%3E"));
+    let probed = Answer::of("GET", &at(&probe), &[]).await;
+    let packed = Answer::of("GET", &at(&probe), &[("accept-encoding", "gzip")]).await;
+    assert_eq!((packed.header("content-encoding"), &packed.body[..2]), ("gzip", &[0x1f, 0x8b][..]));
+    let debug = Answer::of("GET", &at(&format!("{probe}&debug=true")), &[]).await.text();
+    for title in ["Logs for the probe:\n", "\nMetrics that would have been returned:\n", "\nModule configuration:\n"] {
+        assert!(debug.contains(title), "{debug}");
+    }
+    let by_id = Answer::of("GET", &at("/logs?id=2"), &[]).await;
+    assert_eq!(by_id.text(), debug);
+    let page = Answer::of("GET", &at("/"), &[]).await;
+    assert!(page.text().contains("/?a=&lt;b&gt;") && !page.text().contains("<b>"), "{}", page.text());
+    for (path, status) in [
+        ("/logs?id=9", 404),
+        ("/logs?id=x", 400),
+        ("/logs", 400),
+        ("/logs?target=http://127.0.0.1:1/", 404),
+        ("/nope", 404),
+        ("/-/healthy", 200),
+    ] {
+        assert_eq!(Answer::of("GET", &at(path), &[]).await.status, status, "{path}");
+    }
+    for text in [probed.text(), Answer::of("GET", &at("/metrics"), &[]).await.text()] {
+        let file = folder.path().join("metrics");
+        std::fs::write(&file, &text).unwrap();
+        let input = std::fs::File::open(&file).unwrap();
+        let checked = std::process::Command::new("promtool").args(["check", "metrics"]).stdin(input).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success() && said.is_empty(), "{said}\n{text}");
+    }
+}
