@@ -170,6 +170,12 @@ async fn a_bad_file_changes_nothing_and_is_seen_and_a_good_one_is_taken() {
     std::fs::write(&file, format!("{MODULES}  another: {{ prober: http }}\n")).unwrap();
     assert_eq!(Answer::of("POST", &at("/-/reload"), &[]).await.status, 200);
     assert!(Answer::of("GET", &at("/config"), &[]).await.text().contains("  another:\n"));
+    std::fs::write(&file, format!("{MODULES}  third: {{ prober: http }}\n")).unwrap();
+    let limit = std::time::Duration::from_secs(50);
+    eventually("the file to be seen", limit, async || {
+        Answer::of("GET", &at("/config"), &[]).await.text().contains("  third:\n").then_some(())
+    })
+    .await;
     for (method, headers, status) in [
         ("GET", &[][..], 405),
         ("POST", &[("origin", "http://evil.example")], 403),

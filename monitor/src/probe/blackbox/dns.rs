@@ -65,11 +65,7 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Box<dyn Prober>> {
     let class = fields.get("query_class").map_or(Some(DNSClass::IN), |c| c.one_of(&classes));
     let recursion = flag(fields, "recursion_desired", true);
     let is_tcp = fields.get("transport_protocol").map_or(Some(false), |c| c.one_of(&[("udp", false), ("tcp", true)]));
-    let is_tls = flag(fields, "dns_over_tls", false)?;
-    if is_tls && is_tcp == Some(false) {
-        fields.cursor().mistake("dns_over_tls needs a connection; write transport_protocol: tcp");
-        return None;
-    }
+    let is_tls = flag(fields, "dns_over_tls", false);
     let secrecy = Secrecy::decode(fields.get("tls_config"), &[]);
     let codes = fields.get("valid_rcodes").map(|c| c.items()).unwrap_or_default();
     let codes: Vec<Option<ResponseCode>> = codes.iter().map(|c| c.one_of(&CODES)).collect();
@@ -77,6 +73,11 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Box<dyn Prober>> {
     let answers = Validator::decode(fields.get("validate_answer_rrs"));
     let authorities = Validator::decode(fields.get("validate_authority_rrs"));
     let additionals = Validator::decode(fields.get("validate_additional_rrs"));
+    if is_tls == Some(true) && is_tcp == Some(false) {
+        fields.cursor().mistake("dns_over_tls needs a connection; write transport_protocol: tcp");
+        return None;
+    }
+    let is_tls = is_tls?;
     Some(Box::new(DnsProber {
         question: Question::plain(name?, kind?, class?, recursion?),
         preference: preference?,

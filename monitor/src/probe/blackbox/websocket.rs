@@ -45,7 +45,7 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Box<dyn Prober>> {
     let preference = preference(fields);
     let (secrecy, authorization) = match fields.get("http_config") {
         None => (Secrecy::decode(None, &[HTTP_1_1]), Some(None)),
-        Some(cursor) => decode_client(&cursor)?,
+        Some(cursor) => decode_client(&cursor).unwrap_or_default(),
     };
     let headers = header_lists(fields, "headers");
     let items = fields.get("query_response").map(|c| c.items()).unwrap_or_default();

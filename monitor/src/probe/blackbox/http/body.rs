@@ -30,7 +30,7 @@ pub(super) struct Content {
 
 impl Options {
     fn keeps_body(&self) -> bool {
-        !self.body_matches.is_empty() || !self.body_not_matches.is_empty() || self.has_cel() || self.is_packed()
+        self.expected.has_patterns() || self.expected.has_cel() || self.is_packed()
     }
 
     fn is_packed(&self) -> bool {

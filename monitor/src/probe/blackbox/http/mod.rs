@@ -2,6 +2,7 @@
 //! https to http, and through hosts whose certificates have other names.
 
 mod body;
+mod expected;
 mod options;
 mod proxy;
 mod verdict;
@@ -85,7 +86,7 @@ impl Options {
         ] {
             visit.gauges.set(gauge, 0.0);
         }
-        if self.has_cel() {
+        if self.expected.has_cel() {
             visit.gauges.set(gauges::FAILED_CEL, 0.0);
         }
         let first = self.first(visit)?;

@@ -1,22 +1,19 @@
 //! The options of prober `http`, checked once at load.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, InvalidHeaderValue, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use kit::config::{Cursor, Fields};
-use regex::bytes::Regex;
 use secrecy::ExposeSecret;
 
+use super::expected::Expected;
 use super::proxy::{self, Proxy};
+use crate::probe::blackbox::AGENT;
 use crate::probe::blackbox::file::{body_file, flag, preference, secret, size, unsupported};
 use crate::probe::blackbox::tls::Secrecy;
 use crate::probe::blackbox::visit::Preference;
-use crate::probe::blackbox::{AGENT, re2};
-use crate::probe::expr::BodyExpression;
 use crate::probe::tls_options::{H2, HTTP_1_1};
 
 /// What is asked and expected.
@@ -34,16 +31,7 @@ pub(super) struct Options {
     pub(super) compression: Option<Compression>,
     /// In bytes; none is written for as much as there is.
     pub(super) body_limit: Option<u64>,
-    pub(super) statuses: Vec<u16>,
-    pub(super) versions: Vec<String>,
-    pub(super) fails_if_ssl: bool,
-    pub(super) fails_if_not_ssl: bool,
-    pub(super) body_matches: Vec<Regex>,
-    pub(super) body_not_matches: Vec<Regex>,
-    pub(super) header_matches: Vec<HeaderMatch>,
-    pub(super) header_not_matches: Vec<HeaderMatch>,
-    pub(super) cel_matches: Option<Arc<BodyExpression>>,
-    pub(super) cel_not_matches: Option<Arc<BodyExpression>>,
+    pub(super) expected: Expected,
 }
 
 /// How a body is packed.
@@ -52,20 +40,6 @@ pub(super) enum Compression {
     Gzip,
     Deflate,
     Identity,
-}
-
-/// A header and what its values must or must not be like.
-#[derive(Debug)]
-pub(super) struct HeaderMatch {
-    pub(super) name: HeaderName,
-    pub(super) regex: Regex,
-    pub(super) may_be_missing: bool,
-}
-
-impl Options {
-    pub(super) fn has_cel(&self) -> bool {
-        self.cel_matches.is_some() || self.cel_not_matches.is_some()
-    }
 }
 
 pub(super) fn decode(fields: &Fields<'_>) -> Option<Options> {
@@ -87,7 +61,8 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Options> {
     let headers = decode_headers(fields, compression.flatten());
     let body = decode_body(fields);
     let preference = preference(fields);
-    let alpn: &[&[u8]] = if flag(fields, "enable_http2", true)? { &[H2, HTTP_1_1] } else { &[HTTP_1_1] };
+    let has_two = flag(fields, "enable_http2", true);
+    let alpn: &[&[u8]] = if has_two == Some(true) { &[H2, HTTP_1_1] } else { &[HTTP_1_1] };
     let secrecy = Secrecy::decode(fields.get("tls_config"), alpn);
     let proxy = proxy::decode(fields);
     let follows = flag(fields, "follow_redirects", true);
@@ -97,23 +72,8 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Options> {
         Some(cursor) => size(&cursor).map(|bytes| Some(bytes).filter(|bytes| *bytes > 0)),
         None => Some(None),
     };
-    let statuses = fields.get("valid_status_codes").map(|c| c.items()).unwrap_or_default();
-    let statuses: Vec<Option<u16>> = statuses.iter().map(|c| c.whole(100..=999)).collect();
-    let versions = fields.get("valid_http_versions").map(|c| c.texts()).unwrap_or_default();
-    let (ssl, not_ssl) = (flag(fields, "fail_if_ssl", false), flag(fields, "fail_if_not_ssl", false));
-    let body_matches = re2::decode_list(fields.get("fail_if_body_matches_regexp"));
-    let body_not_matches = re2::decode_list(fields.get("fail_if_body_not_matches_regexp"));
-    let header_matches = header_matches(fields.get("fail_if_header_matches"));
-    let header_not_matches = self::header_matches(fields.get("fail_if_header_not_matches"));
-    let old_matches = self::header_matches(fields.get("fail_if_header_matches_regexp"));
-    let old_not_matches = self::header_matches(fields.get("fail_if_header_not_matches_regexp"));
-    let cel_matches = expression(fields.get("fail_if_body_json_matches_cel"));
-    let cel_not_matches = expression(fields.get("fail_if_body_json_not_matches_cel"));
-    is_supported.then_some(())?;
-    let join = |mut one: Vec<HeaderMatch>, other: Vec<HeaderMatch>| {
-        one.extend(other);
-        one
-    };
+    let expected = Expected::decode(fields);
+    (is_supported && has_two.is_some()).then_some(())?;
     Some(Options {
         method: method?,
         headers: headers?,
@@ -125,24 +85,8 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Options> {
         skips_resolving: skips_resolving?,
         compression: compression?,
         body_limit: body_limit?,
-        statuses: statuses.into_iter().collect::<Option<_>>()?,
-        versions,
-        fails_if_ssl: ssl?,
-        fails_if_not_ssl: not_ssl?,
-        body_matches: body_matches?,
-        body_not_matches: body_not_matches?,
-        header_matches: join(header_matches?, old_matches?),
-        header_not_matches: join(header_not_matches?, old_not_matches?),
-        cel_matches: cel_matches?,
-        cel_not_matches: cel_not_matches?,
+        expected: expected?,
     })
-}
-
-fn expression(cursor: Option<Cursor<'_>>) -> Option<Option<Arc<BodyExpression>>> {
-    match cursor {
-        Some(cursor) => BodyExpression::decode(&cursor).map(|expression| Some(Arc::new(expression))),
-        None => Some(None),
-    }
 }
 
 fn decode_method(cursor: &Cursor<'_>) -> Option<Method> {
@@ -174,22 +118,7 @@ fn decode_body(fields: &Fields<'_>) -> Option<Bytes> {
     }
 }
 
-fn header_matches(cursor: Option<Cursor<'_>>) -> Option<Vec<HeaderMatch>> {
-    let items = cursor.map(|cursor| cursor.items()).unwrap_or_default();
-    let decoded: Vec<Option<HeaderMatch>> = items.iter().map(header_match).collect();
-    decoded.into_iter().collect()
-}
-
-fn header_match(cursor: &Cursor<'_>) -> Option<HeaderMatch> {
-    let fields = cursor.fields()?;
-    let name = fields.require("header").and_then(|c| header_name(&c, &c.text()?));
-    let regex = fields.require("regexp").and_then(|c| re2::decode(&c));
-    let may_be_missing = flag(&fields, "allow_missing", false);
-    fields.end();
-    Some(HeaderMatch { name: name?, regex: regex?, may_be_missing: may_be_missing? })
-}
-
-fn header_name(cursor: &Cursor<'_>, text: &str) -> Option<HeaderName> {
+pub(super) fn header_name(cursor: &Cursor<'_>, text: &str) -> Option<HeaderName> {
     HeaderName::try_from(text).map_err(|_| cursor.mistake(format!("{text:?} is not the name of a header"))).ok()
 }
 

@@ -4,7 +4,8 @@ use http::header::{CONTENT_LENGTH, LAST_MODIFIED, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version};
 use jiff::fmt::rfc2822;
 
-use super::options::{HeaderMatch, Options};
+use super::expected::HeaderMatch;
+use super::options::Options;
 use super::{Arrived, version_number};
 use crate::probe::blackbox::gauges;
 use crate::probe::blackbox::visit::{Stop, Visit};
@@ -33,15 +34,15 @@ impl Options {
         }
         let version = format!("{:?}", head.version);
         if wrong.is_none()
-            && !self.versions.is_empty()
-            && !self.versions.iter().any(|known| is_version(known, &version))
+            && !self.expected.versions.is_empty()
+            && !self.expected.versions.iter().any(|known| is_version(known, &version))
         {
-            let text = format!("the answer is of {version}, expected {}", self.versions.join(" or "));
+            let text = format!("the answer is of {version}, expected {}", self.expected.versions.join(" or "));
             wrong = Some(Stop::failed(ReasonCode::Protocol, text));
         }
         let secrecy = match is_tls {
-            true if self.fails_if_ssl => Some("the last answer came over TLS (fail_if_ssl)"),
-            false if self.fails_if_not_ssl => Some("the last answer came without TLS (fail_if_not_ssl)"),
+            true if self.expected.fails_if_ssl => Some("the last answer came over TLS (fail_if_ssl)"),
+            false if self.expected.fails_if_not_ssl => Some("the last answer came without TLS (fail_if_not_ssl)"),
             _ => None,
         };
         let secrecy = secrecy.map(|text| Stop::failed(ReasonCode::Tls, text));
@@ -61,12 +62,15 @@ impl Options {
     }
 
     fn judge_status(&self, status: StatusCode) -> Result<(), Stop> {
-        let is_fine =
-            if self.statuses.is_empty() { status.is_success() } else { self.statuses.contains(&status.as_u16()) };
+        let is_fine = if self.expected.statuses.is_empty() {
+            status.is_success()
+        } else {
+            self.expected.statuses.contains(&status.as_u16())
+        };
         if is_fine {
             return Ok(());
         }
-        let expected = match self.statuses.as_slice() {
+        let expected = match self.expected.statuses.as_slice() {
             [] => "2xx".to_owned(),
             statuses => statuses.iter().map(ToString::to_string).collect::<Vec<String>>().join(" or "),
         };
@@ -78,7 +82,7 @@ impl Options {
             let mut values = headers.get_all(&wanted.name).iter();
             values.any(|value| wanted.regex.is_match(value.as_bytes()))
         };
-        for (list, is_wanted) in [(&self.header_matches, false), (&self.header_not_matches, true)] {
+        for (list, is_wanted) in [(&self.expected.header_matches, false), (&self.expected.header_not_matches, true)] {
             for wanted in list {
                 let name = &wanted.name;
                 let is_missing = !headers.contains_key(name);
@@ -97,11 +101,11 @@ impl Options {
 
     async fn judge_body(&self, visit: &mut Visit, body: &[u8], is_broken: bool) -> Result<(), Stop> {
         let matched = self.match_body(body, is_broken);
-        if !(self.body_matches.is_empty() && self.body_not_matches.is_empty()) {
+        if self.expected.has_patterns() {
             visit.gauges.flag(gauges::FAILED_REGEX, matched.is_err());
         }
         matched?;
-        for (expression, is_wanted) in [(&self.cel_matches, false), (&self.cel_not_matches, true)] {
+        for (expression, is_wanted) in [(&self.expected.cel_matches, false), (&self.expected.cel_not_matches, true)] {
             let Some(expression) = expression else { continue };
             let judged = expression.judge(body, visit.run.deadline).await;
             let is_fine = judged.as_ref().is_ok_and(|is_true| *is_true == is_wanted);
@@ -116,13 +120,13 @@ impl Options {
 
     fn match_body(&self, body: &[u8], is_broken: bool) -> Result<(), Stop> {
         let fail = |text: String| Err(Stop::failed(ReasonCode::Body, text));
-        if is_broken && !(self.body_matches.is_empty() && self.body_not_matches.is_empty()) {
+        if is_broken && self.expected.has_patterns() {
             return fail("the body is not whole".to_owned());
         }
-        if let Some(regex) = self.body_matches.iter().find(|regex| regex.is_match(body)) {
+        if let Some(regex) = self.expected.body_matches.iter().find(|regex| regex.is_match(body)) {
             return fail(format!("the body matches {:?}", regex.as_str()));
         }
-        if let Some(regex) = self.body_not_matches.iter().find(|regex| !regex.is_match(body)) {
+        if let Some(regex) = self.expected.body_not_matches.iter().find(|regex| !regex.is_match(body)) {
             return fail(format!("the body does not match {:?}", regex.as_str()));
         }
         Ok(())
