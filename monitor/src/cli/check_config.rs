@@ -8,7 +8,7 @@ use kit::exit;
 use monitor::alert::{AlertSettings, Reminders, Route};
 use monitor::app::Retention;
 use monitor::doctor::DoctorSettings;
-use monitor::export::AccessSettings;
+use monitor::export::{AccessSettings, BlackboxSettings};
 use monitor::judge::{Policy, Threshold};
 use monitor::schedule::Cadence;
 use monitor::supervise::discovery::Discovery;
@@ -129,6 +129,10 @@ fn print_defaults() {
         ("routes.*.reminders.every", show_duration(Reminders::STANDARD.every)),
         ("discover.*.limit", Discovery::LIMIT.to_string()),
         ("discover.*.forget_after", show_duration(Discovery::FORGET_AFTER)),
+        ("blackbox.listen", BlackboxSettings::LISTEN.to_string()),
+        ("blackbox.timeout_offset", show_duration(BlackboxSettings::TIMEOUT_OFFSET)),
+        ("blackbox.history", BlackboxSettings::HISTORY.to_string()),
+        ("blackbox.at_once", BlackboxSettings::AT_ONCE.to_string()),
         ("doctor.every", show_duration(DoctorSettings::EVERY)),
         ("history.raw", show_duration(keep.raw)),
         ("history.minutes", show_duration(keep.minutes)),

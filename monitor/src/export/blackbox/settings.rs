@@ -1,22 +1,13 @@
 //! The section `blackbox`.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kit::config::Fields;
 
 use crate::probe::blackbox::{Modules, Targets};
-
-/// Where blackbox_exporter listens, but on this machine only.
-const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9115);
-/// As much as blackbox_exporter leaves Prometheus to take the answer.
-const TIMEOUT_OFFSET: Duration = Duration::from_millis(500);
-/// As much as blackbox_exporter keeps.
-const HISTORY: u16 = 100;
-/// Each may hold two sockets and a body.
-const AT_ONCE: u16 = 500;
 
 /// What stands in for blackbox_exporter.
 #[derive(Clone)]
@@ -35,6 +26,17 @@ pub struct BlackboxSettings {
     pub at_once: usize,
 }
 
+impl BlackboxSettings {
+    /// Where blackbox_exporter listens, but on this machine only.
+    pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9115);
+    /// As much as blackbox_exporter leaves Prometheus to take the answer.
+    pub const TIMEOUT_OFFSET: Duration = Duration::from_millis(500);
+    /// As much as blackbox_exporter keeps.
+    pub const HISTORY: u16 = 100;
+    /// Each may hold two sockets and a body.
+    pub const AT_ONCE: u16 = 500;
+}
+
 impl fmt::Debug for BlackboxSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BlackboxSettings").field("listen", &self.listen).finish_non_exhaustive()
@@ -44,13 +46,15 @@ impl fmt::Debug for BlackboxSettings {
 /// Checks the section; none where nothing is written or something is wrong.
 pub fn decode_blackbox(top: &Fields<'_>) -> Option<BlackboxSettings> {
     let fields = top.get("blackbox")?.fields()?;
-    let listen = fields.get("listen").map_or(Some(LISTEN.into()), |c| c.parse("an address like 127.0.0.1:9115"));
+    let listen =
+        fields.get("listen").map_or(Some(BlackboxSettings::LISTEN), |c| c.parse("an address like 127.0.0.1:9115"));
     let modules = fields.require("modules").and_then(|c| Modules::decode(&c));
     let targets = decode_targets(&fields);
     let offsets = Duration::ZERO..=Duration::from_secs(60);
-    let timeout_offset = fields.get("timeout_offset").map_or(Some(TIMEOUT_OFFSET), |c| c.duration(offsets));
-    let history = fields.get("history").map_or(Some(HISTORY), |c| c.whole(1..=10_000));
-    let at_once = fields.get("at_once").map_or(Some(AT_ONCE), |c| c.whole(1..=10_000));
+    let timeout_offset =
+        fields.get("timeout_offset").map_or(Some(BlackboxSettings::TIMEOUT_OFFSET), |c| c.duration(offsets));
+    let history = fields.get("history").map_or(Some(BlackboxSettings::HISTORY), |c| c.whole(1..=10_000));
+    let at_once = fields.get("at_once").map_or(Some(BlackboxSettings::AT_ONCE), |c| c.whole(1..=10_000));
     fields.end();
     Some(BlackboxSettings {
         listen: listen?,

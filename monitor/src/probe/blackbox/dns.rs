@@ -16,7 +16,7 @@ use super::tls::{Secrecy, Told};
 use super::visit::{Preference, Stop, Visit};
 use super::{Prober, gauges, re2};
 use crate::probe::address::{Address, Host};
-use crate::probe::datagram::receive;
+use crate::probe::datagram::{LONGEST_DATAGRAM, receive};
 use crate::probe::dial_error::explain;
 use crate::probe::dns::{CODES, Heard, Question, Sent, decode_name, decode_type, show_code};
 use crate::probe::handshake::shake_hands;
@@ -24,8 +24,6 @@ use crate::probe::observation::{Phase, ReasonCode};
 use crate::probe::stream::Stream;
 use crate::probe::wire::Wire;
 
-/// The longest UDP payload there is, in bytes.
-const LONGEST_DATAGRAM: usize = 65_535;
 /// What each step is called.
 const PHASES: [(Phase, &str); 3] =
     [(Phase::Dns, "resolve"), (Phase::Connect, "connect"), (Phase::FirstByte, "request")];
