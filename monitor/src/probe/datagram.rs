@@ -9,10 +9,13 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::dial_error::explain;
-use super::observation::Outcome;
+use super::observation::{Outcome, Phase, ReasonCode};
+use super::run::Run;
 
 /// The longest UDP payload there is, in bytes.
 pub(super) const LONGEST_DATAGRAM: usize = 65_535;
+/// Datagrams that are read at most while the answer is waited for.
+const MAX_DATAGRAMS: usize = 100;
 
 /// Opens a socket to the first address to which there is a way.
 ///
@@ -35,6 +38,37 @@ pub(super) async fn open(addresses: &[SocketAddr]) -> Result<(UdpSocket, SocketA
         }
     }
     Err(explain(&errors))
+}
+
+/// Sends one datagram, and waits until `answer` knows one for its answer; none if nothing came at all.
+///
+/// # Errors
+/// The fail when the way back says that nobody is there, or when only others' datagrams came.
+pub(super) async fn exchange<T>(
+    run: &mut Run,
+    socket: &UdpSocket,
+    address: SocketAddr,
+    question: &[u8],
+    mut answer: impl FnMut(&[u8]) -> Option<T>,
+) -> Result<Option<T>, Outcome> {
+    run.enter(Phase::FirstByte);
+    let failed = |error| explain(&[(address, error)]);
+    socket.send(question).await.map_err(failed)?;
+    let (mut buffer, limit) = (vec![0; LONGEST_DATAGRAM], run.last_word());
+    let mut others = 0;
+    while others < MAX_DATAGRAMS {
+        let Ok(received) = tokio::time::timeout_at(limit, receive(socket, &mut buffer)).await else { break };
+        let length = received.map_err(failed)?;
+        if let Some(answer) = answer(buffer.get(..length).unwrap_or_default()) {
+            run.leave();
+            return Ok(Some(answer));
+        }
+        others += 1;
+    }
+    if others == 0 {
+        return Ok(None);
+    }
+    Err(Outcome::fail(ReasonCode::Protocol, format!("{others} datagrams came, and none answers our question")))
 }
 
 /// Waits for a datagram, or for the error that one of ours met on its way.

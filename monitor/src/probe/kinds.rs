@@ -165,6 +165,7 @@ impl Kinds {
             .with(super::icmp::Icmp)
             .with(super::dns::Dns)
             .with(super::ntp::Ntp)
+            .with(super::snmp::Snmp)
             .with(super::domain::Domain)
             .with(super::websocket::WebSocket)
             .with(super::grpc::Grpc)

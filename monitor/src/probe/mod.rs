@@ -47,6 +47,7 @@ mod run;
 mod runner;
 mod scheme;
 mod smtp;
+mod snmp;
 mod sql;
 mod ssh;
 mod stream;

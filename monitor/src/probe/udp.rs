@@ -22,6 +22,7 @@ use super::expect::{MAX_JUDGED_BYTES, excerpt};
 use super::kinds::{Expectation, Kind, Probe, Target};
 use super::observation::{Facts, Outcome, Phase, ReasonCode};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 use super::talk::{Expected, Step};
 
 /// How long a refusal is waited for where no answer is expected: it needs one round trip, at most some 300 ms on earth.
@@ -33,6 +34,10 @@ pub(crate) struct Udp;
 impl Kind for Udp {
     fn name(&self) -> &'static str {
         "udp"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("udp", Takes::Address(None))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {

@@ -15,20 +15,16 @@ use serde_json::json;
 
 use self::packet::{Answer, Measured, Time, ask, duration, read};
 use super::address::{Address, Host};
-use super::datagram::{open, receive};
+use super::datagram::{exchange, open};
 use super::dial::IpVersion;
-use super::dial_error::explain;
 use super::endpoint::Endpoint;
 use super::kinds::{Expectation, Kind, Probe, Target};
-use super::observation::{Facts, Outcome, Phase, ReasonCode};
+use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
+use super::scheme::{Scheme, Takes};
 
 /// Where time servers listen.
 const PORT: u16 = 123;
-/// Longer than an answer with every extension, in bytes.
-const MAX_BYTES: usize = 2048;
-/// Datagrams that are read at most while the answer is waited for.
-const MAX_DATAGRAMS: usize = 100;
 /// The stratum of a server without a time, and the leap indicator of one (RFC 5905 figures 9 and 11).
 const NO_STRATUM: u8 = 16;
 const NOT_SET: u8 = 3;
@@ -39,6 +35,10 @@ pub(crate) struct Ntp;
 impl Kind for Ntp {
     fn name(&self) -> &'static str {
         "ntp"
+    }
+
+    fn schemes(&self) -> &'static [Scheme] {
+        const { &[Scheme::plain("ntp", Takes::Address(Some(PORT)))] }
     }
 
     fn expectations(&self) -> &'static [Expectation] {
@@ -94,30 +94,19 @@ impl NtpProbe {
         let (socket, address) = open(&addresses).await?;
         run.seen.address = Some(address);
         run.seen.protocol = Some("NTPv4".to_owned());
-        run.enter(Phase::FirstByte);
-        let failed = |error| explain(&[(address, error)]);
         let cookie: u64 = rand::random();
         let asked = Time::of(SystemTime::now());
-        socket.send(&ask(cookie)).await.map_err(failed)?;
-        let (mut buffer, limit) = (vec![0; MAX_BYTES], run.last_word());
-        let mut others = 0;
-        while others < MAX_DATAGRAMS {
-            let Ok(received) = tokio::time::timeout_at(limit, receive(&socket, &mut buffer)).await else { break };
-            let length = received.map_err(failed)?;
+        let hear = |bytes: &[u8]| {
             let heard = Time::of(SystemTime::now());
-            if let Some(answer) = read(buffer.get(..length).unwrap_or_default(), cookie) {
-                run.leave();
-                let measured = answer.measure(asked, heard);
-                self.judge(run, &answer, measured)?;
-                return Ok(facts(&answer, measured));
-            }
-            others += 1;
-        }
-        if others == 0 {
+            read(bytes, cookie).map(|answer| (answer, heard))
+        };
+        let Some((answer, heard)) = exchange(run, &socket, address, &ask(cookie), hear).await? else {
             // Nothing at all came: the runner says so.
             return std::future::pending().await;
-        }
-        Err(Outcome::fail(ReasonCode::Protocol, format!("{others} datagrams came, and none answers our question")))
+        };
+        let measured = answer.measure(asked, heard);
+        self.judge(run, &answer, measured)?;
+        Ok(facts(&answer, measured))
     }
 
     fn judge(&self, run: &mut Run, answer: &Answer, measured: Measured) -> Result<(), Outcome> {

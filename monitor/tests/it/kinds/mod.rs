@@ -69,4 +69,4 @@ pub(crate) fn all() -> Vec<Fixture> {
 
 /// Kinds without a network, which the suite leaves out; those that connect to nothing that could refuse or stall (`icmp`,
 /// `udp`, `ntp`); and `domain`, of which a registry's silence says nothing.
-pub(crate) const LOCAL: [&str; 8] = ["exec", "host", "file", "heartbeat", "icmp", "udp", "ntp", "domain"];
+pub(crate) const LOCAL: [&str; 9] = ["exec", "host", "file", "heartbeat", "icmp", "udp", "ntp", "snmp", "domain"];

@@ -13,6 +13,7 @@ mod prometheus;
 mod python;
 mod redis;
 mod smtp;
+mod snmp;
 mod ssh;
 
 use monitor::probe::{Observation, Outcome};
