@@ -1,6 +1,6 @@
 //! Asks one http check over and over, as the daemon's probes do, so that the cost of a probe alone can be measured.
 //!
-//! `probe_load URL IN_FLIGHT SECONDS` prints one line of JSON: probes that passed, CPU seconds, wall-clock seconds.
+//! `probe_load URL IN_FLIGHT SECONDS [CA_FILE]` prints one line of JSON: probes that passed, CPU seconds, wall-clock seconds.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,10 +36,12 @@ fn main() -> ExitCode {
 
 fn measure() -> Result<String> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [url, in_flight, seconds] = arguments.as_slice() else { bail!("usage: probe_load URL IN_FLIGHT SECONDS") };
+    let [url, in_flight, seconds, trusted @ ..] = arguments.as_slice() else {
+        bail!("usage: probe_load URL IN_FLIGHT SECONDS [CA_FILE]")
+    };
     let in_flight: usize = in_flight.parse().context("IN_FLIGHT is not a number")?;
     let length = Duration::from_secs(seconds.parse().context("SECONDS is not a number")?);
-    let question = Arc::new(decode(url)?);
+    let question = Arc::new(decode(url, trusted.first())?);
     // The daemon's own runtime, so that its threads wake and wait as they do there.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(async {
@@ -62,8 +64,9 @@ fn measure() -> Result<String> {
     })
 }
 
-fn decode(url: &str) -> Result<Question> {
-    let yaml = format!("{{ http: {{ url: {url:?} }}, expect: {{ status: 200 }} }}");
+fn decode(url: &str, trusted: Option<&String>) -> Result<Question> {
+    let tls = trusted.map(|file| format!(", tls: {{ ca_file: {file:?} }}")).unwrap_or_default();
+    let yaml = format!("{{ http: {{ url: {url:?}{tls} }}, expect: {{ status: 200 }} }}");
     let node = Node::parse("command line", &yaml).map_err(|(_, message)| anyhow::anyhow!(message))?;
     let mistakes = Mistakes::default();
     let decoded = Cursor::top(&node, &mistakes)
