@@ -141,31 +141,70 @@ fn pair(key: &str, value: &Cursor<'_>) -> Option<(String, String)> {
         value.mistake("a value of a matrix is shown everywhere and does not come from a variable; write it out");
         return None;
     }
+    // What YAML reads as a fraction is written again as it pleases: 1.10 would become 1.1.
+    if matches!(value.node().value, Value::Float(_)) {
+        value.mistake(format!("YAML reads this as the number {}; write it in quotes", value.node().shown()));
+        return None;
+    }
     Some((key.to_owned(), value.text()?))
 }
 
 /// The name of one combination; what a name cannot hold becomes a dash.
 fn named(name: &str, combination: &Combination) -> String {
     let fits = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
-    combination.iter().fold(name.to_owned(), |name, (key, value)| {
-        let value: String = value.to_ascii_lowercase().chars().map(fits).collect();
-        name.replace(&format!("{{{key}}}"), &value)
-    })
+    let slugs: Combination = combination
+        .iter()
+        .map(|(key, value)| (key.clone(), value.to_ascii_lowercase().chars().map(fits).collect()))
+        .collect();
+    fill_text(name, &slugs)
 }
 
-/// What one combination makes of an entry.
+/// What one combination makes of an entry, keys below included.
 fn filled(node: &Node, combination: &Combination) -> Node {
-    let fill = |text: &str| {
-        let filled = combination.iter().fold(text.to_owned(), |text, (key, value)| {
-            if text.contains('{') { text.replace(&format!("{{{key}}}"), value) } else { text }
-        });
-        (filled != text).then_some(filled)
-    };
-    let mut node = node.map_texts(&fill);
+    let mut node = fill(node, combination);
     if let Value::Map(entries) = &mut node.value {
         entries.retain(|entry| entry.key != MATRIX);
     }
     node
+}
+
+fn fill(node: &Node, combination: &Combination) -> Node {
+    let value = match &node.value {
+        Value::Text(text) => Value::Text(fill_text(text, combination)),
+        Value::List(items) => Value::List(items.iter().map(|item| fill(item, combination)).collect()),
+        Value::Map(entries) => {
+            let filled = |entry: &Entry| Entry {
+                key: fill_text(&entry.key, combination),
+                key_place: entry.key_place.clone(),
+                node: fill(&entry.node, combination),
+            };
+            Value::Map(entries.iter().map(filled).collect())
+        }
+        other => other.clone(),
+    };
+    Node { value, ..node.clone() }
+}
+
+/// In one pass: a value that looks like a key is a value.
+fn fill_text(text: &str, combination: &Combination) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        let found = combination.iter().find_map(|(key, value)| {
+            let behind = after.strip_prefix(key.as_str())?.strip_prefix('}')?;
+            Some((value, behind))
+        });
+        if let Some((value, behind)) = found {
+            out.push_str(value);
+            rest = behind;
+        } else {
+            out.push('{');
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Reports a `{word}` that is nearly a key: it would be asked for as it stands.

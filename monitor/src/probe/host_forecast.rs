@@ -47,7 +47,10 @@ impl Forecast {
         if self.readings.back().is_none_or(|(last, _)| now.since(*last) >= APART) {
             self.readings.push_back((now, free));
         }
-        while self.readings.front().is_some_and(|(first, _)| now.since(*first) > WINDOW) {
+        // A check that reads twice a day needs days for a trend.
+        while self.readings.len() > ENOUGH_READINGS
+            && self.readings.front().is_some_and(|(first, _)| now.since(*first) > WINDOW)
+        {
             self.readings.pop_front();
         }
         let seen = now.since(self.readings.front()?.0);

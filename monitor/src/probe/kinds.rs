@@ -203,7 +203,7 @@ impl Kinds {
     /// # Errors
     /// One sentence that says what to write.
     pub fn by_url(&self, url: &str) -> Result<(&'static str, Map<String, Value>), String> {
-        let written = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        let written = url.split_once("://").map_or_else(String::new, |(scheme, _)| scheme.to_ascii_lowercase());
         let all = || self.kinds.iter().flat_map(|kind| kind.schemes().iter().map(|scheme| (kind.name(), scheme)));
         let found = all().find(|(_, scheme)| scheme.name == written);
         let Some((kind, scheme)) = found else {

@@ -49,6 +49,13 @@ impl Scheme {
                         password_file into the check"
                 .to_owned());
         }
+        let behind = rest.strip_prefix(authority).unwrap_or_default();
+        if !matches!(self.takes, Takes::Whole) && !matches!(behind, "" | "/") {
+            return Err(format!(
+                "{text}: what follows the host is not taken from a URL; write {}://{authority} and set the rest in the check",
+                self.name
+            ));
+        }
         match self.takes {
             Takes::Whole => _ = settings.insert("url".to_owned(), text.into()),
             Takes::Host(key) => _ = settings.insert(key.to_owned(), authority.into()),

@@ -46,7 +46,10 @@ impl Cell {
         let as_text = || Json::String(text.to_owned());
         match self {
             Self::Truth => Json::Bool(text == "t"),
-            Self::Whole => text.parse::<i64>().map_or_else(|_| as_text(), Json::from),
+            Self::Whole => {
+                let signed = text.parse::<i64>().map(Json::from);
+                signed.or_else(|_| text.parse::<u64>().map(Json::from)).unwrap_or_else(|_| as_text())
+            }
             // NaN and infinities are no numbers of JSON.
             Self::Fraction => {
                 text.parse::<f64>().ok().filter(|number| number.is_finite()).map_or_else(as_text, Json::from)

@@ -128,8 +128,10 @@ async fn a_document_that_lies_is_told_with_its_line_and_our_section_does_not() {
     let why = "is down: home: status 503, expected 2xx";
     let expected = [
         format!("{path}:5: says web is ✅; it {why}\n"),
-        format!("{path}:8: says 1 of 1 services are up; 0 of 1 are\n"),
-        format!("{path}:12: says web is up; it {why}\n"),
+        format!(
+            "{path}:8: says \"🟢 **up**: 1 of 1 services are up\"; it is \"🔴 **down**: 0 of 1 services are up\"\n"
+        ),
+        format!("{path}:12: says web is 🟢 up; it {why}\n"),
     ];
     assert_eq!((code, said), (1, expected.concat()));
     assert_eq!(monitor(&running, &["report", "--write", path]).0, 0);

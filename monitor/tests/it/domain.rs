@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use monitor::probe::{Observation, Outcome, ReasonCode, Why, observe};
 use testkit::{Response, Target};
 
-use crate::{PATIENT, ask, assert_fail, assert_pass, question, soft, vantage};
+use crate::{PATIENT, SHORT, ask, assert_fail, assert_pass, question, soft, vantage};
 
 /// What a registry says of a domain that ends so many hours from now.
 fn domain(hours: i64, status: &str) -> String {
@@ -86,6 +86,22 @@ async fn a_registry_that_does_not_say_is_unknown_and_not_asked_again_at_once() {
     let refuses = Target::refuse();
     let text = format!("the registry: connection refused by {}", refuses.addr());
     assert_eq!(unknown(&ask(&check(&refuses, "")).await), text);
+}
+
+#[tokio::test]
+async fn silence_is_unknown_and_one_refusal_is_one_refusal() {
+    let stalls = Target::stall();
+    let question = question(&check(&stalls, ""), SHORT);
+    let observation = observe(vantage(9), &question, Why::Asked, false).await;
+    let text = unknown(&observation);
+    assert!(text.starts_with("the registry: no answer within 300ms ("), "{text}");
+    let gone = Target::answer(404, &[], "{}");
+    let question = crate::question(&check(&gone, ""), PATIENT);
+    let first = observe(vantage(9), &question, Why::Asked, false).await;
+    assert!(matches!(first.outcome, Outcome::Fail(_)), "{first:?}");
+    let second = observe(vantage(9), &question, Why::Asked, false).await;
+    assert!(unknown(&second).starts_with("the registry is asked once a minute; it said: "), "{second:?}");
+    assert_eq!(gone.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -152,6 +152,16 @@ async fn a_redirect_loop_ends_after_the_allowed_number() {
 }
 
 #[tokio::test]
+async fn a_body_that_holds_a_secret_stays_with_its_host() {
+    let end = Target::ok("");
+    let start = Target::answer(307, &[("location", &end.url("/there"))], "");
+    let text = format!("redirected to {}, another host, which must not have the body", end.url("/there"));
+    let secret = get(&start, ", method: POST, body: 'pw=${SECRET}'");
+    assert_fail(&ask(&secret).await, ReasonCode::Redirects, &text);
+    assert_eq!(end.requests().len(), 0);
+}
+
+#[tokio::test]
 async fn cookies_go_along_with_redirects_and_end_with_the_run() {
     let target = Target::respond_with(|request| match (request.path.as_str(), request.header("cookie")) {
         (_, Some("mine=1; sid=abc")) => Response::new(200, ""),
@@ -201,7 +211,7 @@ async fn credentials_are_sent_and_stay_with_their_host() {
     assert_pass(&ask(&check("/away")).await);
     let strange = &stranger.requests()[0];
     assert_eq!((strange.header("authorization"), strange.header("x-key")), (None, None));
-    assert_eq!(strange.header("x-plain"), Some("true"));
+    assert_eq!(strange.header("x-plain"), Some("yes"), "a word, not a boolean");
 }
 
 #[tokio::test]

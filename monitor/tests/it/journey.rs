@@ -91,13 +91,13 @@ async fn the_step_that_fails_is_named_and_what_comes_after_is_not_reached() {
 async fn a_value_that_is_not_there_is_a_fail_and_one_that_is_stays_secret() {
     let target = service();
     for (extract, code, text) in [
-        ("{ json: tokens }", ReasonCode::Json, "x cannot be taken: json tokens is missing in {\"deep\":"),
+        ("{ json: tokens }", ReasonCode::Json, "x cannot be taken: json tokens is missing; there are deep, token"),
         ("{ header: x-token }", ReasonCode::Header, "x cannot be taken: header x-token is missing"),
         ("{ cookie: session }", ReasonCode::Header, "x cannot be taken: there is no cookie session"),
         (
             "{ body: 'id=(.+)' }",
             ReasonCode::Body,
-            "x cannot be taken: the answer does not match \"id=(.+)\": {\"token\"",
+            "x cannot be taken: the answer of 49 bytes does not match \"id=(.+)\"",
         ),
     ] {
         let step = LOGIN.replace("{ json: token }", extract).replace("token:", "x:");
@@ -153,6 +153,45 @@ async fn time_that_runs_out_is_the_step_s_that_was_waiting() {
     let expected = [("quick", StepState::Passed), ("slow", StepState::Failed), ("after", StepState::NotReached)];
     assert_eq!(states(&observation), expected);
     assert_eq!(observation.seen.redirects, 1);
+}
+
+#[tokio::test]
+async fn steps_that_clean_up_have_a_share_of_the_time() {
+    let target = Target::respond_with(|request| Response::new(200, request.path.clone()));
+    let slow = Target::ok("");
+    slow.set_delay(Duration::from_secs(600));
+    let steps = format!(
+        "{{ name: slow, http: {{ url: '{}' }} }}, {{ name: tidy, always: true, http: {{ url: '{}' }} }}",
+        slow.url("/"),
+        target.url("/tidy")
+    );
+    let observation = ask_within(Duration::from_secs(2), &format!("journey: {{ steps: [{steps}] }}")).await;
+    assert_eq!(states(&observation), [("slow", StepState::Failed), ("tidy", StepState::Passed)]);
+    assert_eq!(target.requests()[0].path, "/tidy");
+}
+
+#[tokio::test]
+async fn no_value_leads_to_another_path_or_host() {
+    let target = Target::respond_with(|request| match request.path.as_str() {
+        "/dots" => Response::new(200, r#"{"where": ".."}"#),
+        "/pw" => Response::new(200, r#"{"where": "s3cret-value"}"#),
+        _ => Response::new(200, ""),
+    });
+    let take = |path: &str| {
+        format!("{{ name: take, http: {{ url: 'URL/{path}' }}, extract: {{ where: {{ json: where }} }} }}")
+    };
+    let item = "{ name: item, http: { url: 'URL/items/{{ where }}/delete', method: POST } }";
+    let (_, said) = fail(&ask(&journey(&target, &[&take("dots"), item])).await);
+    let why = "a part of the path would be . or .., which leads elsewhere";
+    assert_eq!(said, format!("step \"item\" (2 of 2): what earlier steps took cannot be sent: {why}"));
+    assert_eq!(target.requests().len(), 1);
+    let end = Target::ok("");
+    let away = Target::answer(308, &[("location", &end.url("/evil"))], "");
+    let post =
+        format!("{{ name: post, http: {{ url: '{}', method: POST, body: 'pw={{{{ where }}}}' }} }}", away.url("/"));
+    let (code, said) = fail(&ask(&journey(&target, &[&take("pw"), &post])).await);
+    assert_eq!(code, ReasonCode::Redirects, "{said}");
+    assert_eq!(end.requests().len(), 0);
 }
 
 #[tokio::test]

@@ -48,8 +48,9 @@ async fn a_query_may_only_read_and_ends_before_we_do() {
         let banner = greeting(version, false, SHA2);
         let row = one_row("lag", "7");
         let proven = [packet(2, &[1, 3]), fine(3)].concat();
-        let answers: [(&[u8], &[u8]); 5] = [
+        let answers: [(&[u8], &[u8]); 6] = [
             (SHA2_PROOF, &proven),
+            (b"set session transaction read only", &fine(1)),
             (b"start transaction read only", &fine(1)),
             (b"set sql_select_limit = 1", &fine(1)),
             (limit.as_bytes(), &packet(1, b"\xff\xa9\x04#HY000Unknown system variable")),
@@ -94,7 +95,7 @@ async fn a_server_that_lets_nobody_in_is_told_in_words_and_never_a_pass() {
     assert_fail(&ask(&check(&full, "")).await, ReasonCode::Rejected, text);
     let wants_file = Target::say(
         greeting("8.0.36", false, NATIVE),
-        &[(NATIVE.as_bytes(), &fine(2)), (b"start", &packet(1, b"\xfb/etc/passwd"))],
+        &[(NATIVE.as_bytes(), &fine(2)), (b"set", &packet(1, b"\xfb/etc/passwd"))],
     );
     let text = "the query copies; write one that selects";
     assert_fail(&ask(&check(&wants_file, LOGIN)).await, ReasonCode::Rejected, text);
@@ -151,10 +152,11 @@ async fn serve(mut stream: TcpStream, acceptor: &TlsAcceptor) {
     assert_eq!(wish[3], 1);
     let mut stream = acceptor.accept(stream).await.unwrap();
     let row = one_row("read_only", "0");
-    let talk: [(u8, &[u8], Vec<u8>); 6] = [
+    let talk: [(u8, &[u8], Vec<u8>); 7] = [
         (2, SHA2_PROOF, packet(3, &[1, 4])),
         (4, b"hunter2\0", fine(5)),
-        (0, b"read only", fine(1)),
+        (0, b"set session transaction read only", fine(1)),
+        (0, b"start transaction read only", fine(1)),
         (0, b"limit", fine(1)),
         (0, b"time", fine(1)),
         (0, b"@@read_only", row),

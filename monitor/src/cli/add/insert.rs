@@ -10,12 +10,41 @@ use super::super::yaml;
 /// Returns the text with a check added.
 ///
 /// # Errors
-/// One sentence if the check is there already, or something that is no mapping stands in its way.
+/// One sentence if the check is there already, if something that is no mapping stands in its way, or if the text is written in
+/// a way that this does not know.
 pub(super) fn check(text: &str, root: &Node, service: &str, name: &str, settings: &Json) -> Result<String, String> {
+    let path = ["services", service, "checks", name];
+    let added = put(text, root, &path, settings)?;
+    let mut expected = root.to_json();
+    insert(&mut expected, &path, settings);
+    let read = Node::parse("m.yml", &added).map(|node| node.to_json());
+    if read != Ok(expected) {
+        let file = &root.place.file;
+        let entry = yaml::write(&map_of(wrapped(&path, settings)));
+        return Err(format!(
+            "{file} is written in a way that this command cannot add to; nothing was changed. Add it by hand:\n{entry}"
+        ));
+    }
+    Ok(added)
+}
+
+/// What the configuration must be when it is read again: nothing else may have changed.
+fn insert(json: &mut Json, path: &[&str], settings: &Json) {
+    if !json.is_object() {
+        *json = json!({});
+    }
+    let ([key, rest @ ..], Some(map)) = (path, json.as_object_mut()) else { return };
+    if rest.is_empty() {
+        map.insert((*key).to_owned(), settings.clone());
+    } else {
+        insert(map.entry(*key).or_insert(Json::Null), rest, settings);
+    }
+}
+
+fn put(text: &str, root: &Node, path: &[&str], settings: &Json) -> Result<String, String> {
     let mut here = root;
     let mut key_indent = None;
-    let path = ["services", service, "checks", name];
-    let mut steps = path.as_slice();
+    let mut steps = path;
     while let [step, rest @ ..] = steps {
         let Value::Map(entries) = &here.value else {
             if here.value == Value::Null {
@@ -25,7 +54,8 @@ pub(super) fn check(text: &str, root: &Node, service: &str, name: &str, settings
         };
         match entries.iter().find(|entry| entry.key == **step) {
             Some(entry) if rest.is_empty() => {
-                return Err(format!("{}: there is a check {service}/{name} already", entry.key_place));
+                let name = [path.get(1), path.last()].into_iter().flatten().copied().collect::<Vec<_>>().join("/");
+                return Err(format!("{}: there is a check {name} already", entry.key_place));
             }
             Some(entry) => {
                 key_indent = Some(indent_of(&entry.key_place));
@@ -46,49 +76,63 @@ fn wrapped(missing: &[&str], settings: &Json) -> (String, Json) {
 }
 
 /// Adds an entry to a mapping: after its last one, or behind the brace that opens it.
-fn into(text: &str, mapping: &Node, key_indent: Option<usize>, (key, value): &(String, Json)) -> String {
+fn into(text: &str, mapping: &Node, key_indent: Option<usize>, entry: &(String, Json)) -> String {
     let Value::Map(entries) = &mapping.value else { return text.to_owned() };
-    let brace = offset(text, line_of(&mapping.place), indent_of(&mapping.place));
-    if brace.is_some_and(|at| text[at..].starts_with('{')) {
-        let at = brace.unwrap_or_default() + 1;
-        let (before, after) = text.split_at(at);
-        if entries.is_empty() && key_indent.is_some() {
+    let at = offset(text, line_of(&mapping.place), indent_of(&mapping.place));
+    if let Some((before, after)) = at.and_then(|at| text.split_at_checked(at))
+        && let Some(after) = after.strip_prefix('{')
+    {
+        return match (entries.is_empty(), key_indent, after.trim_start().strip_prefix('}')) {
             // An empty pair of braces opens into a block.
-            let after = after.trim_start().strip_prefix('}').unwrap_or(after);
-            let before = before.trim_end_matches('{').trim_end();
-            let indent = key_indent.unwrap_or_default() + 2;
-            return format!("{before}\n{}{}", block(key, value, indent), after.trim_start_matches([' ', '\n']));
-        }
-        let comma = if entries.is_empty() { "" } else { "," };
-        return format!("{before} {}: {}{comma}{after}", yaml::flow(&Json::from(key.as_str())), yaml::flow(value));
+            (true, Some(indent), Some(after)) => opened(before, after, indent, entry),
+            (is_empty, ..) => {
+                let (key, value) = entry;
+                let comma = if is_empty { "" } else { "," };
+                let key = yaml::flow(&Json::from(key.as_str()));
+                format!("{before}{{ {key}: {}{comma}{after}", yaml::flow(value))
+            }
+        };
     }
-    let Some(last) = entries.last() else {
-        return under_empty(text, mapping, key_indent, &(key.clone(), value.clone()));
-    };
+    let Some(last) = entries.last() else { return under_empty(text, mapping, key_indent, entry) };
     let indent = indent_of(&last.key_place);
-    let lines: Vec<&str> = text.lines().collect();
-    let end = end_of_block(&lines, line_of(&last.key_place), indent);
-    join(&lines, end, &block(key, value, indent))
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    join(&lines, end_of_block(&lines, line_of(&last.key_place), indent), &block(entry, indent, ending(text)))
 }
 
-/// Adds the first entry below a key that has no value.
-fn under_empty(text: &str, node: &Node, key_indent: Option<usize>, (key, value): &(String, Json)) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    match key_indent {
-        Some(indent) => join(&lines, line_of(&node.place), &block(key, value, indent + 2)),
-        None => join(&lines, lines.len(), &block(key, value, 0)),
+/// Adds the first entry below a key that has no value, or nothing (`~`, `null`) for one.
+fn under_empty(text: &str, node: &Node, key_indent: Option<usize>, entry: &(String, Json)) -> String {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let Some(indent) = key_indent else { return join(&lines, lines.len(), &block(entry, 0, ending(text))) };
+    let at = offset(text, line_of(&node.place), indent_of(&node.place));
+    if let Some((before, after)) = at.and_then(|at| text.split_at_checked(at)) {
+        let words = ["~", "null", "Null", "NULL"];
+        if let Some(after) = words.iter().find_map(|word| after.strip_prefix(word)) {
+            return opened(before, after, indent, entry);
+        }
     }
+    join(&lines, line_of(&node.place), &block(entry, indent + 2, ending(text)))
+}
+
+/// Puts a block in place of what stood behind its key; a comment behind that stays there.
+fn opened(before: &str, after: &str, indent: usize, entry: &(String, Json)) -> String {
+    let (line, rest) = after.split_once('\n').unwrap_or((after, ""));
+    let (before, line) = (before.trim_end(), line.trim_end());
+    let ending = ending(&format!("{before}\n{after}"));
+    format!("{before}{line}{ending}{}{rest}", block(entry, indent + 2, ending))
 }
 
 /// Returns behind which line a block ends whose last key stands in `line`: the last one that is further in and says something.
+/// Items of a list may stand as far in as their key.
 fn end_of_block(lines: &[&str], line: usize, indent: usize) -> usize {
     let mut end = line;
     for (index, text) in lines.iter().enumerate().skip(line) {
-        let content = text.trim_start();
-        if content.is_empty() || content.starts_with('#') {
+        let content = text.trim();
+        let depth = text.len() - text.trim_start().len();
+        if content.is_empty() || (content.starts_with('#') && depth <= indent) {
             continue;
         }
-        if text.len() - content.len() <= indent {
+        let is_item = depth == indent && (content == "-" || content.starts_with("- "));
+        if depth <= indent && !is_item {
             break;
         }
         end = index + 1;
@@ -96,19 +140,25 @@ fn end_of_block(lines: &[&str], line: usize, indent: usize) -> usize {
     end
 }
 
-fn block(key: &str, value: &Json, indent: usize) -> String {
-    let mut map = serde_json::Map::new();
-    map.insert(key.to_owned(), value.clone());
-    let written = yaml::write(&map);
-    written.lines().map(|line| format!("{}{line}\n", " ".repeat(indent))).collect()
+fn block(entry: &(String, Json), indent: usize, ending: &str) -> String {
+    let written = yaml::write(&map_of(entry.clone()));
+    written.lines().map(|line| format!("{}{line}{ending}", " ".repeat(indent))).collect()
+}
+
+fn map_of((key, value): (String, Json)) -> serde_json::Map<String, Json> {
+    std::iter::once((key, value)).collect()
+}
+
+/// How lines end in this text.
+fn ending(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
 fn join(lines: &[&str], at: usize, block: &str) -> String {
-    let at = at.min(lines.len());
-    let line = |line: &&str| format!("{line}\n");
-    let before: String = lines.iter().take(at).map(line).collect();
-    let after: String = lines.iter().skip(at).map(line).collect();
-    format!("{before}{block}{after}")
+    let (before, after) = lines.split_at(at.min(lines.len()));
+    let before = before.concat();
+    let gap = if before.is_empty() || before.ends_with('\n') { "" } else { ending(&before) };
+    format!("{before}{gap}{block}{}", after.concat())
 }
 
 /// The line, from 1.
@@ -176,6 +226,40 @@ mod tests {
             "db/port",
             "services:\n  db: { checks: { port: { tcp: { address: \"db:5432\" } }, old: { exec: { command: [a] } } } }\n",
         );
+    }
+
+    #[test]
+    fn everything_else_stays_as_it_is() {
+        let rest = "about: x\n    needs:\n    - web\n";
+        for (before, after) in [
+            ("checks: {}\n    ", "checks:\n      port:\n"),
+            ("checks: { } # none\n    ", "checks: # none\n      port:\n"),
+            ("checks: ~\n    ", "checks:\n      port:\n"),
+            ("checks: null\n    ", "checks:\n      port:\n"),
+        ] {
+            let head = "services:\n  db:\n    ";
+            adds(&format!("{head}{before}{rest}"), "db/port", &format!("{head}{after}{NEW}    {rest}"));
+        }
+        let listed = "services:\n  web:\n    checks: { a: { tcp: { address: x } } }\n    needs:\n    - db\n";
+        adds(listed, "db/port", &format!("{listed}  db:\n    checks:\n      port:\n{NEW}"));
+        let body = "services:\n  web:\n    checks:\n      a:\n        http:\n          body: |\n            one\n            # two\n\n# end\n";
+        let (before, end) = body.split_at(body.len() - "\n# end\n".len());
+        adds(body, "db/port", &format!("{before}  db:\n    checks:\n      port:\n{NEW}{end}"));
+        let windows = "services:\r\n  web:\r\n    checks: {}\r\n";
+        let added =
+            format!("{windows}  db:\n    checks:\n      port:\n{NEW}").replace("\r\n", "\n").replace('\n', "\r\n");
+        adds(windows, "db/port", &added);
+    }
+
+    #[test]
+    fn what_cannot_be_added_to_is_left_alone_and_told() {
+        let text = "services:\n  web:\n    checks:\n      a:\n        http: { url: x, body: \"\n    two\" }\n";
+        let root = Node::parse("m.yml", text).unwrap();
+        let settings = json!({ "tcp": { "address": "db:5432" } });
+        match check(text, &root, "db", "port", &settings) {
+            Ok(added) => assert!(Node::parse("m.yml", &added).is_ok(), "{added}"),
+            Err(why) => assert!(why.contains("nothing was changed. Add it by hand:\nservices:\n  db:"), "{why}"),
+        }
     }
 
     #[test]

@@ -60,18 +60,17 @@ async fn add(command: &AddCommand) -> Result<(), Refusal> {
         .ok_or_else(|| usage(format!("{:?} is not service/check; write it like shop/page", command.name)))?;
     let settings = settings(command).map_err(usage)?;
     let file = file_for(&command.config, service).map_err(usage)?;
-    let text = if file.exists() { edit::read(&file).map_err(usage)? } else { String::new() };
-    let shown = file.display().to_string();
-    let wrong = |message: String| (exit::CONFIG, message);
-    let root = Node::parse(&shown, &text).map_err(|(place, message)| wrong(format!("{place}: {message}")))?;
-    let changed = insert::check(&text, &root, service, check, &settings).map_err(wrong)?;
-    let question = compare(command, &file, &changed).map_err(wrong)?;
+    let shown = file.display();
     if !command.no_probe {
+        let (_, question) = prepare(command, &file, (service, check), &settings)?;
         let vantage = Vantage::of_system()
             .map_err(|error| (exit::SYSTEM, format!("cannot read the resolver configuration: {error}")))?;
         let observation = observe(Arc::new(vantage), &question, Why::Asked, true).await;
         say(show(&question, &observation).trim_end());
     }
+    // The file is read again: it may have changed while the target was asked.
+    let _held = edit::hold(&file).map_err(|message| (exit::SYSTEM, message))?;
+    let (changed, _) = prepare(command, &file, (service, check), &settings)?;
     if command.dry_run {
         say(changed.trim_end());
         return Ok(());
@@ -79,6 +78,22 @@ async fn add(command: &AddCommand) -> Result<(), Refusal> {
     edit::write(&file, &changed).map_err(|message| (exit::SYSTEM, message))?;
     say(format_args!("added {} to {shown}", command.name));
     Ok(())
+}
+
+/// Returns the file as it would be, and the new check's question.
+fn prepare(
+    command: &AddCommand,
+    file: &Path,
+    (service, check): (&str, &str),
+    settings: &Json,
+) -> Result<(String, Question), Refusal> {
+    let text = if file.exists() { edit::read(file).map_err(|message| (exit::USAGE, message))? } else { String::new() };
+    let wrong = |message: String| (exit::CONFIG, message);
+    let root = Node::parse(&file.display().to_string(), &text)
+        .map_err(|(place, message)| wrong(format!("{place}: {message}")))?;
+    let changed = insert::check(&text, &root, service, check, settings).map_err(wrong)?;
+    let question = compare(command, file, &changed).map_err(wrong)?;
+    Ok((changed, question))
 }
 
 /// The check as it is written: its kind by the URL, and what `--set` says.

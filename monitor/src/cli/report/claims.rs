@@ -1,47 +1,10 @@
-//! Finds what a document says of services, in its status section and in tables and lists that people wrote, and holds it
-//! against what is. What stands in fenced code is an example.
+//! Finds what a document says of services, in its status section and in tables, lists and sentences that people wrote, and
+//! holds it against what is. What stands in fenced code is an example.
 
 use monitor::export::{ServiceStatus, Status};
 
-use super::section::{BEGIN, END};
-
-/// Words and signs that say that a service works.
-const GOOD: [&str; 16] = [
-    "up",
-    "healthy",
-    "operational",
-    "running",
-    "online",
-    "working",
-    "works",
-    "ok",
-    "passing",
-    "available",
-    "green",
-    "stable",
-    "✅",
-    "🟢",
-    "✔",
-    "✓",
-];
-/// Words and signs that say that it does not.
-const BAD: [&str; 15] = [
-    "down",
-    "unhealthy",
-    "broken",
-    "failing",
-    "failed",
-    "offline",
-    "unavailable",
-    "crashing",
-    "restarting",
-    "red",
-    "dead",
-    "❌",
-    "🔴",
-    "✖",
-    "✗",
-];
+use super::prose::{Claim, Fence, Says, about, cells, claim, counted, item, names, plain};
+use super::section::{BEGIN, END, headline, state};
 
 /// What came of reading a document.
 #[derive(Debug, Default, PartialEq)]
@@ -61,33 +24,53 @@ pub(super) struct Wrong {
     pub(super) text: String,
 }
 
+/// A status section that is being read.
+struct Section<'a> {
+    begins: usize,
+    has_headline: bool,
+    named: Vec<&'a str>,
+}
+
 /// Reads a document.
 pub(super) fn check(document: &str, status: &Status) -> Checked {
     let mut checked = Checked::default();
-    let mut is_code = false;
-    let mut section: Option<(usize, Vec<&str>)> = None;
+    let mut fence = None;
+    let mut section: Option<Section<'_>> = None;
+    let mut is_of_services = false;
     for (index, text) in document.lines().enumerate() {
-        let line = index + 1;
-        let text = text.trim();
-        if text.starts_with("```") || text.starts_with("~~~") {
-            is_code = !is_code;
-        }
-        if is_code {
+        let (line, text) = (index + 1, text.trim());
+        let before = fence;
+        fence = Fence::after(fence, text);
+        if before.is_some() || fence.is_some() {
             continue;
         }
         if text == BEGIN {
-            section = Some((line, Vec::new()));
+            section = Some(Section { begins: line, has_headline: false, named: Vec::new() });
         } else if text == END {
-            if let Some((begin, named)) = section.take() {
-                checked.missing(begin, &named, status);
+            if let Some(section) = section.take() {
+                checked.end(&section, status);
             }
-        } else if let Some((_, named)) = &mut section {
-            checked.of_section(line, text, named, status);
-        } else if let Some((service, claim)) = claim(text, status) {
-            checked.claim(line, service, &claim);
+        } else if let Some(section) = &mut section {
+            checked.of_section(line, text, section, status);
+        } else if let Some(cells) = cells(text) {
+            is_of_services |= is_header(&cells);
+            checked.row(line, &cells, is_of_services, status);
+            continue;
+        } else {
+            checked.sentence(line, text, status);
         }
+        is_of_services = false;
+    }
+    if let Some(section) = section {
+        checked.wrong(section.begins, format!("the status section does not end; add {END}"));
     }
     checked
+}
+
+/// `| Service | Status |`: every row below is about one.
+fn is_header(cells: &[&str]) -> bool {
+    let has = |words: &[&str]| cells.iter().any(|cell| words.contains(&plain(cell).to_lowercase().as_str()));
+    has(&["service", "services"]) && has(&["status", "state", "health"])
 }
 
 impl Checked {
@@ -95,45 +78,87 @@ impl Checked {
         self.wrong.push(Wrong { line, text });
     }
 
-    /// A row of the section says a verdict in its own words, the headline how many are up.
-    fn of_section<'a>(&mut self, line: usize, text: &'a str, named: &mut Vec<&'a str>, status: &Status) {
-        if let Some((up, all)) = counts(text) {
+    /// Headline and rows of the section must say what they would say now.
+    fn of_section<'a>(&mut self, line: usize, text: &'a str, section: &mut Section<'a>, status: &Status) {
+        if let Some((said, _)) = text.split_once(", as of ").filter(|_| !text.starts_with('|')) {
             self.claims += 1;
-            let are = status.services.iter().filter(|service| service.verdict == "up").count();
-            if (up, all) != (are, status.services.len()) {
-                self.wrong(line, format!("says {up} of {all} services are up; {are} of {} are", status.services.len()));
+            section.has_headline = true;
+            let headline = headline(status);
+            if said != headline {
+                self.wrong(line, format!("says {said:?}; it is {headline:?}"));
             }
             return;
         }
-        let cells = cells(text);
-        let [name, state, ..] = cells[..] else { return };
+        let cells = cells(text).unwrap_or_default();
+        let [name, said, ..] = cells[..] else { return };
         if name == "Service" || name.starts_with("---") {
             return;
         }
         self.claims += 1;
-        named.push(name);
-        let state = state.split_whitespace().last().unwrap_or_default();
+        section.named.push(name);
         match status.services.iter().find(|service| service.name == name) {
             None => self.wrong(line, format!("there is no service {name:?}")),
-            Some(service) if service.verdict != state => self.wrong(line, is_not(service, state)),
+            Some(service) if state(service) != said => self.wrong(line, is_not(service, said)),
             Some(_) => {}
         }
     }
 
-    fn missing(&mut self, line: usize, named: &[&str], status: &Status) {
-        for service in status.services.iter().filter(|service| !named.contains(&service.name.as_str())) {
-            self.wrong(line, format!("{} is missing; it is {}", service.name, service.verdict));
+    fn end(&mut self, section: &Section<'_>, status: &Status) {
+        if !section.has_headline {
+            self.wrong(section.begins, format!("the headline is missing; it is {:?}", headline(status)));
+        }
+        let is_missing = |service: &&ServiceStatus| !section.named.contains(&service.name.as_str());
+        for service in status.services.iter().filter(is_missing) {
+            self.wrong(section.begins, format!("{} is missing; it is {}", service.name, service.verdict));
+        }
+    }
+
+    fn row(&mut self, line: usize, cells: &[&str], is_of_services: bool, status: &Status) {
+        let known = cells.iter().enumerate().find_map(|(at, cell)| Some((at, named(cell, status)?)));
+        let of_others = |at: Option<usize>| {
+            let others = cells.iter().enumerate().filter(move |(other, _)| Some(*other) != at);
+            others.filter_map(|(_, cell)| claim(cell)).next()
+        };
+        match known {
+            Some((at, service)) => {
+                if let Some(claim) = of_others(Some(at)) {
+                    self.claim(line, service, &claim);
+                }
+            }
+            None if is_of_services && of_others(None).is_some() => {
+                self.claims += 1;
+                let name = cells.first().map(|cell| plain(cell)).unwrap_or_default();
+                self.wrong(line, format!("there is no service {name:?}"));
+            }
+            None => {}
+        }
+    }
+
+    fn sentence(&mut self, line: usize, text: &str, status: &Status) {
+        if let Some((said, all)) = counted(text) {
+            self.claims += 1;
+            let working = status.services.iter().filter(|service| works(service)).count();
+            let are = status.services.len();
+            if said.or(all).unwrap_or(are) != working || all.is_some_and(|all| all != are) {
+                let said = said.map_or_else(|| "all services".to_owned(), |said| format!("{said} services"));
+                self.wrong(line, format!("says {said} work; {working} of {are} do"));
+            }
+            return;
+        }
+        let Some(item) = item(text).map(plain) else { return };
+        let Some((sign, subject, says)) = about(&item) else { return };
+        let Some(service) = named(subject, status) else { return };
+        let signed = sign.and_then(|sign| claim(sign.encode_utf8(&mut [0; 4])));
+        if let Some(claim) = signed.or_else(|| claim(says)) {
+            self.claim(line, service, &claim);
         }
     }
 
     fn claim(&mut self, line: usize, service: &ServiceStatus, claim: &Claim) {
         self.claims += 1;
         let is_true = match claim.says {
-            Says::Good => matches!(service.verdict.as_str(), "up" | "degraded" | "completed"),
-            Says::Bad => matches!(
-                service.verdict.as_str(),
-                "down" | "crash_looping" | "gave_up" | "gone" | "stopped" | "degraded" | "stale"
-            ),
+            Says::Good => works(service),
+            Says::Bad => !matches!(service.verdict.as_str(), "up" | "completed" | "starting" | "unknown"),
         };
         if !is_true {
             self.wrong(line, is_not(service, &claim.word));
@@ -141,79 +166,18 @@ impl Checked {
     }
 }
 
+/// Whether a person would say so.
+fn works(service: &ServiceStatus) -> bool {
+    matches!(service.verdict.as_str(), "up" | "degraded" | "completed")
+}
+
+fn named<'a>(text: &str, status: &'a Status) -> Option<&'a ServiceStatus> {
+    status.services.iter().find(|service| names(text, &service.name))
+}
+
 fn is_not(service: &ServiceStatus, said: &str) -> String {
     let why = if service.why.is_empty() { String::new() } else { format!(": {}", service.why) };
     format!("says {} is {said}; it is {}{why}", service.name, service.verdict)
-}
-
-/// `… 7 of 8 services are up …`
-fn counts(text: &str) -> Option<(usize, usize)> {
-    let (before, _) = text.split_once(" services are up")?;
-    let mut words = before.rsplit(' ');
-    let (all, of, up) = (words.next()?, words.next()?, words.next()?);
-    (of == "of").then_some((up.parse().ok()?, all.parse().ok()?))
-}
-
-/// What people say of a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Claim {
-    says: Says,
-    word: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Says {
-    Good,
-    Bad,
-}
-
-/// Reads a row of a table (`| web | ✅ healthy |`) or an item of a list (`- **web**: healthy`).
-fn claim<'a>(text: &str, status: &'a Status) -> Option<(&'a ServiceStatus, Claim)> {
-    let named = |text: &str| {
-        let text = bare(text);
-        status.services.iter().find(|service| {
-            text.strip_prefix(&service.name).is_some_and(|rest| {
-                let rest = rest.trim_start_matches(['*', '_', '`', '~', ' ']);
-                rest.is_empty() || rest.starts_with('(')
-            })
-        })
-    };
-    if text.starts_with('|') {
-        let cells = cells(text);
-        let (at, service) = cells.iter().enumerate().find_map(|(at, cell)| Some((at, named(cell)?)))?;
-        let others = cells.iter().enumerate().filter(|(other, _)| *other != at);
-        return others.filter_map(|(_, cell)| word(cell)).next().map(|claim| (service, claim));
-    }
-    let item = text.strip_prefix("- ").or_else(|| text.strip_prefix("* ")).or_else(|| text.strip_prefix("+ "))?;
-    let (name, rest) = [": ", " — ", " – ", " - "].iter().find_map(|dash| item.split_once(dash))?;
-    // A sign may come first: `- ✅ web: sign-in`.
-    let name_alone = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric() && !"`*_".contains(c));
-    let service = named(name_alone)?;
-    word(name).filter(|_| name_alone.len() < name.len()).or_else(|| word(rest)).map(|claim| (service, claim))
-}
-
-/// The claim with which a text begins.
-fn word(text: &str) -> Option<Claim> {
-    let text = bare(text);
-    let first = text.split_whitespace().next()?;
-    let first = first.trim_matches(|c: char| c.is_ascii_punctuation() || c == '\u{fe0f}').to_lowercase();
-    let says = match first.as_str() {
-        first if GOOD.contains(&first) => Says::Good,
-        first if BAD.contains(&first) => Says::Bad,
-        _ => return None,
-    };
-    Some(Claim { says, word: first })
-}
-
-/// Cells of a row, without decoration.
-fn cells(text: &str) -> Vec<&str> {
-    let inner = text.strip_prefix('|').map(|text| text.strip_suffix('|').unwrap_or(text));
-    inner.map(|inner| inner.split('|').map(str::trim).collect()).unwrap_or_default()
-}
-
-/// Without emphasis and code marks.
-fn bare(text: &str) -> &str {
-    text.trim().trim_matches(['*', '_', '`', '~', ' ', ':'])
 }
 
 #[cfg(test)]
@@ -243,40 +207,71 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_is_held_against_what_is() {
-        for (line, claims, wrong) in [
-            ("| web | ✅ Healthy |", 1, None),
-            ("| `web-db` (5432) | ✅ Operational | port |", 1, Some("says web-db is ✅; it is down: refused")),
-            ("| 1 | **web-db** | running |", 1, Some("says web-db is running; it is down: refused")),
-            ("| web | ❌ |", 1, Some("says web is ❌; it is up")),
-            ("- **web-db**: healthy", 1, Some("says web-db is healthy; it is down: refused")),
-            ("* web-db — down since noon", 1, None),
-            ("- ✅ web-db: the database", 1, Some("says web-db is ✅; it is down: refused")),
-            ("- mail: working", 1, None),
-            ("- web: the page of the shop", 0, None),
-            ("- web-dbs: healthy", 0, None),
-            ("| other | healthy |", 0, None),
-            ("The web is up.", 0, None),
+    fn lies_are_found_however_they_are_written() {
+        for (line, word) in [
+            ("| `web-db` (5432) | ✅ Operational | port |", "✅"),
+            ("| 1 | **web-db** | running |", "running"),
+            ("web-db | ✅Healthy", "✅"),
+            ("| [web-db](#x) | :white_check_mark: |", "✅"),
+            ("| Web-DB service | 🟢 |", "🟢"),
+            ("- **web-db**: healthy", "healthy"),
+            ("- **web-db:** healthy", "healthy"),
+            ("1. web-db: healthy", "healthy"),
+            ("- [x] web-db: healthy", "healthy"),
+            ("> - web-db: up", "up"),
+            ("- [web-db](x): Healthy!", "healthy"),
+            ("- web-db is fully operational", "operational"),
+            ("- web-db: status up", "up"),
+            ("- web-db — up since noon", "up"),
+            ("- ✅ web-db: the database", "✅"),
         ] {
-            let wrong: Vec<(usize, &str)> = wrong.into_iter().map(|text| (1, text)).collect();
-            check_document(line, claims, &wrong);
+            check_document(line, 1, &[(1, &format!("says web-db is {word}; it is down: refused"))]);
         }
-        check_document("```\n- web-db: healthy\n```\n- web: ok", 1, &[]);
+        check_document("| web | ❌ |", 1, &[(1, "says web is ❌; it is up")]);
+        check_document("All services are up.", 1, &[(1, "says all services work; 2 of 3 do")]);
+        check_document("**3 of 3 services** are healthy", 1, &[(1, "says 3 services work; 2 of 3 do")]);
+        check_document("| Service | Status |\n|---|---|\n| ghost | ✅ |\n", 1, &[(3, "there is no service \"ghost\"")]);
     }
 
     #[test]
-    fn our_own_section_is_true_when_it_is_written_and_told_when_it_is_not() {
-        let now = "2026-11-29T01:00:00Z".parse().unwrap();
-        let section = section::of(&status(), now);
+    fn what_is_true_or_no_claim_is_left_alone() {
+        for (line, claims) in [
+            ("| web | ✅ Healthy |", 1),
+            ("* web-db — down since noon", 1),
+            ("- mail: working", 1),
+            ("2 of 3 services are running", 1),
+            ("- web: the page of the shop", 0),
+            ("- web: red button page", 0),
+            ("- web-db: up the road", 0),
+            ("- web-dbs: healthy", 0),
+            ("| other | healthy |", 0),
+            ("The web is up.", 0),
+        ] {
+            check_document(line, claims, &[]);
+        }
+        let code = "````md\n```\n- web-db: healthy\n```\n- web-db: up\n````\n- web: ok\n```\n~~~\n- web-db: ok\n```\n- web: ok";
+        check_document(code, 2, &[]);
+    }
+
+    #[test]
+    fn our_own_section_is_true_when_it_is_written_and_every_change_of_it_is_told() {
+        let section = section::of(&status(), "2026-11-29T01:00:00Z".parse().unwrap());
         check_document(&section, 4, &[]);
-        let old = section.replace("🔴 down |", "🟢 up |").replace("| mail |", "| post |").replace("1 of 3", "2 of 3");
-        assert_ne!(old, section);
-        let wrong = [
-            (2, "says 2 of 3 services are up; 1 of 3 are"),
-            (7, "says web-db is up; it is down: refused"),
-            (8, "there is no service \"post\""),
-            (1, "mail is missing; it is degraded"),
-        ];
-        check_document(&old, 4, &wrong);
+        let headline = "🔴 **down**: 1 of 3 services are up";
+        let told = |changed: &str, wrong: &[(usize, &str)]| {
+            assert_ne!(changed, section);
+            let found = check(changed, &status()).wrong;
+            let found: Vec<(usize, &str)> = found.iter().map(|wrong| (wrong.line, wrong.text.as_str())).collect();
+            assert_eq!(found, wrong, "{changed}");
+        };
+        let green = headline.replace("🔴 **down**", "🟢 **up**");
+        told(&section.replace(headline, &green), &[(2, &format!("says {green:?}; it is {headline:?}"))]);
+        told(&section.replace("| 🔴 down |", "| 🟢 up |"), &[(7, "says web-db is 🟢 up; it is down: refused")]);
+        told(&section.replace("| 🔴 down |", "| 🟢 down |"), &[(7, "says web-db is 🟢 down; it is down: refused")]);
+        let missing = [(8, "there is no service \"post\""), (1, "mail is missing; it is degraded")];
+        told(&section.replace("| mail |", "| post |"), &missing);
+        let without = section.lines().filter(|line| !line.contains("as of")).collect::<Vec<_>>().join("\n");
+        told(&without, &[(1, &format!("the headline is missing; it is {headline:?}"))]);
+        told(section.trim_end_matches(END), &[(1, "the status section does not end; add <!-- /monitor:status -->")]);
     }
 }

@@ -1,6 +1,7 @@
 //! `monitor report`: a status section for a document, and whether what documents say of services is true.
 
 mod claims;
+mod prose;
 mod section;
 
 use std::path::{Path, PathBuf};

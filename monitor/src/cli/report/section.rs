@@ -15,12 +15,9 @@ const MAX_REASON_CHARS: usize = 120;
 
 /// Writes the section.
 pub(super) fn of(status: &Status, now: Timestamp) -> String {
-    let up = status.services.iter().filter(|service| service.verdict == "up").count();
     let mut out = format!(
-        "{BEGIN}\n{} **{}**: {up} of {} services are up, as of {}.\n\n| Service | State | Since | Why |\n|---|---|---|---|\n",
-        light(&status.overall),
-        status.overall,
-        status.services.len(),
+        "{BEGIN}\n{}, as of {}.\n\n| Service | State | Since | Why |\n|---|---|---|---|\n",
+        headline(status),
         at(now)
     );
     for service in &status.services {
@@ -30,10 +27,22 @@ pub(super) fn of(status: &Status, now: Timestamp) -> String {
     out
 }
 
+/// The first line, up to its time.
+pub(super) fn headline(status: &Status) -> String {
+    let up = status.services.iter().filter(|service| service.verdict == "up").count();
+    let all = status.services.len();
+    format!("{} **{}**: {up} of {all} services are up", light(&status.overall), status.overall)
+}
+
+/// How a service stands, as its row says it.
+pub(super) fn state(service: &ServiceStatus) -> String {
+    format!("{} {}", light(&service.verdict), service.verdict)
+}
+
 fn row(service: &ServiceStatus) -> String {
     let since = service.since.parse().map_or_else(|_| service.since.clone(), at);
     let why: String = service.why.chars().take(MAX_REASON_CHARS).collect();
-    format!("| {} | {} {} | {since} | {} |", service.name, light(&service.verdict), service.verdict, cell(&why))
+    format!("| {} | {} | {since} | {} |", service.name, state(service), cell(&why))
 }
 
 /// A sign with the colour that Markdown has no other means for; the word stands beside it.

@@ -28,10 +28,18 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Returns what is known, if it need not be asked for again.
+    ///
+    /// A refusal that was told once is not told again as a new one: only the registry's next word confirms it.
     pub(super) fn recall(&self, now: Instant) -> Option<Result<Registration, Outcome>> {
         let (at, last) = self.last.as_ref()?;
         let holds = if last.as_ref().is_ok_and(|found| found.stale.is_none()) { FRESH } else { REST };
-        (now.duration_since(*at) < holds).then(|| last.clone())
+        let repeated = match last {
+            Err(Outcome::Fail(why)) => {
+                Err(Outcome::local(format!("the registry is asked once a minute; it said: {}", why.text)))
+            }
+            other => other.clone(),
+        };
+        (now.duration_since(*at) < holds).then_some(repeated)
     }
 
     /// Keeps an answer, and returns what is to be said: where we could not ask, what was known before.
@@ -85,5 +93,7 @@ mod tests {
         assert_eq!(memory.keep(at(4 * 86_400), silence()), silence());
         let gone = Err(Outcome::fail(crate::probe::ReasonCode::Rejected, "not registered"));
         assert_eq!(memory.keep(at(3_720), gone.clone()), gone, "a word of the registry counts at once");
+        let repeated = memory.recall(at(3_730));
+        assert!(matches!(repeated, Some(Err(Outcome::Unknown(_)))), "and once: {repeated:?}");
     }
 }

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use kit::config::{Cursor, Fields, show_duration};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use self::memory::Memory;
@@ -27,6 +27,7 @@ use super::http::{Answer, Api, Means, below, decode_base};
 use super::kinds::{Expectation, Kind, Probe, Scope, Target};
 use super::observation::{Facts, Outcome, Reason, ReasonCode};
 use super::run::Run;
+use super::runner::timed_out;
 
 /// Where IANA keeps the list of registries (RFC 9224 section 4).
 const BOOTSTRAP: &str = "https://data.iana.org/rdap/dns.json";
@@ -121,7 +122,12 @@ impl Probe for DomainProbe {
             let registration = match known {
                 Some(known) => known?,
                 None => {
-                    let asked = self.look_up(run).await;
+                    // Before the runner's own deadline, so that what was known before can stand in for silence.
+                    let asked = match timeout_at(run.last_word(), self.look_up(run)).await {
+                        Ok(asked) => asked,
+                        Err(_elapsed) => Err(Outcome::Unknown(timed_out(run.timeout, run.current(), run.seen.address)))
+                            .map_err(|outcome| blind("the registry", outcome)),
+                    };
                     self.memory(|memory| memory.keep(now, asked))?
                 }
             };

@@ -1,6 +1,8 @@
 //! Reads what a registry says of a domain (RFC 9083 section 5.3), and what its states mean.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
 use crate::probe::expect::excerpt;
@@ -60,7 +62,10 @@ pub(super) fn read(name: &str, answer: &Answer) -> Result<Registration, Outcome>
 fn event(found: &Json, action: &str) -> Option<Timestamp> {
     let mut events = found.get("events")?.as_array()?.iter();
     let event = events.find(|event| event.get("eventAction").and_then(Json::as_str) == Some(action))?;
-    event.get("eventDate")?.as_str()?.parse().ok()
+    let date = event.get("eventDate")?.as_str()?;
+    // Some registries leave the offset out that RFC 3339 asks for; they mean UTC.
+    let bare = || date.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
+    date.parse().ok().or_else(bare)
 }
 
 /// The name (`fn`) in the card of the entity whose role it is (RFC 7095 section 3.3).

@@ -40,9 +40,9 @@ impl Cookies {
         }
     }
 
-    /// Returns the value of a cookie that would be sent to `url`.
+    /// Returns the value of a cookie of the host of `url`, whatever its path.
     pub(in crate::probe) fn value(&self, url: &Url, name: &str) -> Option<&str> {
-        let mut values = self.0.as_ref()?.get_request_values(url);
-        values.find(|(known, _)| *known == name).map(|(_, value)| value)
+        let mut cookies = self.0.as_ref()?.iter_unexpired();
+        cookies.find(|cookie| cookie.name() == name && cookie.domain.matches(url)).map(|cookie| cookie.value())
     }
 }

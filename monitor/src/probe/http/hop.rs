@@ -20,6 +20,8 @@ pub(in crate::probe) struct Hop {
     pub(in crate::probe) method: Method,
     /// What is sent after the head; a redirect to GET drops it.
     pub(in crate::probe) body: Bytes,
+    /// True if the body holds what is for its host alone.
+    is_for_its_host: bool,
     /// True on a host other than the configured one: it gets neither credentials nor our certificate.
     pub(super) strange: bool,
     /// Everything but `host`, `connection` and what changes with every probe.
@@ -66,7 +68,21 @@ impl Hop {
         let absolute = format!("{}://{shown}{path}", url.scheme()).parse().map_err(|_| "it cannot be sent as it is")?;
         let path = path.parse().map_err(|_| "its path cannot be sent as it is")?;
         let address = Address { host, port };
-        Ok(Self { url, address, tls, method, body, strange: false, headers, authority, is_virtual, path, absolute })
+        let (strange, is_for_its_host) = (false, false);
+        Ok(Self {
+            url,
+            address,
+            tls,
+            method,
+            body,
+            is_for_its_host,
+            strange,
+            headers,
+            authority,
+            is_virtual,
+            path,
+            absolute,
+        })
     }
 
     /// Builds the head of a request; `absolute` is the form that HTTP/2 and plain proxies need (RFC 9112 section 3.2.2).
@@ -91,6 +107,11 @@ impl Hop {
     /// As [`Hop::new`].
     pub(in crate::probe) fn rewritten(&self, url: Url, headers: HeaderMap, body: Bytes) -> Result<Self, &'static str> {
         Self::new(url, self.method.clone(), headers, body)
+    }
+
+    /// Says whether the body holds what no other host may have: a secret, or what was written in from an answer.
+    pub(in crate::probe) fn with_body_for_its_host(self, is_for_its_host: bool) -> Self {
+        Self { is_for_its_host, ..self }
     }
 
     /// Returns the headers as they were configured, a `host` among them.
@@ -126,11 +147,15 @@ impl Hop {
             headers.remove(CONTENT_TYPE);
         }
         let shown = show(&url);
+        if !same_host && !to_get && self.is_for_its_host && !self.body.is_empty() {
+            let text = format!("redirected to {}, another host, which must not have the body", show(&url));
+            return Err(Outcome::fail(ReasonCode::Redirects, text));
+        }
         let body = if to_get { Bytes::new() } else { self.body.clone() };
         let next = Self::new(url, method, headers, body).map_err(|why| {
             Outcome::fail(ReasonCode::Redirects, format!("redirected to {shown}, which cannot be asked: {why}"))
         })?;
-        Ok(Some(Self { strange: self.strange || !same_host, ..next }))
+        Ok(Some(Self { strange: self.strange || !same_host, is_for_its_host: self.is_for_its_host, ..next }))
     }
 
     fn location<B>(&self, response: &Response<B>) -> Result<Option<Url>, Outcome> {

@@ -90,7 +90,9 @@ pub(in crate::probe) fn decode(fields: &Fields<'_>) -> Option<Options> {
         }
         headers
     });
-    let body = fields.get("body").map_or(Some(String::new()), |c| c.text());
+    let body = fields.get("body");
+    let is_for_its_host = body.as_ref().is_some_and(|cursor| cursor.node().substituted.is_some());
+    let body = body.map_or(Some(String::new()), |c| c.text());
     let redirects = fields.get("redirects").map_or(Some(MAX_REDIRECTS), |c| decode_redirects(&c));
     let ip = fields.get("ip").map_or(Some(IpVersion::Any), |c| IpVersion::decode(&c));
     let body_limit = fields.get("body_limit").map_or(Some(BODY_LIMIT), |c| c.bytes(1..=MAX_BODY_LIMIT));
@@ -111,7 +113,8 @@ pub(in crate::probe) fn decode(fields: &Fields<'_>) -> Option<Options> {
     let target = Target { shown: shown_url(&url, &cursor), scope: Scope::of_host(url.host_str().unwrap_or_default()) };
     let first = Hop::new(url, method?, headers?, body?.into())
         .map_err(|why| cursor.mistake(format!("{} cannot be asked: {why}", cursor.node().shown())))
-        .ok()?;
+        .ok()?
+        .with_body_for_its_host(is_for_its_host);
     if proxy.as_ref().is_some_and(Option::is_some) && version == Some(Version::Two) && first.tls.is_none() {
         fields.cursor().mistake("http: 2 without TLS cannot go through a proxy; leave out \"http\" or \"proxy\"");
         return None;

@@ -5,7 +5,7 @@ use regex::{Regex, RegexBuilder};
 use serde_json::Value as Json;
 use url::Url;
 
-use crate::probe::expect::{MAX_JUDGED_BYTES, MAX_REGEX_BYTES, excerpt};
+use crate::probe::expect::{MAX_JUDGED_BYTES, MAX_REGEX_BYTES};
 use crate::probe::http::Cookies;
 use crate::probe::json_path::JsonPath;
 use crate::probe::observation::{Facts, Reason, ReasonCode};
@@ -14,6 +14,9 @@ use super::template::RESERVED;
 
 /// Longest extracted value, in bytes: a token, an id, a form's secret; not a page.
 const MAX_VALUE_BYTES: usize = 16 * 1024;
+
+/// Keys of an answer that are shown, at most.
+const MAX_SHOWN_KEYS: usize = 12;
 
 /// One value and where it stands.
 #[derive(Debug)]
@@ -74,7 +77,7 @@ impl Extract {
                 let text = String::from_utf8_lossy(body);
                 let found = regex.captures(&text).and_then(|groups| groups.get(1).or_else(|| groups.get(0)));
                 found.map(|found| found.as_str().to_owned()).ok_or_else(|| {
-                    let why = format!("the answer does not match {:?}: {}", regex.as_str(), excerpt(body));
+                    let why = format!("the answer of {} bytes does not match {:?}", body.len(), regex.as_str());
                     failed(ReasonCode::Body, why)
                 })?
             }
@@ -100,11 +103,20 @@ fn from_json(path: &JsonPath, body: &[u8]) -> Result<String, String> {
     if body.len() > MAX_JUDGED_BYTES {
         return Err(format!("the body is {} bytes, more than the {MAX_JUDGED_BYTES} that are judged", body.len()));
     }
-    let json: Json =
-        serde_json::from_slice(body).map_err(|error| format!("the body is not JSON ({error}): {}", excerpt(body)))?;
-    match path.find(&json)? {
+    let json: Json = serde_json::from_slice(body)
+        .map_err(|error| format!("the body of {} bytes is not JSON ({error})", body.len()))?;
+    // Keys are shown and values are not: among them are sessions and tokens.
+    let found = path.find(&json).map_err(|_| format!("json {path} is missing{}", keys(&json)))?;
+    match found {
         Json::Null => Err(format!("json {path} is null")),
         Json::String(text) => Ok(text.clone()),
         other => Ok(other.to_string()),
     }
+}
+
+/// What a mapping has at its top, for people who look for something else.
+fn keys(json: &Json) -> String {
+    let Some(map) = json.as_object().filter(|map| !map.is_empty()) else { return String::new() };
+    let keys: Vec<&str> = map.keys().map(String::as_str).take(MAX_SHOWN_KEYS).collect();
+    format!("; there are {}", keys.join(", "))
 }

@@ -76,7 +76,7 @@ impl Step {
         let extracted = travel.extracted();
         let fill = |template: &Template| templates.fill(template, &travel.random, &extracted).map_err(cannot_be_sent);
         let url = match &sent.url {
-            Some(template) => Url::parse(&fill(template)?).map_err(|error| cannot_be_sent(error.to_string()))?,
+            Some(template) => url_of(&fill(template)?).map_err(cannot_be_sent)?,
             None => first.url.clone(),
         };
         let mut headers = first.headers();
@@ -90,13 +90,25 @@ impl Step {
             Some(template) => Bytes::from(fill(template)?),
             None => first.body.clone(),
         };
-        first.rewritten(url, headers, body).map(Cow::Owned).map_err(|why| cannot_be_sent(why.to_owned()))
+        let rewritten = first.rewritten(url, headers, body);
+        let rewritten = rewritten.map(|hop| hop.with_body_for_its_host(sent.body.is_some()));
+        rewritten.map(Cow::Owned).map_err(|why| cannot_be_sent(why.to_owned()))
     }
 
     /// True if everything it names is there, though other steps were not taken.
     pub(super) fn can_be_sent(&self, templates: &Templates, travel: &Travel) -> bool {
         self.request(templates, travel).is_ok()
     }
+}
+
+/// An answer chooses what is asked, and not where: a part of the path that is `.` or `..` would lead to another one.
+fn url_of(text: &str) -> Result<Url, String> {
+    let path = text.split(['?', '#']).next().unwrap_or_default();
+    let dots = |part: &str| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    if path.split(['/', '\\']).any(dots) {
+        return Err("a part of the path would be . or .., which leads elsewhere".to_owned());
+    }
+    Url::parse(text).map_err(|error| error.to_string())
 }
 
 fn cannot_be_sent(why: String) -> Outcome {

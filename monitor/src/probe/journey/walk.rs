@@ -16,6 +16,9 @@ use super::step::Step;
 use super::template::Templates;
 use super::travel::Travel;
 
+/// What part of the time is kept for `always` steps while another one is waited for: a fifth.
+const SHARE_FOR_ALWAYS: u32 = 5;
+
 /// A configured `journey` check.
 pub(super) struct JourneyProbe {
     pub(super) steps: Vec<Step>,
@@ -59,7 +62,7 @@ impl JourneyProbe {
                 continue;
             }
             let began = Instant::now();
-            let taken = self.take(run, step, &mut travel).await;
+            let taken = self.take(run, step, &mut travel, self.limit(run, step)).await;
             let state = if taken.is_ok() { StepState::Passed } else { StepState::Failed };
             run.seen.steps.push(StepSeen::new(&step.name, state, Some(began.elapsed())));
             let called = |reason: Reason| {
@@ -79,13 +82,28 @@ impl JourneyProbe {
         broken.map_or_else(|| Ok(Facts::default()), Err)
     }
 
+    /// Returns until when a step may take: those that clean up keep a share of the time for themselves.
+    fn limit(&self, run: &Run, step: &Step) -> Instant {
+        let last = run.last_word();
+        if step.always || !self.steps.iter().any(|step| step.always) {
+            return last;
+        }
+        last.checked_sub(run.timeout / SHARE_FOR_ALWAYS).unwrap_or(last)
+    }
+
     /// Takes one step; returns the soft limits it broke.
-    async fn take(&self, run: &mut Run, step: &Step, travel: &mut Travel) -> Result<Vec<Reason>, Outcome> {
+    async fn take(
+        &self,
+        run: &mut Run,
+        step: &Step,
+        travel: &mut Travel,
+        limit: Instant,
+    ) -> Result<Vec<Reason>, Outcome> {
         let request = step.request(&self.templates, travel)?;
         let began = Instant::now();
         run.needs_body = step.needs_body();
         let earlier = run.seen.cert_expires.take();
-        let asked = timeout_at(run.last_word(), step.options.ask(run, &request, &mut travel.cookies)).await;
+        let asked = timeout_at(limit, step.options.ask(run, &request, &mut travel.cookies)).await;
         let took = began.elapsed();
         let expires = run.seen.cert_expires;
         run.seen.note_expiry(earlier);
@@ -94,7 +112,16 @@ impl JourneyProbe {
             Err(_elapsed) => return Err(Outcome::Fail(timed_out(run.timeout, run.current(), run.seen.address))),
         };
         facts.seen.cert_expires = expires;
-        let soft = step.expect.judge(facts.clone(), took, run.deadline).await?.soft;
+        let judged = step.expect.judge(facts.clone(), took, run.deadline).await;
+        if judged.is_err() {
+            // What the answer held is not shown with what is wrong with it.
+            for extract in &step.extracts {
+                if let Ok(value) = extract.take(&facts, &travel.cookies, &request.url) {
+                    travel.keep(&extract.name, value);
+                }
+            }
+        }
+        let soft = judged?.soft;
         for extract in &step.extracts {
             let value = extract.take(&facts, &travel.cookies, &request.url).map_err(Outcome::Fail)?;
             travel.keep(&extract.name, value);

@@ -67,9 +67,24 @@ impl Kind for MySql {
                 fields.cursor().mistake(format!("{key:?} needs a name to sign in with; write username: …"));
             }
         }
+        if let Some(Some(query)) = &query
+            && writes_a_file(query)
+        {
+            fields.cursor().mistake(
+                "\"query\" would write a file on the server, which no transaction forbids; a probe only reads",
+            );
+            return None;
+        }
         fields.end();
         Some(Arc::new(MySqlProbe { endpoint: endpoint?, login: login?, database: database?, query: query? }))
     }
+}
+
+/// `… INTO OUTFILE` and `INTO DUMPFILE` are no change of the database.
+fn writes_a_file(query: &str) -> bool {
+    let words: Vec<String> = query.split_whitespace().map(str::to_ascii_lowercase).collect();
+    let mut pairs = words.iter().zip(words.iter().skip(1));
+    pairs.any(|(first, then)| first == "into" && (then.starts_with("outfile") || then.starts_with("dumpfile")))
 }
 
 #[derive(Debug)]
@@ -129,7 +144,9 @@ impl MySqlProbe {
         greeting: &Greeting,
         facts: &mut Map<String, Json>,
     ) -> Result<(), Outcome> {
-        for statement in ["start transaction read only", "set sql_select_limit = 1"] {
+        // What commits by itself (CREATE, DROP …) would leave the transaction, and not the session, behind.
+        let quiet = ["set session transaction read only", "start transaction read only", "set sql_select_limit = 1"];
+        for statement in quiet {
             order(run, wire, statement, &mut Map::new()).await??;
         }
         match order(run, wire, &limit(greeting, run.deadline), &mut Map::new()).await? {

@@ -19,12 +19,14 @@ use super::datagram::{exchange, open};
 use super::dial::IpVersion;
 use super::endpoint::Endpoint;
 use super::kinds::{Expectation, Kind, Probe, Target};
-use super::observation::{Facts, Outcome, ReasonCode};
+use super::observation::{Facts, Outcome, Reason, ReasonCode};
 use super::run::Run;
 use super::scheme::{Scheme, Takes};
 
 /// Where time servers listen.
 const PORT: u16 = 123;
+/// Clocks that are further apart degrade where no `max_offset` is written: Kerberos and TOTP bear minutes, logs and leases less.
+const USUAL_OFFSET: Duration = Duration::from_secs(1);
 /// The stratum of a server without a time, and the leap indicator of one (RFC 5905 figures 9 and 11).
 const NO_STRATUM: u8 = 16;
 const NOT_SET: u8 = 3;
@@ -104,6 +106,9 @@ impl NtpProbe {
             // Nothing at all came: the runner says so.
             return std::future::pending().await;
         };
+        if answer.is_without_time() {
+            return Err(Outcome::fail(ReasonCode::Protocol, "its answer holds no time"));
+        }
         let measured = answer.measure(asked, heard);
         self.judge(run, &answer, measured)?;
         Ok(facts(&answer, measured))
@@ -124,13 +129,15 @@ impl NtpProbe {
             let text = format!("it is {} steps from a reference clock, more than {}", answer.stratum, self.max_stratum);
             return Err(Outcome::fail(ReasonCode::Limit, text));
         }
-        match self.max_offset.filter(|limit| offset > *limit) {
-            Some(limit) => {
-                let text = format!("{apart}: more than {} apart", show_duration(limit));
-                Err(Outcome::fail(ReasonCode::Limit, text))
-            }
-            None => Ok(()),
+        let limit = self.max_offset.unwrap_or(USUAL_OFFSET);
+        let text = format!("{apart}: more than {} apart", show_duration(limit));
+        match (offset > limit, self.max_offset) {
+            (false, _) => {}
+            (true, Some(_)) => return Err(Outcome::fail(ReasonCode::Limit, text)),
+            // Whose clock is wrong is not said, but one of them is.
+            (true, None) => run.soft.push(Reason::new(ReasonCode::Limit, text)),
         }
+        Ok(())
     }
 }
 

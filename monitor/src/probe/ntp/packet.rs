@@ -99,6 +99,11 @@ impl Answer {
         Measured { offset: f64::midpoint(there, back), delay: (there - back).max(0.0) }
     }
 
+    /// True for an answer that should hold a time and does not (RFC 4330 section 5 has clients discard it). Refusals hold none.
+    pub(super) fn is_without_time(&self) -> bool {
+        self.stratum != 0 && self.leap != 3 && (self.sent.0 == 0 || self.received.0 == 0)
+    }
+
     /// At most so far is the server from the reference clock's time, in seconds (RFC 5905 section 11.2).
     pub(super) fn root_distance(&self) -> f64 {
         let short = |number: u32| f64::from(number) / 65_536.0;

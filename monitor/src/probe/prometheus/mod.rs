@@ -161,7 +161,8 @@ impl PrometheusProbe {
         }
         run.seen.remark(answer::note(&series));
         let mut facts = answer::facts(&series);
-        if let Some(age) = self.age.as_ref().filter(|_| !series.is_empty()) {
+        // Where no series is well, only those of `age_of` show that anything is still known.
+        if let Some(age) = self.age.as_ref().filter(|age| !series.is_empty() || age.selector != self.query) {
             let newest = self.newest(run, age).await?;
             facts.insert("newest_age_secs".to_owned(), newest.as_secs_f64().into());
         }

@@ -110,6 +110,13 @@ async fn a_real_mariadb_signs_in_and_answers_a_query() {
             ReasonCode::Auth,
             "the user may not do this: Access denied for user 'watcher'@'127.0.0.1' to database 'mysql' (1044)",
         ),
+        // What commits by itself leaves a transaction behind, but not the session.
+        (
+            "watcher",
+            ", database: shop, query: create table made (a int)",
+            ReasonCode::Rejected,
+            "the query writes, and only reading is allowed: Cannot execute statement in a READ ONLY transaction (1792)",
+        ),
         (
             "watcher",
             ", database: shop, query: insert into stock (left_over) values (1)",

@@ -44,6 +44,9 @@ async fn a_real_prometheus_answers_and_says_what_is_wrong_with_a_query() {
     let looked_for = ask(&check("query: up == 7, empty: pass, max_age: 1m, age_of: up", "")).await;
     assert_pass(&looked_for);
     assert_eq!(looked_for.seen.note.as_deref(), Some("no series"));
+    let gone = ask(&check("query: up == 7, empty: pass, max_age: 1m, age_of: vanished", "")).await;
+    let text = "no series matches vanished, so its age is not known";
+    assert_fail(&gone, ReasonCode::Body, text);
     let text = "the query does not fit: it gives many samples of a series (a matrix), not one";
     assert_fail(&ask(&check("query: 'up[5m]'", "")).await, ReasonCode::Rejected, text);
     let (code, text) = fail(&ask(&check("query: up ==", "")).await);

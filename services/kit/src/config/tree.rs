@@ -93,7 +93,8 @@ impl Node {
     /// The place and the parser's words.
     pub fn parse(file: &str, text: &str) -> Result<Self, (Place, String)> {
         let file: Arc<str> = file.into();
-        let options = serde_saphyr::options! { with_snippet: false };
+        // `no`, `on` and `y` are words, as in YAML 1.2: a country is not false.
+        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
         let parsed: Result<Option<Spanned<Raw>>, _> = serde_saphyr::from_str_with_options(text, options);
         match parsed {
             Ok(Some(raw)) => Ok(raw_node(&file, raw)),
