@@ -130,7 +130,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Findings(command) => findings::run(&command).await,
             Command::Add(command) => add::run(&command).await,
             Command::Report(command) => report::run(&command).await,
-            Command::Import(command) => import::run(&command),
+            Command::Import(command) => import::run(&command).await,
             Command::Discover(command) => discover::run(&command).await,
             Command::Doctor(command) => doctor::run(&command).await,
             Command::Token(command) => token::run(&command),

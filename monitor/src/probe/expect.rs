@@ -95,7 +95,7 @@ impl Expectations {
         !self.body_contains.is_empty()
             || !self.body_matches.is_empty()
             || !self.json.is_empty()
-            || self.expression.is_some()
+            || self.expression.as_ref().is_some_and(Expression::reads_body)
     }
 
     /// Returns the soft limits that a pass broke, and the version that a JSON answer names.

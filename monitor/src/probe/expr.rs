@@ -55,6 +55,8 @@ static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::n
 pub(super) struct Expression {
     text: String,
     program: Arc<Program>,
+    /// True if it looks at the body, as text or as JSON.
+    reads_body: bool,
 }
 
 impl Expression {
@@ -62,12 +64,22 @@ impl Expression {
     pub(super) fn decode(cursor: &Cursor<'_>) -> Option<Self> {
         let text = cursor.text()?;
         match compile(&text) {
-            Ok(program) => Some(Self { text, program: Arc::new(program) }),
+            Ok(program) => Some(Self::of(text, program)),
             Err(message) => {
                 cursor.mistake(message);
                 None
             }
         }
+    }
+
+    fn of(text: String, program: Program) -> Self {
+        let reads_body = ["body", "json"].iter().any(|name| program.references().has_variable(name));
+        Self { text, program: Arc::new(program), reads_body }
+    }
+
+    /// Returns true if it looks at the body.
+    pub(super) fn reads_body(&self) -> bool {
+        self.reads_body
     }
 
     /// Evaluates on a blocking thread under the probe's deadline.
@@ -78,8 +90,8 @@ impl Expression {
         took: Duration,
         deadline: Instant,
     ) -> Result<(), Outcome> {
-        let inputs =
-            Inputs::of(facts, json, took).map_err(|text| Outcome::Fail(Reason::new(ReasonCode::Expression, text)))?;
+        let inputs = Inputs::of(facts, self.reads_body, json, took)
+            .map_err(|text| Outcome::Fail(Reason::new(ReasonCode::Expression, text)))?;
         let program = self.program.clone();
         let late = || {
             Outcome::Fail(Reason::new(ReasonCode::Expression, format!("expr did not finish in time: {}", self.text)))
@@ -117,7 +129,7 @@ impl BodyExpression {
     pub(super) fn decode(cursor: &Cursor<'_>) -> Option<Self> {
         let text = cursor.text()?;
         match compile_knowing(&text, &["body"]) {
-            Ok(program) => Some(Self(Expression { text, program: Arc::new(program) })),
+            Ok(program) => Some(Self(Expression::of(text, program))),
             Err(message) => {
                 cursor.mistake(message);
                 None
@@ -229,8 +241,8 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn of(facts: &Facts, json: Option<Json>, took: Duration) -> Result<Self, String> {
-        let body = facts.body.as_deref().unwrap_or_default();
+    fn of(facts: &Facts, reads_body: bool, json: Option<Json>, took: Duration) -> Result<Self, String> {
+        let body = facts.body.as_deref().filter(|_| reads_body).unwrap_or_default();
         if body.len() > MAX_JUDGED_BYTES {
             return Err(format!("the body is {} bytes, more than the {MAX_JUDGED_BYTES} that are judged", body.len()));
         }
@@ -279,7 +291,7 @@ mod tests {
     use super::*;
 
     async fn judge(text: &str) -> Result<(), String> {
-        let expression = Expression { text: text.to_owned(), program: Arc::new(compile(text)?) };
+        let expression = Expression::of(text.to_owned(), compile(text)?);
         let body = r#"{"queue":{"depth":7},"workers":[{"up":true},{"up":false}],"big":1000000}"#;
         let facts = Facts { status: Some(200), body: Some(body.into()), ..Facts::default() };
         let json = serde_json::from_str(body).unwrap();

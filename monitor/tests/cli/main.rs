@@ -1,6 +1,9 @@
 //! The command line as scripts see it: exit codes, closed pipes, where the configuration comes from.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod import_gatus;
+mod import_kuma;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -2,8 +2,18 @@
 
 mod alertmanager;
 mod blackbox;
+mod cel;
+mod channels;
+mod gatus;
+mod keys;
+mod kuma;
+mod names;
 mod receivers;
+mod request;
+mod routes;
+mod scratch;
 mod secrets;
+mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +52,22 @@ enum Source {
         #[arg(long, default_value = "/etc/prometheus/blackbox.yml")]
         modules: PathBuf,
     },
+    /// Endpoints, suites and alerting of a Gatus, as services and channels. What is stricter here is said.
+    Gatus {
+        /// Its configuration: config.yaml, or the folder of its files.
+        file: PathBuf,
+        /// Where secrets that stand in its configuration are written, each in a file of its own (0600).
+        #[arg(long, default_value = "data/secrets/imported")]
+        secrets: PathBuf,
+    },
+    /// Monitors and notifications of an Uptime Kuma, as services and channels. It may go on running.
+    Kuma {
+        /// Its database (kuma.db), or a backup of version 1 (JSON).
+        file: PathBuf,
+        /// Where secrets that stand in it are written, each in a file of its own (0600).
+        #[arg(long, default_value = "data/secrets/imported")]
+        secrets: PathBuf,
+    },
 }
 
 /// What was made of a configuration.
@@ -51,25 +77,41 @@ struct Imported {
     config: serde_json::Map<String, serde_json::Value>,
     /// What has no equivalent, one line each.
     left_out: Vec<String>,
+    /// What means something else here, one line each.
+    changed: Vec<String>,
 }
 
-pub(super) fn run(command: &ImportCommand) -> ExitCode {
+pub(super) async fn run(command: &ImportCommand) -> ExitCode {
     let imported = match &command.source {
         Source::Alertmanager { file, secrets, .. } => alertmanager::import(file, secrets),
         Source::Blackbox { file, modules } => blackbox::import(file, modules),
+        Source::Gatus { file, secrets } => gatus::import(file, secrets),
+        Source::Kuma { file, secrets } => kuma::import(file, secrets).await,
     };
     let imported = match imported {
         Ok(imported) => imported,
         Err(why) => return fail(&why),
     };
-    say(yaml::write(&imported.config));
+    let text = yaml::write(&imported.config);
+    let to_mend = match &command.source {
+        // Its routes and channels belong into a configuration that has services.
+        Source::Alertmanager { .. } => Ok(Vec::new()),
+        _ => trial::mistakes(&text),
+    };
+    let to_mend = match to_mend {
+        Ok(mistakes) => mistakes,
+        Err(why) => return fail(&why),
+    };
+    say(text);
     if let Source::Alertmanager { silences: Some(file), .. } = &command.source {
         match alertmanager::silences(file) {
             Ok(commands) => commands.iter().for_each(|line| say(format_args!("# {line}"))),
             Err(why) => return fail(&why),
         }
     }
+    imported.changed.iter().for_each(|line| complain(format_args!("changed: {line}")));
     imported.left_out.iter().for_each(|line| complain(format_args!("left out: {line}")));
+    to_mend.iter().for_each(|line| complain(format_args!("to mend: {line}")));
     ExitCode::from(exit::YES)
 }
 
