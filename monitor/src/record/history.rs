@@ -28,6 +28,22 @@ CREATE TABLE service_hours (
     PRIMARY KEY (service, hour_ms, verdict)) STRICT, WITHOUT ROWID;
 "];
 
+/// What is too old is found series by series and service by service, by the keys of the tables: to look through all that is
+/// kept, every hour, would read gigabytes.
+const OLD_CHUNKS: &str = "DELETE FROM chunks WHERE (series, first_ms) IN (
+    SELECT chunks.series, chunks.first_ms FROM series CROSS JOIN chunks ON chunks.series = series.id
+    WHERE chunks.first_ms < $1 AND chunks.last_ms < $1)";
+const OLD_ROLLUPS: &str = "DELETE FROM rollups WHERE (series, span_ms, first_ms) IN (
+    SELECT rollups.series, rollups.span_ms, rollups.first_ms FROM series CROSS JOIN rollups ON rollups.series = series.id
+    WHERE rollups.span_ms = $1 AND rollups.first_ms < $2)";
+const OLD_HOURS: &str = "WITH RECURSIVE services (service) AS (
+    SELECT min(service) FROM service_hours
+    UNION ALL SELECT (SELECT min(service) FROM service_hours WHERE service > services.service) FROM services
+    WHERE services.service IS NOT NULL)
+    DELETE FROM service_hours WHERE (service, hour_ms, verdict) IN (
+    SELECT hours.service, hours.hour_ms, hours.verdict FROM services CROSS JOIN service_hours AS hours
+    ON hours.service = services.service WHERE hours.hour_ms < $1)";
+
 /// Chunks of one answer, at most, the newest: a chunk is an hour, so this is twenty days of single points.
 const MAX_CHUNKS: u32 = 480;
 
@@ -175,19 +191,12 @@ impl HistoryStore for SqliteHistory {
                 Self::seal_series(&mut transaction, *series, points).await?;
             }
             sqlx::query("DELETE FROM fresh WHERE seq < $1").bind(tail.next_seq).execute(&mut *transaction).await?;
-            sqlx::query("DELETE FROM chunks WHERE last_ms < $1").bind(keep.raw_ms).execute(&mut *transaction).await?;
+            sqlx::query(OLD_CHUNKS).bind(keep.raw_ms).execute(&mut *transaction).await?;
             for ((span_ms, row_ms), oldest) in GRAINS.into_iter().zip([keep.minutes_ms, keep.hours_ms]) {
-                sqlx::query("DELETE FROM rollups WHERE span_ms = $1 AND first_ms + $2 < $3")
-                    .bind(span_ms)
-                    .bind(row_ms)
-                    .bind(oldest)
-                    .execute(&mut *transaction)
-                    .await?;
+                let before = oldest.saturating_sub(row_ms);
+                sqlx::query(OLD_ROLLUPS).bind(span_ms).bind(before).execute(&mut *transaction).await?;
             }
-            sqlx::query("DELETE FROM service_hours WHERE hour_ms < $1")
-                .bind(keep.hours_ms)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(OLD_HOURS).bind(keep.hours_ms).execute(&mut *transaction).await?;
             transaction.commit().await
         })
     }
@@ -323,6 +332,24 @@ mod tests {
         assert_eq!(hours.values().map(|hour| hour.pass).collect::<Vec<_>>(), [36]);
     }
 
+    /// A thousand checks keep a million rows: none of these may be looked through every hour.
+    #[tokio::test]
+    async fn what_is_too_old_is_found_by_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteHistory::open(&folder.path().join("history.db")).await.unwrap();
+        let pool = store.file.pool().await.unwrap();
+        for sql in [OLD_CHUNKS, OLD_ROLLUPS, OLD_HOURS] {
+            let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+            let steps = plan.bind(0).bind(0).fetch_all(pool).await.unwrap();
+            let steps: Vec<String> = steps.iter().map(|row| row.get::<String, _>("detail")).collect();
+            let scanned = |step: &&String| {
+                ["chunks", "rollups", "hours"].iter().any(|table| step.starts_with(&format!("SCAN {table}")))
+            };
+            assert_eq!(steps.iter().find(scanned), None, "{sql}: {steps:#?}");
+            assert!(steps.iter().any(|step| step.starts_with("SEARCH ")), "{steps:#?}");
+        }
+    }
+
     #[tokio::test]
     async fn what_is_older_than_the_horizon_goes() {
         let folder = tempfile::tempdir().unwrap();
@@ -335,6 +362,11 @@ mod tests {
         assert_eq!(store.points(id, 0, i64::MAX).await.unwrap().len(), 10);
         assert_eq!(store.rollups(id, 60_000, 0, i64::MAX / 2).await.unwrap().len(), 2);
         assert_eq!(store.rollups(id, 3_600_000, 0, i64::MAX / 2).await.unwrap().len(), 2);
+        let hour = |hour_ms| ServiceHour { service: "web".to_owned(), hour_ms, verdict: "up".to_owned(), ms: 1 };
+        store.add_service_hours(&[hour(0), hour(late)]).await.unwrap();
+        let keep = Horizon { raw_ms: late, minutes_ms: late, hours_ms: late };
+        store.seal(&Tail { next_seq: 1, ..Tail::default() }, keep).await.unwrap();
+        assert_eq!(store.service_days(0).await.unwrap(), [hour(late)]);
     }
 
     #[tokio::test]
