@@ -10,6 +10,7 @@ mod http;
 mod names;
 mod newer;
 mod own;
+mod proxied;
 
 use monitor::export::{DIFFERENCES, How};
 
@@ -20,7 +21,8 @@ async fn both_answer_the_same_but_for_what_is_listed() {
     let (http, dialogs) = (http::Servers::new(), dialogs::Servers::new());
     let (names, health) = tokio::join!(names::Servers::start(), health::Servers::start());
     let modules = [http.modules(), dialogs.modules(), names.modules(), health.modules()].concat();
-    let both = Both::start(&modules, &["127.0.0.0/8", "localhost", "::1", "no-such-name.invalid"]).await;
+    let targets = ["127.0.0.0/8", "localhost", "::1", "no-such-name.invalid", "shop.example", "wrong.example"];
+    let both = Both::start(&modules, &targets).await;
     let cases: Vec<Case> = [http.cases(), dialogs.cases(), names.cases(), health.cases()].concat();
     assert!(cases.len() >= 100, "{} cases", cases.len());
     let found = both.compare(&cases).await;

@@ -54,6 +54,19 @@ async fn https_goes_through_a_tunnel() {
 }
 
 #[tokio::test]
+async fn a_virtual_host_leads_a_proxy_nowhere_else() {
+    let proxy = Target::reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let check = format!(
+        "http: {{ url: 'http://shop.example/x', proxy: '{}', headers: {{ host: other.example }} }}",
+        proxy.url("")
+    );
+    assert_pass(&ask(&check).await);
+    let request = String::from_utf8(proxy.received().remove(0)).unwrap();
+    assert!(request.starts_with("GET http://shop.example/x HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("host: other.example\r\n"), "{request}");
+}
+
+#[tokio::test]
 async fn a_proxy_that_refuses_is_our_trouble_and_one_that_cannot_reach_the_target_is_not() {
     let busy = Target::reply("HTTP/1.1 502 Bad Gateway\r\n\r\n");
     let text = "the proxy cannot reach localhost:4443: HTTP/1.1 502 Bad Gateway";

@@ -83,6 +83,11 @@ impl Query {
             );
             return Err(refused(StatusCode::BAD_REQUEST, text));
         }
+        if let Some(hostname) = self.hostname.as_deref().filter(|hostname| !Wish::is_hostname(hostname)) {
+            let text =
+                format!("hostname {hostname:?} is no host; write it like shop.example.com or shop.example.com:8443");
+            return Err(refused(StatusCode::BAD_REQUEST, text));
+        }
         let timeout = timeout(scrape, module.timeout, settings.timeout_offset);
         Ok((module, Wish { target: decoded_again(target), hostname: self.hostname.clone(), timeout }))
     }
@@ -134,6 +139,18 @@ mod tests {
         let query = Query::of(Some("target=a%3A1&target=b&module=&debug=true&debug=false&x=y"));
         let target = Some("a:1".to_owned());
         assert_eq!(query, Query { target, debug: true, ..Query::default() });
+    }
+
+    #[test]
+    fn a_hostname_is_a_host_and_nothing_else() {
+        for text in ["shop.example", "shop.example:8443", "192.0.2.1", "192.0.2.1:80", "[::1]", "[::1]:80", "a_b"] {
+            assert!(Wish::is_hostname(text), "{text}");
+        }
+        for text in
+            ["", "a/b", "a?b", "a#b", "me@a", "a b", "a:b", "a:0", "a:99999", "::1", "a\r\nb: c", "http://a", ":80"]
+        {
+            assert!(!Wish::is_hostname(text), "{text}");
+        }
     }
 
     #[test]

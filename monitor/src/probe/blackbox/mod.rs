@@ -35,6 +35,7 @@ pub use modules::{Module, Modules};
 pub use targets::Targets;
 
 use self::visit::{Stop, Visit};
+use super::address::Host;
 use super::observation::ReasonCode;
 use super::run::Vantage;
 
@@ -64,6 +65,19 @@ pub struct Wish {
     pub hostname: Option<String>,
     /// How long it may take.
     pub timeout: Duration,
+}
+
+impl Wish {
+    /// Returns whether this can be a name to ask for: a host, with a port or without, and nothing else.
+    pub fn is_hostname(text: &str) -> bool {
+        let (host, port) = text.split_at(without_port(text).len());
+        !port.ends_with(":0") && (host.starts_with('[') || !host.contains(':')) && Host::parse(host).is_some()
+    }
+}
+
+/// A header `Host` may have a port; a certificate has none.
+fn without_port(host: &str) -> &str {
+    host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(host, _)| host)
 }
 
 /// One line of what happened, for people.
@@ -101,7 +115,7 @@ pub struct Probed {
 pub async fn probe(module: &Module, wish: Wish, targets: Arc<Targets>, vantage: Arc<Vantage>) -> Probed {
     let began = Instant::now();
     let timeout = wish.timeout;
-    let mut visit = Visit::new(&module.name, wish, targets, vantage);
+    let mut visit = Visit::new(module, wish, targets, vantage);
     let deadline = visit.run.deadline;
     let asked = AssertUnwindSafe(tokio::time::timeout_at(deadline, module.prober.ask(&mut visit)));
     let stop = match asked.catch_unwind().await {

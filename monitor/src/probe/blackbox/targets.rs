@@ -106,10 +106,18 @@ impl Targets {
         })
     }
 
-    /// Returns whether this may be asked whatever its address is.
+    /// Returns whether this may be asked where somebody else looks the name up, so that no address can be judged: a name
+    /// must be listed as one, and one that leads to a cloud's credentials must be listed itself.
     pub(super) fn permits_name(&self, place: Place<'_>) -> bool {
-        let host = name_of(place.host);
-        self.rules.iter().filter(|rule| rule.fits(place)).any(|rule| rule.is_named(host.as_deref()))
+        let host = match place.host {
+            Host::Ip(ip) => return self.permits(place, *ip),
+            Host::Name(name) => bare(name),
+        };
+        let is_guarded = GUARDED_NAMES.contains(&host.as_str());
+        self.rules.iter().filter(|rule| rule.fits(place)).any(|rule| match &rule.who {
+            Who::Name(name) => *name == host,
+            _ => !is_guarded && rule.is_named(Some(&host)),
+        })
     }
 
     /// Returns whether this socket may be asked.
@@ -183,6 +191,16 @@ fn is_guarded(address: IpAddr) -> bool {
         IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254],
     }
 }
+
+/// What those addresses are called there (the documentation of GCP's and EC2's metadata service, and of Tencent's).
+const GUARDED_NAMES: [&str; 6] = [
+    "metadata.google.internal",
+    "metadata.goog",
+    "metadata",
+    "instance-data.ec2.internal",
+    "instance-data",
+    "metadata.tencentyun.com",
+];
 
 const HOW: &str = "write db.example.com:5432, https://*.example.com, 10.0.0.0/8:9100, /run/app.sock or \"*\"";
 
@@ -320,6 +338,31 @@ mod tests {
         }
         assert!(permits("169.254.169.254", "http://metadata.example:80@169.254.169.254"));
         assert!(permits("169.254.0.0/16:80", "http://169.254.169.254:80@169.254.169.254"));
+    }
+
+    #[test]
+    fn what_somebody_else_looks_up_must_be_listed_by_name() {
+        let permits = |rules: &str, host: &str| {
+            let host = Host::parse(host).unwrap();
+            targets(rules).permits_name(Place { scheme: "http", host: &host, port: Some(80) })
+        };
+        for (rules, host, expected) in [
+            ("shop.example", "shop.example", true),
+            ("*.example:80", "Shop.Example.", true),
+            ("shop.example:81", "shop.example", false),
+            ("10.0.0.0/8 0.0.0.0/0", "shop.example", false),
+            ("*", "shop.example", true),
+            ("*", "metadata.google.internal", false),
+            ("*.internal *", "METADATA.google.internal.", false),
+            ("metadata.google.internal", "metadata.google.internal", true),
+            ("*", "10.0.0.1", true),
+            ("*", "169.254.169.254", false),
+            ("169.254.169.254", "169.254.169.254", true),
+            ("10.0.0.0/8", "10.0.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+        ] {
+            assert_eq!(permits(rules, host), expected, "{rules}: {host}");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::gauges::{self, Gauge, Gauges};
 use super::targets::{Place, Targets};
-use super::{Line, Probed, Wish};
+use super::{Line, Module, Probed, Wish, without_port};
+use crate::probe::address::Host;
 use crate::probe::dial_error::{explain, has_route};
 use crate::probe::observation::{CheckId, Outcome, Phase, Reason, ReasonCode};
 use crate::probe::resolve::{Families, Found, either, resolve};
@@ -62,12 +63,15 @@ pub(super) struct Visit {
     phases: Vec<(Phase, Duration)>,
     /// True once something was asked of the target.
     has_asked: bool,
+    /// True if the name that was wished for is the one that the module asks for anyway.
+    is_hostname_known: bool,
 }
 
 impl Visit {
-    pub(super) fn new(module: &str, wish: Wish, targets: Arc<Targets>, vantage: Arc<Vantage>) -> Self {
-        let mut run = Run::new(CheckId::new("blackbox", module), vantage, wish.timeout, String::new());
+    pub(super) fn new(module: &Module, wish: Wish, targets: Arc<Targets>, vantage: Arc<Vantage>) -> Self {
+        let mut run = Run::new(CheckId::new("blackbox", &module.name), vantage, wish.timeout, String::new());
         run.keeps_chain = true;
+        let is_hostname_known = wish.hostname.is_some() && wish.hostname.as_deref() == module.hostname();
         Self {
             run,
             gauges: Gauges::default(),
@@ -77,6 +81,7 @@ impl Visit {
             began: Instant::now(),
             phases: Vec::new(),
             has_asked: false,
+            is_hostname_known,
         }
     }
 
@@ -91,6 +96,7 @@ impl Visit {
 
     /// Looks up a host, says so in the gauges that all probers have, and returns the one address to connect to.
     pub(super) async fn choose_first(&mut self, place: Place<'_>, preference: Preference) -> Result<IpAddr, Stop> {
+        self.check_hostname(place)?;
         for gauge in [gauges::LOOKUP_TIME, gauges::IP_PROTOCOL, gauges::IP_HASH] {
             self.gauges.set(gauge, 0.0);
         }
@@ -128,6 +134,20 @@ impl Visit {
                 Err(self.refuse(place, at.first().map_or("", String::as_str)))
             }
         }
+    }
+
+    /// Refuses a name that was wished for if it is neither the target's own, nor the module's, nor listed: whoever stands
+    /// before the target may go by it.
+    pub(super) fn check_hostname(&mut self, place: Place<'_>) -> Result<(), Stop> {
+        let Some(hostname) = self.wish.hostname.as_deref().filter(|_| !self.is_hostname_known) else { return Ok(()) };
+        let host = Host::parse(without_port(hostname));
+        let is_fine =
+            host.as_ref().is_some_and(|host| host == place.host || self.targets.permits_name(Place { host, ..place }));
+        if is_fine {
+            return Ok(());
+        }
+        let text = format!("hostname {hostname:?}");
+        Err(self.refuse(text, ""))
     }
 
     /// Refuses what nothing was asked of yet; who is led elsewhere on the way has failed.

@@ -31,6 +31,8 @@ pub(in crate::probe) struct Hop {
     is_virtual: bool,
     path: Uri,
     absolute: Uri,
+    /// What a plain proxy is asked for: the URL's own host, whatever name its server is called by.
+    proxied: Uri,
 }
 
 impl Hop {
@@ -65,31 +67,41 @@ impl Hop {
             None => url.path().to_owned(),
         };
         let shown = authority.to_str().map_err(|_| "its host cannot be sent")?;
-        let absolute = format!("{}://{shown}{path}", url.scheme()).parse().map_err(|_| "it cannot be sent as it is")?;
+        // Built from parts, so that a name cannot bring a path of its own.
+        let absolute = |authority: &str| {
+            let built = Uri::builder().scheme(url.scheme()).authority(authority).path_and_query(path.as_str()).build();
+            built.map_err(|_| "it cannot be sent as it is")
+        };
+        let (absolute, proxied) = (absolute(shown)?, absolute(&written)?);
         let path = path.parse().map_err(|_| "its path cannot be sent as it is")?;
         let address = Address { host, port };
-        let (strange, is_for_its_host) = (false, false);
         Ok(Self {
             url,
             address,
             tls,
             method,
             body,
-            is_for_its_host,
-            strange,
+            is_for_its_host: false,
+            strange: false,
             headers,
             authority,
             is_virtual,
             path,
             absolute,
+            proxied,
         })
     }
 
-    /// Builds the head of a request; `absolute` is the form that HTTP/2 and plain proxies need (RFC 9112 section 3.2.2).
-    pub(in crate::probe) fn request(&self, two: bool, absolute: bool) -> http::Request<Full<Bytes>> {
+    /// Builds the head of a request; `proxied` is the form that plain proxies need (RFC 9112 section 3.2.2).
+    pub(in crate::probe) fn request(&self, two: bool, proxied: bool) -> http::Request<Full<Bytes>> {
         let mut request = http::Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = if two || absolute { self.absolute.clone() } else { self.path.clone() };
+        let uri = match (proxied, two) {
+            (true, _) => &self.proxied,
+            (false, true) => &self.absolute,
+            (false, false) => &self.path,
+        };
+        *request.uri_mut() = uri.clone();
         let mut headers = self.headers.clone();
         if two {
             *request.version_mut() = http::Version::HTTP_2;

@@ -24,7 +24,7 @@ use super::gauges;
 use super::targets::Place;
 use super::tls::Told;
 use super::visit::{Stop, Visit};
-use crate::probe::address::Host;
+use super::without_port;
 use crate::probe::handshake::shake_hands;
 use crate::probe::http::{Cookies, Exchange, Hop, show};
 use crate::probe::observation::{Phase, ReasonCode};
@@ -189,11 +189,6 @@ impl Options {
     }
 }
 
-/// What `Host` says may have a port; a certificate has none.
-fn without_port(host: &str) -> &str {
-    host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(host, _)| host)
-}
-
 /// Returns where a redirect leads, as Go's client follows it.
 fn next(hop: &Hop, response: &Response<Incoming>) -> Result<Option<Hop>, Stop> {
     let status = response.status().as_u16();
@@ -245,9 +240,4 @@ fn version_number(version: Version) -> f64 {
         Version::HTTP_3 => 3.0,
         _ => 1.1,
     }
-}
-
-/// What is spoken to, for a proxy that looks names up itself.
-fn is_literal(host: &Host) -> bool {
-    matches!(host, Host::Ip(_))
 }

@@ -9,7 +9,6 @@ use kit::http::Network;
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::is_literal;
 use super::options::{Options, basic};
 use crate::probe::address::{Address, Host};
 use crate::probe::blackbox::targets::Place;
@@ -94,8 +93,8 @@ impl Options {
         }
     }
 
-    /// Connects to the proxy, and through it where TLS follows. The target is looked up here too, unless the module says
-    /// that only the proxy can: its address must be a listed one.
+    /// Connects to the proxy, and through it where TLS follows. The proxy is told the target's name and looks it up itself,
+    /// so a name must be listed as one. It is looked up here too, unless the module says that only the proxy can.
     pub(super) async fn reach(
         &self,
         visit: &mut Visit,
@@ -104,10 +103,11 @@ impl Options {
         is_first: bool,
     ) -> Result<TcpStream, Stop> {
         let place = Place::of(hop.url.scheme(), &hop.address);
-        if self.skips_resolving && !is_literal(place.host) {
-            if !visit.permits_name(place) {
-                return Err(visit.refuse(place, ""));
-            }
+        if !visit.permits_name(place) {
+            return Err(visit.refuse(place, " through a proxy"));
+        }
+        if self.skips_resolving && matches!(place.host, Host::Name(_)) {
+            visit.check_hostname(place)?;
         } else if is_first {
             visit.choose_first(place, self.preference).await?;
         } else {
