@@ -5,7 +5,7 @@ use std::path::Path;
 use kit::config::Environment;
 use monitor::export::{DIFFERENCES, Difference, How};
 use monitor::{Config, Engine, Kinds};
-use testkit::{Server, Target, eventually, free_port};
+use testkit::{Response, Server, Target, eventually, free_port};
 
 use crate::answer::Answer;
 
@@ -127,6 +127,35 @@ async fn only_listed_targets_are_asked_also_behind_redirects() {
     assert_eq!(other.connections(), 0);
     let figures = Answer::of("GET", &format!("http://{}/metrics", server.addr()), &[]).await.text();
     assert!(figures.contains("blackbox_exporter_targets_refused_total 3\n"), "{figures}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_stay_with_the_host_and_port_they_were_written_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = Target::ok("out");
+    let (away, asked) = (other.url("/away"), "/here".to_owned());
+    let first = Target::respond_with(move |request| match request.path.as_str() {
+        "/away" => Response::new(302, "").with_header("location", &away),
+        "/stay" => Response::new(302, "").with_header("location", &asked),
+        _ => Response::new(200, "in"),
+    });
+    let modules = "modules:\n  http_2xx: { prober: http, http: { basic_auth: { username: me, password: secret-word }, \
+                   headers: { X-Api-Key: abc, X-Plain: def } } }\n";
+    let server = ours(folder.path(), modules, "['127.0.0.0/8']").await;
+    for path in ["/stay", "/away"] {
+        let url = format!("http://{}/probe?target={}", server.addr(), first.url(path));
+        let answer = Answer::of("GET", &url, &[]).await.text();
+        assert!(answer.contains("probe_success 1\n"), "{answer}");
+    }
+    let [stayed, moved, left] = &first.requests()[..] else { panic!("{:?}", first.requests()) };
+    for request in [stayed, moved, left] {
+        assert!(request.header("authorization").is_some() && request.header("x-api-key").is_some(), "{request:?}");
+    }
+    let away = &other.requests()[0];
+    assert_eq!(
+        (away.header("authorization"), away.header("x-api-key"), away.header("x-plain")),
+        (None, None, Some("def"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ pub(in crate::probe) struct Hop {
     /// True if the body holds what is for its host alone.
     is_for_its_host: bool,
     /// True on a host other than the configured one: it gets neither credentials nor our certificate.
-    pub(super) strange: bool,
+    pub(in crate::probe) strange: bool,
     /// Everything but `host`, `connection` and what changes with every probe.
     headers: HeaderMap,
     authority: HeaderValue,
@@ -181,14 +181,17 @@ impl Hop {
     }
 }
 
-/// The same host and port, or the same host's step from http to https on the usual ports.
-fn same_host(from: &Url, to: &Url) -> bool {
+/// The same host and port, or the same host's step from http to https on the usual ports; never one from https to http.
+pub(in crate::probe) fn same_host(from: &Url, to: &Url) -> bool {
+    if from.scheme() == "https" && to.scheme() == "http" {
+        return false;
+    }
     let upgrade = from.scheme() == "http" && to.scheme() == "https" && from.port().is_none() && to.port().is_none();
     from.host() == to.host() && (from.port_or_known_default() == to.port_or_known_default() || upgrade)
 }
 
 /// Credentials, cookies and every value that came from a variable stay with the host they were written for.
-fn drop_credentials(headers: &mut HeaderMap) {
+pub(in crate::probe) fn drop_credentials(headers: &mut HeaderMap) {
     let mut gone: Vec<HeaderName> = vec![AUTHORIZATION, COOKIE];
     gone.extend(headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.clone()));
     for name in gone {
@@ -200,4 +203,24 @@ fn drop_credentials(headers: &mut HeaderMap) {
 pub(in crate::probe) fn show(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_the_same_only_with_its_port_and_its_secrecy() {
+        for (from, to, expected) in [
+            ("http://a.example/", "http://a.example:80/b", true),
+            ("http://a.example/", "https://a.example/", true),
+            ("http://a.example/", "https://a.example:8443/", false),
+            ("http://a.example:81/", "http://a.example:82/", false),
+            ("https://a.example/", "http://a.example/", false),
+            ("https://a.example:8443/", "http://a.example:8443/", false),
+            ("http://a.example/", "http://b.a.example/", false),
+        ] {
+            assert_eq!(same_host(&from.parse().unwrap(), &to.parse().unwrap()), expected, "{from} {to}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ mod verdict;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION};
+use http::header::{AUTHORIZATION, HOST, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Response, Version};
 use hyper::body::Incoming;
 use kit::config::Fields;
@@ -26,7 +26,7 @@ use super::tls::Told;
 use super::visit::{Stop, Visit};
 use super::without_port;
 use crate::probe::handshake::shake_hands;
-use crate::probe::http::{Cookies, Exchange, Hop, show};
+use crate::probe::http::{Cookies, Exchange, Hop, drop_credentials, same_host, show};
 use crate::probe::observation::{Phase, ReasonCode};
 use crate::probe::stream::Stream;
 use crate::probe::tls_options::H2;
@@ -176,12 +176,12 @@ impl Options {
             }
         };
         let Some(own) = &hop.tls else { return Ok(Stream::Plain(stream)) };
-        // Who leads elsewhere is asked for by its own name, and gets no certificate of ours.
-        let is_elsewhere = origin.host() != hop.url.host();
-        let (config, name) = if is_elsewhere {
-            (&self.secrecy.tls.for_others, own.clone())
+        // Who leads elsewhere is asked for by its own name; what is not the same host and port gets no certificate of ours.
+        let config = if hop.strange { &self.secrecy.tls.for_others } else { &self.secrecy.tls.config };
+        let name = if origin.host() == hop.url.host() {
+            self.secrecy.name(visit.wish.hostname.as_deref().map(without_port), place.host)?
         } else {
-            (&self.secrecy.tls.config, self.secrecy.name(visit.wish.hostname.as_deref().map(without_port), place.host)?)
+            own.clone()
         };
         let secured = shake_hands(&mut visit.run, stream, config, &name).await;
         self.secrecy.tell(visit, Told::Whole);
@@ -202,33 +202,25 @@ fn next(hop: &Hop, response: &Response<Incoming>) -> Result<Option<Hop>, Stop> {
     let keeps = matches!(status, 307 | 308);
     let method = if keeps || hop.method == Method::HEAD { hop.method.clone() } else { Method::GET };
     let body = if keeps { hop.body.clone() } else { Bytes::new() };
+    let strange = hop.strange || !same_host(&hop.url, &url);
     let headers = headers_for(hop, &url, location);
-    Hop::new(url, method, headers, body).map(Some).map_err(|why| is_odd(&format!("which cannot be asked: {why}")))
+    let mut next =
+        Hop::new(url, method, headers, body).map_err(|why| is_odd(&format!("which cannot be asked: {why}")))?;
+    next.strange = strange;
+    Ok(Some(next))
 }
 
-/// Credentials stay with the host they were written for; so does the name of a virtual host, but for relative redirects.
+/// Credentials stay with the host and port they were written for, and with its secrecy; so does the name of a virtual host, but for relative redirects.
 fn headers_for(hop: &Hop, url: &Url, location: &HeaderValue) -> HeaderMap {
     let mut headers = hop.headers();
     let is_relative = location.to_str().is_ok_and(|text| Url::parse(text).is_err() && !text.starts_with("//"));
     if !is_relative {
         headers.remove(HOST);
     }
-    let same = |from: Option<url::Host<&str>>, to: Option<url::Host<&str>>| {
-        from == to
-            || matches!((from, to), (Some(url::Host::Domain(from)), Some(url::Host::Domain(to))) if is_below(to, from))
-    };
-    if !same(hop.url.host(), url.host()) {
-        let sensitive: Vec<_> =
-            headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.clone()).collect();
-        for name in sensitive.into_iter().chain([AUTHORIZATION, COOKIE]) {
-            headers.remove(name);
-        }
+    if !same_host(&hop.url, url) {
+        drop_credentials(&mut headers);
     }
     headers
-}
-
-fn is_below(name: &str, parent: &str) -> bool {
-    name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
 }
 
 /// The number in `HTTP/1.1`.
