@@ -159,6 +159,31 @@ async fn credentials_stay_with_the_host_and_port_they_were_written_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_page_shows_who_signs_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = Target::ok("in");
+    let modules = format!(
+        "{MODULES}  talk: {{ prober: tcp, timeout: 5s, tcp: {{ query_response: [{{ send: PASS s3cret-word }}] }} }}\n"
+    );
+    let server = ours(folder.path(), &modules, "['127.0.0.0/8']").await;
+    let at = |path: &str| format!("http://{}{path}", server.addr());
+    let address = target.addr();
+    for wish in [
+        format!("target=bob:s3cret-pass@{address}/"),
+        format!("target=http://s3cret-token@{address}/"),
+        format!("module=talk&target={address}"),
+    ] {
+        let answer = Answer::of("GET", &at(&format!("/probe?{wish}")), &[]).await.text();
+        assert!(answer.contains("probe_success 1\n"), "{answer}");
+    }
+    for path in ["/", "/config", "/logs?id=0", "/logs?id=1", "/logs?id=2"] {
+        let answer = Answer::of("GET", &at(path), &[]).await;
+        assert!(answer.status == 200 && !answer.text().contains("s3cret"), "{path}: {}", answer.text());
+    }
+    assert!(Answer::of("GET", &at("/"), &[]).await.text().contains(&format!("***@{address}/")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_ends_the_probe_and_too_many_at_once_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (stalled, fine) = (Target::stall(), Target::ok("in"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::probe::blackbox::{Module, Probed};
+use crate::probe::blackbox::{Module, Probed, without_userinfo};
 
 /// One result that can be looked at. Its text is made when somebody looks.
 #[derive(Debug)]
@@ -18,16 +18,9 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The target without a password.
+    /// The target without user and password.
     pub(super) fn shown_target(&self) -> String {
-        let shown = kit::secrets::redact(&self.target).into_owned();
-        match url::Url::parse(&shown) {
-            Ok(mut url) if url.password().is_some() => {
-                let _has_a_host = url.set_password(Some("***"));
-                url.into()
-            }
-            _ => shown,
-        }
+        kit::secrets::redact(&without_userinfo(&self.target)).into_owned()
     }
 }
 

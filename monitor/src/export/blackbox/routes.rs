@@ -19,7 +19,7 @@ use super::history::Kept;
 use super::query::Query;
 use super::{page, render};
 use crate::export::access::own_names;
-use crate::probe::blackbox::probe;
+use crate::probe::blackbox::{probe, without_userinfo};
 
 /// Returns every route.
 pub fn router(blackbox: Arc<Blackbox>) -> Router {
@@ -65,7 +65,7 @@ async fn ask(State(blackbox): State<Arc<Blackbox>>, RawQuery(query): RawQuery, h
     if let Some((code, text)) = &probed.reason {
         tracing::debug!(
             probe.module = module.name,
-            probe.target = target,
+            probe.target = %without_userinfo(&target),
             reason = code.as_str(),
             text,
             "a probe failed"

@@ -85,7 +85,8 @@ impl Dialog {
                 line.wait_for_bytes(visit, &turn.expect_bytes).await?;
             }
             if !send.is_empty() {
-                visit.say(format!("sends {:?}", excerpt(&send)));
+                // Not what: it may be a password.
+                visit.say(format!("sends {} bytes", send.len()));
                 send.push(b'\n');
                 line.send(&send).await?;
             }

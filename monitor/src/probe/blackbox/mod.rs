@@ -32,6 +32,7 @@ use tokio::time::Instant;
 
 pub use gauges::{Family, GAUGES, Gauge, Gauges};
 pub use modules::{Module, Modules};
+pub use shown::without_userinfo;
 pub use targets::Targets;
 
 use self::visit::{Stop, Visit};

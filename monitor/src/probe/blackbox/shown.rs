@@ -1,37 +1,63 @@
-//! A module as people see it: what the file says, without secrets.
+//! A module and a target as people see them: what was written, without secrets.
+
+use std::borrow::Cow;
 
 use kit::config::{Node, Value};
 
 /// What stands in a secret's place, as in blackbox_exporter.
 const HIDDEN: &str = "<secret>";
-/// Options that are secret.
-const SECRETS: [&str; 5] = ["password", "credentials", "bearer_token", "client_secret", "secrets"];
+/// Options that are secret, or may hold a secret anywhere: a password is sent like any other text.
+const SECRETS: [&str; 8] =
+    ["password", "credentials", "bearer_token", "client_secret", "secrets", "key", "send", "body"];
+/// Options whose keys are names of headers.
+const HEADERS: [&str; 4] = ["headers", "http_headers", "metadata", "proxy_connect_header"];
+/// A header with one of these words in its name may sign somebody in.
+const SIGNING: [&str; 9] = ["auth", "token", "key", "secret", "cookie", "pass", "credential", "session", "signature"];
 
 /// Writes a node as YAML, each line behind `indent` spaces.
 pub(super) fn yaml(node: &Node, indent: usize) -> String {
     let mut out = String::new();
-    write(node, indent, &mut out);
+    write(node, indent, false, &mut out);
     out
 }
 
-fn write(node: &Node, indent: usize, out: &mut String) {
+/// Returns a target or URL without what stands before `@` in its authority, with a scheme or without (RFC 3986 section 3.2).
+/// As lenient as parsers of URLs are: slashes may lean either way, or be missing.
+pub fn without_userinfo(text: &str) -> Cow<'_, str> {
+    let is_scheme = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let start =
+        text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).map_or(0, |(scheme, _)| scheme.len() + 3);
+    let (scheme, rest) = text.split_at(start);
+    let authority = rest.trim_start_matches(['/', '\\']);
+    let slashes = rest.strip_suffix(authority).unwrap_or_default();
+    let (authority, path) = authority.split_at(authority.find(['/', '\\', '?', '#']).unwrap_or(authority.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{scheme}{slashes}***@{host}{path}")),
+        None => Cow::Borrowed(text),
+    }
+}
+
+fn write(node: &Node, indent: usize, are_headers: bool, out: &mut String) {
     let pad = " ".repeat(indent);
     match &node.value {
         Value::Map(entries) => {
             for entry in entries {
-                let is_secret = SECRETS.contains(&entry.key.as_str()) || is_secret_header(&entry.key);
+                let is_secret = if are_headers { is_signing(&entry.key) } else { SECRETS.contains(&&*entry.key) };
                 out.push_str(&format!("{pad}{}:", key(&entry.key)));
                 match &entry.node.value {
                     Value::Null => out.push('\n'),
                     _ if is_secret => out.push_str(&format!(" {HIDDEN}\n")),
-                    _ => below(&entry.node, indent, out),
+                    Value::Text(text) if entry.key.ends_with("_url") => {
+                        out.push_str(&format!(" {}\n", quoted(&without_userinfo(text))));
+                    }
+                    _ => below(&entry.node, indent, HEADERS.contains(&&*entry.key), out),
                 }
             }
         }
         Value::List(items) => {
             for item in items {
                 let mut text = String::new();
-                write(item, indent + 2, &mut text);
+                write(item, indent + 2, false, &mut text);
                 let text = text.strip_prefix(&" ".repeat(indent + 2)).unwrap_or(&text);
                 out.push_str(&format!("{pad}- {text}"));
             }
@@ -40,15 +66,15 @@ fn write(node: &Node, indent: usize, out: &mut String) {
     }
 }
 
-fn below(node: &Node, indent: usize, out: &mut String) {
+fn below(node: &Node, indent: usize, are_headers: bool, out: &mut String) {
     match &node.value {
         Value::Map(entries) if !entries.is_empty() => {
             out.push('\n');
-            write(node, indent + 2, out);
+            write(node, indent + 2, are_headers, out);
         }
         Value::List(items) if !items.is_empty() => {
             out.push('\n');
-            write(node, indent + 2, out);
+            write(node, indent + 2, false, out);
         }
         Value::Map(_) => out.push_str(" {}\n"),
         Value::List(_) => out.push_str(" []\n"),
@@ -56,11 +82,10 @@ fn below(node: &Node, indent: usize, out: &mut String) {
     }
 }
 
-/// A header that signs somebody in.
-fn is_secret_header(name: &str) -> bool {
+/// Whether a header with this name may sign somebody in.
+pub(super) fn is_signing(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let words = ["authorization", "cookie", "token", "secret", "api-key", "apikey", "password"];
-    name.contains('-') && words.iter().any(|word| name.contains(word)) || ["authorization", "cookie"].contains(&&*name)
+    SIGNING.iter().any(|word| name.contains(word))
 }
 
 pub(super) fn key(text: &str) -> String {
@@ -70,23 +95,53 @@ pub(super) fn key(text: &str) -> String {
 
 fn scalar(node: &Node) -> String {
     match &node.value {
-        Value::Text(text) => {
-            let text = kit::secrets::redact(text);
-            let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
-                && !text.contains(": ")
-                && !text.contains(" #")
-                && !text.ends_with([':', ' '])
-                && !text.chars().any(char::is_control)
-                && !["true", "false", "null", "yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str());
-            if is_plain { text.into_owned() } else { serde_json::to_string(&text).unwrap_or_default() }
-        }
+        Value::Text(text) => quoted(text),
         _ => node.scalar_text().unwrap_or_else(|| "null".to_owned()),
     }
+}
+
+fn quoted(text: &str) -> String {
+    let text = kit::secrets::redact(text);
+    let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && !text.contains(": ")
+        && !text.contains(" #")
+        && !text.ends_with([':', ' '])
+        && !text.chars().any(char::is_control)
+        && !["true", "false", "null", "yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str());
+    if is_plain { text.into_owned() } else { serde_json::to_string(&text).unwrap_or_default() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_before_the_host_is_not_shown() {
+        for (text, expected) in [
+            ("bob:s3cret@127.0.0.1:1/", "***@127.0.0.1:1/"),
+            ("https://TOKEN@a.example/x?y#z", "https://***@a.example/x?y#z"),
+            ("http:///me:a@b@host", "http:///***@host"),
+            ("HTTP://me:a\\b@host", "HTTP://me:a\\b@host"),
+            ("me:pw@host/?u=http://x", "***@host/?u=http://x"),
+            ("/run/a@b.sock", "/run/a@b.sock"),
+            ("http://host/a@b", "http://host/a@b"),
+            ("host:80?q=a@b", "host:80?q=a@b"),
+        ] {
+            assert_eq!(without_userinfo(text), expected);
+        }
+    }
+
+    #[test]
+    fn what_may_sign_somebody_in_is_not_shown() {
+        let text = "http:\n  proxy_url: http://pu:pw1@proxy:3128\n  headers: { apikey: pw2, Token: pw3, X-Auth: pw4, Accept: '*/*' }\n  \
+                    http_headers: { X-Key: { values: [pw5] } }\n  body: password=pw6\n  tls_config: { key: pw7, key_file: /k, cert: c }\n\
+                    tcp: { query_response: [{ send: PASS pw8, expect: ^ok }] }\ngrpc: { metadata: { token: [pw9] } }\n";
+        let shown = yaml(&Node::parse("m.yml", text).unwrap(), 0);
+        assert!(!shown.contains("pw"), "{shown}");
+        for kept in ["proxy_url: http://***@proxy:3128\n", "Accept: \"*/*\"\n", "key_file: /k\n", "cert: c\n"] {
+            assert!(shown.contains(kept), "{kept} in {shown}");
+        }
+    }
 
     #[test]
     fn what_is_shown_reads_back_the_same_without_its_secrets() {

@@ -12,6 +12,7 @@ use super::expected::Expected;
 use super::proxy::{self, Proxy};
 use crate::probe::blackbox::AGENT;
 use crate::probe::blackbox::file::{body_file, flag, preference, secret, size, unsupported};
+use crate::probe::blackbox::shown::is_signing;
 use crate::probe::blackbox::tls::Secrecy;
 use crate::probe::blackbox::visit::Preference;
 use crate::probe::tls_options::{H2, HTTP_1_1};
@@ -136,7 +137,7 @@ fn decode_headers(fields: &Fields<'_>, compression: Option<Compression>) -> Opti
     }
     let mut is_fine = true;
     for (name, cursor) in fields.get("headers").and_then(|c| c.entries()).unwrap_or_default() {
-        match cursor.text().and_then(|text| header(&cursor, name, &text, is_secret(name))) {
+        match cursor.text().and_then(|text| header(&cursor, name, &text, is_signing(name))) {
             Some((name, value)) => drop(headers.insert(name, value)),
             None => is_fine = false,
         }
@@ -148,12 +149,6 @@ fn decode_headers(fields: &Fields<'_>, compression: Option<Compression>) -> Opti
         headers.insert(AUTHORIZATION, authorization);
     }
     is_fine.then_some(headers)
-}
-
-/// What signs somebody in goes to no other host.
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["authorization", "cookie", "token", "secret", "key", "password"].iter().any(|word| name.contains(word))
 }
 
 fn listed_header(headers: &mut HeaderMap, name: &str, cursor: &Cursor<'_>) -> Option<()> {
