@@ -114,7 +114,7 @@ impl Turn {
 /// Puts what was found into a text.
 fn expand(expect: &Regex, found: &[u8], text: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    if let Some(captures) = expect.captures(found) {
+    if let Some(captures) = expect.captures(&re2::readable(found)) {
         captures.expand(text.as_bytes(), &mut out);
     }
     out
@@ -200,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line<S> {
                 let line = self.ahead.split_to(end + 1);
                 let line = line.strip_suffix(b"\n").unwrap_or(&line);
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
-                if expect.is_match(line) {
+                if re2::is_match(expect, line) {
                     visit.say(format!("{:?} matches {:?}", excerpt(line), expect.as_str()));
                     return Ok(line.to_vec());
                 }
@@ -211,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line<S> {
                 continue;
             }
             let rest = self.ahead.split().to_vec();
-            if !rest.is_empty() && expect.is_match(&rest) {
+            if !rest.is_empty() && re2::is_match(expect, &rest) {
                 return Ok(rest);
             }
             let text = format!("no line matches {:?}; the last is {:?}", expect.as_str(), excerpt(&rest));

@@ -1,7 +1,8 @@
 //! Regular expressions as Go writes them (RE2 syntax), for the `regex` crate, which differs in a few places: there `{` that
-//! begins no repetition is a mistake, `\d \w \s \b` know all of Unicode, `[` within a class begins another, and `\Q…\E` and
-//! `\C` are unknown. Source: github.com/google/re2/wiki/Syntax and the documentation of `regex`.
+//! begins no repetition is a mistake, `\d \w \s \b` know all of Unicode, `[` within a class begins another, `--` subtracts,
+//! `\Q…\E` and `\C` are unknown, and bytes that are not UTF-8 match neither `.` nor `[^x]`. Source: github.com/google/re2/wiki/Syntax and the documentation of `regex`.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::iter::Peekable;
 use std::str::Chars;
@@ -9,7 +10,27 @@ use std::str::Chars;
 use kit::config::Cursor;
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::probe::expect::MAX_REGEX_BYTES;
+/// Compiled expressions may take this much memory each, in bytes. Go takes 128 MiB (`maxSize` in regexp/syntax/parse.go),
+/// for states that are larger than ours; repetitions end at 1000 there.
+const MAX_REGEX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Returns whether an expression matches, as Go matches what is not UTF-8.
+pub(super) fn is_match(regex: &Regex, input: &[u8]) -> bool {
+    regex.is_match(&readable(input))
+}
+
+/// Returns the input with U+FFFD for each byte that is not UTF-8, as which Go reads it.
+pub(super) fn readable(input: &[u8]) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(input).is_ok() {
+        return Cow::Borrowed(input);
+    }
+    let mut out = Vec::with_capacity(input.len().saturating_add(1024));
+    for chunk in input.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().as_bytes());
+        out.extend(chunk.invalid().iter().flat_map(|_| "\u{FFFD}".bytes()));
+    }
+    Cow::Owned(out)
+}
 
 /// Compiles an expression; unanchored, as everywhere in blackbox_exporter.
 pub(super) fn decode(cursor: &Cursor<'_>) -> Option<Regex> {
@@ -77,6 +98,14 @@ fn escape(rest: &mut Peekable<Chars<'_>>, out: &mut String, in_class: bool) {
         'D' => out.push_str("[^0-9]"),
         'W' => out.push_str("[^0-9A-Za-z_]"),
         'S' => out.push_str("[^\\t\\n\\x0C\\r ]"),
+        'x' | 'p' | 'P' => {
+            out.extend(['\\', c]);
+            if rest.next_if_eq(&'{').is_some() {
+                out.push('{');
+                out.extend(std::iter::from_fn(|| rest.next_if(|c| *c != '}')));
+                out.extend(rest.next());
+            }
+        }
         'b' | 'B' => {
             let _infallible = write!(out, "(?-u:\\{c})");
         }
@@ -115,8 +144,10 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) {
     if rest.next_if_eq(&'^').is_some() {
         out.push('^');
     }
-    let mut is_first = true;
+    // Whether a range can begin with what was before, which must be one character.
+    let (mut is_first, mut is_one) = (true, false);
     while let Some(c) = rest.next() {
+        let was_one = std::mem::replace(&mut is_one, true);
         match c {
             ']' if is_first => out.push_str("\\]"),
             ']' => {
@@ -128,9 +159,22 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) {
                 out.push('[');
                 out.extend(std::iter::from_fn(|| rest.next_if(|c| *c != ']')));
                 out.extend(rest.next());
+                is_one = false;
             }
-            '[' | '&' | '~' => out.extend(['\\', c]),
-            '\\' => escape(rest, out, true),
+            '-' if was_one && rest.peek().is_some_and(|next| *next != ']') => {
+                out.push('-');
+                is_one = false;
+                match rest.next_if(|next| "[&~-".contains(*next)) {
+                    Some(end) => out.extend(['\\', end]),
+                    None if rest.next_if_eq(&'\\').is_some() => escape(rest, out, true),
+                    None => out.extend(rest.next()),
+                }
+            }
+            '[' | '&' | '~' | '-' => out.extend(['\\', c]),
+            '\\' => {
+                is_one = !rest.peek().is_some_and(|class| "dDsSwWpP".contains(*class));
+                escape(rest, out, true);
+            }
             c => out.push(c),
         }
         is_first = false;
@@ -142,7 +186,36 @@ mod tests {
     use super::*;
 
     fn matches(text: &str, input: &str) -> bool {
-        Regex::new(&translate(text)).unwrap_or_else(|error| panic!("{text}: {error}")).is_match(input.as_bytes())
+        matches_bytes(text, input.as_bytes())
+    }
+
+    fn matches_bytes(text: &str, input: &[u8]) -> bool {
+        let regex = RegexBuilder::new(&translate(text)).size_limit(MAX_REGEX_BYTES).build();
+        is_match(&regex.unwrap_or_else(|error| panic!("{text}: {error}")), input)
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_a_character_like_any_other() {
+        let input = b"\xff\xfeabc";
+        for (text, expected) in [
+            ("^..abc$", true),
+            ("^[^x][^x]abc$", true),
+            (r"^\D\Wabc$", true),
+            ("^.abc$", false),
+            (r"^\x{FFFD}{2}abc$", true),
+            ("abc", true),
+        ] {
+            assert_eq!(matches_bytes(text, input), expected, "{text}");
+        }
+        assert!(!matches("^..$", "ü"));
+        assert!(matches_bytes("^..$", b"\xc3\xc3"));
+        assert_eq!(*readable(b"a\xe2\x82z"), *"a\u{FFFD}\u{FFFD}z".as_bytes());
+    }
+
+    #[test]
+    fn repetitions_may_be_as_long_as_in_go() {
+        assert!(matches("^a{0,1000}b{0,1000}c{0,1000}.{0,1000}$", "aabbccdd"));
+        assert!(matches(r"^[^\x{80}]{1000}$", &"x".repeat(1000)));
     }
 
     #[test]
@@ -168,6 +241,19 @@ mod tests {
             ("(?P<name>a)(?:b)", "ab", "a"),
             ("^SSH-2.0-", "SSH-2.0-OpenSSH", "HTTP"),
             ("ü.$", "grün", "grun"),
+            (r"^\p{L}+$", "Größe", "1"),
+            (r"^\pL\PL$", "a1", "ab"),
+            (r"^\p{Greek}$", "λ", "l"),
+            (r"^[\p{Greek}\d]+$", "λ1", "l"),
+            (r"^\x{1F600}$", "😀", "x"),
+            (r"^[\x{1F600}-\x{1F64F}]$", "😀", "x"),
+            ("abc[+--]def", "abc,def", "abc.def"),
+            ("^[--/]$", ".", ","),
+            (r"^[\w--]$", "-", "+"),
+            ("^[a-]$", "-", "b"),
+            (r"^[a\-z]$", "-", "b"),
+            ("^[a-c-e]$", "-", "d"),
+            ("^[!-~]$", "a", "é"),
         ] {
             assert!(matches(text, yes), "{text} on {yes} ({})", translate(text));
             assert!(!matches(text, no), "{text} on {no} ({})", translate(text));

@@ -7,8 +7,8 @@ use jiff::fmt::rfc2822;
 use super::expected::HeaderMatch;
 use super::options::Options;
 use super::{Arrived, version_number};
-use crate::probe::blackbox::gauges;
 use crate::probe::blackbox::visit::{Stop, Visit};
+use crate::probe::blackbox::{gauges, re2};
 use crate::probe::observation::ReasonCode;
 
 impl Options {
@@ -80,7 +80,7 @@ impl Options {
     fn judge_headers(&self, headers: &HeaderMap) -> Result<(), Stop> {
         let matches = |wanted: &HeaderMatch| {
             let mut values = headers.get_all(&wanted.name).iter();
-            values.any(|value| wanted.regex.is_match(value.as_bytes()))
+            values.any(|value| re2::is_match(&wanted.regex, value.as_bytes()))
         };
         for (list, is_wanted) in [(&self.expected.header_matches, false), (&self.expected.header_not_matches, true)] {
             for wanted in list {
@@ -123,6 +123,10 @@ impl Options {
         if is_broken && self.expected.has_patterns() {
             return fail("the body is not whole".to_owned());
         }
+        if !self.expected.has_patterns() {
+            return Ok(());
+        }
+        let body = &*re2::readable(body);
         if let Some(regex) = self.expected.body_matches.iter().find(|regex| regex.is_match(body)) {
             return fail(format!("the body matches {:?}", regex.as_str()));
         }
