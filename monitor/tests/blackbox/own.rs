@@ -184,6 +184,43 @@ async fn no_page_shows_who_signs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_who_names_this_machine_is_answered_and_prometheus_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = Target::ok("in");
+    let server = ours(folder.path(), MODULES, "['127.0.0.0/8']").await;
+    let (address, port) = (server.addr(), server.addr().port());
+    let probe = format!("/probe?target={}", target.url("/"));
+    for path in ["/", "/config", "/metrics", &probe, "/logs?id=0"] {
+        let ask = async |host: &str| Answer::of("GET", &format!("http://{address}{path}"), &[("host", host)]).await;
+        let refused = ask(&format!("evil.example:{port}")).await;
+        assert_eq!(refused.status, 403, "{path}");
+        let text = refused.text();
+        assert!(text.starts_with(&format!("Host \"evil.example:{port}\" is not this server; use {address}")), "{text}");
+        assert_ne!(ask(&format!("localhost:{port}")).await.status, 403, "{path}");
+    }
+    let (own, file) = (free_port(), folder.path().join("prometheus.yml"));
+    let scraping = format!(
+        "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: web\n    metrics_path: /probe\n    \
+         static_configs: [{{ targets: ['{}'] }}]\n    relabel_configs:\n      \
+         - {{ source_labels: [__address__], target_label: __param_target }}\n      \
+         - {{ target_label: __address__, replacement: '{address}' }}\n",
+        target.url("/")
+    );
+    std::fs::write(&file, scraping).unwrap();
+    let arguments = [
+        format!("--config.file={}", file.display()),
+        format!("--storage.tsdb.path={}", folder.path().join("tsdb").display()),
+        format!("--web.listen-address=127.0.0.1:{own}"),
+    ];
+    let prometheus = Server::start(own, "prometheus", &arguments).await;
+    let query = format!("http://{}/api/v1/query?query=probe_success==1", prometheus.addr());
+    eventually("Prometheus to scrape", std::time::Duration::from_secs(60), async || {
+        Answer::of("GET", &query, &[]).await.text().contains("\"job\":\"web\"").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_ends_the_probe_and_too_many_at_once_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (stalled, fine) = (Target::stall(), Target::ok("in"));

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::extract::{ConnectInfo, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Extension, Router};
@@ -29,11 +30,26 @@ pub fn router(blackbox: Arc<Blackbox>) -> Router {
         .route("/metrics", get(metrics))
         .route("/config", get(config))
         .route("/logs", get(logs))
+        .route_layer(from_fn_with_state(blackbox.clone(), only_by_our_name))
         .route("/-/healthy", get(async || render::plain(StatusCode::OK, "Healthy")))
         .route("/-/reload", any(reload))
         .fallback(async || render::refusal(StatusCode::NOT_FOUND, "404 page not found"))
         .with_state(blackbox);
     with_assets(routes)
+}
+
+/// What listens to this machine only is asked by a name of ours: else a web page could read it by pointing its own name here.
+async fn only_by_our_name(State(blackbox): State<Arc<Blackbox>>, request: Request, next: Next) -> Response {
+    let listen = blackbox.settings().listen;
+    if listen.ip().to_canonical().is_loopback() {
+        let (place, headers) = (Place::new(own_names(listen), &[], None, Vec::new()), request.headers());
+        if let Err(why) = place.check_link(headers)
+            && blackbox.reception.access().place.check_link(headers).is_err()
+        {
+            return render::refusal(StatusCode::FORBIDDEN, &format!("{why}; list other names in hosts"));
+        }
+    }
+    next.run(request).await
 }
 
 /// A probe that failed is an answer like any other; who does not wait for it ends it.
