@@ -221,6 +221,22 @@ async fn only_who_names_this_machine_is_answered_and_prometheus_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_to_keep_is_matched_by_its_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let size = 65 * 1024 * 1024;
+    let target = Target::ok("x".repeat(size));
+    let modules = "modules:\n  has: { prober: http, http: { fail_if_body_not_matches_regexp: ['^xx'] } }\n  \
+                   has_not: { prober: http, http: { fail_if_body_matches_regexp: ['^y'] } }\n";
+    let server = ours(folder.path(), modules, "['127.0.0.0/8']").await;
+    for (module, success) in [("has", 1), ("has_not", 0)] {
+        let url = format!("http://{}/probe?module={module}&target={}", server.addr(), target.url("/"));
+        let answer = Answer::of("GET", &url, &[]).await.text();
+        assert!(answer.contains(&format!("probe_success {success}\n")), "{answer}");
+        assert!(answer.contains("probe_http_uncompressed_body_length 6.815744e+07\n"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_ends_the_probe_and_too_many_at_once_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (stalled, fine) = (Target::stall(), Target::ok("in"));

@@ -4,6 +4,7 @@ use http::header::{CONTENT_LENGTH, LAST_MODIFIED, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version};
 use jiff::fmt::rfc2822;
 
+use super::body::Kept;
 use super::expected::HeaderMatch;
 use super::options::Options;
 use super::{Arrived, version_number};
@@ -27,7 +28,7 @@ impl Options {
             #[expect(clippy::cast_precision_loss, reason = "bodies are far below 2^53 bytes")]
             visit.gauges.set(gauges::HTTP_BODY_LENGTH, content.length as f64);
             if wrong.is_none() && !content.is_misfit {
-                wrong = self.judge_body(visit, &content.bytes, content.broken.is_some()).await.err();
+                wrong = self.judge_body(visit, &content.kept, content.broken.is_some()).await.err();
             }
             // Why a body is not whole says more than that it does not match.
             wrong = content.broken.or(wrong);
@@ -99,15 +100,15 @@ impl Options {
         Ok(())
     }
 
-    async fn judge_body(&self, visit: &mut Visit, body: &[u8], is_broken: bool) -> Result<(), Stop> {
-        let matched = self.match_body(body, is_broken);
+    async fn judge_body(&self, visit: &mut Visit, kept: &Kept, is_broken: bool) -> Result<(), Stop> {
+        let matched = self.match_body(kept, is_broken);
         if self.expected.has_patterns() {
             visit.gauges.flag(gauges::FAILED_REGEX, matched.is_err());
         }
         matched?;
         for (expression, is_wanted) in [(&self.expected.cel_matches, false), (&self.expected.cel_not_matches, true)] {
             let Some(expression) = expression else { continue };
-            let judged = expression.judge(body, visit.run.deadline).await;
+            let judged = expression.judge(&kept.bytes, visit.run.deadline).await;
             let is_fine = judged.as_ref().is_ok_and(|is_true| *is_true == is_wanted);
             if !is_fine {
                 visit.gauges.flag(gauges::FAILED_CEL, true);
@@ -118,7 +119,7 @@ impl Options {
         Ok(())
     }
 
-    fn match_body(&self, body: &[u8], is_broken: bool) -> Result<(), Stop> {
+    fn match_body(&self, kept: &Kept, is_broken: bool) -> Result<(), Stop> {
         let fail = |text: String| Err(Stop::failed(ReasonCode::Body, text));
         if is_broken && self.expected.has_patterns() {
             return fail("the body is not whole".to_owned());
@@ -126,12 +127,16 @@ impl Options {
         if !self.expected.has_patterns() {
             return Ok(());
         }
-        let body = &*re2::readable(body);
+        let body = &*re2::readable(&kept.bytes);
+        let cut = if kept.is_cut { format!(" in its first {} bytes", kept.bytes.len()) } else { String::new() };
         if let Some(regex) = self.expected.body_matches.iter().find(|regex| regex.is_match(body)) {
             return fail(format!("the body matches {:?}", regex.as_str()));
         }
         if let Some(regex) = self.expected.body_not_matches.iter().find(|regex| !regex.is_match(body)) {
-            return fail(format!("the body does not match {:?}", regex.as_str()));
+            return fail(format!("the body does not match {:?}{cut}", regex.as_str()));
+        }
+        if kept.is_cut && !self.expected.body_matches.is_empty() {
+            return fail(format!("what must not be in the body is not{cut}; the rest was too much to look at"));
         }
         Ok(())
     }
