@@ -19,7 +19,8 @@ const NEW_LABELS: [(&str, &str); 1] = [("probe_ssl_last_chain_info", "serialnumb
 pub(crate) struct Case {
     /// What is looked at, for the table and for people.
     pub(crate) name: &'static str,
-    /// The query of `/probe`.
+    /// `/probe`, but where something else is asked for.
+    pub(crate) path: &'static str,
     pub(crate) query: String,
     pub(crate) headers: Vec<(&'static str, &'static str)>,
     /// What both must say, so that a case that tests nothing is seen.
@@ -32,11 +33,15 @@ impl Case {
             .append_pair("module", module)
             .append_pair("target", target)
             .finish();
-        Self { name, query, headers: Vec::new(), succeeds: Some(succeeds) }
+        Self { succeeds: Some(succeeds), ..Self::query(name, &query) }
     }
 
     pub(crate) fn query(name: &'static str, query: &str) -> Self {
-        Self { name, query: query.to_owned(), headers: Vec::new(), succeeds: None }
+        Self { name, path: "/probe", query: query.to_owned(), headers: Vec::new(), succeeds: None }
+    }
+
+    pub(crate) fn path(name: &'static str, path: &'static str) -> Self {
+        Self { path, ..Self::query(name, "") }
     }
 
     pub(crate) fn and(mut self, more: &str) -> Self {
@@ -110,7 +115,7 @@ impl Both {
 
     async fn compare_one(&self, case: &Case) -> Vec<Found> {
         let ask = |server: &Server| {
-            let url = format!("http://{}/probe?{}", server.addr(), case.query);
+            let url = format!("http://{}{}?{}", server.addr(), case.path, case.query);
             async move { Answer::of("GET", &url, &case.headers).await }
         };
         let (theirs, ours) = (ask(&self.theirs).await, ask(&self.ours).await);
@@ -118,7 +123,7 @@ impl Both {
         if theirs.status != 200 || ours.status != 200 {
             let same = theirs.status == ours.status && theirs.body == ours.body;
             let shown = || format!("{} {:?}, ours {} {:?}", theirs.status, theirs.text(), ours.status, ours.text());
-            return if same { Vec::new() } else { vec![found("/probe", How::Answer, shown())] };
+            return if same { Vec::new() } else { vec![found(case.path, How::Answer, shown())] };
         }
         assert_eq!(theirs.header("content-type"), ours.header("content-type"), "{}", case.name);
         let ((theirs, their_help), (ours, our_help)) = (theirs.samples(), ours.samples());

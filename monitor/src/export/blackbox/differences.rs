@@ -75,6 +75,12 @@ pub const DIFFERENCES: &[Difference] = &[
     ),
     succeeds("a short scrape", "A scrape timeout of at most the offset leaves half of itself, not nothing."),
     succeeds("a prompt", "A line that does not end is matched when the time is over."),
+    Difference {
+        what: "/nope",
+        how: How::Answer,
+        cases: &["no such path"],
+        why: "A path that does not exist is 404; there it is the front page.",
+    },
     refused("http.enable_http3"),
     refused("http.oauth2"),
     refused("http.proxy_from_environment"),

@@ -195,7 +195,10 @@ fn next(hop: &Hop, response: &Response<Incoming>) -> Result<Option<Hop>, Stop> {
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let Some(location) = response.headers().get(LOCATION) else { return Ok(None) };
+    // An empty one leads nowhere, as there.
+    let Some(location) = response.headers().get(LOCATION).filter(|location| !location.is_empty()) else {
+        return Ok(None);
+    };
     let is_odd = |why: &str| Stop::failed(ReasonCode::Redirects, format!("redirected to {location:?}, {why}"));
     let url = location.to_str().ok().and_then(|text| hop.url.join(text).ok());
     let url = url.ok_or_else(|| is_odd("which is no URL"))?;

@@ -2,7 +2,9 @@
 
 use http::header::{CONTENT_LENGTH, LAST_MODIFIED, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Version};
-use jiff::fmt::rfc2822;
+use jiff::Timestamp;
+use jiff::fmt::{rfc2822, strtime};
+use jiff::tz::TimeZone;
 
 use super::body::Kept;
 use super::expected::HeaderMatch;
@@ -56,9 +58,9 @@ impl Options {
         visit.gauges.flag(gauges::HTTP_SSL, is_tls);
         visit.gauges.set(gauges::HTTP_CONTENT_LENGTH, content_length(&self.method, status, headers));
         let modified = headers.get(LAST_MODIFIED).and_then(|value| value.to_str().ok());
-        if let Some(modified) = modified.and_then(|text| rfc2822::parse(text).ok()) {
+        if let Some(modified) = modified.and_then(moment) {
             #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are far below 2^53")]
-            visit.gauges.set(gauges::HTTP_LAST_MODIFIED, modified.timestamp().as_second() as f64);
+            visit.gauges.set(gauges::HTTP_LAST_MODIFIED, modified.as_second() as f64);
         }
     }
 
@@ -142,6 +144,16 @@ impl Options {
     }
 }
 
+/// A date in today's form or in one of the two obsolete ones (RFC 9110 section 5.6.7).
+fn moment(text: &str) -> Option<Timestamp> {
+    if let Ok(zoned) = rfc2822::parse(text) {
+        return Some(zoned.timestamp());
+    }
+    let forms = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    let parsed = forms.into_iter().find_map(|form| strtime::parse(form, text).ok()?.to_datetime().ok());
+    Some(parsed?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
 /// `HTTP/2` and `HTTP/2.0` are the same.
 fn is_version(known: &str, version: &str) -> bool {
     known == version || format!("{known}.0") == version
@@ -158,5 +170,19 @@ fn content_length(method: &Method, status: StatusCode, headers: &HeaderMap) -> f
         #[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^53 bytes")]
         Some(length) if !headers.contains_key(TRANSFER_ENCODING) => length as f64,
         _ => -1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_may_have_any_form_of_http() {
+        // The example of RFC 9110 section 5.6.7.
+        for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(moment(text).map(Timestamp::as_second), Some(784_111_777), "{text}");
+        }
+        assert_eq!(moment("yesterday"), None);
     }
 }
