@@ -5,16 +5,18 @@ use std::path::Path;
 use kit::config::Environment;
 use monitor::export::{DIFFERENCES, Difference, How};
 use monitor::{Config, Engine, Kinds};
-use testkit::{Response, Server, Target, eventually, free_port};
+use testkit::{Authority, Response, Server, Target, eventually, free_port};
 
 use crate::answer::Answer;
 
 /// What a module says where an option is refused, by the option.
-const REFUSED: [(&str, &str); 6] = [
+const REFUSED: [(&str, &str); 8] = [
     ("http.enable_http3", "{ prober: http, http: { enable_http3: true } }"),
     ("http.oauth2", "{ prober: http, http: { oauth2: { client_id: a } } }"),
     ("http.proxy_from_environment", "{ prober: http, http: { proxy_from_environment: true } }"),
     ("http.proxy_connect_header", "{ prober: http, http: { proxy_connect_header: { A: [b] } } }"),
+    ("http.proxy_url: https", "{ prober: http, http: { proxy_url: 'https://a:1' } }"),
+    ("http.proxy_url: socks5", "{ prober: http, http: { proxy_url: 'socks5://a:1' } }"),
     ("http.compression: br", "{ prober: http, http: { compression: br } }"),
     ("tls_config.min_version: TLS10", "{ prober: http, http: { tls_config: { min_version: TLS10 } } }"),
 ];
@@ -63,6 +65,25 @@ fn every_option_that_is_refused_is_listed_and_says_what_to_do() {
         let said = mistakes(folder.path(), &format!("modules:\n  a: {module}\n"));
         assert!(said.contains("blackbox.yml:2:") && said.contains("write "), "{option}: {said:?}");
     }
+}
+
+#[test]
+fn what_blackbox_exporter_takes_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let certificate = authority.valid();
+    let inline = |pem: &str| pem.replace('\n', "\\n");
+    let said = mistakes(
+        folder.path(),
+        &format!(
+            "modules:\n  a: {{ prober: http, http: {{ headers: {{ Connection: keep-alive, Content-Length: 5 }}, \
+             preferred_ip_protocol: '' }} }}\n  b: {{ prober: dns, dns: {{ query_name: a, valid_rcodes: [BADVERS] }} }}\n  \
+             c: {{ prober: tcp, tcp: {{ tls_config: {{ cert: \"{}\", key: \"{}\" }} }} }}\n",
+            inline(certificate.pem()),
+            inline(certificate.key_pem())
+        ),
+    );
+    assert_eq!(said, "");
 }
 
 #[test]

@@ -85,6 +85,8 @@ pub const DIFFERENCES: &[Difference] = &[
     refused("http.oauth2"),
     refused("http.proxy_from_environment"),
     refused("http.proxy_connect_header"),
+    refused("http.proxy_url: https"),
+    refused("http.proxy_url: socks5"),
     refused("http.compression: br"),
     refused("tls_config.min_version: TLS10"),
 ];

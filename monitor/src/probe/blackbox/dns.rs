@@ -66,7 +66,8 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Box<dyn Prober>> {
     let is_tls = flag(fields, "dns_over_tls", false);
     let secrecy = Secrecy::decode(fields.get("tls_config"), &[]);
     let codes = fields.get("valid_rcodes").map(|c| c.items()).unwrap_or_default();
-    let codes: Vec<Option<ResponseCode>> = codes.iter().map(|c| c.one_of(&CODES)).collect();
+    let known = [CODES.as_slice(), &[("BADVERS", ResponseCode::BADVERS)]].concat();
+    let codes: Vec<Option<ResponseCode>> = codes.iter().map(|c| c.one_of(&known)).collect();
     let (preference, source) = (preference(fields), source(fields));
     let answers = Validator::decode(fields.get("validate_answer_rrs"));
     let authorities = Validator::decode(fields.get("validate_authority_rrs"));

@@ -17,7 +17,9 @@ const MAX_BODY_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Decodes `preferred_ip_protocol` and `ip_protocol_fallback`.
 pub(super) fn preference(fields: &Fields<'_>) -> Option<Preference> {
-    let v6 = fields.get("preferred_ip_protocol").map_or(Some(true), |c| c.one_of(&[("ip6", true), ("ip4", false)]));
+    // An empty one is the usual one, as there.
+    let written = fields.get("preferred_ip_protocol").filter(|c| c.node().scalar_text().as_deref() != Some(""));
+    let v6 = written.map_or(Some(true), |c| c.one_of(&[("ip6", true), ("ip4", false)]));
     let fallback = flag(fields, "ip_protocol_fallback", true);
     Some(Preference { v6: v6?, fallback: fallback? })
 }

@@ -152,20 +152,39 @@ fn store(
 
 fn identity(fields: &Fields<'_>) -> Option<Identity> {
     let (chain, key) = (fields.get("cert_file"), fields.get("key_file"));
-    match (chain, key) {
+    let (inline_chain, inline_key) = (fields.get("cert"), fields.get("key"));
+    for (file, inline) in [(&chain, &inline_chain), (&key, &inline_key)] {
+        if let (Some(_), Some(inline)) = (file, inline) {
+            inline.mistake("this is written both here and as a file; keep one");
+            return None;
+        }
+    }
+    let is_inline = (inline_chain.is_some(), inline_key.is_some());
+    match (chain.or(inline_chain), key.or(inline_key)) {
         (None, None) => Some(None),
         (Some(chain), Some(key)) => {
-            let certificates = chain.text().and_then(|path| read_certificates(&chain, &path))?;
-            let path = key.text()?;
-            let read = PrivateKeyDer::from_pem_file(Path::new(&path));
-            let read = read.map_err(|error| key.mistake(format!("cannot read a private key from {path}: {error}")));
-            Some(Some((certificates, read.ok()?)))
+            let certificates = match is_inline.0 {
+                true => from_pem(&chain, &chain.text()?)?.1,
+                false => read_certificates(&chain, &chain.text()?)?,
+            };
+            Some(Some((certificates, private_key(&key, is_inline.1)?)))
         }
         (Some(only), None) | (None, Some(only)) => {
             only.mistake("a client certificate needs both \"cert_file\" and \"key_file\"");
             None
         }
     }
+}
+
+fn private_key(cursor: &Cursor<'_>, is_inline: bool) -> Option<PrivateKeyDer<'static>> {
+    let text = cursor.text()?;
+    let (read, whence) = if is_inline {
+        kit::secrets::know([text.as_str()]);
+        (PrivateKeyDer::from_pem_slice(text.as_bytes()), "this".to_owned())
+    } else {
+        (PrivateKeyDer::from_pem_file(Path::new(&text)), text)
+    };
+    read.map_err(|error| cursor.mistake(format!("cannot read a private key from {whence}: {error}"))).ok()
 }
 
 /// TLS 1.0 and 1.1 are not spoken (RFC 8996).

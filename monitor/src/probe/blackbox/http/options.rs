@@ -3,7 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, InvalidHeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, InvalidHeaderValue, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use kit::config::{Cursor, Fields};
 use secrecy::ExposeSecret;
@@ -138,6 +140,7 @@ fn decode_headers(fields: &Fields<'_>, compression: Option<Compression>) -> Opti
     let mut is_fine = true;
     for (name, cursor) in fields.get("headers").and_then(|c| c.entries()).unwrap_or_default() {
         match cursor.text().and_then(|text| header(&cursor, name, &text, is_signing(name))) {
+            Some((name, _)) if is_of_the_connection(&name) => {}
             Some((name, value)) => drop(headers.insert(name, value)),
             None => is_fine = false,
         }
@@ -169,9 +172,16 @@ fn listed_header(headers: &mut HeaderMap, name: &str, cursor: &Cursor<'_>) -> Op
     fields.end();
     for (value, is_secret) in values {
         let (name, value) = header(cursor, name, &value, is_secret)?;
-        headers.append(name, value);
+        if !is_of_the_connection(&name) {
+            headers.append(name, value);
+        }
     }
     Some(())
+}
+
+/// What a client of Go's sets itself, whatever is configured.
+fn is_of_the_connection(name: &HeaderName) -> bool {
+    matches!(*name, CONNECTION | TRANSFER_ENCODING | CONTENT_LENGTH)
 }
 
 fn header(cursor: &Cursor<'_>, name: &str, text: &str, is_secret: bool) -> Option<(HeaderName, HeaderValue)> {
@@ -180,10 +190,6 @@ fn header(cursor: &Cursor<'_>, name: &str, text: &str, is_secret: bool) -> Optio
         cursor.mistake("this cannot be sent as a header; check for line breaks");
         return None;
     };
-    if matches!(name.as_str(), "connection" | "transfer-encoding" | "content-length") {
-        cursor.mistake(format!("the header {name} is set by the probe itself; remove it"));
-        return None;
-    }
     value.set_sensitive(is_secret);
     Some((name, value))
 }

@@ -22,10 +22,11 @@ use crate::probe::resolve::{Families, either, resolve};
 pub(super) struct Proxy {
     address: Address,
     credentials: Option<HeaderValue>,
-    without: Vec<Exception>,
+    /// Each of one port, or of any.
+    without: Vec<(Exception, Option<u16>)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Exception {
     Everybody,
     Name(String),
@@ -57,13 +58,21 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Option<Proxy>> {
     parsed.map(Some)
 }
 
-/// As in Go's `httpproxy`: a name means itself and what is below it.
-fn exception(word: &str) -> Exception {
+/// As in Go's `httpproxy`: a name means itself and what is below it, on any port where none is written.
+fn exception(word: &str) -> (Exception, Option<u16>) {
     if word == "*" {
-        return Exception::Everybody;
+        return (Exception::Everybody, None);
     }
-    let name = |word: &str| Exception::Name(word.trim_start_matches("*.").trim_start_matches('.').to_ascii_lowercase());
-    word.parse().map_or_else(|_| name(word), Exception::Addresses)
+    if let Ok(network) = word.parse() {
+        return (Exception::Addresses(network), None);
+    }
+    let (host, port) = match word.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) => (host, Some(port)),
+        _ => (word, None),
+    };
+    let name = |host: &str| Exception::Name(host.trim_start_matches("*.").trim_start_matches('.').to_ascii_lowercase());
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    (bare.parse().map_or_else(|_| name(host), Exception::Addresses), port)
 }
 
 impl Exception {
@@ -83,7 +92,9 @@ impl Options {
     /// Returns the proxy that leads to this hop.
     pub(super) fn proxy_of(&self, hop: &Hop) -> Option<&Proxy> {
         let proxy = self.proxy.as_ref()?;
-        let is_excepted = proxy.without.iter().any(|exception| exception.has(&hop.address.host));
+        let is_excepted = proxy.without.iter().any(|(exception, port)| {
+            port.is_none_or(|port| port == hop.address.port) && exception.has(&hop.address.host)
+        });
         (!is_excepted).then_some(proxy)
     }
 
@@ -141,5 +152,27 @@ fn at_proxy(proxy: &Proxy) -> impl Fn(Stop) -> Stop {
             Stop::Failed(code, text)
         }
         refused => refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_reached_without_a_proxy_may_be_of_one_port() {
+        let name = |name: &str| Exception::Name(name.to_owned());
+        let network = |network: &str| Exception::Addresses(network.parse().unwrap());
+        for (word, expected) in [
+            ("*", (Exception::Everybody, None)),
+            ("Shop.example", (name("shop.example"), None)),
+            ("*.shop.example:8443", (name("shop.example"), Some(8443))),
+            ("10.0.0.0/8", (network("10.0.0.0/8"), None)),
+            ("10.0.0.1:80", (network("10.0.0.1"), Some(80))),
+            ("::1", (network("::1"), None)),
+            ("[::1]:80", (network("::1"), Some(80))),
+        ] {
+            assert_eq!(exception(word), expected, "{word}");
+        }
     }
 }
