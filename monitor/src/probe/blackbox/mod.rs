@@ -8,6 +8,7 @@ mod dns;
 mod file;
 mod gauges;
 mod grpc;
+mod guarded;
 mod http;
 mod icmp;
 mod modules;
