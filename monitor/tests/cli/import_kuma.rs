@@ -171,7 +171,7 @@ async fn newer_versions_have_more_columns() {
     assert!(ours.contains("      smtp:\n"), "{ours}");
     for line in [
         "left out: monitor Front page: conditions; write what is expected under expect: …\n",
-        "left out: monitor Agent (snmp): write what its agent is to say by hand\n",
+        "left out: monitor Agent (snmp): write kind snmp with its address, and what to get\n",
     ] {
         assert!(told.contains(line), "{line}\n{told}");
     }

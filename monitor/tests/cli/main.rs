@@ -218,6 +218,8 @@ fn jobs_that_ask_blackbox_exporter_become_checks() {
     assert!(!ours.contains("hunter2"), "{ours}");
     for line in [
         "module page: basic_auth.password: a secret that stands in the file; write it into a file of its own",
+        "module page: headers.X-Api-Key: a secret that stands in the file; write it into a file of its own",
+        "module page: body: a secret that stands in the file; write it into a file of its own",
         "module page: fail_if_not_ssl",
         "job mail: dns_sd_configs; write its targets down, or find containers with discover",
         "module soa: validate_answer_rrs",
@@ -234,6 +236,8 @@ fn jobs_that_ask_blackbox_exporter_become_checks() {
     for words in [
         "shop-example-com-health/web-pages",
         "https://shop.example.com/health",
+        "http-shop-example-com-health/web-pages",
+        "http://shop.example.com/health",
         "mail-example-com-25/mail",
         "shop-example-com/ping",
         "192-0-2-53/names",

@@ -253,13 +253,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_added_to_is_left_alone_and_told() {
-        let text = "services:\n  web:\n    checks:\n      a:\n        http: { url: x, body: \"\n    two\" }\n";
-        let root = Node::parse("m.yml", text).unwrap();
         let settings = json!({ "tcp": { "address": "db:5432" } });
-        match check(text, &root, "db", "port", &settings) {
-            Ok(added) => assert!(Node::parse("m.yml", &added).is_ok(), "{added}"),
-            Err(why) => assert!(why.contains("nothing was changed. Add it by hand:\nservices:\n  db:"), "{why}"),
-        }
+        let add = |text: &str| check(text, &Node::parse("m.yml", text).unwrap(), "db", "port", &settings);
+        let entry = "  db:\n    checks:\n      port:\n        tcp:\n          address: \"db:5432\"\n";
+        let odd = "services:\n  web:\n    checks:\n      a:\n        http: { url: x, body: \"\n    two\" }\n";
+        assert_eq!(add(odd), Ok(format!("{odd}{entry}")));
+        // What is added to one would be added to the other.
+        let why = "m.yml is written in a way that this command cannot add to; nothing was changed. Add it by hand:";
+        let told = format!("{why}\nservices:\n{}", entry.trim_end());
+        assert_eq!(add("services: &all\n  web: {}\nother: *all\n"), Err(told));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Scrape jobs of Prometheus that ask blackbox_exporter, and its modules, as checks of ours: each target becomes a service,
 //! each job that asks it a check.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use kit::config::Node;
@@ -8,12 +9,16 @@ use serde_json::{Map, Value, json};
 
 use super::super::json::at;
 use super::Imported;
+use super::keys::Keys;
+use super::names::Names;
+use super::request::names_secret;
+use super::secrets::is_secret_name;
 
-/// Longest name of a service or a check.
-const MAX_NAME: usize = 63;
 /// Prometheus' own defaults.
 const MODULE: &str = "http_2xx";
 const INTERVAL: &str = "1m";
+/// What is said of a secret in place of printing it.
+const LITERAL: &str = "a secret that stands in the file; write it into a file of its own";
 
 /// Reads both files and makes checks of them.
 ///
@@ -23,6 +28,7 @@ pub(super) fn import(prometheus: &Path, modules: &Path) -> Result<Imported, Stri
     let (scrapes, modules) = (read(prometheus)?, read(modules)?);
     let mut imported = Imported::default();
     let mut services: Map<String, Value> = Map::new();
+    let (mut of_targets, mut of_jobs) = (Named::default(), Named::default());
     let global = at(at(&scrapes, "global"), "scrape_interval").as_str().unwrap_or(INTERVAL).to_owned();
     for job in at(&scrapes, "scrape_configs").as_array().into_iter().flatten() {
         if at(job, "metrics_path").as_str() != Some("/probe") {
@@ -38,19 +44,20 @@ pub(super) fn import(prometheus: &Path, modules: &Path) -> Result<Imported, Stri
         let targets = targets(job, name, &mut imported.left_out);
         for (position, target) in targets.iter().enumerate() {
             let mut left_out = Vec::new();
-            let check = check(module, target, &mut left_out);
+            let check = check(module_name, module, target, &mut left_out);
             // What a module has that we do not is the same for each target.
             if position == 0 {
-                imported.left_out.extend(left_out.iter().map(|line| format!("module {module_name}: {line}")));
+                imported.left_out.append(&mut left_out);
             }
             let Some(mut check) = check else { continue };
             check.insert("every".to_owned(), every.clone().into());
             if let Some(timeout) = module.get("timeout") {
                 check.insert("timeout".to_owned(), timeout.clone());
             }
-            let service = services.entry(slug(target)).or_insert_with(|| json!({ "about": target, "checks": {} }));
+            let service = services.entry(of_targets.name(target));
+            let service = service.or_insert_with(|| json!({ "about": target, "checks": {} }));
             if let Some(checks) = service.get_mut("checks").and_then(Value::as_object_mut) {
-                checks.insert(slug(name), Value::Object(check));
+                checks.insert(of_jobs.name(name), Value::Object(check));
             }
         }
     }
@@ -78,27 +85,25 @@ fn targets(job: &Value, name: &str, left_out: &mut Vec<String>) -> Vec<String> {
     listed.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// What a name of ours may hold of this.
-fn slug(text: &str) -> String {
-    let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let mut slug = String::new();
-    for c in bare.chars() {
-        match c.to_ascii_lowercase() {
-            c if c.is_ascii_alphanumeric() => slug.push(c),
-            _ if slug.is_empty() || slug.ends_with('-') => {}
-            _ => slug.push('-'),
-        }
+/// Names by what they were made of.
+#[derive(Debug, Default)]
+struct Named {
+    names: Names,
+    known: BTreeMap<String, String>,
+}
+
+impl Named {
+    /// Returns the name of a target or job: the same each time, and nobody else's.
+    fn name(&mut self, text: &str) -> String {
+        let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+        self.known.entry(text.to_owned()).or_insert_with(|| self.names.take(&[bare, text])).clone()
     }
-    slug.truncate(MAX_NAME);
-    let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "target".to_owned() } else { slug.to_owned() }
 }
 
 /// Returns the check that a module comes to for this target.
-fn check(module: &Value, target: &str, left_out: &mut Vec<String>) -> Option<Map<String, Value>> {
+fn check(name: &str, module: &Value, target: &str, left_out: &mut Vec<String>) -> Option<Map<String, Value>> {
     let prober = module.get("prober").and_then(Value::as_str)?;
-    let options = module.get(prober).and_then(Value::as_object).cloned().unwrap_or_default();
-    let mut options = Options { options, left_out };
+    let mut options = Options { keys: Keys::new(format!("module {name}"), at(module, prober)), left_out };
     let (settings, expect) = match prober {
         "http" => http(&mut options, target),
         "tcp" => (tcp(&mut options, target), Map::new()),
@@ -106,13 +111,11 @@ fn check(module: &Value, target: &str, left_out: &mut Vec<String>) -> Option<Map
         "dns" => (dns(&mut options, target), Map::new()),
         "grpc" => (grpc(&mut options, target), Map::new()),
         other => {
-            options
-                .left_out
-                .push(format!("there is no kind for prober {other:?}; ask it through the section blackbox"));
+            options.leave(&format!("there is no kind for prober {other:?}; ask it through the section blackbox"));
             return None;
         }
     };
-    options.end();
+    options.keys.end(options.left_out);
     let mut check = Map::new();
     check.insert(prober.to_owned(), Value::Object(settings));
     if !expect.is_empty() {
@@ -121,19 +124,24 @@ fn check(module: &Value, target: &str, left_out: &mut Vec<String>) -> Option<Map
     Some(check)
 }
 
-/// The options of one prober: what nobody takes has no equivalent.
+/// The options of one prober.
 struct Options<'a> {
-    options: Map<String, Value>,
+    keys: Keys,
     left_out: &'a mut Vec<String>,
 }
 
 impl Options<'_> {
     fn take(&mut self, key: &str) -> Option<Value> {
-        self.options.remove(key)
+        self.keys.take(key)
     }
 
     fn is_on(&mut self, key: &str) -> bool {
-        self.take(key) == Some(Value::Bool(true))
+        self.keys.flag(key) == Some(true)
+    }
+
+    /// Says what has no equivalent.
+    fn leave(&mut self, what: &str) {
+        self.left_out.push(format!("{}: {what}", self.keys.who));
     }
 
     fn ip(&mut self, settings: &mut Map<String, Value>) {
@@ -160,7 +168,7 @@ impl Options<'_> {
                 "min_version" if value == "TLS12" => ("min_version", "1.2".into()),
                 "min_version" if value == "TLS13" => ("min_version", "1.3".into()),
                 _ => {
-                    self.left_out.push(format!("tls_config.{key}"));
+                    self.leave(&format!("tls_config.{key}"));
                     continue;
                 }
             };
@@ -176,23 +184,14 @@ impl Options<'_> {
             settings.insert("tls".to_owned(), tls.unwrap_or_else(|| json!({})));
         }
     }
-
-    fn end(self) {
-        // What is off is as if it were not written.
-        let written = self.options.into_iter().filter(|(_, value)| *value != Value::Bool(false));
-        self.left_out.extend(written.map(|(key, _)| key));
-    }
 }
 
 fn http(options: &mut Options<'_>, target: &str) -> (Map<String, Value>, Map<String, Value>) {
     let (mut ours, mut expect) = (Map::new(), Map::new());
     let url = if target.contains("://") { target.to_owned() } else { format!("http://{target}") };
     ours.insert("url".to_owned(), url.into());
-    for key in ["method", "headers", "body"] {
-        if let Some(value) = options.take(key) {
-            ours.insert(key.to_owned(), value);
-        }
-    }
+    ours.extend(options.take("method").map(|method| ("method".to_owned(), method)));
+    content(options, &mut ours);
     options.ip(&mut ours);
     if options.take("follow_redirects") == Some(Value::Bool(false)) || options.is_on("no_follow_redirects") {
         ours.insert("redirects".to_owned(), "none".into());
@@ -218,7 +217,7 @@ fn http(options: &mut Options<'_>, target: &str) -> (Map<String, Value>, Map<Str
         let mut headers = Map::new();
         for header in &wanted {
             match (at(header, "header").as_str(), at(header, "allow_missing")) {
-                (Some(name), Value::Bool(true)) => options.left_out.push(format!("allow_missing of the header {name}")),
+                (Some(name), Value::Bool(true)) => options.leave(&format!("allow_missing of the header {name}")),
                 (Some(name), _) => drop(headers.insert(name.to_owned(), at(header, "regexp").clone())),
                 (None, _) => {}
             }
@@ -228,14 +227,35 @@ fn http(options: &mut Options<'_>, target: &str) -> (Map<String, Value>, Map<Str
     (ours, expect)
 }
 
+/// Headers and body, without what is secret by its name.
+fn content(options: &mut Options<'_>, ours: &mut Map<String, Value>) {
+    let Some(Value::Object(theirs)) = options.take("headers") else { return body(options, ours) };
+    let (secret, plain): (Map<_, _>, Map<_, _>) = theirs.into_iter().partition(|(name, _)| is_secret_name(name));
+    for name in secret.keys() {
+        options.leave(&format!("headers.{name}: {LITERAL}, and send it in a journey: secrets: {{ NAME: … }}"));
+    }
+    if !plain.is_empty() {
+        ours.insert("headers".to_owned(), Value::Object(plain));
+    }
+    body(options, ours);
+}
+
+fn body(options: &mut Options<'_>, ours: &mut Map<String, Value>) {
+    let Some(body) = options.take("body") else { return };
+    if body.as_str().is_some_and(names_secret) {
+        options.leave(&format!("body: {LITERAL}, and send it in a journey: secrets: {{ NAME: … }}"));
+        return;
+    }
+    ours.insert("body".to_owned(), body);
+}
+
 fn credentials(options: &mut Options<'_>, ours: &mut Map<String, Value>) {
-    let literal = "a secret that stands in the file; write it into a file of its own";
     if let Some(basic) = options.take("basic_auth") {
         let mut settings = Map::new();
         settings.insert("username".to_owned(), at(&basic, "username").clone());
         match at(&basic, "password_file") {
             Value::Null => {
-                options.left_out.push(format!("basic_auth.password: {literal}, basic: {{ password_file: … }}"))
+                options.leave(&format!("basic_auth.password: {LITERAL}, basic: {{ password_file: … }}"));
             }
             file => drop(settings.insert("password_file".to_owned(), file.clone())),
         }
@@ -244,7 +264,7 @@ fn credentials(options: &mut Options<'_>, ours: &mut Map<String, Value>) {
     let bearer = options.take("authorization").map(|a| at(&a, "credentials_file").clone());
     match bearer.or_else(|| options.take("bearer_token_file")) {
         None => {}
-        Some(Value::Null) => options.left_out.push(format!("authorization.credentials: {literal}, bearer_file: …")),
+        Some(Value::Null) => options.leave(&format!("authorization.credentials: {LITERAL}, bearer_file: …")),
         Some(file) => drop(ours.insert("bearer_file".to_owned(), file)),
     }
 }
@@ -257,7 +277,7 @@ fn tcp(options: &mut Options<'_>, target: &str) -> Map<String, Value> {
     let mut talk = Vec::new();
     for turn in options.take("query_response").as_ref().and_then(Value::as_array).into_iter().flatten() {
         if at(turn, "starttls") == &Value::Bool(true) {
-            options.left_out.push("query_response.starttls; for mail write kind smtp with starttls: true".to_owned());
+            options.leave("query_response.starttls; for mail write kind smtp with starttls: true");
             break;
         }
         if let Some(expect) = at(turn, "expect").as_str() {
@@ -266,7 +286,7 @@ fn tcp(options: &mut Options<'_>, target: &str) -> Map<String, Value> {
         }
         if let Some(send) = at(turn, "send").as_str() {
             if send.contains("${") {
-                options.left_out.push(format!("query_response.send: {send}; what was found cannot be sent back"));
+                options.leave(&format!("query_response.send: {send}; what was found cannot be sent back"));
                 break;
             }
             talk.push(json!({ "send": format!("{send}\n") }));
@@ -311,7 +331,7 @@ fn dns(options: &mut Options<'_>, target: &str) -> Map<String, Value> {
     }
     match options.take("valid_rcodes").as_ref().and_then(Value::as_array).map(Vec::as_slice) {
         Some([only]) => drop(ours.insert("rcode".to_owned(), only.clone())),
-        Some([_, _, ..]) => options.left_out.push("valid_rcodes: only one".to_owned()),
+        Some([_, _, ..]) => options.leave("valid_rcodes: only one"),
         _ => {}
     }
     ours
@@ -333,15 +353,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_becomes_a_name() {
+    fn each_target_has_a_name_of_its_own() {
+        let mut named = Named::default();
         for (target, name) in [
             ("https://Shop.example.com/health?x=1", "shop-example-com-health-x-1"),
             ("10.0.0.1:9100", "10-0-0-1-9100"),
             ("[::1]:80", "1-80"),
-            ("//", "target"),
+            ("//", "unnamed"),
+            ("http://a.example/", "a-example"),
+            ("https://a.example/", "https-a-example"),
+            ("a.example", "a-example-2"),
+            ("http://a.example/", "a-example"),
         ] {
-            assert_eq!(slug(target), name);
+            assert_eq!(named.name(target), name, "{target}");
         }
-        assert!(slug(&"a-".repeat(60)).len() <= MAX_NAME);
     }
 }

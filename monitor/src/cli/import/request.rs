@@ -233,14 +233,18 @@ pub(super) fn decoded(text: &str) -> String {
 
 /// True of a JSON document or a form with a member that is secret by its name, and no variable.
 pub(super) fn names_secret(body: &str) -> bool {
-    let words = body.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
-    let mut words = words.filter(|word| !word.is_empty());
-    words.any(|word| {
-        let at = body.find(word).map_or(0, |at| at + word.len());
-        let next = body.get(at..).unwrap_or_default().trim_start_matches(['"', '\'', ' ']);
-        let value = next.strip_prefix([':', '=']).map(|value| value.trim_start_matches(['"', '\'', ' ']));
-        is_secret_name(word) && value.is_some_and(|value| !value.is_empty() && !value.starts_with("${"))
-    })
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let mut rest = body.trim_start_matches(|c| !is_of_word(c));
+    while !rest.is_empty() {
+        let (word, behind) = rest.split_at(rest.find(|c| !is_of_word(c)).unwrap_or(rest.len()));
+        let next = behind.trim_start_matches(['"', '\'', ' ']).strip_prefix([':', '=']);
+        let value = next.map(|value| value.trim_start_matches(['"', '\'', ' ']));
+        if is_secret_name(word) && value.is_some_and(|value| !value.is_empty() && !value.starts_with("${")) {
+            return true;
+        }
+        rest = behind.trim_start_matches(|c| !is_of_word(c));
+    }
+    false
 }
 
 #[cfg(test)]
@@ -269,6 +273,21 @@ mod tests {
         assert_eq!(http["headers"]["Accept"], "{% raw %}{{ text }}{% endraw %}");
         assert_eq!(http["basic"]["username"], "me");
         assert_eq!(std::fs::read_to_string(folder.path().join("web-password")).unwrap(), "p@ss\n");
+    }
+
+    #[test]
+    fn a_body_names_a_secret_wherever_its_word_stood_before() {
+        for (body, expected) in [
+            (r#"{"token_type": "", "token": "hunter2"}"#, true),
+            (r#"{"ask": "password", "password": "hunter2"}"#, true),
+            ("user=me&user_password=hunter2", true),
+            ("password", false),
+            ("password=", false),
+            (r#"{"password": "${PASSWORD}", "name": "token"}"#, false),
+            ("", false),
+        ] {
+            assert_eq!(names_secret(body), expected, "{body}");
+        }
     }
 
     #[test]

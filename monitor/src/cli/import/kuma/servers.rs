@@ -18,7 +18,7 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("gamedig", "game servers are not asked; watch the port with udp"),
     ("kafka-producer", "Kafka is not spoken; watch its port with tcp"),
     ("rabbitmq", "write kind amqp, or ask its management API with http"),
-    ("snmp", "write what its agent is to say by hand"),
+    ("snmp", "write kind snmp with its address, and what to get"),
     ("tailscale-ping", "write kind icmp with its address"),
     ("manual", "nothing is asked; announce it, or push to a heartbeat"),
     ("system-service", "write workload: { unit: NAME.service }"),
