@@ -20,6 +20,7 @@ mod output;
 mod probe;
 mod render;
 mod report;
+mod scratch;
 mod status;
 mod table;
 mod token;

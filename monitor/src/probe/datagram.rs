@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recv, recvmsg};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::time::Instant;
 
 use super::dial_error::explain;
 use super::observation::{Outcome, Phase, ReasonCode};
@@ -15,7 +16,7 @@ use super::run::Run;
 /// The longest UDP payload there is, in bytes.
 pub(super) const LONGEST_DATAGRAM: usize = 65_535;
 /// Datagrams that are read at most while the answer is waited for.
-const MAX_DATAGRAMS: usize = 100;
+pub(super) const MAX_DATAGRAMS: usize = 100;
 
 /// Opens a socket to the first address to which there is a way.
 ///
@@ -40,6 +41,44 @@ pub(super) async fn open(addresses: &[SocketAddr]) -> Result<(UdpSocket, SocketA
     Err(explain(&errors))
 }
 
+/// What comes back, datagram by datagram, until the time for it is over.
+pub(super) struct Replies<'a> {
+    socket: &'a UdpSocket,
+    address: SocketAddr,
+    buffer: Vec<u8>,
+    limit: Instant,
+}
+
+impl<'a> Replies<'a> {
+    /// Sends a question; what is waited for from now on is the first byte.
+    pub(super) async fn to(
+        run: &mut Run,
+        socket: &'a UdpSocket,
+        address: SocketAddr,
+        question: &[u8],
+    ) -> Result<Self, Outcome> {
+        run.enter(Phase::FirstByte);
+        socket.send(question).await.map_err(|error| explain(&[(address, error)]))?;
+        Ok(Self { socket, address, buffer: vec![0; LONGEST_DATAGRAM], limit: run.last_word() })
+    }
+
+    /// Stops waiting sooner.
+    pub(super) fn until(self, limit: Instant) -> Self {
+        Self { limit: self.limit.min(limit), ..self }
+    }
+
+    /// Waits for the next; none when the time is over.
+    ///
+    /// # Errors
+    /// The fail when the way back says that nobody is there.
+    pub(super) async fn next(&mut self) -> Result<Option<&[u8]>, Outcome> {
+        let receiving = receive(self.socket, &mut self.buffer);
+        let Ok(received) = tokio::time::timeout_at(self.limit, receiving).await else { return Ok(None) };
+        let length = received.map_err(|error| explain(&[(self.address, error)]))?;
+        Ok(Some(self.buffer.get(..length).unwrap_or_default()))
+    }
+}
+
 /// Sends one datagram, and waits until `answer` knows one for its answer; none if nothing came at all.
 ///
 /// # Errors
@@ -51,15 +90,11 @@ pub(super) async fn exchange<T>(
     question: &[u8],
     mut answer: impl FnMut(&[u8]) -> Option<T>,
 ) -> Result<Option<T>, Outcome> {
-    run.enter(Phase::FirstByte);
-    let failed = |error| explain(&[(address, error)]);
-    socket.send(question).await.map_err(failed)?;
-    let (mut buffer, limit) = (vec![0; LONGEST_DATAGRAM], run.last_word());
+    let mut replies = Replies::to(run, socket, address, question).await?;
     let mut others = 0;
     while others < MAX_DATAGRAMS {
-        let Ok(received) = tokio::time::timeout_at(limit, receive(socket, &mut buffer)).await else { break };
-        let length = received.map_err(failed)?;
-        if let Some(answer) = answer(buffer.get(..length).unwrap_or_default()) {
+        let Some(reply) = replies.next().await? else { break };
+        if let Some(answer) = answer(reply) {
             run.leave();
             return Ok(Some(answer));
         }

@@ -93,28 +93,18 @@ impl Expression {
         let inputs = Inputs::of(facts, self.reads_body, json, took)
             .map_err(|text| Outcome::Fail(Reason::new(ReasonCode::Expression, text)))?;
         let program = self.program.clone();
-        let late = || {
-            Outcome::Fail(Reason::new(ReasonCode::Expression, format!("expr did not finish in time: {}", self.text)))
-        };
-        let place = tokio::time::timeout_at(deadline, PLACES.clone().acquire_owned()).await;
-        let Ok(Ok(place)) = place else {
-            let text = "no place to evaluate expr: other expressions do not finish";
-            return Err(Outcome::Unknown(Reason::new(ReasonCode::Local, text)));
-        };
-        let work = tokio::task::spawn_blocking(move || {
-            let result = inputs.evaluate(&program);
-            drop(place);
-            result
-        });
-        match tokio::time::timeout_at(deadline, work).await {
-            Err(_elapsed) => Err(late()),
-            Ok(Err(_panicked)) => {
+        match in_time(deadline, move || inputs.evaluate(&program)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(text)) => Err(Outcome::fail(ReasonCode::Expression, format!("{text}: {}", self.text))),
+            Err(Unfinished::NoPlace) => {
+                Err(Outcome::local("no place to evaluate expr: other expressions do not finish"))
+            }
+            Err(Unfinished::Late) => {
+                Err(Outcome::fail(ReasonCode::Expression, format!("expr did not finish in time: {}", self.text)))
+            }
+            Err(Unfinished::Broken) => {
                 let text = format!("expr broke the evaluator: {}", self.text);
                 Err(Outcome::Unknown(Reason::new(ReasonCode::Panic, text)))
-            }
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(text))) => {
-                Err(Outcome::Fail(Reason::new(ReasonCode::Expression, format!("{text}: {}", self.text))))
             }
         }
     }
@@ -159,22 +149,33 @@ impl BodyExpression {
         };
         in_time(deadline, evaluate)
             .await
-            .unwrap_or_else(|Late| Err("the CEL expression did not finish in time".to_owned()))
+            .unwrap_or_else(|_unfinished| Err("the CEL expression did not finish in time".to_owned()))
     }
 }
 
-/// No place, or no result in time.
-struct Late;
+/// Why an expression has no value.
+enum Unfinished {
+    NoPlace,
+    Late,
+    Broken,
+}
 
-async fn in_time<T: Send + 'static>(deadline: Instant, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Late> {
+/// Works on a thread that may block, in one of the places that there are.
+async fn in_time<T: Send + 'static>(
+    deadline: Instant,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Unfinished> {
     let place = tokio::time::timeout_at(deadline, PLACES.clone().acquire_owned()).await;
-    let Ok(Ok(place)) = place else { return Err(Late) };
+    let Ok(Ok(place)) = place else { return Err(Unfinished::NoPlace) };
     let work = tokio::task::spawn_blocking(move || {
         let result = work();
         drop(place);
         result
     });
-    tokio::time::timeout_at(deadline, work).await.ok().and_then(Result::ok).ok_or(Late)
+    match tokio::time::timeout_at(deadline, work).await {
+        Ok(done) => done.map_err(|_panicked| Unfinished::Broken),
+        Err(_elapsed) => Err(Unfinished::Late),
+    }
 }
 
 fn compile(text: &str) -> Result<Program, String> {

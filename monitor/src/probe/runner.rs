@@ -101,7 +101,17 @@ async fn judge(question: &Question, facts: Facts, took: Duration, deadline: Inst
 
 /// What is said when the time was over.
 pub(super) fn timed_out(timeout: Duration, stuck_in: Option<Phase>, address: Option<SocketAddr>) -> Reason {
-    let step = match stuck_in {
+    let step = while_in(stuck_in);
+    let to = match (stuck_in, address) {
+        (Some(Phase::Connect), Some(address)) => format!(" to {address}"),
+        _ => String::new(),
+    };
+    Reason::new(ReasonCode::Timeout, format!("no answer within {} ({step}{to})", show_duration(timeout)))
+}
+
+/// Where a run was when its time was over, in words.
+pub(super) fn while_in(phase: Option<Phase>) -> &'static str {
+    match phase {
         Some(Phase::Dns) => "while resolving the name",
         Some(Phase::Connect) => "while connecting",
         Some(Phase::Tls) => "in the TLS handshake",
@@ -109,12 +119,7 @@ pub(super) fn timed_out(timeout: Duration, stuck_in: Option<Phase>, address: Opt
         Some(Phase::Transfer) => "while reading the answer",
         Some(Phase::Exec) => "while the command ran",
         None => "before the answer was complete",
-    };
-    let to = match (stuck_in, address) {
-        (Some(Phase::Connect), Some(address)) => format!(" to {address}"),
-        _ => String::new(),
-    };
-    Reason::new(ReasonCode::Timeout, format!("no answer within {} ({step}{to})", show_duration(timeout)))
+    }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Reason {

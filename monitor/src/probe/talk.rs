@@ -76,9 +76,7 @@ impl Step {
         let is_text = fields.has("send");
         Some(Self { send: send?, is_text, expect: expect? })
     }
-}
 
-impl Step {
     /// What is sent first, if anything is.
     pub(super) fn sent(&self) -> Option<&Bytes> {
         self.send.as_ref()

@@ -4,23 +4,20 @@
 //! a moment: silence is what a server that takes the datagram and one behind a firewall have in common. Write what the
 //! server answers to where it answers.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kit::config::Cursor;
-use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::datagram::{LONGEST_DATAGRAM, open, receive};
-use super::dial_error::explain;
+use super::datagram::{Replies, open};
 use super::endpoint::Endpoint;
 use super::expect::{MAX_JUDGED_BYTES, excerpt};
 use super::kinds::{Expectation, Kind, Probe, Target};
-use super::observation::{Facts, Outcome, Phase, ReasonCode};
+use super::observation::{Facts, Outcome, ReasonCode};
 use super::run::Run;
 use super::scheme::{Scheme, Takes};
 use super::talk::{Expected, Step};
@@ -74,12 +71,11 @@ impl Probe for UdpProbe {
             let addresses = self.endpoint.addresses(run).await?;
             let (socket, address) = open(&addresses).await?;
             run.seen.address = Some(address);
-            run.enter(Phase::FirstByte);
             let sent = self.step.sent().cloned().unwrap_or_default();
-            socket.send(&sent).await.map_err(|error| explain(&[(address, error)]))?;
+            let replies = Replies::to(run, &socket, address, &sent).await?;
             let heard = match self.step.expected() {
-                Some(expected) => wait(run, &socket, address, expected).await?,
-                None => wait_for_refusal(run, &socket, address).await?,
+                Some(expected) => wait(replies, expected).await?,
+                None => wait_for_refusal(run, replies).await?,
             };
             run.leave();
             Ok(Facts { body: Some(heard), ..Facts::default() })
@@ -89,22 +85,17 @@ impl Probe for UdpProbe {
 }
 
 /// Waits for a datagram that is as expected, and returns it; others are passed over.
-async fn wait(run: &mut Run, socket: &UdpSocket, address: SocketAddr, expected: &Expected) -> Result<Bytes, Outcome> {
-    let mut buffer = vec![0; LONGEST_DATAGRAM];
-    let (mut heard, mut total) = (BytesMut::new(), 0_usize);
-    let limit = run.last_word();
-    loop {
-        let Ok(received) = tokio::time::timeout_at(limit, receive(socket, &mut buffer)).await else { break };
-        let length = received.map_err(|error| explain(&[(address, error)]))?;
-        let datagram = buffer.get(..length).unwrap_or_default();
-        if expected.is_in(datagram) {
-            return Ok(Bytes::copy_from_slice(datagram));
+async fn wait(mut replies: Replies<'_>, expected: &Expected) -> Result<Bytes, Outcome> {
+    let (mut heard, mut total) = (Vec::new(), 0_usize);
+    while let Some(reply) = replies.next().await? {
+        if expected.is_in(reply) {
+            return Ok(Bytes::copy_from_slice(reply));
         }
-        total += length.max(1);
+        total += reply.len().max(1);
         if total > MAX_JUDGED_BYTES {
             break;
         }
-        heard = BytesMut::from(datagram);
+        heard = reply.to_vec();
     }
     if total == 0 {
         // Nothing at all came: the runner says so.
@@ -115,15 +106,11 @@ async fn wait(run: &mut Run, socket: &UdpSocket, address: SocketAddr, expected: 
 }
 
 /// Waits whether the host says that nobody listens; an answer is as good as none.
-async fn wait_for_refusal(run: &mut Run, socket: &UdpSocket, address: SocketAddr) -> Result<Bytes, Outcome> {
-    let mut buffer = vec![0; LONGEST_DATAGRAM];
-    let limit = run.last_word().min(Instant::now() + REFUSAL_WAIT);
-    match tokio::time::timeout_at(limit, receive(socket, &mut buffer)).await {
-        Err(_elapsed) => {
-            run.seen.remark("sent, and nobody refused it");
-            Ok(Bytes::new())
-        }
-        Ok(Ok(length)) => Ok(Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default())),
-        Ok(Err(error)) => Err(explain(&[(address, error)])),
+async fn wait_for_refusal(run: &mut Run, replies: Replies<'_>) -> Result<Bytes, Outcome> {
+    let mut replies = replies.until(Instant::now() + REFUSAL_WAIT);
+    let reply = replies.next().await?.map(Bytes::copy_from_slice);
+    if reply.is_none() {
+        run.seen.remark("sent, and nobody refused it");
     }
+    Ok(reply.unwrap_or_default())
 }

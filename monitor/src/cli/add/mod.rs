@@ -17,6 +17,7 @@ use serde_json::{Map, Value as Json, json};
 use super::edit;
 use super::output::{complain, say};
 use super::probe::show;
+use super::scratch::Scratch;
 
 /// Asks a target once, and writes a check of it into the configuration; a running monitor takes it up by itself.
 #[derive(Debug, clap::Args)]
@@ -180,22 +181,21 @@ fn id(check: &monitor::app::CheckPlan) -> String {
 
 /// A copy of the configuration with the change, which is read and thrown away.
 struct Trial {
-    folder: PathBuf,
     path: PathBuf,
+    _scratch: Scratch,
 }
 
 impl Trial {
     fn new(folder: Option<&Path>, file: &Path, changed: &str) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("cannot try the change: {error}");
-        let copy = std::env::temp_dir().join(format!("monitor-add-{}", uuid::Uuid::now_v7()));
-        std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&copy).map_err(failed)?;
-        let name = |path: &Path| copy.join(path.file_name().unwrap_or_default());
+        let scratch = Scratch::new().map_err(failed)?;
+        let name = |path: &Path| scratch.file(path.file_name().unwrap_or_default());
         for other in folder.map(files).transpose()?.unwrap_or_default() {
             std::fs::copy(&other, name(&other)).map_err(failed)?;
         }
         std::fs::write(name(file), changed).map_err(failed)?;
-        let path = if folder.is_some() { copy.clone() } else { name(file) };
-        Ok(Self { folder: copy, path })
+        let path = if folder.is_some() { scratch.folder().to_owned() } else { name(file) };
+        Ok(Self { path, _scratch: scratch })
     }
 
     fn path(&self) -> &Path {
@@ -205,11 +205,5 @@ impl Trial {
     /// A message about the copy, as one about the original.
     fn shown(&self, message: &str, command: &AddCommand) -> String {
         message.replace(&*self.path.to_string_lossy(), &command.config.to_string_lossy())
-    }
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        let _left_to_the_system = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -11,14 +11,15 @@ mod names;
 mod receivers;
 mod request;
 mod routes;
-mod scratch;
 mod secrets;
 mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Subcommand;
+use kit::config::{parse_duration, show_duration};
 use kit::exit;
 
 use super::output::{complain, say};
@@ -79,6 +80,12 @@ struct Imported {
     left_out: Vec<String>,
     /// What means something else here, one line each.
     changed: Vec<String>,
+}
+
+/// A duration as it is written in a configuration: as people write it, if that says all of it.
+fn written_duration(length: Duration) -> String {
+    let shown = show_duration(length);
+    if parse_duration(&shown) == Ok(length) { shown } else { format!("{}ms", length.as_millis()) }
 }
 
 pub(super) async fn run(command: &ImportCommand) -> ExitCode {

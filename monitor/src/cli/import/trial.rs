@@ -4,7 +4,7 @@ use kit::config::Environment;
 use monitor::app::Plan;
 use monitor::{Config, Kinds};
 
-use super::scratch::Scratch;
+use super::super::scratch::Scratch;
 
 /// What it is called in messages; people write it so.
 const NAME: &str = "monitor.yml";

@@ -48,13 +48,14 @@ const FILLERS: [&str; 10] =
 /// Words that may follow them; after any other a word belongs to something else (`red button`).
 const FOLLOWERS: [&str; 7] = ["since", "for", "again", "and", "as", "with", "because"];
 
-static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"!?\[([^\]]*)\]\([^)]*\)").ok());
-static COUNTED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static LINK: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"!?\[([^\]]*)\]\([^)]*\)").expect("it is fixed, and tested"));
+static COUNTED: LazyLock<Regex> = LazyLock::new(|| {
     let works = "(up|healthy|operational|running|online|working)";
     Regex::new(&format!(
         r"(?i)\b(?:(\d+)\s*(?:of|/)\s*(\d+)|all(?:\s+(\d+))?)\s+(?:micro)?services?\s+(?:are\s+)?(?:fully\s+)?{works}\b"
     ))
-    .ok()
+    .expect("it is fixed, and tested")
 });
 
 /// What somebody says of a service.
@@ -73,14 +74,14 @@ pub(super) enum Says {
 /// `3 of 3 services are healthy`, `all services are up`: how many of how many, each if it is said.
 pub(super) fn counted(text: &str) -> Option<(Option<usize>, Option<usize>)> {
     let text = plain(text);
-    let found = COUNTED.as_ref()?.captures(&text)?;
+    let found = COUNTED.captures(&text)?;
     let number = |index| found.get(index).and_then(|group| group.as_str().parse().ok());
     Some((number(1), number(2).or_else(|| number(3))))
 }
 
 /// Text without links, emphasis and code marks; signs in place of their names.
 pub(super) fn plain(text: &str) -> String {
-    let text = LINK.as_ref().map_or_else(|| text.into(), |link| link.replace_all(text, "$1"));
+    let text = LINK.replace_all(text, "$1");
     let signs = [
         (":white_check_mark:", "✅"),
         (":heavy_check_mark:", "✔"),

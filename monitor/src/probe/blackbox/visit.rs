@@ -15,6 +15,7 @@ use crate::probe::dial_error::{explain, has_route};
 use crate::probe::observation::{CheckId, Outcome, Phase, Reason, ReasonCode};
 use crate::probe::resolve::{Families, Found, either, resolve};
 use crate::probe::run::{Left, Run, Vantage};
+use crate::probe::runner::while_in;
 
 /// Lines that are kept of one probe, and characters of each.
 const MAX_LINES: usize = 100;
@@ -197,14 +198,7 @@ impl Visit {
 
     /// The stop of a probe that took too long, in words.
     pub(super) fn timed_out(&self) -> Stop {
-        let step = match self.run.current() {
-            Some(Phase::Dns) => "while resolving the name",
-            Some(Phase::Connect) => "while connecting",
-            Some(Phase::Tls) => "in the TLS handshake",
-            Some(Phase::FirstByte) => "while waiting for the first byte",
-            Some(Phase::Transfer) => "while reading the answer",
-            Some(Phase::Exec) | None => "before the answer was complete",
-        };
+        let step = while_in(self.run.current());
         let timeout = kit::config::show_duration(self.wish.timeout);
         Stop::failed(ReasonCode::Timeout, format!("no answer within {timeout} ({step})"))
     }

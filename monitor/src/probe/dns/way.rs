@@ -10,17 +10,13 @@ use tokio::time::Instant;
 use super::question::{Heard, Question, Sent, show_code, show_name};
 use super::wanted::Wanted;
 use crate::probe::address::{Address, Host};
-use crate::probe::datagram::{LONGEST_DATAGRAM, open, receive};
+use crate::probe::datagram::{MAX_DATAGRAMS, Replies, open};
 use crate::probe::dial::{IpVersion, dial};
-use crate::probe::dial_error::explain;
 use crate::probe::endpoint::Endpoint;
-use crate::probe::observation::{Outcome, Phase, ReasonCode};
+use crate::probe::observation::{Outcome, ReasonCode};
 use crate::probe::run::Run;
 use crate::probe::stream::Stream;
 use crate::probe::wire::Wire;
-
-/// Datagrams that are read at most while the answer is waited for.
-const MAX_DATAGRAMS: usize = 100;
 
 /// Where to ask, and over what.
 #[derive(Debug)]
@@ -126,16 +122,11 @@ async fn over_udp(run: &mut Run, sent: &Sent<'_>, addresses: &[SocketAddr]) -> R
     let (socket, address) = open(addresses).await?;
     run.seen.address = Some(address);
     run.seen.protocol = Some("DNS over UDP".to_owned());
-    run.enter(Phase::FirstByte);
-    let failed = |error| explain(&[(address, error)]);
-    socket.send(&sent.bytes).await.map_err(failed)?;
-    let mut buffer = vec![0; LONGEST_DATAGRAM];
+    let mut replies = Replies::to(run, &socket, address, &sent.bytes).await?;
     let mut others: Vec<String> = Vec::new();
-    let limit = run.last_word();
     while others.len() < MAX_DATAGRAMS {
-        let Ok(received) = tokio::time::timeout_at(limit, receive(&socket, &mut buffer)).await else { break };
-        let length = received.map_err(failed)?;
-        match sent.read(buffer.get(..length).unwrap_or_default())? {
+        let Some(reply) = replies.next().await? else { break };
+        match sent.read(reply)? {
             Heard::Answer(message) if message.metadata.truncation => {
                 run.seen.remark("cut over UDP, asked again over TCP");
                 return over_tcp(run, sent, address).await.map_err(also_over_tcp);

@@ -123,11 +123,11 @@ impl Probe for DomainProbe {
                 Some(known) => known?,
                 None => {
                     // Before the runner's own deadline, so that what was known before can stand in for silence.
-                    let asked = match timeout_at(run.last_word(), self.look_up(run)).await {
-                        Ok(asked) => asked,
-                        Err(_elapsed) => Err(Outcome::Unknown(timed_out(run.timeout, run.current(), run.seen.address)))
-                            .map_err(|outcome| blind("the registry", outcome)),
-                    };
+                    let asked = timeout_at(run.last_word(), self.look_up(run)).await;
+                    let asked = asked.unwrap_or_else(|_elapsed| {
+                        let late = timed_out(run.timeout, run.current(), run.seen.address);
+                        Err(blind("the registry", Outcome::Fail(late)))
+                    });
                     self.memory(|memory| memory.keep(now, asked))?
                 }
             };

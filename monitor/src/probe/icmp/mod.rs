@@ -63,14 +63,10 @@ impl Kind for Icmp {
         let size = fields.get("size").map_or(Some(PAYLOAD_BYTES), |c| c.whole(SIZES));
         let max_loss = fields.get("max_loss").map_or(Some(0.0), |c| c.ratio());
         let limits = Duration::from_millis(1)..=Duration::from_secs(60);
-        let max_rtt = fields.get("max_rtt").map(|c| c.duration(limits));
+        let max_rtt = fields.get("max_rtt").map_or(Some(None), |c| c.duration(limits).map(Some));
         fields.end();
-        let max_rtt = match max_rtt {
-            Some(limit) => Some(limit?),
-            None => None,
-        };
         let plan = Plan { packets: packets?, interval: interval?, size: size? };
-        Some(Arc::new(IcmpProbe { host: host?, ip: ip?, plan, max_loss: max_loss?, max_rtt }))
+        Some(Arc::new(IcmpProbe { host: host?, ip: ip?, plan, max_loss: max_loss?, max_rtt: max_rtt? }))
     }
 }
 

@@ -81,9 +81,7 @@ impl PingSocket {
         let bytes = buffer.get(..length).unwrap_or_default();
         Ok(read(if self.shows_ip_header { behind_ip_header(bytes) } else { bytes }))
     }
-}
 
-impl PingSocket {
     /// As [`PingSocket::receive`]; also returns how many hops the packet had left, where that was wished for.
     pub(in crate::probe) async fn receive_with_hops<T>(
         &self,

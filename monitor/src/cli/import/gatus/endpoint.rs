@@ -1,6 +1,6 @@
 //! One endpoint of Gatus as a service with a check.
 
-use kit::config::{Place, parse_duration, show_duration};
+use kit::config::Place;
 use serde_json::{Map, Value, json};
 
 use super::super::keys::Keys;
@@ -271,7 +271,5 @@ pub(super) fn length(text: &str) -> String {
     let Some(milliseconds) = duration_ms(text).filter(|milliseconds| *milliseconds >= 1.0) else {
         return text.to_owned();
     };
-    let length = std::time::Duration::from_secs_f64(milliseconds / 1000.0);
-    let shown = show_duration(length);
-    if parse_duration(&shown) == Ok(length) { shown } else { format!("{milliseconds:.0}ms") }
+    super::super::written_duration(std::time::Duration::from_secs_f64(milliseconds.round() / 1000.0))
 }

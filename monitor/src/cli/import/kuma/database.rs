@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 
-use super::super::scratch::Scratch;
+use super::super::super::scratch::Scratch;
 use super::tables::{Tables, WANTED};
 
 /// How often a copy is tried while the original changes under it.

@@ -127,9 +127,7 @@ fn begins_with(file: &Path, magic: &[u8]) -> Result<bool, String> {
     Ok(start == magic)
 }
 
-/// A duration as people write it.
+/// A duration as it is written in a configuration.
 fn length_ms(milliseconds: u64) -> String {
-    let length = std::time::Duration::from_millis(milliseconds);
-    let shown = kit::config::show_duration(length);
-    if kit::config::parse_duration(&shown) == Ok(length) { shown } else { format!("{milliseconds}ms") }
+    super::written_duration(std::time::Duration::from_millis(milliseconds))
 }

@@ -13,9 +13,14 @@ impl Scratch {
     /// # Errors
     /// There is no place for it.
     pub(super) fn new() -> std::io::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("monitor-import-{}", uuid::Uuid::now_v7()));
+        let folder = std::env::temp_dir().join(format!("monitor-{}", uuid::Uuid::now_v7()));
         DirBuilder::new().mode(0o700).create(&folder)?;
         Ok(Self(folder))
+    }
+
+    /// Returns the folder itself.
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
     }
 
     /// Returns where a file of this name is.
