@@ -2,7 +2,7 @@
 //!
 //! Rows a point would touch one page a check at every flush; this layout writes thirty times less.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use futures_util::future::BoxFuture;
@@ -10,8 +10,9 @@ use kit::db::{Durability, OpenError};
 use sqlx::Row as _;
 
 use super::file::LazyFile;
-use super::points::{Point, decode_chunk, decode_fresh, encode_chunk, encode_fresh};
-use super::rollup::{Row, decode, encode, roll};
+use super::points::{Point, decode_chunk, decode_fresh, encode_fresh};
+use super::rollup::{Row, decode};
+use super::seal::{GRAINS, json, seal};
 use super::store::{HistoryStore, Horizon, ServiceHour, StoreError, Tail};
 
 pub(super) const MIGRATIONS: [&str; 1] = ["
@@ -49,9 +50,6 @@ const MAX_CHUNKS: u32 = 480;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Spans of roll-ups and how much of them one row holds, in milliseconds.
-const GRAINS: [(i64, i64); 2] = [(60_000, 3_600_000), (3_600_000, DAY_MS)];
-
 /// History in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteHistory {
@@ -66,62 +64,6 @@ impl SqliteHistory {
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         Ok(Self { file: LazyFile::open(path, Durability::Normal, &MIGRATIONS).await? })
     }
-
-    async fn seal_series(
-        connection: &mut sqlx::SqliteConnection,
-        series: u32,
-        points: &[Point],
-    ) -> Result<(), sqlx::Error> {
-        let (Some(first), Some(last)) = (points.iter().map(|p| p.at_ms).min(), points.iter().map(|p| p.at_ms).max())
-        else {
-            return Ok(());
-        };
-        sqlx::query("INSERT OR REPLACE INTO chunks (series, first_ms, last_ms, points) VALUES ($1, $2, $3, $4)")
-            .bind(series)
-            .bind(first)
-            .bind(last)
-            .bind(encode_chunk(points))
-            .execute(&mut *connection)
-            .await?;
-        for (span_ms, row_ms) in GRAINS {
-            let mut rows: BTreeMap<i64, Row> = BTreeMap::new();
-            for (start, rollup) in roll(points, span_ms) {
-                rows.entry(start - start.rem_euclid(row_ms)).or_default().insert(start, rollup);
-            }
-            for (first_ms, row) in rows {
-                merge_row(&mut *connection, series, span_ms, first_ms, row).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Adds roll-ups to a stored row: a span may be sealed in two halves.
-async fn merge_row(
-    connection: &mut sqlx::SqliteConnection,
-    series: u32,
-    span_ms: i64,
-    first_ms: i64,
-    mut row: Row,
-) -> Result<(), sqlx::Error> {
-    let stored: Option<Vec<u8>> =
-        sqlx::query_scalar("SELECT spans FROM rollups WHERE series = $1 AND span_ms = $2 AND first_ms = $3")
-            .bind(series)
-            .bind(span_ms)
-            .bind(first_ms)
-            .fetch_optional(&mut *connection)
-            .await?;
-    for (start, rollup) in stored.map(|bytes| decode(&bytes, first_ms)).unwrap_or_default() {
-        row.entry(start).or_default().merge(&rollup);
-    }
-    sqlx::query("INSERT OR REPLACE INTO rollups (series, span_ms, first_ms, spans) VALUES ($1, $2, $3, $4)")
-        .bind(series)
-        .bind(span_ms)
-        .bind(first_ms)
-        .bind(encode(&row, first_ms))
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 impl HistoryStore for SqliteHistory {
@@ -131,21 +73,19 @@ impl HistoryStore for SqliteHistory {
 
     fn series<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<HashMap<String, u32>, StoreError>> {
         Box::pin(async move {
+            let names = json(names)?;
             let mut transaction = self.file.begin().await?;
-            let mut ids = HashMap::new();
-            for name in names {
-                sqlx::query("INSERT OR IGNORE INTO series (name) VALUES ($1)")
-                    .bind(name)
-                    .execute(&mut *transaction)
+            sqlx::query("INSERT OR IGNORE INTO series (name) SELECT value FROM json_each($1)")
+                .bind(&names)
+                .execute(&mut *transaction)
+                .await?;
+            let ids: Vec<(String, u32)> =
+                sqlx::query_as("SELECT name, id FROM series WHERE name IN (SELECT value FROM json_each($1))")
+                    .bind(&names)
+                    .fetch_all(&mut *transaction)
                     .await?;
-                let id: u32 = sqlx::query_scalar("SELECT id FROM series WHERE name = $1")
-                    .bind(name)
-                    .fetch_one(&mut *transaction)
-                    .await?;
-                ids.insert(name.clone(), id);
-            }
             transaction.commit().await?;
-            Ok(ids)
+            Ok(ids.into_iter().collect())
         })
     }
 
@@ -187,9 +127,7 @@ impl HistoryStore for SqliteHistory {
     fn seal<'a>(&'a self, tail: &'a Tail, keep: Horizon) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let mut transaction = self.file.begin().await?;
-            for (series, points) in &tail.points {
-                Self::seal_series(&mut transaction, *series, points).await?;
-            }
+            seal(&mut transaction, &tail.points).await?;
             sqlx::query("DELETE FROM fresh WHERE seq < $1").bind(tail.next_seq).execute(&mut *transaction).await?;
             sqlx::query(OLD_CHUNKS).bind(keep.raw_ms).execute(&mut *transaction).await?;
             for ((span_ms, row_ms), oldest) in GRAINS.into_iter().zip([keep.minutes_ms, keep.hours_ms]) {
@@ -262,16 +200,14 @@ impl HistoryStore for SqliteHistory {
 
     fn add_service_hours<'a>(&'a self, hours: &'a [ServiceHour]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            // One statement for all of them: a round trip for each service would cost more than the writing.
             let rows: Vec<_> = hours.iter().map(|hour| (&hour.service, hour.hour_ms, &hour.verdict, hour.ms)).collect();
-            let rows = serde_json::to_string(&rows).map_err(|error| StoreError(error.to_string()))?;
             let mut transaction = self.file.begin().await?;
             sqlx::query(
                 "INSERT INTO service_hours (service, hour_ms, verdict, ms)
                  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
                  ON CONFLICT DO UPDATE SET ms = ms + excluded.ms",
             )
-            .bind(rows)
+            .bind(json(&rows)?)
             .execute(&mut *transaction)
             .await?;
             transaction.commit().await

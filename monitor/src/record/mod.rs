@@ -13,6 +13,7 @@ mod history_writer;
 mod lock;
 mod points;
 mod rollup;
+mod seal;
 mod state;
 mod state_alerts;
 mod state_writer;

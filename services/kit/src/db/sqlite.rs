@@ -77,7 +77,10 @@ pub async fn open_sqlite(file: SqliteFile<'_>) -> Result<SqlitePool, OpenError> 
         .synchronous(synchronous)
         .busy_timeout(Duration::from_secs(5))
         .foreign_keys(true)
-        .pragma("trusted_schema", "OFF");
+        .pragma("trusted_schema", "OFF")
+        // What a statement may have to take back (sqlite.org/tempfiles.html section 2.3): as a file below /var/tmp it was
+        // half of all writing of an hour's history, and a full /var/tmp failed the statement.
+        .pragma("temp_store", "MEMORY");
     // A connection must never be closed and opened again behind our back: it holds the writer's place.
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
