@@ -31,7 +31,7 @@ use super::turn::{Inbox, Loop};
 use super::{dead_man, examining};
 use crate::alert::{AlertFigures, Alerts};
 use crate::config::{Config, ConfigError};
-use crate::export::{Blackbox, ProbeMetrics, Reception, Shared, Visitor, blackbox_router, router};
+use crate::export::{Blackbox, ProbeMetrics, Reception, Shared, Visitor, blackbox_router, read_metrics_from, router};
 use crate::judge::{Board, Verdict};
 use crate::probe::{Kinds, Vantage};
 use crate::record::{FolderLock, LockError, Stores};
@@ -150,7 +150,7 @@ impl Engine {
             ProbeMetrics::new(&metrics),
             cursor_key,
         );
-        shared.metrics.read_from(&shared);
+        read_metrics_from(&metrics, &shared);
         mark_reloaded(&shared, true);
         shared.first_seen.store(Arc::new(memory.first_seen()));
         let (events, happened) = mpsc::channel(256);

@@ -1,118 +1,22 @@
-//! The catalogue of every metric the monitor exports. A new metric belongs here and nowhere else.
-//!
-//! Counters and histograms are counted as probes end; gauges are read off the board at each scrape, so that a removed
-//! check leaves nothing behind.
+//! The gauges of the monitor, read off the board at each scrape, so that a removed check leaves nothing behind.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use kit::clock::Stamp;
-use kit::metrics::{Exemplar, Metrics, Sample, family};
+use kit::metrics::{Metrics, Sample, family};
 use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts};
 
 use super::shared::Shared;
 use super::status::overall;
 use crate::heal::{HealResult, Ward};
 use crate::judge::{Board, Health, ServiceEntry, Verdict};
-use crate::probe::{Observation, Outcome, ReasonCode};
 
-/// Seconds. From loopback to the default timeout; 0.2 is the founding document's objective.
-const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0];
-const DURATION: &str = "monitor_probe_duration_seconds";
-
-/// Counters and histograms of probes.
-#[derive(Clone)]
-pub struct ProbeMetrics {
-    metrics: Metrics,
-    durations: HistogramVec,
-    results: IntCounterVec,
-    reasons: IntCounterVec,
-    lag: Histogram,
-}
-
-impl ProbeMetrics {
-    /// Registers them.
-    ///
-    /// # Panics
-    /// When called twice for one registry: a fault of the program.
-    pub fn new(metrics: &Metrics) -> Self {
-        let durations = HistogramOpts::new(DURATION, "Time of whole probes that passed.").buckets(BUCKETS.to_vec());
-        let durations = HistogramVec::new(durations, &["check", "service"]).expect("valid names");
-        let results =
-            Opts::new("monitor_probe_results_total", "Observations by outcome: pass, degraded, fail, unknown.");
-        let results = IntCounterVec::new(results, &["check", "outcome", "service"]).expect("valid names");
-        let reasons = Opts::new("monitor_probe_reasons_total", "Observations that were no clean pass, by reason code.");
-        let reasons = IntCounterVec::new(reasons, &["reason", "service"]).expect("valid names");
-        let lag = HistogramOpts::new("monitor_scheduler_lag_seconds", "How late rounds of probes began.")
-            .buckets(BUCKETS.to_vec());
-        let lag = Histogram::with_opts(lag).expect("a valid name");
-        let registry = metrics.registry();
-        registry.register(Box::new(lag.clone())).expect("registered once");
-        registry.register(Box::new(durations.clone())).expect("registered once");
-        registry.register(Box::new(results.clone())).expect("registered once");
-        registry.register(Box::new(reasons.clone())).expect("registered once");
-        Self { metrics: metrics.clone(), durations, results, reasons, lag }
-    }
-
-    /// Counts how late a round of probes began.
-    pub fn late(&self, lag: Duration) {
-        self.lag.observe(lag.as_secs_f64());
-    }
-
-    /// Starts a check's series at zero, so that rates see its first event.
-    pub fn know(&self, service: &str, check: &str) {
-        for outcome in ["pass", "degraded", "fail", "unknown"] {
-            self.results.with_label_values(&[check, outcome, service]);
-        }
-        self.durations.with_label_values(&[check, service]);
-    }
-
-    /// Removes a check's series.
-    pub fn forget(&self, service: &str, check: &str) {
-        for outcome in ["pass", "degraded", "fail", "unknown"] {
-            let _may_not_exist = self.results.remove_label_values(&[check, outcome, service]);
-        }
-        let _may_not_exist = self.durations.remove_label_values(&[check, service]);
-        self.metrics.exemplars().retain(DURATION, |labels| labels != [check, service]);
-    }
-
-    /// Removes what is counted by service alone.
-    pub fn forget_service(&self, service: &str) {
-        for reason in ReasonCode::ALL {
-            let _may_not_exist = self.reasons.remove_label_values(&[reason.as_str(), service]);
-        }
-    }
-
-    /// Counts an observation.
-    pub fn observe(&self, observation: &Observation) {
-        let (service, check) = (&*observation.check.service, &*observation.check.check);
-        let (word, reason) = match &observation.outcome {
-            Outcome::Pass => ("pass", observation.soft.first()),
-            Outcome::Fail(reason) => ("fail", Some(reason)),
-            Outcome::Unknown(reason) => ("unknown", Some(reason)),
-        };
-        let word = if word == "pass" && reason.is_some() { "degraded" } else { word };
-        self.results.with_label_values(&[check, word, service]).inc();
-        if let Some(reason) = reason {
-            self.reasons.with_label_values(&[reason.code.as_str(), service]).inc();
-        }
-        if observation.outcome == Outcome::Pass {
-            let value = observation.took.as_secs_f64();
-            self.durations.with_label_values(&[check, service]).observe(value);
-            let timestamp_secs = observation.started.wall.as_duration().as_secs_f64();
-            let exemplar = Exemplar { trace_id: observation.trace_id.clone(), value, timestamp_secs };
-            self.metrics.exemplars().put(DURATION, &[check, service], exemplar);
-        }
-    }
-
-    /// Adds the gauges that are read off the shared state at each scrape.
-    pub fn read_from(&self, shared: &Arc<Shared>) {
-        let shared = Arc::downgrade(shared);
-        self.metrics.collect(move || shared.upgrade().map(|shared| collect(&shared)).unwrap_or_default());
-    }
+/// Adds the gauges that are read off the shared state at each scrape.
+pub fn read_from(metrics: &Metrics, shared: &Arc<Shared>) {
+    let shared = Arc::downgrade(shared);
+    metrics.collect(move || shared.upgrade().map(|shared| collect(&shared)).unwrap_or_default());
 }
 
 fn collect(shared: &Shared) -> Vec<MetricFamily> {

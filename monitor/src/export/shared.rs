@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::catalogue::Catalogue;
 use super::events::Change;
-use super::metrics::ProbeMetrics;
+use super::probe_metrics::ProbeMetrics;
 use crate::alert::Alerts;
 use crate::doctor::{DoctorSettings, Examined, FirstSeen};
 use crate::heal::Ward;

@@ -41,7 +41,7 @@ impl Loop {
             self.schedule.remove(id);
             self.sampled.remove(id);
             self.answered.remove(id);
-            self.shared.metrics.forget(&id.service, &id.check);
+            self.shared.metrics.forget(id);
             restore::forget_check(&mut batch, id);
             self.shared.vantage.pushes.forget(id);
         }
@@ -57,7 +57,7 @@ impl Loop {
         let spread = (self.checks.len() as f64 * SPREAD_PER_CHECK_RATIO).min(1.0);
         for (id, check) in &self.checks {
             self.schedule.set(id, check.cadence, now.at, rand::random::<f64>() * spread);
-            self.shared.metrics.know(&id.service, &id.check);
+            self.shared.metrics.know(id);
             // What was pushed before stays: only a check that is new here is written down as new.
             if check.question.probe.is_pushed() && self.shared.vantage.pushes.of(id).is_none() {
                 let pushed = self.memory.pushed(id).unwrap_or_else(|| Pushed::new(now.wall));

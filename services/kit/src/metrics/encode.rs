@@ -44,31 +44,32 @@ pub struct Exemplar {
 /// The last exemplar of each series: one a series keeps `/metrics` small, and the newest is the one worth opening.
 #[derive(Debug, Default)]
 pub struct Exemplars {
-    last: Mutex<HashMap<(&'static str, Vec<String>), Exemplar>>,
+    /// Family → label values → exemplar.
+    last: Mutex<HashMap<&'static str, HashMap<Vec<String>, Exemplar>>>,
 }
 
 impl Exemplars {
     /// Keeps `exemplar` for the series of `family` with these label values (in the order of their sorted names).
     pub fn put(&self, family: &'static str, label_values: &[&str], exemplar: Exemplar) {
-        let key = (family, label_values.iter().map(|value| (*value).to_owned()).collect());
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(key, exemplar);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.entry(family).or_default().insert(owned(label_values), exemplar);
     }
 
-    /// Forgets every series of `family` whose label values do not satisfy `keep`.
-    pub fn retain(&self, family: &'static str, keep: impl Fn(&[String]) -> bool) {
-        self.last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(name, values), _| *name != family || keep(values));
+    /// Forgets the series of `family` with these label values.
+    pub fn remove(&self, family: &'static str, label_values: &[&str]) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let _may_not_exist = last.get_mut(family).and_then(|series| series.remove(&owned(label_values)));
     }
 
     fn of(&self, family: &str, metric: &Metric) -> Option<Exemplar> {
         let values: Vec<String> = metric.get_label().iter().map(|label| label.value().to_owned()).collect();
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.iter()
-            .find(|((name, labels), _)| *name == family && *labels == values)
-            .map(|(_, exemplar)| exemplar.clone())
+        last.get(family)?.get(&values).cloned()
     }
+}
+
+fn owned(values: &[&str]) -> Vec<String> {
+    values.iter().map(|value| (*value).to_owned()).collect()
 }
 
 pub(super) fn encode(families: &[MetricFamily], exemplars: &Exemplars, format: Format) -> String {

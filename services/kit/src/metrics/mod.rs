@@ -3,6 +3,7 @@
 //! Each binary lists its own metrics in one file of its own; here is only what all of them have.
 
 mod encode;
+mod family;
 mod http;
 mod process;
 
@@ -14,9 +15,8 @@ use axum::routing::get;
 use prometheus::proto::MetricFamily;
 
 pub use encode::{Exemplar, Exemplars, Format};
+pub use family::{Buckets, Labels, Sample, family, histograms};
 pub use http::{HttpMetrics, InFlight};
-pub use process::Sample;
-pub use process::family;
 
 type Collect = Box<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
 

@@ -1,66 +1,12 @@
 //! Build information and the process's own figures (names by the Prometheus client guidelines, "standard and runtime
-//! collectors"), and a helper to build families on scrape.
+//! collectors").
 
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::MetricFamily;
 
-/// One value and its labels.
-#[derive(Debug, Clone)]
-pub struct Sample {
-    /// Label names (sorted by the caller or not) and values.
-    pub labels: Vec<(&'static str, String)>,
-    /// The value.
-    pub value: f64,
-}
-
-impl Sample {
-    /// A value without labels.
-    pub fn bare(value: f64) -> Self {
-        Self { labels: Vec::new(), value }
-    }
-
-    /// A value with labels.
-    pub fn of<const N: usize>(labels: [(&'static str, &str); N], value: f64) -> Self {
-        Self { labels: labels.into_iter().map(|(name, value)| (name, value.to_owned())).collect(), value }
-    }
-}
-
-/// Builds a family. A name that ends in `_total` is a counter; one that ends in `_count` is untyped, since that suffix
-/// belongs to histograms and only names promised to existing dashboards have it; all others are gauges.
-pub fn family(name: &str, help: &str, samples: impl IntoIterator<Item = Sample>) -> MetricFamily {
-    let is_counter = name.ends_with("_total");
-    let metrics = samples.into_iter().map(|sample| {
-        let labels = sample.labels.into_iter().map(|(name, value)| {
-            let mut pair = LabelPair::default();
-            pair.set_name(name.to_owned());
-            pair.set_value(value);
-            pair
-        });
-        let mut metric = Metric::from_label(labels.collect());
-        if is_counter {
-            let mut counter = Counter::default();
-            counter.set_value(sample.value);
-            metric.set_counter(counter);
-        } else {
-            let mut gauge = Gauge::default();
-            gauge.set_value(sample.value);
-            metric.set_gauge(gauge);
-        }
-        metric
-    });
-    let mut family = MetricFamily::default();
-    family.set_metric(metrics.collect());
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(match name {
-        name if name.ends_with("_total") => MetricType::COUNTER,
-        name if name.ends_with("_count") => MetricType::UNTYPED,
-        _ => MetricType::GAUGE,
-    });
-    family
-}
+use super::family::{Sample, family};
 
 static STARTED: LazyLock<f64> = LazyLock::new(|| Timestamp::now().as_duration().as_secs_f64());
 
