@@ -1,8 +1,9 @@
 //! `tls:` as every kind that speaks TLS takes it, checked into one shared client configuration per probe.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use kit::config::{Cursor, Fields};
 use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
@@ -40,14 +41,23 @@ impl fmt::Debug for Tls {
 impl Tls {
     /// Decodes `tls:`; nothing written means the machine's trust roots and TLS 1.2 or later. `alpn`: best first.
     pub(super) fn decode(cursor: Option<&Cursor<'_>>, alpn: &[&[u8]]) -> Option<Self> {
-        let Some(cursor) = cursor else {
-            let trust = trust_in(kit::tls::roots())?;
-            return Self::build(trust, VERSIONS_1_2, None, alpn).ok();
-        };
+        let Some(cursor) = cursor else { return Self::usual(alpn) };
         let fields = cursor.fields()?;
         let tls = Self::decode_fields(&fields, alpn);
         fields.end();
         tls
+    }
+
+    /// Returns what counts where nothing is written: made once, however many checks there are.
+    fn usual(alpn: &[&[u8]]) -> Option<Self> {
+        static USUAL: Mutex<BTreeMap<Vec<Vec<u8>>, Tls>> = Mutex::new(BTreeMap::new());
+        let names: Vec<Vec<u8>> = alpn.iter().map(|name| name.to_vec()).collect();
+        let mut usual = USUAL.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = usual.get(&names) {
+            return Some(tls.clone());
+        }
+        let tls = Self::build(trust_in(kit::tls::roots())?, VERSIONS_1_2, None, alpn).ok()?;
+        Some(usual.entry(names).or_insert(tls).clone())
     }
 
     /// Decodes the keys of `tls:` where they stand among others.

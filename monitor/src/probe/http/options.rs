@@ -199,7 +199,7 @@ pub(super) fn decode_proxy(cursor: &Cursor<'_>) -> Option<Address> {
 
 /// Decodes `headers`, `basic` and `bearer`, and adds who we are.
 pub(in crate::probe) fn decode_headers(fields: &Fields<'_>) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::with_capacity(16);
+    let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("monitor/", env!("CARGO_PKG_VERSION"))));
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(kit::http::PROBE_HEADER, HeaderValue::from_static("1"));
