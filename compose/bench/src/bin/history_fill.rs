@@ -52,6 +52,10 @@ async fn fill() -> Result<()> {
         let [raw_ms, minutes_ms, hours_ms] = KEEP_DAYS.map(|days| hour + HOUR_MS - days * DAY_MS);
         store.seal(&Tail { next_seq: 0, points }, Horizon { raw_ms, minutes_ms, hours_ms }).await?;
         store.add_service_hours(&hours(services, hour)).await?;
+        let written = days - (end - hour) / DAY_MS;
+        if hour.rem_euclid(10 * DAY_MS) == 0 {
+            eprintln!("history_fill: {written} of {days} days");
+        }
     }
     store.close().await;
     Ok(())
