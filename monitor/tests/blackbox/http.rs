@@ -152,6 +152,7 @@ impl Servers {
             case("basic", "basic", &web("/basic"), true),
             case("basic refused", "basic_wrong", &web("/basic"), false),
             case("basic in the URL", "http_2xx", &web("/basic").replace("//", "//me:secret-word@"), true),
+            case("basic in the URL, encoded", "http_2xx", &web("/basic").replace("//", "//me:secret%2Dword@"), true),
             case("bearer", "bearer", &web("/bearer"), true),
             case("bearer, as of old", "old_bearer", &web("/bearer"), true),
             case("virtual host", "host", &web("/host"), true),

@@ -5,6 +5,7 @@ mod body;
 mod expected;
 mod options;
 mod proxy;
+mod userinfo;
 mod verdict;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use url::Url;
 
 use self::options::Options;
 pub(super) use self::options::credentials;
+use self::userinfo::userinfo;
 use super::Prober;
 use super::gauges;
 use super::targets::Place;
@@ -105,9 +107,8 @@ impl Options {
         let mut url = if has_scheme { Url::parse(target) } else { Url::parse(&format!("http://{target}")) }
             .map_err(|error| wrong(&error))?;
         let mut headers = self.headers.clone();
-        if !url.username().is_empty() && !headers.contains_key(AUTHORIZATION) {
-            let credentials = options::basic(url.username(), url.password().unwrap_or_default());
-            headers.insert(AUTHORIZATION, credentials.map_err(|error| wrong(&error))?);
+        if let Some((user, password)) = userinfo(&url).filter(|_| !headers.contains_key(AUTHORIZATION)) {
+            headers.insert(AUTHORIZATION, options::basic(&user, &password).map_err(|error| wrong(&error))?);
         }
         let _has_a_host = (url.set_username(""), url.set_password(None));
         if let Some(hostname) = &visit.wish.hostname {

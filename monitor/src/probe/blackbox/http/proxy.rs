@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use super::options::{Options, basic};
+use super::userinfo::userinfo;
 use crate::probe::address::{Address, Host};
 use crate::probe::blackbox::targets::Place;
 use crate::probe::blackbox::visit::{Preference, Stop, Visit};
@@ -43,9 +44,9 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Option<Proxy>> {
     let url = cursor.text().and_then(|text| Url::parse(&text).ok()).filter(|url| url.scheme() == "http");
     let parsed = url.and_then(|url| {
         let host = url.host().map(Host::from)?;
-        kit::secrets::know(url.password());
-        let credentials =
-            (!url.username().is_empty()).then(|| basic(url.username(), url.password().unwrap_or_default()));
+        let userinfo = userinfo(&url);
+        kit::secrets::know(userinfo.iter().map(|(_, password)| password.as_str()));
+        let credentials = userinfo.map(|(user, password)| basic(&user, &password));
         Some(Proxy {
             address: Address { host, port: url.port_or_known_default()? },
             credentials: credentials.transpose().ok()?,

@@ -1,0 +1,49 @@
+//! Who signs in by a URL (RFC 3986 section 3.2.1), as Go's client reads it.
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use url::Url;
+
+/// Returns user and password as they are meant; none if the URL has neither.
+pub(super) fn userinfo(url: &Url) -> Option<(String, String)> {
+    let is_there = !url.username().is_empty() || url.password().is_some();
+    is_there.then(|| (decoded(url.username()), decoded(url.password().unwrap_or_default())))
+}
+
+/// Undoes percent-encoding (RFC 3986 section 2.1); what is none stays.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digits = tail.get(..2).filter(|_| *first == b'%');
+        match digits.and_then(|digits| HEXLOWER_PERMISSIVE.decode(digits).ok()).as_deref() {
+            Some([byte]) => {
+                bytes.push(*byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_in_a_url_is_sent_as_it_is_meant() {
+        for (url, expected) in [
+            ("http://me:a%40b%3A%2F@host", Some(("me", "a@b:/"))),
+            ("http://m%65@host", Some(("me", ""))),
+            ("http://:pw@host", Some(("", "pw"))),
+            ("socks5://me:100%25+%zz@host:1", Some(("me", "100%+%zz"))),
+            ("http://host", None),
+        ] {
+            let found = userinfo(&Url::parse(url).unwrap());
+            assert_eq!(found.as_ref().map(|(user, password)| (user.as_str(), password.as_str())), expected, "{url}");
+        }
+    }
+}
