@@ -16,6 +16,7 @@ mod message;
 mod peer;
 mod port;
 mod postgres;
+mod proxies;
 mod raw_request;
 mod scale;
 mod server;

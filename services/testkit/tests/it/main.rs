@@ -5,6 +5,7 @@ mod eventually;
 mod http;
 mod http_faults;
 mod port;
+mod proxies;
 mod systemd;
 mod tls;
 mod transport;
