@@ -48,6 +48,7 @@ const KEYS: [&str; 22] = [
 pub struct Config {
     root: Node,
     path: PathBuf,
+    environment: Environment,
     found: Vec<Mistake>,
 }
 
@@ -58,12 +59,17 @@ impl Config {
         let mistakes = Mistakes::default();
         let root = load_knowing(&Source { path, environment, prefix: PREFIX }, &KEYS, &mistakes);
         let root = matrix::expand(&root, &mistakes);
-        Self { root, path: path.to_owned(), found: mistakes.into_sorted() }
+        Self { root, path: path.to_owned(), environment: environment.clone(), found: mistakes.into_sorted() }
     }
 
     /// Returns the file or folder it was read from.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the variables it was read with.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// Lets `decode` check the tree.

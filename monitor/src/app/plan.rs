@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::config::{Cursor, Fields, Mistakes, Node, suggest};
+use kit::config::{Cursor, Environment, Fields, Mistakes, Node, suggest};
 
 use super::needs::{Needs, start_order};
 use super::replicas;
@@ -143,7 +143,7 @@ impl Plan {
     /// # Errors
     /// Every mistake at once.
     pub fn of(config: &Config, kinds: &Kinds) -> Result<Self, ConfigError> {
-        config.decode(|root, mistakes| decode(root, mistakes, kinds))
+        config.decode(|root, mistakes| decode(root, mistakes, kinds, config.environment()))
     }
 
     /// Finds a service by name.
@@ -168,7 +168,7 @@ impl Plan {
     }
 }
 
-fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
+fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds, environment: &Environment) -> Option<Plan> {
     let fields = Cursor::top(root, mistakes).fields()?;
     let listen = fields.get("listen").and_then(|c| c.parse::<SocketAddr>("an address like 127.0.0.1:8888"));
     let defaults = defaults(fields.get("defaults"));
@@ -199,7 +199,7 @@ fn decode(root: &Node, mistakes: &Mistakes, kinds: &Kinds) -> Option<Plan> {
         retention: retention(fields.get("history")),
         heal: decode_host_heal(&fields),
         alerts,
-        blackbox: decode_blackbox(&fields),
+        blackbox: decode_blackbox(&fields, environment),
         doctor: Arc::new(decode_doctor(fields.get("doctor"), stands_on(&services, &discoveries))),
         discoveries,
         defaults,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::config::Fields;
+use kit::config::{Environment, Fields};
 
 use crate::probe::blackbox::{Modules, Targets};
 
@@ -44,11 +44,11 @@ impl fmt::Debug for BlackboxSettings {
 }
 
 /// Checks the section; none where nothing is written or something is wrong.
-pub fn decode_blackbox(top: &Fields<'_>) -> Option<BlackboxSettings> {
+pub fn decode_blackbox(top: &Fields<'_>, environment: &Environment) -> Option<BlackboxSettings> {
     let fields = top.get("blackbox")?.fields()?;
     let listen =
         fields.get("listen").map_or(Some(BlackboxSettings::LISTEN), |c| c.parse("an address like 127.0.0.1:9115"));
-    let modules = fields.require("modules").and_then(|c| Modules::decode(&c));
+    let modules = fields.require("modules").and_then(|c| Modules::decode(&c, environment));
     let targets = decode_targets(&fields);
     let offsets = Duration::ZERO..=Duration::from_secs(60);
     let timeout_offset =

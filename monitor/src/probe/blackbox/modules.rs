@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::config::{Cursor, Fields, Node, Value};
+use kit::config::{Cursor, Environment, Fields, Node, Value};
 
 use super::file::duration;
 use super::{Prober, dns, grpc, http, icmp, shown, tcp, unix, websocket};
@@ -49,16 +49,16 @@ pub struct Modules {
 
 impl Modules {
     /// Decodes the path of a file, or the modules themselves.
-    pub fn decode(cursor: &Cursor<'_>) -> Option<Self> {
+    pub fn decode(cursor: &Cursor<'_>, environment: &Environment) -> Option<Self> {
         if let Value::Text(path) = &cursor.node().value {
             let file = PathBuf::from(path);
             let node = read(&file, cursor)?;
             let fields = cursor.with(&node).fields()?;
-            let modules = fields.get("modules").map(|modules| decode_all(&modules));
+            let modules = fields.get("modules").map(|modules| decode_all(&modules, environment));
             fields.end();
             return Some(Self { modules: modules.unwrap_or(Some(BTreeMap::new()))?, file: Some(file) });
         }
-        Some(Self { modules: decode_all(cursor)?, file: None })
+        Some(Self { modules: decode_all(cursor, environment)?, file: None })
     }
 
     /// Finds a module.
@@ -104,27 +104,27 @@ fn read(file: &Path, cursor: &Cursor<'_>) -> Option<Node> {
     }
 }
 
-fn decode_all(cursor: &Cursor<'_>) -> Option<BTreeMap<String, Arc<Module>>> {
+fn decode_all(cursor: &Cursor<'_>, environment: &Environment) -> Option<BTreeMap<String, Arc<Module>>> {
     let decoded: Vec<Option<Module>> =
-        cursor.entries()?.into_iter().map(|(name, cursor)| decode(name, &cursor)).collect();
+        cursor.entries()?.into_iter().map(|(name, cursor)| decode(name, &cursor, environment)).collect();
     let modules = decoded.into_iter().collect::<Option<Vec<Module>>>()?;
     Some(modules.into_iter().map(|module| (module.name.clone(), Arc::new(module))).collect())
 }
 
 /// Decodes the options of one prober.
-type Decode = fn(&Fields<'_>) -> Option<Box<dyn Prober>>;
+type Decode = fn(&Fields<'_>, &Environment) -> Option<Box<dyn Prober>>;
 
 const PROBERS: [(&str, Decode); 7] = [
-    ("http", http::decode),
-    ("tcp", tcp::decode),
-    ("icmp", icmp::decode),
-    ("dns", dns::decode),
-    ("grpc", grpc::decode),
-    ("unix", unix::decode),
-    ("websocket", websocket::decode),
+    ("http", |fields, _| http::decode(fields)),
+    ("tcp", |fields, _| tcp::decode(fields)),
+    ("icmp", |fields, _| icmp::decode(fields)),
+    ("dns", |fields, _| dns::decode(fields)),
+    ("grpc", |fields, _| grpc::decode(fields)),
+    ("unix", |fields, _| unix::decode(fields)),
+    ("websocket", |fields, _| websocket::decode(fields)),
 ];
 
-fn decode(name: &str, cursor: &Cursor<'_>) -> Option<Module> {
+fn decode(name: &str, cursor: &Cursor<'_>, environment: &Environment) -> Option<Module> {
     let fields = cursor.fields()?;
     let known: Vec<(&str, usize)> = PROBERS.iter().enumerate().map(|(at, (name, _))| (*name, at)).collect();
     let chosen = fields.require("prober").and_then(|c| c.one_of(&known));
@@ -143,7 +143,7 @@ fn decode(name: &str, cursor: &Cursor<'_>) -> Option<Module> {
         }
         let written = written.unwrap_or_else(|| cursor.with(&empty));
         let decoded = written.fields().and_then(|options| {
-            let decoded = decode(&options);
+            let decoded = decode(&options, environment);
             options.end();
             decoded
         });
