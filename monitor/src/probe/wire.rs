@@ -91,7 +91,7 @@ impl Wire {
 
     /// True if the connection is encrypted.
     pub(super) fn is_tls(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
+        !matches!(self.stream, Stream::Plain(_))
     }
 
     /// True if what is said can be read by nobody between.

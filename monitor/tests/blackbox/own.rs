@@ -10,13 +10,9 @@ use testkit::{Authority, Response, Server, Target, eventually, free_port};
 use crate::answer::Answer;
 
 /// What a module says where an option is refused, by the option.
-const REFUSED: [(&str, &str); 8] = [
+const REFUSED: [(&str, &str); 4] = [
     ("http.enable_http3", "{ prober: http, http: { enable_http3: true } }"),
     ("http.oauth2", "{ prober: http, http: { oauth2: { client_id: a } } }"),
-    ("http.proxy_from_environment", "{ prober: http, http: { proxy_from_environment: true } }"),
-    ("http.proxy_connect_header", "{ prober: http, http: { proxy_connect_header: { A: [b] } } }"),
-    ("http.proxy_url: https", "{ prober: http, http: { proxy_url: 'https://a:1' } }"),
-    ("http.proxy_url: socks5", "{ prober: http, http: { proxy_url: 'socks5://a:1' } }"),
     ("http.compression: br", "{ prober: http, http: { compression: br } }"),
     ("tls_config.min_version: TLS10", "{ prober: http, http: { tls_config: { min_version: TLS10 } } }"),
 ];
@@ -41,11 +37,15 @@ fn the_readme_shows_every_difference() {
 }
 
 fn mistakes(folder: &Path, modules: &str) -> String {
+    mistakes_in(&Environment::default(), folder, modules)
+}
+
+pub(crate) fn mistakes_in(environment: &Environment, folder: &Path, modules: &str) -> String {
     let (file, config) = (folder.join("blackbox.yml"), folder.join("monitor.yml"));
     std::fs::write(&file, modules).unwrap();
     let text = format!("services: {{}}\nblackbox: {{ modules: {}, targets: ['*'] }}\n", file.display());
     std::fs::write(&config, text).unwrap();
-    match Engine::new(&Config::load(&config, &Environment::default()), Kinds::standard()) {
+    match Engine::new(&Config::load(&config, environment), Kinds::standard()) {
         Ok(_) => String::new(),
         Err(error) => error.to_string(),
     }
@@ -108,18 +108,37 @@ fn all_mistakes_of_a_file_are_told_at_once_with_their_places() {
     }
 }
 
+/// What is around ours.
+pub(crate) struct Surroundings<'a> {
+    /// Variables, each `NAME=value`.
+    pub(crate) environment: &'a [String],
+    pub(crate) at_once: usize,
+}
+
+impl Default for Surroundings<'_> {
+    fn default() -> Self {
+        Self { environment: &[], at_once: 1 }
+    }
+}
+
 /// Ours alone, with these modules and targets.
 pub(crate) async fn ours(folder: &Path, modules: &str, targets: &str) -> Server {
+    ours_in(Surroundings::default(), folder, modules, targets).await
+}
+
+pub(crate) async fn ours_in(around: Surroundings<'_>, folder: &Path, modules: &str, targets: &str) -> Server {
     let (port, main) = (free_port(), free_port());
     std::fs::write(folder.join("blackbox.yml"), modules).unwrap();
     let shown = folder.display();
     let text = format!(
         "listen: 127.0.0.1:{main}\ndata_dir: {shown}/data\nservices: {{}}\n\
-         blackbox: {{ listen: '127.0.0.1:{port}', modules: {shown}/blackbox.yml, targets: {targets}, at_once: 1 }}\n"
+         blackbox: {{ listen: '127.0.0.1:{port}', modules: {shown}/blackbox.yml, targets: {targets}, at_once: {} }}\n",
+        around.at_once
     );
     let config = folder.join("monitor.yml");
     std::fs::write(&config, text).unwrap();
-    Server::start(port, env!("CARGO_BIN_EXE_monitor"), &["run", "--config", config.to_str().unwrap()]).await
+    let run = [env!("CARGO_BIN_EXE_monitor"), "run", "--config", config.to_str().unwrap()].map(str::to_owned);
+    Server::start(port, "env", &[around.environment, &run].concat()).await
 }
 
 const MODULES: &str = "modules:\n  http_2xx: { prober: http, http: { preferred_ip_protocol: ip4 } }\n";

@@ -69,6 +69,15 @@ pub const DIFFERENCES: &[Difference] = &[
         cases: &["TLS as must be", "TLS though it must not be", "expired, and nobody cares"],
         why: "With insecure_skip_verify it is that of the presented chain, not -62135596800.",
     },
+    Difference {
+        what: "probe_http_ssl",
+        how: How::Value,
+        cases: &["through a proxy with TLS"],
+        why: "A request that a proxy sends on without encryption is one without; there the proxy's TLS counts.",
+    },
+    of_proxy("probe_ssl_last_chain_expiry_timestamp_seconds"),
+    of_proxy("probe_ssl_last_chain_info"),
+    of_proxy("probe_tls_version_info"),
     succeeds(
         "upper-case scheme",
         "The scheme of a URL has no case (RFC 3986 section 3.1); so in blackbox_exporter since 2026-03.",
@@ -83,16 +92,17 @@ pub const DIFFERENCES: &[Difference] = &[
     },
     refused("http.enable_http3"),
     refused("http.oauth2"),
-    refused("http.proxy_from_environment"),
-    refused("http.proxy_connect_header"),
-    refused("http.proxy_url: https"),
-    refused("http.proxy_url: socks5"),
     refused("http.compression: br"),
     refused("tls_config.min_version: TLS10"),
 ];
 
 const fn more(what: &'static str, why: &'static str) -> Difference {
     Difference { what, how: How::More, cases: &[], why }
+}
+
+const fn of_proxy(what: &'static str) -> Difference {
+    let why = "Told of the target; there a proxy's certificate is told as if it were the target's.";
+    Difference { what, how: How::Less, cases: &["through a proxy with TLS"], why }
 }
 
 const fn succeeds(case: &'static str, why: &'static str) -> Difference {

@@ -48,7 +48,7 @@ pub struct Modules {
 }
 
 impl Modules {
-    /// Decodes the path of a file, or the modules themselves.
+    /// Decodes the path of a file, or the modules themselves; the environment says which proxies there are.
     pub fn decode(cursor: &Cursor<'_>, environment: &Environment) -> Option<Self> {
         if let Value::Text(path) = &cursor.node().value {
             let file = PathBuf::from(path);
@@ -115,7 +115,7 @@ fn decode_all(cursor: &Cursor<'_>, environment: &Environment) -> Option<BTreeMap
 type Decode = fn(&Fields<'_>, &Environment) -> Option<Box<dyn Prober>>;
 
 const PROBERS: [(&str, Decode); 7] = [
-    ("http", |fields, _| http::decode(fields)),
+    ("http", http::decode),
     ("tcp", |fields, _| tcp::decode(fields)),
     ("icmp", |fields, _| icmp::decode(fields)),
     ("dns", |fields, _| dns::decode(fields)),

@@ -9,15 +9,17 @@ const HIDDEN: &str = "<secret>";
 /// Options that are secret, or may hold a secret anywhere: a password is sent like any other text.
 const SECRETS: [&str; 8] =
     ["password", "credentials", "bearer_token", "client_secret", "secrets", "key", "send", "body"];
+/// Options whose values are secret, whatever their keys are.
+const SECRET_MAPS: [&str; 1] = ["proxy_connect_header"];
 /// Options whose keys are names of headers.
-const HEADERS: [&str; 4] = ["headers", "http_headers", "metadata", "proxy_connect_header"];
+const HEADERS: [&str; 3] = ["headers", "http_headers", "metadata"];
 /// A header with one of these words in its name may sign somebody in.
 const SIGNING: [&str; 9] = ["auth", "token", "key", "secret", "cookie", "pass", "credential", "session", "signature"];
 
 /// Writes a node as YAML, each line behind `indent` spaces.
 pub(super) fn yaml(node: &Node, indent: usize) -> String {
     let mut out = String::new();
-    write(node, indent, false, &mut out);
+    write(node, indent, Keys::Options, &mut out);
     out
 }
 
@@ -37,27 +39,55 @@ pub fn without_userinfo(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn write(node: &Node, indent: usize, are_headers: bool, out: &mut String) {
+/// What the keys of a mapping are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Options,
+    /// Names of headers; some sign somebody in.
+    Headers,
+    /// Names of secrets.
+    Secrets,
+}
+
+impl Keys {
+    /// Those of the mapping that stands at this option.
+    fn of(option: &str) -> Self {
+        match option {
+            option if HEADERS.contains(&option) => Self::Headers,
+            option if SECRET_MAPS.contains(&option) => Self::Secrets,
+            _ => Self::Options,
+        }
+    }
+
+    fn is_secret(self, key: &str) -> bool {
+        match self {
+            Self::Options => SECRETS.contains(&key),
+            Self::Headers => is_signing(key),
+            Self::Secrets => true,
+        }
+    }
+}
+
+fn write(node: &Node, indent: usize, keys: Keys, out: &mut String) {
     let pad = " ".repeat(indent);
     match &node.value {
         Value::Map(entries) => {
             for entry in entries {
-                let is_secret = if are_headers { is_signing(&entry.key) } else { SECRETS.contains(&&*entry.key) };
                 out.push_str(&format!("{pad}{}:", key(&entry.key)));
                 match &entry.node.value {
                     Value::Null => out.push('\n'),
-                    _ if is_secret => out.push_str(&format!(" {HIDDEN}\n")),
+                    _ if keys.is_secret(&entry.key) => out.push_str(&format!(" {HIDDEN}\n")),
                     Value::Text(text) if entry.key.ends_with("_url") => {
                         out.push_str(&format!(" {}\n", quoted(&without_userinfo(text))));
                     }
-                    _ => below(&entry.node, indent, HEADERS.contains(&&*entry.key), out),
+                    _ => below(&entry.node, indent, Keys::of(&entry.key), out),
                 }
             }
         }
         Value::List(items) => {
             for item in items {
                 let mut text = String::new();
-                write(item, indent + 2, false, &mut text);
+                write(item, indent + 2, Keys::Options, &mut text);
                 let text = text.strip_prefix(&" ".repeat(indent + 2)).unwrap_or(&text);
                 out.push_str(&format!("{pad}- {text}"));
             }
@@ -66,15 +96,15 @@ fn write(node: &Node, indent: usize, are_headers: bool, out: &mut String) {
     }
 }
 
-fn below(node: &Node, indent: usize, are_headers: bool, out: &mut String) {
+fn below(node: &Node, indent: usize, keys: Keys, out: &mut String) {
     match &node.value {
         Value::Map(entries) if !entries.is_empty() => {
             out.push('\n');
-            write(node, indent + 2, are_headers, out);
+            write(node, indent + 2, keys, out);
         }
         Value::List(items) if !items.is_empty() => {
             out.push('\n');
-            write(node, indent + 2, false, out);
+            write(node, indent + 2, Keys::Options, out);
         }
         Value::Map(_) => out.push_str(" {}\n"),
         Value::List(_) => out.push_str(" []\n"),
@@ -134,11 +164,18 @@ mod tests {
     #[test]
     fn what_may_sign_somebody_in_is_not_shown() {
         let text = "http:\n  proxy_url: http://pu:pw1@proxy:3128\n  headers: { apikey: pw2, Token: pw3, X-Auth: pw4, Accept: '*/*' }\n  \
-                    http_headers: { X-Key: { values: [pw5] } }\n  body: password=pw6\n  tls_config: { key: pw7, key_file: /k, cert: c }\n\
+                    http_headers: { X-Key: { values: [pw5] } }\n  body: password=pw6\n  \
+                    proxy_connect_header: { X: [pw10] }\n  oauth2: { client_id: me, client_secret: pw11 }\n  tls_config: { key: pw7, key_file: /k, cert: c }\n\
                     tcp: { query_response: [{ send: PASS pw8, expect: ^ok }] }\ngrpc: { metadata: { token: [pw9] } }\n";
         let shown = yaml(&Node::parse("m.yml", text).unwrap(), 0);
         assert!(!shown.contains("pw"), "{shown}");
-        for kept in ["proxy_url: http://***@proxy:3128\n", "Accept: \"*/*\"\n", "key_file: /k\n", "cert: c\n"] {
+        for kept in [
+            "proxy_url: http://***@proxy:3128\n",
+            "Accept: \"*/*\"\n",
+            "key_file: /k\n",
+            "cert: c\n",
+            "client_id: me\n",
+        ] {
             assert!(shown.contains(kept), "{kept} in {shown}");
         }
     }

@@ -113,7 +113,11 @@ impl Options {
             None => dial(run, &hop.address, self.ip).await?,
             Some(proxy) => {
                 let stream = proxy::reach(run, proxy, self.ip).await?;
-                if hop.tls.is_some() { proxy::tunnel(run, stream, &hop.address, None).await? } else { stream }
+                if hop.tls.is_some() {
+                    proxy::tunnel(run, stream, &hop.address, &HeaderMap::new()).await?
+                } else {
+                    stream
+                }
             }
         };
         let Some(name) = &hop.tls else { return Ok(Stream::Plain(stream)) };

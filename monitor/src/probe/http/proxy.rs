@@ -1,6 +1,7 @@
 //! The way through an HTTP proxy. That the proxy cannot be reached says nothing of the target: it is our own trouble.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use http::HeaderMap;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::probe::address::Address;
@@ -21,17 +22,24 @@ pub(super) async fn reach(run: &mut Run, proxy: &Address, ip: IpVersion) -> Resu
 }
 
 /// Asks the proxy for a tunnel to the target (RFC 9110 section 9.3.6), with credentials if it wants some.
-pub(in crate::probe) async fn tunnel(
+pub(in crate::probe) async fn tunnel<S>(
     run: &mut Run,
-    mut stream: TcpStream,
+    mut stream: S,
     to: &Address,
-    credentials: Option<&str>,
-) -> Result<TcpStream, Outcome> {
+    headers: &HeaderMap,
+) -> Result<S, Outcome>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     run.enter(Phase::Connect);
-    let credentials = credentials.map(|value| format!("Proxy-Authorization: {value}\r\n")).unwrap_or_default();
-    let request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{credentials}\r\n");
+    let mut request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n").into_bytes();
+    for (name, value) in headers {
+        request.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    request.extend(b"\r\n");
     let broken = |error: std::io::Error| Outcome::local(format!("the proxy broke off CONNECT {to}: {error}"));
-    stream.write_all(request.as_bytes()).await.map_err(broken)?;
+    stream.write_all(&request).await.map_err(broken)?;
+    stream.flush().await.map_err(broken)?;
     let mut answer = Vec::new();
     // A server does not speak before our TLS does, so nothing of the tunnel is read along.
     while !answer.ends_with(b"\r\n\r\n") {

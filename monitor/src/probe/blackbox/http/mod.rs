@@ -2,11 +2,15 @@
 //! https to http, and through hosts whose certificates have other names.
 
 mod body;
+mod exceptions;
 mod expected;
 mod options;
+mod proxies;
 mod proxy;
+mod socks;
 mod userinfo;
 mod verdict;
+mod way;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -14,8 +18,7 @@ use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, HOST, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Response, Version};
 use hyper::body::Incoming;
-use kit::config::Fields;
-use std::net::SocketAddr;
+use kit::config::{Environment, Fields};
 use url::Url;
 
 use self::options::Options;
@@ -23,14 +26,9 @@ pub(super) use self::options::credentials;
 use self::userinfo::userinfo;
 use super::Prober;
 use super::gauges;
-use super::targets::Place;
-use super::tls::Told;
 use super::visit::{Stop, Visit};
-use super::without_port;
-use crate::probe::handshake::shake_hands;
 use crate::probe::http::{Cookies, Exchange, Hop, drop_credentials, same_host, show};
 use crate::probe::observation::{Phase, ReasonCode};
-use crate::probe::stream::Stream;
 use crate::probe::tls_options::H2;
 
 /// Go's client stops after so many redirects, and so does blackbox_exporter.
@@ -48,8 +46,8 @@ const PHASES: [(Phase, &str); 5] = [
 #[derive(Debug)]
 struct HttpProber(Options);
 
-pub(super) fn decode(fields: &Fields<'_>) -> Option<Box<dyn Prober>> {
-    Some(Box::new(HttpProber(options::decode(fields)?)))
+pub(super) fn decode(fields: &Fields<'_>, environment: &Environment) -> Option<Box<dyn Prober>> {
+    Some(Box::new(HttpProber(options::decode(fields, environment)?)))
 }
 
 impl Prober for HttpProber {
@@ -119,12 +117,12 @@ impl Options {
 
     /// Follows redirects to the last answer.
     async fn travel(&self, visit: &mut Visit, first: Hop) -> Result<Arrived, Stop> {
-        let origin = (first.address.clone(), first.url.clone());
+        let origin = first.url.clone();
         let mut cookies = Cookies::default();
         let mut followed = 0;
         let mut hop = first;
         loop {
-            let (response, exchange) = self.visit(visit, &hop, &origin.1, &cookies, followed == 0).await?;
+            let (response, exchange) = self.visit(visit, &hop, &origin, &cookies, followed == 0).await?;
             let status = response.status();
             visit.run.seen.status = Some(status.as_u16());
             visit.say(format!("{} answered {status}", show(&hop.url)));
@@ -152,41 +150,16 @@ impl Options {
         cookies: &Cookies,
         is_first: bool,
     ) -> Result<(Response<Incoming>, Exchange), Stop> {
-        let stream = self.connect(visit, hop, origin, is_first).await?;
+        let way = self.find_way(visit, hop, is_first).await?;
+        let stream = self.go(visit, hop, &way, origin).await?;
         let two = stream.alpn().is_some_and(|chosen| chosen == H2);
-        let absolute = self.proxy_of(hop).is_some() && hop.tls.is_none();
-        let mut request = hop.request(two, absolute);
+        let reader = way.reader(hop);
+        let mut request = hop.request(two, reader.is_some());
         cookies.add_to(&hop.url, request.headers_mut());
-        if absolute {
-            self.add_proxy_credentials(request.headers_mut());
+        if let Some(proxy) = reader {
+            proxy.add_credentials(request.headers_mut());
         }
         Ok(Exchange::start(&mut visit.run, stream, request, two).await?)
-    }
-
-    async fn connect(&self, visit: &mut Visit, hop: &Hop, origin: &Url, is_first: bool) -> Result<Stream, Stop> {
-        let place = Place::of(hop.url.scheme(), &hop.address);
-        let stream = match self.proxy_of(hop) {
-            Some(proxy) => self.reach(visit, proxy, hop, is_first).await?,
-            None => {
-                let address = if is_first {
-                    visit.choose_first(place, self.preference).await?
-                } else {
-                    visit.choose(place, self.preference).await?
-                };
-                visit.connect(SocketAddr::new(address, hop.address.port), None).await?
-            }
-        };
-        let Some(own) = &hop.tls else { return Ok(Stream::Plain(stream)) };
-        // Who leads elsewhere is asked for by its own name; what is not the same host and port gets no certificate of ours.
-        let config = if hop.strange { &self.secrecy.tls.for_others } else { &self.secrecy.tls.config };
-        let name = if origin.host() == hop.url.host() {
-            self.secrecy.name(visit.wish.hostname.as_deref().map(without_port), place.host)?
-        } else {
-            own.clone()
-        };
-        let secured = shake_hands(&mut visit.run, stream, config, &name).await;
-        self.secrecy.tell(visit, Told::Whole);
-        Ok(Stream::Tls(secured?.stream))
     }
 }
 

@@ -7,11 +7,11 @@ use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, InvalidHeaderValue, TRANSFER_ENCODING, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use kit::config::{Cursor, Fields};
+use kit::config::{Cursor, Environment, Fields};
 use secrecy::ExposeSecret;
 
 use super::expected::Expected;
-use super::proxy::{self, Proxy};
+use super::proxies::{self, Proxies};
 use crate::probe::blackbox::AGENT;
 use crate::probe::blackbox::file::{body_file, flag, preference, secret, size, unsupported};
 use crate::probe::blackbox::shown::is_signing;
@@ -28,7 +28,7 @@ pub(super) struct Options {
     pub(super) body: Bytes,
     pub(super) preference: Preference,
     pub(super) secrecy: Secrecy,
-    pub(super) proxy: Option<Proxy>,
+    pub(super) proxies: Proxies,
     pub(super) follows: bool,
     pub(super) skips_resolving: bool,
     pub(super) compression: Option<Compression>,
@@ -45,14 +45,12 @@ pub(super) enum Compression {
     Identity,
 }
 
-pub(super) fn decode(fields: &Fields<'_>) -> Option<Options> {
+pub(super) fn decode(fields: &Fields<'_>, environment: &Environment) -> Option<Options> {
     let is_supported = unsupported(
         fields,
         &[
             ("enable_http3", "write enable_http2: true, or leave both out"),
             ("oauth2", "fetch a token and write authorization: { credentials_file: … }"),
-            ("proxy_from_environment", "write proxy_url: http://proxy.example.com:3128"),
-            ("proxy_connect_header", "write user and password into proxy_url"),
             ("use_proxy_dns", "write skip_resolve_phase_with_proxy: true"),
         ],
     );
@@ -67,7 +65,7 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Options> {
     let has_two = flag(fields, "enable_http2", true);
     let alpn: &[&[u8]] = if has_two == Some(true) { &[H2, HTTP_1_1] } else { &[HTTP_1_1] };
     let secrecy = Secrecy::decode(fields.get("tls_config"), alpn);
-    let proxy = proxy::decode(fields);
+    let proxies = proxies::decode(fields, environment, secrecy.as_ref());
     let follows = flag(fields, "follow_redirects", true);
     let stays = flag(fields, "no_follow_redirects", false);
     let skips_resolving = flag(fields, "skip_resolve_phase_with_proxy", false);
@@ -83,7 +81,7 @@ pub(super) fn decode(fields: &Fields<'_>) -> Option<Options> {
         body: body?,
         preference: preference?,
         secrecy: secrecy?,
-        proxy: proxy?,
+        proxies: proxies?,
         follows: follows? && !stays?,
         skips_resolving: skips_resolving?,
         compression: compression?,
@@ -184,7 +182,13 @@ fn is_of_the_connection(name: &HeaderName) -> bool {
     matches!(*name, CONNECTION | TRANSFER_ENCODING | CONTENT_LENGTH)
 }
 
-fn header(cursor: &Cursor<'_>, name: &str, text: &str, is_secret: bool) -> Option<(HeaderName, HeaderValue)> {
+/// Makes a header of texts; its value shows nowhere if it is secret.
+pub(super) fn header(
+    cursor: &Cursor<'_>,
+    name: &str,
+    text: &str,
+    is_secret: bool,
+) -> Option<(HeaderName, HeaderValue)> {
     let name = header_name(cursor, name)?;
     let Ok(mut value) = HeaderValue::from_str(text) else {
         cursor.mistake("this cannot be sent as a header; check for line breaks");
