@@ -5,6 +5,7 @@
 mod answer;
 mod both;
 mod dialogs;
+mod grants;
 mod health;
 mod http;
 mod names;
@@ -12,6 +13,7 @@ mod newer;
 mod own;
 mod proxied;
 mod proxies;
+mod tokens;
 mod ways;
 
 use monitor::export::{DIFFERENCES, How};
@@ -20,17 +22,22 @@ use crate::both::{Both, Case, Found};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_answer_the_same_but_for_what_is_listed() {
-    let (http, dialogs, ways) = (http::Servers::new(), dialogs::Servers::new(), ways::Servers::new());
+    let (http, dialogs) = (http::Servers::new(), dialogs::Servers::new());
+    let (ways, grants) = (ways::Servers::new(), grants::Servers::new());
     let (names, health) = tokio::join!(names::Servers::start(), health::Servers::start());
-    let modules = [http.modules(), dialogs.modules(), names.modules(), health.modules(), ways.modules()].concat();
+    let modules =
+        [http.modules(), dialogs.modules(), names.modules(), health.modules(), ways.modules(), grants.modules()]
+            .concat();
     let targets = ["127.0.0.0/8", "localhost", "::1", "no-such-name.invalid", "shop.example", "wrong.example"];
     let both = Both::start(&modules, &targets).await;
-    let cases: Vec<Case> = [http.cases(), dialogs.cases(), names.cases(), health.cases(), ways.cases()].concat();
+    let cases: Vec<Case> =
+        [http.cases(), dialogs.cases(), names.cases(), health.cases(), ways.cases(), grants.cases()].concat();
     assert!(cases.len() >= 100, "{} cases", cases.len());
     let found = both.compare(&cases).await;
     let unlisted: Vec<String> = found.iter().filter(|found| !is_listed(found)).map(ToString::to_string).collect();
     assert!(unlisted.is_empty(), "these differ and are not listed:\n{}", unlisted.join("\n"));
     ways.check();
+    grants.check();
     let compared = DIFFERENCES.iter().filter(|difference| difference.how != How::Refused);
     let over: Vec<String> = compared
         .filter(|difference| !found.iter().any(|found| found.is_of(difference)))

@@ -12,11 +12,11 @@ use secrecy::SecretString;
 
 /// Shorter values are not looked for: `admin` or `guest` would blank ordinary words. Eight is the shortest password that
 /// NIST SP 800-63B (section 5.1.1.1) allows.
-const MIN_BYTES: usize = 8;
+pub const MIN_BYTES: usize = 8;
 /// Values that are remembered, at most.
 const MAX_VALUES: usize = 10_000;
 /// What stands in a secret's place.
-const SHOWN: &str = "[redacted]";
+pub const SHOWN: &str = "[redacted]";
 
 static KNOWN: RwLock<Known> = RwLock::new(Known { values: BTreeSet::new(), finder: OnceLock::new() });
 

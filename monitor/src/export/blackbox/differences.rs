@@ -91,7 +91,6 @@ pub const DIFFERENCES: &[Difference] = &[
         why: "A path that does not exist is 404; there it is the front page.",
     },
     refused("http.enable_http3"),
-    refused("http.oauth2"),
     refused("http.compression: br"),
     refused("tls_config.min_version: TLS10"),
 ];

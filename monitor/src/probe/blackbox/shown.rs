@@ -10,11 +10,12 @@ const HIDDEN: &str = "<secret>";
 const SECRETS: [&str; 8] =
     ["password", "credentials", "bearer_token", "client_secret", "secrets", "key", "send", "body"];
 /// Options whose values are secret, whatever their keys are.
-const SECRET_MAPS: [&str; 1] = ["proxy_connect_header"];
+const SECRET_MAPS: [&str; 2] = ["proxy_connect_header", "endpoint_params"];
 /// Options whose keys are names of headers.
 const HEADERS: [&str; 3] = ["headers", "http_headers", "metadata"];
 /// A header with one of these words in its name may sign somebody in.
-const SIGNING: [&str; 9] = ["auth", "token", "key", "secret", "cookie", "pass", "credential", "session", "signature"];
+const SIGNING: [&str; 10] =
+    ["auth", "token", "key", "secret", "cookie", "pass", "credential", "session", "signature", "assertion"];
 
 /// Writes a node as YAML, each line behind `indent` spaces.
 pub(super) fn yaml(node: &Node, indent: usize) -> String {
@@ -165,7 +166,7 @@ mod tests {
     fn what_may_sign_somebody_in_is_not_shown() {
         let text = "http:\n  proxy_url: http://pu:pw1@proxy:3128\n  headers: { apikey: pw2, Token: pw3, X-Auth: pw4, Accept: '*/*' }\n  \
                     http_headers: { X-Key: { values: [pw5] } }\n  body: password=pw6\n  \
-                    proxy_connect_header: { X: [pw10] }\n  oauth2: { client_id: me, client_secret: pw11 }\n  tls_config: { key: pw7, key_file: /k, cert: c }\n\
+                    proxy_connect_header: { X: [pw10] }\n  oauth2: { client_id: me, client_secret: pw11, endpoint_params: { a: pw12 } }\n  tls_config: { key: pw7, key_file: /k, cert: c }\n\
                     tcp: { query_response: [{ send: PASS pw8, expect: ^ok }] }\ngrpc: { metadata: { token: [pw9] } }\n";
         let shown = yaml(&Node::parse("m.yml", text).unwrap(), 0);
         assert!(!shown.contains("pw"), "{shown}");

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
@@ -59,6 +60,8 @@ pub(super) struct Visit {
     pub(super) wish: Wish,
     targets: Arc<Targets>,
     lines: Vec<Line>,
+    /// Secrets of this probe alone, which nobody else knows.
+    secrets: Vec<SecretString>,
     began: Instant,
     /// What the steps took, once it is over.
     phases: Vec<(Phase, Duration)>,
@@ -79,6 +82,7 @@ impl Visit {
             wish,
             targets,
             lines: Vec::new(),
+            secrets: Vec::new(),
             began: Instant::now(),
             phases: Vec::new(),
             has_asked: false,
@@ -89,10 +93,23 @@ impl Visit {
     /// Writes down what happens; what is quoted loses its secrets.
     pub(super) fn say(&mut self, text: impl AsRef<str>) {
         if self.lines.len() < MAX_LINES {
-            let text = kit::secrets::redact(text.as_ref());
+            let text = self.without_secrets(text.as_ref());
             let text = text.chars().take(MAX_LINE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
             self.lines.push(Line { after: self.began.elapsed(), text });
         }
+    }
+
+    /// Takes a secret that comes and goes, unlike those that [`kit::secrets`] knows, out of all that is said from now on.
+    pub(super) fn hide(&mut self, secret: SecretString) {
+        // As short ones stay there: they would blank ordinary words.
+        if secret.expose_secret().len() >= kit::secrets::MIN_BYTES {
+            self.secrets.push(secret);
+        }
+    }
+
+    fn without_secrets(&self, text: &str) -> String {
+        let text = kit::secrets::redact(text).into_owned();
+        self.secrets.iter().fold(text, |text, secret| text.replace(secret.expose_secret(), kit::secrets::SHOWN))
     }
 
     /// Looks up a host, says so in the gauges that all probers have, and returns the one address to connect to.
@@ -232,7 +249,7 @@ impl Visit {
             None => (None, None),
             Some(Stop::Failed(code, text)) => {
                 self.gauges.set_with(gauges::FAILURE, &[("reason", code.as_str())], 1.0);
-                let text = kit::secrets::redact(&text).into_owned();
+                let text = self.without_secrets(&text);
                 self.say(format!("failed: {text}"));
                 (Some((code, text)), None)
             }

@@ -127,6 +127,16 @@ impl Hop {
         Self { is_for_its_host, ..self }
     }
 
+    /// Says who asks, instead of whoever did until now.
+    pub(in crate::probe) fn sign(&mut self, authorization: HeaderValue) {
+        self.headers.insert(AUTHORIZATION, authorization);
+    }
+
+    /// Returns who asks, if it is said.
+    pub(in crate::probe) fn signature(&self) -> Option<&HeaderValue> {
+        self.headers.get(AUTHORIZATION)
+    }
+
     /// Returns the headers as they were configured, a `host` among them.
     pub(in crate::probe) fn headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();

@@ -4,10 +4,13 @@
 mod body;
 mod exceptions;
 mod expected;
+mod oauth2;
 mod options;
 mod proxies;
 mod proxy;
 mod socks;
+mod token_answer;
+mod token_request;
 mod userinfo;
 mod verdict;
 mod way;
@@ -16,7 +19,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::{AUTHORIZATION, HOST, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use kit::config::{Environment, Fields};
 use url::Url;
@@ -122,7 +125,7 @@ impl Options {
         let mut followed = 0;
         let mut hop = first;
         loop {
-            let (response, exchange) = self.visit(visit, &hop, &origin, &cookies, followed == 0).await?;
+            let (response, exchange) = self.visit(visit, &mut hop, &origin, &cookies, followed == 0).await?;
             let status = response.status();
             visit.run.seen.status = Some(status.as_u16());
             visit.say(format!("{} answered {status}", show(&hop.url)));
@@ -145,12 +148,16 @@ impl Options {
     async fn visit(
         &self,
         visit: &mut Visit,
-        hop: &Hop,
+        hop: &mut Hop,
         origin: &Url,
         cookies: &Cookies,
         is_first: bool,
     ) -> Result<(Response<Incoming>, Exchange), Stop> {
         let way = self.find_way(visit, hop, is_first).await?;
+        if is_first && let Some(tokens) = &self.tokens {
+            // Only now is it known that the target may be asked. Redirects keep a token as they keep other credentials.
+            hop.sign(tokens.take(visit).await?);
+        }
         let stream = self.go(visit, hop, &way, origin).await?;
         let two = stream.alpn().is_some_and(|chosen| chosen == H2);
         let reader = way.reader(hop);
@@ -159,7 +166,11 @@ impl Options {
         if let Some(proxy) = reader {
             proxy.add_credentials(request.headers_mut());
         }
-        Ok(Exchange::start(&mut visit.run, stream, request, two).await?)
+        let (response, exchange) = Exchange::start(&mut visit.run, stream, request, two).await?;
+        if let (Some(tokens), StatusCode::UNAUTHORIZED) = (&self.tokens, response.status()) {
+            tokens.forget(hop.signature());
+        }
+        Ok((response, exchange))
     }
 }
 

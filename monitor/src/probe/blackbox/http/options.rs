@@ -11,6 +11,7 @@ use kit::config::{Cursor, Environment, Fields};
 use secrecy::ExposeSecret;
 
 use super::expected::Expected;
+use super::oauth2::{self, Tokens};
 use super::proxies::{self, Proxies};
 use crate::probe::blackbox::AGENT;
 use crate::probe::blackbox::file::{body_file, flag, preference, secret, size, unsupported};
@@ -29,6 +30,7 @@ pub(super) struct Options {
     pub(super) preference: Preference,
     pub(super) secrecy: Secrecy,
     pub(super) proxies: Proxies,
+    pub(super) tokens: Option<Tokens>,
     pub(super) follows: bool,
     pub(super) skips_resolving: bool,
     pub(super) compression: Option<Compression>,
@@ -50,7 +52,6 @@ pub(super) fn decode(fields: &Fields<'_>, environment: &Environment) -> Option<O
         fields,
         &[
             ("enable_http3", "write enable_http2: true, or leave both out"),
-            ("oauth2", "fetch a token and write authorization: { credentials_file: … }"),
             ("use_proxy_dns", "write skip_resolve_phase_with_proxy: true"),
         ],
     );
@@ -66,6 +67,10 @@ pub(super) fn decode(fields: &Fields<'_>, environment: &Environment) -> Option<O
     let alpn: &[&[u8]] = if has_two == Some(true) { &[H2, HTTP_1_1] } else { &[HTTP_1_1] };
     let secrecy = Secrecy::decode(fields.get("tls_config"), alpn);
     let proxies = proxies::decode(fields, environment, secrecy.as_ref());
+    let tokens = match fields.get("oauth2") {
+        Some(cursor) => oauth2::decode(&cursor, environment).map(Some),
+        None => Some(None),
+    };
     let follows = flag(fields, "follow_redirects", true);
     let stays = flag(fields, "no_follow_redirects", false);
     let skips_resolving = flag(fields, "skip_resolve_phase_with_proxy", false);
@@ -82,6 +87,7 @@ pub(super) fn decode(fields: &Fields<'_>, environment: &Environment) -> Option<O
         preference: preference?,
         secrecy: secrecy?,
         proxies: proxies?,
+        tokens: tokens?,
         follows: follows? && !stays?,
         skips_resolving: skips_resolving?,
         compression: compression?,
@@ -203,9 +209,11 @@ pub(in crate::probe::blackbox) fn credentials(fields: &Fields<'_>) -> Option<Opt
     let basic = fields.get("basic_auth");
     let authorization = fields.get("authorization");
     let bearer = secret(fields, "bearer_token", "bearer_token_file")?;
-    let count = [basic.is_some(), authorization.is_some(), bearer.is_some()].iter().filter(|is| **is).count();
-    if count > 1 {
-        fields.cursor().mistake("more than one of basic_auth, authorization and bearer_token is set; keep one");
+    // Decoded by who can fetch tokens.
+    let oauth2 = fields.get("oauth2");
+    let written = [basic.is_some(), authorization.is_some(), bearer.is_some(), oauth2.is_some()];
+    if written.iter().filter(|is| **is).count() > 1 {
+        fields.cursor().mistake("more than one of basic_auth, authorization, bearer_token and oauth2 is set; keep one");
         return None;
     }
     let made = if let Some(cursor) = basic {
