@@ -90,9 +90,15 @@ pub const DIFFERENCES: &[Difference] = &[
         cases: &["no such path"],
         why: "A path that does not exist is 404; there it is the front page.",
     },
-    refused("http.enable_http3"),
-    refused("http.compression: br"),
-    refused("tls_config.min_version: TLS10"),
+    refused(
+        "http.enable_http3",
+        "HTTP/3 is experimental in Rust, as crate `h3` says of itself; HTTP/2 shows whether the server answers.",
+    ),
+    refused("http.compression: br", "Whether a server packs its answers is seen by gzip as well."),
+    refused(
+        "tls_config.min_version: TLS10",
+        "RFC 8996 forbids TLS 1.0 and 1.1, and rustls does not speak them; so with TLS11, and max_version.",
+    ),
 ];
 
 const fn more(what: &'static str, why: &'static str) -> Difference {
@@ -112,6 +118,6 @@ const fn less(what: &'static str, why: &'static str) -> Difference {
     Difference { what, how: How::Less, cases: &[], why }
 }
 
-const fn refused(what: &'static str) -> Difference {
-    Difference { what, how: How::Refused, cases: &[], why: "Not supported; the message says what to write instead." }
+const fn refused(what: &'static str, why: &'static str) -> Difference {
+    Difference { what, how: How::Refused, cases: &[], why }
 }
