@@ -128,5 +128,7 @@ mod tests {
         assert_eq!(node.child("port").unwrap().value, Value::Int(5432));
         assert_eq!(node.child("port").unwrap().shown(), "the value of ${PORT}");
         assert_eq!(node.child("url").unwrap().value, Value::Text("x5432".to_owned()));
+        let shown = format!("{node:?}");
+        assert!(!shown.contains("5432") && shown.contains(r#"substituted: "${PORT}""#), "{shown}");
     }
 }

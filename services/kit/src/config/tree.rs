@@ -32,7 +32,7 @@ impl fmt::Display for Place {
 }
 
 /// One YAML node and where it stands.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Node {
     /// Where the value begins (for an alias: where it is used).
     pub place: Place,
@@ -40,6 +40,18 @@ pub struct Node {
     pub value: Value,
     /// The `${…}` text this value came from, if any: messages show this instead of the value.
     pub substituted: Option<String>,
+}
+
+impl fmt::Debug for Node {
+    /// A substituted value may be a secret: only its variable is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Node");
+        shown.field("place", &self.place);
+        match &self.substituted {
+            Some(variable) => shown.field("substituted", variable).finish_non_exhaustive(),
+            None => shown.field("value", &self.value).finish(),
+        }
+    }
 }
 
 /// What a node holds. Numbers keep the text they were written as.
