@@ -1,5 +1,6 @@
 //! The checked configuration: every section decoded by its owner, joined into one plan.
 
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -271,13 +272,15 @@ fn retention(cursor: Option<Cursor<'_>>) -> Retention {
 }
 
 fn check_needs(fields: &Fields<'_>, services: &[ServicePlan]) -> Vec<Arc<str>> {
-    let known: Vec<&str> = services.iter().map(|service| &**replicas::whole(service)).collect();
+    let names = || services.iter().map(|service| &**replicas::whole(service));
+    let known: HashSet<&str> = names().collect();
     let written = fields.get("services").and_then(|c| c.entries()).unwrap_or_default();
+    let written: HashMap<&str, Cursor<'_>> = written.into_iter().collect();
     for service in services {
-        let Some((_, cursor)) = written.iter().find(|(name, _)| *name == &*service.name) else { continue };
+        let Some(cursor) = written.get(&*service.name) else { continue };
         for need in service.needs.all() {
-            if !known.contains(&&**need) && !written.iter().any(|(name, _)| *name == &**need) {
-                let near = suggest(need, known.iter().copied());
+            if !known.contains(&**need) && !written.contains_key(&**need) {
+                let near = suggest(need, names());
                 cursor.mistake(format!("needs {need:?}, which is not a service{near}"));
             }
         }
@@ -287,7 +290,7 @@ fn check_needs(fields: &Fields<'_>, services: &[ServicePlan]) -> Vec<Arc<str>> {
         Ok(order) => order,
         Err(cycle) => {
             let first = cycle.first().cloned().unwrap_or_else(|| "".into());
-            if let Some((_, cursor)) = written.iter().find(|(name, _)| *name == &*first) {
+            if let Some(cursor) = written.get(&*first) {
                 cursor.mistake(format!("these services need each other in a circle: {}", cycle.join(" → ")));
             }
             Vec::new()

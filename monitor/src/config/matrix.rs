@@ -1,6 +1,7 @@
 //! `matrix:` makes many like services or checks of one that is written: in its name and in every text below, `{key}`
 //! stands for a value. It is done on the tree, so that nothing behind it knows.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
 
 use kit::config::{Cursor, Entry, Mistakes, Node, Value, suggest};
@@ -11,16 +12,20 @@ const MATRIX: &str = "matrix";
 const REPLICA: &str = "replica";
 /// Most combinations of one matrix: as many as a monitor has services.
 const MAX_COMBINATIONS: usize = 10_000;
+/// What all of them may be together, in bytes of text and 64 for each value: a matrix of checks in one of services
+/// multiplies. Ten thousand checks of usual size take 10 MB.
+const MAX_WRITTEN_BYTES: usize = 64 * 1024 * 1024;
 
 /// A value for each key.
 type Combination = Vec<(String, String)>;
 
 /// Returns the configuration with every service and every check that has a `matrix` written out.
 pub(super) fn expand(root: &Node, mistakes: &Mistakes) -> Node {
+    let room = Cell::new(MAX_WRITTEN_BYTES);
     let checks = |service: &Cursor<'_>| {
-        with_child(service, "checks", &|checks| written_out(checks, "check", &|check| check.node().clone()))
+        with_child(service, "checks", &|checks| written_out(checks, "check", &room, &|check| check.node().clone()))
     };
-    with_child(&Cursor::top(root, mistakes), "services", &|services| written_out(services, "service", &checks))
+    with_child(&Cursor::top(root, mistakes), "services", &|services| written_out(services, "service", &room, &checks))
 }
 
 /// Returns a mapping with what `change` makes of one of its values.
@@ -38,8 +43,9 @@ fn with_child(cursor: &Cursor<'_>, key: &str, change: &dyn Fn(&Cursor<'_>) -> No
     node
 }
 
-/// Returns a mapping of names in which every entry that has a matrix became its combinations, each as `inner` leaves it.
-fn written_out(cursor: &Cursor<'_>, what: &str, inner: &dyn Fn(&Cursor<'_>) -> Node) -> Node {
+/// Returns a mapping of names in which every entry that has a matrix became its combinations, each as `inner` leaves it, as
+/// far as there is room.
+fn written_out(cursor: &Cursor<'_>, what: &str, room: &Cell<usize>, inner: &dyn Fn(&Cursor<'_>) -> Node) -> Node {
     let mut node = cursor.node().clone();
     let (Value::Map(entries), Value::Map(written)) = (&mut node.value, &cursor.node().value) else { return node };
     let cursors = cursor.entries().unwrap_or_default();
@@ -53,7 +59,13 @@ fn written_out(cursor: &Cursor<'_>, what: &str, inner: &dyn Fn(&Cursor<'_>) -> N
         };
         let combinations = fields.get(MATRIX).map(|matrix| combinations(&matrix)).unwrap_or_default();
         refuse_misspelt(cursor, &combinations);
+        let each = size(cursor.node());
         for combination in combinations {
+            let Some(left) = room.get().checked_sub(each) else {
+                cursor.mistake("every matrix together makes too much; leave out combinations");
+                break;
+            };
+            room.set(left);
             let key = named(name, &combination);
             if !names.insert(key.clone()) {
                 cursor
@@ -147,6 +159,17 @@ fn pair(key: &str, value: &Cursor<'_>) -> Option<(String, String)> {
         return None;
     }
     Some((key.to_owned(), value.text()?))
+}
+
+/// What a value takes, with all below it.
+fn size(node: &Node) -> usize {
+    let inner = match &node.value {
+        Value::Text(text) => text.len(),
+        Value::List(items) => items.iter().map(size).sum(),
+        Value::Map(entries) => entries.iter().map(|entry| entry.key.len() + size(&entry.node)).sum(),
+        _ => 0,
+    };
+    inner + 64
 }
 
 /// The name of one combination; what a name cannot hold becomes a dash.
