@@ -237,6 +237,7 @@ fn status_range(cursor: &Cursor<'_>) -> Option<(u16, u16)> {
     let class = text
         .strip_suffix("xx")
         .and_then(|digit| digit.parse::<u16>().ok())
+        .filter(|class| (1..=5).contains(class))
         .map(|class| (class * 100, class * 100 + 99));
     let range =
         text.split_once('-').and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
