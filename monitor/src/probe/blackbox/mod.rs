@@ -21,7 +21,6 @@ mod unix;
 mod visit;
 mod websocket;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -45,7 +44,7 @@ use super::run::Vantage;
 const AGENT: &str = concat!("Blackbox-Exporter/0.28.0 (monitor/", env!("CARGO_PKG_VERSION"), ")");
 
 /// What is asked by a module.
-trait Prober: Send + Sync + fmt::Debug + 'static {
+trait Prober: Send + Sync + 'static {
     /// Asks once. What is known so far is in the visit, however this ends.
     fn ask<'a>(&'a self, visit: &'a mut Visit) -> BoxFuture<'a, Result<(), Stop>>;
 

@@ -2,7 +2,7 @@
 //! is said at once, with its place.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,6 @@ use super::{Prober, dns, grpc, http, icmp, shown, tcp, unix, websocket};
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// One module.
-#[derive(Debug)]
 pub struct Module {
     /// Its key.
     pub name: String,
@@ -36,6 +35,13 @@ impl Module {
     /// Returns the name that it asks for whatever the target is, if it does.
     pub fn hostname(&self) -> Option<&str> {
         self.prober.hostname()
+    }
+}
+
+impl fmt::Debug for Module {
+    /// As it is shown: what is sent, such as a body, may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").field("name", &self.name).field("shown", &self.shown).finish_non_exhaustive()
     }
 }
 
@@ -154,4 +160,22 @@ fn decode(name: &str, cursor: &Cursor<'_>, environment: &Environment) -> Option<
     fields.end();
     let timeout = timeout?.filter(|timeout| !timeout.is_zero());
     Some(Module { name: name.to_owned(), timeout, prober: prober?, shown: shown::yaml(cursor.node(), 0) })
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::config::{Environment, Mistakes};
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_in_neither_debug_nor_what_is_shown() {
+        let text = "web: { prober: http, http: { body: a=pw1, basic_auth: { username: me, password: pw2 } } }\n\
+                    talk: { prober: tcp, tcp: { query_response: [{ send: PASS pw3, expect: ^ok }] } }\n";
+        let node = Node::parse("m.yml", text).unwrap();
+        let mistakes = Mistakes::default();
+        let modules = Modules::decode(&Cursor::top(&node, &mistakes), &Environment::default()).unwrap();
+        let shown = format!("{modules:?} {}", modules.shown());
+        assert!(!shown.contains("pw") && shown.contains("expect: \"^ok\""), "{shown}");
+    }
 }

@@ -121,7 +121,7 @@ pub(super) fn is_signing(name: &str) -> bool {
 
 pub(super) fn key(text: &str) -> String {
     let is_plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    if is_plain { text.to_owned() } else { format!("{text:?}") }
+    if is_plain { text.to_owned() } else { in_quotes(text) }
 }
 
 fn scalar(node: &Node) -> String {
@@ -137,9 +137,21 @@ fn quoted(text: &str) -> String {
         && !text.contains(": ")
         && !text.contains(" #")
         && !text.ends_with([':', ' '])
-        && !text.chars().any(char::is_control)
+        && !text.chars().any(is_unprintable)
         && !["true", "false", "null", "yes", "no", "on", "off"].contains(&text.to_ascii_lowercase().as_str());
-    if is_plain { text.into_owned() } else { serde_json::to_string(&text).unwrap_or_default() }
+    if is_plain { text.into_owned() } else { in_quotes(&text) }
+}
+
+/// YAML reads what JSON writes, but for some characters that JSON leaves as they are.
+fn in_quotes(text: &str) -> String {
+    let quoted = serde_json::to_string(text).unwrap_or_default();
+    let written = |c: char| if is_unprintable(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    quoted.chars().map(written).collect()
+}
+
+/// YAML 1.2 section 5.1; a byte order mark counts only at the beginning.
+fn is_unprintable(c: char) -> bool {
+    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 #[cfg(test)]
@@ -178,6 +190,25 @@ mod tests {
             "client_id: me\n",
         ] {
             assert!(shown.contains(kept), "{kept} in {shown}");
+        }
+    }
+
+    #[test]
+    fn names_and_texts_of_any_characters_read_back() {
+        for name in [
+            "with spaces",
+            "a\u{1}\u{7f}\u{a0}\u{200b}",
+            "say \"no\"",
+            "a\\b",
+            "",
+            "x: y",
+            "\u{85}\u{2028}é",
+            "a\u{ffff}\u{feff}",
+        ] {
+            let node = Node::parse("m.yml", &format!("{}: 1\n", key(name))).unwrap();
+            assert!(node.child(name).is_some(), "{name:?} in {node:?}");
+            let node = Node::parse("m.yml", &format!("a: {}\n", quoted(name))).unwrap();
+            assert_eq!(node.child("a").unwrap().value, Value::Text(name.to_owned()));
         }
     }
 
