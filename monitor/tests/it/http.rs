@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use monitor::probe::{Outcome, Phase, ReasonCode};
 use testkit::{Response, Target};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::{PATIENT, SHORT, ask, ask_within, assert_fail, assert_pass, fail, file, soft};
 
@@ -231,6 +233,31 @@ async fn http_2_is_spoken_by_prior_knowledge() {
     let (code, text) = fail(&ask(&get(&Target::garbage(), ", http: 2")).await);
     assert_eq!(code, ReasonCode::Protocol, "{text}");
     assert!(text.starts_with("not HTTP/2: \"··��this is"), "{text}");
+}
+
+#[tokio::test]
+async fn an_answer_whose_stream_of_http_2_is_reset_without_an_error_is_not_whole() {
+    let settings = b"\0\0\0\x04\0\0\0\0\0".as_slice();
+    // Status 200 is index 8 of the static table (RFC 7541 appendix A); the frame has END_HEADERS and no END_STREAM.
+    let (head, data) = (b"\0\0\x01\x01\x04\0\0\0\x01\x88", b"\0\0\x04\0\0\0\0\0\x01pong");
+    let reset = b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\0";
+    let answer = [settings, head, data, reset].concat();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut heard = Vec::new();
+        // The request is a frame of type 1 on stream 1.
+        while !heard.windows(6).any(|part| matches!(part, [1, _, 0, 0, 0, 1])) {
+            stream.read_buf(&mut heard).await.unwrap();
+        }
+        stream.write_all(&answer).await.unwrap();
+        // Only the frame tells that it is over.
+        while stream.read_buf(&mut heard).await.is_ok_and(|count| count > 0) {}
+    });
+    let observation = ask(&format!("http: {{ url: '{url}', http: 2 }}{NEEDS_BODY}")).await;
+    serving.abort();
+    assert_fail(&observation, ReasonCode::Reset, "the server reset the stream after 4 bytes");
 }
 
 #[tokio::test]

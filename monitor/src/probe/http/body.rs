@@ -14,7 +14,7 @@ use crate::probe::observation::{Outcome, ReasonCode};
 use crate::probe::run::Run;
 
 use super::exchange::Exchange;
-use super::failure::within_body;
+use super::failure::{ended_early, within_body};
 
 /// Reads at most `limit` bytes. Beyond it, an answer that nobody looks at is cut with a remark; one that is needed fails.
 pub(super) async fn read(
@@ -27,7 +27,13 @@ pub(super) async fn read(
     let promised = body.size_hint().exact();
     let mut kept = BytesMut::new();
     let mut count = 0_usize;
-    while let Some(frame) = exchange.drive(run, body.frame()).await {
+    loop {
+        let Some(frame) = exchange.drive(run, body.frame()).await else {
+            match ended_early(&body, &exchange.beginning, count, promised) {
+                Some(early) => return Err(early),
+                None => break,
+            }
+        };
         let frame = frame.map_err(|error| within_body(&error, &exchange.beginning, count, promised))?;
         let Ok(data) = frame.into_data() else { continue };
         count += data.len();

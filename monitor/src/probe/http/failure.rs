@@ -2,6 +2,9 @@
 
 use std::io;
 
+use http_body::Body as _;
+use hyper::body::Incoming;
+
 use crate::probe::expect::excerpt;
 use crate::probe::observation::{Outcome, ReasonCode};
 
@@ -57,6 +60,21 @@ pub(in crate::probe) fn within_body(
         return Outcome::fail(ReasonCode::Reset, format!("the answer ended {place}"));
     }
     Outcome::fail(ReasonCode::Protocol, format!("the answer broke {place}: {}", root(error)))
+}
+
+/// Explains a body that ended without an error after `count` bytes, if it is not whole: hyper ends it also where the server
+/// reset its stream of HTTP/2 with `NO_ERROR`, which says that it is whole only if `END_STREAM` came before (RFC 9113
+/// section 8.1).
+pub(in crate::probe) fn ended_early(
+    body: &Incoming,
+    beginning: &Beginning,
+    count: usize,
+    promised: Option<u64>,
+) -> Option<Outcome> {
+    let is_whole = !beginning.two || body.is_end_stream() || promised.is_some_and(|promised| promised == count as u64);
+    let of = promised.map(|promised| format!(" of {promised}")).unwrap_or_default();
+    let text = format!("the server reset the stream after {count}{of} bytes");
+    (!is_whole).then(|| Outcome::fail(ReasonCode::Reset, text))
 }
 
 /// Tells what the socket or TLS said, which is the cause of whatever HTTP says.

@@ -18,7 +18,7 @@ mod proxy;
 pub(super) use api::{Answer, Api, Means, below, decode_base};
 pub(super) use cookies::Cookies;
 pub(super) use exchange::Exchange;
-pub(super) use failure::within_body;
+pub(super) use failure::{ended_early, within_body};
 pub(super) use hop::{Hop, drop_credentials, same_host, show};
 pub(crate) use options::Http;
 pub(super) use options::{Options, decode, decode_headers};

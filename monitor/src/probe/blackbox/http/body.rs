@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::options::{Compression, Options};
 use crate::probe::blackbox::visit::{Stop, Visit};
-use crate::probe::http::{Exchange, within_body};
+use crate::probe::http::{Exchange, ended_early, within_body};
 use crate::probe::observation::ReasonCode;
 
 /// Kept of one body at most, in bytes: as much as a check of kind `http` may.
@@ -165,6 +165,8 @@ async fn receive(visit: &mut Visit, exchange: &mut Exchange, mut body: Incoming,
             return content;
         }
     }
+    let read = usize::try_from(content.length).unwrap_or(usize::MAX);
+    content.broken = ended_early(&body, &exchange.beginning, read, promised).map(Into::into);
     content
 }
 
