@@ -1,5 +1,5 @@
 # The front door. Each target is one or two lines; what takes more lives in a script.
-.PHONY: up test check bench soak setup
+.PHONY: up test check bench soak fuzz setup
 
 up: ## Builds the release binaries and runs everything from this terminal.
 	cargo build --release -p monitor -p api-gateway
@@ -22,3 +22,6 @@ bench: ## Cost of probes beside blackbox_exporter, size and idle memory of the s
 
 soak: setup ## The long loops at full counts.
 	SOAK=1 cargo nextest run --profile soak --workspace --no-fail-fast
+
+fuzz: ## Arbitrary bytes at what reads them, a minute for each target (FUZZ_SECS=60).
+	./monitor/fuzz/run

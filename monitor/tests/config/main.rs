@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use kit::config::Environment;
+use kit::config::{Cursor, Environment, Mistakes, Node, Place, Value};
 use monitor::app::{CheckPlan, Plan};
+use monitor::probe::blackbox::Modules;
 use monitor::{Config, Engine, Kinds};
 
 fn messages(path: &Path, environment: &Environment) -> String {
@@ -71,6 +72,47 @@ fn a_secret_is_in_no_message_and_in_no_debug_output() {
     let shown = format!("{error} {error:?}");
     assert_eq!(error.mistakes.len(), 3, "{shown}");
     assert!(!shown.contains("s3cr3t"), "{shown}");
+}
+
+/// What a target is given first must be read to its end, or little behind it is ever reached.
+fn seeds(target: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn configurations_that_fuzzing_begins_with_have_no_mistakes_and_show_no_secret() {
+    let variables = [("SECRET", "zq9xw7-zq9xw7-zq9xw7"), ("HOST", "db.example.com"), ("PORT", "8080"), ("EMPTY", "")];
+    for file in seeds("configuration") {
+        let config = Config::load(&file, &Environment::of(variables));
+        assert!(!format!("{config:?}").contains("zq9xw7"), "{config:?}");
+        Engine::new(&config, Kinds::standard()).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn modules_that_fuzzing_begins_with_have_no_mistakes_and_show_no_secret() {
+    for file in seeds("modules") {
+        let path = Value::Text(file.display().to_string());
+        let node = Node { place: Place::whole("m.yml"), value: path, substituted: None };
+        let mistakes = Mistakes::default();
+        let modules = Modules::decode(&Cursor::top(&node, &mistakes), &Environment::default());
+        assert!(mistakes.is_empty(), "{:?}", mistakes.into_sorted());
+        let shown = format!("{modules:?}");
+        assert!(shown.contains("<secret>") && !shown.contains("zq9xw7"), "{shown}");
+    }
+}
+
+#[test]
+fn a_matrix_within_a_matrix_ends_where_it_makes_too_much() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.yml");
+    let yaml = "services:\n  a{a}{b}{c}{d}:\n    matrix: { a: &n [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], b: *n, c: *n, d: *n }\n    \
+                checks: { \"c{e}{f}{g}{h}\": { matrix: { e: *n, f: *n, g: *n, h: *n }, icmp: { host: 192.0.2.1 } } }\n";
+    std::fs::write(&file, yaml).unwrap();
+    let error = Plan::of(&Config::load(&file, &Environment::default()), &Kinds::standard()).unwrap_err().to_string();
+    let wanted = "services.a{a}{b}{c}{d}: every matrix together makes too much; leave out combinations";
+    assert!(error.contains(wanted), "{}", error.chars().take(2000).collect::<String>());
 }
 
 #[test]

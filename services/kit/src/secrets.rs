@@ -66,6 +66,13 @@ pub fn know<'a>(values: impl IntoIterator<Item = &'a str>) {
     values.into_iter().for_each(|value| known.learn(value));
 }
 
+/// Forgets every value, so that a fuzz target shows each input as a process that has read no other.
+#[cfg(fuzzing)]
+pub fn forget() {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    *known = Known { values: BTreeSet::new(), finder: OnceLock::new() };
+}
+
 /// Remembers the values of variables whose names say that they are secret, such as `STRIPE_API_KEY`.
 pub fn know_variables<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) {
     know(variables.into_iter().filter(|(name, _)| is_secret_name(name)).map(|(_, value)| value));
