@@ -59,9 +59,9 @@ fn written_out(cursor: &Cursor<'_>, what: &str, room: &Cell<usize>, inner: &dyn 
         };
         let combinations = fields.get(MATRIX).map(|matrix| combinations(&matrix)).unwrap_or_default();
         refuse_misspelt(cursor, &combinations);
-        let each = size(cursor.node());
         for combination in combinations {
-            let Some(left) = room.get().checked_sub(each) else {
+            let takes = filled_length(name, &combination).saturating_add(filled_size(cursor.node(), &combination));
+            let Some(left) = room.get().checked_sub(takes) else {
                 cursor.mistake("every matrix together makes too much; leave out combinations");
                 break;
             };
@@ -161,17 +161,6 @@ fn pair(key: &str, value: &Cursor<'_>) -> Option<(String, String)> {
     Some((key.to_owned(), value.text()?))
 }
 
-/// What a value takes, with all below it.
-fn size(node: &Node) -> usize {
-    let inner = match &node.value {
-        Value::Text(text) => text.len(),
-        Value::List(items) => items.iter().map(size).sum(),
-        Value::Map(entries) => entries.iter().map(|entry| entry.key.len() + size(&entry.node)).sum(),
-        _ => 0,
-    };
-    inner + 64
-}
-
 /// The name of one combination; what a name cannot hold becomes a dash.
 fn named(name: &str, combination: &Combination) -> String {
     let fits = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
@@ -182,30 +171,55 @@ fn named(name: &str, combination: &Combination) -> String {
     fill_text(name, &slugs)
 }
 
-/// What one combination makes of an entry, keys below included.
+/// What one combination makes of an entry, keys below included; its matrix, which may be long, is not copied along.
 fn filled(node: &Node, combination: &Combination) -> Node {
-    let mut node = fill(node, combination);
-    if let Value::Map(entries) = &mut node.value {
-        entries.retain(|entry| entry.key != MATRIX);
+    let value = match &node.value {
+        Value::Map(entries) => {
+            let others = entries.iter().filter(|entry| entry.key != MATRIX);
+            Value::Map(others.map(|entry| fill_entry(entry, combination)).collect())
+        }
+        _ => return fill(node, combination),
+    };
+    Node { value, place: node.place.clone(), substituted: node.substituted.clone() }
+}
+
+fn fill_entry(entry: &Entry, combination: &Combination) -> Entry {
+    Entry {
+        key: fill_text(&entry.key, combination),
+        key_place: entry.key_place.clone(),
+        node: fill(&entry.node, combination),
     }
-    node
+}
+
+/// What [`filled`] makes would take, counted before it is made: one value may stand in a text a thousand times.
+fn filled_size(node: &Node, combination: &Combination) -> usize {
+    let below =
+        |entry: &Entry| filled_length(&entry.key, combination).saturating_add(filled_size(&entry.node, combination));
+    let sum = |sizes: &mut dyn Iterator<Item = usize>| sizes.fold(0, usize::saturating_add);
+    let inner = match &node.value {
+        Value::Text(text) => filled_length(text, combination),
+        Value::List(items) => sum(&mut items.iter().map(|item| filled_size(item, combination))),
+        Value::Map(entries) => sum(&mut entries.iter().filter(|entry| entry.key != MATRIX).map(below)),
+        _ => 0,
+    };
+    inner.saturating_add(64)
+}
+
+/// At most so many bytes has what [`fill_text`] makes.
+fn filled_length(text: &str, combination: &Combination) -> usize {
+    let added =
+        |(key, value): &(String, String)| text.matches(&format!("{{{key}}}")).count().saturating_mul(value.len());
+    combination.iter().map(added).fold(text.len(), usize::saturating_add)
 }
 
 fn fill(node: &Node, combination: &Combination) -> Node {
     let value = match &node.value {
         Value::Text(text) => Value::Text(fill_text(text, combination)),
         Value::List(items) => Value::List(items.iter().map(|item| fill(item, combination)).collect()),
-        Value::Map(entries) => {
-            let filled = |entry: &Entry| Entry {
-                key: fill_text(&entry.key, combination),
-                key_place: entry.key_place.clone(),
-                node: fill(&entry.node, combination),
-            };
-            Value::Map(entries.iter().map(filled).collect())
-        }
+        Value::Map(entries) => Value::Map(entries.iter().map(|entry| fill_entry(entry, combination)).collect()),
         other => other.clone(),
     };
-    Node { value, ..node.clone() }
+    Node { value, place: node.place.clone(), substituted: node.substituted.clone() }
 }
 
 /// In one pass: a value that looks like a key is a value.

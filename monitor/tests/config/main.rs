@@ -116,6 +116,27 @@ fn a_matrix_within_a_matrix_ends_where_it_makes_too_much() {
 }
 
 #[test]
+fn a_matrix_may_have_ten_thousand_combinations_and_no_value_a_thousand_times_in_a_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.yml");
+    let plan = |yaml: String| {
+        std::fs::write(&file, yaml).unwrap();
+        Plan::of(&Config::load(&file, &Environment::default()), &Kinds::standard())
+    };
+    let values = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    let rows = (0..10_000).map(|n| format!("{{ a: {n}, b: host-{n}.example.com }}")).collect::<Vec<_>>().join(", ");
+    for matrix in [format!("{{ a: [{}], b: [{}] }}", values(100), values(100)), format!("[{rows}]")] {
+        let checks = "checks: { up: { tcp: { address: \"{b}:1\" } } }";
+        let plan = plan(format!("services:\n  s{{a}}-{{b}}: {{ matrix: {matrix}, {checks} }}\n")).unwrap();
+        assert_eq!(plan.services.len(), 10_000);
+    }
+    let (long, often) = ("x".repeat(100_000), "{n}".repeat(1000));
+    let yaml = format!("services:\n  s: {{ matrix: {{ n: [{long}] }}, about: \"{often}\" }}\n");
+    let error = plan(yaml).unwrap_err().to_string();
+    assert!(error.contains("every matrix together makes too much"), "{}", error.chars().take(500).collect::<String>());
+}
+
+#[test]
 fn a_matrix_makes_a_check_or_a_service_of_every_combination() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("m.yml");
