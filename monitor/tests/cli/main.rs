@@ -4,6 +4,7 @@
 mod import_gatus;
 mod import_kuma;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -211,23 +212,37 @@ async fn a_check_is_added_to_a_file_or_a_folder_after_it_was_asked() {
 #[test]
 fn jobs_that_ask_blackbox_exporter_become_checks() {
     let fixture = |name: &str| format!("{}/tests/fixtures/import/{name}", env!("CARGO_MANIFEST_DIR"));
-    let args = ["import", "blackbox", &fixture("prometheus.yml"), "--modules", &fixture("blackbox.yml")];
+    let secrets = tempfile::tempdir().unwrap();
+    let kept = secrets.path().display().to_string();
+    let args =
+        ["import", "blackbox", &fixture("prometheus.yml"), "--modules", &fixture("blackbox.yml"), "--secrets", &kept];
     let output = run(&args);
     let ours = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(!ours.contains("hunter2"), "{ours}");
     for line in [
-        "module page: basic_auth.password: a secret that stands in the file; write it into a file of its own",
-        "module page: headers.X-Api-Key: a secret that stands in the file; write it into a file of its own",
-        "module page: body: a secret that stands in the file; write it into a file of its own",
         "module page: fail_if_not_ssl",
         "job mail: dns_sd_configs; write its targets down, or find containers with discover",
         "module soa: validate_answer_rrs",
-        "module irc: query_response.send: PONG ${1}; what was found cannot be sent back",
+        "module irc: query_response.send with ${…}; what was found cannot be sent back",
+        "module cache: query_response.send, where it signs in; write the kind of the protocol, as redis or smtp",
         "module socket: there is no kind for prober \"unix\"; ask it through the section blackbox",
         "job lost: there is no module \"nope\"",
     ] {
         assert!(said(&output).contains(&format!("left out: {line}")), "{line}\n{}", said(&output));
+    }
+    assert!(!said(&output).contains("hunter2") && ours.contains("a=$${b}"), "{ours}{}", said(&output));
+    for name in [
+        "module-page-password",
+        "module-page-x-api-key",
+        "module-page-body",
+        "own-example-com-password",
+        "both-example-com-password",
+        "own-example-com-token",
+    ] {
+        let file = secrets.path().join(name);
+        assert!(std::fs::read_to_string(&file).unwrap().contains("hunter2"), "{name}");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
     }
     let folder = tempfile::tempdir().unwrap();
     let checked = run(&["check-config", write_config(folder.path(), &ours).to_str().unwrap()]);
@@ -235,9 +250,9 @@ fn jobs_that_ask_blackbox_exporter_become_checks() {
     let listed = String::from_utf8_lossy(&checked.stdout).into_owned();
     for words in [
         "shop-example-com-health/web-pages",
-        "https://shop.example.com/health",
+        "ask at https://shop.example.com",
         "http-shop-example-com-health/web-pages",
-        "http://shop.example.com/health",
+        "ask at http://shop.example.com",
         "mail-example-com-25/mail",
         "shop-example-com/ping",
         "192-0-2-53/names",

@@ -52,6 +52,9 @@ enum Source {
         /// The modules of blackbox_exporter.
         #[arg(long, default_value = "/etc/prometheus/blackbox.yml")]
         modules: PathBuf,
+        /// Where secrets that stand in them are written, each in a file of its own (0600).
+        #[arg(long, default_value = "data/secrets/imported")]
+        secrets: PathBuf,
     },
     /// Endpoints, suites and alerting of a Gatus, as services and channels. What is stricter here is said.
     Gatus {
@@ -91,7 +94,7 @@ fn written_duration(length: Duration) -> String {
 pub(super) async fn run(command: &ImportCommand) -> ExitCode {
     let imported = match &command.source {
         Source::Alertmanager { file, secrets, .. } => alertmanager::import(file, secrets),
-        Source::Blackbox { file, modules } => blackbox::import(file, modules),
+        Source::Blackbox { file, modules, secrets } => blackbox::import(file, modules, secrets),
         Source::Gatus { file, secrets } => gatus::import(file, secrets),
         Source::Kuma { file, secrets } => kuma::import(file, secrets).await,
     };

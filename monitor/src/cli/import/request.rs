@@ -76,7 +76,7 @@ impl<'a> Request<'a> {
 
     /// Works on the text, which may have variables in it and then is no URL yet.
     fn take_credentials(&mut self, text: &str) -> Result<(), String> {
-        let Some((scheme, rest)) = text.split_once("://") else { return Ok(()) };
+        let (scheme, rest) = text.split_at(scheme_length(text));
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, behind) = rest.split_at(end);
         let host = match authority.rsplit_once('@') {
@@ -89,7 +89,7 @@ impl<'a> Request<'a> {
         };
         let (path, query) = behind.split_once('?').map_or((behind, None), |(path, query)| (path, Some(query)));
         let Some(query) = query else {
-            self.url = Text::Plain(format!("{scheme}://{host}{path}"));
+            self.url = Text::Plain(format!("{scheme}{host}{path}"));
             return Ok(());
         };
         let mut parts = Vec::new();
@@ -102,7 +102,7 @@ impl<'a> Request<'a> {
                 parts.push(part.to_owned());
             }
         }
-        let url = format!("{scheme}://{host}{path}?{}", parts.join("&"));
+        let url = format!("{scheme}{host}{path}?{}", parts.join("&"));
         self.url = if self.sealed.is_empty() { Text::Plain(url) } else { Text::Template(url) };
         Ok(())
     }
@@ -123,6 +123,12 @@ impl<'a> Request<'a> {
         }
         self.settings.insert("basic".to_owned(), basic.into());
         Ok(())
+    }
+
+    /// Returns whether it says who asks.
+    pub(super) fn is_signed(&self) -> bool {
+        let by_header = self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
+        by_header || ["basic", "bearer", "bearer_file"].iter().any(|key| self.settings.contains_key(*key))
     }
 
     /// Shows a token.
@@ -156,7 +162,7 @@ impl<'a> Request<'a> {
             return Ok(true);
         }
         let decoded = text.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text.trim()).ok());
-        let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).map(|text| text.replace("${", "$${"));
         let Some((user, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else { return Ok(false) };
         self.basic(user, password)?;
         Ok(true)
@@ -225,8 +231,35 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Undoes percent-encoding (RFC 3986 section 2.1).
+/// Returns a URL as people may see it: without who signs in, and without a query that holds a secret.
+pub(super) fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_at(scheme_length(url));
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let is_secret = |part: &str| {
+        part.split_once('=').is_some_and(|(key, value)| !value.is_empty() && is_secret_name(&decoded(key)))
+    };
+    let behind = match behind.split_once('?') {
+        Some((path, query)) if query.split('&').any(is_secret) => path,
+        _ => behind,
+    };
+    format!("{scheme}{host}{behind}")
+}
+
+/// Returns how long the scheme at the beginning of a URL is, with its `://`; 0 if there is none. One that follows elsewhere,
+/// as in a query, is none.
+pub(super) fn scheme_length(url: &str) -> usize {
+    let is_scheme = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    url.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).map_or(0, |(scheme, _)| scheme.len() + 3)
+}
+
+/// Undoes percent-encoding (RFC 3986 section 2.1). What was a variable before still is one; what becomes one is a text.
 pub(super) fn decoded(text: &str) -> String {
+    let decoded = undone(text);
+    if has_variable(text) { decoded } else { decoded.replace("$${", "${").replace("${", "$${") }
+}
+
+fn undone(text: &str) -> String {
     let form = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
     url::form_urlencoded::parse(form.as_bytes()).map(|(key, _)| key.into_owned()).next().unwrap_or_default()
 }
@@ -273,6 +306,21 @@ mod tests {
         assert_eq!(http["headers"]["Accept"], "{% raw %}{{ text }}{% endraw %}");
         assert_eq!(http["basic"]["username"], "me");
         assert_eq!(std::fs::read_to_string(folder.path().join("web-password")).unwrap(), "p@ss\n");
+    }
+
+    #[test]
+    fn a_url_is_shown_without_what_is_secret_in_it() {
+        for (url, shown) in [
+            ("https://me:p%40ss@x.example:8443/a?b=1", "https://x.example:8443/a?b=1"),
+            ("https://x.example/a?b=1&api_key=sesame", "https://x.example/a"),
+            ("https://x.example?token=", "https://x.example?token="),
+            ("me:pass@x.example", "x.example"),
+            ("me:pass@x.example/?next=http://y", "x.example/?next=http://y"),
+            ("x.example:25", "x.example:25"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            assert_eq!(without_secrets(url), shown, "{url}");
+        }
     }
 
     #[test]

@@ -77,6 +77,16 @@ impl<'a> Secrets<'a> {
     }
 }
 
+/// Writes every `${`, which is a text where there are no variables, as ours has such.
+pub(super) fn without_variables(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains("${") => *text = text.replace("${", "$${"),
+        Value::Array(items) => items.iter_mut().for_each(without_variables),
+        Value::Object(map) => map.values_mut().for_each(without_variables),
+        _ => {}
+    }
+}
+
 /// True of `${NAME}` as ours has it, and not of `$${`, which is a text.
 pub(super) fn has_variable(text: &str) -> bool {
     text.replace("$${", "").contains("${")

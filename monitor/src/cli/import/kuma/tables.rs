@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::super::secrets::without_variables;
+
 /// What is read of a database.
 pub(super) const WANTED: [&str; 10] = [
     "monitor",
@@ -25,7 +27,7 @@ pub(super) struct Tables(BTreeMap<String, Vec<Value>>);
 impl Tables {
     /// Adds a row. A `${` in it is a text, and is written as ours has such.
     pub(super) fn add(&mut self, table: &str, mut row: Value) {
-        escape(&mut row);
+        without_variables(&mut row);
         self.0.entry(table.to_owned()).or_default().push(row);
     }
 
@@ -46,15 +48,6 @@ impl Tables {
     pub(super) fn joined(&self, table: &str, key: &str, wanted: i64, other: &str) -> Vec<i64> {
         let rows = self.all(table).iter().filter(|row| id(row, key) == Some(wanted));
         rows.filter_map(|row| id(row, other)).collect()
-    }
-}
-
-fn escape(value: &mut Value) {
-    match value {
-        Value::String(text) if text.contains("${") => *text = text.replace("${", "$${"),
-        Value::Array(items) => items.iter_mut().for_each(escape),
-        Value::Object(map) => map.values_mut().for_each(escape),
-        _ => {}
     }
 }
 
