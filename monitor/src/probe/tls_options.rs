@@ -49,7 +49,7 @@ impl Tls {
     }
 
     /// Returns what counts where nothing is written: made once, however many checks there are.
-    fn usual(alpn: &[&[u8]]) -> Option<Self> {
+    pub(super) fn usual(alpn: &[&[u8]]) -> Option<Self> {
         static USUAL: Mutex<BTreeMap<Vec<Vec<u8>>, Tls>> = Mutex::new(BTreeMap::new());
         let names: Vec<Vec<u8>> = alpn.iter().map(|name| name.to_vec()).collect();
         let mut usual = USUAL.lock().unwrap_or_else(PoisonError::into_inner);

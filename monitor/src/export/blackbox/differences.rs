@@ -99,6 +99,11 @@ pub const DIFFERENCES: &[Difference] = &[
         "tls_config.min_version: TLS10",
         "RFC 8996 forbids TLS 1.0 and 1.1, and rustls does not speak them; so with TLS11, and max_version.",
     ),
+    refused(
+        "websocket.http_config.oauth2",
+        "A WebSocket signs in once, when it opens: with basic_auth, authorization or a header.",
+    ),
+    refused("websocket.http_config.proxy_url", "WebSockets are asked directly; so with the other options of proxies."),
 ];
 
 const fn more(what: &'static str, why: &'static str) -> Difference {

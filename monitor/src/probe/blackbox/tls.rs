@@ -47,9 +47,7 @@ impl Secrecy {
     /// Decodes `tls_config`; `alpn`: best first.
     pub(super) fn decode(cursor: Option<Cursor<'_>>, alpn: &[&[u8]]) -> Option<Self> {
         let Some(fields) = cursor.as_ref().map(|cursor| cursor.fields()) else {
-            let trust = trust_in(kit::tls::roots())?;
-            let tls = Tls::build(trust, VERSIONS_1_2, None, alpn).ok()?;
-            return Some(Self { tls, roots: Arc::default() });
+            return Some(Self { tls: Tls::usual(alpn)?, roots: Arc::default() });
         };
         let fields = fields?;
         let insecure = flag(&fields, "insecure_skip_verify", false);

@@ -108,8 +108,11 @@ impl Options {
         let mut url = if has_scheme { Url::parse(target) } else { Url::parse(&format!("http://{target}")) }
             .map_err(|error| wrong(&error))?;
         let mut headers = self.headers.clone();
-        if let Some((user, password)) = userinfo(&url).filter(|_| !headers.contains_key(AUTHORIZATION)) {
-            headers.insert(AUTHORIZATION, options::basic(&user, &password).map_err(|error| wrong(&error))?);
+        // As Go's client and Prometheus' way to sign in there: a header that is written, else the URL, else the module.
+        if !headers.contains_key(AUTHORIZATION) {
+            let own = userinfo(&url).map(|(user, password)| options::basic(&user, &password)).transpose();
+            let signed = own.map_err(|error| wrong(&error))?.or_else(|| self.authorization.clone());
+            headers.extend(signed.map(|signed| (AUTHORIZATION, signed)));
         }
         let _has_a_host = (url.set_username(""), url.set_password(None));
         if let Some(hostname) = &visit.wish.hostname {

@@ -3,9 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, InvalidHeaderValue, TRANSFER_ENCODING, USER_AGENT,
-};
+use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, InvalidHeaderValue, TRANSFER_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use kit::config::{Cursor, Environment, Fields};
 use secrecy::ExposeSecret;
@@ -26,6 +24,8 @@ pub(super) struct Options {
     pub(super) method: Method,
     /// A `host` is the name of a virtual host.
     pub(super) headers: HeaderMap,
+    /// For requests that neither their headers nor their URL sign.
+    pub(super) authorization: Option<HeaderValue>,
     pub(super) body: Bytes,
     pub(super) preference: Preference,
     pub(super) secrecy: Secrecy,
@@ -61,6 +61,7 @@ pub(super) fn decode(fields: &Fields<'_>, environment: &Environment) -> Option<O
         None => Some(None),
     };
     let headers = decode_headers(fields, compression.flatten());
+    let authorization = credentials(fields);
     let body = decode_body(fields);
     let preference = preference(fields);
     let has_two = flag(fields, "enable_http2", true);
@@ -83,6 +84,7 @@ pub(super) fn decode(fields: &Fields<'_>, environment: &Environment) -> Option<O
     Some(Options {
         method: method?,
         headers: headers?,
+        authorization: authorization?,
         body: body?,
         preference: preference?,
         secrecy: secrecy?,
@@ -151,9 +153,6 @@ fn decode_headers(fields: &Fields<'_>, compression: Option<Compression>) -> Opti
     }
     for (name, cursor) in fields.get("http_headers").and_then(|c| c.entries()).unwrap_or_default() {
         is_fine &= listed_header(&mut headers, name, &cursor).is_some();
-    }
-    if let Some(authorization) = credentials(fields)? {
-        headers.insert(AUTHORIZATION, authorization);
     }
     is_fine.then_some(headers)
 }

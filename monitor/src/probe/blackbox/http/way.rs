@@ -14,6 +14,7 @@ use crate::probe::blackbox::targets::Place;
 use crate::probe::blackbox::tls::Told;
 use crate::probe::blackbox::visit::{Preference, Stop, Visit};
 use crate::probe::blackbox::without_port;
+use crate::probe::dial_error::has_route;
 use crate::probe::handshake::{shake_hands, shake_hands_over};
 use crate::probe::http::Hop;
 use crate::probe::observation::{Outcome, ReasonCode};
@@ -115,9 +116,11 @@ async fn proxy_address(visit: &mut Visit, proxy: &Address, preference: Preferenc
     let (v6, v4) = resolve(&mut visit.run, &proxy.host, Families::Each).await;
     let (v6, v4) = either(v6, v4)?;
     let (first, second) = if preference.v6 { (v6, v4) } else { (v4, v6) };
-    let address = first.into_iter().chain(second).next();
-    let address = address.ok_or_else(|| Outcome::local("it has no address"))?;
-    Ok(SocketAddr::new(address, proxy.port))
+    let addresses: Vec<SocketAddr> =
+        first.into_iter().chain(second).map(|address| SocketAddr::new(address, proxy.port)).collect();
+    // One to which there is no route from here is passed over, if there is another.
+    let address = addresses.iter().find(|address| has_route(**address)).or(addresses.first());
+    address.copied().ok_or_else(|| Outcome::local("it has no address"))
 }
 
 fn at_proxy(proxy: &Proxy, stop: Stop) -> Stop {
