@@ -1,4 +1,5 @@
-//! The gauges of the monitor, read off the board at each scrape, so that a removed check leaves nothing behind.
+//! The gauges of the monitor, read off the board at each scrape, so that a removed check leaves nothing behind. What is
+//! counted as probes end is in `probe_metrics`; a new metric belongs into one of the two, or beside what it tells of.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,7 +15,7 @@ use crate::heal::{HealResult, Ward};
 use crate::judge::{Board, Health, ServiceEntry, Verdict};
 
 /// Adds the gauges that are read off the shared state at each scrape.
-pub fn read_from(metrics: &Metrics, shared: &Arc<Shared>) {
+pub fn read_metrics_from(metrics: &Metrics, shared: &Arc<Shared>) {
     let shared = Arc::downgrade(shared);
     metrics.collect(move || shared.upgrade().map(|shared| collect(&shared)).unwrap_or_default());
 }

@@ -33,7 +33,7 @@ pub use catalogue::{Catalogue, CheckCard, ServiceCard};
 pub use events::Change;
 pub use findings::{FindingStatus, found_now};
 pub use gate::{Cursor, GateAnswer, GateService};
-pub use metrics::read_from as read_metrics_from;
+pub use metrics::read_metrics_from;
 pub use overlay::OverlayStatus;
 pub use probe_metrics::ProbeMetrics;
 pub use shared::{Ask, LoopFigures, ReloadWish, Shared, Wishes};

@@ -49,7 +49,11 @@ impl ProbeMetrics {
         registry.register(Box::new(reasons.clone())).expect("registered once");
         let checks = Arc::<Mutex<BTreeMap<CheckId, Counts>>>::default();
         let counted = checks.clone();
-        metrics.collect(move || families(&counted.lock().unwrap_or_else(PoisonError::into_inner)));
+        metrics.collect(move || {
+            // Whoever counts a probe waits for the copy alone, not for the families.
+            let counted = counted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            families(&counted)
+        });
         Self { metrics: metrics.clone(), checks, reasons, lag }
     }
 
