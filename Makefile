@@ -14,6 +14,7 @@ setup: ## Debian packages the tests need, only if they are missing.
 
 check: ## Format, lints, documentation.
 	cargo fmt --all --check
+	cargo fmt --manifest-path monitor/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 

@@ -54,7 +54,7 @@ fuzz_target!(init: monitor_fuzz::begin(), |bytes: &[u8]| -> Corpus {
     });
     if passes {
         let is_two = mode & TWO != 0 && mode & PROBER == 0;
-        let can = if is_two { has_ended_two(sent) || is_cut } else { is_plausible(sent, mode & FOLLOWS != 0, is_cut) };
+        let can = if is_two { has_ended_two(sent) || is_cut } else { is_plausible(sent, mode & FOLLOWS != 0 && mode & PROBER == 0, is_cut) };
         assert!(can, "passes: {:?}", String::from_utf8_lossy(sent));
     }
     Corpus::Keep
@@ -185,11 +185,18 @@ fn is_plausible(sent: &[u8], follows: bool, is_cut: bool) -> bool {
     };
     let is_whole = match (named("transfer-encoding").as_slice(), named("content-length").as_slice()) {
         // A body that comes in chunks ends with one of no bytes.
-        ([coding], []) if *coding == "chunked" => body.contains(&b'0'),
+        ([coding], []) if *coding == "chunked" => has_last_chunk(body),
         ([], [length]) if status != 204 => length.parse::<usize>().is_ok_and(|length| body.len() >= length),
         _ => true,
     };
     (200..=299).contains(&status) && (is_whole || is_cut)
+}
+
+/// Returns whether some line can be the size of a chunk of no bytes (RFC 9112 section 7.1).
+fn has_last_chunk(body: &[u8]) -> bool {
+    let size = |line: &[u8]| line.iter().take_while(|byte| **byte == b'0').count();
+    let ends = |line: &[u8], zeros: usize| matches!(line.get(zeros), None | Some(b'\r' | b';' | b' ' | b'\t'));
+    body.split(|byte| *byte == b'\n').any(|line| size(line) > 0 && ends(line, size(line)))
 }
 
 /// Returns whether a frame of HTTP/2 ends the first stream (RFC 9113 sections 4.1, 6.1 and 6.2).
