@@ -59,8 +59,9 @@ fn written_out(cursor: &Cursor<'_>, what: &str, room: &Cell<usize>, inner: &dyn 
         };
         let combinations = fields.get(MATRIX).map(|matrix| combinations(&matrix)).unwrap_or_default();
         refuse_misspelt(cursor, &combinations);
+        let template = without_matrix(&entry.node);
         for combination in combinations {
-            let takes = filled_length(name, &combination).saturating_add(filled_size(cursor.node(), &combination));
+            let takes = filled_length(name, &combination).saturating_add(filled_size(&template, &combination));
             let Some(left) = room.get().checked_sub(takes) else {
                 cursor.mistake("every matrix together makes too much; leave out combinations");
                 break;
@@ -72,7 +73,7 @@ fn written_out(cursor: &Cursor<'_>, what: &str, room: &Cell<usize>, inner: &dyn 
                     .mistake(format!("two {what}s would be called {key:?}; tell them apart by a {{key}} in the name"));
                 break;
             }
-            let node = filled(&entry.node, &combination);
+            let node = fill(&template, &combination);
             entries.push(Entry { key, key_place: entry.key_place.clone(), node: inner(&cursor.with(&node)) });
         }
     }
@@ -171,16 +172,13 @@ fn named(name: &str, combination: &Combination) -> String {
     fill_text(name, &slugs)
 }
 
-/// What one combination makes of an entry, keys below included; its matrix, which may be long, is not copied along.
-fn filled(node: &Node, combination: &Combination) -> Node {
-    let value = match &node.value {
-        Value::Map(entries) => {
-            let others = entries.iter().filter(|entry| entry.key != MATRIX);
-            Value::Map(others.map(|entry| fill_entry(entry, combination)).collect())
-        }
-        _ => return fill(node, combination),
-    };
-    Node { value, place: node.place.clone(), substituted: node.substituted.clone() }
+/// An entry without its matrix, which may be long and is not copied into what it makes.
+fn without_matrix(node: &Node) -> Node {
+    let mut node = node.clone();
+    if let Value::Map(entries) = &mut node.value {
+        entries.retain(|entry| entry.key != MATRIX);
+    }
+    node
 }
 
 fn fill_entry(entry: &Entry, combination: &Combination) -> Entry {
@@ -191,7 +189,7 @@ fn fill_entry(entry: &Entry, combination: &Combination) -> Entry {
     }
 }
 
-/// What [`filled`] makes would take, counted before it is made: one value may stand in a text a thousand times.
+/// What [`fill`] makes would take, counted before it is made: one value may stand in a text a thousand times.
 fn filled_size(node: &Node, combination: &Combination) -> usize {
     let below =
         |entry: &Entry| filled_length(&entry.key, combination).saturating_add(filled_size(&entry.node, combination));
@@ -199,7 +197,7 @@ fn filled_size(node: &Node, combination: &Combination) -> usize {
     let inner = match &node.value {
         Value::Text(text) => filled_length(text, combination),
         Value::List(items) => sum(&mut items.iter().map(|item| filled_size(item, combination))),
-        Value::Map(entries) => sum(&mut entries.iter().filter(|entry| entry.key != MATRIX).map(below)),
+        Value::Map(entries) => sum(&mut entries.iter().map(below)),
         _ => 0,
     };
     inner.saturating_add(64)
@@ -212,6 +210,7 @@ fn filled_length(text: &str, combination: &Combination) -> usize {
     combination.iter().map(added).fold(text.len(), usize::saturating_add)
 }
 
+/// What one combination makes of a value, keys below included.
 fn fill(node: &Node, combination: &Combination) -> Node {
     let value = match &node.value {
         Value::Text(text) => Value::Text(fill_text(text, combination)),

@@ -131,9 +131,13 @@ fn a_matrix_may_have_ten_thousand_combinations_and_no_value_a_thousand_times_in_
         assert_eq!(plan.services.len(), 10_000);
     }
     let (long, often) = ("x".repeat(100_000), "{n}".repeat(1000));
-    let yaml = format!("services:\n  s: {{ matrix: {{ n: [{long}] }}, about: \"{often}\" }}\n");
-    let error = plan(yaml).unwrap_err().to_string();
-    assert!(error.contains("every matrix together makes too much"), "{}", error.chars().take(500).collect::<String>());
+    let inner = format!("checks: {{ c: {{ matrix: {{ m: [\"{often}\"] }}, icmp: {{ host: \"{{m}}\" }} }} }}");
+    for below in [format!("about: \"{often}\""), inner] {
+        let yaml = format!("services:\n  s: {{ matrix: {{ n: [{long}] }}, {below} }}\n");
+        let error = plan(yaml).unwrap_err().to_string();
+        let begin: String = error.chars().take(500).collect();
+        assert!(error.contains("every matrix together makes too much"), "{begin}");
+    }
 }
 
 #[test]
