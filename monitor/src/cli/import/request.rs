@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::names::slug;
@@ -255,13 +256,8 @@ pub(super) fn scheme_length(url: &str) -> usize {
 
 /// Undoes percent-encoding (RFC 3986 section 2.1). What was a variable before still is one; what becomes one is a text.
 pub(super) fn decoded(text: &str) -> String {
-    let decoded = undone(text);
+    let decoded = percent_decode_str(text).decode_utf8_lossy().into_owned();
     if has_variable(text) { decoded } else { decoded.replace("$${", "${").replace("${", "$${") }
-}
-
-fn undone(text: &str) -> String {
-    let form = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    url::form_urlencoded::parse(form.as_bytes()).map(|(key, _)| key.into_owned()).next().unwrap_or_default()
 }
 
 /// True of a JSON document or a form with a member that is secret by its name, and no variable.

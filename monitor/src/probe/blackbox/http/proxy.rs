@@ -127,13 +127,10 @@ impl fmt::Display for Proxy {
 /// The module's TLS towards the proxy, as in Go: `server_name` is asked for there too. HTTP/2 is not offered: CONNECT is
 /// sent as HTTP/1.1.
 fn towards(host: &Host, secrecy: &Secrecy) -> Option<Tls> {
-    let of_proxy = |config: &Arc<ClientConfig>| {
-        let mut config = ClientConfig::clone(config);
-        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-        Arc::new(config)
-    };
     let server_name = secrecy.tls.server_name.clone().or_else(|| host.server_name())?;
-    let config = of_proxy(&secrecy.tls.config);
+    let mut config = ClientConfig::clone(&secrecy.tls.config);
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    let config = Arc::new(config);
     Some(Tls { for_others: config.clone(), config, server_name: Some(server_name) })
 }
 

@@ -1,6 +1,6 @@
 //! Who signs in by a URL (RFC 3986 section 3.2.1), as Go's client reads it.
 
-use data_encoding::HEXLOWER_PERMISSIVE;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// Returns user and password as they are meant; none if the URL has neither.
@@ -9,24 +9,9 @@ pub(super) fn userinfo(url: &Url) -> Option<(String, String)> {
     is_there.then(|| (decoded(url.username()), decoded(url.password().unwrap_or_default())))
 }
 
-/// Undoes percent-encoding (RFC 3986 section 2.1); what is none stays.
+/// Undoes percent-encoding; what is none stays.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let digits = tail.get(..2).filter(|_| *first == b'%');
-        match digits.and_then(|digits| HEXLOWER_PERMISSIVE.decode(digits).ok()).as_deref() {
-            Some([byte]) => {
-                bytes.push(*byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
