@@ -73,7 +73,7 @@ def long_history(stage):
         status = took(port, lambda turn: "/api/v1/status")
         front = took(port, lambda turn: "/")
         pages = [
-            took(port, lambda turn, days=days: f"/services/service-{turn * 7 % HISTORY_SERVICES}?range={days}")
+            took(port, lambda turn, days=days: f"/services/service-{turn * 7 % HISTORY_SERVICES}?back={days}")
             for days in ["1h", "24h", "30d"]
         ]
         rss = memory_mib(monitor.pid, "VmRSS")

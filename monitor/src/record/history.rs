@@ -13,9 +13,10 @@ use super::file::LazyFile;
 use super::points::{Point, decode_chunk, decode_fresh, encode_fresh};
 use super::rollup::{Row, decode};
 use super::seal::{GRAINS, json, seal};
-use super::store::{HistoryStore, Horizon, ServiceHour, StoreError, Tail};
+use super::store::{HistoryStore, Horizon, ServiceDay, StoreError, Tail};
 
-pub(super) const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE fresh (seq INTEGER PRIMARY KEY, points BLOB NOT NULL) STRICT;
 CREATE TABLE chunks (
@@ -27,7 +28,17 @@ CREATE TABLE rollups (
 CREATE TABLE service_hours (
     service TEXT NOT NULL, hour_ms INTEGER NOT NULL, verdict TEXT NOT NULL, ms INTEGER NOT NULL,
     PRIMARY KEY (service, hour_ms, verdict)) STRICT, WITHOUT ROWID;
-"];
+",
+    // Hours were summed by day at every start: of a thousand services, millions of rows.
+    "
+CREATE TABLE service_days (
+    service TEXT NOT NULL, day_ms INTEGER NOT NULL, verdict TEXT NOT NULL, ms INTEGER NOT NULL,
+    PRIMARY KEY (service, day_ms, verdict)) STRICT, WITHOUT ROWID;
+INSERT INTO service_days (service, day_ms, verdict, ms)
+    SELECT service, hour_ms - hour_ms % 86400000 AS day, verdict, sum(ms) FROM service_hours GROUP BY service, day, verdict;
+DROP TABLE service_hours;
+",
+];
 
 /// What is too old is found series by series and service by service, by the keys of the tables: to look through all that is
 /// kept, every hour, would read gigabytes.
@@ -37,13 +48,13 @@ const OLD_CHUNKS: &str = "DELETE FROM chunks WHERE (series, first_ms) IN (
 const OLD_ROLLUPS: &str = "DELETE FROM rollups WHERE (series, span_ms, first_ms) IN (
     SELECT rollups.series, rollups.span_ms, rollups.first_ms FROM series CROSS JOIN rollups ON rollups.series = series.id
     WHERE rollups.span_ms = $1 AND rollups.first_ms < $2)";
-const OLD_HOURS: &str = "WITH RECURSIVE services (service) AS (
-    SELECT min(service) FROM service_hours
-    UNION ALL SELECT (SELECT min(service) FROM service_hours WHERE service > services.service) FROM services
+const OLD_DAYS: &str = "WITH RECURSIVE services (service) AS (
+    SELECT min(service) FROM service_days
+    UNION ALL SELECT (SELECT min(service) FROM service_days WHERE service > services.service) FROM services
     WHERE services.service IS NOT NULL)
-    DELETE FROM service_hours WHERE (service, hour_ms, verdict) IN (
-    SELECT hours.service, hours.hour_ms, hours.verdict FROM services CROSS JOIN service_hours AS hours
-    ON hours.service = services.service WHERE hours.hour_ms < $1)";
+    DELETE FROM service_days WHERE (service, day_ms, verdict) IN (
+    SELECT days.service, days.day_ms, days.verdict FROM services CROSS JOIN service_days AS days
+    ON days.service = services.service WHERE days.day_ms < $1)";
 
 /// Chunks of one answer, at most, the newest: a chunk is an hour, so this is twenty days of single points.
 const MAX_CHUNKS: u32 = 480;
@@ -134,7 +145,7 @@ impl HistoryStore for SqliteHistory {
                 let before = oldest.saturating_sub(row_ms);
                 sqlx::query(OLD_ROLLUPS).bind(span_ms).bind(before).execute(&mut *transaction).await?;
             }
-            sqlx::query(OLD_HOURS).bind(keep.hours_ms).execute(&mut *transaction).await?;
+            sqlx::query(OLD_DAYS).bind(keep.hours_ms.saturating_sub(DAY_MS)).execute(&mut *transaction).await?;
             transaction.commit().await
         })
     }
@@ -189,21 +200,27 @@ impl HistoryStore for SqliteHistory {
             .bind(new)
             .execute(&mut *transaction)
             .await?;
-            sqlx::query("UPDATE OR IGNORE service_hours SET service = $2 WHERE service = $1")
-                .bind(old)
-                .bind(new)
-                .execute(&mut *transaction)
-                .await?;
+            // A day on which the service had either name is the sum of both.
+            sqlx::query(
+                "INSERT INTO service_days (service, day_ms, verdict, ms)
+                 SELECT $2, day_ms, verdict, ms FROM service_days WHERE service = $1
+                 ON CONFLICT DO UPDATE SET ms = ms + excluded.ms",
+            )
+            .bind(old)
+            .bind(new)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query("DELETE FROM service_days WHERE service = $1").bind(old).execute(&mut *transaction).await?;
             transaction.commit().await
         })
     }
 
-    fn add_service_hours<'a>(&'a self, hours: &'a [ServiceHour]) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn add_service_days<'a>(&'a self, days: &'a [ServiceDay]) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let rows: Vec<_> = hours.iter().map(|hour| (&hour.service, hour.hour_ms, &hour.verdict, hour.ms)).collect();
+            let rows: Vec<_> = days.iter().map(|day| (&day.service, day.day_ms, &day.verdict, day.ms)).collect();
             let mut transaction = self.file.begin().await?;
             sqlx::query(
-                "INSERT INTO service_hours (service, hour_ms, verdict, ms)
+                "INSERT INTO service_days (service, day_ms, verdict, ms)
                  SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1) WHERE true
                  ON CONFLICT DO UPDATE SET ms = ms + excluded.ms",
             )
@@ -214,20 +231,24 @@ impl HistoryStore for SqliteHistory {
         })
     }
 
-    fn service_days(&self, from_ms: i64) -> BoxFuture<'_, Result<Vec<ServiceHour>, StoreError>> {
+    fn service_days(&self, from_ms: i64) -> BoxFuture<'_, Result<Vec<ServiceDay>, StoreError>> {
         Box::pin(async move {
-            let rows: Vec<(String, i64, String, i64)> = sqlx::query_as(
-                "SELECT service, hour_ms - hour_ms % $2 AS day_ms, verdict, sum(ms) FROM service_hours WHERE hour_ms >= $1
-                 GROUP BY service, day_ms, verdict",
+            // One row a service: to fetch a row costs more than to read it.
+            let rows: Vec<(String, String)> = sqlx::query_as(
+                "SELECT service, json_group_array(json_array(day_ms, verdict, ms)) FROM service_days WHERE day_ms >= $1
+                 GROUP BY service",
             )
             .bind(from_ms)
-            .bind(DAY_MS)
             .fetch_all(self.file.pool().await?)
             .await?;
-            Ok(rows
-                .into_iter()
-                .map(|(service, hour_ms, verdict, ms)| ServiceHour { service, hour_ms, verdict, ms })
-                .collect())
+            let mut all = Vec::new();
+            for (service, days) in rows {
+                let days: Vec<(i64, String, i64)> =
+                    serde_json::from_str(&days).map_err(|error| StoreError(error.to_string()))?;
+                let day = |(day_ms, verdict, ms)| ServiceDay { service: service.clone(), day_ms, verdict, ms };
+                all.extend(days.into_iter().map(day));
+            }
+            Ok(all)
         })
     }
 }
@@ -274,12 +295,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteHistory::open(&folder.path().join("history.db")).await.unwrap();
         let pool = store.file.pool().await.unwrap();
-        for sql in [OLD_CHUNKS, OLD_ROLLUPS, OLD_HOURS] {
+        for sql in [OLD_CHUNKS, OLD_ROLLUPS, OLD_DAYS] {
             let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
             let steps = plan.bind(0).bind(0).fetch_all(pool).await.unwrap();
             let steps: Vec<String> = steps.iter().map(|row| row.get::<String, _>("detail")).collect();
             let scanned = |step: &&String| {
-                ["chunks", "rollups", "hours"].iter().any(|table| step.starts_with(&format!("SCAN {table}")))
+                ["chunks", "rollups", "days"].iter().any(|table| step.starts_with(&format!("SCAN {table}")))
             };
             assert_eq!(steps.iter().find(scanned), None, "{sql}: {steps:#?}");
             assert!(steps.iter().any(|step| step.starts_with("SEARCH ")), "{steps:#?}");
@@ -298,11 +319,11 @@ mod tests {
         assert_eq!(store.points(id, 0, i64::MAX).await.unwrap().len(), 10);
         assert_eq!(store.rollups(id, 60_000, 0, i64::MAX / 2).await.unwrap().len(), 2);
         assert_eq!(store.rollups(id, 3_600_000, 0, i64::MAX / 2).await.unwrap().len(), 2);
-        let hour = |hour_ms| ServiceHour { service: "web".to_owned(), hour_ms, verdict: "up".to_owned(), ms: 1 };
-        store.add_service_hours(&[hour(0), hour(late)]).await.unwrap();
+        let day = |day_ms| ServiceDay { service: "web".to_owned(), day_ms, verdict: "up".to_owned(), ms: 1 };
+        store.add_service_days(&[day(0), day(late)]).await.unwrap();
         let keep = Horizon { raw_ms: late, minutes_ms: late, hours_ms: late };
         store.seal(&Tail { next_seq: 1, ..Tail::default() }, keep).await.unwrap();
-        assert_eq!(store.service_days(0).await.unwrap(), [hour(late)]);
+        assert_eq!(store.service_days(0).await.unwrap(), [day(late)]);
     }
 
     #[tokio::test]
@@ -319,15 +340,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn verdict_time_adds_up_by_hour_and_is_told_by_day() {
+    async fn verdict_time_adds_up_by_day() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteHistory::open(&folder.path().join("history.db")).await.unwrap();
-        let hour = |ms| ServiceHour { service: "web".to_owned(), hour_ms: 0, verdict: "up".to_owned(), ms };
-        store.add_service_hours(&[hour(5_000)]).await.unwrap();
-        store.add_service_hours(&[hour(7_000)]).await.unwrap();
-        let other = |hour_ms| ServiceHour { hour_ms, ..hour(1_000) };
-        store.add_service_hours(&[other(DAY_MS - 3_600_000), other(DAY_MS)]).await.unwrap();
-        let next = ServiceHour { hour_ms: DAY_MS, ..hour(1_000) };
-        assert_eq!(store.service_days(0).await.unwrap(), [hour(13_000), next]);
+        let day = |ms| ServiceDay { service: "web".to_owned(), day_ms: 0, verdict: "up".to_owned(), ms };
+        store.add_service_days(&[day(5_000)]).await.unwrap();
+        store.add_service_days(&[day(7_000)]).await.unwrap();
+        let next = ServiceDay { day_ms: DAY_MS, ..day(1_000) };
+        store.add_service_days(std::slice::from_ref(&next)).await.unwrap();
+        assert_eq!(store.service_days(0).await.unwrap(), [day(12_000), next.clone()]);
+        assert_eq!(store.service_days(1).await.unwrap(), [next]);
+    }
+
+    /// A monitor of before kept hours.
+    #[tokio::test]
+    async fn hours_of_an_earlier_schema_become_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.db");
+        let earlier = LazyFile::open(&path, Durability::Normal, &[MIGRATIONS[0]]).await.unwrap();
+        sqlx::query(
+            "INSERT INTO service_hours VALUES
+             ('web', 0, 'up', 5), ('web', 82800000, 'up', 7), ('web', 82800000, 'down', 3), ('web', 86400000, 'up', 1)",
+        )
+        .execute(earlier.pool().await.unwrap())
+        .await
+        .unwrap();
+        earlier.close().await;
+        let days = SqliteHistory::open(&path).await.unwrap().service_days(0).await.unwrap();
+        let told = days.iter().map(|day| (&*day.service, day.day_ms, &*day.verdict, day.ms));
+        let expected = [("web", 0, "down", 3), ("web", 0, "up", 12), ("web", DAY_MS, "up", 1)];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 }

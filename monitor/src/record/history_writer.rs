@@ -10,11 +10,12 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::days::{Days, VerdictDay};
 use super::figures::{RETRY, WriterFigures};
 use super::file::READ_DEADLINE;
 use super::points::Point;
 use super::rollup::{Rollup, Row, roll};
-use super::store::{HistoryStore, Horizon, ServiceHour, StoreError, Tail};
+use super::store::{HistoryStore, Horizon, ServiceDay, StoreError, Tail};
 use crate::probe::CheckId;
 
 /// Fresh points reach the disk this often. A kill -9 loses at most this much history, never state.
@@ -67,10 +68,10 @@ struct Memory {
     pending: VecDeque<(CheckId, Point)>,
     tail: Tail,
     tail_points: usize,
-    /// Not yet stored.
-    hours: HashMap<(Arc<str>, i64, &'static str), i64>,
-    /// Service → start of day → verdict → milliseconds, for the last 90 days.
-    days: HashMap<String, BTreeMap<i64, HashMap<String, i64>>>,
+    /// Of the last 90 days.
+    days: Days,
+    /// What of them is not yet stored, by service, start of day and verdict, in milliseconds.
+    unwritten: HashMap<(Arc<str>, i64, &'static str), i64>,
 }
 
 impl History {
@@ -105,17 +106,16 @@ impl History {
             }
             HistoryNews::Verdict { service, verdict, to_ms, ms } => {
                 let from_ms = to_ms - ms;
-                let day = memory.days.entry(service.to_string()).or_default();
-                *day.entry(from_ms - from_ms.rem_euclid(DAY_MS)).or_default().entry(verdict.to_owned()).or_default() +=
-                    ms;
-                *memory.hours.entry((service, from_ms - from_ms.rem_euclid(HOUR_MS), verdict)).or_default() += ms;
+                let day_ms = from_ms - from_ms.rem_euclid(DAY_MS);
+                memory.days.add(&service, verdict, day_ms, ms);
+                *memory.unwritten.entry((service, day_ms, verdict)).or_default() += ms;
             }
         }
     }
 
-    /// Returns, by start of day, how long the service had which verdict, for at most the last 90 days.
-    pub fn days(&self, service: &str) -> BTreeMap<i64, HashMap<String, i64>> {
-        self.memory().days.get(service).cloned().unwrap_or_default()
+    /// Returns how long the service had which verdict in each of at most the last 90 days, oldest first.
+    pub fn days(&self, service: &str) -> Arc<Vec<VerdictDay>> {
+        self.memory().days.of(service)
     }
 
     /// Returns points of a check with `from_ms <= at < to_ms`, oldest first.
@@ -195,11 +195,7 @@ impl History {
         let series = self.figures.timed("history", self.store.known_series()).await?;
         let mut memory = self.memory();
         memory.series = series;
-        if !memory.days.contains_key(new)
-            && let Some(days) = memory.days.remove(old)
-        {
-            memory.days.insert(new.to_owned(), days);
-        }
+        memory.days.rename(old, new);
         Ok(())
     }
 
@@ -219,8 +215,7 @@ impl History {
         memory.tail_points = tail.points.values().map(Vec::len).sum();
         memory.tail = tail;
         for day in days {
-            let of_service = memory.days.entry(day.service).or_default();
-            *of_service.entry(day.hour_ms).or_default().entry(day.verdict).or_default() += day.ms;
+            memory.days.add(&day.service, &day.verdict, day.day_ms, day.ms);
         }
         self.loaded.store(true, Ordering::SeqCst);
         Ok(())
@@ -231,13 +226,13 @@ impl History {
         if !self.loaded.load(Ordering::SeqCst) {
             self.load().await?;
         }
-        let (pending, hours, unknown) = {
+        let (pending, unwritten, unknown) = {
             let memory = self.memory();
             let names = memory.pending.iter().map(|(check, _)| check.to_string());
             let mut unknown: Vec<String> = names.filter(|name| !memory.series.contains_key(name)).collect();
             unknown.sort();
             unknown.dedup();
-            (memory.pending.iter().cloned().collect::<Vec<_>>(), memory.hours.clone(), unknown)
+            (memory.pending.iter().cloned().collect::<Vec<_>>(), memory.unwritten.clone(), unknown)
         };
         if !unknown.is_empty() {
             let ids = self.figures.timed("history", self.store.series(&unknown)).await?;
@@ -246,24 +241,24 @@ impl History {
         if !pending.is_empty() {
             self.append(&pending).await?;
         }
-        if !hours.is_empty() {
-            let rows: Vec<ServiceHour> = hours
+        if !unwritten.is_empty() {
+            let rows: Vec<ServiceDay> = unwritten
                 .iter()
-                .map(|((service, hour_ms, verdict), ms)| ServiceHour {
+                .map(|((service, day_ms, verdict), ms)| ServiceDay {
                     service: service.to_string(),
-                    hour_ms: *hour_ms,
+                    day_ms: *day_ms,
                     verdict: (*verdict).to_owned(),
                     ms: *ms,
                 })
                 .collect();
-            self.figures.timed("history", self.store.add_service_hours(&rows)).await?;
+            self.figures.timed("history", self.store.add_service_days(&rows)).await?;
             let mut memory = self.memory();
-            for (key, written) in hours {
-                if let Some(ms) = memory.hours.get_mut(&key) {
+            for (key, written) in unwritten {
+                if let Some(ms) = memory.unwritten.get_mut(&key) {
                     *ms -= written;
                 }
             }
-            memory.hours.retain(|_, ms| *ms > 0);
+            memory.unwritten.retain(|_, ms| *ms > 0);
         }
         Ok(())
     }
@@ -299,7 +294,7 @@ impl History {
         memory.tail.points.clear();
         memory.tail_points = 0;
         let oldest_day = now_ms - 91 * DAY_MS;
-        memory.days.values_mut().for_each(|days| days.retain(|day, _| *day >= oldest_day));
+        memory.days.forget_before(oldest_day);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 mod ballast;
 mod copy;
+mod days;
 mod figures;
 mod file;
 mod folder;
@@ -21,6 +22,7 @@ mod store;
 mod stores;
 
 pub use copy::{backup, restore};
+pub use days::VerdictDay;
 pub use figures::WriterFigures;
 pub use history::SqliteHistory;
 pub use history_writer::{History, HistoryNews};
@@ -30,7 +32,7 @@ pub use rollup::Rollup;
 pub use state::SqliteState;
 pub use state_writer::{Join, State, Ticket};
 pub use store::{
-    AuditRow, DeliveryQuery, DeliveryRow, EventRow, HistoryStore, Horizon, IncidentQuery, IncidentRow, ServiceHour,
+    AuditRow, DeliveryQuery, DeliveryRow, EventRow, HistoryStore, Horizon, IncidentQuery, IncidentRow, ServiceDay,
     StateBatch, StateStore, StoreError, Tail, Transition,
 };
 pub use stores::Stores;

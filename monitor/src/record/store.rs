@@ -41,13 +41,13 @@ pub struct Horizon {
     pub hours_ms: i64,
 }
 
-/// How long a service had a verdict within an hour.
+/// How long a service had a verdict within a day (UTC).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceHour {
+pub struct ServiceDay {
     /// The service.
     pub service: String,
-    /// Start of the hour, milliseconds since the epoch.
-    pub hour_ms: i64,
+    /// Start of the day, milliseconds since the epoch.
+    pub day_ms: i64,
     /// The verdict's word.
     pub verdict: String,
     /// How long, in milliseconds.
@@ -79,11 +79,11 @@ pub trait HistoryStore: Send + Sync {
     /// Gives a service's history to another name, unless that has history of its own.
     fn rename_service<'a>(&'a self, old: &'a str, new: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Adds time to verdicts.
-    fn add_service_hours<'a>(&'a self, hours: &'a [ServiceHour]) -> BoxFuture<'a, Result<(), StoreError>>;
+    fn add_service_days<'a>(&'a self, days: &'a [ServiceDay]) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Lets go of everything; nothing is asked after this.
     fn close(&self) -> BoxFuture<'_, ()>;
-    /// Returns every service's time with each verdict, summed by day (UTC), since `from_ms`; a day begins at its `hour_ms`.
-    fn service_days(&self, from_ms: i64) -> BoxFuture<'_, Result<Vec<ServiceHour>, StoreError>>;
+    /// Returns every service's time with each verdict in the days that begin at `from_ms` or later.
+    fn service_days(&self, from_ms: i64) -> BoxFuture<'_, Result<Vec<ServiceDay>, StoreError>>;
 }
 
 /// A change of a service's verdict.

@@ -192,7 +192,9 @@ mod tests {
             assert_eq!(stores.history.points(&check, 0, i64::MAX).await.unwrap().len(), restart);
             let minute = stores.history.rollups(&check, 60_000, 0, i64::MAX).await.unwrap();
             assert_eq!(minute.values().map(|rollup| rollup.pass).sum::<u64>(), restart as u64);
-            assert_eq!(stores.history.days("web")[&day_ms]["up"], restart as i64);
+            let days = stores.history.days("web");
+            let days: Vec<_> = days.iter().map(|day| (day.day_ms, &*day.verdict, day.ms)).collect();
+            assert_eq!(days, [(day_ms, "up", restart as i64)]);
         }
     }
 }

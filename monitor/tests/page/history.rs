@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use jiff::Timestamp;
-use monitor::record::{HistoryStore, Horizon, Mark, Point, ServiceHour, SqliteHistory, Stores, Tail};
+use monitor::record::{HistoryStore, Horizon, Mark, Point, ServiceDay, SqliteHistory, Stores, Tail};
 
 use crate::prepared::{Monitor, card};
 
@@ -17,21 +17,17 @@ async fn filled(folder: &std::path::Path) {
     let store = SqliteHistory::open(&folder.join("history.db")).await.unwrap();
     let now_ms = Timestamp::now().as_millisecond();
     let today_ms = now_ms - now_ms.rem_euclid(DAY_MS);
-    let hour = |hour_ms, verdict: &str, ms| ServiceHour {
-        service: "shop".to_owned(),
-        hour_ms,
-        verdict: verdict.to_owned(),
-        ms,
-    };
-    let mut hours = Vec::new();
+    let day =
+        |day_ms, verdict: &str, ms| ServiceDay { service: "shop".to_owned(), day_ms, verdict: verdict.to_owned(), ms };
+    let mut days = Vec::new();
     for back in (1..90).filter(|back| !(10..12).contains(back)) {
         let down_ms = if back == 20 { 9 * MINUTE_MS } else { 0 };
-        hours.push(hour(today_ms - back * DAY_MS, "up", DAY_MS - down_ms));
+        days.push(day(today_ms - back * DAY_MS, "up", DAY_MS - down_ms));
         if down_ms > 0 {
-            hours.push(hour(today_ms - back * DAY_MS, "down", down_ms));
+            days.push(day(today_ms - back * DAY_MS, "down", down_ms));
         }
     }
-    store.add_service_hours(&hours).await.unwrap();
+    store.add_service_days(&days).await.unwrap();
     let ids = store.series(&["shop/health".to_owned()]).await.unwrap();
     let looked = |back: &i64| !(1200..1920).contains(&(back * 10));
     let points = (1..360).rev().filter(looked).map(|back| Point {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
-use monitor::record::{HistoryStore, Horizon, Mark, Point, ServiceHour, SqliteHistory, Tail};
+use monitor::record::{HistoryStore, Horizon, Mark, Point, ServiceDay, SqliteHistory, Tail};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -51,7 +51,7 @@ async fn fill() -> Result<()> {
             ids.values().map(|id| (*id, hour_of(hour, every_ms, *id, &mut random))).collect();
         let [raw_ms, minutes_ms, hours_ms] = KEEP_DAYS.map(|days| hour + HOUR_MS - days * DAY_MS);
         store.seal(&Tail { next_seq: 0, points }, Horizon { raw_ms, minutes_ms, hours_ms }).await?;
-        store.add_service_hours(&hours(services, hour)).await?;
+        store.add_service_days(&verdicts(services, hour)).await?;
         let written = days - (end - hour) / DAY_MS;
         if hour.rem_euclid(10 * DAY_MS) == 0 {
             eprintln!("history_fill: {written} of {days} days");
@@ -75,10 +75,10 @@ fn hour_of(hour: i64, every_ms: i64, id: u32, random: &mut SmallRng) -> Vec<Poin
 }
 
 /// One hour in fifty has a bad minute.
-fn hours(services: u32, hour_ms: i64) -> Vec<ServiceHour> {
-    let of = |service: u32, verdict: &str, ms| ServiceHour {
+fn verdicts(services: u32, hour_ms: i64) -> Vec<ServiceDay> {
+    let of = |service: u32, verdict: &str, ms| ServiceDay {
         service: format!("service-{service}"),
-        hour_ms,
+        day_ms: hour_ms - hour_ms.rem_euclid(DAY_MS),
         verdict: verdict.to_owned(),
         ms,
     };

@@ -23,6 +23,8 @@ use crate::supervise::discovery::Finds;
 const MAX_TROUBLES: usize = 12;
 /// From so many services on, rows are one line each.
 const DENSE: usize = 40;
+/// From so many services on, bars tell nothing of each day: the page would be ten times as large.
+const WORDLESS: usize = 100;
 /// Verdict changes that are shown.
 const CHANGES: usize = 15;
 /// Verdict changes that are read for that, and how many of one service in a row are shown as one.
@@ -157,7 +159,8 @@ pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Overview, Tone, S
     let minor = glances.iter().filter(is_minor).cloned().collect();
     let today_ms = today_ms(moment.now.wall);
     let dense = glances.len() >= DENSE;
-    let groups = groups(glances.into_iter().map(|glance| row(shared, glance, today_ms)).collect());
+    let wordless = glances.len() >= WORDLESS;
+    let groups = groups(glances.into_iter().map(|glance| row(shared, glance, wordless, today_ms)).collect());
     let no_channels = moment.visitor.sees_details() && shared.alerts.settings().channels.is_empty();
     let strip = strip(shared, moment);
     let finding = finding(shared, moment);
@@ -268,10 +271,11 @@ fn troubles(glances: &[Glance]) -> Vec<Trouble> {
     found
 }
 
-fn row(shared: &Shared, glance: Glance, today_ms: i64) -> Row {
+fn row(shared: &Shared, glance: Glance, wordless: bool, today_ms: i64) -> Row {
     let past = Past::of(&shared.stores.history.days(&glance.name), today_ms);
     let available = past.availability(DAYS).map(words::share);
-    Row { bars: past.bars(), available, seen: past.in_words(), glance }
+    let bars = if wordless { past.wordless_bars() } else { past.bars() };
+    Row { bars, available, seen: past.in_words(), glance }
 }
 
 /// Sorts rows by their heading, in the order of the file; those without one come last.

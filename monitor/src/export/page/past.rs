@@ -1,15 +1,15 @@
 //! What the last days of a service come to: bars, availability, and how much of the time anybody looked.
 
-use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use kit::page::chart::{Day, days};
+use kit::page::chart::{Day, Look, days, looks};
 use kit::page::{Html, words};
 
 use super::state::spoken;
 use crate::judge::Verdict;
+use crate::record::VerdictDay;
 
 /// Days that are shown.
 pub(in crate::export) const DAYS: usize = 90;
@@ -32,13 +32,18 @@ pub(in crate::export) fn today_ms(now: Timestamp) -> i64 {
 }
 
 impl Past {
-    /// Takes what history holds, by start of day and verdict.
-    pub(in crate::export) fn of(days: &BTreeMap<i64, HashMap<String, i64>>, today_ms: i64) -> Self {
-        let tallies = (0..DAYS as i64).rev().map(|back| {
-            let day_ms = today_ms - back * DAY_MS;
-            (day_ms, days.get(&day_ms).map(Tally::of).unwrap_or_default())
-        });
-        Self { tallies: tallies.collect() }
+    /// Takes what history holds.
+    pub(in crate::export) fn of(days: &[VerdictDay], today_ms: i64) -> Self {
+        let first_ms = today_ms - (DAYS as i64 - 1) * DAY_MS;
+        let mut tallies: Vec<_> = (0..DAYS as i64).map(|day| (first_ms + day * DAY_MS, Tally::default())).collect();
+        for day in days {
+            let place = usize::try_from((day.day_ms - first_ms).div_euclid(DAY_MS)).ok();
+            let tally = place.and_then(|place| tallies.get_mut(place));
+            if let Some((_, tally)) = tally {
+                tally.add(&day.verdict, day.ms);
+            }
+        }
+        Self { tallies }
     }
 
     /// Returns the share of the time that people could use it, of the time in which that is known; none if it never is.
@@ -76,16 +81,26 @@ impl Past {
         }
     }
 
-    /// Draws the bars.
+    /// Draws the bars, each with what it came to.
     pub(super) fn bars(&self) -> Html {
-        let bars: Vec<Day> = self.tallies.iter().map(|(day_ms, tally)| tally.bar(*day_ms)).collect();
+        let bars: Vec<Day> = self.tallies.iter().map(|(day_ms, tally)| tally.day(*day_ms)).collect();
         days(&bars, &format!("{}.", self.in_words()))
+    }
+
+    /// Draws the bars for a long list.
+    pub(super) fn wordless_bars(&self) -> Html {
+        let bars: Vec<Look> = self.tallies.iter().map(|(_, tally)| tally.look()).collect();
+        looks(&bars, &format!("{}.", self.in_words()))
     }
 }
 
 impl Tally {
-    fn of(verdicts: &HashMap<String, i64>) -> Self {
-        Self(Verdict::ALL.map(|verdict| verdicts.get(verdict.as_str()).copied().unwrap_or(0)))
+    /// Words that a later monitor wrote are not counted.
+    fn add(&mut self, verdict: &str, ms: i64) {
+        let place = Verdict::ALL.iter().position(|known| known.as_str() == verdict);
+        if let Some(sum) = place.and_then(|place| self.0.get_mut(place)) {
+            *sum += ms;
+        }
     }
 
     fn count(&self, counts: impl Fn(Verdict) -> bool) -> i64 {
@@ -104,7 +119,7 @@ impl Tally {
         self.usable() + self.down()
     }
 
-    fn bar(&self, day_ms: i64) -> Day {
+    fn look(&self) -> Look {
         let all = self.count(|_| true);
         let share = |ms: i64| {
             #[expect(clippy::cast_precision_loss, reason = "milliseconds of a day")]
@@ -112,14 +127,16 @@ impl Tally {
             share
         };
         let is_impaired = |verdict| matches!(verdict, Verdict::Degraded | Verdict::Starting);
-        let day = Timestamp::from_millisecond(day_ms).unwrap_or_default();
-        Day {
-            name: words::day(day, &TimeZone::UTC),
+        Look {
             impaired: share(self.count(is_impaired)),
             down: share(self.down()),
             is_known: all > self.count(|verdict| matches!(verdict, Verdict::Stale | Verdict::Unknown)),
-            said: self.in_words(),
         }
+    }
+
+    fn day(&self, day_ms: i64) -> Day {
+        let day = Timestamp::from_millisecond(day_ms).unwrap_or_default();
+        Day { name: words::day(day, &TimeZone::UTC), look: self.look(), said: self.in_words() }
     }
 
     /// `up 99.3 %, down 9 min`
@@ -152,11 +169,13 @@ mod tests {
     use super::*;
 
     fn past(days: &[(i64, &[(&str, i64)])]) -> Past {
-        let days = days.iter().map(|(day, verdicts)| {
-            let verdicts = verdicts.iter().map(|(word, minutes)| ((*word).to_owned(), minutes * 60_000));
-            (day * DAY_MS, verdicts.collect())
-        });
-        Past::of(&days.collect(), 100 * DAY_MS)
+        let day = |day: i64, (verdict, minutes): &(&str, i64)| VerdictDay {
+            day_ms: day * DAY_MS,
+            verdict: (*verdict).into(),
+            ms: minutes * 60_000,
+        };
+        let days = days.iter().flat_map(|(start, verdicts)| verdicts.iter().map(move |verdict| day(*start, verdict)));
+        Past::of(&days.collect::<Vec<_>>(), 100 * DAY_MS)
     }
 
     #[test]

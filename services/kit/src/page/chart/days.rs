@@ -4,105 +4,165 @@ use std::fmt::Write as _;
 
 use super::super::html::{Html, escape};
 
-/// Height of a bar, and how far trouble sticks out above the rest, in pixels.
-const HEIGHT: f64 = 24.0;
-const FLAG: f64 = 4.0;
-/// Width of a bar with its space.
+/// Height of a bar, and how far trouble sticks out above the rest, in tenths of a pixel.
+const HEIGHT: u32 = 240;
+const FLAG: u32 = 40;
+/// Where bars end.
+const FOOT: u32 = FLAG + HEIGHT;
+/// Width of a bar with its space, in pixels.
 const STEP: usize = 4;
 /// What parts the pieces of a bar.
-const SEAM: f64 = 1.0;
+const SEAM: u32 = 10;
 /// Trouble of a minute must still be seen.
-const LEAST: f64 = 5.0;
+const LEAST: u32 = 50;
+/// Where the mark of a day begins of which nothing is known.
+const NOTHING: u32 = FOOT - 30;
 
-/// One day.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Day {
-    /// What it is called, such as `12 Nov`.
-    pub name: String,
+/// What a day looks like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
     /// Share of the time with a known state in which it was impaired, 0 to 1.
     pub impaired: f64,
     /// Share of it in which it was down, 0 to 1.
     pub down: f64,
     /// Whether anything is known of this day.
     pub is_known: bool,
+}
+
+/// A day with what is said of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Day {
+    /// What it is called, such as `12 Nov`.
+    pub name: String,
+    /// What it looks like.
+    pub look: Look,
     /// What it came to, such as `up 99.3 %, down 9 min`.
     pub said: String,
 }
 
-impl Day {
+impl Look {
     fn has_trouble(&self) -> bool {
         self.is_known && (self.down > 0.0 || self.impaired > 0.0)
     }
 
-    /// Neighbours of one look and one meaning are drawn as one.
+    /// Neighbours of one look are drawn as one.
     fn is_like(&self, other: &Self) -> bool {
-        !self.has_trouble() && !other.has_trouble() && self.is_known == other.is_known && self.said == other.said
+        !self.has_trouble() && !other.has_trouble() && self.is_known == other.is_known
+    }
+
+    /// Trouble hangs from the top, as high as its share; what is down sticks out. Pieces are a class, and from where to
+    /// where they go.
+    fn pieces(&self) -> impl Iterator<Item = (Class, u32, u32)> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the height")]
+        let high = |share: f64| match share.clamp(0.0, 1.0) * f64::from(HEIGHT) {
+            none if none <= 0.0 => 0,
+            some => (some.round() as u32).max(LEAST),
+        };
+        let down = high(self.down);
+        let impaired = high(self.impaired).min(HEIGHT - down);
+        let (top, seam) = (if down > 0 { 0 } else { FLAG }, FLAG + down + impaired);
+        let pieces = [(Class::Down, top, FLAG + down), (Class::Impaired, FLAG + down, seam), (Class::Rest, seam, FOOT)];
+        // A line of nothing between the pieces tells them apart without a colour.
+        let parted = pieces.map(|(class, from, to)| (class, from, if to < FOOT { to - SEAM } else { to }));
+        parted.into_iter().filter(|(_, from, to)| *to > from + SEAM)
     }
 }
 
-/// Draws the days, oldest first. `summary` says in words what they come to.
+/// How a piece of a bar is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Down,
+    Impaired,
+    Rest,
+    Up,
+    None,
+}
+
+impl Class {
+    const ALL: [Self; 5] = [Self::Down, Self::Impaired, Self::Rest, Self::Up, Self::None];
+
+    /// The attributes of its path. Dashes of a wide line are bars: one piece for months without an event.
+    fn attributes(self) -> String {
+        let dashed = |class, from| format!(r#"class="{class}" stroke-width="{}" stroke-dasharray="3 1""#, FOOT - from);
+        match self {
+            Self::Down => r#"class="down""#.to_owned(),
+            Self::Impaired => r#"class="impaired""#.to_owned(),
+            Self::Rest => r#"class="rest""#.to_owned(),
+            Self::Up => dashed("up", FLAG),
+            Self::None => dashed("none", NOTHING),
+        }
+    }
+}
+
+/// Draws one day with trouble, or several without, by `pen`.
+fn draw(x: usize, looks: (Look, usize), mut pen: impl FnMut(Class, std::fmt::Arguments<'_>)) {
+    let (look, count) = looks;
+    if look.has_trouble() {
+        for (class, from, to) in look.pieces() {
+            pen(class, format_args!("M{x} {from}h3V{to}h-3z"));
+        }
+        return;
+    }
+    let (class, from) = if look.is_known { (Class::Up, FLAG) } else { (Class::None, NOTHING) };
+    pen(class, format_args!("M{x} {}H{}", u32::midpoint(from, FOOT), x + count * STEP - 1));
+}
+
+/// Draws the days, oldest first, each with what is said of it. `summary` says in words what they come to.
 pub fn days(days: &[Day], summary: &str) -> Html {
-    let (width, whole) = (days.len() * STEP, HEIGHT + FLAG);
-    let mut svg = format!(
-        r#"<svg class="days" viewBox="0 0 {width} {whole}" preserveAspectRatio="none" role="img" aria-label="{}">"#,
-        escape(summary)
-    );
-    for (first, chunk) in days.chunk_by(|left, right| left.is_like(right)).scan(0, |next, chunk| {
-        let first = *next;
-        *next += chunk.len();
-        Some((first, chunk))
-    }) {
-        svg.push_str(&bars(first * STEP, chunk));
+    let mut svg = opening(days.len(), &format!(r#" aria-label="{}""#, escape(summary)));
+    let mut next = 0;
+    for run in days.chunk_by(|left, right| left.look.is_like(&right.look) && left.said == right.said) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        let name = if run.len() == 1 { first.name.clone() } else { format!("{} – {}", first.name, last.name) };
+        let _infallible = write!(svg, "<g><title>{}: {}</title>", escape(&name), escape(&first.said));
+        draw(next * STEP, (first.look, run.len()), |class, path| {
+            let _infallible = write!(svg, r#"<path {} d="{path}"/>"#, class.attributes());
+        });
+        svg.push_str("</g>");
+        next += run.len();
     }
     svg.push_str("</svg>");
     Html::of_escaped(svg)
 }
 
-/// One day with trouble, or several alike without.
-fn bars(x: usize, days: &[Day]) -> String {
-    let (Some(first), Some(last)) = (days.first(), days.last()) else { return String::new() };
-    let name = if days.len() == 1 { first.name.clone() } else { format!("{} – {}", first.name, last.name) };
-    let title = format!("<title>{}: {}</title>", escape(&name), escape(&first.said));
-    if first.has_trouble() {
-        return trouble(x, first, &title);
+/// Draws the days as [`days`] does with nothing but `summary` said of them: a list of a thousand services is looked at as a
+/// whole.
+pub fn looks(looks: &[Look], summary: &str) -> Html {
+    let mut svg = opening(looks.len(), "");
+    let mut paths = Class::ALL.map(|class| (class, String::new()));
+    let mut next = 0;
+    for run in looks.chunk_by(Look::is_like) {
+        let Some(first) = run.first() else { continue };
+        draw(next * STEP, (*first, run.len()), |class, path| {
+            if let Some((_, drawn)) = paths.iter_mut().find(|(known, _)| *known == class) {
+                let _infallible = drawn.write_fmt(path);
+            }
+        });
+        next += run.len();
     }
-    let (class, from) = if first.is_known { ("up", FLAG) } else { ("none", FLAG + HEIGHT - 3.0) };
-    let (end, middle) = (x + days.len() * STEP - 1, (from + FLAG + HEIGHT) / 2.0);
-    // Dashes of a wide line are bars: one element for months without an event.
-    format!(
-        r#"<path class="{class}" d="M{x} {middle}H{end}" stroke-width="{}" stroke-dasharray="3 1">{title}</path>"#,
-        FLAG + HEIGHT - from
-    )
+    let _infallible = write!(svg, "<title>{}</title>", escape(summary));
+    for (class, path) in paths.iter().filter(|(_, path)| !path.is_empty()) {
+        let _infallible = write!(svg, r#"<path {} d="{path}"/>"#, class.attributes());
+    }
+    svg.push_str("</svg>");
+    Html::of_escaped(svg)
 }
 
-/// Trouble hangs from the top, as high as its share; what is down sticks out.
-fn trouble(x: usize, day: &Day, title: &str) -> String {
-    let high = |share: f64| if share > 0.0 { (share.min(1.0) * HEIGHT).max(LEAST) } else { 0.0 };
-    let (down, impaired) = (high(day.down), high(day.impaired));
-    let down = down.min(HEIGHT);
-    let impaired = impaired.min(HEIGHT - down);
-    let mut bar = format!("<g>{title}");
-    let mut piece = |class: &str, from: f64, to: f64| {
-        // A line of nothing between the pieces tells them apart without a colour.
-        let to = if to < FLAG + HEIGHT { to - SEAM } else { to };
-        if to - from > SEAM {
-            let _infallible = write!(bar, r#"<path class="{class}" d="M{x} {from:.1}h3V{to:.1}h-3z"/>"#);
-        }
-    };
-    let (top, seam) = (if down > 0.0 { 0.0 } else { FLAG }, FLAG + down + impaired);
-    piece("down", top, FLAG + down);
-    piece("impaired", FLAG + down, seam);
-    piece("rest", seam, FLAG + HEIGHT);
-    bar.push_str("</g>");
-    bar
+fn opening(days: usize, label: &str) -> String {
+    let width = days * STEP;
+    format!(r#"<svg class="days" viewBox="0 0 {width} {FOOT}" preserveAspectRatio="none" role="img"{label}>"#)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn look(down: f64, is_known: bool) -> Look {
+        Look { impaired: 0.0, down, is_known }
+    }
+
     fn day(name: &str, down: f64, is_known: bool) -> Day {
-        Day { name: name.to_owned(), impaired: 0.0, down, is_known, said: format!("down {down}") }
+        Day { name: name.to_owned(), look: look(down, is_known), said: format!("down {down}") }
     }
 
     #[test]
@@ -118,8 +178,20 @@ mod tests {
     #[test]
     fn a_minute_of_trouble_is_seen_and_a_whole_day_of_it_leaves_no_rest() {
         let down = |share| days(&[day("d", share, true)], "").to_string();
-        assert!(down(0.0007).contains(r#"d="M0 0.0h3V8.0h-3z""#), "{}", down(0.0007));
+        assert!(down(0.0007).contains(r#"d="M0 0h3V80h-3z""#), "{}", down(0.0007));
         assert!(!down(1.0).contains(r#"class="rest""#));
         assert!(days(&[day("d", 1.0, false)], "").to_string().contains(r#"class="none""#), "no data is no trouble");
+        let both = Look { impaired: 0.9, down: 0.9, is_known: true };
+        assert!(both.pieces().all(|(_, from, to)| from < to && to <= FOOT), "{:?}", both.pieces().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn without_words_every_colour_is_one_element_and_looks_the_same() {
+        let all = [look(0.5, true), look(0.0, true), look(0.0, true), look(0.0, false), look(0.5, true)];
+        let svg = looks(&all, "90 %").to_string();
+        assert!(svg.contains("<title>90 %</title>"), "{svg}");
+        assert!(svg.contains(r#"<path class="down" d="M0 0h3V150h-3zM16 0h3V150h-3z"/>"#), "{svg}");
+        assert!(svg.contains(r#"stroke-dasharray="3 1" d="M4 160H11"/>"#), "{svg}");
+        assert_eq!(svg.matches("<path").count(), 4, "{svg}");
     }
 }

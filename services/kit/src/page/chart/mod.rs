@@ -13,7 +13,7 @@ mod scale;
 mod series;
 
 pub use counts::{Counted, counts};
-pub use days::{Day, days};
+pub use days::{Day, Look, days, looks};
 pub use latency::Latency;
 pub use level::level;
 pub use phases::phases;
