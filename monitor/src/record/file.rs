@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::db::{Durability, OpenError, SqliteFile, open_sqlite};
+use kit::db::{DamageCheck, Durability, OpenError, SqliteFile, open_sqlite};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{Sqlite, SqliteConnection};
@@ -23,6 +23,7 @@ pub(super) const READ_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) struct LazyFile {
     path: PathBuf,
     durability: Durability,
+    check: DamageCheck,
     migrations: &'static [&'static str],
     pool: OnceCell<SqlitePool>,
     readers: OnceCell<SqlitePool>,
@@ -39,11 +40,13 @@ impl LazyFile {
     pub(super) async fn open(
         path: &Path,
         durability: Durability,
+        check: DamageCheck,
         migrations: &'static [&'static str],
     ) -> Result<Self, OpenError> {
         let file = Self {
             path: path.to_owned(),
             durability,
+            check,
             migrations,
             pool: OnceCell::new(),
             readers: OnceCell::new(),
@@ -86,6 +89,19 @@ impl LazyFile {
         Ok(self.readers.get_or_try_init(open).await?)
     }
 
+    /// Has the file looked through from end to end when it is opened next: something in it turned out to be damaged. Where
+    /// the disk does not even take the note, there will be another error, and another try.
+    pub(super) fn distrust(&self) {
+        if let Err(error) = std::fs::write(self.note(), "") {
+            tracing::warn!(%error, file = %self.path.display(), "it cannot be noted that this file is damaged");
+        }
+    }
+
+    /// The file that says so.
+    fn note(&self) -> PathBuf {
+        self.path.with_added_extension("suspect")
+    }
+
     /// A file that was deleted or replaced under us would take every write and keep none.
     fn is_still_there(&self) -> Result<(), StoreError> {
         let found = std::fs::metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
@@ -118,15 +134,19 @@ impl LazyFile {
     }
 
     async fn try_open(&self) -> Result<SqlitePool, OpenError> {
-        let file = SqliteFile { path: &self.path, durability: self.durability, migrations: self.migrations };
-        match open_sqlite(file).await {
+        let check = if self.note().exists() { DamageCheck::Always } else { self.check };
+        let (durability, migrations) = (self.durability, self.migrations);
+        let file = SqliteFile { path: &self.path, durability, check, migrations };
+        let pool = match open_sqlite(file).await {
             Err(OpenError::Damaged { file: shown, finding }) => {
                 let aside = self.set_aside();
                 tracing::error!(file = shown, finding, set_aside = aside, "damaged: set aside, begun anew");
                 open_sqlite(file).await
             }
             other => other,
-        }
+        }?;
+        let _there_was_none = std::fs::remove_file(self.note());
+        Ok(pool)
     }
 
     /// Renames the file and its companions, keeping everything for a person to look at.
@@ -193,7 +213,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
         std::fs::write(&path, vec![7u8; 8192]).unwrap();
-        let file = LazyFile::open(&path, Durability::Full, &["CREATE TABLE a (x INTEGER) STRICT"]).await.unwrap();
+        let file = LazyFile::open(&path, Durability::Full, DamageCheck::Always, &["CREATE TABLE a (x INTEGER) STRICT"])
+            .await
+            .unwrap();
         assert!(file.pool().await.is_ok());
         let kept = std::fs::read_dir(folder.path()).unwrap().filter_map(Result::ok);
         assert!(
@@ -205,7 +227,9 @@ mod tests {
     async fn a_file_that_is_deleted_under_us_takes_no_more_writes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
-        let file = LazyFile::open(&path, Durability::Full, &["CREATE TABLE a (x INTEGER) STRICT"]).await.unwrap();
+        let file = LazyFile::open(&path, Durability::Full, DamageCheck::Always, &["CREATE TABLE a (x INTEGER) STRICT"])
+            .await
+            .unwrap();
         file.begin().await.unwrap().commit().await.unwrap();
         std::fs::remove_file(&path).unwrap();
         let Err(error) = file.begin().await else { panic!("it is gone") };
@@ -216,7 +240,9 @@ mod tests {
     async fn a_file_that_cannot_be_opened_now_is_tried_again_at_use() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("later").join("x.db");
-        let file = LazyFile::open(&path, Durability::Full, &["CREATE TABLE a (x INTEGER) STRICT"]).await.unwrap();
+        let file = LazyFile::open(&path, Durability::Full, DamageCheck::Always, &["CREATE TABLE a (x INTEGER) STRICT"])
+            .await
+            .unwrap();
         assert!(file.pool().await.unwrap_err().0.contains("cannot open"));
         std::fs::create_dir(folder.path().join("later")).unwrap();
         assert!(file.pool().await.is_ok());

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use futures_util::future::BoxFuture;
-use kit::db::{Durability, OpenError};
+use kit::db::{DamageCheck, Durability, OpenError};
 use sqlx::Row as _;
 
 use super::file::LazyFile;
@@ -73,13 +73,17 @@ impl SqliteHistory {
     /// # Errors
     /// Only when a later program wrote the file.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { file: LazyFile::open(path, Durability::Normal, &MIGRATIONS).await? })
+        Ok(Self { file: LazyFile::open(path, Durability::Normal, DamageCheck::InDoubt, &MIGRATIONS).await? })
     }
 }
 
 impl HistoryStore for SqliteHistory {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.file.close())
+    }
+
+    fn distrust(&self) {
+        self.file.distrust();
     }
 
     fn series<'a>(&'a self, names: &'a [String]) -> BoxFuture<'a, Result<HashMap<String, u32>, StoreError>> {
@@ -300,7 +304,9 @@ mod tests {
             let steps = plan.bind(0).bind(0).fetch_all(pool).await.unwrap();
             let steps: Vec<String> = steps.iter().map(|row| row.get::<String, _>("detail")).collect();
             let scanned = |step: &&String| {
-                ["chunks", "rollups", "days"].iter().any(|table| step.starts_with(&format!("SCAN {table}")))
+                ["chunks", "rollups", "days", "service_days"]
+                    .iter()
+                    .any(|table| step.starts_with(&format!("SCAN {table}")))
             };
             assert_eq!(steps.iter().find(scanned), None, "{sql}: {steps:#?}");
             assert!(steps.iter().any(|step| step.starts_with("SEARCH ")), "{steps:#?}");
@@ -340,6 +346,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_days_of_a_renamed_service_are_added_to_those_by_its_new_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteHistory::open(&folder.path().join("history.db")).await.unwrap();
+        let day = |service: &str, day_ms, ms| ServiceDay {
+            service: service.to_owned(),
+            day_ms,
+            verdict: "up".to_owned(),
+            ms,
+        };
+        store.add_service_days(&[day("shop", 0, 1), day("shop", DAY_MS, 2), day("store", DAY_MS, 5)]).await.unwrap();
+        for _again_at_every_start in 0..2 {
+            store.rename_service("shop", "store").await.unwrap();
+            assert_eq!(store.service_days(0).await.unwrap(), [day("store", 0, 1), day("store", DAY_MS, 7)]);
+        }
+    }
+
+    #[tokio::test]
     async fn verdict_time_adds_up_by_day() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteHistory::open(&folder.path().join("history.db")).await.unwrap();
@@ -357,16 +380,20 @@ mod tests {
     async fn hours_of_an_earlier_schema_become_days() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("history.db");
-        let earlier = LazyFile::open(&path, Durability::Normal, &[MIGRATIONS[0]]).await.unwrap();
-        sqlx::query(
-            "INSERT INTO service_hours VALUES
+        let earlier = LazyFile::open(&path, Durability::Normal, DamageCheck::InDoubt, &[MIGRATIONS[0]]).await.unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO series VALUES (7, 'web/http');
+             INSERT INTO service_hours VALUES
              ('web', 0, 'up', 5), ('web', 82800000, 'up', 7), ('web', 82800000, 'down', 3), ('web', 86400000, 'up', 1)",
         )
         .execute(earlier.pool().await.unwrap())
         .await
         .unwrap();
         earlier.close().await;
-        let days = SqliteHistory::open(&path).await.unwrap().service_days(0).await.unwrap();
+        let store = SqliteHistory::open(&path).await.unwrap();
+        assert_eq!(store.known_series().await.unwrap(), [("web/http".to_owned(), 7)].into());
+        assert!(folder.path().join("history.db.v1.bak").exists());
+        let days = store.service_days(0).await.unwrap();
         let told = days.iter().map(|day| (&*day.service, day.day_ms, &*day.verdict, day.ms));
         let expected = [("web", 0, "down", 3), ("web", 0, "up", 12), ("web", DAY_MS, "up", 1)];
         assert_eq!(told.collect::<Vec<_>>(), expected);

@@ -125,7 +125,7 @@ impl History {
     pub async fn points(&self, check: &CheckId, from_ms: i64, to_ms: i64) -> Result<Vec<Point>, StoreError> {
         let (series, mut newest) = self.newest(check);
         let mut points = match series {
-            Some(series) => in_time(self.store.points(series, from_ms, to_ms)).await?,
+            Some(series) => in_time(self.asking(self.store.points(series, from_ms, to_ms))).await?,
             None => Vec::new(),
         };
         newest.retain(|point| (from_ms..to_ms).contains(&point.at_ms));
@@ -146,7 +146,7 @@ impl History {
     ) -> Result<BTreeMap<i64, Rollup>, StoreError> {
         let (series, newest) = self.newest(check);
         let mut row: Row = match series {
-            Some(series) => in_time(self.store.rollups(series, span_ms, from_ms, to_ms)).await?,
+            Some(series) => in_time(self.asking(self.store.rollups(series, span_ms, from_ms, to_ms))).await?,
             None => Row::new(),
         };
         for (start, rollup) in roll(&newest, span_ms) {
@@ -177,22 +177,40 @@ impl History {
                 () = self.wake.notified() => false,
                 () = tokio::time::sleep(wait) => false,
             };
-            failures = if self.flush().await.is_ok() { 0 } else { failures + 1 };
+            let mut written = self.flush().await;
             let hour = Timestamp::now().as_millisecond() / HOUR_MS;
             let is_full = self.memory().tail_points > MAX_TAIL;
-            if failures == 0 && !stopping && (hour != sealed_hour || is_full) && self.seal(keep).await.is_ok() {
-                sealed_hour = hour;
+            if written.is_ok() && !stopping && (hour != sealed_hour || is_full) {
+                written = self.seal(keep).await;
+                sealed_hour = if written.is_ok() { hour } else { sealed_hour };
             }
+            failures = if written.is_ok() { 0 } else { failures + 1 };
             if stopping {
                 return;
             }
         }
     }
 
+    /// Asks the store. What turns out to be damaged is noted, so that the next start sets it aside.
+    async fn asking<T>(&self, question: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        question.await.map_err(|error| {
+            if !error.is_damage() {
+                return error;
+            }
+            self.store.distrust();
+            StoreError(format!("{}; the history is set aside and begun anew when the monitor starts again", error.0))
+        })
+    }
+
+    /// Asks the store to write, or what writing needs.
+    async fn writing<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.figures.timed("history", self.asking(call)).await
+    }
+
     /// Gives a service's past to another name, on disk and in memory.
     pub async fn rename_service(&self, old: &str, new: &str) -> Result<(), StoreError> {
-        self.figures.timed("history", self.store.rename_service(old, new)).await?;
-        let series = self.figures.timed("history", self.store.known_series()).await?;
+        self.writing(self.store.rename_service(old, new)).await?;
+        let series = self.writing(self.store.known_series()).await?;
         let mut memory = self.memory();
         memory.series = series;
         memory.days.rename(old, new);
@@ -209,7 +227,7 @@ impl History {
         let read = async {
             Ok((self.store.tail().await?, self.store.service_days(from_ms).await?, self.store.known_series().await?))
         };
-        let (tail, days, series) = self.figures.timed("history", read).await?;
+        let (tail, days, series) = self.writing(read).await?;
         let mut memory = self.memory();
         memory.series = series;
         memory.tail_points = tail.points.values().map(Vec::len).sum();
@@ -235,7 +253,7 @@ impl History {
             (memory.pending.iter().cloned().collect::<Vec<_>>(), memory.unwritten.clone(), unknown)
         };
         if !unknown.is_empty() {
-            let ids = self.figures.timed("history", self.store.series(&unknown)).await?;
+            let ids = self.writing(self.store.series(&unknown)).await?;
             self.memory().series.extend(ids);
         }
         if !pending.is_empty() {
@@ -251,7 +269,7 @@ impl History {
                     ms: *ms,
                 })
                 .collect();
-            self.figures.timed("history", self.store.add_service_days(&rows)).await?;
+            self.writing(self.store.add_service_days(&rows)).await?;
             let mut memory = self.memory();
             for (key, written) in unwritten {
                 if let Some(ms) = memory.unwritten.get_mut(&key) {
@@ -271,7 +289,7 @@ impl History {
                 pending.iter().filter_map(|(check, point)| Some((id(check)?, *point))).collect();
             (memory.tail.next_seq, rows)
         };
-        self.figures.timed("history", self.store.append(seq, &rows)).await?;
+        self.writing(self.store.append(seq, &rows)).await?;
         let mut memory = self.memory();
         // What overflowed meanwhile is gone from the front already.
         let written = pending.len().min(memory.pending.len());
@@ -289,12 +307,62 @@ impl History {
         let now_ms = Timestamp::now().as_millisecond();
         let before = |length: Duration| now_ms - i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4);
         let keep = Horizon { raw_ms: before(raw), minutes_ms: before(minutes), hours_ms: before(hours) };
-        self.figures.timed("history", self.store.seal(&tail, keep)).await?;
+        self.writing(self.store.seal(&tail, keep)).await?;
         let mut memory = self.memory();
         memory.tail.points.clear();
         memory.tail_points = 0;
         let oldest_day = now_ms - 91 * DAY_MS;
         memory.days.forget_before(oldest_day);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom, Write as _};
+    use std::path::Path;
+
+    use super::super::history::SqliteHistory;
+    use super::super::points::Mark;
+    use super::*;
+
+    /// Everything but the first page, which holds the schema.
+    fn damage(path: &Path) {
+        let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        let bytes = file.metadata().unwrap().len();
+        file.seek(SeekFrom::Start(4096)).unwrap();
+        file.write_all(&vec![7; usize::try_from(bytes).unwrap() - 4096]).unwrap();
+    }
+
+    /// Whether a note is there that the file is damaged, and whether one was set aside.
+    fn noted_and_set_aside(folder: &Path) -> [bool; 2] {
+        ["history.db.suspect", "history.db.damaged-"].map(|beginning| {
+            let mut names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+            names.any(|name| name.to_string_lossy().starts_with(beginning))
+        })
+    }
+
+    #[tokio::test]
+    async fn what_turns_out_to_be_damaged_in_use_is_said_and_set_aside_by_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.db");
+        let check = CheckId::new("web", "http");
+        let history = History::new(Arc::new(SqliteHistory::open(&path).await.unwrap()));
+        history.take(HistoryNews::Point(check.clone(), Point { at_ms: 1000, took_us: 1600, mark: Mark::Pass }));
+        history.flush().await.unwrap();
+        history.store.close().await;
+
+        let history = History::new(Arc::new(SqliteHistory::open(&path).await.unwrap()));
+        history.load().await.unwrap();
+        damage(&path);
+        let error = history.points(&check, 0, 9000).await.unwrap_err();
+        assert!(error.0.ends_with("begun anew when the monitor starts again"), "{error}");
+        assert_eq!(noted_and_set_aside(folder.path()), [true, false]);
+        history.store.close().await;
+
+        let history = History::new(Arc::new(SqliteHistory::open(&path).await.unwrap()));
+        assert_eq!(noted_and_set_aside(folder.path()), [false, true]);
+        history.flush().await.unwrap();
+        assert_eq!(history.figures.error(), None);
     }
 }

@@ -12,7 +12,7 @@ pub enum Mark {
     Slow,
     /// Failed.
     Fail,
-    /// We could not ask.
+    /// Nothing was learnt: we could not ask, or it failed while its service was still starting.
     Unknown,
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use futures_util::future::BoxFuture;
-use kit::db::{Durability, OpenError};
+use kit::db::{DamageCheck, Durability, OpenError};
 use uuid::Uuid;
 
 use super::file::LazyFile;
@@ -37,7 +37,7 @@ impl SqliteState {
     /// # Errors
     /// Only when a later program wrote the file.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        Ok(Self { file: LazyFile::open(path, Durability::Full, &MIGRATIONS).await? })
+        Ok(Self { file: LazyFile::open(path, Durability::Full, DamageCheck::Always, &MIGRATIONS).await? })
     }
 }
 

@@ -15,6 +15,13 @@ use super::rollup::Row;
 #[error("{0}")]
 pub struct StoreError(pub String);
 
+impl StoreError {
+    /// Returns true if the file itself is broken: SQLite's words for SQLITE_CORRUPT and SQLITE_NOTADB (`sqlite3_errstr`).
+    pub(super) fn is_damage(&self) -> bool {
+        ["database disk image is malformed", "file is not a database"].iter().any(|words| self.0.contains(words))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self(error.to_string())
@@ -76,10 +83,12 @@ pub trait HistoryStore: Send + Sync {
         from_ms: i64,
         to_ms: i64,
     ) -> BoxFuture<'a, Result<Row, StoreError>>;
-    /// Gives a service's history to another name, unless that has history of its own.
+    /// Gives a service's history to another name; a check that has history by the new name keeps that.
     fn rename_service<'a>(&'a self, old: &'a str, new: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Adds time to verdicts.
     fn add_service_days<'a>(&'a self, days: &'a [ServiceDay]) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Has everything that is kept looked through when it is opened next: something turned out to be damaged.
+    fn distrust(&self);
     /// Lets go of everything; nothing is asked after this.
     fn close(&self) -> BoxFuture<'_, ()>;
     /// Returns every service's time with each verdict in the days that begin at `from_ms` or later.

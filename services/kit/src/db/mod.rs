@@ -8,4 +8,4 @@ mod sqlite;
 #[cfg(feature = "postgres")]
 pub use postgres::{ConnectError, open_postgres};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Durability, OpenError, SqliteFile, open_sqlite};
+pub use sqlite::{DamageCheck, Durability, OpenError, SqliteFile, open_sqlite};

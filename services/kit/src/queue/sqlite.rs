@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::sqlite::SqlitePool;
 
 use super::QueueError;
-use crate::db::{Durability, SqliteFile, open_sqlite};
+use crate::db::{DamageCheck, Durability, SqliteFile, open_sqlite};
 
 const MIGRATIONS: [&str; 1] = ["
 CREATE TABLE jobs (
@@ -51,5 +51,6 @@ pub(super) async fn open(path: &Path) -> Result<SqlitePool, QueueError> {
             TryLockError::Error(source) => return Err(unusable(&lock_path)(source)),
         }
     }
-    Ok(open_sqlite(SqliteFile { path, durability: Durability::Full, migrations: &MIGRATIONS }).await?)
+    let file = SqliteFile { path, durability: Durability::Full, check: DamageCheck::Always, migrations: &MIGRATIONS };
+    Ok(open_sqlite(file).await?)
 }
