@@ -28,6 +28,7 @@ use super::plan::{Plan, Retention};
 use super::reload::{Fixed, Reloader, mark_reloaded};
 use super::restore::{self, Memory};
 use super::turn::{Inbox, Loop};
+use super::watch_runtime::WatchRuntime;
 use super::{dead_man, examining};
 use crate::alert::{AlertFigures, Alerts};
 use crate::config::{Config, ConfigError};
@@ -91,6 +92,9 @@ pub enum StartError {
     /// The system's resolver configuration cannot be read.
     #[error("cannot read the resolver configuration")]
     Resolver(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The system has no room for another thread.
+    #[error("cannot start the thread that watches")]
+    Thread(#[source] std::io::Error),
 }
 
 /// A checked configuration, ready to run.
@@ -123,6 +127,7 @@ impl Engine {
         // If it cannot be read now, the writer tries again before it writes anything.
         let _said_already = tokio::time::timeout(HISTORY_PATIENCE, stores.history.load()).await;
         stores.rename(&self.plan.renames()).await;
+        let watching = WatchRuntime::new().map_err(StartError::Thread)?;
         let vantage = Vantage::of_system().map_err(|error| StartError::Resolver(Box::new(error)))?;
         let listener = listen(options.listener, self.plan.listen).await?;
         let address = listener.local_addr().unwrap_or(self.plan.listen);
@@ -205,7 +210,8 @@ impl Engine {
         if let Some(ready) = options.ready {
             ready(shared.clone(), address);
         }
-        turning.run(Inbox { finished, events: happened, asked: wishes.asked, plans: planned }, stop.clone()).await;
+        let inbox = Inbox { finished, events: happened, asked: wishes.asked, plans: planned };
+        watching.run(turning.run(inbox, stop.clone())).await;
         reloading.abort();
         remembering.abort();
         pinging.abort();

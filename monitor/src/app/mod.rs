@@ -25,6 +25,7 @@ mod service;
 mod takeover;
 mod turn;
 mod uplink;
+mod watch_runtime;
 
 pub use engine::{Engine, OnReady, Options, StartError};
 pub use found::Found;

@@ -92,7 +92,9 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
         Err(error) => {
             let code = match &error {
                 StartError::Folder(monitor::record::LockError::Held { .. }) => exit::BUSY,
-                StartError::Folder(_) | StartError::Listen { .. } | StartError::Resolver(_) => exit::SYSTEM,
+                StartError::Folder(_) | StartError::Listen { .. } | StartError::Resolver(_) | StartError::Thread(_) => {
+                    exit::SYSTEM
+                }
                 StartError::Data(_) => exit::CONFIG,
             };
             complain(format_args!("monitor: {:#}", anyhow::Error::from(error)));

@@ -18,6 +18,7 @@ use super::expect::excerpt;
 use super::kinds::{Expectation, Kind, Probe, Scope, Target};
 use super::observation::{Facts, Outcome, Phase, ReasonCode};
 use super::run::Run;
+use super::turn::Turn;
 use crate::command::{Group, Program, finish, read_all, signal_name};
 
 /// Output that is kept, in bytes.
@@ -44,7 +45,8 @@ impl Kind for Exec {
             None => Some(None),
         };
         fields.end();
-        Some(Arc::new(ExecProbe { program: program?.with_args(args), working_dir, user: user? }))
+        let start = Start { program: program?.with_args(args), working_dir, user: user? };
+        Some(Arc::new(ExecProbe { start: Arc::new(start), turn: Turn::default() }))
     }
 }
 
@@ -58,28 +60,44 @@ fn decode_user(cursor: &Cursor<'_>) -> Option<User> {
 }
 
 struct ExecProbe {
+    start: Arc<Start>,
+    turn: Turn,
+}
+
+/// What is started, and how.
+struct Start {
     program: Program,
     working_dir: Option<PathBuf>,
     user: Option<User>,
 }
 
+/// A program that runs; it ends, with its group, when this is dropped.
+struct Started {
+    child: Child,
+    group: Group,
+    output: Receiver,
+}
+
 impl std::fmt::Debug for ExecProbe {
     /// Without the user, whose entry may have a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ExecProbe").field("program", &self.program).finish_non_exhaustive()
+        f.debug_struct("ExecProbe").field("program", &self.start.program).finish_non_exhaustive()
     }
 }
 
 impl Probe for ExecProbe {
     fn target(&self) -> Target {
-        Target { shown: self.program.name(), scope: Scope::Local }
+        Target { shown: self.start.program.name(), scope: Scope::Local }
     }
 
     fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
         async move {
+            // To start waits until the program's file is read, however long its disk takes.
+            let (start, traceparent) = (self.start.clone(), run.traceparent.clone());
+            let starting = move || start.start(&traceparent).map_err(|error| start.explain(&error));
+            let started = self.turn.look(run, self.start.program.path(), starting).await??;
             run.enter(Phase::Exec);
-            let (mut child, output) = self.start(&run.traceparent).map_err(|error| self.explain(&error))?;
-            let (code, body) = outcome(&mut child, output).await?;
+            let (code, body) = outcome(started).await?;
             run.leave();
             match code {
                 126 => run.seen.remark("code 126 usually means that something could not be executed"),
@@ -92,9 +110,9 @@ impl Probe for ExecProbe {
     }
 }
 
-impl ExecProbe {
+impl Start {
     /// Starts the program; its two outputs share one pipe, so that their lines stay in order.
-    fn start(&self, traceparent: &str) -> io::Result<(Child, Receiver)> {
+    fn start(&self, traceparent: &str) -> io::Result<Started> {
         let (reader, writer) = io::pipe()?;
         let mut command = self.program.command();
         command.env("TRACEPARENT", traceparent).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
@@ -107,7 +125,7 @@ impl ExecProbe {
         // The command holds our copy of the pipe's end; it must go, or the pipe would never end.
         let child = command.spawn()?;
         drop(command);
-        Ok((child, Receiver::from_owned_fd(reader.into())?))
+        Ok(Started { group: Group::of(&child), child, output: Receiver::from_owned_fd(reader.into())? })
     }
 
     fn explain(&self, error: &io::Error) -> Outcome {
@@ -128,9 +146,10 @@ impl ExecProbe {
 }
 
 /// Waits for the end of the program and takes its output.
-async fn outcome(child: &mut Child, mut output: Receiver) -> Result<(i32, Bytes), Outcome> {
-    let (group, mut kept) = (Group::of(child), Vec::new());
-    let status = finish(child, group, read_all(&mut output, &mut kept, MAX_OUTPUT_BYTES)).await;
+async fn outcome(started: Started) -> Result<(i32, Bytes), Outcome> {
+    let Started { mut child, group, mut output } = started;
+    let mut kept = Vec::new();
+    let status = finish(&mut child, group, read_all(&mut output, &mut kept, MAX_OUTPUT_BYTES)).await;
     let status = status.map_err(|error| Outcome::local(format!("cannot wait for the command: {error}")))?;
     match status.code() {
         Some(code) => Ok((code, kept.into())),

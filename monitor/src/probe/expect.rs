@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use kit::config::{Cursor, show_duration};
 use regex::{Regex, RegexBuilder};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
+use super::aside::aside;
 use super::expr::Expression;
 use super::json_path::JsonPath;
 use super::kinds::Expectation;
@@ -103,8 +105,11 @@ impl Expectations {
     /// # Errors
     /// The fail (or, if we could not judge, the unknown) when a hard expectation is not met.
     pub async fn judge(&self, facts: Facts, took: Duration, deadline: Instant) -> Result<Judged, Outcome> {
-        self.judge_plain(&facts).map_err(Outcome::Fail)?;
-        let json = self.judge_json(&facts).map_err(Outcome::Fail)?;
+        let look = || {
+            self.judge_plain(&facts)?;
+            self.judge_json(&facts)
+        };
+        let json = aside(facts.body.as_ref().map_or(0, Bytes::len), look).map_err(Outcome::Fail)?;
         let version = json.as_ref().and_then(|json| json.get("version")?.as_str());
         let version = version.map(|version| version.chars().take(MAX_VERSION_CHARS).collect());
         let mut soft = self.soft_limits(&facts, took, Timestamp::now())?;

@@ -5,6 +5,7 @@
 
 mod address;
 mod amqp;
+mod aside;
 pub mod blackbox;
 mod datagram;
 mod detour;

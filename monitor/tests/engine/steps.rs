@@ -95,6 +95,8 @@ async fn survive(used: &Path, faults: Vec<Fault>) -> Vec<Life> {
 fn a_few(calm: &Trace) -> Vec<Fault> {
     // The first message leaves when its incident was written; the last commit marks that the last one was accepted.
     let (frames, syncs) = (calm.count_before(FRAME, SEND, 1), calm.count_before(SYNC, SEND, 1));
+    // The commit that has the incident is the last one before that; the frames between its sync and the one before are its.
+    let of_incident = usize::midpoint(calm.count_before(FRAME, SYNC, syncs - 1), frames);
     let dies = |call, nth| Fault { call, nth, what: What::Dies };
     vec![
         dies(FRAME, frames - 8),
@@ -107,7 +109,9 @@ fn a_few(calm: &Trace) -> Vec<Fault> {
         dies(FOLD, calm.count(FOLD) / 2),
         dies(FOLD_SYNC, calm.count(FOLD_SYNC)),
         Fault { call: SYNC, nth: syncs, what: What::FailsOnce("EIO") },
-        Fault { call: FRAME, nth: frames - 8, what: What::FailsFromThenOn("ENOSPC") },
+        // Then the ballast makes room; from the first frame on nothing does.
+        Fault { call: FRAME, nth: of_incident, what: What::FailsFromThenOn("ENOSPC") },
+        Fault { call: FRAME, nth: 1, what: What::FailsFromThenOn("ENOSPC") },
     ]
 }
 

@@ -21,6 +21,8 @@ const SPREAD_PER_CHECK_RATIO: f64 = 0.001;
 impl Loop {
     /// Takes a checked configuration: what stays keeps its state, what goes leaves nothing behind.
     pub(in crate::app) fn configure(&mut self, plan: &Plan) {
+        let elsewhere = self.elsewhere.clone();
+        let _workloads_and_channels_run_there = elsewhere.enter();
         let now = Stamp::now();
         let renames = plan.renames();
         for (old, new) in &renames {

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use kit::clock::{Moment, Stamp};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,8 @@ pub(super) struct Loop {
     max_running: usize,
     /// What this turn has to write down.
     batch: StateBatch,
+    /// Where everything runs that is not a probe or this loop.
+    elsewhere: Handle,
     /// Whether something happened that incidents may follow from.
     must_look: bool,
 }
@@ -91,6 +94,7 @@ pub(super) struct Inbox {
 }
 
 impl Loop {
+    /// Returns one that has nothing to watch yet. What is no probe will run where this is called.
     pub(super) fn new(
         shared: Arc<Shared>,
         memory: Memory,
@@ -115,24 +119,13 @@ impl Loop {
             ticked: Moment::default(),
             max_running,
             batch: StateBatch::default(),
+            elsewhere: Handle::current(),
             must_look: false,
         }
     }
 
     /// Turns until `stop`, then drains the workloads in reverse order while it goes on listening to them.
-    ///
-    /// It turns as a task, so that a probe, its start and its end can share a worker. From the thread that waits for the
-    /// whole program each of them would wake another thread, which costs more than the probe.
-    pub(super) async fn run(self, inbox: Inbox, stop: CancellationToken) {
-        // In a set it ends with whoever runs it.
-        let mut turning = JoinSet::from_iter([self.keep_turning(inbox, stop)]);
-        if let Some(Err(error)) = turning.join_next().await {
-            // Nobody aborts it, so it panicked; that goes on as if it had been called.
-            std::panic::resume_unwind(error.into_panic());
-        }
-    }
-
-    async fn keep_turning(mut self, mut inbox: Inbox, stop: CancellationToken) {
+    pub(super) async fn run(mut self, mut inbox: Inbox, stop: CancellationToken) {
         let mut alarm = Alarm::new();
         loop {
             alarm.set(self.next_turn());

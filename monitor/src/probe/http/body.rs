@@ -10,11 +10,15 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use crate::probe::aside::aside;
 use crate::probe::observation::{Outcome, ReasonCode};
 use crate::probe::run::Run;
 
 use super::exchange::Exchange;
 use super::failure::{ended_early, within_body};
+
+/// Text becomes about so many times as long again; deflate's most is 1032 (zlib.net/zlib_tech.html).
+const USUAL_GZIP_RATIO: usize = 4;
 
 /// Reads at most `limit` bytes. Beyond it, an answer that nobody looks at is cut with a remark; one that is needed fails.
 pub(super) async fn read(
@@ -67,7 +71,8 @@ fn inflate(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Outc
     }
     let mut inflated = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    match MultiGzDecoder::new(body.as_ref()).take(most).read_to_end(&mut inflated) {
+    let reading = || MultiGzDecoder::new(body.as_ref()).take(most).read_to_end(&mut inflated);
+    match aside(body.len().saturating_mul(USUAL_GZIP_RATIO), reading) {
         Ok(_) if inflated.len() > limit => Err(too_large("the answer, once inflated,", limit)),
         Ok(_) => Ok(inflated.into()),
         Err(error) => Err(Outcome::fail(ReasonCode::Protocol, format!("the gzip answer is broken: {error}"))),
