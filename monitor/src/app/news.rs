@@ -118,8 +118,9 @@ pub(super) fn follow(shared: &Shared, effects: Effects, now: Stamp, batch: &mut 
     }
 }
 
-pub(super) fn point(observation: &Observation) -> Point {
+pub(super) fn point(observation: &Observation, is_starting: bool) -> Point {
     let mark = match &observation.outcome {
+        Outcome::Fail(_) if is_starting => Mark::Unknown,
         Outcome::Pass if observation.soft.is_empty() => Mark::Pass,
         Outcome::Pass => Mark::Slow,
         Outcome::Fail(_) => Mark::Fail,

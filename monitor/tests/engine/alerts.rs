@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::Method;
 use monitor::Kinds;
 use serde_json::Value;
-use testkit::{Target, eventually};
+use testkit::{Target, eventually, free_port};
 
 use crate::harness::{LIMIT, Running, TOKEN, ask, ask_with};
 
@@ -239,6 +239,39 @@ async fn a_drill_goes_through_every_route_is_marked_and_leaves_nothing_open() {
     running.stop().await;
 }
 
+/// Returns what is left of the budget for the availability of `web`, once that is known.
+async fn budget_left(running: &Running) -> Option<f64> {
+    let (_, metrics) = running.get("/metrics").await;
+    let line = "monitor_slo_error_budget_remaining_ratio{objective=\"availability\",service=\"web\"} ";
+    metrics.as_str().unwrap().lines().find_map(|found| found.strip_prefix(line)?.parse::<f64>().ok())
+}
+
+#[tokio::test]
+async fn what_fails_while_a_service_starts_spends_no_budget_now_nor_after_a_restart() {
+    let port = free_port();
+    let serve = format!(
+        "import time, http.server as h; time.sleep(1); h.HTTPServer((\\\"127.0.0.1\\\", {port}), h.SimpleHTTPRequestHandler).serve_forever()"
+    );
+    let yaml = format!(
+        "defaults: {{ every: 1s, timeout: 400ms, every_when_failing: 100ms }}\n\
+         services:\n  web:\n    slo: {{ availability: 99% }}\n    \
+         workload: {{ process: {{ command: [python3, -c, \"{serve}\"] }} }}\n    \
+         checks: {{ home: {{ http: {{ url: \"http://127.0.0.1:{port}/\" }} }} }}\n"
+    );
+    let mut folder = tempfile::tempdir().unwrap();
+    for _again_after_a_restart in 0..2 {
+        let running = Running::start_in(folder, &yaml, Kinds::standard()).await;
+        running.until("web", "up").await;
+        let left = eventually("the budget to be known", LIMIT, async || budget_left(&running).await).await;
+        assert!((left - 1.0).abs() < f64::EPSILON, "{left}");
+        let (_, history) = running.get("/api/v1/services/web/history").await;
+        let points = history["checks"]["home"].as_array().unwrap();
+        let count = |mark: &str| points.iter().filter_map(|point| point[mark].as_u64()).sum::<u64>();
+        assert!(count("fail") == 0 && count("unknown") > 0, "{history}");
+        folder = running.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_that_is_spent_too_fast_is_a_page_even_if_nothing_is_down_and_a_restart_forgets_nothing() {
     let (target, sink) = (Target::ok(""), Target::ok(""));
@@ -258,16 +291,11 @@ async fn a_budget_that_is_spent_too_fast_is_a_page_even_if_nothing_is_down_and_a
     let title = page["title"].as_str().unwrap();
     assert!(title.starts_with("web spends its error budget") && title.ends_with("in 1h (objective 99%)"), "{title}");
     assert_eq!((&page["severity"], &page["alerts"][0]["name"]), (&"page".into(), &"ErrorBudgetBurn".into()));
-    let left = async |running: &Running| {
-        let (_, metrics) = running.get("/metrics").await;
-        let line = "monitor_slo_error_budget_remaining_ratio{objective=\"availability\",service=\"web\"} ";
-        metrics.as_str().unwrap().lines().find_map(|found| found.strip_prefix(line)?.parse::<f64>().ok())
-    };
-    let spent = left(&running).await.unwrap();
+    let spent = budget_left(&running).await.unwrap();
     assert!(spent < 0.0, "{spent}");
     let folder = running.stop().await;
     let running = Running::start_in(folder, &yaml, Kinds::standard()).await;
-    let again = eventually("the budget to be remembered", LIMIT, async || left(&running).await).await;
+    let again = eventually("the budget to be remembered", LIMIT, async || budget_left(&running).await).await;
     assert!(again < 0.0, "{again}");
     running.stop().await;
 }

@@ -32,7 +32,7 @@ use crate::export::{Ask, Shared};
 use crate::heal::{HealAction, Inquiry};
 use crate::judge::{Effects, ServiceEntry};
 use crate::probe::{CheckId, Observation, Outcome, Why, observe};
-use crate::record::{HistoryNews, StateBatch};
+use crate::record::{HistoryNews, Mark, StateBatch};
 use crate::schedule::Schedule;
 use crate::supervise::{Command, Event};
 
@@ -279,8 +279,12 @@ impl Loop {
             self.answered.insert(id.clone());
         }
         self.shared.metrics.observe(&observation);
-        self.count(&observation);
-        self.shared.stores.history.take(HistoryNews::Point(id.clone(), point(&observation)));
+        let is_starting = self.shared.board().service(&id.service).is_some_and(|service| service.is_starting(now.at));
+        let lasting = point(&observation, is_starting);
+        if lasting.mark != Mark::Unknown {
+            self.count(&observation);
+        }
+        self.shared.stores.history.take(HistoryNews::Point(id.clone(), lasting));
         tracing::debug!(
             check.id = %id, outcome = ?observation.outcome, duration_ms = observation.took.as_secs_f64() * 1000.0, "observed"
         );
@@ -296,7 +300,8 @@ impl Loop {
         self.pilot.steer(&self.shared.board(), now.at);
     }
 
-    /// Counts it against the service's objectives: critical checks only, and nothing that could not be asked.
+    /// Counts it against the service's objectives: critical checks only, and nothing that could not be asked. What fails
+    /// while a service starts is not counted: nobody has it yet, and of that time neither the page nor history knows.
     fn count(&self, observation: &Observation) {
         let is_critical = |check: &Arc<CheckPlan>| check.policy.severity == crate::judge::Severity::Critical;
         if !self.checks.get(&observation.check).is_some_and(is_critical) {
