@@ -38,7 +38,7 @@ pub struct SqliteFile<'a> {
     /// When to look for damage.
     pub check: DamageCheck,
     /// Schema steps: step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
-    pub migrations: &'a [&'static str],
+    pub migrations: &'a [&'a str],
 }
 
 /// Why a file was not opened.
@@ -154,10 +154,16 @@ async fn migrate(pool: &SqlitePool, file: &SqliteFile<'_>, shown: &str) -> Resul
     }
     // What a step sorts may be as large as the file: on the disk, not in memory.
     pool.execute("PRAGMA temp_store = FILE").await.map_err(failed)?;
-    let done = usize::try_from(found).unwrap_or(0);
-    for (version, step) in (1i64..).zip(file.migrations.iter()).skip(done) {
-        let mut transaction = pool.begin().await.map_err(failed)?;
-        transaction.execute(sqlx::raw_sql(*step)).await.map_err(failed)?;
+    for (version, step) in (1i64..).zip(file.migrations.iter()) {
+        // Looked at again under the lock: another program may have taken the step meanwhile.
+        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let found: i64 =
+            sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(failed)?;
+        if found >= version {
+            transaction.rollback().await.map_err(failed)?;
+            continue;
+        }
+        transaction.execute(sqlx::raw_sql(AssertSqlSafe((*step).to_owned()))).await.map_err(failed)?;
         let stamp = AssertSqlSafe(format!("PRAGMA user_version = {version}"));
         transaction.execute(sqlx::raw_sql(stamp)).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
@@ -184,7 +190,7 @@ mod tests {
     const V1: [&str; 1] = ["CREATE TABLE a (x INTEGER) STRICT"];
     const V2: [&str; 2] = ["CREATE TABLE a (x INTEGER) STRICT", "ALTER TABLE a ADD COLUMN y INTEGER"];
 
-    fn file<'a>(path: &'a Path, migrations: &'a [&'static str]) -> SqliteFile<'a> {
+    fn file<'a>(path: &'a Path, migrations: &'a [&'a str]) -> SqliteFile<'a> {
         SqliteFile { path, durability: Durability::Full, check: DamageCheck::Always, migrations }
     }
 

@@ -2,9 +2,9 @@
 //! read, shows them as times.
 
 use sqlx::postgres::PgPool;
-use sqlx::{AssertSqlSafe, Executor};
 
 use super::QueueError;
+use crate::db::{Behind, bring_up_to_date};
 
 /// Longest name that PostgreSQL does not cut (manual section 4.1.1).
 const MAX_IDENTIFIER_BYTES: usize = 63;
@@ -30,29 +30,10 @@ CREATE VIEW {schema}.dead_jobs AS SELECT id, epoch, queue, name, payload, attemp
 /// Brings the tables in `schema` up to date, in one transaction and one program at a time.
 pub(super) async fn migrate(pool: &PgPool, schema: &str) -> Result<(), QueueError> {
     check(schema)?;
-    let named = |sql: &str| AssertSqlSafe(sql.replace("{schema}", &format!("\"{schema}\"")));
-    let mut transaction = pool.begin().await?;
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('kit.queue ' || $1, 0))");
-    lock.bind(schema).execute(&mut *transaction).await?;
-    // Asked first: creating needs a right on the database even if the schema is there.
-    let is_there = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL");
-    if !is_there.bind(format!("\"{schema}\"")).fetch_one(&mut *transaction).await? {
-        transaction.execute(sqlx::raw_sql(named("CREATE SCHEMA {schema}"))).await?;
-    }
-    let steps = "CREATE TABLE IF NOT EXISTS {schema}.job_steps (version BIGINT PRIMARY KEY, at TIMESTAMPTZ NOT NULL)";
-    transaction.execute(sqlx::raw_sql(named(steps))).await?;
-    let found = sqlx::query_scalar(named("SELECT coalesce(max(version), 0) FROM {schema}.job_steps"));
-    let found: i64 = found.fetch_one(&mut *transaction).await?;
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
-    if found > known {
-        return Err(QueueError::Newer { schema: schema.to_owned(), found, known });
-    }
-    for (version, step) in (1i64..).zip(STEPS).skip(usize::try_from(found).unwrap_or(0)) {
-        transaction.execute(sqlx::raw_sql(named(step))).await?;
-        let done = sqlx::query(named("INSERT INTO {schema}.job_steps (version, at) VALUES ($1, now())"));
-        done.bind(version).execute(&mut *transaction).await?;
-    }
-    Ok(transaction.commit().await?)
+    bring_up_to_date(pool, schema, "job_steps", &STEPS).await.map_err(|behind| match behind {
+        Behind::Newer(found, known) => QueueError::Newer { schema: schema.to_owned(), found, known },
+        Behind::Failed(error) => QueueError::Store(error),
+    })
 }
 
 /// The name goes into SQL as it is.

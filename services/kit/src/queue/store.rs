@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::QueueError;
 use super::engine::{Engine, Transaction};
+use crate::db::Database;
 
 /// Deadline of one call: twice the 5 s that SQLite waits for another writer ([`crate::db::open_sqlite`]).
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -45,7 +46,8 @@ impl Queues {
     #[cfg(feature = "sqlite")]
     pub async fn sqlite(path: &Path) -> Result<Self, QueueError> {
         let opened = tokio::time::timeout(DEADLINE, super::sqlite::open(path)).await;
-        Ok(Self::over(Engine::Sqlite(opened.map_err(|_elapsed| QueueError::Late(DEADLINE))??)))
+        let pool = opened.map_err(|_elapsed| QueueError::Late(DEADLINE))??;
+        Ok(Self::over(Database::Sqlite(pool), ""))
     }
 
     /// Opens the queues in a schema of PostgreSQL (by convention `jobs`), making it and its tables if needed.
@@ -57,11 +59,16 @@ impl Queues {
     pub async fn postgres(pool: sqlx::PgPool, schema: &str) -> Result<Self, QueueError> {
         let migrated = tokio::time::timeout(DEADLINE, super::postgres::migrate(&pool, schema)).await;
         migrated.map_err(|_elapsed| QueueError::Late(DEADLINE))??;
-        Ok(Self::over(Engine::Postgres { pool, schema: schema.into() }))
+        Ok(Self::over(Database::Postgres(pool), schema))
     }
 
-    fn over(engine: Engine) -> Self {
-        Self { engine, deadline: DEADLINE, clock: None, put_in: watch::Sender::new(()) }
+    fn over(database: Database, schema: &str) -> Self {
+        Self {
+            engine: Engine { database, schema: schema.into() },
+            deadline: DEADLINE,
+            clock: None,
+            put_in: watch::Sender::new(()),
+        }
     }
 
     /// Gives every call this deadline instead of 10 s.
@@ -85,12 +92,7 @@ impl Queues {
 
     /// Closes every connection, so that SQLite folds its log into the file.
     pub async fn close(&self) {
-        match &self.engine {
-            #[cfg(feature = "sqlite")]
-            Engine::Sqlite(pool) => pool.close().await,
-            #[cfg(feature = "postgres")]
-            Engine::Postgres { pool, .. } => pool.close().await,
-        }
+        self.engine.database.close().await;
     }
 
     pub(super) async fn begin(&self) -> Result<Transaction, QueueError> {
@@ -118,11 +120,11 @@ impl Queues {
     }
 
     fn now_ms(&self) -> Option<i64> {
-        match &self.engine {
+        match &self.engine.database {
             #[cfg(feature = "sqlite")]
-            Engine::Sqlite(_) => Some(self.now().as_millisecond()),
+            Database::Sqlite(_) => Some(self.now().as_millisecond()),
             #[cfg(feature = "postgres")]
-            Engine::Postgres { .. } => self.clock.as_ref().map(|clock| clock().as_millisecond()),
+            Database::Postgres(_) => self.clock.as_ref().map(|clock| clock().as_millisecond()),
         }
     }
 }

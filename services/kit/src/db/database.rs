@@ -1,0 +1,243 @@
+//! Tables in SQLite or in PostgreSQL, whichever a deployment has. SQL is written once, in what both understand: `$1`,
+//! `ON CONFLICT`, `RETURNING`. `{for_update}` and `{skip_locked}` in it lock rows where several writers are possible.
+
+use sqlx::{AssertSqlSafe, FromRow};
+
+#[cfg(feature = "postgres")]
+use {sqlx::Postgres, sqlx::postgres::PgPool};
+#[cfg(feature = "sqlite")]
+use {sqlx::Sqlite, sqlx::sqlite::SqlitePool};
+
+/// Where the tables are. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// In a file with one writer.
+    #[cfg(feature = "sqlite")]
+    Sqlite(SqlitePool),
+    /// In a server.
+    #[cfg(feature = "postgres")]
+    Postgres(PgPool),
+}
+
+/// A value for `$1` and on.
+#[derive(Debug, Clone, Copy)]
+pub enum Bind<'a> {
+    /// Text, or nothing.
+    Text(Option<&'a str>),
+    /// A number, or nothing.
+    Int(Option<i64>),
+}
+
+/// A row that either database can give: tuples, and what derives `FromRow`.
+pub trait Row: FromSqlite + FromPostgres + Send + Unpin {}
+impl<T: FromSqlite + FromPostgres + Send + Unpin> Row for T {}
+
+/// What SQLite can give.
+#[cfg(feature = "sqlite")]
+pub trait FromSqlite: for<'r> FromRow<'r, sqlx::sqlite::SqliteRow> {}
+#[cfg(feature = "sqlite")]
+impl<T: for<'r> FromRow<'r, sqlx::sqlite::SqliteRow>> FromSqlite for T {}
+/// Anything.
+#[cfg(not(feature = "sqlite"))]
+pub trait FromSqlite {}
+#[cfg(not(feature = "sqlite"))]
+impl<T> FromSqlite for T {}
+
+/// What PostgreSQL can give.
+#[cfg(feature = "postgres")]
+pub trait FromPostgres: for<'r> FromRow<'r, sqlx::postgres::PgRow> {}
+#[cfg(feature = "postgres")]
+impl<T: for<'r> FromRow<'r, sqlx::postgres::PgRow>> FromPostgres for T {}
+/// Anything.
+#[cfg(not(feature = "postgres"))]
+pub trait FromPostgres {}
+#[cfg(not(feature = "postgres"))]
+impl<T> FromPostgres for T {}
+
+/// A transaction; dropped without [`Transaction::commit`] it changes nothing.
+pub struct Transaction(Inner);
+
+enum Inner {
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::Transaction<'static, Postgres>),
+}
+
+macro_rules! bound {
+    ($query:expr, $binds:expr) => {{
+        let mut query = $query;
+        for bind in $binds {
+            query = match *bind {
+                Bind::Text(text) => query.bind(text),
+                Bind::Int(number) => query.bind(number),
+            };
+        }
+        query
+    }};
+}
+
+impl Database {
+    /// Begins to write. SQLite takes its lock at once: a transaction that read first could not wait for it
+    /// (sqlite.org/lang_transaction.html, section 2.2).
+    ///
+    /// # Errors
+    /// When there is no connection in time, or another writer does not end.
+    pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+        Ok(Transaction(match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+        }))
+    }
+
+    /// Begins to read; nobody is kept waiting.
+    ///
+    /// # Errors
+    /// When there is no connection in time.
+    pub async fn begin_reading(&self) -> Result<Transaction, sqlx::Error> {
+        Ok(Transaction(match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN DEFERRED").await?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+        }))
+    }
+
+    /// Closes every connection, so that SQLite folds its log into the file.
+    pub async fn close(&self) {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => pool.close().await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Transaction {
+    /// Runs one statement, made of what programs wrote and nothing else, and returns its rows.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn rows<T: Row>(&mut self, sql: &str, binds: &[Bind<'_>]) -> Result<Vec<T>, sqlx::Error> {
+        match &mut self.0 {
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite(transaction) => {
+                bound!(sqlx::query_as(AssertSqlSafe(for_sqlite(sql))), binds).fetch_all(&mut **transaction).await
+            }
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(transaction) => {
+                bound!(sqlx::query_as(AssertSqlSafe(for_postgres(sql))), binds).fetch_all(&mut **transaction).await
+            }
+        }
+    }
+
+    /// Runs one statement as [`Transaction::rows`] does and returns the first row.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn row<T: Row>(&mut self, sql: &str, binds: &[Bind<'_>]) -> Result<Option<T>, sqlx::Error> {
+        Ok(self.rows(sql, binds).await?.into_iter().next())
+    }
+
+    /// Runs one statement as [`Transaction::rows`] does and returns how many rows it changed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn change(&mut self, sql: &str, binds: &[Bind<'_>]) -> Result<u64, sqlx::Error> {
+        match &mut self.0 {
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite(transaction) => {
+                let query = bound!(sqlx::query(AssertSqlSafe(for_sqlite(sql))), binds);
+                Ok(query.execute(&mut **transaction).await?.rows_affected())
+            }
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(transaction) => {
+                let query = bound!(sqlx::query(AssertSqlSafe(for_postgres(sql))), binds);
+                Ok(query.execute(&mut **transaction).await?.rows_affected())
+            }
+        }
+    }
+
+    /// Makes others wait who lock the same name, until the end. SQLite has one writer anyway.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn lock(&mut self, name: &str) -> Result<(), sqlx::Error> {
+        match &mut self.0 {
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite(_) => {
+                let _one_writer = name;
+                Ok(())
+            }
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(transaction) => {
+                let query = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
+                query.bind(name).execute(&mut **transaction).await.map(|_locked| ())
+            }
+        }
+    }
+
+    /// Makes everything last.
+    ///
+    /// # Errors
+    /// What the database says; then nothing lasts.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        match self.0 {
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite(transaction) => transaction.commit().await,
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(transaction) => transaction.commit().await,
+        }
+    }
+
+    /// Undoes everything at once. A transaction that is dropped is undone a little later, and until then others pass over
+    /// the rows that it holds.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn rollback(self) -> Result<(), sqlx::Error> {
+        match self.0 {
+            #[cfg(feature = "sqlite")]
+            Inner::Sqlite(transaction) => transaction.rollback().await,
+            #[cfg(feature = "postgres")]
+            Inner::Postgres(transaction) => transaction.rollback().await,
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Bind<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Bind<'a> {
+    fn from(text: Option<&'a str>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Bind<'_> {
+    fn from(number: i64) -> Self {
+        Self::Int(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Bind<'_> {
+    fn from(number: Option<i64>) -> Self {
+        Self::Int(number)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn for_sqlite(sql: &str) -> String {
+    sql.replace("{skip_locked}", "").replace("{for_update}", "")
+}
+
+#[cfg(feature = "postgres")]
+fn for_postgres(sql: &str) -> String {
+    sql.replace("{skip_locked}", "FOR UPDATE SKIP LOCKED").replace("{for_update}", "FOR UPDATE")
+}
