@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::{Extension, Router};
 use kit::config::Environment;
 use kit::health::Health;
-use kit::http::{Endpoints, Limits, bind, serve, with_conventions};
+use kit::http::{Endpoints, Limits, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
-use kit::{cli, exit, log, notify, shutdown};
+use kit::service;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -49,35 +49,7 @@ pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationTo
     tracing::info!("stopped");
 }
 
-/// Starts from the environment and serves until SIGTERM or SIGINT. Returns the code to exit with: [`exit::CONFIG`] for
-/// mistakes in the environment, [`exit::SYSTEM`] when the port or the signal handlers cannot be had.
+/// Starts from the environment and serves until SIGTERM or SIGINT; see [`service::start`].
 pub async fn start(environment: &Environment) -> ExitCode {
-    let logging = log::start(environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT"));
-    let settings = match (Settings::read(environment), logging) {
-        (Ok(settings), Ok(())) => settings,
-        (settings, logging) => {
-            let mistakes: Vec<String> = logging.err().into_iter().chain(settings.err().unwrap_or_default()).collect();
-            return cli::refuse(&mistakes);
-        }
-    };
-    match run_until_signal(settings).await {
-        Ok(()) => ExitCode::from(exit::YES),
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::from(exit::SYSTEM)
-        }
-    }
-}
-
-async fn run_until_signal(settings: Settings) -> Result<(), String> {
-    let stop = CancellationToken::new();
-    let _watching =
-        shutdown::on_signals(stop.clone()).map_err(|error| format!("cannot install signal handlers: {error}"))?;
-    let listener = bind(settings.address).await?;
-    notify::ready(format!("listens on {}", settings.address)).await;
-    let alive = tokio::spawn(notify::keep_alive(|| true));
-    run(listener, settings, stop).await;
-    notify::stopping().await;
-    alive.abort();
-    Ok(())
+    service::start::<Settings>(environment, run).await
 }

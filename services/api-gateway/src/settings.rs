@@ -1,16 +1,20 @@
 //! The gateway's settings, read once from the environment and checked whole.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use kit::config::Environment;
 use kit::env::Variables;
+use kit::service;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::upstream::Upstream;
+
+/// Where the platform expects it.
+const PORT: NonZeroU16 = NonZeroU16::new(8000).expect("a port");
 
 /// The environment variables, as `--help` shows them.
 pub const VARIABLES: &str = "\
@@ -63,12 +67,8 @@ pub struct Settings {
     pub upstream_timeout: Duration,
 }
 
-impl Settings {
-    /// Reads all settings.
-    ///
-    /// # Errors
-    /// Every mistake, one line each; none shows a secret or a URL.
-    pub fn read(environment: &Environment) -> Result<Self, Vec<String>> {
+impl service::Settings for Settings {
+    fn read(environment: &Environment) -> Result<Self, Vec<String>> {
         let variables = Variables::new(environment);
         let upstream = |name: &'static str, variable: &str, port: u16| {
             Upstream::new(name, variables.base_url(variable).unwrap_or_else(|| local(port)))
@@ -84,7 +84,7 @@ impl Settings {
         let mcp_url = variables.base_url("MCP_SERVER_URL").unwrap_or_else(|| ai_url.clone());
         let other = variables.text("AI_PROCESSING_SERVICE_URL").is_some() && ai_url != mcp_url;
         let settings = Self {
-            address: address(&variables),
+            address: variables.address(PORT),
             api_key,
             airtable_gateway_api_key: own_key,
             airtable_gateway: upstream("airtable-gateway", "AIRTABLE_GATEWAY_URL", 8002),
@@ -100,6 +100,12 @@ impl Settings {
         variables.finish(settings)
     }
 
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Settings {
     /// Returns the services behind the gateway, in the order of the health answer.
     pub fn upstreams(&self) -> Vec<Upstream> {
         let six = [
@@ -120,21 +126,8 @@ impl Settings {
 /// Mistakes in `HOST` and `PORT`.
 pub fn own_url(environment: &Environment, path: &str) -> Result<String, Vec<String>> {
     let variables = Variables::new(environment);
-    let mut address = address(&variables);
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    variables.finish(format!("http://{address}{path}"))
-}
-
-fn address(variables: &Variables<'_>) -> SocketAddr {
-    let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
-    let host = variables.parsed("HOST", loopback, "an IP address; write 127.0.0.1, or 0.0.0.0 in containers");
-    let default_port = NonZeroU16::MIN.saturating_add(8000 - 1);
-    let port = variables.parsed("PORT", default_port, "a port; write a number from 1 to 65535");
-    SocketAddr::new(host, port.get())
+    let url = variables.own_url(PORT, path);
+    variables.finish(url)
 }
 
 fn local(port: u16) -> Url {
@@ -143,6 +136,8 @@ fn local(port: u16) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use kit::service::Settings as _;
+
     use super::*;
 
     #[test]

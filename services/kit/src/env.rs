@@ -4,6 +4,8 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -71,6 +73,26 @@ impl<'a> Variables<'a> {
         };
         self.mistake(name, format_args!("not the URL of a server ({wrong}); write it like http://127.0.0.1:8000"));
         None
+    }
+
+    /// Returns where to listen: `HOST` (default 127.0.0.1, so that nothing is open by accident; 0.0.0.0 in containers) and
+    /// `PORT`.
+    pub fn address(&self, default_port: NonZeroU16) -> SocketAddr {
+        let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let host = self.parsed("HOST", loopback, "an IP address; write 127.0.0.1, or 0.0.0.0 in containers");
+        let port = self.parsed("PORT", default_port, "a port; write a number from 1 to 65535");
+        SocketAddr::new(host, port.get())
+    }
+
+    /// Returns the URL under which whoever listens at [`Self::address`] is reached on its own machine.
+    pub fn own_url(&self, default_port: NonZeroU16, path: &str) -> String {
+        let mut address = self.address(default_port);
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        format!("http://{address}{path}")
     }
 
     /// Returns the secret in `name`, or in the file that `<name>_FILE` names, without the white space around it.

@@ -24,6 +24,7 @@ pub mod page;
 pub mod queue;
 mod secret_file;
 pub mod secrets;
+pub mod service;
 pub mod shutdown;
 pub mod tls;
 pub mod trace;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Request};
 use kit::config::Environment;
+use kit::service::Settings as _;
 use serde_json::Value;
 use testkit::Target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
