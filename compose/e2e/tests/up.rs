@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(100);
 /// The folder with the workspace's binaries: the tests' own is beside them.
 fn binaries() -> PathBuf {
     let folder = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-    for name in ["monitor", "api-gateway"] {
+    for name in ["monitor", "api-gateway", "platform-services"] {
         assert!(folder.join(name).exists(), "{name} is not built; run `cargo build --workspace` first");
     }
     folder
@@ -44,6 +44,7 @@ impl Up {
             .env("MONITOR_BIN", binaries())
             .env("MONITOR_PORT", monitor.to_string())
             .env("GATEWAY_PORT", gateway.to_string())
+            .env("PLATFORM_PORT", free_port().to_string())
             .stdout(out)
             .stderr(Stdio::null())
             .spawn()
@@ -87,8 +88,8 @@ async fn make_up_starts_everything_prints_the_address_mends_a_crash_and_stops_wi
     let status = up.until_up().await;
     let names: Vec<&str> =
         status["services"].as_array().unwrap().iter().map(|service| service["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["monitor", "api-gateway"]);
-    for secret in ["operator_token", "api_key"] {
+    assert_eq!(names, ["monitor", "api-gateway", "platform-services"]);
+    for secret in ["operator_token", "api_key", "jwt_secret"] {
         let mode = std::fs::metadata(up.folder.path().join("data/secrets").join(secret)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");
     }

@@ -1,0 +1,84 @@
+//! Puts the routes together and serves them: as a router, on a listener, or as a process with exit codes.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use kit::config::Environment;
+use kit::health::{Health, Need};
+use kit::http::{Limits, serve, with_conventions};
+use kit::metrics::{HttpMetrics, Metrics};
+use kit::service;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{Auth, routes};
+use crate::settings::Settings;
+use crate::store::{DATABASE, Store};
+
+const SERVICE: &str = "platform-services";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Longest time a handler may take: several statements of 5 s each, and a turn for a hash.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
+/// Largest request body: nothing of sign-in is larger.
+const BODY_LIMIT_BYTES: usize = 64 * 1024;
+/// How long the database may take to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The whole service as a router, and what must run beside it.
+pub struct Service {
+    /// Every route. Clients' addresses are read from `ConnectInfo`, if it is there.
+    pub router: Router,
+    store: Store,
+    health: Health,
+}
+
+impl Service {
+    /// Puts it together; nothing is opened yet.
+    pub fn new(settings: &Settings) -> Self {
+        let metrics = Metrics::new(SERVICE, VERSION);
+        let http_metrics = HttpMetrics::new(&metrics, SERVICE);
+        let store = Store::new(settings.database.clone(), settings.connections);
+        let health = Health::new(SERVICE, VERSION);
+        health.set(DATABASE, Need::Hard, Err("not opened yet".to_owned()));
+        let router = routes(Arc::new(Auth::new(settings, store.clone())))
+            .merge(health.routes())
+            .merge(health.detailed_route())
+            .merge(metrics.routes());
+        let router = with_conventions(router, http_metrics, REQUEST_DEADLINE, BODY_LIMIT_BYTES);
+        Self { router, store, health }
+    }
+
+    /// Opens the database as soon as it is there, keeps looking at it, and closes it after `stop`.
+    pub async fn keep_store(&self, stop: CancellationToken) {
+        self.store.clone().keep(self.health.clone(), stop).await;
+    }
+}
+
+/// Serves on `listener` until `stop`, then lets running requests finish within [`Limits::grace`].
+pub async fn run(listener: TcpListener, settings: &Settings, stop: CancellationToken) {
+    let service = Service::new(settings);
+    let address = listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
+    tracing::info!(address, version = VERSION, "listening");
+    let served = CancellationToken::new();
+    let serving = async {
+        serve(listener, service.router.clone(), Limits::default(), stop).await;
+        served.cancel();
+    };
+    let keeping = service.keep_store(served.clone());
+    tokio::join!(serving, async {
+        tokio::select! {
+            () = keeping => {}
+            // Its last requests are answered; a database that hangs has had its time.
+            () = async { served.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => {}
+        }
+    });
+    tracing::info!("stopped");
+}
+
+/// Starts from the environment and serves until SIGTERM or SIGINT; see [`service::start`].
+pub async fn start(environment: &Environment) -> ExitCode {
+    service::start::<Settings>(environment, async |listener, settings, stop| run(listener, &settings, stop).await).await
+}

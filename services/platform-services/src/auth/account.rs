@@ -1,0 +1,158 @@
+//! What people do with their accounts.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use kit::http::ApiError;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::credentials::{Registration, check_password};
+use super::events::{Happened, note};
+use super::lockout::{Try, Who, begin_try};
+use super::login::{Begun, Tried, about, refuse, tokens_of};
+use super::password::Verified;
+use super::routes::Auth;
+use super::session::{self, Session};
+use super::users::{self, NewUser, User};
+use super::who::{Address, Caller};
+use crate::problem::Problem;
+
+/// `POST /auth/register`: the account, with tokens as after a login.
+pub(super) async fn register(
+    State(auth): State<Arc<Auth>>,
+    Address(address): Address,
+    Json(mut registration): Json<Registration>,
+) -> Result<Response, ApiError> {
+    let (first_name, last_name) = registration.checked(auth.password_min_chars)?;
+    let place = auth.passwords.place_for_new()?;
+    if let Some(address) = address
+        && let Try::Wait(wait) = count(&auth, Who::Registering(address)).await?
+    {
+        return Ok(refuse(wait));
+    }
+    let hash = auth.passwords.hash(&place, registration.password.clone()).await?;
+    let now = Timestamp::now();
+    let new = NewUser {
+        email: &registration.email,
+        password_hash: &hash,
+        first_name: &first_name,
+        last_name: &last_name,
+        tenant_id: registration.tenant_id.as_deref(),
+    };
+    let Some((user, session)) = insert(&auth, new, address, now).await? else {
+        let taken = ApiError::new(StatusCode::CONFLICT, "there is an account with this e-mail address");
+        return Err(taken.code("email_taken"));
+    };
+    let mut body = tokens_of(&auth, &user, &session, now)?;
+    // Clients read the user at the top or below `user`.
+    if let (Value::Object(body), Value::Object(user)) = (&mut body, user.shown()) {
+        body.extend(user);
+    }
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+async fn count(auth: &Auth, who: Who<'_>) -> Result<Try, Problem> {
+    let mut transaction = auth.store.begin().await?;
+    let may = begin_try(&mut transaction, who).await?;
+    transaction.commit().await?;
+    Ok(may)
+}
+
+async fn insert(
+    auth: &Auth,
+    new: NewUser<'_>,
+    address: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<Option<(User, Session)>, Problem> {
+    let mut transaction = auth.store.begin().await?;
+    let Some(user) = users::insert(&mut transaction, new, now).await? else {
+        transaction.rollback().await?;
+        return Ok(None);
+    };
+    let session = session::begin(&mut transaction, &user, auth.refresh_life, now).await?;
+    note(&mut transaction, Happened::Registered, about(&user, address), now).await?;
+    transaction.commit().await?;
+    Ok(Some((user, session)))
+}
+
+/// `GET /auth/me` and `/auth/profile`
+pub(super) async fn profile(caller: Caller) -> Json<Value> {
+    Json(caller.user.shown())
+}
+
+/// The body of a change of password.
+#[derive(Debug, Deserialize)]
+pub(super) struct Change {
+    current_password: SecretString,
+    new_password: SecretString,
+}
+
+/// `POST /auth/change-password`: ends every other session.
+pub(super) async fn change_password(
+    State(auth): State<Arc<Auth>>,
+    Address(address): Address,
+    caller: Caller,
+    Json(change): Json<Change>,
+) -> Result<Response, ApiError> {
+    check_password(&change.new_password, auth.password_min_chars)?;
+    // With a token in hand, passwords are tried as at the door.
+    let place = auth.passwords.place()?;
+    let tried = Tried { email: Some(&caller.user.email), address };
+    let last = match tried.begin(&auth).await? {
+        Begun::Locked(wait) => return Ok(refuse(wait)),
+        Begun::May { last, .. } => last,
+    };
+    let stored = Some(&*caller.user.password_hash);
+    if auth.passwords.verify(&place, change.current_password, stored).await? == Verified::Wrong {
+        tried.fail(&auth, &last).await?;
+        return Err(ApiError::unauthorized("current_password is wrong").code("bad_credentials"));
+    }
+    let hash = auth.passwords.hash(&place, change.new_password).await?;
+    if !set_password(&auth, &caller, &hash, tried).await? {
+        return Err(ApiError::new(StatusCode::CONFLICT, "the password was changed meanwhile").code("changed_meanwhile"));
+    }
+    Ok(Json(json!({ "message": "the password was changed; every other session has ended" })).into_response())
+}
+
+async fn set_password(auth: &Auth, caller: &Caller, hash: &str, tried: Tried<'_>) -> Result<bool, Problem> {
+    let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
+    if !users::set_hash(&mut transaction, &caller.user, hash, now).await? {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    tried.forgive_within(&mut transaction).await?;
+    session::end_all(&mut transaction, &caller.user.id, Some(&caller.session), "password_changed", now).await?;
+    note(&mut transaction, Happened::PasswordChanged, about(&caller.user, tried.address), now).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// `DELETE /auth/users/{id}`: oneself, and nobody else.
+pub(super) async fn delete(
+    State(auth): State<Arc<Auth>>,
+    Address(address): Address,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Json<Value>, ApiError> {
+    if id != caller.user.id {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "only one's own account can be deleted").code("forbidden"));
+    }
+    let deleting = async {
+        let now = Timestamp::now();
+        let mut transaction = auth.store.begin().await?;
+        if users::delete(&mut transaction, &id, now).await? {
+            session::end_all(&mut transaction, &id, None, "deleted", now).await?;
+            note(&mut transaction, Happened::Deleted, about(&caller.user, address), now).await?;
+        }
+        Ok::<_, Problem>(transaction.commit().await?)
+    };
+    deleting.await?;
+    Ok(Json(json!({ "message": "the account was deleted" })))
+}

@@ -1,0 +1,82 @@
+//! What happened in sign-in, as rows that other services read.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use kit::db::Transaction;
+use serde_json::{Value, json};
+
+/// Events of one answer, at most.
+pub(super) const MAX_EVENTS: i64 = 1000;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Happened {
+    Registered,
+    LoggedIn,
+    LoginFailed,
+    AccountLocked,
+    AddressLocked,
+    LoggedOut,
+    RefreshReused,
+    PasswordChanged,
+    Deleted,
+}
+
+impl Happened {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::LoggedIn => "login",
+            Self::LoginFailed => "login_failed",
+            Self::AccountLocked => "account_locked",
+            Self::AddressLocked => "address_locked",
+            Self::LoggedOut => "logout",
+            Self::RefreshReused => "refresh_reused",
+            Self::PasswordChanged => "password_changed",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// To whom it happened, and where it came from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Subject<'a> {
+    pub(super) user: Option<&'a str>,
+    pub(super) email: Option<&'a str>,
+    pub(super) address: Option<IpAddr>,
+}
+
+/// Notes an event, as part of what it is about and as its last step: numbers become visible in their order, so that
+/// whoever reads on from one misses none.
+pub(super) async fn note(
+    transaction: &mut Transaction,
+    happened: Happened,
+    subject: Subject<'_>,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    transaction.lock("platform-services auth_events").await?;
+    let address = subject.address.map(|address| address.to_string());
+    let sql = "INSERT INTO auth_events (at_ms, kind, user_id, email, address) VALUES ($1, $2, $3, $4, $5)";
+    let binds = [
+        now.as_millisecond().into(),
+        happened.as_str().into(),
+        subject.user.into(),
+        subject.email.into(),
+        address.as_deref().into(),
+    ];
+    transaction.change(sql, &binds).await.map(|_events| ())
+}
+
+/// Returns events after `after`, oldest first.
+pub(super) async fn read(transaction: &mut Transaction, after: i64, limit: i64) -> Result<Vec<Value>, sqlx::Error> {
+    type Event = (i64, i64, String, Option<String>, Option<String>, Option<String>);
+    let sql = "SELECT number, at_ms, kind, user_id, email, address FROM auth_events
+        WHERE number > $1 ORDER BY number LIMIT $2";
+    let events: Vec<Event> = transaction.rows(sql, &[after.into(), limit.clamp(1, MAX_EVENTS).into()]).await?;
+    let shown = |(number, at_ms, kind, user_id, email, address): Event| {
+        let at = Timestamp::from_millisecond(at_ms).unwrap_or_default().to_string();
+        json!({ "number": number, "at": at, "kind": kind, "user_id": user_id, "email": email, "address": address })
+    };
+    Ok(events.into_iter().map(shown).collect())
+}

@@ -1,0 +1,39 @@
+//! What happened in sign-in, for other services.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use kit::http::ApiError;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::events;
+use super::routes::Auth;
+use crate::problem::Problem;
+
+/// Which events.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    /// After the event of this number; from the first if it is missing.
+    after: Option<i64>,
+    limit: Option<i64>,
+}
+
+/// `GET /auth/events?after=`: for whoever has the service key.
+pub(super) async fn events(
+    State(auth): State<Arc<Auth>>,
+    headers: HeaderMap,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Value>, ApiError> {
+    match &auth.service_key {
+        Some(key) => key.admit(&headers)?,
+        None => return Err(ApiError::unauthorized("no service has a key; set API_KEY").code("unauthorized")),
+    }
+    let mut transaction = auth.store.begin_reading().await?;
+    let limit = wanted.limit.unwrap_or(events::MAX_EVENTS);
+    let events = events::read(&mut transaction, wanted.after.unwrap_or(0), limit).await.map_err(Problem::from)?;
+    transaction.rollback().await.map_err(Problem::from)?;
+    Ok(Json(json!({ "events": events })))
+}

@@ -1,0 +1,154 @@
+//! Access tokens (JWT, RFC 7519) and refresh tokens.
+
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use kit::http::{ApiError, SecretDigest};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::users::User;
+
+/// Makes and reads access tokens.
+#[derive(Clone)]
+pub(super) struct Tokens {
+    signing: EncodingKey,
+    reading: DecodingKey,
+    validation: Validation,
+    life: Duration,
+}
+
+/// What an access token says. Clients read one or another of the names for the user's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Claims {
+    pub(super) sub: String,
+    pub(super) user_id: String,
+    pub(super) email: String,
+    pub(super) role: String,
+    pub(super) tenant_id: Option<String>,
+    /// `access`: a token for anything else is none.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// The session that it is good for.
+    pub(super) sid: String,
+    /// Makes two of the same second differ.
+    pub(super) jti: String,
+    pub(super) iat: i64,
+    pub(super) exp: i64,
+}
+
+impl Tokens {
+    pub(super) fn new(secret: &SecretString, life: Duration) -> Self {
+        let secret = secret.expose_secret().as_bytes();
+        // The algorithm is ours to choose, never the token's (RFC 8725 section 3.1).
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.set_required_spec_claims(&["exp", "sub"]);
+        Self { signing: EncodingKey::from_secret(secret), reading: DecodingKey::from_secret(secret), validation, life }
+    }
+
+    /// Returns how long a token is good for.
+    pub(super) fn life(&self) -> Duration {
+        self.life
+    }
+
+    /// Makes an access token for a session.
+    pub(super) fn make(&self, user: &User, session: &str, now: Timestamp) -> Result<String, ApiError> {
+        let iat = now.as_second();
+        let claims = Claims {
+            sub: user.id.clone(),
+            user_id: user.id.clone(),
+            email: user.email.clone(),
+            role: user.role.clone(),
+            tenant_id: user.tenant_id.clone(),
+            kind: "access".to_owned(),
+            sid: session.to_owned(),
+            jti: Uuid::new_v4().to_string(),
+            iat,
+            exp: iat.saturating_add(i64::try_from(self.life.as_secs()).unwrap_or(i64::MAX)),
+        };
+        encode(&Header::new(Algorithm::HS256), &claims, &self.signing).map_err(|error| ApiError::internal(&error))
+    }
+
+    /// Reads an access token that this service made and that has not run out.
+    pub(super) fn read(&self, token: &str) -> Option<Claims> {
+        let claims = decode::<Claims>(token, &self.reading, &self.validation).ok()?.claims;
+        (claims.kind == "access").then_some(claims)
+    }
+}
+
+/// Makes a refresh token: 256 bits that say nothing. Only its digest is kept.
+pub(super) fn make_refresh() -> String {
+    BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>())
+}
+
+/// Returns what is kept of a refresh token.
+pub(super) fn digest(token: &str) -> String {
+    SecretDigest::of(token.as_bytes()).to_hex()
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64URL_NOPAD as B64;
+
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn tokens() -> Tokens {
+        Tokens::new(&SECRET.into(), Duration::from_secs(60))
+    }
+
+    fn user() -> User {
+        User { id: "7".to_owned(), email: "ada@example.com".to_owned(), role: "user".to_owned(), ..User::default() }
+    }
+
+    #[test]
+    fn a_token_is_read_by_whoever_has_the_secret_until_it_runs_out() {
+        let now = Timestamp::now();
+        let token = tokens().make(&user(), "s1", now).unwrap();
+        let claims = tokens().read(&token).unwrap();
+        assert_eq!((&*claims.sub, &*claims.user_id, &*claims.sid, claims.exp - claims.iat), ("7", "7", "s1", 60));
+        assert_ne!(token, tokens().make(&user(), "s1", now).unwrap(), "two of the same second");
+        let other = Tokens::new(&"another-secret-of-thirty-two-byte".into(), Duration::from_secs(60));
+        assert_eq!(other.read(&token), None);
+        let old = tokens().make(&user(), "s1", now - jiff::SignedDuration::from_secs(61)).unwrap();
+        assert_eq!(tokens().read(&old), None);
+    }
+
+    #[test]
+    fn no_token_chooses_its_own_algorithm() {
+        let token = tokens().make(&user(), "s1", Timestamp::now()).unwrap();
+        let (_, rest) = token.split_once('.').unwrap();
+        let (payload, signature) = rest.split_once('.').unwrap();
+        for header in
+            [r#"{"alg":"none"}"#, r#"{"alg":"None","typ":"JWT"}"#, r#"{"alg":"HS512"}"#, r#"{"alg":"RS256"}"#, "{}"]
+        {
+            let header = B64.encode(header.as_bytes());
+            for forged in [format!("{header}.{payload}."), format!("{header}.{payload}.{signature}")] {
+                assert_eq!(tokens().read(&forged), None, "{forged}");
+            }
+        }
+        let hs512 = encode(
+            &Header::new(Algorithm::HS512),
+            &tokens().read(&token).unwrap(),
+            &EncodingKey::from_secret(SECRET.as_bytes()),
+        );
+        assert_eq!(tokens().read(&hs512.unwrap()), None);
+        for garbage in ["", ".", "..", "a.b.c", "null"] {
+            assert_eq!(tokens().read(garbage), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn a_token_for_something_else_is_none() {
+        let token = tokens().make(&user(), "s1", Timestamp::now()).unwrap();
+        let claims = Claims { kind: "reset".to_owned(), ..tokens().read(&token).unwrap() };
+        let reset =
+            encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+        assert_eq!(tokens().read(&reset), None);
+    }
+}

@@ -1,0 +1,118 @@
+//! Accounts, as rows and as answers.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use kit::db::Transaction;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// An account.
+#[derive(Clone, Default, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct User {
+    pub(super) id: String,
+    /// Lower-case.
+    pub(super) email: String,
+    pub(super) password_hash: String,
+    pub(super) first_name: String,
+    pub(super) last_name: String,
+    pub(super) role: String,
+    pub(super) tenant_id: Option<String>,
+    pub(super) is_active: i64,
+    pub(super) created_ms: i64,
+}
+
+/// The columns of [`User`].
+pub(super) const COLUMNS: &str = "users.id, users.email, users.password_hash, users.first_name, users.last_name, \
+    users.role, users.tenant_id, users.is_active, users.created_ms";
+
+impl fmt::Debug for User {
+    /// Without the hash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl User {
+    /// As clients see it.
+    pub(super) fn shown(&self) -> Value {
+        let created = Timestamp::from_millisecond(self.created_ms).unwrap_or_default();
+        json!({
+            "id": self.id,
+            "email": self.email,
+            "name": format!("{} {}", self.first_name, self.last_name).trim(),
+            "first_name": self.first_name,
+            "last_name": self.last_name,
+            "role": self.role,
+            "tenant_id": self.tenant_id,
+            "is_active": self.is_active != 0,
+            "created_at": created.to_string(),
+        })
+    }
+}
+
+/// What makes an account.
+pub(super) struct NewUser<'a> {
+    pub(super) email: &'a str,
+    pub(super) password_hash: &'a str,
+    pub(super) first_name: &'a str,
+    pub(super) last_name: &'a str,
+    pub(super) tenant_id: Option<&'a str>,
+}
+
+/// Makes an account; none if there is one with this address.
+pub(super) async fn insert(
+    transaction: &mut Transaction,
+    new: NewUser<'_>,
+    now: Timestamp,
+) -> Result<Option<User>, sqlx::Error> {
+    let id = Uuid::now_v7().to_string();
+    let sql = format!(
+        "INSERT INTO users (id, email, password_hash, first_name, last_name, role, tenant_id, is_active, created_ms, updated_ms)
+         VALUES ($1, $2, $3, $4, $5, 'user', $6, 1, $7, $7)
+         ON CONFLICT (email) WHERE deleted_ms IS NULL DO NOTHING RETURNING {COLUMNS}"
+    );
+    let binds = [
+        id.as_str().into(),
+        new.email.into(),
+        new.password_hash.into(),
+        new.first_name.into(),
+        new.last_name.into(),
+        new.tenant_id.into(),
+        now.as_millisecond().into(),
+    ];
+    transaction.row(&sql, &binds).await
+}
+
+/// Finds an account that is not deleted.
+pub(super) async fn by_email(transaction: &mut Transaction, email: &str) -> Result<Option<User>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM users WHERE email = $1 AND deleted_ms IS NULL");
+    transaction.row(&sql, &[email.into()]).await
+}
+
+/// Gives an account another hash, unless it has meanwhile got another than `before`.
+pub(super) async fn set_hash(
+    transaction: &mut Transaction,
+    user: &User,
+    hash: &str,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let sql = "UPDATE users SET password_hash = $1, updated_ms = $2
+        WHERE id = $3 AND password_hash = $4 AND deleted_ms IS NULL";
+    let binds = [hash.into(), now.as_millisecond().into(), user.id.as_str().into(), user.password_hash.as_str().into()];
+    Ok(transaction.change(sql, &binds).await? == 1)
+}
+
+/// Deletes an account, unless it is: it can no longer be used, and its address is free; what refers to it stays.
+pub(super) async fn delete(transaction: &mut Transaction, id: &str, now: Timestamp) -> Result<bool, sqlx::Error> {
+    let sql = "UPDATE users SET deleted_ms = $1, updated_ms = $1, is_active = 0, password_hash = ''
+        WHERE id = $2 AND deleted_ms IS NULL";
+    Ok(transaction.change(sql, &[now.as_millisecond().into(), id.into()]).await? == 1)
+}
+
+/// Holds an account as it was when its password was verified; returns whether it still is so.
+pub(super) async fn hold(transaction: &mut Transaction, user: &User) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT id FROM users WHERE id = $1 AND password_hash = $2 AND is_active = 1 AND deleted_ms IS NULL {for_update}";
+    let binds = [user.id.as_str().into(), user.password_hash.as_str().into()];
+    Ok(transaction.row::<(String,)>(sql, &binds).await?.is_some())
+}

@@ -1,0 +1,177 @@
+//! The settings, read once from the environment and checked whole.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+use kit::config::Environment;
+use kit::db::Source;
+use kit::env::Variables;
+use kit::http::Network;
+use kit::service;
+use secrecy::{ExposeSecret, SecretString};
+
+/// Where the platform expects it.
+const PORT: NonZeroU16 = NonZeroU16::new(8007).expect("a port");
+const CONNECTIONS: NonZeroU32 = NonZeroU32::new(20).expect("above 0");
+/// Shorter secrets can be guessed from one token (RFC 7518 section 3.2: as long as the hash, 32 bytes for HS256).
+const MIN_SECRET_BYTES: usize = 32;
+
+/// The environment variables, as `--help` shows them.
+pub const VARIABLES: &str = "\
+Environment:
+  JWT_SECRET             signs access tokens (HS256); 32 bytes or more, required
+  JWT_ALGORITHM          HS256 [HS256]
+  API_KEY                key of other services, sent as X-API-Key; without it they read no events
+  DATABASE_URL           sqlite:PATH or postgres://… [sqlite:data/platform-services/platform.db]
+                         (secrets may be in a file: JWT_SECRET_FILE, API_KEY_FILE, DATABASE_URL_FILE)
+  DB_POOL_SIZE           connections to PostgreSQL [20]
+  HOST                   address to listen on; 0.0.0.0 in containers [127.0.0.1]
+  PORT                   port to listen on [8007]
+  TRUSTED_PROXIES        networks whose X-Forwarded-For is believed, as 127.0.0.1,10.0.0.0/8, or none [127.0.0.1,::1]
+  JWT_EXPIRES_IN         life of an access token, as 24h, 30m or seconds [24h]
+  REFRESH_EXPIRES_IN     life of a refresh token [7d]
+  PASSWORD_MIN_LENGTH    characters that a password must have [8]
+  LOG_LEVEL              error, warn, info, debug or trace [info]
+  LOG_FORMAT             human or json [human on a terminal, else json]";
+
+/// Everything that can be set. Names and defaults are those of existing deployments.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `HOST` and `PORT`.
+    pub address: SocketAddr,
+    /// `DATABASE_URL`.
+    pub database: Source,
+    /// `DB_POOL_SIZE`.
+    pub connections: NonZeroU32,
+    /// `JWT_SECRET`.
+    pub jwt_secret: SecretString,
+    /// `API_KEY`; without it no service has a key.
+    pub api_key: Option<SecretString>,
+    /// `TRUSTED_PROXIES`.
+    pub trusted_proxies: Vec<Network>,
+    /// `JWT_EXPIRES_IN`.
+    pub access_life: Duration,
+    /// `REFRESH_EXPIRES_IN`.
+    pub refresh_life: Duration,
+    /// `PASSWORD_MIN_LENGTH`.
+    pub password_min_chars: usize,
+}
+
+impl service::Settings for Settings {
+    fn read(environment: &Environment) -> Result<Self, Vec<String>> {
+        let variables = Variables::new(environment);
+        let jwt_secret = variables.required_secret("JWT_SECRET", "signs access tokens");
+        let length = jwt_secret.expose_secret().len();
+        if length > 0 && length < MIN_SECRET_BYTES {
+            let text = format!("has {length} bytes; write {MIN_SECRET_BYTES} or more, as `openssl rand -hex 32` makes");
+            variables.mistake("JWT_SECRET", text);
+        }
+        let api_key = variables.secret("API_KEY");
+        if let Some(other) = variables.text("JWT_ALGORITHM").filter(|name| *name != "HS256") {
+            variables.mistake("JWT_ALGORITHM", format_args!("{other:?} is not known here; write HS256"));
+        }
+        let database = variables.secret("DATABASE_URL");
+        let database = database.as_ref().map_or("sqlite:data/platform-services/platform.db", |url| url.expose_secret());
+        let database = Source::parse(database).unwrap_or_else(|wanted| {
+            variables.mistake("DATABASE_URL", format_args!("not the place of a database; {wanted}"));
+            Source::Sqlite("/".into())
+        });
+        let access_life = variables.duration("JWT_EXPIRES_IN", Duration::from_secs(24 * 3600));
+        let refresh_life = variables.duration("REFRESH_EXPIRES_IN", Duration::from_secs(7 * 24 * 3600));
+        if refresh_life < access_life {
+            variables.mistake(
+                "REFRESH_EXPIRES_IN",
+                "shorter than JWT_EXPIRES_IN; a session lasts as long as its refresh token",
+            );
+        }
+        let password_min_chars = variables.parsed("PASSWORD_MIN_LENGTH", 8, "a number of characters, like 8");
+        if !(1..=64).contains(&password_min_chars) {
+            // People must be allowed 64 characters (OWASP ASVS 4.0.3, 2.1.2).
+            variables.mistake("PASSWORD_MIN_LENGTH", "write a number from 1 to 64");
+        }
+        let settings = Self {
+            address: variables.address(PORT),
+            database,
+            connections: variables.parsed("DB_POOL_SIZE", CONNECTIONS, "a number of connections, like 20"),
+            jwt_secret,
+            api_key,
+            trusted_proxies: networks(&variables),
+            access_life,
+            refresh_life,
+            password_min_chars,
+        };
+        variables.finish(settings)
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Returns the URL under which the service of this environment is reached on its own machine.
+///
+/// # Errors
+/// Mistakes in `HOST` and `PORT`.
+pub fn own_url(environment: &Environment, path: &str) -> Result<String, Vec<String>> {
+    let variables = Variables::new(environment);
+    let url = variables.own_url(PORT, path);
+    variables.finish(url)
+}
+
+fn networks(variables: &Variables<'_>) -> Vec<Network> {
+    let text = match variables.text("TRUSTED_PROXIES").unwrap_or("127.0.0.1,::1") {
+        "none" => return Vec::new(),
+        text => text,
+    };
+    let read = |part: &str| {
+        part.trim()
+            .parse()
+            .map_err(|wanted| variables.mistake("TRUSTED_PROXIES", format_args!("{part:?}: {wanted}")))
+            .ok()
+    };
+    let networks: Vec<Network> = text.split(',').filter_map(read).collect();
+    if networks.iter().any(Network::is_everything) {
+        variables.mistake("TRUSTED_PROXIES", "believes everybody; write the addresses of your proxies");
+    }
+    networks
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::service::Settings as _;
+
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_secret_and_a_key_are_enough() {
+        let settings = Settings::read(&Environment::of([("JWT_SECRET", SECRET), ("API_KEY", "k")])).unwrap();
+        assert_eq!(settings.address.to_string(), "127.0.0.1:8007");
+        assert_eq!((settings.access_life.as_secs(), settings.refresh_life.as_secs()), (86_400, 604_800));
+        assert!(!format!("{settings:?}").contains(SECRET));
+    }
+
+    #[test]
+    fn every_mistake_is_reported_and_no_secret() {
+        let environment = Environment::of([
+            ("JWT_SECRET", "hush"),
+            ("JWT_ALGORITHM", "none"),
+            ("DATABASE_URL", "mysql://u:hush@h/d"),
+            ("TRUSTED_PROXIES", "127.0.0.1, proxy"),
+            ("JWT_EXPIRES_IN", "soon"),
+        ]);
+        let mistakes = Settings::read(&environment).unwrap_err();
+        assert_eq!(
+            mistakes,
+            [
+                "JWT_SECRET: has 4 bytes; write 32 or more, as `openssl rand -hex 32` makes",
+                "JWT_ALGORITHM: \"none\" is not known here; write HS256",
+                "DATABASE_URL: not the place of a database; write sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+                "JWT_EXPIRES_IN: \"soon\" is not a duration above zero; write seconds or a number with a unit, like 5, 500ms or 2m",
+                "TRUSTED_PROXIES: \" proxy\": write an address like 10.0.0.1, or a network like 10.0.0.0/8",
+            ]
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! Who tries too often waits, whether there is such an account or not.
+
+use serde_json::json;
+
+use crate::{KEY, PASSWORD, Platform, send};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_too_often_waits() {
+    all(&Platform::over_sqlite().await).await;
+}
+
+pub(crate) async fn all(platform: &Platform) {
+    platform.register("locked@example.com").await.good(201);
+    for email in ["locked@example.com", "unknown@example.com"] {
+        for _free in 0..5 {
+            platform.login(email, "a wrong password").await.error(401, "bad_credentials");
+        }
+        let locked = platform.login(email, PASSWORD).await;
+        locked.error(429, "locked");
+        let wait: u64 = locked.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=30).contains(&wait), "{wait}");
+    }
+    let body = json!({ "email": "locked@example.com", "password": PASSWORD });
+    let elsewhere = platform.ask_from("192.0.2.7", "POST", "/auth/login", None, Some(body)).await;
+    elsewhere.error(429, "locked");
+    let events = send(platform.request("GET", "/auth/events").header("x-api-key", KEY), "").await.good(200);
+    let of_it = events["events"].as_array().unwrap().iter().filter(|event| event["email"] == "locked@example.com");
+    let kinds: Vec<&str> = of_it.map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds[kinds.len() - 3..],
+        ["login_failed", "login_failed", "account_locked"],
+        "and no word of what was refused"
+    );
+    // Others are not locked out with it, and a login forgets what failed before.
+    platform.register("free@example.com").await.good(201);
+    for _round in 0..3 {
+        for _free in 0..4 {
+            platform.login("free@example.com", "a wrong password").await.error(401, "bad_credentials");
+        }
+        platform.login("free@example.com", PASSWORD).await.good(200);
+    }
+}

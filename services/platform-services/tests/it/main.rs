@@ -1,0 +1,167 @@
+//! The whole service on a real socket, over a SQLite file and over a real PostgreSQL: the same scenarios on both.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
+
+mod away;
+mod lockout;
+mod sessions;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{HeaderMap, Request};
+use kit::config::Environment;
+use kit::service::Settings as _;
+use platform_services::Settings;
+use serde_json::{Value, json};
+use testkit::{Postgres, eventually};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Far longer than anything on loopback takes; reaching it fails a test.
+const LIMIT: Duration = Duration::from_secs(60);
+const KEY: &str = "the-services-key";
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const PASSWORD: &str = "correct horse battery";
+
+/// A service in this process; it stops when this is dropped.
+struct Platform {
+    address: SocketAddr,
+    stop: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Platform {
+    /// Starts one over a file, and waits until it is ready.
+    async fn over_sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("data/platform.db").display());
+        Self::ready(Self::start(folder, &url).await).await
+    }
+
+    /// Starts one over a server, and waits until it is ready.
+    async fn over(postgres: &Postgres) -> Self {
+        Self::ready(Self::start(tempfile::tempdir().unwrap(), &postgres.url()).await).await
+    }
+
+    async fn start(folder: tempfile::TempDir, url: &str) -> Self {
+        let environment = Environment::of([("JWT_SECRET", SECRET), ("API_KEY", KEY), ("DATABASE_URL", url)]);
+        let settings = Settings::read(&environment).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let until = stop.clone();
+        tokio::spawn(async move { platform_services::run(listener, &settings, until).await });
+        Self { address, stop, _folder: folder }
+    }
+
+    async fn ready(self) -> Self {
+        eventually("the service to be ready", LIMIT, async || {
+            (self.ask("GET", "/readyz", None, None).await.status == 200).then_some(())
+        })
+        .await;
+        self
+    }
+
+    /// Asks as a browser does, from an address of its own.
+    async fn ask(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+        self.ask_from("127.0.0.1", method, path, token, body).await
+    }
+
+    async fn ask_from(&self, from: &str, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+        let mut request = self.request(method, path).header("x-forwarded-for", from);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        send(request.header("content-type", "application/json"), body).await
+    }
+
+    fn request(&self, method: &str, path: &str) -> hyper::http::request::Builder {
+        Request::builder().method(method).uri(format!("http://{}{path}", self.address))
+    }
+
+    async fn register(&self, email: &str) -> Answer {
+        let body = json!({ "name": "Ada King Noel", "email": email, "password": PASSWORD });
+        self.ask("POST", "/auth/register", None, Some(body)).await
+    }
+
+    async fn login(&self, email: &str, password: &str) -> Answer {
+        self.ask("POST", "/auth/login", None, Some(json!({ "email": email, "password": password }))).await
+    }
+
+    async fn refresh(&self, token: &str) -> Answer {
+        self.ask("POST", "/auth/refresh", None, Some(json!({ "refresh_token": token }))).await
+    }
+
+    /// Returns the status of a request for the own profile.
+    async fn profile(&self, token: &str) -> u16 {
+        self.ask("GET", "/auth/me", Some(token), None).await.status
+    }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Returns the JSON of an answer that is as wanted.
+    #[track_caller]
+    fn good(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self.json()
+    }
+
+    /// Asserts that this is an error in the one shape that satisfies all clients, and returns its text.
+    #[track_caller]
+    fn error(&self, status: u16, code: &str) -> String {
+        let json = self.good(status);
+        assert_eq!(json["code"], code, "{json}");
+        assert!(json["error"] == json["detail"] && json["error"] == json["message"], "{json}");
+        json["error"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Returns a text of an answer's JSON.
+#[track_caller]
+fn text(json: &Value, key: &str) -> String {
+    json[key].as_str().unwrap().to_owned()
+}
+
+async fn send(request: hyper::http::request::Builder, body: impl Into<Bytes>) -> Answer {
+    let request = request.body(Full::new(body.into())).unwrap();
+    let exchange = async {
+        let response = kit::http::client(LIMIT).request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: head.status.as_u16(), headers: head.headers, body }
+    };
+    tokio::time::timeout(LIMIT, exchange).await.expect("an answer")
+}
+
+/// Every scenario on one server: each has accounts of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_scenario_goes_the_same_way_on_postgresql() {
+    let postgres = Postgres::start().await;
+    let platform = Platform::over(&postgres).await;
+    sessions::all(&platform).await;
+    lockout::all(&platform).await;
+    let tables =
+        postgres.sql("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'platform_services'");
+    assert_eq!(tables.trim(), "7", "its own schema holds its tables and the steps that made them");
+}

@@ -1,0 +1,127 @@
+//! From registration to the end of a session.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::{KEY, PASSWORD, Platform, send, text};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_from_registration_to_its_end() {
+    all(&Platform::over_sqlite().await).await;
+}
+
+pub(crate) async fn all(platform: &Platform) {
+    whole_life(platform).await;
+    what_is_wrong_is_said(platform).await;
+    a_refresh_token_is_good_once(platform).await;
+    a_new_password_ends_other_sessions(platform).await;
+    a_deleted_account_is_gone(platform).await;
+}
+
+async fn whole_life(platform: &Platform) {
+    let registered = platform.register("Ada@Example.com").await.good(201);
+    assert_eq!(
+        (&registered["email"], &registered["user"]["email"]),
+        (&json!("ada@example.com"), &json!("ada@example.com"))
+    );
+    assert_eq!((&registered["first_name"], &registered["last_name"]), (&json!("Ada"), &json!("King Noel")));
+    assert_eq!((&registered["token_type"], &registered["expires_in"]), (&json!("bearer"), &json!(86_400)));
+    assert_eq!(platform.profile(&text(&registered, "access_token")).await, 200);
+    platform.register("ada@example.com").await.error(409, "email_taken");
+
+    let login = platform.login(" ADA@example.com", PASSWORD).await.good(200);
+    let (access, refresh) = (text(&login, "access_token"), text(&login, "refresh_token"));
+    for path in ["/auth/me", "/auth/profile", "/api/auth/profile", "/profile"] {
+        let profile = platform.ask("GET", path, Some(&access), None).await.good(200);
+        assert_eq!(
+            (&profile["email"], &profile["name"], &profile["role"]),
+            (&json!("ada@example.com"), &json!("Ada King Noel"), &json!("user"))
+        );
+        assert!(profile.get("password_hash").is_none(), "{profile}");
+    }
+    for (method, path) in [("GET", "/auth/verify"), ("POST", "/auth/validate"), ("POST", "/verify")] {
+        assert_eq!(platform.ask(method, path, Some(&access), None).await.good(200)["valid"], true);
+    }
+    platform.ask("POST", "/auth/logout", Some(&access), None).await.good(200);
+    platform.ask("GET", "/auth/me", Some(&access), None).await.error(401, "unauthorized");
+    platform.refresh(&refresh).await.error(401, "bad_refresh_token");
+    // The other session goes on.
+    assert_eq!(platform.profile(&text(&registered, "access_token")).await, 200);
+    told(platform).await;
+}
+
+/// What happened is told to services that have the key, in order.
+async fn told(platform: &Platform) {
+    let events = send(platform.request("GET", "/auth/events?after=0").header("x-api-key", KEY), "").await.good(200);
+    let of_ada = events["events"].as_array().unwrap().iter().filter(|event| event["email"] == "ada@example.com");
+    let kinds: Vec<&str> = of_ada.map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["registered", "login", "logout"]);
+    let last = events["events"].as_array().unwrap().last().unwrap()["number"].as_i64().unwrap();
+    let later = send(platform.request("GET", &format!("/auth/events?after={last}")).header("x-api-key", KEY), "").await;
+    assert_eq!(later.good(200)["events"], json!([]));
+    platform.ask("GET", "/auth/events", None, None).await.error(401, "unauthorized");
+}
+
+async fn what_is_wrong_is_said(platform: &Platform) {
+    platform.register("wrong@example.com").await.good(201);
+    let wrong = platform.login("wrong@example.com", "another password").await.error(401, "bad_credentials");
+    let unknown = platform.login("nobody@example.com", "another password").await.error(401, "bad_credentials");
+    assert_eq!(wrong, unknown, "whether there is an account is nobody's business");
+    for body in [
+        json!({ "name": "A", "email": "no address", "password": PASSWORD }),
+        json!({ "name": "A", "email": "a@example.com", "password": "short" }),
+        json!({ "name": "A", "email": "a@example.com", "password": PASSWORD, "confirm_password": "another" }),
+        json!({ "email": "a@example.com", "password": PASSWORD }),
+    ] {
+        assert_eq!(platform.ask("POST", "/auth/register", None, Some(body.clone())).await.status, 400, "{body}");
+    }
+    let not_json = platform.request("POST", "/auth/login").header("content-type", "application/json");
+    assert_eq!(send(not_json, "{").await.status, 400);
+    for token in ["", "garbage", "eyJhbGciOiJub25lIn0.e30."] {
+        platform.ask("GET", "/auth/me", Some(token), None).await.error(401, "unauthorized");
+    }
+    platform.ask("GET", "/auth/me", None, None).await.error(401, "unauthorized");
+}
+
+async fn a_refresh_token_is_good_once(platform: &Platform) {
+    let first = platform.register("refresh@example.com").await.good(201);
+    let refresh = text(&first, "refresh_token");
+    let answers = join_all((0..8).map(|_| platform.refresh(&refresh))).await;
+    let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+    assert_eq!((won.len(), lost.len()), (1, 7), "of several at once exactly one wins");
+    lost.iter().for_each(|answer| {
+        answer.error(401, "bad_refresh_token");
+    });
+    let second = won[0].json();
+    assert_ne!(second["access_token"], first["access_token"]);
+    assert_ne!(second["refresh_token"], first["refresh_token"]);
+    assert_eq!(platform.profile(&text(&second, "access_token")).await, 200, "the others asked at once, and no later");
+    platform.refresh(&text(&second, "refresh_token")).await.good(200);
+    platform.refresh("garbage").await.error(401, "bad_refresh_token");
+}
+
+async fn a_new_password_ends_other_sessions(platform: &Platform) {
+    let here = platform.register("change@example.com").await.good(201);
+    let there = platform.login("change@example.com", PASSWORD).await.good(200);
+    let (here, there) = (text(&here, "access_token"), text(&there, "access_token"));
+    let change = |current: &str, new: &str| json!({ "current_password": current, "new_password": new });
+    let ask = async |body| platform.ask("POST", "/auth/change-password", Some(&here), Some(body)).await;
+    ask(change("not this one", "a new password")).await.error(401, "bad_credentials");
+    ask(change(PASSWORD, "short")).await.error(400, "password_too_short");
+    ask(change(PASSWORD, "a new password")).await.good(200);
+    assert_eq!((platform.profile(&here).await, platform.profile(&there).await), (200, 401));
+    platform.login("change@example.com", PASSWORD).await.error(401, "bad_credentials");
+    platform.login("change@example.com", "a new password").await.good(200);
+}
+
+async fn a_deleted_account_is_gone(platform: &Platform) {
+    let other = platform.register("other@example.com").await.good(201);
+    let gone = platform.register("gone@example.com").await.good(201);
+    let (token, id) = (text(&gone, "access_token"), text(&gone, "id"));
+    let path = |id: &str| format!("/auth/users/{id}");
+    platform.ask("DELETE", &path(&text(&other, "id")), Some(&token), None).await.error(403, "forbidden");
+    platform.ask("DELETE", &path(&id), Some(&token), None).await.good(200);
+    assert_eq!(platform.profile(&token).await, 401);
+    platform.login("gone@example.com", PASSWORD).await.error(401, "bad_credentials");
+    assert_ne!(platform.register("gone@example.com").await.good(201)["id"], id.as_str(), "its address is free again");
+}
