@@ -246,10 +246,12 @@ impl HealRecord {
                 // Its runtime's clock may be another one than ours.
                 let run = run.filter(|run| run.started.wall + CLOCKS_APART >= heal.at);
                 let is_over = run.is_some_and(|run| run.end.as_ref().is_some_and(|end| !end.planned));
+                // A monitor that has just started knows the run from its record, and not yet from whoever runs it.
+                let is_running = matches!(workload.phase, crate::judge::Phase::Running { .. });
                 let is_late = elapsed(heal.at, now.wall) > grace + SETTLE_MARGIN;
                 match run {
                     Some(_) if service.is_ready() && !is_down => Some(heal.settle(HealResult::Worked, now.wall)),
-                    Some(_) if is_over || is_down && !has_time(service, now.at) => {
+                    Some(_) if is_over || is_running && is_down && !has_time(service, now.at) => {
                         Some(heal.settle(HealResult::Failed, now.wall))
                     }
                     _ if is_late => Some(heal.settle(HealResult::Failed, now.wall)),

@@ -6,7 +6,8 @@ use super::super::clinic::{Clinic, at};
 use super::super::record::{HealAction, HealRecord, HealResult, Pause};
 use super::super::settings::{HealSettings, HostHealSettings};
 use super::{PatientCard, Ward};
-use crate::probe::ReasonCode;
+use crate::judge::{Board, WorkloadState};
+use crate::probe::{CheckId, ReasonCode};
 use crate::supervise::Who;
 
 fn one() -> Clinic {
@@ -321,6 +322,29 @@ fn what_an_earlier_monitor_wrote_down_and_never_ordered_is_done_by_the_next_one(
     clinic.run_until(clinic.now + 45);
     assert_eq!((clinic.stands("web").as_str(), clinic.heals.len()), ("up", 1));
     assert_eq!(results(&clinic, "web"), [HealResult::Worked]);
+}
+
+#[test]
+fn a_monitor_that_starts_during_a_heal_waits_until_it_knows_what_runs() {
+    let mut clinic = one();
+    clinic.start_slowly("web", 30);
+    clinic.fall_ill("web", ReasonCode::Timeout, Some(1));
+    let check = CheckId::new("web", "web");
+    let mut down = clinic.board.check(&check).unwrap().state;
+    while clinic.heals.is_empty() {
+        down = clinic.board.check(&check).unwrap().state;
+        clinic.run_until(clinic.now + 1);
+    }
+    clinic.run_until(clinic.now + 2);
+    let web = clinic.board.service("web").unwrap();
+    let (spec, ledger) = (web.spec.clone(), web.workload.as_ref().unwrap().ledger.clone());
+    assert!(ledger.last().unwrap().end.is_none(), "it was started, and has not answered yet");
+    // What is on the disk by then: the run, and the check as it was before.
+    let (mut board, now) = (Board::starting_at(500), at(clinic.now));
+    board.configure(vec![spec], now, |_| Some(down));
+    board.restore_workload("web", WorkloadState::restored(ledger, Default::default()));
+    clinic.ward.look(&board, |_| None, now, || 0.5);
+    assert_eq!(results(&clinic, "web"), [HealResult::Pending]);
 }
 
 #[test]
