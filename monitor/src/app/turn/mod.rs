@@ -103,6 +103,8 @@ impl Loop {
         finished: mpsc::Sender<News>,
         max_running: usize,
     ) -> Self {
+        // It has as much time for its first turn as for any other.
+        shared.figures.last_turn_ms.store(Moment::now().as_ms(), Relaxed);
         Self {
             shared,
             schedule: Schedule::default(),
