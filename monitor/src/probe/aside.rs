@@ -2,7 +2,7 @@
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// From so many bytes on it takes long to look through them: about a millisecond for the slowest of our ways.
+/// From so many bytes on it takes long to look through them. Ours: for less it is not worth handing the worker over.
 pub(super) const LONG_BYTES: usize = 16 * 1024;
 
 /// Does `work` of so many bytes; if it is long, this thread's other probes go on elsewhere meanwhile.

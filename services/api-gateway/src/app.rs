@@ -1,14 +1,12 @@
-//! Puts the routes together and serves them: as a router, on a listener, or as a process with exit codes.
+//! Puts the routes together and serves them: as a router, or on a listener.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::{Extension, Router};
-use kit::config::Environment;
 use kit::health::Health;
 use kit::http::{Endpoints, Limits, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
-use kit::service;
+use kit::service::Settings as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,9 +17,9 @@ use crate::index;
 use crate::settings::Settings;
 
 /// The name in answers and metrics.
-pub(crate) const SERVICE: &str = "api-gateway";
+pub(crate) const SERVICE: &str = Settings::NAME;
 /// The version in answers and metrics.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = Settings::VERSION;
 
 /// What a handler gets beyond its own deadlines, so that the answer that says which peer was slow comes first.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -47,9 +45,4 @@ pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationTo
     tracing::info!(address, version = VERSION, "listening");
     serve(listener, app(settings), Limits::default(), stop).await;
     tracing::info!("stopped");
-}
-
-/// Starts from the environment and serves until SIGTERM or SIGINT; see [`service::start`].
-pub async fn start(environment: &Environment) -> ExitCode {
-    service::start::<Settings>(environment, run).await
 }

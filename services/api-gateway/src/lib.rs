@@ -14,6 +14,6 @@ mod percent;
 mod settings;
 mod upstream;
 
-pub use app::{app, run, start};
-pub use settings::{Settings, VARIABLES, own_url};
+pub use app::{app, run};
+pub use settings::Settings;
 pub use upstream::Upstream;

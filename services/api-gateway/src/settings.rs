@@ -13,29 +13,6 @@ use url::Url;
 
 use crate::upstream::Upstream;
 
-/// Where the platform expects it.
-const PORT: NonZeroU16 = NonZeroU16::new(8000).expect("a port");
-
-/// The environment variables, as `--help` shows them.
-pub const VARIABLES: &str = "\
-Environment:
-  API_KEY                    key that clients send as X-API-Key; required
-  AIRTABLE_GATEWAY_API_KEY   key sent to the Airtable gateway [API_KEY]
-                             (either key may be in a file: API_KEY_FILE, AIRTABLE_GATEWAY_API_KEY_FILE)
-  HOST                       address to listen on; 0.0.0.0 in containers [127.0.0.1]
-  PORT                       port to listen on [8000]
-  AIRTABLE_GATEWAY_URL       [http://127.0.0.1:8002]
-  MCP_SERVER_URL             [AI_PROCESSING_SERVICE_URL]
-  AI_PROCESSING_SERVICE_URL  [http://127.0.0.1:8001]
-  LLM_ORCHESTRATOR_URL       [http://127.0.0.1:8003]
-  PLATFORM_SERVICES_URL      [http://127.0.0.1:8007]
-  AUTOMATION_SERVICES_URL    [http://127.0.0.1:8006]
-  SAGA_ORCHESTRATOR_URL      [http://127.0.0.1:8008]
-  HEALTH_CHECK_TIMEOUT       longest wait for one service's health, as 5 (seconds) or 500ms [5]
-  UPSTREAM_TIMEOUT           longest wait for a service's answer [30]
-  LOG_LEVEL                  error, warn, info, debug or trace [info]
-  LOG_FORMAT                 human or json [human on a terminal, else json]";
-
 /// Everything that can be set. Names and defaults are those of existing deployments.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -68,6 +45,30 @@ pub struct Settings {
 }
 
 impl service::Settings for Settings {
+    const NAME: &'static str = env!("CARGO_PKG_NAME");
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const ABOUT: &'static str = "The platform's front door: aggregate health, and the way to the Airtable gateway.";
+    const VARIABLES: &'static str = "\
+Environment:
+  API_KEY                    key that clients send as X-API-Key; required
+  AIRTABLE_GATEWAY_API_KEY   key sent to the Airtable gateway [API_KEY]
+                             (either key may be in a file: API_KEY_FILE, AIRTABLE_GATEWAY_API_KEY_FILE)
+  HOST                       address to listen on; 0.0.0.0 in containers [127.0.0.1]
+  PORT                       port to listen on [8000]
+  AIRTABLE_GATEWAY_URL       [http://127.0.0.1:8002]
+  MCP_SERVER_URL             [AI_PROCESSING_SERVICE_URL]
+  AI_PROCESSING_SERVICE_URL  [http://127.0.0.1:8001]
+  LLM_ORCHESTRATOR_URL       [http://127.0.0.1:8003]
+  PLATFORM_SERVICES_URL      [http://127.0.0.1:8007]
+  AUTOMATION_SERVICES_URL    [http://127.0.0.1:8006]
+  SAGA_ORCHESTRATOR_URL      [http://127.0.0.1:8008]
+  HEALTH_CHECK_TIMEOUT       longest wait for one service's health, as 5 (seconds) or 500ms [5]
+  UPSTREAM_TIMEOUT           longest wait for a service's answer [30]
+  LOG_LEVEL                  error, warn, info, debug or trace [info]
+  LOG_FORMAT                 human or json [human on a terminal, else json]";
+    // Where the platform expects it.
+    const PORT: NonZeroU16 = NonZeroU16::new(8000).expect("a port");
+
     fn read(environment: &Environment) -> Result<Self, Vec<String>> {
         let variables = Variables::new(environment);
         let upstream = |name: &'static str, variable: &str, port: u16| {
@@ -84,7 +85,7 @@ impl service::Settings for Settings {
         let mcp_url = variables.base_url("MCP_SERVER_URL").unwrap_or_else(|| ai_url.clone());
         let other = variables.text("AI_PROCESSING_SERVICE_URL").is_some() && ai_url != mcp_url;
         let settings = Self {
-            address: variables.address(PORT),
+            address: variables.address(Self::PORT),
             api_key,
             airtable_gateway_api_key: own_key,
             airtable_gateway: upstream("airtable-gateway", "AIRTABLE_GATEWAY_URL", 8002),
@@ -118,16 +119,6 @@ impl Settings {
         ];
         six.into_iter().chain(&self.ai_processing_service).cloned().collect()
     }
-}
-
-/// Returns the URL under which the gateway of this environment is reached on its own machine.
-///
-/// # Errors
-/// Mistakes in `HOST` and `PORT`.
-pub fn own_url(environment: &Environment, path: &str) -> Result<String, Vec<String>> {
-    let variables = Variables::new(environment);
-    let url = variables.own_url(PORT, path);
-    variables.finish(url)
 }
 
 fn local(port: u16) -> Url {
@@ -210,26 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn the_own_url_is_on_loopback_for_every_address() {
-        for (host, expected) in [
-            ("", "http://127.0.0.1:81/livez"),
-            ("0.0.0.0", "http://127.0.0.1:81/livez"),
-            ("::", "http://[::1]:81/livez"),
-            ("10.1.2.3", "http://10.1.2.3:81/livez"),
-        ] {
-            let environment = Environment::of([("HOST", host), ("PORT", "81")]);
-            assert_eq!(own_url(&environment, "/livez").as_deref(), Ok(expected), "{host}");
-        }
-    }
-
-    #[test]
     fn the_help_names_every_variable() {
         let source = include_str!("settings.rs");
         let documented = source
             .split('`')
             .filter(|word| word.len() > 3 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
         for name in documented {
-            assert!(VARIABLES.contains(name), "{name}");
+            assert!(Settings::VARIABLES.contains(name), "{name}");
         }
     }
 }

@@ -2,16 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ArgMatches, Command};
 
 use crate::exit;
 
-/// Parses the process's arguments. Otherwise returns the code to exit with, having printed help, version or the error.
+/// Reads the process's arguments. Otherwise returns the code to exit with, having printed help, version or the error.
 ///
 /// # Errors
 /// [`exit::YES`] after `--help` and `--version`, [`exit::USAGE`] after a wrong command line.
-pub fn parse<T: Parser>() -> Result<T, ExitCode> {
-    T::try_parse().map_err(|error| {
+pub fn matches(command: Command) -> Result<ArgMatches, ExitCode> {
+    command.try_get_matches().map_err(|error| {
         // Nothing better can be done when standard output is closed.
         let _closed = error.print();
         ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::YES })

@@ -87,3 +87,18 @@ fn every_mistake_is_reported_in_the_order_of_reading() {
     let names: Vec<&str> = mistakes.iter().filter_map(|mistake| mistake.split(':').next()).collect();
     assert_eq!(names, ["A", "B", "C"]);
 }
+
+#[test]
+fn the_own_url_is_on_loopback_for_every_address() {
+    for (host, expected) in [
+        ("", "http://127.0.0.1:81/livez"),
+        ("0.0.0.0", "http://127.0.0.1:81/livez"),
+        ("::", "http://[::1]:81/livez"),
+        ("10.1.2.3", "http://10.1.2.3:81/livez"),
+    ] {
+        let environment = Environment::of([("HOST", host), ("PORT", "81")]);
+        let variables = Variables::new(&environment);
+        let url = variables.own_url(NonZeroU16::MIN, "/livez");
+        assert_eq!(variables.finish(url).as_deref(), Ok(expected), "{host}");
+    }
+}

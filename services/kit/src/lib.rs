@@ -3,6 +3,7 @@
 #[cfg(feature = "alert")]
 pub mod alert;
 pub mod backoff;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,17 +1,31 @@
-//! A service as a process: settings from the environment, a listener, signals, systemd, exit codes.
+//! A service as a process: its command line, settings from the environment, a listener, signals, systemd, exit codes.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::process::ExitCode;
 
+use clap::{FromArgMatches, Subcommand};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Environment;
+use crate::env::Variables;
 use crate::http::bind;
-use crate::{cli, exit, log, notify, shutdown};
+use crate::{cli, exit, healthcheck, log, notify, shutdown, tls};
 
-/// Settings of a service, read whole from the environment.
+/// A service and its settings, read whole from the environment.
 pub trait Settings: Sized {
+    /// The service's name.
+    const NAME: &'static str;
+    /// Its version.
+    const VERSION: &'static str;
+    /// What it is, for `--help`.
+    const ABOUT: &'static str;
+    /// Its variables, for `--help`.
+    const VARIABLES: &'static str;
+    /// Where it listens if `PORT` says nothing else.
+    const PORT: NonZeroU16;
+
     /// Reads them.
     ///
     /// # Errors
@@ -22,9 +36,45 @@ pub trait Settings: Sized {
     fn address(&self) -> SocketAddr;
 }
 
-/// Starts logging, reads the settings, listens, and has `run` serve until SIGTERM or SIGINT. Returns the code to exit with:
-/// [`exit::CONFIG`] for mistakes in the environment, [`exit::SYSTEM`] when the port or the signal handlers cannot be had.
-pub async fn start<S: Settings>(
+#[derive(Subcommand)]
+enum Command {
+    /// Serves until SIGTERM or SIGINT; the default.
+    Run,
+    /// Asks URL once: exit 0 if it answers 2xx, else 1. Default: /livez of the service that these variables describe.
+    Healthcheck {
+        /// The URL.
+        url: Option<String>,
+    },
+}
+
+/// Does what the command line of this process says, and has `run` serve until SIGTERM or SIGINT. Returns the code to exit
+/// with: [`exit::USAGE`] for a wrong command line, [`exit::CONFIG`] for mistakes in the environment, [`exit::SYSTEM`] when
+/// the port or the signal handlers cannot be had.
+pub async fn main<S: Settings>(run: impl AsyncFnOnce(TcpListener, S, CancellationToken)) -> ExitCode {
+    tls::install();
+    let program = clap::Command::new(S::NAME).version(S::VERSION).about(S::ABOUT).after_help(S::VARIABLES);
+    let matches = match cli::matches(Command::augment_subcommands(program)) {
+        Ok(matches) => matches,
+        Err(code) => return code,
+    };
+    let environment = Environment::of_process();
+    // Without a subcommand there is none to be read.
+    let url = match Command::from_arg_matches(&matches) {
+        Ok(Command::Healthcheck { url }) => url,
+        Ok(Command::Run) | Err(_) => return start(&environment, run).await,
+    };
+    let own_url = || {
+        let variables = Variables::new(&environment);
+        let url = variables.own_url(S::PORT, "/livez");
+        variables.finish(url)
+    };
+    match url.map_or_else(own_url, Ok) {
+        Ok(url) => healthcheck::run(&url, healthcheck::TIMEOUT).await,
+        Err(mistakes) => cli::refuse(&mistakes),
+    }
+}
+
+async fn start<S: Settings>(
     environment: &Environment,
     run: impl AsyncFnOnce(TcpListener, S, CancellationToken),
 ) -> ExitCode {

@@ -1,15 +1,13 @@
-//! Puts the routes together and serves them: as a router, on a listener, or as a process with exit codes.
+//! Puts the routes together and serves them: as a router, or on a listener.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use kit::config::Environment;
 use kit::health::{Health, Need};
 use kit::http::{Limits, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
-use kit::service;
+use kit::service::Settings as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +15,8 @@ use crate::auth::{Auth, routes};
 use crate::settings::Settings;
 use crate::store::{DATABASE, Store};
 
-const SERVICE: &str = "platform-services";
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+const SERVICE: &str = Settings::NAME;
+const VERSION: &str = Settings::VERSION;
 
 /// Longest time a handler may take: several statements of 5 s each, and a turn for a hash.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
@@ -58,8 +56,8 @@ impl Service {
 }
 
 /// Serves on `listener` until `stop`, then lets running requests finish within [`Limits::grace`].
-pub async fn run(listener: TcpListener, settings: &Settings, stop: CancellationToken) {
-    let service = Service::new(settings);
+pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationToken) {
+    let service = Service::new(&settings);
     let address = listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
     tracing::info!(address, version = VERSION, "listening");
     let served = CancellationToken::new();
@@ -76,9 +74,4 @@ pub async fn run(listener: TcpListener, settings: &Settings, stop: CancellationT
         }
     });
     tracing::info!("stopped");
-}
-
-/// Starts from the environment and serves until SIGTERM or SIGINT; see [`service::start`].
-pub async fn start(environment: &Environment) -> ExitCode {
-    service::start::<Settings>(environment, async |listener, settings, stop| run(listener, &settings, stop).await).await
 }

@@ -1,4 +1,4 @@
-//! Sign-in and analytics of the platform: accounts, sessions, tokens, and what others may know of them.
+//! Sign-in of the platform: accounts, sessions, tokens, and what others may know of them.
 //!
 //! A session begins with a login and holds one refresh token at a time; an access token is good as long as its session.
 //! Whoever ends the session (logout, a refresh token used twice, a new password, a deleted account) ends all of its tokens.
@@ -10,5 +10,5 @@ mod settings;
 mod store;
 mod tables;
 
-pub use app::{Service, run, start};
-pub use settings::{Settings, VARIABLES, own_url};
+pub use app::{Service, run};
+pub use settings::Settings;

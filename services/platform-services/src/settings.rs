@@ -11,29 +11,9 @@ use kit::http::Network;
 use kit::service;
 use secrecy::{ExposeSecret, SecretString};
 
-/// Where the platform expects it.
-const PORT: NonZeroU16 = NonZeroU16::new(8007).expect("a port");
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(20).expect("above 0");
 /// Shorter secrets can be guessed from one token (RFC 7518 section 3.2: as long as the hash, 32 bytes for HS256).
 const MIN_SECRET_BYTES: usize = 32;
-
-/// The environment variables, as `--help` shows them.
-pub const VARIABLES: &str = "\
-Environment:
-  JWT_SECRET             signs access tokens (HS256); 32 bytes or more, required
-  JWT_ALGORITHM          HS256 [HS256]
-  API_KEY                key of other services, sent as X-API-Key; without it they read no events
-  DATABASE_URL           sqlite:PATH or postgres://… [sqlite:data/platform-services/platform.db]
-                         (secrets may be in a file: JWT_SECRET_FILE, API_KEY_FILE, DATABASE_URL_FILE)
-  DB_POOL_SIZE           connections to PostgreSQL [20]
-  HOST                   address to listen on; 0.0.0.0 in containers [127.0.0.1]
-  PORT                   port to listen on [8007]
-  TRUSTED_PROXIES        networks whose X-Forwarded-For is believed, as 127.0.0.1,10.0.0.0/8, or none [127.0.0.1,::1]
-  JWT_EXPIRES_IN         life of an access token, as 24h, 30m or seconds [24h]
-  REFRESH_EXPIRES_IN     life of a refresh token [7d]
-  PASSWORD_MIN_LENGTH    characters that a password must have [8]
-  LOG_LEVEL              error, warn, info, debug or trace [info]
-  LOG_FORMAT             human or json [human on a terminal, else json]";
 
 /// Everything that can be set. Names and defaults are those of existing deployments.
 #[derive(Debug, Clone)]
@@ -59,6 +39,28 @@ pub struct Settings {
 }
 
 impl service::Settings for Settings {
+    const NAME: &'static str = env!("CARGO_PKG_NAME");
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const ABOUT: &'static str = "Sign-in of the platform.";
+    const VARIABLES: &'static str = "\
+Environment:
+  JWT_SECRET             signs access tokens (HS256); 32 bytes or more, required
+  JWT_ALGORITHM          HS256 [HS256]
+  API_KEY                key of other services, sent as X-API-Key; without it they read no events
+  DATABASE_URL           sqlite:PATH or postgres://… [sqlite:data/platform-services/platform.db]
+                         (secrets may be in a file: JWT_SECRET_FILE, API_KEY_FILE, DATABASE_URL_FILE)
+  DB_POOL_SIZE           connections to PostgreSQL [20]
+  HOST                   address to listen on; 0.0.0.0 in containers [127.0.0.1]
+  PORT                   port to listen on [8007]
+  TRUSTED_PROXIES        networks whose X-Forwarded-For is believed, as 127.0.0.1,10.0.0.0/8, or none [127.0.0.1,::1]
+  JWT_EXPIRES_IN         life of an access token, as 24h, 30m or seconds [24h]
+  REFRESH_EXPIRES_IN     life of a refresh token [7d]
+  PASSWORD_MIN_LENGTH    characters that a password must have [8]
+  LOG_LEVEL              error, warn, info, debug or trace [info]
+  LOG_FORMAT             human or json [human on a terminal, else json]";
+    // Where the platform expects it.
+    const PORT: NonZeroU16 = NonZeroU16::new(8007).expect("a port");
+
     fn read(environment: &Environment) -> Result<Self, Vec<String>> {
         let variables = Variables::new(environment);
         let jwt_secret = variables.required_secret("JWT_SECRET", "signs access tokens");
@@ -91,7 +93,7 @@ impl service::Settings for Settings {
             variables.mistake("PASSWORD_MIN_LENGTH", "write a number from 1 to 64");
         }
         let settings = Self {
-            address: variables.address(PORT),
+            address: variables.address(Self::PORT),
             database,
             connections: variables.parsed("DB_POOL_SIZE", CONNECTIONS, "a number of connections, like 20"),
             jwt_secret,
@@ -107,16 +109,6 @@ impl service::Settings for Settings {
     fn address(&self) -> SocketAddr {
         self.address
     }
-}
-
-/// Returns the URL under which the service of this environment is reached on its own machine.
-///
-/// # Errors
-/// Mistakes in `HOST` and `PORT`.
-pub fn own_url(environment: &Environment, path: &str) -> Result<String, Vec<String>> {
-    let variables = Variables::new(environment);
-    let url = variables.own_url(PORT, path);
-    variables.finish(url)
 }
 
 fn networks(variables: &Variables<'_>) -> Vec<Network> {
@@ -151,6 +143,8 @@ mod tests {
         assert_eq!(settings.address.to_string(), "127.0.0.1:8007");
         assert_eq!((settings.access_life.as_secs(), settings.refresh_life.as_secs()), (86_400, 604_800));
         assert!(!format!("{settings:?}").contains(SECRET));
+        let shared = [("JWT_SECRET", SECRET), ("API_KEY", "hush"), ("DATABASE_URL", "postgres://u:hush@h/d")];
+        assert!(!format!("{:?}", Settings::read(&Environment::of(shared)).unwrap()).contains("hush"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kit::backoff::Backoff;
+use kit::chain::Chain;
 use kit::db::{Database, Source, Transaction};
 use kit::health::{Health, Need};
 use tokio::sync::OnceCell;
@@ -29,6 +30,8 @@ const WRITE_EVERY: Duration = Duration::from_secs(10);
 const OPEN_DEADLINE: Duration = Duration::from_secs(600);
 /// Between two clearances of what is over.
 const CLEAR_EVERY: Duration = Duration::from_secs(600);
+/// Longest time for one kind of it; the rest waits for the next time.
+const CLEAR_DEADLINE: Duration = Duration::from_secs(60);
 const DAY_MS: i64 = 86_400_000;
 /// Rows that are removed at once.
 const CLEARED_AT_ONCE: u64 = 500;
@@ -106,12 +109,11 @@ impl Store {
         let opening = self.opened.get_or_try_init(|| async {
             let opened = Database::open(&self.source, &TABLES, self.connections.get()).await;
             opened.inspect(|_| tracing::info!("the database is open")).map_err(|error| {
-                let text = chain(&error);
+                let text = Chain(&error).to_string();
                 tracing::warn!(error = text, "the database cannot be opened yet");
                 text
             })
         });
-        let late = |within: Duration| format!("no answer within {} s", within.as_secs());
         let opened = tokio::time::timeout(OPEN_DEADLINE, opening).await;
         let database = opened.map_err(|_elapsed| late(OPEN_DEADLINE))??;
         let asking = async {
@@ -127,7 +129,7 @@ impl Store {
             transaction.commit().await
         };
         match tokio::time::timeout(LOOK_DEADLINE, asking).await {
-            Ok(answer) => answer.map_err(|error| chain(&error)),
+            Ok(answer) => answer.map_err(|error| Chain(&error).to_string()),
             Err(_elapsed) => Err(late(LOOK_DEADLINE)),
         }
     }
@@ -142,9 +144,13 @@ impl Store {
 
     async fn clear_all(&self, now_ms: i64) {
         for (sql, age_ms) in CLEARANCES {
-            if let Err(error) = self.clear(sql, now_ms - age_ms).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, sql, "what is over could not be cleared");
-            }
+            let cleared = tokio::time::timeout(CLEAR_DEADLINE, self.clear(sql, now_ms - age_ms)).await;
+            let why = match &cleared {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => Chain(error).to_string(),
+                Err(_elapsed) => late(CLEAR_DEADLINE),
+            };
+            tracing::warn!(error = why, sql, "what is over could not be cleared");
         }
     }
 
@@ -162,14 +168,8 @@ impl Store {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+fn late(within: Duration) -> String {
+    format!("no answer within {} s", within.as_secs())
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::supervise::discovery::Finds;
 const MAX_TROUBLES: usize = 12;
 /// From so many services on, rows are one line each.
 const DENSE: usize = 40;
-/// From so many services on, bars tell nothing of each day: the page would be ten times as large.
+/// From so many services on, bars tell nothing of each day: words for each of them would be most of the page.
 const WORDLESS: usize = 100;
 /// Verdict changes that are shown.
 const CHANGES: usize = 15;

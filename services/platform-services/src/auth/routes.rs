@@ -20,7 +20,7 @@ pub(crate) struct Auth {
     pub(super) tokens: Tokens,
     pub(super) service_key: Option<ServiceKey>,
     /// Knows which proxies are ours.
-    pub(super) place: Place,
+    pub(super) proxies: Place,
     pub(super) refresh_life: Duration,
     pub(super) password_min_chars: usize,
 }
@@ -32,7 +32,7 @@ impl Auth {
             passwords: Passwords::new(),
             tokens: Tokens::new(&settings.jwt_secret, settings.access_life),
             service_key: settings.api_key.as_ref().map(ServiceKey::new),
-            place: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
+            proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
             refresh_life: settings.refresh_life,
             password_min_chars: settings.password_min_chars,
         }

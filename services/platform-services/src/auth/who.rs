@@ -31,7 +31,7 @@ impl FromRequestParts<Arc<Auth>> for Address {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, auth: &Arc<Auth>) -> Result<Self, Infallible> {
-        Ok(Self(auth.place.client(&parts.headers, peer(&parts.extensions))))
+        Ok(Self(auth.proxies.client(&parts.headers, peer(&parts.extensions))))
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) async fn all(platform: &Platform) {
         ["login_failed", "login_failed", "account_locked"],
         "and no word of what was refused"
     );
+    one_address_is_locked_whatever_it_tries(platform).await;
     // Others are not locked out with it, and a login forgets what failed before.
     platform.register("free@example.com").await.good(201);
     for _round in 0..3 {
@@ -39,4 +40,19 @@ pub(crate) async fn all(platform: &Platform) {
         }
         platform.login("free@example.com", PASSWORD).await.good(200);
     }
+}
+
+async fn one_address_is_locked_whatever_it_tries(platform: &Platform) {
+    platform.register("sprayed@example.com").await.good(201);
+    let body = |email: &str, password: &str| Some(json!({ "email": email, "password": password }));
+    let right = || body("sprayed@example.com", PASSWORD);
+    let spray = async |from: &str, body| platform.ask_from(from, "POST", "/auth/login", None, body).await;
+    // What does not fail is taken back.
+    spray("192.0.2.50", right()).await.good(200);
+    for number in 0..50 {
+        let email = format!("sprayed-{number}@example.com");
+        spray("192.0.2.50", body(&email, "a wrong password")).await.error(401, "bad_credentials");
+    }
+    spray("192.0.2.50", right()).await.error(429, "locked");
+    spray("192.0.2.51", right()).await.good(200);
 }

@@ -57,7 +57,7 @@ impl Platform {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let until = stop.clone();
-        tokio::spawn(async move { platform_services::run(listener, &settings, until).await });
+        tokio::spawn(async move { platform_services::run(listener, settings, until).await });
         Self { address, stop, _folder: folder }
     }
 
