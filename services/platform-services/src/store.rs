@@ -188,7 +188,7 @@ mod tests {
     /// More rows than are removed at once, half of them over.
     async fn what_is_over_goes_and_the_rest_stays(store: &Store) {
         let mut transaction = store.begin().await.unwrap();
-        let user = "INSERT INTO users VALUES ('u', 'a@x.y', '', '', '', 'user', NULL, 1, 0, 0, NULL)";
+        let user = "INSERT INTO users VALUES ('u', 'a@x.y', '', '', '', 'user', NULL, 1, 0, 0, NULL, '')";
         transaction.change(user, &[]).await.unwrap();
         let day = |number: i64| number % 2 * 100 * DAY_MS;
         for number in 0..1200 {

@@ -30,5 +30,11 @@ CREATE TABLE auth_events (
 CREATE INDEX auth_events_by_time ON auth_events (at_ms);
 ";
 
+/// Accounts that monitors make are of a realm of their own.
+const REALMS: &str = "
+ALTER TABLE users ADD COLUMN realm TEXT NOT NULL DEFAULT '';
+ALTER TABLE auth_events ADD COLUMN realm TEXT NOT NULL DEFAULT '';
+";
+
 /// Everything that this service keeps.
-pub(crate) const TABLES: Tables = Tables { schema: "platform_services", steps: &[FIRST] };
+pub(crate) const TABLES: Tables = Tables { schema: "platform_services", steps: &[FIRST, REALMS] };

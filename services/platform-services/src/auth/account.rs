@@ -1,6 +1,5 @@
 //! What people do with their accounts.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,19 +19,19 @@ use super::login::{Begun, Tried, about, refuse, tokens_of};
 use super::password::Verified;
 use super::routes::Auth;
 use super::session::{self, Session};
-use super::users::{self, NewUser, User};
-use super::who::{Address, Caller};
+use super::users::{self, NewUser, User, WATCHED};
+use super::who::{Asker, Caller};
 use crate::problem::Problem;
 
 /// `POST /auth/register`: the account, with tokens as after a login.
 pub(super) async fn register(
     State(auth): State<Arc<Auth>>,
-    Address(address): Address,
+    asker: Asker,
     Json(mut registration): Json<Registration>,
 ) -> Result<Response, ApiError> {
     let (first_name, last_name) = registration.checked(auth.password_min_chars)?;
     let place = auth.passwords.place_for_new()?;
-    if let Some(address) = address
+    if let Some(address) = asker.address
         && let Try::Wait(wait) = count(&auth, Who::Registering(address)).await?
     {
         return Ok(refuse(wait));
@@ -45,8 +44,9 @@ pub(super) async fn register(
         first_name: &first_name,
         last_name: &last_name,
         tenant_id: registration.tenant_id.as_deref(),
+        realm: if asker.watches { WATCHED } else { "" },
     };
-    let Some((user, session)) = insert(&auth, new, address, now).await? else {
+    let Some((user, session)) = insert(&auth, new, asker, now).await? else {
         let taken = ApiError::new(StatusCode::CONFLICT, "there is an account with this e-mail address");
         return Err(taken.code("email_taken"));
     };
@@ -68,7 +68,7 @@ async fn count(auth: &Auth, who: Who<'_>) -> Result<Try, Problem> {
 async fn insert(
     auth: &Auth,
     new: NewUser<'_>,
-    address: Option<IpAddr>,
+    asker: Asker,
     now: Timestamp,
 ) -> Result<Option<(User, Session)>, Problem> {
     let mut transaction = auth.store.begin().await?;
@@ -77,7 +77,7 @@ async fn insert(
         return Ok(None);
     };
     let session = session::begin(&mut transaction, &user, auth.refresh_life, now).await?;
-    note(&mut transaction, Happened::Registered, about(&user, address), now).await?;
+    note(&mut transaction, Happened::Registered, about(&user, asker), now).await?;
     transaction.commit().await?;
     Ok(Some((user, session)))
 }
@@ -97,14 +97,14 @@ pub(super) struct Change {
 /// `POST /auth/change-password`: ends every other session.
 pub(super) async fn change_password(
     State(auth): State<Arc<Auth>>,
-    Address(address): Address,
+    asker: Asker,
     caller: Caller,
     Json(change): Json<Change>,
 ) -> Result<Response, ApiError> {
     check_password(&change.new_password, auth.password_min_chars)?;
     // With a token in hand, passwords are tried as at the door.
     let place = auth.passwords.place()?;
-    let tried = Tried { email: Some(&caller.user.email), address };
+    let tried = Tried { email: Some(&caller.user.email), asker };
     let last = match tried.begin(&auth).await? {
         Begun::Locked(wait) => return Ok(refuse(wait)),
         Begun::May { last, .. } => last,
@@ -129,7 +129,7 @@ async fn set_password(auth: &Auth, caller: &Caller, hash: &str, tried: Tried<'_>
     }
     tried.forgive_within(&mut transaction).await?;
     session::end_all(&mut transaction, &caller.user.id, Some(&caller.session), "password_changed", now).await?;
-    note(&mut transaction, Happened::PasswordChanged, about(&caller.user, tried.address), now).await?;
+    note(&mut transaction, Happened::PasswordChanged, about(&caller.user, tried.asker), now).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -137,7 +137,7 @@ async fn set_password(auth: &Auth, caller: &Caller, hash: &str, tried: Tried<'_>
 /// `DELETE /auth/users/{id}`: oneself, and nobody else.
 pub(super) async fn delete(
     State(auth): State<Arc<Auth>>,
-    Address(address): Address,
+    asker: Asker,
     Path(id): Path<String>,
     caller: Caller,
 ) -> Result<Json<Value>, ApiError> {
@@ -149,7 +149,7 @@ pub(super) async fn delete(
         let mut transaction = auth.store.begin().await?;
         if users::delete(&mut transaction, &id, now).await? {
             session::end_all(&mut transaction, &id, None, "deleted", now).await?;
-            note(&mut transaction, Happened::Deleted, about(&caller.user, address), now).await?;
+            note(&mut transaction, Happened::Deleted, about(&caller.user, asker), now).await?;
         }
         Ok::<_, Problem>(transaction.commit().await?)
     };

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use kit::db::Transaction;
 use serde_json::{Value, json};
 
+use super::users::WATCHED;
+
 /// Events of one answer, at most.
 pub(super) const MAX_EVENTS: i64 = 1000;
 
@@ -45,6 +47,8 @@ pub(super) struct Subject<'a> {
     pub(super) user: Option<&'a str>,
     pub(super) email: Option<&'a str>,
     pub(super) address: Option<IpAddr>,
+    /// Whether it is of the realm of monitors.
+    pub(super) is_watched: bool,
 }
 
 /// Notes an event, as part of what it is about and as its last step: numbers become visible in their order, so that
@@ -57,26 +61,30 @@ pub(super) async fn note(
 ) -> Result<(), sqlx::Error> {
     transaction.lock("platform-services auth_events").await?;
     let address = subject.address.map(|address| address.to_string());
-    let sql = "INSERT INTO auth_events (at_ms, kind, user_id, email, address) VALUES ($1, $2, $3, $4, $5)";
+    let sql = "INSERT INTO auth_events (at_ms, kind, user_id, email, address, realm) VALUES ($1, $2, $3, $4, $5, $6)";
     let binds = [
         now.as_millisecond().into(),
         happened.as_str().into(),
         subject.user.into(),
         subject.email.into(),
         address.as_deref().into(),
+        if subject.is_watched { WATCHED } else { "" }.into(),
     ];
     transaction.change(sql, &binds).await.map(|_events| ())
 }
 
 /// Returns events after `after`, oldest first.
 pub(super) async fn read(transaction: &mut Transaction, after: i64, limit: i64) -> Result<Vec<Value>, sqlx::Error> {
-    type Event = (i64, i64, String, Option<String>, Option<String>, Option<String>);
-    let sql = "SELECT number, at_ms, kind, user_id, email, address FROM auth_events
+    type Event = (i64, i64, String, Option<String>, Option<String>, Option<String>, String);
+    let sql = "SELECT number, at_ms, kind, user_id, email, address, realm FROM auth_events
         WHERE number > $1 ORDER BY number LIMIT $2";
     let events: Vec<Event> = transaction.rows(sql, &[after.into(), limit.clamp(1, MAX_EVENTS).into()]).await?;
-    let shown = |(number, at_ms, kind, user_id, email, address): Event| {
+    let shown = |(number, at_ms, kind, user_id, email, address, realm): Event| {
         let at = Timestamp::from_millisecond(at_ms).unwrap_or_default().to_string();
-        json!({ "number": number, "at": at, "kind": kind, "user_id": user_id, "email": email, "address": address })
+        json!({
+            "number": number, "at": at, "kind": kind, "user_id": user_id, "email": email, "address": address,
+            "realm": realm,
+        })
     };
     Ok(events.into_iter().map(shown).collect())
 }

@@ -1,6 +1,5 @@
 //! Signing in and out, and all that keeps a session going.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,20 +19,20 @@ use super::lockout::{Try, Who, begin_try, forget, take_back};
 use super::password::Verified;
 use super::routes::Auth;
 use super::session::{self, Refreshed, Session};
-use super::users::{self, User};
-use super::who::{Address, Caller};
+use super::users::{self, User, WATCHED};
+use super::who::{Asker, Caller};
 use crate::problem::Problem;
 
 /// `POST /auth/login`
 pub(super) async fn login(
     State(auth): State<Arc<Auth>>,
-    Address(address): Address,
+    asker: Asker,
     Json(login): Json<Login>,
 ) -> Result<Response, ApiError> {
     // First: what we cannot look at is nobody's failed try.
     let place = auth.passwords.place()?;
     let email = credentials::email(&login.email);
-    let tried = Tried { email: email.as_deref(), address };
+    let tried = Tried { email: email.as_deref(), asker };
     let (user, last) = match tried.begin(&auth).await? {
         Begun::Locked(wait) => return Ok(refuse(wait)),
         Begun::May { user, last } => (user, last),
@@ -68,7 +67,7 @@ fn bad_credentials() -> ApiError {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tried<'a> {
     pub(super) email: Option<&'a str>,
-    pub(super) address: Option<IpAddr>,
+    pub(super) asker: Asker,
 }
 
 /// Whether a try may be made.
@@ -76,7 +75,7 @@ pub(super) enum Begun {
     /// Not before this has passed.
     Locked(Duration),
     /// With this account, if there is one; should it fail, then what is listed is locked.
-    May { user: Option<User>, last: Vec<Happened> },
+    May { user: Option<Box<User>>, last: Vec<Happened> },
 }
 
 impl Tried<'_> {
@@ -85,7 +84,7 @@ impl Tried<'_> {
         let mut transaction = auth.store.begin().await?;
         let mut last = Vec::new();
         let account = self.email.map(|email| (Who::Account(email), Happened::AccountLocked));
-        let address = self.address.map(|address| (Who::Address(address), Happened::AddressLocked));
+        let address = self.asker.address.map(|address| (Who::Address(address), Happened::AddressLocked));
         for (who, locks) in [account, address].into_iter().flatten() {
             match begin_try(&mut transaction, who).await? {
                 // What is refused is not counted, nor noted: it would be noted without end.
@@ -101,14 +100,17 @@ impl Tried<'_> {
             Some(email) => users::by_email(&mut transaction, email).await?,
             None => None,
         };
+        // Whoever learns the password of a monitor's account cannot use it.
+        let user = user.filter(|user| self.asker.watches || user.realm != WATCHED);
         transaction.commit().await?;
-        Ok(Begun::May { user, last })
+        Ok(Begun::May { user: user.map(Box::new), last })
     }
 
     /// Notes that it failed, and what is locked now.
     pub(super) async fn fail(self, auth: &Auth, last: &[Happened]) -> Result<(), Problem> {
         let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
-        let subject = Subject { email: self.email, address: self.address, ..Subject::default() };
+        let Asker { address, watches } = self.asker;
+        let subject = Subject { email: self.email, address, is_watched: watches, ..Subject::default() };
         note(&mut transaction, Happened::LoginFailed, subject, now).await?;
         for locked in last {
             // A locked address says nothing of the account that was tried last.
@@ -130,7 +132,7 @@ impl Tried<'_> {
         if let Some(email) = self.email {
             forget(transaction, Who::Account(email)).await?;
         }
-        match self.address {
+        match self.asker.address {
             Some(address) => take_back(transaction, Who::Address(address)).await,
             None => Ok(()),
         }
@@ -155,14 +157,15 @@ async fn begin_session(
     }
     tried.forgive_within(&mut transaction).await?;
     let session = session::begin(&mut transaction, user, auth.refresh_life, now).await?;
-    note(&mut transaction, Happened::LoggedIn, about(user, tried.address), now).await?;
+    note(&mut transaction, Happened::LoggedIn, about(user, tried.asker), now).await?;
     transaction.commit().await?;
     Ok(Some(session))
 }
 
 /// Returns what an event about a user is about.
-pub(super) fn about(user: &User, address: Option<IpAddr>) -> Subject<'_> {
-    Subject { user: Some(&user.id), email: Some(&user.email), address }
+pub(super) fn about(user: &User, asker: Asker) -> Subject<'_> {
+    let is_watched = asker.watches || user.realm == WATCHED;
+    Subject { user: Some(&user.id), email: Some(&user.email), address: asker.address, is_watched }
 }
 
 /// Answers a try that must wait.
@@ -198,11 +201,11 @@ pub(super) struct Refresh {
 /// `POST /auth/refresh`
 pub(super) async fn refresh(
     State(auth): State<Arc<Auth>>,
-    Address(address): Address,
+    asker: Asker,
     Json(body): Json<Refresh>,
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
-    match take_refresh(&auth, body.refresh_token.expose_secret(), address, now).await? {
+    match take_refresh(&auth, body.refresh_token.expose_secret(), asker, now).await? {
         Refreshed::Good(user, session) => grant(&auth, &user, &session, now),
         Refreshed::Unknown | Refreshed::Reused(_) => {
             Err(ApiError::unauthorized("the refresh token is not valid; sign in again").code("bad_refresh_token"))
@@ -210,11 +213,11 @@ pub(super) async fn refresh(
     }
 }
 
-async fn take_refresh(auth: &Auth, token: &str, address: Option<IpAddr>, now: Timestamp) -> Result<Refreshed, Problem> {
+async fn take_refresh(auth: &Auth, token: &str, asker: Asker, now: Timestamp) -> Result<Refreshed, Problem> {
     let mut transaction = auth.store.begin().await?;
     let refreshed = session::refresh(&mut transaction, token, auth.refresh_life, now).await?;
     if let Refreshed::Reused(user) = &refreshed {
-        note(&mut transaction, Happened::RefreshReused, about(user, address), now).await?;
+        note(&mut transaction, Happened::RefreshReused, about(user, asker), now).await?;
     }
     transaction.commit().await?;
     Ok(refreshed)
@@ -223,13 +226,13 @@ async fn take_refresh(auth: &Auth, token: &str, address: Option<IpAddr>, now: Ti
 /// `POST /auth/logout`
 pub(super) async fn logout(
     State(auth): State<Arc<Auth>>,
-    Address(address): Address,
+    asker: Asker,
     caller: Caller,
 ) -> Result<Json<Value>, ApiError> {
     let ending = async {
         let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
         if session::end(&mut transaction, &caller.session, "logout", now).await? {
-            note(&mut transaction, Happened::LoggedOut, about(&caller.user, address), now).await?;
+            note(&mut transaction, Happened::LoggedOut, about(&caller.user, asker), now).await?;
         }
         Ok::<_, Problem>(transaction.commit().await?)
     };

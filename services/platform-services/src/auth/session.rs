@@ -231,7 +231,8 @@ mod tests {
         let database = Database::open(&source, &TABLES, 1).await.unwrap();
         let (mut now, mut model) = (Timestamp::UNIX_EPOCH, Model::default());
         let mut transaction = database.begin().await.unwrap();
-        let new = NewUser { email: "a@x.y", password_hash: "", first_name: "A", last_name: "", tenant_id: None };
+        let new =
+            NewUser { email: "a@x.y", password_hash: "", first_name: "A", last_name: "", tenant_id: None, realm: "" };
         let user = insert(&mut transaction, new, now).await.unwrap().unwrap();
         for step in steps {
             match step {

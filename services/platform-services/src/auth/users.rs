@@ -20,11 +20,16 @@ pub(crate) struct User {
     pub(super) tenant_id: Option<String>,
     pub(super) is_active: i64,
     pub(super) created_ms: i64,
+    /// [`WATCHED`], or nothing.
+    pub(super) realm: String,
 }
+
+/// The realm of accounts that monitors make.
+pub(super) const WATCHED: &str = "watch";
 
 /// The columns of [`User`].
 pub(super) const COLUMNS: &str = "users.id, users.email, users.password_hash, users.first_name, users.last_name, \
-    users.role, users.tenant_id, users.is_active, users.created_ms";
+    users.role, users.tenant_id, users.is_active, users.created_ms, users.realm";
 
 impl fmt::Debug for User {
     /// Without the hash.
@@ -58,6 +63,7 @@ pub(super) struct NewUser<'a> {
     pub(super) first_name: &'a str,
     pub(super) last_name: &'a str,
     pub(super) tenant_id: Option<&'a str>,
+    pub(super) realm: &'a str,
 }
 
 /// Makes an account; none if there is one with this address.
@@ -68,8 +74,8 @@ pub(super) async fn insert(
 ) -> Result<Option<User>, sqlx::Error> {
     let id = Uuid::now_v7().to_string();
     let sql = format!(
-        "INSERT INTO users (id, email, password_hash, first_name, last_name, role, tenant_id, is_active, created_ms, updated_ms)
-         VALUES ($1, $2, $3, $4, $5, 'user', $6, 1, $7, $7)
+        "INSERT INTO users (id, email, password_hash, first_name, last_name, role, tenant_id, is_active, created_ms, updated_ms, realm)
+         VALUES ($1, $2, $3, $4, $5, 'user', $6, 1, $7, $7, $8)
          ON CONFLICT (email) WHERE deleted_ms IS NULL DO NOTHING RETURNING {COLUMNS}"
     );
     let binds = [
@@ -80,6 +86,7 @@ pub(super) async fn insert(
         new.last_name.into(),
         new.tenant_id.into(),
         now.as_millisecond().into(),
+        new.realm.into(),
     ];
     transaction.row(&sql, &binds).await
 }

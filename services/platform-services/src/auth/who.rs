@@ -1,6 +1,5 @@
 //! Who asks: the address a request comes from, and the user its token names.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,16 +7,22 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use kit::http::{ApiError, peer};
+use kit::http::{API_KEY, ApiError, PROBE_HEADER, peer};
 
 use super::routes::Auth;
 use super::session;
 use super::users::User;
 use crate::problem::Problem;
 
-/// The address that a request comes from, as far as proxies of ours say it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Address(pub(super) Option<IpAddr>);
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asker {
+    /// The address, as far as proxies of ours say it. None for a monitor: what it tries on purpose locks nobody out who
+    /// comes from the same place.
+    pub(super) address: Option<IpAddr>,
+    /// A monitor, that shows the key of services: its accounts and failures are of a realm of their own.
+    pub(super) watches: bool,
+}
 
 /// A user whose token is good.
 #[derive(Debug)]
@@ -27,11 +32,18 @@ pub(super) struct Caller {
     pub(super) session: String,
 }
 
-impl FromRequestParts<Arc<Auth>> for Address {
-    type Rejection = Infallible;
+impl FromRequestParts<Arc<Auth>> for Asker {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, auth: &Arc<Auth>) -> Result<Self, Infallible> {
-        Ok(Self(auth.proxies.client(&parts.headers, peer(&parts.extensions))))
+    /// Whoever shows a key shows the right one.
+    async fn from_request_parts(parts: &mut Parts, auth: &Arc<Auth>) -> Result<Self, ApiError> {
+        let has_key = match &auth.service_key {
+            Some(key) if parts.headers.contains_key(API_KEY) => key.admit(&parts.headers).map(|()| true)?,
+            _ => false,
+        };
+        let watches = has_key && parts.headers.contains_key(PROBE_HEADER);
+        let address = auth.proxies.client(&parts.headers, peer(&parts.extensions));
+        Ok(Self { address: address.filter(|_| !watches), watches })
     }
 }
 

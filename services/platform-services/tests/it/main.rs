@@ -4,6 +4,7 @@
 mod away;
 mod lockout;
 mod sessions;
+mod watchers;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -161,6 +162,7 @@ async fn every_scenario_goes_the_same_way_on_postgresql() {
     let platform = Platform::over(&postgres).await;
     sessions::all(&platform).await;
     lockout::all(&platform).await;
+    watchers::all(&platform).await;
     let tables =
         postgres.sql("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'platform_services'");
     assert_eq!(tables.trim(), "7", "its own schema holds its tables and the steps that made them");
