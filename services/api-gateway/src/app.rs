@@ -1,20 +1,25 @@
 //! Puts the routes together and serves them: as a router, or on a listener.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
-use kit::health::Health;
+use kit::health::{Health, Need};
 use kit::http::{Endpoints, Limits, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use kit::service::Settings as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::airtable;
-use crate::forward::MAX_REQUEST_BYTES;
-use crate::health;
-use crate::index;
+use crate::cors::{Origins, cross_origin};
+use crate::figures::Figures;
+use crate::gate::Gatehouse;
+use crate::limit::Limiter;
+use crate::routes::Ways;
 use crate::settings::Settings;
+use crate::table::LARGE;
+use crate::{chat, health, index, routes};
 
 /// The name in answers and metrics.
 pub(crate) const SERVICE: &str = Settings::NAME;
@@ -23,26 +28,43 @@ pub(crate) const VERSION: &str = Settings::VERSION;
 
 /// What a handler gets beyond its own deadlines, so that the answer that says which peer was slow comes first.
 const MARGIN: Duration = Duration::from_secs(5);
+/// Its name in health.
+const REDIS: &str = "redis";
 
 /// Returns the whole gateway as a router. Clients' addresses are read from `ConnectInfo`, if it is there.
-pub fn app(settings: Settings) -> Router {
+pub fn app(settings: &Settings) -> Router {
     let metrics = Metrics::new(SERVICE, VERSION);
     let http_metrics = HttpMetrics::new(&metrics, SERVICE);
+    let figures = Figures::new(&metrics);
+    let limiter = Arc::new(Limiter::new(settings, figures.clone()));
+    let house = Arc::new(Gatehouse::new(settings, limiter.clone(), figures.clone()));
+    let ways = Arc::new(Ways::new(settings, house, &figures));
+    let own = Health::new(SERVICE, VERSION).with_refresh(move |health| {
+        if let Some(state) = limiter.state() {
+            health.set(REDIS, Need::Soft, state);
+        }
+    });
     // A caller of the health answer may wait for one that was given up by others, and then for its own.
-    let longest = settings.upstream_timeout.max(settings.health_check_timeout.saturating_mul(2));
-    let routes = index::routes()
+    let longest = settings.longest_timeout().max(settings.health_check_timeout.saturating_mul(2));
+    let endpoints = index::endpoints();
+    let routes = index::routes(&endpoints)
         .merge(health::routes(settings.upstreams(), settings.health_check_timeout))
-        .merge(Health::new(SERVICE, VERSION).routes())
+        .merge(own.routes())
         .merge(metrics.routes())
-        .merge(airtable::routes(settings));
-    with_conventions(routes, http_metrics, longest.saturating_add(MARGIN), MAX_REQUEST_BYTES)
-        .layer(Extension(Endpoints(&index::ENDPOINTS)))
+        .merge(routes::routes(&ways))
+        .merge(chat::routes(&ways));
+    let router = with_conventions(routes, http_metrics, longest.saturating_add(MARGIN), LARGE)
+        .layer(Extension(Endpoints(endpoints)));
+    if settings.cors_origins.is_empty() {
+        return router;
+    }
+    router.layer(from_fn_with_state(Origins(settings.cors_origins.clone().into()), cross_origin))
 }
 
 /// Serves on `listener` until `stop`, then lets running requests finish within [`Limits::grace`].
 pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationToken) {
     let address = listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
     tracing::info!(address, version = VERSION, "listening");
-    serve(listener, app(settings), Limits::default(), stop).await;
+    serve(listener, app(&settings), Limits::default(), stop).await;
     tracing::info!("stopped");
 }

@@ -1,19 +1,26 @@
-//! The platform's front door: the health of all services in one answer, and the way to the Airtable gateway.
+//! The platform's front door: every path that clients know, the health of all services in one answer, and who may ask.
 //!
-//! Requests flow `app` → `health` or `airtable`; `airtable` admits, checks the path and hands on to `forward`, which
-//! streams both ways. What waits for a peer has a deadline, and no peer's failure makes the gateway itself unready.
+//! A request flows `app` → `gate` (who asks, how often) → `routes` (a row of `table`) or `chat` → `forward`, which streams
+//! both ways. What waits for a peer has a deadline, and no peer's failure makes the gateway itself unready.
 
-mod airtable;
 mod app;
+mod breaker;
+mod chat;
+mod cors;
+mod figures;
 mod forward;
-mod headers;
+mod gate;
 mod health;
-mod idle;
 mod index;
+mod limit;
+mod path;
 mod percent;
+mod routes;
 mod settings;
+mod table;
 mod upstream;
 
 pub use app::{app, run};
+pub use limit::Failure;
 pub use settings::Settings;
 pub use upstream::Upstream;

@@ -1,16 +1,19 @@
 //! The gateway's settings, read once from the environment and checked whole.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use kit::config::Environment;
 use kit::env::Variables;
+use kit::http::Network;
 use kit::service;
+use kit::token::MIN_SECRET_BYTES;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::limit::Failure;
 use crate::upstream::Upstream;
 
 /// Everything that can be set. Names and defaults are those of existing deployments.
@@ -42,17 +45,33 @@ pub struct Settings {
     /// `UPSTREAM_TIMEOUT`, default 30 s: from the start of a request to the head of its answer, and then between two
     /// pieces of the answer's body. What existing clients wait.
     pub upstream_timeout: Duration,
+    /// `AIRTABLE_GATEWAY_TIMEOUT` and the like: for one service, instead of that.
+    pub timeouts: Vec<(&'static str, Duration)>,
+    /// `JWT_SECRET`: with it tokens are checked here before anybody is asked about them.
+    pub jwt_secret: Option<SecretString>,
+    /// `CORS_ORIGINS`: whose pages may ask, exactly as browsers write it. Default: those of the platform's own frontends.
+    pub cors_origins: Vec<HeaderValue>,
+    /// `TRUSTED_PROXIES`: networks whose `X-Forwarded-For` is believed. Default none: the gateway is in front.
+    pub trusted_proxies: Vec<Network>,
+    /// `RATE_LIMIT_RPM`: requests a minute of each user, key and address, default 1000; none if `off`.
+    pub rate_limit: Option<NonZeroU32>,
+    /// `REDIS_URL`: counts requests of several gateways together; without it each counts alone.
+    pub redis: Option<SecretString>,
+    /// `RATE_LIMIT_FAILURE`: what to do while Redis does not answer; default [`Failure::Open`].
+    pub rate_limit_failure: Failure,
 }
 
 impl service::Settings for Settings {
     const NAME: &'static str = env!("CARGO_PKG_NAME");
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const ABOUT: &'static str = "The platform's front door: aggregate health, and the way to the Airtable gateway.";
+    const ABOUT: &'static str = "The platform's front door: every path that clients know, and who may ask.";
     const VARIABLES: &'static str = "\
 Environment:
   API_KEY                    key that clients send as X-API-Key; required
   AIRTABLE_GATEWAY_API_KEY   key sent to the Airtable gateway [API_KEY]
-                             (either key may be in a file: API_KEY_FILE, AIRTABLE_GATEWAY_API_KEY_FILE)
+  JWT_SECRET                 that of platform-services: tokens are checked here, before anybody is asked about them
+                             (secrets may be in files: API_KEY_FILE, AIRTABLE_GATEWAY_API_KEY_FILE, JWT_SECRET_FILE,
+                             REDIS_URL_FILE)
   HOST                       address to listen on; 0.0.0.0 in containers [127.0.0.1]
   PORT                       port to listen on [8000]
   AIRTABLE_GATEWAY_URL       [http://127.0.0.1:8002]
@@ -63,7 +82,15 @@ Environment:
   AUTOMATION_SERVICES_URL    [http://127.0.0.1:8006]
   SAGA_ORCHESTRATOR_URL      [http://127.0.0.1:8008]
   HEALTH_CHECK_TIMEOUT       longest wait for one service's health, as 5 (seconds) or 500ms [5]
-  UPSTREAM_TIMEOUT           longest wait for a service's answer [30]
+  UPSTREAM_TIMEOUT           longest wait for a service's answer [30]; for one of them AIRTABLE_GATEWAY_TIMEOUT,
+                             MCP_SERVER_TIMEOUT, LLM_ORCHESTRATOR_TIMEOUT, PLATFORM_SERVICES_TIMEOUT,
+                             AUTOMATION_SERVICES_TIMEOUT
+  CORS_ORIGINS               whose pages may ask, as https://app.example.com,… or none
+                             [http://localhost:5173,http://localhost:3000,http://localhost:8000]
+  TRUSTED_PROXIES            networks whose X-Forwarded-For is believed, as 127.0.0.1,10.0.0.0/8, or none [none]
+  RATE_LIMIT_RPM             requests a minute of each user, key and address, or off [1000]
+  REDIS_URL                  redis://…: counts requests of several gateways together
+  RATE_LIMIT_FAILURE         while Redis does not answer: open (each counts alone) or closed (503) [open]
   LOG_LEVEL                  error, warn, info, debug or trace [info]
   LOG_FORMAT                 human or json [human on a terminal, else json]";
     // Where the platform expects it.
@@ -81,6 +108,12 @@ Environment:
                 variables.mistake(name, "has characters that no HTTP header can carry; use letters and digits");
             }
         }
+        let jwt_secret = variables.secret("JWT_SECRET");
+        let length = jwt_secret.as_ref().map_or(0, |secret| secret.expose_secret().len());
+        if length > 0 && length < MIN_SECRET_BYTES {
+            let text = format!("has {length} bytes; write that of platform-services, {MIN_SECRET_BYTES} bytes or more");
+            variables.mistake("JWT_SECRET", text);
+        }
         let ai_url = variables.base_url("AI_PROCESSING_SERVICE_URL").unwrap_or_else(|| local(8001));
         let mcp_url = variables.base_url("MCP_SERVER_URL").unwrap_or_else(|| ai_url.clone());
         let other = variables.text("AI_PROCESSING_SERVICE_URL").is_some() && ai_url != mcp_url;
@@ -97,6 +130,13 @@ Environment:
             saga_orchestrator: upstream("saga-orchestrator", "SAGA_ORCHESTRATOR_URL", 8008),
             health_check_timeout: variables.duration("HEALTH_CHECK_TIMEOUT", Duration::from_secs(5)),
             upstream_timeout: variables.duration("UPSTREAM_TIMEOUT", Duration::from_secs(30)),
+            timeouts: timeouts(&variables),
+            jwt_secret,
+            cors_origins: origins(&variables),
+            trusted_proxies: variables.networks("TRUSTED_PROXIES", "none"),
+            rate_limit: rate_limit(&variables),
+            redis: redis(&variables),
+            rate_limit_failure: failure(&variables),
         };
         variables.finish(settings)
     }
@@ -118,6 +158,82 @@ impl Settings {
             &self.saga_orchestrator,
         ];
         six.into_iter().chain(&self.ai_processing_service).cloned().collect()
+    }
+
+    /// Returns the longest wait for a service.
+    pub(crate) fn timeout_of(&self, upstream: &Upstream) -> Duration {
+        let own = self.timeouts.iter().find(|(name, _)| *name == upstream.name());
+        own.map_or(self.upstream_timeout, |(_, timeout)| *timeout)
+    }
+
+    /// Returns the longest wait for any.
+    pub(crate) fn longest_timeout(&self) -> Duration {
+        self.timeouts.iter().map(|(_, timeout)| *timeout).fold(self.upstream_timeout, Duration::max)
+    }
+}
+
+fn timeouts(variables: &Variables<'_>) -> Vec<(&'static str, Duration)> {
+    let names = ["airtable-gateway", "mcp-server", "llm-orchestrator", "platform-services", "automation-services"];
+    let own = |name: &'static str| {
+        let variable = format!("{}_TIMEOUT", name.to_ascii_uppercase().replace('-', "_"));
+        variables.text(&variable).map(|_| (name, variables.duration(&variable, Duration::from_secs(30))))
+    };
+    names.into_iter().filter_map(own).collect()
+}
+
+/// Origins are compared as texts, so each must be written as browsers write it (RFC 6454 section 6.2).
+fn origins(variables: &Variables<'_>) -> Vec<HeaderValue> {
+    let default = "http://localhost:5173,http://localhost:3000,http://localhost:8000";
+    let text = match variables.text("CORS_ORIGINS").unwrap_or(default) {
+        "none" => return Vec::new(),
+        text => text,
+    };
+    let mut origins = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let origin = Url::parse(part).ok().filter(|url| url.has_host()).map(|url| url.origin().ascii_serialization());
+        match origin.and_then(|origin| HeaderValue::try_from(origin).ok()) {
+            // A slash at the end is no harm.
+            Some(origin) if origin.as_bytes() == part.trim_end_matches('/').as_bytes() => origins.push(origin),
+            Some(origin) => {
+                let written = origin.to_str().unwrap_or_default();
+                variables.mistake("CORS_ORIGINS", format_args!("{part:?} is no origin; write {written}"));
+            }
+            None => {
+                let text = format!("{part:?} is no origin; write each like https://app.example.com, \"*\" is none");
+                variables.mistake("CORS_ORIGINS", text);
+            }
+        }
+    }
+    origins
+}
+
+fn rate_limit(variables: &Variables<'_>) -> Option<NonZeroU32> {
+    const REQUESTS: NonZeroU32 = NonZeroU32::new(1000).expect("above 0");
+    if variables.text("RATE_LIMIT_RPM") == Some("off") {
+        return None;
+    }
+    Some(variables.parsed("RATE_LIMIT_RPM", REQUESTS, "a number of requests a minute; write 1000, or off"))
+}
+
+/// A mistake never shows the value, which may carry a password.
+fn redis(variables: &Variables<'_>) -> Option<SecretString> {
+    let url = variables.secret("REDIS_URL")?;
+    if let Err(error) = redis::Client::open(url.expose_secret()) {
+        let text = format!("not the URL of a Redis server ({error}); write it like redis://127.0.0.1:6379/0");
+        variables.mistake("REDIS_URL", text);
+        return None;
+    }
+    Some(url)
+}
+
+fn failure(variables: &Variables<'_>) -> Failure {
+    match variables.text("RATE_LIMIT_FAILURE") {
+        None | Some("open") => Failure::Open,
+        Some("closed") => Failure::Closed,
+        Some(other) => {
+            variables.mistake("RATE_LIMIT_FAILURE", format_args!("{other:?} is neither; write open or closed"));
+            Failure::Open
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::config::{Environment, parse_duration};
+use crate::http::Network;
 
 /// Reads variables and collects what is wrong with them. An empty variable counts as not set (compose writes `${X:-}`).
 ///
@@ -73,6 +74,23 @@ impl<'a> Variables<'a> {
         };
         self.mistake(name, format_args!("not the URL of a server ({wrong}); write it like http://127.0.0.1:8000"));
         None
+    }
+
+    /// Returns the networks of proxies whose word is believed, as `127.0.0.1,10.0.0.0/8`, or `none`.
+    pub fn networks(&self, name: &str, default: &str) -> Vec<Network> {
+        let text = match self.text(name).unwrap_or(default) {
+            "none" => return Vec::new(),
+            text => text,
+        };
+        let read = |part: &str| {
+            let network = part.trim().parse();
+            network.map_err(|wanted: &str| self.mistake(name, format_args!("{part:?}: {wanted}"))).ok()
+        };
+        let networks: Vec<Network> = text.split(',').filter_map(read).collect();
+        if networks.iter().any(Network::is_everything) {
+            self.mistake(name, "believes everybody; write the addresses of your proxies");
+        }
+        networks
     }
 
     /// Returns where to listen: `HOST` (default 127.0.0.1, so that nothing is open by accident; 0.0.0.0 in containers) and

@@ -28,4 +28,6 @@ pub mod secrets;
 pub mod service;
 pub mod shutdown;
 pub mod tls;
+#[cfg(feature = "token")]
+pub mod token;
 pub mod trace;

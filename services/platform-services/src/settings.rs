@@ -9,11 +9,10 @@ use kit::db::Source;
 use kit::env::Variables;
 use kit::http::Network;
 use kit::service;
+use kit::token::MIN_SECRET_BYTES;
 use secrecy::{ExposeSecret, SecretString};
 
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(20).expect("above 0");
-/// Shorter secrets can be guessed from one token (RFC 7518 section 3.2: as long as the hash, 32 bytes for HS256).
-const MIN_SECRET_BYTES: usize = 32;
 
 /// Everything that can be set. Names and defaults are those of existing deployments.
 #[derive(Debug, Clone)]
@@ -98,7 +97,7 @@ Environment:
             connections: variables.parsed("DB_POOL_SIZE", CONNECTIONS, "a number of connections, like 20"),
             jwt_secret,
             api_key,
-            trusted_proxies: networks(&variables),
+            trusted_proxies: variables.networks("TRUSTED_PROXIES", "127.0.0.1,::1"),
             access_life,
             refresh_life,
             password_min_chars,
@@ -109,24 +108,6 @@ Environment:
     fn address(&self) -> SocketAddr {
         self.address
     }
-}
-
-fn networks(variables: &Variables<'_>) -> Vec<Network> {
-    let text = match variables.text("TRUSTED_PROXIES").unwrap_or("127.0.0.1,::1") {
-        "none" => return Vec::new(),
-        text => text,
-    };
-    let read = |part: &str| {
-        part.trim()
-            .parse()
-            .map_err(|wanted| variables.mistake("TRUSTED_PROXIES", format_args!("{part:?}: {wanted}")))
-            .ok()
-    };
-    let networks: Vec<Network> = text.split(',').filter_map(read).collect();
-    if networks.iter().any(Network::is_everything) {
-        variables.mistake("TRUSTED_PROXIES", "believes everybody; write the addresses of your proxies");
-    }
-    networks
 }
 
 #[cfg(test)]

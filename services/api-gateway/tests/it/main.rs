@@ -2,11 +2,17 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
 mod airtable;
+mod chat;
 mod conventions;
+mod cors;
+mod guards;
 mod health;
+mod limits;
 mod process;
 mod refusals;
 mod shutdown;
+mod sign_in;
+mod spared;
 mod streaming;
 
 use std::net::SocketAddr;
@@ -77,6 +83,21 @@ impl Gateway {
     /// Sends a request without a key.
     async fn get(&self, path: &str) -> Answer {
         send(self.request("GET", path), "").await
+    }
+
+    /// Sends a JSON body, with a user's token if there is one.
+    async fn post(&self, path: &str, token: Option<&str>, body: &Value) -> Answer {
+        let request = self.request("POST", path).header("content-type", "application/json");
+        let request = match token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        send(request, body.to_string()).await
+    }
+
+    /// Asks with a user's token.
+    async fn get_as(&self, token: &str, path: &str) -> Answer {
+        send(self.request("GET", path).header("authorization", format!("Bearer {token}")), "").await
     }
 
     /// Opens a connection and writes `text` with its line ends made `\r\n`, and the right key for `{key}`.

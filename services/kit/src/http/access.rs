@@ -175,10 +175,11 @@ pub fn bears(headers: &HeaderMap, token: &SecretString) -> bool {
     bearer(headers).is_some_and(|given| SecretDigest::of(given.as_bytes()) == digest)
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    // The scheme's name has no case (RFC 9110 section 11.1).
-    let (scheme, token) = value.split_once(' ')?;
+/// Returns the one token of `Authorization` (RFC 6750 section 2.1); the scheme's name has no case (RFC 9110 section 11.1).
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
@@ -253,6 +254,24 @@ mod tests {
             assert_eq!(status(&caller(&access(), pairs), Role::Operator), expected, "{pairs:?}");
         }
         assert_eq!(status(&caller(&Access::default(), &[host, token]), Role::Viewer), 403, "the default knows nobody");
+    }
+
+    #[test]
+    fn a_token_comes_once_and_with_its_scheme() {
+        for (values, token) in [
+            (vec!["Bearer abc"], Some("abc")),
+            (vec!["bearer  abc"], Some("abc")),
+            (vec!["abc"], None),
+            (vec!["Basic abc"], None),
+            (vec!["Bearer a", "Bearer b"], None),
+            (vec![], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            }
+            assert_eq!(bearer(&headers), token, "{values:?}");
+        }
     }
 
     #[test]

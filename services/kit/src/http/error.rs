@@ -1,7 +1,9 @@
 //! The one error body: a public message for the client, a logged cause for us.
 
+use std::time::Duration;
+
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::chain::Chain;
@@ -19,12 +21,20 @@ pub struct ApiError {
     code: Option<&'static str>,
     path: Option<String>,
     extra: serde_json::Map<String, serde_json::Value>,
+    retry_after: Option<Duration>,
 }
 
 impl ApiError {
     /// An error with a message that the client may see.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), code: None, path: None, extra: serde_json::Map::new() }
+        Self {
+            status,
+            message: message.into(),
+            code: None,
+            path: None,
+            extra: serde_json::Map::new(),
+            retry_after: None,
+        }
     }
 
     /// 400 with what to send instead.
@@ -62,12 +72,24 @@ impl ApiError {
         self
     }
 
+    /// Says when it is worth another try, as `Retry-After` in whole seconds (RFC 9110 section 10.2.3).
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
     /// Adds a further field.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<serde_json::Value>) -> Self {
         self.extra.insert(key.to_owned(), value.into());
         self
     }
+}
+
+/// Returns whole seconds: whoever waits that long has waited long enough.
+pub fn whole_secs(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1)
 }
 
 impl IntoResponse for ApiError {
@@ -83,6 +105,9 @@ impl IntoResponse for ApiError {
             body.insert("path".to_owned(), path.into());
         }
         let mut response = (self.status, Json(body)).into_response();
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, whole_secs(wait).into());
+        }
         response.extensions_mut().insert(ErrorMessage(self.message));
         response
     }

@@ -37,8 +37,8 @@ pub struct RequestIds {
 
 /// The paths a service has, as an extension (`.layer(Extension(…))` around the conventions): a 404 then lists them as
 /// `available_endpoints`.
-#[derive(Debug, Clone, Copy)]
-pub struct Endpoints(pub &'static [&'static str]);
+#[derive(Debug, Clone)]
+pub struct Endpoints(pub std::sync::Arc<[String]>);
 
 /// Wraps a router in the conventions. `deadline` is the longest a handler may take before the client gets a 504
 /// (streaming bodies are not cut); bodies larger than `body_limit_bytes` get a 413.
@@ -50,10 +50,11 @@ pub fn with_conventions(router: Router, metrics: HttpMetrics, deadline: Duration
         .layer(from_fn_with_state((metrics, deadline), handle))
 }
 
-async fn not_found(request: Request) -> ApiError {
+/// Answers a request for what is not there: 404, with the paths that are, if the service names them.
+pub async fn not_found(request: Request) -> ApiError {
     let error = ApiError::not_found("no such path").code("not_found").path(request.uri().path());
     match request.extensions().get::<Endpoints>() {
-        Some(Endpoints(paths)) => error.with("available_endpoints", *paths),
+        Some(Endpoints(paths)) => error.with("available_endpoints", &**paths),
         None => error,
     }
 }

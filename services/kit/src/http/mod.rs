@@ -12,13 +12,13 @@ mod rejection;
 mod retry_after;
 mod server;
 
-pub use access::{Access, Caller, Credential, Identity, Role, Via, bears, peer, require};
+pub use access::{Access, Caller, Credential, Identity, Role, Via, bearer, bears, peer, require};
 pub use client::{Client, client, get, root_cause};
 pub use digest::SecretDigest;
-pub use error::{ApiError, ErrorMessage};
+pub use error::{ApiError, ErrorMessage, whole_secs};
 pub use key::{API_KEY, ServiceKey};
-pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, with_conventions};
-pub use network::Network;
+pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, not_found, with_conventions};
+pub use network::{Network, host_of};
 pub use place::Place;
 pub use retry_after::retry_after;
 pub use server::{Limits, bind, serve};

@@ -21,6 +21,17 @@ impl Network {
     }
 }
 
+/// Names the host that has an address: of IPv6 one host has 2^64 (RFC 4291 section 2.5.4), which count as one.
+pub fn host_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
 impl FromStr for Network {
     type Err = &'static str;
 
@@ -34,6 +45,14 @@ impl FromStr for Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_host_of_ipv6_is_one_host() {
+        let host = |text: &str| host_of(text.parse().unwrap());
+        assert_eq!(host("2001:db8:1:2:3::1"), host("2001:db8:1:2::9"));
+        assert_ne!(host("2001:db8:1:2::1"), host("2001:db8:1:3::1"));
+        assert_eq!(host("::ffff:192.0.2.1"), "192.0.2.1");
+    }
 
     #[test]
     fn a_network_contains_what_begins_as_it_does() {

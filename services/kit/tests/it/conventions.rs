@@ -15,7 +15,7 @@ async fn start(metrics: &Metrics) -> Server {
         .route("/late", get(std::future::pending::<()>))
         .route("/echo/{name}", post(async |body: String| body));
     let router = with_conventions(router, HttpMetrics::new(metrics, "test"), SHORT, 10);
-    Server::start(router.layer(Extension(Endpoints(&["GET /"]))), Limits::default()).await
+    Server::start(router.layer(Extension(Endpoints(["GET /".to_owned()].into()))), Limits::default()).await
 }
 
 async fn panics() {

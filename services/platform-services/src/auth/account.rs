@@ -54,6 +54,7 @@ pub(super) async fn register(
     // Clients read the user at the top or below `user`.
     if let (Value::Object(body), Value::Object(user)) = (&mut body, user.shown()) {
         body.extend(user);
+        body.insert("message".to_owned(), "the account was made".into());
     }
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
@@ -85,6 +86,13 @@ async fn insert(
 /// `GET /auth/me` and `/auth/profile`
 pub(super) async fn profile(caller: Caller) -> Json<Value> {
     Json(caller.user.shown())
+}
+
+/// `GET /tenants/current`: to whom the caller belongs.
+pub(super) async fn tenant(caller: Caller) -> Result<Json<Value>, ApiError> {
+    let none = || ApiError::not_found("the account belongs to no tenant").code("no_tenant");
+    let id = caller.user.tenant_id.ok_or_else(none)?;
+    Ok(Json(json!({ "id": id, "tenant_id": id })))
 }
 
 /// The body of a change of password.

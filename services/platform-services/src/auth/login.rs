@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use kit::http::ApiError;
+use kit::http::{ApiError, whole_secs};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -170,10 +170,8 @@ pub(super) fn about(user: &User, asker: Asker) -> Subject<'_> {
 
 /// Answers a try that must wait.
 pub(super) fn refuse(wait: Duration) -> Response {
-    // Whoever waits that long is let in.
-    let secs = wait.as_millis().div_ceil(1000).max(1);
-    let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, format!("too many tries; try again in {secs} s"));
-    ([(header::RETRY_AFTER, secs.to_string())], error.code("locked")).into_response()
+    let text = format!("too many tries; try again in {} s", whole_secs(wait));
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, text).code("locked").retry_after(wait).into_response()
 }
 
 /// Answers with tokens, which nobody may keep but the client (RFC 6749 section 5.1).

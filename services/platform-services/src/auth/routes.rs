@@ -61,6 +61,7 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
         .route("/verify", get(login::verify).post(login::verify))
         .route("/profile", get(account::profile))
         // Not below /api, which is what a gateway hands on.
+        .route("/tenants/current", get(account::tenant))
         .route("/auth/events", get(stream::events));
     Router::new().nest("/auth", own()).nest("/api/auth", own()).merge(oldest).with_state(auth)
 }

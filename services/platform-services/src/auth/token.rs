@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use kit::http::{ApiError, SecretDigest};
+use kit::token::{ACCESS, Claims, TokenReader};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::users::User;
@@ -16,38 +16,14 @@ use super::users::User;
 #[derive(Clone)]
 pub(super) struct Tokens {
     signing: EncodingKey,
-    reading: DecodingKey,
-    validation: Validation,
+    reader: TokenReader,
     life: Duration,
-}
-
-/// What an access token says. Clients read one or another of the names for the user's id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Claims {
-    pub(super) sub: String,
-    pub(super) user_id: String,
-    pub(super) email: String,
-    pub(super) role: String,
-    pub(super) tenant_id: Option<String>,
-    /// `access`: a token for anything else is none.
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-    /// The session that it is good for.
-    pub(super) sid: String,
-    /// Makes two of the same second differ.
-    pub(super) jti: String,
-    pub(super) iat: i64,
-    pub(super) exp: i64,
 }
 
 impl Tokens {
     pub(super) fn new(secret: &SecretString, life: Duration) -> Self {
-        let secret = secret.expose_secret().as_bytes();
-        // The algorithm is ours to choose, never the token's (RFC 8725 section 3.1).
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = 0;
-        validation.set_required_spec_claims(&["exp", "sub"]);
-        Self { signing: EncodingKey::from_secret(secret), reading: DecodingKey::from_secret(secret), validation, life }
+        let signing = EncodingKey::from_secret(secret.expose_secret().as_bytes());
+        Self { signing, reader: TokenReader::of_secret(secret), life }
     }
 
     /// Returns how long a token is good for.
@@ -64,7 +40,7 @@ impl Tokens {
             email: user.email.clone(),
             role: user.role.clone(),
             tenant_id: user.tenant_id.clone(),
-            kind: "access".to_owned(),
+            kind: ACCESS.to_owned(),
             sid: session.to_owned(),
             jti: Uuid::new_v4().to_string(),
             iat,
@@ -75,8 +51,7 @@ impl Tokens {
 
     /// Reads an access token that this service made and that has not run out.
     pub(super) fn read(&self, token: &str) -> Option<Claims> {
-        let claims = decode::<Claims>(token, &self.reading, &self.validation).ok()?.claims;
-        (claims.kind == "access").then_some(claims)
+        self.reader.read(token)
     }
 }
 

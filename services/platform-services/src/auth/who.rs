@@ -4,10 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use kit::http::{API_KEY, ApiError, PROBE_HEADER, peer};
+use kit::http::{API_KEY, ApiError, PROBE_HEADER, bearer, peer};
 
 use super::routes::Auth;
 use super::session;
@@ -59,38 +57,7 @@ impl FromRequestParts<Arc<Auth>> for Caller {
     }
 }
 
-/// Returns the one token of the header (RFC 6750 section 2.1); the scheme's name has no case (RFC 9110 section 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (given.next(), given.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 /// In the same words whatever is wrong with it.
 fn no_token() -> ApiError {
     ApiError::unauthorized("a valid access token is needed").code("unauthorized")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_comes_once_and_with_its_scheme() {
-        for (values, token) in [
-            (vec!["Bearer abc"], Some("abc")),
-            (vec!["bearer  abc"], Some("abc")),
-            (vec!["abc"], None),
-            (vec!["Basic abc"], None),
-            (vec!["Bearer a", "Bearer b"], None),
-            (vec![], None),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in &values {
-                headers.append(AUTHORIZATION, value.parse().unwrap());
-            }
-            assert_eq!(bearer(&headers), token, "{values:?}");
-        }
-    }
 }

@@ -1,52 +1,30 @@
-//! `ANY /api/airtable/{path}`: the way to the Airtable gateway, for clients with the right key.
+//! Which paths may be handed on, and what they are called there.
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
-use axum::response::Response;
-use axum::routing::any;
-use kit::http::{ApiError, ServiceKey};
-
-use crate::forward::Forward;
 use crate::percent;
-use crate::settings::Settings;
 
-/// What comes before the path that is handed on.
-const PREFIX: &str = "/api/airtable";
-
-/// The route `/api/airtable/{path}`.
-pub(crate) fn routes(settings: Settings) -> Router {
-    let key = ServiceKey::new(&settings.api_key);
-    let forward =
-        Forward::new(settings.airtable_gateway, &settings.airtable_gateway_api_key, settings.upstream_timeout);
-    let route = format!("{PREFIX}/{{*path}}");
-    Router::new().route(&route, any(handle)).with_state(Arc::new(Airtable { key, forward }))
-}
-
-struct Airtable {
-    key: ServiceKey,
-    forward: Forward,
-}
-
-async fn handle(State(airtable): State<Arc<Airtable>>, request: Request) -> Result<Response, ApiError> {
-    airtable.key.admit(request.headers())?;
-    // TRACE would send our own key back to the client (RFC 9110 section 9.3.8); CONNECT asks for a tunnel.
-    if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
-        let message = format!("{} is not allowed here", request.method());
-        return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed"));
+/// Returns the path that `target` means for a request of `path`, which `pattern` matches; none if it would not stay below
+/// the service's root. `{name}` in `target` stands for the part of `path` where `pattern` has the same, byte for byte, and
+/// `{*name}` for all that is left.
+pub(crate) fn translated(pattern: &str, path: &str, target: &str) -> Option<String> {
+    let (mut parts, mut rest) = (Vec::new(), path);
+    for place in pattern.split('/').skip(1) {
+        rest = rest.strip_prefix('/')?;
+        let end = if place.starts_with("{*") { rest.len() } else { rest.find('/').unwrap_or(rest.len()) };
+        let (part, after) = rest.split_at_checked(end)?;
+        parts.push((place, part));
+        rest = after;
     }
-    let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
-    if !stays_below(path) {
-        let message = "the path must not leave its place: no \"..\", no empty start, no control characters";
-        return Err(ApiError::bad_request(message).code("invalid_path").path(request.uri().path()));
+    let named = parts.iter().filter(|(place, _)| place.starts_with('{'));
+    // In one pass: what a client wrote is not looked at again.
+    let mut translated = String::with_capacity(target.len() + path.len());
+    for (number, place) in target.split('/').enumerate() {
+        if number > 0 {
+            translated.push('/');
+        }
+        let part = named.clone().find(|(name, _)| *name == place).map_or(place, |(_, part)| *part);
+        translated.push_str(part);
     }
-    let path_and_query = match request.uri().query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    airtable.forward.send(&path_and_query, request).await
+    stays_below(&translated).then_some(translated)
 }
 
 /// Decides whether every server that we know of would look for `path`, which starts with a slash, below its root.
@@ -81,6 +59,26 @@ fn is_harmless(form: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_a_path_are_taken_over_byte_for_byte_and_lead_nowhere_else() {
+        for (pattern, path, target, expected) in [
+            ("/api/tools", "/api/tools", "/tools", Some("/tools")),
+            (
+                "/api/sessions/{id}/history",
+                "/api/sessions/a%20b/history",
+                "/sessions/{id}/history",
+                Some("/sessions/a%20b/history"),
+            ),
+            ("/api/sessions/{id}", "/api/sessions/{id}", "/sessions/{id}", Some("/sessions/{id}")),
+            ("/api/sessions/{id}", "/api/sessions/..", "/sessions/{id}", None),
+            ("/api/sessions/{id}", "/api/sessions/..%2f..%2fadmin", "/sessions/{id}", None),
+            ("/api/airtable/{*path}", "/api/airtable/v0/app1/a%2Fb", "/{*path}", Some("/v0/app1/a%2Fb")),
+            ("/api/airtable/{*path}", "/api/airtable//evil.example", "/{*path}", None),
+        ] {
+            assert_eq!(translated(pattern, path, target).as_deref(), expected, "{path}");
+        }
+    }
 
     #[test]
     fn paths_that_leave_their_place_are_refused_in_every_disguise() {

@@ -1,13 +1,11 @@
 //! Which headers cross the gateway, and which are made anew.
 
-use std::net::SocketAddr;
-
-use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use kit::http::{API_KEY, REQUEST_ID, RequestIds, TRACE_ID};
 
 use crate::app::SERVICE;
+use crate::gate::{Caller, ClientAddress};
 
 /// Headers of one connection only (RFC 9110 section 7.6.1), with those of RFC 2616 section 13.5.1 that older peers
 /// send; `Connection` names further ones.
@@ -24,8 +22,11 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 /// Headers of a request that are not taken from the client: keys and addresses it could forge, and what the next
 /// connection decides by itself (`Host`, the length that frames the body, `Expect`).
-const NOT_FROM_CLIENTS: [HeaderName; 7] = [
+const NOT_FROM_CLIENTS: [HeaderName; 10] = [
     API_KEY,
+    USER_ID,
+    TENANT_ID,
+    USER_ROLE,
     HeaderName::from_static("x-internal-api-key"),
     HeaderName::from_static("x-real-ip"),
     header::FORWARDED,
@@ -33,6 +34,11 @@ const NOT_FROM_CLIENTS: [HeaderName; 7] = [
     header::CONTENT_LENGTH,
     header::EXPECT,
 ];
+/// Whom a request is made for, as services read it.
+const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+const TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
+const USER_ROLE: HeaderName = HeaderName::from_static("x-user-role");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -66,7 +72,13 @@ pub(crate) fn for_upstream(head: &Parts) -> HeaderMap {
     if let Some(ids) = head.extensions.get::<RequestIds>() {
         headers.insert(REQUEST_ID, ids.request.clone());
         headers.insert(TRACE_ID, ids.trace.clone());
+        if !headers.contains_key(TRACEPARENT)
+            && let Some(parent) = parent_of(&ids.trace)
+        {
+            headers.insert(TRACEPARENT, parent);
+        }
     }
+    add_user(&mut headers, head);
     // RFC 9110 section 7.6.3: a gateway adds itself to requests.
     if let Ok(via) = HeaderValue::try_from(format!("1.1 {SERVICE}")) {
         headers.append(header::VIA, via);
@@ -77,8 +89,8 @@ pub(crate) fn for_upstream(head: &Parts) -> HeaderMap {
 /// Says who asked, how, and for which host, as far as we see it ourselves.
 fn add_origin(headers: &mut HeaderMap, head: &Parts) {
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Some(ConnectInfo(client)) = head.extensions.get::<ConnectInfo<SocketAddr>>()
-        && let Ok(client) = HeaderValue::try_from(client.ip().to_canonical().to_string())
+    if let Some(ClientAddress(client)) = head.extensions.get()
+        && let Ok(client) = HeaderValue::try_from(client.to_string())
     {
         headers.insert(FORWARDED_FOR, client);
     }
@@ -87,6 +99,25 @@ fn add_origin(headers: &mut HeaderMap, head: &Parts) {
     if let Some(host) = head.headers.get(header::HOST).cloned().or_else(authority) {
         headers.insert(FORWARDED_HOST, host);
     }
+}
+
+/// Says whom the request is made for, if that was found out here.
+fn add_user(headers: &mut HeaderMap, head: &Parts) {
+    let Some(Caller::User(user)) = head.extensions.get() else { return };
+    let named = [(USER_ID, Some(&user.id)), (TENANT_ID, user.tenant_id.as_ref()), (USER_ROLE, Some(&user.role))];
+    for (name, text) in named {
+        if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Returns a `traceparent` for a trace id that is a UUID, which has as many bits.
+fn parent_of(trace: &HeaderValue) -> Option<HeaderValue> {
+    let id = trace.to_str().ok()?.replace('-', "").to_ascii_lowercase();
+    let parent = kit::trace::traceparent(&id, true);
+    kit::trace::trace_id_of(&parent)?;
+    HeaderValue::try_from(parent).ok()
 }
 
 #[cfg(test)]

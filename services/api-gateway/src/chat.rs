@@ -1,0 +1,235 @@
+//! Conversations: what clients of the gateway send and read, and what llm-orchestrator does.
+//!
+//! A user's conversations are kept apart from everybody else's: in the orchestrator's sessions each begins with the user's
+//! id, so that whoever learns the id of a conversation learns nothing of it.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use kit::http::{ApiError, not_found};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::gate::Caller;
+use crate::routes::Ways;
+use crate::table::{Guard, MEDIUM, Service};
+
+/// Longest message, in characters. Ours; clients are promised 10,000.
+const MAX_MESSAGE_CHARS: usize = 100_000;
+/// Longest id of a session or conversation, in bytes.
+const MAX_ID_BYTES: usize = 128;
+/// Largest answer that is read to be changed, in bytes.
+const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+/// The paths, as `METHOD path`.
+pub(crate) const ENDPOINTS: [&str; 3] = ["POST /api/chat", "POST /api/v1/chat", "GET /api/v1/chat/history/{id}"];
+
+/// Returns the routes.
+pub(crate) fn routes(ways: &Arc<Ways>) -> Router {
+    let of_service = ways.guarded(Guard::Key, post(chat).with_state(ways.clone())).fallback(not_found);
+    let of_user = ways.guarded(Guard::User, post(converse).with_state(ways.clone())).fallback(not_found);
+    let history = ways.guarded(Guard::User, get(history).with_state(ways.clone())).fallback(not_found);
+    Router::new()
+        .route("/api/chat", of_service)
+        .route("/api/v1/chat", of_user)
+        .route("/api/v1/chat/history/{id}", history)
+}
+
+/// The body of `POST /api/chat`: the messages so far, or the newest alone. What else is in it is handed on.
+#[derive(Debug, Deserialize)]
+struct Chat {
+    message: Option<Value>,
+    #[serde(default)]
+    messages: Vec<Message>,
+    session_id: Option<String>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    role: String,
+    content: Value,
+}
+
+impl Chat {
+    /// Returns the newest message of the user.
+    fn newest(&self) -> Result<&str, ApiError> {
+        let of_user = self.messages.iter().rev().find(|message| message.role == "user");
+        let newest = of_user.map(|message| &message.content).or(self.message.as_ref()).and_then(Value::as_str);
+        let newest = newest.map(str::trim).filter(|text| !text.is_empty()).ok_or_else(|| {
+            ApiError::bad_request("message is missing or empty; send message, or messages with one of role \"user\"")
+                .code("message_missing")
+        })?;
+        if newest.chars().count() > MAX_MESSAGE_CHARS {
+            let text = format!("the message has more than {MAX_MESSAGE_CHARS} characters");
+            return Err(ApiError::bad_request(text).code("message_too_long"));
+        }
+        Ok(newest)
+    }
+}
+
+/// `POST /api/chat`
+async fn chat(State(ways): State<Arc<Ways>>, request: Request) -> Result<Response, ApiError> {
+    let (head, chat) = read::<Chat>(request).await?;
+    let session = chat.session_id.clone().unwrap_or_else(fresh);
+    check_id("session_id", &session)?;
+    let mut body = chat.more.clone();
+    body.insert("message".to_owned(), chat.newest()?.into());
+    body.insert("session_id".to_owned(), session.into());
+    ask(&ways, head, &body).await
+}
+
+/// The body of `POST /api/v1/chat`.
+#[derive(Debug, Deserialize)]
+struct Turn {
+    message: Option<Value>,
+    conversation_id: Option<String>,
+    base_id: Option<String>,
+}
+
+/// `POST /api/v1/chat`: a turn in one of the user's conversations, or in a new one.
+async fn converse(
+    State(ways): State<Arc<Ways>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (head, turn) = read::<Turn>(request).await?;
+    let conversation = turn.conversation_id.unwrap_or_else(fresh);
+    check_id("conversation_id", &conversation)?;
+    let chat = Chat { message: turn.message, messages: Vec::new(), session_id: None, more: Map::new() };
+    let mut body = Map::new();
+    body.insert("message".to_owned(), chat.newest()?.into());
+    body.insert("session_id".to_owned(), session_of(&caller, &conversation).into());
+    body.extend(turn.base_id.map(|base| ("base_id".to_owned(), base.into())));
+    let answer = ask(&ways, head, &body).await?;
+    rewritten(answer, |answer| {
+        answer.remove("session_id");
+        answer.insert("conversation_id".to_owned(), conversation.into());
+    })
+    .await
+}
+
+/// `GET /api/v1/chat/history/{id}`
+async fn history(
+    State(ways): State<Arc<Ways>>,
+    Extension(caller): Extension<Caller>,
+    Path(conversation): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    check_id("the conversation's id", &conversation)?;
+    let path = format!("/sessions/{}/history", session_of(&caller, &conversation));
+    let answer = ways.to(Service::Llm).send(&path, request, 0).await?;
+    rewritten(answer, |answer| {
+        answer.remove("session_id");
+        if let Some(history) = answer.remove("history") {
+            answer.insert("messages".to_owned(), history);
+        }
+        answer.insert("conversation_id".to_owned(), conversation.into());
+    })
+    .await
+}
+
+fn fresh() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// Returns the orchestrator's session for a user's conversation.
+fn session_of(caller: &Caller, conversation: &str) -> String {
+    match caller {
+        Caller::User(user) => format!("user-{}-{conversation}", user.id),
+        Caller::Service | Caller::Anyone => conversation.to_owned(),
+    }
+}
+
+/// Ids stand in paths and keys of others.
+fn check_id(name: &str, id: &str) -> Result<(), ApiError> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if id.is_empty() || id.len() > MAX_ID_BYTES || !id.chars().all(is_plain) || id.starts_with('.') {
+        let text = format!("{name} is 1 to {MAX_ID_BYTES} letters, digits, dashes, underscores, dots and colons");
+        return Err(ApiError::bad_request(text).code("invalid_id"));
+    }
+    Ok(())
+}
+
+/// Reads a JSON body, and returns the rest of the request without it.
+async fn read<T: for<'de> Deserialize<'de>>(request: Request) -> Result<(Request, T), ApiError> {
+    let (mut head, body) = request.into_parts();
+    let bytes = to_bytes(body, MEDIUM).await.map_err(|error| {
+        let too_large =
+            std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+        if too_large {
+            let text = "the request body is larger than 1 MiB";
+            return ApiError::new(axum::http::StatusCode::PAYLOAD_TOO_LARGE, text).code("too_large");
+        }
+        ApiError::bad_request("the request body broke off").code("invalid_body")
+    })?;
+    let read = serde_json::from_slice(&bytes).map_err(|error| {
+        ApiError::bad_request(format!("the body is not the JSON that is expected here: {error}")).code("invalid_json")
+    })?;
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok((Request::from_parts(head, Body::empty()), read))
+}
+
+/// Asks the orchestrator.
+async fn ask(ways: &Ways, request: Request, body: &Map<String, Value>) -> Result<Response, ApiError> {
+    let request = request.map(|_nothing| Body::from(Value::Object(body.clone()).to_string()));
+    ways.to(Service::Llm).send("/chat", request, 2 * MEDIUM).await
+}
+
+/// Changes a JSON answer that says yes; any other stays as it is.
+async fn rewritten(answer: Response, change: impl FnOnce(&mut Map<String, Value>)) -> Result<Response, ApiError> {
+    if !answer.status().is_success() {
+        return Ok(answer);
+    }
+    let broken = || {
+        let text = "llm-orchestrator gave no valid answer";
+        ApiError::new(axum::http::StatusCode::BAD_GATEWAY, text).code("upstream_failed")
+    };
+    let bytes = to_bytes(answer.into_body(), MAX_ANSWER_BYTES).await.map_err(|_broken_off| broken())?;
+    let mut json = match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(json)) => json,
+        Ok(list @ Value::Array(_)) => json!({ "history": list }).as_object().cloned().unwrap_or_default(),
+        _ => return Err(broken()),
+    };
+    change(&mut json);
+    Ok(Json(json).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_message_of_the_user_is_asked() {
+        let newest = |body: &str| serde_json::from_str::<Chat>(body).unwrap().newest().map(str::to_owned).ok();
+        for (body, expected) in [
+            (r#"{"message": " hello "}"#, Some("hello")),
+            (r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#, Some("a")),
+            (r#"{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "c"}]}"#, Some("c")),
+            (r#"{"messages": [{"role": "assistant", "content": "b"}]}"#, None),
+            (r#"{"messages": []}"#, None),
+            (r#"{"message": "  "}"#, None),
+            (r#"{"message": 7}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(newest(body).as_deref(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn ids_are_plain() {
+        for id in ["a", "6f1c-2", "user:7.b_c"] {
+            assert!(check_id("id", id).is_ok(), "{id}");
+        }
+        for id in ["", "..", ".a", "a/b", "a%2fb", "a b", "ä", &"a".repeat(129)] {
+            assert!(check_id("id", id).is_err(), "{id}");
+        }
+    }
+}

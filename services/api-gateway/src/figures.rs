@@ -1,0 +1,60 @@
+//! The gateway's own metrics.
+
+use kit::metrics::Metrics;
+use prometheus::{IntCounterVec, IntGaugeVec, Opts};
+
+/// Counters of what the gateway hands on and refuses. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Figures {
+    answers: IntCounterVec,
+    retries: IntCounterVec,
+    open: IntGaugeVec,
+    limited: IntCounterVec,
+    refused: IntCounterVec,
+}
+
+impl Figures {
+    /// Registers the metrics.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels).expect("valid names");
+            metrics.registry().register(Box::new(counter.clone())).expect("registered once");
+            counter
+        };
+        let open = Opts::new("api_gateway_upstream_breaker_open", "1 while a service that did not answer is spared.");
+        let open = IntGaugeVec::new(open, &["upstream"]).expect("valid names");
+        metrics.registry().register(Box::new(open.clone())).expect("registered once");
+        Self {
+            answers: counter(
+                "api_gateway_upstream_requests_total",
+                "Requests handed on: answered, late, unreachable, broken, or spared.",
+                &["upstream", "result"],
+            ),
+            retries: counter("api_gateway_upstream_retries_total", "Requests tried a second time.", &["upstream"]),
+            open,
+            limited: counter("api_gateway_rate_limited_total", "Requests beyond their limit.", &["type"]),
+            refused: counter("api_gateway_refused_total", "Requests without what their path asks for.", &["wanted"]),
+        }
+    }
+
+    /// What came of a request that was handed on.
+    pub(crate) fn handed_on(&self, upstream: &str, result: &str) {
+        self.answers.with_label_values(&[upstream, result]).inc();
+    }
+
+    pub(crate) fn retried(&self, upstream: &str) {
+        self.retries.with_label_values(&[upstream]).inc();
+    }
+
+    pub(crate) fn spared(&self, upstream: &str, is_spared: bool) {
+        self.open.with_label_values(&[upstream]).set(is_spared.into());
+    }
+
+    pub(crate) fn limited(&self, kind: &str) {
+        self.limited.with_label_values(&[kind]).inc();
+    }
+
+    pub(crate) fn refused(&self, wanted: &str) {
+        self.refused.with_label_values(&[wanted]).inc();
+    }
+}

@@ -1,0 +1,243 @@
+//! Hands a request on to a service and its answer back, streaming both ways.
+//!
+//! No redirect is followed, no body is held: a client that leaves drops the handler, and with it the connection to the
+//! service. What asks for nothing to be changed (RFC 9110 section 9.2.1) and has no body is tried once more if no answer
+//! came; nothing else is.
+
+mod headers;
+mod idle;
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use http_body_util::{LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use kit::http::{API_KEY, ApiError, Client, client, root_cause, whole_secs};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+
+use crate::breaker::Breaker;
+use crate::figures::Figures;
+use crate::gate::Caller;
+use crate::upstream::Upstream;
+use idle::Idle;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Failures in a row after which a service is spared. As many as Envoy's outlier detection takes
+/// (`outlier_detection.consecutive_5xx`).
+const FAILURES: u32 = 5;
+/// How long it is spared; then one request tries. Short: a service that was restarted should not look down for long.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Before a request is tried once more.
+const BEFORE_RETRY: Duration = Duration::from_millis(50);
+
+/// The way to one service.
+pub(crate) struct Forward {
+    client: Client<Limited<Body>>,
+    upstream: Upstream,
+    key: Option<HeaderValue>,
+    timeout: Duration,
+    breaker: Breaker,
+    figures: Figures,
+}
+
+impl Forward {
+    /// Sends requests to `upstream`, with `key` as its `X-API-Key` for those who may have it; `timeout` is the longest wait
+    /// for the head of an answer, and then for each further piece.
+    pub(crate) fn new(upstream: Upstream, key: &SecretString, timeout: Duration, figures: Figures) -> Self {
+        // Settings have checked that the key fits into a header.
+        let mut key = HeaderValue::from_str(key.expose_secret()).ok();
+        if let Some(key) = &mut key {
+            key.set_sensitive(true);
+        }
+        figures.spared(upstream.name(), false);
+        Self { client: client(timeout), upstream, key, timeout, breaker: Breaker::new(FAILURES, PAUSE), figures }
+    }
+
+    /// Returns the service's name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.upstream.name()
+    }
+
+    /// Sends `request` to `path_and_query` of the service and returns its answer, or says why there is none.
+    pub(crate) async fn send(
+        &self,
+        path_and_query: &str,
+        request: Request,
+        body_limit: usize,
+    ) -> Result<Response, ApiError> {
+        let request = self.outgoing(path_and_query, request, body_limit)?;
+        if let Err(wait) = self.breaker.admit(Instant::now()) {
+            return Err(self.spare(wait));
+        }
+        let answered = match tokio::time::timeout(self.timeout, self.exchange(request, body_limit)).await {
+            Ok(Ok(response)) if response.status().is_informational() => Err(self.broken("an interim answer")),
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(self.explain(&error, body_limit)),
+            Err(_elapsed) => Err(self.late()),
+        };
+        match answered {
+            Ok(response) => {
+                self.note("answered");
+                Ok(self.incoming(response))
+            }
+            Err(Failed { error, result }) => {
+                self.note(result);
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes what came of a request, for the metrics and for those that follow.
+    fn note(&self, result: &'static str) {
+        self.figures.handed_on(self.name(), result);
+        match result {
+            "answered" => {
+                if !self.breaker.is_closed() {
+                    tracing::info!(upstream = self.name(), "a service answers again");
+                }
+                self.breaker.succeeded();
+                self.figures.spared(self.name(), false);
+            }
+            // The client's own fault says nothing of the service.
+            "client" => {}
+            _ => {
+                if self.breaker.failed(Instant::now()) {
+                    tracing::warn!(upstream = self.name(), "a service did not answer {FAILURES} times and is spared");
+                    self.figures.spared(self.name(), true);
+                }
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Limited<Body>>,
+        body_limit: usize,
+    ) -> Result<hyper::Response<Incoming>, hyper_util::client::legacy::Error> {
+        let again = again(&request, body_limit);
+        let first = self.client.request(request).await;
+        match (first, again) {
+            (Err(error), Some(again)) => {
+                tracing::debug!(upstream = self.name(), error = root_cause(&error), "tried once more");
+                self.figures.retried(self.name());
+                tokio::time::sleep(BEFORE_RETRY).await;
+                self.client.request(again).await
+            }
+            (first, _) => first,
+        }
+    }
+
+    fn outgoing(
+        &self,
+        path_and_query: &str,
+        request: Request,
+        body_limit: usize,
+    ) -> Result<Request<Limited<Body>>, ApiError> {
+        let (head, body) = request.into_parts();
+        if body.size_hint().lower() > body_limit as u64 {
+            return Err(too_large(body_limit));
+        }
+        let mut outgoing = Request::new(Limited::new(body, body_limit));
+        *outgoing.uri_mut() = self.upstream.uri(path_and_query).map_err(|error| {
+            ApiError::bad_request(format!("the path cannot be handed on: {error}")).code("invalid_path")
+        })?;
+        *outgoing.headers_mut() = headers::for_upstream(&head);
+        let may_have_key = !matches!(head.extensions.get(), None | Some(Caller::Anyone));
+        if let Some(key) = self.key.as_ref().filter(|_| may_have_key) {
+            outgoing.headers_mut().insert(API_KEY, key.clone());
+        }
+        if let Some(authorization) = self.upstream.authorization() {
+            outgoing.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        }
+        *outgoing.method_mut() = head.method;
+        Ok(outgoing)
+    }
+
+    fn incoming(&self, response: hyper::Response<Incoming>) -> Response {
+        let (mut head, body) = response.into_parts();
+        headers::strip_hop_by_hop(&mut head.headers);
+        let mut response = Response::new(Body::new(Idle::new(body, self.timeout)));
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        response
+    }
+
+    fn spare(&self, wait: Duration) -> ApiError {
+        self.figures.handed_on(self.name(), "spared");
+        let text = format!("{} did not answer and is spared; try again in {} s", self.name(), whole_secs(wait));
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).code("upstream_spared").retry_after(wait)
+    }
+
+    /// Turns a failed exchange into an answer: it may be the client's own body that failed it.
+    fn explain(&self, error: &hyper_util::client::legacy::Error, body_limit: usize) -> Failed {
+        if cause::<LengthLimitError>(error).is_some() {
+            return Failed { error: too_large(body_limit), result: "client" };
+        }
+        if cause::<hyper::Error>(error).is_some_and(hyper::Error::is_user) {
+            let error = ApiError::bad_request("the request body broke off").code("invalid_body");
+            return Failed { error, result: "client" };
+        }
+        if cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return self.late();
+        }
+        if !error.is_connect() {
+            return self.broken(&root_cause(error));
+        }
+        let name = self.name();
+        tracing::warn!(upstream = name, error = root_cause(error), "cannot connect to a service");
+        let error = ApiError::new(StatusCode::BAD_GATEWAY, format!("{name} is not reachable"));
+        Failed { error: error.code("upstream_unreachable"), result: "unreachable" }
+    }
+
+    fn broken(&self, reason: &str) -> Failed {
+        let name = self.name();
+        tracing::warn!(upstream = name, error = reason, "a service gave no valid answer");
+        let error = ApiError::new(StatusCode::BAD_GATEWAY, format!("{name} gave no valid answer"));
+        Failed { error: error.code("upstream_failed"), result: "broken" }
+    }
+
+    fn late(&self) -> Failed {
+        let (name, timeout) = (self.name(), kit::config::show_duration(self.timeout));
+        tracing::warn!(upstream = name, timeout_ms = self.timeout.as_millis(), "a service did not answer in time");
+        let error = ApiError::new(StatusCode::GATEWAY_TIMEOUT, format!("{name} did not answer within {timeout}"));
+        Failed { error: error.code("upstream_timeout"), result: "late" }
+    }
+}
+
+/// Why there is no answer: for the client, and for the metrics.
+struct Failed {
+    error: ApiError,
+    result: &'static str,
+}
+
+/// Returns the same request once more, if that changes nothing.
+fn again(request: &Request<Limited<Body>>, body_limit: usize) -> Option<Request<Limited<Body>>> {
+    if !request.method().is_safe() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut again = Request::new(Limited::new(Body::empty(), body_limit));
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    Some(again)
+}
+
+fn too_large(body_limit: usize) -> ApiError {
+    let size =
+        if body_limit >= MIB { format!("{} MiB", body_limit / MIB) } else { format!("{} KiB", body_limit / KIB) };
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request body is larger than {size}")).code("too_large")
+}
+
+/// Returns the first error of type `E` in the chain of causes.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let next = |error: &&'a (dyn Error + 'static)| (*error).source();
+    std::iter::successors(Some(error), next).find_map(|error| error.downcast_ref())
+}

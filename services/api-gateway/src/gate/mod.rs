@@ -1,0 +1,121 @@
+//! Lets requests in: who asks, whether that may be, and how often.
+
+mod users;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use kit::http::{API_KEY, ApiError, Place, ServiceKey, bearer, peer};
+
+use crate::limit::{Limiter, Refusal, Subject};
+use crate::settings::Settings;
+use crate::table::Guard;
+pub(crate) use users::{User, Users};
+
+/// Who makes a request, as an extension of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Somebody.
+    Anyone,
+    /// Whoever has a key.
+    Service,
+    /// A user.
+    User(Arc<User>),
+}
+
+/// The address a request comes from, as an extension of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+/// What every path's gate shares.
+pub(crate) struct Gatehouse {
+    key: ServiceKey,
+    pub(crate) users: Users,
+    limiter: Arc<Limiter>,
+    /// Knows which proxies are ours.
+    proxies: Place,
+    figures: crate::figures::Figures,
+}
+
+/// A gate: what its path asks for.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) house: Arc<Gatehouse>,
+    pub(crate) guard: Guard,
+}
+
+impl Gatehouse {
+    pub(crate) fn new(settings: &Settings, limiter: Arc<Limiter>, figures: crate::figures::Figures) -> Self {
+        Self {
+            key: ServiceKey::new(&settings.api_key),
+            users: Users::new(settings),
+            limiter,
+            proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
+            figures,
+        }
+    }
+
+    /// Returns who asks, and as whom he is counted.
+    ///
+    /// # Errors
+    /// The answer to whoever may not; he is counted all the same.
+    async fn find(&self, guard: Guard, headers: &HeaderMap) -> Result<(Caller, Option<Subject>), ApiError> {
+        let with_key = || (Caller::Service, Some(Subject::Key("service".to_owned())));
+        match guard {
+            Guard::Key => {
+                self.key.admit(headers).inspect_err(|_| self.figures.refused("key"))?;
+                Ok(with_key())
+            }
+            Guard::User => {
+                let found = match bearer(headers) {
+                    Some(token) => self.users.find(token).await,
+                    None => Err(users::no_token()),
+                };
+                let user = found.inspect_err(|_| self.figures.refused("token"))?;
+                let subject = Subject::User(user.id.clone());
+                Ok((Caller::User(user), Some(subject)))
+            }
+            Guard::Open if headers.contains_key(API_KEY) => {
+                self.key.admit(headers).inspect_err(|_| self.figures.refused("key"))?;
+                Ok(with_key())
+            }
+            Guard::Open => {
+                let named = bearer(headers).and_then(|token| self.users.named(token));
+                Ok((Caller::Anyone, named.map(Subject::User)))
+            }
+        }
+    }
+
+    async fn admit(&self, guard: Guard, request: &mut Request) -> Result<Option<crate::limit::Standing>, Refusal> {
+        let address = self.proxies.client(request.headers(), peer(request.extensions()));
+        if let Some(address) = address {
+            request.extensions_mut().insert(ClientAddress(address));
+        }
+        match self.find(guard, request.headers()).await {
+            Ok((caller, subject)) => {
+                request.extensions_mut().insert(caller);
+                self.limiter.take(&subject.unwrap_or_else(|| Subject::of_address(address))).await
+            }
+            Err(error) => {
+                let standing = self.limiter.take(&Subject::of_address(address)).await?;
+                Err(Refusal { error, standing })
+            }
+        }
+    }
+}
+
+/// Middleware: lets a request through, or says why not.
+pub(crate) async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let (mut response, standing) = match gate.house.admit(gate.guard, &mut request).await {
+        Ok(standing) => (next.run(request).await, standing),
+        Err(Refusal { error, standing }) => (error.into_response(), standing),
+    };
+    if let Some(standing) = standing {
+        standing.tell(response.headers_mut());
+    }
+    response
+}

@@ -1,0 +1,101 @@
+//! The table as routes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{MethodRouter, any, on};
+use kit::http::{ApiError, bearer, not_found};
+
+use crate::figures::Figures;
+use crate::forward::Forward;
+use crate::gate::{Gate, Gatehouse, pass};
+use crate::path::translated;
+use crate::settings::Settings;
+use crate::table::{Guard, ROWS, Row, Service};
+
+/// The ways to all services, and who is let through.
+pub(crate) struct Ways {
+    airtable: Forward,
+    mcp: Forward,
+    llm: Forward,
+    platform: Forward,
+    automation: Forward,
+    pub(crate) house: Arc<Gatehouse>,
+}
+
+impl Ways {
+    pub(crate) fn new(settings: &Settings, house: Arc<Gatehouse>, figures: &Figures) -> Self {
+        let way = |upstream: &crate::upstream::Upstream, key| {
+            Forward::new(upstream.clone(), key, settings.timeout_of(upstream), figures.clone())
+        };
+        Self {
+            airtable: way(&settings.airtable_gateway, &settings.airtable_gateway_api_key),
+            mcp: way(&settings.mcp_server, &settings.api_key),
+            llm: way(&settings.llm_orchestrator, &settings.api_key),
+            platform: way(&settings.platform_services, &settings.api_key),
+            automation: way(&settings.automation_services, &settings.api_key),
+            house,
+        }
+    }
+
+    pub(crate) fn to(&self, service: Service) -> &Forward {
+        match service {
+            Service::Airtable => &self.airtable,
+            Service::Mcp => &self.mcp,
+            Service::Llm => &self.llm,
+            Service::Platform => &self.platform,
+            Service::Automation => &self.automation,
+        }
+    }
+
+    /// Puts a gate with `guard` before a route.
+    pub(crate) fn guarded(&self, guard: Guard, route: MethodRouter) -> MethodRouter {
+        let gate = Gate { house: self.house.clone(), guard };
+        route.layer(from_fn_with_state(gate, pass))
+    }
+}
+
+/// Returns every route of the table.
+pub(crate) fn routes(ways: &Arc<Ways>) -> Router {
+    ROWS.into_iter().fold(Router::new(), |router, row| {
+        let state = (ways.clone(), row);
+        let route = match row.methods() {
+            // A method that is not in the table is like a path that is not.
+            Some(methods) => ways.guarded(row.guard, on(methods, hand_on).with_state(state)).fallback(not_found),
+            None => ways.guarded(row.guard, any(hand_on).with_state(state)),
+        };
+        router.route(row.path, route)
+    })
+}
+
+async fn hand_on(State((ways, row)): State<(Arc<Ways>, Row)>, request: Request) -> Result<Response, ApiError> {
+    // TRACE would send our own key back to the client (RFC 9110 section 9.3.8); CONNECT asks for a tunnel.
+    if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
+        let message = format!("{} is not allowed here", request.method());
+        return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed"));
+    }
+    let Some(path) = translated(row.path, request.uri().path(), row.target) else {
+        let message = "the path must not leave its place: no \"..\", no empty start, no control characters";
+        return Err(ApiError::bad_request(message).code("invalid_path").path(request.uri().path()));
+    };
+    let path_and_query = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    // Whatever is done there with a token may end its session.
+    let token = (row.service == Service::Platform && !request.method().is_safe())
+        .then(|| bearer(request.headers()).map(str::to_owned))
+        .flatten();
+    let mut response = ways.to(row.service).send(&path_and_query, request, row.body_limit).await?;
+    if let Some(token) = token {
+        ways.house.users.forget(&token).await;
+    }
+    let status = response.status().as_u16();
+    let expected = row.statuses.iter().find(|(from, _)| *from == status).map_or(status, |(_, to)| *to);
+    *response.status_mut() = StatusCode::from_u16(expected).unwrap_or(response.status());
+    Ok(response)
+}
