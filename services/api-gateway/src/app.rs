@@ -11,15 +11,19 @@ use kit::metrics::{HttpMetrics, Metrics};
 use kit::service::Settings as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::cors::{Origins, cross_origin};
 use crate::figures::Figures;
+use crate::forward::Tunnels;
 use crate::gate::Gatehouse;
+use crate::health::Platform;
 use crate::limit::Limiter;
 use crate::routes::Ways;
 use crate::settings::Settings;
 use crate::table::LARGE;
-use crate::{chat, health, index, routes};
+use crate::ws::News;
+use crate::{chat, health, index, routes, ws};
 
 /// The name in answers and metrics.
 pub(crate) const SERVICE: &str = Settings::NAME;
@@ -31,40 +35,62 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// Its name in health.
 const REDIS: &str = "redis";
 
-/// Returns the whole gateway as a router. Clients' addresses are read from `ConnectInfo`, if it is there.
-pub fn app(settings: &Settings) -> Router {
-    let metrics = Metrics::new(SERVICE, VERSION);
-    let http_metrics = HttpMetrics::new(&metrics, SERVICE);
-    let figures = Figures::new(&metrics);
-    let limiter = Arc::new(Limiter::new(settings, figures.clone()));
-    let house = Arc::new(Gatehouse::new(settings, limiter.clone(), figures.clone()));
-    let ways = Arc::new(Ways::new(settings, house, &figures));
-    let own = Health::new(SERVICE, VERSION).with_refresh(move |health| {
-        if let Some(state) = limiter.state() {
-            health.set(REDIS, Need::Soft, state);
-        }
-    });
-    // A caller of the health answer may wait for one that was given up by others, and then for its own.
-    let longest = settings.longest_timeout().max(settings.health_check_timeout.saturating_mul(2));
-    let endpoints = index::endpoints();
-    let routes = index::routes(&endpoints)
-        .merge(health::routes(settings.upstreams(), settings.health_check_timeout))
-        .merge(own.routes())
-        .merge(metrics.routes())
-        .merge(routes::routes(&ways))
-        .merge(chat::routes(&ways));
-    let router = with_conventions(routes, http_metrics, longest.saturating_add(MARGIN), LARGE)
-        .layer(Extension(Endpoints(endpoints)));
-    if settings.cors_origins.is_empty() {
-        return router;
+/// The whole gateway as a router, and what must run beside it.
+pub struct App {
+    /// Every route. Clients' addresses are read from `ConnectInfo`, if it is there.
+    pub router: Router,
+    news: News,
+    tunnels: Tunnels,
+}
+
+impl App {
+    /// Puts it together. WebSockets end when `stop` says so.
+    pub fn new(settings: &Settings, stop: CancellationToken) -> Self {
+        let metrics = Metrics::new(SERVICE, VERSION);
+        let http_metrics = HttpMetrics::new(&metrics, SERVICE);
+        let figures = Figures::new(&metrics);
+        let limiter = Arc::new(Limiter::new(settings, figures.clone()));
+        let house = Arc::new(Gatehouse::new(settings, limiter.clone(), figures.clone()));
+        let tunnels = Tunnels { tracker: TaskTracker::new(), stop };
+        let ways = Arc::new(Ways::new(settings, house, &figures, &tunnels));
+        let platform = Arc::new(Platform::new(settings, ways.hub.clone()));
+        let own = Health::new(SERVICE, VERSION).with_refresh(move |health| {
+            if let Some(state) = limiter.state() {
+                health.set(REDIS, Need::Soft, state);
+            }
+        });
+        // A caller of the health answer may wait for one that was given up by others, and then for its own.
+        let longest = settings.longest_timeout().max(settings.health_check_timeout.saturating_mul(2));
+        let endpoints = index::endpoints();
+        let routes = index::routes(&endpoints)
+            .merge(health::routes(platform.clone()))
+            .merge(own.routes())
+            .merge(metrics.routes())
+            .merge(routes::routes(&ways))
+            .merge(chat::routes(&ways))
+            .merge(ws::routes(&ways, &tunnels));
+        let router = with_conventions(routes, http_metrics, longest.saturating_add(MARGIN), LARGE)
+            .layer(Extension(Endpoints(endpoints)));
+        let router = if settings.cors_origins.is_empty() {
+            router
+        } else {
+            router.layer(from_fn_with_state(Origins(settings.cors_origins.clone().into()), cross_origin))
+        };
+        let (costs, key) = (settings.cost_tracking.clone(), settings.api_key.clone());
+        Self { router, news: News { hub: ways.hub.clone(), platform, costs, key }, tunnels }
     }
-    router.layer(from_fn_with_state(Origins(settings.cors_origins.clone().into()), cross_origin))
 }
 
 /// Serves on `listener` until `stop`, then lets running requests finish within [`Limits::grace`].
 pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationToken) {
+    let App { router, news, tunnels } = App::new(&settings, stop.clone());
     let address = listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
     tracing::info!(address, version = VERSION, "listening");
-    serve(listener, app(&settings), Limits::default(), stop).await;
+    tokio::select! {
+        () = serve(listener, router, Limits::default(), stop) => {}
+        () = news.run() => {}
+    }
+    tunnels.tracker.close();
+    kit::shutdown::within(Limits::default().grace, "WebSockets", tunnels.tracker.wait()).await;
     tracing::info!("stopped");
 }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::gate::Caller;
 use crate::routes::Ways;
 use crate::table::{Guard, MEDIUM, Service};
+use crate::ws::Topic;
 
 /// Longest message, in characters. Ours; clients are promised 10,000.
 const MAX_MESSAGE_CHARS: usize = 100_000;
@@ -28,15 +29,18 @@ const MAX_ID_BYTES: usize = 128;
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 /// The paths, as `METHOD path`.
-pub(crate) const ENDPOINTS: [&str; 3] = ["POST /api/chat", "POST /api/v1/chat", "GET /api/v1/chat/history/{id}"];
+pub(crate) const ENDPOINTS: [&str; 4] =
+    ["POST /api/chat", "POST /api/execute-tool", "POST /api/v1/chat", "GET /api/v1/chat/history/{id}"];
 
 /// Returns the routes.
 pub(crate) fn routes(ways: &Arc<Ways>) -> Router {
     let of_service = ways.guarded(Guard::Key, post(chat).with_state(ways.clone())).fallback(not_found);
     let of_user = ways.guarded(Guard::User, post(converse).with_state(ways.clone())).fallback(not_found);
     let history = ways.guarded(Guard::User, get(history).with_state(ways.clone())).fallback(not_found);
+    let tool = ways.guarded(Guard::Key, post(execute_tool).with_state(ways.clone())).fallback(not_found);
     Router::new()
         .route("/api/chat", of_service)
+        .route("/api/execute-tool", tool)
         .route("/api/v1/chat", of_user)
         .route("/api/v1/chat/history/{id}", history)
 }
@@ -82,8 +86,47 @@ async fn chat(State(ways): State<Arc<Ways>>, request: Request) -> Result<Respons
     check_id("session_id", &session)?;
     let mut body = chat.more.clone();
     body.insert("message".to_owned(), chat.newest()?.into());
-    body.insert("session_id".to_owned(), session.into());
-    ask(&ways, head, &body).await
+    body.insert("session_id".to_owned(), session.as_str().into());
+    let answer = ask(&ways, head, &body).await?;
+    if chat.more.get("stream") != Some(&Value::Bool(true)) {
+        return Ok(answer);
+    }
+    let tell = |answer: &mut Map<String, Value>| {
+        let tokens = answer.get("cost_info").and_then(|cost| cost.get("token_details")).cloned();
+        let data = json!({ "delta": answer.get("response"), "token_count": tokens, "is_complete": true });
+        ways.hub.tell(&session, Topic::ChatStream, &data);
+    };
+    rewritten(answer, tell).await
+}
+
+/// The body of `POST /api/execute-tool`. What else is in it is handed on.
+#[derive(Debug, Deserialize)]
+struct Tool {
+    tool_name: String,
+    session_id: Option<String>,
+    #[serde(default)]
+    stream_progress: bool,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+/// `POST /api/execute-tool`: the session is told how it goes, if that is wanted.
+async fn execute_tool(State(ways): State<Arc<Ways>>, request: Request) -> Result<Response, ApiError> {
+    let (head, tool) = read::<Tool>(request).await?;
+    let mut body = tool.more;
+    body.insert("tool_name".to_owned(), tool.tool_name.as_str().into());
+    body.extend(tool.session_id.as_ref().map(|session| ("session_id".to_owned(), session.as_str().into())));
+    let listening = tool.session_id.filter(|_| tool.stream_progress);
+    let tell = |status: &str, progress: u8| {
+        let data = json!({ "tool_name": tool.tool_name, "status": status, "progress": progress, "message": null, "result": null });
+        listening.iter().for_each(|session| ways.hub.tell(session, Topic::ToolProgress, &data));
+    };
+    tell("running", 0);
+    let request = head.map(|_nothing| Body::from(Value::Object(body).to_string()));
+    let answer = ways.to(Service::Llm).send("/execute-tool", request, 2 * MEDIUM).await;
+    let worked = answer.as_ref().is_ok_and(|answer| answer.status().is_success());
+    tell(if worked { "completed" } else { "failed" }, 100);
+    answer
 }
 
 /// The body of `POST /api/v1/chat`.
@@ -141,7 +184,7 @@ fn fresh() -> String {
 }
 
 /// Returns the orchestrator's session for a user's conversation.
-fn session_of(caller: &Caller, conversation: &str) -> String {
+pub(crate) fn session_of(caller: &Caller, conversation: &str) -> String {
     match caller {
         Caller::User(user) => format!("user-{}-{conversation}", user.id),
         Caller::Service | Caller::Anyone => conversation.to_owned(),
@@ -149,13 +192,17 @@ fn session_of(caller: &Caller, conversation: &str) -> String {
 }
 
 /// Ids stand in paths and keys of others.
-fn check_id(name: &str, id: &str) -> Result<(), ApiError> {
+pub(crate) fn is_plain_id(id: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-    if id.is_empty() || id.len() > MAX_ID_BYTES || !id.chars().all(is_plain) || id.starts_with('.') {
-        let text = format!("{name} is 1 to {MAX_ID_BYTES} letters, digits, dashes, underscores, dots and colons");
-        return Err(ApiError::bad_request(text).code("invalid_id"));
+    !id.is_empty() && id.len() <= MAX_ID_BYTES && id.chars().all(is_plain) && !id.starts_with('.')
+}
+
+fn check_id(name: &str, id: &str) -> Result<(), ApiError> {
+    if is_plain_id(id) {
+        return Ok(());
     }
-    Ok(())
+    let text = format!("{name} is 1 to {MAX_ID_BYTES} letters, digits, dashes, underscores, dots and colons");
+    Err(ApiError::bad_request(text).code("invalid_id"))
 }
 
 /// Reads a JSON body, and returns the rest of the request without it.

@@ -18,12 +18,14 @@ use hyper::body::Bytes;
 use jiff::Timestamp;
 use kit::http::PROBE_HEADER;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::app::{SERVICE, VERSION};
+use crate::settings::Settings;
 use crate::upstream::Upstream;
+use crate::ws::Hub;
 
 /// Longest age of an answer that is given again. Short enough for a person who waits for a change, long enough for a
 /// burst of scripts.
@@ -32,29 +34,16 @@ const REUSE: Duration = Duration::from_secs(1);
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// What a service may call itself while it serves. `degraded` is its own word for "with less than usual".
 const SERVING: [&str; 4] = ["healthy", "ok", "ready", "degraded"];
-/// The figures that clients read of WebSocket connections. The gateway has no WebSocket, so each is 0.
-const WEBSOCKET_STATS: [&str; 9] = [
-    "total_connections",
-    "active_connections",
-    "messages_sent",
-    "messages_queued",
-    "rate_limit_violations",
-    "authentication_failures",
-    "active_sessions",
-    "queued_messages_total",
-    "average_messages_per_connection",
-];
-
 /// The routes `/api/health` and `/health`.
-pub(crate) fn routes(upstreams: Vec<Upstream>, timeout: Duration) -> Router {
-    let platform = Arc::new(Platform { upstreams, timeout, last: Mutex::default() });
+pub(crate) fn routes(platform: Arc<Platform>) -> Router {
     Router::new().route("/api/health", get(answer)).route("/health", get(answer)).with_state(platform)
 }
 
 /// The services behind the gateway and what was last heard of them.
-struct Platform {
+pub(crate) struct Platform {
     upstreams: Vec<Upstream>,
     timeout: Duration,
+    hub: Arc<Hub>,
     /// When the last answer was made, and its JSON.
     last: Mutex<Option<(Instant, Bytes)>>,
 }
@@ -66,11 +55,16 @@ async fn answer(State(platform): State<Arc<Platform>>) -> impl IntoResponse {
 }
 
 impl Platform {
+    pub(crate) fn new(settings: &Settings, hub: Arc<Hub>) -> Self {
+        let (upstreams, timeout) = (settings.upstreams(), settings.health_check_timeout);
+        Self { upstreams, timeout, hub, last: Mutex::default() }
+    }
+
     /// Returns the newest answer.
     ///
     /// # Cancel safety
     /// A caller that leaves while it asks for all takes its questions with it; the next in line asks anew.
-    async fn health(&self) -> Bytes {
+    pub(crate) async fn health(&self) -> Bytes {
         let mut last = self.last.lock().await;
         if let Some((made, body)) = last.as_ref()
             && made.elapsed() < REUSE
@@ -86,15 +80,13 @@ impl Platform {
         let timestamp = Timestamp::now().to_string();
         let services = join_all(self.upstreams.iter().map(|upstream| ask(upstream, self.timeout))).await;
         let all_healthy = services.iter().all(|service| service.status == "healthy");
-        let websocket_stats: Map<String, Value> =
-            WEBSOCKET_STATS.map(|name| (name.to_owned(), 0.into())).into_iter().collect();
         json!({
             "status": if all_healthy { "healthy" } else { "degraded" },
             "gateway": "healthy",
             "service": SERVICE,
             "version": VERSION,
             "services": services,
-            "websocket_stats": websocket_stats,
+            "websocket_stats": self.hub.stats(),
             "timestamp": timestamp,
         })
     }

@@ -19,8 +19,9 @@ mod routes;
 mod settings;
 mod table;
 mod upstream;
+mod ws;
 
-pub use app::{app, run};
+pub use app::{App, run};
 pub use limit::Failure;
 pub use settings::Settings;
 pub use upstream::Upstream;

@@ -11,11 +11,12 @@ use axum::routing::{MethodRouter, any, on};
 use kit::http::{ApiError, bearer, not_found};
 
 use crate::figures::Figures;
-use crate::forward::Forward;
+use crate::forward::{Forward, Tunnels};
 use crate::gate::{Gate, Gatehouse, pass};
 use crate::path::translated;
 use crate::settings::Settings;
 use crate::table::{Guard, ROWS, Row, Service};
+use crate::ws::Hub;
 
 /// The ways to all services, and who is let through.
 pub(crate) struct Ways {
@@ -25,12 +26,14 @@ pub(crate) struct Ways {
     platform: Forward,
     automation: Forward,
     pub(crate) house: Arc<Gatehouse>,
+    /// Who is told what goes on.
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Ways {
-    pub(crate) fn new(settings: &Settings, house: Arc<Gatehouse>, figures: &Figures) -> Self {
+    pub(crate) fn new(settings: &Settings, house: Arc<Gatehouse>, figures: &Figures, tunnels: &Tunnels) -> Self {
         let way = |upstream: &crate::upstream::Upstream, key| {
-            Forward::new(upstream.clone(), key, settings.timeout_of(upstream), figures.clone())
+            Forward::new(upstream.clone(), key, settings.timeout_of(upstream), figures.clone(), tunnels.clone())
         };
         Self {
             airtable: way(&settings.airtable_gateway, &settings.airtable_gateway_api_key),
@@ -39,6 +42,7 @@ impl Ways {
             platform: way(&settings.platform_services, &settings.api_key),
             automation: way(&settings.automation_services, &settings.api_key),
             house,
+            hub: Arc::default(),
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Settings {
     pub automation_services: Upstream,
     /// `SAGA_ORCHESTRATOR_URL`, default `http://127.0.0.1:8008`.
     pub saga_orchestrator: Upstream,
+    /// `COST_TRACKING_URL`, default `LLM_ORCHESTRATOR_URL`: knows what a session has cost.
+    pub cost_tracking: Upstream,
     /// `HEALTH_CHECK_TIMEOUT`, default 5 s: what existing deployments use.
     pub health_check_timeout: Duration,
     /// `UPSTREAM_TIMEOUT`, default 30 s: from the start of a request to the head of its answer, and then between two
@@ -81,6 +83,7 @@ Environment:
   PLATFORM_SERVICES_URL      [http://127.0.0.1:8007]
   AUTOMATION_SERVICES_URL    [http://127.0.0.1:8006]
   SAGA_ORCHESTRATOR_URL      [http://127.0.0.1:8008]
+  COST_TRACKING_URL          knows what a session has cost [LLM_ORCHESTRATOR_URL]
   HEALTH_CHECK_TIMEOUT       longest wait for one service's health, as 5 (seconds) or 500ms [5]
   UPSTREAM_TIMEOUT           longest wait for a service's answer [30]; for one of them AIRTABLE_GATEWAY_TIMEOUT,
                              MCP_SERVER_TIMEOUT, LLM_ORCHESTRATOR_TIMEOUT, PLATFORM_SERVICES_TIMEOUT,
@@ -117,6 +120,8 @@ Environment:
         let ai_url = variables.base_url("AI_PROCESSING_SERVICE_URL").unwrap_or_else(|| local(8001));
         let mcp_url = variables.base_url("MCP_SERVER_URL").unwrap_or_else(|| ai_url.clone());
         let other = variables.text("AI_PROCESSING_SERVICE_URL").is_some() && ai_url != mcp_url;
+        let llm_orchestrator = upstream("llm-orchestrator", "LLM_ORCHESTRATOR_URL", 8003);
+        let cost_tracking = variables.base_url("COST_TRACKING_URL").map(|url| Upstream::new("cost-tracking", url));
         let settings = Self {
             address: variables.address(Self::PORT),
             api_key,
@@ -124,7 +129,8 @@ Environment:
             airtable_gateway: upstream("airtable-gateway", "AIRTABLE_GATEWAY_URL", 8002),
             mcp_server: Upstream::new("mcp-server", mcp_url),
             ai_processing_service: other.then(|| Upstream::new("ai-processing-service", ai_url)),
-            llm_orchestrator: upstream("llm-orchestrator", "LLM_ORCHESTRATOR_URL", 8003),
+            cost_tracking: cost_tracking.unwrap_or_else(|| llm_orchestrator.clone()),
+            llm_orchestrator,
             platform_services: upstream("platform-services", "PLATFORM_SERVICES_URL", 8007),
             automation_services: upstream("automation-services", "AUTOMATION_SERVICES_URL", 8006),
             saga_orchestrator: upstream("saga-orchestrator", "SAGA_ORCHESTRATOR_URL", 8008),

@@ -57,10 +57,9 @@ const AS_400: &[(u16, u16)] = &[(409, 400), (422, 400)];
 const AS_200_OR_400: &[(u16, u16)] = &[(201, 200), (409, 400), (422, 400)];
 
 /// All of them.
-pub(crate) const ROWS: [Row; 27] = [
+pub(crate) const ROWS: [Row; 26] = [
     row(ANY, "/api/airtable/{*path}", Guard::Key, Service::Airtable, "/{*path}").taking(LARGE),
     row("GET", "/api/tools", Guard::Key, Service::Llm, "/tools"),
-    row("POST", "/api/execute-tool", Guard::Key, Service::Llm, "/execute-tool").taking(MEDIUM),
     row("GET", "/api/sessions/{id}/history", Guard::Key, Service::Llm, "/sessions/{id}/history"),
     row("DELETE", "/api/sessions/{id}", Guard::Key, Service::Llm, "/sessions/{id}"),
     row("POST", "/api/auth/register", Guard::Open, Service::Platform, "/auth/register").answering(AS_200_OR_400),

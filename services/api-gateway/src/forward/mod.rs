@@ -6,6 +6,7 @@
 
 mod headers;
 mod idle;
+mod tunnel;
 
 use std::error::Error;
 use std::io;
@@ -17,9 +18,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
 use kit::http::{API_KEY, ApiError, Client, client, root_cause, whole_secs};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::breaker::Breaker;
 use crate::figures::Figures;
@@ -46,19 +50,41 @@ pub(crate) struct Forward {
     timeout: Duration,
     breaker: Breaker,
     figures: Figures,
+    tunnels: Tunnels,
+}
+
+/// Whose tunnels they are, and when they end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tunnels {
+    pub(crate) tracker: TaskTracker,
+    pub(crate) stop: CancellationToken,
 }
 
 impl Forward {
     /// Sends requests to `upstream`, with `key` as its `X-API-Key` for those who may have it; `timeout` is the longest wait
     /// for the head of an answer, and then for each further piece.
-    pub(crate) fn new(upstream: Upstream, key: &SecretString, timeout: Duration, figures: Figures) -> Self {
+    pub(crate) fn new(
+        upstream: Upstream,
+        key: &SecretString,
+        timeout: Duration,
+        figures: Figures,
+        tunnels: Tunnels,
+    ) -> Self {
         // Settings have checked that the key fits into a header.
         let mut key = HeaderValue::from_str(key.expose_secret()).ok();
         if let Some(key) = &mut key {
             key.set_sensitive(true);
         }
         figures.spared(upstream.name(), false);
-        Self { client: client(timeout), upstream, key, timeout, breaker: Breaker::new(FAILURES, PAUSE), figures }
+        Self {
+            client: client(timeout),
+            upstream,
+            key,
+            timeout,
+            breaker: Breaker::new(FAILURES, PAUSE),
+            figures,
+            tunnels,
+        }
     }
 
     /// Returns the service's name.
@@ -73,12 +99,21 @@ impl Forward {
         request: Request,
         body_limit: usize,
     ) -> Result<Response, ApiError> {
-        let request = self.outgoing(path_and_query, request, body_limit)?;
+        let mut request = request;
+        let asks = tunnel::is_asked(request.method(), request.version(), request.headers());
+        let client = asks.then(|| hyper::upgrade::on(&mut request));
+        let mut request = self.outgoing(path_and_query, request, body_limit)?;
+        if client.is_some() {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
         if let Err(wait) = self.breaker.admit(Instant::now()) {
             return Err(self.spare(wait));
         }
         let answered = match tokio::time::timeout(self.timeout, self.exchange(request, body_limit)).await {
-            Ok(Ok(response)) if response.status().is_informational() => Err(self.broken("an interim answer")),
+            Ok(Ok(response)) if response.status().is_informational() && !is_agreed(&response, client.is_some()) => {
+                Err(self.broken("an interim answer"))
+            }
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.explain(&error, body_limit)),
             Err(_elapsed) => Err(self.late()),
@@ -86,13 +121,30 @@ impl Forward {
         match answered {
             Ok(response) => {
                 self.note("answered");
-                Ok(self.incoming(response))
+                Ok(match client.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+                    Some(client) => self.switched(client, response),
+                    None => self.incoming(response),
+                })
             }
             Err(Failed { error, result }) => {
                 self.note(result);
                 Err(error)
             }
         }
+    }
+
+    /// Lets both sides speak with each other once the answer is out.
+    fn switched(&self, client: OnUpgrade, mut answer: hyper::Response<Incoming>) -> Response {
+        let (service, stop) = (hyper::upgrade::on(&mut answer), self.tunnels.stop.clone());
+        self.tunnels.tracker.spawn(async move {
+            if let (Ok(client), Ok(service)) = tokio::join!(client, service) {
+                tunnel::flow(client, service, stop).await;
+            }
+        });
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.headers_mut() = std::mem::take(answer.headers_mut());
+        response
     }
 
     /// Notes what came of a request, for the metrics and for those that follow.
@@ -210,6 +262,14 @@ impl Forward {
         let error = ApiError::new(StatusCode::GATEWAY_TIMEOUT, format!("{name} did not answer within {timeout}"));
         Failed { error: error.code("upstream_timeout"), result: "late" }
     }
+}
+
+/// A service changes the protocol only to the one that it was asked for.
+fn is_agreed(response: &hyper::Response<Incoming>, is_asked: bool) -> bool {
+    let named = response.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    is_asked
+        && response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && named.is_some_and(|name| name.eq_ignore_ascii_case("websocket"))
 }
 
 /// Why there is no answer: for the client, and for the metrics.

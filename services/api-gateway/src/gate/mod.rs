@@ -10,8 +10,10 @@ use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kit::http::{API_KEY, ApiError, Place, ServiceKey, bearer, peer};
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::limit::{Limiter, Refusal, Subject};
+use crate::figures::Figures;
+use crate::limit::{Limiter, Refusal, Standing, Subject};
 use crate::settings::Settings;
 use crate::table::Guard;
 pub(crate) use users::{User, Users};
@@ -38,7 +40,7 @@ pub(crate) struct Gatehouse {
     limiter: Arc<Limiter>,
     /// Knows which proxies are ours.
     proxies: Place,
-    figures: crate::figures::Figures,
+    figures: Figures,
 }
 
 /// A gate: what its path asks for.
@@ -49,7 +51,7 @@ pub(crate) struct Gate {
 }
 
 impl Gatehouse {
-    pub(crate) fn new(settings: &Settings, limiter: Arc<Limiter>, figures: crate::figures::Figures) -> Self {
+    pub(crate) fn new(settings: &Settings, limiter: Arc<Limiter>, figures: Figures) -> Self {
         Self {
             key: ServiceKey::new(&settings.api_key),
             users: Users::new(settings),
@@ -57,6 +59,11 @@ impl Gatehouse {
             proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
             figures,
         }
+    }
+
+    /// Returns whether this is the key of services.
+    pub(crate) fn knows(&self, key: &SecretString) -> bool {
+        self.key.is(key.expose_secret())
     }
 
     /// Returns who asks, and as whom he is counted.
@@ -90,7 +97,7 @@ impl Gatehouse {
         }
     }
 
-    async fn admit(&self, guard: Guard, request: &mut Request) -> Result<Option<crate::limit::Standing>, Refusal> {
+    async fn admit(&self, guard: Guard, request: &mut Request) -> Result<Option<Standing>, Refusal> {
         let address = self.proxies.client(request.headers(), peer(request.extensions()));
         if let Some(address) = address {
             request.extensions_mut().insert(ClientAddress(address));

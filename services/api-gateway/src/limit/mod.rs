@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use crate::figures::Figures;
 use crate::settings::Settings;
 use local::Local;
-use rate::{Decision, Rate};
+use rate::Decision;
+pub(crate) use rate::Rate;
 use shared::Shared;
 
 /// Names of the headers that clients read, as existing ones know them.

@@ -14,6 +14,8 @@ mod shutdown;
 mod sign_in;
 mod spared;
 mod streaming;
+mod tunnel;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -29,6 +29,11 @@ impl ServiceKey {
         Self { digest: SecretDigest::of(key.expose_secret().as_bytes()) }
     }
 
+    /// Returns whether this is the key.
+    pub fn is(&self, key: &str) -> bool {
+        SecretDigest::of(key.as_bytes()) == self.digest
+    }
+
     /// Decides whether a request with these headers may come in.
     ///
     /// # Errors

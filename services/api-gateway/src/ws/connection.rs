@@ -1,0 +1,165 @@
+//! One connection of `/ws`, from its first frame to its end.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde_json::json;
+use tokio::time::{Instant, interval_at, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::frame::{Said, error, frame, read};
+use super::hub::{Hub, Place};
+use crate::chat::session_of;
+use crate::gate::{Caller, Gatehouse};
+use crate::limit::Rate;
+
+/// Longest wait for the first frame.
+const FIRST_WITHIN: Duration = Duration::from_secs(10);
+/// Between two pings of ours.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// Whoever is not heard of for so long, not even by a pong, is gone.
+const IDLE: Duration = Duration::from_secs(300);
+/// Longest time that one frame may take to be sent.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
+/// Frames of a client in a minute.
+const RATE: Rate = Rate { per_minute: NonZeroU32::new(100).expect("above 0") };
+/// RFC 6455 section 7.4.1: going away, and policy violation.
+const GOING_AWAY: u16 = 1001;
+const POLICY: u16 = 1008;
+
+/// What a connection needs.
+pub(super) struct Endpoint {
+    pub(super) hub: Arc<Hub>,
+    pub(super) house: Arc<Gatehouse>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Why a connection ends: a code and a reason for the client.
+type End = Option<(u16, &'static str)>;
+
+/// Serves a connection to its end.
+pub(super) async fn serve(endpoint: Arc<Endpoint>, mut socket: WebSocket, session: Option<String>) {
+    let end = match session.filter(|id| crate::chat::is_plain_id(id)) {
+        Some(session) => match admit(&endpoint, &mut socket, &session).await {
+            Ok(session) => attend(&endpoint, &mut socket, &session).await,
+            Err(end) => {
+                endpoint.hub.counts.refused.fetch_add(1, Ordering::Relaxed);
+                end
+            }
+        },
+        None => Some((POLICY, "session_id is missing")),
+    };
+    let close = end.map(|(code, reason)| CloseFrame { code, reason: reason.into() });
+    let _gone = timeout(SEND_WITHIN, socket.send(Message::Close(close))).await;
+}
+
+/// Reads the first frame; returns the session as it is known here.
+async fn admit(endpoint: &Endpoint, socket: &mut WebSocket, session: &str) -> Result<String, End> {
+    let refused = Some((POLICY, "the first frame is {\"type\": \"auth\", …} with a valid key, within 10 s"));
+    let first = tokio::select! {
+        () = endpoint.stop.cancelled() => return Err(Some((GOING_AWAY, "the gateway stops"))),
+        first = timeout(FIRST_WITHIN, text(socket)) => first,
+    };
+    let Ok(Some(first)) = first else { return Err(refused) };
+    let Ok(Said::Auth { api_key, token, session_id }) = read(&first, session) else { return Err(refused) };
+    if session_id.is_some_and(|named| named != session) {
+        return Err(Some((POLICY, "session_id is another one than that of the address")));
+    }
+    let house = &endpoint.house;
+    match (api_key, token) {
+        (Some(key), None) if house.knows(&key) => Ok(session.to_owned()),
+        (None, Some(token)) => {
+            let user = house.users.find(token.expose_secret()).await.map_err(|_not_found| refused)?;
+            Ok(session_of(&Caller::User(user), session))
+        }
+        _ => Err(refused),
+    }
+}
+
+/// Waits for a text.
+async fn text(socket: &mut WebSocket) -> Option<String> {
+    loop {
+        match socket.recv().await? {
+            Ok(Message::Text(text)) => return Some(text.to_string()),
+            Ok(Message::Ping(_) | Message::Pong(_)) => {}
+            Ok(Message::Binary(_) | Message::Close(_)) | Err(_) => return None,
+        }
+    }
+}
+
+/// Tells and listens, until one of both sides has enough.
+async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str) -> End {
+    let mut place = match endpoint.hub.join(session) {
+        Ok(place) => place,
+        Err(why) => return Some((POLICY, why)),
+    };
+    let welcome = frame("auth_success", session, &json!({}));
+    if let Err(end) = send(endpoint, socket, Message::from(welcome)).await {
+        return end;
+    }
+    let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+    let (mut heard, mut owed_until) = (Instant::now(), Instant::now());
+    loop {
+        let sent = tokio::select! {
+            () = endpoint.stop.cancelled() => return Some((GOING_AWAY, "the gateway stops")),
+            () = tokio::time::sleep_until(heard + IDLE) => return Some((GOING_AWAY, "nothing was heard for 300 s")),
+            told = place.frames.recv() => match told {
+                Some(told) => send(endpoint, socket, Message::from(told)).await,
+                None => return Some((POLICY, "what was told was read too slowly")),
+            },
+            _ = ping.tick() => send(endpoint, socket, Message::Ping(Vec::new().into())).await,
+            said = socket.recv() => {
+                heard = Instant::now();
+                match said {
+                    Some(Ok(Message::Text(text))) => {
+                        let answer = answer(endpoint, &place, session, &text, &mut owed_until);
+                        send(endpoint, socket, Message::from(answer)).await
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+                    Some(Ok(Message::Binary(_))) => {
+                        send(endpoint, socket, Message::from(error(session, "invalid_json", "frames are text"))).await
+                    }
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                }
+            }
+        };
+        if let Err(end) = sent {
+            return end;
+        }
+    }
+}
+
+/// Answers a frame.
+fn answer(endpoint: &Endpoint, place: &Place, session: &str, text: &str, owed_until: &mut Instant) -> String {
+    let now = Instant::now();
+    let owed_ns = u64::try_from(owed_until.saturating_duration_since(now).as_nanos()).unwrap_or(u64::MAX);
+    let (decision, owed_ns) = RATE.decide(owed_ns);
+    if decision.wait.is_some() {
+        endpoint.hub.counts.too_fast.fetch_add(1, Ordering::Relaxed);
+        return error(session, "rate_limit_exceeded", "no more than 100 frames a minute");
+    }
+    *owed_until = now + Duration::from_nanos(owed_ns);
+    let chosen = match read(text, session) {
+        Ok(Said::Ping) => return json!({ "type": "pong", "timestamp": Timestamp::now().to_string() }).to_string(),
+        Ok(Said::Auth { .. }) => return error(session, "already_authenticated", "this connection is known already"),
+        Ok(Said::Subscribe { types }) => place.choose(|topics| topics.extend(types)),
+        Ok(Said::Unsubscribe { types }) => place.choose(|topics| topics.retain(|topic| !types.contains(topic))),
+        Err(error) => return error,
+    };
+    frame("subscriptions", session, &json!({ "types": chosen }))
+}
+
+async fn send(endpoint: &Endpoint, socket: &mut WebSocket, message: Message) -> Result<(), End> {
+    match timeout(SEND_WITHIN, socket.send(message)).await {
+        Ok(Ok(())) => {
+            endpoint.hub.counts.sent.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+        Ok(Err(_)) | Err(_) => Err(None),
+    }
+}

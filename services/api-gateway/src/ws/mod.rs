@@ -1,0 +1,68 @@
+//! `/ws`: what goes on in a session, told as it happens.
+
+mod backlog;
+mod connection;
+mod frame;
+mod hub;
+mod news;
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use kit::http::{ApiError, not_found};
+use serde::Deserialize;
+use tokio_util::task::TaskTracker;
+
+use crate::forward::Tunnels;
+use crate::routes::Ways;
+use crate::table::Guard;
+use connection::{Endpoint, serve};
+pub(crate) use frame::Topic;
+pub(crate) use hub::Hub;
+pub(crate) use news::News;
+
+/// Largest frame of a client, in bytes.
+const MAX_FRAME_BYTES: usize = 64 * 1024;
+/// The paths, as `METHOD path`.
+pub(crate) const ENDPOINTS: [&str; 2] = ["GET /ws", "GET /api/websocket/stats"];
+
+#[derive(Debug, Default, Deserialize)]
+struct Asked {
+    session_id: Option<String>,
+}
+
+/// Returns the routes.
+pub(crate) fn routes(ways: &Arc<Ways>, Tunnels { tracker, stop }: &Tunnels) -> Router {
+    let (hub, tracker) = (ways.hub.clone(), tracker.clone());
+    let endpoint = Arc::new(Endpoint { hub: ways.hub.clone(), house: ways.house.clone(), stop: stop.clone() });
+    let stats = get(async move || Json(hub.stats()));
+    Router::new()
+        .route("/ws", get(open).with_state((endpoint, tracker)))
+        .route("/api/websocket/stats", ways.guarded(Guard::Key, stats).fallback(not_found))
+}
+
+async fn open(
+    State((endpoint, tracker)): State<(Arc<Endpoint>, TaskTracker)>,
+    asked: Result<Query<Asked>, QueryRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let Ok(upgrade) = upgrade else {
+        let text = "this is a WebSocket: ask with Upgrade: websocket";
+        let mut response = ApiError::new(StatusCode::UPGRADE_REQUIRED, text).code("upgrade_required").into_response();
+        // RFC 9110 section 15.5.22.
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        return response;
+    };
+    let session = asked.ok().and_then(|Query(asked)| asked.session_id);
+    upgrade
+        .max_message_size(MAX_FRAME_BYTES)
+        .max_frame_size(MAX_FRAME_BYTES)
+        .on_upgrade(move |socket| tracker.track_future(serve(endpoint, socket, session)))
+}

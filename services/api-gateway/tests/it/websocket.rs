@@ -1,0 +1,188 @@
+//! `/ws` as its clients use it.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use testkit::{Target, eventually};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::sign_in::SignIn;
+use crate::{Gateway, KEY, LIMIT, send, settings, upstream};
+
+/// A client's side.
+struct Client(WebSocketStream<TcpStream>);
+
+impl Client {
+    async fn open(gateway: &Gateway, path: &str) -> Self {
+        let stream = TcpStream::connect(gateway.address).await.unwrap();
+        Self(client_async(format!("ws://{}{path}", gateway.address), stream).await.unwrap().0)
+    }
+
+    /// Opens one and says who it is.
+    async fn enter(gateway: &Gateway, session: &str, auth: Value) -> Self {
+        let mut client = Self::open(gateway, &format!("/ws?session_id={session}")).await;
+        client.say(&auth.to_string()).await;
+        client
+    }
+
+    async fn say(&mut self, text: &str) {
+        self.0.send(Message::from(text)).await.unwrap();
+    }
+
+    /// Returns the next frame.
+    async fn hear(&mut self) -> Value {
+        loop {
+            match tokio::time::timeout(LIMIT, self.0.next()).await.expect("a frame").unwrap().unwrap() {
+                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Returns the code it is closed with.
+    async fn closed(&mut self) -> u16 {
+        loop {
+            let message = tokio::time::timeout(LIMIT, self.0.next()).await.expect("an end").unwrap().unwrap();
+            if let Message::Close(frame) = message {
+                return frame.unwrap().code.into();
+            }
+        }
+    }
+}
+
+fn auth(session: &str) -> Value {
+    json!({ "type": "auth", "api_key": KEY, "session_id": session })
+}
+
+async fn entered(gateway: &Gateway, session: &str) -> Client {
+    let mut client = Client::enter(gateway, session, auth(session)).await;
+    assert_eq!(client.hear().await["type"], "auth_success");
+    client
+}
+
+#[tokio::test]
+async fn without_an_upgrade_it_is_426() {
+    let answer = Gateway::start(settings()).await.get("/ws").await;
+    answer.error(426, "upgrade_required");
+    assert_eq!(answer.header("upgrade"), Some("websocket"));
+}
+
+#[tokio::test]
+async fn who_does_not_say_who_he_is_is_shown_out() {
+    let gateway = Gateway::start(settings()).await;
+    assert_eq!(Client::open(&gateway, "/ws").await.closed().await, 1008);
+    for first in [
+        json!({ "type": "ping" }),
+        json!({ "type": "auth" }),
+        json!({ "type": "auth", "api_key": "wrong", "session_id": "s" }),
+        json!({ "type": "auth", "api_key": KEY, "session_id": "other" }),
+        json!({ "type": "auth", "token": "garbage" }),
+        json!("nonsense"),
+    ] {
+        assert_eq!(Client::enter(&gateway, "s", first.clone()).await.closed().await, 1008, "{first}");
+    }
+    let stats = gateway.ask("GET", "/api/websocket/stats").await.json();
+    assert_eq!((&stats["authentication_failures"], &stats["total_connections"]), (&json!(6), &json!(0)));
+    gateway.get("/api/websocket/stats").await.error(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn frames_are_answered_as_clients_know_it() {
+    let gateway = Gateway::start(settings()).await;
+    let mut client = entered(&gateway, "s").await;
+    client.say(r#"{"type": "ping"}"#).await;
+    let pong = client.hear().await;
+    assert!(pong["type"] == "pong" && pong["timestamp"].is_string(), "{pong}");
+    for (frame, code) in [("{", "invalid_json"), (r#"{"type": "shout"}"#, "unknown_message_type")] {
+        client.say(frame).await;
+        let error = client.hear().await;
+        assert_eq!((&error["type"], &error["session_id"]), (&json!("error"), &json!("s")));
+        assert_eq!(error["data"]["error_code"], code);
+    }
+    client.say(r#"{"type": "unsubscribe", "types": ["chat_stream", "cost_update", "error"]}"#).await;
+    assert_eq!(client.hear().await["data"]["types"], json!(["tool_progress", "system_status"]));
+    for _ping in 0..100 {
+        client.say(r#"{"type": "ping"}"#).await;
+    }
+    let mut kinds = Vec::new();
+    for _answer in 0..100 {
+        kinds.push(client.hear().await);
+    }
+    let refused = kinds.iter().filter(|frame| frame["data"]["error_code"] == "rate_limit_exceeded").count();
+    assert!((1..=4).contains(&refused), "{refused}");
+}
+
+#[tokio::test]
+async fn a_session_hears_of_its_tools_and_answers_also_what_it_missed() {
+    let llm = Target::answer(200, &[("content-type", "application/json")], r#"{"response": "hi"}"#);
+    let mut settings = settings();
+    settings.llm_orchestrator = upstream(&llm.url(""));
+    let gateway = Gateway::start(settings).await;
+    let post = async |path: &str, body: Value| {
+        let request = gateway.request("POST", path).header("x-api-key", KEY);
+        assert_eq!(send(request.header("content-type", "application/json"), body.to_string()).await.status, 200);
+    };
+    let (mut first, mut other) = (entered(&gateway, "s").await, entered(&gateway, "other").await);
+    let tool = json!({ "tool_name": "list_tables", "arguments": {}, "session_id": "s", "stream_progress": true });
+    post("/api/execute-tool", tool).await;
+    for status in ["running", "completed"] {
+        let frame = first.hear().await;
+        assert_eq!((&frame["type"], &frame["data"]["status"]), (&json!("tool_progress"), &json!(status)));
+        assert_eq!(frame["data"]["tool_name"], "list_tables");
+    }
+    drop(first);
+    eventually("the session to be left", LIMIT, async || {
+        (gateway.get("/health").await.json()["websocket_stats"]["active_connections"] == 1).then_some(())
+    })
+    .await;
+    post("/api/chat", json!({ "message": "hello", "session_id": "s", "stream": true })).await;
+    let mut again = entered(&gateway, "s").await;
+    let frame = again.hear().await;
+    assert_eq!((&frame["type"], &frame["data"]["delta"]), (&json!("chat_stream"), &json!("hi")));
+    other.say(r#"{"type": "ping"}"#).await;
+    assert_eq!(other.hear().await["type"], "pong", "nothing of another session");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_enters_with_his_token_and_hears_of_no_session_but_his_own() {
+    let sign_in = SignIn::start().await;
+    let token = sign_in.register("ada@example.com").await;
+    let gateway = &sign_in.gateway;
+    let mut own = Client::enter(gateway, "s", json!({ "type": "auth", "token": token })).await;
+    let welcome = own.hear().await;
+    assert!(welcome["session_id"].as_str().unwrap().ends_with("-s"), "{welcome}");
+    let stream = json!({ "message": "hello", "session_id": "s", "stream": true });
+    let request = gateway.request("POST", "/api/chat").header("x-api-key", KEY);
+    assert_eq!(send(request, stream.to_string()).await.status, 200);
+    own.say(r#"{"type": "ping"}"#).await;
+    assert_eq!(own.hear().await["type"], "pong");
+}
+
+#[tokio::test]
+async fn a_session_has_room_for_five_and_a_stop_says_so() {
+    let gateway = Gateway::start(settings()).await;
+    let mut clients = Vec::new();
+    for _client in 0..5 {
+        clients.push(entered(&gateway, "s").await);
+    }
+    assert_eq!(Client::enter(&gateway, "s", auth("s")).await.closed().await, 1008);
+    gateway.stop.cancel();
+    for client in &mut clients {
+        assert_eq!(client.closed().await, 1001);
+    }
+    drop(clients);
+    tokio::time::timeout(LIMIT, gateway.task).await.expect("an end").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_says_nothing_for_ten_seconds_is_shown_out() {
+    let gateway = Gateway::start(settings()).await;
+    let mut client = Client::open(&gateway, "/ws?session_id=s").await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(client.closed().await, 1008);
+    assert!(began.elapsed() >= Duration::from_secs(10));
+}
