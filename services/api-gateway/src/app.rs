@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderValue, header};
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use kit::health::{Health, Need};
-use kit::http::{Endpoints, Limits, serve, with_conventions};
+use kit::http::{Endpoints, Limits, ServerTls, serve, serve_tls, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use kit::service::Settings as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::cors::{Origins, cross_origin};
 use crate::figures::Figures;
@@ -32,6 +34,8 @@ pub(crate) const VERSION: &str = Settings::VERSION;
 
 /// What a handler gets beyond its own deadlines, so that the answer that says which peer was slow comes first.
 const MARGIN: Duration = Duration::from_secs(5);
+/// Browsers come by https alone for a year (RFC 6797 section 6.1.1; what hstspreload.org asks for at least).
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// Its name in health.
 const REDIS: &str = "redis";
 
@@ -87,10 +91,16 @@ pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationTo
     let address = listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
     tracing::info!(address, version = VERSION, "listening");
     tokio::select! {
-        () = serve(listener, router, Limits::default(), stop) => {}
+        () = serve_as(settings.tls.as_ref(), listener, router, stop) => {}
         () = news.run() => {}
     }
     tunnels.tracker.close();
     kit::shutdown::within(Limits::default().grace, "WebSockets", tunnels.tracker.wait()).await;
     tracing::info!("stopped");
+}
+
+async fn serve_as(tls: Option<&ServerTls>, listener: TcpListener, router: Router, stop: CancellationToken) {
+    let Some(tls) = tls else { return serve(listener, router, Limits::default(), stop).await };
+    let hsts = SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    serve_tls(listener, tls, router.layer(hsts), Limits::default(), stop).await;
 }

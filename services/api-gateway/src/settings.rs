@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use kit::config::Environment;
 use kit::env::Variables;
-use kit::http::Network;
+use kit::http::{Network, ServerTls};
 use kit::service;
 use kit::token::MIN_SECRET_BYTES;
 use secrecy::{ExposeSecret, SecretString};
@@ -51,6 +51,8 @@ pub struct Settings {
     pub timeouts: Vec<(&'static str, Duration)>,
     /// `JWT_SECRET`: with it tokens are checked here before anybody is asked about them.
     pub jwt_secret: Option<SecretString>,
+    /// `HTTPS_ENABLED` with `TLS_CERT_FILE` and `TLS_KEY_FILE`: clients come by https.
+    pub tls: Option<ServerTls>,
     /// `CORS_ORIGINS`: whose pages may ask, exactly as browsers write it. Default: those of the platform's own frontends.
     pub cors_origins: Vec<HeaderValue>,
     /// `TRUSTED_PROXIES`: networks whose `X-Forwarded-For` is believed. Default none: the gateway is in front.
@@ -88,6 +90,8 @@ Environment:
   UPSTREAM_TIMEOUT           longest wait for a service's answer [30]; for one of them AIRTABLE_GATEWAY_TIMEOUT,
                              MCP_SERVER_TIMEOUT, LLM_ORCHESTRATOR_TIMEOUT, PLATFORM_SERVICES_TIMEOUT,
                              AUTOMATION_SERVICES_TIMEOUT
+  HTTPS_ENABLED              true: clients come by https [false]; with TLS_CERT_FILE, a PEM chain, and TLS_KEY_FILE, its
+                             key; both are read again when they change
   CORS_ORIGINS               whose pages may ask, as https://app.example.com,… or none
                              [http://localhost:5173,http://localhost:3000,http://localhost:8000]
   TRUSTED_PROXIES            networks whose X-Forwarded-For is believed, as 127.0.0.1,10.0.0.0/8, or none [none]
@@ -138,6 +142,7 @@ Environment:
             upstream_timeout: variables.duration("UPSTREAM_TIMEOUT", Duration::from_secs(30)),
             timeouts: timeouts(&variables),
             jwt_secret,
+            tls: tls(&variables),
             cors_origins: origins(&variables),
             trusted_proxies: variables.networks("TRUSTED_PROXIES", "none"),
             rate_limit: rate_limit(&variables),
@@ -185,6 +190,24 @@ fn timeouts(variables: &Variables<'_>) -> Vec<(&'static str, Duration)> {
         variables.text(&variable).map(|_| (name, variables.duration(&variable, Duration::from_secs(30))))
     };
     names.into_iter().filter_map(own).collect()
+}
+
+fn tls(variables: &Variables<'_>) -> Option<ServerTls> {
+    if !variables.parsed("HTTPS_ENABLED", false, "true or false; write one of them") {
+        return None;
+    }
+    let file = |name: &str, what: &str| {
+        let file = variables.text(name);
+        if file.is_none() {
+            variables.mistake(name, format_args!("not set, and HTTPS_ENABLED is true; write the path of {what}"));
+        }
+        file
+    };
+    let chain = file("TLS_CERT_FILE", "a PEM file with the certificate and its chain");
+    let key = file("TLS_KEY_FILE", "a PEM file with its key");
+    let (chain, key) = chain.zip(key)?;
+    let read = ServerTls::read(chain.as_ref(), key.as_ref());
+    read.map_err(|error| variables.mistake("TLS_CERT_FILE", error)).ok()
 }
 
 /// Origins are compared as texts, so each must be written as browsers write it (RFC 6454 section 6.2).

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use kit::http::{API_KEY, REQUEST_ID, RequestIds, TRACE_ID};
 
 use crate::app::SERVICE;
-use crate::gate::{Caller, ClientAddress};
+use crate::gate::{Caller, Origin};
 
 /// Headers of one connection only (RFC 9110 section 7.6.1), with those of RFC 2616 section 13.5.1 that older peers
 /// send; `Connection` names further ones.
@@ -88,8 +88,10 @@ pub(crate) fn for_upstream(head: &Parts) -> HeaderMap {
 
 /// Says who asked, how, and for which host, as far as we see it ourselves.
 fn add_origin(headers: &mut HeaderMap, head: &Parts) {
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Some(ClientAddress(client)) = head.extensions.get()
+    let origin = head.extensions.get::<Origin>();
+    let is_https = origin.is_some_and(|origin| origin.is_https);
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if is_https { "https" } else { "http" }));
+    if let Some(client) = origin.and_then(|origin| origin.address)
         && let Ok(client) = HeaderValue::try_from(client.to_string())
     {
         headers.insert(FORWARDED_FOR, client);

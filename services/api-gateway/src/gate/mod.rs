@@ -29,9 +29,12 @@ pub(crate) enum Caller {
     User(Arc<User>),
 }
 
-/// The address a request comes from, as an extension of it.
+/// Where a request comes from, as an extension of it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ClientAddress(pub(crate) IpAddr);
+pub(crate) struct Origin {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) is_https: bool,
+}
 
 /// What every path's gate shares.
 pub(crate) struct Gatehouse {
@@ -40,6 +43,8 @@ pub(crate) struct Gatehouse {
     limiter: Arc<Limiter>,
     /// Knows which proxies are ours.
     proxies: Place,
+    /// Whether clients come here by https.
+    is_https: bool,
     figures: Figures,
 }
 
@@ -57,6 +62,7 @@ impl Gatehouse {
             users: Users::new(settings),
             limiter,
             proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
+            is_https: settings.tls.is_some(),
             figures,
         }
     }
@@ -98,10 +104,10 @@ impl Gatehouse {
     }
 
     async fn admit(&self, guard: Guard, request: &mut Request) -> Result<Option<Standing>, Refusal> {
-        let address = self.proxies.client(request.headers(), peer(request.extensions()));
-        if let Some(address) = address {
-            request.extensions_mut().insert(ClientAddress(address));
-        }
+        let peer = peer(request.extensions());
+        let address = self.proxies.client(request.headers(), peer);
+        let is_https = self.is_https || self.proxies.came_by_https(request.headers(), peer);
+        request.extensions_mut().insert(Origin { address, is_https });
         match self.find(guard, request.headers()).await {
             Ok((caller, subject)) => {
                 request.extensions_mut().insert(caller);

@@ -14,6 +14,7 @@ mod shutdown;
 mod sign_in;
 mod spared;
 mod streaming;
+mod tls;
 mod tunnel;
 mod websocket;
 

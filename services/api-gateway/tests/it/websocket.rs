@@ -38,7 +38,7 @@ impl Client {
             match tokio::time::timeout(LIMIT, self.0.next()).await.expect("a frame").unwrap().unwrap() {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
                 Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("{other:?}"),
+                other => unreachable!("{other:?}"),
             }
         }
     }

@@ -11,6 +11,7 @@ mod place;
 mod rejection;
 mod retry_after;
 mod server;
+mod tls;
 
 pub use access::{Access, Caller, Credential, Identity, Role, Via, bearer, bears, peer, require};
 pub use client::{Client, client, get, root_cause};
@@ -21,4 +22,5 @@ pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, not_
 pub use network::{Network, host_of};
 pub use place::Place;
 pub use retry_after::retry_after;
-pub use server::{Limits, bind, serve};
+pub use server::{Limits, bind, serve, serve_tls};
+pub use tls::ServerTls;

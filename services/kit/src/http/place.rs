@@ -91,6 +91,12 @@ impl Place {
         hops.map(|hop| hop.to_canonical()).find(|hop| !self.trusts(Some(*hop))).or(peer)
     }
 
+    /// Returns whether a proxy of ours says that the client came by https (`X-Forwarded-Proto`).
+    pub fn came_by_https(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> bool {
+        let said = text(headers, "x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+        said && self.trusts(peer.map(|peer| peer.to_canonical()))
+    }
+
     /// Returns whether people reach us under https at the name that this request uses.
     pub fn is_https(&self, headers: &HeaderMap) -> bool {
         let host = text(headers, header::HOST.as_str()).unwrap_or_default();

@@ -13,10 +13,14 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use super::tls::ServerTls;
 
 /// Bounds of a server.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +50,30 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 /// Serves until `stop`, then lets running requests finish for at most `limits.grace`. Requests carry the client's
 /// address as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    serve_over(listener, None, router, limits, stop).await;
+}
+
+/// As [`serve`], over TLS. The certificate is read again while it is served.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: &ServerTls,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    tokio::select! {
+        () = serve_over(listener, Some(tls.acceptor()), router, limits, stop) => {}
+        () = tls.renew_for_ever() => {}
+    }
+}
+
+async fn serve_over(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let drain = GracefulShutdown::new();
     let builder = Arc::new(builder(limits));
@@ -67,10 +95,18 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             },
         };
         let _best_effort = stream.set_nodelay(true);
-        let connection = Connection { stream, client, router: router.clone(), watcher: drain.watcher() };
-        let builder = builder.clone();
+        let (router, watcher) = (router.clone(), drain.watcher());
+        let (builder, tls) = (builder.clone(), tls.clone());
         tokio::spawn(async move {
-            connection.run(&builder, limits.header_timeout).await;
+            let patience = limits.header_timeout;
+            match tls {
+                None => Connection { stream, client, router, watcher }.run(&builder, patience).await,
+                Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => Connection { stream, client, router, watcher }.run(&builder, patience).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "no TLS with a client"),
+                    Err(_elapsed) => tracing::debug!("no TLS with a client in time"),
+                },
+            }
             drop(place);
         });
     }
@@ -86,14 +122,14 @@ fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
 }
 
 /// One accepted connection.
-struct Connection {
-    stream: TcpStream,
+struct Connection<S> {
+    stream: S,
     client: SocketAddr,
     router: Router,
     watcher: Watcher,
 }
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
     /// Serves until either side ends it; cut off if the first request has not begun within `patience`.
     async fn run(self, builder: &auto::Builder<TokioExecutor>, patience: Duration) {
         let Self { stream, client, router, watcher } = self;
