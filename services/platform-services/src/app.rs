@@ -11,7 +11,7 @@ use kit::service::Settings as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Auth, routes};
+use crate::auth::{self, Auth};
 use crate::settings::Settings;
 use crate::store::{DATABASE, Store};
 
@@ -38,10 +38,10 @@ impl Service {
     pub fn new(settings: &Settings) -> Self {
         let metrics = Metrics::new(SERVICE, VERSION);
         let http_metrics = HttpMetrics::new(&metrics, SERVICE);
-        let store = Store::new(settings.database.clone(), settings.connections);
+        let store = Store::new(settings.database.clone(), settings.connections, auth::CLEARANCES.to_vec());
         let health = Health::new(SERVICE, VERSION);
         health.set(DATABASE, Need::Hard, Err("not opened yet".to_owned()));
-        let router = routes(Arc::new(Auth::new(settings, store.clone())))
+        let router = auth::routes(Arc::new(Auth::new(settings, store.clone())))
             .merge(health.routes())
             .merge(health.detailed_route())
             .merge(metrics.routes());

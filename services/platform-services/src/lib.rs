@@ -5,6 +5,7 @@
 
 mod app;
 mod auth;
+mod clearance;
 mod problem;
 mod settings;
 mod store;

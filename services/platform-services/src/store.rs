@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clearance::{Clearance, clear_for_ever};
 use crate::problem::Problem;
 use crate::tables::TABLES;
 
@@ -28,41 +29,19 @@ const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration
 const WRITE_EVERY: Duration = Duration::from_secs(10);
 /// Longest time to open the database, with all that its tables need.
 const OPEN_DEADLINE: Duration = Duration::from_secs(600);
-/// Between two clearances of what is over.
-const CLEAR_EVERY: Duration = Duration::from_secs(600);
-/// Longest time for one kind of it; the rest waits for the next time.
-const CLEAR_DEADLINE: Duration = Duration::from_secs(60);
-const DAY_MS: i64 = 86_400_000;
-/// Rows that are removed at once.
-const CLEARED_AT_ONCE: u64 = 500;
-/// What is over if it is older than that, in milliseconds. A session without a token cannot go on.
-const CLEARANCES: [(&str, i64); 4] = [
-    ("DELETE FROM refresh_tokens WHERE digest IN (SELECT digest FROM refresh_tokens WHERE expires_ms < $1 {some})", 0),
-    (
-        "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE created_ms < $1 AND NOT EXISTS
-         (SELECT 1 FROM refresh_tokens WHERE refresh_tokens.session_id = sessions.id) {some})",
-        0,
-    ),
-    ("DELETE FROM tries WHERE who IN (SELECT who FROM tries WHERE last_ms < $1 {some})", DAY_MS),
-    (
-        "DELETE FROM auth_events WHERE number IN (SELECT number FROM auth_events WHERE at_ms < $1 {some})",
-        KEPT_DAYS * DAY_MS,
-    ),
-];
-/// How long it is kept what happened in sign-in.
-const KEPT_DAYS: i64 = 90;
-
 /// The database of this service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     source: Arc<Source>,
     connections: NonZeroU32,
+    clearances: Arc<[Clearance]>,
     opened: Arc<OnceCell<Database>>,
 }
 
 impl Store {
-    pub(crate) fn new(source: Source, connections: NonZeroU32) -> Self {
-        Self { source: Arc::new(source), connections, opened: Arc::default() }
+    /// Is opened, and cleared of what is over, by [`Self::keep`].
+    pub(crate) fn new(source: Source, connections: NonZeroU32, clearances: Vec<Clearance>) -> Self {
+        Self { source: Arc::new(source), connections, clearances: clearances.into(), opened: Arc::default() }
     }
 
     fn database(&self) -> Result<&Database, Problem> {
@@ -82,7 +61,7 @@ impl Store {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.look_for_ever(&health) => {}
-            () = self.clear_for_ever() => {}
+            () = clear_for_ever(&self, &self.clearances) => {}
         }
         if let Some(database) = self.opened.get() {
             database.close().await;
@@ -133,42 +112,10 @@ impl Store {
             Err(_elapsed) => Err(late(LOOK_DEADLINE)),
         }
     }
-
-    async fn clear_for_ever(&self) {
-        loop {
-            tokio::time::sleep(CLEAR_EVERY).await;
-            let now_ms = Timestamp::now().as_millisecond();
-            self.clear_all(now_ms).await;
-        }
-    }
-
-    async fn clear_all(&self, now_ms: i64) {
-        for (sql, age_ms) in CLEARANCES {
-            let cleared = tokio::time::timeout(CLEAR_DEADLINE, self.clear(sql, now_ms - age_ms)).await;
-            let why = match &cleared {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => Chain(error).to_string(),
-                Err(_elapsed) => late(CLEAR_DEADLINE),
-            };
-            tracing::warn!(error = why, sql, "what is over could not be cleared");
-        }
-    }
-
-    /// Removes some rows at a time, so that nobody waits for it long.
-    async fn clear(&self, sql: &str, before_ms: i64) -> Result<(), Problem> {
-        let sql = sql.replace("{some}", &format!("LIMIT {CLEARED_AT_ONCE}"));
-        loop {
-            let mut transaction = self.begin().await?;
-            let removed = transaction.change(&sql, &[before_ms.into()]).await?;
-            transaction.commit().await?;
-            if removed < CLEARED_AT_ONCE {
-                return Ok(());
-            }
-        }
-    }
 }
 
-fn late(within: Duration) -> String {
+/// Says that an answer did not come.
+pub(crate) fn late(within: Duration) -> String {
     format!("no answer within {} s", within.as_secs())
 }
 
@@ -178,48 +125,20 @@ mod tests {
 
     use super::*;
 
-    async fn opened(source: Source) -> Store {
-        let store = Store::new(source, NonZeroU32::MIN);
-        store.look(true).await.unwrap();
-        store.look(false).await.unwrap();
-        store
-    }
-
-    /// More rows than are removed at once, half of them over.
-    async fn what_is_over_goes_and_the_rest_stays(store: &Store) {
-        let mut transaction = store.begin().await.unwrap();
-        let user = "INSERT INTO users VALUES ('u', 'a@x.y', '', '', '', 'user', NULL, 1, 0, 0, NULL, '')";
-        transaction.change(user, &[]).await.unwrap();
-        let day = |number: i64| number % 2 * 100 * DAY_MS;
-        for number in 0..1200 {
-            let (name, at_ms) = (number.to_string(), day(number));
-            let (name, at) = (name.as_str().into(), at_ms.into());
-            transaction.change("INSERT INTO sessions VALUES ($1, 'u', $2, NULL, NULL)", &[name, at]).await.unwrap();
-            transaction.change("INSERT INTO refresh_tokens VALUES ($1, $1, $2, NULL)", &[name, at]).await.unwrap();
-            transaction.change("INSERT INTO tries VALUES ($1, 1, $2)", &[name, at]).await.unwrap();
-            transaction.change("INSERT INTO auth_events (at_ms, kind) VALUES ($1, 'login')", &[at]).await.unwrap();
-        }
-        transaction.commit().await.unwrap();
-        store.clear_all(95 * DAY_MS).await;
-        for table in ["sessions", "refresh_tokens", "tries", "auth_events"] {
-            let mut transaction = store.begin_reading().await.unwrap();
-            let count: Option<(i64,)> = transaction.row(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap();
-            assert_eq!(count, Some((600,)), "{table}");
-            transaction.rollback().await.unwrap();
+    impl Store {
+        /// One that is there already, and clears nothing by itself.
+        pub(crate) async fn opened(source: Source) -> Self {
+            let store = Self::new(source, NonZeroU32::MIN, Vec::new());
+            store.look(true).await.unwrap();
+            store.look(false).await.unwrap();
+            store
         }
     }
 
     #[tokio::test]
-    async fn what_is_over_goes_from_sqlite() {
-        let folder = tempfile::tempdir().unwrap();
-        what_is_over_goes_and_the_rest_stays(&opened(Source::Sqlite(folder.path().join("x.db"))).await).await;
-    }
-
-    #[tokio::test]
-    async fn what_is_over_goes_from_postgresql_and_a_server_that_went_is_missed() {
+    async fn a_server_that_only_reads_is_told() {
         let postgres = Postgres::start().await;
-        let store = opened(Source::parse(&postgres.url()).unwrap()).await;
-        what_is_over_goes_and_the_rest_stays(&store).await;
+        let store = Store::opened(Source::parse(&postgres.url()).unwrap()).await;
         postgres.sql("ALTER SYSTEM SET default_transaction_read_only = on");
         postgres.sql("SELECT pg_reload_conf()");
         let only_reads =

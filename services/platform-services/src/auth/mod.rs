@@ -1,6 +1,7 @@
 //! Accounts, sessions and tokens.
 
 mod account;
+mod clearances;
 mod credentials;
 mod events;
 mod lockout;
@@ -13,4 +14,5 @@ mod token;
 mod users;
 mod who;
 
+pub(crate) use clearances::CLEARANCES;
 pub(crate) use routes::{Auth, routes};

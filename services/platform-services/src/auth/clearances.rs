@@ -1,0 +1,28 @@
+//! What is over in the tables of sign-in.
+
+use crate::clearance::{Clearance, DAY_MS};
+
+/// How long it is kept what happened in sign-in.
+const KEPT_DAYS: i64 = 90;
+
+/// A session without a token cannot go on.
+pub(crate) const CLEARANCES: [Clearance; 4] = [
+    Clearance {
+        sql: "DELETE FROM refresh_tokens WHERE digest IN
+            (SELECT digest FROM refresh_tokens WHERE expires_ms < $1 {some})",
+        age_ms: 0,
+    },
+    Clearance {
+        sql: "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE created_ms < $1 AND NOT EXISTS
+            (SELECT 1 FROM refresh_tokens WHERE refresh_tokens.session_id = sessions.id) {some})",
+        age_ms: 0,
+    },
+    Clearance {
+        sql: "DELETE FROM tries WHERE who IN (SELECT who FROM tries WHERE last_ms < $1 {some})",
+        age_ms: DAY_MS,
+    },
+    Clearance {
+        sql: "DELETE FROM auth_events WHERE number IN (SELECT number FROM auth_events WHERE at_ms < $1 {some})",
+        age_ms: KEPT_DAYS * DAY_MS,
+    },
+];

@@ -1,0 +1,106 @@
+//! What is over goes, now and then and a few rows at a time. Each part of the service lists what is over in its tables.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kit::chain::Chain;
+
+use crate::problem::Problem;
+use crate::store::{Store, late};
+
+/// One day.
+pub(crate) const DAY_MS: i64 = 86_400_000;
+/// Between two clearances.
+const CLEAR_EVERY: Duration = Duration::from_secs(600);
+/// Longest time for one of them; the rest waits for the next time.
+const CLEAR_DEADLINE: Duration = Duration::from_secs(60);
+/// Rows that are removed at once.
+const CLEARED_AT_ONCE: u64 = 500;
+
+/// What is over in one table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clearance {
+    /// Removes some of the rows from before `$1`, in milliseconds since the epoch; `{some}` in it says how many.
+    pub(crate) sql: &'static str,
+    /// What is older is over.
+    pub(crate) age_ms: i64,
+}
+
+/// Clears again and again. What cannot be cleared is told, and tried again the next time.
+pub(crate) async fn clear_for_ever(store: &Store, clearances: &[Clearance]) {
+    loop {
+        tokio::time::sleep(CLEAR_EVERY).await;
+        clear_all(store, clearances, Timestamp::now().as_millisecond()).await;
+    }
+}
+
+async fn clear_all(store: &Store, clearances: &[Clearance], now_ms: i64) {
+    for Clearance { sql, age_ms } in clearances {
+        let cleared = tokio::time::timeout(CLEAR_DEADLINE, clear(store, sql, now_ms.saturating_sub(*age_ms))).await;
+        let why = match &cleared {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => Chain(error).to_string(),
+            Err(_elapsed) => late(CLEAR_DEADLINE),
+        };
+        tracing::warn!(error = why, sql, "what is over could not be cleared");
+    }
+}
+
+/// Removes some rows at a time, so that nobody waits for it long.
+async fn clear(store: &Store, sql: &str, before_ms: i64) -> Result<(), Problem> {
+    let sql = sql.replace("{some}", &format!("LIMIT {CLEARED_AT_ONCE}"));
+    loop {
+        let mut transaction = store.begin().await?;
+        let removed = transaction.change(&sql, &[before_ms.into()]).await?;
+        transaction.commit().await?;
+        if removed < CLEARED_AT_ONCE {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::db::Source;
+    use testkit::Postgres;
+
+    use super::*;
+    use crate::auth;
+
+    /// More rows than are removed at once, half of them over.
+    async fn what_is_over_goes_and_the_rest_stays(source: Source) {
+        let store = Store::opened(source).await;
+        let mut transaction = store.begin().await.unwrap();
+        let user = "INSERT INTO users VALUES ('u', 'a@x.y', '', '', '', 'user', NULL, 1, 0, 0, NULL, '')";
+        transaction.change(user, &[]).await.unwrap();
+        let day = |number: i64| number % 2 * 100 * DAY_MS;
+        for number in 0..1200 {
+            let (name, at_ms) = (number.to_string(), day(number));
+            let (name, at) = (name.as_str().into(), at_ms.into());
+            transaction.change("INSERT INTO sessions VALUES ($1, 'u', $2, NULL, NULL)", &[name, at]).await.unwrap();
+            transaction.change("INSERT INTO refresh_tokens VALUES ($1, $1, $2, NULL)", &[name, at]).await.unwrap();
+            transaction.change("INSERT INTO tries VALUES ($1, 1, $2)", &[name, at]).await.unwrap();
+            transaction.change("INSERT INTO auth_events (at_ms, kind) VALUES ($1, 'login')", &[at]).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        clear_all(&store, &auth::CLEARANCES, 95 * DAY_MS).await;
+        for table in ["sessions", "refresh_tokens", "tries", "auth_events"] {
+            let mut transaction = store.begin_reading().await.unwrap();
+            let count: Option<(i64,)> = transaction.row(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap();
+            assert_eq!(count, Some((600,)), "{table}");
+            transaction.rollback().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_over_goes_from_sqlite() {
+        let folder = tempfile::tempdir().unwrap();
+        what_is_over_goes_and_the_rest_stays(Source::Sqlite(folder.path().join("x.db"))).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_over_goes_from_postgresql() {
+        let postgres = Postgres::start().await;
+        what_is_over_goes_and_the_rest_stays(Source::parse(&postgres.url()).unwrap()).await;
+    }
+}
