@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Executor};
+use uuid::Uuid;
 
 /// How much a commit may lose when the power fails (sqlite.org/pragma.html#pragma_synchronous).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,27 +142,20 @@ async fn migrate(pool: &SqlitePool, file: &SqliteFile<'_>, shown: &str) -> Resul
     if found == known {
         return Ok(());
     }
-    if found > 0 {
-        let backup = format!("{shown}.v{found}.bak");
-        let _none_yet = std::fs::remove_file(&backup);
-        if let Err(source) = sqlx::query("VACUUM INTO $1").bind(&backup).execute(pool).await {
-            // Half a copy is none, and may be what fills the disk.
-            for suffix in ["", "-journal"] {
-                let _may_not_exist = std::fs::remove_file(format!("{backup}{suffix}"));
-            }
-            return Err(failed(source));
-        }
-    }
+    let mut copy = if found > 0 { Some(copy_whole(pool, file).await.map_err(failed)?) } else { None };
     // What a step sorts may be as large as the file: on the disk, not in memory.
     pool.execute("PRAGMA temp_store = FILE").await.map_err(failed)?;
     for (version, step) in (1i64..).zip(file.migrations.iter()) {
         // Looked at again under the lock: another program may have taken the step meanwhile.
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
-        let found: i64 =
-            sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(failed)?;
-        if found >= version {
+        let now: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(failed)?;
+        if now >= version {
             transaction.rollback().await.map_err(failed)?;
             continue;
+        }
+        // Still the version that was found: nobody has taken a step since, so that is what was copied.
+        if let Some(copy) = copy.take_if(|_| now == found) {
+            std::fs::rename(copy, format!("{shown}.v{found}.bak")).map_err(|error| failed(error.into()))?;
         }
         transaction.execute(sqlx::raw_sql(AssertSqlSafe((*step).to_owned()))).await.map_err(failed)?;
         let stamp = AssertSqlSafe(format!("PRAGMA user_version = {version}"));
@@ -169,7 +163,24 @@ async fn migrate(pool: &SqlitePool, file: &SqliteFile<'_>, shown: &str) -> Resul
         transaction.commit().await.map_err(failed)?;
     }
     pool.execute("PRAGMA temp_store = MEMORY").await.map_err(failed)?;
+    // Another program took the first step, and has its own.
+    if let Some(copy) = copy {
+        std::fs::remove_file(copy).map_err(|error| failed(error.into()))?;
+    }
     Ok(())
+}
+
+/// Copies everything to a file whose name nobody else has: several programs may start at once.
+async fn copy_whole(pool: &SqlitePool, file: &SqliteFile<'_>) -> Result<String, sqlx::Error> {
+    let copy = format!("{}.{}.bak", file.path.display(), Uuid::new_v4());
+    if let Err(error) = sqlx::query("VACUUM INTO $1").bind(&copy).execute(pool).await {
+        // Half a copy is none, and may be what fills the disk.
+        for suffix in ["", "-journal"] {
+            let _may_not_exist = std::fs::remove_file(format!("{copy}{suffix}"));
+        }
+        return Err(error);
+    }
+    Ok(copy)
 }
 
 fn classify(file: &str, source: sqlx::Error) -> OpenError {
@@ -213,6 +224,22 @@ mod tests {
                 .ends_with("has schema version 2, newer than the 1 this program knows; run the newer program"),
             "{error}"
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn several_that_start_at_once_leave_one_backup_of_what_was_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        open_sqlite(file(&path, &V1)).await.unwrap().close().await;
+        let opened = futures_util::future::join_all((0..4).map(|_| open_sqlite(file(&path, &V2)))).await;
+        for pool in opened {
+            pool.unwrap().close().await;
+        }
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["x.db", "x.db.v1.bak"]);
+        open_sqlite(file(&folder.path().join("x.db.v1.bak"), &V1)).await.unwrap();
     }
 
     #[tokio::test]
