@@ -27,6 +27,12 @@ pub struct Settings {
     pub jwt_secret: SecretString,
     /// `API_KEY`; without it no service has a key.
     pub api_key: Option<SecretString>,
+    /// `REQUIRE_API_KEY`.
+    pub requires_api_key: bool,
+    /// `ANALYTICS_RETENTION_DAYS`.
+    pub analytics_retention_days: u16,
+    /// `METRICS_BATCH_SIZE`.
+    pub metrics_batch_size: usize,
     /// `TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<Network>,
     /// `JWT_EXPIRES_IN`.
@@ -40,12 +46,17 @@ pub struct Settings {
 impl service::Settings for Settings {
     const NAME: &'static str = env!("CARGO_PKG_NAME");
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const ABOUT: &'static str = "Sign-in of the platform.";
+    const ABOUT: &'static str = "Sign-in and analytics of the platform.";
     const VARIABLES: &'static str = "\
 Environment:
   JWT_SECRET             signs access tokens (HS256); 32 bytes or more, required
   JWT_ALGORITHM          HS256 [HS256]
   API_KEY                key of other services, sent as X-API-Key; without it they read no events
+  REQUIRE_API_KEY        whether analytics ask for the key, or for a user's token to read what is his; true or false
+                         [true]; a wrong key is refused even if none is asked for
+  ANALYTICS_RETENTION_DAYS
+                         days that events and metrics are kept, 1 to 3650; usage is kept for 400 [90]
+  METRICS_BATCH_SIZE     metrics that may come at once, 1 to 1000 [100]
   DATABASE_URL           sqlite:PATH or postgres://… [sqlite:data/platform-services/platform.db]
                          (secrets may be in a file: JWT_SECRET_FILE, API_KEY_FILE, DATABASE_URL_FILE)
   DB_POOL_SIZE           connections to PostgreSQL [20]
@@ -91,12 +102,23 @@ Environment:
             // People must be allowed 64 characters (OWASP ASVS 4.0.3, 2.1.2).
             variables.mistake("PASSWORD_MIN_LENGTH", "write a number from 1 to 64");
         }
+        let analytics_retention_days = variables.parsed("ANALYTICS_RETENTION_DAYS", 90, "a number of days, like 90");
+        if !(1..=3650).contains(&analytics_retention_days) {
+            variables.mistake("ANALYTICS_RETENTION_DAYS", "write a number from 1 to 3650");
+        }
+        let metrics_batch_size = variables.parsed("METRICS_BATCH_SIZE", 100, "a number of metrics, like 100");
+        if !(1..=1000).contains(&metrics_batch_size) {
+            variables.mistake("METRICS_BATCH_SIZE", "write a number from 1 to 1000");
+        }
         let settings = Self {
             address: variables.address(Self::PORT),
             database,
             connections: variables.parsed("DB_POOL_SIZE", CONNECTIONS, "a number of connections, like 20"),
             jwt_secret,
             api_key,
+            requires_api_key: variables.parsed("REQUIRE_API_KEY", true, "true or false"),
+            analytics_retention_days,
+            metrics_batch_size,
             trusted_proxies: variables.networks("TRUSTED_PROXIES", "127.0.0.1,::1"),
             access_life,
             refresh_life,
@@ -123,6 +145,8 @@ mod tests {
         let settings = Settings::read(&Environment::of([("JWT_SECRET", SECRET), ("API_KEY", "k")])).unwrap();
         assert_eq!(settings.address.to_string(), "127.0.0.1:8007");
         assert_eq!((settings.access_life.as_secs(), settings.refresh_life.as_secs()), (86_400, 604_800));
+        assert!(settings.requires_api_key);
+        assert_eq!((settings.analytics_retention_days, settings.metrics_batch_size), (90, 100));
         assert!(!format!("{settings:?}").contains(SECRET));
         let shared = [("JWT_SECRET", SECRET), ("API_KEY", "hush"), ("DATABASE_URL", "postgres://u:hush@h/d")];
         assert!(!format!("{:?}", Settings::read(&Environment::of(shared)).unwrap()).contains("hush"));
@@ -136,6 +160,9 @@ mod tests {
             ("DATABASE_URL", "mysql://u:hush@h/d"),
             ("TRUSTED_PROXIES", "127.0.0.1, proxy"),
             ("JWT_EXPIRES_IN", "soon"),
+            ("REQUIRE_API_KEY", "maybe"),
+            ("ANALYTICS_RETENTION_DAYS", "for ever"),
+            ("METRICS_BATCH_SIZE", "0"),
         ]);
         let mistakes = Settings::read(&environment).unwrap_err();
         assert_eq!(
@@ -145,6 +172,9 @@ mod tests {
                 "JWT_ALGORITHM: \"none\" is not known here; write HS256",
                 "DATABASE_URL: not the place of a database; write sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
                 "JWT_EXPIRES_IN: \"soon\" is not a duration above zero; write seconds or a number with a unit, like 5, 500ms or 2m",
+                "ANALYTICS_RETENTION_DAYS: \"for ever\" is not a number of days, like 90",
+                "METRICS_BATCH_SIZE: write a number from 1 to 1000",
+                "REQUIRE_API_KEY: \"maybe\" is not true or false",
                 "TRUSTED_PROXIES: \" proxy\": write an address like 10.0.0.1, or a network like 10.0.0.0/8",
             ]
         );

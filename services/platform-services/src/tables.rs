@@ -36,5 +36,48 @@ ALTER TABLE users ADD COLUMN realm TEXT NOT NULL DEFAULT '';
 ALTER TABLE auth_events ADD COLUMN realm TEXT NOT NULL DEFAULT '';
 ";
 
+/// Analytics. What is asked for of all events together is counted by the hour and by the day, in rows of their own: counting
+/// a million events takes longer than anybody waits. The event type `''` is every event; the user `''` is everybody, also whoever
+/// has no name.
+const ANALYTICS: &str = "
+CREATE TABLE analytics_events (
+    id {counter}, at_ms {int} NOT NULL, event_type TEXT NOT NULL, event_data TEXT NOT NULL, user_id TEXT,
+    session_id TEXT) {strict};
+CREATE INDEX analytics_events_by_time ON analytics_events (at_ms, id);
+CREATE INDEX analytics_events_by_type ON analytics_events (event_type, at_ms, id);
+CREATE INDEX analytics_events_by_user ON analytics_events (user_id, at_ms, id, event_type) WHERE user_id IS NOT NULL;
+
+CREATE TABLE analytics_metrics (
+    id {counter}, at_ms {int} NOT NULL, metric_name TEXT NOT NULL, metric_value TEXT NOT NULL,
+    metric_type TEXT NOT NULL, user_id TEXT, service_name TEXT, endpoint TEXT, labels TEXT NOT NULL) {strict};
+CREATE INDEX analytics_metrics_by_time ON analytics_metrics (at_ms, id);
+CREATE INDEX analytics_metrics_by_name ON analytics_metrics (metric_name, at_ms, id, service_name, user_id);
+CREATE INDEX analytics_metrics_by_service ON analytics_metrics (service_name, at_ms, id, user_id)
+    WHERE service_name IS NOT NULL;
+CREATE INDEX analytics_metrics_by_user ON analytics_metrics (user_id, at_ms, id) WHERE user_id IS NOT NULL;
+
+CREATE TABLE analytics_usage (
+    user_id TEXT NOT NULL, day_ms {int} NOT NULL, calls {int} NOT NULL, tokens {int} NOT NULL,
+    cost_micros {int} NOT NULL, PRIMARY KEY (user_id, day_ms)) {strict};
+CREATE INDEX analytics_usage_by_day ON analytics_usage (day_ms);
+CREATE INDEX analytics_usage_by_cost ON analytics_usage (user_id, day_ms, cost_micros) WHERE cost_micros > 0;
+
+CREATE TABLE analytics_hours (
+    event_type TEXT NOT NULL, hour_ms {int} NOT NULL, events {int} NOT NULL, calls {int} NOT NULL,
+    tokens {int} NOT NULL, cost_micros {int} NOT NULL, PRIMARY KEY (event_type, hour_ms)) {strict};
+CREATE INDEX analytics_hours_by_time ON analytics_hours (hour_ms);
+
+CREATE TABLE analytics_endpoints (
+    hour_ms {int} NOT NULL, endpoint TEXT NOT NULL, mentions {int} NOT NULL,
+    PRIMARY KEY (hour_ms, endpoint)) {strict};
+
+CREATE TABLE analytics_users (user_id TEXT PRIMARY KEY, last_ms {int} NOT NULL) {strict};
+CREATE INDEX analytics_users_by_time ON analytics_users (last_ms);
+";
+
 /// Everything that this service keeps.
-pub(crate) const TABLES: Tables = Tables { schema: "platform_services", steps: &[FIRST, REALMS] };
+pub(crate) const TABLES: Tables = Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS] };
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tests;
