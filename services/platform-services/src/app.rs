@@ -11,6 +11,7 @@ use kit::service::Settings as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::analytics::{self, Analytics};
 use crate::auth::{self, Auth};
 use crate::settings::Settings;
 use crate::store::{DATABASE, Store};
@@ -20,7 +21,7 @@ const VERSION: &str = Settings::VERSION;
 
 /// Longest time a handler may take: several statements of 5 s each, and a turn for a hash.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
-/// Largest request body: nothing of sign-in is larger.
+/// Largest request body: only batches of metrics are larger, and have a limit of their own.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
 /// How long the database may take to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
@@ -38,10 +39,15 @@ impl Service {
     pub fn new(settings: &Settings) -> Self {
         let metrics = Metrics::new(SERVICE, VERSION);
         let http_metrics = HttpMetrics::new(&metrics, SERVICE);
-        let store = Store::new(settings.database.clone(), settings.connections, auth::CLEARANCES.to_vec());
+        let of_analytics = analytics::clearances(settings.analytics_retention_ms());
+        let clearances = [auth::CLEARANCES.as_slice(), of_analytics.as_slice()].concat();
+        let store = Store::new(settings.database.clone(), settings.connections, clearances);
         let health = Health::new(SERVICE, VERSION);
         health.set(DATABASE, Need::Hard, Err("not opened yet".to_owned()));
-        let router = auth::routes(Arc::new(Auth::new(settings, store.clone())))
+        let auth = Arc::new(Auth::new(settings, store.clone()));
+        let analytics = Analytics::new(settings, store.clone(), auth.clone());
+        let router = auth::routes(auth)
+            .merge(analytics::routes(Arc::new(analytics)))
             .merge(health.routes())
             .merge(health.detailed_route())
             .merge(metrics.routes());

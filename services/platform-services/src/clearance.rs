@@ -65,7 +65,20 @@ mod tests {
     use testkit::Postgres;
 
     use super::*;
-    use crate::auth;
+    use crate::{analytics, auth};
+
+    const TABLES: [&str; 10] = [
+        "sessions",
+        "refresh_tokens",
+        "tries",
+        "auth_events",
+        "analytics_events",
+        "analytics_metrics",
+        "analytics_hours",
+        "analytics_endpoints",
+        "analytics_users",
+        "analytics_usage",
+    ];
 
     /// More rows than are removed at once, half of them over.
     async fn what_is_over_goes_and_the_rest_stays(source: Source) {
@@ -81,10 +94,22 @@ mod tests {
             transaction.change("INSERT INTO refresh_tokens VALUES ($1, $1, $2, NULL)", &[name, at]).await.unwrap();
             transaction.change("INSERT INTO tries VALUES ($1, 1, $2)", &[name, at]).await.unwrap();
             transaction.change("INSERT INTO auth_events (at_ms, kind) VALUES ($1, 'login')", &[at]).await.unwrap();
+            let event = "INSERT INTO analytics_events (at_ms, event_type, event_data) VALUES ($1, 'x', '{}')";
+            transaction.change(event, &[at]).await.unwrap();
+            let metric = "INSERT INTO analytics_metrics (at_ms, metric_name, metric_value, metric_type, labels)
+                VALUES ($1, 'x', '1', 'gauge', '{}')";
+            transaction.change(metric, &[at]).await.unwrap();
+            transaction.change("INSERT INTO analytics_hours VALUES ($1, $2, 1, 0, 0, 0)", &[name, at]).await.unwrap();
+            transaction.change("INSERT INTO analytics_endpoints VALUES ($2, $1, 1)", &[name, at]).await.unwrap();
+            transaction.change("INSERT INTO analytics_users VALUES ($1, $2)", &[name, at]).await.unwrap();
+            // Kept longer than the rest.
+            let earlier = (at_ms - 310 * DAY_MS).into();
+            transaction.change("INSERT INTO analytics_usage VALUES ($1, $2, 1, 0, 0)", &[name, earlier]).await.unwrap();
         }
         transaction.commit().await.unwrap();
         clear_all(&store, &auth::CLEARANCES, 95 * DAY_MS).await;
-        for table in ["sessions", "refresh_tokens", "tries", "auth_events"] {
+        clear_all(&store, &analytics::clearances(90 * DAY_MS), 95 * DAY_MS).await;
+        for table in TABLES {
             let mut transaction = store.begin_reading().await.unwrap();
             let count: Option<(i64,)> = transaction.row(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap();
             assert_eq!(count, Some((600,)), "{table}");

@@ -12,6 +12,8 @@ use kit::service;
 use kit::token::MIN_SECRET_BYTES;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::clearance::DAY_MS;
+
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(20).expect("above 0");
 
 /// Everything that can be set. Names and defaults are those of existing deployments.
@@ -41,6 +43,13 @@ pub struct Settings {
     pub refresh_life: Duration,
     /// `PASSWORD_MIN_LENGTH`.
     pub password_min_chars: usize,
+}
+
+impl Settings {
+    /// Returns how long events and metrics are kept, in milliseconds.
+    pub(crate) fn analytics_retention_ms(&self) -> i64 {
+        i64::from(self.analytics_retention_days) * DAY_MS
+    }
 }
 
 impl service::Settings for Settings {

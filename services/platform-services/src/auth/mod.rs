@@ -16,3 +16,5 @@ mod who;
 
 pub(crate) use clearances::CLEARANCES;
 pub(crate) use routes::{Auth, routes};
+pub(crate) use users::is_watched;
+pub(crate) use who::Caller;

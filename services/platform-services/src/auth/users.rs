@@ -39,6 +39,14 @@ impl fmt::Debug for User {
 }
 
 impl User {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn is_admin(&self) -> bool {
+        self.role == "admin"
+    }
+
     /// As clients see it.
     pub(super) fn shown(&self) -> Value {
         let created = Timestamp::from_millisecond(self.created_ms).unwrap_or_default();
@@ -122,4 +130,10 @@ pub(super) async fn hold(transaction: &mut Transaction, user: &User) -> Result<b
     let sql = "SELECT id FROM users WHERE id = $1 AND password_hash = $2 AND is_active = 1 AND deleted_ms IS NULL {for_update}";
     let binds = [user.id.as_str().into(), user.password_hash.as_str().into()];
     Ok(transaction.row::<(String,)>(sql, &binds).await?.is_some())
+}
+
+/// Returns whether there is an account of a monitor with this id.
+pub(crate) async fn is_watched(transaction: &mut Transaction, id: &str) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT id FROM users WHERE id = $1 AND realm = $2";
+    Ok(transaction.row::<(String,)>(sql, &[id.into(), WATCHED.into()]).await?.is_some())
 }

@@ -24,8 +24,8 @@ pub(super) struct Asker {
 
 /// A user whose token is good.
 #[derive(Debug)]
-pub(super) struct Caller {
-    pub(super) user: User,
+pub(crate) struct Caller {
+    pub(crate) user: User,
     /// The session of the token.
     pub(super) session: String,
 }

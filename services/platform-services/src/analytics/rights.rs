@@ -1,0 +1,97 @@
+//! Who asks, and what he may: services everything, users read what is theirs.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use kit::http::{API_KEY, ApiError};
+
+use super::routes::Analytics;
+use crate::auth::Caller;
+
+/// Somebody who may write: a service.
+#[derive(Debug)]
+pub(super) struct Writer;
+
+/// Somebody who may read: everything, or the rows of one user.
+#[derive(Debug)]
+pub(super) struct Reader {
+    only: Option<String>,
+}
+
+impl Reader {
+    /// Returns whose rows are read, if not everybody's.
+    ///
+    /// # Errors
+    /// 403 if they are somebody else's.
+    pub(super) fn whose(&self, wanted: Option<String>) -> Result<Option<String>, ApiError> {
+        match &self.only {
+            Some(own) if wanted.as_ref().is_some_and(|wanted| wanted != own) => {
+                Err(forbidden("these are the rows of somebody else; leave user_id out, or write your own"))
+            }
+            Some(own) => Ok(Some(own.clone())),
+            None => Ok(wanted),
+        }
+    }
+}
+
+/// Who makes a request.
+enum Who {
+    /// Whoever has the key; anybody, if no key is asked for.
+    Service,
+    /// Whoever has the token of an administrator.
+    Admin,
+    /// Whoever has the token of another user, with this id.
+    User(String),
+}
+
+/// The one place that decides: a key counts before a token, and a wrong one of either is refused even if none is needed.
+async fn who(parts: &mut Parts, analytics: &Analytics) -> Result<Who, ApiError> {
+    if parts.headers.contains_key(API_KEY) {
+        return match &analytics.service_key {
+            Some(key) => key.admit(&parts.headers).map(|()| Who::Service),
+            None => Err(unauthorized("no service has a key; set API_KEY")),
+        };
+    }
+    if parts.headers.contains_key(AUTHORIZATION) {
+        let user = Caller::from_request_parts(parts, &analytics.auth).await?.user;
+        return Ok(if user.is_admin() { Who::Admin } else { Who::User(user.id().to_owned()) });
+    }
+    if analytics.requires_key {
+        return Err(unauthorized("a valid X-API-Key header, or a user's access token, is needed"));
+    }
+    Ok(Who::Service)
+}
+
+impl FromRequestParts<Arc<Analytics>> for Writer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, analytics: &Arc<Analytics>) -> Result<Self, ApiError> {
+        match who(parts, analytics).await? {
+            Who::Service => Ok(Self),
+            Who::Admin | Who::User(_) => Err(forbidden("users only read; writing needs X-API-Key")),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Analytics>> for Reader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, analytics: &Arc<Analytics>) -> Result<Self, ApiError> {
+        let only = match who(parts, analytics).await? {
+            Who::Service | Who::Admin => None,
+            Who::User(id) => Some(id),
+        };
+        Ok(Self { only })
+    }
+}
+
+fn unauthorized(message: &str) -> ApiError {
+    ApiError::unauthorized(message).code("unauthorized")
+}
+
+fn forbidden(message: &str) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, message).code("forbidden")
+}

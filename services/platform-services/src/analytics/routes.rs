@@ -1,0 +1,51 @@
+//! The paths, and what the handlers share.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use jiff::Timestamp;
+use kit::http::ServiceKey;
+
+use super::period::next_hour_ms;
+use super::{costs, event, events, usage};
+use crate::auth::Auth;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// What the handlers share.
+pub(crate) struct Analytics {
+    pub(super) store: Store,
+    /// Knows users by their tokens.
+    pub(super) auth: Arc<Auth>,
+    pub(super) service_key: Option<ServiceKey>,
+    pub(super) requires_key: bool,
+    retention_ms: i64,
+}
+
+impl Analytics {
+    pub(crate) fn new(settings: &Settings, store: Store, auth: Arc<Auth>) -> Self {
+        Self {
+            store,
+            auth,
+            service_key: settings.api_key.as_ref().map(ServiceKey::new),
+            requires_key: settings.requires_api_key,
+            retention_ms: settings.analytics_retention_ms(),
+        }
+    }
+
+    /// Returns the beginning of the first hour of which everything is kept. What is older may be gone, or not yet, and is not
+    /// shown.
+    pub(super) fn oldest_ms(&self, now: Timestamp) -> i64 {
+        next_hour_ms(now.as_millisecond().saturating_sub(self.retention_ms))
+    }
+}
+
+/// Returns every route of analytics.
+pub(crate) fn routes(analytics: Arc<Analytics>) -> Router {
+    let own = Router::new()
+        .route("/events", get(events::list).post(event::post))
+        .route("/usage/{user}", get(usage::of_user))
+        .route("/costs", get(costs::sum));
+    Router::new().nest("/analytics", own).with_state(analytics)
+}
