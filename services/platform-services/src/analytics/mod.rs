@@ -10,6 +10,8 @@ mod costs;
 mod counts;
 mod event;
 mod events;
+mod metric;
+mod metrics;
 mod period;
 mod probe;
 mod rights;

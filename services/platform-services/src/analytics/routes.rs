@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
 use jiff::Timestamp;
 use kit::http::ServiceKey;
 
 use super::period::next_hour_ms;
-use super::{costs, event, events, usage};
+use super::{costs, event, events, metric, metrics, usage};
 use crate::auth::Auth;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -20,6 +21,8 @@ pub(crate) struct Analytics {
     pub(super) auth: Arc<Auth>,
     pub(super) service_key: Option<ServiceKey>,
     pub(super) requires_key: bool,
+    /// Metrics that may come at once.
+    pub(super) batch_size: usize,
     retention_ms: i64,
 }
 
@@ -30,6 +33,7 @@ impl Analytics {
             auth,
             service_key: settings.api_key.as_ref().map(ServiceKey::new),
             requires_key: settings.requires_api_key,
+            batch_size: settings.metrics_batch_size,
             retention_ms: settings.analytics_retention_ms(),
         }
     }
@@ -43,8 +47,11 @@ impl Analytics {
 
 /// Returns every route of analytics.
 pub(crate) fn routes(analytics: Arc<Analytics>) -> Router {
+    let batch = post(metric::post_batch).layer(DefaultBodyLimit::max(analytics.batch_size * metric::MAX_BYTES));
     let own = Router::new()
         .route("/events", get(events::list).post(event::post))
+        .route("/metrics", get(metrics::list).post(metric::post))
+        .route("/metrics/batch", batch)
         .route("/usage/{user}", get(usage::of_user))
         .route("/costs", get(costs::sum));
     Router::new().nest("/analytics", own).with_state(analytics)
