@@ -8,6 +8,7 @@ mod clearances;
 mod conditions;
 mod costs;
 mod counts;
+mod dashboard;
 mod event;
 mod events;
 mod metric;

@@ -35,6 +35,17 @@ impl Reader {
             None => Ok(wanted),
         }
     }
+
+    /// Goes on if everybody's rows may be read.
+    ///
+    /// # Errors
+    /// 403 if not.
+    pub(super) fn everybody(&self) -> Result<(), ApiError> {
+        match self.only {
+            Some(_) => Err(forbidden("this is about everybody; it needs X-API-Key, or the role admin")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Who makes a request.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kit::http::ServiceKey;
 
 use super::period::next_hour_ms;
-use super::{costs, event, events, metric, metrics, usage};
+use super::{costs, dashboard, event, events, metric, metrics, usage};
 use crate::auth::Auth;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -53,6 +53,7 @@ pub(crate) fn routes(analytics: Arc<Analytics>) -> Router {
         .route("/metrics", get(metrics::list).post(metric::post))
         .route("/metrics/batch", batch)
         .route("/usage/{user}", get(usage::of_user))
-        .route("/costs", get(costs::sum));
+        .route("/costs", get(costs::sum))
+        .route("/dashboard", get(dashboard::show));
     Router::new().nest("/analytics", own).with_state(analytics)
 }
