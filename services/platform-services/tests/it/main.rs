@@ -1,6 +1,7 @@
 //! The whole service on a real socket, over a SQLite file and over a real PostgreSQL: the same scenarios on both.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
+mod analytics;
 mod away;
 mod lockout;
 mod sessions;
@@ -17,6 +18,7 @@ use kit::config::Environment;
 use kit::service::Settings as _;
 use platform_services::Settings;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use testkit::{Postgres, eventually};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +32,7 @@ const PASSWORD: &str = "correct horse battery";
 /// A service in this process; it stops when this is dropped.
 struct Platform {
     address: SocketAddr,
+    url: String,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
 }
@@ -54,13 +57,17 @@ impl Platform {
     }
 
     async fn start(folder: tempfile::TempDir, url: &str) -> Self {
-        let environment = Environment::of([("JWT_SECRET", SECRET), ("API_KEY", KEY), ("DATABASE_URL", url)]);
+        Self::start_with(folder, url, ("REQUIRE_API_KEY", "true")).await
+    }
+
+    async fn start_with(folder: tempfile::TempDir, url: &str, more: (&str, &str)) -> Self {
+        let environment = Environment::of([("JWT_SECRET", SECRET), ("API_KEY", KEY), ("DATABASE_URL", url), more]);
         let settings = Settings::read(&environment).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let until = stop.clone();
         tokio::spawn(async move { platform_services::run(listener, settings, until).await });
-        Self { address, stop, _folder: folder }
+        Self { address, url: url.to_owned(), stop, _folder: folder }
     }
 
     async fn ready(self) -> Self {
@@ -100,6 +107,19 @@ impl Platform {
 
     async fn refresh(&self, token: &str) -> Answer {
         self.ask("POST", "/auth/refresh", None, Some(json!({ "refresh_token": token }))).await
+    }
+
+    /// Changes what is in the database behind the service's back; `{schema}` is before names of tables.
+    async fn change(&self, sql: &str) {
+        if self.url.starts_with("sqlite:") {
+            let pool = sqlx::SqlitePool::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(sql.replace("{schema}", ""))).execute(&pool).await.unwrap();
+            pool.close().await;
+        } else {
+            let pool = sqlx::PgPool::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(sql.replace("{schema}", "platform_services."))).execute(&pool).await.unwrap();
+            pool.close().await;
+        }
     }
 
     /// Returns the status of a request for the own profile.
@@ -164,6 +184,7 @@ async fn every_scenario_goes_the_same_way_on_postgresql() {
     sessions::all(&platform).await;
     lockout::all(&platform).await;
     watchers::all(&platform).await;
+    analytics::all(&platform).await;
     let tables =
         postgres.sql("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'platform_services'");
     assert_eq!(tables.trim(), "13", "its own schema holds its tables and the steps that made them");
