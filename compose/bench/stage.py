@@ -67,6 +67,7 @@ class Stage:
         self.monitor = target / "dist/monitor"
         self.probe_load = target / "dist/probe_load"
         self.history_fill = target / "dist/history_fill"
+        self.platform_services = target / "dist/platform-services"
         found = subprocess.run(["which", "prometheus-blackbox-exporter"], check=True, capture_output=True, text=True)
         self.blackbox = pathlib.Path(found.stdout.strip())
         self.nginx_port, self.tls_port = None, None
