@@ -64,6 +64,7 @@ class Stage:
             ["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT, check=True, capture_output=True
         )
         target = pathlib.Path(json.loads(metadata.stdout)["target_directory"])
+        self.programs = target / "dist"
         self.monitor = target / "dist/monitor"
         self.probe_load = target / "dist/probe_load"
         self.history_fill = target / "dist/history_fill"
@@ -72,6 +73,9 @@ class Stage:
         self.blackbox = pathlib.Path(found.stdout.strip())
         self.nginx_port, self.tls_port = None, None
         self.arrivals = folder / "arrivals.log"
+
+    def program(self, name):
+        return self.programs / name
 
     def start_nginx(self):
         self.nginx_port, self.tls_port = free_port(), free_port()
@@ -189,11 +193,11 @@ def machine():
     return {"cores": os.cpu_count(), "model": model, "kernel": os.uname().release.partition("-")[0]}
 
 
-def figure(name, ours, blackbox, digits=1):
+def figure(name, ours, peer, digits=1):
     rounded = {"figure": name, "ours": round(ours, digits)}
-    if blackbox is None:
-        return rounded | {"blackbox": None, "ratio": None}
-    return rounded | {"blackbox": round(blackbox, digits), "ratio": round(ours / blackbox, 2)}
+    if peer is None:
+        return rounded | {"peer": None, "ratio": None}
+    return rounded | {"peer": round(peer, digits), "ratio": round(ours / peer, 2)}
 
 
 def say(text):

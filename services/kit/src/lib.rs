@@ -23,6 +23,7 @@ pub mod notify;
 pub mod page;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod queue;
+pub mod seal;
 mod secret_file;
 pub mod secrets;
 pub mod service;

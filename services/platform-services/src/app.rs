@@ -31,6 +31,7 @@ pub struct Service {
     /// Every route. Clients' addresses are read from `ConnectInfo`, if it is there.
     pub router: Router,
     store: Store,
+    auth: Arc<Auth>,
     health: Health,
 }
 
@@ -46,18 +47,21 @@ impl Service {
         health.set(DATABASE, Need::Hard, Err("not opened yet".to_owned()));
         let auth = Arc::new(Auth::new(settings, store.clone()));
         let analytics = Analytics::new(settings, store.clone(), auth.clone());
-        let router = auth::routes(auth)
+        let router = auth::routes(auth.clone())
             .merge(analytics::routes(Arc::new(analytics)))
             .merge(health.routes())
             .merge(health.detailed_route())
             .merge(metrics.routes());
         let router = with_conventions(router, http_metrics, REQUEST_DEADLINE, BODY_LIMIT_BYTES);
-        Self { router, store, health }
+        Self { router, store, auth, health }
     }
 
-    /// Opens the database as soon as it is there, keeps looking at it, and closes it after `stop`.
+    /// Opens the database as soon as it is there, keeps looking at it and at the signing keys, and closes it after `stop`.
     pub async fn keep_store(&self, stop: CancellationToken) {
-        self.store.clone().keep(self.health.clone(), stop).await;
+        tokio::select! {
+            () = self.store.clone().keep(self.health.clone(), stop) => {}
+            () = self.auth.tend_keys() => {}
+        }
     }
 }
 

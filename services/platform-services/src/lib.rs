@@ -14,4 +14,5 @@ mod store;
 mod tables;
 
 pub use app::{Service, run};
+pub use auth::{Pair, Signing};
 pub use settings::Settings;

@@ -12,6 +12,7 @@ use kit::service;
 use kit::token::MIN_SECRET_BYTES;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::auth::{Pair, Signing};
 use crate::clearance::DAY_MS;
 
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(20).expect("above 0");
@@ -37,6 +38,8 @@ pub struct Settings {
     pub metrics_batch_size: usize,
     /// `TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<Network>,
+    /// `JWT_ALGORITHM` and `JWT_KEY_ROTATION`.
+    pub signing: Signing,
     /// `JWT_EXPIRES_IN`.
     pub access_life: Duration,
     /// `REFRESH_EXPIRES_IN`.
@@ -58,8 +61,10 @@ impl service::Settings for Settings {
     const ABOUT: &'static str = "Sign-in and analytics of the platform.";
     const VARIABLES: &'static str = "\
 Environment:
-  JWT_SECRET             signs access tokens (HS256); 32 bytes or more, required
-  JWT_ALGORITHM          HS256 [HS256]
+  JWT_SECRET             signs access tokens (HS256), or seals the keys that do; 32 bytes or more, required
+  JWT_ALGORITHM          HS256, EdDSA or RS256; with the latter two keys are made, follow one another, and are published
+                         at /.well-known/jwks.json [HS256]
+  JWT_KEY_ROTATION       how long each of those keys signs, as 90d; an hour or more [90d]
   API_KEY                key of other services, sent as X-API-Key; without it they read no events
   REQUIRE_API_KEY        whether analytics ask for the key, or for a user's token to read what is his; true or false
                          [true]; a wrong key is refused even if none is asked for
@@ -89,9 +94,7 @@ Environment:
             variables.mistake("JWT_SECRET", text);
         }
         let api_key = variables.secret("API_KEY");
-        if let Some(other) = variables.text("JWT_ALGORITHM").filter(|name| *name != "HS256") {
-            variables.mistake("JWT_ALGORITHM", format_args!("{other:?} is not known here; write HS256"));
-        }
+        let signing = signing(&variables);
         let database = variables.secret("DATABASE_URL");
         let database = database.as_ref().map_or("sqlite:data/platform-services/platform.db", |url| url.expose_secret());
         let database = Source::parse(database).unwrap_or_else(|wanted| {
@@ -129,6 +132,7 @@ Environment:
             analytics_retention_days,
             metrics_batch_size,
             trusted_proxies: variables.networks("TRUSTED_PROXIES", "127.0.0.1,::1"),
+            signing,
             access_life,
             refresh_life,
             password_min_chars,
@@ -138,6 +142,26 @@ Environment:
 
     fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+/// Shorter rotation would keep keys longer than they sign.
+const SHORTEST_ROTATION: Duration = Duration::from_secs(3600);
+
+fn signing(variables: &Variables<'_>) -> Signing {
+    let each = variables.duration("JWT_KEY_ROTATION", Duration::from_secs(90 * 24 * 3600));
+    if each < SHORTEST_ROTATION {
+        variables.mistake("JWT_KEY_ROTATION", "shorter than an hour; write how long each key signs, like 90d");
+    }
+    match variables.text("JWT_ALGORITHM") {
+        None | Some("HS256") => Signing::Secret,
+        Some("EdDSA") => Signing::Pairs(Pair::EdDsa, each),
+        Some("RS256") => Signing::Pairs(Pair::Rs256, each),
+        Some(other) => {
+            let text = format!("{other:?} is not known here; write HS256, EdDSA or RS256");
+            variables.mistake("JWT_ALGORITHM", text);
+            Signing::Secret
+        }
     }
 }
 
@@ -178,7 +202,7 @@ mod tests {
             mistakes,
             [
                 "JWT_SECRET: has 4 bytes; write 32 or more, as `openssl rand -hex 32` makes",
-                "JWT_ALGORITHM: \"none\" is not known here; write HS256",
+                "JWT_ALGORITHM: \"none\" is not known here; write HS256, EdDSA or RS256",
                 "DATABASE_URL: not the place of a database; write sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
                 "JWT_EXPIRES_IN: \"soon\" is not a duration above zero; write seconds or a number with a unit, like 5, 500ms or 2m",
                 "ANALYTICS_RETENTION_DAYS: \"for ever\" is not a number of days, like 90",

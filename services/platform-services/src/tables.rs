@@ -75,8 +75,22 @@ CREATE TABLE analytics_users (user_id TEXT PRIMARY KEY, last_ms {int} NOT NULL) 
 CREATE INDEX analytics_users_by_time ON analytics_users (last_ms);
 ";
 
+/// Keys that sign, and keys of services; who did something to somebody else's account.
+const KEYS: &str = "
+CREATE TABLE signing_keys (
+    kid TEXT PRIMARY KEY, algorithm TEXT NOT NULL, sealed TEXT NOT NULL, created_ms {int} NOT NULL) {strict};
+
+CREATE TABLE api_keys (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, scopes TEXT NOT NULL, created_ms {int} NOT NULL,
+    expires_ms {int}, revoked_ms {int}, used_ms {int}) {strict};
+CREATE UNIQUE INDEX api_keys_by_digest ON api_keys (digest);
+
+ALTER TABLE auth_events ADD COLUMN actor TEXT;
+ALTER TABLE auth_events ADD COLUMN detail TEXT;
+";
+
 /// Everything that this service keeps.
-pub(crate) const TABLES: Tables = Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS] };
+pub(crate) const TABLES: Tables = Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS] };
 
 #[cfg(test)]
 #[path = "tables_tests.rs"]

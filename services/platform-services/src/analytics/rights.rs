@@ -6,10 +6,10 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use kit::http::{API_KEY, ApiError};
+use kit::http::ApiError;
 
 use super::routes::Analytics;
-use crate::auth::Caller;
+use crate::auth::{self, Caller, Scope};
 
 /// Somebody who may write: a service.
 #[derive(Debug)]
@@ -60,10 +60,11 @@ enum Who {
 
 /// The one place that decides: a key counts before a token, and a wrong one of either is refused even if none is needed.
 async fn who(parts: &mut Parts, analytics: &Analytics) -> Result<Who, ApiError> {
-    if parts.headers.contains_key(API_KEY) {
-        return match &analytics.service_key {
-            Some(key) => key.admit(&parts.headers).map(|()| Who::Service),
-            None => Err(unauthorized("no service has a key; set API_KEY")),
+    if let Some(service) = auth::service(&analytics.auth, &parts.headers).await? {
+        return if service.may(Scope::Analytics) {
+            Ok(Who::Service)
+        } else {
+            Err(forbidden("the key is for other things"))
         };
     }
     if parts.headers.contains_key(AUTHORIZATION) {

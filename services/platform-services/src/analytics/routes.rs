@@ -6,7 +6,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use jiff::Timestamp;
-use kit::http::ServiceKey;
 
 use super::period::next_hour_ms;
 use super::{costs, dashboard, event, events, metric, metrics, usage};
@@ -19,7 +18,6 @@ pub(crate) struct Analytics {
     pub(super) store: Store,
     /// Knows users by their tokens.
     pub(super) auth: Arc<Auth>,
-    pub(super) service_key: Option<ServiceKey>,
     pub(super) requires_key: bool,
     /// Metrics that may come at once.
     pub(super) batch_size: usize,
@@ -31,7 +29,6 @@ impl Analytics {
         Self {
             store,
             auth,
-            service_key: settings.api_key.as_ref().map(ServiceKey::new),
             requires_key: settings.requires_api_key,
             batch_size: settings.metrics_batch_size,
             retention_ms: settings.analytics_retention_ms(),

@@ -23,6 +23,9 @@ pub(super) enum Happened {
     RefreshReused,
     PasswordChanged,
     Deleted,
+    KeyMade,
+    KeyRevoked,
+    AccountChanged,
 }
 
 impl Happened {
@@ -37,6 +40,9 @@ impl Happened {
             Self::RefreshReused => "refresh_reused",
             Self::PasswordChanged => "password_changed",
             Self::Deleted => "deleted",
+            Self::KeyMade => "key_made",
+            Self::KeyRevoked => "key_revoked",
+            Self::AccountChanged => "account_changed",
         }
     }
 }
@@ -49,6 +55,10 @@ pub(super) struct Subject<'a> {
     pub(super) address: Option<IpAddr>,
     /// Whether it is of the realm of monitors.
     pub(super) is_watched: bool,
+    /// Who did it, if it was not the user.
+    pub(super) actor: Option<&'a str>,
+    /// What was done, in words.
+    pub(super) detail: Option<&'a str>,
 }
 
 /// Notes an event, as part of what it is about and as its last step: numbers become visible in their order, so that
@@ -61,7 +71,8 @@ pub(super) async fn note(
 ) -> Result<(), sqlx::Error> {
     transaction.lock("platform-services auth_events").await?;
     let address = subject.address.map(|address| address.to_string());
-    let sql = "INSERT INTO auth_events (at_ms, kind, user_id, email, address, realm) VALUES ($1, $2, $3, $4, $5, $6)";
+    let sql = "INSERT INTO auth_events (at_ms, kind, user_id, email, address, realm, actor, detail)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let binds = [
         now.as_millisecond().into(),
         happened.as_str().into(),
@@ -69,22 +80,40 @@ pub(super) async fn note(
         subject.email.into(),
         address.as_deref().into(),
         if subject.is_watched { WATCHED } else { "" }.into(),
+        subject.actor.into(),
+        subject.detail.into(),
     ];
     transaction.change(sql, &binds).await.map(|_events| ())
 }
 
 /// Returns events after `after`, oldest first.
 pub(super) async fn read(transaction: &mut Transaction, after: i64, limit: i64) -> Result<Vec<Value>, sqlx::Error> {
-    type Event = (i64, i64, String, Option<String>, Option<String>, Option<String>, String);
-    let sql = "SELECT number, at_ms, kind, user_id, email, address, realm FROM auth_events
+    let sql = "SELECT number, at_ms, kind, user_id, email, address, realm, actor, detail FROM auth_events
         WHERE number > $1 ORDER BY number LIMIT $2";
     let events: Vec<Event> = transaction.rows(sql, &[after.into(), limit.clamp(1, MAX_EVENTS).into()]).await?;
-    let shown = |(number, at_ms, kind, user_id, email, address, realm): Event| {
-        let at = Timestamp::from_millisecond(at_ms).unwrap_or_default().to_string();
+    Ok(events.iter().map(Event::shown).collect())
+}
+
+/// An event as it is kept.
+#[derive(Debug, sqlx::FromRow)]
+struct Event {
+    number: i64,
+    at_ms: i64,
+    kind: String,
+    user_id: Option<String>,
+    email: Option<String>,
+    address: Option<String>,
+    realm: String,
+    actor: Option<String>,
+    detail: Option<String>,
+}
+
+impl Event {
+    fn shown(&self) -> Value {
+        let at = Timestamp::from_millisecond(self.at_ms).unwrap_or_default().to_string();
         json!({
-            "number": number, "at": at, "kind": kind, "user_id": user_id, "email": email, "address": address,
-            "realm": realm,
+            "number": self.number, "at": at, "kind": self.kind, "user_id": self.user_id, "email": self.email,
+            "address": self.address, "realm": self.realm, "actor": self.actor, "detail": self.detail,
         })
-    };
-    Ok(events.into_iter().map(shown).collect())
+    }
 }

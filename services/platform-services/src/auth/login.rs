@@ -165,7 +165,7 @@ async fn begin_session(
 /// Returns what an event about a user is about.
 pub(super) fn about(user: &User, asker: Asker) -> Subject<'_> {
     let is_watched = asker.watches || user.realm == WATCHED;
-    Subject { user: Some(&user.id), email: Some(&user.email), address: asker.address, is_watched }
+    Subject { user: Some(&user.id), email: Some(&user.email), address: asker.address, is_watched, ..Subject::default() }
 }
 
 /// Answers a try that must wait.

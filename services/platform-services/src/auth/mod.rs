@@ -1,9 +1,12 @@
 //! Accounts, sessions and tokens.
 
 mod account;
+mod admin;
 mod clearances;
 mod credentials;
 mod events;
+mod keyring;
+mod keys;
 mod lockout;
 mod login;
 mod password;
@@ -15,6 +18,8 @@ mod users;
 mod who;
 
 pub(crate) use clearances::CLEARANCES;
+pub use keyring::{Pair, Signing};
+pub(crate) use keys::{Scope, service};
 pub(crate) use routes::{Auth, routes};
 pub(crate) use users::is_watched;
 pub(crate) use who::Caller;

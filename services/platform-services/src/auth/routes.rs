@@ -3,15 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use kit::http::{Place, ServiceKey};
+use axum::{Json, Router};
+use jiff::Timestamp;
+use kit::http::{ApiError, Place, ServiceKey};
 
+use super::keyring::Keyring;
 use super::password::Passwords;
 use super::token::Tokens;
-use super::{account, login, stream};
+use super::{account, admin, keys, login, stream};
+use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::store::Store;
+
+/// Between two looks at the signing keys, and after one that failed.
+const TEND_EVERY: Duration = Duration::from_secs(60);
+const TEND_AGAIN: Duration = Duration::from_millis(200);
 
 /// What the handlers share.
 pub(crate) struct Auth {
@@ -27,10 +37,11 @@ pub(crate) struct Auth {
 
 impl Auth {
     pub(crate) fn new(settings: &Settings, store: Store) -> Self {
+        let keyring = Keyring::new(&settings.jwt_secret, settings.signing, settings.access_life);
         Self {
             store,
             passwords: Passwords::new(),
-            tokens: Tokens::new(&settings.jwt_secret, settings.access_life),
+            tokens: Tokens::new(keyring, settings.access_life),
             service_key: settings.api_key.as_ref().map(ServiceKey::new),
             proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
             refresh_life: settings.refresh_life,
@@ -53,7 +64,12 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
             .route("/me", get(account::profile))
             .route("/profile", get(account::profile))
             .route("/change-password", post(account::change_password))
-            .route("/users/{id}", delete(account::delete))
+            .route("/users", get(admin::list))
+            .route("/users/{id}", delete(account::delete).patch(admin::change))
+            .route("/keys", get(keys::list).post(keys::make))
+            .route("/keys/verify", get(keys::verify))
+            .route("/keys/{id}", delete(keys::revoke))
+            .route("/jwks", get(jwks))
     };
     let oldest = Router::new()
         .route("/register", post(account::register))
@@ -61,7 +77,43 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
         .route("/verify", get(login::verify).post(login::verify))
         .route("/profile", get(account::profile))
         // Not below /api, which is what a gateway hands on.
+        .route("/.well-known/jwks.json", get(jwks))
         .route("/tenants/current", get(account::tenant))
         .route("/auth/events", get(stream::events));
     Router::new().nest("/auth", own()).nest("/api/auth", own()).merge(oldest).with_state(auth)
+}
+
+/// How long verifiers may keep the list of keys, in seconds: half of how long a key is in it before it signs.
+const JWKS_AGE: &str = "public, max-age=300";
+
+/// `GET /.well-known/jwks.json`: the keys that tokens are signed with (RFC 7517 section 5).
+async fn jwks(State(auth): State<Arc<Auth>>) -> Result<Response, ApiError> {
+    let keys = auth.tokens.keyring.published()?;
+    Ok(([(header::CACHE_CONTROL, JWKS_AGE)], Json(keys)).into_response())
+}
+
+impl Auth {
+    /// Keeps the signing keys in order, until it is dropped.
+    pub(crate) async fn tend_keys(&self) {
+        loop {
+            let tended = self.tend_once().await;
+            let soon = match &tended {
+                Ok(()) => TEND_EVERY,
+                Err(error) => {
+                    tracing::debug!(
+                        error = error as &dyn std::error::Error,
+                        "the signing keys cannot be looked at yet"
+                    );
+                    TEND_AGAIN
+                }
+            };
+            tokio::time::sleep(soon).await;
+        }
+    }
+
+    async fn tend_once(&self) -> Result<(), Problem> {
+        let mut transaction = self.store.begin().await?;
+        self.tokens.keyring.tend(&mut transaction, Timestamp::now()).await?;
+        Ok(transaction.commit().await?)
+    }
 }

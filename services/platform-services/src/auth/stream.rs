@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::events;
+use super::keys::{self, Scope};
 use super::routes::Auth;
 use crate::problem::Problem;
 
@@ -27,9 +28,9 @@ pub(super) async fn events(
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Value>, ApiError> {
-    match &auth.service_key {
-        Some(key) => key.admit(&headers)?,
-        None => return Err(ApiError::unauthorized("no service has a key; set API_KEY").code("unauthorized")),
+    let service = keys::service(&auth, &headers).await?;
+    if !service.is_some_and(|service| service.may(Scope::Events)) {
+        return Err(ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized"));
     }
     let mut transaction = auth.store.begin_reading().await?;
     let limit = wanted.limit.unwrap_or(events::MAX_EVENTS);

@@ -4,26 +4,24 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::encode;
 use kit::http::{ApiError, SecretDigest};
-use kit::token::{ACCESS, Claims, TokenReader};
-use secrecy::{ExposeSecret, SecretString};
+use kit::token::{ACCESS, Claims};
 use uuid::Uuid;
 
+use super::keyring::Keyring;
 use super::users::User;
 
 /// Makes and reads access tokens.
 #[derive(Clone)]
 pub(super) struct Tokens {
-    signing: EncodingKey,
-    reader: TokenReader,
+    pub(super) keyring: Keyring,
     life: Duration,
 }
 
 impl Tokens {
-    pub(super) fn new(secret: &SecretString, life: Duration) -> Self {
-        let signing = EncodingKey::from_secret(secret.expose_secret().as_bytes());
-        Self { signing, reader: TokenReader::of_secret(secret), life }
+    pub(super) fn new(keyring: Keyring, life: Duration) -> Self {
+        Self { keyring, life }
     }
 
     /// Returns how long a token is good for.
@@ -46,12 +44,16 @@ impl Tokens {
             iat,
             exp: iat.saturating_add(i64::try_from(self.life.as_secs()).unwrap_or(i64::MAX)),
         };
-        encode(&Header::new(Algorithm::HS256), &claims, &self.signing).map_err(|error| ApiError::internal(&error))
+        let (header, key) = self.keyring.signing()?;
+        encode(&header, &claims, &key).map_err(|error| ApiError::internal(&error))
     }
 
     /// Reads an access token that this service made and that has not run out.
-    pub(super) fn read(&self, token: &str) -> Option<Claims> {
-        self.reader.read(token)
+    ///
+    /// # Errors
+    /// 503 before the keys are there.
+    pub(super) fn read(&self, token: &str) -> Result<Option<Claims>, ApiError> {
+        Ok(self.keyring.reader()?.read(token))
     }
 }
 
@@ -69,12 +71,20 @@ pub(super) fn digest(token: &str) -> String {
 mod tests {
     use data_encoding::BASE64URL_NOPAD as B64;
 
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+
+    use super::super::keyring::Signing;
     use super::*;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
     fn tokens() -> Tokens {
-        Tokens::new(&SECRET.into(), Duration::from_secs(60))
+        with_secret(SECRET)
+    }
+
+    fn with_secret(secret: &str) -> Tokens {
+        let life = Duration::from_secs(60);
+        Tokens::new(Keyring::new(&secret.into(), Signing::Secret, life), life)
     }
 
     fn user() -> User {
@@ -85,13 +95,13 @@ mod tests {
     fn a_token_is_read_by_whoever_has_the_secret_until_it_runs_out() {
         let now = Timestamp::now();
         let token = tokens().make(&user(), "s1", now).unwrap();
-        let claims = tokens().read(&token).unwrap();
+        let claims = tokens().read(&token).unwrap().unwrap();
         assert_eq!((&*claims.sub, &*claims.user_id, &*claims.sid, claims.exp - claims.iat), ("7", "7", "s1", 60));
         assert_ne!(token, tokens().make(&user(), "s1", now).unwrap(), "two of the same second");
-        let other = Tokens::new(&"another-secret-of-thirty-two-byte".into(), Duration::from_secs(60));
-        assert_eq!(other.read(&token), None);
+        let other = with_secret("another-secret-of-thirty-two-byte");
+        assert_eq!(other.read(&token).unwrap(), None);
         let old = tokens().make(&user(), "s1", now - jiff::SignedDuration::from_secs(61)).unwrap();
-        assert_eq!(tokens().read(&old), None);
+        assert_eq!(tokens().read(&old).unwrap(), None);
     }
 
     #[test]
@@ -104,26 +114,26 @@ mod tests {
         {
             let header = B64.encode(header.as_bytes());
             for forged in [format!("{header}.{payload}."), format!("{header}.{payload}.{signature}")] {
-                assert_eq!(tokens().read(&forged), None, "{forged}");
+                assert_eq!(tokens().read(&forged).unwrap(), None, "{forged}");
             }
         }
         let hs512 = encode(
             &Header::new(Algorithm::HS512),
-            &tokens().read(&token).unwrap(),
+            &tokens().read(&token).unwrap().unwrap(),
             &EncodingKey::from_secret(SECRET.as_bytes()),
         );
-        assert_eq!(tokens().read(&hs512.unwrap()), None);
+        assert_eq!(tokens().read(&hs512.unwrap()).unwrap(), None);
         for garbage in ["", ".", "..", "a.b.c", "null"] {
-            assert_eq!(tokens().read(garbage), None, "{garbage}");
+            assert_eq!(tokens().read(garbage).unwrap(), None, "{garbage}");
         }
     }
 
     #[test]
     fn a_token_for_something_else_is_none() {
         let token = tokens().make(&user(), "s1", Timestamp::now()).unwrap();
-        let claims = Claims { kind: "reset".to_owned(), ..tokens().read(&token).unwrap() };
+        let claims = Claims { kind: "reset".to_owned(), ..tokens().read(&token).unwrap().unwrap() };
         let reset =
             encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
-        assert_eq!(tokens().read(&reset), None);
+        assert_eq!(tokens().read(&reset).unwrap(), None);
     }
 }

@@ -105,6 +105,31 @@ pub(super) async fn by_email(transaction: &mut Transaction, email: &str) -> Resu
     transaction.row(&sql, &[email.into()]).await
 }
 
+/// What a user may be: what of it counts is for services to say, but for `admin`, who administers here too.
+pub(super) const ROLES: [&str; 4] = ["user", "admin", "moderator", "readonly"];
+
+/// Returns accounts that are not deleted, in the order they were made.
+pub(super) async fn after(transaction: &mut Transaction, id: &str, limit: i64) -> Result<Vec<User>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM users WHERE id > $1 AND deleted_ms IS NULL ORDER BY id LIMIT $2");
+    transaction.rows(&sql, &[id.into(), limit.into()]).await
+}
+
+/// Changes what is given; none if there is no such account.
+pub(super) async fn change(
+    transaction: &mut Transaction,
+    id: &str,
+    role: Option<&str>,
+    is_active: Option<bool>,
+    now: Timestamp,
+) -> Result<Option<User>, sqlx::Error> {
+    let sql = format!(
+        "UPDATE users SET role = coalesce($1, role), is_active = coalesce($2, is_active), updated_ms = $3
+         WHERE id = $4 AND deleted_ms IS NULL RETURNING {COLUMNS}"
+    );
+    let binds = [role.into(), is_active.map(i64::from).into(), now.as_millisecond().into(), id.into()];
+    transaction.row(&sql, &binds).await
+}
+
 /// Gives an account another hash, unless it has meanwhile got another than `before`.
 pub(super) async fn set_hash(
     transaction: &mut Transaction,

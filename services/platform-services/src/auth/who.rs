@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use kit::http::{API_KEY, ApiError, PROBE_HEADER, bearer, peer};
+use kit::http::{ApiError, PROBE_HEADER, bearer, peer};
 
+use super::keys::{self, Scope};
 use super::routes::Auth;
 use super::session;
 use super::users::User;
@@ -35,13 +37,33 @@ impl FromRequestParts<Arc<Auth>> for Asker {
 
     /// Whoever shows a key shows the right one.
     async fn from_request_parts(parts: &mut Parts, auth: &Arc<Auth>) -> Result<Self, ApiError> {
-        let has_key = match &auth.service_key {
-            Some(key) if parts.headers.contains_key(API_KEY) => key.admit(&parts.headers).map(|()| true)?,
-            _ => false,
-        };
-        let watches = has_key && parts.headers.contains_key(PROBE_HEADER);
+        let service = keys::service(auth, &parts.headers).await?;
+        let may_watch = service.is_some_and(|service| service.may(Scope::Watch));
+        let watches = may_watch && parts.headers.contains_key(PROBE_HEADER);
         let address = auth.proxies.client(&parts.headers, peer(&parts.extensions));
         Ok(Self { address: address.filter(|_| !watches), watches })
+    }
+}
+
+/// Whoever administers: a user with that role, or a service with the one key that is good for everything.
+#[derive(Debug)]
+pub(super) struct Admin {
+    /// The user's id, or the key's name: for the record.
+    pub(super) name: String,
+    pub(super) address: Option<IpAddr>,
+}
+
+impl FromRequestParts<Arc<Auth>> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, auth: &Arc<Auth>) -> Result<Self, ApiError> {
+        let address = auth.proxies.client(&parts.headers, peer(&parts.extensions));
+        let forbidden = || ApiError::new(StatusCode::FORBIDDEN, "this needs the role admin").code("forbidden");
+        if let Some(service) = keys::service(auth, &parts.headers).await? {
+            return if service.id.is_none() { Ok(Self { name: service.name, address }) } else { Err(forbidden()) };
+        }
+        let caller = Caller::from_request_parts(parts, auth).await?;
+        if caller.user.role == "admin" { Ok(Self { name: caller.user.id, address }) } else { Err(forbidden()) }
     }
 }
 
@@ -49,7 +71,10 @@ impl FromRequestParts<Arc<Auth>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, auth: &Arc<Auth>) -> Result<Self, ApiError> {
-        let claims = bearer(&parts.headers).and_then(|token| auth.tokens.read(token)).ok_or_else(no_token)?;
+        let claims = match bearer(&parts.headers) {
+            Some(token) => auth.tokens.read(token)?.ok_or_else(no_token)?,
+            None => return Err(no_token()),
+        };
         let mut transaction = auth.store.begin_reading().await?;
         let user = session::user_of(&mut transaction, &claims.sid, &claims.sub).await.map_err(Problem::from)?;
         transaction.rollback().await.map_err(Problem::from)?;

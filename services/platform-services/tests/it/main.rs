@@ -3,6 +3,7 @@
 
 mod analytics;
 mod away;
+mod keys;
 mod lockout;
 mod sessions;
 mod versions;
@@ -184,8 +185,9 @@ async fn every_scenario_goes_the_same_way_on_postgresql() {
     sessions::all(&platform).await;
     lockout::all(&platform).await;
     watchers::all(&platform).await;
+    keys::all(&platform).await;
     analytics::all(&platform).await;
     let tables =
         postgres.sql("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'platform_services'");
-    assert_eq!(tables.trim(), "13", "its own schema holds its tables and the steps that made them");
+    assert_eq!(tables.trim(), "15", "its own schema holds its tables and the steps that made them");
 }

@@ -1,0 +1,96 @@
+//! What whoever administers does with other people's accounts.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use jiff::Timestamp;
+use kit::http::ApiError;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::events::{Happened, Subject, note};
+use super::routes::Auth;
+use super::session;
+use super::users::{self, ROLES, User};
+use super::who::Admin;
+use crate::problem::Problem;
+
+/// Accounts of one answer, at most.
+const MAX_USERS: i64 = 1000;
+
+/// Which accounts.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    /// After the account of this id; from the first if it is missing.
+    after: Option<String>,
+    limit: Option<i64>,
+    email: Option<String>,
+}
+
+/// `GET /auth/users`: accounts in the order they were made.
+pub(super) async fn list(
+    State(auth): State<Arc<Auth>>,
+    _admin: Admin,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Value>, ApiError> {
+    let reading = async {
+        let mut transaction = auth.store.begin_reading().await?;
+        let found = match &wanted.email {
+            Some(email) => users::by_email(&mut transaction, &email.trim().to_lowercase()).await?.into_iter().collect(),
+            None => {
+                let limit = wanted.limit.unwrap_or(100).clamp(1, MAX_USERS);
+                users::after(&mut transaction, wanted.after.as_deref().unwrap_or_default(), limit).await?
+            }
+        };
+        transaction.rollback().await?;
+        Ok::<Vec<User>, Problem>(found)
+    };
+    let users: Vec<Value> = reading.await?.iter().map(User::shown).collect();
+    Ok(Json(json!({ "users": users })))
+}
+
+/// The body of a change of somebody's account: what is missing stays.
+#[derive(Debug, Deserialize)]
+pub(super) struct Change {
+    role: Option<String>,
+    is_active: Option<bool>,
+}
+
+/// `PATCH /auth/users/{id}`: another role, or an account that may be used again or no more; its sessions end, since their
+/// tokens say what was.
+pub(super) async fn change(
+    State(auth): State<Arc<Auth>>,
+    admin: Admin,
+    Path(id): Path<String>,
+    Json(change): Json<Change>,
+) -> Result<Json<Value>, ApiError> {
+    if let Some(role) = change.role.as_deref().filter(|role| !ROLES.contains(role)) {
+        let text = format!("{role:?} is no role; write one of {}", ROLES.join(", "));
+        return Err(ApiError::bad_request(text).code("invalid_role"));
+    }
+    if change.role.is_none() && change.is_active.is_none() {
+        return Err(ApiError::bad_request("send role, is_active, or both").code("nothing_to_change"));
+    }
+    let changing = async {
+        let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
+        let changed = users::change(&mut transaction, &id, change.role.as_deref(), change.is_active, now).await?;
+        if let Some(user) = &changed {
+            session::end_all(&mut transaction, &id, None, "changed", now).await?;
+            let detail = format!("role {}, {}", user.role, if user.is_active == 0 { "not active" } else { "active" });
+            let subject = Subject {
+                user: Some(&user.id),
+                email: Some(&user.email),
+                address: admin.address,
+                actor: Some(&admin.name),
+                detail: Some(&detail),
+                ..Subject::default()
+            };
+            note(&mut transaction, Happened::AccountChanged, subject, now).await?;
+        }
+        transaction.commit().await?;
+        Ok::<_, Problem>(changed)
+    };
+    let none = || ApiError::not_found("there is no account with this id").code("no_such_account");
+    changing.await?.map(|user| Json(user.shown())).ok_or_else(none)
+}

@@ -1,0 +1,266 @@
+//! Keys of services: made by whoever administers, each for some things, shown once, kept as digests, and revocable.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64URL_NOPAD;
+use jiff::Timestamp;
+use kit::db::Transaction;
+use kit::http::{API_KEY, ApiError, SecretDigest};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::events::{Happened, Subject, note};
+use super::routes::Auth;
+use super::who::Admin;
+use crate::problem::Problem;
+
+/// Begins every key, so that people and scanners know one when they see it.
+pub(super) const PREFIX: &str = "pak_";
+/// Longest name, in characters. Ours.
+const MAX_NAME_CHARS: usize = 100;
+/// Keys that are not revoked, at most.
+const MAX_KEYS: i64 = 1000;
+/// How exactly it is noted when a key was used: not with every request.
+const USED_EVERY_MS: i64 = 60_000;
+
+/// What a key is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Scope {
+    /// Records, through the gateway.
+    Airtable,
+    /// Conversations and tools, through the gateway.
+    Chat,
+    /// Reading what happened in sign-in.
+    Events,
+    /// Writing and reading analytics.
+    Analytics,
+    /// Watching: accounts of the monitors' realm.
+    Watch,
+}
+
+impl Scope {
+    const ALL: [Self; 5] = [Self::Airtable, Self::Chat, Self::Events, Self::Analytics, Self::Watch];
+}
+
+/// A service that has shown its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServiceIdentity {
+    /// Its id; none for the one key that is good for everything.
+    pub(crate) id: Option<String>,
+    pub(crate) name: String,
+    scopes: BTreeSet<Scope>,
+}
+
+impl ServiceIdentity {
+    fn root() -> Self {
+        Self { id: None, name: "API_KEY".to_owned(), scopes: Scope::ALL.into() }
+    }
+
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+}
+
+/// Returns who shows a key; none if nobody does.
+///
+/// # Errors
+/// 401 if the key is wrong, in the same words whatever is wrong with it.
+pub(crate) async fn service(auth: &Auth, headers: &HeaderMap) -> Result<Option<ServiceIdentity>, ApiError> {
+    let mut given = headers.get_all(API_KEY).iter();
+    let key = match (given.next(), given.next()) {
+        (None, _) => return Ok(None),
+        (Some(key), None) => key.to_str().unwrap_or_default(),
+        (Some(_), Some(_)) => "",
+    };
+    find(auth, key)
+        .await?
+        .map(Some)
+        .ok_or_else(|| ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized"))
+}
+
+async fn find(auth: &Auth, key: &str) -> Result<Option<ServiceIdentity>, Problem> {
+    if auth.service_key.as_ref().is_some_and(|root| root.is(key)) {
+        return Ok(Some(ServiceIdentity::root()));
+    }
+    if !key.starts_with(PREFIX) {
+        return Ok(None);
+    }
+    let (mut transaction, now_ms) = (auth.store.begin_reading().await?, Timestamp::now().as_millisecond());
+    let sql = "SELECT id, name, scopes, used_ms FROM api_keys
+        WHERE digest = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)";
+    let digest = SecretDigest::of(key.as_bytes()).to_hex();
+    let found: Option<(String, String, String, Option<i64>)> =
+        transaction.row(sql, &[digest.as_str().into(), now_ms.into()]).await?;
+    transaction.rollback().await?;
+    let Some((id, name, scopes, used_ms)) = found else { return Ok(None) };
+    if used_ms.is_none_or(|used| now_ms - used >= USED_EVERY_MS) {
+        let mut transaction = auth.store.begin().await?;
+        let sql = "UPDATE api_keys SET used_ms = $1 WHERE id = $2";
+        transaction.change(sql, &[now_ms.into(), id.as_str().into()]).await?;
+        transaction.commit().await?;
+    }
+    // What a later program wrote, and this one does not know, is good for nothing.
+    let scopes: Vec<Value> = serde_json::from_str(&scopes).unwrap_or_default();
+    let scopes = scopes.into_iter().filter_map(|scope| serde_json::from_value(scope).ok()).collect();
+    Ok(Some(ServiceIdentity { id: Some(id), name, scopes }))
+}
+
+/// The body that makes a key.
+#[derive(Debug, Deserialize)]
+pub(super) struct NewKey {
+    name: String,
+    scopes: BTreeSet<Scope>,
+    /// Days, from now; for ever if it is missing.
+    expires_in_days: Option<u16>,
+}
+
+/// `POST /auth/keys`
+pub(super) async fn make(
+    State(auth): State<Arc<Auth>>,
+    admin: Admin,
+    Json(new): Json<NewKey>,
+) -> Result<Response, ApiError> {
+    let name = new.name.trim();
+    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+        let text = format!("name has 1 to {MAX_NAME_CHARS} characters and no control characters");
+        return Err(ApiError::bad_request(text).code("invalid_name"));
+    }
+    if new.scopes.is_empty() || new.expires_in_days == Some(0) {
+        let text = format!("scopes are one or more of {}; expires_in_days is at least 1", names(&Scope::ALL));
+        return Err(ApiError::bad_request(text).code("invalid_scopes"));
+    }
+    let now = Timestamp::now();
+    let expires_ms = new.expires_in_days.map(|days| now.as_millisecond() + i64::from(days) * 86_400_000);
+    let (id, key) = (Uuid::now_v7().to_string(), SecretString::from(fresh()));
+    let kept = Kept { id: &id, name, key: &key, scopes: &new.scopes, expires_ms };
+    if !insert(&auth, &kept, &admin, now).await? {
+        let text = format!("there are {MAX_KEYS} keys; revoke those that nobody uses");
+        return Err(ApiError::new(StatusCode::CONFLICT, text).code("too_many_keys"));
+    }
+    let body = json!({
+        "id": id, "name": name, "scopes": new.scopes, "key": key.expose_secret(),
+        "expires_at": expires_ms.map(shown), "message": "the key is shown this once",
+    });
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+struct Kept<'a> {
+    id: &'a str,
+    name: &'a str,
+    key: &'a SecretString,
+    scopes: &'a BTreeSet<Scope>,
+    expires_ms: Option<i64>,
+}
+
+async fn insert(auth: &Auth, kept: &Kept<'_>, admin: &Admin, now: Timestamp) -> Result<bool, Problem> {
+    let mut transaction = auth.store.begin().await?;
+    let count: Option<(i64,)> = transaction.row("SELECT count(*) FROM api_keys WHERE revoked_ms IS NULL", &[]).await?;
+    if count.is_some_and(|(count,)| count >= MAX_KEYS) {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    let sql = "INSERT INTO api_keys (id, name, digest, scopes, created_ms, expires_ms) VALUES ($1, $2, $3, $4, $5, $6)";
+    let digest = SecretDigest::of(kept.key.expose_secret().as_bytes()).to_hex();
+    let scopes = json!(kept.scopes).to_string();
+    let binds = [
+        kept.id.into(),
+        kept.name.into(),
+        digest.as_str().into(),
+        scopes.as_str().into(),
+        now.as_millisecond().into(),
+        kept.expires_ms.into(),
+    ];
+    transaction.change(sql, &binds).await?;
+    let detail = format!("{} {} {scopes}", kept.id, kept.name);
+    note_key(&mut transaction, Happened::KeyMade, admin, &detail, now).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+async fn note_key(
+    transaction: &mut Transaction,
+    happened: Happened,
+    admin: &Admin,
+    detail: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let subject =
+        Subject { actor: Some(&admin.name), address: admin.address, detail: Some(detail), ..Subject::default() };
+    note(transaction, happened, subject, now).await
+}
+
+/// `GET /auth/keys`: all of them, without the keys themselves.
+pub(super) async fn list(State(auth): State<Arc<Auth>>, _admin: Admin) -> Result<Json<Value>, ApiError> {
+    type Row = (String, String, String, i64, Option<i64>, Option<i64>, Option<i64>);
+    let sql =
+        "SELECT id, name, scopes, created_ms, expires_ms, revoked_ms, used_ms FROM api_keys ORDER BY id LIMIT 2000";
+    let reading = async {
+        let mut transaction = auth.store.begin_reading().await?;
+        let rows: Vec<Row> = transaction.rows(sql, &[]).await?;
+        transaction.rollback().await?;
+        Ok::<_, Problem>(rows)
+    };
+    let keys: Vec<Value> = reading
+        .await?
+        .into_iter()
+        .map(|(id, name, scopes, made, expires, revoked, used)| {
+            json!({
+                "id": id, "name": name, "scopes": serde_json::from_str::<Value>(&scopes).unwrap_or_default(),
+                "created_at": shown(made), "expires_at": expires.map(shown), "revoked_at": revoked.map(shown),
+                "last_used_at": used.map(shown),
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "keys": keys })))
+}
+
+/// `DELETE /auth/keys/{id}`: it is good for nothing from now on.
+pub(super) async fn revoke(
+    State(auth): State<Arc<Auth>>,
+    admin: Admin,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let revoking = async {
+        let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
+        let sql = "UPDATE api_keys SET revoked_ms = $1 WHERE id = $2 AND revoked_ms IS NULL";
+        let revoked = transaction.change(sql, &[now.as_millisecond().into(), id.as_str().into()]).await? == 1;
+        if revoked {
+            note_key(&mut transaction, Happened::KeyRevoked, &admin, &id, now).await?;
+        }
+        transaction.commit().await?;
+        Ok::<_, Problem>(revoked)
+    };
+    if revoking.await? {
+        return Ok(Json(json!({ "message": "the key was revoked" })));
+    }
+    Err(ApiError::not_found("there is no such key, or it was revoked before").code("no_such_key"))
+}
+
+/// `GET /auth/keys/verify`: whose key a service shows, for those that are shown keys themselves.
+pub(super) async fn verify(State(auth): State<Arc<Auth>>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
+    let needed = || ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized");
+    let found = service(&auth, &headers).await?.ok_or_else(needed)?;
+    Ok(Json(json!({ "valid": true, "id": found.id, "name": found.name, "scopes": found.scopes })))
+}
+
+/// Makes a key of 256 bits.
+fn fresh() -> String {
+    format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>()))
+}
+
+fn shown(at_ms: i64) -> String {
+    Timestamp::from_millisecond(at_ms).unwrap_or_default().to_string()
+}
+
+fn names(scopes: &[Scope]) -> String {
+    let names = scopes.iter().map(|scope| json!(scope).as_str().unwrap_or_default().to_owned());
+    names.collect::<Vec<_>>().join(", ")
+}
