@@ -37,6 +37,13 @@ struct Verified {
     user: User,
 }
 
+/// What is known of a token.
+struct Known {
+    user: Arc<User>,
+    /// When it runs out, in seconds since the epoch; the end of time if that cannot be seen here.
+    exp: i64,
+}
+
 /// Knows users by their tokens.
 pub(crate) struct Users {
     /// Without the secret every token is asked about.
@@ -44,7 +51,7 @@ pub(crate) struct Users {
     client: Client<Full<Bytes>>,
     platform: Upstream,
     timeout: Duration,
-    known: Cache<String, Option<Arc<User>>>,
+    known: Cache<Digest, Option<Arc<Known>>>,
 }
 
 impl Users {
@@ -68,13 +75,19 @@ impl Users {
     /// # Errors
     /// 401 if nobody is; 503 if that cannot be found out.
     pub(crate) async fn find(&self, token: &str) -> Result<Arc<User>, ApiError> {
-        if self.reader.as_ref().is_some_and(|reader| reader.read(token).is_none()) {
-            return Err(no_token());
+        let digest = digest(token);
+        // What was signed is signed: only its end is looked at again.
+        if let Some(known) = self.known.get(&digest).await {
+            return known.filter(|known| known.exp > now_secs()).map(|known| known.user.clone()).ok_or_else(no_token);
         }
+        let exp = match &self.reader {
+            Some(reader) => reader.read(token).map(|claims| claims.exp).ok_or_else(no_token)?,
+            None => i64::MAX,
+        };
         // Several that come at once wait for one question.
-        let asked = self.known.try_get_with(digest(token), self.ask(token)).await;
+        let asked = self.known.try_get_with(digest, self.ask(token, exp)).await;
         match asked {
-            Ok(Some(user)) => Ok(user),
+            Ok(Some(known)) => Ok(known.user.clone()),
             Ok(None) => Err(no_token()),
             Err(why) => {
                 tracing::warn!(error = *why, "it cannot be found out whose token it is");
@@ -89,7 +102,7 @@ impl Users {
         self.known.invalidate(&digest(token)).await;
     }
 
-    async fn ask(&self, token: &str) -> Result<Option<Arc<User>>, String> {
+    async fn ask(&self, token: &str, exp: i64) -> Result<Option<Arc<Known>>, String> {
         let uri = self.platform.uri("/auth/verify").map_err(|error| error.to_string())?;
         let request = Request::get(uri).header(header::AUTHORIZATION, format!("Bearer {token}"));
         let request = request.body(Full::default()).map_err(|error| error.to_string())?;
@@ -104,7 +117,8 @@ impl Users {
         match status {
             StatusCode::OK => {
                 let verified = serde_json::from_slice::<Verified>(&body);
-                verified.map(|verified| Some(Arc::new(verified.user))).map_err(|error| error.to_string())
+                let known = |Verified { user }| Some(Arc::new(Known { user: Arc::new(user), exp }));
+                verified.map(known).map_err(|error| error.to_string())
             }
             StatusCode::UNAUTHORIZED => Ok(None),
             other => Err(format!("HTTP {}", other.as_u16())),
@@ -112,9 +126,15 @@ impl Users {
     }
 }
 
+type Digest = [u8; 32];
+
 /// Tokens themselves are not kept.
-fn digest(token: &str) -> String {
-    SecretDigest::of(token.as_bytes()).to_hex()
+fn digest(token: &str) -> Digest {
+    SecretDigest::of(token.as_bytes()).to_bytes()
+}
+
+fn now_secs() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 /// In the same words whatever is wrong with it.
