@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use kit::health::{Health, Need};
-use kit::http::{Endpoints, Limits, MakeRouter, serve_each_core, with_conventions};
+use kit::http::{EachCore, Endpoints, Limits, MakeRouter, serve_each_core, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use kit::service::Settings as _;
 use tokio::net::TcpListener;
@@ -116,11 +116,10 @@ pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationTo
         let app = app.clone();
         Arc::new(move || app.router())
     };
+    let what = EachCore { make, tls: app.settings.tls.as_ref(), tasks: app.tunnels.tracker.clone() };
     tokio::select! {
-        () = serve_each_core(listener, app.settings.tls.as_ref(), make, Limits::default(), stop) => {}
+        () = serve_each_core(listener, what, Limits::default(), stop) => {}
         () = app.news().run() => {}
     }
-    app.tunnels.tracker.close();
-    kit::shutdown::within(Limits::default().grace, "WebSockets", app.tunnels.tracker.wait()).await;
     tracing::info!("stopped");
 }

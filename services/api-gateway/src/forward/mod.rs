@@ -253,7 +253,9 @@ impl Forward {
         if cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
             return self.late();
         }
-        if !error.is_connect() {
+        // One that hangs up at once was there.
+        let hung_up = cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
+        if !error.is_connect() || hung_up {
             return self.broken(&root_cause(error));
         }
         let name = self.name();

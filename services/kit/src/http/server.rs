@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::tls::ServerTls;
@@ -63,19 +64,28 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
 /// Makes the routes of one core.
 pub type MakeRouter = Arc<dyn Fn() -> Router + Send + Sync>;
 
+/// What is served on each core.
+pub struct EachCore<'a> {
+    /// Makes its routes.
+    pub make: MakeRouter,
+    /// Over TLS, if there is a certificate, which is read again while it is served.
+    pub tls: Option<&'a ServerTls>,
+    /// What outlives its request, such as a WebSocket: it is waited for as requests are.
+    pub tasks: TaskTracker,
+}
+
 /// As [`serve`], on a thread for each processor, with routes of its own: whatever a request waits for is woken where it is
-/// served, and no other processor hears of it. Over TLS if there is a certificate, which is read again while it is served.
-pub async fn serve_each_core(
-    listener: TcpListener,
-    tls: Option<&ServerTls>,
-    make: MakeRouter,
-    limits: Limits,
-    stop: CancellationToken,
-) {
+/// served, and no other processor hears of it.
+pub async fn serve_each_core(listener: TcpListener, what: EachCore<'_>, limits: Limits, stop: CancellationToken) {
+    let EachCore { make, tls, tasks } = what;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut lanes = Vec::with_capacity(cores);
     for core in 0..cores {
-        match start_core(core, tls.map(ServerTls::acceptor), make.clone(), limits) {
+        let lane = {
+            let (make, tls) = (make.clone(), tls.map(ServerTls::acceptor));
+            move || Lane::new(make(), tls, limits)
+        };
+        match start_core(core, lane, tasks.clone()) {
             Ok(lane) => lanes.push(lane),
             Err(error) => tracing::warn!(%error, core, "no thread for a processor"),
         }
@@ -98,6 +108,7 @@ pub async fn serve_each_core(
         () = renewing => {}
     }
     drop(door);
+    tasks.close();
     for (sender, ended) in lanes {
         drop(sender);
         let _thread_is_gone = ended.await;
@@ -109,16 +120,18 @@ const UNTAKEN: usize = 64;
 
 type Core = (mpsc::Sender<Accepted>, oneshot::Receiver<()>);
 
-fn start_core(number: usize, tls: Option<TlsAcceptor>, make: MakeRouter, limits: Limits) -> io::Result<Core> {
+fn start_core(number: usize, lane: impl FnOnce() -> Lane + Send + 'static, tasks: TaskTracker) -> io::Result<Core> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (sender, mut accepted) = mpsc::channel::<Accepted>(UNTAKEN);
     let (ends, ended) = oneshot::channel();
     let serving = async move {
-        let lane = Lane::new(make(), tls, limits);
+        let lane = lane();
         while let Some(accepted) = accepted.recv().await {
             lane.spawn(accepted);
         }
+        let grace = lane.limits.grace;
         lane.drain().await;
+        crate::shutdown::within(grace, "what outlives its requests", tasks.wait()).await;
     };
     let thread = std::thread::Builder::new().name(format!("core-{number}"));
     thread.spawn(move || {
