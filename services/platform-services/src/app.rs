@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::analytics::{self, Analytics};
-use crate::auth::{self, Auth};
+use crate::auth::{self, Auth, KEYS};
 use crate::settings::Settings;
 use crate::store::{DATABASE, Store};
 
@@ -45,6 +45,7 @@ impl Service {
         let store = Store::new(settings.database.clone(), settings.connections, clearances);
         let health = Health::new(SERVICE, VERSION);
         health.set(DATABASE, Need::Hard, Err("not opened yet".to_owned()));
+        health.set(KEYS, Need::Hard, Err("there are none yet".to_owned()));
         let auth = Arc::new(Auth::new(settings, store.clone()));
         let analytics = Analytics::new(settings, store.clone(), auth.clone());
         let router = auth::routes(auth.clone())
@@ -60,7 +61,7 @@ impl Service {
     pub async fn keep_store(&self, stop: CancellationToken) {
         tokio::select! {
             () = self.store.clone().keep(self.health.clone(), stop) => {}
-            () = self.auth.tend_keys() => {}
+            () = self.auth.tend_keys(&self.health) => {}
         }
     }
 }

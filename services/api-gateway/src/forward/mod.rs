@@ -215,8 +215,12 @@ impl Forward {
             ApiError::bad_request(format!("the path cannot be handed on: {error}")).code("invalid_path")
         })?;
         *outgoing.headers_mut() = headers::for_upstream(&head);
-        let may_have_key = !matches!(head.extensions.get(), None | Some(Caller::Anyone));
-        if let Some(key) = self.key.as_ref().filter(|_| may_have_key) {
+        let key = match head.extensions.get() {
+            Some(Caller::Service | Caller::User(_)) => self.key.as_ref(),
+            Some(Caller::Showing(key)) => Some(key),
+            Some(Caller::Anyone) | None => None,
+        };
+        if let Some(key) = key {
             outgoing.headers_mut().insert(API_KEY, key.clone());
         }
         if let Some(authorization) = self.upstream.authorization() {

@@ -2,26 +2,16 @@
 //! is good for some seconds: however many requests a user makes, few are asked about.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-use kit::http::{ApiError, Client, SecretDigest, client, root_cause};
+use axum::http::header;
+use kit::http::{ApiError, SecretDigest};
 use kit::token::TokenReader;
 use moka::future::Cache;
 use serde::Deserialize;
 
-use crate::settings::Settings;
-use crate::upstream::Upstream;
-
-/// How long an answer is good: a session that ends elsewhere is over here by then. One that is ended through this gateway
-/// is over at once.
-const GOOD: Duration = Duration::from_secs(5);
-/// Answers that are kept, at most.
-const KEPT: u64 = 10_000;
-/// Largest answer that is read, in bytes.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+use super::authority::{Authority, GOOD, KEPT, unavailable};
+use super::reader::Reader;
+use crate::settings::{Settings, Signed};
 
 /// Somebody who is signed in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -46,28 +36,25 @@ struct Known {
 
 /// Knows users by their tokens.
 pub(crate) struct Users {
-    /// Without the secret every token is asked about.
-    reader: Option<TokenReader>,
-    client: Client<Full<Bytes>>,
-    platform: Upstream,
-    timeout: Duration,
+    reader: Reader,
+    authority: Arc<Authority>,
     known: Cache<Digest, Option<Arc<Known>>>,
 }
 
 impl Users {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        Self {
-            reader: settings.jwt_secret.as_ref().map(TokenReader::of_secret),
-            client: client(settings.upstream_timeout),
-            platform: settings.platform_services.clone(),
-            timeout: settings.upstream_timeout.min(GOOD),
-            known: Cache::builder().max_capacity(KEPT).time_to_live(GOOD).build(),
-        }
+    pub(super) fn new(settings: &Settings, authority: Arc<Authority>) -> Self {
+        let reader = match &settings.signed {
+            Signed::Unknown => Reader::None,
+            Signed::Secret(secret) => Reader::Secret(TokenReader::of_secret(secret)),
+            Signed::Published => Reader::Published(Default::default()),
+        };
+        let known = Cache::builder().max_capacity(KEPT).time_to_live(GOOD).build();
+        Self { reader, authority, known }
     }
 
     /// Returns whom a token names, if that can be seen without asking: whether the session goes on is another question.
-    pub(crate) fn named(&self, token: &str) -> Option<String> {
-        self.reader.as_ref()?.read(token).map(|claims| claims.sub)
+    pub(super) fn named(&self, token: &str) -> Option<String> {
+        self.reader.peek(token).map(|claims| claims.sub)
     }
 
     /// Returns who is signed in with a token.
@@ -80,20 +67,13 @@ impl Users {
         if let Some(known) = self.known.get(&digest).await {
             return known.filter(|known| known.exp > now_secs()).map(|known| known.user.clone()).ok_or_else(no_token);
         }
-        let exp = match &self.reader {
-            Some(reader) => reader.read(token).map(|claims| claims.exp).ok_or_else(no_token)?,
-            None => i64::MAX,
-        };
+        let read = self.reader.read(token, &self.authority).await.map_err(|why| unavailable(&why))?;
+        let exp = read.ok_or_else(no_token)?.map_or(i64::MAX, |claims| claims.exp);
         // Several that come at once wait for one question.
-        let asked = self.known.try_get_with(digest, self.ask(token, exp)).await;
-        match asked {
+        match self.known.try_get_with(digest, self.ask(token, exp)).await {
             Ok(Some(known)) => Ok(known.user.clone()),
             Ok(None) => Err(no_token()),
-            Err(why) => {
-                tracing::warn!(error = *why, "it cannot be found out whose token it is");
-                let text = "who asks cannot be checked now; try again soon";
-                Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).code("sign_in_unavailable"))
-            }
+            Err(why) => Err(unavailable(&why)),
         }
     }
 
@@ -103,26 +83,10 @@ impl Users {
     }
 
     async fn ask(&self, token: &str, exp: i64) -> Result<Option<Arc<Known>>, String> {
-        let uri = self.platform.uri("/auth/verify").map_err(|error| error.to_string())?;
-        let request = Request::get(uri).header(header::AUTHORIZATION, format!("Bearer {token}"));
-        let request = request.body(Full::default()).map_err(|error| error.to_string())?;
-        let exchange = async {
-            let response = self.client.request(request).await.map_err(|error| root_cause(&error))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-            Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
-        };
-        let late = || Err(format!("no answer within {}", kit::config::show_duration(self.timeout)));
-        let (status, body) = tokio::time::timeout(self.timeout, exchange).await.unwrap_or_else(|_elapsed| late())?;
-        match status {
-            StatusCode::OK => {
-                let verified = serde_json::from_slice::<Verified>(&body);
-                let known = |Verified { user }| Some(Arc::new(Known { user: Arc::new(user), exp }));
-                verified.map(known).map_err(|error| error.to_string())
-            }
-            StatusCode::UNAUTHORIZED => Ok(None),
-            other => Err(format!("HTTP {}", other.as_u16())),
-        }
+        let shown = (header::AUTHORIZATION, &*format!("Bearer {token}"));
+        let Some(body) = self.authority.ask("/auth/verify", Some(shown)).await? else { return Ok(None) };
+        let verified = serde_json::from_slice::<Verified>(&body).map_err(|error| error.to_string())?;
+        Ok(Some(Arc::new(Known { user: Arc::new(verified.user), exp })))
     }
 }
 

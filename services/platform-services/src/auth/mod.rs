@@ -20,6 +20,6 @@ mod who;
 pub(crate) use clearances::CLEARANCES;
 pub use keyring::{Pair, Signing};
 pub(crate) use keys::{Scope, service};
-pub(crate) use routes::{Auth, routes};
+pub(crate) use routes::{Auth, KEYS, routes};
 pub(crate) use users::is_watched;
 pub(crate) use who::Caller;
