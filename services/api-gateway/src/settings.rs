@@ -152,7 +152,7 @@ Environment:
             cors_origins: origins(&variables),
             trusted_proxies: variables.networks("TRUSTED_PROXIES", "none"),
             rate_limit: rate_limit(&variables),
-            redis: redis(&variables),
+            redis: variables.redis_url("REDIS_URL"),
             rate_limit_failure: failure(&variables),
         };
         variables.finish(settings)
@@ -266,17 +266,6 @@ fn rate_limit(variables: &Variables<'_>) -> Option<NonZeroU32> {
         return None;
     }
     Some(variables.parsed("RATE_LIMIT_RPM", REQUESTS, "a number of requests a minute; write 1000, or off"))
-}
-
-/// A mistake never shows the value, which may carry a password.
-fn redis(variables: &Variables<'_>) -> Option<SecretString> {
-    let url = variables.secret("REDIS_URL")?;
-    if let Err(error) = redis::Client::open(url.expose_secret()) {
-        let text = format!("not the URL of a Redis server ({error}); write it like redis://127.0.0.1:6379/0");
-        variables.mistake("REDIS_URL", text);
-        return None;
-    }
-    Some(url)
 }
 
 fn failure(variables: &Variables<'_>) -> Failure {

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::analytics::{self, Analytics};
-use crate::auth::{self, Auth, KEYS};
+use crate::auth::{self, Auth, KEYS, Relay};
 use crate::settings::Settings;
 use crate::store::{DATABASE, Store};
 
@@ -32,6 +32,7 @@ pub struct Service {
     pub router: Router,
     store: Store,
     auth: Arc<Auth>,
+    relay: Option<Relay>,
     health: Health,
 }
 
@@ -54,7 +55,15 @@ impl Service {
             .merge(health.detailed_route())
             .merge(metrics.routes());
         let router = with_conventions(router, http_metrics, REQUEST_DEADLINE, BODY_LIMIT_BYTES);
-        Self { router, store, auth, health }
+        let relay = settings.stream.as_ref().and_then(|(url, stream)| Relay::new(auth.clone(), url, stream));
+        Self { router, store, auth, relay, health }
+    }
+
+    async fn hand_on(&self) {
+        match &self.relay {
+            Some(relay) => relay.run(&self.health).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Opens the database as soon as it is there, keeps looking at it and at the signing keys, and closes it after `stop`.
@@ -62,6 +71,7 @@ impl Service {
         tokio::select! {
             () = self.store.clone().keep(self.health.clone(), stop) => {}
             () = self.auth.tend_keys(&self.health) => {}
+            () = self.hand_on() => {}
         }
     }
 }

@@ -89,8 +89,14 @@ ALTER TABLE auth_events ADD COLUMN actor TEXT;
 ALTER TABLE auth_events ADD COLUMN detail TEXT;
 ";
 
+/// How far events have been handed on.
+const RELAYS: &str = "
+CREATE TABLE relays (name TEXT PRIMARY KEY, number {int} NOT NULL) {strict};
+";
+
 /// Everything that this service keeps.
-pub(crate) const TABLES: Tables = Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS] };
+pub(crate) const TABLES: Tables =
+    Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS, RELAYS] };
 
 #[cfg(test)]
 #[path = "tables_tests.rs"]

@@ -5,6 +5,7 @@ mod analytics;
 mod away;
 mod keys;
 mod lockout;
+mod relay;
 mod sessions;
 mod versions;
 mod watchers;
@@ -189,5 +190,5 @@ async fn every_scenario_goes_the_same_way_on_postgresql() {
     analytics::all(&platform).await;
     let tables =
         postgres.sql("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'platform_services'");
-    assert_eq!(tables.trim(), "15", "its own schema holds its tables and the steps that made them");
+    assert_eq!(tables.trim(), "16", "its own schema holds its tables and the steps that made them");
 }
