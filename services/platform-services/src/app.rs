@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::analytics::{self, Analytics};
 use crate::auth::{self, Auth, KEYS, Relay};
+use crate::health::health;
 use crate::settings::Settings;
 use crate::store::{DATABASE, Store};
 
@@ -44,7 +45,7 @@ impl Service {
         let of_analytics = analytics::clearances(settings.analytics_retention_ms());
         let clearances = [auth::CLEARANCES.as_slice(), of_analytics.as_slice()].concat();
         let store = Store::new(settings.database.clone(), settings.connections, clearances);
-        let health = Health::new(SERVICE, VERSION);
+        let health = health(settings);
         health.set(DATABASE, Need::Hard, Err("not opened yet".to_owned()));
         health.set(KEYS, Need::Hard, Err("there are none yet".to_owned()));
         let auth = Arc::new(Auth::new(settings, store.clone()));

@@ -21,7 +21,7 @@ mod who;
 pub(crate) use clearances::CLEARANCES;
 pub use keyring::{Pair, Signing};
 pub(crate) use keys::{Scope, service};
-pub(crate) use relay::Relay;
+pub(crate) use relay::{REDIS, Relay};
 pub(crate) use routes::{Auth, KEYS, routes};
 pub(crate) use users::is_watched;
 pub(crate) use who::Caller;

@@ -20,7 +20,7 @@ use super::routes::Auth;
 use crate::problem::Problem;
 
 /// Its name in health, and in the table of those that hand events on.
-const REDIS: &str = "redis";
+pub(crate) const REDIS: &str = "redis";
 /// Between two looks for what is new.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Events that are handed on at once.

@@ -3,11 +3,11 @@
 use kit::db::{DamageCheck, Durability, SqliteFile, open_sqlite};
 use testkit::{Postgres, eventually};
 
-use crate::{LIMIT, Platform};
+use crate::{LIMIT, Platform, send};
 
 async fn is_told(platform: &Platform, expected: &str) {
     eventually("the newer version to be told", LIMIT, async || {
-        let ready = platform.ask("GET", "/readyz", None, None).await.good(503).to_string();
+        let ready = send(platform.request("GET", "/readyz"), "").await.good(503).to_string();
         ready.contains(expected).then_some(())
     })
     .await;
