@@ -3,6 +3,7 @@
 mod alarm;
 mod cards;
 mod channels;
+mod daemon;
 mod dead_man;
 mod discoveries;
 mod engine;
@@ -27,6 +28,7 @@ mod turn;
 mod uplink;
 mod watch_runtime;
 
+pub use daemon::{tell_systemd, watch_config};
 pub use engine::{Engine, OnReady, Options, StartError};
 pub use found::Found;
 pub use needs::{Needs, start_order};
