@@ -6,6 +6,7 @@ mod channels;
 mod daemon;
 mod dead_man;
 mod discoveries;
+mod embedding;
 mod engine;
 mod examining;
 mod found;
@@ -29,6 +30,7 @@ mod uplink;
 mod watch_runtime;
 
 pub use daemon::{tell_systemd, watch_config};
+pub use embedding::{Embedding, Observer};
 pub use engine::{Engine, OnReady, Options, StartError};
 pub use found::Found;
 pub use needs::{Needs, start_order};
