@@ -51,11 +51,9 @@ mod tests {
 
     use super::*;
     use crate::kinds::{Means, kinds};
-    use crate::ledger::Ledger;
 
     fn plan(environment: &Environment) -> Plan {
-        let means = Means { ledger: Ledger::default(), instance: "test".into() };
-        Plan::of(&load(None, environment), &kinds(&means)).unwrap_or_else(|error| panic!("{error}"))
+        Plan::of(&load(None, environment), &kinds(&Means::new("test"))).unwrap_or_else(|error| panic!("{error}"))
     }
 
     #[test]

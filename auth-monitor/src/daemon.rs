@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::kinds::{Means, kinds};
-use crate::ledger::Ledger;
 use crate::metrics::AuthMetrics;
 
 const PROGRAM: Program = Program { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
@@ -23,7 +22,7 @@ const PROGRAM: Program = Program { name: env!("CARGO_PKG_NAME"), version: env!("
 /// Returns the kinds of a daemon with these variables, and what they share.
 pub(crate) fn own_kinds(environment: &Environment) -> (Means, Kinds) {
     let instance = environment.get("AUTH_MONITOR_INSTANCE").map_or_else(host_name, str::to_owned);
-    let means = Means { ledger: Ledger::default(), instance: instance.into() };
+    let means = Means::new(&instance);
     let kinds = kinds(&means);
     (means, kinds)
 }
@@ -52,6 +51,7 @@ pub(crate) async fn run(path: Option<PathBuf>) -> ExitCode {
         eprintln!("auth-monitor: cannot read the ledger of accounts in {}: {error}", data.display());
         return ExitCode::from(exit::SYSTEM);
     }
+    means.streams.open(&data);
     let mut embedding = Embedding::new(PROGRAM);
     embedding.observer = Arc::new(AuthMetrics::of(&embedding.metrics, means.ledger));
     watch(engine.within(embedding), path, environment).await

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +19,8 @@ use crate::account::Credentials;
 
 /// The folder within the daemon's data folder.
 const FOLDER: &str = "accounts";
+/// A registration that nobody waits for any more may still be carried out within this; platform-services answers within 20 s.
+const STILL_UNDER_WAY: Duration = Duration::from_secs(60);
 
 /// All accounts that are known. Cheap to clone.
 #[derive(Clone, Default)]
@@ -35,6 +38,8 @@ struct Shared {
 struct Entry {
     account: Account,
     in_use: bool,
+    /// True if its registration was answered: it is no longer under way.
+    is_answered: bool,
 }
 
 /// An account that some check made.
@@ -44,7 +49,7 @@ pub(crate) struct Account {
     /// The check that made it.
     check: String,
     pub(crate) credentials: Credentials,
-    pub(crate) made: Timestamp,
+    made: Timestamp,
 }
 
 /// An account as a file.
@@ -86,7 +91,7 @@ impl Ledger {
         for file in files {
             let file = file?.path();
             match read(&file) {
-                Ok(account) => _ = self.entries().insert(account.id, Entry { account, in_use: false }),
+                Ok(account) => self.keep(account, false),
                 Err(error) => tracing::warn!(file = %file.display(), %error, "not an account; the file is left"),
             }
         }
@@ -102,8 +107,12 @@ impl Ledger {
         let (folder, written) = (self.folder().clone(), account.clone());
         let writing = tokio::task::spawn_blocking(move || write(&folder, &written));
         writing.await.map_err(io::Error::other)??;
-        self.entries().insert(account.id, Entry { account: account.clone(), in_use: true });
+        self.keep(account.clone(), true);
         Ok(InUse { ledger: self.clone(), account })
+    }
+
+    fn keep(&self, account: Account, in_use: bool) {
+        self.entries().insert(account.id, Entry { account, in_use, is_answered: false });
     }
 
     /// Returns accounts that a check made and that are left, oldest first and no more than `most`; they are in use now.
@@ -142,6 +151,19 @@ impl Ledger {
 }
 
 impl InUse {
+    /// Notes that the registration was answered, whatever the answer was.
+    pub(crate) fn note_answer(&self) {
+        if let Some(entry) = self.ledger.entries().get_mut(&self.account.id) {
+            entry.is_answered = true;
+        }
+    }
+
+    /// Returns whether its registration may still be carried out though nobody waits for it any more.
+    pub(crate) fn may_be_under_way(&self, now: Timestamp) -> bool {
+        let is_answered = self.ledger.entries().get(&self.account.id).is_some_and(|entry| entry.is_answered);
+        !is_answered && kit::clock::elapsed(self.account.made, now) <= STILL_UNDER_WAY
+    }
+
     /// Strikes the account out: it is deleted, or was never made.
     pub(crate) async fn strike(&self) {
         let file = self.ledger.folder().join(file_name(self.account.id));

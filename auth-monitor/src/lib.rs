@@ -6,6 +6,7 @@
 
 mod account;
 mod answer;
+mod attack;
 mod command;
 mod config;
 mod daemon;
@@ -13,6 +14,7 @@ mod kinds;
 mod ledger;
 mod metrics;
 mod site;
+mod streams;
 mod token;
 
 pub use command::main;

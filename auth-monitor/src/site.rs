@@ -1,7 +1,6 @@
 //! A platform that people sign in to, as a person uses it: one method a request, each with what its answer must be.
 
 use std::fmt;
-use std::time::Duration;
 
 use http::{HeaderValue, Method};
 use jiff::Timestamp;
@@ -25,14 +24,13 @@ const SWEPT_AT_ONCE: usize = 3;
 const MOST_LEFT: usize = 10;
 /// What part of a run's time the accounts of earlier runs get, at most: a fifth.
 const SHARE_FOR_SWEEPING: u32 = 5;
-/// A registration that nobody waits for any more may still be carried out within this; platform-services answers within 20 s.
-const STILL_UNDER_WAY: Duration = Duration::from_secs(60);
 
 /// A configured platform.
 pub(crate) struct Site {
     api: Api,
     path: String,
     profile: String,
+    has_key: bool,
     means: Means,
 }
 
@@ -74,7 +72,9 @@ impl Site {
         let (mut api, path) = (api?, path?);
         api.mark(PROBE_HEADER, HeaderValue::from_static(env!("CARGO_PKG_NAME")));
         // Set to nothing it is as if it were not set.
-        if let Some(key) = key.filter(|key| !key.expose_secret().is_empty()) {
+        let key = key.filter(|key| !key.expose_secret().is_empty());
+        let has_key = key.is_some();
+        if let Some(key) = key {
             let Ok(mut value) = HeaderValue::from_str(key.expose_secret()) else {
                 fields.cursor().mistake("the API key holds characters that a header cannot carry");
                 return None;
@@ -83,7 +83,12 @@ impl Site {
             api.mark(API_KEY, value);
         }
         let profile = profile.unwrap_or_else(|| Some(format!("{path}/me")))?;
-        Some(Self { api, path, profile, means: means.clone() })
+        Some(Self { api, path, profile, has_key, means: means.clone() })
+    }
+
+    /// True if services' key goes with every request.
+    pub(crate) fn has_key(&self) -> bool {
+        self.has_key
     }
 
     /// What is asked, for people.
@@ -121,6 +126,7 @@ impl Site {
             kept.strike().await;
         }
         let answer = asked?;
+        kept.note_answer();
         let json = good(&answer, statuses)?;
         Ok(Made { kept, answer: json.clone(), tokens: tokens_of(json).ok() })
     }
@@ -240,7 +246,7 @@ impl Site {
         let answer = self.try_to_login(run, &left.account.credentials).await?;
         if answer.status == 401 {
             // There is no such account; one that is under way may still come to be.
-            if kit::clock::elapsed(left.account.made, Timestamp::now()) > STILL_UNDER_WAY {
+            if !left.may_be_under_way(Timestamp::now()) {
                 left.strike().await;
             }
             return Ok(());

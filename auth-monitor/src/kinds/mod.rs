@@ -1,5 +1,6 @@
 //! The kinds of checks of this program, beside those of every monitor.
 
+mod auth_events;
 mod lockout;
 mod registration;
 mod sign_in;
@@ -13,6 +14,7 @@ use kit::config::Fields;
 use monitor::Kinds;
 
 use crate::ledger::Ledger;
+use crate::streams::Streams;
 
 /// What the kinds share. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +23,15 @@ pub struct Means {
     pub ledger: Ledger,
     /// What this daemon is called in the addresses of its accounts.
     pub instance: Arc<str>,
+    /// How far the events of sign-in were read.
+    pub streams: Streams,
+}
+
+impl Means {
+    /// What kinds of a daemon of this name share; nothing is known yet.
+    pub fn new(instance: &str) -> Self {
+        Self { ledger: Ledger::default(), instance: instance.into(), streams: Streams::default() }
+    }
 }
 
 impl std::fmt::Debug for Means {
@@ -39,6 +50,7 @@ pub fn kinds(means: &Means) -> Kinds {
         .with(tokens::Tokens(means.clone()))
         .with(lockout::Lockout(means.clone()))
         .with(registration::Registration(means.clone()))
+        .with(auth_events::AuthEvents(means.clone()))
 }
 
 /// Kinds whose passes and fails are tries to sign in, for the `auth_*` metrics.

@@ -87,6 +87,24 @@ async fn it_lives_and_is_measured_from_the_first_moment_though_nothing_it_watche
     assert_eq!(said(&program(folder.path(), &["healthcheck", &url]).output().unwrap()).0, 0);
 }
 
+#[tokio::test]
+async fn a_changed_file_is_taken_at_a_signal_and_what_it_no_longer_names_is_forgotten() {
+    let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::new());
+    let config = |services: &[&str]| {
+        let service =
+            |name: &&str| format!("  {name}: {{ checks: {{ a: {{ tokens: {{ url: '{}' }} }} }} }}\n", fake.url());
+        format!("data_dir: data\nservices:\n{}", services.iter().map(service).collect::<String>())
+    };
+    let daemon = Daemon::start(folder.path(), Some(&config(&["one", "two", "three", "four"])), &fake.url());
+    daemon.until("auth_success_status{service=\"four\"} 1").await;
+    std::fs::write(folder.path().join("own.yml"), config(&["one", "two", "three", "five"])).unwrap();
+    let hung_up = Command::new("kill").args(["-HUP", &daemon.child.id().to_string()]).status().unwrap();
+    assert!(hung_up.success());
+    daemon.until("auth_success_status{service=\"five\"} 1").await;
+    let metrics = daemon.get("/metrics").await.unwrap();
+    assert!(!metrics.contains("\"four\""), "{metrics}");
+}
+
 #[test]
 fn exit_codes_and_messages_tell_causes_apart() {
     let folder = tempfile::tempdir().unwrap();

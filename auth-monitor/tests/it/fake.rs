@@ -15,6 +15,7 @@ pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) enum Fault {
     None,
     HtmlEverywhere,
+    Busy,
     TakesUnsigned,
     TakesAnySignature,
     TakesExpired,
@@ -115,6 +116,7 @@ impl State {
         let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let who = bearer.and_then(|token| self.who(token, fault));
         match (request.method.as_str(), request.path.as_str()) {
+            _ if fault == Fault::Busy => refuse(503),
             ("POST", "/auth/register") => self.register(&body, fault),
             ("POST", "/auth/login") => self.login(&body, fault),
             ("POST", "/auth/refresh") => self.refresh(&body, fault),

@@ -29,6 +29,8 @@ async fn a_sign_in_that_does_not_keep_its_promises_fails_at_the_step_that_shows_
     check(
         "sign-in: { url: 'URL' }",
         &[
+            (Fault::HtmlEverywhere, Json, "step \"register\" (1 of 9): status 200, but no JSON: it is text/html"),
+            (Fault::Busy, Status, "step \"register\" (1 of 9): status 503, expected 200 or 201: no"),
             (
                 Fault::TakesAnyPassword,
                 Status,

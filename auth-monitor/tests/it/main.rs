@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
 mod binary;
+mod events;
 mod fake;
 mod faults;
 mod platform;
@@ -23,7 +24,8 @@ struct Check {
     question: Question,
     vantage: Arc<Vantage>,
     ledger: Ledger,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    yaml: String,
 }
 
 impl Check {
@@ -33,15 +35,24 @@ impl Check {
     }
 
     fn within(timeout: Duration, yaml: &str) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), timeout, yaml)
+    }
+
+    /// The same check in a daemon that was started anew.
+    fn again(self) -> Self {
+        Self::in_folder(self.folder, self.question.timeout, &self.yaml)
+    }
+
+    fn in_folder(folder: tempfile::TempDir, timeout: Duration, yaml: &str) -> Self {
         kit::tls::install();
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::default();
+        let means = Means::new("test");
+        let ledger = means.ledger.clone();
         ledger.open(folder.path()).unwrap();
-        let means = Means { ledger: ledger.clone(), instance: "test".into() };
+        means.streams.open(folder.path());
         let probe = decode(yaml, &means).unwrap_or_else(|mistakes| panic!("{yaml}: {mistakes:?}"));
         let (id, expect) = (CheckId::new("platform", "check"), Arc::<Expectations>::default());
         let question = Question { id, probe, expect, timeout };
-        Self { question, vantage: Arc::new(Vantage::of_system().unwrap()), ledger, _folder: folder }
+        Self { question, vantage: Arc::new(Vantage::of_system().unwrap()), ledger, folder, yaml: yaml.to_owned() }
     }
 
     async fn ask(&self) -> Observation {
@@ -71,7 +82,7 @@ impl Check {
 
 fn decode(yaml: &str, means: &Means) -> Result<Arc<dyn monitor::probe::Probe>, Vec<String>> {
     let mistakes = Mistakes::default();
-    let environment = Environment::of([("KEY", platform::KEY), ("SECRET", fake::SECRET), ("NOTHING", "")]);
+    let environment = Environment::of([("KEY", platform::KEY), ("SECRET", fake::SECRET)]);
     let source = Source { path: std::path::Path::new("m.yml"), environment: &environment, prefix: "TEST" };
     let node = load_text(yaml, &source, &[], &mistakes);
     let cursor = Cursor::top(&node, &mistakes);
