@@ -66,6 +66,11 @@ pub(crate) fn claims_of(token: &str) -> Option<Map<String, Json>> {
     part(token, 1)
 }
 
+/// Returns the header of a token.
+pub(crate) fn header_of(token: &str) -> Option<Map<String, Json>> {
+    part(token, 0)
+}
+
 fn part(token: &str, place: usize) -> Option<Map<String, Json>> {
     let bytes = BASE64URL_NOPAD.decode(token.split('.').nth(place)?.as_bytes()).ok()?;
     serde_json::from_slice(&bytes).ok()
@@ -112,7 +117,7 @@ mod tests {
         let good = sign("HS256", &made_up(), b"right");
         let forger = Forger::new(Some(&good), Some("right".into()));
         let now = Timestamp::now();
-        let alg = |token: &str| part(token, 0).unwrap()["alg"].as_str().unwrap().to_owned();
+        let alg = |token: &str| header_of(token).unwrap()["alg"].as_str().unwrap().to_owned();
         for (forgery, expected) in [
             (Forgery::Unsigned, "none"),
             (Forgery::OtherSecret, "HS256"),

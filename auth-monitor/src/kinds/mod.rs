@@ -1,7 +1,10 @@
 //! The kinds of checks of this program, beside those of every monitor.
 
 mod auth_events;
+mod cookies;
+mod jwks;
 mod lockout;
+mod oidc;
 mod registration;
 mod sign_in;
 mod tokens;
@@ -50,6 +53,9 @@ pub fn kinds(means: &Means) -> Kinds {
         .with(tokens::Tokens(means.clone()))
         .with(lockout::Lockout(means.clone()))
         .with(registration::Registration(means.clone()))
+        .with(jwks::Jwks(means.clone()))
+        .with(cookies::Cookies(means.clone()))
+        .with(oidc::Oidc)
         .with(auth_events::AuthEvents(means.clone()))
 }
 

@@ -5,6 +5,7 @@ mod binary;
 mod events;
 mod fake;
 mod faults;
+mod keys;
 mod platform;
 
 use std::sync::Arc;

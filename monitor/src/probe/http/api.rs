@@ -131,7 +131,10 @@ impl Api {
     }
 
     /// Gets what stands at a URL of another place, with the same means.
-    pub(in crate::probe) async fn get_url(&self, run: &mut Run, url: Url) -> Result<Answer, Outcome> {
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub async fn get_url(&self, run: &mut Run, url: Url) -> Result<Answer, Outcome> {
         self.send(run, Hop::new(url, Method::GET, self.headers.clone(), Bytes::new())).await
     }
 
