@@ -68,22 +68,26 @@ impl<'a> Steps<'a> {
         limit: Instant,
         ask: impl AsyncFnOnce(&mut Run) -> Result<T, Outcome>,
     ) -> Option<T> {
-        let began = Instant::now();
-        let soft = self.run.soft.len();
+        let (began, soft) = (Instant::now(), self.run.soft.len());
         let asked = timeout_at(limit, ask(self.run)).await;
-        let took = began.elapsed();
-        let run = &mut *self.run;
-        let taken = asked
-            .unwrap_or_else(|_elapsed| Err(Outcome::Fail(timed_out(run.timeout, run.current(), run.seen.address))));
+        let taken = asked.unwrap_or_else(|_elapsed| {
+            let (timeout, phase, address) = (self.run.timeout, self.run.current(), self.run.seen.address);
+            Err(Outcome::Fail(timed_out(timeout, phase, address)))
+        });
+        self.note(name, began.elapsed(), taken, soft)
+    }
+
+    /// Notes how a step ended; the run's soft limits from the `soft`th on were broken by it.
+    fn note<T>(&mut self, name: &str, took: Duration, taken: Result<T, Outcome>, soft: usize) -> Option<T> {
+        let (run, count) = (&mut *self.run, self.count);
         let place = run.seen.steps.iter().position(|step| step.name == name).unwrap_or_default();
-        let count = self.count;
-        let called = |reason: Reason| {
-            Reason::new(reason.code, format!("step {name:?} ({} of {count}): {}", place + 1, reason.text))
-        };
         if let Some(step) = run.seen.steps.get_mut(place) {
             let state = if taken.is_ok() { StepState::Passed } else { StepState::Failed };
             *step = StepSeen::new(name, state, Some(took));
         }
+        let called = |reason: Reason| {
+            Reason::new(reason.code, format!("step {name:?} ({} of {count}): {}", place + 1, reason.text))
+        };
         let slow = self.budget.filter(|budget| taken.is_ok() && took > *budget);
         run.soft.extend(slow.map(|budget| too_slow(took, budget)));
         for reason in run.soft.iter_mut().skip(soft) {

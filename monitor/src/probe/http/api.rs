@@ -73,7 +73,7 @@ impl Means {
 }
 
 impl Api {
-    /// Decodes `url` (what the API's own paths follow) and [`Means`].
+    /// Decodes `url` (what the API's own paths follow), `ip`, `tls`, `proxy`, and `headers`, `basic` or `bearer`.
     pub fn decode(fields: &Fields<'_>) -> Option<Self> {
         let url = fields.require("url").and_then(|c| Some((decode_base(&c)?, c)));
         let means = Means::decode(fields);
