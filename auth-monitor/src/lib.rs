@@ -2,7 +2,7 @@
 //! on the engine of crate `monitor`.
 //!
 //! Nothing here judges, records or alerts: a kind asks and says what it found, the engine does the rest. Every account that
-//! a check makes stands in the [`ledger`] before it is asked for, so that none outlives the next start.
+//! a check makes stands in the [`Ledger`] before it is asked for, so that none outlives the next start.
 
 mod account;
 mod answer;
