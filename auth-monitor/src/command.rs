@@ -25,6 +25,7 @@ Environment, for the built-in configuration:
   TEST_USER_PASSWORD         its password
   JWT_SECRET                 what access tokens are signed with, so that false ones are false in one way alone [not known]
                              (secrets may be in a file: API_KEY_FILE, TEST_USER_PASSWORD_FILE, JWT_SECRET_FILE)
+  AUTH_MONITOR_LOOPBACK      allowed: localhost is asked within a container, too, since everything runs in it
   AUTH_MONITOR_INSTANCE      what it is called in the addresses of its accounts [the host's name]
   LOG_LEVEL                  error, warn, info, debug or trace [info]
   LOG_FORMAT                 human or json [human on a terminal, else json]

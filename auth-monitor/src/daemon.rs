@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
-use crate::kinds::{Means, kinds};
+use crate::kinds::{Means, kept_from_here, kinds, may_be_meant};
 use crate::metrics::AuthMetrics;
 
 const PROGRAM: Program = Program { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
@@ -24,6 +24,7 @@ pub(crate) fn own_kinds(environment: &Environment) -> (Means, Kinds) {
     let instance = environment.get("AUTH_MONITOR_INSTANCE").map_or_else(host_name, str::to_owned);
     let means = Means::new(&instance);
     let kinds = kinds(&means);
+    let kinds = if may_be_meant(environment) { kinds } else { kept_from_here(kinds) };
     (means, kinds)
 }
 

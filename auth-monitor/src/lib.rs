@@ -19,6 +19,6 @@ mod token;
 
 pub use command::main;
 pub use config::{BUILT_IN, load};
-pub use kinds::{Means, kinds};
+pub use kinds::{Means, kept_from_here, kinds};
 pub use ledger::Ledger;
 pub use metrics::AuthMetrics;

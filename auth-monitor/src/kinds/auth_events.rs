@@ -16,7 +16,7 @@ use crate::attack::Event;
 use crate::site::{Site, decode_path};
 use crate::streams::{Stream, Streams};
 
-const NAME: &str = "auth-events";
+pub(super) const NAME: &str = "auth-events";
 /// Where platform-services tells its events.
 const EVENTS: &str = "/auth/events";
 /// Events of one answer, at most, and answers of one run: what is left is read by the next.

@@ -12,7 +12,7 @@ use super::Means;
 use crate::answer::good;
 use crate::site::Site;
 
-const NAME: &str = "cookies";
+pub(super) const NAME: &str = "cookies";
 const STEPS: [&str; 3] = ["register", "cookies", "delete"];
 
 pub(super) struct Cookies(pub(super) Means);

@@ -15,7 +15,7 @@ use crate::answer::{good, text};
 use crate::site::{Site, decode_path};
 use crate::token::header_of;
 
-const NAME: &str = "jwks";
+pub(super) const NAME: &str = "jwks";
 /// Where services put them (RFC 8615, and by custom).
 const KEYS: &str = "/.well-known/jwks.json";
 /// Members that only the owner of a key may know (RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1).

@@ -13,7 +13,7 @@ use crate::account::Credentials;
 use crate::answer::{refused, wrong_status};
 use crate::site::Site;
 
-const NAME: &str = "lockout";
+pub(super) const NAME: &str = "lockout";
 const STEPS: [&str; 4] = ["register", "wrong-passwords", "right-password", "delete"];
 /// Wrong passwords after which an account must be locked, if nothing else is said: platform-services bears 5.
 const TRIES: u32 = 12;

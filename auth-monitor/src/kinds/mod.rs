@@ -4,6 +4,7 @@ mod auth_events;
 mod cookies;
 mod jwks;
 mod lockout;
+mod misplaced;
 mod oidc;
 mod registration;
 mod sign_in;
@@ -18,6 +19,8 @@ use monitor::Kinds;
 
 use crate::ledger::Ledger;
 use crate::streams::Streams;
+pub use misplaced::kept_from_here;
+pub(crate) use misplaced::may_be_meant;
 
 /// What the kinds share. Cheap to clone.
 #[derive(Clone)]
@@ -58,6 +61,18 @@ pub fn kinds(means: &Means) -> Kinds {
         .with(oidc::Oidc)
         .with(auth_events::AuthEvents(means.clone()))
 }
+
+/// Every kind of this program's own.
+const NAMES: [&str; 8] = [
+    sign_in::NAME,
+    tokens::NAME,
+    lockout::NAME,
+    registration::NAME,
+    jwks::NAME,
+    cookies::NAME,
+    oidc::NAME,
+    auth_events::NAME,
+];
 
 /// Kinds whose passes and fails are tries to sign in, for the `auth_*` metrics.
 pub(crate) const ATTEMPTS: [&str; 2] = [sign_in::NAME, tokens::NAME];

@@ -15,7 +15,7 @@ use url::Url;
 use super::{decode_budget, jwks};
 use crate::answer::{good, text};
 
-const NAME: &str = "oidc";
+pub(super) const NAME: &str = "oidc";
 const STEPS: [&str; 2] = ["discovery", "keys"];
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 /// Endpoints that a provider must name (OpenID Connect Discovery 1.0 section 3).

@@ -15,7 +15,7 @@ use crate::account::Credentials;
 use crate::answer::{keeps_passwords, refused, text};
 use crate::site::{Made, Site};
 
-const NAME: &str = "registration";
+pub(super) const NAME: &str = "registration";
 const STEPS: [&str; 6] = ["register", "account", "again", "invalid-email", "short-password", "delete"];
 /// What a new account is answered with, and one that there is.
 const CREATED: u16 = 201;

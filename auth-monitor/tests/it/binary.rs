@@ -40,6 +40,8 @@ impl Daemon {
             .env("AUTH_MONITOR_PLATFORM_URL", platform)
             .env("AUTH_MONITOR_GATEWAY_URL", platform)
             .env("AUTH_MONITOR_AIRTABLE_URL", platform)
+            // These tests may run within a container.
+            .env("AUTH_MONITOR_LOOPBACK", "allowed")
             .spawn();
         Self { child: child.unwrap(), port }
     }

@@ -6,6 +6,7 @@ mod events;
 mod fake;
 mod faults;
 mod keys;
+mod misplaced;
 mod platform;
 
 use std::sync::Arc;
@@ -82,12 +83,16 @@ impl Check {
 }
 
 fn decode(yaml: &str, means: &Means) -> Result<Arc<dyn monitor::probe::Probe>, Vec<String>> {
+    decode_by(&kinds(means), yaml)
+}
+
+fn decode_by(kinds: &monitor::Kinds, yaml: &str) -> Result<Arc<dyn monitor::probe::Probe>, Vec<String>> {
     let mistakes = Mistakes::default();
     let environment = Environment::of([("KEY", platform::KEY), ("SECRET", fake::SECRET)]);
     let source = Source { path: std::path::Path::new("m.yml"), environment: &environment, prefix: "TEST" };
     let node = load_text(yaml, &source, &[], &mistakes);
     let cursor = Cursor::top(&node, &mistakes);
-    let probe = cursor.tag().and_then(|(name, _, settings)| kinds(means).find(name).unwrap().decode(&settings));
+    let probe = cursor.tag().and_then(|(name, _, settings)| kinds.find(name).unwrap().decode(&settings));
     let mistakes = mistakes.into_sorted();
     match probe {
         Some(probe) if mistakes.is_empty() => Ok(probe),
