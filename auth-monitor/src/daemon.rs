@@ -53,6 +53,7 @@ pub(crate) async fn run(path: Option<PathBuf>) -> ExitCode {
         return ExitCode::from(exit::SYSTEM);
     }
     means.streams.open(&data);
+    means.sightings.open(&data);
     let mut embedding = Embedding::new(PROGRAM);
     embedding.observer = Arc::new(AuthMetrics::of(&embedding.metrics, means.ledger));
     watch(engine.within(embedding), path, environment).await

@@ -13,6 +13,7 @@ mod daemon;
 mod kinds;
 mod ledger;
 mod metrics;
+mod sightings;
 mod site;
 mod streams;
 mod token;

@@ -1,23 +1,31 @@
 //! Kind `jwks`: the keys that access tokens are verified with are there, are public, and are those that sign (RFC 7517).
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kit::config::Cursor;
+use jiff::Timestamp;
+use kit::clock::elapsed;
+use kit::config::{Cursor, show_duration};
 use monitor::Kind;
 use monitor::probe::{Call, Expectation, Facts, Outcome, Probe, ReasonCode, Run, Steps, Target};
 use serde_json::Value as Json;
 
 use super::{Means, decode_budget};
 use crate::answer::{good, text};
+use crate::sightings::Sightings;
 use crate::site::{Site, decode_path};
 use crate::token::header_of;
 
 pub(super) const NAME: &str = "jwks";
 /// Where services put them (RFC 8615, and by custom).
 const KEYS: &str = "/.well-known/jwks.json";
+/// Which are left out, the settings say.
+const STEPS: [&str; 5] = ["keys", "rotation", "register", "signer", "delete"];
+/// What can be asked of keys.
+const ROTATION: RangeInclusive<Duration> = Duration::from_secs(3600)..=Duration::from_secs(10 * 365 * 86_400);
 /// Members that only the owner of a key may know (RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
@@ -38,9 +46,17 @@ impl Kind for Jwks {
         let site = Site::decode(&fields, &self.0);
         let keys = fields.get("keys").map_or_else(|| Some(KEYS.to_owned()), |c| decode_path(&c));
         let account = fields.get("account").map_or(Some(false), |c| c.bool());
+        let rotates_within = fields.get("rotates_within").map_or(Some(None), |c| c.duration(ROTATION).map(Some));
         let budget = decode_budget(&fields);
         fields.end();
-        Some(Arc::new(JwksProbe { site: site?, keys: keys?, has_account: account?, budget: budget? }))
+        Some(Arc::new(JwksProbe {
+            site: site?,
+            keys: keys?,
+            has_account: account?,
+            rotates_within: rotates_within?,
+            sightings: self.0.sightings.clone(),
+            budget: budget?,
+        }))
     }
 }
 
@@ -50,6 +66,9 @@ struct JwksProbe {
     keys: String,
     /// Whether an account of its own shows which key signs.
     has_account: bool,
+    /// Longest time without a new key.
+    rotates_within: Option<Duration>,
+    sightings: Sightings,
     budget: Duration,
 }
 
@@ -69,10 +88,25 @@ impl JwksProbe {
         if self.has_account {
             site.sweep(run).await;
         }
-        let names: &[&str] = if self.has_account { &["keys", "register", "signer", "delete"] } else { &["keys"] };
-        let mut steps = Steps::begin(run, names.iter().copied()).within(self.budget).keeping_time_to_clean();
-        let known = steps.take("keys", async |run| key_ids(&self.site, run, &self.keys).await).await;
-        let Some(known) = known.filter(|_| self.has_account) else { return steps.end() };
+        let left_out = |name: &&str| match *name {
+            "rotation" => self.rotates_within.is_none(),
+            "register" | "signer" | "delete" => !self.has_account,
+            _ => false,
+        };
+        let names = STEPS.into_iter().filter(|name| !left_out(name));
+        let mut steps = Steps::begin(run, names).within(self.budget).keeping_time_to_clean();
+        let Some(known) = steps.take("keys", async |run| key_ids(&self.site, run, &self.keys).await).await else {
+            return steps.end();
+        };
+        if let Some(longest) = self.rotates_within {
+            let rotation = async |run: &mut Run| self.rotate(&run.check.to_string(), &known, longest).await;
+            if steps.take("rotation", rotation).await.is_none() {
+                return steps.end();
+            }
+        }
+        if !self.has_account {
+            return steps.end();
+        }
         let made = steps.take("register", async |run| site.register(run, &[200, 201]).await).await;
         if let Some(mut made) = made {
             let signer = async |run: &mut Run| signed_by(&site.access(run, &mut made).await?, &known);
@@ -80,6 +114,22 @@ impl JwksProbe {
             steps.clean("delete", async |run| site.delete(run, &made).await).await;
         }
         steps.end()
+    }
+}
+
+impl JwksProbe {
+    /// There must be a key that is not older than that.
+    async fn rotate(&self, check: &str, known: &[String], longest: Duration) -> Result<(), Outcome> {
+        let now = Timestamp::now();
+        let newest = self.sightings.note(check, known, now).await;
+        let newest = newest.map_err(|error| Outcome::local(format!("what was seen cannot be kept: {error}")))?;
+        let age = elapsed(newest, now);
+        if age <= longest {
+            return Ok(());
+        }
+        let (age, longest) = (show_duration(age), show_duration(longest));
+        let text = format!("no new key for {age}: keys should follow one another within {longest}");
+        Err(Outcome::fail(ReasonCode::Json, text))
     }
 }
 

@@ -18,6 +18,7 @@ use kit::config::Fields;
 use monitor::Kinds;
 
 use crate::ledger::Ledger;
+use crate::sightings::Sightings;
 use crate::streams::Streams;
 pub use misplaced::kept_from_here;
 pub(crate) use misplaced::may_be_meant;
@@ -31,12 +32,19 @@ pub struct Means {
     pub instance: Arc<str>,
     /// How far the events of sign-in were read.
     pub streams: Streams,
+    /// When keys that sign were first seen.
+    pub sightings: Sightings,
 }
 
 impl Means {
     /// What kinds of a daemon of this name share; nothing is known yet.
     pub fn new(instance: &str) -> Self {
-        Self { ledger: Ledger::default(), instance: instance.into(), streams: Streams::default() }
+        Self {
+            ledger: Ledger::default(),
+            instance: instance.into(),
+            streams: Streams::default(),
+            sightings: Sightings::default(),
+        }
     }
 }
 

@@ -54,3 +54,17 @@ async fn a_login_that_sets_no_cookies_passes_and_says_so() {
     assert_eq!(observation.seen.note.as_deref(), Some("the login sets no cookies: there is nothing to check"));
     assert_eq!(platform.accounts().await, 0);
 }
+
+#[tokio::test]
+async fn keys_that_never_change_are_found_after_a_restart_too() {
+    let target = Target::ok(json!({ "keys": [key("a")] }).to_string());
+    let check = Check::new(&format!("jwks: {{ url: '{}', rotates_within: 1d }}", target.url("")));
+    check.passes().await;
+    let file = check.folder.path().join("keys/platform.check");
+    let seen: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let long_ago = seen["a"].as_i64().unwrap() - 3 * 86_400;
+    std::fs::write(&file, json!({ "a": long_ago }).to_string()).unwrap();
+    let check = check.again();
+    let text = "step \"rotation\" (2 of 2): no new key for 3d: keys should follow one another within 1d";
+    check.fails(Json, text).await;
+}

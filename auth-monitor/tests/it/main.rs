@@ -51,6 +51,7 @@ impl Check {
         let ledger = means.ledger.clone();
         ledger.open(folder.path()).unwrap();
         means.streams.open(folder.path());
+        means.sightings.open(folder.path());
         let probe = decode(yaml, &means).unwrap_or_else(|mistakes| panic!("{yaml}: {mistakes:?}"));
         let (id, expect) = (CheckId::new("platform", "check"), Arc::<Expectations>::default());
         let question = Question { id, probe, expect, timeout };
