@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use super::super::html::{Html, escape};
 use super::super::words;
 
-/// Draws steps with their milliseconds, in order. Each has a class `step-N`, as its entry in the legend has.
+/// Colours of the style sheet; a seventh step has the first again.
+const COLOURS: usize = 6;
+
+/// Draws steps with their milliseconds, in order. Each has a class `step-N` below [`COLOURS`], as its entry in the legend has.
 pub fn phases(steps: &[(String, f64)]) -> Html {
     let total: f64 = steps.iter().map(|(_, ms)| ms.max(0.0)).sum();
     let list: Vec<String> = steps.iter().map(|(name, ms)| format!("{name} {}", words::latency(*ms))).collect();
@@ -18,7 +21,8 @@ pub fn phases(steps: &[(String, f64)]) -> Html {
         let width = if total > 0.0 { ms.max(0.0) / total * 1000.0 } else { 0.0 };
         let _infallible = write!(
             svg,
-            r#"<rect class="step-{index}" x="{x:.1}" width="{:.1}" height="10"><title>{}</title></rect>"#,
+            r#"<rect class="step-{}" x="{x:.1}" width="{:.1}" height="10"><title>{}</title></rect>"#,
+            index % COLOURS,
             (width - 2.0).max(1.5),
             escape(said)
         );
