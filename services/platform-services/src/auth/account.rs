@@ -19,14 +19,16 @@ use super::login::{Begun, Tried, about, refuse, tokens_of};
 use super::password::Verified;
 use super::routes::Auth;
 use super::session::{self, Session};
+use super::sessions;
 use super::users::{self, NewUser, User, WATCHED};
-use super::who::{Asker, Caller};
+use super::who::{Agent, Asker, Caller};
 use crate::problem::Problem;
 
 /// `POST /auth/register`: the account, with tokens as after a login.
 pub(super) async fn register(
     State(auth): State<Arc<Auth>>,
     asker: Asker,
+    Agent(agent): Agent,
     Json(mut registration): Json<Registration>,
 ) -> Result<Response, ApiError> {
     let (first_name, last_name) = registration.checked(auth.password_min_chars)?;
@@ -46,7 +48,7 @@ pub(super) async fn register(
         tenant_id: registration.tenant_id.as_deref(),
         realm: if asker.watches { WATCHED } else { "" },
     };
-    let Some((user, session)) = insert(&auth, new, asker, now).await? else {
+    let Some((user, session)) = insert(&auth, new, asker, agent.as_deref(), now).await? else {
         let taken = ApiError::new(StatusCode::CONFLICT, "there is an account with this e-mail address");
         return Err(taken.code("email_taken"));
     };
@@ -70,6 +72,7 @@ async fn insert(
     auth: &Auth,
     new: NewUser<'_>,
     asker: Asker,
+    agent: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<(User, Session)>, Problem> {
     let mut transaction = auth.store.begin().await?;
@@ -78,21 +81,10 @@ async fn insert(
         return Ok(None);
     };
     let session = session::begin(&mut transaction, &user, auth.refresh_life, now).await?;
+    sessions::seen(&mut transaction, &session.id, asker, agent, now).await?;
     note(&mut transaction, Happened::Registered, about(&user, asker), now).await?;
     transaction.commit().await?;
     Ok(Some((user, session)))
-}
-
-/// `GET /auth/me` and `/auth/profile`
-pub(super) async fn profile(caller: Caller) -> Json<Value> {
-    Json(caller.user.shown())
-}
-
-/// `GET /tenants/current`: to whom the caller belongs.
-pub(super) async fn tenant(caller: Caller) -> Result<Json<Value>, ApiError> {
-    let none = || ApiError::not_found("the account belongs to no tenant").code("no_tenant");
-    let id = caller.user.tenant_id.ok_or_else(none)?;
-    Ok(Json(json!({ "id": id, "tenant_id": id })))
 }
 
 /// The body of a change of password.

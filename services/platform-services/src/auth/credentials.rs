@@ -43,20 +43,36 @@ impl Registration {
         if self.confirm_password.as_ref().is_some_and(|again| again.expose_secret() != self.password.expose_secret()) {
             return Err(wrong("password and confirm_password differ", "passwords_differ"));
         }
-        let whole = self.name.as_deref().unwrap_or_default().trim();
-        let (first, last) = whole.split_once(' ').unwrap_or((whole, ""));
-        let part = |given: &Option<String>, other: &str| given.as_deref().unwrap_or(other).trim().to_owned();
-        let (first, last) = (part(&self.first_name, first), part(&self.last_name, last));
-        for text in [Some(&first), Some(&last), self.tenant_id.as_ref()].into_iter().flatten() {
-            if text.chars().count() > MAX_NAME_CHARS || text.chars().any(char::is_control) {
-                return Err(wrong("names have at most 100 characters and no control characters", "invalid_name"));
-            }
-        }
-        if first.is_empty() {
-            return Err(wrong("name, or first_name and last_name, is missing", "name_missing"));
-        }
-        Ok((first, last))
+        check_name(self.tenant_id.as_deref().unwrap_or_default())?;
+        names(self.name.as_deref(), self.first_name.as_deref(), self.last_name.as_deref())
     }
+}
+
+/// Returns first and last name, of one that came whole or in two parts.
+///
+/// # Errors
+/// 400 that says what to send instead.
+pub(super) fn names(
+    whole: Option<&str>,
+    first: Option<&str>,
+    last: Option<&str>,
+) -> Result<(String, String), ApiError> {
+    let whole = whole.unwrap_or_default().trim();
+    let (head, tail) = whole.split_once(' ').unwrap_or((whole, ""));
+    let (first, last) = (first.unwrap_or(head).trim().to_owned(), last.unwrap_or(tail).trim().to_owned());
+    check_name(&first)?;
+    check_name(&last)?;
+    if first.is_empty() {
+        return Err(wrong("name, or first_name and last_name, is missing", "name_missing"));
+    }
+    Ok((first, last))
+}
+
+fn check_name(text: &str) -> Result<(), ApiError> {
+    if text.chars().count() > MAX_NAME_CHARS || text.chars().any(char::is_control) {
+        return Err(wrong("names have at most 100 characters and no control characters", "invalid_name"));
+    }
+    Ok(())
 }
 
 /// Returns the address as it is kept: without white space around it, lower-case; none if it is none.

@@ -1,4 +1,4 @@
-//! Signing in and out, and all that keeps a session going.
+//! Signing in, and all that keeps a session going.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,16 @@ use super::lockout::{Try, Who, begin_try, forget, take_back};
 use super::password::Verified;
 use super::routes::Auth;
 use super::session::{self, Refreshed, Session};
+use super::sessions;
 use super::users::{self, User, WATCHED};
-use super::who::{Asker, Caller};
+use super::who::{Agent, Asker, Caller};
 use crate::problem::Problem;
 
 /// `POST /auth/login`
 pub(super) async fn login(
     State(auth): State<Arc<Auth>>,
     asker: Asker,
+    Agent(agent): Agent,
     Json(login): Json<Login>,
 ) -> Result<Response, ApiError> {
     // First: what we cannot look at is nobody's failed try.
@@ -52,7 +54,7 @@ pub(super) async fn login(
         Verified::Right | Verified::Wrong => None,
     };
     let now = Timestamp::now();
-    match begin_session(&auth, &user, again.as_deref(), tried, now).await? {
+    match begin_session(&auth, &user, again.as_deref(), tried, agent.as_deref(), now).await? {
         Some(session) => Ok(grant(&auth, &user, &session, now)?),
         // The password was changed, or the account deleted, while it was looked at.
         None => Err(bad_credentials()),
@@ -145,6 +147,7 @@ async fn begin_session(
     user: &User,
     again: Option<&str>,
     tried: Tried<'_>,
+    agent: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<Session>, Problem> {
     let mut transaction = auth.store.begin().await?;
@@ -157,6 +160,7 @@ async fn begin_session(
     }
     tried.forgive_within(&mut transaction).await?;
     let session = session::begin(&mut transaction, user, auth.refresh_life, now).await?;
+    sessions::seen(&mut transaction, &session.id, tried.asker, agent, now).await?;
     note(&mut transaction, Happened::LoggedIn, about(user, tried.asker), now).await?;
     transaction.commit().await?;
     Ok(Some(session))
@@ -200,10 +204,11 @@ pub(super) struct Refresh {
 pub(super) async fn refresh(
     State(auth): State<Arc<Auth>>,
     asker: Asker,
+    Agent(agent): Agent,
     Json(body): Json<Refresh>,
 ) -> Result<Response, ApiError> {
     let now = Timestamp::now();
-    match take_refresh(&auth, body.refresh_token.expose_secret(), asker, now).await? {
+    match take_refresh(&auth, body.refresh_token.expose_secret(), asker, agent.as_deref(), now).await? {
         Refreshed::Good(user, session) => grant(&auth, &user, &session, now),
         Refreshed::Unknown | Refreshed::Reused(_) => {
             Err(ApiError::unauthorized("the refresh token is not valid; sign in again").code("bad_refresh_token"))
@@ -211,31 +216,24 @@ pub(super) async fn refresh(
     }
 }
 
-async fn take_refresh(auth: &Auth, token: &str, asker: Asker, now: Timestamp) -> Result<Refreshed, Problem> {
+async fn take_refresh(
+    auth: &Auth,
+    token: &str,
+    asker: Asker,
+    agent: Option<&str>,
+    now: Timestamp,
+) -> Result<Refreshed, Problem> {
     let mut transaction = auth.store.begin().await?;
     let refreshed = session::refresh(&mut transaction, token, auth.refresh_life, now).await?;
-    if let Refreshed::Reused(user) = &refreshed {
-        note(&mut transaction, Happened::RefreshReused, about(user, asker), now).await?;
+    match &refreshed {
+        Refreshed::Good(_user, session) => {
+            sessions::seen(&mut transaction, &session.id, asker, agent, now).await?;
+        }
+        Refreshed::Reused(user) => note(&mut transaction, Happened::RefreshReused, about(user, asker), now).await?,
+        Refreshed::Unknown => {}
     }
     transaction.commit().await?;
     Ok(refreshed)
-}
-
-/// `POST /auth/logout`
-pub(super) async fn logout(
-    State(auth): State<Arc<Auth>>,
-    asker: Asker,
-    caller: Caller,
-) -> Result<Json<Value>, ApiError> {
-    let ending = async {
-        let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
-        if session::end(&mut transaction, &caller.session, "logout", now).await? {
-            note(&mut transaction, Happened::LoggedOut, about(&caller.user, asker), now).await?;
-        }
-        Ok::<_, Problem>(transaction.commit().await?)
-    };
-    ending.await?;
-    Ok(Json(json!({ "message": "signed out" })))
 }
 
 /// `GET` or `POST /auth/verify`

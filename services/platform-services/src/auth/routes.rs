@@ -14,7 +14,7 @@ use kit::http::{ApiError, Place, ServiceKey};
 use super::keyring::Keyring;
 use super::password::Passwords;
 use super::token::Tokens;
-use super::{account, admin, keys, login, stream};
+use super::{account, admin, keys, login, profile, sessions, stream};
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -58,11 +58,14 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
             .route("/register", post(account::register))
             .route("/login", post(login::login))
             .route("/refresh", post(login::refresh))
-            .route("/logout", post(login::logout))
+            .route("/logout", post(sessions::logout))
+            .route("/logout-all", post(sessions::logout_all))
+            .route("/sessions", get(sessions::list))
+            .route("/sessions/{id}", delete(sessions::end))
             .route("/verify", get(login::verify).post(login::verify))
             .route("/validate", get(login::verify).post(login::verify))
-            .route("/me", get(account::profile))
-            .route("/profile", get(account::profile))
+            .route("/me", get(profile::profile))
+            .route("/profile", get(profile::profile).patch(profile::rename))
             .route("/change-password", post(account::change_password))
             .route("/users", get(admin::list))
             .route("/users/{id}", delete(account::delete).patch(admin::change))
@@ -75,10 +78,10 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
         .route("/register", post(account::register))
         .route("/login", post(login::login))
         .route("/verify", get(login::verify).post(login::verify))
-        .route("/profile", get(account::profile))
+        .route("/profile", get(profile::profile))
         // Not below /api, which is what a gateway hands on.
         .route("/.well-known/jwks.json", get(jwks))
-        .route("/tenants/current", get(account::tenant))
+        .route("/tenants/current", get(profile::tenant))
         .route("/auth/events", get(stream::events));
     Router::new().nest("/auth", own()).nest("/api/auth", own()).merge(oldest).with_state(auth)
 }

@@ -22,6 +22,7 @@ pub(crate) struct User {
     pub(super) created_ms: i64,
     /// [`WATCHED`], or nothing.
     pub(super) realm: String,
+    pub(super) email_verified: i64,
 }
 
 /// The realm of accounts that monitors make.
@@ -29,7 +30,8 @@ pub(super) const WATCHED: &str = "watch";
 
 /// The columns of [`User`].
 pub(super) const COLUMNS: &str = "users.id, users.email, users.password_hash, users.first_name, users.last_name, \
-    users.role, users.tenant_id, users.is_active, users.created_ms, users.realm";
+    users.role, users.tenant_id, users.is_active, users.created_ms, users.realm, \
+    users.email_verified";
 
 impl fmt::Debug for User {
     /// Without the hash.
@@ -59,6 +61,7 @@ impl User {
             "role": self.role,
             "tenant_id": self.tenant_id,
             "is_active": self.is_active != 0,
+            "email_verified": self.email_verified != 0,
             "created_at": created.to_string(),
         })
     }
@@ -128,6 +131,21 @@ pub(super) async fn change(
     );
     let binds = [role.into(), is_active.map(i64::from).into(), now.as_millisecond().into(), id.into()];
     transaction.row(&sql, &binds).await
+}
+
+/// Gives an account another name; none if it was deleted.
+pub(super) async fn rename(
+    transaction: &mut Transaction,
+    id: &str,
+    first: &str,
+    last: &str,
+    now: Timestamp,
+) -> Result<Option<User>, sqlx::Error> {
+    let sql = format!(
+        "UPDATE users SET first_name = $1, last_name = $2, updated_ms = $3
+         WHERE id = $4 AND deleted_ms IS NULL RETURNING {COLUMNS}"
+    );
+    transaction.row(&sql, &[first.into(), last.into(), now.as_millisecond().into(), id.into()]).await
 }
 
 /// Gives an account another hash, unless it has meanwhile got another than `before`.
