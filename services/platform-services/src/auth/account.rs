@@ -12,10 +12,11 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::credentials::{Registration, check_password};
+use super::credentials::Registration;
 use super::events::{Happened, note};
 use super::lockout::{Try, Who, begin_try};
 use super::login::{Begun, Tried, about, refuse, tokens_of};
+use super::new_password;
 use super::password::Verified;
 use super::routes::Auth;
 use super::session::{self, Session};
@@ -101,7 +102,7 @@ pub(super) async fn change_password(
     caller: Caller,
     Json(change): Json<Change>,
 ) -> Result<Response, ApiError> {
-    check_password(&change.new_password, auth.password_min_chars)?;
+    new_password::check(&change.new_password, auth.password_min_chars, caller.user.known())?;
     // With a token in hand, passwords are tried as at the door.
     let place = auth.passwords.place()?;
     let tried = Tried { email: Some(&caller.user.email), asker };

@@ -4,7 +4,7 @@ use kit::http::ApiError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::password::MAX_BYTES;
+use super::new_password;
 
 /// Longest address that SMTP carries (RFC 5321 section 4.5.3.1.3, without the brackets).
 const MAX_EMAIL_BYTES: usize = 254;
@@ -39,12 +39,13 @@ impl Registration {
     /// 400 that says what to send instead.
     pub(super) fn checked(&mut self, min_chars: usize) -> Result<(String, String), ApiError> {
         self.email = email(&self.email).ok_or_else(|| wrong("email is no e-mail address", "invalid_email"))?;
-        check_password(&self.password, min_chars)?;
         if self.confirm_password.as_ref().is_some_and(|again| again.expose_secret() != self.password.expose_secret()) {
             return Err(wrong("password and confirm_password differ", "passwords_differ"));
         }
         check_name(self.tenant_id.as_deref().unwrap_or_default())?;
-        names(self.name.as_deref(), self.first_name.as_deref(), self.last_name.as_deref())
+        let (first, last) = names(self.name.as_deref(), self.first_name.as_deref(), self.last_name.as_deref())?;
+        new_password::check(&self.password, min_chars, [&self.email, &first, &last])?;
+        Ok((first, last))
     }
 }
 
@@ -86,22 +87,7 @@ pub(super) fn email(text: &str) -> Option<String> {
     (is_plain(local) && is_plain(domain) && has_labels && fits).then(|| text.to_lowercase())
 }
 
-/// Checks a password that is to be set.
-///
-/// # Errors
-/// 400 that says how long it must be.
-pub(super) fn check_password(password: &SecretString, min_chars: usize) -> Result<(), ApiError> {
-    let password = password.expose_secret();
-    if password.chars().count() < min_chars {
-        return Err(wrong(&format!("the password has fewer than {min_chars} characters"), "password_too_short"));
-    }
-    if password.len() > MAX_BYTES {
-        return Err(wrong(&format!("the password has more than {MAX_BYTES} bytes"), "password_too_long"));
-    }
-    Ok(())
-}
-
-fn wrong(message: &str, code: &'static str) -> ApiError {
+pub(super) fn wrong(message: &str, code: &'static str) -> ApiError {
     ApiError::bad_request(message).code(code)
 }
 
@@ -130,24 +116,26 @@ mod tests {
     }
 
     #[test]
-    fn names_come_whole_or_in_two_and_passwords_are_neither_short_nor_endless() {
+    fn names_come_whole_or_in_two_and_what_is_wrong_is_refused() {
         let registration = |fields: &str| {
             let body = format!(r#"{{"email": "a@x.y", {fields}}}"#);
             serde_json::from_str::<Registration>(&body).unwrap().checked(8)
         };
         let names = |fields: &str| registration(fields).unwrap();
-        assert_eq!(names(r#""password": "12345678", "name": "Ada King Noel""#), ("Ada".into(), "King Noel".into()));
         assert_eq!(
-            names(r#""password": "12345678", "first_name": "Ada", "last_name": "Noel""#),
+            names(r#""password": "correct horse", "name": "Ada King Noel""#),
+            ("Ada".into(), "King Noel".into())
+        );
+        assert_eq!(
+            names(r#""password": "correct horse", "first_name": "Ada", "last_name": "Noel""#),
             ("Ada".into(), "Noel".into())
         );
         let long = "x".repeat(129);
         for wrong in [
-            r#""password": "1234567", "name": "Ada""#.to_owned(),
-            format!(r#""password": "{long}", "name": "Ada""#),
-            r#""password": "12345678", "confirm_password": "12345679", "name": "Ada""#.to_owned(),
-            r#""password": "12345678""#.to_owned(),
-            format!(r#""password": "12345678", "name": "{long}""#),
+            r#""password": "horse", "name": "Ada""#.to_owned(),
+            r#""password": "correct horse", "confirm_password": "correct hearse", "name": "Ada""#.to_owned(),
+            r#""password": "correct horse""#.to_owned(),
+            format!(r#""password": "correct horse", "name": "{long}""#),
         ] {
             assert!(registration(&wrong).is_err(), "{wrong}");
         }

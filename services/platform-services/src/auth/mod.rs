@@ -9,6 +9,7 @@ mod keyring;
 mod keys;
 mod lockout;
 mod login;
+mod new_password;
 mod password;
 mod profile;
 mod routes;

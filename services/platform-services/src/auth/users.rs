@@ -49,6 +49,11 @@ impl User {
         self.role == "admin"
     }
 
+    /// What is no password for it: everybody knows it.
+    pub(super) fn known(&self) -> [&str; 3] {
+        [&self.email, &self.first_name, &self.last_name]
+    }
+
     /// As clients see it.
     pub(super) fn shown(&self) -> Value {
         let created = Timestamp::from_millisecond(self.created_ms).unwrap_or_default();
