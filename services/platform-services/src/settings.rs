@@ -11,6 +11,7 @@ use kit::http::Network;
 use kit::service;
 use kit::token::MIN_SECRET_BYTES;
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 use crate::auth::{Pair, Signing};
 use crate::clearance::DAY_MS;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub analytics_retention_days: u16,
     /// `METRICS_BATCH_SIZE`.
     pub metrics_batch_size: usize,
+    /// `PUBLIC_URL`.
+    pub public_url: Url,
     /// `TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<Network>,
     /// `JWT_ALGORITHM` and `JWT_KEY_ROTATION`.
@@ -76,6 +79,8 @@ Environment:
   DB_POOL_SIZE           connections to PostgreSQL [20]
   HOST                   address to listen on; 0.0.0.0 in containers [127.0.0.1]
   PORT                   port to listen on [8007]
+  PUBLIC_URL             where people reach the platform: the name by which their authenticators know it
+                         [http://localhost:3000]
   TRUSTED_PROXIES        networks whose X-Forwarded-For is believed, as 127.0.0.1,10.0.0.0/8, or none [127.0.0.1,::1]
   JWT_EXPIRES_IN         life of an access token, as 24h, 30m or seconds [24h]
   REFRESH_EXPIRES_IN     life of a refresh token [7d]
@@ -122,6 +127,9 @@ Environment:
         if !(1..=1000).contains(&metrics_batch_size) {
             variables.mistake("METRICS_BATCH_SIZE", "write a number from 1 to 1000");
         }
+        let public_url = variables.base_url("PUBLIC_URL");
+        let public_url =
+            public_url.unwrap_or_else(|| Url::parse("http://localhost:3000").expect("this is the URL of a server"));
         let settings = Self {
             address: variables.address(Self::PORT),
             database,
@@ -131,6 +139,7 @@ Environment:
             requires_api_key: variables.parsed("REQUIRE_API_KEY", true, "true or false"),
             analytics_retention_days,
             metrics_batch_size,
+            public_url,
             trusted_proxies: variables.networks("TRUSTED_PROXIES", "127.0.0.1,::1"),
             signing,
             access_life,

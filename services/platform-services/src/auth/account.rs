@@ -13,14 +13,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::credentials::Registration;
-use super::events::{Happened, note};
+use super::events::{Happened, about, note};
 use super::lockout::{Try, Who, begin_try};
-use super::login::{Begun, Tried, about, refuse, tokens_of};
+use super::login::tokens_of;
 use super::new_password;
-use super::password::Verified;
 use super::routes::Auth;
 use super::session::{self, Session};
 use super::sessions;
+use super::tries::{Tried, confirm, refuse};
 use super::users::{self, NewUser, User, WATCHED};
 use super::who::{Agent, Asker, Caller};
 use crate::problem::Problem;
@@ -37,7 +37,7 @@ pub(super) async fn register(
     if let Some(address) = asker.address
         && let Try::Wait(wait) = count(&auth, Who::Registering(address)).await?
     {
-        return Ok(refuse(wait));
+        return Err(refuse(wait));
     }
     let hash = auth.passwords.hash(&place, registration.password.clone()).await?;
     let now = Timestamp::now();
@@ -101,25 +101,15 @@ pub(super) async fn change_password(
     asker: Asker,
     caller: Caller,
     Json(change): Json<Change>,
-) -> Result<Response, ApiError> {
+) -> Result<Json<Value>, ApiError> {
     new_password::check(&change.new_password, auth.password_min_chars, caller.user.known())?;
-    // With a token in hand, passwords are tried as at the door.
     let place = auth.passwords.place()?;
-    let tried = Tried { email: Some(&caller.user.email), asker };
-    let last = match tried.begin(&auth).await? {
-        Begun::Locked(wait) => return Ok(refuse(wait)),
-        Begun::May { last, .. } => last,
-    };
-    let stored = Some(&*caller.user.password_hash);
-    if auth.passwords.verify(&place, change.current_password, stored).await? == Verified::Wrong {
-        tried.fail(&auth, &last).await?;
-        return Err(ApiError::unauthorized("current_password is wrong").code("bad_credentials"));
-    }
+    let (tried, _last) = confirm(&auth, &place, &caller, asker, change.current_password).await?;
     let hash = auth.passwords.hash(&place, change.new_password).await?;
     if !set_password(&auth, &caller, &hash, tried).await? {
         return Err(ApiError::new(StatusCode::CONFLICT, "the password was changed meanwhile").code("changed_meanwhile"));
     }
-    Ok(Json(json!({ "message": "the password was changed; every other session has ended" })).into_response())
+    Ok(Json(json!({ "message": "the password was changed; every other session has ended" })))
 }
 
 async fn set_password(auth: &Auth, caller: &Caller, hash: &str, tried: Tried<'_>) -> Result<bool, Problem> {

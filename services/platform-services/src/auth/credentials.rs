@@ -30,6 +30,8 @@ pub(super) struct Registration {
 pub(super) struct Login {
     pub(super) email: String,
     pub(super) password: SecretString,
+    /// Of the second factor, or a recovery code.
+    pub(super) code: Option<String>,
 }
 
 impl Registration {

@@ -13,10 +13,14 @@ mod new_password;
 mod password;
 mod profile;
 mod routes;
+mod second_factor;
 mod session;
 mod sessions;
 mod stream;
 mod token;
+mod totp;
+mod totp_routes;
+mod tries;
 mod users;
 mod who;
 

@@ -13,8 +13,9 @@ use kit::http::{ApiError, Place, ServiceKey};
 
 use super::keyring::Keyring;
 use super::password::Passwords;
+use super::second_factor::SecondFactors;
 use super::token::Tokens;
-use super::{account, admin, keys, login, profile, sessions, stream};
+use super::{account, admin, keys, login, profile, sessions, stream, totp_routes};
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -28,6 +29,7 @@ pub(crate) struct Auth {
     pub(super) store: Store,
     pub(super) passwords: Passwords,
     pub(super) tokens: Tokens,
+    pub(super) second_factors: SecondFactors,
     pub(super) service_key: Option<ServiceKey>,
     /// Knows which proxies are ours.
     pub(super) proxies: Place,
@@ -42,6 +44,7 @@ impl Auth {
             store,
             passwords: Passwords::new(),
             tokens: Tokens::new(keyring, settings.access_life),
+            second_factors: SecondFactors::new(&settings.jwt_secret, &settings.public_url),
             service_key: settings.api_key.as_ref().map(ServiceKey::new),
             proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
             refresh_life: settings.refresh_life,
@@ -67,8 +70,13 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
             .route("/me", get(profile::profile))
             .route("/profile", get(profile::profile).patch(profile::rename))
             .route("/change-password", post(account::change_password))
+            .route("/totp", get(totp_routes::state))
+            .route("/totp/setup", post(totp_routes::set_up))
+            .route("/totp/enable", post(totp_routes::enable))
+            .route("/totp/disable", post(totp_routes::disable))
             .route("/users", get(admin::list))
             .route("/users/{id}", delete(account::delete).patch(admin::change))
+            .route("/users/{id}/totp", delete(totp_routes::remove))
             .route("/keys", get(keys::list).post(keys::make))
             .route("/keys/verify", get(keys::verify))
             .route("/keys/{id}", delete(keys::revoke))

@@ -10,8 +10,7 @@ use kit::db::Transaction;
 use kit::http::ApiError;
 use serde_json::{Value, json};
 
-use super::events::{Happened, Subject, note};
-use super::login::about;
+use super::events::{Happened, Subject, about, note};
 use super::routes::Auth;
 use super::session::{self, LONGEST};
 use super::who::{Asker, Caller};

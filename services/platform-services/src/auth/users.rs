@@ -113,6 +113,12 @@ pub(super) async fn by_email(transaction: &mut Transaction, email: &str) -> Resu
     transaction.row(&sql, &[email.into()]).await
 }
 
+/// Finds an account that is not deleted.
+pub(super) async fn by_id(transaction: &mut Transaction, id: &str) -> Result<Option<User>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM users WHERE id = $1 AND deleted_ms IS NULL");
+    transaction.row(&sql, &[id.into()]).await
+}
+
 /// What a user may be: what of it counts is for services to say, but for `admin`, who administers here too.
 pub(super) const ROLES: [&str; 4] = ["user", "admin", "moderator", "readonly"];
 

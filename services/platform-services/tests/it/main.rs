@@ -6,6 +6,7 @@ mod away;
 mod keys;
 mod lockout;
 mod own_sessions;
+mod second_factor;
 mod sessions;
 mod versions;
 mod watchers;
@@ -185,6 +186,7 @@ async fn every_scenario_goes_the_same_way_on_postgresql() {
     let platform = Platform::over(&postgres).await;
     sessions::all(&platform).await;
     own_sessions::all(&platform).await;
+    second_factor::all(&platform).await;
     lockout::all(&platform).await;
     watchers::all(&platform).await;
     keys::all(&platform).await;
