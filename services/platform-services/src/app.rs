@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::analytics::{self, Analytics};
 use crate::auth::{self, Auth};
+use crate::mail::Mail;
 use crate::settings::Settings;
 use crate::store::{DATABASE, Store};
 
@@ -33,6 +34,7 @@ pub struct Service {
     store: Store,
     auth: Arc<Auth>,
     health: Health,
+    mail: Mail,
 }
 
 impl Service {
@@ -45,7 +47,8 @@ impl Service {
         let store = Store::new(settings.database.clone(), settings.connections, clearances);
         let health = Health::new(SERVICE, VERSION);
         health.set(DATABASE, Need::Hard, Err("not opened yet".to_owned()));
-        let auth = Arc::new(Auth::new(settings, store.clone()));
+        let mail = Mail::new(settings.mail.as_ref(), &metrics);
+        let auth = Arc::new(Auth::new(settings, store.clone(), mail.clone()));
         let analytics = Analytics::new(settings, store.clone(), auth.clone());
         let router = auth::routes(auth.clone())
             .merge(analytics::routes(Arc::new(analytics)))
@@ -53,15 +56,19 @@ impl Service {
             .merge(health.detailed_route())
             .merge(metrics.routes());
         let router = with_conventions(router, http_metrics, REQUEST_DEADLINE, BODY_LIMIT_BYTES);
-        Self { router, store, auth, health }
+        Self { router, store, auth, health, mail }
     }
 
-    /// Opens the database as soon as it is there, keeps looking at it and at the signing keys, and closes it after `stop`.
-    pub async fn keep_store(&self, stop: CancellationToken) {
-        tokio::select! {
-            () = self.store.clone().keep(self.health.clone(), stop) => {}
-            () = self.auth.tend_keys() => {}
-        }
+    /// Opens the database as soon as it is there, keeps looking at it and at the signing keys, sends mails, and closes
+    /// everything after `stop`.
+    pub async fn keep(&self, stop: CancellationToken) {
+        let mailing = self.mail.run(self.auth.clone(), &self.health, stop.clone());
+        tokio::join!(mailing, async {
+            tokio::select! {
+                () = self.store.clone().keep(self.health.clone(), stop) => {}
+                () = self.auth.tend_keys() => {}
+            }
+        });
     }
 }
 
@@ -75,7 +82,7 @@ pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationTo
         serve(listener, service.router.clone(), Limits::default(), stop).await;
         served.cancel();
     };
-    let keeping = service.keep_store(served.clone());
+    let keeping = service.keep(served.clone());
     tokio::join!(serving, async {
         tokio::select! {
             () = keeping => {}

@@ -8,6 +8,7 @@ mod analytics;
 mod app;
 mod auth;
 mod clearance;
+mod mail;
 mod problem;
 mod settings;
 mod store;
@@ -15,4 +16,5 @@ mod tables;
 
 pub use app::{Service, run};
 pub use auth::{Pair, Signing};
+pub use mail::MailSettings;
 pub use settings::Settings;

@@ -14,16 +14,21 @@ use serde_json::{Value, json};
 
 use super::credentials::Registration;
 use super::events::{Happened, about, note};
-use super::lockout::{Try, Who, begin_try};
+use super::links::may_have_mail;
+use super::lockout::Who;
 use super::login::tokens_of;
 use super::new_password;
 use super::routes::Auth;
 use super::session::{self, Session};
 use super::sessions;
-use super::tries::{Tried, confirm, refuse};
+use super::tries::{Tried, confirm, count};
 use super::users::{self, NewUser, User, WATCHED};
 use super::who::{Agent, Asker, Caller};
+use crate::mail::Errand;
 use crate::problem::Problem;
+
+/// What whoever registers does next, if addresses must be confirmed.
+const FOLLOW: &str = "the account was made; to sign in, follow the link that is on its way to the e-mail address";
 
 /// `POST /auth/register`: the account, with tokens as after a login.
 pub(super) async fn register(
@@ -34,10 +39,8 @@ pub(super) async fn register(
 ) -> Result<Response, ApiError> {
     let (first_name, last_name) = registration.checked(auth.password_min_chars)?;
     let place = auth.passwords.place_for_new()?;
-    if let Some(address) = asker.address
-        && let Try::Wait(wait) = count(&auth, Who::Registering(address)).await?
-    {
-        return Err(refuse(wait));
+    if let Some(address) = asker.address {
+        count(&auth, Who::Registering(address)).await?;
     }
     let hash = auth.passwords.hash(&place, registration.password.clone()).await?;
     let now = Timestamp::now();
@@ -53,20 +56,21 @@ pub(super) async fn register(
         let taken = ApiError::new(StatusCode::CONFLICT, "there is an account with this e-mail address");
         return Err(taken.code("email_taken"));
     };
-    let mut body = tokens_of(&auth, &user, &session, now)?;
+    if auth.mail.need().is_ok() && may_have_mail(&user) {
+        // The account is made: a mail that is missing is told in the log, and can be asked for again.
+        let _best_effort = auth.send_verification(&user).await;
+    }
+    let mut body = match session {
+        Some(session) => tokens_of(&auth, &user, &session, now)?,
+        None => json!({ "user": user.shown() }),
+    };
     // Clients read the user at the top or below `user`.
     if let (Value::Object(body), Value::Object(user)) = (&mut body, user.shown()) {
         body.extend(user);
-        body.insert("message".to_owned(), "the account was made".into());
+        let message = if body.contains_key("access_token") { "the account was made" } else { FOLLOW };
+        body.insert("message".to_owned(), message.into());
     }
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
-}
-
-async fn count(auth: &Auth, who: Who<'_>) -> Result<Try, Problem> {
-    let mut transaction = auth.store.begin().await?;
-    let may = begin_try(&mut transaction, who).await?;
-    transaction.commit().await?;
-    Ok(may)
 }
 
 async fn insert(
@@ -75,14 +79,17 @@ async fn insert(
     asker: Asker,
     agent: Option<&str>,
     now: Timestamp,
-) -> Result<Option<(User, Session)>, Problem> {
+) -> Result<Option<(User, Option<Session>)>, Problem> {
     let mut transaction = auth.store.begin().await?;
     let Some(user) = users::insert(&mut transaction, new, now).await? else {
         transaction.rollback().await?;
         return Ok(None);
     };
-    let session = session::begin(&mut transaction, &user, auth.refresh_life, now).await?;
-    sessions::seen(&mut transaction, &session.id, asker, agent, now).await?;
+    let mut session = None;
+    if auth.may_sign_in(&user) {
+        let begun = session.insert(session::begin(&mut transaction, &user, auth.refresh_life, now).await?);
+        sessions::seen(&mut transaction, &begun.id, asker, agent, now).await?;
+    }
     note(&mut transaction, Happened::Registered, about(&user, asker), now).await?;
     transaction.commit().await?;
     Ok(Some((user, session)))
@@ -109,6 +116,7 @@ pub(super) async fn change_password(
     if !set_password(&auth, &caller, &hash, tried).await? {
         return Err(ApiError::new(StatusCode::CONFLICT, "the password was changed meanwhile").code("changed_meanwhile"));
     }
+    auth.tell(&caller.user, |user| Errand::PasswordChanged { user }).await;
     Ok(Json(json!({ "message": "the password was changed; every other session has ended" })))
 }
 

@@ -31,6 +31,7 @@ pub(super) enum Happened {
     TotpEnabled,
     TotpDisabled,
     RecoveryCodeUsed,
+    EmailVerified,
 }
 
 impl Happened {
@@ -52,6 +53,7 @@ impl Happened {
             Self::TotpEnabled => "totp_enabled",
             Self::TotpDisabled => "totp_disabled",
             Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::EmailVerified => "email_verified",
         }
     }
 }

@@ -49,6 +49,13 @@ pub(super) async fn login(
         tried.forgive(&auth).await?;
         return Err(ApiError::new(StatusCode::FORBIDDEN, "the account is not active").code("inactive"));
     }
+    if !auth.may_sign_in(&user) {
+        tried.forgive(&auth).await?;
+        // Not more often than to anybody.
+        let _best_effort = auth.send_verification(&user).await;
+        let text = "the e-mail address is not confirmed; follow the link that was sent to it";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, text).code("email_not_verified"));
+    }
     let again = match verified {
         Verified::Outdated => Some(auth.passwords.hash(&place, login.password).await?),
         Verified::Right | Verified::Wrong => None,

@@ -7,8 +7,10 @@ mod credentials;
 mod events;
 mod keyring;
 mod keys;
+mod links;
 mod lockout;
 mod login;
+mod mails;
 mod new_password;
 mod password;
 mod profile;
@@ -22,6 +24,7 @@ mod totp;
 mod totp_routes;
 mod tries;
 mod users;
+mod verification;
 mod who;
 
 pub(crate) use clearances::CLEARANCES;

@@ -12,10 +12,13 @@ use jiff::Timestamp;
 use kit::http::{ApiError, Place, ServiceKey};
 
 use super::keyring::Keyring;
+use super::links::Links;
 use super::password::Passwords;
 use super::second_factor::SecondFactors;
 use super::token::Tokens;
-use super::{account, admin, keys, login, profile, sessions, stream, totp_routes};
+use super::users::{User, WATCHED};
+use super::{account, admin, keys, login, profile, sessions, stream, totp_routes, verification};
+use crate::mail::Mail;
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -30,6 +33,10 @@ pub(crate) struct Auth {
     pub(super) passwords: Passwords,
     pub(super) tokens: Tokens,
     pub(super) second_factors: SecondFactors,
+    pub(super) links: Links,
+    pub(super) mail: Mail,
+    /// Whether an account signs in only once its address is confirmed.
+    requires_verified_email: bool,
     pub(super) service_key: Option<ServiceKey>,
     /// Knows which proxies are ours.
     pub(super) proxies: Place,
@@ -38,13 +45,16 @@ pub(crate) struct Auth {
 }
 
 impl Auth {
-    pub(crate) fn new(settings: &Settings, store: Store) -> Self {
+    pub(crate) fn new(settings: &Settings, store: Store, mail: Mail) -> Self {
         let keyring = Keyring::new(&settings.jwt_secret, settings.signing, settings.access_life);
         Self {
             store,
             passwords: Passwords::new(),
             tokens: Tokens::new(keyring, settings.access_life),
             second_factors: SecondFactors::new(&settings.jwt_secret, &settings.public_url),
+            links: Links::new(&settings.jwt_secret, &settings.public_url),
+            mail,
+            requires_verified_email: settings.requires_verified_email,
             service_key: settings.api_key.as_ref().map(ServiceKey::new),
             proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
             refresh_life: settings.refresh_life,
@@ -74,6 +84,8 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
             .route("/totp/setup", post(totp_routes::set_up))
             .route("/totp/enable", post(totp_routes::enable))
             .route("/totp/disable", post(totp_routes::disable))
+            .route("/verify-email", post(verification::verify))
+            .route("/verify-email/resend", post(verification::resend))
             .route("/users", get(admin::list))
             .route("/users/{id}", delete(account::delete).patch(admin::change))
             .route("/users/{id}/totp", delete(totp_routes::remove))
@@ -104,6 +116,11 @@ async fn jwks(State(auth): State<Arc<Auth>>) -> Result<Response, ApiError> {
 }
 
 impl Auth {
+    /// Decides whether an account may sign in as far as its address is concerned. No monitor gets mail.
+    pub(super) fn may_sign_in(&self, user: &User) -> bool {
+        !self.requires_verified_email || user.email_verified != 0 || user.realm == WATCHED
+    }
+
     /// Keeps the signing keys in order, until it is dropped.
     pub(crate) async fn tend_keys(&self) {
         loop {

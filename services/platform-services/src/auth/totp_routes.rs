@@ -18,6 +18,7 @@ use super::second_factor::{self, Enabled, Proof};
 use super::tries::{Tried, begin_own, confirm};
 use super::users;
 use super::who::{Admin, Asker, Caller};
+use crate::mail::Errand;
 use crate::problem::Problem;
 
 /// `GET /auth/totp`: whether it is on, and how many recovery codes are left.
@@ -101,6 +102,7 @@ pub(super) async fn enable(
             return Err(ApiError::new(StatusCode::CONFLICT, text).code("no_second_factor"));
         }
     };
+    auth.tell(&caller.user, |user| Errand::TotpEnabled { user }).await;
     let message = "the second factor is on; keep the recovery codes, each is good once if the app is lost";
     let body = json!({ "message": message, "recovery_codes": codes });
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
@@ -134,7 +136,10 @@ pub(super) async fn disable(
     let place = auth.passwords.place()?;
     let (tried, last) = confirm(&auth, &place, &caller, asker, body.current_password).await?;
     match take_disable(&auth, &caller, tried, &body.code).await? {
-        Proof::Code | Proof::RecoveryCode => Ok(Json(json!({ "message": "the second factor is off" }))),
+        Proof::Code | Proof::RecoveryCode => {
+            auth.tell(&caller.user, |user| Errand::TotpDisabled { user }).await;
+            Ok(Json(json!({ "message": "the second factor is off" })))
+        }
         Proof::NotAsked => {
             tried.take_back(&auth).await?;
             Err(none_to_turn_off())
@@ -179,10 +184,9 @@ pub(super) async fn remove(
             note(&mut transaction, Happened::TotpDisabled, subject, now).await?;
         }
         transaction.commit().await?;
-        Ok::<_, Problem>(is_removed)
+        Ok::<_, Problem>(user.filter(|_| is_removed))
     };
-    if removing.await? {
-        return Ok(Json(json!({ "message": "the second factor was removed" })));
-    }
-    Err(none_to_turn_off())
+    let user = removing.await?.ok_or_else(none_to_turn_off)?;
+    auth.tell(&user, |user| Errand::TotpDisabled { user }).await;
+    Ok(Json(json!({ "message": "the second factor was removed" })))
 }

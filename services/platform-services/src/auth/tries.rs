@@ -133,6 +133,23 @@ pub(super) async fn begin_own<'a>(
     }
 }
 
+/// Counts what is not taken back: everybody may do it so often and no more.
+///
+/// # Errors
+/// 429 that says how long to wait.
+pub(super) async fn count(auth: &Auth, who: Who<'_>) -> Result<(), ApiError> {
+    let counting = async {
+        let mut transaction = auth.store.begin().await?;
+        let may = begin_try(&mut transaction, who).await?;
+        transaction.commit().await?;
+        Ok::<_, Problem>(may)
+    };
+    match counting.await? {
+        Try::Wait(wait) => Err(refuse(wait)),
+        Try::May | Try::Last => Ok(()),
+    }
+}
+
 /// Answers a try that must wait.
 pub(super) fn refuse(wait: Duration) -> ApiError {
     let text = format!("too many tries; try again in {} s", whole_secs(wait));

@@ -159,6 +159,12 @@ pub(super) async fn rename(
     transaction.row(&sql, &[first.into(), last.into(), now.as_millisecond().into(), id.into()]).await
 }
 
+/// Notes that the address is the user's.
+pub(super) async fn set_verified(transaction: &mut Transaction, id: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE users SET email_verified = 1, updated_ms = $1 WHERE id = $2 AND email_verified = 0";
+    transaction.change(sql, &[now.as_millisecond().into(), id.into()]).await.map(|_users| ())
+}
+
 /// Gives an account another hash, unless it has meanwhile got another than `before`.
 pub(super) async fn set_hash(
     transaction: &mut Transaction,
