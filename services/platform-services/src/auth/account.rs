@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::credentials::Registration;
 use super::events::{Happened, about, note};
-use super::links::may_have_mail;
+use super::links::{self, Purpose, may_have_mail};
 use super::lockout::Who;
 use super::login::tokens_of;
 use super::new_password;
@@ -122,6 +122,8 @@ pub(super) async fn change_password(
 
 async fn set_password(auth: &Auth, caller: &Caller, hash: &str, tried: Tried<'_>) -> Result<bool, Problem> {
     let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
+    // First, as whoever follows a link does: otherwise the two could wait for each other.
+    links::void(&mut transaction, &caller.user.id, Purpose::ResetPassword, now).await?;
     if !users::set_hash(&mut transaction, &caller.user, hash, now).await? {
         transaction.rollback().await?;
         return Ok(false);

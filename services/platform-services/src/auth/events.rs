@@ -32,6 +32,8 @@ pub(super) enum Happened {
     TotpDisabled,
     RecoveryCodeUsed,
     EmailVerified,
+    ResetRequested,
+    PasswordReset,
 }
 
 impl Happened {
@@ -54,6 +56,8 @@ impl Happened {
             Self::TotpDisabled => "totp_disabled",
             Self::RecoveryCodeUsed => "recovery_code_used",
             Self::EmailVerified => "email_verified",
+            Self::ResetRequested => "reset_requested",
+            Self::PasswordReset => "password_reset",
         }
     }
 }

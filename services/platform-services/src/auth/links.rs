@@ -25,12 +25,15 @@ const MAX_TOKEN_BYTES: usize = 128;
 pub(super) enum Purpose {
     /// To show whose address it is.
     VerifyEmail,
+    /// To choose another password.
+    ResetPassword,
 }
 
 impl Purpose {
     fn as_str(self) -> &'static str {
         match self {
             Self::VerifyEmail => "verify_email",
+            Self::ResetPassword => "reset_password",
         }
     }
 
@@ -38,6 +41,7 @@ impl Purpose {
     fn page(self) -> &'static str {
         match self {
             Self::VerifyEmail => "verify-email",
+            Self::ResetPassword => "reset-password",
         }
     }
 }
@@ -95,7 +99,7 @@ pub(super) async fn keep(
 }
 
 /// Returns whose link is good.
-async fn find(
+pub(super) async fn find(
     transaction: &mut Transaction,
     purpose: Purpose,
     token: &str,
@@ -127,7 +131,12 @@ pub(super) async fn take(
 }
 
 /// Ends every link of a user for a purpose.
-async fn void(transaction: &mut Transaction, user: &str, purpose: Purpose, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn void(
+    transaction: &mut Transaction,
+    user: &str,
+    purpose: Purpose,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     let sql = "UPDATE mailed_tokens SET used_ms = $1 WHERE user_id = $2 AND purpose = $3 AND used_ms IS NULL";
     let binds = [now.as_millisecond().into(), user.into(), purpose.as_str().into()];
     transaction.change(sql, &binds).await.map(|_tokens| ())
@@ -158,16 +167,17 @@ mod tests {
         let first = token(&links, Purpose::VerifyEmail, '1');
         assert_eq!((first.len(), &first), (43, &token(&links, Purpose::VerifyEmail, '1')));
         assert_ne!(first, token(&links, Purpose::VerifyEmail, '2'));
+        assert_ne!(first, token(&links, Purpose::ResetPassword, '1'));
     }
 
     #[test]
     fn a_link_begins_where_people_reach_the_platform() {
         for (base, expected) in [
-            ("https://a.example", "https://a.example/auth/verify-email?token=abc"),
-            ("http://localhost:3000/", "http://localhost:3000/auth/verify-email?token=abc"),
-            ("https://a.example/app/", "https://a.example/app/auth/verify-email?token=abc"),
+            ("https://a.example", "https://a.example/auth/reset-password?token=abc"),
+            ("http://localhost:3000/", "http://localhost:3000/auth/reset-password?token=abc"),
+            ("https://a.example/app/", "https://a.example/app/auth/reset-password?token=abc"),
         ] {
-            assert_eq!(links(base).url(Purpose::VerifyEmail, &"abc".into()).expose_secret(), expected);
+            assert_eq!(links(base).url(Purpose::ResetPassword, &"abc".into()).expose_secret(), expected);
         }
     }
 }

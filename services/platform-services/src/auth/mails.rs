@@ -28,6 +28,7 @@ impl Writer for Auth {
 
 async fn addressee(transaction: &mut Transaction, errand: &Errand) -> Result<Option<User>, sqlx::Error> {
     match errand {
+        Errand::ResetPassword { email } => users::by_email(transaction, email).await,
         Errand::VerifyEmail { user }
         | Errand::PasswordChanged { user }
         | Errand::TotpEnabled { user }
@@ -62,6 +63,7 @@ impl Auth {
 fn purpose_of(errand: &Errand) -> Option<Purpose> {
     match errand {
         Errand::VerifyEmail { .. } => Some(Purpose::VerifyEmail),
+        Errand::ResetPassword { .. } => Some(Purpose::ResetPassword),
         Errand::PasswordChanged { .. } | Errand::TotpEnabled { .. } | Errand::TotpDisabled { .. } => None,
     }
 }
@@ -75,6 +77,13 @@ fn words(errand: &Errand, place: &str) -> (&'static str, String, &'static str) {
                 "Somebody, most likely you, has an account at {place} with this e-mail address. To confirm that it is yours, follow this link within 24 hours:"
             ),
             "If it was not you, do nothing: the address stays unconfirmed.",
+        ),
+        Errand::ResetPassword { .. } => (
+            "Choose a new password",
+            format!(
+                "Somebody, most likely you, asked for a new password for your account at {place}. To choose one, follow this link within 30 minutes; it is good once:"
+            ),
+            "If it was not you, do nothing: your password stays as it is.",
         ),
         Errand::PasswordChanged { .. } => (
             "Your password was changed",

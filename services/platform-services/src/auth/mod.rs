@@ -14,6 +14,7 @@ mod mails;
 mod new_password;
 mod password;
 mod profile;
+mod reset;
 mod routes;
 mod second_factor;
 mod session;

@@ -17,7 +17,7 @@ use super::password::Passwords;
 use super::second_factor::SecondFactors;
 use super::token::Tokens;
 use super::users::{User, WATCHED};
-use super::{account, admin, keys, login, profile, sessions, stream, totp_routes, verification};
+use super::{account, admin, keys, login, profile, reset, sessions, stream, totp_routes, verification};
 use crate::mail::Mail;
 use crate::problem::Problem;
 use crate::settings::Settings;
@@ -86,6 +86,8 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
             .route("/totp/disable", post(totp_routes::disable))
             .route("/verify-email", post(verification::verify))
             .route("/verify-email/resend", post(verification::resend))
+            .route("/forgot-password", post(reset::forgot))
+            .route("/reset-password", post(reset::reset))
             .route("/users", get(admin::list))
             .route("/users/{id}", delete(account::delete).patch(admin::change))
             .route("/users/{id}/totp", delete(totp_routes::remove))

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use kit::http::SecretDigest;
+
 /// A mail that is to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -13,6 +15,11 @@ pub(crate) enum Errand {
     VerifyEmail {
         /// The account.
         user: String,
+    },
+    /// A link for a new password, if there is an account with this address: nobody has looked yet.
+    ResetPassword {
+        /// The address.
+        email: String,
     },
     /// Word that there is a new password.
     PasswordChanged {
@@ -36,6 +43,7 @@ impl Errand {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::VerifyEmail { .. } => "verify_email",
+            Self::ResetPassword { .. } => "reset_password",
             Self::PasswordChanged { .. } => "password_changed",
             Self::TotpEnabled { .. } => "totp_enabled",
             Self::TotpDisabled { .. } => "totp_disabled",
@@ -47,13 +55,18 @@ impl Errand {
     pub(super) fn key(&self) -> String {
         match self {
             Self::VerifyEmail { user } => format!("verify_email {user}"),
+            // An address may be longer than a key.
+            Self::ResetPassword { email } => format!("reset_password {}", SecretDigest::of(email.as_bytes()).to_hex()),
             other => format!("{} {}", other.kind(), Uuid::now_v7()),
         }
     }
 
     /// How long it is worth sending, and its link is good: whoever waits longer has asked again.
     pub(crate) fn worth(&self) -> Duration {
-        Duration::from_secs(24 * 3600)
+        match self {
+            Self::ResetPassword { .. } => Duration::from_secs(30 * 60),
+            _ => Duration::from_secs(24 * 3600),
+        }
     }
 }
 
@@ -63,9 +76,10 @@ mod tests {
 
     #[test]
     fn who_asks_twice_gets_one_mail_and_what_happens_twice_is_told_twice() {
-        let verify = |user: &str| Errand::VerifyEmail { user: user.to_owned() }.key();
-        assert_eq!(verify("ada"), verify("ada"));
-        assert_ne!(verify("ada"), verify("eve"));
+        let reset = |email: &str| Errand::ResetPassword { email: email.to_owned() }.key();
+        assert_eq!(reset("ada@example.com"), reset("ada@example.com"));
+        assert_ne!(reset("ada@example.com"), reset("eve@example.com"));
+        assert!(reset(&format!("{}@x.y", "a".repeat(240))).len() <= kit::queue::MAX_NAME_BYTES);
         let changed = Errand::PasswordChanged { user: Uuid::nil().to_string() };
         assert_ne!(changed.key(), changed.key());
         let json = serde_json::to_string(&changed).unwrap();

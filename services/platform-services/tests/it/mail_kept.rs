@@ -4,7 +4,7 @@ use serde_json::json;
 use testkit::{Smtp, eventually, free_port};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::mail::{CONFIRM, is_counted, mail, mails, post, token};
+use crate::mail::{CHOOSE, CONFIRM, is_counted, mail, mails, post, token};
 use crate::{LIMIT, PASSWORD, Platform, text};
 
 /// Starts one over a file, with one more variable.
@@ -46,8 +46,12 @@ async fn a_mail_waits_for_a_server_that_is_away_and_comes_once() {
 async fn a_mail_that_was_put_in_is_sent_by_the_next_program() {
     let platform = platform(("SMTP_URL", &format!("smtp://127.0.0.1:{}", free_port()))).await;
     platform.register("ada@example.com").await.good(201);
+    post(&platform, "/auth/forgot-password", json!({ "email": "ada@example.com" })).await.good(202);
     let platform = platform.again(("REQUIRE_API_KEY", "true")).await;
     mail(&platform, "ada@example.com", CONFIRM, 1).await;
+    let sent = mail(&platform, "ada@example.com", CHOOSE, 1).await;
+    let body = json!({ "token": token(&sent, "reset-password"), "new_password": "another good one" });
+    post(&platform, "/auth/reset-password", body).await.good(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,6 +91,9 @@ async fn a_queue_that_cannot_be_written_keeps_nobody_from_registering() {
     let platform = platform(("JOBS_DATABASE_URL", "sqlite:/dev/null/jobs.db")).await;
     platform.register("ada@example.com").await.good(201);
     is_counted(&platform, &series("verify_email", "lost")).await;
+    post(&platform, "/auth/forgot-password", json!({ "email": "ada@example.com" }))
+        .await
+        .error(503, "mail_unavailable");
     let health = platform.ask("GET", "/health", None, None).await.good(200);
     assert_eq!((&health["status"], &health["checks"]["jobs"]["status"]), (&json!("degraded"), &json!("unhealthy")));
 }
@@ -96,8 +103,11 @@ async fn without_a_mail_server_what_needs_it_says_so_and_the_rest_goes_on() {
     let platform = platform(("SMTP_URL", "")).await;
     let access = text(&platform.register("ada@example.com").await.good(201), "access_token");
     let resent = platform.ask("POST", "/auth/verify-email/resend", Some(&access), None).await;
-    let said = resent.error(503, "mail_not_configured");
-    assert_eq!(said, "this server sends no mail; whoever runs it can set SMTP_URL and MAIL_FROM");
+    let forgot = post(&platform, "/auth/forgot-password", json!({ "email": "ada@example.com" })).await;
+    for answer in [resent, forgot] {
+        let said = answer.error(503, "mail_not_configured");
+        assert_eq!(said, "this server sends no mail; whoever runs it can set SMTP_URL and MAIL_FROM");
+    }
     let body = json!({ "current_password": PASSWORD, "new_password": "a change of mind" });
     platform.ask("POST", "/auth/change-password", Some(&access), Some(body)).await.good(200);
     assert_eq!(platform.ask("GET", "/health", None, None).await.good(200)["status"], "healthy");
