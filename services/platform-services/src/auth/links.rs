@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use kit::clock::later;
 use kit::db::Transaction;
@@ -17,7 +17,7 @@ use url::Url;
 use super::token::digest;
 use super::users::{self, User, WATCHED};
 
-/// Longest token that is looked at, in bytes; ours have 43.
+/// Longest token that is looked at, in bytes; ours have 64.
 const MAX_TOKEN_BYTES: usize = 128;
 
 /// What a link is for.
@@ -63,11 +63,11 @@ impl Links {
         self.base.host_str().unwrap_or_default()
     }
 
-    /// Makes the token of a mail: 256 bits. What is signed has spaces, so that it is never the text of an access token, which
+    /// Makes the token of a mail: 256 bits, without a dash at its end that mail programs take for the text's. What is signed has spaces, so that it is never the text of an access token, which
     /// the same secret may sign.
     pub(super) fn token(&self, purpose: Purpose, job: JobId) -> SecretString {
         let text = format!("platform-services link {} {job}", purpose.as_str());
-        BASE64URL_NOPAD.encode(&self.key.sign(&[text.as_bytes()])).into()
+        HEXLOWER.encode(&self.key.sign(&[text.as_bytes()])).into()
     }
 
     /// Writes the link.
@@ -165,7 +165,7 @@ mod tests {
     fn a_mail_has_one_token_however_often_it_is_written_and_no_other_has_it() {
         let links = links("https://a.example");
         let first = token(&links, Purpose::VerifyEmail, '1');
-        assert_eq!((first.len(), &first), (43, &token(&links, Purpose::VerifyEmail, '1')));
+        assert_eq!((first.len(), &first), (64, &token(&links, Purpose::VerifyEmail, '1')));
         assert_ne!(first, token(&links, Purpose::VerifyEmail, '2'));
         assert_ne!(first, token(&links, Purpose::ResetPassword, '1'));
     }

@@ -61,6 +61,12 @@ impl Errand {
         }
     }
 
+    /// How long it waits before it is looked at: whether there is such an account is found out once the answer to whoever
+    /// asked is long gone, so that the work for it does not show in the time of the answer.
+    pub(super) fn waits(&self) -> Option<Duration> {
+        matches!(self, Self::ResetPassword { .. }).then_some(Duration::from_secs(1))
+    }
+
     /// How long it is worth sending, and its link is good: whoever waits longer has asked again.
     pub(crate) fn worth(&self) -> Duration {
         match self {

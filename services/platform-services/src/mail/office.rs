@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use kit::backoff::Backoff;
 use kit::chain::Chain;
-use kit::clock::elapsed;
+use kit::clock::{elapsed, later};
 use kit::config::show_duration;
 use kit::db::{Source, open_postgres};
 use kit::health::{Health, Need};
@@ -103,7 +103,8 @@ impl Mail {
                 let key = errand.key();
                 // Not the number of tries ends it, but their time.
                 let (max_attempts, max_unfinished) = (NonZeroU32::MAX, Some(MAX_WAITING));
-                let options = Options { key: Some(&key), max_attempts, max_unfinished, ..Options::default() };
+                let run_at = errand.waits().map(|wait| later(queues.now(), wait));
+                let options = Options { run_at, key: Some(&key), max_attempts, max_unfinished, ..Options::default() };
                 let queued =
                     queues.clone().with_deadline(PUT_DEADLINE).enqueue(QUEUE, errand.kind(), errand, options).await;
                 queued.map(|_id| ()).map_err(|error| Chain(&error).to_string())

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testkit::{Mail, eventually};
 
+use crate::second_factor::{Account, account};
 use crate::{Answer, KEY, LIMIT, PASSWORD, Platform, send, text};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,7 +45,7 @@ pub(crate) async fn mail(platform: &Platform, email: &str, subject: &str, count:
 #[track_caller]
 pub(crate) fn token(mail: &Mail, page: &str) -> String {
     let (content, start) = (legible(mail), format!("https://platform.example/app/auth/{page}?token="));
-    let tokens: Vec<&str> = content.split(&start).skip(1).map(|rest| &rest[..43]).collect();
+    let tokens: Vec<&str> = content.split(&start).skip(1).map(|rest| &rest[..64]).collect();
     assert!(tokens.len() == 3 && tokens.iter().all(|token| *token == tokens[0]), "{content}");
     tokens[0].to_owned()
 }
@@ -82,7 +83,7 @@ async fn an_address_is_confirmed_by_a_link_once(platform: &Platform) {
     assert_ne!(first, second);
     let verify = async |token: &str| post(platform, "/auth/verify-email", json!({ "token": token })).await;
     verify("").await.error(400, "bad_token");
-    verify(&"x".repeat(43)).await.error(400, "bad_token");
+    verify(&"x".repeat(64)).await.error(400, "bad_token");
     reset(platform, &first, "another good one").await.error(400, "bad_token");
     verify(&first).await.good(200);
     for used in [&first, &second] {
@@ -190,8 +191,19 @@ async fn what_changes_is_told(platform: &Platform) {
     platform.ask("POST", "/auth/change-password", Some(&access), Some(body)).await.good(200);
     let sent = mail(platform, "told@example.com", CHANGED, 1).await;
     assert!(!sent.content.contains("token="), "{}", sent.content);
-    crate::second_factor::account(platform, "told-too@example.com").await;
+    let Account { token: access, recovery, .. } = account(platform, "told-too@example.com").await;
     mail(platform, "told-too@example.com", "Your second factor is on", 1).await;
+    // A link by mail does not stand in for it.
+    forgot(platform, "told-too@example.com").await.good(202);
+    let link = token(&mail(platform, "told-too@example.com", CHOOSE, 1).await, "reset-password");
+    reset(platform, &link, PASSWORD).await.good(200);
+    assert_eq!(platform.profile(&access).await, 401);
+    platform.login("told-too@example.com", PASSWORD).await.error(401, "second_factor_required");
+    let body = json!({ "email": "told-too@example.com", "password": PASSWORD, "code": recovery[0] });
+    let access = text(&post(platform, "/auth/login", body).await.good(200), "access_token");
+    let body = json!({ "current_password": PASSWORD, "code": recovery[1] });
+    platform.ask("POST", "/auth/totp/disable", Some(&access), Some(body)).await.good(200);
+    mail(platform, "told-too@example.com", "Your second factor is off", 1).await;
 }
 
 async fn monitors_get_none(platform: &Platform) {

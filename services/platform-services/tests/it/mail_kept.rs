@@ -62,7 +62,7 @@ async fn the_queue_holds_nothing_that_opens_an_account() {
     is_counted(&platform, &series("verify_email", "retried")).await;
     let said = stalled.target().received().concat();
     let said = String::from_utf8_lossy(&said).replace("=\r\n", "").replace("=3D", "=");
-    let token = said.split("token=").nth(1).map(|rest| &rest[..43]).unwrap();
+    let token = said.split("token=").nth(1).map(|rest| &rest[..64]).unwrap();
     for name in ["jobs.db", "jobs.db-wal", "platform.db", "platform.db-wal"] {
         let bytes = std::fs::read(platform.folder.path().join(name)).unwrap();
         let is_in = bytes.windows(token.len()).any(|piece| piece == token.as_bytes());

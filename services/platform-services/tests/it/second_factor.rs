@@ -43,10 +43,10 @@ async fn login(platform: &Platform, email: &str, code: &str) -> Answer {
 
 /// An account with a second factor.
 pub(crate) struct Account {
-    token: String,
+    pub(crate) token: String,
     id: String,
     secret: String,
-    recovery: Vec<String>,
+    pub(crate) recovery: Vec<String>,
 }
 
 pub(crate) async fn account(platform: &Platform, email: &str) -> Account {
