@@ -64,6 +64,8 @@ mod tests {
         for (password, expected) in [
             ("correct horse battery", "good"),
             ("pässwört", "good"),
+            ("🐎🔋📎✅🐎🔋📎✅", "good"),
+            (&"ö".repeat(64), "good"),
             ("Ada King Noel 7", "good"),
             ("1234567", "the password has fewer than 8 characters"),
             (&"x".repeat(129), "the password has more than 128 bytes"),

@@ -285,6 +285,27 @@ mod tests {
         database.close().await;
     }
 
+    #[tokio::test]
+    async fn no_session_is_longer_than_thirty_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::Sqlite(folder.path().join("x.db"));
+        let database = Database::open(&source, &TABLES, 1).await.unwrap();
+        let mut transaction = database.begin().await.unwrap();
+        let new =
+            NewUser { email: "a@x.y", password_hash: "", first_name: "A", last_name: "", tenant_id: None, realm: "" };
+        let user = insert(&mut transaction, new, Timestamp::UNIX_EPOCH).await.unwrap().unwrap();
+        let life = Duration::from_secs(20 * 86_400);
+        let mut token = begin(&mut transaction, &user, life, Timestamp::UNIX_EPOCH).await.unwrap().refresh;
+        for (day, is_good) in [(15, true), (29, true), (30, false)] {
+            let now = Timestamp::from_second(day * 86_400).unwrap();
+            match refresh(&mut transaction, token.expose_secret(), life, now).await.unwrap() {
+                Refreshed::Good(_, next) if is_good => token = next.refresh,
+                Refreshed::Unknown if !is_good => {}
+                other => panic!("day {day}: {other:?}"),
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]

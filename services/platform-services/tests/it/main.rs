@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
 mod analytics;
+mod asvs;
 mod away;
 mod keys;
 mod lockout;
