@@ -1,5 +1,5 @@
-//! Mail to people: put into a queue that outlives the process, written and sent by a worker, one at a time for each of
-//! them. The queue holds no secret: what a mail carries is made when it is written.
+//! Mail to people: put into a queue that outlives the process, written and sent by a worker. The queue holds no secret: what
+//! a mail carries is made when it is written.
 
 mod errand;
 mod figures;

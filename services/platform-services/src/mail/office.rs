@@ -91,7 +91,7 @@ impl Mail {
         self.office.as_ref().map(|_office| ()).ok_or(NotPut::NotConfigured)
     }
 
-    /// Puts a mail in; it is sent once that would survive a power cut.
+    /// Puts a mail in, and returns once that would survive a power cut.
     ///
     /// # Errors
     /// See [`NotPut`].
