@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use kit::config::{Cursor, Environment, Mistake, Mistakes, Node, Source, Value, load_knowing};
+use kit::config::{Cursor, Entry, Environment, Mistake, Mistakes, Node, Place, Source, Value, load_knowing, load_text};
 use secrecy::{ExposeSecret, SecretString};
 
 /// Prefix of overriding environment variables: `MONITOR_A__B` overrides the key `a.b`.
@@ -56,10 +56,37 @@ impl Config {
     /// Reads a file, or a folder of files, and the environment. What is wrong is kept until [`Config::decode`], so that
     /// all mistakes come at once.
     pub fn load(path: &Path, environment: &Environment) -> Self {
+        Self::load_of(&Source { path, environment, prefix: PREFIX })
+    }
+
+    /// As [`Config::load`], for a program whose overriding variables begin with another prefix than `MONITOR`.
+    pub fn load_of(source: &Source<'_>) -> Self {
+        Self::read(source, load_knowing)
+    }
+
+    /// As [`Config::load_of`], of a text that the program itself holds: the source's path is only what messages call it.
+    pub fn parse(text: &str, source: &Source<'_>) -> Self {
+        Self::read(source, |source, keys, mistakes| load_text(text, source, keys, mistakes))
+    }
+
+    fn read(source: &Source<'_>, read: impl FnOnce(&Source<'_>, &[&str], &Mistakes) -> Node) -> Self {
         let mistakes = Mistakes::default();
-        let root = load_knowing(&Source { path, environment, prefix: PREFIX }, &KEYS, &mistakes);
-        let root = matrix::expand(&root, &mistakes);
-        Self { root, path: path.to_owned(), environment: environment.clone(), found: mistakes.into_sorted() }
+        let root = matrix::expand(&read(source, &KEYS, &mistakes), &mistakes);
+        let (path, environment) = (source.path.to_owned(), source.environment.clone());
+        Self { root, path, environment, found: mistakes.into_sorted() }
+    }
+
+    /// Sets a top-level key that nothing else sets: what holds in this program where the configuration says nothing.
+    #[must_use]
+    pub fn or_set(mut self, key: &str, text: &str) -> Self {
+        if let Value::Map(entries) = &mut self.root.value
+            && !entries.iter().any(|entry| entry.key == key)
+        {
+            let place = Place::whole("built-in default");
+            let node = Node { place: place.clone(), value: Value::Text(text.to_owned()), substituted: None };
+            entries.push(Entry { key: key.to_owned(), key_place: place, node });
+        }
+        self
     }
 
     /// Returns the file or folder it was read from.

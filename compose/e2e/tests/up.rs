@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(100);
 /// The folder with the workspace's binaries: the tests' own is beside them.
 fn binaries() -> PathBuf {
     let folder = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-    for name in ["monitor", "api-gateway", "platform-services"] {
+    for name in ["monitor", "api-gateway", "platform-services", "auth-monitor"] {
         assert!(folder.join(name).exists(), "{name} is not built; run `cargo build --workspace` first");
     }
     folder
@@ -35,16 +35,18 @@ struct Up {
 impl Up {
     fn start() -> Self {
         let (folder, monitor, gateway) = (tempfile::tempdir().unwrap(), free_port(), free_port());
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../local.yml");
+        let compose = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let out = std::fs::File::create(folder.path().join("out")).unwrap();
         let child = Command::new(binaries().join("monitor"))
             .args(["up", "--config"])
-            .arg(config)
+            .arg(compose.join("local.yml"))
             .current_dir(folder.path())
             .env("MONITOR_BIN", binaries())
             .env("MONITOR_PORT", monitor.to_string())
             .env("GATEWAY_PORT", gateway.to_string())
             .env("PLATFORM_PORT", free_port().to_string())
+            .env("AUTH_MONITOR_PORT", free_port().to_string())
+            .env("COMPOSE_DIR", compose)
             .stdout(out)
             .stderr(Stdio::null())
             .spawn()
@@ -88,7 +90,7 @@ async fn make_up_starts_everything_prints_the_address_mends_a_crash_and_stops_wi
     let status = up.until_up().await;
     let names: Vec<&str> =
         status["services"].as_array().unwrap().iter().map(|service| service["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["monitor", "api-gateway", "platform-services"]);
+    assert_eq!(names, ["monitor", "api-gateway", "platform-services", "auth-monitor"]);
     for secret in ["operator_token", "api_key", "jwt_secret"] {
         let mode = std::fs::metadata(up.folder.path().join("data/secrets").join(secret)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
+use axum::{Extension, Router};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use kit::config::show_duration;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::channels::ChannelWorkers;
 use super::discoveries::Discoveries;
+use super::embedding::Embedding;
 use super::pilot::Pilot;
 use super::plan::{Plan, Retention};
 use super::reload::{Fixed, Reloader, mark_reloaded};
@@ -32,14 +33,14 @@ use super::watch_runtime::WatchRuntime;
 use super::{dead_man, examining};
 use crate::alert::{AlertFigures, Alerts};
 use crate::config::{Config, ConfigError};
-use crate::export::{Blackbox, ProbeMetrics, Reception, Shared, Visitor, blackbox_router, read_metrics_from, router};
+use crate::export::{
+    Blackbox, ProbeMetrics, Program, Reception, Shared, Visitor, blackbox_router, read_metrics_from, router,
+};
 use crate::judge::{Board, Verdict};
 use crate::probe::{Kinds, Vantage};
 use crate::record::{FolderLock, LockError, Stores};
 use crate::supervise::launcher::Launcher;
 use crate::supervise::{Mode, bucket};
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Longest time a handler may take; a waiting gate answers within 300 s.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(310);
@@ -101,6 +102,7 @@ pub enum StartError {
 pub struct Engine {
     plan: Plan,
     kinds: Kinds,
+    embedding: Embedding,
 }
 
 impl Engine {
@@ -109,7 +111,13 @@ impl Engine {
     /// # Errors
     /// Every mistake at once.
     pub fn new(config: &Config, kinds: Kinds) -> Result<Self, ConfigError> {
-        Ok(Self { plan: Plan::of(config, &kinds)?, kinds })
+        Ok(Self { plan: Plan::of(config, &kinds)?, kinds, embedding: Embedding::new(Program::MONITOR) })
+    }
+
+    /// Has it run as part of a program other than the monitor.
+    #[must_use]
+    pub fn within(self, embedding: Embedding) -> Self {
+        Self { embedding, ..self }
     }
 
     /// Returns what is planned.
@@ -138,7 +146,7 @@ impl Engine {
         let memory = Memory::read(&stores.state, options.restarts).await;
         let cursor_key = restore::cursor_key(&memory, &stores.state);
         let link_key = restore::link_key(&memory, &stores.state);
-        let metrics = Metrics::new("monitor", VERSION);
+        let Embedding { program, metrics, observer } = self.embedding;
         let alerts = Alerts::new(stores.state.clone(), &link_key, AlertFigures::new(&metrics));
         let alerts = Arc::new(alerts.with_history(stores.history.clone()));
         let remembering = restore::alerts(alerts.clone()).await;
@@ -169,7 +177,7 @@ impl Engine {
         let mut discoveries = Discoveries::restored(&self.plan, &memory);
         let workers = ChannelWorkers::new(alerts);
         let pinging = tokio::spawn(dead_man::run(shared.clone()));
-        let mut turning = Loop::new(shared.clone(), memory, pilot, workers, finished_sender, max_running());
+        let mut turning = Loop::new(shared.clone(), observer, memory, pilot, workers, finished_sender, max_running());
         let mut plan = self.plan.with_found(discoveries.found(), &self.kinds);
         discoveries.tell(&mut plan);
         turning.configure(&plan);
@@ -182,13 +190,13 @@ impl Engine {
         let writing = spawn_writers(&stores, self.plan.retention, &writers);
         let serving = guarded(
             "the API",
-            serve(listener, routes(&shared, &metrics, reception.clone()), Limits::default(), stop.clone()),
+            serve(listener, routes(&shared, program, &metrics, reception.clone()), Limits::default(), stop.clone()),
         );
         let blackbox = self
             .plan
             .blackbox
             .clone()
-            .map(|settings| Blackbox::new(settings, shared.clone(), reception.clone(), VERSION));
+            .map(|settings| Blackbox::new(settings, shared.clone(), reception.clone(), program.version));
         let standing_in = blackbox.clone().zip(beside).map(|(blackbox, listener)| {
             let serving = serve(listener, blackbox_router(blackbox), Limits::default(), stop.clone());
             guarded("the stand-in for blackbox_exporter", serving)
@@ -264,15 +272,16 @@ fn spawn_writers(stores: &Stores, keep: Retention, stop: &CancellationToken) -> 
     ]
 }
 
-fn routes(shared: &Arc<Shared>, metrics: &Metrics, reception: Arc<Reception>) -> Router {
-    let health = health(shared);
+fn routes(shared: &Arc<Shared>, program: Program, metrics: &Metrics, reception: Arc<Reception>) -> Router {
+    let health = health(shared, program);
     let mut beside = health.live_routes().merge(metrics.routes());
     for path in READY_PATHS {
         beside = beside.route(path, get(answer_health(&health, false)));
     }
     beside = beside.route("/health", get(answer_health(&health, true)));
     let router = router(shared.clone(), reception, beside);
-    with_conventions(router, HttpMetrics::new(metrics, "monitor"), REQUEST_DEADLINE, BODY_LIMIT_BYTES)
+    with_conventions(router, HttpMetrics::new(metrics, program.name), REQUEST_DEADLINE, BODY_LIMIT_BYTES)
+        .layer(Extension(program))
 }
 
 /// What fails is everybody's to know; why, only for whoever sees addresses and paths elsewhere too.
@@ -285,7 +294,7 @@ fn answer_health(health: &Health, has_details: bool) -> impl Fn(Visitor) -> Read
 }
 
 /// The monitor's own health: its loop turns and its stores are written. What it watches is details, not health.
-fn health(shared: &Arc<Shared>) -> Health {
+fn health(shared: &Arc<Shared>, program: Program) -> Health {
     let (state, details) = (shared.clone(), shared.clone());
     let refresh = move |health: &Health| {
         let stands = state.figures.stands_since();
@@ -296,7 +305,7 @@ fn health(shared: &Arc<Shared>) -> Health {
             health.set(store, Need::Soft, figures.error().map_or(Ok(()), Err));
         }
     };
-    Health::new("monitor", VERSION).with_refresh(refresh).with_details(move || {
+    Health::new(program.name, program.version).with_refresh(refresh).with_details(move || {
         let board = details.board();
         let works = |verdict| matches!(verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed);
         let services = board.wholes();

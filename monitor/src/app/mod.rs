@@ -3,8 +3,10 @@
 mod alarm;
 mod cards;
 mod channels;
+mod daemon;
 mod dead_man;
 mod discoveries;
+mod embedding;
 mod engine;
 mod examining;
 mod found;
@@ -27,6 +29,8 @@ mod turn;
 mod uplink;
 mod watch_runtime;
 
+pub use daemon::{tell_systemd, watch_config};
+pub use embedding::{Embedding, Observer};
 pub use engine::{Engine, OnReady, Options, StartError};
 pub use found::Found;
 pub use needs::{Needs, start_order};

@@ -1,29 +1,22 @@
 //! `monitor run` and `monitor up`: the engine with signals, reloads and, on a terminal, a live table.
 
 use std::fs::{DirBuilder, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::IsTerminal;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kit::config::Environment;
 use kit::exit;
-use monitor::app::StartError;
-use monitor::export::Shared;
+use monitor::app::{tell_systemd, watch_config};
 use monitor::supervise::{Mode, bucket};
 use monitor::{Config, Engine, Kinds, Options, make_secrets};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::output::{complain, say};
 use super::table;
-
-/// The file is looked at this often; a content hash sees what file events miss (swapped symbolic links).
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How the daemon is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +55,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
     let stop = CancellationToken::new();
     let signals = kit::shutdown::on_signals(stop.clone());
     let (reloads, reload) = mpsc::channel(1);
-    let watching = tokio::spawn(watch(path.to_owned(), reloads));
+    let watching = tokio::spawn(watch_config(Some(path.to_owned()), reloads));
     let again = path.to_owned();
     let source = Arc::new(move || Config::load(&again, &Environment::of_process()));
     let mode = if manner == Manner::Terminal { Mode::Up } else { Mode::Run };
@@ -90,28 +83,9 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
     match result {
         Ok(()) => ExitCode::from(exit::YES),
         Err(error) => {
-            let code = match &error {
-                StartError::Folder(monitor::record::LockError::Held { .. }) => exit::BUSY,
-                StartError::Folder(_) | StartError::Listen { .. } | StartError::Resolver(_) | StartError::Thread(_) => {
-                    exit::SYSTEM
-                }
-                StartError::Data(_) => exit::CONFIG,
-            };
+            let code = error.exit_code();
             complain(format_args!("monitor: {:#}", anyhow::Error::from(error)));
             ExitCode::from(code)
-        }
-    }
-}
-
-/// Says that the daemon is ready, and that it is alive as long as its loop turns; ends with the program.
-async fn tell_systemd(shared: Arc<Shared>, stop: CancellationToken) {
-    let services = shared.board().wholes().count();
-    kit::notify::ready(format!("watches {services} services")).await;
-    tokio::select! {
-        () = stop.cancelled() => kit::notify::stopping().await,
-        () = kit::notify::keep_alive(|| shared.figures.stands_since().is_none()) => {
-            stop.cancelled().await;
-            kit::notify::stopping().await;
         }
     }
 }
@@ -139,50 +113,4 @@ fn log_beside_table(data: &Path) -> Result<(), ExitCode> {
             Ok(())
         }
     }
-}
-
-/// Has the configuration read again on SIGHUP and when its content changes.
-async fn watch(path: PathBuf, reloads: mpsc::Sender<()>) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::error!("cannot listen to SIGHUP; changes of the file are still seen");
-        return;
-    };
-    let mut known = content(&path).await;
-    loop {
-        let asked = tokio::select! {
-            _ = hangup.recv() => true,
-            () = tokio::time::sleep(LOOK_EVERY) => false,
-        };
-        let found = content(&path).await;
-        if !asked && found == known {
-            continue;
-        }
-        known = found;
-        if reloads.send(()).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// A hash of the file's bytes, or of every file's in a folder.
-async fn content(path: &Path) -> u64 {
-    let path = path.to_owned();
-    let hashed = tokio::task::spawn_blocking(move || {
-        let mut hasher = DefaultHasher::new();
-        let files = if path.is_dir() {
-            let mut files: Vec<PathBuf> =
-                std::fs::read_dir(&path).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
-            files.sort();
-            files
-        } else {
-            vec![path]
-        };
-        // A pipe would never end.
-        for file in files.into_iter().filter(|file| file.is_file()) {
-            file.hash(&mut hasher);
-            std::fs::read(&file).unwrap_or_default().hash(&mut hasher);
-        }
-        hasher.finish()
-    });
-    hashed.await.unwrap_or(0)
 }

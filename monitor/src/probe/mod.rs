@@ -51,6 +51,7 @@ mod smtp;
 mod snmp;
 mod sql;
 mod ssh;
+mod steps;
 mod stream;
 mod talk;
 mod tcp;
@@ -65,6 +66,7 @@ mod wire;
 pub use address::Address;
 pub use detour::Detour;
 pub use expect::Expectations;
+pub use http::{Answer, Api, Call};
 pub use kinds::{Expectation, Kind, Kinds, LabelSettings, OwnAddress, Probe, Scope, Target};
 pub use observation::{
     CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, StepSeen, StepState, Why,
@@ -75,4 +77,5 @@ pub use run::{Run, Vantage};
 pub use runner::{Question, observe, observe_by};
 pub use scheme::{Scheme, Takes};
 pub(crate) use smtp::reply as smtp_reply;
+pub use steps::Steps;
 pub(crate) use tls_options::decode_roots;

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use kit::health::{Health, Need};
-use kit::http::{Endpoints, Limits, ServerTls, serve, serve_tls, with_conventions};
+use kit::http::{EachCore, Endpoints, Limits, MakeRouter, serve_each_core, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use kit::service::Settings as _;
 use tokio::net::TcpListener;
@@ -21,7 +21,7 @@ use crate::forward::Tunnels;
 use crate::gate::Gatehouse;
 use crate::health::Platform;
 use crate::limit::Limiter;
-use crate::routes::Ways;
+use crate::routes::{Roads, Ways};
 use crate::settings::Settings;
 use crate::table::LARGE;
 use crate::ws::News;
@@ -39,68 +39,87 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// Its name in health.
 const REDIS: &str = "redis";
 
-/// The whole gateway as a router, and what must run beside it.
+/// The whole gateway, and what must run beside its routes.
 pub struct App {
-    /// Every route. Clients' addresses are read from `ConnectInfo`, if it is there.
-    pub router: Router,
-    news: News,
+    settings: Settings,
+    metrics: Metrics,
+    http_metrics: HttpMetrics,
+    limiter: Arc<Limiter>,
+    roads: Roads,
+    platform: Arc<Platform>,
     tunnels: Tunnels,
 }
 
 impl App {
     /// Puts it together. WebSockets end when `stop` says so.
-    pub fn new(settings: &Settings, stop: CancellationToken) -> Self {
+    pub fn new(settings: Settings, stop: CancellationToken) -> Self {
         let metrics = Metrics::new(SERVICE, VERSION);
         let http_metrics = HttpMetrics::new(&metrics, SERVICE);
         let figures = Figures::new(&metrics);
-        let limiter = Arc::new(Limiter::new(settings, figures.clone()));
-        let house = Arc::new(Gatehouse::new(settings, limiter.clone(), figures.clone()));
+        let limiter = Arc::new(Limiter::new(&settings, figures.clone()));
+        let house = Gatehouse::new(&settings, limiter.clone(), figures.clone());
         let tunnels = Tunnels { tracker: TaskTracker::new(), stop };
-        let ways = Arc::new(Ways::new(settings, house, &figures, &tunnels));
-        let platform = Arc::new(Platform::new(settings, ways.hub.clone()));
-        let own = Health::new(SERVICE, VERSION).with_refresh(move |health| {
-            if let Some(state) = limiter.state() {
-                health.set(REDIS, Need::Soft, state);
-            }
-        });
-        // A caller of the health answer may wait for one that was given up by others, and then for its own.
-        let longest = settings.longest_timeout().max(settings.health_check_timeout.saturating_mul(2));
+        let roads = Roads::new(&settings, house, &figures, &tunnels);
+        let platform = Arc::new(Platform::new(&settings, roads.hub.clone()));
+        Self { settings, metrics, http_metrics, limiter, roads, platform, tunnels }
+    }
+
+    /// Makes every route, with connections to services of its own. Clients' addresses are read from `ConnectInfo`, if it is
+    /// there.
+    pub fn router(&self) -> Router {
+        let settings = &self.settings;
+        let ways = Arc::new(Ways::new(&self.roads));
         let endpoints = index::endpoints();
         let routes = index::routes(&endpoints)
-            .merge(health::routes(platform.clone()))
-            .merge(own.routes())
-            .merge(metrics.routes())
+            .merge(health::routes(self.platform.clone()))
+            .merge(self.health().routes())
+            .merge(self.metrics.routes())
             .merge(routes::routes(&ways))
             .merge(chat::routes(&ways))
-            .merge(ws::routes(&ways, &tunnels));
-        let router = with_conventions(routes, http_metrics, longest.saturating_add(MARGIN), LARGE)
+            .merge(ws::routes(&ways, &self.tunnels));
+        // A caller of the health answer may wait for one that was given up by others, and then for its own.
+        let longest = settings.longest_timeout().max(settings.health_check_timeout.saturating_mul(2));
+        let router = with_conventions(routes, self.http_metrics.clone(), longest.saturating_add(MARGIN), LARGE)
             .layer(Extension(Endpoints(endpoints)));
         let router = if settings.cors_origins.is_empty() {
             router
         } else {
             router.layer(from_fn_with_state(Origins(settings.cors_origins.clone().into()), cross_origin))
         };
-        let (costs, key) = (settings.cost_tracking.clone(), settings.api_key.clone());
-        Self { router, news: News { hub: ways.hub.clone(), platform, costs, key }, tunnels }
+        if settings.tls.is_none() {
+            return router;
+        }
+        router.layer(SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, HSTS))
+    }
+
+    fn health(&self) -> Health {
+        let limiter = self.limiter.clone();
+        Health::new(SERVICE, VERSION).with_refresh(move |health| {
+            if let Some(state) = limiter.state() {
+                health.set(REDIS, Need::Soft, state);
+            }
+        })
+    }
+
+    fn news(&self) -> News {
+        let (costs, key) = (self.settings.cost_tracking.clone(), self.settings.api_key.clone());
+        News { hub: self.roads.hub.clone(), platform: self.platform.clone(), costs, key }
     }
 }
 
 /// Serves on `listener` until `stop`, then lets running requests finish within [`Limits::grace`].
 pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationToken) {
-    let App { router, news, tunnels } = App::new(&settings, stop.clone());
+    let app = Arc::new(App::new(settings, stop.clone()));
     let address = listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
     tracing::info!(address, version = VERSION, "listening");
+    let make: MakeRouter = {
+        let app = app.clone();
+        Arc::new(move || app.router())
+    };
+    let what = EachCore { make, tls: app.settings.tls.as_ref(), tasks: app.tunnels.tracker.clone() };
     tokio::select! {
-        () = serve_as(settings.tls.as_ref(), listener, router, stop) => {}
-        () = news.run() => {}
+        () = serve_each_core(listener, what, Limits::default(), stop) => {}
+        () = app.news().run() => {}
     }
-    tunnels.tracker.close();
-    kit::shutdown::within(Limits::default().grace, "WebSockets", tunnels.tracker.wait()).await;
     tracing::info!("stopped");
-}
-
-async fn serve_as(tls: Option<&ServerTls>, listener: TcpListener, router: Router, stop: CancellationToken) {
-    let Some(tls) = tls else { return serve(listener, router, Limits::default(), stop).await };
-    let hsts = SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, HSTS);
-    serve_tls(listener, tls, router.layer(hsts), Limits::default(), stop).await;
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::gate::Caller;
 use crate::routes::Ways;
-use crate::table::{Guard, MEDIUM, Service};
+use crate::table::{CHAT, Guard, MEDIUM, Service};
 use crate::ws::Topic;
 
 /// Longest message, in characters. Ours; clients are promised 10,000.
@@ -34,10 +34,10 @@ pub(crate) const ENDPOINTS: [&str; 4] =
 
 /// Returns the routes.
 pub(crate) fn routes(ways: &Arc<Ways>) -> Router {
-    let of_service = ways.guarded(Guard::Key, post(chat).with_state(ways.clone())).fallback(not_found);
+    let of_service = ways.guarded(Guard::Key(CHAT), post(chat).with_state(ways.clone())).fallback(not_found);
     let of_user = ways.guarded(Guard::User, post(converse).with_state(ways.clone())).fallback(not_found);
     let history = ways.guarded(Guard::User, get(history).with_state(ways.clone())).fallback(not_found);
-    let tool = ways.guarded(Guard::Key, post(execute_tool).with_state(ways.clone())).fallback(not_found);
+    let tool = ways.guarded(Guard::Key(CHAT), post(execute_tool).with_state(ways.clone())).fallback(not_found);
     Router::new()
         .route("/api/chat", of_service)
         .route("/api/execute-tool", tool)
@@ -187,7 +187,7 @@ fn fresh() -> String {
 pub(crate) fn session_of(caller: &Caller, conversation: &str) -> String {
     match caller {
         Caller::User(user) => format!("user-{}-{conversation}", user.id),
-        Caller::Service | Caller::Anyone => conversation.to_owned(),
+        Caller::Service | Caller::Showing(_) | Caller::Anyone => conversation.to_owned(),
     }
 }
 

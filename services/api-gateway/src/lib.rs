@@ -23,5 +23,5 @@ mod ws;
 
 pub use app::{App, run};
 pub use limit::Failure;
-pub use settings::Settings;
+pub use settings::{Settings, Signed};
 pub use upstream::Upstream;

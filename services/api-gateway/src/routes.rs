@@ -11,14 +11,45 @@ use axum::routing::{MethodRouter, any, on};
 use kit::http::{ApiError, bearer, not_found};
 
 use crate::figures::Figures;
-use crate::forward::{Forward, Tunnels};
+use crate::forward::{Forward, Road, Tunnels};
 use crate::gate::{Gate, Gatehouse, pass};
 use crate::path::translated;
 use crate::settings::Settings;
 use crate::table::{Guard, ROWS, Row, Service};
+use crate::upstream::Upstream;
 use crate::ws::Hub;
 
-/// The ways to all services, and who is let through.
+/// All services, and who is let through to them, as all threads know them.
+pub(crate) struct Roads {
+    airtable: Arc<Road>,
+    mcp: Arc<Road>,
+    llm: Arc<Road>,
+    platform: Arc<Road>,
+    automation: Arc<Road>,
+    pub(crate) house: Arc<Gatehouse>,
+    /// Who is told what goes on.
+    pub(crate) hub: Arc<Hub>,
+}
+
+impl Roads {
+    pub(crate) fn new(settings: &Settings, house: Gatehouse, figures: &Figures, tunnels: &Tunnels) -> Self {
+        let road = |upstream: &Upstream, key| {
+            let timeout = settings.timeout_of(upstream);
+            Arc::new(Road::new(upstream.clone(), key, timeout, figures.clone(), tunnels.clone()))
+        };
+        Self {
+            airtable: road(&settings.airtable_gateway, &settings.airtable_gateway_api_key),
+            mcp: road(&settings.mcp_server, &settings.api_key),
+            llm: road(&settings.llm_orchestrator, &settings.api_key),
+            platform: road(&settings.platform_services, &settings.api_key),
+            automation: road(&settings.automation_services, &settings.api_key),
+            house: Arc::new(house),
+            hub: Arc::default(),
+        }
+    }
+}
+
+/// The ways of one thread.
 pub(crate) struct Ways {
     airtable: Forward,
     mcp: Forward,
@@ -31,18 +62,15 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    pub(crate) fn new(settings: &Settings, house: Arc<Gatehouse>, figures: &Figures, tunnels: &Tunnels) -> Self {
-        let way = |upstream: &crate::upstream::Upstream, key| {
-            Forward::new(upstream.clone(), key, settings.timeout_of(upstream), figures.clone(), tunnels.clone())
-        };
+    pub(crate) fn new(roads: &Roads) -> Self {
         Self {
-            airtable: way(&settings.airtable_gateway, &settings.airtable_gateway_api_key),
-            mcp: way(&settings.mcp_server, &settings.api_key),
-            llm: way(&settings.llm_orchestrator, &settings.api_key),
-            platform: way(&settings.platform_services, &settings.api_key),
-            automation: way(&settings.automation_services, &settings.api_key),
-            house,
-            hub: Arc::default(),
+            airtable: Forward::new(roads.airtable.clone()),
+            mcp: Forward::new(roads.mcp.clone()),
+            llm: Forward::new(roads.llm.clone()),
+            platform: Forward::new(roads.platform.clone()),
+            automation: Forward::new(roads.automation.clone()),
+            house: roads.house.clone(),
+            hub: roads.hub.clone(),
         }
     }
 

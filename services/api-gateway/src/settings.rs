@@ -49,8 +49,8 @@ pub struct Settings {
     pub upstream_timeout: Duration,
     /// `AIRTABLE_GATEWAY_TIMEOUT` and the like: for one service, instead of that.
     pub timeouts: Vec<(&'static str, Duration)>,
-    /// `JWT_SECRET`: with it tokens are checked here before anybody is asked about them.
-    pub jwt_secret: Option<SecretString>,
+    /// `JWT_ALGORITHM` and `JWT_SECRET`: how tokens are checked before anybody is asked about them.
+    pub signed: Signed,
     /// `HTTPS_ENABLED` with `TLS_CERT_FILE` and `TLS_KEY_FILE`: clients come by https.
     pub tls: Option<ServerTls>,
     /// `CORS_ORIGINS`: whose pages may ask, exactly as browsers write it. Default: those of the platform's own frontends.
@@ -65,6 +65,17 @@ pub struct Settings {
     pub rate_limit_failure: Failure,
 }
 
+/// How tokens are signed.
+#[derive(Debug, Clone)]
+pub enum Signed {
+    /// That is not known here.
+    Unknown,
+    /// With this secret, by HS256.
+    Secret(SecretString),
+    /// With keys that platform-services publishes.
+    Published,
+}
+
 impl service::Settings for Settings {
     const NAME: &'static str = env!("CARGO_PKG_NAME");
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
@@ -73,7 +84,8 @@ impl service::Settings for Settings {
 Environment:
   API_KEY                    key that clients send as X-API-Key; required
   AIRTABLE_GATEWAY_API_KEY   key sent to the Airtable gateway [API_KEY]
-  JWT_SECRET                 that of platform-services: tokens are checked here, before anybody is asked about them
+  JWT_ALGORITHM              that of platform-services: HS256, or EdDSA or RS256, whose keys it publishes [HS256]
+  JWT_SECRET                 that of platform-services: with HS256 tokens are checked here, before anybody is asked
                              (secrets may be in files: API_KEY_FILE, AIRTABLE_GATEWAY_API_KEY_FILE, JWT_SECRET_FILE,
                              REDIS_URL_FILE)
   HOST                       address to listen on; 0.0.0.0 in containers [127.0.0.1]
@@ -115,12 +127,6 @@ Environment:
                 variables.mistake(name, "has characters that no HTTP header can carry; use letters and digits");
             }
         }
-        let jwt_secret = variables.secret("JWT_SECRET");
-        let length = jwt_secret.as_ref().map_or(0, |secret| secret.expose_secret().len());
-        if length > 0 && length < MIN_SECRET_BYTES {
-            let text = format!("has {length} bytes; write that of platform-services, {MIN_SECRET_BYTES} bytes or more");
-            variables.mistake("JWT_SECRET", text);
-        }
         let ai_url = variables.base_url("AI_PROCESSING_SERVICE_URL").unwrap_or_else(|| local(8001));
         let mcp_url = variables.base_url("MCP_SERVER_URL").unwrap_or_else(|| ai_url.clone());
         let other = variables.text("AI_PROCESSING_SERVICE_URL").is_some() && ai_url != mcp_url;
@@ -141,12 +147,12 @@ Environment:
             health_check_timeout: variables.duration("HEALTH_CHECK_TIMEOUT", Duration::from_secs(5)),
             upstream_timeout: variables.duration("UPSTREAM_TIMEOUT", Duration::from_secs(30)),
             timeouts: timeouts(&variables),
-            jwt_secret,
+            signed: signed(&variables),
             tls: tls(&variables),
             cors_origins: origins(&variables),
             trusted_proxies: variables.networks("TRUSTED_PROXIES", "none"),
             rate_limit: rate_limit(&variables),
-            redis: redis(&variables),
+            redis: variables.redis_url("REDIS_URL"),
             rate_limit_failure: failure(&variables),
         };
         variables.finish(settings)
@@ -180,6 +186,24 @@ impl Settings {
     /// Returns the longest wait for any.
     pub(crate) fn longest_timeout(&self) -> Duration {
         self.timeouts.iter().map(|(_, timeout)| *timeout).fold(self.upstream_timeout, Duration::max)
+    }
+}
+
+fn signed(variables: &Variables<'_>) -> Signed {
+    let secret = variables.secret("JWT_SECRET");
+    let length = secret.as_ref().map_or(0, |secret| secret.expose_secret().len());
+    if length > 0 && length < MIN_SECRET_BYTES {
+        let text = format!("has {length} bytes; write that of platform-services, {MIN_SECRET_BYTES} bytes or more");
+        variables.mistake("JWT_SECRET", text);
+    }
+    match variables.text("JWT_ALGORITHM") {
+        None | Some("HS256") => secret.map_or(Signed::Unknown, Signed::Secret),
+        Some("EdDSA" | "RS256") => Signed::Published,
+        Some(other) => {
+            let text = format!("{other:?} is not known here; write that of platform-services: HS256, EdDSA or RS256");
+            variables.mistake("JWT_ALGORITHM", text);
+            Signed::Unknown
+        }
     }
 }
 
@@ -242,17 +266,6 @@ fn rate_limit(variables: &Variables<'_>) -> Option<NonZeroU32> {
         return None;
     }
     Some(variables.parsed("RATE_LIMIT_RPM", REQUESTS, "a number of requests a minute; write 1000, or off"))
-}
-
-/// A mistake never shows the value, which may carry a password.
-fn redis(variables: &Variables<'_>) -> Option<SecretString> {
-    let url = variables.secret("REDIS_URL")?;
-    if let Err(error) = redis::Client::open(url.expose_secret()) {
-        let text = format!("not the URL of a Redis server ({error}); write it like redis://127.0.0.1:6379/0");
-        variables.mistake("REDIS_URL", text);
-        return None;
-    }
-    Some(url)
 }
 
 fn failure(variables: &Variables<'_>) -> Failure {

@@ -6,10 +6,12 @@ use axum::routing::MethodFilter;
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guard {
-    /// Everybody: the service decides. A key that is shown must be right all the same.
+    /// Everybody.
     Open,
-    /// Whoever shows a key in `X-API-Key`.
-    Key,
+    /// Everybody, with whatever key or token he shows: the service decides.
+    Theirs,
+    /// Whoever shows a key in `X-API-Key` that is for this.
+    Key(&'static str),
     /// A user who is signed in.
     User,
 }
@@ -40,6 +42,9 @@ pub(crate) struct Row {
     pub(crate) statuses: &'static [(u16, u16)],
 }
 
+/// What keys are for, by the words of platform-services.
+pub(crate) const AIRTABLE: &str = "airtable";
+pub(crate) const CHAT: &str = "chat";
 /// Every method.
 const ANY: &str = "ANY";
 const KIB: usize = 1024;
@@ -58,29 +63,30 @@ const AS_200_OR_400: &[(u16, u16)] = &[(201, 200), (409, 400), (422, 400)];
 
 /// All of them.
 pub(crate) const ROWS: [Row; 26] = [
-    row(ANY, "/api/airtable/{*path}", Guard::Key, Service::Airtable, "/{*path}").taking(LARGE),
-    row("GET", "/api/tools", Guard::Key, Service::Llm, "/tools"),
-    row("GET", "/api/sessions/{id}/history", Guard::Key, Service::Llm, "/sessions/{id}/history"),
-    row("DELETE", "/api/sessions/{id}", Guard::Key, Service::Llm, "/sessions/{id}"),
-    row("POST", "/api/auth/register", Guard::Open, Service::Platform, "/auth/register").answering(AS_200_OR_400),
-    row("POST", "/api/auth/login", Guard::Open, Service::Platform, "/auth/login").answering(AS_400),
-    row("POST", "/api/auth/refresh", Guard::Open, Service::Platform, "/auth/refresh").answering(AS_400),
-    row("POST", "/api/auth/logout", Guard::Open, Service::Platform, "/auth/logout"),
-    row("GET", "/api/auth/verify", Guard::Open, Service::Platform, "/auth/verify"),
-    row("POST", "/api/auth/change-password", Guard::Open, Service::Platform, "/auth/change-password").answering(AS_400),
-    row("GET", "/api/auth/users/profile", Guard::Open, Service::Platform, "/auth/profile"),
-    row("DELETE", "/api/auth/users/{id}", Guard::Open, Service::Platform, "/auth/users/{id}"),
-    row("POST", "/api/v1/auth/register", Guard::Open, Service::Platform, "/auth/register").answering(AS_400),
-    row("POST", "/api/v1/auth/login", Guard::Open, Service::Platform, "/auth/login").answering(AS_400),
-    row("POST", "/api/v1/auth/refresh", Guard::Open, Service::Platform, "/auth/refresh").answering(AS_400),
-    row("POST", "/api/v1/auth/logout", Guard::Open, Service::Platform, "/auth/logout"),
-    row("POST", "/api/v1/auth/change-password", Guard::Open, Service::Platform, "/auth/change-password")
+    row(ANY, "/api/airtable/{*path}", Guard::Key(AIRTABLE), Service::Airtable, "/{*path}").taking(LARGE),
+    row("GET", "/api/tools", Guard::Key(CHAT), Service::Llm, "/tools"),
+    row("GET", "/api/sessions/{id}/history", Guard::Key(CHAT), Service::Llm, "/sessions/{id}/history"),
+    row("DELETE", "/api/sessions/{id}", Guard::Key(CHAT), Service::Llm, "/sessions/{id}"),
+    row("POST", "/api/auth/register", Guard::Theirs, Service::Platform, "/auth/register").answering(AS_200_OR_400),
+    row("POST", "/api/auth/login", Guard::Theirs, Service::Platform, "/auth/login").answering(AS_400),
+    row("POST", "/api/auth/refresh", Guard::Theirs, Service::Platform, "/auth/refresh").answering(AS_400),
+    row("POST", "/api/auth/logout", Guard::Theirs, Service::Platform, "/auth/logout"),
+    row("GET", "/api/auth/verify", Guard::Theirs, Service::Platform, "/auth/verify"),
+    row("POST", "/api/auth/change-password", Guard::Theirs, Service::Platform, "/auth/change-password")
         .answering(AS_400),
-    row("DELETE", "/api/v1/auth/users/{id}", Guard::Open, Service::Platform, "/auth/users/{id}"),
-    row("GET", "/api/v1/users/profile", Guard::Open, Service::Platform, "/auth/profile"),
-    row("GET", "/api/user/profile", Guard::Open, Service::Platform, "/auth/profile"),
-    row("GET", "/api/v1/tenants/current", Guard::Open, Service::Platform, "/tenants/current"),
-    row("GET", "/api/v1/analytics/{*path}", Guard::Open, Service::Platform, "/analytics/{*path}"),
+    row("GET", "/api/auth/users/profile", Guard::Theirs, Service::Platform, "/auth/profile"),
+    row("DELETE", "/api/auth/users/{id}", Guard::Theirs, Service::Platform, "/auth/users/{id}"),
+    row("POST", "/api/v1/auth/register", Guard::Theirs, Service::Platform, "/auth/register").answering(AS_400),
+    row("POST", "/api/v1/auth/login", Guard::Theirs, Service::Platform, "/auth/login").answering(AS_400),
+    row("POST", "/api/v1/auth/refresh", Guard::Theirs, Service::Platform, "/auth/refresh").answering(AS_400),
+    row("POST", "/api/v1/auth/logout", Guard::Theirs, Service::Platform, "/auth/logout"),
+    row("POST", "/api/v1/auth/change-password", Guard::Theirs, Service::Platform, "/auth/change-password")
+        .answering(AS_400),
+    row("DELETE", "/api/v1/auth/users/{id}", Guard::Theirs, Service::Platform, "/auth/users/{id}"),
+    row("GET", "/api/v1/users/profile", Guard::Theirs, Service::Platform, "/auth/profile"),
+    row("GET", "/api/user/profile", Guard::Theirs, Service::Platform, "/auth/profile"),
+    row("GET", "/api/v1/tenants/current", Guard::Theirs, Service::Platform, "/tenants/current"),
+    row("GET", "/api/v1/analytics/{*path}", Guard::Theirs, Service::Platform, "/analytics/{*path}"),
     row("POST", "/api/v1/files/upload", Guard::User, Service::Automation, "/files/upload").taking(LARGE),
     row("GET", "/api/v1/airtable/info", Guard::Open, Service::Airtable, "/api/v1/info"),
     row("GET", "/api/v1/ai/health", Guard::Open, Service::Mcp, "/health"),

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::config::{Environment, parse_duration};
@@ -73,6 +73,18 @@ impl<'a> Variables<'a> {
             Ok(url) => return Some(url),
         };
         self.mistake(name, format_args!("not the URL of a server ({wrong}); write it like http://127.0.0.1:8000"));
+        None
+    }
+
+    /// Returns `name` as the URL of a Redis server, if it is set and right. A mistake never shows the value, which may carry a
+    /// password.
+    pub fn redis_url(&self, name: &str) -> Option<SecretString> {
+        let url = self.secret(name)?;
+        let is_one = |url: &Url| matches!(url.scheme(), "redis" | "rediss") && url.has_host();
+        if Url::parse(url.expose_secret()).is_ok_and(|url| is_one(&url)) {
+            return Some(url);
+        }
+        self.mistake(name, "not the URL of a Redis server; write it like redis://:PASSWORD@127.0.0.1:6379/0");
         None
     }
 

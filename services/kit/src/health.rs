@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -47,13 +48,14 @@ pub struct Health {
     dependencies: Arc<Mutex<Dependencies>>,
     refresh: Arc<dyn Fn(&Health) + Send + Sync>,
     details: Arc<dyn Fn() -> Map<String, Value> + Send + Sync>,
+    may_know: Arc<dyn Fn(&Request) -> bool + Send + Sync>,
 }
 
 impl Health {
     /// A service without dependencies is ready at once.
     pub fn new(service: &'static str, version: &'static str) -> Self {
         let (refresh, details) = (Arc::new(|_: &Self| {}), Arc::new(Map::new));
-        Self { service, version, dependencies: Arc::default(), refresh, details }
+        Self { service, version, dependencies: Arc::default(), refresh, details, may_know: Arc::new(|_| true) }
     }
 
     /// Has dependencies set right before they are looked at; called at each request, so it must not wait, and it must
@@ -61,6 +63,13 @@ impl Health {
     #[must_use]
     pub fn with_refresh(mut self, refresh: impl Fn(&Self) + Send + Sync + 'static) -> Self {
         self.refresh = Arc::new(refresh);
+        self
+    }
+
+    /// Says who is told why something does not work, which may name files and hosts; without it everybody is.
+    #[must_use]
+    pub fn with_reasons_for(mut self, may_know: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Self {
+        self.may_know = Arc::new(may_know);
         self
     }
 
@@ -75,6 +84,12 @@ impl Health {
     pub fn set(&self, name: &str, need: Need, state: Result<(), String>) {
         let mut dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
         dependencies.insert(name.to_owned(), (need, state));
+    }
+
+    /// Returns which dependencies work, by name, as far as that is known now.
+    pub fn works(&self) -> BTreeMap<String, bool> {
+        let dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
+        dependencies.iter().map(|(name, (_, state))| (name.clone(), state.is_ok())).collect()
     }
 
     /// Returns whether the service can do its own work.
@@ -119,10 +134,14 @@ impl Health {
         (code, no_store, Json(Value::Object(body))).into_response()
     }
 
+    fn answer_to(&self, request: &Request, details: bool) -> Response {
+        self.answer(Shown { reasons: (self.may_know)(request), details })
+    }
+
     /// The routes `/livez`, `/readyz` and their aliases `/health/live`, `/health/ready`, `/ready`.
     pub fn routes(&self) -> Router {
         let health = self.clone();
-        let ready = move || std::future::ready(health.answer(Shown { reasons: true, details: false }));
+        let ready = move |request: Request| std::future::ready(health.answer_to(&request, false));
         READY_PATHS.into_iter().fold(self.live_routes(), |router, path| router.route(path, get(ready.clone())))
     }
 
@@ -135,7 +154,7 @@ impl Health {
     /// The route `/health`: readiness with details. Apart from the others because some services answer more there.
     pub fn detailed_route(&self) -> Router {
         let health = self.clone();
-        let detailed = move || std::future::ready(health.answer(Shown { reasons: true, details: true }));
+        let detailed = move |request: Request| std::future::ready(health.answer_to(&request, true));
         Router::new().route("/health", get(detailed))
     }
 }
@@ -143,7 +162,6 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::Request;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -151,7 +169,7 @@ mod tests {
 
     async fn ask(health: &Health, path: &str) -> (u16, Value) {
         let router = health.routes().merge(health.detailed_route());
-        let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let response = router.oneshot(axum::http::Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         (status, serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap())
     }

@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::analytics::{self, Analytics};
-use crate::auth::{self, Auth};
+use crate::auth::{self, Auth, KEYS, Relay};
+use crate::health::health;
 use crate::mail::Mail;
 use crate::settings::Settings;
 use crate::store::{DATABASE, Store};
@@ -33,6 +34,7 @@ pub struct Service {
     pub router: Router,
     store: Store,
     auth: Arc<Auth>,
+    relay: Option<Relay>,
     health: Health,
     mail: Mail,
 }
@@ -45,8 +47,9 @@ impl Service {
         let of_analytics = analytics::clearances(settings.analytics_retention_ms());
         let clearances = [auth::CLEARANCES.as_slice(), of_analytics.as_slice()].concat();
         let store = Store::new(settings.database.clone(), settings.connections, clearances);
-        let health = Health::new(SERVICE, VERSION);
+        let health = health(settings);
         health.set(DATABASE, Need::Hard, Err("not opened yet".to_owned()));
+        health.set(KEYS, Need::Hard, Err("there are none yet".to_owned()));
         let mail = Mail::new(settings.mail.as_ref(), &metrics);
         let auth = Arc::new(Auth::new(settings, store.clone(), mail.clone()));
         let analytics = Analytics::new(settings, store.clone(), auth.clone());
@@ -56,17 +59,26 @@ impl Service {
             .merge(health.detailed_route())
             .merge(metrics.routes());
         let router = with_conventions(router, http_metrics, REQUEST_DEADLINE, BODY_LIMIT_BYTES);
-        Self { router, store, auth, health, mail }
+        let relay = settings.stream.as_ref().and_then(|(url, stream)| Relay::new(auth.clone(), url, stream));
+        Self { router, store, auth, relay, health, mail }
     }
 
-    /// Opens the database as soon as it is there, keeps looking at it and at the signing keys, sends mails, and closes
-    /// everything after `stop`.
+    async fn hand_on(&self) {
+        match &self.relay {
+            Some(relay) => relay.run(&self.health).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Opens the database as soon as it is there, keeps looking at it and at the signing keys, hands events on, sends mails,
+    /// and closes everything after `stop`.
     pub async fn keep(&self, stop: CancellationToken) {
         let mailing = self.mail.run(self.auth.clone(), &self.health, stop.clone());
         tokio::join!(mailing, async {
             tokio::select! {
                 () = self.store.clone().keep(self.health.clone(), stop) => {}
-                () = self.auth.tend_keys() => {}
+                () = self.auth.tend_keys(&self.health) => {}
+                () = self.hand_on() => {}
             }
         });
     }

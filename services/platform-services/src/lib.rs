@@ -8,6 +8,7 @@ mod analytics;
 mod app;
 mod auth;
 mod clearance;
+mod health;
 mod mail;
 mod problem;
 mod settings;

@@ -44,6 +44,8 @@ pub struct Settings {
     pub mail: Option<MailSettings>,
     /// `REQUIRE_VERIFIED_EMAIL`.
     pub requires_verified_email: bool,
+    /// `REDIS_URL` and `AUTH_EVENTS_STREAM`.
+    pub stream: Option<(SecretString, String)>,
     /// `TRUSTED_PROXIES`.
     pub trusted_proxies: Vec<Network>,
     /// `JWT_ALGORITHM` and `JWT_KEY_ROTATION`.
@@ -80,7 +82,9 @@ Environment:
                          days that events and metrics are kept, 1 to 3650; usage is kept for 400 [90]
   METRICS_BATCH_SIZE     metrics that may come at once, 1 to 1000 [100]
   DATABASE_URL           sqlite:PATH or postgres://… [sqlite:data/platform-services/platform.db]
-                         (secrets may be in a file: JWT_SECRET_FILE, API_KEY_FILE, DATABASE_URL_FILE)
+                         (secrets may be in a file: JWT_SECRET_FILE, API_KEY_FILE, DATABASE_URL_FILE, REDIS_URL_FILE)
+  REDIS_URL              redis://…: what happens in sign-in is a stream there too
+  AUTH_EVENTS_STREAM     its name [auth-events]
   DB_POOL_SIZE           connections to PostgreSQL [20]
   HOST                   address to listen on; 0.0.0.0 in containers [127.0.0.1]
   PORT                   port to listen on [8007]
@@ -162,6 +166,9 @@ Environment:
             mail,
             requires_verified_email,
             trusted_proxies: variables.networks("TRUSTED_PROXIES", "127.0.0.1,::1"),
+            stream: variables
+                .redis_url("REDIS_URL")
+                .map(|url| (url, variables.text("AUTH_EVENTS_STREAM").unwrap_or("auth-events").to_owned())),
             signing,
             access_life,
             refresh_life,

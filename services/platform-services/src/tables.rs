@@ -89,6 +89,11 @@ ALTER TABLE auth_events ADD COLUMN actor TEXT;
 ALTER TABLE auth_events ADD COLUMN detail TEXT;
 ";
 
+/// How far events have been handed on.
+const RELAYS: &str = "
+CREATE TABLE relays (name TEXT PRIMARY KEY, number {int} NOT NULL) {strict};
+";
+
 /// What people see of their sessions; links that were sent by mail; the second factor. Of links and recovery codes only
 /// digests are kept.
 const PROOFS: &str = "
@@ -115,7 +120,7 @@ CREATE INDEX recovery_codes_by_user ON recovery_codes (user_id);
 
 /// Everything that this service keeps.
 pub(crate) const TABLES: Tables =
-    Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS, PROOFS] };
+    Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS, RELAYS, PROOFS] };
 
 #[cfg(test)]
 #[path = "tables_tests.rs"]

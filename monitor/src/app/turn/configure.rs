@@ -77,6 +77,7 @@ impl Loop {
             self.shared.board().configure(specs, now, restored);
         }
         self.shared.catalogue.store(Arc::new(catalogue(plan, now)));
+        self.observer.configured(plan);
         self.shared.doctor.store(plan.doctor.clone());
         let fresh = self.shared.alerts.configure(plan.alerts.clone());
         // Ends by itself: history is read once.

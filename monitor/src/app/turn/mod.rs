@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::alarm::Alarm;
 use super::channels::ChannelWorkers;
+use super::embedding::Observer;
 use super::healer;
 use super::inquirer::{self, Checks};
 use super::loopback;
@@ -59,6 +60,7 @@ pub(super) enum News {
 /// The loop's own state.
 pub(super) struct Loop {
     shared: Arc<Shared>,
+    observer: Arc<dyn Observer>,
     schedule: Schedule,
     checks: Checks,
     sampled: HashMap<CheckId, Moment>,
@@ -97,6 +99,7 @@ impl Loop {
     /// Returns one that has nothing to watch yet. What is no probe will run where this is called.
     pub(super) fn new(
         shared: Arc<Shared>,
+        observer: Arc<dyn Observer>,
         memory: Memory,
         pilot: Pilot,
         workers: ChannelWorkers,
@@ -107,6 +110,7 @@ impl Loop {
         shared.figures.last_turn_ms.store(Moment::now().as_ms(), Relaxed);
         Self {
             shared,
+            observer,
             schedule: Schedule::default(),
             checks: HashMap::new(),
             sampled: HashMap::new(),
@@ -272,15 +276,16 @@ impl Loop {
         let observation = Arc::new(observation);
         let id = observation.check.clone();
         // A reload removed it, or asks something else now, while its probe ran.
-        match self.checks.get(&id) {
-            Some(check) if check.generation == generation => {}
+        let kind = match self.checks.get(&id) {
+            Some(check) if check.generation == generation => check.kind,
             Some(_) => return self.schedule.finished(&id, now.at, true),
             None => return,
-        }
+        };
         if observation.outcome == Outcome::Pass {
             self.answered.insert(id.clone());
         }
         self.shared.metrics.observe(&observation);
+        self.observer.observed(kind, &observation);
         let is_starting = self.shared.board().service(&id.service).is_some_and(|service| service.is_starting(now.at));
         let lasting = point(&observation, is_starting);
         if lasting.mark != Mark::Unknown {

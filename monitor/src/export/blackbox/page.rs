@@ -10,6 +10,7 @@ use kit::page::{Html, Link, Page, Tone, Visitor, escape, words};
 
 use super::desk::Blackbox;
 use super::history::Kept;
+use crate::export::program::Program;
 
 pub(super) async fn show(State(blackbox): State<Arc<Blackbox>>) -> Page {
     let (kept, zone) = (blackbox.history().all(), TimeZone::system());
@@ -30,8 +31,8 @@ pub(super) async fn show(State(blackbox): State<Arc<Blackbox>>) -> Page {
     let link = |name, path, is_here| Link { name, path, is_here, count: None };
     Page {
         status: StatusCode::OK,
-        program: "monitor",
-        version: env!("CARGO_PKG_VERSION"),
+        program: Program::MONITOR.name,
+        version: Program::MONITOR.version,
         title: "Recent probes".to_owned(),
         tone: Tone::Good,
         links: vec![

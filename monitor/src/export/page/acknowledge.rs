@@ -190,7 +190,7 @@ impl<'a> Acknowledge<'a> {
 }
 
 fn answer(status: StatusCode, view: Acknowledge<'_>, moment: &Moment) -> Result<Response, ApiError> {
-    let head = Head { status, path: "", title: "acknowledge – monitor".to_owned(), tone: view.tone };
+    let head = Head { status, path: "", title: "acknowledge".to_owned(), tone: view.tone };
     let mut page = frame(head, view.render(), moment)?;
     page.events = None;
     let mut response = page.into_response();

@@ -115,7 +115,7 @@ pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Alerting, Tone, S
         words::count(in_force, "silence"),
         words::count(open, "maintenance window")
     );
-    let title = format!("{} – monitor", words::clip(&sentence, 60));
+    let title = words::clip(&sentence, 60);
     let due = shared.alerts.settings().drill.as_ref().and_then(|drill| drill.next_after(now));
     let view = Alerting {
         tone,

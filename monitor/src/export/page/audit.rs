@@ -31,7 +31,7 @@ struct Row {
 pub(super) async fn show(State(shared): State<Arc<Shared>>, moment: Moment) -> Result<Response, ApiError> {
     let rows = shared.stores.state.store().audit(SHOWN).await.map_err(|error| ApiError::internal(&error))?;
     let rows = rows.into_iter().map(|row| Row { when: moment.when(row.at), row }).collect();
-    let head = Head { status: StatusCode::OK, path: "/audit", title: "audit – monitor".to_owned(), tone: Tone::Off };
+    let head = Head { status: StatusCode::OK, path: "/audit", title: "audit".to_owned(), tone: Tone::Off };
     let mut page = frame(head, Audit { rows, shown: SHOWN }.render(), &moment)?;
     page.events = None;
     Ok(page.into_response())

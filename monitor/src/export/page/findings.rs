@@ -69,7 +69,7 @@ pub(super) fn view(shared: &Shared, wanted: FindingsQuery, moment: &Moment) -> (
     let examined = shared.examined.load();
     let settings = shared.doctor.load();
     let (tone, sentence) = headline(&found, examined.at.is_some());
-    let title = format!("{sentence} – monitor");
+    let title = sentence.clone();
     let page = FindingsPage {
         tone,
         sentence,

@@ -112,8 +112,8 @@ pub(super) fn view(shared: &Shared, answer: IncidentAnswer, moment: &Moment) -> 
     let (_, state) = ending(&incident);
     let text = words::clip(&incident.title, MAX_TITLE);
     let title = match incident.is_over() {
-        true => format!("{state}: {} – monitor", words::clip(&text, 60)),
-        false => format!("{} – monitor", words::clip(&text, 60)),
+        true => format!("{state}: {}", words::clip(&text, 60)),
+        false => words::clip(&text, 60),
     };
     let left_out = events.len().saturating_sub(MAX_EVENTS);
     let quiet = quiet(shared, &incident, moment).filter(|_| !incident.is_over());

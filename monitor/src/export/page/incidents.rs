@@ -125,7 +125,7 @@ pub(super) async fn view(shared: &Shared, wanted: Wanted, moment: &Moment) -> (I
     let is_full = past.as_ref().is_some_and(|past| past.len() > MAX_PAST);
     let past: Option<Vec<Incident>> = past.map(|past| past.into_iter().take(MAX_PAST).collect());
     let last = past.as_ref().and_then(|past| past.last()).filter(|_| is_full);
-    let title = format!("{sentence} – monitor");
+    let title = sentence.clone();
     let view = Incidents {
         tone,
         sentence,

@@ -99,7 +99,7 @@ fn page(reception: &Reception, status: StatusCode, wrong: &str, next: &str, mome
     let name = moment.visitor.identity().map(|identity| identity.name.as_str());
     let has_tokens = !reception.access().credentials.is_empty();
     let view = Login { wrong, next: own_path(next), name, has_tokens };
-    let head = Head { status, path: "/login", title: "sign in – monitor".to_owned(), tone: Tone::Off };
+    let head = Head { status, path: "/login", title: "sign in".to_owned(), tone: Tone::Off };
     let page = frame(head, view.render(), moment).map(|mut page| {
         page.events = None;
         page

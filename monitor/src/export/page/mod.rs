@@ -28,7 +28,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -49,6 +49,7 @@ use self::findings::Findings;
 use super::access::{Reception, Visitor, is_browser};
 use super::alerts::incidents::find;
 use super::findings::FindingsQuery;
+use super::program::Program;
 use super::shared::Shared;
 
 /// Returns the pages' routes.
@@ -133,12 +134,8 @@ struct NoIncident {
 }
 
 fn no_incident(moment: &Moment) -> Response {
-    let head = Head {
-        status: StatusCode::NOT_FOUND,
-        path: "",
-        title: "no such incident – monitor".to_owned(),
-        tone: Tone::Blind,
-    };
+    let head =
+        Head { status: StatusCode::NOT_FOUND, path: "", title: "no such incident".to_owned(), tone: Tone::Blind };
     frame(head, NoIncident { mark: Tone::Blind.mark() }.render(), moment).into_response()
 }
 
@@ -172,7 +169,7 @@ fn no_service(shared: &Shared, name: &str, headers: &HeaderMap, moment: &Moment)
     let near = suggest(name, catalogue.services.iter().map(|card| &*card.name));
     let near = near.split('"').nth(1).unwrap_or_default();
     let view = NotFound { name, near, mark: Tone::Blind.mark() };
-    let title = "no such service – monitor".to_owned();
+    let title = "no such service".to_owned();
     let head = Head { status: StatusCode::NOT_FOUND, path: "", title, tone: Tone::Blind };
     frame(head, view.render(), moment).into_response()
 }
@@ -201,11 +198,11 @@ fn frame(head: Head, main: Result<String, askama::Error>, moment: &Moment) -> Re
     }
     Ok(Page {
         status: head.status,
-        program: "monitor",
-        version: env!("CARGO_PKG_VERSION"),
+        program: moment.program.name,
+        version: moment.program.version,
         links,
         visitor: moment.visitor.on_page(),
-        title: head.title,
+        title: format!("{} – {}", head.title, moment.program.name),
         tone: head.tone,
         is_written_on: moment.hand().field().is_some(),
         events: (head.status == StatusCode::OK).then_some("/api/v1/events"),
@@ -220,6 +217,8 @@ pub(super) struct Moment {
     pub(super) now: Stamp,
     pub(super) zone: TimeZone,
     pub(super) visitor: Visitor,
+    /// Whose page it is.
+    program: Program,
     /// How much there is to be mended, where that was counted.
     findings: Option<Findings>,
 }
@@ -230,8 +229,14 @@ impl<S: Sync> FromRequestParts<S> for Moment {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let visitor = Visitor::from_request_parts(parts, state).await?;
         let findings = parts.extensions.get::<Findings>().copied();
-        Ok(Self { now: Stamp::now(), zone: TimeZone::system(), visitor, findings })
+        let program = program_of(&parts.extensions);
+        Ok(Self { now: Stamp::now(), zone: TimeZone::system(), visitor, program, findings })
     }
+}
+
+/// Whose page is asked for: the engine says so with each request.
+fn program_of(extensions: &Extensions) -> Program {
+    extensions.get().copied().unwrap_or(Program::MONITOR)
 }
 
 /// What the person who looks may do beside that.

@@ -148,7 +148,7 @@ pub(super) async fn view(shared: &Shared, moment: &Moment) -> (Overview, Tone, S
     }
     let changes = changes(shared, None, CHANGES_READ, moment).await.map(|changes| fold(changes, CHANGES));
     let head = headline(&glances);
-    let (tone, title) = (head.tone, format!("{} – monitor", words::clip(&head.sentence, 60)));
+    let (tone, title) = (head.tone, words::clip(&head.sentence, 60));
     let mut troubles = troubles(&glances);
     let more_troubles = troubles.len().saturating_sub(MAX_TROUBLES);
     troubles.truncate(MAX_TROUBLES);

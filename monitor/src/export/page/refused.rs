@@ -13,7 +13,7 @@ use kit::clock::Stamp;
 use kit::http::{ErrorMessage, peer};
 use kit::page::{Html, Tone};
 
-use super::{Head, Moment, frame};
+use super::{Head, Moment, frame, program_of};
 use crate::export::access::{Reception, is_browser};
 
 /// What is said of a form that no page of ours has made.
@@ -40,12 +40,13 @@ async fn show(State(reception): State<Arc<Reception>>, request: Request, next: N
         return next.run(request).await;
     }
     let visitor = reception.visitor(request.headers(), peer(request.extensions()));
+    let program = program_of(request.extensions());
     let response = next.run(request).await;
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     if !is_error || is_page(&response) {
         return response;
     }
-    page(&response, &Moment { now: Stamp::now(), zone: TimeZone::system(), visitor, findings: None })
+    page(&response, &Moment { now: Stamp::now(), zone: TimeZone::system(), visitor, program, findings: None })
 }
 
 fn is_page(response: &Response) -> bool {
@@ -64,6 +65,6 @@ fn page(response: &Response, moment: &Moment) -> Response {
     };
     let heading = if status.is_client_error() { "That was refused" } else { "That did not work" };
     let view = Refused { heading, said, must_sign_in, mark: Tone::Blind.mark() };
-    let head = Head { status, path: "", title: "refused – monitor".to_owned(), tone: Tone::Blind };
+    let head = Head { status, path: "", title: "refused".to_owned(), tone: Tone::Blind };
     frame(head, view.render(), moment).into_response()
 }

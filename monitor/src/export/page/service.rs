@@ -115,7 +115,7 @@ pub(super) async fn view(
     let goals = vec![availability(shared, card, &past, moment), latency(shared, &catalogue, card, moment).await];
     let tone = of_verdict(entry.verdict);
     let said = entry.verdict.said();
-    let title = format!("{name} {said} – monitor");
+    let title = format!("{name} {said}");
     let page = ServicePage {
         name: card.name.clone(),
         about: card.about.clone().unwrap_or_default(),

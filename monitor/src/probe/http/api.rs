@@ -18,6 +18,7 @@ use crate::probe::observation::{Outcome, ReasonCode};
 use crate::probe::run::Run;
 use crate::probe::tls_options::{H2, HTTP_1_1, Tls};
 
+use super::call::Call;
 use super::cookies::Cookies;
 use super::hop::Hop;
 use super::options::{Options, Version, decode_headers, decode_proxy, decode_url, shown_url};
@@ -25,8 +26,8 @@ use super::options::{Options, Version, decode_headers, decode_proxy, decode_url,
 /// Bytes of an answer that are read at most.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// A configured API.
-pub(in crate::probe) struct Api {
+/// A configured API: requests to it are timed and read as those of kind `http` are.
+pub struct Api {
     options: Options,
     base: Url,
     headers: HeaderMap,
@@ -41,12 +42,15 @@ impl fmt::Debug for Api {
 
 /// What an API answered.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::probe) struct Answer {
-    pub(in crate::probe) status: u16,
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Header names in lower case and their values, in order of arrival.
+    pub headers: Vec<(String, String)>,
     /// None if the body is no JSON.
-    pub(in crate::probe) json: Option<Json>,
+    pub json: Option<Json>,
     /// The body's first line, for people.
-    pub(in crate::probe) excerpt: String,
+    pub excerpt: String,
 }
 
 /// How an API is asked.
@@ -69,8 +73,8 @@ impl Means {
 }
 
 impl Api {
-    /// Decodes `url` (what the API's own paths follow) and [`Means`].
-    pub(in crate::probe) fn decode(fields: &Fields<'_>) -> Option<Self> {
+    /// Decodes `url` (what the API's own paths follow), `ip`, `tls`, `proxy`, and `headers`, `basic` or `bearer`.
+    pub fn decode(fields: &Fields<'_>) -> Option<Self> {
         let url = fields.require("url").and_then(|c| Some((decode_base(&c)?, c)));
         let means = Means::decode(fields);
         let (base, cursor) = url?;
@@ -101,13 +105,18 @@ impl Api {
         true
     }
 
+    /// Sends a header with every request.
+    pub fn mark(&mut self, name: HeaderName, value: HeaderValue) {
+        self.headers.insert(name, value);
+    }
+
     /// What is asked, for people.
-    pub(in crate::probe) fn target(&self) -> Target {
+    pub fn target(&self) -> Target {
         self.options.target.clone()
     }
 
     /// Where it connects to, if that is the target's own address.
-    pub(in crate::probe) fn connects_to(&self) -> Option<&Address> {
+    pub fn connects_to(&self) -> Option<&Address> {
         self.options.proxy.is_none().then_some(&self.options.first.address)
     }
 
@@ -122,14 +131,32 @@ impl Api {
     }
 
     /// Gets what stands at a URL of another place, with the same means.
-    pub(in crate::probe) async fn get_url(&self, run: &mut Run, url: Url) -> Result<Answer, Outcome> {
-        let cannot = |why| Outcome::local(format!("it cannot be asked: {why}"));
-        let hop = Hop::new(url, Method::GET, self.headers.clone(), Bytes::new()).map_err(cannot)?;
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub async fn get_url(&self, run: &mut Run, url: Url) -> Result<Answer, Outcome> {
+        self.send(run, Hop::new(url, Method::GET, self.headers.clone(), Bytes::new())).await
+    }
+
+    /// Asks, at a path below the configured URL.
+    ///
+    /// # Errors
+    /// A fail or an unknown where there is no whole answer; any answer is one, whatever its status.
+    pub async fn call(&self, run: &mut Run, call: &Call) -> Result<Answer, Outcome> {
+        let parts = call.parts(self.headers.clone());
+        let hop =
+            parts.and_then(|(method, headers, body)| Hop::new(call.url(self.base.clone()), method, headers, body));
+        self.send(run, hop).await
+    }
+
+    async fn send(&self, run: &mut Run, hop: Result<Hop, &'static str>) -> Result<Answer, Outcome> {
+        let hop = hop.map_err(|why| Outcome::local(format!("it cannot be asked: {why}")))?;
         run.needs_body = true;
         let facts = self.options.ask(run, &hop, &mut Cookies::default()).await?;
         let body = facts.body.unwrap_or_default();
         let status = facts.status.unwrap_or_default();
-        Ok(Answer { status, json: serde_json::from_slice(&body).ok(), excerpt: excerpt(&body) })
+        let json = serde_json::from_slice(&body).ok();
+        Ok(Answer { status, headers: facts.headers, json, excerpt: excerpt(&body) })
     }
 }
 

@@ -6,6 +6,7 @@
 mod api;
 mod ask;
 mod body;
+mod call;
 mod cookies;
 mod exchange;
 mod failure;
@@ -15,7 +16,9 @@ mod label;
 mod options;
 mod proxy;
 
-pub(super) use api::{Answer, Api, Means, below, decode_base};
+pub use api::{Answer, Api};
+pub(super) use api::{Means, below, decode_base};
+pub use call::Call;
 pub(super) use cookies::Cookies;
 pub(super) use exchange::Exchange;
 pub(super) use failure::{ended_early, within_body};

@@ -4,20 +4,17 @@ use std::fmt;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::probe::address::Address;
 use crate::probe::kinds::{Probe, Target};
-use crate::probe::observation::{Facts, Outcome, Reason, StepSeen, StepState};
+use crate::probe::observation::{Facts, Outcome, Reason};
 use crate::probe::run::Run;
-use crate::probe::runner::timed_out;
+use crate::probe::steps::Steps;
 
 use super::step::Step;
 use super::template::Templates;
 use super::travel::Travel;
-
-/// What part of the time is kept for `always` steps while another one is waited for: a fifth.
-const SHARE_FOR_ALWAYS: u32 = 5;
 
 /// A configured `journey` check.
 pub(super) struct JourneyProbe {
@@ -54,63 +51,46 @@ impl Probe for JourneyProbe {
 impl JourneyProbe {
     async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
         let mut travel = Travel::begin();
-        let mut broken = None;
-        for (index, step) in self.steps.iter().enumerate() {
-            let is_left = broken.is_some() && !(step.always && step.can_be_sent(&self.templates, &travel));
-            if is_left {
-                run.seen.steps.push(StepSeen::new(&step.name, StepState::NotReached, None));
+        let mut steps = Steps::begin(run, self.steps.iter().map(|step| step.name.as_str()));
+        if self.steps.iter().any(|step| step.always) {
+            steps = steps.keeping_time_to_clean();
+        }
+        for step in &self.steps {
+            if step.always && !step.can_be_sent(&self.templates, &travel) {
                 continue;
             }
-            let began = Instant::now();
-            let taken = self.take(run, step, &mut travel, self.limit(run, step)).await;
-            let state = if taken.is_ok() { StepState::Passed } else { StepState::Failed };
-            run.seen.steps.push(StepSeen::new(&step.name, state, Some(began.elapsed())));
-            let called = |reason: Reason| {
-                let text = travel.hide(reason.text);
-                Reason::new(
-                    reason.code,
-                    format!("step {:?} ({} of {}): {text}", step.name, index + 1, self.steps.len()),
-                )
-            };
-            match taken {
-                Ok(soft) => run.soft.extend(soft.into_iter().map(called)),
-                Err(Outcome::Fail(reason)) => _ = broken.get_or_insert(Outcome::Fail(called(reason))),
-                Err(Outcome::Unknown(reason)) => _ = broken.get_or_insert(Outcome::Unknown(called(reason))),
-                Err(Outcome::Pass) => {}
+            let take = async |run: &mut Run| self.take(run, step, &mut travel).await;
+            _ = if step.always { steps.clean(&step.name, take).await } else { steps.take(&step.name, take).await };
+        }
+        steps.end()
+    }
+
+    /// Takes one step.
+    async fn take(&self, run: &mut Run, step: &Step, travel: &mut Travel) -> Result<(), Outcome> {
+        let taken = self.ask_as_told(run, step, travel).await;
+        let hidden = |reason: Reason| Reason::new(reason.code, travel.hide(reason.text));
+        match taken {
+            Ok(soft) => {
+                run.soft.extend(soft.into_iter().map(hidden));
+                Ok(())
             }
+            Err(Outcome::Fail(reason)) => Err(Outcome::Fail(hidden(reason))),
+            Err(Outcome::Unknown(reason)) => Err(Outcome::Unknown(hidden(reason))),
+            Err(Outcome::Pass) => Ok(()),
         }
-        broken.map_or_else(|| Ok(Facts::default()), Err)
     }
 
-    /// Returns until when a step may take: those that clean up keep a share of the time for themselves.
-    fn limit(&self, run: &Run, step: &Step) -> Instant {
-        let last = run.last_word();
-        if step.always || !self.steps.iter().any(|step| step.always) {
-            return last;
-        }
-        last.checked_sub(run.timeout / SHARE_FOR_ALWAYS).unwrap_or(last)
-    }
-
-    /// Takes one step; returns the soft limits it broke.
-    async fn take(
-        &self,
-        run: &mut Run,
-        step: &Step,
-        travel: &mut Travel,
-        limit: Instant,
-    ) -> Result<Vec<Reason>, Outcome> {
+    /// Asks what a step asks and keeps what it takes; returns the soft limits it broke.
+    async fn ask_as_told(&self, run: &mut Run, step: &Step, travel: &mut Travel) -> Result<Vec<Reason>, Outcome> {
         let request = step.request(&self.templates, travel)?;
         let began = Instant::now();
         run.needs_body = step.needs_body();
         let earlier = run.seen.cert_expires.take();
-        let asked = timeout_at(limit, step.options.ask(run, &request, &mut travel.cookies)).await;
+        let asked = step.options.ask(run, &request, &mut travel.cookies).await;
         let took = began.elapsed();
         let expires = run.seen.cert_expires;
         run.seen.note_expiry(earlier);
-        let mut facts = match asked {
-            Ok(asked) => asked?,
-            Err(_elapsed) => return Err(Outcome::Fail(timed_out(run.timeout, run.current(), run.seen.address))),
-        };
+        let mut facts = asked?;
         facts.seen.cert_expires = expires;
         let judged = step.expect.judge(facts.clone(), took, run.deadline).await;
         if judged.is_err() {

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, text: &str) -> Answer {
-        Answer { status, json: serde_json::from_str(text).ok(), excerpt: excerpt(text.as_bytes()) }
+        Answer { status, headers: Vec::new(), json: serde_json::from_str(text).ok(), excerpt: excerpt(text.as_bytes()) }
     }
 
     fn vector(series: &str) -> Answer {

@@ -10,6 +10,8 @@ mod tunnel;
 
 use std::error::Error;
 use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -42,9 +44,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Before a request is tried once more.
 const BEFORE_RETRY: Duration = Duration::from_millis(50);
 
-/// The way to one service.
-pub(crate) struct Forward {
-    client: Client<Limited<Body>>,
+/// One service, as all threads know it.
+pub(crate) struct Road {
     upstream: Upstream,
     key: Option<HeaderValue>,
     timeout: Duration,
@@ -60,9 +61,9 @@ pub(crate) struct Tunnels {
     pub(crate) stop: CancellationToken,
 }
 
-impl Forward {
-    /// Sends requests to `upstream`, with `key` as its `X-API-Key` for those who may have it; `timeout` is the longest wait
-    /// for the head of an answer, and then for each further piece.
+impl Road {
+    /// To `upstream`, with `key` as its `X-API-Key` for those who may have it; `timeout` is the longest wait for the head of
+    /// an answer, and then for each further piece.
     pub(crate) fn new(
         upstream: Upstream,
         key: &SecretString,
@@ -76,15 +77,27 @@ impl Forward {
             key.set_sensitive(true);
         }
         figures.spared(upstream.name(), false);
-        Self {
-            client: client(timeout),
-            upstream,
-            key,
-            timeout,
-            breaker: Breaker::new(FAILURES, PAUSE),
-            figures,
-            tunnels,
-        }
+        Self { upstream, key, timeout, breaker: Breaker::new(FAILURES, PAUSE), figures, tunnels }
+    }
+}
+
+/// The way to one service, with connections of its own.
+pub(crate) struct Forward {
+    client: Client<Limited<Body>>,
+    road: Arc<Road>,
+}
+
+impl Deref for Forward {
+    type Target = Road;
+
+    fn deref(&self) -> &Road {
+        &self.road
+    }
+}
+
+impl Forward {
+    pub(crate) fn new(road: Arc<Road>) -> Self {
+        Self { client: client(road.timeout), road }
     }
 
     /// Returns the service's name.
@@ -202,8 +215,12 @@ impl Forward {
             ApiError::bad_request(format!("the path cannot be handed on: {error}")).code("invalid_path")
         })?;
         *outgoing.headers_mut() = headers::for_upstream(&head);
-        let may_have_key = !matches!(head.extensions.get(), None | Some(Caller::Anyone));
-        if let Some(key) = self.key.as_ref().filter(|_| may_have_key) {
+        let key = match head.extensions.get() {
+            Some(Caller::Service | Caller::User(_)) => self.key.as_ref(),
+            Some(Caller::Showing(key)) => Some(key),
+            Some(Caller::Anyone) | None => None,
+        };
+        if let Some(key) = key {
             outgoing.headers_mut().insert(API_KEY, key.clone());
         }
         if let Some(authorization) = self.upstream.authorization() {
@@ -240,7 +257,9 @@ impl Forward {
         if cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
             return self.late();
         }
-        if !error.is_connect() {
+        // One that hangs up at once was there.
+        let hung_up = cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
+        if !error.is_connect() || hung_up {
             return self.broken(&root_cause(error));
         }
         let name = self.name();

@@ -1,21 +1,26 @@
 //! Lets requests in: who asks, whether that may be, and how often.
 
+mod authority;
+mod keys;
+mod reader;
 mod users;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use kit::http::{API_KEY, ApiError, Place, ServiceKey, bearer, peer};
+use kit::http::{API_KEY, ApiError, Place, bearer, peer};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::figures::Figures;
 use crate::limit::{Limiter, Refusal, Standing, Subject};
 use crate::settings::Settings;
 use crate::table::Guard;
+use authority::Authority;
+use keys::Keys;
 pub(crate) use users::{User, Users};
 
 /// Who makes a request, as an extension of it.
@@ -23,6 +28,8 @@ pub(crate) use users::{User, Users};
 pub(crate) enum Caller {
     /// Somebody.
     Anyone,
+    /// Somebody who shows a key to the service behind.
+    Showing(HeaderValue),
     /// Whoever has a key.
     Service,
     /// A user.
@@ -38,7 +45,7 @@ pub(crate) struct Origin {
 
 /// What every path's gate shares.
 pub(crate) struct Gatehouse {
-    key: ServiceKey,
+    keys: Keys,
     pub(crate) users: Users,
     limiter: Arc<Limiter>,
     /// Knows which proxies are ours.
@@ -57,9 +64,10 @@ pub(crate) struct Gate {
 
 impl Gatehouse {
     pub(crate) fn new(settings: &Settings, limiter: Arc<Limiter>, figures: Figures) -> Self {
+        let authority = Arc::new(Authority::new(settings));
         Self {
-            key: ServiceKey::new(&settings.api_key),
-            users: Users::new(settings),
+            keys: Keys::new(settings, authority.clone()),
+            users: Users::new(settings, authority),
             limiter,
             proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
             is_https: settings.tls.is_some(),
@@ -67,9 +75,9 @@ impl Gatehouse {
         }
     }
 
-    /// Returns whether this is the key of services.
+    /// Returns whether this is the key that services share.
     pub(crate) fn knows(&self, key: &SecretString) -> bool {
-        self.key.is(key.expose_secret())
+        self.keys.is_shared(key.expose_secret())
     }
 
     /// Returns who asks, and as whom he is counted.
@@ -77,11 +85,10 @@ impl Gatehouse {
     /// # Errors
     /// The answer to whoever may not; he is counted all the same.
     async fn find(&self, guard: Guard, headers: &HeaderMap) -> Result<(Caller, Option<Subject>), ApiError> {
-        let with_key = || (Caller::Service, Some(Subject::Key("service".to_owned())));
         match guard {
-            Guard::Key => {
-                self.key.admit(headers).inspect_err(|_| self.figures.refused("key"))?;
-                Ok(with_key())
+            Guard::Key(scope) => {
+                let name = self.keys.find(headers, scope).await.inspect_err(|_| self.figures.refused("key"))?;
+                Ok((Caller::Service, Some(Subject::Key(name))))
             }
             Guard::User => {
                 let found = match bearer(headers) {
@@ -92,14 +99,20 @@ impl Gatehouse {
                 let subject = Subject::User(user.id.clone());
                 Ok((Caller::User(user), Some(subject)))
             }
-            Guard::Open if headers.contains_key(API_KEY) => {
-                self.key.admit(headers).inspect_err(|_| self.figures.refused("key"))?;
-                Ok(with_key())
-            }
-            Guard::Open => {
+            Guard::Theirs => {
+                let mut keys = headers.get_all(API_KEY).iter();
+                let caller = match (keys.next(), keys.next()) {
+                    (Some(key), None) => Caller::Showing(key.clone()),
+                    (None, _) => Caller::Anyone,
+                    // What one service takes for the key, another does not.
+                    (Some(_), Some(_)) => {
+                        return Err(ApiError::unauthorized("one X-API-Key is enough").code("unauthorized"));
+                    }
+                };
                 let named = bearer(headers).and_then(|token| self.users.named(token));
-                Ok((Caller::Anyone, named.map(Subject::User)))
+                Ok((caller, named.map(Subject::User)))
             }
+            Guard::Open => Ok((Caller::Anyone, None)),
         }
     }
 

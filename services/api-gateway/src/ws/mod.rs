@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::forward::Tunnels;
 use crate::routes::Ways;
-use crate::table::Guard;
+use crate::table::{CHAT, Guard};
 use connection::{Endpoint, serve};
 pub(crate) use frame::Topic;
 pub(crate) use hub::Hub;
@@ -45,7 +45,7 @@ pub(crate) fn routes(ways: &Arc<Ways>, Tunnels { tracker, stop }: &Tunnels) -> R
     let stats = get(async move || Json(hub.stats()));
     Router::new()
         .route("/ws", get(open).with_state((endpoint, tracker)))
-        .route("/api/websocket/stats", ways.guarded(Guard::Key, stats).fallback(not_found))
+        .route("/api/websocket/stats", ways.guarded(Guard::Key(CHAT), stats).fallback(not_found))
 }
 
 async fn open(

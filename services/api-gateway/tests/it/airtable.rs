@@ -160,8 +160,10 @@ async fn a_client_that_speaks_http2_is_served() {
 async fn connections_to_the_upstream_are_used_again() {
     let target = Target::ok("fine");
     let gateway = Gateway::before(&target.url("")).await;
-    for _ in 0..3 {
+    // Each processor has one of its own.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    for _ in 0..3 * cores {
         assert_eq!(gateway.ask("GET", "/api/airtable/x").await.text(), "fine");
     }
-    assert_eq!(target.connections(), 1);
+    assert!((1..=cores).contains(&target.connections()), "{}", target.connections());
 }

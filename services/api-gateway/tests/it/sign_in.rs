@@ -1,5 +1,6 @@
 //! Sign-in through the gateway, by the real platform-services: the codes and bodies that clients of each path know.
 
+use api_gateway::Signed;
 use kit::config::Environment;
 use kit::service::Settings as _;
 use serde_json::{Value, json};
@@ -17,20 +18,27 @@ const PASSWORD: &str = "correct horse battery";
 pub(crate) struct SignIn {
     pub(crate) gateway: Gateway,
     pub(crate) llm: Target,
+    /// Where platform-services itself is.
+    platform: String,
     stop: CancellationToken,
     _folder: TempDir,
 }
 
 impl SignIn {
     pub(crate) async fn start() -> Self {
-        Self::start_with(Some(SECRET)).await
+        Self::start_with(Signed::Secret(SECRET.into()), "HS256").await
     }
 
-    /// With the secret that the gateway knows.
-    async fn start_with(secret: Option<&str>) -> Self {
+    /// With what the gateway knows of tokens, and how they are signed.
+    async fn start_with(signed: Signed, algorithm: &str) -> Self {
         let (folder, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
         let url = format!("sqlite:{}", folder.path().join("p.db").display());
-        let environment = Environment::of([("JWT_SECRET", SECRET), ("API_KEY", KEY), ("DATABASE_URL", &url)]);
+        let environment = Environment::of([
+            ("JWT_SECRET", SECRET),
+            ("JWT_ALGORITHM", algorithm),
+            ("API_KEY", KEY),
+            ("DATABASE_URL", &url),
+        ]);
         let platform = platform_services::Settings::read(&environment).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -39,13 +47,13 @@ impl SignIn {
         let mut settings = settings();
         settings.platform_services = upstream(&url);
         settings.llm_orchestrator = upstream(&llm.url(""));
-        settings.jwt_secret = secret.map(Into::into);
+        settings.signed = signed;
         let gateway = Gateway::start(settings).await;
         eventually("sign-in to be ready", LIMIT, async || {
             (gateway.get("/api/v1/platform/health").await.status == 200).then_some(())
         })
         .await;
-        Self { gateway, llm, stop, _folder: folder }
+        Self { gateway, llm, platform: url, stop, _folder: folder }
     }
 
     pub(crate) async fn register(&self, email: &str) -> String {
@@ -96,8 +104,14 @@ async fn each_path_registers_with_the_codes_its_clients_know() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_lives_and_ends_through_the_gateway() {
-    for secret in [Some(SECRET), None] {
-        let sign_in = SignIn::start_with(secret).await;
+    let ways = [
+        (Signed::Secret(SECRET.into()), "HS256"),
+        (Signed::Unknown, "HS256"),
+        (Signed::Published, "EdDSA"),
+        (Signed::Published, "RS256"),
+    ];
+    for (signed, algorithm) in ways {
+        let sign_in = SignIn::start_with(signed, algorithm).await;
         let gateway = &sign_in.gateway;
         sign_in.register("ada@example.com").await;
         let wrong = json!({ "email": "ada@example.com", "password": "not this one" });
@@ -156,4 +170,40 @@ async fn while_nobody_can_say_who_asks_it_is_503_and_not_401() {
     let answer = gateway.post("/api/v1/chat", Some("any"), &json!({ "message": "hello" })).await;
     answer.error(503, "sign_in_unavailable");
     gateway.post("/api/v1/chat", None, &json!({ "message": "hello" })).await.error(401, "unauthorized");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_with_a_key_of_its_own_may_what_it_is_for() {
+    let sign_in = SignIn::start().await;
+    let gateway = &sign_in.gateway;
+    let made = async |scope: &str| {
+        let body = json!({ "name": scope, "scopes": [scope] }).to_string();
+        let request = hyper::Request::post(format!("{}/auth/keys", sign_in.platform)).header("x-api-key", KEY);
+        send(request.header("content-type", "application/json"), body).await.json()
+    };
+    let (chat, watch) = (made("chat").await, made("watch").await);
+    let ask = async |key: &Value, method: &str, path: &str| {
+        let request = gateway.request(method, path).header("x-api-key", text(key, "key"));
+        send(request.header("x-monitor-probe", "test").header("content-type", "application/json"), "{}").await
+    };
+    assert_eq!(ask(&chat, "GET", "/api/tools").await.status, 200);
+    assert_eq!(sign_in.llm.requests()[0].header("x-api-key"), Some(KEY), "services know the shared key alone");
+    ask(&chat, "GET", "/api/airtable/bases").await.error(403, "forbidden");
+    ask(&watch, "GET", "/api/tools").await.error(403, "forbidden");
+    // What a service decides about it sees as it was shown: no key becomes a stronger one on its way.
+    ask(&chat, "GET", "/api/v1/analytics/dashboard").await.error(403, "forbidden");
+    for number in 0..55 {
+        let request = gateway.request("POST", "/api/v1/auth/login").header("x-api-key", text(&watch, "key"));
+        let body = json!({ "email": format!("nobody-{number}@monitor.invalid"), "password": "wrong" });
+        let request = request.header("x-monitor-probe", "test").header("content-type", "application/json");
+        send(request, body.to_string()).await.error(401, "bad_credentials");
+    }
+    let revoke = hyper::Request::delete(format!("{}/auth/keys/{}", sign_in.platform, text(&chat, "id")));
+    assert_eq!(send(revoke.header("x-api-key", KEY), "").await.status, 200);
+    eventually("the revoked key to be refused", LIMIT, async || {
+        (ask(&chat, "GET", "/api/tools").await.status == 401).then_some(())
+    })
+    .await;
+    let forged = json!({ "key": "pak_forged" });
+    ask(&forged, "GET", "/api/tools").await.error(401, "unauthorized");
 }

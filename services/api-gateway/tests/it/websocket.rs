@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use api_gateway::App;
 use futures_util::{SinkExt, StreamExt};
+use kit::http::{Limits, serve};
 use serde_json::{Value, json};
 use testkit::{Target, eventually};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_util::sync::CancellationToken;
 
 use crate::sign_in::SignIn;
 use crate::{Gateway, KEY, LIMIT, send, settings, upstream};
@@ -180,7 +183,12 @@ async fn a_session_has_room_for_five_and_a_stop_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_says_nothing_for_ten_seconds_is_shown_out() {
-    let gateway = Gateway::start(settings()).await;
+    // In this one thread, whose time stands still.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let router = App::new(settings(), stop.clone()).router();
+    let task = tokio::spawn(serve(listener, router, Limits::default(), stop.clone()));
+    let gateway = Gateway { address, stop, task };
     let mut client = Client::open(&gateway, "/ws?session_id=s").await;
     let began = tokio::time::Instant::now();
     assert_eq!(client.closed().await, 1008);

@@ -37,6 +37,13 @@ impl Environment {
         Self(pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
     }
 
+    /// Adds a variable, or replaces it.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Returns a variable's value.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
@@ -62,19 +69,29 @@ pub fn load(source: &Source<'_>, mistakes: &Mistakes) -> Node {
 /// As [`load`], for a program that knows the top-level keys `keys`: `<prefix>_A` then sets the key `a` also where the
 /// files do not have it. Other variables with one underscore (`MONITOR_CONFIG`) are left alone.
 pub fn load_knowing(source: &Source<'_>, keys: &[&str], mistakes: &Mistakes) -> Node {
+    let read = |file: std::path::PathBuf| read_file(&file, mistakes);
+    join(files_of(source.path, mistakes).into_iter().filter_map(read), source, keys, mistakes)
+}
+
+/// As [`load_knowing`], of a text that the program itself holds: `source.path` is only what messages call it.
+pub fn load_text(text: &str, source: &Source<'_>, keys: &[&str], mistakes: &Mistakes) -> Node {
+    let parsed = Node::parse(&source.path.display().to_string(), text);
+    join(parsed.map_err(|(place, message)| mistakes.add(&place, "", message)).into_iter(), source, keys, mistakes)
+}
+
+/// Makes one tree of what was read, with the environment laid over it.
+fn join(read: impl Iterator<Item = Node>, source: &Source<'_>, keys: &[&str], mistakes: &Mistakes) -> Node {
     let mut root = Node {
         place: Place::whole(&source.path.display().to_string()),
         value: Value::Map(Vec::new()),
         substituted: None,
     };
-    for file in files_of(source.path, mistakes) {
-        if let Some(node) = read_file(&file, mistakes) {
-            if !matches!(node.value, Value::Map(_)) {
-                mistakes.add(&node.place, "", format!("expected a mapping of sections, found {}", node.type_name()));
-                continue;
-            }
-            merge(&mut root, node, "", mistakes);
+    for node in read {
+        if !matches!(node.value, Value::Map(_)) {
+            mistakes.add(&node.place, "", format!("expected a mapping of sections, found {}", node.type_name()));
+            continue;
         }
+        merge(&mut root, node, "", mistakes);
     }
     substitute(&mut root, "", source.environment, mistakes);
     override_from(&mut root, source, keys, mistakes);
@@ -291,6 +308,18 @@ mod tests {
             let (node, _) = load_files(&[("a.yml", "a: { x: 1 }\n")], &environment);
             assert_eq!(node.child("a").unwrap().child("x").unwrap().value, expected);
         }
+    }
+
+    #[test]
+    fn a_text_of_the_program_itself_is_read_like_a_file() {
+        let mistakes = Mistakes::default();
+        let environment = Environment::of([("MONITOR_LISTEN", "b")]).with("PORT", "1");
+        let source = Source { path: Path::new("built-in configuration"), environment: &environment, prefix: "MONITOR" };
+        let node = load_text("listen: a\nport: ${PORT}\nname: ${NONE}\n", &source, &["listen"], &mistakes);
+        assert_eq!(node.child("listen").unwrap().value, Value::Text("b".to_owned()));
+        assert_eq!(node.child("port").unwrap().value, Value::Int(1));
+        let said = mistakes.into_sorted().iter().map(ToString::to_string).collect::<String>();
+        assert!(said.starts_with("built-in configuration:3:7: name: environment variable NONE is not set"), "{said}");
     }
 
     #[test]

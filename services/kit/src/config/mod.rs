@@ -13,7 +13,7 @@ mod units;
 
 pub use crate::secret_file::read as read_secret_file;
 pub use decode::{Cursor, Fields};
-pub use load::{Environment, Source, load, load_knowing};
+pub use load::{Environment, Source, load, load_knowing, load_text};
 pub use mistakes::{Mistake, Mistakes, suggest};
 pub use tree::{Entry, Node, Place, Value};
 pub use units::{parse_bytes, parse_duration, parse_ratio, show_duration};

@@ -22,6 +22,11 @@ impl SecretDigest {
         bytes.try_into().ok().map(Self)
     }
 
+    /// Returns it as it is, as a key of a table.
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// Writes it as 64 hexadecimal digits.
     pub fn to_hex(self) -> String {
         HEXLOWER.encode(&self.0)

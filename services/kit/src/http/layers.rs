@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use uuid::Uuid;
+use uuid::Builder;
 
 use super::error::ApiError;
 use super::rejection;
@@ -119,7 +119,8 @@ fn ids_of(headers: &HeaderMap) -> RequestIds {
     let given =
         |name: &HeaderName| headers.get(name).filter(|value| !value.is_empty() && value.len() <= MAX_ID_BYTES).cloned();
     let parent = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id_of);
-    let fresh = || value_of(&Uuid::new_v4().to_string());
+    // From the thread's own generator: the system's would be asked with every request.
+    let fresh = || value_of(&Builder::from_random_bytes(rand::random()).into_uuid().to_string());
     RequestIds {
         request: given(&REQUEST_ID).unwrap_or_else(fresh),
         trace: given(&TRACE_ID).or_else(|| parent.map(value_of)).unwrap_or_else(fresh),

@@ -22,5 +22,5 @@ pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, not_
 pub use network::{Network, host_of};
 pub use place::Place;
 pub use retry_after::retry_after;
-pub use server::{Limits, bind, serve, serve_tls};
+pub use server::{EachCore, Limits, MakeRouter, bind, serve, serve_each_core};
 pub use tls::ServerTls;

@@ -78,6 +78,11 @@ impl Place {
         }
     }
 
+    /// Returns whether a request says that a proxy is in between, whoever wrote that.
+    pub fn is_forwarded(headers: &HeaderMap) -> bool {
+        forwarding(headers).is_some()
+    }
+
     /// Returns whom to count a request for: of one through a trusted proxy, the last address that is no such proxy in
     /// `X-Forwarded-For`, to which every proxy adds its peer.
     pub fn client(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {

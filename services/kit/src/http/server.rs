@@ -1,6 +1,7 @@
 //! An HTTP server with limits on headers, connections and time, that drains when it is told to stop.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +15,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::tls::ServerTls;
@@ -50,55 +52,160 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 /// Serves until `stop`, then lets running requests finish for at most `limits.grace`. Requests carry the client's
 /// address as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
-    serve_over(listener, None, router, limits, stop).await;
+    let lane = Lane::new(router, None, limits);
+    let door = Door::new(listener, limits, stop);
+    while let Some(accepted) = door.next().await {
+        lane.spawn(accepted);
+    }
+    drop(door);
+    lane.drain().await;
 }
 
-/// As [`serve`], over TLS. The certificate is read again while it is served.
-pub async fn serve_tls(
-    listener: TcpListener,
-    tls: &ServerTls,
-    router: Router,
-    limits: Limits,
-    stop: CancellationToken,
-) {
+/// Makes the routes of one core.
+pub type MakeRouter = Arc<dyn Fn() -> Router + Send + Sync>;
+
+/// What is served on each core.
+pub struct EachCore<'a> {
+    /// Makes its routes.
+    pub make: MakeRouter,
+    /// Over TLS, if there is a certificate, which is read again while it is served.
+    pub tls: Option<&'a ServerTls>,
+    /// What outlives its request, such as a WebSocket: it is waited for as requests are.
+    pub tasks: TaskTracker,
+}
+
+/// As [`serve`], on a thread for each processor, with routes of its own: whatever a request waits for is woken where it is
+/// served, and no other processor hears of it.
+pub async fn serve_each_core(listener: TcpListener, what: EachCore<'_>, limits: Limits, stop: CancellationToken) {
+    let EachCore { make, tls, tasks } = what;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut lanes = Vec::with_capacity(cores);
+    for core in 0..cores {
+        let lane = {
+            let (make, tls) = (make.clone(), tls.map(ServerTls::acceptor));
+            move || Lane::new(make(), tls, limits)
+        };
+        match start_core(core, lane, tasks.clone()) {
+            Ok(lane) => lanes.push(lane),
+            Err(error) => tracing::warn!(%error, core, "no thread for a processor"),
+        }
+    }
+    let renewing = async {
+        match tls {
+            Some(tls) => tls.renew_for_ever().await,
+            None => std::future::pending().await,
+        }
+    };
+    let door = Door::new(listener, limits, stop);
+    let handing_on = async {
+        for (sender, _) in lanes.iter().cycle() {
+            let Some(accepted) = door.next().await else { return };
+            let _thread_is_gone = sender.send(accepted).await;
+        }
+    };
     tokio::select! {
-        () = serve_over(listener, Some(tls.acceptor()), router, limits, stop) => {}
-        () = tls.renew_for_ever() => {}
+        () = handing_on => {}
+        () = renewing => {}
+    }
+    drop(door);
+    tasks.close();
+    for (sender, ended) in lanes {
+        drop(sender);
+        let _thread_is_gone = ended.await;
     }
 }
 
-async fn serve_over(
+/// What waits for one core to take it, at most.
+const UNTAKEN: usize = 64;
+
+type Core = (mpsc::Sender<Accepted>, oneshot::Receiver<()>);
+
+fn start_core(number: usize, lane: impl FnOnce() -> Lane + Send + 'static, tasks: TaskTracker) -> io::Result<Core> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (sender, mut accepted) = mpsc::channel::<Accepted>(UNTAKEN);
+    let (ends, ended) = oneshot::channel();
+    let serving = async move {
+        let lane = lane();
+        while let Some(accepted) = accepted.recv().await {
+            lane.spawn(accepted);
+        }
+        let grace = lane.limits.grace;
+        lane.drain().await;
+        crate::shutdown::within(grace, "what outlives its requests", tasks.wait()).await;
+    };
+    let thread = std::thread::Builder::new().name(format!("core-{number}"));
+    thread.spawn(move || {
+        runtime.block_on(serving);
+        let _nobody_waits = ends.send(());
+    })?;
+    Ok((sender, ended))
+}
+
+/// An accepted connection, and its place among those that are open.
+struct Accepted {
+    stream: std::net::TcpStream,
+    client: SocketAddr,
+    place: OwnedSemaphorePermit,
+}
+
+/// Accepts connections until it is told to stop, as many at once as there are places.
+struct Door {
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    router: Router,
-    limits: Limits,
+    places: Arc<Semaphore>,
     stop: CancellationToken,
-) {
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let drain = GracefulShutdown::new();
-    let builder = Arc::new(builder(limits));
-    loop {
+}
+
+impl Door {
+    fn new(listener: TcpListener, limits: Limits, stop: CancellationToken) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(limits.connections)), stop }
+    }
+
+    /// Waits for a connection; none when it is time to stop.
+    async fn next(&self) -> Option<Accepted> {
         let place = tokio::select! {
-            () = stop.cancelled() => break,
-            place = places.clone().acquire_owned() => place,
+            () = self.stop.cancelled() => return None,
+            place = self.places.clone().acquire_owned() => place.ok()?,
         };
-        let (stream, client) = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return None,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted.and_then(|(stream, client)| Ok((stream.into_std()?, client))) {
+                Ok((stream, client)) => return Some(Accepted { stream, client, place }),
                 Err(error) => {
                     // Out of file descriptors and the like: the condition needs time, not a busy loop.
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
                 }
-            },
+            }
+        }
+    }
+}
+
+/// Where connections are served: in the runtime that it was made in.
+struct Lane {
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    drain: GracefulShutdown,
+    limits: Limits,
+}
+
+impl Lane {
+    fn new(router: Router, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
+        Self { router, tls, builder: Arc::new(builder(limits)), drain: GracefulShutdown::new(), limits }
+    }
+
+    fn spawn(&self, Accepted { stream, client, place }: Accepted) {
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%error, "a connection cannot be served"),
         };
         let _best_effort = stream.set_nodelay(true);
-        let (router, watcher) = (router.clone(), drain.watcher());
-        let (builder, tls) = (builder.clone(), tls.clone());
+        let (router, watcher, patience) = (self.router.clone(), self.drain.watcher(), self.limits.header_timeout);
+        let (builder, tls) = (self.builder.clone(), self.tls.clone());
         tokio::spawn(async move {
-            let patience = limits.header_timeout;
             match tls {
                 None => Connection { stream, client, router, watcher }.run(&builder, patience).await,
                 Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
@@ -110,8 +217,11 @@ async fn serve_over(
             drop(place);
         });
     }
-    drop(listener);
-    crate::shutdown::within(limits.grace, "open connections", drain.shutdown()).await;
+
+    /// Lets running requests finish.
+    async fn drain(self) {
+        crate::shutdown::within(self.limits.grace, "open connections", self.drain.shutdown()).await;
+    }
 }
 
 fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {

@@ -107,30 +107,30 @@ pub(super) async fn note(
     transaction.change(sql, &binds).await.map(|_events| ())
 }
 
-/// Returns events after `after`, oldest first.
-pub(super) async fn read(transaction: &mut Transaction, after: i64, limit: i64) -> Result<Vec<Value>, sqlx::Error> {
+/// Returns events after the one of this number, oldest first.
+pub(super) async fn after(transaction: &mut Transaction, number: i64, limit: i64) -> Result<Vec<Event>, sqlx::Error> {
     let sql = "SELECT number, at_ms, kind, user_id, email, address, realm, actor, detail FROM auth_events
         WHERE number > $1 ORDER BY number LIMIT $2";
-    let events: Vec<Event> = transaction.rows(sql, &[after.into(), limit.clamp(1, MAX_EVENTS).into()]).await?;
-    Ok(events.iter().map(Event::shown).collect())
+    transaction.rows(sql, &[number.into(), limit.clamp(1, MAX_EVENTS).into()]).await
 }
 
 /// An event as it is kept.
 #[derive(Debug, sqlx::FromRow)]
-struct Event {
-    number: i64,
-    at_ms: i64,
-    kind: String,
-    user_id: Option<String>,
-    email: Option<String>,
-    address: Option<String>,
-    realm: String,
-    actor: Option<String>,
-    detail: Option<String>,
+pub(super) struct Event {
+    pub(super) number: i64,
+    pub(super) at_ms: i64,
+    pub(super) kind: String,
+    pub(super) user_id: Option<String>,
+    pub(super) email: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) realm: String,
+    pub(super) actor: Option<String>,
+    pub(super) detail: Option<String>,
 }
 
 impl Event {
-    fn shown(&self) -> Value {
+    /// As services read it.
+    pub(super) fn shown(&self) -> Value {
         let at = Timestamp::from_millisecond(self.at_ms).unwrap_or_default().to_string();
         json!({
             "number": self.number, "at": at, "kind": self.kind, "user_id": self.user_id, "email": self.email,

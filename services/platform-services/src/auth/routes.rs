@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
+use kit::health::{Health, Need};
 use kit::http::{ApiError, Place, ServiceKey};
 
 use super::keyring::Keyring;
@@ -23,6 +24,8 @@ use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::store::Store;
 
+/// The name of the signing keys in health.
+pub(crate) const KEYS: &str = "signing_keys";
 /// Between two looks at the signing keys, and after one that failed.
 const TEND_EVERY: Duration = Duration::from_secs(60);
 const TEND_AGAIN: Duration = Duration::from_millis(200);
@@ -101,9 +104,9 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
         .route("/login", post(login::login))
         .route("/verify", get(login::verify).post(login::verify))
         .route("/profile", get(profile::profile))
-        // Not below /api, which is what a gateway hands on.
         .route("/.well-known/jwks.json", get(jwks))
         .route("/tenants/current", get(profile::tenant))
+        // Not below /api, which is what a gateway hands on.
         .route("/auth/events", get(stream::events));
     Router::new().nest("/auth", own()).nest("/api/auth", own()).merge(oldest).with_state(auth)
 }
@@ -123,21 +126,13 @@ impl Auth {
         !self.requires_verified_email || user.email_verified != 0 || user.realm == WATCHED
     }
 
-    /// Keeps the signing keys in order, until it is dropped.
-    pub(crate) async fn tend_keys(&self) {
+    /// Keeps the signing keys in order, and says in `health` whether there are any, until it is dropped.
+    pub(crate) async fn tend_keys(&self, health: &Health) {
         loop {
             let tended = self.tend_once().await;
-            let soon = match &tended {
-                Ok(()) => TEND_EVERY,
-                Err(error) => {
-                    tracing::debug!(
-                        error = error as &dyn std::error::Error,
-                        "the signing keys cannot be looked at yet"
-                    );
-                    TEND_AGAIN
-                }
-            };
-            tokio::time::sleep(soon).await;
+            let known = self.tokens.keyring.published().map(|_keys| ());
+            health.set(KEYS, Need::Hard, known.map_err(|_not_yet| "there are none yet".to_owned()));
+            tokio::time::sleep(if tended.is_ok() { TEND_EVERY } else { TEND_AGAIN }).await;
         }
     }
 

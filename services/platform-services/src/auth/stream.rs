@@ -9,7 +9,7 @@ use kit::http::ApiError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::events;
+use super::events::{self, Event};
 use super::keys::{self, Scope};
 use super::routes::Auth;
 use crate::problem::Problem;
@@ -34,7 +34,8 @@ pub(super) async fn events(
     }
     let mut transaction = auth.store.begin_reading().await?;
     let limit = wanted.limit.unwrap_or(events::MAX_EVENTS);
-    let events = events::read(&mut transaction, wanted.after.unwrap_or(0), limit).await.map_err(Problem::from)?;
+    let events = events::after(&mut transaction, wanted.after.unwrap_or(0), limit).await.map_err(Problem::from)?;
+    let events: Vec<Value> = events.iter().map(Event::shown).collect();
     transaction.rollback().await.map_err(Problem::from)?;
     Ok(Json(json!({ "events": events })))
 }

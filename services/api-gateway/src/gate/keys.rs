@@ -1,0 +1,75 @@
+//! Whose key it is: the one that all services share, or one that platform-services gave to one of them for some things.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, StatusCode};
+use kit::http::{API_KEY, ApiError, SecretDigest, ServiceKey};
+use moka::future::Cache;
+use serde::Deserialize;
+
+use super::authority::{Authority, GOOD, KEPT, unavailable};
+use crate::settings::Settings;
+
+/// Begins every key that is given to one service.
+const PREFIX: &str = "pak_";
+/// Longest key that is asked about, in bytes.
+const MAX_KEY_BYTES: usize = 256;
+
+/// A service that has a key of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Holder {
+    id: Option<String>,
+    scopes: BTreeSet<String>,
+}
+
+/// Knows services by their keys.
+pub(super) struct Keys {
+    shared: ServiceKey,
+    authority: Arc<Authority>,
+    known: Cache<[u8; 32], Option<Arc<Holder>>>,
+}
+
+impl Keys {
+    pub(super) fn new(settings: &Settings, authority: Arc<Authority>) -> Self {
+        let known = Cache::builder().max_capacity(KEPT).time_to_live(GOOD).build();
+        Self { shared: ServiceKey::new(&settings.api_key), authority, known }
+    }
+
+    /// Returns whether this is the shared key.
+    pub(super) fn is_shared(&self, key: &str) -> bool {
+        self.shared.is(key)
+    }
+
+    /// Returns the name to count a service by that may do what `scope` says.
+    ///
+    /// # Errors
+    /// 401 without a good key, 403 if it is for other things, 503 if that cannot be found out.
+    pub(super) async fn find(&self, headers: &HeaderMap, scope: &str) -> Result<String, ApiError> {
+        let refused = match self.shared.admit(headers) {
+            Ok(()) => return Ok("shared".to_owned()),
+            Err(refused) => refused,
+        };
+        let mut given = headers.get_all(API_KEY).iter();
+        let (Some(key), None) = (given.next(), given.next()) else { return Err(refused) };
+        let key = key.to_str().unwrap_or_default();
+        if !key.starts_with(PREFIX) || key.len() > MAX_KEY_BYTES {
+            return Err(refused);
+        }
+        let digest = SecretDigest::of(key.as_bytes()).to_bytes();
+        match self.known.try_get_with(digest, self.ask(key)).await {
+            Ok(Some(holder)) if holder.scopes.contains(scope) => Ok(holder.id.clone().unwrap_or_default()),
+            Ok(Some(_)) => {
+                let text = format!("the key is for other things; this needs one for {scope}");
+                Err(ApiError::new(StatusCode::FORBIDDEN, text).code("forbidden"))
+            }
+            Ok(None) => Err(refused),
+            Err(why) => Err(unavailable(&why)),
+        }
+    }
+
+    async fn ask(&self, key: &str) -> Result<Option<Arc<Holder>>, String> {
+        let Some(body) = self.authority.ask("/auth/keys/verify", Some((API_KEY, key))).await? else { return Ok(None) };
+        serde_json::from_slice(&body).map(|holder| Some(Arc::new(holder))).map_err(|error| error.to_string())
+    }
+}
