@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::analytics::{self, Analytics};
 use crate::auth::{self, Auth, KEYS, Relay};
 use crate::health::health;
+use crate::mail::Mail;
 use crate::settings::Settings;
 use crate::store::{DATABASE, Store};
 
@@ -35,6 +36,7 @@ pub struct Service {
     auth: Arc<Auth>,
     relay: Option<Relay>,
     health: Health,
+    mail: Mail,
 }
 
 impl Service {
@@ -48,7 +50,8 @@ impl Service {
         let health = health(settings);
         health.set(DATABASE, Need::Hard, Err("not opened yet".to_owned()));
         health.set(KEYS, Need::Hard, Err("there are none yet".to_owned()));
-        let auth = Arc::new(Auth::new(settings, store.clone()));
+        let mail = Mail::new(settings.mail.as_ref(), &metrics);
+        let auth = Arc::new(Auth::new(settings, store.clone(), mail.clone()));
         let analytics = Analytics::new(settings, store.clone(), auth.clone());
         let router = auth::routes(auth.clone())
             .merge(analytics::routes(Arc::new(analytics)))
@@ -57,7 +60,7 @@ impl Service {
             .merge(metrics.routes());
         let router = with_conventions(router, http_metrics, REQUEST_DEADLINE, BODY_LIMIT_BYTES);
         let relay = settings.stream.as_ref().and_then(|(url, stream)| Relay::new(auth.clone(), url, stream));
-        Self { router, store, auth, relay, health }
+        Self { router, store, auth, relay, health, mail }
     }
 
     async fn hand_on(&self) {
@@ -67,13 +70,17 @@ impl Service {
         }
     }
 
-    /// Opens the database as soon as it is there, keeps looking at it and at the signing keys, and closes it after `stop`.
-    pub async fn keep_store(&self, stop: CancellationToken) {
-        tokio::select! {
-            () = self.store.clone().keep(self.health.clone(), stop) => {}
-            () = self.auth.tend_keys(&self.health) => {}
-            () = self.hand_on() => {}
-        }
+    /// Opens the database as soon as it is there, keeps looking at it and at the signing keys, hands events on, sends mails,
+    /// and closes everything after `stop`.
+    pub async fn keep(&self, stop: CancellationToken) {
+        let mailing = self.mail.run(self.auth.clone(), &self.health, stop.clone());
+        tokio::join!(mailing, async {
+            tokio::select! {
+                () = self.store.clone().keep(self.health.clone(), stop) => {}
+                () = self.auth.tend_keys(&self.health) => {}
+                () = self.hand_on() => {}
+            }
+        });
     }
 }
 
@@ -87,7 +94,7 @@ pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationTo
         serve(listener, service.router.clone(), Limits::default(), stop).await;
         served.cancel();
     };
-    let keeping = service.keep_store(served.clone());
+    let keeping = service.keep(served.clone());
     tokio::join!(serving, async {
         tokio::select! {
             () = keeping => {}

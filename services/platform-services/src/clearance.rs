@@ -67,9 +67,10 @@ mod tests {
     use super::*;
     use crate::{analytics, auth};
 
-    const TABLES: [&str; 10] = [
+    const TABLES: [&str; 11] = [
         "sessions",
         "refresh_tokens",
+        "mailed_tokens",
         "tries",
         "auth_events",
         "analytics_events",
@@ -84,13 +85,16 @@ mod tests {
     async fn what_is_over_goes_and_the_rest_stays(source: Source) {
         let store = Store::opened(source).await;
         let mut transaction = store.begin().await.unwrap();
-        let user = "INSERT INTO users VALUES ('u', 'a@x.y', '', '', '', 'user', NULL, 1, 0, 0, NULL, '')";
+        let user = "INSERT INTO users VALUES ('u', 'a@x.y', '', '', '', 'user', NULL, 1, 0, 0, NULL, '', 0)";
         transaction.change(user, &[]).await.unwrap();
         let day = |number: i64| number % 2 * 100 * DAY_MS;
         for number in 0..1200 {
             let (name, at_ms) = (number.to_string(), day(number));
             let (name, at) = (name.as_str().into(), at_ms.into());
-            transaction.change("INSERT INTO sessions VALUES ($1, 'u', $2, NULL, NULL)", &[name, at]).await.unwrap();
+            let session = "INSERT INTO sessions (id, user_id, created_ms) VALUES ($1, 'u', $2)";
+            transaction.change(session, &[name, at]).await.unwrap();
+            let link = "INSERT INTO mailed_tokens VALUES ($1, 'u', 'verify_email', $2, NULL)";
+            transaction.change(link, &[name, at]).await.unwrap();
             transaction.change("INSERT INTO refresh_tokens VALUES ($1, $1, $2, NULL)", &[name, at]).await.unwrap();
             transaction.change("INSERT INTO tries VALUES ($1, 1, $2)", &[name, at]).await.unwrap();
             transaction.change("INSERT INTO auth_events (at_ms, kind) VALUES ($1, 'login')", &[at]).await.unwrap();

@@ -9,6 +9,7 @@ mod app;
 mod auth;
 mod clearance;
 mod health;
+mod mail;
 mod problem;
 mod settings;
 mod store;
@@ -16,4 +17,5 @@ mod tables;
 
 pub use app::{Service, run};
 pub use auth::{Pair, Signing};
+pub use mail::MailSettings;
 pub use settings::Settings;

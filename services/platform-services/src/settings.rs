@@ -11,9 +11,11 @@ use kit::http::Network;
 use kit::service;
 use kit::token::MIN_SECRET_BYTES;
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 use crate::auth::{Pair, Signing};
 use crate::clearance::DAY_MS;
+use crate::mail::MailSettings;
 
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(20).expect("above 0");
 
@@ -36,6 +38,12 @@ pub struct Settings {
     pub analytics_retention_days: u16,
     /// `METRICS_BATCH_SIZE`.
     pub metrics_batch_size: usize,
+    /// `PUBLIC_URL`.
+    pub public_url: Url,
+    /// `SMTP_URL` and what goes with it; without it there is no mail.
+    pub mail: Option<MailSettings>,
+    /// `REQUIRE_VERIFIED_EMAIL`.
+    pub requires_verified_email: bool,
     /// `REDIS_URL` and `AUTH_EVENTS_STREAM`.
     pub stream: Option<(SecretString, String)>,
     /// `TRUSTED_PROXIES`.
@@ -80,6 +88,17 @@ Environment:
   DB_POOL_SIZE           connections to PostgreSQL [20]
   HOST                   address to listen on; 0.0.0.0 in containers [127.0.0.1]
   PORT                   port to listen on [8007]
+  PUBLIC_URL             where people reach the platform: where links in mails lead, and the name by which their
+                         authenticators know it [http://localhost:3000]
+  SMTP_URL               smtp://USER:PASSWORD@HOST:587, where TLS must begin unless HOST is this machine, or
+                         smtps://USER:PASSWORD@HOST:465; without it no mail is sent, and no password can be reset
+                         (SMTP_URL_FILE)
+  SMTP_CA_FILE           certificates (PEM) that the mail server's may be signed by, beside the machine's own
+  MAIL_FROM              the address that mails come from, as Platform <no-reply@example.com>; required with SMTP_URL
+  JOBS_DATABASE_URL      where mails wait: sqlite:PATH or postgres://… [DATABASE_URL if that is a server, or else
+                         sqlite:data/jobs.db] (JOBS_DATABASE_URL_FILE)
+  REQUIRE_VERIFIED_EMAIL whether an account signs in only once its address is confirmed, by a link that is sent there;
+                         true or false [false]
   TRUSTED_PROXIES        networks whose X-Forwarded-For is believed, as 127.0.0.1,10.0.0.0/8, or none [127.0.0.1,::1]
   JWT_EXPIRES_IN         life of an access token, as 24h, 30m or seconds [24h]
   REFRESH_EXPIRES_IN     life of a refresh token [7d]
@@ -126,6 +145,14 @@ Environment:
         if !(1..=1000).contains(&metrics_batch_size) {
             variables.mistake("METRICS_BATCH_SIZE", "write a number from 1 to 1000");
         }
+        let public_url = variables.base_url("PUBLIC_URL");
+        let public_url =
+            public_url.unwrap_or_else(|| Url::parse("http://localhost:3000").expect("this is the URL of a server"));
+        let mail = MailSettings::read(&variables, &database);
+        let requires_verified_email = variables.parsed("REQUIRE_VERIFIED_EMAIL", false, "true or false");
+        if requires_verified_email && variables.text("SMTP_URL").or(variables.text("SMTP_URL_FILE")).is_none() {
+            variables.mistake("REQUIRE_VERIFIED_EMAIL", "nobody can confirm an address without mail; set SMTP_URL too");
+        }
         let settings = Self {
             address: variables.address(Self::PORT),
             database,
@@ -135,6 +162,9 @@ Environment:
             requires_api_key: variables.parsed("REQUIRE_API_KEY", true, "true or false"),
             analytics_retention_days,
             metrics_batch_size,
+            public_url,
+            mail,
+            requires_verified_email,
             trusted_proxies: variables.networks("TRUSTED_PROXIES", "127.0.0.1,::1"),
             stream: variables
                 .redis_url("REDIS_URL")

@@ -94,9 +94,33 @@ const RELAYS: &str = "
 CREATE TABLE relays (name TEXT PRIMARY KEY, number {int} NOT NULL) {strict};
 ";
 
+/// What people see of their sessions; links that were sent by mail; the second factor. Of links and recovery codes only
+/// digests are kept.
+const PROOFS: &str = "
+ALTER TABLE sessions ADD COLUMN used_ms {int};
+ALTER TABLE sessions ADD COLUMN address TEXT;
+ALTER TABLE sessions ADD COLUMN user_agent TEXT;
+
+ALTER TABLE users ADD COLUMN email_verified {int} NOT NULL DEFAULT 0;
+
+CREATE TABLE mailed_tokens (
+    digest TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users (id), purpose TEXT NOT NULL,
+    expires_ms {int} NOT NULL, used_ms {int}) {strict};
+CREATE INDEX mailed_tokens_by_end ON mailed_tokens (expires_ms);
+CREATE INDEX mailed_tokens_by_user ON mailed_tokens (user_id, purpose);
+
+CREATE TABLE second_factors (
+    user_id TEXT PRIMARY KEY REFERENCES users (id), sealed TEXT NOT NULL, created_ms {int} NOT NULL,
+    enabled_ms {int}, used_step {int} NOT NULL) {strict};
+
+CREATE TABLE recovery_codes (
+    digest TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users (id), used_ms {int}) {strict};
+CREATE INDEX recovery_codes_by_user ON recovery_codes (user_id);
+";
+
 /// Everything that this service keeps.
 pub(crate) const TABLES: Tables =
-    Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS, RELAYS] };
+    Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS, RELAYS, PROOFS] };
 
 #[cfg(test)]
 #[path = "tables_tests.rs"]

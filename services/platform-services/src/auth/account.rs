@@ -12,29 +12,35 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::credentials::{Registration, check_password};
-use super::events::{Happened, note};
-use super::lockout::{Try, Who, begin_try};
-use super::login::{Begun, Tried, about, refuse, tokens_of};
-use super::password::Verified;
+use super::credentials::Registration;
+use super::events::{Happened, about, note};
+use super::links::{self, Purpose, may_have_mail};
+use super::lockout::Who;
+use super::login::tokens_of;
+use super::new_password;
 use super::routes::Auth;
 use super::session::{self, Session};
+use super::sessions;
+use super::tries::{Tried, confirm, count};
 use super::users::{self, NewUser, User, WATCHED};
-use super::who::{Asker, Caller};
+use super::who::{Agent, Asker, Caller};
+use crate::mail::Errand;
 use crate::problem::Problem;
+
+/// What whoever registers does next, if addresses must be confirmed.
+const FOLLOW: &str = "the account was made; to sign in, follow the link that is on its way to the e-mail address";
 
 /// `POST /auth/register`: the account, with tokens as after a login.
 pub(super) async fn register(
     State(auth): State<Arc<Auth>>,
     asker: Asker,
+    Agent(agent): Agent,
     Json(mut registration): Json<Registration>,
 ) -> Result<Response, ApiError> {
     let (first_name, last_name) = registration.checked(auth.password_min_chars)?;
     let place = auth.passwords.place_for_new()?;
-    if let Some(address) = asker.address
-        && let Try::Wait(wait) = count(&auth, Who::Registering(address)).await?
-    {
-        return Ok(refuse(wait));
+    if let Some(address) = asker.address {
+        count(&auth, Who::Registering(address)).await?;
     }
     let hash = auth.passwords.hash(&place, registration.password.clone()).await?;
     let now = Timestamp::now();
@@ -46,53 +52,47 @@ pub(super) async fn register(
         tenant_id: registration.tenant_id.as_deref(),
         realm: if asker.watches { WATCHED } else { "" },
     };
-    let Some((user, session)) = insert(&auth, new, asker, now).await? else {
+    let Some((user, session)) = insert(&auth, new, asker, agent.as_deref(), now).await? else {
         let taken = ApiError::new(StatusCode::CONFLICT, "there is an account with this e-mail address");
         return Err(taken.code("email_taken"));
     };
-    let mut body = tokens_of(&auth, &user, &session, now)?;
+    if auth.mail.need().is_ok() && may_have_mail(&user) {
+        // The account is made: a mail that is missing is told in the log, and can be asked for again.
+        let _best_effort = auth.send_verification(&user).await;
+    }
+    let mut body = match session {
+        Some(session) => tokens_of(&auth, &user, &session, now)?,
+        None => json!({ "user": user.shown() }),
+    };
     // Clients read the user at the top or below `user`.
     if let (Value::Object(body), Value::Object(user)) = (&mut body, user.shown()) {
         body.extend(user);
-        body.insert("message".to_owned(), "the account was made".into());
+        let message = if body.contains_key("access_token") { "the account was made" } else { FOLLOW };
+        body.insert("message".to_owned(), message.into());
     }
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
-}
-
-async fn count(auth: &Auth, who: Who<'_>) -> Result<Try, Problem> {
-    let mut transaction = auth.store.begin().await?;
-    let may = begin_try(&mut transaction, who).await?;
-    transaction.commit().await?;
-    Ok(may)
 }
 
 async fn insert(
     auth: &Auth,
     new: NewUser<'_>,
     asker: Asker,
+    agent: Option<&str>,
     now: Timestamp,
-) -> Result<Option<(User, Session)>, Problem> {
+) -> Result<Option<(User, Option<Session>)>, Problem> {
     let mut transaction = auth.store.begin().await?;
     let Some(user) = users::insert(&mut transaction, new, now).await? else {
         transaction.rollback().await?;
         return Ok(None);
     };
-    let session = session::begin(&mut transaction, &user, auth.refresh_life, now).await?;
+    let mut session = None;
+    if auth.may_sign_in(&user) {
+        let begun = session.insert(session::begin(&mut transaction, &user, auth.refresh_life, now).await?);
+        sessions::seen(&mut transaction, &begun.id, asker, agent, now).await?;
+    }
     note(&mut transaction, Happened::Registered, about(&user, asker), now).await?;
     transaction.commit().await?;
     Ok(Some((user, session)))
-}
-
-/// `GET /auth/me` and `/auth/profile`
-pub(super) async fn profile(caller: Caller) -> Json<Value> {
-    Json(caller.user.shown())
-}
-
-/// `GET /tenants/current`: to whom the caller belongs.
-pub(super) async fn tenant(caller: Caller) -> Result<Json<Value>, ApiError> {
-    let none = || ApiError::not_found("the account belongs to no tenant").code("no_tenant");
-    let id = caller.user.tenant_id.ok_or_else(none)?;
-    Ok(Json(json!({ "id": id, "tenant_id": id })))
 }
 
 /// The body of a change of password.
@@ -108,29 +108,22 @@ pub(super) async fn change_password(
     asker: Asker,
     caller: Caller,
     Json(change): Json<Change>,
-) -> Result<Response, ApiError> {
-    check_password(&change.new_password, auth.password_min_chars)?;
-    // With a token in hand, passwords are tried as at the door.
+) -> Result<Json<Value>, ApiError> {
+    new_password::check(&change.new_password, auth.password_min_chars, caller.user.known())?;
     let place = auth.passwords.place()?;
-    let tried = Tried { email: Some(&caller.user.email), asker };
-    let last = match tried.begin(&auth).await? {
-        Begun::Locked(wait) => return Ok(refuse(wait)),
-        Begun::May { last, .. } => last,
-    };
-    let stored = Some(&*caller.user.password_hash);
-    if auth.passwords.verify(&place, change.current_password, stored).await? == Verified::Wrong {
-        tried.fail(&auth, &last).await?;
-        return Err(ApiError::unauthorized("current_password is wrong").code("bad_credentials"));
-    }
+    let (tried, _last) = confirm(&auth, &place, &caller, asker, change.current_password).await?;
     let hash = auth.passwords.hash(&place, change.new_password).await?;
     if !set_password(&auth, &caller, &hash, tried).await? {
         return Err(ApiError::new(StatusCode::CONFLICT, "the password was changed meanwhile").code("changed_meanwhile"));
     }
-    Ok(Json(json!({ "message": "the password was changed; every other session has ended" })).into_response())
+    auth.tell(&caller.user, |user| Errand::PasswordChanged { user }).await;
+    Ok(Json(json!({ "message": "the password was changed; every other session has ended" })))
 }
 
 async fn set_password(auth: &Auth, caller: &Caller, hash: &str, tried: Tried<'_>) -> Result<bool, Problem> {
     let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
+    // First, as whoever follows a link does: otherwise the two could wait for each other.
+    links::void(&mut transaction, &caller.user.id, Purpose::ResetPassword, now).await?;
     if !users::set_hash(&mut transaction, &caller.user, hash, now).await? {
         transaction.rollback().await?;
         return Ok(false);

@@ -6,7 +6,7 @@ use crate::clearance::{Clearance, DAY_MS};
 const KEPT_DAYS: i64 = 90;
 
 /// A session without a token cannot go on.
-pub(crate) const CLEARANCES: [Clearance; 4] = [
+pub(crate) const CLEARANCES: [Clearance; 5] = [
     Clearance {
         sql: "DELETE FROM refresh_tokens WHERE digest IN
             (SELECT digest FROM refresh_tokens WHERE expires_ms < $1 {some})",
@@ -15,6 +15,11 @@ pub(crate) const CLEARANCES: [Clearance; 4] = [
     Clearance {
         sql: "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE created_ms < $1 AND NOT EXISTS
             (SELECT 1 FROM refresh_tokens WHERE refresh_tokens.session_id = sessions.id) {some})",
+        age_ms: 0,
+    },
+    Clearance {
+        sql: "DELETE FROM mailed_tokens WHERE digest IN
+            (SELECT digest FROM mailed_tokens WHERE expires_ms < $1 {some})",
         age_ms: 0,
     },
     Clearance {

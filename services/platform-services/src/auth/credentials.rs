@@ -4,7 +4,7 @@ use kit::http::ApiError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::password::MAX_BYTES;
+use super::new_password;
 
 /// Longest address that SMTP carries (RFC 5321 section 4.5.3.1.3, without the brackets).
 const MAX_EMAIL_BYTES: usize = 254;
@@ -30,6 +30,8 @@ pub(super) struct Registration {
 pub(super) struct Login {
     pub(super) email: String,
     pub(super) password: SecretString,
+    /// Of the second factor, or a recovery code.
+    pub(super) code: Option<String>,
 }
 
 impl Registration {
@@ -39,24 +41,41 @@ impl Registration {
     /// 400 that says what to send instead.
     pub(super) fn checked(&mut self, min_chars: usize) -> Result<(String, String), ApiError> {
         self.email = email(&self.email).ok_or_else(|| wrong("email is no e-mail address", "invalid_email"))?;
-        check_password(&self.password, min_chars)?;
         if self.confirm_password.as_ref().is_some_and(|again| again.expose_secret() != self.password.expose_secret()) {
             return Err(wrong("password and confirm_password differ", "passwords_differ"));
         }
-        let whole = self.name.as_deref().unwrap_or_default().trim();
-        let (first, last) = whole.split_once(' ').unwrap_or((whole, ""));
-        let part = |given: &Option<String>, other: &str| given.as_deref().unwrap_or(other).trim().to_owned();
-        let (first, last) = (part(&self.first_name, first), part(&self.last_name, last));
-        for text in [Some(&first), Some(&last), self.tenant_id.as_ref()].into_iter().flatten() {
-            if text.chars().count() > MAX_NAME_CHARS || text.chars().any(char::is_control) {
-                return Err(wrong("names have at most 100 characters and no control characters", "invalid_name"));
-            }
-        }
-        if first.is_empty() {
-            return Err(wrong("name, or first_name and last_name, is missing", "name_missing"));
-        }
+        check_name(self.tenant_id.as_deref().unwrap_or_default())?;
+        let (first, last) = names(self.name.as_deref(), self.first_name.as_deref(), self.last_name.as_deref())?;
+        new_password::check(&self.password, min_chars, [&self.email, &first, &last])?;
         Ok((first, last))
     }
+}
+
+/// Returns first and last name, of one that came whole or in two parts.
+///
+/// # Errors
+/// 400 that says what to send instead.
+pub(super) fn names(
+    whole: Option<&str>,
+    first: Option<&str>,
+    last: Option<&str>,
+) -> Result<(String, String), ApiError> {
+    let whole = whole.unwrap_or_default().trim();
+    let (head, tail) = whole.split_once(' ').unwrap_or((whole, ""));
+    let (first, last) = (first.unwrap_or(head).trim().to_owned(), last.unwrap_or(tail).trim().to_owned());
+    check_name(&first)?;
+    check_name(&last)?;
+    if first.is_empty() {
+        return Err(wrong("name, or first_name and last_name, is missing", "name_missing"));
+    }
+    Ok((first, last))
+}
+
+fn check_name(text: &str) -> Result<(), ApiError> {
+    if text.chars().count() > MAX_NAME_CHARS || text.chars().any(char::is_control) {
+        return Err(wrong("names have at most 100 characters and no control characters", "invalid_name"));
+    }
+    Ok(())
 }
 
 /// Returns the address as it is kept: without white space around it, lower-case; none if it is none.
@@ -70,22 +89,7 @@ pub(super) fn email(text: &str) -> Option<String> {
     (is_plain(local) && is_plain(domain) && has_labels && fits).then(|| text.to_lowercase())
 }
 
-/// Checks a password that is to be set.
-///
-/// # Errors
-/// 400 that says how long it must be.
-pub(super) fn check_password(password: &SecretString, min_chars: usize) -> Result<(), ApiError> {
-    let password = password.expose_secret();
-    if password.chars().count() < min_chars {
-        return Err(wrong(&format!("the password has fewer than {min_chars} characters"), "password_too_short"));
-    }
-    if password.len() > MAX_BYTES {
-        return Err(wrong(&format!("the password has more than {MAX_BYTES} bytes"), "password_too_long"));
-    }
-    Ok(())
-}
-
-fn wrong(message: &str, code: &'static str) -> ApiError {
+pub(super) fn wrong(message: &str, code: &'static str) -> ApiError {
     ApiError::bad_request(message).code(code)
 }
 
@@ -114,24 +118,26 @@ mod tests {
     }
 
     #[test]
-    fn names_come_whole_or_in_two_and_passwords_are_neither_short_nor_endless() {
+    fn names_come_whole_or_in_two_and_what_is_wrong_is_refused() {
         let registration = |fields: &str| {
             let body = format!(r#"{{"email": "a@x.y", {fields}}}"#);
             serde_json::from_str::<Registration>(&body).unwrap().checked(8)
         };
         let names = |fields: &str| registration(fields).unwrap();
-        assert_eq!(names(r#""password": "12345678", "name": "Ada King Noel""#), ("Ada".into(), "King Noel".into()));
         assert_eq!(
-            names(r#""password": "12345678", "first_name": "Ada", "last_name": "Noel""#),
+            names(r#""password": "correct horse", "name": "Ada King Noel""#),
+            ("Ada".into(), "King Noel".into())
+        );
+        assert_eq!(
+            names(r#""password": "correct horse", "first_name": "Ada", "last_name": "Noel""#),
             ("Ada".into(), "Noel".into())
         );
         let long = "x".repeat(129);
         for wrong in [
-            r#""password": "1234567", "name": "Ada""#.to_owned(),
-            format!(r#""password": "{long}", "name": "Ada""#),
-            r#""password": "12345678", "confirm_password": "12345679", "name": "Ada""#.to_owned(),
-            r#""password": "12345678""#.to_owned(),
-            format!(r#""password": "12345678", "name": "{long}""#),
+            r#""password": "horse", "name": "Ada""#.to_owned(),
+            r#""password": "correct horse", "confirm_password": "correct hearse", "name": "Ada""#.to_owned(),
+            r#""password": "correct horse""#.to_owned(),
+            format!(r#""password": "correct horse", "name": "{long}""#),
         ] {
             assert!(registration(&wrong).is_err(), "{wrong}");
         }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use kit::db::Transaction;
 use serde_json::{Value, json};
 
-use super::users::WATCHED;
+use super::users::{User, WATCHED};
+use super::who::Asker;
 
 /// Events of one answer, at most.
 pub(super) const MAX_EVENTS: i64 = 1000;
@@ -26,6 +27,13 @@ pub(super) enum Happened {
     KeyMade,
     KeyRevoked,
     AccountChanged,
+    SecondFactorFailed,
+    TotpEnabled,
+    TotpDisabled,
+    RecoveryCodeUsed,
+    EmailVerified,
+    ResetRequested,
+    PasswordReset,
 }
 
 impl Happened {
@@ -43,6 +51,13 @@ impl Happened {
             Self::KeyMade => "key_made",
             Self::KeyRevoked => "key_revoked",
             Self::AccountChanged => "account_changed",
+            Self::SecondFactorFailed => "second_factor_failed",
+            Self::TotpEnabled => "totp_enabled",
+            Self::TotpDisabled => "totp_disabled",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::EmailVerified => "email_verified",
+            Self::ResetRequested => "reset_requested",
+            Self::PasswordReset => "password_reset",
         }
     }
 }
@@ -59,6 +74,12 @@ pub(super) struct Subject<'a> {
     pub(super) actor: Option<&'a str>,
     /// What was done, in words.
     pub(super) detail: Option<&'a str>,
+}
+
+/// Returns what an event about a user is about.
+pub(super) fn about(user: &User, asker: Asker) -> Subject<'_> {
+    let is_watched = asker.watches || user.realm == WATCHED;
+    Subject { user: Some(&user.id), email: Some(&user.email), address: asker.address, is_watched, ..Subject::default() }
 }
 
 /// Notes an event, as part of what it is about and as its last step: numbers become visible in their order, so that

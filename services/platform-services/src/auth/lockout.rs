@@ -60,6 +60,11 @@ const ADDRESS: Policy = Policy::Leak { size: 50, each: Duration::from_secs(30) }
 /// Registrations from one address: each makes rows that stay, and costs a hash.
 const REGISTRATIONS: Policy = Policy::Leak { size: 200, each: Duration::from_secs(10) };
 
+/// Mails to one account: three at once, and then three an hour, so that nobody's letter box is filled.
+const MAILS_TO: Policy = Policy::Leak { size: 3, each: Duration::from_secs(20 * 60) };
+/// Mails that are asked for from one address.
+const MAILS_FROM: Policy = Policy::Leak { size: 20, each: Duration::from_secs(180) };
+
 /// Whose tries are counted.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Who<'a> {
@@ -69,6 +74,12 @@ pub(super) enum Who<'a> {
     Address(IpAddr),
     /// Whoever registers from this address.
     Registering(IpAddr),
+    /// Whoever wants this e-mail address confirmed.
+    Verifying(&'a str),
+    /// Whoever wants a new password for this account, whether there is one or not.
+    Resetting(&'a str),
+    /// Whoever has forgotten a password at this address.
+    Forgetting(IpAddr),
 }
 
 impl Who<'_> {
@@ -77,6 +88,9 @@ impl Who<'_> {
             Self::Account(email) => format!("account {email}"),
             Self::Address(address) => format!("address {}", host_of(address)),
             Self::Registering(address) => format!("registering {}", host_of(address)),
+            Self::Verifying(email) => format!("verifying {email}"),
+            Self::Resetting(email) => format!("resetting {email}"),
+            Self::Forgetting(address) => format!("forgetting {}", host_of(address)),
         }
     }
 
@@ -85,6 +99,8 @@ impl Who<'_> {
             Self::Account(_) => ACCOUNT,
             Self::Address(_) => ADDRESS,
             Self::Registering(_) => REGISTRATIONS,
+            Self::Verifying(_) | Self::Resetting(_) => MAILS_TO,
+            Self::Forgetting(_) => MAILS_FROM,
         }
     }
 }

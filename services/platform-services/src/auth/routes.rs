@@ -13,9 +13,13 @@ use kit::health::{Health, Need};
 use kit::http::{ApiError, Place, ServiceKey};
 
 use super::keyring::Keyring;
+use super::links::Links;
 use super::password::Passwords;
+use super::second_factor::SecondFactors;
 use super::token::Tokens;
-use super::{account, admin, keys, login, stream};
+use super::users::{User, WATCHED};
+use super::{account, admin, keys, login, profile, reset, sessions, stream, totp_routes, verification};
+use crate::mail::Mail;
 use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -31,6 +35,11 @@ pub(crate) struct Auth {
     pub(super) store: Store,
     pub(super) passwords: Passwords,
     pub(super) tokens: Tokens,
+    pub(super) second_factors: SecondFactors,
+    pub(super) links: Links,
+    pub(super) mail: Mail,
+    /// Whether an account signs in only once its address is confirmed.
+    requires_verified_email: bool,
     pub(super) service_key: Option<ServiceKey>,
     /// Knows which proxies are ours.
     pub(super) proxies: Place,
@@ -39,12 +48,16 @@ pub(crate) struct Auth {
 }
 
 impl Auth {
-    pub(crate) fn new(settings: &Settings, store: Store) -> Self {
+    pub(crate) fn new(settings: &Settings, store: Store, mail: Mail) -> Self {
         let keyring = Keyring::new(&settings.jwt_secret, settings.signing, settings.access_life);
         Self {
             store,
             passwords: Passwords::new(),
             tokens: Tokens::new(keyring, settings.access_life),
+            second_factors: SecondFactors::new(&settings.jwt_secret, &settings.public_url),
+            links: Links::new(&settings.jwt_secret, &settings.public_url),
+            mail,
+            requires_verified_email: settings.requires_verified_email,
             service_key: settings.api_key.as_ref().map(ServiceKey::new),
             proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
             refresh_life: settings.refresh_life,
@@ -61,14 +74,26 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
             .route("/register", post(account::register))
             .route("/login", post(login::login))
             .route("/refresh", post(login::refresh))
-            .route("/logout", post(login::logout))
+            .route("/logout", post(sessions::logout))
+            .route("/logout-all", post(sessions::logout_all))
+            .route("/sessions", get(sessions::list))
+            .route("/sessions/{id}", delete(sessions::end))
             .route("/verify", get(login::verify).post(login::verify))
             .route("/validate", get(login::verify).post(login::verify))
-            .route("/me", get(account::profile))
-            .route("/profile", get(account::profile))
+            .route("/me", get(profile::profile))
+            .route("/profile", get(profile::profile).patch(profile::rename))
             .route("/change-password", post(account::change_password))
+            .route("/totp", get(totp_routes::state))
+            .route("/totp/setup", post(totp_routes::set_up))
+            .route("/totp/enable", post(totp_routes::enable))
+            .route("/totp/disable", post(totp_routes::disable))
+            .route("/verify-email", post(verification::verify))
+            .route("/verify-email/resend", post(verification::resend))
+            .route("/forgot-password", post(reset::forgot))
+            .route("/reset-password", post(reset::reset))
             .route("/users", get(admin::list))
             .route("/users/{id}", delete(account::delete).patch(admin::change))
+            .route("/users/{id}/totp", delete(totp_routes::remove))
             .route("/keys", get(keys::list).post(keys::make))
             .route("/keys/verify", get(keys::verify))
             .route("/keys/{id}", delete(keys::revoke))
@@ -78,9 +103,9 @@ pub(crate) fn routes(auth: Arc<Auth>) -> Router {
         .route("/register", post(account::register))
         .route("/login", post(login::login))
         .route("/verify", get(login::verify).post(login::verify))
-        .route("/profile", get(account::profile))
+        .route("/profile", get(profile::profile))
         .route("/.well-known/jwks.json", get(jwks))
-        .route("/tenants/current", get(account::tenant))
+        .route("/tenants/current", get(profile::tenant))
         // Not below /api, which is what a gateway hands on.
         .route("/auth/events", get(stream::events));
     Router::new().nest("/auth", own()).nest("/api/auth", own()).merge(oldest).with_state(auth)
@@ -96,6 +121,11 @@ async fn jwks(State(auth): State<Arc<Auth>>) -> Result<Response, ApiError> {
 }
 
 impl Auth {
+    /// Decides whether an account may sign in as far as its address is concerned. No monitor gets mail.
+    pub(super) fn may_sign_in(&self, user: &User) -> bool {
+        !self.requires_verified_email || user.email_verified != 0 || user.realm == WATCHED
+    }
+
     /// Keeps the signing keys in order, and says in `health` whether there are any, until it is dropped.
     pub(crate) async fn tend_keys(&self, health: &Health) {
         loop {

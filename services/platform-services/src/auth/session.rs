@@ -14,7 +14,7 @@ use super::users::{COLUMNS, User};
 /// of one browser may ask at once. Otherwise it is a copy in other hands, and ends the session (RFC 9700 section 4.14.2).
 const TWICE: Duration = Duration::from_secs(5);
 /// No session is longer, however often it is refreshed (OWASP ASVS 4.0.3, 3.3.2).
-const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
 /// A session with its newest refresh token.
 #[derive(Debug)]
@@ -116,14 +116,22 @@ pub(super) async fn refresh(
     Ok(Refreshed::Good(Box::new(found.user), Session { id: found.session_id, refresh }))
 }
 
+/// The user of a session that goes on, and when it is known to have been used last.
+#[derive(Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(super) struct Held {
+    pub(super) used_ms: i64,
+    #[sqlx(flatten)]
+    pub(super) user: User,
+}
+
 /// Returns the user of a session that goes on.
 pub(super) async fn user_of(
     transaction: &mut Transaction,
     session: &str,
     user: &str,
-) -> Result<Option<User>, sqlx::Error> {
+) -> Result<Option<Held>, sqlx::Error> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM sessions JOIN users ON users.id = sessions.user_id
+        "SELECT coalesce(sessions.used_ms, sessions.created_ms) AS used_ms, {COLUMNS} FROM sessions JOIN users ON users.id = sessions.user_id
          WHERE sessions.id = $1 AND users.id = $2 AND sessions.ended_ms IS NULL AND users.is_active = 1
          AND users.deleted_ms IS NULL"
     );
@@ -275,6 +283,27 @@ mod tests {
         }
         transaction.commit().await.unwrap();
         database.close().await;
+    }
+
+    #[tokio::test]
+    async fn no_session_is_longer_than_thirty_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::Sqlite(folder.path().join("x.db"));
+        let database = Database::open(&source, &TABLES, 1).await.unwrap();
+        let mut transaction = database.begin().await.unwrap();
+        let new =
+            NewUser { email: "a@x.y", password_hash: "", first_name: "A", last_name: "", tenant_id: None, realm: "" };
+        let user = insert(&mut transaction, new, Timestamp::UNIX_EPOCH).await.unwrap().unwrap();
+        let life = Duration::from_secs(20 * 86_400);
+        let mut token = begin(&mut transaction, &user, life, Timestamp::UNIX_EPOCH).await.unwrap().refresh;
+        for (day, is_good) in [(15, true), (29, true), (30, false)] {
+            let now = Timestamp::from_second(day * 86_400).unwrap();
+            match refresh(&mut transaction, token.expose_secret(), life, now).await.unwrap() {
+                Refreshed::Good(_, next) if is_good => token = next.refresh,
+                Refreshed::Unknown if !is_good => {}
+                other => panic!("day {day}: {other:?}"),
+            }
+        }
     }
 
     proptest! {

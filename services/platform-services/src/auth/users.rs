@@ -22,6 +22,7 @@ pub(crate) struct User {
     pub(super) created_ms: i64,
     /// [`WATCHED`], or nothing.
     pub(super) realm: String,
+    pub(super) email_verified: i64,
 }
 
 /// The realm of accounts that monitors make.
@@ -29,7 +30,8 @@ pub(super) const WATCHED: &str = "watch";
 
 /// The columns of [`User`].
 pub(super) const COLUMNS: &str = "users.id, users.email, users.password_hash, users.first_name, users.last_name, \
-    users.role, users.tenant_id, users.is_active, users.created_ms, users.realm";
+    users.role, users.tenant_id, users.is_active, users.created_ms, users.realm, \
+    users.email_verified";
 
 impl fmt::Debug for User {
     /// Without the hash.
@@ -47,6 +49,11 @@ impl User {
         self.role == "admin"
     }
 
+    /// What is no password for it: everybody knows it.
+    pub(super) fn known(&self) -> [&str; 3] {
+        [&self.email, &self.first_name, &self.last_name]
+    }
+
     /// As clients see it.
     pub(super) fn shown(&self) -> Value {
         let created = Timestamp::from_millisecond(self.created_ms).unwrap_or_default();
@@ -59,6 +66,7 @@ impl User {
             "role": self.role,
             "tenant_id": self.tenant_id,
             "is_active": self.is_active != 0,
+            "email_verified": self.email_verified != 0,
             "created_at": created.to_string(),
         })
     }
@@ -105,6 +113,12 @@ pub(super) async fn by_email(transaction: &mut Transaction, email: &str) -> Resu
     transaction.row(&sql, &[email.into()]).await
 }
 
+/// Finds an account that is not deleted.
+pub(super) async fn by_id(transaction: &mut Transaction, id: &str) -> Result<Option<User>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM users WHERE id = $1 AND deleted_ms IS NULL");
+    transaction.row(&sql, &[id.into()]).await
+}
+
 /// What a user may be: what of it counts is for services to say, but for `admin`, who administers here too.
 pub(super) const ROLES: [&str; 4] = ["user", "admin", "moderator", "readonly"];
 
@@ -128,6 +142,27 @@ pub(super) async fn change(
     );
     let binds = [role.into(), is_active.map(i64::from).into(), now.as_millisecond().into(), id.into()];
     transaction.row(&sql, &binds).await
+}
+
+/// Gives an account another name; none if it was deleted.
+pub(super) async fn rename(
+    transaction: &mut Transaction,
+    id: &str,
+    first: &str,
+    last: &str,
+    now: Timestamp,
+) -> Result<Option<User>, sqlx::Error> {
+    let sql = format!(
+        "UPDATE users SET first_name = $1, last_name = $2, updated_ms = $3
+         WHERE id = $4 AND deleted_ms IS NULL RETURNING {COLUMNS}"
+    );
+    transaction.row(&sql, &[first.into(), last.into(), now.as_millisecond().into(), id.into()]).await
+}
+
+/// Notes that the address is the user's.
+pub(super) async fn set_verified(transaction: &mut Transaction, id: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE users SET email_verified = 1, updated_ms = $1 WHERE id = $2 AND email_verified = 0";
+    transaction.change(sql, &[now.as_millisecond().into(), id.into()]).await.map(|_users| ())
 }
 
 /// Gives an account another hash, unless it has meanwhile got another than `before`.

@@ -1,17 +1,19 @@
 //! Who asks: the address a request comes from, and the user its token names.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use jiff::Timestamp;
 use kit::http::{ApiError, PROBE_HEADER, bearer, peer};
 
 use super::keys::{self, Scope};
 use super::routes::Auth;
-use super::session;
 use super::users::User;
+use super::{session, sessions};
 use crate::problem::Problem;
 
 /// Where a request comes from.
@@ -23,6 +25,13 @@ pub(super) struct Asker {
     /// A monitor, that shows the key of services: its accounts and failures are of a realm of their own.
     pub(super) watches: bool,
 }
+
+/// Longest name of a client that is kept, in characters.
+const MAX_AGENT_CHARS: usize = 200;
+
+/// What a client calls itself (`User-Agent`), for the list of sessions and nothing else.
+#[derive(Debug)]
+pub(super) struct Agent(pub(super) Option<String>);
 
 /// A user whose token is good.
 #[derive(Debug)]
@@ -42,6 +51,15 @@ impl FromRequestParts<Arc<Auth>> for Asker {
         let watches = may_watch && parts.headers.contains_key(PROBE_HEADER);
         let address = auth.proxies.client(&parts.headers, peer(&parts.extensions));
         Ok(Self { address: address.filter(|_| !watches), watches })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Agent {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let name = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        Ok(Self(name.map(|name| name.chars().take(MAX_AGENT_CHARS).collect())))
     }
 }
 
@@ -76,9 +94,11 @@ impl FromRequestParts<Arc<Auth>> for Caller {
             None => return Err(no_token()),
         };
         let mut transaction = auth.store.begin_reading().await?;
-        let user = session::user_of(&mut transaction, &claims.sid, &claims.sub).await.map_err(Problem::from)?;
+        let held = session::user_of(&mut transaction, &claims.sid, &claims.sub).await.map_err(Problem::from)?;
         transaction.rollback().await.map_err(Problem::from)?;
-        Ok(Self { user: user.ok_or_else(no_token)?, session: claims.sid })
+        let held = held.ok_or_else(no_token)?;
+        sessions::note_use(auth, &claims.sid, held.used_ms, Timestamp::now()).await;
+        Ok(Self { user: held.user, session: claims.sid })
     }
 }
 

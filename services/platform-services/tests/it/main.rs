@@ -2,10 +2,15 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
 mod analytics;
+mod asvs;
 mod away;
 mod keys;
 mod lockout;
+mod mail;
+mod mail_kept;
+mod own_sessions;
 mod relay;
+mod second_factor;
 mod sessions;
 mod versions;
 mod watchers;
@@ -21,8 +26,9 @@ use kit::service::Settings as _;
 use platform_services::Settings;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
-use testkit::{Postgres, eventually};
+use testkit::{MailServer, Postgres, Smtp, eventually};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Far longer than anything on loopback takes; reaching it fails a test.
@@ -36,7 +42,10 @@ struct Platform {
     address: SocketAddr,
     url: String,
     stop: CancellationToken,
-    _folder: tempfile::TempDir,
+    running: JoinHandle<()>,
+    folder: tempfile::TempDir,
+    /// Takes its mails, unless it was told of another.
+    mail: MailServer,
 }
 
 impl Drop for Platform {
@@ -63,13 +72,34 @@ impl Platform {
     }
 
     async fn start_with(folder: tempfile::TempDir, url: &str, more: (&str, &str)) -> Self {
-        let environment = Environment::of([("JWT_SECRET", SECRET), ("API_KEY", KEY), ("DATABASE_URL", url), more]);
+        let mail = Smtp::default().start();
+        let (smtp, jobs) = (format!("smtp://{}", mail.target().addr()), folder.path().join("jobs.db"));
+        let jobs = if url.starts_with("sqlite:") { format!("sqlite:{}", jobs.display()) } else { String::new() };
+        let environment = Environment::of([
+            ("JWT_SECRET", SECRET),
+            ("API_KEY", KEY),
+            ("DATABASE_URL", url),
+            ("SMTP_URL", &smtp),
+            ("MAIL_FROM", "Platform <no-reply@platform.example>"),
+            ("JOBS_DATABASE_URL", &jobs),
+            ("PUBLIC_URL", "https://platform.example/app"),
+            more,
+        ]);
         let settings = Settings::read(&environment).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let until = stop.clone();
-        tokio::spawn(async move { platform_services::run(listener, settings, until).await });
-        Self { address, url: url.to_owned(), stop, _folder: folder }
+        let running = tokio::spawn(async move { platform_services::run(listener, settings, until).await });
+        Self { address, url: url.to_owned(), stop, running, folder, mail }
+    }
+
+    /// Stops it, and starts another on the same files.
+    async fn again(mut self, more: (&str, &str)) -> Self {
+        self.stop.cancel();
+        (&mut self.running).await.unwrap();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        let url = self.url.clone();
+        Self::ready(Self::start_with(folder, &url, more).await).await
     }
 
     async fn ready(self) -> Self {
@@ -184,11 +214,14 @@ async fn every_scenario_goes_the_same_way_on_postgresql() {
     let postgres = Postgres::start().await;
     let platform = Platform::over(&postgres).await;
     sessions::all(&platform).await;
+    own_sessions::all(&platform).await;
+    second_factor::all(&platform).await;
+    mail::all(&platform).await;
     lockout::all(&platform).await;
     watchers::all(&platform).await;
     keys::all(&platform).await;
     analytics::all(&platform).await;
     let tables =
         postgres.sql("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'platform_services'");
-    assert_eq!(tables.trim(), "16", "its own schema holds its tables and the steps that made them");
+    assert_eq!(tables.trim(), "19", "its own schema holds its tables and the steps that made them");
 }

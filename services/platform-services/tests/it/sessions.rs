@@ -70,6 +70,8 @@ async fn what_is_wrong_is_said(platform: &Platform) {
     for body in [
         json!({ "name": "A", "email": "no address", "password": PASSWORD }),
         json!({ "name": "A", "email": "a@example.com", "password": "short" }),
+        json!({ "name": "A", "email": "a@example.com", "password": "iloveyou1" }),
+        json!({ "name": "A", "email": "a@example.com", "password": "a@example.com" }),
         json!({ "name": "A", "email": "a@example.com", "password": PASSWORD, "confirm_password": "another" }),
         json!({ "email": "a@example.com", "password": PASSWORD }),
     ] {
@@ -108,6 +110,8 @@ async fn a_new_password_ends_other_sessions(platform: &Platform) {
     let ask = async |body| platform.ask("POST", "/auth/change-password", Some(&here), Some(body)).await;
     ask(change("not this one", "a new password")).await.error(401, "bad_credentials");
     ask(change(PASSWORD, "short")).await.error(400, "password_too_short");
+    ask(change(PASSWORD, "football1")).await.error(400, "password_too_common");
+    ask(change(PASSWORD, "Change@Example.com")).await.error(400, "password_is_name");
     ask(change(PASSWORD, "a new password")).await.good(200);
     assert_eq!((platform.profile(&here).await, platform.profile(&there).await), (200, 401));
     platform.login("change@example.com", PASSWORD).await.error(401, "bad_credentials");

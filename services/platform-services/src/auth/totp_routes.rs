@@ -1,0 +1,192 @@
+//! How people turn their second factor on and off.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use kit::http::ApiError;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::events::{Happened, Subject, about, note};
+use super::routes::Auth;
+use super::second_factor::{self, Enabled, Proof};
+use super::tries::{Tried, begin_own, confirm};
+use super::users;
+use super::who::{Admin, Asker, Caller};
+use crate::mail::Errand;
+use crate::problem::Problem;
+
+/// `GET /auth/totp`: whether it is on, and how many recovery codes are left.
+pub(super) async fn state(State(auth): State<Arc<Auth>>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    let reading = async {
+        let mut transaction = auth.store.begin_reading().await?;
+        let left = second_factor::codes_left(&mut transaction, &caller.user.id).await?;
+        transaction.rollback().await?;
+        Ok::<_, Problem>(left)
+    };
+    let left = reading.await?;
+    Ok(Json(json!({ "enabled": left.is_some(), "recovery_codes_left": left.unwrap_or(0) })))
+}
+
+/// The body that asks for a secret.
+#[derive(Debug, Deserialize)]
+pub(super) struct SetUp {
+    current_password: SecretString,
+}
+
+/// `POST /auth/totp/setup`: a secret for the app, which proves nothing before it is enabled.
+pub(super) async fn set_up(
+    State(auth): State<Arc<Auth>>,
+    asker: Asker,
+    caller: Caller,
+    Json(body): Json<SetUp>,
+) -> Result<Response, ApiError> {
+    let place = auth.passwords.place()?;
+    let (tried, _last) = confirm(&auth, &place, &caller, asker, body.current_password).await?;
+    let shown = auth.second_factors.make(&caller.user.id, &caller.user.email);
+    let keeping = async {
+        let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
+        tried.forgive_within(&mut transaction).await?;
+        let is_kept = second_factor::keep(&mut transaction, &caller.user.id, &shown.sealed, now).await?;
+        transaction.commit().await?;
+        Ok::<_, Problem>(is_kept)
+    };
+    if !keeping.await? {
+        return Err(is_on());
+    }
+    let body = json!({
+        "secret": shown.secret.expose_secret(),
+        "otpauth_url": shown.url.expose_secret(),
+        "message": "add the secret to an authenticator app, and send its code to POST /auth/totp/enable",
+    });
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+fn is_on() -> ApiError {
+    let text = "the second factor is on; turn it off first, with POST /auth/totp/disable";
+    ApiError::new(StatusCode::CONFLICT, text).code("second_factor_enabled")
+}
+
+/// The body that turns it on.
+#[derive(Debug, Deserialize)]
+pub(super) struct Enable {
+    code: String,
+}
+
+/// `POST /auth/totp/enable`: from now on a login needs it; the recovery codes are shown once.
+pub(super) async fn enable(
+    State(auth): State<Arc<Auth>>,
+    asker: Asker,
+    caller: Caller,
+    Json(body): Json<Enable>,
+) -> Result<Response, ApiError> {
+    let (tried, last) = begin_own(&auth, &caller, asker).await?;
+    let codes = match take_enable(&auth, &caller, tried, &body.code).await? {
+        Enabled::Now(codes) => codes,
+        Enabled::Wrong => {
+            tried.fail(&auth, Happened::SecondFactorFailed, &last).await?;
+            return Err(second_factor::wrong());
+        }
+        Enabled::Before => {
+            tried.take_back(&auth).await?;
+            return Err(is_on());
+        }
+        Enabled::NoSecret => {
+            tried.take_back(&auth).await?;
+            let text = "there is no secret yet; ask for one with POST /auth/totp/setup";
+            return Err(ApiError::new(StatusCode::CONFLICT, text).code("no_second_factor"));
+        }
+    };
+    auth.tell(&caller.user, |user| Errand::TotpEnabled { user }).await;
+    let message = "the second factor is on; keep the recovery codes, each is good once if the app is lost";
+    let body = json!({ "message": message, "recovery_codes": codes });
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+async fn take_enable(auth: &Auth, caller: &Caller, tried: Tried<'_>, code: &str) -> Result<Enabled, Problem> {
+    let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
+    let enabled = second_factor::enable(&mut transaction, &auth.second_factors, &caller.user.id, code, now).await?;
+    if let Enabled::Now(_) = enabled {
+        tried.forgive_within(&mut transaction).await?;
+        note(&mut transaction, Happened::TotpEnabled, about(&caller.user, tried.asker), now).await?;
+    }
+    transaction.commit().await?;
+    Ok(enabled)
+}
+
+/// The body that turns it off.
+#[derive(Debug, Deserialize)]
+pub(super) struct Disable {
+    current_password: SecretString,
+    code: String,
+}
+
+/// `POST /auth/totp/disable`: whoever has only the password, or only the app, cannot.
+pub(super) async fn disable(
+    State(auth): State<Arc<Auth>>,
+    asker: Asker,
+    caller: Caller,
+    Json(body): Json<Disable>,
+) -> Result<Json<Value>, ApiError> {
+    let place = auth.passwords.place()?;
+    let (tried, last) = confirm(&auth, &place, &caller, asker, body.current_password).await?;
+    match take_disable(&auth, &caller, tried, &body.code).await? {
+        Proof::Code | Proof::RecoveryCode => {
+            auth.tell(&caller.user, |user| Errand::TotpDisabled { user }).await;
+            Ok(Json(json!({ "message": "the second factor is off" })))
+        }
+        Proof::NotAsked => {
+            tried.take_back(&auth).await?;
+            Err(none_to_turn_off())
+        }
+        Proof::Missing | Proof::Wrong => {
+            tried.fail(&auth, Happened::SecondFactorFailed, &last).await?;
+            Err(second_factor::wrong())
+        }
+    }
+}
+
+fn none_to_turn_off() -> ApiError {
+    ApiError::not_found("there is no second factor to turn off").code("no_second_factor")
+}
+
+async fn take_disable(auth: &Auth, caller: &Caller, tried: Tried<'_>, code: &str) -> Result<Proof, Problem> {
+    let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
+    let user = &caller.user.id;
+    let proof = second_factor::prove(&mut transaction, &auth.second_factors, user, Some(code), now).await?;
+    if matches!(proof, Proof::Code | Proof::RecoveryCode) {
+        second_factor::remove(&mut transaction, user).await?;
+        tried.forgive_within(&mut transaction).await?;
+        note(&mut transaction, Happened::TotpDisabled, about(&caller.user, tried.asker), now).await?;
+    }
+    transaction.commit().await?;
+    Ok(proof)
+}
+
+/// `DELETE /auth/users/{id}/totp`: for who has lost both app and recovery codes, by whoever administers.
+pub(super) async fn remove(
+    State(auth): State<Arc<Auth>>,
+    admin: Admin,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let removing = async {
+        let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
+        let user = users::by_id(&mut transaction, &id).await?;
+        let is_removed = user.is_some() && second_factor::remove(&mut transaction, &id).await?;
+        if let (Some(user), true) = (&user, is_removed) {
+            let asker = Asker { address: admin.address, watches: false };
+            let subject = Subject { actor: Some(&admin.name), ..about(user, asker) };
+            note(&mut transaction, Happened::TotpDisabled, subject, now).await?;
+        }
+        transaction.commit().await?;
+        Ok::<_, Problem>(user.filter(|_| is_removed))
+    };
+    let user = removing.await?.ok_or_else(none_to_turn_off)?;
+    auth.tell(&user, |user| Errand::TotpDisabled { user }).await;
+    Ok(Json(json!({ "message": "the second factor was removed" })))
+}

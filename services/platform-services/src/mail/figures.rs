@@ -1,0 +1,46 @@
+//! What became of mails, counted.
+
+use kit::metrics::Metrics;
+use prometheus::{IntCounterVec, IntGauge, Opts};
+
+/// The server has it.
+pub(super) const SENT: &str = "sent";
+/// It will be tried again.
+pub(super) const RETRIED: &str = "retried";
+/// The server will not have it, or it cannot be written: a dead letter.
+pub(super) const REFUSED: &str = "refused";
+/// It was not sent as long as it was worth it: a dead letter.
+pub(super) const LATE: &str = "late";
+/// There is nobody to write to.
+pub(super) const DROPPED: &str = "dropped";
+/// It could not be put into the queue.
+pub(super) const LOST: &str = "lost";
+
+/// Counters of mails. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Figures {
+    mails: IntCounterVec,
+    waiting: IntGauge,
+}
+
+impl Figures {
+    /// Registers the metrics.
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let help =
+            "Mails: sent, retried, refused by the server, late, dropped (nobody to write to), lost (not queued).";
+        let mails = IntCounterVec::new(Opts::new("platform_mails_total", help), &["kind", "result"]);
+        let mails = mails.expect("valid names");
+        let waiting = IntGauge::new("platform_mails_waiting", "Mails that are not sent yet.").expect("a valid name");
+        metrics.registry().register(Box::new(mails.clone())).expect("registered once");
+        metrics.registry().register(Box::new(waiting.clone())).expect("registered once");
+        Self { mails, waiting }
+    }
+
+    pub(super) fn count(&self, kind: &str, result: &str) {
+        self.mails.with_label_values(&[kind, result]).inc();
+    }
+
+    pub(super) fn wait(&self, mails: u64) {
+        self.waiting.set(i64::try_from(mails).unwrap_or(i64::MAX));
+    }
+}
