@@ -39,7 +39,7 @@ impl Event {
         let what = match (text("kind").ok_or("kind")?, text("realm")) {
             // Watchers fail on purpose.
             (_, Some("watch")) => What::Other,
-            ("login_failed", _) => What::Failed,
+            ("login_failed" | "second_factor_failed", _) => What::Failed,
             ("login", _) => What::SignedIn,
             _ => What::Other,
         };

@@ -1,5 +1,6 @@
 //! The table as routes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -93,14 +94,20 @@ impl Ways {
 
 /// Returns every route of the table.
 pub(crate) fn routes(ways: &Arc<Ways>) -> Router {
-    ROWS.into_iter().fold(Router::new(), |router, row| {
-        let state = (ways.clone(), row);
-        let route = match row.methods() {
-            // A method that is not in the table is like a path that is not.
-            Some(methods) => ways.guarded(row.guard, on(methods, hand_on).with_state(state)).fallback(not_found),
-            None => ways.guarded(row.guard, any(hand_on).with_state(state)),
-        };
-        router.route(row.path, route)
+    let paths: BTreeSet<&str> = ROWS.iter().map(|row| row.path).collect();
+    paths.into_iter().fold(Router::new(), |router, path| {
+        let rows = ROWS.into_iter().filter(|row| row.path == path);
+        let is_any = rows.clone().any(|row| row.methods().is_none());
+        let route = rows.fold(MethodRouter::new(), |route, row| {
+            let state = (ways.clone(), row);
+            let handler = match row.methods() {
+                Some(methods) => on(methods, hand_on).with_state(state),
+                None => any(hand_on).with_state(state),
+            };
+            route.merge(ways.guarded(row.guard, handler))
+        });
+        // A method that is not in the table is like a path that is not.
+        router.route(path, if is_any { route } else { route.fallback(not_found) })
     })
 }
 

@@ -62,7 +62,7 @@ const AS_400: &[(u16, u16)] = &[(409, 400), (422, 400)];
 const AS_200_OR_400: &[(u16, u16)] = &[(201, 200), (409, 400), (422, 400)];
 
 /// All of them.
-pub(crate) const ROWS: [Row; 26] = [
+pub(crate) const ROWS: [Row; 39] = [
     row(ANY, "/api/airtable/{*path}", Guard::Key(AIRTABLE), Service::Airtable, "/{*path}").taking(LARGE),
     row("GET", "/api/tools", Guard::Key(CHAT), Service::Llm, "/tools"),
     row("GET", "/api/sessions/{id}/history", Guard::Key(CHAT), Service::Llm, "/sessions/{id}/history"),
@@ -84,6 +84,21 @@ pub(crate) const ROWS: [Row; 26] = [
         .answering(AS_400),
     row("DELETE", "/api/v1/auth/users/{id}", Guard::Theirs, Service::Platform, "/auth/users/{id}"),
     row("GET", "/api/v1/users/profile", Guard::Theirs, Service::Platform, "/auth/profile"),
+    row("POST", "/api/v1/auth/logout-all", Guard::Theirs, Service::Platform, "/auth/logout-all"),
+    row("GET", "/api/v1/auth/sessions", Guard::Theirs, Service::Platform, "/auth/sessions"),
+    row("DELETE", "/api/v1/auth/sessions/{id}", Guard::Theirs, Service::Platform, "/auth/sessions/{id}"),
+    row("GET", "/api/v1/auth/verify", Guard::Theirs, Service::Platform, "/auth/verify"),
+    row("POST", "/api/v1/auth/verify-email", Guard::Theirs, Service::Platform, "/auth/verify-email").answering(AS_400),
+    row("POST", "/api/v1/auth/verify-email/resend", Guard::Theirs, Service::Platform, "/auth/verify-email/resend"),
+    row("POST", "/api/v1/auth/forgot-password", Guard::Theirs, Service::Platform, "/auth/forgot-password")
+        .answering(AS_400),
+    row("POST", "/api/v1/auth/reset-password", Guard::Theirs, Service::Platform, "/auth/reset-password")
+        .answering(AS_400),
+    row("GET", "/api/v1/auth/totp", Guard::Theirs, Service::Platform, "/auth/totp"),
+    row("POST", "/api/v1/auth/totp/setup", Guard::Theirs, Service::Platform, "/auth/totp/setup").answering(AS_400),
+    row("POST", "/api/v1/auth/totp/enable", Guard::Theirs, Service::Platform, "/auth/totp/enable").answering(AS_400),
+    row("POST", "/api/v1/auth/totp/disable", Guard::Theirs, Service::Platform, "/auth/totp/disable").answering(AS_400),
+    row("PATCH", "/api/v1/users/profile", Guard::Theirs, Service::Platform, "/auth/profile").answering(AS_400),
     row("GET", "/api/user/profile", Guard::Theirs, Service::Platform, "/auth/profile"),
     row("GET", "/api/v1/tenants/current", Guard::Theirs, Service::Platform, "/tenants/current"),
     row("GET", "/api/v1/analytics/{*path}", Guard::Theirs, Service::Platform, "/analytics/{*path}"),

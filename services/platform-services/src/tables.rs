@@ -118,9 +118,14 @@ CREATE TABLE recovery_codes (
 CREATE INDEX recovery_codes_by_user ON recovery_codes (user_id);
 ";
 
+/// Who belongs together is looked up at each registration that names a tenant.
+const TENANTS: &str = "
+CREATE INDEX users_by_tenant ON users (tenant_id) WHERE tenant_id IS NOT NULL AND deleted_ms IS NULL;
+";
+
 /// Everything that this service keeps.
 pub(crate) const TABLES: Tables =
-    Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS, RELAYS, PROOFS] };
+    Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS, RELAYS, PROOFS, TENANTS] };
 
 #[cfg(test)]
 #[path = "tables_tests.rs"]

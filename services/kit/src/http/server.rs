@@ -82,8 +82,9 @@ pub async fn serve_each_core(listener: TcpListener, what: EachCore<'_>, limits: 
     let mut lanes = Vec::with_capacity(cores);
     for core in 0..cores {
         let lane = {
-            let (make, tls) = (make.clone(), tls.map(ServerTls::acceptor));
-            move || Lane::new(make(), tls, limits)
+            // Made here: what is wrong with routes ends the program, and not one of its threads.
+            let (router, tls) = (make(), tls.map(ServerTls::acceptor));
+            move || Lane::new(router, tls, limits)
         };
         match start_core(core, lane, tasks.clone()) {
             Ok(lane) => lanes.push(lane),

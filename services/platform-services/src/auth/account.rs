@@ -19,6 +19,7 @@ use super::lockout::Who;
 use super::login::tokens_of;
 use super::new_password;
 use super::routes::Auth;
+use super::second_factor;
 use super::session::{self, Session};
 use super::sessions;
 use super::tries::{Tried, confirm, count};
@@ -51,6 +52,7 @@ pub(super) async fn register(
         last_name: &last_name,
         tenant_id: registration.tenant_id.as_deref(),
         realm: if asker.watches { WATCHED } else { "" },
+        may_join: asker.is_root,
     };
     let Some((user, session)) = insert(&auth, new, asker, agent.as_deref(), now).await? else {
         let taken = ApiError::new(StatusCode::CONFLICT, "there is an account with this e-mail address");
@@ -150,6 +152,7 @@ pub(super) async fn delete(
         let mut transaction = auth.store.begin().await?;
         if users::delete(&mut transaction, &id, now).await? {
             session::end_all(&mut transaction, &id, None, "deleted", now).await?;
+            second_factor::forget(&mut transaction, &id).await?;
             note(&mut transaction, Happened::Deleted, about(&caller.user, asker), now).await?;
         }
         Ok::<_, Problem>(transaction.commit().await?)

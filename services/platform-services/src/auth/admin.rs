@@ -9,10 +9,11 @@ use kit::http::ApiError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::credentials::is_name;
 use super::events::{Happened, Subject, note};
 use super::routes::Auth;
 use super::session;
-use super::users::{self, ROLES, User};
+use super::users::{self, Change, ROLES, User};
 use super::who::Admin;
 use crate::problem::Problem;
 
@@ -50,14 +51,7 @@ pub(super) async fn list(
     Ok(Json(json!({ "users": users })))
 }
 
-/// The body of a change of somebody's account: what is missing stays.
-#[derive(Debug, Deserialize)]
-pub(super) struct Change {
-    role: Option<String>,
-    is_active: Option<bool>,
-}
-
-/// `PATCH /auth/users/{id}`: another role, or an account that may be used again or no more; its sessions end, since their
+/// `PATCH /auth/users/{id}`: another role or tenant, or an account that may be used again or no more; its sessions end, since their
 /// tokens say what was.
 pub(super) async fn change(
     State(auth): State<Arc<Auth>>,
@@ -69,15 +63,21 @@ pub(super) async fn change(
         let text = format!("{role:?} is no role; write one of {}", ROLES.join(", "));
         return Err(ApiError::bad_request(text).code("invalid_role"));
     }
-    if change.role.is_none() && change.is_active.is_none() {
-        return Err(ApiError::bad_request("send role, is_active, or both").code("nothing_to_change"));
+    if change.role.is_none() && change.is_active.is_none() && change.tenant_id.is_none() {
+        return Err(ApiError::bad_request("send role, is_active or tenant_id").code("nothing_to_change"));
+    }
+    if change.tenant_id.as_deref().is_some_and(|tenant| !is_name(tenant)) {
+        let text = "tenant_id has 1 to 100 characters and no control characters";
+        return Err(ApiError::bad_request(text).code("invalid_tenant"));
     }
     let changing = async {
         let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
-        let changed = users::change(&mut transaction, &id, change.role.as_deref(), change.is_active, now).await?;
+        let changed = users::change(&mut transaction, &id, &change, now).await?;
         if let Some(user) = &changed {
             session::end_all(&mut transaction, &id, None, "changed", now).await?;
-            let detail = format!("role {}, {}", user.role, if user.is_active == 0 { "not active" } else { "active" });
+            let state = if user.is_active == 0 { "not active" } else { "active" };
+            let tenant = user.tenant_id.as_ref().map(|tenant| format!(", tenant {tenant}")).unwrap_or_default();
+            let detail = format!("role {}, {state}{tenant}", user.role);
             let subject = Subject {
                 user: Some(&user.id),
                 email: Some(&user.email),

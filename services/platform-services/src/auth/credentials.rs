@@ -71,8 +71,13 @@ pub(super) fn names(
     Ok((first, last))
 }
 
+/// Returns whether a text can be a name.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=MAX_NAME_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
 fn check_name(text: &str) -> Result<(), ApiError> {
-    if text.chars().count() > MAX_NAME_CHARS || text.chars().any(char::is_control) {
+    if !text.is_empty() && !is_name(text) {
         return Err(wrong("names have at most 100 characters and no control characters", "invalid_name"));
     }
     Ok(())

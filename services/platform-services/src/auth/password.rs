@@ -1,6 +1,7 @@
 //! Passwords: hashed by argon2id, a few at a time; hashes of before still verify.
 
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -8,7 +9,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use axum::http::StatusCode;
 use kit::http::ApiError;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// 19 MiB, two passes, one lane (OWASP Password Storage Cheat Sheet).
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -22,7 +23,7 @@ const WAITING_EACH: usize = 50;
 /// Makes and verifies hashes, as many at once as there are processors.
 #[derive(Debug, Clone)]
 pub(super) struct Passwords {
-    turns: Arc<Semaphore>,
+    hashers: Hashers,
     places: Arc<Semaphore>,
     /// Of those who register: they must not keep others from signing in.
     places_for_new: Arc<Semaphore>,
@@ -51,7 +52,7 @@ impl Passwords {
         let secret: [u8; 32] = rand::random();
         let nobody = hash(&secret).expect("the parameters are constants that argon2 takes");
         Self {
-            turns: Arc::new(Semaphore::new(at_once)),
+            hashers: Hashers::start(at_once),
             places: Arc::new(Semaphore::new(at_once * WAITING_EACH)),
             places_for_new: Arc::new(Semaphore::new(at_once * WAITING_EACH / 5)),
             nobody: nobody.into(),
@@ -95,13 +96,49 @@ impl Passwords {
     }
 
     async fn take_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-        let turn = self.turns.clone().acquire_owned().await.map_err(|error| ApiError::internal(&error))?;
-        let worked = tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(turn);
-            done
-        });
-        worked.await.map_err(|error| ApiError::internal(&error))
+        let (sender, done) = oneshot::channel();
+        self.hashers.give(Box::new(move || {
+            let _client_left = sender.send(work());
+        }));
+        done.await.map_err(|gone| ApiError::internal(&gone))
+    }
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Threads that make hashes, one after the other. A hash takes 19 MiB, which a thread uses again for the next; in threads
+/// that come and go the memory of each stayed behind.
+#[derive(Debug, Clone)]
+struct Hashers(mpsc::Sender<Work>);
+
+impl Hashers {
+    fn start(count: usize) -> Self {
+        let (sender, works) = mpsc::channel::<Work>();
+        let works = Arc::new(Mutex::new(works));
+        for number in 0..count {
+            let works = works.clone();
+            let thread = std::thread::Builder::new().name(format!("hash-{number}"));
+            if let Err(error) = thread.spawn(move || hash_for_ever(&works)) {
+                tracing::error!(%error, "no thread to hash passwords in");
+            }
+        }
+        Self(sender)
+    }
+
+    /// What nobody can do is dropped, and whoever waits for it learns that.
+    fn give(&self, work: Work) {
+        let _no_thread = self.0.send(work);
+    }
+}
+
+/// Works until nobody can give anything any more.
+fn hash_for_ever(works: &Mutex<mpsc::Receiver<Work>>) {
+    loop {
+        let next = works.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(work) = next else { return };
+        if std::panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
+            tracing::error!("hashing panicked");
+        }
     }
 }
 

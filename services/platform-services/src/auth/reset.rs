@@ -54,7 +54,7 @@ pub(super) async fn forgot(
 
 async fn note_request(auth: &Auth, email: &str, asker: Asker) -> Result<(), Problem> {
     let mut transaction = auth.store.begin().await?;
-    let Asker { address, watches } = asker;
+    let Asker { address, watches, .. } = asker;
     let subject = Subject { email: Some(email), address, is_watched: watches, ..Subject::default() };
     note(&mut transaction, Happened::ResetRequested, subject, Timestamp::now()).await?;
     Ok(transaction.commit().await?)

@@ -194,6 +194,12 @@ pub(super) async fn remove(transaction: &mut Transaction, user: &str) -> Result<
     Ok(transaction.change(sql, &[user.into()]).await? == 1)
 }
 
+/// Removes everything of it, also what was only begun.
+pub(super) async fn forget(transaction: &mut Transaction, user: &str) -> Result<(), sqlx::Error> {
+    remove(transaction, user).await?;
+    transaction.change("DELETE FROM second_factors WHERE user_id = $1", &[user.into()]).await.map(|_factors| ())
+}
+
 /// Returns how many recovery codes are left; none if there is no second factor.
 pub(super) async fn codes_left(transaction: &mut Transaction, user: &str) -> Result<Option<i64>, sqlx::Error> {
     let sql = "SELECT (SELECT count(*) FROM recovery_codes WHERE user_id = $1 AND used_ms IS NULL)

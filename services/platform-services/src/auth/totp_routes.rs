@@ -179,7 +179,7 @@ pub(super) async fn remove(
         let user = users::by_id(&mut transaction, &id).await?;
         let is_removed = user.is_some() && second_factor::remove(&mut transaction, &id).await?;
         if let (Some(user), true) = (&user, is_removed) {
-            let asker = Asker { address: admin.address, watches: false };
+            let asker = Asker { address: admin.address, ..Asker::default() };
             let subject = Subject { actor: Some(&admin.name), ..about(user, asker) };
             note(&mut transaction, Happened::TotpDisabled, subject, now).await?;
         }

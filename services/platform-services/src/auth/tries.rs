@@ -62,7 +62,7 @@ impl Tried<'_> {
     /// Notes how it failed, and what is locked now.
     pub(super) async fn fail(self, auth: &Auth, how: Happened, last: &[Happened]) -> Result<(), Problem> {
         let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
-        let Asker { address, watches } = self.asker;
+        let Asker { address, watches, .. } = self.asker;
         let subject = Subject { email: self.email, address, is_watched: watches, ..Subject::default() };
         note(&mut transaction, how, subject, now).await?;
         for locked in last {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use kit::db::Transaction;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -80,9 +81,12 @@ pub(super) struct NewUser<'a> {
     pub(super) last_name: &'a str,
     pub(super) tenant_id: Option<&'a str>,
     pub(super) realm: &'a str,
+    /// Whether it may belong to a tenant that others belong to.
+    pub(super) may_join: bool,
 }
 
-/// Makes an account; none if there is one with this address.
+/// Makes an account; none if there is one with this address. It belongs to the tenant that it names if nobody does yet, or
+/// if whoever makes it may say so: nobody joins others by writing down their name.
 pub(super) async fn insert(
     transaction: &mut Transaction,
     new: NewUser<'_>,
@@ -91,7 +95,8 @@ pub(super) async fn insert(
     let id = Uuid::now_v7().to_string();
     let sql = format!(
         "INSERT INTO users (id, email, password_hash, first_name, last_name, role, tenant_id, is_active, created_ms, updated_ms, realm)
-         VALUES ($1, $2, $3, $4, $5, 'user', $6, 1, $7, $7, $8)
+         VALUES ($1, $2, $3, $4, $5, 'user', CASE WHEN $9 = 1 OR NOT EXISTS
+         (SELECT 1 FROM users WHERE tenant_id = $6 AND deleted_ms IS NULL) THEN $6 END, 1, $7, $7, $8)
          ON CONFLICT (email) WHERE deleted_ms IS NULL DO NOTHING RETURNING {COLUMNS}"
     );
     let binds = [
@@ -103,7 +108,11 @@ pub(super) async fn insert(
         new.tenant_id.into(),
         now.as_millisecond().into(),
         new.realm.into(),
+        i64::from(new.may_join).into(),
     ];
+    if let Some(tenant) = new.tenant_id {
+        transaction.lock(&format!("platform-services tenant {tenant}")).await?;
+    }
     transaction.row(&sql, &binds).await
 }
 
@@ -128,19 +137,32 @@ pub(super) async fn after(transaction: &mut Transaction, id: &str, limit: i64) -
     transaction.rows(&sql, &[id.into(), limit.into()]).await
 }
 
+/// What whoever administers changes of an account: what is missing stays.
+#[derive(Debug, Deserialize)]
+pub(super) struct Change {
+    pub(super) role: Option<String>,
+    pub(super) is_active: Option<bool>,
+    pub(super) tenant_id: Option<String>,
+}
+
 /// Changes what is given; none if there is no such account.
 pub(super) async fn change(
     transaction: &mut Transaction,
     id: &str,
-    role: Option<&str>,
-    is_active: Option<bool>,
+    change: &Change,
     now: Timestamp,
 ) -> Result<Option<User>, sqlx::Error> {
     let sql = format!(
-        "UPDATE users SET role = coalesce($1, role), is_active = coalesce($2, is_active), updated_ms = $3
-         WHERE id = $4 AND deleted_ms IS NULL RETURNING {COLUMNS}"
+        "UPDATE users SET role = coalesce($1, role), is_active = coalesce($2, is_active),
+         tenant_id = coalesce($3, tenant_id), updated_ms = $4 WHERE id = $5 AND deleted_ms IS NULL RETURNING {COLUMNS}"
     );
-    let binds = [role.into(), is_active.map(i64::from).into(), now.as_millisecond().into(), id.into()];
+    let binds = [
+        change.role.as_deref().into(),
+        change.is_active.map(i64::from).into(),
+        change.tenant_id.as_deref().into(),
+        now.as_millisecond().into(),
+        id.into(),
+    ];
     transaction.row(&sql, &binds).await
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Asker {
     pub(super) address: Option<IpAddr>,
     /// A monitor, that shows the key of services: its accounts and failures are of a realm of their own.
     pub(super) watches: bool,
+    /// A service with the one key that is good for everything.
+    pub(super) is_root: bool,
 }
 
 /// Longest name of a client that is kept, in characters.
@@ -47,10 +49,11 @@ impl FromRequestParts<Arc<Auth>> for Asker {
     /// Whoever shows a key shows the right one.
     async fn from_request_parts(parts: &mut Parts, auth: &Arc<Auth>) -> Result<Self, ApiError> {
         let service = keys::service(auth, &parts.headers).await?;
+        let is_root = service.as_ref().is_some_and(|service| service.id.is_none());
         let may_watch = service.is_some_and(|service| service.may(Scope::Watch));
         let watches = may_watch && parts.headers.contains_key(PROBE_HEADER);
         let address = auth.proxies.client(&parts.headers, peer(&parts.extensions));
-        Ok(Self { address: address.filter(|_| !watches), watches })
+        Ok(Self { address: address.filter(|_| !watches), watches, is_root })
     }
 }
 

@@ -70,6 +70,9 @@ async fn who_administers_is_on_record(platform: &Platform) {
     assert_eq!(change(json!({ "is_active": false })).await.good(200)["is_active"], false);
     platform.login("clerk@example.com", PASSWORD).await.error(403, "inactive");
     change(json!({ "is_active": true })).await.good(200);
+    change(json!({ "tenant_id": "\u{1}" })).await.error(400, "invalid_tenant");
+    assert_eq!(change(json!({ "tenant_id": "acme" })).await.good(200)["tenant_id"], "acme");
+    nobody_joins_a_tenant_by_its_name(platform).await;
     platform.login("clerk@example.com", PASSWORD).await.good(200);
     let found = platform.ask("GET", "/auth/users?email=Clerk@Example.com", Some(&token), None).await.good(200);
     assert_eq!(found["users"][0]["id"], clerk["id"]);
@@ -82,6 +85,20 @@ async fn who_administers_is_on_record(platform: &Platform) {
     let (first, second) = (changes.next().unwrap(), changes.next().unwrap());
     assert_eq!((&first["actor"], &first["detail"]), (&json!("API_KEY"), &json!("role admin, active")));
     assert_eq!((&second["actor"], &second["detail"]), (&boss["id"], &json!("role user, not active")));
+}
+
+async fn nobody_joins_a_tenant_by_its_name(platform: &Platform) {
+    let body =
+        |email: &str, tenant: &str| json!({ "name": "A", "email": email, "password": PASSWORD, "tenant_id": tenant });
+    let register = async |email: &str, tenant: &str| {
+        platform.ask("POST", "/auth/register", None, Some(body(email, tenant))).await.good(201)["tenant_id"].clone()
+    };
+    assert_eq!(register("founder@globex.example.com", "globex").await, "globex");
+    assert_eq!(register("stranger@globex.example.com", "globex").await, Value::Null);
+    assert_eq!(register("other@acme.example.com", "acme").await, Value::Null);
+    let colleague = body("colleague@globex.example.com", "globex");
+    let colleague = with_key(platform, KEY, "POST", "/auth/register", colleague).await.good(201);
+    assert_eq!(colleague["tenant_id"], "globex");
 }
 
 /// Returns the header of a token.
