@@ -66,7 +66,7 @@ fn write(file: &Path, seen: &Seen) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let draft = file.with_extension("tmp");
+    let draft = file.with_added_extension("tmp");
     let mut out = File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     out.write_all(&serde_json::to_vec(seen)?)?;
     out.sync_all()?;

@@ -97,7 +97,7 @@ fn write(file: &Path, place: i64) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let draft = file.with_extension("draft");
+    let draft = file.with_added_extension("draft");
     let mut out = File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     writeln!(out, "{place}")?;
     out.sync_all()?;

@@ -16,8 +16,18 @@ use crate::site::Site;
 
 pub(super) const NAME: &str = "sign-in";
 /// With an account of its own; without one the first and the last are left out.
-const STEPS: [&str; 9] =
-    ["register", "login", "wrong-password", "profile", "refresh", "old-refresh", "logout", "dead-token", "delete"];
+const STEPS: [&str; 10] = [
+    "register",
+    "login",
+    "wrong-password",
+    "profile",
+    "refresh",
+    "old-refresh",
+    "login-again",
+    "logout",
+    "dead-token",
+    "delete",
+];
 
 pub(super) struct SignIn(pub(super) Means);
 
@@ -87,9 +97,11 @@ impl SignInProbe {
         let knock = async |run: &mut Run| refused(&site.try_to_login(run, &wrong).await?, 401);
         steps.take("wrong-password", knock).await?;
         steps.take("profile", async |run| site.profile(run, &first.access, &who.email).await).await?;
-        let second = steps.take("refresh", async |run| site.refresh(run, &first).await).await?;
+        steps.take("refresh", async |run| site.refresh(run, &first).await).await?;
         steps.take("old-refresh", async |run| site.refuses_refresh(run, &first).await).await?;
-        steps.take("logout", async |run| site.logout(run, &second.access).await).await?;
-        steps.take("dead-token", async |run| site.refuses(run, Some(&second.access)).await).await
+        // Whoever sees a refresh token twice may end the session with it.
+        let last = steps.take("login-again", async |run| site.login(run, who).await).await?;
+        steps.take("logout", async |run| site.logout(run, &last.access).await).await?;
+        steps.take("dead-token", async |run| site.refuses(run, Some(&last.access)).await).await
     }
 }

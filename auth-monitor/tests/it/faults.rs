@@ -25,35 +25,35 @@ async fn check(settings: &str, faults: &[(Fault, ReasonCode, &str)]) {
 
 #[tokio::test]
 async fn a_sign_in_that_does_not_keep_its_promises_fails_at_the_step_that_shows_it() {
-    let same = |which| format!("step \"refresh\" (5 of 9): the {which} token is the one from before");
+    let same = |which| format!("step \"refresh\" (5 of 10): the {which} token is the one from before");
     check(
         "sign-in: { url: 'URL' }",
         &[
-            (Fault::HtmlEverywhere, Json, "step \"register\" (1 of 9): status 200, but no JSON: it is text/html"),
-            (Fault::Busy, Status, "step \"register\" (1 of 9): status 503, expected 200 or 201: no"),
+            (Fault::HtmlEverywhere, Json, "step \"register\" (1 of 10): status 200, but no JSON: it is text/html"),
+            (Fault::Busy, Status, "step \"register\" (1 of 10): status 503, expected 200 or 201: no"),
             (
                 Fault::TakesAnyPassword,
                 Status,
-                "step \"wrong-password\" (3 of 9): status 200, expected 401: it is JSON; there are access_token, email, \
+                "step \"wrong-password\" (3 of 10): status 200, expected 401: it is JSON; there are access_token, email, \
                  refresh_token, token_type, user",
             ),
             (
                 Fault::OthersProfile,
                 Json,
-                "step \"profile\" (4 of 9): the profile is somebody else's: its email is another one",
+                "step \"profile\" (4 of 10): the profile is somebody else's: its email is another one",
             ),
             (Fault::SameAccess, Json, &same("access")),
             (Fault::SameRefresh, Json, &same("refresh")),
             (
                 Fault::OldRefreshGood,
                 Status,
-                "step \"old-refresh\" (6 of 9): status 200, expected 401: it is JSON; there are access_token, email, \
+                "step \"old-refresh\" (6 of 10): status 200, expected 401: it is JSON; there are access_token, email, \
                  refresh_token, token_type, user",
             ),
             (
                 Fault::LogoutKillsNothing,
                 Status,
-                "step \"dead-token\" (8 of 9): status 200, expected 401: it is JSON; there are email",
+                "step \"dead-token\" (8 of 10): status 200, expected 401: it is JSON; there are email",
             ),
         ],
     )
@@ -82,7 +82,7 @@ async fn whoever_answers_200_with_html_to_everything_refuses_nothing() {
     let target = Target::answer(200, &[("content-type", "text/html")], "<html>welcome</html>");
     for (settings, text) in [
         ("tokens: { url: 'URL' }", "step \"no-token\" (1 of 7): status 200, expected 401: it is text/html"),
-        ("sign-in: { url: 'URL' }", "step \"register\" (1 of 9): status 200, but no JSON: it is text/html"),
+        ("sign-in: { url: 'URL' }", "step \"register\" (1 of 10): status 200, but no JSON: it is text/html"),
         ("lockout: { url: 'URL' }", "step \"register\" (1 of 4): status 200, but no JSON: it is text/html"),
         ("registration: { url: 'URL' }", "step \"register\" (1 of 6): status 200, expected 201: it is text/html"),
     ] {
@@ -150,7 +150,7 @@ async fn a_slow_platform_is_degraded_and_says_which_step_was_slow() {
     let soft: Vec<&str> = observation.soft.iter().map(|reason| reason.text.as_str()).collect();
     assert_eq!(soft.len(), 9, "{soft:?}");
     assert!(
-        soft[1].starts_with("step \"login\" (2 of 9): took 1") && soft[1].ends_with(" ms, more than 100ms"),
+        soft[1].starts_with("step \"login\" (2 of 10): took 1") && soft[1].ends_with(" ms, more than 100ms"),
         "{soft:?}"
     );
     fake.target.set_delay(Duration::ZERO);
@@ -163,15 +163,15 @@ async fn an_account_that_cannot_be_deleted_fails_is_left_and_is_swept_later() {
     let check = Check::new(&format!("sign-in: {{ url: '{}' }}", fake.url()));
     fake.be(Fault::CannotDelete);
     for left in 1..=10 {
-        check.fails(Status, "step \"delete\" (9 of 9): status 500, expected 200 or 204: no").await;
+        check.fails(Status, "step \"delete\" (9 of 10): status 500, expected 200 or 204: no").await;
         assert_eq!((fake.accounts(), check.ledger.left()), (left, left));
     }
     let full =
-        "step \"register\" (1 of 9): 10 accounts of earlier runs could not be deleted; no more are made until they are";
+        "step \"register\" (1 of 10): 10 accounts of earlier runs could not be deleted; no more are made until they are";
     check.fails(ReasonCode::Reported, full).await;
     assert_eq!(fake.accounts(), 10, "and no more are made");
     fake.be(Fault::HtmlEverywhere);
-    check.fails(Json, "step \"register\" (1 of 9): status 200, but no JSON: it is text/html").await;
+    check.fails(Json, "step \"register\" (1 of 10): status 200, but no JSON: it is text/html").await;
     fake.be(Fault::None);
     for _round in 0..4 {
         check.passes().await;
@@ -201,5 +201,5 @@ async fn a_logout_that_answers_with_a_page_passes_no_further_than_its_token_live
     let fake = Fake::new();
     let check = Check::new(&format!("sign-in: {{ url: '{}' }}", fake.url()));
     fake.be(Fault::LogoutHtml);
-    check.fails(Status, "step \"dead-token\" (8 of 9): status 200, expected 401: it is JSON; there are email").await;
+    check.fails(Status, "step \"dead-token\" (8 of 10): status 200, expected 401: it is JSON; there are email").await;
 }

@@ -6,6 +6,12 @@ use std::time::Duration;
 
 use testkit::{SystemdContainer, eventually, free_port};
 
+/// Settings with mail: its queue must be where the unit may write.
+fn settings(port: u16) -> String {
+    let mail = "SMTP_URL=smtp://127.0.0.1:1\nMAIL_FROM=no-reply@example.com\nPUBLIC_URL=https://example.com\n";
+    format!("HOST=127.0.0.1\nPORT={port}\n{mail}")
+}
+
 /// A program of this workspace, built beside this test.
 fn program(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
@@ -27,7 +33,7 @@ async fn services_serve_under_their_units_and_say_so() {
     for name in ["api-gateway", "platform-services"] {
         let (port, program_there, unit) = (free_port(), format!("/usr/bin/{name}"), format!("{name}.service"));
         machine.copy(&program(name), &program_there);
-        machine.write(&format!("/etc/platform/{name}.env"), &format!("HOST=127.0.0.1\nPORT={port}\n"));
+        machine.write(&format!("/etc/platform/{name}.env"), &settings(port));
         machine.write_units(&[(&unit, &shipped(&unit))]);
         let verified = machine.exec(&["sh", "-c", &format!("systemd-analyze verify {unit} 2>&1")]);
         assert_eq!(verified, "", "it complains on the standard error, and returns 0");
@@ -36,11 +42,14 @@ async fn services_serve_under_their_units_and_say_so() {
         let told = machine.systemctl(&["show", "--value", "--property", "StatusText", name]);
         assert_eq!(told, format!("listens on 127.0.0.1:{port}"));
         let ready = format!("http://127.0.0.1:{port}/readyz");
+        // Its health names each part that does not work.
         let said = eventually("the service to be ready", Duration::from_secs(60), async || {
             let said = machine.exec(&["sh", "-c", &format!("{program_there} healthcheck {ready} || true")]);
             said.starts_with("healthy: ").then_some(())
         });
         said.await;
+        let log = machine.exec(&["journalctl", "-u", name, "--no-pager", "-o", "cat"]);
+        assert!(!log.contains("Read-only file system"), "{log}");
         machine.systemctl(&["stop", name]);
         assert_eq!(machine.systemctl(&["show", "--value", "--property", "Result", name]), "success");
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -83,7 +83,7 @@ impl Chat {
 async fn chat(State(ways): State<Arc<Ways>>, request: Request) -> Result<Response, ApiError> {
     let (head, chat) = read::<Chat>(request).await?;
     let session = chat.session_id.clone().unwrap_or_else(fresh);
-    check_id("session_id", &session)?;
+    check_service_id("session_id", &session)?;
     let mut body = chat.more.clone();
     body.insert("message".to_owned(), chat.newest()?.into());
     body.insert("session_id".to_owned(), session.as_str().into());
@@ -91,12 +91,16 @@ async fn chat(State(ways): State<Arc<Ways>>, request: Request) -> Result<Respons
     if chat.more.get("stream") != Some(&Value::Bool(true)) {
         return Ok(answer);
     }
-    let tell = |answer: &mut Map<String, Value>| {
-        let tokens = answer.get("cost_info").and_then(|cost| cost.get("token_details")).cloned();
-        let data = json!({ "delta": answer.get("response"), "token_count": tokens, "is_complete": true });
-        ways.hub.tell(&session, Topic::ChatStream, &data);
-    };
-    rewritten(answer, tell).await
+    rewritten(answer, |answer| ways.hub.tell(&session, Topic::ChatStream, &streamed(answer))).await
+}
+
+/// Returns what a session is told of an answer: all of it in one piece.
+fn streamed(answer: &Map<String, Value>) -> Value {
+    let details = answer.get("cost_info").and_then(|cost| cost.get("token_details"));
+    let count = |name: &str| details.and_then(|details| details.get(name)).and_then(Value::as_u64);
+    let tokens =
+        details.and_then(Value::as_u64).or_else(|| count("total_tokens")).or_else(|| count("total")).unwrap_or(0);
+    json!({ "delta": answer.get("response"), "token_count": tokens, "is_complete": true })
 }
 
 /// The body of `POST /api/execute-tool`. What else is in it is handed on.
@@ -113,20 +117,41 @@ struct Tool {
 /// `POST /api/execute-tool`: the session is told how it goes, if that is wanted.
 async fn execute_tool(State(ways): State<Arc<Ways>>, request: Request) -> Result<Response, ApiError> {
     let (head, tool) = read::<Tool>(request).await?;
+    if let Some(session) = &tool.session_id {
+        check_service_id("session_id", session)?;
+    }
     let mut body = tool.more;
     body.insert("tool_name".to_owned(), tool.tool_name.as_str().into());
     body.extend(tool.session_id.as_ref().map(|session| ("session_id".to_owned(), session.as_str().into())));
     let listening = tool.session_id.filter(|_| tool.stream_progress);
-    let tell = |status: &str, progress: u8| {
-        let data = json!({ "tool_name": tool.tool_name, "status": status, "progress": progress, "message": null, "result": null });
+    let tell = |status: &str, progress: u8, message: Value, result: Value| {
+        let data = json!({
+            "tool_name": tool.tool_name, "status": status, "progress": progress, "message": message, "result": result,
+        });
         listening.iter().for_each(|session| ways.hub.tell(session, Topic::ToolProgress, &data));
     };
-    tell("running", 0);
+    tell("running", 0, Value::Null, Value::Null);
     let request = head.map(|_nothing| Body::from(Value::Object(body).to_string()));
     let answer = ways.to(Service::Llm).send("/execute-tool", request, 2 * MEDIUM).await;
-    let worked = answer.as_ref().is_ok_and(|answer| answer.status().is_success());
-    tell(if worked { "completed" } else { "failed" }, 100);
-    answer
+    if listening.is_none() {
+        return answer;
+    }
+    let answered = match answer {
+        Ok(answer) if answer.status().is_success() => answer,
+        other => {
+            tell("failed", 100, "the tool was not executed".into(), Value::Null);
+            return other;
+        }
+    };
+    rewritten(answered, |answer| {
+        let result = answer.get("result").cloned().unwrap_or_default();
+        // A tool that fails is answered with 200, too.
+        match result.get("error").cloned() {
+            Some(error) => tell("failed", 100, error, result),
+            None => tell("completed", 100, Value::Null, result),
+        }
+    })
+    .await
 }
 
 /// The body of `POST /api/v1/chat`.
@@ -152,7 +177,9 @@ async fn converse(
     body.insert("session_id".to_owned(), session_of(&caller, &conversation).into());
     body.extend(turn.base_id.map(|base| ("base_id".to_owned(), base.into())));
     let answer = ask(&ways, head, &body).await?;
+    let session = session_of(&caller, &conversation);
     rewritten(answer, |answer| {
+        ways.hub.tell(&session, Topic::ChatStream, &streamed(answer));
         answer.remove("session_id");
         answer.insert("conversation_id".to_owned(), conversation.into());
     })
@@ -186,7 +213,7 @@ fn fresh() -> String {
 /// Returns the orchestrator's session for a user's conversation.
 pub(crate) fn session_of(caller: &Caller, conversation: &str) -> String {
     match caller {
-        Caller::User(user) => format!("user-{}-{conversation}", user.id),
+        Caller::User(user) => format!("{OF_USERS}{}-{conversation}", user.id),
         Caller::Service | Caller::Showing(_) | Caller::Anyone => conversation.to_owned(),
     }
 }
@@ -195,6 +222,22 @@ pub(crate) fn session_of(caller: &Caller, conversation: &str) -> String {
 pub(crate) fn is_plain_id(id: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
     !id.is_empty() && id.len() <= MAX_ID_BYTES && id.chars().all(is_plain) && !id.starts_with('.')
+}
+
+/// Begins the orchestrator's sessions of users, which no service may name.
+const OF_USERS: &str = "user-";
+
+/// Returns whether a service may name this session.
+pub(crate) fn is_of_services(id: &str) -> bool {
+    !id.starts_with(OF_USERS)
+}
+
+fn check_service_id(name: &str, id: &str) -> Result<(), ApiError> {
+    check_id(name, id)?;
+    if is_of_services(id) {
+        return Ok(());
+    }
+    Err(ApiError::new(StatusCode::FORBIDDEN, format!("{name} begins as those of users do")).code("forbidden"))
 }
 
 fn check_id(name: &str, id: &str) -> Result<(), ApiError> {
@@ -213,7 +256,7 @@ async fn read<T: for<'de> Deserialize<'de>>(request: Request) -> Result<(Request
             std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
         if too_large {
             let text = "the request body is larger than 1 MiB";
-            return ApiError::new(axum::http::StatusCode::PAYLOAD_TOO_LARGE, text).code("too_large");
+            return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text).code("too_large");
         }
         ApiError::bad_request("the request body broke off").code("invalid_body")
     })?;
@@ -237,7 +280,7 @@ async fn rewritten(answer: Response, change: impl FnOnce(&mut Map<String, Value>
     }
     let broken = || {
         let text = "llm-orchestrator gave no valid answer";
-        ApiError::new(axum::http::StatusCode::BAD_GATEWAY, text).code("upstream_failed")
+        ApiError::new(StatusCode::BAD_GATEWAY, text).code("upstream_failed")
     };
     let bytes = to_bytes(answer.into_body(), MAX_ANSWER_BYTES).await.map_err(|_broken_off| broken())?;
     let mut json = match serde_json::from_slice(&bytes) {

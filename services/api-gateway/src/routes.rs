@@ -15,6 +15,7 @@ use crate::figures::Figures;
 use crate::forward::{Forward, Road, Tunnels};
 use crate::gate::{Gate, Gatehouse, pass};
 use crate::path::translated;
+use crate::percent;
 use crate::settings::Settings;
 use crate::table::{Guard, ROWS, Row, Service};
 use crate::upstream::Upstream;
@@ -121,6 +122,12 @@ async fn hand_on(State((ways, row)): State<(Arc<Ways>, Row)>, request: Request) 
         let message = "the path must not leave its place: no \"..\", no empty start, no control characters";
         return Err(ApiError::bad_request(message).code("invalid_path").path(request.uri().path()));
     };
+    // Sessions of users are theirs alone, however their names are written.
+    let names_a_users = row.path.starts_with("/api/sessions/")
+        && percent::decode(path.as_bytes()).split(|byte| *byte == b'/').any(|part| part.starts_with(b"user-"));
+    if names_a_users {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "the session is a user's").code("forbidden"));
+    }
     let path_and_query = match request.uri().query() {
         Some(query) => format!("{path}?{query}"),
         None => path,

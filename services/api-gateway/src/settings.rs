@@ -127,6 +127,11 @@ Environment:
                 variables.mistake(name, "has characters that no HTTP header can carry; use letters and digits");
             }
         }
+        let has_credentials = |url: &Url| !url.username().is_empty() || url.password().is_some();
+        if variables.base_url("PLATFORM_SERVICES_URL").is_some_and(|url| has_credentials(&url)) {
+            let text = "carries credentials, which would take the place of users' tokens; leave them out";
+            variables.mistake("PLATFORM_SERVICES_URL", text);
+        }
         let ai_url = variables.base_url("AI_PROCESSING_SERVICE_URL").unwrap_or_else(|| local(8001));
         let mcp_url = variables.base_url("MCP_SERVER_URL").unwrap_or_else(|| ai_url.clone());
         let other = variables.text("AI_PROCESSING_SERVICE_URL").is_some() && ai_url != mcp_url;
@@ -181,11 +186,6 @@ impl Settings {
     pub(crate) fn timeout_of(&self, upstream: &Upstream) -> Duration {
         let own = self.timeouts.iter().find(|(name, _)| *name == upstream.name());
         own.map_or(self.upstream_timeout, |(_, timeout)| *timeout)
-    }
-
-    /// Returns the longest wait for any.
-    pub(crate) fn longest_timeout(&self) -> Duration {
-        self.timeouts.iter().map(|(_, timeout)| *timeout).fold(self.upstream_timeout, Duration::max)
     }
 }
 

@@ -10,6 +10,8 @@ pub(crate) enum Guard {
     Open,
     /// Everybody, with whatever key or token he shows: the service decides.
     Theirs,
+    /// Whoever shows a key or a token: the service decides whether it is good.
+    TheirsIfShown,
     /// Whoever shows a key in `X-API-Key` that is for this.
     Key(&'static str),
     /// A user who is signed in.
@@ -57,9 +59,9 @@ pub(crate) const MEDIUM: usize = 1024 * KIB;
 pub(crate) const LARGE: usize = 25 * 1024 * KIB;
 
 /// Clients of sign-in know of 400 for whatever is wrong with what they sent.
-const AS_400: &[(u16, u16)] = &[(409, 400), (422, 400)];
+const AS_400: &[(u16, u16)] = &[(409, 400), (415, 400), (422, 400)];
 /// Those of the older path expect 200 after a registration, too.
-const AS_200_OR_400: &[(u16, u16)] = &[(201, 200), (409, 400), (422, 400)];
+const AS_200_OR_400: &[(u16, u16)] = &[(201, 200), (409, 400), (415, 400), (422, 400)];
 
 /// All of them.
 pub(crate) const ROWS: [Row; 39] = [
@@ -101,7 +103,7 @@ pub(crate) const ROWS: [Row; 39] = [
     row("PATCH", "/api/v1/users/profile", Guard::Theirs, Service::Platform, "/auth/profile").answering(AS_400),
     row("GET", "/api/user/profile", Guard::Theirs, Service::Platform, "/auth/profile"),
     row("GET", "/api/v1/tenants/current", Guard::Theirs, Service::Platform, "/tenants/current"),
-    row("GET", "/api/v1/analytics/{*path}", Guard::Theirs, Service::Platform, "/analytics/{*path}"),
+    row("GET", "/api/v1/analytics/{*path}", Guard::TheirsIfShown, Service::Platform, "/analytics/{*path}"),
     row("POST", "/api/v1/files/upload", Guard::User, Service::Automation, "/files/upload").taking(LARGE),
     row("GET", "/api/v1/airtable/info", Guard::Open, Service::Airtable, "/api/v1/info"),
     row("GET", "/api/v1/ai/health", Guard::Open, Service::Mcp, "/health"),

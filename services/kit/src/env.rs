@@ -80,7 +80,13 @@ impl<'a> Variables<'a> {
     /// password.
     pub fn redis_url(&self, name: &str) -> Option<SecretString> {
         let url = self.secret(name)?;
-        let is_one = |url: &Url| matches!(url.scheme(), "redis" | "rediss") && url.has_host();
+        // Behind the slash is the number of a database, and nothing else.
+        let database = |url: &Url| url.path().trim_start_matches('/').to_owned();
+        let is_one = |url: &Url| {
+            matches!(url.scheme(), "redis" | "rediss")
+                && url.has_host()
+                && (database(url).is_empty() || database(url).parse::<u16>().is_ok())
+        };
         if Url::parse(url.expose_secret()).is_ok_and(|url| is_one(&url)) {
             return Some(url);
         }

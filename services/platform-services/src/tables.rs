@@ -120,7 +120,7 @@ CREATE INDEX recovery_codes_by_user ON recovery_codes (user_id);
 
 /// Who belongs together is looked up at each registration that names a tenant.
 const TENANTS: &str = "
-CREATE INDEX users_by_tenant ON users (tenant_id) WHERE tenant_id IS NOT NULL AND deleted_ms IS NULL;
+CREATE INDEX users_by_tenant ON users (tenant_id) WHERE tenant_id IS NOT NULL;
 ";
 
 /// Everything that this service keeps.

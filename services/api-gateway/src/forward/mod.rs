@@ -6,6 +6,7 @@
 
 mod headers;
 mod idle;
+mod progress;
 mod tunnel;
 
 use std::error::Error;
@@ -32,6 +33,7 @@ use crate::figures::Figures;
 use crate::gate::Caller;
 use crate::upstream::Upstream;
 use idle::Idle;
+use progress::{Over, Progress, Watched};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -41,6 +43,8 @@ const MIB: usize = 1024 * KIB;
 const FAILURES: u32 = 5;
 /// How long it is spared; then one request tries. Short: a service that was restarted should not look down for long.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Longest silence of a stream of events; what sends none for so long sends comments (HTML Standard, section 9.2.7).
+const BETWEEN_EVENTS: Duration = Duration::from_secs(300);
 /// Before a request is tried once more.
 const BEFORE_RETRY: Duration = Duration::from_millis(50);
 
@@ -62,8 +66,8 @@ pub(crate) struct Tunnels {
 }
 
 impl Road {
-    /// To `upstream`, with `key` as its `X-API-Key` for those who may have it; `timeout` is the longest wait for the head of
-    /// an answer, and then for each further piece.
+    /// To `upstream`, with `key` as its `X-API-Key` for those who may have it; `timeout` is the longest wait for each piece
+    /// of a request, then for the head of its answer, and then for each further piece.
     pub(crate) fn new(
         upstream: Upstream,
         key: &SecretString,
@@ -83,7 +87,7 @@ impl Road {
 
 /// The way to one service, with connections of its own.
 pub(crate) struct Forward {
-    client: Client<Limited<Body>>,
+    client: Client<Limited<Watched>>,
     road: Arc<Road>,
 }
 
@@ -115,7 +119,7 @@ impl Forward {
         let mut request = request;
         let asks = tunnel::is_asked(request.method(), request.version(), request.headers());
         let client = asks.then(|| hyper::upgrade::on(&mut request));
-        let mut request = self.outgoing(path_and_query, request, body_limit)?;
+        let (mut request, progress) = self.outgoing(path_and_query, request, body_limit)?;
         if client.is_some() {
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -123,13 +127,18 @@ impl Forward {
         if let Err(wait) = self.breaker.admit(Instant::now()) {
             return Err(self.spare(wait));
         }
-        let answered = match tokio::time::timeout(self.timeout, self.exchange(request, body_limit)).await {
+        let answered = tokio::select! {
+            answered = self.exchange(request, body_limit) => Ok(answered),
+            over = progress.stands_for(self.timeout) => Err(over),
+        };
+        let answered = match answered {
             Ok(Ok(response)) if response.status().is_informational() && !is_agreed(&response, client.is_some()) => {
                 Err(self.broken("an interim answer"))
             }
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.explain(&error, body_limit)),
-            Err(_elapsed) => Err(self.late()),
+            Err(Over::Unanswered) => Err(self.late()),
+            Err(Over::Unsent) => Err(self.stalled()),
         };
         match answered {
             Ok(response) => {
@@ -184,7 +193,7 @@ impl Forward {
 
     async fn exchange(
         &self,
-        request: Request<Limited<Body>>,
+        request: Request<Limited<Watched>>,
         body_limit: usize,
     ) -> Result<hyper::Response<Incoming>, hyper_util::client::legacy::Error> {
         let again = again(&request, body_limit);
@@ -205,11 +214,12 @@ impl Forward {
         path_and_query: &str,
         request: Request,
         body_limit: usize,
-    ) -> Result<Request<Limited<Body>>, ApiError> {
+    ) -> Result<(Request<Limited<Watched>>, Progress), ApiError> {
         let (head, body) = request.into_parts();
         if body.size_hint().lower() > body_limit as u64 {
             return Err(too_large(body_limit));
         }
+        let (body, progress) = Watched::new(body);
         let mut outgoing = Request::new(Limited::new(body, body_limit));
         *outgoing.uri_mut() = self.upstream.uri(path_and_query).map_err(|error| {
             ApiError::bad_request(format!("the path cannot be handed on: {error}")).code("invalid_path")
@@ -227,13 +237,19 @@ impl Forward {
             outgoing.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
         *outgoing.method_mut() = head.method;
-        Ok(outgoing)
+        Ok((outgoing, progress))
     }
 
     fn incoming(&self, response: hyper::Response<Incoming>) -> Response {
         let (mut head, body) = response.into_parts();
         headers::strip_hop_by_hop(&mut head.headers);
-        let mut response = Response::new(Body::new(Idle::new(body, self.timeout)));
+        // Events come when there are some.
+        let is_stream = head
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let patience = if is_stream { self.timeout.max(BETWEEN_EVENTS) } else { self.timeout };
+        let mut response = Response::new(Body::new(Idle::new(body, patience)));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         response
@@ -275,6 +291,12 @@ impl Forward {
         Failed { error: error.code("upstream_failed"), result: "broken" }
     }
 
+    fn stalled(&self) -> Failed {
+        let text = format!("the request body fell silent for {}", kit::config::show_duration(self.timeout));
+        let error = ApiError::new(StatusCode::REQUEST_TIMEOUT, text).code("request_timeout");
+        Failed { error, result: "client" }
+    }
+
     fn late(&self) -> Failed {
         let (name, timeout) = (self.name(), kit::config::show_duration(self.timeout));
         tracing::warn!(upstream = name, timeout_ms = self.timeout.as_millis(), "a service did not answer in time");
@@ -298,11 +320,11 @@ struct Failed {
 }
 
 /// Returns the same request once more, if that changes nothing.
-fn again(request: &Request<Limited<Body>>, body_limit: usize) -> Option<Request<Limited<Body>>> {
+fn again(request: &Request<Limited<Watched>>, body_limit: usize) -> Option<Request<Limited<Watched>>> {
     if !request.method().is_safe() || !request.body().is_end_stream() {
         return None;
     }
-    let mut again = Request::new(Limited::new(Body::empty(), body_limit));
+    let mut again = Request::new(Limited::new(Watched::new(Body::empty()).0, body_limit));
     *again.method_mut() = request.method().clone();
     *again.uri_mut() = request.uri().clone();
     *again.headers_mut() = request.headers().clone();

@@ -10,8 +10,8 @@ use kit::http::{ApiError, Client, client, root_cause};
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 
-/// How long an answer is good: a session or key that ends elsewhere is over here by then. A session that is ended through
-/// this gateway is over at once.
+/// How long an answer is good: a session or key that has ended is over here by then. The token that a session was ended
+/// with through this gateway is over at once.
 pub(super) const GOOD: Duration = Duration::from_secs(5);
 /// Answers of one kind that are kept, at most.
 pub(super) const KEPT: u64 = 10_000;

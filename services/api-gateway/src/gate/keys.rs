@@ -36,25 +36,25 @@ impl Keys {
         Self { shared: ServiceKey::new(&settings.api_key), authority, known }
     }
 
-    /// Returns whether this is the shared key.
-    pub(super) fn is_shared(&self, key: &str) -> bool {
-        self.shared.is(key)
-    }
-
     /// Returns the name to count a service by that may do what `scope` says.
     ///
     /// # Errors
     /// 401 without a good key, 403 if it is for other things, 503 if that cannot be found out.
     pub(super) async fn find(&self, headers: &HeaderMap, scope: &str) -> Result<String, ApiError> {
-        let refused = match self.shared.admit(headers) {
-            Ok(()) => return Ok("shared".to_owned()),
-            Err(refused) => refused,
-        };
         let mut given = headers.get_all(API_KEY).iter();
-        let (Some(key), None) = (given.next(), given.next()) else { return Err(refused) };
-        let key = key.to_str().unwrap_or_default();
+        match (given.next(), given.next()) {
+            (Some(key), None) => self.find_by(key.to_str().unwrap_or_default(), scope).await,
+            _ => Err(refused()),
+        }
+    }
+
+    /// As [`Self::find`], by the key alone.
+    pub(super) async fn find_by(&self, key: &str, scope: &str) -> Result<String, ApiError> {
+        if self.shared.is(key) {
+            return Ok("shared".to_owned());
+        }
         if !key.starts_with(PREFIX) || key.len() > MAX_KEY_BYTES {
-            return Err(refused);
+            return Err(refused());
         }
         let digest = SecretDigest::of(key.as_bytes()).to_bytes();
         match self.known.try_get_with(digest, self.ask(key)).await {
@@ -63,7 +63,7 @@ impl Keys {
                 let text = format!("the key is for other things; this needs one for {scope}");
                 Err(ApiError::new(StatusCode::FORBIDDEN, text).code("forbidden"))
             }
-            Ok(None) => Err(refused),
+            Ok(None) => Err(refused()),
             Err(why) => Err(unavailable(&why)),
         }
     }
@@ -72,4 +72,9 @@ impl Keys {
         let Some(body) = self.authority.ask("/auth/keys/verify", Some((API_KEY, key))).await? else { return Ok(None) };
         serde_json::from_slice(&body).map(|holder| Some(Arc::new(holder))).map_err(|error| error.to_string())
     }
+}
+
+/// In the same words whatever is wrong with it.
+fn refused() -> ApiError {
+    ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized")
 }

@@ -75,9 +75,12 @@ impl Gatehouse {
         }
     }
 
-    /// Returns whether this is the key that services share.
-    pub(crate) fn knows(&self, key: &SecretString) -> bool {
-        self.keys.is_shared(key.expose_secret())
+    /// Returns whether a service may do what `scope` says with this key.
+    ///
+    /// # Errors
+    /// As for a request that shows it.
+    pub(crate) async fn admits(&self, key: &SecretString, scope: &str) -> Result<(), ApiError> {
+        self.keys.find_by(key.expose_secret(), scope).await.map(|_name| ())
     }
 
     /// Returns who asks, and as whom he is counted.
@@ -99,7 +102,11 @@ impl Gatehouse {
                 let subject = Subject::User(user.id.clone());
                 Ok((Caller::User(user), Some(subject)))
             }
-            Guard::Theirs => {
+            Guard::TheirsIfShown if !headers.contains_key(API_KEY) && bearer(headers).is_none() => {
+                self.figures.refused("token");
+                Err(users::no_token())
+            }
+            Guard::Theirs | Guard::TheirsIfShown => {
                 let mut keys = headers.get_all(API_KEY).iter();
                 let caller = match (keys.next(), keys.next()) {
                     (Some(key), None) => Caller::Showing(key.clone()),

@@ -8,6 +8,8 @@ use super::frame::Topic;
 
 /// Frames of one session, at most.
 const MOST: usize = 1000;
+/// Their bytes, at most.
+const MOST_BYTES: usize = 1024 * 1024;
 /// How long a frame waits.
 const KEPT: Duration = Duration::from_secs(3600);
 
@@ -20,7 +22,7 @@ impl Backlog {
     pub(super) fn add(&mut self, topic: Topic, frame: String, now: Instant) {
         self.0.retain(|(_, came, _)| now.saturating_duration_since(*came) < KEPT);
         self.0.push((topic, now, frame));
-        if self.0.len() > MOST
+        while (self.0.len() > MOST || self.bytes() > MOST_BYTES)
             && let Some(least) = self.0.iter().map(|(topic, ..)| topic.priority()).min()
             && let Some(place) = self.0.iter().position(|(topic, ..)| topic.priority() == least)
         {
@@ -28,12 +30,15 @@ impl Backlog {
         }
     }
 
+    /// Returns how many bytes wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, _, frame)| frame.len()).sum()
+    }
+
     /// Takes everything that is still of interest.
-    pub(super) fn take(&mut self, now: Instant) -> Vec<(Topic, String)> {
+    pub(super) fn take(&mut self, now: Instant) -> Vec<String> {
         let all = std::mem::take(&mut self.0).into_iter();
-        all.filter(|(_, came, _)| now.saturating_duration_since(*came) < KEPT)
-            .map(|(topic, _, frame)| (topic, frame))
-            .collect()
+        all.filter(|(_, came, _)| now.saturating_duration_since(*came) < KEPT).map(|(_, _, frame)| frame).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -54,14 +59,16 @@ mod tests {
         }
         backlog.add(Topic::Error, "error".to_owned(), start);
         assert_eq!(backlog.len(), MOST);
-        let frames: Vec<String> = backlog.take(start).into_iter().map(|(_, frame)| frame).collect();
+        let frames = backlog.take(start);
         assert_eq!(
             (frames.first().unwrap().as_str(), frames[1].as_str(), frames.last().unwrap().as_str()),
             ("status", "7", "error")
         );
         backlog.add(Topic::ChatStream, "old".to_owned(), start);
         backlog.add(Topic::ChatStream, "new".to_owned(), start + Duration::from_secs(1));
-        assert_eq!(backlog.take(start + KEPT), [(Topic::ChatStream, "new".to_owned())]);
+        assert_eq!(backlog.take(start + KEPT), ["new"]);
         assert_eq!(backlog.len(), 0);
+        backlog.add(Topic::ChatStream, "x".repeat(MOST_BYTES + 1), start);
+        assert_eq!(backlog.len(), 0, "what is larger than all that may wait does not");
     }
 }

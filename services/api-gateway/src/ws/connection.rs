@@ -6,17 +6,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::http::StatusCode;
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
+use kit::http::ApiError;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::frame::{Said, error, frame, read};
 use super::hub::{Hub, Place};
-use crate::chat::session_of;
-use crate::gate::{Caller, Gatehouse};
+use crate::chat::{is_of_services, session_of};
+use crate::gate::{Caller, Gatehouse, User};
 use crate::limit::Rate;
+use crate::table::CHAT;
 
 /// Longest wait for the first frame.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
@@ -28,9 +32,10 @@ const IDLE: Duration = Duration::from_secs(300);
 const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// Frames of a client in a minute.
 const RATE: Rate = Rate { per_minute: NonZeroU32::new(100).expect("above 0") };
-/// RFC 6455 section 7.4.1: going away, and policy violation.
+/// RFC 6455 section 7.4.1: going away, and policy violation; by the registry of IANA: try again later.
 const GOING_AWAY: u16 = 1001;
 const POLICY: u16 = 1008;
+const TRY_AGAIN: u16 = 1013;
 
 /// What a connection needs.
 pub(super) struct Endpoint {
@@ -42,15 +47,28 @@ pub(super) struct Endpoint {
 /// Why a connection ends: a code and a reason for the client.
 type End = Option<(u16, &'static str)>;
 
-/// Serves a connection to its end.
-pub(super) async fn serve(endpoint: Arc<Endpoint>, mut socket: WebSocket, session: Option<String>) {
-    let end = match session.filter(|id| crate::chat::is_plain_id(id)) {
-        Some(session) => match admit(&endpoint, &mut socket, &session).await {
-            Ok(session) => attend(&endpoint, &mut socket, &session).await,
-            Err(end) => {
-                endpoint.hub.counts.refused.fetch_add(1, Ordering::Relaxed);
-                end
+/// Who has come in.
+struct Visitor {
+    /// The session as it is known here.
+    session: String,
+    /// A user's id, and his token.
+    user: Option<(String, SecretString)>,
+}
+
+/// Serves a connection to its end. `entering` is its place among those that have not said yet who they are.
+pub(super) async fn serve(
+    endpoint: Arc<Endpoint>,
+    mut socket: WebSocket,
+    shown: Option<String>,
+    entering: OwnedSemaphorePermit,
+) {
+    let end = match shown.filter(|id| crate::chat::is_plain_id(id)) {
+        Some(shown) => match admit(&endpoint, &mut socket, &shown).await {
+            Ok(visitor) => {
+                drop(entering);
+                attend(&endpoint, &mut socket, &shown, &visitor).await
             }
+            Err(end) => end,
         },
         None => Some((POLICY, "session_id is missing")),
     };
@@ -58,27 +76,45 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, mut socket: WebSocket, sessio
     let _gone = timeout(SEND_WITHIN, socket.send(Message::Close(close))).await;
 }
 
-/// Reads the first frame; returns the session as it is known here.
-async fn admit(endpoint: &Endpoint, socket: &mut WebSocket, session: &str) -> Result<String, End> {
-    let refused = Some((POLICY, "the first frame is {\"type\": \"auth\", …} with a valid key, within 10 s"));
+/// Reads the first frame.
+async fn admit(endpoint: &Endpoint, socket: &mut WebSocket, shown: &str) -> Result<Visitor, End> {
     let first = tokio::select! {
         () = endpoint.stop.cancelled() => return Err(Some((GOING_AWAY, "the gateway stops"))),
         first = timeout(FIRST_WITHIN, text(socket)) => first,
     };
-    let Ok(Some(first)) = first else { return Err(refused) };
-    let Ok(Said::Auth { api_key, token, session_id }) = read(&first, session) else { return Err(refused) };
-    if session_id.is_some_and(|named| named != session) {
-        return Err(Some((POLICY, "session_id is another one than that of the address")));
-    }
     let house = &endpoint.house;
-    match (api_key, token) {
-        (Some(key), None) if house.knows(&key) => Ok(session.to_owned()),
-        (None, Some(token)) => {
-            let user = house.users.find(token.expose_secret()).await.map_err(|_not_found| refused)?;
-            Ok(session_of(&Caller::User(user), session))
+    let found = match first.ok().flatten().map(|first| read(&first, shown)) {
+        Some(Ok(Said::Auth { session_id: Some(named), .. })) if named != shown => {
+            Err(Some((POLICY, "session_id is another one than that of the address")))
         }
-        _ => Err(refused),
+        Some(Ok(Said::Auth { api_key: Some(key), token: None, .. })) if is_of_services(shown) => {
+            let visitor = Visitor { session: shown.to_owned(), user: None };
+            house.admits(&key, CHAT).await.map(|()| visitor).map_err(|error| refused(&error))
+        }
+        Some(Ok(Said::Auth { api_key: None, token: Some(token), .. })) => {
+            let found = house.users.find(token.expose_secret()).await;
+            let visitor = |user: Arc<User>| {
+                let (session, id) = (session_of(&Caller::User(user.clone()), shown), user.id.clone());
+                Visitor { session, user: Some((id, token)) }
+            };
+            found.map(visitor).map_err(|error| refused(&error))
+        }
+        _ => Err(Some((POLICY, NEEDED))),
+    };
+    if matches!(found, Err(Some((POLICY, _)))) {
+        endpoint.hub.counts.refused.fetch_add(1, Ordering::Relaxed);
     }
+    found
+}
+
+const NEEDED: &str = "the first frame is {\"type\": \"auth\", …} with a valid key or token, within 10 s";
+
+/// What nobody can say now is not the client's fault.
+fn refused(error: &ApiError) -> End {
+    if error.status().is_server_error() {
+        return Some((TRY_AGAIN, "who asks cannot be checked now; try again soon"));
+    }
+    Some((POLICY, NEEDED))
 }
 
 /// Waits for a text.
@@ -93,14 +129,17 @@ async fn text(socket: &mut WebSocket) -> Option<String> {
 }
 
 /// Tells and listens, until one of both sides has enough.
-async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str) -> End {
-    let mut place = match endpoint.hub.join(session) {
+async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str, visitor: &Visitor) -> End {
+    let user = visitor.user.as_ref().map(|(id, _)| id.as_str());
+    let mut place = match endpoint.hub.join(&visitor.session, session, user) {
         Ok(place) => place,
         Err(why) => return Some((POLICY, why)),
     };
     let welcome = frame("auth_success", session, &json!({}));
-    if let Err(end) = send(endpoint, socket, Message::from(welcome)).await {
-        return end;
+    for first in std::iter::once(welcome).chain(std::mem::take(&mut place.waited)) {
+        if let Err(end) = send(endpoint, socket, Message::from(first)).await {
+            return end;
+        }
     }
     let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
     let (mut heard, mut owed_until) = (Instant::now(), Instant::now());
@@ -112,7 +151,12 @@ async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str) -> E
                 Some(told) => send(endpoint, socket, Message::from(told)).await,
                 None => return Some((POLICY, "what was told was read too slowly")),
             },
-            _ = ping.tick() => send(endpoint, socket, Message::Ping(Vec::new().into())).await,
+            _ = ping.tick() => {
+                if has_ended(endpoint, visitor).await {
+                    return Some((POLICY, "the session of the token has ended"));
+                }
+                send(endpoint, socket, Message::Ping(Vec::new().into())).await
+            }
             said = socket.recv() => {
                 heard = Instant::now();
                 match said {
@@ -132,6 +176,13 @@ async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str) -> E
             return end;
         }
     }
+}
+
+/// Returns whether the token that a user came in with is good no more. While nobody can say, he stays.
+async fn has_ended(endpoint: &Endpoint, visitor: &Visitor) -> bool {
+    let Some((_, token)) = &visitor.user else { return false };
+    let found = endpoint.house.users.find(token.expose_secret()).await;
+    found.is_err_and(|error| error.status() == StatusCode::UNAUTHORIZED)
 }
 
 /// Answers a frame.

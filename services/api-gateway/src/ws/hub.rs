@@ -15,12 +15,16 @@ use super::frame::{Topic, frame};
 
 /// Connections of one session.
 const CONNECTIONS: usize = 5;
+/// Connections of one user, in all of his sessions.
+const OF_ONE_USER: usize = 50;
 /// Connections of all.
 const ALL_CONNECTIONS: usize = 2000;
 /// Sessions that are remembered, with or without a connection.
 const SESSIONS: usize = 10_000;
 /// How long one without a connection is remembered.
 const REMEMBERED: Duration = Duration::from_secs(3600);
+/// What waits for all sessions together, in bytes.
+const ALL_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// Frames that wait for one connection; who reads more slowly is let go.
 const UNSENT: usize = 256;
 
@@ -44,6 +48,8 @@ pub(super) struct Counts {
 
 #[derive(Debug)]
 struct Session {
+    /// What its clients call it.
+    shown: String,
     connections: Vec<Connection>,
     backlog: Backlog,
     left: Instant,
@@ -52,6 +58,8 @@ struct Session {
 #[derive(Debug)]
 struct Connection {
     number: u64,
+    /// Whose it is, if it is a user's.
+    user: Option<String>,
     topics: BTreeSet<Topic>,
     frames: mpsc::Sender<String>,
 }
@@ -62,6 +70,8 @@ pub(super) struct Place {
     hub: Arc<Hub>,
     session: String,
     number: u64,
+    /// What was told before, while nobody listened.
+    pub(super) waited: Vec<String>,
     /// What is told; ends when this connection is let go.
     pub(super) frames: mpsc::Receiver<String>,
 }
@@ -71,57 +81,66 @@ impl Hub {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins a session. What waited for it comes first.
+    /// Joins a session, which its clients call `shown`.
     ///
     /// # Errors
     /// Why there is no room.
-    pub(super) fn join(self: &Arc<Self>, session: &str) -> Result<Place, &'static str> {
+    pub(super) fn join(
+        self: &Arc<Self>,
+        session: &str,
+        shown: &str,
+        user: Option<&str>,
+    ) -> Result<Place, &'static str> {
         let now = Instant::now();
         let mut sessions = self.sessions();
-        if sessions.values().map(|session| session.connections.len()).sum::<usize>() >= ALL_CONNECTIONS {
+        let all = || sessions.values().flat_map(|session| &session.connections);
+        if all().count() >= ALL_CONNECTIONS {
             return Err("too many connections; come again later");
         }
-        if sessions.len() >= SESSIONS && !sessions.contains_key(session) {
-            sessions.retain(|_, session| session.is_of_interest(now));
-            if sessions.len() >= SESSIONS {
-                return Err("too many sessions; come again later");
-            }
+        if user.is_some() && all().filter(|connection| connection.user.as_deref() == user).count() >= OF_ONE_USER {
+            return Err("the user has too many connections");
         }
-        let entry = sessions.entry(session.to_owned()).or_insert_with(|| Session::new(now));
+        if !sessions.contains_key(session) {
+            make_room(&mut sessions, now)?;
+        }
+        let entry = sessions.entry(session.to_owned()).or_insert_with(|| Session::new(shown, now));
         if entry.connections.len() >= CONNECTIONS {
             return Err("the session has too many connections");
         }
         let (sender, frames) = mpsc::channel(UNSENT);
         let waited = entry.backlog.take(now);
-        // The newest, if there are more than fit.
-        for (_, frame) in waited.into_iter().rev().take(UNSENT).rev() {
-            let _has_room = sender.try_send(frame);
-        }
         let number = self.counts.next.fetch_add(1, Ordering::Relaxed);
-        entry.connections.push(Connection { number, topics: Topic::ALL.into(), frames: sender });
+        let user = user.map(str::to_owned);
+        entry.connections.push(Connection { number, user, topics: Topic::ALL.into(), frames: sender });
         self.counts.connections.fetch_add(1, Ordering::Relaxed);
-        Ok(Place { hub: self.clone(), session: session.to_owned(), number, frames })
+        Ok(Place { hub: self.clone(), session: session.to_owned(), number, waited, frames })
     }
 
     /// Tells a session; if nobody listens it waits, if somebody did lately.
     pub(crate) fn tell(&self, session: &str, topic: Topic, data: &Value) {
         let mut sessions = self.sessions();
+        let waiting: usize = sessions.values().map(|session| session.backlog.bytes()).sum();
         let Some(entry) = sessions.get_mut(session) else { return };
-        let text = frame(topic, session, data);
-        if entry.connections.is_empty() {
+        let text = frame(topic, &entry.shown, data);
+        if !entry.connections.is_empty() {
+            entry.send(topic, &text);
+        } else if waiting + text.len() <= ALL_WAITING_BYTES {
             entry.backlog.add(topic, text, Instant::now());
             self.counts.queued.fetch_add(1, Ordering::Relaxed);
-        } else {
-            entry.send(topic, &text);
         }
+    }
+
+    /// Forgets sessions that nobody has listened to for long.
+    pub(super) fn forget_old(&self) {
+        let now = Instant::now();
+        self.sessions().retain(|_, session| session.is_of_interest(now));
     }
 
     /// Tells everybody who listens.
     pub(super) fn tell_all(&self, topic: Topic, data: &Value) {
-        for (name, session) in self.sessions().iter_mut() {
-            if !session.connections.is_empty() {
-                session.send(topic, &frame(topic, name, data));
-            }
+        for session in self.sessions().values_mut().filter(|session| !session.connections.is_empty()) {
+            let text = frame(topic, &session.shown, data);
+            session.send(topic, &text);
         }
     }
 
@@ -153,9 +172,23 @@ impl Hub {
     }
 }
 
+/// Forgets the session that has been left for the longest time, if there are too many.
+fn make_room(sessions: &mut HashMap<String, Session>, now: Instant) -> Result<(), &'static str> {
+    if sessions.len() < SESSIONS {
+        return Ok(());
+    }
+    sessions.retain(|_, session| session.is_of_interest(now));
+    if sessions.len() >= SESSIONS {
+        let left = sessions.iter().filter(|(_, session)| session.connections.is_empty());
+        let oldest = left.min_by_key(|(_, session)| session.left).map(|(name, _)| name.clone());
+        sessions.remove(&oldest.ok_or("too many sessions; come again later")?);
+    }
+    Ok(())
+}
+
 impl Session {
-    fn new(now: Instant) -> Self {
-        Self { connections: Vec::new(), backlog: Backlog::default(), left: now }
+    fn new(shown: &str, now: Instant) -> Self {
+        Self { shown: shown.to_owned(), connections: Vec::new(), backlog: Backlog::default(), left: now }
     }
 
     fn is_of_interest(&self, now: Instant) -> bool {
@@ -204,14 +237,14 @@ mod tests {
     async fn a_session_is_told_also_what_it_missed_and_a_slow_reader_is_let_go() {
         let hub = Arc::new(Hub::default());
         hub.tell("s", Topic::ChatStream, &json!({ "delta": "nobody knows this session" }));
-        let mut place = hub.join("s").unwrap();
+        let mut place = hub.join("s", "s", None).unwrap();
         hub.tell("s", Topic::ChatStream, &json!({ "delta": "live" }));
         assert!(place.frames.recv().await.unwrap().contains("live"));
         drop(place);
         hub.tell("s", Topic::ChatStream, &json!({ "delta": "missed" }));
         assert_eq!(hub.stats()["messages_queued"], 1);
-        let mut place = hub.join("s").unwrap();
-        assert!(place.frames.recv().await.unwrap().contains("missed"));
+        let mut place = hub.join("s", "s", None).unwrap();
+        assert!(place.waited.len() == 1 && place.waited[0].contains("missed"));
         place.choose(|topics| topics.retain(|topic| *topic == Topic::Error));
         hub.tell("s", Topic::ChatStream, &json!({ "delta": "not chosen" }));
         for _frame in 0..UNSENT + 1 {
@@ -226,10 +259,24 @@ mod tests {
     #[tokio::test]
     async fn a_session_has_room_for_five() {
         let hub = Arc::new(Hub::default());
-        let places: Vec<Place> = (0..CONNECTIONS).map(|_| hub.join("s").unwrap()).collect();
-        assert_eq!(hub.join("s").unwrap_err(), "the session has too many connections");
-        hub.join("other").unwrap();
+        let places: Vec<Place> = (0..CONNECTIONS).map(|_| hub.join("s", "s", None).unwrap()).collect();
+        assert_eq!(hub.join("s", "s", None).unwrap_err(), "the session has too many connections");
+        hub.join("other", "other", None).unwrap();
         drop(places);
-        hub.join("s").unwrap();
+        hub.join("s", "s", None).unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_user_takes_no_others_places() {
+        let hub = Arc::new(Hub::default());
+        let ada = |number: usize| hub.join(&format!("user-ada-{number}"), &number.to_string(), Some("ada"));
+        let places: Vec<Place> = (0..OF_ONE_USER).map(|number| ada(number).unwrap()).collect();
+        assert_eq!(ada(OF_ONE_USER).unwrap_err(), "the user has too many connections");
+        drop(places);
+        for number in 0..SESSIONS + 10 {
+            drop(ada(number).unwrap());
+        }
+        assert!(hub.sessions().len() <= SESSIONS);
+        hub.join("user-eve-1", "1", Some("eve")).unwrap();
     }
 }

@@ -18,6 +18,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use kit::http::{ApiError, not_found};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::forward::Tunnels;
@@ -30,6 +31,8 @@ pub(crate) use news::News;
 
 /// Largest frame of a client, in bytes.
 const MAX_FRAME_BYTES: usize = 64 * 1024;
+/// Connections that have not said yet who they are, at most.
+const ENTERING: usize = 256;
 /// The paths, as `METHOD path`.
 pub(crate) const ENDPOINTS: [&str; 2] = ["GET /ws", "GET /api/websocket/stats"];
 
@@ -42,14 +45,15 @@ struct Asked {
 pub(crate) fn routes(ways: &Arc<Ways>, Tunnels { tracker, stop }: &Tunnels) -> Router {
     let (hub, tracker) = (ways.hub.clone(), tracker.clone());
     let endpoint = Arc::new(Endpoint { hub: ways.hub.clone(), house: ways.house.clone(), stop: stop.clone() });
+    let entering = Arc::new(Semaphore::new(ENTERING));
     let stats = get(async move || Json(hub.stats()));
     Router::new()
-        .route("/ws", get(open).with_state((endpoint, tracker)))
+        .route("/ws", ways.guarded(Guard::Open, get(open).with_state((endpoint, tracker, entering))))
         .route("/api/websocket/stats", ways.guarded(Guard::Key(CHAT), stats).fallback(not_found))
 }
 
 async fn open(
-    State((endpoint, tracker)): State<(Arc<Endpoint>, TaskTracker)>,
+    State((endpoint, tracker, entering)): State<(Arc<Endpoint>, TaskTracker, Arc<Semaphore>)>,
     asked: Result<Query<Asked>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -60,9 +64,13 @@ async fn open(
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     };
+    let Ok(place) = entering.try_acquire_owned() else {
+        let text = "too many are coming in; try again soon";
+        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).code("busy").into_response();
+    };
     let session = asked.ok().and_then(|Query(asked)| asked.session_id);
     upgrade
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES)
-        .on_upgrade(move |socket| tracker.track_future(serve(endpoint, socket, session)))
+        .on_upgrade(move |socket| tracker.track_future(serve(endpoint, socket, session, place)))
 }

@@ -43,7 +43,10 @@ impl News {
         let mut told = HashMap::new();
         loop {
             tokio::select! {
-                _ = status.tick() => self.tell_status().await,
+                _ = status.tick() => {
+                    self.hub.forget_old();
+                    self.tell_status().await;
+                }
                 _ = costs.tick() => self.tell_costs(&mut told).await,
             }
         }

@@ -121,9 +121,9 @@ async fn a_session_lives_and_ends_through_the_gateway() {
         assert_eq!((&login["token_type"], &login["user"]["email"]), (&json!("bearer"), &json!("ada@example.com")));
         let refresh = json!({ "refresh_token": login["refresh_token"] });
         let again = gateway.post("/api/v1/auth/refresh", None, &refresh).await.json();
-        let token = text(&again, "access_token");
         assert_ne!(again["access_token"], login["access_token"]);
         gateway.post("/api/v1/auth/refresh", None, &refresh).await.error(401, "bad_refresh_token");
+        let token = text(&gateway.post("/api/v1/auth/login", None, &right).await.json(), "access_token");
         for path in ["/api/auth/users/profile", "/api/v1/users/profile", "/api/user/profile"] {
             assert_eq!(gateway.get_as(&token, path).await.json()["first_name"], "Ada", "{path}");
             gateway.get(path).await.error(401, "unauthorized");

@@ -58,6 +58,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
     }
 
+    /// Returns its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Adds a word that programs can compare.
     #[must_use]
     pub fn code(mut self, code: &'static str) -> Self {

@@ -66,7 +66,8 @@ pub(super) async fn change(
     if change.role.is_none() && change.is_active.is_none() && change.tenant_id.is_none() {
         return Err(ApiError::bad_request("send role, is_active or tenant_id").code("nothing_to_change"));
     }
-    if change.tenant_id.as_deref().is_some_and(|tenant| !is_name(tenant)) {
+    if change.tenant_id.as_deref().is_some_and(|tenant| !is_name(tenant.trim()) || tenant.trim().len() != tenant.len())
+    {
         let text = "tenant_id has 1 to 100 characters and no control characters";
         return Err(ApiError::bad_request(text).code("invalid_tenant"));
     }

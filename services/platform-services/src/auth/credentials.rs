@@ -44,6 +44,8 @@ impl Registration {
         if self.confirm_password.as_ref().is_some_and(|again| again.expose_secret() != self.password.expose_secret()) {
             return Err(wrong("password and confirm_password differ", "passwords_differ"));
         }
+        let tenant = self.tenant_id.take().map(|tenant| tenant.trim().to_owned());
+        self.tenant_id = tenant.filter(|tenant| !tenant.is_empty());
         check_name(self.tenant_id.as_deref().unwrap_or_default())?;
         let (first, last) = names(self.name.as_deref(), self.first_name.as_deref(), self.last_name.as_deref())?;
         new_password::check(&self.password, min_chars, [&self.email, &first, &last])?;

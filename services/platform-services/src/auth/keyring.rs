@@ -24,6 +24,8 @@ use uuid::Uuid;
 
 /// How long a key is published before it signs: longer than verifiers keep the list.
 const PUBLISHED_BEFORE: Duration = Duration::from_secs(600);
+/// Between two looks at the keys.
+pub(super) const TEND_EVERY: Duration = Duration::from_secs(60);
 
 /// How tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,7 +234,8 @@ fn signs(kept: &[Kept], now_ms: i64) -> Option<&Kept> {
 
 /// Returns the pairs that no good token is signed with any more: what followed has signed for longer than a token lasts.
 fn over(kept: &[Kept], access_ms: i64, now_ms: i64) -> Vec<String> {
-    let lasts = access_ms.saturating_add(millis(PUBLISHED_BEFORE));
+    // Programs look once in a minute: so long the old one may still sign.
+    let lasts = access_ms.saturating_add(millis(PUBLISHED_BEFORE + TEND_EVERY));
     let followed = kept.iter().zip(kept.iter().skip(1));
     followed
         .filter(|(_, next)| now_ms > next.created_ms.saturating_add(lasts))
@@ -258,8 +261,8 @@ mod tests {
         let signing = |created: &[i64], minute: i64| signs(&kept(created), minute * MINUTE).unwrap().kid.clone();
         assert_eq!([signing(&[0], 0), signing(&[0, 990], 999), signing(&[0, 990], 1000)], ["0", "0", "990"]);
         let gone = |created: &[i64], minute: i64| over(&kept(created), 60 * MINUTE, minute * MINUTE);
-        assert_eq!(gone(&[0, 990], 1060), [""; 0]);
-        assert_eq!(gone(&[0, 990], 1061), ["0"]);
+        assert_eq!(gone(&[0, 990], 1061), [""; 0]);
+        assert_eq!(gone(&[0, 990], 1062), ["0"]);
         assert_eq!(gone(&[0], 1_000_000), [""; 0]);
     }
 }

@@ -3,6 +3,7 @@
 //! An event's number is its id in the stream, and Redis takes no id twice: whoever is interrupted between the stream and
 //! his own note of it, and however many programs do this, adds nothing a second time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,10 @@ enum Stuck {
     Database(#[from] Problem),
     #[error(transparent)]
     Redis(#[from] RedisError),
+    #[error(
+        "the stream {0} has entries that are not of this database; remove it, or set AUTH_EVENTS_STREAM to another name"
+    )]
+    Foreign(String),
     #[error("Redis did not answer within {} s", DEADLINE.as_secs())]
     Late,
 }
@@ -100,8 +105,9 @@ impl Relay {
         for event in &events {
             match within(self.add(connection, event)).await {
                 Ok(()) => {}
-                // It is there: somebody was interrupted before he noted that, or another program was faster.
-                Err(Stuck::Redis(error)) if is_there(&error) => {}
+                // Somebody was interrupted before he noted that it is there, or another program was faster.
+                Err(Stuck::Redis(error)) if is_not_next(&error) && within(self.has(connection, event)).await? => {}
+                Err(Stuck::Redis(error)) if is_not_next(&error) => return Err(Stuck::Foreign(self.stream.clone())),
                 Err(stuck) => return Err(stuck),
             }
         }
@@ -120,8 +126,18 @@ impl Relay {
         self.client.get_connection_manager_with_config(settings).await
     }
 
+    /// Returns whether the stream has this very event.
+    async fn has(&self, connection: &mut ConnectionManager, event: &Event) -> Result<bool, RedisError> {
+        let id = format!("{}-0", event.number);
+        let mut command = redis::cmd("XRANGE");
+        let found: Vec<(String, HashMap<String, String>)> =
+            command.arg(&self.stream).arg(&id).arg(&id).query_async(connection).await?;
+        let timestamp = shown(event.at_ms);
+        Ok(found.first().is_some_and(|(_, fields)| fields.get("timestamp") == Some(&timestamp)))
+    }
+
     async fn add(&self, connection: &mut ConnectionManager, event: &Event) -> Result<(), RedisError> {
-        let at = Timestamp::from_millisecond(event.at_ms).unwrap_or_default().to_string();
+        let at = shown(event.at_ms);
         let data = json!({
             "email": event.email, "address": event.address, "realm": event.realm, "actor": event.actor,
             "detail": event.detail,
@@ -131,6 +147,8 @@ impl Relay {
             ("timestamp", at),
             ("source", "platform-services".to_owned()),
             ("userId", event.user_id.clone().unwrap_or_default()),
+            ("workspaceId", String::new()),
+            ("correlationId", String::new()),
             ("data", data.to_string()),
         ];
         let mut command = redis::cmd("XADD");
@@ -143,7 +161,11 @@ async fn within<T>(asked: impl Future<Output = Result<T, RedisError>>) -> Result
     Ok(tokio::time::timeout(DEADLINE, asked).await.map_err(|_elapsed| Stuck::Late)??)
 }
 
+fn shown(at_ms: i64) -> String {
+    Timestamp::from_millisecond(at_ms).unwrap_or_default().to_string()
+}
+
 /// Redis says so in words alone: "The ID specified in XADD is equal or smaller than the target stream top item".
-fn is_there(error: &RedisError) -> bool {
+fn is_not_next(error: &RedisError) -> bool {
     error.to_string().contains("equal or smaller")
 }

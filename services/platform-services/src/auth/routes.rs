@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use kit::health::{Health, Need};
 use kit::http::{ApiError, Place, ServiceKey};
 
-use super::keyring::Keyring;
+use super::keyring::{Keyring, TEND_EVERY};
 use super::links::Links;
 use super::password::Passwords;
 use super::second_factor::SecondFactors;
@@ -26,8 +26,7 @@ use crate::store::Store;
 
 /// The name of the signing keys in health.
 pub(crate) const KEYS: &str = "signing_keys";
-/// Between two looks at the signing keys, and after one that failed.
-const TEND_EVERY: Duration = Duration::from_secs(60);
+/// After a look at the signing keys that failed.
 const TEND_AGAIN: Duration = Duration::from_millis(200);
 
 /// What the handlers share.

@@ -10,9 +10,6 @@ use uuid::Uuid;
 use super::token::{digest, make_refresh};
 use super::users::{COLUMNS, User};
 
-/// A refresh token that comes twice within this time, before what followed it was used, is refused, and no more: two windows
-/// of one browser may ask at once. Otherwise it is a copy in other hands, and ends the session (RFC 9700 section 4.14.2).
-const TWICE: Duration = Duration::from_secs(5);
 /// No session is longer, however often it is refreshed (OWASP ASVS 4.0.3, 3.3.2).
 pub(super) const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
@@ -72,10 +69,19 @@ struct Found {
     user: User,
 }
 
-/// Takes a refresh token: it is good once, and of several that come at once for one.
+/// Returns whether a refresh token is there that was not used. Asked before it is taken: of several that come at once one
+/// wins, and the others, which saw it unused, are refused and no more. Whoever comes later has a copy.
+pub(super) async fn is_unused(transaction: &mut Transaction, token: &str) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT session_id FROM refresh_tokens WHERE digest = $1 AND used_ms IS NULL";
+    Ok(transaction.row::<(String,)>(sql, &[digest(token).as_str().into()]).await?.is_some())
+}
+
+/// Takes a refresh token, which is good once. A copy ends the session (RFC 9700 section 4.14.2), unless the token
+/// `was_unused` when this request came.
 pub(super) async fn refresh(
     transaction: &mut Transaction,
     token: &str,
+    was_unused: bool,
     life: Duration,
     now: Timestamp,
 ) -> Result<Refreshed, sqlx::Error> {
@@ -100,12 +106,8 @@ pub(super) async fn refresh(
         found.expires_ms > now_ms && age < LONGEST.as_millis()
     };
     let Some(found) = found.filter(lives) else { return Ok(Refreshed::Unknown) };
-    if let Some(used_ms) = found.used_ms {
-        let sql = "SELECT count(*) FROM refresh_tokens WHERE session_id = $1 AND digest <> $2 AND used_ms >= $3";
-        let binds = [found.session_id.as_str().into(), digest.as_str().into(), used_ms.into()];
-        let later: Option<(i64,)> = transaction.row(sql, &binds).await?;
-        let was_just_now = u128::try_from(now_ms - used_ms).unwrap_or(0) < TWICE.as_millis();
-        if !was_just_now || later.is_none_or(|(used,)| used > 0) {
+    if found.used_ms.is_some() {
+        if !was_unused {
             end(transaction, &found.session_id, "reuse", now).await?;
         }
         return Ok(Refreshed::Reused(Box::new(found.user)));
@@ -220,15 +222,11 @@ mod tests {
             if !self.sessions[session].1 || end <= now {
                 return "unknown";
             }
-            let Some(used) = used else {
+            if used.is_none() {
                 self.tokens[token].3 = Some(now);
                 return "good";
-            };
-            let others = self.tokens.iter().enumerate().filter(|(place, other)| *place != token && other.0 == session);
-            let is_followed = others.filter_map(|(_, other)| other.3).any(|other| other >= used);
-            if now >= used + TWICE || is_followed {
-                self.sessions[session].1 = false;
             }
+            self.sessions[session].1 = false;
             "reused"
         }
     }
@@ -270,7 +268,8 @@ mod tests {
                     let place = which.index(model.tokens.len());
                     let (session, token) = (model.tokens[place].0, model.tokens[place].1.clone());
                     let expected = model.refresh(place, now);
-                    let found = match refresh(&mut transaction, &token, LIFE, now).await.unwrap() {
+                    let was_unused = is_unused(&mut transaction, &token).await.unwrap();
+                    let found = match refresh(&mut transaction, &token, was_unused, LIFE, now).await.unwrap() {
                         Refreshed::Good(_, next) => {
                             assert_eq!(next.id, model.sessions[session].0);
                             model.given(session, &next.refresh, now);
@@ -312,7 +311,7 @@ mod tests {
         let mut token = begin(&mut transaction, &user, life, Timestamp::UNIX_EPOCH).await.unwrap().refresh;
         for (day, is_good) in [(15, true), (29, true), (30, false)] {
             let now = Timestamp::from_second(day * 86_400).unwrap();
-            match refresh(&mut transaction, token.expose_secret(), life, now).await.unwrap() {
+            match refresh(&mut transaction, token.expose_secret(), true, life, now).await.unwrap() {
                 Refreshed::Good(_, next) if is_good => token = next.refresh,
                 Refreshed::Unknown if !is_good => {}
                 other => panic!("day {day}: {other:?}"),

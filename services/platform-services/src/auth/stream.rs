@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use kit::http::ApiError;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,9 +28,10 @@ pub(super) async fn events(
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Value>, ApiError> {
-    let service = keys::service(&auth, &headers).await?;
-    if !service.is_some_and(|service| service.may(Scope::Events)) {
-        return Err(ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized"));
+    let needed = || ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized");
+    let service = keys::service(&auth, &headers).await?.ok_or_else(needed)?;
+    if !service.may(Scope::Events) {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "the key is for other things").code("forbidden"));
     }
     let mut transaction = auth.store.begin_reading().await?;
     let limit = wanted.limit.unwrap_or(events::MAX_EVENTS);

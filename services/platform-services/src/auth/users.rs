@@ -85,7 +85,7 @@ pub(super) struct NewUser<'a> {
     pub(super) may_join: bool,
 }
 
-/// Makes an account; none if there is one with this address. It belongs to the tenant that it names if nobody does yet, or
+/// Makes an account; none if there is one with this address. It belongs to the tenant that it names if nobody ever did, or
 /// if whoever makes it may say so: nobody joins others by writing down their name.
 pub(super) async fn insert(
     transaction: &mut Transaction,
@@ -96,7 +96,7 @@ pub(super) async fn insert(
     let sql = format!(
         "INSERT INTO users (id, email, password_hash, first_name, last_name, role, tenant_id, is_active, created_ms, updated_ms, realm)
          VALUES ($1, $2, $3, $4, $5, 'user', CASE WHEN $9 = 1 OR NOT EXISTS
-         (SELECT 1 FROM users WHERE tenant_id = $6 AND deleted_ms IS NULL) THEN $6 END, 1, $7, $7, $8)
+         (SELECT 1 FROM users WHERE tenant_id = $6) THEN $6 END, 1, $7, $7, $8)
          ON CONFLICT (email) WHERE deleted_ms IS NULL DO NOTHING RETURNING {COLUMNS}"
     );
     let binds = [
