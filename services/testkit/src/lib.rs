@@ -6,6 +6,7 @@
 
 mod answer;
 mod certificates;
+mod disk;
 mod dns;
 mod docker;
 mod eventually;
@@ -32,6 +33,7 @@ mod websocket;
 
 pub use answer::Answer;
 pub use certificates::{Authority, Certificate};
+pub use disk::Disk;
 pub use dns::dns_answer;
 pub use docker::DockerEngine;
 pub use eventually::eventually;
