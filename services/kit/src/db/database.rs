@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, FromRow};
 
 #[cfg(feature = "postgres")]
-use {sqlx::Postgres, sqlx::postgres::PgPool};
+use {super::postgres_transaction::PostgresTransaction, sqlx::postgres::PgPool};
 #[cfg(feature = "sqlite")]
 use {sqlx::Sqlite, sqlx::sqlite::SqlitePool};
 
@@ -61,7 +61,7 @@ enum Inner {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlx::Transaction<'static, Sqlite>),
     #[cfg(feature = "postgres")]
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(PostgresTransaction),
 }
 
 macro_rules! bound {
@@ -88,7 +88,7 @@ impl Database {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
             #[cfg(feature = "postgres")]
-            Self::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Inner::Postgres(PostgresTransaction::begin(pool).await?),
         }))
     }
 
@@ -101,7 +101,7 @@ impl Database {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN DEFERRED").await?),
             #[cfg(feature = "postgres")]
-            Self::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Inner::Postgres(PostgresTransaction::begin(pool).await?),
         }))
     }
 
@@ -129,7 +129,8 @@ impl Transaction {
             }
             #[cfg(feature = "postgres")]
             Inner::Postgres(transaction) => {
-                bound!(sqlx::query_as(AssertSqlSafe(for_postgres(sql))), binds).fetch_all(&mut **transaction).await
+                let query = bound!(sqlx::query_as(AssertSqlSafe(for_postgres(sql))), binds);
+                transaction.run(async |connection| query.fetch_all(&mut **connection).await).await
             }
         }
     }
@@ -156,7 +157,8 @@ impl Transaction {
             #[cfg(feature = "postgres")]
             Inner::Postgres(transaction) => {
                 let query = bound!(sqlx::query(AssertSqlSafe(for_postgres(sql))), binds);
-                Ok(query.execute(&mut **transaction).await?.rows_affected())
+                let done = transaction.run(async |connection| query.execute(&mut **connection).await).await?;
+                Ok(done.rows_affected())
             }
         }
     }
@@ -174,8 +176,8 @@ impl Transaction {
             }
             #[cfg(feature = "postgres")]
             Inner::Postgres(transaction) => {
-                let query = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
-                query.bind(name).execute(&mut **transaction).await.map(|_locked| ())
+                let query = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(name);
+                transaction.run(async |connection| query.execute(&mut **connection).await).await.map(|_locked| ())
             }
         }
     }

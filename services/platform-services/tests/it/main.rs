@@ -5,6 +5,7 @@ mod analytics;
 mod away;
 mod keys;
 mod lockout;
+mod outages;
 mod relay;
 mod sessions;
 mod versions;
