@@ -3,6 +3,7 @@
 
 mod analytics;
 mod away;
+mod full;
 mod keys;
 mod lockout;
 mod outages;
