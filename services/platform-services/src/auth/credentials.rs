@@ -44,10 +44,11 @@ impl Registration {
             return Err(wrong("password and confirm_password differ", "passwords_differ"));
         }
         let whole = self.name.as_deref().unwrap_or_default().trim();
-        let (first, last) = whole.split_once(' ').unwrap_or((whole, ""));
+        let (start, rest) = whole.split_once(' ').unwrap_or((whole, ""));
         let part = |given: &Option<String>, other: &str| given.as_deref().unwrap_or(other).trim().to_owned();
-        let (first, last) = (part(&self.first_name, first), part(&self.last_name, last));
-        for text in [Some(&first), Some(&last), self.tenant_id.as_ref()].into_iter().flatten() {
+        let (first, last) = (part(&self.first_name, start), part(&self.last_name, rest));
+        // Also what is not used, because another field says it.
+        for text in [start, rest, &first, &last, self.tenant_id.as_deref().unwrap_or_default()] {
             if text.chars().count() > MAX_NAME_CHARS || text.chars().any(char::is_control) {
                 return Err(wrong("names have at most 100 characters and no control characters", "invalid_name"));
             }
@@ -132,6 +133,7 @@ mod tests {
             r#""password": "12345678", "confirm_password": "12345679", "name": "Ada""#.to_owned(),
             r#""password": "12345678""#.to_owned(),
             format!(r#""password": "12345678", "name": "{long}""#),
+            r#""password": "12345678", "first_name": "Ada", "name": "\u0084""#.to_owned(),
         ] {
             assert!(registration(&wrong).is_err(), "{wrong}");
         }
