@@ -9,6 +9,7 @@ mod app;
 mod auth;
 mod clearance;
 mod health;
+mod openapi;
 mod problem;
 mod settings;
 mod store;
