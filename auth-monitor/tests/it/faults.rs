@@ -53,7 +53,7 @@ async fn a_sign_in_that_does_not_keep_its_promises_fails_at_the_step_that_shows_
             (
                 Fault::LogoutKillsNothing,
                 Status,
-                "step \"dead-token\" (8 of 10): status 200, expected 401: it is JSON; there are email",
+                "step \"dead-token\" (9 of 10): status 200, expected 401: it is JSON; there are email",
             ),
         ],
     )
@@ -148,7 +148,7 @@ async fn a_slow_platform_is_degraded_and_says_which_step_was_slow() {
     fake.target.set_delay(Duration::from_millis(120));
     let observation = check.passes().await;
     let soft: Vec<&str> = observation.soft.iter().map(|reason| reason.text.as_str()).collect();
-    assert_eq!(soft.len(), 9, "{soft:?}");
+    assert_eq!(soft.len(), 10, "{soft:?}");
     assert!(
         soft[1].starts_with("step \"login\" (2 of 10): took 1") && soft[1].ends_with(" ms, more than 100ms"),
         "{soft:?}"
@@ -163,11 +163,10 @@ async fn an_account_that_cannot_be_deleted_fails_is_left_and_is_swept_later() {
     let check = Check::new(&format!("sign-in: {{ url: '{}' }}", fake.url()));
     fake.be(Fault::CannotDelete);
     for left in 1..=10 {
-        check.fails(Status, "step \"delete\" (9 of 10): status 500, expected 200 or 204: no").await;
+        check.fails(Status, "step \"delete\" (10 of 10): status 500, expected 200 or 204: no").await;
         assert_eq!((fake.accounts(), check.ledger.left()), (left, left));
     }
-    let full =
-        "step \"register\" (1 of 10): 10 accounts of earlier runs could not be deleted; no more are made until they are";
+    let full = "step \"register\" (1 of 10): 10 accounts of earlier runs could not be deleted; no more are made until they are";
     check.fails(ReasonCode::Reported, full).await;
     assert_eq!(fake.accounts(), 10, "and no more are made");
     fake.be(Fault::HtmlEverywhere);
@@ -201,5 +200,5 @@ async fn a_logout_that_answers_with_a_page_passes_no_further_than_its_token_live
     let fake = Fake::new();
     let check = Check::new(&format!("sign-in: {{ url: '{}' }}", fake.url()));
     fake.be(Fault::LogoutHtml);
-    check.fails(Status, "step \"dead-token\" (8 of 10): status 200, expected 401: it is JSON; there are email").await;
+    check.fails(Status, "step \"dead-token\" (9 of 10): status 200, expected 401: it is JSON; there are email").await;
 }

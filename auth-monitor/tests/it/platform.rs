@@ -128,13 +128,13 @@ async fn an_account_that_somebody_set_up_is_signed_in_to_and_stays() {
     let user = "user: { email: ADA@example.com, password: '${SECRET}' }";
     let check = Check::new(&format!("sign-in: {{ url: '{}', budget: 60s, {user} }}", platform.url()));
     let observation = check.passes().await;
-    assert_eq!(observation.seen.steps.len(), 7);
+    assert_eq!(observation.seen.steps.len(), 8);
     assert_eq!(platform.accounts().await, 1);
     let wrong = check_user(&platform, "user: { email: ada@example.com, password: '${KEY}' }");
     wrong
         .fails(
             ReasonCode::Status,
-            "step \"login\" (1 of 7): status 401, expected 200 or 201: e-mail address or password is wrong",
+            "step \"login\" (1 of 8): status 401, expected 200 or 201: e-mail address or password is wrong",
         )
         .await;
 }

@@ -1,54 +1,12 @@
 //! Real disks that are full or turn read-only (a small tmpfs each; mounting needs root, as in CI).
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use http::Method;
 use monitor::Kinds;
 use serde_json::Value;
-use testkit::{Target, eventually};
+use testkit::{Disk, Target, eventually};
 
 use crate::alerts::accepted;
 use crate::harness::{LIMIT, Running, TOKEN, ask};
-
-/// A mounted tmpfs that goes with the value.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mount(on: &Path, size: &str) -> Self {
-        std::fs::create_dir_all(on).unwrap();
-        run("mount", &["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs", &on.display().to_string()]);
-        Self(on.to_owned())
-    }
-
-    fn remount(&self, option: &str) {
-        run("mount", &["-o", &format!("remount,{option}"), &self.0.display().to_string()]);
-    }
-
-    fn fill(&self) -> PathBuf {
-        let file = self.0.join("filler");
-        let mut size = 1 << 20;
-        let mut out = std::fs::File::create(&file).unwrap();
-        // Down to the last byte: big pieces first.
-        while size > 0 {
-            if std::io::Write::write_all(&mut out, &vec![0u8; size]).is_err() {
-                size /= 2;
-            }
-        }
-        file
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _busy = Command::new("umount").args(["-l", &self.0.display().to_string()]).output();
-    }
-}
-
-fn run(program: &str, args: &[&str]) {
-    let output = Command::new(program).args(args).output().unwrap();
-    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 async fn store_is(engine: &Running, word: &str) -> Value {
     let what = format!("the state store to be {word}");

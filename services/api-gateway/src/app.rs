@@ -9,6 +9,7 @@ use axum::{Extension, Router};
 use kit::health::{Health, Need};
 use kit::http::{EachCore, Endpoints, Limits, MakeRouter, serve_each_core, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
+use kit::openapi::Description;
 use kit::service::Settings as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::forward::Tunnels;
 use crate::gate::Gatehouse;
 use crate::health::Platform;
 use crate::limit::Limiter;
+use crate::openapi::description;
 use crate::routes::{Roads, Ways};
 use crate::settings::Settings;
 use crate::table::LARGE;
@@ -49,6 +51,7 @@ pub struct App {
     roads: Roads,
     platform: Arc<Platform>,
     tunnels: Tunnels,
+    description: Description,
 }
 
 impl App {
@@ -62,7 +65,7 @@ impl App {
         let tunnels = Tunnels { tracker: TaskTracker::new(), stop };
         let roads = Roads::new(&settings, house, &figures, &tunnels);
         let platform = Arc::new(Platform::new(&settings, roads.hub.clone()));
-        Self { settings, metrics, http_metrics, limiter, roads, platform, tunnels }
+        Self { settings, metrics, http_metrics, limiter, roads, platform, tunnels, description: description() }
     }
 
     /// Makes every route, with connections to services of its own. Clients' addresses are read from `ConnectInfo`, if it is
@@ -75,6 +78,7 @@ impl App {
             .merge(health::routes(self.platform.clone()))
             .merge(self.health().routes())
             .merge(self.metrics.routes())
+            .merge(self.description.clone().routes())
             .merge(routes::routes(&ways))
             .merge(chat::routes(&ways))
             .merge(ws::routes(&ways, &self.tunnels));

@@ -11,7 +11,8 @@ use crate::table::ROWS;
 use crate::{chat, ws};
 
 /// What is answered here, as `METHOD path`.
-const OWN: [&str; 6] = ["GET /", "GET /api/health", "GET /health", "GET /livez", "GET /readyz", "GET /metrics"];
+const OWN: [&str; 7] =
+    ["GET /", "GET /api/health", "GET /health", "GET /livez", "GET /readyz", "GET /metrics", "GET /openapi.json"];
 
 /// Returns every path, as `METHOD path`.
 pub(crate) fn endpoints() -> Arc<[String]> {
@@ -31,6 +32,7 @@ fn about(endpoints: &[String]) -> Value {
         "liveness": "/livez",
         "readiness": "/readyz",
         "metrics": "/metrics",
+        "description": "/openapi.json",
         "airtable": "/api/airtable/*",
         "profile": "/api/v1/users/profile",
     });

@@ -13,6 +13,7 @@ mod gate;
 mod health;
 mod index;
 mod limit;
+mod openapi;
 mod path;
 mod percent;
 mod routes;

@@ -48,7 +48,7 @@ pub(crate) struct Row {
 pub(crate) const AIRTABLE: &str = "airtable";
 pub(crate) const CHAT: &str = "chat";
 /// Every method.
-const ANY: &str = "ANY";
+pub(crate) const ANY: &str = "ANY";
 const KIB: usize = 1024;
 /// Nothing of sign-in is larger.
 const SMALL: usize = 64 * KIB;

@@ -19,6 +19,7 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod notify;
+pub mod openapi;
 #[cfg(feature = "page")]
 pub mod page;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -15,6 +15,7 @@ use crate::analytics::{self, Analytics};
 use crate::auth::{self, Auth, KEYS, Relay};
 use crate::health::health;
 use crate::mail::Mail;
+use crate::openapi::description;
 use crate::settings::Settings;
 use crate::store::{DATABASE, Store};
 
@@ -57,7 +58,8 @@ impl Service {
             .merge(analytics::routes(Arc::new(analytics)))
             .merge(health.routes())
             .merge(health.detailed_route())
-            .merge(metrics.routes());
+            .merge(metrics.routes())
+            .merge(description(settings).routes());
         let router = with_conventions(router, http_metrics, REQUEST_DEADLINE, BODY_LIMIT_BYTES);
         let relay = settings.stream.as_ref().and_then(|(url, stream)| Relay::new(auth.clone(), url, stream));
         Self { router, store, auth, relay, health, mail }

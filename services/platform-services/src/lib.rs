@@ -10,6 +10,7 @@ mod auth;
 mod clearance;
 mod health;
 mod mail;
+mod openapi;
 mod problem;
 mod settings;
 mod store;

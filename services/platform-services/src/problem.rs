@@ -4,7 +4,7 @@ use kit::http::ApiError;
 
 use axum::http::StatusCode;
 
-/// The database's fault, not the client's.
+/// The database's fault, but for one that is the client's.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
     /// It was not there yet since this service started.
@@ -18,10 +18,17 @@ pub(crate) enum Problem {
 /// SQLSTATE classes (PostgreSQL manual, appendix A) that pass by themselves: connection, rollback, resources, shutdown; and
 /// two codes: read-only (a standby that was reached instead), and a lock that was not to be had.
 const PASSING: [&str; 6] = ["08", "40", "53", "57", "25006", "55P03"];
+/// A text that PostgreSQL does not keep: one with a zero byte (manual, section 8.3). Nothing has such an id or name.
+const NO_TEXT: &str = "22021";
 /// SQLITE_BUSY, SQLITE_READONLY, SQLITE_IOERR and SQLITE_FULL (sqlite.org/rescode.html), in the low byte of extended codes.
 const PASSING_SQLITE: [u32; 4] = [5, 8, 10, 13];
 
 impl Problem {
+    /// Returns true if what the client sent can be nothing of ours.
+    fn is_of_the_client(&self) -> bool {
+        matches!(self, Self::Failed(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TEXT))
+    }
+
     /// Returns true if it is worth another try later.
     fn passes(&self) -> bool {
         match self {
@@ -46,6 +53,9 @@ impl Problem {
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
+        if problem.is_of_the_client() {
+            return Self::bad_request("a text has a zero byte; leave it out").code("bad_request");
+        }
         if !problem.passes() {
             return Self::internal(&problem);
         }

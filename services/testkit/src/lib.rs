@@ -6,6 +6,7 @@
 
 mod answer;
 mod certificates;
+mod disk;
 mod dns;
 mod docker;
 mod eventually;
@@ -19,6 +20,7 @@ mod postgres;
 mod proxies;
 mod raw_request;
 mod redis;
+mod routes;
 mod scale;
 mod server;
 mod smtp;
@@ -32,6 +34,7 @@ mod websocket;
 
 pub use answer::Answer;
 pub use certificates::{Authority, Certificate};
+pub use disk::Disk;
 pub use dns::dns_answer;
 pub use docker::DockerEngine;
 pub use eventually::eventually;
@@ -39,6 +42,7 @@ pub use message::{Request, Response};
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use routes::routes;
 pub use scale::{at_scale, seed};
 pub use server::Server;
 pub use smtp::{Mail, MailServer, Smtp};

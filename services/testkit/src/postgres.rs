@@ -1,6 +1,6 @@
 //! Debian's PostgreSQL in a folder of its own, on loopback, for as long as one test runs.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,8 +20,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// brings a user for it.
 #[derive(Debug)]
 pub struct Postgres {
-    server: Server,
+    port: u16,
+    server: Option<Server>,
     binaries: PathBuf,
+    arguments: Vec<String>,
     _folder: TempDir,
 }
 
@@ -69,16 +71,37 @@ impl Postgres {
             .into_iter()
             .chain(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]))
             .collect();
-        // Immediate shutdown (manual, section "Shutting Down the Server"): nobody needs the data.
-        let server = Server::start_as(owner(), "QUIT", port, binaries.join("postgres"), &arguments).await;
-        let postgres = Self { server, binaries, _folder: folder };
-        eventually("PostgreSQL to take logins", LIMIT, async || postgres.try_sql("select 1")).await;
+        let mut postgres = Self { port, server: None, binaries, arguments, _folder: folder };
+        postgres.begin().await;
         postgres
+    }
+
+    /// Ends it at once, whoever is connected; what was committed is kept.
+    pub fn end(&mut self) {
+        self.server = None;
+    }
+
+    /// Starts it again at the same place, and waits until it takes logins.
+    pub async fn begin(&mut self) {
+        // Immediate shutdown (manual, section "Shutting Down the Server"): nobody waits for clients.
+        let program = self.binaries.join("postgres");
+        self.server = Some(Server::start_as(owner(), "QUIT", self.port, program, &self.arguments).await);
+        eventually("PostgreSQL to take logins", LIMIT, async || self.try_sql("select 1")).await;
+    }
+
+    /// Holds it and all its processes where they stand: it answers nobody, and hangs up on nobody.
+    pub fn hang(&self) {
+        self.server.iter().for_each(Server::hang);
+    }
+
+    /// Lets it go on after [`Postgres::hang`].
+    pub fn go_on(&self) {
+        self.server.iter().for_each(Server::go_on);
     }
 
     /// Returns where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.server.addr()
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// Returns the address with `tester` and the password in it.

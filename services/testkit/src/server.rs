@@ -80,12 +80,36 @@ impl Server {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// Holds it and its children where they stand: they answer nobody, and hang up on nobody.
+    pub fn hang(&self) {
+        // The parent first, so that it has no more children than are seen.
+        self.tell("STOP", &[self.child.id().to_string()]);
+        self.tell("STOP", &self.children());
+    }
+
+    /// Lets it go on after [`Server::hang`].
+    pub fn go_on(&self) {
+        self.tell("CONT", &self.children());
+        self.tell("CONT", &[self.child.id().to_string()]);
+    }
+
+    fn tell(&self, signal: &str, processes: &[String]) {
+        let _may_have_ended =
+            Command::new("kill").arg(format!("-{signal}")).args(processes).stderr(Stdio::null()).status();
+    }
+
+    /// Returns its children (proc_pid_task_children(5)).
+    fn children(&self) -> Vec<String> {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        children.split_whitespace().map(str::to_owned).collect()
+    }
+
     /// Ends it, and waits for that.
     pub fn end(&mut self) {
-        let _may_have_ended = Command::new("kill")
-            .args([format!("-{}", self.signal), self.child.id().to_string()])
-            .stderr(Stdio::null())
-            .status();
+        // A test that ends early may have left it hanging.
+        self.go_on();
+        self.tell(self.signal, &[self.child.id().to_string()]);
         let _reaped = self.child.wait();
     }
 }

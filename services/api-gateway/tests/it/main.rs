@@ -12,6 +12,7 @@ mod process;
 mod refusals;
 mod shutdown;
 mod sign_in;
+mod sign_in_away;
 mod smuggling;
 mod spared;
 mod streaming;

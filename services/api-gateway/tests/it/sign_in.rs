@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Gateway, KEY, LIMIT, send, settings, upstream};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const PASSWORD: &str = "correct horse battery";
 
 /// A platform-services and a gateway before it, which tells it from the others.
@@ -19,7 +19,7 @@ pub(crate) struct SignIn {
     pub(crate) gateway: Gateway,
     pub(crate) llm: Target,
     /// Where platform-services itself is.
-    platform: String,
+    pub(crate) platform: String,
     stop: CancellationToken,
     _folder: TempDir,
 }

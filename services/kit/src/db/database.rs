@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, FromRow};
 
 #[cfg(feature = "postgres")]
-use {sqlx::Postgres, sqlx::postgres::PgPool};
+use {super::postgres_transaction::PostgresTransaction, sqlx::postgres::PgPool};
 #[cfg(feature = "sqlite")]
 use {sqlx::Sqlite, sqlx::sqlite::SqlitePool};
 
@@ -61,7 +61,7 @@ enum Inner {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlx::Transaction<'static, Sqlite>),
     #[cfg(feature = "postgres")]
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(PostgresTransaction),
 }
 
 macro_rules! bound {
@@ -88,7 +88,7 @@ impl Database {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
             #[cfg(feature = "postgres")]
-            Self::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Inner::Postgres(PostgresTransaction::begin(pool).await?),
         }))
     }
 
@@ -101,7 +101,7 @@ impl Database {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN DEFERRED").await?),
             #[cfg(feature = "postgres")]
-            Self::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Inner::Postgres(PostgresTransaction::begin(pool).await?),
         }))
     }
 
@@ -125,11 +125,15 @@ impl Transaction {
         match &mut self.0 {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite(transaction) => {
-                bound!(sqlx::query_as(AssertSqlSafe(for_sqlite(sql))), binds).fetch_all(&mut **transaction).await
+                let found = bound!(sqlx::query_as(AssertSqlSafe(for_sqlite(sql))), binds).fetch_all(&mut **transaction);
+                let found = found.await;
+                keep_open(transaction, found.is_err()).await;
+                found
             }
             #[cfg(feature = "postgres")]
             Inner::Postgres(transaction) => {
-                bound!(sqlx::query_as(AssertSqlSafe(for_postgres(sql))), binds).fetch_all(&mut **transaction).await
+                let query = bound!(sqlx::query_as(AssertSqlSafe(for_postgres(sql))), binds);
+                transaction.run(async |connection| query.fetch_all(&mut **connection).await).await
             }
         }
     }
@@ -151,12 +155,15 @@ impl Transaction {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite(transaction) => {
                 let query = bound!(sqlx::query(AssertSqlSafe(for_sqlite(sql))), binds);
-                Ok(query.execute(&mut **transaction).await?.rows_affected())
+                let done = query.execute(&mut **transaction).await;
+                keep_open(transaction, done.is_err()).await;
+                Ok(done?.rows_affected())
             }
             #[cfg(feature = "postgres")]
             Inner::Postgres(transaction) => {
                 let query = bound!(sqlx::query(AssertSqlSafe(for_postgres(sql))), binds);
-                Ok(query.execute(&mut **transaction).await?.rows_affected())
+                let done = transaction.run(async |connection| query.execute(&mut **connection).await).await?;
+                Ok(done.rows_affected())
             }
         }
     }
@@ -174,8 +181,8 @@ impl Transaction {
             }
             #[cfg(feature = "postgres")]
             Inner::Postgres(transaction) => {
-                let query = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
-                query.bind(name).execute(&mut **transaction).await.map(|_locked| ())
+                let query = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(name);
+                transaction.run(async |connection| query.execute(&mut **connection).await).await.map(|_locked| ())
             }
         }
     }
@@ -187,7 +194,12 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self.0 {
             #[cfg(feature = "sqlite")]
-            Inner::Sqlite(transaction) => transaction.commit().await,
+            Inner::Sqlite(mut transaction) => {
+                let done = sqlx::raw_sql("COMMIT").execute(&mut *transaction).await;
+                keep_open(&mut transaction, true).await;
+                transaction.rollback().await?;
+                done.map(|_committed| ())
+            }
             #[cfg(feature = "postgres")]
             Inner::Postgres(transaction) => transaction.commit().await,
         }
@@ -232,6 +244,16 @@ impl From<Option<i64>> for Bind<'_> {
     }
 }
 
+/// Begins anew, if that is wanted and SQLite has ended the transaction: by itself it does so when the disk is full, say
+/// (sqlite.org/lang_transaction.html, section 3). sqlx counts on ending it, and would never begin another one on this
+/// connection.
+#[cfg(feature = "sqlite")]
+async fn keep_open(transaction: &mut sqlx::Transaction<'static, Sqlite>, is_wanted: bool) {
+    if is_wanted {
+        let _it_is_open = sqlx::raw_sql("BEGIN").execute(&mut **transaction).await;
+    }
+}
+
 #[cfg(feature = "sqlite")]
 fn for_sqlite(sql: &str) -> String {
     sql.replace("{skip_locked}", "").replace("{for_update}", "")
@@ -240,4 +262,34 @@ fn for_sqlite(sql: &str) -> String {
 #[cfg(feature = "postgres")]
 fn for_postgres(sql: &str) -> String {
     sql.replace("{skip_locked}", "FOR UPDATE SKIP LOCKED").replace("{for_update}", "FOR UPDATE")
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use crate::db::{DamageCheck, Durability, SqliteFile, open_sqlite};
+
+    #[tokio::test]
+    async fn what_sqlite_undoes_by_itself_keeps_nobody_from_beginning_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, migrations) = (folder.path().join("x.db"), ["CREATE TABLE t (id INTEGER PRIMARY KEY)"]);
+        let (durability, check) = (Durability::Normal, DamageCheck::Always);
+        let pool = open_sqlite(SqliteFile { path: &path, durability, check, migrations: &migrations }).await.unwrap();
+        let database = Database::Sqlite(pool);
+        for ends in [true, false] {
+            let mut transaction = database.begin().await.unwrap();
+            transaction.change("INSERT INTO t VALUES (1)", &[]).await.unwrap();
+            // Ends the transaction, as a full disk does (sqlite.org/lang_conflict.html).
+            transaction.change("INSERT OR ROLLBACK INTO t VALUES (1)", &[]).await.unwrap_err();
+            if ends {
+                transaction.rollback().await.unwrap();
+            }
+        }
+        let mut transaction = database.begin().await.unwrap();
+        assert_eq!(transaction.rows::<(i64,)>("SELECT id FROM t", &[]).await.unwrap(), []);
+        transaction.change("INSERT INTO t VALUES (2)", &[]).await.unwrap();
+        transaction.commit().await.unwrap();
+        let mut transaction = database.begin_reading().await.unwrap();
+        assert_eq!(transaction.rows::<(i64,)>("SELECT id FROM t", &[]).await.unwrap(), [(2,)]);
+    }
 }

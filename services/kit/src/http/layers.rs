@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use uuid::Builder;
 
 use super::error::ApiError;
-use super::rejection;
+use super::{rejection, unread};
 use crate::metrics::HttpMetrics;
 use crate::trace::trace_id_of;
 
@@ -80,6 +80,7 @@ async fn handle(
     let began = Instant::now();
     let in_flight = metrics.begin();
     let path = request.uri().path().to_owned();
+    let (request, unread) = unread::watch(request);
     let answer = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind();
     let mut response = match tokio::time::timeout(deadline, answer).await {
         Ok(Ok(response)) => rejection::in_json(response, &path),
@@ -100,6 +101,7 @@ async fn handle(
         http.method = %method, http.route = route, http.status = response.status().as_u16(),
         duration_ms = began.elapsed().as_millis(), trace_id = ?ids.trace, "request"
     );
+    unread.read().await;
     response.headers_mut().insert(REQUEST_ID, ids.request);
     response.headers_mut().insert(TRACE_ID, ids.trace);
     response

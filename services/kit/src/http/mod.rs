@@ -12,6 +12,7 @@ mod rejection;
 mod retry_after;
 mod server;
 mod tls;
+mod unread;
 
 pub use access::{Access, Caller, Credential, Identity, Role, Via, bearer, bears, peer, require};
 pub use client::{Client, client, get, root_cause};

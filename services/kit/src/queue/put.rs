@@ -39,9 +39,13 @@ impl Queues {
         if let Some(limit) = options.max_unfinished {
             transaction.lock_queue(queue).await?;
             if let Some(id) = find(&mut transaction, queue, options.key).await? {
+                transaction.rollback().await?;
                 return Ok(id);
             }
-            check_room(&mut transaction, queue, limit).await?;
+            if let Err(full) = check_room(&mut transaction, queue, limit).await {
+                transaction.rollback().await?;
+                return Err(full);
+            }
         }
         let id = JobId::new().to_string();
         let binds = [

@@ -4,6 +4,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use kit::http::{Endpoints, Limits, with_conventions};
 use kit::metrics::{Format, HttpMetrics, Metrics};
+use tokio::io::AsyncWriteExt;
 
 use crate::{SHORT, Server, read_to_end};
 
@@ -30,6 +31,23 @@ async fn error(server: &Server, path: &str) -> (String, serde_json::Value) {
     let json: serde_json::Value = serde_json::from_str(body).unwrap();
     assert!(json["error"] == json["detail"] && json["error"] == json["message"] && json["path"] == path, "{json}");
     (head[9..12].to_owned(), json)
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_costs_the_client_no_connection() {
+    let server = start(&Metrics::new("test", "1")).await;
+    let mut stream = server.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n").await;
+    // Meanwhile the first is refused.
+    server.get("/", "").await;
+    stream.write_all(b"helloGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let answers = read_to_end(&mut stream).await;
+    assert!(answers.starts_with("HTTP/1.1 405 ") && answers.ends_with("\r\n\r\nhello"), "{answers}");
+    // What never comes is not waited for, and what is only announced not asked for.
+    for more in ["", "Expect: 100-continue\r\n"] {
+        let mut stream = server.write(&format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n{more}\r\n")).await;
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -10,9 +10,9 @@ mod suite;
 use std::error::Error;
 use std::time::Duration;
 
-use kit::db::{ConnectError, open_postgres};
+use kit::db::{ConnectError, Database, open_postgres};
 use secrecy::SecretString;
-use testkit::{Postgres, Target, free_port};
+use testkit::{Postgres, Target, eventually, free_port};
 
 const PASSWORD: &str = Postgres::PASSWORD;
 const CONNECTIONS: u32 = 2;
@@ -68,6 +68,23 @@ async fn a_pool_never_holds_more_connections_than_allowed_and_says_so_to_whoever
     assert_eq!(open, i64::from(CONNECTIONS), "the connection that only tried is closed again");
     drop(second);
     pool.acquire().await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_server_that_hangs_is_told_so_and_keeps_no_connection_from_others() {
+    let server = Postgres::start().await;
+    let pool = open_postgres(&secret(&server.url()), CONNECTIONS, SHORT).await.unwrap();
+    let database = Database::Postgres(pool.clone());
+    let mut transaction = database.begin().await.unwrap();
+    transaction.rows::<(i32,)>("SELECT 1", &[]).await.unwrap();
+    server.hang();
+    let late = transaction.rows::<(i32,)>("SELECT 1", &[]).await.unwrap_err();
+    assert!(late.to_string().contains("the server does not answer"), "{late}");
+    drop(transaction);
+    eventually("the connection to be given up", LIMIT, async || (pool.size() == 0).then_some(())).await;
+    assert!(database.begin().await.is_err());
+    server.go_on();
+    eventually("the server to be reached again", LIMIT, async || database.begin().await.ok()).await;
 }
 
 #[tokio::test]

@@ -47,6 +47,10 @@ impl Registration {
         let tenant = self.tenant_id.take().map(|tenant| tenant.trim().to_owned());
         self.tenant_id = tenant.filter(|tenant| !tenant.is_empty());
         check_name(self.tenant_id.as_deref().unwrap_or_default())?;
+        // Also what is not used, because another field says it.
+        for word in self.name.as_deref().unwrap_or_default().splitn(2, ' ') {
+            check_name(word.trim())?;
+        }
         let (first, last) = names(self.name.as_deref(), self.first_name.as_deref(), self.last_name.as_deref())?;
         new_password::check(&self.password, min_chars, [&self.email, &first, &last])?;
         Ok((first, last))
@@ -145,6 +149,7 @@ mod tests {
             r#""password": "correct horse", "confirm_password": "correct hearse", "name": "Ada""#.to_owned(),
             r#""password": "correct horse""#.to_owned(),
             format!(r#""password": "correct horse", "name": "{long}""#),
+            r#""password": "correct horse", "first_name": "Ada", "name": "\u0084""#.to_owned(),
         ] {
             assert!(registration(&wrong).is_err(), "{wrong}");
         }

@@ -13,6 +13,7 @@ async fn keys_are_for_some_things_and_end() {
 pub(crate) async fn all(platform: &Platform) {
     a_key_is_good_for_its_scopes_until_it_is_revoked(platform).await;
     who_administers_is_on_record(platform).await;
+    what_no_database_keeps_is_nothing(platform).await;
 }
 
 async fn with_key(platform: &Platform, key: &str, method: &str, path: &str, body: Value) -> Answer {
@@ -99,6 +100,23 @@ async fn nobody_joins_a_tenant_by_its_name(platform: &Platform) {
     let colleague = body("colleague@globex.example.com", "globex");
     let colleague = with_key(platform, KEY, "POST", "/auth/register", colleague).await.good(201);
     assert_eq!(colleague["tenant_id"], "globex");
+}
+
+/// PostgreSQL has no word for it, and SQLite none that has it.
+async fn what_no_database_keeps_is_nothing(platform: &Platform) {
+    for (method, path, expected) in [
+        ("GET", "/auth/users?after=%00", 200),
+        ("GET", "/auth/users?email=%00", 200),
+        ("PATCH", "/auth/users/%00", 404),
+        ("DELETE", "/auth/keys/%00", 404),
+    ] {
+        let answer = with_key(platform, KEY, method, path, json!({ "role": "user" })).await;
+        if answer.status == 400 {
+            assert_eq!(answer.error(400, "bad_request"), "a text has a zero byte; leave it out");
+        } else {
+            assert_eq!(answer.status, expected, "{path}");
+        }
+    }
 }
 
 /// Returns the header of a token.
