@@ -2,6 +2,7 @@
 //! the descriptions allow and what they do not, and no answer may be one that is not described.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,10 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
     negative_data_rejection";
 /// Paths that end one's own session, some of them with an id that other answers told: they come last.
-const ENDS: &str = r"/logout$|/users/\{id\}$";
+const ENDS: &str = r"/logout$|/logout-all$|/sessions/\{id\}$|/users/\{id\}$";
+
+/// Mails are put into the queue; that nobody takes them is the queue's to bear.
+const MAIL: [(&str, &str); 2] = [("SMTP_URL", "smtp://127.0.0.1:1"), ("MAIL_FROM", "no-reply@example.com")];
 
 /// A real binary on a port of its own.
 struct Program {
@@ -95,9 +99,16 @@ async fn administrator(platform: &Program) -> String {
     login.get("access_token").and_then(Value::as_str).unwrap().to_owned()
 }
 
-async fn try_platform(database: &str) {
+/// Starts platform-services over a database, with a queue of mails in the folder.
+async fn start_platform(database: &str, folder: &Path) -> Program {
     kit::tls::install();
-    let platform = Program::start("platform-services", &[("DATABASE_URL", database)]).await;
+    let jobs = format!("sqlite:{}", folder.join("jobs.db").display());
+    let places = [("DATABASE_URL", database), ("JOBS_DATABASE_URL", &*jobs)];
+    Program::start("platform-services", &[places, MAIL].concat()).await
+}
+
+async fn try_platform(database: &str, folder: &Path) {
+    let platform = start_platform(database, folder).await;
     let token = administrator(&platform).await;
     // What is below /api/auth is described by a link to what is below /auth.
     platform.is_as_described(&token, ["--exclude-path-regex", &format!("^/api/auth/|{ENDS}")]).await;
@@ -109,21 +120,20 @@ async fn try_platform(database: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn platform_services_answers_as_it_says_over_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    try_platform(&format!("sqlite:{}", folder.path().join("platform.db").display())).await;
+    try_platform(&format!("sqlite:{}", folder.path().join("platform.db").display()), folder.path()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn platform_services_answers_as_it_says_over_postgresql() {
-    let postgres = Postgres::start().await;
-    try_platform(&postgres.url()).await;
+    let (postgres, folder) = (Postgres::start().await, tempfile::tempdir().unwrap());
+    try_platform(&postgres.url(), folder.path()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_answers_as_it_says() {
-    kit::tls::install();
     let folder = tempfile::tempdir().unwrap();
     let database = format!("sqlite:{}", folder.path().join("platform.db").display());
-    let platform = Program::start("platform-services", &[("DATABASE_URL", &database)]).await;
+    let platform = start_platform(&database, folder.path()).await;
     let token = administrator(&platform).await;
     let other = Target::answer(200, &[("content-type", "application/json")], r#"{"response": "hello"}"#);
     let other = other.url("");
