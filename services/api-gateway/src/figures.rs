@@ -1,7 +1,7 @@
 //! The gateway's own metrics.
 
 use kit::metrics::Metrics;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts};
 
 /// Counters of what the gateway hands on and refuses. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +35,11 @@ impl Figures {
             limited: counter("api_gateway_rate_limited_total", "Requests beyond their limit.", &["type"]),
             refused: counter("api_gateway_refused_total", "Requests without what their path asks for.", &["wanted"]),
         }
+    }
+
+    /// Counts requests that a service answered: for whoever counts each of them.
+    pub(crate) fn answered(&self, upstream: &str) -> IntCounter {
+        self.answers.with_label_values(&[upstream, "answered"])
     }
 
     /// What came of a request that was handed on.

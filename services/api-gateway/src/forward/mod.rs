@@ -23,6 +23,7 @@ use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use kit::http::{API_KEY, ApiError, Client, client, root_cause, whole_secs};
+use prometheus::IntCounter;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,8 @@ const FAILURES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(5);
 /// Longest silence of a stream of events; what sends none for so long sends comments (HTML Standard, section 9.2.7).
 const BETWEEN_EVENTS: Duration = Duration::from_secs(300);
+/// What is the client's own fault.
+const CLIENT: &str = "client";
 /// Before a request is tried once more.
 const BEFORE_RETRY: Duration = Duration::from_millis(50);
 
@@ -55,6 +58,7 @@ pub(crate) struct Road {
     timeout: Duration,
     breaker: Breaker,
     figures: Figures,
+    answered: IntCounter,
     tunnels: Tunnels,
 }
 
@@ -81,7 +85,8 @@ impl Road {
             key.set_sensitive(true);
         }
         figures.spared(upstream.name(), false);
-        Self { upstream, key, timeout, breaker: Breaker::new(FAILURES, PAUSE), figures, tunnels }
+        let answered = figures.answered(upstream.name());
+        Self { upstream, key, timeout, breaker: Breaker::new(FAILURES, PAUSE), figures, answered, tunnels }
     }
 }
 
@@ -142,14 +147,14 @@ impl Forward {
         };
         match answered {
             Ok(response) => {
-                self.note("answered");
+                self.note_answer();
                 Ok(match client.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
                     Some(client) => self.switched(client, response),
                     None => self.incoming(response),
                 })
             }
             Err(Failed { error, result }) => {
-                self.note(result);
+                self.note_failure(result);
                 Err(error)
             }
         }
@@ -169,25 +174,23 @@ impl Forward {
         response
     }
 
-    /// Notes what came of a request, for the metrics and for those that follow.
-    fn note(&self, result: &'static str) {
+    /// Notes that a request was answered.
+    fn note_answer(&self) {
+        self.answered.inc();
+        if !self.breaker.is_closed() {
+            tracing::info!(upstream = self.name(), "a service answers again");
+            self.figures.spared(self.name(), false);
+        }
+        self.breaker.succeeded();
+    }
+
+    /// Notes why a request was not, for the metrics and for those that follow. The client's own fault says nothing of the
+    /// service.
+    fn note_failure(&self, result: &'static str) {
         self.figures.handed_on(self.name(), result);
-        match result {
-            "answered" => {
-                if !self.breaker.is_closed() {
-                    tracing::info!(upstream = self.name(), "a service answers again");
-                }
-                self.breaker.succeeded();
-                self.figures.spared(self.name(), false);
-            }
-            // The client's own fault says nothing of the service.
-            "client" => {}
-            _ => {
-                if self.breaker.failed(Instant::now()) {
-                    tracing::warn!(upstream = self.name(), "a service did not answer {FAILURES} times and is spared");
-                    self.figures.spared(self.name(), true);
-                }
-            }
+        if result != CLIENT && self.breaker.failed(Instant::now()) {
+            tracing::warn!(upstream = self.name(), "a service did not answer {FAILURES} times and is spared");
+            self.figures.spared(self.name(), true);
         }
     }
 
@@ -264,11 +267,11 @@ impl Forward {
     /// Turns a failed exchange into an answer: it may be the client's own body that failed it.
     fn explain(&self, error: &hyper_util::client::legacy::Error, body_limit: usize) -> Failed {
         if cause::<LengthLimitError>(error).is_some() {
-            return Failed { error: too_large(body_limit), result: "client" };
+            return Failed { error: too_large(body_limit), result: CLIENT };
         }
         if cause::<hyper::Error>(error).is_some_and(hyper::Error::is_user) {
             let error = ApiError::bad_request("the request body broke off").code("invalid_body");
-            return Failed { error, result: "client" };
+            return Failed { error, result: CLIENT };
         }
         if cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
             return self.late();
@@ -294,7 +297,7 @@ impl Forward {
     fn stalled(&self) -> Failed {
         let text = format!("the request body fell silent for {}", kit::config::show_duration(self.timeout));
         let error = ApiError::new(StatusCode::REQUEST_TIMEOUT, text).code("request_timeout");
-        Failed { error, result: "client" }
+        Failed { error, result: CLIENT }
     }
 
     fn late(&self) -> Failed {
