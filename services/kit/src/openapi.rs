@@ -1,6 +1,6 @@
 //! What a service says of its routes (OpenAPI 3.1): a file beside its source, served as JSON at `/openapi.json`.
 //!
-//! What is so for the same reason everywhere is written once: `openapi.yml` beside this file, and [`ANSWERS`].
+//! What is so for the same reason everywhere is written once: `openapi.yml` beside this file, and `ANSWERS`.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ const ANSWERS: [(&str, &[&str]); 3] = [
 pub struct Description(Value);
 
 impl Description {
-    /// Reads a service's own file, which says what [`COMMON`] does not.
+    /// Reads a service's own file, which says what `COMMON` does not.
     ///
     /// # Panics
     /// If it is no YAML: it is part of the program, and a test reads it.

@@ -8,7 +8,7 @@ use super::super::words;
 /// Colours of the style sheet; a seventh step has the first again.
 const COLOURS: usize = 6;
 
-/// Draws steps with their milliseconds, in order. Each has a class `step-N` below [`COLOURS`], as its entry in the legend has.
+/// Draws steps with their milliseconds, in order. Each has a class `step-N` below `COLOURS`, as its entry in the legend has.
 pub fn phases(steps: &[(String, f64)]) -> Html {
     let total: f64 = steps.iter().map(|(_, ms)| ms.max(0.0)).sum();
     let list: Vec<String> = steps.iter().map(|(name, ms)| format!("{name} {}", words::latency(*ms))).collect();
