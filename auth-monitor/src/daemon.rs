@@ -48,12 +48,10 @@ pub(crate) async fn run(path: Option<PathBuf>) -> ExitCode {
         Err(error) => return cli::refuse(&[error.to_string()]),
     };
     let data = engine.plan().data_dir.clone();
-    if let Err(error) = means.ledger.open(&data) {
+    if let Err(error) = means.open(&data) {
         eprintln!("auth-monitor: cannot read the ledger of accounts in {}: {error}", data.display());
         return ExitCode::from(exit::SYSTEM);
     }
-    means.streams.open(&data);
-    means.sightings.open(&data);
     let mut embedding = Embedding::new(PROGRAM);
     embedding.observer = Arc::new(AuthMetrics::of(&embedding.metrics, means.ledger));
     watch(engine.within(embedding), path, environment).await

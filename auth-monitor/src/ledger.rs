@@ -2,9 +2,7 @@
 //! deleted, so that what kill -9 leaves is known to the next start.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::Credentials;
+use crate::folder::{self, Folder};
 
 /// The folder within the daemon's data folder.
 const FOLDER: &str = "accounts";
@@ -30,7 +29,7 @@ pub struct Ledger {
 
 #[derive(Default)]
 struct Shared {
-    folder: Mutex<PathBuf>,
+    folder: Folder,
     entries: Mutex<BTreeMap<Uuid, Entry>>,
     swept: AtomicU64,
 }
@@ -82,7 +81,7 @@ impl Ledger {
     /// When there is a folder that cannot be read. A file that cannot be understood is left where it is and logged.
     pub fn open(&self, data: &Path) -> io::Result<()> {
         let folder = data.join(FOLDER);
-        *self.folder() = folder.clone();
+        self.shared.folder.open(folder.clone());
         let files = match std::fs::read_dir(&folder) {
             Ok(files) => files,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -104,8 +103,8 @@ impl Ledger {
     /// When it is not on the disk: then it must not be made.
     pub(crate) async fn begin(&self, check: &str, credentials: Credentials) -> io::Result<InUse> {
         let account = Account { id: Uuid::now_v7(), check: check.to_owned(), credentials, made: Timestamp::now() };
-        let (folder, written) = (self.folder().clone(), account.clone());
-        let writing = tokio::task::spawn_blocking(move || write(&folder, &written));
+        let (file, written) = (self.file(account.id), account.written()?);
+        let writing = tokio::task::spawn_blocking(move || folder::write(&file, &written));
         writing.await.map_err(io::Error::other)??;
         self.keep(account.clone(), true);
         Ok(InUse { ledger: self.clone(), account })
@@ -141,8 +140,8 @@ impl Ledger {
         self.shared.swept.load(Ordering::Relaxed)
     }
 
-    fn folder(&self) -> MutexGuard<'_, PathBuf> {
-        self.shared.folder.lock().unwrap_or_else(PoisonError::into_inner)
+    fn file(&self, id: Uuid) -> PathBuf {
+        self.shared.folder.file(&format!("{id}.json"))
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Uuid, Entry>> {
@@ -166,7 +165,7 @@ impl InUse {
 
     /// Strikes the account out: it is deleted, or was never made.
     pub(crate) async fn strike(&self) {
-        let file = self.ledger.folder().join(file_name(self.account.id));
+        let file = self.ledger.file(self.account.id);
         let removing = tokio::task::spawn_blocking(move || std::fs::remove_file(&file));
         match removing.await {
             Ok(Err(error)) if error.kind() != ErrorKind::NotFound => {
@@ -185,10 +184,6 @@ impl InUse {
     }
 }
 
-fn file_name(id: Uuid) -> String {
-    format!("{id}.json")
-}
-
 fn read(file: &Path) -> io::Result<Account> {
     let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     let id = Uuid::parse_str(name).map_err(io::Error::other)?;
@@ -197,19 +192,17 @@ fn read(file: &Path) -> io::Result<Account> {
     Ok(Account { id, check: written.check, credentials, made: written.made })
 }
 
-/// On the disk before it is asked for, and readable by this daemon only.
-fn write(folder: &Path, account: &Account) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let written = Written {
-        check: account.check.clone(),
-        email: account.credentials.email.clone(),
-        password: account.credentials.password.expose_secret().to_owned(),
-        made: account.made,
-    };
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(folder.join(file_name(account.id)))?;
-    file.write_all(&serde_json::to_vec(&written).map_err(io::Error::other)?)?;
-    file.sync_all()?;
-    File::open(folder)?.sync_all()
+impl Account {
+    /// What its file holds.
+    fn written(&self) -> io::Result<Vec<u8>> {
+        let written = Written {
+            check: self.check.clone(),
+            email: self.credentials.email.clone(),
+            password: self.credentials.password.expose_secret().to_owned(),
+            made: self.made,
+        };
+        Ok(serde_json::to_vec(&written)?)
+    }
 }
 
 #[cfg(test)]

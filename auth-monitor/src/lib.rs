@@ -10,6 +10,7 @@ mod attack;
 mod command;
 mod config;
 mod daemon;
+mod folder;
 mod kinds;
 mod ledger;
 mod metrics;

@@ -1,13 +1,12 @@
 //! When each key that signs was first seen, kept over restarts: whether keys follow one another cannot be seen at once.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::path::Path;
 
 use jiff::Timestamp;
+
+use crate::folder::{self, Folder};
 
 /// The folder within the daemon's data folder.
 const FOLDER: &str = "keys";
@@ -16,8 +15,8 @@ const MOST: usize = 100;
 
 /// What is known of keys, by the check that reads them. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Sightings {
-    folder: Arc<Mutex<PathBuf>>,
+pub(crate) struct Sightings {
+    folder: Folder,
 }
 
 /// By key: when it was first seen, in seconds since the epoch.
@@ -25,8 +24,8 @@ type Seen = BTreeMap<String, i64>;
 
 impl Sightings {
     /// From now on what is seen is kept in this data folder.
-    pub fn open(&self, data: &Path) {
-        *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = data.join(FOLDER);
+    pub(crate) fn open(&self, data: &Path) {
+        self.folder.open(data.join(FOLDER));
     }
 
     /// Notes the keys that are there, and returns when the newest of them was first seen.
@@ -34,8 +33,7 @@ impl Sightings {
     /// # Errors
     /// It cannot be kept.
     pub(crate) async fn note(&self, check: &str, keys: &[String], now: Timestamp) -> io::Result<Timestamp> {
-        let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (file, keys) = (folder.join(check.replace('/', ".")), keys.to_vec());
+        let (file, keys) = (self.folder.file_of(check), keys.to_vec());
         let noted = tokio::task::spawn_blocking(move || note(&file, &keys, now.as_second())).await;
         let newest = noted.map_err(io::Error::other)??;
         Ok(Timestamp::from_second(newest).unwrap_or(now))
@@ -46,7 +44,7 @@ fn note(file: &Path, keys: &[String], now_secs: i64) -> io::Result<i64> {
     let before = read(file);
     let seen = merged(&before, keys, now_secs);
     if seen != before {
-        write(file, &seen)?;
+        folder::write(file, &serde_json::to_vec(&seen)?)?;
     }
     Ok(seen.values().copied().max().unwrap_or(now_secs))
 }
@@ -60,17 +58,6 @@ fn merged(before: &Seen, keys: &[String], now_secs: i64) -> Seen {
 /// What cannot be read was never seen: then a key counts as new once more.
 fn read(file: &Path) -> Seen {
     std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-}
-
-fn write(file: &Path, seen: &Seen) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let draft = file.with_added_extension("tmp");
-    let mut out = File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    out.write_all(&serde_json::to_vec(seen)?)?;
-    out.sync_all()?;
-    std::fs::rename(&draft, file)
 }
 
 #[cfg(test)]

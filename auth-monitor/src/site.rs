@@ -6,7 +6,7 @@ use http::{HeaderValue, Method};
 use jiff::Timestamp;
 use kit::config::{Cursor, Fields};
 use kit::http::{API_KEY, PROBE_HEADER};
-use monitor::probe::{Answer, Api, Call, Outcome, ReasonCode, Run, Target};
+use monitor::probe::{Answer, Api, Call, Outcome, ReasonCode, Run, Steps, Target};
 use secrecy::ExposeSecret;
 use serde_json::{Value as Json, json};
 use tokio::time::{Instant, timeout_at};
@@ -22,6 +22,8 @@ const PATH: &str = "/auth";
 const SWEPT_AT_ONCE: usize = 3;
 /// While so many accounts of earlier runs cannot be deleted no more are made.
 const MOST_LEFT: usize = 10;
+/// What a registration is answered with, if nothing else is said.
+pub(crate) const REGISTERED: [u16; 2] = [200, 201];
 /// What part of a run's time the accounts of earlier runs get, at most: a fifth.
 const SHARE_FOR_SWEEPING: u32 = 5;
 
@@ -74,13 +76,9 @@ impl Site {
         // Set to nothing it is as if it were not set.
         let key = key.filter(|key| !key.expose_secret().is_empty());
         let has_key = key.is_some();
-        if let Some(key) = key {
-            let Ok(mut value) = HeaderValue::from_str(key.expose_secret()) else {
-                fields.cursor().mistake("the API key holds characters that a header cannot carry");
-                return None;
-            };
-            value.set_sensitive(true);
-            api.mark(API_KEY, value);
+        if key.is_some_and(|key| !api.show_with_each(API_KEY, &key)) {
+            fields.cursor().mistake("the API key holds characters that a header cannot carry");
+            return None;
         }
         let profile = profile.unwrap_or_else(|| Some(format!("{path}/me")))?;
         Some(Self { api, path, profile, has_key, means: means.clone() })
@@ -105,6 +103,25 @@ impl Site {
         self.call(run, Call::post(format!("{}/{what}", self.path), body)).await
     }
 
+    /// Deletes what earlier runs of this check left, and begins with steps of these names, of which `delete` gets its time.
+    pub(crate) async fn begin<'a>(&self, run: &'a mut Run, names: impl IntoIterator<Item = &'static str>) -> Steps<'a> {
+        self.sweep(run).await;
+        Steps::begin(run, names).keeping_time_to_clean()
+    }
+
+    /// Makes an account at step `register`, goes on with it, and deletes it at step `delete`, however that went.
+    pub(crate) async fn with_account(
+        &self,
+        steps: &mut Steps<'_>,
+        register: impl AsyncFnOnce(&mut Run) -> Result<Made, Outcome>,
+        go_on: impl AsyncFnOnce(&mut Steps<'_>, &mut Made) -> Option<()>,
+    ) {
+        if let Some(mut made) = steps.take("register", register).await {
+            _ = go_on(steps, &mut made).await;
+            steps.clean("delete", async |run| self.delete(run, &made).await).await;
+        }
+    }
+
     /// Makes an account, and notes it before it is asked for. One of these statuses says that it is made.
     pub(crate) async fn register(&self, run: &mut Run, statuses: &[u16]) -> Result<Made, Outcome> {
         let check = run.check.to_string();
@@ -114,7 +131,7 @@ impl Site {
         let is_old = old.is_some();
         let kept = match old {
             Some(old) => old,
-            None => self.begin(&check).await?,
+            None => self.note_new(&check).await?,
         };
         let asked = self.post(run, "register", &kept.account.credentials.registration()).await;
         let is_refused = asked.as_ref().is_ok_and(|answer| (400..500).contains(&answer.status));
@@ -131,7 +148,7 @@ impl Site {
         Ok(Made { kept, answer: json.clone(), tokens: tokens_of(json).ok() })
     }
 
-    async fn begin(&self, check: &str) -> Result<InUse, Outcome> {
+    async fn note_new(&self, check: &str) -> Result<InUse, Outcome> {
         let begun = self.means.ledger.begin(check, Credentials::fresh(&self.means.instance)).await;
         begun.map_err(|error| Outcome::local(format!("the account cannot be noted in the ledger: {error}")))
     }
@@ -231,7 +248,7 @@ impl Site {
 
     /// Deletes what earlier runs of this check left, a few at a time and within a part of the run's time. What cannot be
     /// deleted now stays in the ledger and its metric.
-    pub(crate) async fn sweep(&self, run: &mut Run) {
+    async fn sweep(&self, run: &mut Run) {
         let until = Instant::now() + run.timeout / SHARE_FOR_SWEEPING;
         for left in self.means.ledger.take_left(&run.check.to_string(), SWEPT_AT_ONCE) {
             match timeout_at(until, self.sweep_one(run, &left)).await {

@@ -2,13 +2,12 @@
 //! newest hour again and knows what it knew.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::attack::{Detector, Event, LONGEST_WINDOW_MS};
+use crate::folder::{self, Folder};
 
 /// The folder within the daemon's data folder.
 const FOLDER: &str = "events";
@@ -17,8 +16,8 @@ const MARK_EVERY_MS: i64 = 60_000;
 
 /// All streams, by the check that reads them. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Streams {
-    folder: Arc<Mutex<PathBuf>>,
+pub(crate) struct Streams {
+    folder: Folder,
     streams: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<Stream>>>>>,
 }
 
@@ -35,20 +34,16 @@ pub(crate) struct Stream {
 
 impl Streams {
     /// From now on places are kept in this data folder.
-    pub fn open(&self, data: &Path) {
-        *lock(&self.folder) = data.join(FOLDER);
+    pub(crate) fn open(&self, data: &Path) {
+        self.folder.open(data.join(FOLDER));
     }
 
     /// Returns the stream that a check reads, as far as it was read by an earlier run or daemon.
     pub(crate) fn of(&self, check: &str) -> Arc<tokio::sync::Mutex<Stream>> {
-        let file = lock(&self.folder).join(check.replace('/', "."));
-        let mut streams = lock(&self.streams);
-        streams.entry(check.to_owned()).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(Stream::at(file)))).clone()
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = || Arc::new(tokio::sync::Mutex::new(Stream::at(self.folder.file_of(check))));
+        streams.entry(check.to_owned()).or_insert_with(begin).clone()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Stream {
@@ -86,22 +81,11 @@ impl Stream {
             return Ok(());
         }
         let file = self.file.clone();
-        tokio::task::spawn_blocking(move || write(&file, place)).await.map_err(io::Error::other)??;
+        let writing = tokio::task::spawn_blocking(move || folder::write(&file, format!("{place}\n").as_bytes()));
+        writing.await.map_err(io::Error::other)??;
         self.kept = place;
         Ok(())
     }
-}
-
-/// The place is whole under its name, or the earlier one is there.
-fn write(file: &Path, place: i64) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let draft = file.with_added_extension("draft");
-    let mut out = File::options().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    writeln!(out, "{place}")?;
-    out.sync_all()?;
-    std::fs::rename(&draft, file)
 }
 
 #[cfg(test)]

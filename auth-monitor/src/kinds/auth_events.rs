@@ -1,22 +1,17 @@
 //! Kind `auth-events`: reads what happened in sign-in, and fails while it looks like an attack.
 
-use std::sync::Arc;
-
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use kit::config::Cursor;
-use monitor::Kind;
-use monitor::probe::{Call, Expectation, Facts, Outcome, Probe, ReasonCode, Run, Target};
+use kit::config::Fields;
+use monitor::probe::{Call, Facts, Outcome, ReasonCode, Run, Target};
 use serde_json::Value as Json;
 
 use super::Means;
+use super::walk::Walk;
 use crate::answer::good;
 use crate::attack::Event;
 use crate::site::{Site, decode_path};
 use crate::streams::{Stream, Streams};
 
-pub(super) const NAME: &str = "auth-events";
 /// Where platform-services tells its events.
 const EVENTS: &str = "/auth/events";
 /// Events of one answer, at most, and answers of one run: what is left is read by the next.
@@ -25,51 +20,32 @@ const PAGES: usize = 10;
 /// Patterns that are told at once; the others are counted.
 const SHOWN: usize = 3;
 
-pub(super) struct AuthEvents(pub(super) Means);
-
-impl Kind for AuthEvents {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    // What is expected is that there is no attack.
-    fn expectations(&self) -> &'static [Expectation] {
-        &[]
-    }
-
-    fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
-        let fields = settings.fields()?;
-        let site = Site::decode(&fields, &self.0);
-        let events = fields.get("events").map_or_else(|| Some(EVENTS.to_owned()), |c| decode_path(&c));
-        fields.end();
-        Some(Arc::new(EventsProbe { site: site?, events: events?, streams: self.0.streams.clone() }))
-    }
-}
-
-struct EventsProbe {
+pub(super) struct AuthEvents {
     site: Site,
     events: String,
     streams: Streams,
 }
 
-impl std::fmt::Debug for EventsProbe {
+impl std::fmt::Debug for AuthEvents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("EventsProbe").field(&self.site).finish()
+        f.debug_tuple("AuthEvents").field(&self.site).finish()
     }
 }
 
-impl Probe for EventsProbe {
+impl Walk for AuthEvents {
+    const NAME: &'static str = "auth-events";
+
+    fn decode(fields: &Fields<'_>, means: &Means) -> Option<Self> {
+        let site = Site::decode(fields, means);
+        let events = fields.get("events").map_or_else(|| Some(EVENTS.to_owned()), |c| decode_path(&c));
+        Some(Self { site: site?, events: events?, streams: means.streams.clone() })
+    }
+
     fn target(&self) -> Target {
         self.site.target()
     }
 
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        self.read(run).boxed()
-    }
-}
-
-impl EventsProbe {
-    async fn read(&self, run: &mut Run) -> Result<Facts, Outcome> {
+    async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
         if !self.site.has_key() {
             return Err(Outcome::local("events are read with the key of services; set API_KEY or API_KEY_FILE"));
         }
@@ -96,7 +72,9 @@ impl EventsProbe {
         run.seen.note = Some(format!("{count} new events"));
         judge(&mut stream)
     }
+}
 
+impl AuthEvents {
     /// Reads the events after the newest that is known. That one is asked for too: if it is not there, the stream is
     /// another one, and is read from its beginning.
     async fn page(&self, run: &mut Run, stream: &mut Stream) -> Result<(Vec<Event>, bool), Outcome> {

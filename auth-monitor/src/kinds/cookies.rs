@@ -1,72 +1,49 @@
 //! Kind `cookies`: what a login sets no script may read, no plain connection carry, and no other site send.
 
-use std::sync::Arc;
-
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use kit::config::Cursor;
-use monitor::Kind;
-use monitor::probe::{Answer, Expectation, Facts, Outcome, Probe, ReasonCode, Run, Steps, Target};
+use kit::config::Fields;
+use monitor::probe::{Answer, Facts, Outcome, ReasonCode, Run, Steps, Target};
 
 use super::Means;
+use super::walk::Walk;
+use crate::account::Credentials;
 use crate::answer::good;
-use crate::site::Site;
+use crate::site::{Made, REGISTERED, Site};
 
-pub(super) const NAME: &str = "cookies";
 const STEPS: [&str; 3] = ["register", "cookies", "delete"];
 
-pub(super) struct Cookies(pub(super) Means);
-
-impl Kind for Cookies {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    // They belong to the steps.
-    fn expectations(&self) -> &'static [Expectation] {
-        &[]
-    }
-
-    fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
-        let fields = settings.fields()?;
-        let site = Site::decode(&fields, &self.0);
-        fields.end();
-        Some(Arc::new(CookiesProbe { site: site? }))
-    }
-}
-
 #[derive(Debug)]
-struct CookiesProbe {
+pub(super) struct Cookies {
     site: Site,
 }
 
-impl Probe for CookiesProbe {
+impl Walk for Cookies {
+    const NAME: &'static str = "cookies";
+
+    fn decode(fields: &Fields<'_>, means: &Means) -> Option<Self> {
+        Some(Self { site: Site::decode(fields, means)? })
+    }
+
     fn target(&self) -> Target {
         self.site.target()
     }
 
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        self.walk(run).boxed()
+    async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
+        let mut steps = self.site.begin(run, STEPS).await;
+        let register = async |run: &mut Run| self.site.register(run, &REGISTERED).await;
+        let go_on = async |steps: &mut Steps<'_>, made: &mut Made| {
+            steps.take("cookies", async |run| self.look(run, made.credentials()).await).await
+        };
+        self.site.with_account(&mut steps, register, go_on).await;
+        steps.end()
     }
 }
 
-impl CookiesProbe {
-    async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
-        let site = &self.site;
-        site.sweep(run).await;
-        let mut steps = Steps::begin(run, STEPS).keeping_time_to_clean();
-        let made = steps.take("register", async |run| site.register(run, &[200, 201]).await).await;
-        if let Some(made) = made {
-            let look = async |run: &mut Run| {
-                let answer = site.try_to_login(run, made.credentials()).await?;
-                good(&answer, &[200, 201])?;
-                run.seen.note = Some(judge(&answer)?);
-                Ok(())
-            };
-            steps.take("cookies", look).await;
-            steps.clean("delete", async |run| site.delete(run, &made).await).await;
-        }
-        steps.end()
+impl Cookies {
+    async fn look(&self, run: &mut Run, who: &Credentials) -> Result<(), Outcome> {
+        let answer = self.site.try_to_login(run, who).await?;
+        good(&answer, &[200, 201])?;
+        run.seen.note = Some(judge(&answer)?);
+        Ok(())
     }
 }
 

@@ -1,25 +1,21 @@
 //! Kind `jwks`: the keys that access tokens are verified with are there, are public, and are those that sign (RFC 7517).
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use kit::clock::elapsed;
-use kit::config::{Cursor, show_duration};
-use monitor::Kind;
-use monitor::probe::{Call, Expectation, Facts, Outcome, Probe, ReasonCode, Run, Steps, Target};
+use kit::config::{Fields, show_duration};
+use monitor::probe::{Call, Facts, Outcome, ReasonCode, Run, Steps, Target};
 use serde_json::Value as Json;
 
+use super::walk::Walk;
 use super::{Means, decode_budget};
 use crate::answer::{good, text};
 use crate::sightings::Sightings;
-use crate::site::{Site, decode_path};
+use crate::site::{Made, REGISTERED, Site, decode_path};
 use crate::token::header_of;
 
-pub(super) const NAME: &str = "jwks";
 /// Where services put them (RFC 8615, and by custom).
 const KEYS: &str = "/.well-known/jwks.json";
 /// Which are left out, the settings say.
@@ -29,39 +25,8 @@ const ROTATION: RangeInclusive<Duration> = Duration::from_secs(3600)..=Duration:
 /// Members that only the owner of a key may know (RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-pub(super) struct Jwks(pub(super) Means);
-
-impl Kind for Jwks {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    // They belong to the steps.
-    fn expectations(&self) -> &'static [Expectation] {
-        &[]
-    }
-
-    fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
-        let fields = settings.fields()?;
-        let site = Site::decode(&fields, &self.0);
-        let keys = fields.get("keys").map_or_else(|| Some(KEYS.to_owned()), |c| decode_path(&c));
-        let account = fields.get("account").map_or(Some(false), |c| c.bool());
-        let rotates_within = fields.get("rotates_within").map_or(Some(None), |c| c.duration(ROTATION).map(Some));
-        let budget = decode_budget(&fields);
-        fields.end();
-        Some(Arc::new(JwksProbe {
-            site: site?,
-            keys: keys?,
-            has_account: account?,
-            rotates_within: rotates_within?,
-            sightings: self.0.sightings.clone(),
-            budget: budget?,
-        }))
-    }
-}
-
 #[derive(Debug)]
-struct JwksProbe {
+pub(super) struct Jwks {
     site: Site,
     keys: String,
     /// Whether an account of its own shows which key signs.
@@ -72,52 +37,66 @@ struct JwksProbe {
     budget: Duration,
 }
 
-impl Probe for JwksProbe {
+impl Walk for Jwks {
+    const NAME: &'static str = "jwks";
+
+    fn decode(fields: &Fields<'_>, means: &Means) -> Option<Self> {
+        let site = Site::decode(fields, means);
+        let keys = fields.get("keys").map_or_else(|| Some(KEYS.to_owned()), |c| decode_path(&c));
+        let account = fields.get("account").map_or(Some(false), |c| c.bool());
+        let rotates_within = fields.get("rotates_within").map_or(Some(None), |c| c.duration(ROTATION).map(Some));
+        let budget = decode_budget(fields);
+        Some(Self {
+            site: site?,
+            keys: keys?,
+            has_account: account?,
+            rotates_within: rotates_within?,
+            sightings: means.sightings.clone(),
+            budget: budget?,
+        })
+    }
+
     fn target(&self) -> Target {
         self.site.target()
     }
 
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        self.walk(run).boxed()
-    }
-}
-
-impl JwksProbe {
     async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
-        let site = &self.site;
-        if self.has_account {
-            site.sweep(run).await;
-        }
         let left_out = |name: &&str| match *name {
             "rotation" => self.rotates_within.is_none(),
             "register" | "signer" | "delete" => !self.has_account,
             _ => false,
         };
         let names = STEPS.into_iter().filter(|name| !left_out(name));
-        let mut steps = Steps::begin(run, names).within(self.budget).keeping_time_to_clean();
-        let Some(known) = steps.take("keys", async |run| key_ids(&self.site, run, &self.keys).await).await else {
-            return steps.end();
-        };
-        if let Some(longest) = self.rotates_within {
-            let rotation = async |run: &mut Run| self.rotate(&run.check.to_string(), &known, longest).await;
-            if steps.take("rotation", rotation).await.is_none() {
-                return steps.end();
-            }
-        }
-        if !self.has_account {
-            return steps.end();
-        }
-        let made = steps.take("register", async |run| site.register(run, &[200, 201]).await).await;
-        if let Some(mut made) = made {
-            let signer = async |run: &mut Run| signed_by(&site.access(run, &mut made).await?, &known);
-            steps.take("signer", signer).await;
-            steps.clean("delete", async |run| site.delete(run, &made).await).await;
-        }
+        let steps = if self.has_account { self.site.begin(run, names).await } else { Steps::begin(run, names) };
+        let mut steps = steps.within(self.budget);
+        _ = self.judge(&mut steps).await;
         steps.end()
     }
 }
 
-impl JwksProbe {
+impl Jwks {
+    async fn judge(&self, steps: &mut Steps<'_>) -> Option<()> {
+        let known = steps.take("keys", async |run| self.key_ids(run).await).await?;
+        if let Some(longest) = self.rotates_within {
+            let rotation = async |run: &mut Run| self.rotate(&run.check.to_string(), &known, longest).await;
+            steps.take("rotation", rotation).await?;
+        }
+        if self.has_account {
+            let register = async |run: &mut Run| self.site.register(run, &REGISTERED).await;
+            let go_on = async |steps: &mut Steps<'_>, made: &mut Made| {
+                let signer = async |run: &mut Run| signed_by(&self.site.access(run, made).await?, &known);
+                steps.take("signer", signer).await
+            };
+            self.site.with_account(steps, register, go_on).await;
+        }
+        Some(())
+    }
+
+    async fn key_ids(&self, run: &mut Run) -> Result<Vec<String>, Outcome> {
+        let answer = self.site.call(run, Call::get(&*self.keys)).await?;
+        public_keys(good(&answer, &[200])?)
+    }
+
     /// There must be a key that is not older than that.
     async fn rotate(&self, check: &str, known: &[String], longest: Duration) -> Result<(), Outcome> {
         let now = Timestamp::now();
@@ -131,11 +110,6 @@ impl JwksProbe {
         let text = format!("no new key for {age}: keys should follow one another within {longest}");
         Err(Outcome::fail(ReasonCode::Json, text))
     }
-}
-
-async fn key_ids(site: &Site, run: &mut Run, path: &str) -> Result<Vec<String>, Outcome> {
-    let answer = site.call(run, Call::get(path)).await?;
-    public_keys(good(&answer, &[200])?)
 }
 
 /// Returns the ids of a set's keys, each of which must be whole and public.

@@ -1,78 +1,53 @@
 //! Kind `lockout`: whoever tries passwords must wait, and so must whoever knows the right one meanwhile.
 
-use std::sync::Arc;
-
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use kit::config::Cursor;
-use monitor::Kind;
-use monitor::probe::{Answer, Expectation, Facts, Outcome, Probe, ReasonCode, Run, Steps, Target};
+use kit::config::Fields;
+use monitor::probe::{Answer, Facts, Outcome, ReasonCode, Run, Steps, Target};
 
 use super::Means;
+use super::walk::Walk;
 use crate::account::Credentials;
 use crate::answer::{refused, wrong_status};
-use crate::site::Site;
+use crate::site::{REGISTERED, Site};
 
-pub(super) const NAME: &str = "lockout";
 const STEPS: [&str; 4] = ["register", "wrong-passwords", "right-password", "delete"];
 /// Wrong passwords after which an account must be locked, if nothing else is said: platform-services bears 5.
 const TRIES: u32 = 12;
 
-pub(super) struct Lockout(pub(super) Means);
-
-impl Kind for Lockout {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    // They belong to the steps.
-    fn expectations(&self) -> &'static [Expectation] {
-        &[]
-    }
-
-    fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
-        let fields = settings.fields()?;
-        let site = Site::decode(&fields, &self.0);
-        let tries = fields.get("tries").map_or(Some(TRIES), |c| c.whole(1..=100));
-        fields.end();
-        Some(Arc::new(LockoutProbe { site: site?, tries: tries? }))
-    }
-}
-
 #[derive(Debug)]
-struct LockoutProbe {
+pub(super) struct Lockout {
     site: Site,
     tries: u32,
 }
 
-impl Probe for LockoutProbe {
+impl Walk for Lockout {
+    const NAME: &'static str = "lockout";
+
+    fn decode(fields: &Fields<'_>, means: &Means) -> Option<Self> {
+        let site = Site::decode(fields, means);
+        let tries = fields.get("tries").map_or(Some(TRIES), |c| c.whole(1..=100));
+        Some(Self { site: site?, tries: tries? })
+    }
+
     fn target(&self) -> Target {
         self.site.target()
     }
 
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        self.walk(run).boxed()
+    async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
+        let mut steps = self.site.begin(run, STEPS).await;
+        let register = async |run: &mut Run| {
+            let mut made = self.site.register(run, &REGISTERED).await?;
+            // Once it is locked nobody can sign in to delete it.
+            self.site.hold_tokens(run, &mut made).await?;
+            Ok(made)
+        };
+        self.site
+            .with_account(&mut steps, register, async |steps, made| self.knock(steps, made.credentials()).await)
+            .await;
+        steps.end()
     }
 }
 
-impl LockoutProbe {
-    async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
-        let site = &self.site;
-        site.sweep(run).await;
-        let mut steps = Steps::begin(run, STEPS).keeping_time_to_clean();
-        let register = async |run: &mut Run| {
-            let mut made = site.register(run, &[200, 201]).await?;
-            // Once it is locked nobody can sign in to delete it.
-            site.hold_tokens(run, &mut made).await?;
-            Ok(made)
-        };
-        if let Some(made) = steps.take("register", register).await {
-            _ = self.knock(&mut steps, made.credentials()).await;
-            steps.clean("delete", async |run| site.delete(run, &made).await).await;
-        }
-        steps.end()
-    }
-
+impl Lockout {
     async fn knock(&self, steps: &mut Steps<'_>, who: &Credentials) -> Option<()> {
         let site = &self.site;
         steps.take("wrong-passwords", async |run| self.until_locked(run, who).await).await?;

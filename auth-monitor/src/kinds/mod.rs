@@ -10,18 +10,30 @@ mod registration;
 mod sign_in;
 mod tokens;
 mod user;
+mod walk;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_events::AuthEvents;
+use cookies::Cookies;
+use jwks::Jwks;
 use kit::config::Fields;
+use lockout::Lockout;
 use monitor::Kinds;
+use oidc::Oidc;
+use registration::Registration;
+use sign_in::SignIn;
+use tokens::Tokens;
 
 use crate::ledger::Ledger;
 use crate::sightings::Sightings;
 use crate::streams::Streams;
 pub use misplaced::kept_from_here;
 pub(crate) use misplaced::may_be_meant;
+use walk::{Walk, Walks};
 
 /// What the kinds share. Cheap to clone.
 #[derive(Clone)]
@@ -29,11 +41,11 @@ pub struct Means {
     /// Which accounts there are that checks made.
     pub ledger: Ledger,
     /// What this daemon is called in the addresses of its accounts.
-    pub instance: Arc<str>,
+    pub(crate) instance: Arc<str>,
     /// How far the events of sign-in were read.
-    pub streams: Streams,
+    pub(crate) streams: Streams,
     /// When keys that sign were first seen.
-    pub sightings: Sightings,
+    pub(crate) sightings: Sightings,
 }
 
 impl Means {
@@ -45,6 +57,16 @@ impl Means {
             streams: Streams::default(),
             sightings: Sightings::default(),
         }
+    }
+
+    /// Reads what an earlier daemon left in its data folder; from now on everything is kept there.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`]. What else cannot be read was never known.
+    pub fn open(&self, data: &Path) -> io::Result<()> {
+        self.streams.open(data);
+        self.sightings.open(data);
+        self.ledger.open(data)
     }
 }
 
@@ -60,30 +82,30 @@ const BUDGET: Duration = Duration::from_millis(200);
 /// Returns every kind.
 pub fn kinds(means: &Means) -> Kinds {
     Kinds::standard()
-        .with(sign_in::SignIn(means.clone()))
-        .with(tokens::Tokens(means.clone()))
-        .with(lockout::Lockout(means.clone()))
-        .with(registration::Registration(means.clone()))
-        .with(jwks::Jwks(means.clone()))
-        .with(cookies::Cookies(means.clone()))
-        .with(oidc::Oidc)
-        .with(auth_events::AuthEvents(means.clone()))
+        .with(Walks::<SignIn>::new(means))
+        .with(Walks::<Tokens>::new(means))
+        .with(Walks::<Lockout>::new(means))
+        .with(Walks::<Registration>::new(means))
+        .with(Walks::<Jwks>::new(means))
+        .with(Walks::<Cookies>::new(means))
+        .with(Walks::<Oidc>::new(means))
+        .with(Walks::<AuthEvents>::new(means))
 }
 
 /// Every kind of this program's own.
 const NAMES: [&str; 8] = [
-    sign_in::NAME,
-    tokens::NAME,
-    lockout::NAME,
-    registration::NAME,
-    jwks::NAME,
-    cookies::NAME,
-    oidc::NAME,
-    auth_events::NAME,
+    SignIn::NAME,
+    Tokens::NAME,
+    Lockout::NAME,
+    Registration::NAME,
+    Jwks::NAME,
+    Cookies::NAME,
+    Oidc::NAME,
+    AuthEvents::NAME,
 ];
 
 /// Kinds whose passes and fails are tries to sign in, for the `auth_*` metrics.
-pub(crate) const ATTEMPTS: [&str; 2] = [sign_in::NAME, tokens::NAME];
+pub(crate) const ATTEMPTS: [&str; 2] = [SignIn::NAME, Tokens::NAME];
 
 /// Decodes `budget`: how long one step may take before the check is degraded.
 fn decode_budget(fields: &Fields<'_>) -> Option<Duration> {

@@ -1,65 +1,40 @@
 //! Kind `oidc`: an identity provider says where its endpoints are, as itself, and its keys are there (OpenID Connect
 //! Discovery 1.0 section 4, RFC 8414 section 3). Signing in to it is a journey: its forms are its own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use kit::config::Cursor;
-use monitor::Kind;
-use monitor::probe::{Api, Call, Expectation, Facts, Outcome, Probe, ReasonCode, Run, Scope, Steps, Target};
+use kit::config::Fields;
+use monitor::probe::{Api, Call, Facts, Outcome, ReasonCode, Run, Scope, Steps, Target};
 use serde_json::Value as Json;
 use url::Url;
 
-use super::{decode_budget, jwks};
+use super::walk::Walk;
+use super::{Means, decode_budget, jwks};
 use crate::answer::{good, text};
 
-pub(super) const NAME: &str = "oidc";
 const STEPS: [&str; 2] = ["discovery", "keys"];
 const DISCOVERY: &str = "/.well-known/openid-configuration";
-/// Endpoints that a provider must name (OpenID Connect Discovery 1.0 section 3).
-const ENDPOINTS: [&str; 3] = ["authorization_endpoint", "token_endpoint", "jwks_uri"];
-
-pub(super) struct Oidc;
-
-impl Kind for Oidc {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    // They belong to the steps.
-    fn expectations(&self) -> &'static [Expectation] {
-        &[]
-    }
-
-    fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
-        let fields = settings.fields()?;
-        let issuer = fields.get("url").and_then(|c| c.text());
-        let (api, budget) = (Api::decode(&fields), decode_budget(&fields));
-        fields.end();
-        Some(Arc::new(OidcProbe { api: api?, issuer: issuer?, budget: budget? }))
-    }
-}
 
 #[derive(Debug)]
-struct OidcProbe {
+pub(super) struct Oidc {
     api: Api,
     issuer: String,
     budget: Duration,
 }
 
-impl Probe for OidcProbe {
+impl Walk for Oidc {
+    const NAME: &'static str = "oidc";
+
+    fn decode(fields: &Fields<'_>, _means: &Means) -> Option<Self> {
+        let issuer = fields.get("url").and_then(|c| c.text());
+        let (api, budget) = (Api::decode(fields), decode_budget(fields));
+        Some(Self { api: api?, issuer: issuer?, budget: budget? })
+    }
+
     fn target(&self) -> Target {
         self.api.target()
     }
 
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        self.walk(run).boxed()
-    }
-}
-
-impl OidcProbe {
     async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
         let mut steps = Steps::begin(run, STEPS).within(self.budget);
         let discover = async |run: &mut Run| {
@@ -77,24 +52,27 @@ impl OidcProbe {
     }
 }
 
-/// Returns where the keys are, if a provider describes itself as it must.
+/// Returns where the keys are, if a provider describes itself as it must (OpenID Connect Discovery 1.0 section 3).
 fn judge(json: &Json, asked: &str) -> Result<Url, Outcome> {
-    let wrong = |why: String| Outcome::fail(ReasonCode::Json, why);
     let issuer = text(json, "issuer")?;
     if issuer != asked {
-        return Err(wrong(format!("the issuer is {issuer}, and {asked} was asked: its tokens would be refused")));
+        let text = format!("the issuer is {issuer}, and {asked} was asked: its tokens would be refused");
+        return Err(Outcome::fail(ReasonCode::Json, text));
     }
-    let mut found = None;
-    for name in ENDPOINTS {
-        let endpoint = text(json, name)?;
-        let url = Url::parse(endpoint).map_err(|_| wrong(format!("{name} is {endpoint:?}, which is no URL")))?;
-        let is_local = url.host_str().is_some_and(|host| Scope::of_host(host) == Scope::Local);
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
-            return Err(wrong(format!("{name} is {endpoint}, which is neither https nor on this machine")));
-        }
-        found = Some(url);
+    endpoint(json, "authorization_endpoint")?;
+    endpoint(json, "token_endpoint")?;
+    endpoint(json, "jwks_uri")
+}
+
+fn endpoint(json: &Json, name: &str) -> Result<Url, Outcome> {
+    let wrong = |why: String| Outcome::fail(ReasonCode::Json, why);
+    let written = text(json, name)?;
+    let url = Url::parse(written).map_err(|_| wrong(format!("{name} is {written:?}, which is no URL")))?;
+    let is_local = url.host_str().is_some_and(|host| Scope::of_host(host) == Scope::Local);
+    if url.scheme() == "https" || (url.scheme() == "http" && is_local) {
+        return Ok(url);
     }
-    found.ok_or_else(|| wrong("there are no endpoints".to_owned()))
+    Err(wrong(format!("{name} is {written}, which is neither https nor on this machine")))
 }
 
 #[cfg(test)]

@@ -1,83 +1,54 @@
 //! Kind `registration`: who is new gets an account, and what is wrong with a request is said without giving anything away.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use kit::config::{Cursor, Fields};
-use monitor::Kind;
-use monitor::probe::{Expectation, Facts, Outcome, Probe, ReasonCode, Run, Steps, Target};
+use kit::config::Fields;
+use monitor::probe::{Facts, Outcome, ReasonCode, Run, Steps, Target};
 use serde_json::Value as Json;
 
+use super::walk::Walk;
 use super::{Means, decode_budget};
 use crate::account::Credentials;
 use crate::answer::{keeps_passwords, refused, text};
 use crate::site::{Made, Site};
 
-pub(super) const NAME: &str = "registration";
 const STEPS: [&str; 6] = ["register", "account", "again", "invalid-email", "short-password", "delete"];
 /// What a new account is answered with, and one that there is.
 const CREATED: u16 = 201;
 const TAKEN: u16 = 409;
 
-pub(super) struct Registration(pub(super) Means);
-
-impl Kind for Registration {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    // They belong to the steps.
-    fn expectations(&self) -> &'static [Expectation] {
-        &[]
-    }
-
-    fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
-        let fields = settings.fields()?;
-        let site = Site::decode(&fields, &self.0);
-        let (created, taken) = (status(&fields, "created", CREATED), status(&fields, "taken", TAKEN));
-        let budget = decode_budget(&fields);
-        fields.end();
-        Some(Arc::new(RegistrationProbe { site: site?, created: created?, taken: taken?, budget: budget? }))
-    }
-}
-
-fn status(fields: &Fields<'_>, key: &'static str, default: u16) -> Option<u16> {
-    fields.get(key).map_or(Some(default), |c| c.whole(200..=499))
-}
-
 #[derive(Debug)]
-struct RegistrationProbe {
+pub(super) struct Registration {
     site: Site,
     created: u16,
     taken: u16,
     budget: Duration,
 }
 
-impl Probe for RegistrationProbe {
+impl Walk for Registration {
+    const NAME: &'static str = "registration";
+
+    fn decode(fields: &Fields<'_>, means: &Means) -> Option<Self> {
+        let status = |key, default| fields.get(key).map_or(Some(default), |c| c.whole(200..=499));
+        let site = Site::decode(fields, means);
+        let (created, taken) = (status("created", CREATED), status("taken", TAKEN));
+        let budget = decode_budget(fields);
+        Some(Self { site: site?, created: created?, taken: taken?, budget: budget? })
+    }
+
     fn target(&self) -> Target {
         self.site.target()
     }
 
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
-        self.walk(run).boxed()
+    async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
+        let mut steps = self.site.begin(run, STEPS).await.within(self.budget);
+        let register = async |run: &mut Run| self.site.register(run, &[self.created]).await;
+        self.site.with_account(&mut steps, register, async |steps, made| self.judge(steps, made).await).await;
+        steps.end()
     }
 }
 
-impl RegistrationProbe {
-    async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
-        let site = &self.site;
-        site.sweep(run).await;
-        let mut steps = Steps::begin(run, STEPS).within(self.budget).keeping_time_to_clean();
-        let made = steps.take("register", async |run| site.register(run, &[self.created]).await).await;
-        if let Some(made) = made {
-            _ = self.judge(&mut steps, &made).await;
-            steps.clean("delete", async |run| site.delete(run, &made).await).await;
-        }
-        steps.end()
-    }
-
+impl Registration {
     async fn judge(&self, steps: &mut Steps<'_>, made: &Made) -> Option<()> {
         let who = made.credentials();
         steps.take("account", async |_: &mut Run| is_account(&made.answer, who)).await?;

@@ -1,20 +1,16 @@
 //! Kind `sign-in`: everything that a session goes through, as one person does it, and what must be refused on the way.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use kit::config::Cursor;
-use monitor::Kind;
-use monitor::probe::{Expectation, Facts, Outcome, Probe, Run, Steps, Target};
+use kit::config::Fields;
+use monitor::probe::{Facts, Outcome, Run, Steps, Target};
 
+use super::walk::Walk;
 use super::{Means, decode_budget, user};
 use crate::account::Credentials;
 use crate::answer::refused;
-use crate::site::Site;
+use crate::site::{REGISTERED, Site};
 
-pub(super) const NAME: &str = "sign-in";
 /// With an account of its own; without one the first and the last are left out.
 const STEPS: [&str; 10] = [
     "register",
@@ -29,48 +25,35 @@ const STEPS: [&str; 10] = [
     "delete",
 ];
 
-pub(super) struct SignIn(pub(super) Means);
-
-impl Kind for SignIn {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    // They belong to the steps.
-    fn expectations(&self) -> &'static [Expectation] {
-        &[]
-    }
-
-    fn decode(&self, settings: &Cursor<'_>) -> Option<Arc<dyn Probe>> {
-        let fields = settings.fields()?;
-        let site = Site::decode(&fields, &self.0);
-        let (budget, user) = (decode_budget(&fields), user::decode(&fields));
-        fields.end();
-        Some(Arc::new(SignInProbe { site: site?, budget: budget?, user: user? }))
-    }
-}
-
 #[derive(Debug)]
-struct SignInProbe {
+pub(super) struct SignIn {
     site: Site,
     budget: Duration,
     user: Option<Credentials>,
 }
 
-impl Probe for SignInProbe {
+impl Walk for SignIn {
+    const NAME: &'static str = "sign-in";
+
+    fn decode(fields: &Fields<'_>, means: &Means) -> Option<Self> {
+        let site = Site::decode(fields, means);
+        let (budget, user) = (decode_budget(fields), user::decode(fields));
+        Some(Self { site: site?, budget: budget?, user: user? })
+    }
+
     fn target(&self) -> Target {
         self.site.target()
     }
 
-    fn ask<'a>(&'a self, run: &'a mut Run) -> BoxFuture<'a, Result<Facts, Outcome>> {
+    async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
         match &self.user {
-            Some(user) => self.as_user(run, user).boxed(),
-            None => self.as_somebody_new(run).boxed(),
+            Some(user) => self.as_user(run, user).await,
+            None => self.as_somebody_new(run).await,
         }
     }
 }
 
-impl SignInProbe {
+impl SignIn {
     async fn as_user(&self, run: &mut Run, user: &Credentials) -> Result<Facts, Outcome> {
         let names = STEPS.into_iter().filter(|name| !matches!(*name, "register" | "delete"));
         let mut steps = Steps::begin(run, names).within(self.budget);
@@ -79,13 +62,11 @@ impl SignInProbe {
     }
 
     async fn as_somebody_new(&self, run: &mut Run) -> Result<Facts, Outcome> {
-        self.site.sweep(run).await;
-        let mut steps = Steps::begin(run, STEPS).within(self.budget).keeping_time_to_clean();
-        let made = steps.take("register", async |run| self.site.register(run, &[200, 201]).await).await;
-        if let Some(made) = made {
-            _ = self.session(&mut steps, made.credentials()).await;
-            steps.clean("delete", async |run| self.site.delete(run, &made).await).await;
-        }
+        let mut steps = self.site.begin(run, STEPS).await.within(self.budget);
+        let register = async |run: &mut Run| self.site.register(run, &REGISTERED).await;
+        self.site
+            .with_account(&mut steps, register, async |steps, made| self.session(steps, made.credentials()).await)
+            .await;
         steps.end()
     }
 

@@ -48,10 +48,8 @@ impl Check {
     fn in_folder(folder: tempfile::TempDir, timeout: Duration, yaml: &str) -> Self {
         kit::tls::install();
         let means = Means::new("test");
+        means.open(folder.path()).unwrap();
         let ledger = means.ledger.clone();
-        ledger.open(folder.path()).unwrap();
-        means.streams.open(folder.path());
-        means.sightings.open(folder.path());
         let probe = decode(yaml, &means).unwrap_or_else(|mistakes| panic!("{yaml}: {mistakes:?}"));
         let (id, expect) = (CheckId::new("platform", "check"), Arc::<Expectations>::default());
         let question = Question { id, probe, expect, timeout };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::HeaderName;
 use kit::config::{Cursor, Fields};
 use serde_json::{Map, Value as Json};
 
@@ -21,6 +22,8 @@ use super::run::Run;
 /// What a name may not hold, and how long it may be (Qdrant, `validate_collection_name`).
 const NOT_IN_NAMES: [char; 9] = ['<', '>', ':', '"', '/', '\\', '|', '?', '*'];
 const MAX_NAME_BYTES: usize = 255;
+/// Who asks (Qdrant, security guide).
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
 
 /// A vector database.
 pub(crate) struct Qdrant;
@@ -60,7 +63,7 @@ fn decode(fields: &Fields<'_>) -> Option<QdrantProbe> {
     }
     let mut api = api?;
     match &key {
-        Some(key) if !api.show_with_each("api-key", key) => {
+        Some(key) if !api.show_with_each(API_KEY, key) => {
             fields.cursor().mistake("the key holds characters that a header cannot carry");
             return None;
         }

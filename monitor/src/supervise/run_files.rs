@@ -3,9 +3,9 @@
 //! `<data>/runs/<service>/<run id>/` holds `run.json`, `exit.json` once the run is over, and the log. Files only: a
 //! monitor that starts later reads the same as the one that was there.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -204,18 +204,10 @@ fn read<T: DeserializeOwned>(path: PathBuf) -> Result<T, RunFileError> {
     serde_json::from_slice(&text).map_err(|source| RunFileError::Torn { path, source })
 }
 
-/// A reader sees the old file or the new one, even after a power cut: `fsync(2)` before `rename(2)`, then the folder's.
 fn write(folder: &Path, name: &str, record: &impl Serialize) -> Result<(), RunFileError> {
     let path = folder.join(name);
-    let temporary = folder.join(format!("{name}.new"));
-    let attempt = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&serde_json::to_vec(record)?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &path)?;
-        File::open(folder)?.sync_all()
-    };
-    attempt().map_err(|source| RunFileError::Io { path: path.clone(), source })
+    let text = serde_json::to_vec(record).map_err(io::Error::from);
+    text.and_then(|text| kit::private_file::replace(&path, &text)).map_err(|source| RunFileError::Io { path, source })
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod notify;
 pub mod openapi;
 #[cfg(feature = "page")]
 pub mod page;
+pub mod private_file;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod queue;
 pub mod seal;

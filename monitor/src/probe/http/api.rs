@@ -98,10 +98,10 @@ impl Api {
     }
 
     /// Sends a secret with every request; false if no header can carry it.
-    pub(in crate::probe) fn show_with_each(&mut self, name: &'static str, secret: &SecretString) -> bool {
+    pub fn show_with_each(&mut self, name: HeaderName, secret: &SecretString) -> bool {
         let Ok(mut value) = HeaderValue::from_str(secret.expose_secret()) else { return false };
         value.set_sensitive(true);
-        self.headers.insert(HeaderName::from_static(name), value);
+        self.headers.insert(name, value);
         true
     }
 
