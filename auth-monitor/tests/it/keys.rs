@@ -46,6 +46,24 @@ async fn a_provider_describes_itself_and_its_keys_are_where_it_says() {
     named.fails(Json, &format!("step \"discovery\" (1 of 2): {said}")).await;
 }
 
+#[tokio::test]
+async fn a_password_for_the_provider_is_not_given_to_whom_it_names() {
+    let keys = Target::ok(json!({ "keys": [key("a")] }).to_string());
+    let elsewhere = keys.url("/k");
+    let provider = Target::respond_with(move |request| {
+        let host = format!("http://{}", request.header("host").unwrap());
+        let body = json!({ "issuer": host, "authorization_endpoint": format!("{host}/a"),
+            "token_endpoint": format!("{host}/t"), "jwks_uri": elsewhere });
+        Response::new(200, body.to_string())
+    });
+    let headers = "headers: { x-team: a, x-secret: '${KEY}' }";
+    Check::new(&format!("oidc: {{ url: '{}', bearer: '${{KEY}}', {headers} }}", provider.url(""))).passes().await;
+    let (asked, told) = (provider.requests(), keys.requests());
+    let given =
+        |request: &testkit::Request| ["authorization", "x-secret", "x-team"].map(|name| request.header(name).is_some());
+    assert_eq!((given(&asked[0]), given(&told[0])), ([true; 3], [false, false, true]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_sets_no_cookies_passes_and_says_so() {
     let platform = Platform::start().await;

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use kit::config::{Cursor, Fields};
 use secrecy::{ExposeSecret, SecretString};
@@ -20,7 +21,7 @@ use crate::probe::tls_options::{H2, HTTP_1_1, Tls};
 
 use super::call::Call;
 use super::cookies::Cookies;
-use super::hop::Hop;
+use super::hop::{Hop, drop_credentials, same_host};
 use super::options::{Options, Version, decode_headers, decode_proxy, decode_url, shown_url};
 
 /// Bytes of an answer that are read at most.
@@ -130,12 +131,17 @@ impl Api {
         self.get_url(run, below(self.base.clone(), path, query)).await
     }
 
-    /// Gets what stands at a URL of another place, with the same means.
+    /// Gets what stands at a URL that may be of another place; what only the configured host may have stays with it.
     ///
     /// # Errors
     /// As [`Api::call`].
     pub async fn get_url(&self, run: &mut Run, url: Url) -> Result<Answer, Outcome> {
-        self.send(run, Hop::new(url, Method::GET, self.headers.clone(), Bytes::new())).await
+        let mut headers = self.headers.clone();
+        if !same_host(&self.base, &url) {
+            drop_credentials(&mut headers);
+            headers.remove(HOST);
+        }
+        self.send(run, Hop::new(url, Method::GET, headers, Bytes::new())).await
     }
 
     /// Asks, at a path below the configured URL.
