@@ -15,7 +15,6 @@ mod index;
 mod limit;
 mod openapi;
 mod path;
-mod percent;
 mod routes;
 mod settings;
 mod table;

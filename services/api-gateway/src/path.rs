@@ -1,6 +1,12 @@
 //! Which paths may be handed on, and what they are called there.
 
-use crate::percent;
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+/// How often a path is decoded, at most: what is escaped deeper is refused. No server that we know of decodes more than twice,
+/// and each round costs as much as the path is long.
+const ROUNDS: usize = 4;
 
 /// Returns the path that `target` means for a request of `path`, which `pattern` matches; none if it would not stay below
 /// the service's root. `{name}` in `target` stands for the part of `path` where `pattern` has the same, byte for byte, and
@@ -34,22 +40,24 @@ pub(crate) fn translated(pattern: &str, path: &str, target: &str) -> Option<Stri
 /// segment is allowed: names of Airtable's tables contain it.
 fn stays_below(path: &str) -> bool {
     let mut form = path.as_bytes().to_vec();
-    loop {
+    for _round in 0..=ROUNDS {
         if !is_harmless(&form) {
             return false;
         }
-        let decoded = percent::decode(&form);
-        if decoded == form {
-            return true;
+        match Cow::from(percent_decode(&form)) {
+            Cow::Borrowed(_) => return true,
+            Cow::Owned(decoded) => form = decoded,
         }
-        form = decoded;
     }
+    false
 }
 
 fn is_harmless(form: &[u8]) -> bool {
     let parts_segments = |byte: &u8| matches!(byte, b'/' | b'\\');
-    let name = |segment: &[u8]| segment.split(|byte| *byte == b';').next().unwrap_or_default().to_vec();
-    let has_dots = form.split(parts_segments).any(|segment| matches!(name(segment).as_slice(), b"." | b".."));
+    let has_dots = form.split(parts_segments).any(|segment| {
+        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        matches!(name, b"." | b"..")
+    });
     // "//host/path" is a reference to another host (RFC 3986 section 4.2).
     let leaves_root = form.get(1).is_some_and(parts_segments);
     let is_text = std::str::from_utf8(form).is_ok() && !form.iter().any(u8::is_ascii_control);
@@ -110,6 +118,14 @@ mod tests {
         ] {
             assert!(!stays_below(path), "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_escaped_again_and_again_is_refused_at_once() {
+        let nested = |depth: usize| format!("/%{}61", "25".repeat(depth));
+        assert!(stays_below(&nested(ROUNDS - 1)), "the last round finds nothing more");
+        assert!(!stays_below(&nested(ROUNDS)));
+        assert!(!stays_below(&nested(30_000)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The table as routes.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -10,12 +11,12 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, on};
 use kit::http::{ApiError, bearer, not_found};
+use percent_encoding::percent_decode;
 
 use crate::figures::Figures;
 use crate::forward::{Forward, Road, Tunnels};
 use crate::gate::{Gate, Gatehouse, pass};
 use crate::path::translated;
-use crate::percent;
 use crate::settings::Settings;
 use crate::table::{Guard, ROWS, Row, Service};
 use crate::upstream::Upstream;
@@ -124,7 +125,9 @@ async fn hand_on(State((ways, row)): State<(Arc<Ways>, Row)>, request: Request) 
     };
     // Sessions of users are theirs alone, however their names are written.
     let names_a_users = row.path.starts_with("/api/sessions/")
-        && percent::decode(path.as_bytes()).split(|byte| *byte == b'/').any(|part| part.starts_with(b"user-"));
+        && Cow::from(percent_decode(path.as_bytes()))
+            .split(|byte| *byte == b'/')
+            .any(|part| part.starts_with(b"user-"));
     if names_a_users {
         return Err(ApiError::new(StatusCode::FORBIDDEN, "the session is a user's").code("forbidden"));
     }

@@ -4,9 +4,8 @@ use axum::http::uri::InvalidUri;
 use axum::http::{HeaderValue, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use url::Url;
-
-use crate::percent;
 
 /// A service behind the gateway. Credentials in its URL become an `Authorization` header and are never shown.
 #[derive(Debug, Clone)]
@@ -52,9 +51,9 @@ fn basic(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let mut pair = percent::decode(url.username().as_bytes());
+    let mut pair = percent_decode_str(url.username()).collect::<Vec<u8>>();
     pair.push(b':');
-    pair.extend(percent::decode(url.password().unwrap_or_default().as_bytes()));
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
     let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).ok()?;
     value.set_sensitive(true);
     Some(value)
