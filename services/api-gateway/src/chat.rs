@@ -237,7 +237,7 @@ fn check_service_id(name: &str, id: &str) -> Result<(), ApiError> {
     if is_of_services(id) {
         return Ok(());
     }
-    Err(ApiError::new(StatusCode::FORBIDDEN, format!("{name} begins as those of users do")).code("forbidden"))
+    Err(ApiError::forbidden(format!("{name} begins as those of users do")))
 }
 
 fn check_id(name: &str, id: &str) -> Result<(), ApiError> {

@@ -129,7 +129,7 @@ async fn hand_on(State((ways, row)): State<(Arc<Ways>, Row)>, request: Request) 
             .split(|byte| *byte == b'/')
             .any(|part| part.starts_with(b"user-"));
     if names_a_users {
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "the session is a user's").code("forbidden"));
+        return Err(ApiError::forbidden("the session is a user's"));
     }
     let path_and_query = match request.uri().query() {
         Some(query) => format!("{path}?{query}"),

@@ -2,9 +2,8 @@
 
 use axum::extract::Request;
 use kit::health::Health;
-use kit::http::{API_KEY, Place, SecretDigest, peer};
+use kit::http::{Place, ServiceKey, peer};
 use kit::service::Settings as _;
-use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use crate::auth::{KEYS, REDIS};
@@ -16,17 +15,17 @@ const ENDPOINTS: [&str; 3] = ["/auth", "/analytics", "/metrics"];
 
 /// Returns the health of a service with these settings.
 pub(crate) fn health(settings: &Settings) -> Health {
-    let key = settings.api_key.as_ref().map(|key| SecretDigest::of(key.expose_secret().as_bytes()));
-    let health = Health::new(Settings::NAME, Settings::VERSION).with_reasons_for(move |request| may_know(request, key));
+    let key = settings.api_key.as_ref().map(ServiceKey::new);
+    let health =
+        Health::new(Settings::NAME, Settings::VERSION).with_reasons_for(move |request| may_know(request, key.as_ref()));
     let (known, has_redis) = (health.clone(), settings.stream.is_some());
     health.with_details(move || details(&known, has_redis))
 }
 
 /// Whoever asks from this machine, with nobody in between, and whoever has the key: reasons name files and hosts.
-fn may_know(request: &Request, key: Option<SecretDigest>) -> bool {
-    let shown = request.headers().get(API_KEY).map(|shown| SecretDigest::of(shown.as_bytes()));
+fn may_know(request: &Request, key: Option<&ServiceKey>) -> bool {
     let is_here = peer(request.extensions()).is_some_and(|peer| peer.to_canonical().is_loopback());
-    key.is_some() && shown == key || is_here && !Place::is_forwarded(request.headers())
+    key.is_some_and(|key| key.is_shown(request.headers())) || is_here && !Place::is_forwarded(request.headers())
 }
 
 /// What its parts need, by the names that clients read.

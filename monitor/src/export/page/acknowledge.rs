@@ -127,7 +127,7 @@ fn check_link(reception: &Reception, headers: &HeaderMap) -> Result<(), ApiError
         Some("same-origin") | None => reception.access().place.check_link(headers),
         Some(_) => Err("Sec-Fetch-Site is another site".to_owned()),
     };
-    checked.map_err(|why| ApiError::new(StatusCode::FORBIDDEN, why).code("forbidden"))
+    checked.map_err(ApiError::forbidden)
 }
 
 /// Whoever holds the link, under the name that she gives; the audit says that it is not checked.

@@ -61,7 +61,7 @@ async fn sign_in(
 ) -> Response {
     match reception.sign_in(&shown.token, &headers, moment.visitor.peer()) {
         Ok(cookie) => with_cookie(Redirect::to(own_path(&shown.next)), &cookie),
-        Err(Refusal::Place(why)) => ApiError::new(StatusCode::FORBIDDEN, why).code("forbidden").into_response(),
+        Err(Refusal::Place(why)) => ApiError::forbidden(why).into_response(),
         Err(Refusal::Unknown) => page(&reception, StatusCode::UNAUTHORIZED, NOT_KNOWN, &shown.next, &moment),
         Err(Refusal::Program) => page(&reception, StatusCode::FORBIDDEN, OF_A_PROGRAM, &shown.next, &moment),
         Err(Refusal::TooMany(wait)) => {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, StatusCode};
-use kit::http::{API_KEY, ApiError, SecretDigest, ServiceKey};
+use axum::http::HeaderMap;
+use kit::http::{API_KEY, ApiError, SecretDigest, ServiceKey, no_key, shown_key};
 use moka::future::Cache;
 use serde::Deserialize;
 
@@ -41,29 +41,21 @@ impl Keys {
     /// # Errors
     /// 401 without a good key, 403 if it is for other things, 503 if that cannot be found out.
     pub(super) async fn find(&self, headers: &HeaderMap, scope: &str) -> Result<String, ApiError> {
-        let mut given = headers.get_all(API_KEY).iter();
-        match (given.next(), given.next()) {
-            (Some(key), None) => self.find_by(key.to_str().unwrap_or_default(), scope).await,
-            _ => Err(refused()),
-        }
+        self.find_by(shown_key(headers).ok_or_else(no_key)?.as_bytes(), scope).await
     }
 
     /// As [`Self::find`], by the key alone.
-    pub(super) async fn find_by(&self, key: &str, scope: &str) -> Result<String, ApiError> {
+    pub(super) async fn find_by(&self, key: &[u8], scope: &str) -> Result<String, ApiError> {
         if self.shared.is(key) {
             return Ok("shared".to_owned());
         }
-        if !key.starts_with(PREFIX) || key.len() > MAX_KEY_BYTES {
-            return Err(refused());
-        }
+        let issued = std::str::from_utf8(key).ok().filter(|key| key.starts_with(PREFIX) && key.len() <= MAX_KEY_BYTES);
+        let key = issued.ok_or_else(no_key)?;
         let digest = SecretDigest::of(key.as_bytes()).to_bytes();
         match self.known.try_get_with(digest, self.ask(key)).await {
             Ok(Some(holder)) if holder.scopes.contains(scope) => Ok(holder.id.clone().unwrap_or_default()),
-            Ok(Some(_)) => {
-                let text = format!("the key is for other things; this needs one for {scope}");
-                Err(ApiError::new(StatusCode::FORBIDDEN, text).code("forbidden"))
-            }
-            Ok(None) => Err(refused()),
+            Ok(Some(_)) => Err(ApiError::forbidden(format!("the key is for other things; this needs one for {scope}"))),
+            Ok(None) => Err(no_key()),
             Err(why) => Err(unavailable(&why)),
         }
     }
@@ -72,9 +64,4 @@ impl Keys {
         let Some(body) = self.authority.ask("/auth/keys/verify", Some((API_KEY, key))).await? else { return Ok(None) };
         serde_json::from_slice(&body).map(|holder| Some(Arc::new(holder))).map_err(|error| error.to_string())
     }
-}
-
-/// In the same words whatever is wrong with it.
-fn refused() -> ApiError {
-    ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized")
 }

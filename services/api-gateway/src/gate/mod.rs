@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use kit::http::{API_KEY, ApiError, Place, bearer, peer};
+use kit::http::{API_KEY, ApiError, Place, bearer, peer, shown_key};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::figures::Figures;
@@ -80,7 +80,7 @@ impl Gatehouse {
     /// # Errors
     /// As for a request that shows it.
     pub(crate) async fn admits(&self, key: &SecretString, scope: &str) -> Result<(), ApiError> {
-        self.keys.find_by(key.expose_secret(), scope).await.map(|_name| ())
+        self.keys.find_by(key.expose_secret().as_bytes(), scope).await.map(|_name| ())
     }
 
     /// Returns who asks, and as whom he is counted.
@@ -107,14 +107,12 @@ impl Gatehouse {
                 Err(users::no_token())
             }
             Guard::Theirs | Guard::TheirsIfShown => {
-                let mut keys = headers.get_all(API_KEY).iter();
-                let caller = match (keys.next(), keys.next()) {
-                    (Some(key), None) => Caller::Showing(key.clone()),
-                    (None, _) => Caller::Anyone,
-                    // What one service takes for the key, another does not.
-                    (Some(_), Some(_)) => {
+                let caller = match shown_key(headers) {
+                    Some(key) => Caller::Showing(key.clone()),
+                    None if headers.contains_key(API_KEY) => {
                         return Err(ApiError::unauthorized("one X-API-Key is enough").code("unauthorized"));
                     }
+                    None => Caller::Anyone,
                 };
                 let named = bearer(headers).and_then(|token| self.users.named(token));
                 Ok((caller, named.map(Subject::User)))

@@ -2,12 +2,9 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{Extensions, HeaderMap, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::ConnectInfo;
+use axum::http::{Extensions, HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::digest::SecretDigest;
@@ -154,19 +151,15 @@ impl Caller {
         match self {
             Self::Known(identity) if identity.role.may(role) => Ok(identity),
             Self::Known(Identity { name, role: own, .. }) => {
-                Err(forbidden(format!("this needs the role {role}; {name} is {own}")))
+                Err(ApiError::forbidden(format!("this needs the role {role}; {name} is {own}")))
             }
-            Self::Refused(why) => Err(forbidden(why.clone())),
+            Self::Refused(why) => Err(ApiError::forbidden(why.clone())),
             Self::Stranger => {
                 Err(ApiError::unauthorized(format!("a token with the role {role} is needed: Authorization: Bearer …"))
                     .code("unauthorized"))
             }
         }
     }
-}
-
-fn forbidden(message: String) -> ApiError {
-    ApiError::new(StatusCode::FORBIDDEN, message).code("forbidden")
 }
 
 /// Returns whether the request carries `token` in `Authorization: Bearer`.
@@ -186,18 +179,6 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// Returns the address that a request comes from, as [`super::serve`] noted it.
 pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
-}
-
-/// Middleware: lets only those in whose token has this role, and adds the [`Identity`].
-pub async fn require(State((access, role)): State<(Arc<Access>, Role)>, mut request: Request, next: Next) -> Response {
-    let caller = access.caller(request.headers(), peer(request.extensions()));
-    match caller.require(role) {
-        Ok(identity) => {
-            request.extensions_mut().insert(identity.clone());
-            next.run(request).await
-        }
-        Err(error) => error.into_response(),
-    }
 }
 
 #[cfg(test)]
@@ -232,7 +213,7 @@ mod tests {
     }
 
     fn status(caller: &Caller, role: Role) -> u16 {
-        caller.require(role).map_or_else(|error| error.into_response().status().as_u16(), |_| 200)
+        caller.require(role).map_or_else(|error| error.status().as_u16(), |_| 200)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::digest::SecretDigest;
@@ -30,21 +30,26 @@ impl ServiceKey {
     }
 
     /// Returns whether this is the key.
-    pub fn is(&self, key: &str) -> bool {
-        SecretDigest::of(key.as_bytes()) == self.digest
+    pub fn is(&self, key: &[u8]) -> bool {
+        SecretDigest::of(key) == self.digest
     }
 
-    /// Decides whether a request with these headers may come in.
-    ///
-    /// # Errors
-    /// 401 for a missing, wrong or repeated key, in the same words, so that nothing can be told apart.
-    pub fn admit(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let mut given = headers.get_all(API_KEY).iter();
-        match (given.next(), given.next()) {
-            (Some(key), None) if SecretDigest::of(key.as_bytes()) == self.digest => Ok(()),
-            _ => Err(ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized")),
-        }
+    /// Returns whether a request with these headers shows the key.
+    pub fn is_shown(&self, headers: &HeaderMap) -> bool {
+        shown_key(headers).is_some_and(|key| self.is(key.as_bytes()))
     }
+}
+
+/// Returns the key that a request with these headers shows; none also if it shows several: what one server takes for the
+/// key, another does not.
+pub fn shown_key(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut shown = headers.get_all(API_KEY).iter();
+    shown.next().filter(|_| shown.next().is_none())
+}
+
+/// 401 for a missing, wrong or repeated key, in the same words, so that nothing can be told apart.
+pub fn no_key() -> ApiError {
+    ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized")
 }
 
 #[cfg(test)]
@@ -69,7 +74,7 @@ mod tests {
             for value in &given {
                 headers.append(API_KEY, HeaderValue::from_static(value));
             }
-            assert_eq!(key.admit(&headers).is_ok(), admitted, "{given:?}");
+            assert_eq!(key.is_shown(&headers), admitted, "{given:?}");
         }
         assert_eq!(format!("{key:?}"), "ServiceKey(…)");
     }

@@ -14,11 +14,11 @@ mod server;
 mod tls;
 mod unread;
 
-pub use access::{Access, Caller, Credential, Identity, Role, Via, bearer, bears, peer, require};
+pub use access::{Access, Caller, Credential, Identity, Role, Via, bearer, bears, peer};
 pub use client::{Client, client, get, root_cause};
 pub use digest::SecretDigest;
 pub use error::{ApiError, ErrorMessage, whole_secs};
-pub use key::{API_KEY, ServiceKey};
+pub use key::{API_KEY, ServiceKey, no_key, shown_key};
 pub use layers::{Endpoints, PROBE_HEADER, REQUEST_ID, RequestIds, TRACE_ID, not_found, with_conventions};
 pub use network::{Network, host_of};
 pub use place::Place;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use kit::http::ApiError;
@@ -29,7 +28,7 @@ impl Reader {
     pub(super) fn whose(&self, wanted: Option<String>) -> Result<Option<String>, ApiError> {
         match &self.only {
             Some(own) if wanted.as_ref().is_some_and(|wanted| wanted != own) => {
-                Err(forbidden("these are the rows of somebody else; leave user_id out, or write your own"))
+                Err(ApiError::forbidden("these are the rows of somebody else; leave user_id out, or write your own"))
             }
             Some(own) => Ok(Some(own.clone())),
             None => Ok(wanted),
@@ -42,7 +41,7 @@ impl Reader {
     /// 403 if not.
     pub(super) fn everybody(&self) -> Result<(), ApiError> {
         match self.only {
-            Some(_) => Err(forbidden("this is about everybody; it needs X-API-Key, or the role admin")),
+            Some(_) => Err(ApiError::forbidden("this is about everybody; it needs X-API-Key, or the role admin")),
             None => Ok(()),
         }
     }
@@ -61,18 +60,15 @@ enum Who {
 /// The one place that decides: a key counts before a token, and a wrong one of either is refused even if none is needed.
 async fn who(parts: &mut Parts, analytics: &Analytics) -> Result<Who, ApiError> {
     if let Some(service) = auth::service(&analytics.auth, &parts.headers).await? {
-        return if service.may(Scope::Analytics) {
-            Ok(Who::Service)
-        } else {
-            Err(forbidden("the key is for other things"))
-        };
+        return service.must(Scope::Analytics).map(|()| Who::Service);
     }
     if parts.headers.contains_key(AUTHORIZATION) {
         let user = Caller::from_request_parts(parts, &analytics.auth).await?.user;
         return Ok(if user.is_admin() { Who::Admin } else { Who::User(user.id().to_owned()) });
     }
     if analytics.requires_key {
-        return Err(unauthorized("a valid X-API-Key header, or a user's access token, is needed"));
+        let text = "a valid X-API-Key header, or a user's access token, is needed";
+        return Err(ApiError::unauthorized(text).code("unauthorized"));
     }
     Ok(Who::Service)
 }
@@ -83,7 +79,7 @@ impl FromRequestParts<Arc<Analytics>> for Writer {
     async fn from_request_parts(parts: &mut Parts, analytics: &Arc<Analytics>) -> Result<Self, ApiError> {
         match who(parts, analytics).await? {
             Who::Service => Ok(Self),
-            Who::Admin | Who::User(_) => Err(forbidden("users only read; writing needs X-API-Key")),
+            Who::Admin | Who::User(_) => Err(ApiError::forbidden("users only read; writing needs X-API-Key")),
         }
     }
 }
@@ -98,12 +94,4 @@ impl FromRequestParts<Arc<Analytics>> for Reader {
         };
         Ok(Self { only })
     }
-}
-
-fn unauthorized(message: &str) -> ApiError {
-    ApiError::unauthorized(message).code("unauthorized")
-}
-
-fn forbidden(message: &str) -> ApiError {
-    ApiError::new(StatusCode::FORBIDDEN, message).code("forbidden")
 }

@@ -145,7 +145,7 @@ pub(super) async fn delete(
     caller: Caller,
 ) -> Result<Json<Value>, ApiError> {
     if id != caller.user.id {
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "only one's own account can be deleted").code("forbidden"));
+        return Err(ApiError::forbidden("only one's own account can be deleted"));
     }
     let deleting = async {
         let now = Timestamp::now();

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use kit::db::Transaction;
-use kit::http::{API_KEY, ApiError, SecretDigest};
+use kit::http::{API_KEY, ApiError, SecretDigest, no_key, shown_key};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -67,6 +67,14 @@ impl ServiceIdentity {
     pub(crate) fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
+
+    /// Goes on if its key is for this.
+    ///
+    /// # Errors
+    /// 403 if not.
+    pub(crate) fn must(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.may(scope) { Ok(()) } else { Err(ApiError::forbidden("the key is for other things")) }
+    }
 }
 
 /// Returns who shows a key; none if nobody does.
@@ -74,29 +82,29 @@ impl ServiceIdentity {
 /// # Errors
 /// 401 if the key is wrong, in the same words whatever is wrong with it.
 pub(crate) async fn service(auth: &Auth, headers: &HeaderMap) -> Result<Option<ServiceIdentity>, ApiError> {
-    let mut given = headers.get_all(API_KEY).iter();
-    let key = match (given.next(), given.next()) {
-        (None, _) => return Ok(None),
-        (Some(key), None) => key.to_str().unwrap_or_default(),
-        (Some(_), Some(_)) => "",
-    };
-    find(auth, key)
-        .await?
-        .map(Some)
-        .ok_or_else(|| ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized"))
+    if !headers.contains_key(API_KEY) {
+        return Ok(None);
+    }
+    let key = shown_key(headers).ok_or_else(no_key)?;
+    find(auth, key.as_bytes()).await?.map(Some).ok_or_else(no_key)
 }
 
-async fn find(auth: &Auth, key: &str) -> Result<Option<ServiceIdentity>, Problem> {
+/// As [`service`], for what nobody may do who shows no key.
+pub(super) async fn some_service(auth: &Auth, headers: &HeaderMap) -> Result<ServiceIdentity, ApiError> {
+    service(auth, headers).await?.ok_or_else(no_key)
+}
+
+async fn find(auth: &Auth, key: &[u8]) -> Result<Option<ServiceIdentity>, Problem> {
     if auth.service_key.as_ref().is_some_and(|root| root.is(key)) {
         return Ok(Some(ServiceIdentity::root()));
     }
-    if !key.starts_with(PREFIX) {
+    if !key.starts_with(PREFIX.as_bytes()) {
         return Ok(None);
     }
     let (mut transaction, now_ms) = (auth.store.begin_reading().await?, Timestamp::now().as_millisecond());
     let sql = "SELECT id, name, scopes, used_ms FROM api_keys
         WHERE digest = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)";
-    let digest = SecretDigest::of(key.as_bytes()).to_hex();
+    let digest = SecretDigest::of(key).to_hex();
     let found: Option<(String, String, String, Option<i64>)> =
         transaction.row(sql, &[digest.as_str().into(), now_ms.into()]).await?;
     transaction.rollback().await?;
@@ -246,8 +254,7 @@ pub(super) async fn revoke(
 
 /// `GET /auth/keys/verify`: whose key a service shows, for those that are shown keys themselves.
 pub(super) async fn verify(State(auth): State<Arc<Auth>>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
-    let needed = || ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized");
-    let found = service(&auth, &headers).await?.ok_or_else(needed)?;
+    let found = some_service(&auth, &headers).await?;
     Ok(Json(json!({ "valid": true, "id": found.id, "name": found.name, "scopes": found.scopes })))
 }
 

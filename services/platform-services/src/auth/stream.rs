@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use kit::http::ApiError;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,11 +28,7 @@ pub(super) async fn events(
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Value>, ApiError> {
-    let needed = || ApiError::unauthorized("a valid X-API-Key header is needed").code("unauthorized");
-    let service = keys::service(&auth, &headers).await?.ok_or_else(needed)?;
-    if !service.may(Scope::Events) {
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "the key is for other things").code("forbidden"));
-    }
+    keys::some_service(&auth, &headers).await?.must(Scope::Events)?;
     let mut transaction = auth.store.begin_reading().await?;
     let limit = wanted.limit.unwrap_or(events::MAX_EVENTS);
     let events = events::after(&mut transaction, wanted.after.unwrap_or(0), limit).await.map_err(Problem::from)?;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use jiff::Timestamp;
 use kit::http::{ApiError, PROBE_HEADER, bearer, peer};
 
@@ -79,12 +79,12 @@ impl FromRequestParts<Arc<Auth>> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, auth: &Arc<Auth>) -> Result<Self, ApiError> {
         let address = auth.proxies.client(&parts.headers, peer(&parts.extensions));
-        let forbidden = || ApiError::new(StatusCode::FORBIDDEN, "this needs the role admin").code("forbidden");
+        let forbidden = || ApiError::forbidden("this needs the role admin");
         if let Some(service) = keys::service(auth, &parts.headers).await? {
             return if service.id.is_none() { Ok(Self { name: service.name, address }) } else { Err(forbidden()) };
         }
         let caller = Caller::from_request_parts(parts, auth).await?;
-        if caller.user.role == "admin" { Ok(Self { name: caller.user.id, address }) } else { Err(forbidden()) }
+        if caller.user.is_admin() { Ok(Self { name: caller.user.id, address }) } else { Err(forbidden()) }
     }
 }
 
