@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Executor};
-use uuid::Uuid;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor};
+use tokio::time::Instant;
 
 /// How much a commit may lose when the power fails (sqlite.org/pragma.html#pragma_synchronous).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,12 @@ pub enum DamageCheck {
 
 /// Read in about 30 ms if the system has it in memory: 0.5 ms a megabyte (measured with a history of 918 MB).
 const SMALL_BYTES: u64 = 64 << 20;
+
+/// How long another program that holds a lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two tries where SQLite itself does not wait: a new file is turned to WAL within a few milliseconds.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 /// What to open.
 #[derive(Debug, Clone, Copy)]
@@ -92,27 +98,37 @@ pub async fn open_sqlite(file: SqliteFile<'_>) -> Result<SqlitePool, OpenError> 
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
-        .busy_timeout(Duration::from_secs(5))
+        .busy_timeout(PATIENCE)
         .foreign_keys(true)
         .pragma("trusted_schema", "OFF")
         // What a statement may have to take back (sqlite.org/tempfiles.html section 2.3): as a file below /var/tmp it was
         // half of all writing of an hour's history, and a full /var/tmp failed the statement.
         .pragma("temp_store", "MEMORY");
-    // A connection must never be closed and opened again behind our back: it holds the writer's place.
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_with(options)
-        .await
-        .map_err(failed)?;
+    let pool = connect(options).await.map_err(failed)?;
     if is_checked {
         look_through(&pool, &shown).await?;
     }
     migrate(&pool, &file, &shown).await?;
     Ok(pool)
+}
+
+async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    // A connection must never be closed and opened again behind our back: it holds the writer's place.
+    let one = SqlitePoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(2 * PATIENCE);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match one.clone().connect_with(options.clone()).await {
+            // Of several that turn a new file to WAL at once, SQLite refuses some without a wait: each has a lock that
+            // the others need (sqlite.org/c3ref/busy_handler.html).
+            Err(error) if is_locked(&error) && Instant::now() < deadline => tokio::time::sleep(TRY_AGAIN).await,
+            connected => return connected,
+        }
+    }
 }
 
 async fn look_through(pool: &SqlitePool, shown: &str) -> Result<(), OpenError> {
@@ -142,7 +158,6 @@ async fn migrate(pool: &SqlitePool, file: &SqliteFile<'_>, shown: &str) -> Resul
     if found == known {
         return Ok(());
     }
-    let mut copy = if found > 0 { Some(copy_whole(pool, file).await.map_err(failed)?) } else { None };
     // What a step sorts may be as large as the file: on the disk, not in memory.
     pool.execute("PRAGMA temp_store = FILE").await.map_err(failed)?;
     for (version, step) in (1i64..).zip(file.migrations.iter()) {
@@ -153,9 +168,8 @@ async fn migrate(pool: &SqlitePool, file: &SqliteFile<'_>, shown: &str) -> Resul
             transaction.rollback().await.map_err(failed)?;
             continue;
         }
-        // Still the version that was found: nobody has taken a step since, so that is what was copied.
-        if let Some(copy) = copy.take_if(|_| now == found) {
-            std::fs::rename(copy, format!("{shown}.v{found}.bak")).map_err(|error| failed(error.into()))?;
+        if now == found && found > 0 {
+            copy_whole(file.path, found).await.map_err(failed)?;
         }
         transaction.execute(sqlx::raw_sql(AssertSqlSafe((*step).to_owned()))).await.map_err(failed)?;
         let stamp = AssertSqlSafe(format!("PRAGMA user_version = {version}"));
@@ -163,33 +177,44 @@ async fn migrate(pool: &SqlitePool, file: &SqliteFile<'_>, shown: &str) -> Resul
         transaction.commit().await.map_err(failed)?;
     }
     pool.execute("PRAGMA temp_store = MEMORY").await.map_err(failed)?;
-    // Another program took the first step, and has its own.
-    if let Some(copy) = copy {
-        std::fs::remove_file(copy).map_err(|error| failed(error.into()))?;
-    }
     Ok(())
 }
 
-/// Copies everything to a file whose name nobody else has: several programs may start at once.
-async fn copy_whole(pool: &SqlitePool, file: &SqliteFile<'_>) -> Result<String, sqlx::Error> {
-    let copy = format!("{}.{}.bak", file.path.display(), Uuid::new_v4());
-    if let Err(error) = sqlx::query("VACUUM INTO $1").bind(&copy).execute(pool).await {
-        // Half a copy is none, and may be what fills the disk.
+/// Copies what was committed to `<file>.v<version>.bak`. The caller holds the writer's lock, so no other program does.
+async fn copy_whole(path: &Path, version: i64) -> Result<(), sqlx::Error> {
+    let copy = format!("{}.v{version}.bak", path.display());
+    let part = format!("{copy}.part");
+    // Half a copy is none, and may be what fills the disk.
+    let remove_part = || {
         for suffix in ["", "-journal"] {
-            let _may_not_exist = std::fs::remove_file(format!("{copy}{suffix}"));
+            let _may_not_exist = std::fs::remove_file(format!("{part}{suffix}"));
         }
-        return Err(error);
-    }
-    Ok(copy)
+    };
+    remove_part();
+    let mut connection = SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE).connect().await?;
+    let copied = sqlx::query("VACUUM INTO $1").bind(&part).execute(&mut connection).await;
+    connection.close().await?;
+    let kept = copied.and_then(|_done| Ok(std::fs::rename(&part, copy)?));
+    kept.inspect_err(|_error| remove_part())
 }
 
 fn classify(file: &str, source: sqlx::Error) -> OpenError {
-    // SQLITE_CORRUPT (11) and SQLITE_NOTADB (26), sqlite.org/rescode.html; extended codes keep them in the low byte.
-    let code = source.as_database_error().and_then(|error| error.code().and_then(|code| code.parse::<i64>().ok()));
-    match code.map(|code| code & 0xff) {
+    // SQLITE_CORRUPT and SQLITE_NOTADB.
+    match result_code(&source) {
         Some(11 | 26) => OpenError::Damaged { file: file.to_owned(), finding: source.to_string() },
         _ => OpenError::Failed { file: file.to_owned(), source },
     }
+}
+
+/// SQLITE_BUSY and SQLITE_LOCKED.
+fn is_locked(error: &sqlx::Error) -> bool {
+    matches!(result_code(error), Some(5 | 6))
+}
+
+/// SQLite's primary result code: the low byte of the extended one (sqlite.org/rescode.html).
+fn result_code(error: &sqlx::Error) -> Option<i64> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i64>().ok().map(|code| code & 0xff)
 }
 
 #[cfg(test)]
@@ -240,6 +265,38 @@ mod tests {
         names.sort();
         assert_eq!(names, ["x.db", "x.db.v1.bak"]);
         open_sqlite(file(&folder.path().join("x.db.v1.bak"), &V1)).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn several_that_make_a_new_file_at_once_wait_for_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let path = folder.path().join(format!("{round}.db"));
+            let opened = futures_util::future::join_all((0..6).map(|_| open_sqlite(file(&path, &V2)))).await;
+            for pool in opened {
+                pool.unwrap().close().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_step_that_fails_leaves_what_was_before_and_one_backup_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        open_sqlite(file(&path, &V1)).await.unwrap().close().await;
+        let wrong = ["CREATE TABLE a (x INTEGER) STRICT", "ALTER TABLE missing ADD COLUMN y INTEGER"];
+        // What a program left that was killed while it copied.
+        std::fs::write(folder.path().join("x.db.v1.bak.part"), "half a copy").unwrap();
+        for _ in 0..2 {
+            let error = open_sqlite(file(&path, &wrong)).await.unwrap_err();
+            assert!(matches!(error, OpenError::Failed { .. }), "{error:?}");
+        }
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.retain(|name| !name.ends_with("-wal") && !name.ends_with("-shm"));
+        names.sort();
+        assert_eq!(names, ["x.db", "x.db.v1.bak"]);
+        open_sqlite(file(&path, &V1)).await.unwrap();
     }
 
     #[tokio::test]
