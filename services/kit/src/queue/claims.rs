@@ -55,22 +55,19 @@ impl Queues {
         limit: u32,
     ) -> Result<Vec<Job>, QueueError> {
         check_name("owner", owner)?;
-        let claimed = async {
-            let mut transaction = self.begin().await?;
+        let claimed = async |transaction: &mut Transaction| {
             let mut due = Vec::new();
             for queue in queues {
-                expire(&mut transaction, queue).await?;
-                due.extend(find_due(&mut transaction, queue, limit).await?);
+                expire(transaction, queue).await?;
+                due.extend(find_due(transaction, queue, limit).await?);
             }
             due.sort_by(|left, right| left.rank().cmp(&right.rank()));
             due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-            let mut taken =
-                if due.is_empty() { Vec::new() } else { take(&mut transaction, &due, owner, lease).await? };
-            transaction.commit().await?;
+            let mut taken = if due.is_empty() { Vec::new() } else { take(transaction, &due, owner, lease).await? };
             taken.sort_by(|left, right| left.due.rank().cmp(&right.due.rank()));
             Ok(taken)
         };
-        let taken = self.within(claimed).await?;
+        let taken = self.write(claimed).await?;
         taken.into_iter().map(|row| Ok(row.into_job()?)).collect()
     }
 
@@ -79,17 +76,15 @@ impl Queues {
     /// # Errors
     /// [`QueueError::Lost`], [`QueueError::Late`] and [`QueueError::Store`].
     pub async fn extend(&self, claim: Claim, lease: Duration) -> Result<Timestamp, QueueError> {
-        let extended = async {
-            let mut transaction = self.begin().await?;
+        let extended = async |transaction: &mut Transaction| {
             let sql = "UPDATE {jobs} SET until_ms = {now} + $4 WHERE id = $2 AND epoch = $3 AND state = 'running'
                 RETURNING until_ms";
             let id = claim.id.to_string();
             let binds = [id.as_str().into(), claim.epoch.0.into(), whole_ms(lease).into()];
             let rows: Vec<(i64,)> = transaction.rows(sql, &binds).await?;
-            transaction.commit().await?;
             rows.first().map(|(until_ms,)| wall(*until_ms)).ok_or(QueueError::Lost(claim.id))
         };
-        self.within(extended).await
+        self.write(extended).await
     }
 
     /// Deletes the job: it is done.
@@ -97,15 +92,13 @@ impl Queues {
     /// # Errors
     /// [`QueueError::Lost`], [`QueueError::Late`] and [`QueueError::Store`].
     pub async fn complete(&self, claim: Claim) -> Result<(), QueueError> {
-        let completed = async {
-            let mut transaction = self.begin().await?;
+        let completed = async |transaction: &mut Transaction| {
             let sql = "DELETE FROM {jobs} WHERE id = $2 AND epoch = $3 AND state = 'running'";
             let id = claim.id.to_string();
             let deleted = transaction.change(sql, &[id.as_str().into(), claim.epoch.0.into()]).await?;
-            transaction.commit().await?;
             if deleted == 0 { Err(QueueError::Lost(claim.id)) } else { Ok(()) }
         };
-        self.within(completed).await
+        self.write(completed).await
     }
 
     /// Notes that the attempt failed. After the last attempt the job dies whatever `retry` says.
@@ -120,8 +113,7 @@ impl Queues {
             Retry::Dead => None,
         };
         let (id, reason) = (claim.id.to_string(), cut(reason));
-        let failed = async {
-            let mut transaction = self.begin().await?;
+        let failed = async |transaction: &mut Transaction| {
             let rows: Vec<(String,)> = transaction
                 .rows(
                     "UPDATE {jobs} SET owner = NULL, until_ms = NULL, reason = $4, failed_at_ms = {now},
@@ -132,11 +124,10 @@ impl Queues {
                     &[id.as_str().into(), claim.epoch.0.into(), reason.as_str().into(), wait_ms.into()],
                 )
                 .await?;
-            transaction.commit().await?;
             let (state,) = rows.into_iter().next().ok_or(QueueError::Lost(claim.id))?;
             Ok(if state == "dead" { Failed::Dead } else { Failed::Waits })
         };
-        self.within(failed).await
+        self.write(failed).await
     }
 }
 

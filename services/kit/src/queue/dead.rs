@@ -2,6 +2,7 @@
 
 use super::QueueError;
 use super::claims::wall;
+use super::engine::Transaction;
 use super::job::{DeadJob, Epoch, JobId};
 use super::store::Queues;
 
@@ -30,8 +31,7 @@ impl Queues {
     /// [`QueueError::Late`] and [`QueueError::Store`].
     pub async fn dead(&self, queue: &str, limit: u32, after: Option<JobId>) -> Result<Vec<DeadJob>, QueueError> {
         let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let found = async {
-            let mut transaction = self.begin_reading().await?;
+        let found = async |transaction: &mut Transaction| {
             let sql = "SELECT id, epoch, queue, name, payload, attempts, max_attempts, reason, created_at_ms,
                     first_failed_at_ms, failed_at_ms
                 FROM {jobs} WHERE queue = $2 AND state = 'dead' AND id > $3 ORDER BY id LIMIT $4";
@@ -39,7 +39,7 @@ impl Queues {
             let rows: Vec<Row> = transaction.rows(sql, &binds).await?;
             rows.into_iter().map(|row| Ok(row.into_dead()?)).collect()
         };
-        self.within(found).await
+        self.read(found).await
     }
 
     /// Makes a dead job wait again with all its attempts, and returns whether there was one. With an `epoch`, only if it
@@ -75,24 +75,21 @@ impl Queues {
     /// # Errors
     /// [`QueueError::Late`] and [`QueueError::Store`].
     pub async fn discard_keyed(&self, queue: &str, key: &str) -> Result<(), QueueError> {
-        let discarded = async {
-            let mut transaction = self.begin().await?;
+        let discarded = async |transaction: &mut Transaction| {
             let sql = "DELETE FROM {jobs} WHERE queue = $2 AND key = $3 AND state = 'dead'";
             transaction.change(sql, &[queue.into(), key.into()]).await?;
-            Ok(transaction.commit().await?)
+            Ok(())
         };
-        self.within(discarded).await
+        self.write(discarded).await
     }
 
     async fn change_dead(&self, sql: &str, id: JobId, epoch: Option<Epoch>) -> Result<bool, QueueError> {
         let id = id.to_string();
-        let changed = async {
-            let mut transaction = self.begin().await?;
+        let changed = async |transaction: &mut Transaction| {
             let rows = transaction.change(sql, &[id.as_str().into(), epoch.map(|epoch| epoch.0).into()]).await?;
-            transaction.commit().await?;
             Ok(rows > 0)
         };
-        self.within(changed).await
+        self.write(changed).await
     }
 }
 

@@ -25,26 +25,21 @@ impl Queues {
     ) -> Result<(), QueueError> {
         check_name("queue", queue)?;
         check_name("key", key)?;
-        let amended = async {
-            let mut transaction = self.begin().await?;
+        let amended = async |transaction: &mut Transaction| {
             transaction.lock_queue(queue).await?;
-            let found = find(&mut transaction, queue, key).await?;
-            let draft = change(found.as_ref().map(|(_id, payload)| payload.as_str()));
-            let checked = draft.map(|draft| check_payload(&draft.payload).map(|()| draft)).transpose();
-            let Ok(Some(draft)) = checked else {
-                transaction.rollback().await?;
-                return checked.map(|_none| ());
-            };
+            let found = find(transaction, queue, key).await?;
+            let Some(draft) = change(found.as_ref().map(|(_id, payload)| payload.as_str())) else { return Ok(()) };
+            check_payload(&draft.payload)?;
             match found {
-                Some((id, _payload)) => update(&mut transaction, &id, &draft).await?,
+                Some((id, _payload)) => update(transaction, &id, &draft).await?,
                 None => {
-                    check_room(&mut transaction, queue, max_unfinished).await?;
-                    insert(&mut transaction, queue, key, &draft).await?;
+                    check_room(transaction, queue, max_unfinished).await?;
+                    insert(transaction, queue, key, &draft).await?;
                 }
             }
-            Ok(transaction.commit().await?)
+            Ok(())
         };
-        self.within(amended).await?;
+        self.write(amended).await?;
         self.tell();
         Ok(())
     }
@@ -60,8 +55,7 @@ impl Queues {
         decide: impl FnOnce(&str) -> Option<Draft> + Send,
     ) -> Result<(), QueueError> {
         let id = claim.id.to_string();
-        let settled = async {
-            let mut transaction = self.begin().await?;
+        let settled = async |transaction: &mut Transaction| {
             let rows: Vec<(String,)> = transaction
                 .rows(
                     "SELECT payload FROM {jobs} WHERE id = $2 AND epoch = $3 AND state = 'running' {for_update}",
@@ -75,15 +69,15 @@ impl Queues {
                     let sql = "UPDATE {jobs} SET state = 'waiting', owner = NULL, until_ms = NULL, attempts = 0
                         WHERE id = $2";
                     transaction.change(sql, &[id.as_str().into()]).await?;
-                    update(&mut transaction, &id, &draft).await?;
+                    update(transaction, &id, &draft).await?;
                 }
                 None => {
                     transaction.change("DELETE FROM {jobs} WHERE id = $2", &[id.as_str().into()]).await?;
                 }
             }
-            Ok(transaction.commit().await?)
+            Ok(())
         };
-        self.within(settled).await
+        self.write(settled).await
     }
 }
 

@@ -29,46 +29,47 @@ impl Queues {
         }
         let payload = serde_json::to_string(payload).map_err(QueueError::Payload)?;
         check_payload(&payload)?;
-        let id = self.within(self.insert(queue, name, &payload, options)).await?;
+        let inserted = async |transaction: &mut Transaction| insert(transaction, queue, name, &payload, options).await;
+        let id = self.write(inserted).await?;
         self.tell();
         Ok(id)
     }
+}
 
-    async fn insert(&self, queue: &str, name: &str, payload: &str, options: Options<'_>) -> Result<JobId, QueueError> {
-        let mut transaction = self.begin().await?;
-        if let Some(limit) = options.max_unfinished {
-            transaction.lock_queue(queue).await?;
-            if let Some(id) = find(&mut transaction, queue, options.key).await? {
-                transaction.rollback().await?;
-                return Ok(id);
-            }
-            if let Err(full) = check_room(&mut transaction, queue, limit).await {
-                transaction.rollback().await?;
-                return Err(full);
-            }
+async fn insert(
+    transaction: &mut Transaction,
+    queue: &str,
+    name: &str,
+    payload: &str,
+    options: Options<'_>,
+) -> Result<JobId, QueueError> {
+    if let Some(limit) = options.max_unfinished {
+        transaction.lock_queue(queue).await?;
+        if let Some(id) = find(transaction, queue, options.key).await? {
+            return Ok(id);
         }
-        let id = JobId::new().to_string();
-        let binds = [
-            id.as_str().into(),
-            queue.into(),
-            name.into(),
-            payload.into(),
-            options.key.into(),
-            i64::from(options.priority).into(),
-            i64::from(options.max_attempts.get()).into(),
-            options.run_at.map(Timestamp::as_millisecond).into(),
-        ];
-        // The update changes nothing: it makes the row that has the key come back.
-        let sql = "INSERT INTO {jobs}
-                (id, queue, name, payload, key, priority, state, max_attempts, run_at_ms, created_at_ms)
-            VALUES ($2, $3, $4, $5, $6, $7, 'waiting', $8, coalesce($9, {now}), {now})
-            ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO UPDATE SET key = excluded.key
-            RETURNING id";
-        let rows: Vec<(String,)> = transaction.rows(sql, &binds).await?;
-        transaction.commit().await?;
-        let id = rows.into_iter().next().map_or(id, |(id,)| id);
-        Ok(parse_id(id)?)
+        check_room(transaction, queue, limit).await?;
     }
+    let id = JobId::new().to_string();
+    let binds = [
+        id.as_str().into(),
+        queue.into(),
+        name.into(),
+        payload.into(),
+        options.key.into(),
+        i64::from(options.priority).into(),
+        i64::from(options.max_attempts.get()).into(),
+        options.run_at.map(Timestamp::as_millisecond).into(),
+    ];
+    // The update changes nothing: it makes the row that has the key come back.
+    let sql = "INSERT INTO {jobs}
+            (id, queue, name, payload, key, priority, state, max_attempts, run_at_ms, created_at_ms)
+        VALUES ($2, $3, $4, $5, $6, $7, 'waiting', $8, coalesce($9, {now}), {now})
+        ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO UPDATE SET key = excluded.key
+        RETURNING id";
+    let rows: Vec<(String,)> = transaction.rows(sql, &binds).await?;
+    let id = rows.into_iter().next().map_or(id, |(id,)| id);
+    Ok(parse_id(id)?)
 }
 
 async fn find(transaction: &mut Transaction, queue: &str, key: Option<&str>) -> Result<Option<JobId>, QueueError> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::QueueError;
+use super::engine::Transaction;
 use super::job::Stats;
 use super::store::Queues;
 
@@ -12,8 +13,7 @@ impl Queues {
     /// # Errors
     /// [`QueueError::Late`] and [`QueueError::Store`].
     pub async fn stats(&self, queue: &str) -> Result<Stats, QueueError> {
-        let counted = async {
-            let mut transaction = self.begin_reading().await?;
+        let counted = async |transaction: &mut Transaction| {
             let sql = "SELECT count(*) FILTER (WHERE state = 'waiting' AND run_at_ms <= {now}),
                     count(*) FILTER (WHERE state = 'waiting' AND run_at_ms > {now}),
                     count(*) FILTER (WHERE state = 'running'), count(*) FILTER (WHERE state = 'dead'),
@@ -22,7 +22,7 @@ impl Queues {
             let rows: Vec<(i64, i64, i64, i64, Option<i64>)> = transaction.rows(sql, &[queue.into()]).await?;
             Ok(rows.into_iter().next().unwrap_or_default())
         };
-        let (waiting, scheduled, running, dead, oldest_ms) = self.within(counted).await?;
+        let (waiting, scheduled, running, dead, oldest_ms) = self.read(counted).await?;
         let count = |number| u64::try_from(number).unwrap_or(0);
         let oldest_age = oldest_ms.map(|ms| Duration::from_millis(count(ms)));
         Ok(Stats {
@@ -39,12 +39,11 @@ impl Queues {
     /// # Errors
     /// [`QueueError::Late`] and [`QueueError::Store`].
     pub async fn count_named(&self, queue: &str, name: &str) -> Result<u64, QueueError> {
-        let counted = async {
-            let mut transaction = self.begin_reading().await?;
+        let counted = async |transaction: &mut Transaction| {
             let sql = "SELECT count(*) FROM {jobs} WHERE queue = $2 AND name = $3 AND state <> 'dead'";
             let rows: Vec<(i64,)> = transaction.rows(sql, &[queue.into(), name.into()]).await?;
             Ok(rows.first().map_or(0, |(number,)| u64::try_from(*number).unwrap_or(0)))
         };
-        self.within(counted).await
+        self.read(counted).await
     }
 }

@@ -95,17 +95,41 @@ impl Queues {
         self.engine.database.close().await;
     }
 
-    pub(super) async fn begin(&self) -> Result<Transaction, QueueError> {
-        Ok(self.engine.begin(|| self.now_ms()).await?)
+    /// Writes in one transaction, under the deadline: everything lasts if `work` succeeds, and else nothing.
+    pub(super) async fn write<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
+        let written = async {
+            let mut transaction = self.engine.begin(|| self.now_ms()).await?;
+            match work(&mut transaction).await {
+                Ok(done) => transaction.commit().await.map(|()| done).map_err(QueueError::from),
+                Err(error) => {
+                    // In order: a transaction that is only dropped costs its connection.
+                    let _undone_either_way = transaction.rollback().await;
+                    Err(error)
+                }
+            }
+        };
+        self.within(written).await
     }
 
-    pub(super) async fn begin_reading(&self) -> Result<Transaction, QueueError> {
-        Ok(self.engine.begin_reading(|| self.now_ms()).await?)
+    /// Reads in one transaction, under the deadline; nobody is kept waiting.
+    pub(super) async fn read<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Transaction) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
+        let read = async {
+            let mut transaction = self.engine.begin_reading(|| self.now_ms()).await?;
+            let found = work(&mut transaction).await;
+            let _changed_nothing = transaction.rollback().await;
+            found
+        };
+        self.within(read).await
     }
 
-    /// Runs `work` under the deadline. Cut off before its commit it has changed nothing: a transaction that is dropped
-    /// is rolled back.
-    pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueError> {
+    /// Cut off before its commit `work` has changed nothing: a transaction that is dropped is rolled back.
+    async fn within<T>(&self, work: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueError> {
         tokio::time::timeout(self.deadline, work).await.unwrap_or(Err(QueueError::Late(self.deadline)))
     }
 
