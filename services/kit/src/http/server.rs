@@ -52,13 +52,13 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 /// Serves until `stop`, then lets running requests finish for at most `limits.grace`. Requests carry the client's
 /// address as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
-    let lane = Lane::new(router, None, limits);
+    let lane = Lane::new(router, None, limits, stop.clone());
     let door = Door::new(listener, limits, stop);
     while let Some(accepted) = door.next().await {
         lane.spawn(accepted);
     }
     drop(door);
-    lane.drain().await;
+    lane.drain(std::future::ready(())).await;
 }
 
 /// Makes the routes of one core.
@@ -83,13 +83,16 @@ pub async fn serve_each_core(listener: TcpListener, what: EachCore<'_>, limits: 
     for core in 0..cores {
         let lane = {
             // Made here: what is wrong with routes ends the program, and not one of its threads.
-            let (router, tls) = (make(), tls.map(ServerTls::acceptor));
-            move || Lane::new(router, tls, limits)
+            let (router, tls, stop) = (make(), tls.map(ServerTls::acceptor), stop.clone());
+            move || Lane::new(router, tls, limits, stop)
         };
         match start_core(core, lane, tasks.clone()) {
             Ok(lane) => lanes.push(lane),
             Err(error) => tracing::warn!(%error, core, "no thread for a processor"),
         }
+    }
+    if lanes.is_empty() {
+        tracing::error!("no thread to serve on: nothing is served");
     }
     let renewing = async {
         match tls {
@@ -130,9 +133,7 @@ fn start_core(number: usize, lane: impl FnOnce() -> Lane + Send + 'static, tasks
         while let Some(accepted) = accepted.recv().await {
             lane.spawn(accepted);
         }
-        let grace = lane.limits.grace;
-        lane.drain().await;
-        crate::shutdown::within(grace, "what outlives its requests", tasks.wait()).await;
+        lane.drain(tasks.wait()).await;
     };
     let thread = std::thread::Builder::new().name(format!("core-{number}"));
     thread.spawn(move || {
@@ -191,11 +192,12 @@ struct Lane {
     builder: Arc<auto::Builder<TokioExecutor>>,
     drain: GracefulShutdown,
     limits: Limits,
+    stop: CancellationToken,
 }
 
 impl Lane {
-    fn new(router: Router, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
-        Self { router, tls, builder: Arc::new(builder(limits)), drain: GracefulShutdown::new(), limits }
+    fn new(router: Router, tls: Option<TlsAcceptor>, limits: Limits, stop: CancellationToken) -> Self {
+        Self { router, tls, builder: Arc::new(builder(limits)), drain: GracefulShutdown::new(), limits, stop }
     }
 
     fn spawn(&self, Accepted { stream, client, place }: Accepted) {
@@ -205,23 +207,31 @@ impl Lane {
         };
         let _best_effort = stream.set_nodelay(true);
         let (router, watcher, patience) = (self.router.clone(), self.drain.watcher(), self.limits.header_timeout);
-        let (builder, tls) = (self.builder.clone(), self.tls.clone());
+        let (builder, tls, stop) = (self.builder.clone(), self.tls.clone(), self.stop.clone());
         tokio::spawn(async move {
-            match tls {
-                None => Connection { stream, client, router, watcher }.run(&builder, patience).await,
-                Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => Connection { stream, client, router, watcher }.run(&builder, patience).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "no TLS with a client"),
-                    Err(_elapsed) => tracing::debug!("no TLS with a client in time"),
-                },
+            let Some(tls) = tls else {
+                Connection { stream, client, router, watcher }.run(&builder, patience).await;
+                return drop(place);
+            };
+            // At a stop nobody waits for who has not asked for anything yet.
+            let shaken = stop.run_until_cancelled(tokio::time::timeout(patience, tls.accept(stream)));
+            match shaken.await {
+                Some(Ok(Ok(stream))) => Connection { stream, client, router, watcher }.run(&builder, patience).await,
+                Some(Ok(Err(error))) => tracing::debug!(%error, "no TLS with a client"),
+                Some(Err(_elapsed)) => tracing::debug!("no TLS with a client in time"),
+                None => {}
             }
             drop(place);
         });
     }
 
-    /// Lets running requests finish.
-    async fn drain(self) {
-        crate::shutdown::within(self.limits.grace, "open connections", self.drain.shutdown()).await;
+    /// Lets running requests finish, and what outlives them; the grace is for both together.
+    async fn drain(self, outliving: impl Future<Output = ()>) {
+        let ended = async {
+            self.drain.shutdown().await;
+            outliving.await;
+        };
+        crate::shutdown::within(self.limits.grace, "open connections", ended).await;
     }
 }
 

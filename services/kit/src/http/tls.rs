@@ -60,33 +60,29 @@ impl ServerTls {
     }
 
     /// Reads the files again and again; what cannot be used changes nothing.
-    pub async fn renew_for_ever(&self) {
-        let mut known = self.content().await;
+    pub(super) async fn renew_for_ever(&self) {
+        let mut refused = None;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let found = self.content().await;
-            if found != known {
-                known = found;
-                self.renew().await;
+            let error = self.renew().await.err();
+            if let Some(error) = error.as_ref().filter(|_| error != refused) {
+                tracing::warn!(error, "the new certificate cannot be used; the old one stays");
             }
+            refused = error;
         }
     }
 
-    /// Reads the files again.
-    async fn renew(&self) {
+    /// Reads the files again, and shows what is in them from now on.
+    async fn renew(&self) -> Result<(), String> {
         let (chain, key) = (self.chain.clone(), self.key.clone());
         let read = tokio::task::spawn_blocking(move || certified(&chain, &key)).await;
-        match read.unwrap_or_else(|panic| Err(panic.to_string())) {
-            Ok(certified) => {
-                *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certified);
-                tracing::info!(chain = %self.chain.display(), "the certificate was renewed");
-            }
-            Err(error) => tracing::warn!(error, "the new certificate cannot be used; the old one stays"),
+        let found = read.unwrap_or_else(|panic| Err(panic.to_string()))?;
+        let mut current = self.current.0.write().unwrap_or_else(PoisonError::into_inner);
+        if current.cert != found.cert {
+            *current = Arc::new(found);
+            tracing::info!(chain = %self.chain.display(), "the certificate was renewed");
         }
-    }
-
-    async fn content(&self) -> [Option<Vec<u8>>; 2] {
-        [tokio::fs::read(&self.chain).await.ok(), tokio::fs::read(&self.key).await.ok()]
+        Ok(())
     }
 }
 
@@ -126,10 +122,10 @@ mod tests {
         let tls = ServerTls::read(&chain, &key).unwrap();
         let first = shown(&tls);
         std::fs::write(&key, "nonsense").unwrap();
-        tls.renew().await;
+        tls.renew().await.unwrap_err();
         assert_eq!(shown(&tls), first);
         write(&authority.valid());
-        tls.renew().await;
+        tls.renew().await.unwrap();
         assert_ne!(shown(&tls), first);
         std::fs::write(&key, authority.valid().key_pem()).unwrap();
         let other = ServerTls::read(&chain, &key).unwrap_err();

@@ -7,10 +7,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
-use kit::http::{Limits, bind};
-use testkit::eventually;
-use tokio::net::TcpStream;
+use kit::http::{EachCore, Limits, ServerTls, bind, serve_each_core};
+use testkit::{Authority, eventually};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::{LIMIT, SHORT, Server, read_to_end, read_until};
 
@@ -116,6 +118,73 @@ async fn stopping_waits_no_longer_than_its_grace() {
     begun.acquire().await.unwrap().forget();
     server.stop.cancel();
     tokio::time::timeout(Duration::from_secs(5), server.task).await.expect("the server stops").unwrap();
+}
+
+/// A server on every core, of which `tasks` outlive their requests.
+async fn on_each_core(router: Router, tls: Option<ServerTls>, tasks: TaskTracker, limits: Limits) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let stopped = stop.clone();
+    let task = tokio::spawn(async move {
+        let make = Arc::new(move || router.clone());
+        serve_each_core(listener, EachCore { make, tls: tls.as_ref(), tasks }, limits, stopped).await;
+    });
+    Server { address, stop, task }
+}
+
+#[tokio::test]
+async fn on_each_core_too_running_requests_and_what_outlives_them_finish() {
+    let (begun, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (tasks, last) = (TaskTracker::new(), Arc::new(Semaphore::new(0)));
+    let server = on_each_core(held(&begun, &go), None, tasks.clone(), Limits::default()).await;
+    let outliving = last.clone();
+    tasks.spawn(async move { outliving.acquire().await.unwrap().forget() });
+    let mut running = server.write(GET).await;
+    begun.acquire().await.unwrap().forget();
+    server.stop.cancel();
+    let refused = async || TcpStream::connect(server.address).await.is_err().then_some(());
+    eventually("new connections are refused", LIMIT, refused).await;
+    go.add_permits(1);
+    assert!(read_to_end(&mut running).await.ends_with("\r\n\r\ndone"));
+    assert!(!server.task.is_finished());
+    last.add_permits(1);
+    tokio::time::timeout(LIMIT, server.task).await.expect("the server stops").unwrap();
+}
+
+#[tokio::test]
+async fn on_each_core_too_nothing_is_waited_for_longer_than_the_grace() {
+    let (begun, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let tasks = TaskTracker::new();
+    let limits = Limits { grace: SHORT, ..Limits::default() };
+    let server = on_each_core(held(&begun, &go), None, tasks.clone(), limits).await;
+    tasks.spawn(std::future::pending::<()>());
+    let _running = server.write(GET).await;
+    begun.acquire().await.unwrap().forget();
+    server.stop.cancel();
+    tokio::time::timeout(LIMIT, server.task).await.expect("the server stops").unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_who_has_not_finished_the_handshake() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+    let certificate = Authority::new().valid();
+    std::fs::write(&chain, certificate.pem()).unwrap();
+    std::fs::write(&key, certificate.key_pem()).unwrap();
+    let tls = ServerTls::read(&chain, &key).unwrap();
+    // Far longer than the test may take.
+    let limits = Limits { header_timeout: 10 * LIMIT, grace: 10 * LIMIT, ..Limits::default() };
+    let server = on_each_core(hello(), Some(tls), TaskTracker::new(), limits).await;
+    // The beginning of a record of a handshake (RFC 8446 section 5.1).
+    let mut half = server.write("\u{16}\u{3}\u{1}").await;
+    // Connections are taken in their order: the first is there when a later one of each core was ended.
+    for _ in 0..=std::thread::available_parallelism().unwrap().get() {
+        let mut plain = server.write(GET).await;
+        assert!(!read_to_end(&mut plain).await.contains("hello"), "what is no handshake is ended");
+    }
+    server.stop.cancel();
+    assert_eq!(read_to_end(&mut half).await, "");
+    tokio::time::timeout(LIMIT, server.task).await.expect("the server stops").unwrap();
 }
 
 #[tokio::test]
