@@ -69,7 +69,10 @@ impl<'a> Steps<'a> {
         ask: impl AsyncFnOnce(&mut Run) -> Result<T, Outcome>,
     ) -> Option<T> {
         let (began, soft) = (Instant::now(), self.run.soft.len());
+        // What earlier steps were presented must not be forgotten by whatever becomes of this one.
+        let earlier = self.run.seen.cert_expires.take();
         let asked = timeout_at(limit, ask(self.run)).await;
+        self.run.seen.note_expiry(earlier);
         let taken = asked.unwrap_or_else(|_elapsed| {
             let (timeout, phase, address) = (self.run.timeout, self.run.current(), self.run.seen.address);
             Err(Outcome::Fail(timed_out(timeout, phase, address)))
@@ -80,10 +83,13 @@ impl<'a> Steps<'a> {
     /// Notes how a step ended; the run's soft limits from the `soft`th on were broken by it.
     fn note<T>(&mut self, name: &str, took: Duration, taken: Result<T, Outcome>, soft: usize) -> Option<T> {
         let (run, count) = (&mut *self.run, self.count);
-        let place = run.seen.steps.iter().position(|step| step.name == name).unwrap_or_default();
-        if let Some(step) = run.seen.steps.get_mut(place) {
-            let state = if taken.is_ok() { StepState::Passed } else { StepState::Failed };
-            *step = StepSeen::new(name, state, Some(took));
+        let state = if taken.is_ok() { StepState::Passed } else { StepState::Failed };
+        let step = StepSeen::new(name, state, Some(took));
+        let place = run.seen.steps.iter().position(|known| known.name == name).unwrap_or(run.seen.steps.len());
+        match run.seen.steps.get_mut(place) {
+            Some(known) => *known = step,
+            // Nobody announced it, and it was taken all the same.
+            None => run.seen.steps.push(step),
         }
         let called = |reason: Reason| {
             Reason::new(reason.code, format!("step {name:?} ({} of {count}): {}", place + 1, reason.text))
@@ -100,6 +106,11 @@ impl<'a> Steps<'a> {
             Err(Outcome::Pass) => {}
         }
         None
+    }
+
+    /// True once a step has failed.
+    pub fn are_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     /// Returns what the whole way comes to.

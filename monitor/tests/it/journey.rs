@@ -183,8 +183,12 @@ async fn no_value_leads_to_another_path_or_host() {
     let item = "{ name: item, http: { url: 'URL/items/{{ where }}/delete', method: POST } }";
     let (_, said) = fail(&ask(&journey(&target, &[&take("dots"), item])).await);
     let why = "a part of the path would be . or .., which leads elsewhere";
-    assert_eq!(said, format!("step \"item\" (2 of 2): what earlier steps took cannot be sent: {why}"));
+    let said_of_item = format!("step \"item\" (2 of 2): what earlier steps took cannot be sent: {why}");
+    assert_eq!(said, said_of_item);
     assert_eq!(target.requests().len(), 1);
+    let always = item.replace("name: item,", "name: item, always: true,");
+    let (_, said) = fail(&ask(&journey(&target, &[&take("dots"), &always])).await);
+    assert_eq!(said, said_of_item, "where nothing else failed, not to be sent is a fail");
     let end = Target::ok("");
     let away = Target::answer(308, &[("location", &end.url("/evil"))], "");
     let post =

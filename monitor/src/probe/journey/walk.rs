@@ -56,7 +56,8 @@ impl JourneyProbe {
             steps = steps.keeping_time_to_clean();
         }
         for step in &self.steps {
-            if step.always && !step.can_be_sent(&self.templates, &travel) {
+            // What it needs was to come from a step that was not taken.
+            if steps.are_broken() && step.always && !step.can_be_sent(&self.templates, &travel) {
                 continue;
             }
             let take = async |run: &mut Run| self.take(run, step, &mut travel).await;
@@ -85,13 +86,9 @@ impl JourneyProbe {
         let request = step.request(&self.templates, travel)?;
         let began = Instant::now();
         run.needs_body = step.needs_body();
-        let earlier = run.seen.cert_expires.take();
-        let asked = step.options.ask(run, &request, &mut travel.cookies).await;
+        let mut facts = step.options.ask(run, &request, &mut travel.cookies).await?;
         let took = began.elapsed();
-        let expires = run.seen.cert_expires;
-        run.seen.note_expiry(earlier);
-        let mut facts = asked?;
-        facts.seen.cert_expires = expires;
+        facts.seen.cert_expires = run.seen.cert_expires;
         let judged = step.expect.judge(facts.clone(), took, run.deadline).await;
         if judged.is_err() {
             // What the answer held is not shown with what is wrong with it.
