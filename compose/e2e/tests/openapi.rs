@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
-use testkit::{Postgres, Target, at_scale, eventually, free_port};
+use testkit::{Postgres, Target, at_scale, eventually, free_port, installed};
 use tokio::process::{Child, Command};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -60,10 +60,7 @@ impl Program {
 
     /// Has schemathesis try the paths that an option chooses, with everything that opens doors.
     async fn is_as_described(&self, token: &str, choice: [&str; 2]) {
-        // In the folder of the build, which holds this test.
-        let exe = std::env::current_exe().unwrap();
-        let program = exe.ancestors().nth(3).unwrap().join("e2e-venv/bin/st");
-        assert!(program.exists(), "{} is not there: run compose/e2e/setup", program.display());
+        let program = installed("e2e-venv/bin/st");
         let (seed, examples) = (at_scale::<fn() -> u64>(|| 7, testkit::seed)(), at_scale(20, 500));
         println!("schemathesis --seed {seed}");
         let mut command = Command::new(program);

@@ -6,14 +6,6 @@ use std::process::{Command, Stdio};
 /// Says how to get what is missing.
 const SETUP: &str = "run compose/e2e/setup";
 
-/// The Python that has the packages of `compose/e2e/requirements.txt`: in the folder of the build, which holds this test.
-pub(crate) fn python() -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    let python = exe.ancestors().nth(3).unwrap().join("e2e-venv/bin/python");
-    assert!(python.exists(), "{} is not there: {SETUP}", python.display());
-    python
-}
-
 /// A running program.
 pub(crate) struct Program(pub(crate) tokio::process::Child);
 

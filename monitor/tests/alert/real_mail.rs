@@ -1,11 +1,11 @@
 //! A real mail server takes our mail over STARTTLS, and Python's parser reads it.
 
 use serde_json::{Value, json};
-use testkit::{Authority, free_port};
+use testkit::{Authority, free_port, installed};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
 
-use crate::real::{Program, python};
+use crate::real::Program;
 use crate::{PATIENT, SECRET, file, messages, send};
 
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/alert/real_mail.py");
@@ -25,7 +25,7 @@ impl Server {
         let files = [file(certificate.pem()), file(certificate.key_pem()), file(&authority.pem())];
         let paths = files.each_ref().map(|file| file.path().display().to_string());
         let args = [SERVER, &port.to_string(), &paths[0], &paths[1], "me", password];
-        let mut program = Program::start(python(), &args);
+        let mut program = Program::start(installed("e2e-venv/bin/python"), &args);
         let mut said = BufReader::new(program.0.stdout.take().unwrap()).lines();
         let ready = tokio::time::timeout(PATIENT, said.next_line()).await.expect("the server starts").unwrap();
         assert_eq!(ready.as_deref(), Some("ready"));

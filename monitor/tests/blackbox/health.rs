@@ -1,6 +1,6 @@
 //! Prober `grpc`, with the health service of PyPI.
 
-use testkit::{Authority, Server, Target, free_port};
+use testkit::{Authority, Server, Target, free_port, installed};
 
 use crate::both::Case;
 
@@ -41,10 +41,7 @@ impl Servers {
         ] {
             std::fs::write(path(name), text).unwrap();
         }
-        // In the folder of the build, which holds this test.
-        let exe = std::env::current_exe().unwrap();
-        let python = exe.ancestors().nth(3).unwrap().join("e2e-venv/bin/python");
-        assert!(python.exists(), "{} is not there: run compose/e2e/setup", python.display());
+        let python = installed("e2e-venv/bin/python");
         let (port, tls_port) = (free_port(), free_port());
         let arguments = ["-c", SERVER, &port.to_string(), &tls_port.to_string(), &path("chain"), &path("key")];
         let server = Server::start(port, python, &arguments).await;

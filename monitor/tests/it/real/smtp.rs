@@ -1,17 +1,9 @@
 //! Python's mail server (aiosmtpd): STARTTLS, signing in, a wrong password.
 
-use std::path::PathBuf;
-
 use monitor::probe::ReasonCode;
-use testkit::{Authority, Server, free_port};
+use testkit::{Authority, Server, free_port, installed};
 
 use crate::{ask, assert_fail, assert_pass, file, trusting};
-
-/// The folder of the build holds this test, and the packages of `compose/e2e/requirements.txt`.
-fn python() -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    exe.ancestors().nth(3).unwrap().join("e2e-venv/bin/python")
-}
 
 #[tokio::test]
 async fn a_real_mail_server_shakes_hands_and_takes_the_password() {
@@ -20,7 +12,12 @@ async fn a_real_mail_server_shakes_hands_and_takes_the_password() {
     let (chain, key) = (file(certificate.pem()), file(certificate.key_pem()));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/alert/real_mail.py");
     let (chain, key) = (chain.path().to_str().unwrap(), key.path().to_str().unwrap());
-    let _server = Server::start(port, python(), &[script, &port.to_string(), chain, key, "me", "hunter2"]).await;
+    let _server = Server::start(
+        port,
+        installed("e2e-venv/bin/python"),
+        &[script, &port.to_string(), chain, key, "me", "hunter2"],
+    )
+    .await;
     let (_file, trust) = trusting(&authority);
     let settings = format!("address: 'localhost:{port}', starttls: true, tls: {{ {trust} }}, username: me");
     let expect = "expect: { json: { tls: true }, expr: 'json.max_size > 0 && \"PLAIN\" in json.auth' }";
