@@ -96,7 +96,13 @@ mod tests {
 
     fn answer(status: u16, kind: &str, body: &str) -> Answer {
         let headers = vec![("content-type".to_owned(), kind.to_owned())];
-        Answer { status, headers, json: serde_json::from_str(body).ok(), excerpt: body.to_owned() }
+        Answer {
+            status,
+            headers,
+            json: serde_json::from_str(body).ok(),
+            excerpt: body.to_owned(),
+            body: body.to_owned().into(),
+        }
     }
 
     fn reason(outcome: Result<(), Outcome>) -> String {

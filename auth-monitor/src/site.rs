@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use http::{HeaderValue, Method};
+use http::Method;
 use jiff::Timestamp;
 use kit::config::{Cursor, Fields};
-use kit::http::{API_KEY, PROBE_HEADER};
+use kit::http::API_KEY;
 use monitor::probe::{Answer, Api, Call, Outcome, ReasonCode, Run, Steps, Target};
 use secrecy::ExposeSecret;
 use serde_json::{Value as Json, json};
@@ -72,7 +72,6 @@ impl Site {
         let path = fields.get("path").map_or_else(|| Some(PATH.to_owned()), |c| decode_path(&c));
         let profile = fields.get("profile").map(|c| decode_path(&c));
         let (mut api, path) = (api?, path?);
-        api.mark(PROBE_HEADER, HeaderValue::from_static(env!("CARGO_PKG_NAME")));
         // Set to nothing it is as if it were not set.
         let key = key.filter(|key| !key.expose_secret().is_empty());
         let has_key = key.is_some();

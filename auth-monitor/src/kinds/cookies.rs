@@ -88,7 +88,7 @@ mod tests {
             ),
         ] {
             let headers = cookies.iter().map(|cookie| ("set-cookie".to_owned(), (*cookie).to_owned())).collect();
-            let answer = Answer { status: 200, headers, json: None, excerpt: String::new() };
+            let answer = Answer { status: 200, headers, json: None, excerpt: String::new(), body: "".into() };
             let found = match judge(&answer) {
                 Ok(note) => note,
                 Err(Outcome::Fail(reason)) => reason.text,

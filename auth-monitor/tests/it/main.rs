@@ -7,6 +7,7 @@ mod fake;
 mod faults;
 mod keys;
 mod misplaced;
+mod oidc;
 mod platform;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ struct Check {
 }
 
 impl Check {
-    /// Decodes `{ KIND: SETTINGS }`; `${KEY}` and `${SECRET}` are set.
+    /// Decodes `{ KIND: SETTINGS }`; `${KEY}`, `${SECRET}` and those of [`oidc`] are set.
     fn new(yaml: &str) -> Self {
         Self::within(Duration::from_secs(20), yaml)
     }
@@ -87,7 +88,9 @@ fn decode(yaml: &str, means: &Means) -> Result<Arc<dyn monitor::probe::Probe>, V
 
 fn decode_by(kinds: &monitor::Kinds, yaml: &str) -> Result<Arc<dyn monitor::probe::Probe>, Vec<String>> {
     let mistakes = Mistakes::default();
-    let environment = Environment::of([("KEY", platform::KEY), ("SECRET", fake::SECRET)]);
+    let [password, client_secret, posted] = oidc::VARIABLES;
+    let own = [("KEY", platform::KEY), ("SECRET", fake::SECRET)];
+    let environment = Environment::of([own[0], own[1], password, client_secret, posted]);
     let source = Source { path: std::path::Path::new("m.yml"), environment: &environment, prefix: "TEST" };
     let node = load_text(yaml, &source, &[], &mistakes);
     let cursor = Cursor::top(&node, &mistakes);

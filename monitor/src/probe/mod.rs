@@ -66,7 +66,7 @@ mod wire;
 pub use address::Address;
 pub use detour::Detour;
 pub use expect::Expectations;
-pub use http::{Answer, Api, Call};
+pub use http::{Answer, Api, Call, Cookies};
 pub use kinds::{Expectation, Kind, Kinds, LabelSettings, OwnAddress, Probe, Scope, Target};
 pub use observation::{
     CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, StepSeen, StepState, Why,

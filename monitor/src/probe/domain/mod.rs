@@ -23,7 +23,7 @@ use url::Url;
 use self::memory::Memory;
 use self::registration::Registration;
 use super::address::Host;
-use super::http::{Answer, Api, Means, below, decode_base};
+use super::http::{Answer, Api, Call, Means, below, decode_base};
 use super::kinds::{Expectation, Kind, Probe, Scope, Target};
 use super::observation::{Facts, Outcome, Reason, ReasonCode};
 use super::run::Run;
@@ -153,13 +153,13 @@ impl DomainProbe {
                 }
             }
         };
-        let asked = self.api.get_url(run, below(base, &["domain", &self.name], &[])).await;
+        let asked = self.api.call(run, &Call::get_url(below(base, &["domain", &self.name], &[]))).await;
         let answer = asked.map_err(|outcome| blind("the registry", outcome))?;
         registration::read(&self.name, &answer)
     }
 
     async fn find_server(&self, run: &mut Run, list: &Url) -> Result<Url, Outcome> {
-        let asked = self.api.get_url(run, list.clone()).await;
+        let asked = self.api.call(run, &Call::get_url(list.clone())).await;
         let answer: Answer = asked.map_err(|outcome| blind("the list of registries", outcome))?;
         let url = registry::find(&self.name, &answer)?;
         self.memory(|memory| memory.keep_server(Instant::now(), url.clone()));

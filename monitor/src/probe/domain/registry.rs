@@ -56,7 +56,8 @@ mod tests {
             [["uk", "com"], ["http://one.example/", "https://one.example/"]],
             [["co.uk"], ["https://two.example/rdap"]],
         ] });
-        let answer = Answer { status: 200, headers: Vec::new(), json: Some(list), excerpt: String::new() };
+        let answer =
+            Answer { status: 200, headers: Vec::new(), json: Some(list), excerpt: String::new(), body: "".into() };
         for (name, url) in [
             ("example.com", "https://one.example/"),
             ("example.co.uk", "https://two.example/rdap"),
@@ -66,7 +67,8 @@ mod tests {
         }
         let text = "no registry of .notcom is known to speak RDAP; write server: https://… if one does";
         assert_eq!(find("example.notcom", &answer), Err(Outcome::local(text)));
-        let broken = Answer { status: 503, headers: Vec::new(), json: None, excerpt: "later".to_owned() };
+        let broken =
+            Answer { status: 503, headers: Vec::new(), json: None, excerpt: "later".to_owned(), body: "".into() };
         assert_eq!(
             find("a.com", &broken),
             Err(Outcome::local("the list of registries does not say: status 503: later"))

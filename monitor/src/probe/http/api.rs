@@ -52,6 +52,8 @@ pub struct Answer {
     pub json: Option<Json>,
     /// The body's first line, for people.
     pub excerpt: String,
+    /// The body, as far as it was read.
+    pub body: Bytes,
 }
 
 /// How an API is asked.
@@ -106,11 +108,6 @@ impl Api {
         true
     }
 
-    /// Sends a header with every request.
-    pub fn mark(&mut self, name: HeaderName, value: HeaderValue) {
-        self.headers.insert(name, value);
-    }
-
     /// What is asked, for people.
     pub fn target(&self) -> Target {
         self.options.target.clone()
@@ -128,41 +125,44 @@ impl Api {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Answer, Outcome> {
-        self.get_url(run, below(self.base.clone(), path, query)).await
+        self.call(run, &Call::get_url(below(self.base.clone(), path, query))).await
     }
 
-    /// Gets what stands at a URL that may be of another place; what only the configured host may have stays with it.
-    ///
-    /// # Errors
-    /// As [`Api::call`].
-    pub async fn get_url(&self, run: &mut Run, url: Url) -> Result<Answer, Outcome> {
-        let mut headers = self.headers.clone();
-        if !same_host(&self.base, &url) {
-            drop_credentials(&mut headers);
-            headers.remove(HOST);
-        }
-        self.send(run, Hop::new(url, Method::GET, headers, Bytes::new())).await
-    }
-
-    /// Asks, at a path below the configured URL.
+    /// Asks once.
     ///
     /// # Errors
     /// A fail or an unknown where there is no whole answer; any answer is one, whatever its status.
     pub async fn call(&self, run: &mut Run, call: &Call) -> Result<Answer, Outcome> {
-        let parts = call.parts(self.headers.clone());
-        let hop =
-            parts.and_then(|(method, headers, body)| Hop::new(call.url(self.base.clone()), method, headers, body));
-        self.send(run, hop).await
+        self.call_with(run, call, &mut Cookies::default()).await
     }
 
-    async fn send(&self, run: &mut Run, hop: Result<Hop, &'static str>) -> Result<Answer, Outcome> {
-        let hop = hop.map_err(|why| Outcome::local(format!("it cannot be asked: {why}")))?;
+    /// Asks once, with the cookies that earlier answers set.
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub async fn call_with(&self, run: &mut Run, call: &Call, cookies: &mut Cookies) -> Result<Answer, Outcome> {
+        let hop = self.hop(call).map_err(|why| Outcome::local(format!("it cannot be asked: {why}")))?;
         run.needs_body = true;
-        let facts = self.options.ask(run, &hop, &mut Cookies::default()).await?;
+        let facts = self.options.ask(run, &hop, cookies).await?;
         let body = facts.body.unwrap_or_default();
         let status = facts.status.unwrap_or_default();
         let json = serde_json::from_slice(&body).ok();
-        Ok(Answer { status, headers: facts.headers, json, excerpt: excerpt(&body) })
+        Ok(Answer { status, headers: facts.headers, json, excerpt: excerpt(&body), body })
+    }
+
+    /// What only the configured host may have stays with it, whoever the call asks.
+    fn hop(&self, call: &Call) -> Result<Hop, &'static str> {
+        let url = call.url(&self.base);
+        let is_ours = same_host(&self.base, &url);
+        let mut headers = self.headers.clone();
+        if !is_ours {
+            drop_credentials(&mut headers);
+            headers.remove(HOST);
+        }
+        let (method, headers, body) = call.parts(headers)?;
+        let mut hop = Hop::new(url, method, headers, body)?;
+        hop.strange = !is_ours;
+        Ok(hop)
     }
 }
 

@@ -2,41 +2,72 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value as Json;
 use url::Url;
+use url::form_urlencoded::{self, byte_serialize};
 
 use super::api::below;
+use super::hop::show;
 
-/// What is asked of an API, at a path below its URL.
+/// What is asked of an API.
 #[derive(Clone)]
 pub struct Call {
     method: Method,
-    path: String,
+    place: Place,
     query: Vec<(&'static str, String)>,
-    bearer: Option<String>,
+    authorization: Option<String>,
     kind: Option<&'static str>,
     body: Bytes,
+}
+
+#[derive(Clone)]
+enum Place {
+    /// Below the API's URL.
+    Path(String),
+    /// Where an answer leads.
+    Url(Url),
 }
 
 impl fmt::Debug for Call {
     /// Without what is sent: it may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.path)
+        match &self.place {
+            Place::Path(path) => write!(f, "{} {path}", self.method),
+            Place::Url(url) => write!(f, "{} {}", self.method, show(url)),
+        }
     }
 }
 
 impl Call {
-    /// A request without a body.
+    /// A request without a body, at a path below the API's URL.
     pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), bearer: None, kind: None, body: Bytes::new() }
+        Self::at(method, Place::Path(path.into()))
     }
 
     /// A GET.
     pub fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
+    }
+
+    /// A GET of what may be of another host; what was configured for the API's own stays with it.
+    pub fn get_url(url: Url) -> Self {
+        Self::at(Method::GET, Place::Url(url))
+    }
+
+    /// A POST of a form (application/x-www-form-urlencoded) to what may be of another host, as [`Call::get_url`].
+    pub fn submit<N: AsRef<str>, V: AsRef<str>>(url: Url, form: impl IntoIterator<Item = (N, V)>) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let kind = Some("application/x-www-form-urlencoded");
+        Self { kind, body: body.into(), ..Self::at(Method::POST, Place::Url(url)) }
+    }
+
+    fn at(method: Method, place: Place) -> Self {
+        Self { method, place, query: Vec::new(), authorization: None, kind: None, body: Bytes::new() }
     }
 
     /// A POST with a JSON body.
@@ -45,10 +76,24 @@ impl Call {
         Self { kind: Some("application/json"), body, ..Self::new(Method::POST, path) }
     }
 
+    /// Asks another URL the same, as a redirect that keeps the method wants it.
+    #[must_use]
+    pub fn to(self, url: Url) -> Self {
+        Self { place: Place::Url(url), ..self }
+    }
+
     /// Shows a token (RFC 6750 section 2.1).
     #[must_use]
     pub fn bearer(self, token: impl Into<String>) -> Self {
-        Self { bearer: Some(token.into()), ..self }
+        Self { authorization: Some(format!("Bearer {}", token.into())), ..self }
+    }
+
+    /// Shows a client's id and secret (RFC 6749 section 2.3.1: each is encoded as in a form first).
+    #[must_use]
+    pub fn client(self, id: &str, secret: &str) -> Self {
+        let form = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+        let shown = STANDARD.encode(format!("{}:{}", form(id), form(secret)));
+        Self { authorization: Some(format!("Basic {shown}")), ..self }
     }
 
     /// Adds to the query.
@@ -58,10 +103,15 @@ impl Call {
         self
     }
 
-    pub(super) fn url(&self, base: Url) -> Url {
-        let parts: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty()).collect();
+    pub(super) fn url(&self, base: &Url) -> Url {
         let query: Vec<(&str, &str)> = self.query.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        below(base, &parts, &query)
+        match &self.place {
+            Place::Path(path) => {
+                let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+                below(base.clone(), &parts, &query)
+            }
+            Place::Url(url) => below(url.clone(), &[], &query),
+        }
     }
 
     /// Returns method, headers and body; `headers` are those of every request.
@@ -69,8 +119,8 @@ impl Call {
     /// # Errors
     /// What cannot be sent; it shows no value.
     pub(super) fn parts(&self, mut headers: HeaderMap) -> Result<(Method, HeaderMap, Bytes), &'static str> {
-        if let Some(token) = &self.bearer {
-            let value = HeaderValue::from_str(&format!("Bearer {token}"));
+        if let Some(authorization) = &self.authorization {
+            let value = HeaderValue::from_str(authorization);
             let mut value = value.map_err(|_| "the token holds characters that a header cannot carry")?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);

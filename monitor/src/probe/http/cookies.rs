@@ -12,7 +12,7 @@ const MAX_COOKIE_BYTES: usize = 8192;
 
 /// What servers set, by RFC 6265. Most answers set nothing, and then this holds nothing.
 #[derive(Default)]
-pub(in crate::probe) struct Cookies(Option<Box<CookieStore>>);
+pub struct Cookies(Option<Box<CookieStore>>);
 
 impl Cookies {
     /// Keeps what an answer of `url` sets. What is malformed, or not for its host, is left, as browsers leave it.

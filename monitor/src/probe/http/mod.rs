@@ -19,7 +19,7 @@ mod proxy;
 pub use api::{Answer, Api};
 pub(super) use api::{Means, below, decode_base};
 pub use call::Call;
-pub(super) use cookies::Cookies;
+pub use cookies::Cookies;
 pub(super) use exchange::Exchange;
 pub(super) use failure::{ended_early, within_body};
 pub(super) use hop::{Hop, drop_credentials, same_host, show};

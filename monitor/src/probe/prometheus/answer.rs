@@ -144,7 +144,8 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, text: &str) -> Answer {
-        Answer { status, headers: Vec::new(), json: serde_json::from_str(text).ok(), excerpt: excerpt(text.as_bytes()) }
+        let (json, excerpt) = (serde_json::from_str(text).ok(), excerpt(text.as_bytes()));
+        Answer { status, headers: Vec::new(), json, excerpt, body: text.to_owned().into() }
     }
 
     fn vector(series: &str) -> Answer {
