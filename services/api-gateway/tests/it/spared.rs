@@ -37,6 +37,17 @@ async fn after_five_failures_a_service_is_spared_until_it_answers() {
 }
 
 #[tokio::test]
+async fn a_service_that_takes_no_request_is_late_and_spared_whatever_the_request_carries() {
+    let target = Target::blackhole();
+    let gateway = Gateway::impatient_before(&target.url("")).await;
+    let ask = async || send(gateway.request("POST", "/api/airtable/x").header("x-api-key", KEY), "{}").await;
+    for _failure in 0..5 {
+        ask().await.error(504, "upstream_timeout");
+    }
+    ask().await.error(503, "upstream_spared");
+}
+
+#[tokio::test]
 async fn what_changes_nothing_is_tried_once_more_and_nothing_else() {
     for (method, tries) in [("GET", 2), ("HEAD", 2), ("POST", 1), ("DELETE", 1), ("PUT", 1)] {
         let target = Target::close();
