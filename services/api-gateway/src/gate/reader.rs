@@ -14,6 +14,8 @@ const KEPT: Duration = Duration::from_secs(300);
 /// How soon they are asked for again, because a token names another: whoever sends nonsense must not have them fetched
 /// all the time.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How long nobody asks for them after they could not be had: those who come meanwhile are told at once.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a token can be compared with.
 pub(super) enum Reader {
@@ -29,7 +31,8 @@ pub(super) enum Reader {
 #[derive(Default)]
 pub(super) struct Published {
     known: RwLock<Option<(TokenReader, Instant)>>,
-    fetching: Mutex<()>,
+    /// When they could not be had last, and why. One at a time asks for them.
+    missed: Mutex<Option<(Instant, String)>>,
 }
 
 impl Reader {
@@ -42,9 +45,9 @@ impl Reader {
             Self::None => Ok(Some(None)),
             Self::Secret(reader) => Ok(reader.read(token).map(Some)),
             Self::Published(published) => {
-                let mut reader = published.reader(KEPT, authority).await?;
+                let mut reader = published.reader(KEPT, fetch(authority)).await?;
                 if reader.misses_key_of(token) {
-                    reader = published.reader(AGAIN, authority).await?;
+                    reader = published.reader(AGAIN, fetch(authority)).await?;
                 }
                 Ok(reader.read(token).map(Some))
             }
@@ -68,29 +71,93 @@ impl Published {
     }
 
     /// Returns keys of at most this age. Those that are there go on while newer ones cannot be had.
-    async fn reader(&self, age: Duration, authority: &Authority) -> Result<TokenReader, String> {
+    async fn reader(
+        &self,
+        age: Duration,
+        fetched: impl Future<Output = Result<TokenReader, String>>,
+    ) -> Result<TokenReader, String> {
         if let Some(known) = self.known(age) {
             return Ok(known);
         }
-        let _one_fetches = self.fetching.lock().await;
+        let mut missed = self.missed.lock().await;
         if let Some(known) = self.known(age) {
             return Ok(known);
         }
-        let fetched = async {
-            let body = authority.ask("/.well-known/jwks.json", None).await?.ok_or("HTTP 401")?;
-            serde_json::from_slice(&body).map_err(|error| format!("the published keys cannot be read: {error}"))
-        };
-        match (fetched.await, self.known(Duration::MAX)) {
-            (Ok(keys), _) => {
-                let reader = TokenReader::of_keys(&keys);
+        let old = self.known(Duration::MAX);
+        if let Some((at, why)) = &*missed
+            && at.elapsed() < PAUSE
+        {
+            return old.ok_or_else(|| why.clone());
+        }
+        match fetched.await {
+            Ok(reader) => {
                 *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some((reader.clone(), Instant::now()));
+                *missed = None;
                 Ok(reader)
             }
-            (Err(error), Some(old)) => {
+            Err(error) => {
                 tracing::warn!(error, "newer keys of tokens cannot be had");
-                Ok(old)
+                *missed = Some((Instant::now(), error.clone()));
+                old.ok_or(error)
             }
-            (Err(error), None) => Err(error),
         }
+    }
+}
+
+/// Asks for the keys.
+async fn fetch(authority: &Authority) -> Result<TokenReader, String> {
+    let body = authority.ask("/.well-known/jwks.json", None).await?.ok_or("HTTP 401")?;
+    let keys = serde_json::from_slice(&body);
+    keys.map(|keys| TokenReader::of_keys(&keys)).map_err(|error| format!("the published keys cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(5);
+
+    /// A publisher that answers after [`WITHIN`], for better or worse.
+    struct Publisher {
+        asked: AtomicU32,
+        is_well: bool,
+    }
+
+    impl Publisher {
+        fn new(is_well: bool) -> Self {
+            Self { asked: AtomicU32::new(0), is_well }
+        }
+
+        async fn fetch(&self) -> Result<TokenReader, String> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(WITHIN).await;
+            let reader = TokenReader::of_secret(&"0123456789abcdef0123456789abcdef".into());
+            if self.is_well { Ok(reader) } else { Err("no answer".to_owned()) }
+        }
+
+        /// Has three come at once; returns how many are served, how often it has been asked, and how long that took.
+        async fn three(&self, published: &Published) -> (usize, u32, Duration) {
+            let began = Instant::now();
+            let three = [(); 3].map(|()| published.reader(KEPT, self.fetch()));
+            let served = futures_util::future::join_all(three).await.iter().filter(|reader| reader.is_ok()).count();
+            (served, self.asked.load(Ordering::Relaxed), began.elapsed())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_keys_cannot_be_had_one_asks_and_the_others_wait_no_longer_than_he() {
+        let (published, ill) = (Published::default(), Publisher::new(false));
+        assert_eq!(ill.three(&published).await, (0, 1, WITHIN));
+        assert_eq!(ill.three(&published).await, (0, 1, Duration::ZERO), "who comes soon after is told at once");
+        tokio::time::advance(PAUSE).await;
+        assert_eq!(ill.three(&published).await, (0, 2, WITHIN));
+        tokio::time::advance(PAUSE).await;
+        let well = Publisher::new(true);
+        assert_eq!(well.three(&published).await, (3, 1, WITHIN));
+        tokio::time::advance(KEPT).await;
+        assert_eq!(ill.three(&published).await, (3, 3, WITHIN), "old keys go on");
+        assert_eq!(ill.three(&published).await, (3, 3, Duration::ZERO));
     }
 }
