@@ -1,5 +1,7 @@
 //! platform-services as whom the gateway asks about others: whose token it is, whose key, and which keys sign.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
@@ -7,6 +9,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use kit::http::{ApiError, Client, client, root_cause};
 
+use crate::limit::{Limiter, Subject};
 use crate::settings::Settings;
 use crate::upstream::Upstream;
 
@@ -23,12 +26,22 @@ pub(super) struct Authority {
     client: Client<Full<Bytes>>,
     platform: Upstream,
     timeout: Duration,
+    limiter: Arc<Limiter>,
 }
 
 impl Authority {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, limiter: Arc<Limiter>) -> Self {
         let timeout = settings.timeout_of(&settings.platform_services).min(GOOD);
-        Self { client: client(timeout), platform: settings.platform_services.clone(), timeout }
+        Self { client: client(timeout), platform: settings.platform_services.clone(), timeout, limiter }
+    }
+
+    /// Counts a question about what `address` has shown and nobody here can judge: whoever makes up keys must not have
+    /// platform-services asked about each.
+    ///
+    /// # Errors
+    /// 429 with how long to wait.
+    pub(super) async fn admit(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+        self.limiter.take(&Subject::asking(address)).await.map(|_standing| ()).map_err(|refusal| refusal.error)
     }
 
     /// Asks, showing what a client has shown; none if that is refused.

@@ -1,6 +1,7 @@
 //! Whose key it is: the one that all services share, or one that platform-services gave to one of them for some things.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
@@ -39,20 +40,33 @@ impl Keys {
     /// Returns the name to count a service by that may do what `scope` says.
     ///
     /// # Errors
-    /// 401 without a good key, 403 if it is for other things, 503 if that cannot be found out.
-    pub(super) async fn find(&self, headers: &HeaderMap, scope: &str) -> Result<String, ApiError> {
-        self.find_by(shown_key(headers).ok_or_else(no_key)?.as_bytes(), scope).await
+    /// 401 without a good key, 403 if it is for other things, 429 if `address` has shown too many that are not known here,
+    /// 503 if that cannot be found out.
+    pub(super) async fn find(
+        &self,
+        headers: &HeaderMap,
+        scope: &str,
+        address: Option<IpAddr>,
+    ) -> Result<String, ApiError> {
+        self.find_by(shown_key(headers).ok_or_else(no_key)?.as_bytes(), scope, address).await
     }
 
     /// As [`Self::find`], by the key alone.
-    pub(super) async fn find_by(&self, key: &[u8], scope: &str) -> Result<String, ApiError> {
+    pub(super) async fn find_by(&self, key: &[u8], scope: &str, address: Option<IpAddr>) -> Result<String, ApiError> {
         if self.shared.is(key) {
             return Ok("shared".to_owned());
         }
         let issued = std::str::from_utf8(key).ok().filter(|key| key.starts_with(PREFIX) && key.len() <= MAX_KEY_BYTES);
         let key = issued.ok_or_else(no_key)?;
         let digest = SecretDigest::of(key.as_bytes()).to_bytes();
-        match self.known.try_get_with(digest, self.ask(key)).await {
+        let found = match self.known.get(&digest).await {
+            Some(known) => Ok(known),
+            None => {
+                self.authority.admit(address).await?;
+                self.known.try_get_with(digest, self.ask(key)).await
+            }
+        };
+        match found {
             Ok(Some(holder)) if holder.scopes.contains(scope) => Ok(holder.id.clone().unwrap_or_default()),
             Ok(Some(_)) => Err(ApiError::forbidden(format!("the key is for other things; this needs one for {scope}"))),
             Ok(None) => Err(no_key()),

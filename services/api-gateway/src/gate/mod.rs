@@ -64,7 +64,7 @@ pub(crate) struct Gate {
 
 impl Gatehouse {
     pub(crate) fn new(settings: &Settings, limiter: Arc<Limiter>, figures: Figures) -> Self {
-        let authority = Arc::new(Authority::new(settings));
+        let authority = Arc::new(Authority::new(settings, limiter.clone()));
         Self {
             keys: Keys::new(settings, authority.clone()),
             users: Users::new(settings, authority),
@@ -79,23 +79,34 @@ impl Gatehouse {
     ///
     /// # Errors
     /// As for a request that shows it.
-    pub(crate) async fn admits(&self, key: &SecretString, scope: &str) -> Result<(), ApiError> {
-        self.keys.find_by(key.expose_secret().as_bytes(), scope).await.map(|_name| ())
+    pub(crate) async fn admits(
+        &self,
+        key: &SecretString,
+        scope: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), ApiError> {
+        self.keys.find_by(key.expose_secret().as_bytes(), scope, address).await.map(|_name| ())
     }
 
     /// Returns who asks, and as whom he is counted.
     ///
     /// # Errors
     /// The answer to whoever may not; he is counted all the same.
-    async fn find(&self, guard: Guard, headers: &HeaderMap) -> Result<(Caller, Option<Subject>), ApiError> {
+    async fn find(
+        &self,
+        guard: Guard,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Result<(Caller, Option<Subject>), ApiError> {
         match guard {
             Guard::Key(scope) => {
-                let name = self.keys.find(headers, scope).await.inspect_err(|_| self.figures.refused("key"))?;
+                let found = self.keys.find(headers, scope, address).await;
+                let name = found.inspect_err(|_| self.figures.refused("key"))?;
                 Ok((Caller::Service, Some(Subject::Key(name))))
             }
             Guard::User => {
                 let found = match bearer(headers) {
-                    Some(token) => self.users.find(token).await,
+                    Some(token) => self.users.find(token, address).await,
                     None => Err(users::no_token()),
                 };
                 let user = found.inspect_err(|_| self.figures.refused("token"))?;
@@ -126,7 +137,7 @@ impl Gatehouse {
         let address = self.proxies.client(request.headers(), peer);
         let is_https = self.is_https || self.proxies.came_by_https(request.headers(), peer);
         request.extensions_mut().insert(Origin { address, is_https });
-        match self.find(guard, request.headers()).await {
+        match self.find(guard, request.headers(), address).await {
             Ok((caller, subject)) => {
                 request.extensions_mut().insert(caller);
                 self.limiter.take(&subject.unwrap_or_else(|| Subject::of_address(address))).await

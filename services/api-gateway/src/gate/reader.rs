@@ -96,9 +96,10 @@ impl Published {
                 Ok(reader)
             }
             Err(error) => {
-                tracing::warn!(error, "newer keys of tokens cannot be had");
                 *missed = Some((Instant::now(), error.clone()));
-                old.ok_or(error)
+                let Some(old) = old else { return Err(error) };
+                tracing::warn!(error, "newer keys of tokens cannot be had");
+                Ok(old)
             }
         }
     }

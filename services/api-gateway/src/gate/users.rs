@@ -1,6 +1,7 @@
 //! Who a token belongs to. That it was signed is seen here; whether its session goes on is platform-services' word, which
 //! is good for some seconds: however many requests a user makes, few are asked about.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::header;
@@ -60,15 +61,21 @@ impl Users {
     /// Returns who is signed in with a token.
     ///
     /// # Errors
-    /// 401 if nobody is; 503 if that cannot be found out.
-    pub(crate) async fn find(&self, token: &str) -> Result<Arc<User>, ApiError> {
+    /// 401 if nobody is; 429 if `address` has shown too many that cannot be judged here; 503 if that cannot be found out.
+    pub(crate) async fn find(&self, token: &str, address: Option<IpAddr>) -> Result<Arc<User>, ApiError> {
         let digest = digest(token);
         // What was signed is signed: only its end is looked at again.
         if let Some(known) = self.known.get(&digest).await {
             return known.filter(|known| known.exp > now_secs()).map(|known| known.user.clone()).ok_or_else(no_token);
         }
         let read = self.reader.read(token, &self.authority).await.map_err(|why| unavailable(&why))?;
-        let exp = read.ok_or_else(no_token)?.map_or(i64::MAX, |claims| claims.exp);
+        let exp = match read.ok_or_else(no_token)? {
+            Some(claims) => claims.exp,
+            None => {
+                self.authority.admit(address).await?;
+                i64::MAX
+            }
+        };
         // Several that come at once wait for one question.
         match self.known.try_get_with(digest, self.ask(token, exp)).await {
             Ok(Some(known)) => Ok(known.user.clone()),

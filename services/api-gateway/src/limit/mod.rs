@@ -36,12 +36,19 @@ pub(crate) enum Subject {
     Key(String),
     /// By host.
     Address(String),
+    /// By host: whoever shows keys or tokens that platform-services has to be asked about.
+    Asking(String),
 }
 
 impl Subject {
     /// Counts by address.
     pub(crate) fn of_address(address: Option<IpAddr>) -> Self {
-        Self::Address(address.map_or_else(|| "unknown".to_owned(), host_of))
+        Self::Address(host(address))
+    }
+
+    /// Counts what platform-services is asked for an address.
+    pub(crate) fn asking(address: Option<IpAddr>) -> Self {
+        Self::Asking(host(address))
     }
 
     fn kind(&self) -> &'static str {
@@ -49,14 +56,19 @@ impl Subject {
             Self::User(_) => "user",
             Self::Key(_) => "key",
             Self::Address(_) => "address",
+            Self::Asking(_) => "asking",
         }
     }
 
     /// Names it in a database that others read, too.
     fn digest(&self) -> String {
-        let (Self::User(name) | Self::Key(name) | Self::Address(name)) = self;
+        let (Self::User(name) | Self::Key(name) | Self::Address(name) | Self::Asking(name)) = self;
         SecretDigest::of(format!("{} {name}", self.kind()).as_bytes()).to_hex()
     }
+}
+
+fn host(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| "unknown".to_owned(), host_of)
 }
 
 /// What to do while Redis does not answer.

@@ -1,5 +1,6 @@
 //! One connection of `/ws`, from its first frame to its end.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,25 +48,30 @@ pub(super) struct Endpoint {
 /// Why a connection ends: a code and a reason for the client.
 type End = Option<(u16, &'static str)>;
 
+/// Who wants to come in.
+pub(super) struct Guest {
+    /// What he calls the session.
+    pub(super) session: Option<String>,
+    pub(super) address: Option<IpAddr>,
+    /// His place among those that have not said yet who they are.
+    pub(super) entering: OwnedSemaphorePermit,
+}
+
 /// Who has come in.
 struct Visitor {
     /// The session as it is known here.
     session: String,
     /// A user's id, and his token.
     user: Option<(String, SecretString)>,
+    address: Option<IpAddr>,
 }
 
-/// Serves a connection to its end. `entering` is its place among those that have not said yet who they are.
-pub(super) async fn serve(
-    endpoint: Arc<Endpoint>,
-    mut socket: WebSocket,
-    shown: Option<String>,
-    entering: OwnedSemaphorePermit,
-) {
-    let end = match shown.filter(|id| crate::chat::is_plain_id(id)) {
-        Some(shown) => match admit(&endpoint, &mut socket, &shown).await {
+/// Serves a connection to its end.
+pub(super) async fn serve(endpoint: Arc<Endpoint>, mut socket: WebSocket, guest: Guest) {
+    let end = match guest.session.filter(|id| crate::chat::is_plain_id(id)) {
+        Some(shown) => match admit(&endpoint, &mut socket, &shown, guest.address).await {
             Ok(visitor) => {
-                drop(entering);
+                drop(guest.entering);
                 attend(&endpoint, &mut socket, &shown, &visitor).await
             }
             Err(end) => end,
@@ -77,7 +83,12 @@ pub(super) async fn serve(
 }
 
 /// Reads the first frame.
-async fn admit(endpoint: &Endpoint, socket: &mut WebSocket, shown: &str) -> Result<Visitor, End> {
+async fn admit(
+    endpoint: &Endpoint,
+    socket: &mut WebSocket,
+    shown: &str,
+    address: Option<IpAddr>,
+) -> Result<Visitor, End> {
     let first = tokio::select! {
         () = endpoint.stop.cancelled() => return Err(Some((GOING_AWAY, "the gateway stops"))),
         first = timeout(FIRST_WITHIN, text(socket)) => first,
@@ -88,14 +99,14 @@ async fn admit(endpoint: &Endpoint, socket: &mut WebSocket, shown: &str) -> Resu
             Err(Some((POLICY, "session_id is another one than that of the address")))
         }
         Some(Ok(Said::Auth { api_key: Some(key), token: None, .. })) if is_of_services(shown) => {
-            let visitor = Visitor { session: shown.to_owned(), user: None };
-            house.admits(&key, CHAT).await.map(|()| visitor).map_err(|error| refused(&error))
+            let visitor = Visitor { session: shown.to_owned(), user: None, address };
+            house.admits(&key, CHAT, address).await.map(|()| visitor).map_err(|error| refused(&error))
         }
         Some(Ok(Said::Auth { api_key: None, token: Some(token), .. })) => {
-            let found = house.users.find(token.expose_secret()).await;
+            let found = house.users.find(token.expose_secret(), address).await;
             let visitor = |user: Arc<User>| {
                 let (session, id) = (session_of(&Caller::User(user.clone()), shown), user.id.clone());
-                Visitor { session, user: Some((id, token)) }
+                Visitor { session, user: Some((id, token)), address }
             };
             found.map(visitor).map_err(|error| refused(&error))
         }
@@ -109,9 +120,9 @@ async fn admit(endpoint: &Endpoint, socket: &mut WebSocket, shown: &str) -> Resu
 
 const NEEDED: &str = "the first frame is {\"type\": \"auth\", …} with a valid key or token, within 10 s";
 
-/// What nobody can say now is not the client's fault.
+/// What nobody can say now is no reason to stay away.
 fn refused(error: &ApiError) -> End {
-    if error.status().is_server_error() {
+    if error.status().is_server_error() || error.status() == StatusCode::TOO_MANY_REQUESTS {
         return Some((TRY_AGAIN, "who asks cannot be checked now; try again soon"));
     }
     Some((POLICY, NEEDED))
@@ -181,7 +192,7 @@ async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str, visi
 /// Returns whether the token that a user came in with is good no more. While nobody can say, he stays.
 async fn has_ended(endpoint: &Endpoint, visitor: &Visitor) -> bool {
     let Some((_, token)) = &visitor.user else { return false };
-    let found = endpoint.house.users.find(token.expose_secret()).await;
+    let found = endpoint.house.users.find(token.expose_secret(), visitor.address).await;
     found.is_err_and(|error| error.status() == StatusCode::UNAUTHORIZED)
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -22,9 +22,10 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::forward::Tunnels;
+use crate::gate::Origin;
 use crate::routes::Ways;
 use crate::table::{CHAT, Guard};
-use connection::{Endpoint, serve};
+use connection::{Endpoint, Guest, serve};
 pub(crate) use frame::Topic;
 pub(crate) use hub::Hub;
 pub(crate) use news::News;
@@ -54,6 +55,7 @@ pub(crate) fn routes(ways: &Arc<Ways>, Tunnels { tracker, stop }: &Tunnels) -> R
 
 async fn open(
     State((endpoint, tracker, entering)): State<(Arc<Endpoint>, TaskTracker, Arc<Semaphore>)>,
+    Extension(origin): Extension<Origin>,
     asked: Result<Query<Asked>, QueryRejection>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -64,13 +66,14 @@ async fn open(
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     };
-    let Ok(place) = entering.try_acquire_owned() else {
+    let Ok(entering) = entering.try_acquire_owned() else {
         let text = "too many are coming in; try again soon";
         return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).code("busy").into_response();
     };
     let session = asked.ok().and_then(|Query(asked)| asked.session_id);
+    let guest = Guest { session, address: origin.address, entering };
     upgrade
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES)
-        .on_upgrade(move |socket| tracker.track_future(serve(endpoint, socket, session, place)))
+        .on_upgrade(move |socket| tracker.track_future(serve(endpoint, socket, guest)))
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use testkit::{Redis, Target, eventually};
 
 use crate::sign_in::SignIn;
-use crate::{Answer, Gateway, LIMIT, settings, upstream};
+use crate::{Answer, Gateway, LIMIT, send, settings, upstream};
 
 fn few(requests: u32) -> Settings {
     let mut settings = settings();
@@ -48,6 +48,27 @@ async fn each_is_told_its_limit_and_refused_beyond_it() {
     }
     let metrics = gateway.get("/metrics").await.text();
     assert!(metrics.contains("api_gateway_rate_limited_total{type=\"key\"} 1\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn whoever_makes_up_keys_and_tokens_has_few_of_them_asked_about() {
+    let platform = Target::answer(401, &[], "");
+    for is_key in [true, false] {
+        let mut settings = few(3);
+        settings.platform_services = upstream(&platform.url(""));
+        let gateway = Gateway::start(settings).await;
+        let mut statuses = Vec::new();
+        for number in 0..6 {
+            let key = gateway.request("GET", "/api/tools").header("x-api-key", format!("pak_{number}"));
+            let answer = match is_key {
+                true => send(key, "").await,
+                false => gateway.post("/api/v1/chat", Some(&format!("made.up.{number}")), &json!({})).await,
+            };
+            statuses.push(answer.status);
+        }
+        assert_eq!(statuses, [401, 401, 401, 429, 429, 429]);
+    }
+    assert_eq!(platform.requests().len(), 6, "three keys, three tokens");
 }
 
 #[tokio::test(flavor = "multi_thread")]
