@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -87,10 +87,10 @@ async fn chat(State(ways): State<Arc<Ways>>, request: Request) -> Result<Respons
     let mut body = chat.more.clone();
     body.insert("message".to_owned(), chat.newest()?.into());
     body.insert("session_id".to_owned(), session.as_str().into());
-    let answer = ask(&ways, head, &body).await?;
     if chat.more.get("stream") != Some(&Value::Bool(true)) {
-        return Ok(answer);
+        return ask(&ways, head, &body).await;
     }
+    let answer = ask(&ways, readable(head), &body).await?;
     rewritten(answer, |answer| ways.hub.tell(&session, Topic::ChatStream, &streamed(answer))).await
 }
 
@@ -131,6 +131,7 @@ async fn execute_tool(State(ways): State<Arc<Ways>>, request: Request) -> Result
         listening.iter().for_each(|session| ways.hub.tell(session, Topic::ToolProgress, &data));
     };
     tell("running", 0, Value::Null, Value::Null);
+    let head = if listening.is_some() { readable(head) } else { head };
     let request = head.map(|_nothing| Body::from(Value::Object(body).to_string()));
     let answer = ways.to(Service::Llm).send("/execute-tool", request, 2 * MEDIUM).await;
     if listening.is_none() {
@@ -176,7 +177,7 @@ async fn converse(
     body.insert("message".to_owned(), chat.newest()?.into());
     body.insert("session_id".to_owned(), session_of(&caller, &conversation).into());
     body.extend(turn.base_id.map(|base| ("base_id".to_owned(), base.into())));
-    let answer = ask(&ways, head, &body).await?;
+    let answer = ask(&ways, readable(head), &body).await?;
     let session = session_of(&caller, &conversation);
     rewritten(answer, |answer| {
         ways.hub.tell(&session, Topic::ChatStream, &streamed(answer));
@@ -195,7 +196,7 @@ async fn history(
 ) -> Result<Response, ApiError> {
     check_id("the conversation's id", &conversation)?;
     let path = format!("/sessions/{}/history", session_of(&caller, &conversation));
-    let answer = ways.to(Service::Llm).send(&path, request, 0).await?;
+    let answer = ways.to(Service::Llm).send(&path, readable(request), 0).await?;
     rewritten(answer, |answer| {
         answer.remove("session_id");
         if let Some(history) = answer.remove("history") {
@@ -271,6 +272,17 @@ async fn read<T: for<'de> Deserialize<'de>>(request: Request) -> Result<(Request
 async fn ask(ways: &Ways, request: Request, body: &Map<String, Value>) -> Result<Response, ApiError> {
     let request = request.map(|_nothing| Body::from(Value::Object(body.clone()).to_string()));
     ways.to(Service::Llm).send("/chat", request, 2 * MEDIUM).await
+}
+
+/// Asks for an answer that can be changed: with a body, all of it, and not compressed.
+fn readable(mut request: Request) -> Request {
+    if *request.method() == Method::HEAD {
+        *request.method_mut() = Method::GET;
+    }
+    for name in [header::ACCEPT_ENCODING, header::RANGE] {
+        request.headers_mut().remove(name);
+    }
+    request
 }
 
 /// Changes a JSON answer that says yes; any other stays as it is.

@@ -75,3 +75,33 @@ async fn a_refusal_of_the_orchestrator_is_kept_and_nonsense_is_502() {
     let request = before(&llm).await.request("POST", "/api/chat").header("x-api-key", KEY);
     assert_eq!(send(request, json!({ "message": "a" }).to_string()).await.status, 429);
 }
+
+#[tokio::test]
+async fn an_answer_that_is_changed_is_asked_for_uncompressed() {
+    let llm = Target::respond_with(|request| match request.header("accept-encoding") {
+        Some(_) => Response::new(200, "compressed").with_header("content-encoding", "gzip"),
+        None => Response::new(200, r#"{"response": "hi"}"#),
+    });
+    let gateway = before(&llm).await;
+    let ask = async |stream: bool| {
+        let request = gateway.request("POST", "/api/chat").header("x-api-key", KEY).header("accept-encoding", "gzip");
+        send(request, json!({ "message": "a", "stream": stream }).to_string()).await
+    };
+    let changed = ask(true).await;
+    assert_eq!((changed.status, changed.header("content-encoding")), (200, None), "{changed:?}");
+    assert_eq!(changed.json()["response"], "hi");
+    assert_eq!(ask(false).await.text(), "compressed", "what is handed on is as client and service agree");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_the_head_or_a_part_of_a_history_has_it_made_of_the_whole() {
+    let sign_in = SignIn::start().await;
+    let ada = sign_in.register("ada@example.com").await;
+    for method in ["HEAD", "GET"] {
+        let request = sign_in.gateway.request(method, "/api/v1/chat/history/c1").header("range", "bytes=0-3");
+        let answer = send(request.header("authorization", format!("Bearer {ada}")), "").await;
+        assert_eq!((answer.status, answer.body.is_empty()), (200, method == "HEAD"), "{answer:?}");
+        let seen = sign_in.llm.requests().pop().unwrap();
+        assert_eq!((seen.method.as_str(), seen.header("range")), ("GET", None));
+    }
+}
