@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::gate::Caller;
 use crate::routes::Ways;
 use crate::table::{CHAT, Guard, MEDIUM, Service};
-use crate::ws::Topic;
+use crate::ws::{Hub, Topic};
 
 /// Longest message, in characters. Ours; clients are promised 10,000.
 const MAX_MESSAGE_CHARS: usize = 100_000;
@@ -123,36 +123,55 @@ async fn execute_tool(State(ways): State<Arc<Ways>>, request: Request) -> Result
     let mut body = tool.more;
     body.insert("tool_name".to_owned(), tool.tool_name.as_str().into());
     body.extend(tool.session_id.as_ref().map(|session| ("session_id".to_owned(), session.as_str().into())));
-    let listening = tool.session_id.filter(|_| tool.stream_progress);
-    let tell = |status: &str, progress: u8, message: Value, result: Value| {
-        let data = json!({
-            "tool_name": tool.tool_name, "status": status, "progress": progress, "message": message, "result": result,
-        });
-        listening.iter().for_each(|session| ways.hub.tell(session, Topic::ToolProgress, &data));
-    };
-    tell("running", 0, Value::Null, Value::Null);
-    let head = if listening.is_some() { readable(head) } else { head };
     let request = head.map(|_nothing| Body::from(Value::Object(body).to_string()));
-    let answer = ways.to(Service::Llm).send("/execute-tool", request, 2 * MEDIUM).await;
-    if listening.is_none() {
-        return answer;
-    }
-    let answered = match answer {
-        Ok(answer) if answer.status().is_success() => answer,
-        other => {
-            tell("failed", 100, "the tool was not executed".into(), Value::Null);
-            return other;
-        }
+    let llm = ways.to(Service::Llm);
+    let Some(session) = tool.session_id.filter(|_| tool.stream_progress) else {
+        return llm.send("/execute-tool", request, 2 * MEDIUM).await;
     };
-    rewritten(answered, |answer| {
-        let result = answer.get("result").cloned().unwrap_or_default();
+    let running = Running::begin(ways.hub.clone(), session, tool.tool_name);
+    let answer = llm.send("/execute-tool", readable(request), 2 * MEDIUM).await?;
+    rewritten(answer, |answer| running.end(answer.get("result").cloned().unwrap_or_default())).await
+}
+
+/// A tool that runs, as its session is told of it. If it is dropped before its end (the client has left, or there is no
+/// valid answer), it has failed.
+struct Running {
+    hub: Arc<Hub>,
+    session: String,
+    tool_name: String,
+    has_ended: bool,
+}
+
+impl Running {
+    fn begin(hub: Arc<Hub>, session: String, tool_name: String) -> Self {
+        let running = Self { hub, session, tool_name, has_ended: false };
+        running.tell("running", 0, Value::Null, Value::Null);
+        running
+    }
+
+    fn end(mut self, result: Value) {
+        self.has_ended = true;
         // A tool that fails is answered with 200, too.
         match result.get("error").cloned() {
-            Some(error) => tell("failed", 100, error, result),
-            None => tell("completed", 100, Value::Null, result),
+            Some(error) => self.tell("failed", 100, error, result),
+            None => self.tell("completed", 100, Value::Null, result),
         }
-    })
-    .await
+    }
+
+    fn tell(&self, status: &str, progress: u8, message: Value, result: Value) {
+        let data = json!({
+            "tool_name": self.tool_name, "status": status, "progress": progress, "message": message, "result": result,
+        });
+        self.hub.tell(&self.session, Topic::ToolProgress, &data);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.tell("failed", 100, "the tool gave no answer".into(), Value::Null);
+        }
+    }
 }
 
 /// The body of `POST /api/v1/chat`.

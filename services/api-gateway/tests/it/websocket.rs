@@ -7,13 +7,14 @@ use futures_util::{SinkExt, StreamExt};
 use kit::http::{Limits, serve};
 use serde_json::{Value, json};
 use testkit::{Target, eventually};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 
 use crate::sign_in::SignIn;
-use crate::{Gateway, KEY, LIMIT, send, settings, upstream};
+use crate::{ByHand, Gateway, KEY, LIMIT, send, settings, upstream};
 
 /// A client's side.
 struct Client(WebSocketStream<TcpStream>);
@@ -150,6 +151,31 @@ async fn a_session_hears_of_its_tools_and_answers_also_what_it_missed() {
     assert_eq!((&frame["type"], &frame["data"]["delta"]), (&json!("chat_stream"), &json!("hi")));
     other.say(r#"{"type": "ping"}"#).await;
     assert_eq!(other.hear().await["type"], "pong", "nothing of another session");
+}
+
+#[tokio::test]
+async fn a_tool_that_runs_ends_also_if_its_client_leaves_or_its_answer_is_no_good() {
+    let (llm, url) = ByHand::listen().await;
+    let mut settings = settings();
+    settings.llm_orchestrator = upstream(&url);
+    let gateway = Gateway::start(settings).await;
+    let mut listener = entered(&gateway, "s").await;
+    let body = r#"{"tool_name": "t", "session_id": "s", "stream_progress": true}"#;
+    let head = format!("POST /api/execute-tool HTTP/1.1\nHost: x\n{{key}}\nContent-Length: {}\n\n", body.len());
+    for answer in [None, Some("HTTP/1.1 500 x\r\n"), Some("HTTP/1.1 200 OK\r\n")] {
+        let client = gateway.write(&format!("{head}{body}")).await;
+        let (mut service, _) = llm.accept().await;
+        assert_eq!(listener.hear().await["data"]["status"], "running");
+        match answer {
+            None => drop(client),
+            Some(start) => {
+                let answer = format!("{start}connection: close\r\ncontent-length: 4\r\n\r\noops");
+                service.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+        let last = listener.hear().await["data"].take();
+        assert_eq!((&last["status"], &last["message"]), (&json!("failed"), &json!("the tool gave no answer")));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
