@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use futures_util::future::join_all;
@@ -120,11 +120,7 @@ async fn ask(upstream: &Upstream, timeout: Duration) -> ServiceHealth<'_> {
 }
 
 async fn fetch(upstream: &Upstream, timeout: Duration) -> Result<(StatusCode, Bytes), String> {
-    let uri = upstream.uri("/health").map_err(|error| error.to_string())?;
-    let mut request = Request::get(uri).header(PROBE_HEADER, SERVICE);
-    if let Some(authorization) = upstream.authorization() {
-        request = request.header(header::AUTHORIZATION, authorization);
-    }
+    let request = upstream.get("/health").map_err(|error| error.to_string())?.header(PROBE_HEADER, SERVICE);
     let request = request.body(Full::default()).map_err(|error| error.to_string())?;
     // A connection of its own each time: one from a pool would hide that the service takes no new ones.
     kit::http::get(request, timeout, MAX_ANSWER_BYTES).await

@@ -1,7 +1,8 @@
 //! A service behind the gateway: its name, where it is, and how we identify ourselves there.
 
+use axum::http::request::Builder;
 use axum::http::uri::InvalidUri;
-use axum::http::{HeaderValue, Uri};
+use axum::http::{HeaderValue, Request, Uri, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
@@ -43,6 +44,15 @@ impl Upstream {
     /// Returns the URI of `path_and_query`, which starts with a slash and is kept byte for byte.
     pub(crate) fn uri(&self, path_and_query: &str) -> Result<Uri, InvalidUri> {
         Uri::try_from(format!("{}{path_and_query}", self.url))
+    }
+
+    /// Begins a question of our own, with the credentials of the URL.
+    pub(crate) fn get(&self, path_and_query: &str) -> Result<Builder, InvalidUri> {
+        let mut request = Request::get(self.uri(path_and_query)?);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        Ok(request)
     }
 }
 

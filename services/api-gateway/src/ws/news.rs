@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::StatusCode;
+use futures_util::stream::{self, StreamExt};
 use http_body_util::Full;
-use hyper::Request;
-use hyper::body::Bytes;
 use kit::http::API_KEY;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::frame::Topic;
 use super::hub::Hub;
@@ -23,6 +23,8 @@ const COSTS_EVERY: Duration = Duration::from_secs(60);
 const WORTH_TELLING: f64 = 0.01;
 /// Longest wait for what a session has cost.
 const COST_WITHIN: Duration = Duration::from_secs(5);
+/// Sessions that are asked about at once.
+const COSTS_AT_ONCE: usize = 8;
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Looks, and tells.
@@ -37,19 +39,22 @@ pub(crate) struct News {
 impl News {
     /// Tells for ever; nobody is asked while nobody listens.
     pub(crate) async fn run(self) {
-        let now = Instant::now();
-        let (mut status, mut costs) =
-            (interval_at(now + STATUS_EVERY, STATUS_EVERY), interval_at(now + COSTS_EVERY, COSTS_EVERY));
-        let mut told = HashMap::new();
-        loop {
-            tokio::select! {
-                _ = status.tick() => {
-                    self.hub.forget_old();
-                    self.tell_status().await;
-                }
-                _ = costs.tick() => self.tell_costs(&mut told).await,
+        let status = async {
+            let mut ticks = every(STATUS_EVERY);
+            loop {
+                ticks.tick().await;
+                self.hub.forget_old();
+                self.tell_status().await;
             }
-        }
+        };
+        let costs = async {
+            let (mut ticks, mut told) = (every(COSTS_EVERY), HashMap::new());
+            loop {
+                ticks.tick().await;
+                self.tell_costs(&mut told).await;
+            }
+        };
+        tokio::join!(status, costs);
     }
 
     async fn tell_status(&self) {
@@ -67,31 +72,62 @@ impl News {
     async fn tell_costs(&self, told: &mut HashMap<String, f64>) {
         let sessions = self.hub.listened();
         told.retain(|session, _| sessions.contains(session));
-        for session in sessions {
-            let Some((cost, data)) = self.cost_of(&session).await else { continue };
-            let before = told.get(&session).copied().unwrap_or(0.0);
-            if (cost - before).abs() > WORTH_TELLING {
-                self.hub.tell(&session, Topic::CostUpdate, &data);
-                told.insert(session, cost);
+        let (mut missed, mut last) = (0_usize, String::new());
+        let asked = stream::iter(sessions).map(async |session| (self.cost_of(&session).await, session));
+        let mut costs = std::pin::pin!(asked.buffer_unordered(COSTS_AT_ONCE));
+        while let Some((cost, session)) = costs.next().await {
+            match cost {
+                Ok(Some((cost, data))) => {
+                    let before = told.get(&session).copied().unwrap_or(0.0);
+                    if (cost - before).abs() > WORTH_TELLING {
+                        self.hub.tell(&session, Topic::CostUpdate, &data);
+                        told.insert(session, cost);
+                    }
+                }
+                Ok(None) => {}
+                Err(why) => (missed, last) = (missed + 1, why),
             }
+        }
+        if missed > 0 {
+            tracing::warn!(sessions = missed, error = last, "what sessions have cost cannot be had");
         }
     }
 
-    async fn cost_of(&self, session: &str) -> Option<(f64, Value)> {
-        let uri = self.costs.uri(&format!("/sessions/{session}/cost-summary")).ok()?;
-        let request =
-            Request::get(uri).header(API_KEY, self.key.expose_secret()).body(Full::<Bytes>::default()).ok()?;
-        let (status, body) = kit::http::get(request, COST_WITHIN, MAX_ANSWER_BYTES).await.ok()?;
-        let json: Value = serde_json::from_slice(&body).ok().filter(|_| status.is_success())?;
-        let cost = ["current_cost", "total_cost"].iter().find_map(|name| dollars(json.get(*name)?))?;
-        let data = json!({
-            "current_cost": cost,
-            "budget_remaining": json.get("budget_remaining"),
-            "cost_breakdown": json.get("cost_breakdown"),
-            "period": json.get("period"),
-        });
-        Some((cost, data))
+    /// Returns what a session has cost, and what it is told of that; none if it has cost nothing yet.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    async fn cost_of(&self, session: &str) -> Result<Option<(f64, Value)>, String> {
+        let path = format!("/sessions/{session}/cost-summary");
+        let request = self.costs.get(&path).map_err(|error| error.to_string())?;
+        let request = request.header(API_KEY, self.key.expose_secret()).body(Full::default());
+        let request = request.map_err(|error| error.to_string())?;
+        let (status, body) = kit::http::get(request, COST_WITHIN, MAX_ANSWER_BYTES).await?;
+        match status {
+            // A session in which nothing has been said is not known there.
+            StatusCode::NOT_FOUND => return Ok(None),
+            status if !status.is_success() => return Err(format!("HTTP {}", status.as_u16())),
+            _ => {}
+        }
+        let json: Value = serde_json::from_slice(&body).map_err(|error| format!("the answer is no JSON: {error}"))?;
+        let cost = ["current_cost", "total_cost"].iter().find_map(|name| dollars(json.get(*name)?));
+        Ok(cost.map(|cost| {
+            let data = json!({
+                "current_cost": cost,
+                "budget_remaining": json.get("budget_remaining"),
+                "cost_breakdown": json.get("cost_breakdown"),
+                "period": json.get("period"),
+            });
+            (cost, data)
+        }))
     }
+}
+
+/// What takes longer than its period begins anew a whole period later.
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// A number, or one that is written as text.
@@ -102,4 +138,48 @@ fn dollars(value: &Value) -> Option<f64> {
 fn alert(service: &Value) -> Option<String> {
     let text = |name: &str| service.get(name).and_then(Value::as_str).unwrap_or_default();
     (text("status") != "healthy").then(|| format!("{} is {}", text("name"), text("status")))
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::config::Environment;
+    use kit::service::Settings as _;
+    use testkit::{Response, Target};
+    use url::Url;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    #[tokio::test]
+    async fn each_session_is_told_what_it_has_cost_however_many_cannot_be_asked_about() {
+        let target = Target::respond_with(|request| {
+            let is_known = request.path.starts_with("/sessions/good");
+            let may = request.header("authorization").is_some() && request.header("x-api-key") == Some("k");
+            let status = if is_known && may { 200 } else { 500 };
+            Response::new(status, r#"{"total_cost": "$0.25", "period": "daily"}"#)
+        });
+        let settings = Settings::read(&Environment::of([("API_KEY", "k")])).unwrap();
+        let hub = Arc::new(Hub::default());
+        let url = target.url("").replace("http://", "http://user:hush@");
+        let news = News {
+            hub: hub.clone(),
+            platform: Arc::new(Platform::new(&settings, hub.clone())),
+            costs: Upstream::new("cost-tracking", Url::parse(&url).unwrap()),
+            key: settings.api_key.clone(),
+        };
+        let names = (0..20).flat_map(|number| [format!("good-{number}"), format!("bad-{number}")]);
+        let mut places: Vec<_> = names.map(|name| (hub.join(&name, &name, None).unwrap(), name)).collect();
+        let mut told = HashMap::new();
+        for round in [1, 2] {
+            news.tell_costs(&mut told).await;
+            assert_eq!((target.requests().len(), told.len()), (round * 40, 20));
+        }
+        for (place, name) in &mut places {
+            match place.frames.try_recv() {
+                Ok(frame) => assert!(name.starts_with("good") && frame.contains("0.25"), "{name}: {frame}"),
+                Err(_) => assert!(name.starts_with("bad"), "{name}"),
+            }
+            assert!(place.frames.try_recv().is_err(), "what has not changed is not told again");
+        }
+    }
 }
