@@ -61,9 +61,16 @@ pub(super) struct Guest {
 struct Visitor {
     /// The session as it is known here.
     session: String,
-    /// A user's id, and his token.
-    user: Option<(String, SecretString)>,
+    pass: Pass,
     address: Option<IpAddr>,
+}
+
+/// What somebody has come in with.
+enum Pass {
+    /// A service's.
+    Key(SecretString),
+    /// A user's, and his id.
+    Token { token: SecretString, user: String },
 }
 
 /// Serves a connection to its end.
@@ -99,14 +106,15 @@ async fn admit(
             Err(Some((POLICY, "session_id is another one than that of the address")))
         }
         Some(Ok(Said::Auth { api_key: Some(key), token: None, .. })) if is_of_services(shown) => {
-            let visitor = Visitor { session: shown.to_owned(), user: None, address };
-            house.admits(&key, CHAT, address).await.map(|()| visitor).map_err(|error| refused(&error))
+            let found = house.admits(&key, CHAT, address).await;
+            let visitor = |()| Visitor { session: shown.to_owned(), pass: Pass::Key(key), address };
+            found.map(visitor).map_err(|error| refused(&error))
         }
         Some(Ok(Said::Auth { api_key: None, token: Some(token), .. })) => {
             let found = house.users.find(token.expose_secret(), address).await;
             let visitor = |user: Arc<User>| {
                 let (session, id) = (session_of(&Caller::User(user.clone()), shown), user.id.clone());
-                Visitor { session, user: Some((id, token)), address }
+                Visitor { session, pass: Pass::Token { token, user: id }, address }
             };
             found.map(visitor).map_err(|error| refused(&error))
         }
@@ -141,7 +149,10 @@ async fn text(socket: &mut WebSocket) -> Option<String> {
 
 /// Tells and listens, until one of both sides has enough.
 async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str, visitor: &Visitor) -> End {
-    let user = visitor.user.as_ref().map(|(id, _)| id.as_str());
+    let user = match &visitor.pass {
+        Pass::Key(_) => None,
+        Pass::Token { user, .. } => Some(user.as_str()),
+    };
     let mut place = match endpoint.hub.join(&visitor.session, session, user) {
         Ok(place) => place,
         Err(why) => return Some((POLICY, why)),
@@ -164,7 +175,7 @@ async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str, visi
             },
             _ = ping.tick() => {
                 if has_ended(endpoint, visitor).await {
-                    return Some((POLICY, "the session of the token has ended"));
+                    return Some((POLICY, "the key or token is good no more"));
                 }
                 send(endpoint, socket, Message::Ping(Vec::new().into())).await
             }
@@ -189,11 +200,14 @@ async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str, visi
     }
 }
 
-/// Returns whether the token that a user came in with is good no more. While nobody can say, he stays.
+/// Returns whether what somebody came in with is good no more. While nobody can say, he stays.
 async fn has_ended(endpoint: &Endpoint, visitor: &Visitor) -> bool {
-    let Some((_, token)) = &visitor.user else { return false };
-    let found = endpoint.house.users.find(token.expose_secret(), visitor.address).await;
-    found.is_err_and(|error| error.status() == StatusCode::UNAUTHORIZED)
+    let (house, address) = (&endpoint.house, visitor.address);
+    let found = match &visitor.pass {
+        Pass::Key(key) => house.admits(key, CHAT, address).await,
+        Pass::Token { token, .. } => house.users.find(token.expose_secret(), address).await.map(|_user| ()),
+    };
+    found.is_err_and(|error| matches!(error.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
 }
 
 /// Answers a frame.

@@ -23,11 +23,12 @@ mod websocket;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use api_gateway::{Settings, Upstream};
+use api_gateway::{App, Settings, Upstream};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Request};
 use kit::config::Environment;
+use kit::http::{Limits, serve};
 use kit::service::Settings as _;
 use serde_json::Value;
 use testkit::Target;
@@ -58,6 +59,15 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let task = tokio::spawn(api_gateway::run(listener, settings, stop.clone()));
+        Self { address, stop, task }
+    }
+
+    /// Starts one in this thread, so that its time is the test's.
+    async fn start_here(settings: Settings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let router = App::new(settings, stop.clone()).router();
+        let task = tokio::spawn(serve(listener, router, Limits::default(), stop.clone()));
         Self { address, stop, task }
     }
 

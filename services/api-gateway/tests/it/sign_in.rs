@@ -1,6 +1,6 @@
 //! Sign-in through the gateway, by the real platform-services: the codes and bodies that clients of each path know.
 
-use api_gateway::Signed;
+use api_gateway::{Settings, Signed};
 use kit::config::Environment;
 use kit::service::Settings as _;
 use serde_json::{Value, json};
@@ -26,11 +26,16 @@ pub(crate) struct SignIn {
 
 impl SignIn {
     pub(crate) async fn start() -> Self {
-        Self::start_with(Signed::Secret(SECRET.into()), "HS256").await
+        Self::start_with(Signed::Secret(SECRET.into()), "HS256", Gateway::start).await
+    }
+
+    /// With a gateway in this thread.
+    pub(crate) async fn start_here() -> Self {
+        Self::start_with(Signed::Secret(SECRET.into()), "HS256", Gateway::start_here).await
     }
 
     /// With what the gateway knows of tokens, and how they are signed.
-    async fn start_with(signed: Signed, algorithm: &str) -> Self {
+    async fn start_with(signed: Signed, algorithm: &str, start: impl AsyncFnOnce(Settings) -> Gateway) -> Self {
         let (folder, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
         let url = format!("sqlite:{}", folder.path().join("p.db").display());
         let environment = Environment::of([
@@ -48,7 +53,7 @@ impl SignIn {
         settings.platform_services = upstream(&url);
         settings.llm_orchestrator = upstream(&llm.url(""));
         settings.signed = signed;
-        let gateway = Gateway::start(settings).await;
+        let gateway = start(settings).await;
         eventually("sign-in to be ready", LIMIT, async || {
             (gateway.get("/api/v1/platform/health").await.status == 200).then_some(())
         })
@@ -59,6 +64,18 @@ impl SignIn {
     pub(crate) async fn register(&self, email: &str) -> String {
         let answer = self.gateway.post("/api/v1/auth/register", None, &person(email)).await;
         text(&answer.json(), "access_token")
+    }
+
+    /// Makes a key that is for this.
+    pub(crate) async fn key_for(&self, scope: &str) -> Value {
+        let body = json!({ "name": scope, "scopes": [scope] }).to_string();
+        let request = hyper::Request::post(format!("{}/auth/keys", self.platform)).header("x-api-key", KEY);
+        send(request.header("content-type", "application/json"), body).await.json()
+    }
+
+    pub(crate) async fn revoke(&self, key: &Value) {
+        let request = hyper::Request::delete(format!("{}/auth/keys/{}", self.platform, text(key, "id")));
+        assert_eq!(send(request.header("x-api-key", KEY), "").await.status, 200);
     }
 }
 
@@ -111,7 +128,7 @@ async fn a_session_lives_and_ends_through_the_gateway() {
         (Signed::Published, "RS256"),
     ];
     for (signed, algorithm) in ways {
-        let sign_in = SignIn::start_with(signed, algorithm).await;
+        let sign_in = SignIn::start_with(signed, algorithm, Gateway::start).await;
         let gateway = &sign_in.gateway;
         sign_in.register("ada@example.com").await;
         let wrong = json!({ "email": "ada@example.com", "password": "not this one" });
@@ -176,12 +193,7 @@ async fn while_nobody_can_say_who_asks_it_is_503_and_not_401() {
 async fn a_service_with_a_key_of_its_own_may_what_it_is_for() {
     let sign_in = SignIn::start().await;
     let gateway = &sign_in.gateway;
-    let made = async |scope: &str| {
-        let body = json!({ "name": scope, "scopes": [scope] }).to_string();
-        let request = hyper::Request::post(format!("{}/auth/keys", sign_in.platform)).header("x-api-key", KEY);
-        send(request.header("content-type", "application/json"), body).await.json()
-    };
-    let (chat, watch) = (made("chat").await, made("watch").await);
+    let (chat, watch) = (sign_in.key_for("chat").await, sign_in.key_for("watch").await);
     let ask = async |key: &Value, method: &str, path: &str| {
         let request = gateway.request(method, path).header("x-api-key", text(key, "key"));
         send(request.header("x-monitor-probe", "test").header("content-type", "application/json"), "{}").await
@@ -198,8 +210,7 @@ async fn a_service_with_a_key_of_its_own_may_what_it_is_for() {
         let request = request.header("x-monitor-probe", "test").header("content-type", "application/json");
         send(request, body.to_string()).await.error(401, "bad_credentials");
     }
-    let revoke = hyper::Request::delete(format!("{}/auth/keys/{}", sign_in.platform, text(&chat, "id")));
-    assert_eq!(send(revoke.header("x-api-key", KEY), "").await.status, 200);
+    sign_in.revoke(&chat).await;
     eventually("the revoked key to be refused", LIMIT, async || {
         (ask(&chat, "GET", "/api/tools").await.status == 401).then_some(())
     })

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use api_gateway::App;
 use futures_util::{SinkExt, StreamExt};
-use kit::http::{Limits, serve};
 use serde_json::{Value, json};
 use testkit::{Target, eventually};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
-use tokio_util::sync::CancellationToken;
 
 use crate::sign_in::SignIn;
 use crate::{ByHand, Gateway, KEY, LIMIT, send, settings, upstream};
@@ -193,6 +190,54 @@ async fn a_user_enters_with_his_token_and_hears_of_no_session_but_his_own() {
     assert_eq!(own.hear().await["type"], "pong");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_hears_the_answer_of_his_own_conversation() {
+    let sign_in = SignIn::start().await;
+    let (ada, eve) = (sign_in.register("ada@example.com").await, sign_in.register("eve@example.com").await);
+    let gateway = &sign_in.gateway;
+    let enter = async |token: &str| {
+        let mut client = Client::enter(gateway, "c1", json!({ "type": "auth", "token": token })).await;
+        assert_eq!(client.hear().await["type"], "auth_success");
+        client
+    };
+    let (mut own, mut other) = (enter(&ada).await, enter(&eve).await);
+    let turn = json!({ "message": "hello", "conversation_id": "c1" });
+    assert_eq!(gateway.post("/api/v1/chat", Some(&ada), &turn).await.status, 200);
+    let frame = own.hear().await;
+    assert_eq!((&frame["type"], &frame["session_id"]), (&json!("chat_stream"), &json!("c1")));
+    assert_eq!(frame["data"]["delta"], "hello");
+    other.say(r#"{"type": "ping"}"#).await;
+    assert_eq!(other.hear().await["type"], "pong", "the same name, and another's conversation");
+}
+
+#[tokio::test]
+async fn whoever_came_in_with_what_is_good_no_more_is_shown_out() {
+    let sign_in = SignIn::start_here().await;
+    let (token, key) = (sign_in.register("ada@example.com").await, sign_in.key_for("chat").await);
+    let gateway = &sign_in.gateway;
+    let user = Client::enter(gateway, "u", json!({ "type": "auth", "token": token })).await;
+    let service = Client::enter(gateway, "s", json!({ "type": "auth", "api_key": key["key"] })).await;
+    let shared = Client::enter(gateway, "s", auth("s")).await;
+    let mut clients = [user, service, shared];
+    for client in &mut clients {
+        assert_eq!(client.hear().await["type"], "auth_success");
+    }
+    gateway.post("/api/auth/logout", Some(&token), &json!({})).await.json();
+    sign_in.revoke(&key).await;
+    eventually("the revoked key to be refused", LIMIT, async || {
+        let request = gateway.request("GET", "/api/tools").header("x-api-key", key["key"].as_str().unwrap());
+        (send(request, "").await.status == 401).then_some(())
+    })
+    .await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(30)).await;
+    tokio::time::resume();
+    let [user, service, shared] = &mut clients;
+    assert_eq!((user.closed().await, service.closed().await), (1008, 1008));
+    shared.say(r#"{"type": "ping"}"#).await;
+    assert_eq!(shared.hear().await["type"], "pong");
+}
+
 #[tokio::test]
 async fn a_session_has_room_for_five_and_a_stop_says_so() {
     let gateway = Gateway::start(settings()).await;
@@ -211,12 +256,7 @@ async fn a_session_has_room_for_five_and_a_stop_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_says_nothing_for_ten_seconds_is_shown_out() {
-    // In this one thread, whose time stands still.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let router = App::new(settings(), stop.clone()).router();
-    let task = tokio::spawn(serve(listener, router, Limits::default(), stop.clone()));
-    let gateway = Gateway { address, stop, task };
+    let gateway = Gateway::start_here(settings()).await;
     let mut client = Client::open(&gateway, "/ws?session_id=s").await;
     let began = tokio::time::Instant::now();
     assert_eq!(client.closed().await, 1008);
