@@ -13,12 +13,10 @@ use kit::openapi::Description;
 use kit::service::Settings as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::cors::{Origins, cross_origin};
 use crate::figures::Figures;
-use crate::forward::Tunnels;
 use crate::gate::Gatehouse;
 use crate::health::Platform;
 use crate::limit::Limiter;
@@ -26,6 +24,7 @@ use crate::openapi::description;
 use crate::routes::{Roads, Ways};
 use crate::settings::Settings;
 use crate::table::LARGE;
+use crate::tunnels::Tunnels;
 use crate::ws::News;
 use crate::{chat, health, index, routes, ws};
 
@@ -50,7 +49,7 @@ pub struct App {
     limiter: Arc<Limiter>,
     roads: Roads,
     platform: Arc<Platform>,
-    tunnels: Tunnels,
+    pub(crate) tunnels: Tunnels,
     description: Description,
 }
 
@@ -62,7 +61,7 @@ impl App {
         let figures = Figures::new(&metrics);
         let limiter = Arc::new(Limiter::new(&settings, figures.clone()));
         let house = Gatehouse::new(&settings, limiter.clone(), figures.clone());
-        let tunnels = Tunnels { tracker: TaskTracker::new(), stop };
+        let tunnels = Tunnels::new(stop);
         let roads = Roads::new(&settings, house, &figures, &tunnels);
         let platform = Arc::new(Platform::new(&settings, roads.hub.clone()));
         Self { settings, metrics, http_metrics, limiter, roads, platform, tunnels, description: description() }

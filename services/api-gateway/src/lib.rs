@@ -18,6 +18,7 @@ mod path;
 mod routes;
 mod settings;
 mod table;
+mod tunnels;
 mod upstream;
 mod ws;
 

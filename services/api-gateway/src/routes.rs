@@ -14,11 +14,12 @@ use kit::http::{ApiError, bearer, not_found};
 use percent_encoding::percent_decode;
 
 use crate::figures::Figures;
-use crate::forward::{Forward, Road, Tunnels};
+use crate::forward::{Forward, Road};
 use crate::gate::{Gate, Gatehouse, pass};
 use crate::path::translated;
 use crate::settings::Settings;
 use crate::table::{Guard, ROWS, Row, Service};
+use crate::tunnels::Tunnels;
 use crate::upstream::Upstream;
 use crate::ws::Hub;
 

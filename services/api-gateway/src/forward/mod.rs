@@ -26,12 +26,11 @@ use kit::http::{API_KEY, ApiError, Client, client, root_cause, whole_secs};
 use prometheus::IntCounter;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::breaker::Breaker;
 use crate::figures::Figures;
 use crate::gate::Caller;
+use crate::tunnels::Tunnels;
 use crate::upstream::Upstream;
 use idle::Idle;
 use progress::{Over, Progress, Watched};
@@ -60,13 +59,6 @@ pub(crate) struct Road {
     figures: Figures,
     answered: IntCounter,
     tunnels: Tunnels,
-}
-
-/// Whose tunnels they are, and when they end.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tunnels {
-    pub(crate) tracker: TaskTracker,
-    pub(crate) stop: CancellationToken,
 }
 
 impl Road {
@@ -148,10 +140,10 @@ impl Forward {
         match answered {
             Ok(response) => {
                 self.note_answer();
-                Ok(match client.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+                match client.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
                     Some(client) => self.switched(client, response),
-                    None => self.incoming(response),
-                })
+                    None => Ok(self.incoming(response)),
+                }
             }
             Err(Failed { error, result }) => {
                 self.note_failure(result);
@@ -160,18 +152,20 @@ impl Forward {
         }
     }
 
-    /// Lets both sides speak with each other once the answer is out.
-    fn switched(&self, client: OnUpgrade, mut answer: hyper::Response<Incoming>) -> Response {
+    /// Lets both sides speak with each other once the answer is out, if there is a place for that.
+    fn switched(&self, client: OnUpgrade, mut answer: hyper::Response<Incoming>) -> Result<Response, ApiError> {
+        let place = self.tunnels.place()?;
         let (service, stop) = (hyper::upgrade::on(&mut answer), self.tunnels.stop.clone());
         self.tunnels.tracker.spawn(async move {
             if let (Ok(client), Ok(service)) = tokio::join!(client, service) {
                 tunnel::flow(client, service, stop).await;
             }
+            drop(place);
         });
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = std::mem::take(answer.headers_mut());
-        response
+        Ok(response)
     }
 
     /// Notes that a request was answered.

@@ -14,7 +14,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval_at, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::frame::{Said, error, frame, read};
 use super::hub::{Hub, Place};
@@ -22,6 +21,7 @@ use crate::chat::{is_of_services, session_of};
 use crate::gate::{Caller, Gatehouse, User};
 use crate::limit::Rate;
 use crate::table::CHAT;
+use crate::tunnels::Tunnels;
 
 /// Longest wait for the first frame.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ const TRY_AGAIN: u16 = 1013;
 pub(super) struct Endpoint {
     pub(super) hub: Arc<Hub>,
     pub(super) house: Arc<Gatehouse>,
-    pub(super) stop: CancellationToken,
+    pub(super) tunnels: Tunnels,
 }
 
 /// Why a connection ends: a code and a reason for the client.
@@ -55,6 +55,8 @@ pub(super) struct Guest {
     pub(super) address: Option<IpAddr>,
     /// His place among those that have not said yet who they are.
     pub(super) entering: OwnedSemaphorePermit,
+    /// His place among all.
+    pub(super) _place: OwnedSemaphorePermit,
 }
 
 /// Who has come in.
@@ -97,7 +99,7 @@ async fn admit(
     address: Option<IpAddr>,
 ) -> Result<Visitor, End> {
     let first = tokio::select! {
-        () = endpoint.stop.cancelled() => return Err(Some((GOING_AWAY, "the gateway stops"))),
+        () = endpoint.tunnels.stop.cancelled() => return Err(Some((GOING_AWAY, "the gateway stops"))),
         first = timeout(FIRST_WITHIN, text(socket)) => first,
     };
     let house = &endpoint.house;
@@ -167,7 +169,7 @@ async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str, visi
     let (mut heard, mut owed_until) = (Instant::now(), Instant::now());
     loop {
         let sent = tokio::select! {
-            () = endpoint.stop.cancelled() => return Some((GOING_AWAY, "the gateway stops")),
+            () = endpoint.tunnels.stop.cancelled() => return Some((GOING_AWAY, "the gateway stops")),
             () = tokio::time::sleep_until(heard + IDLE) => return Some((GOING_AWAY, "nothing was heard for 300 s")),
             told = place.frames.recv() => match told {
                 Some(told) => send(endpoint, socket, Message::from(told)).await,
