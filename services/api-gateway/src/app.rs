@@ -25,7 +25,7 @@ use crate::routes::{Roads, Ways};
 use crate::settings::Settings;
 use crate::table::LARGE;
 use crate::tunnels::Tunnels;
-use crate::ws::News;
+use crate::ws::{Hub, News};
 use crate::{chat, health, index, routes, ws};
 
 /// The name in answers and metrics.
@@ -62,8 +62,9 @@ impl App {
         let limiter = Arc::new(Limiter::new(&settings, figures.clone()));
         let house = Gatehouse::new(&settings, limiter.clone(), figures.clone());
         let tunnels = Tunnels::new(stop);
-        let roads = Roads::new(&settings, house, &figures, &tunnels);
-        let platform = Arc::new(Platform::new(&settings, roads.hub.clone()));
+        let hub = Arc::new(Hub::new(&metrics));
+        let platform = Arc::new(Platform::new(&settings, hub.clone()));
+        let roads = Roads::new(&settings, house, hub, &figures, &tunnels);
         Self { settings, metrics, http_metrics, limiter, roads, platform, tunnels, description: description() }
     }
 

@@ -36,7 +36,13 @@ pub(crate) struct Roads {
 }
 
 impl Roads {
-    pub(crate) fn new(settings: &Settings, house: Gatehouse, figures: &Figures, tunnels: &Tunnels) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        house: Gatehouse,
+        hub: Arc<Hub>,
+        figures: &Figures,
+        tunnels: &Tunnels,
+    ) -> Self {
         let road = |upstream: &Upstream, key| {
             let timeout = settings.timeout_of(upstream);
             Arc::new(Road::new(upstream.clone(), key, timeout, figures.clone(), tunnels.clone()))
@@ -48,7 +54,7 @@ impl Roads {
             platform: road(&settings.platform_services, &settings.api_key),
             automation: road(&settings.automation_services, &settings.api_key),
             house: Arc::new(house),
-            hub: Arc::default(),
+            hub,
         }
     }
 }

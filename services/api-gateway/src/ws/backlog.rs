@@ -1,5 +1,6 @@
 //! What waits for a session while nobody listens: bounded, and not for ever. Pure.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,34 +16,53 @@ const KEPT: Duration = Duration::from_secs(3600);
 
 /// Frames in the order they came.
 #[derive(Debug, Default)]
-pub(super) struct Backlog(Vec<(Topic, Instant, String)>);
+pub(super) struct Backlog {
+    frames: VecDeque<(Topic, Instant, String)>,
+    bytes: usize,
+}
 
 impl Backlog {
-    /// Adds a frame. If there are too many the oldest of the least priority goes, which may be this one.
-    pub(super) fn add(&mut self, topic: Topic, frame: String, now: Instant) {
-        self.0.retain(|(_, came, _)| now.saturating_duration_since(*came) < KEPT);
-        self.0.push((topic, now, frame));
-        while (self.0.len() > MOST || self.bytes() > MOST_BYTES)
-            && let Some(least) = self.0.iter().map(|(topic, ..)| topic.priority()).min()
-            && let Some(place) = self.0.iter().position(|(topic, ..)| topic.priority() == least)
+    /// Adds a frame. If there are too many the oldest of the least priority goes, which may be this one. Returns how many
+    /// have gone.
+    pub(super) fn add(&mut self, topic: Topic, frame: String, now: Instant) -> usize {
+        self.bytes += frame.len();
+        self.frames.push_back((topic, now, frame));
+        let mut gone = 0;
+        while (self.frames.len() > MOST || self.bytes > MOST_BYTES)
+            && let Some(least) = self.frames.iter().map(|(topic, ..)| topic.priority()).min()
+            && let Some(place) = self.frames.iter().position(|(topic, ..)| topic.priority() == least)
+            && let Some((.., frame)) = self.frames.remove(place)
         {
-            self.0.remove(place);
+            self.bytes -= frame.len();
+            gone += 1;
         }
+        gone
+    }
+
+    /// Lets go of what has waited for too long. Returns how many that are.
+    pub(super) fn expire(&mut self, now: Instant) -> usize {
+        let mut gone = 0;
+        while let Some((.., frame)) =
+            self.frames.pop_front_if(|(_, came, _)| now.saturating_duration_since(*came) >= KEPT)
+        {
+            self.bytes -= frame.len();
+            gone += 1;
+        }
+        gone
     }
 
     /// Returns how many bytes wait.
     pub(super) fn bytes(&self) -> usize {
-        self.0.iter().map(|(_, _, frame)| frame.len()).sum()
+        self.bytes
     }
 
-    /// Takes everything that is still of interest.
-    pub(super) fn take(&mut self, now: Instant) -> Vec<String> {
-        let all = std::mem::take(&mut self.0).into_iter();
-        all.filter(|(_, came, _)| now.saturating_duration_since(*came) < KEPT).map(|(_, _, frame)| frame).collect()
+    /// Takes everything.
+    pub(super) fn take(&mut self) -> VecDeque<String> {
+        std::mem::take(self).frames.into_iter().map(|(.., frame)| frame).collect()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.frames.len()
     }
 }
 
@@ -54,21 +74,20 @@ mod tests {
     fn what_matters_least_goes_first_and_nothing_waits_longer_than_an_hour() {
         let (mut backlog, start) = (Backlog::default(), Instant::now());
         backlog.add(Topic::SystemStatus, "status".to_owned(), start);
-        for number in 0..MOST + 5 {
-            backlog.add(Topic::ChatStream, number.to_string(), start);
-        }
-        backlog.add(Topic::Error, "error".to_owned(), start);
+        let added = (0..MOST + 5).map(|number| backlog.add(Topic::ChatStream, number.to_string(), start));
+        assert_eq!(added.sum::<usize>(), 6);
+        assert_eq!(backlog.add(Topic::Error, "error".to_owned(), start), 1);
         assert_eq!(backlog.len(), MOST);
-        let frames = backlog.take(start);
+        let frames = backlog.take();
         assert_eq!(
-            (frames.first().unwrap().as_str(), frames[1].as_str(), frames.last().unwrap().as_str()),
-            ("status", "7", "error")
+            (frames[0].as_str(), frames[1].as_str(), frames[MOST - 1].as_str(), backlog.bytes()),
+            ("status", "7", "error", 0)
         );
         backlog.add(Topic::ChatStream, "old".to_owned(), start);
-        backlog.add(Topic::ChatStream, "new".to_owned(), start + Duration::from_secs(1));
-        assert_eq!(backlog.take(start + KEPT), ["new"]);
-        assert_eq!(backlog.len(), 0);
-        backlog.add(Topic::ChatStream, "x".repeat(MOST_BYTES + 1), start);
-        assert_eq!(backlog.len(), 0, "what is larger than all that may wait does not");
+        backlog.add(Topic::ChatStream, "newer".to_owned(), start + Duration::from_secs(1));
+        assert_eq!((backlog.expire(start + KEPT), backlog.bytes()), (1, 5));
+        assert_eq!(backlog.take(), ["newer"]);
+        assert_eq!(backlog.add(Topic::ChatStream, "x".repeat(MOST_BYTES + 1), start), 1);
+        assert_eq!((backlog.len(), backlog.bytes()), (0, 0), "what is larger than all that may wait does not");
     }
 }

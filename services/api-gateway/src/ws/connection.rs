@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
@@ -15,6 +14,7 @@ use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval_at, timeout};
 
+use super::counts::Loss;
 use super::frame::{Said, error, frame, read};
 use super::hub::{Hub, Place};
 use crate::chat::{is_of_services, session_of};
@@ -123,7 +123,7 @@ async fn admit(
         _ => Err(Some((POLICY, NEEDED))),
     };
     if matches!(found, Err(Some((POLICY, _)))) {
-        endpoint.hub.counts.refused.fetch_add(1, Ordering::Relaxed);
+        endpoint.hub.counts.refused.inc();
     }
     found
 }
@@ -160,8 +160,11 @@ async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str, visi
         Err(why) => return Some((POLICY, why)),
     };
     let welcome = frame("auth_success", session, &json!({}));
-    for first in std::iter::once(welcome).chain(std::mem::take(&mut place.waited)) {
-        if let Err(end) = send(endpoint, socket, Message::from(first)).await {
+    if let Err(end) = send(endpoint, socket, Message::from(welcome)).await {
+        return end;
+    }
+    while let Some(waited) = place.waited.pop_front() {
+        if let Err(end) = tell(endpoint, socket, waited).await {
             return end;
         }
     }
@@ -172,7 +175,7 @@ async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str, visi
             () = endpoint.tunnels.stop.cancelled() => return Some((GOING_AWAY, "the gateway stops")),
             () = tokio::time::sleep_until(heard + IDLE) => return Some((GOING_AWAY, "nothing was heard for 300 s")),
             told = place.frames.recv() => match told {
-                Some(told) => send(endpoint, socket, Message::from(told)).await,
+                Some(told) => tell(endpoint, socket, told).await,
                 None => return Some((POLICY, "what was told was read too slowly")),
             },
             _ = ping.tick() => {
@@ -218,7 +221,7 @@ fn answer(endpoint: &Endpoint, place: &Place, session: &str, text: &str, owed_un
     let owed_ns = u64::try_from(owed_until.saturating_duration_since(now).as_nanos()).unwrap_or(u64::MAX);
     let (decision, owed_ns) = RATE.decide(owed_ns);
     if decision.wait.is_some() {
-        endpoint.hub.counts.too_fast.fetch_add(1, Ordering::Relaxed);
+        endpoint.hub.counts.too_fast.inc();
         return error(session, "rate_limit_exceeded", "no more than 100 frames a minute");
     }
     *owed_until = now + Duration::from_nanos(owed_ns);
@@ -232,10 +235,16 @@ fn answer(endpoint: &Endpoint, place: &Place, session: &str, text: &str, owed_un
     frame("subscriptions", session, &json!({ "types": chosen }))
 }
 
+/// Sends what the session is told.
+async fn tell(endpoint: &Endpoint, socket: &mut WebSocket, frame: String) -> Result<(), End> {
+    let sent = send(endpoint, socket, Message::from(frame)).await;
+    sent.inspect_err(|_| endpoint.hub.counts.lost(Loss::Unsent, 1))
+}
+
 async fn send(endpoint: &Endpoint, socket: &mut WebSocket, message: Message) -> Result<(), End> {
     match timeout(SEND_WITHIN, socket.send(message)).await {
         Ok(Ok(())) => {
-            endpoint.hub.counts.sent.fetch_add(1, Ordering::Relaxed);
+            endpoint.hub.counts.sent.inc();
             Ok(())
         }
         Ok(Err(_)) | Err(_) => Err(None),

@@ -1,16 +1,18 @@
 //! Which connections belong to which session, and what is told to them. A publisher never waits: who reads too slowly is
 //! let go.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use kit::metrics::Metrics;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::Instant;
 
 use super::backlog::Backlog;
+use super::counts::{Counts, Loss};
 use super::frame::{Topic, frame};
 
 /// Connections of one session.
@@ -27,20 +29,11 @@ const ALL_WAITING_BYTES: usize = 64 * 1024 * 1024;
 const UNSENT: usize = 256;
 
 /// All sessions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Hub {
     sessions: Mutex<HashMap<String, Session>>,
     pub(super) counts: Counts,
-}
-
-/// What clients and operators see of it.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) connections: AtomicU64,
-    pub(super) sent: AtomicU64,
-    pub(super) queued: AtomicU64,
-    pub(super) too_fast: AtomicU64,
-    pub(super) refused: AtomicU64,
+    /// The number of the next connection.
     next: AtomicU64,
 }
 
@@ -69,12 +62,17 @@ pub(super) struct Place {
     session: String,
     number: u64,
     /// What was told before, while nobody listened.
-    pub(super) waited: Vec<String>,
+    pub(super) waited: VecDeque<String>,
     /// What is told; ends when this connection is let go.
     pub(super) frames: mpsc::Receiver<String>,
 }
 
 impl Hub {
+    /// Registers the metrics, too.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self { sessions: Mutex::default(), counts: Counts::new(metrics), next: AtomicU64::new(0) }
+    }
+
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Session>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,46 +94,52 @@ impl Hub {
             return Err("the user has too many connections");
         }
         if !sessions.contains_key(session) {
-            make_room(&mut sessions, now)?;
+            make_room(&mut sessions, now, &self.counts)?;
         }
         let entry = sessions.entry(session.to_owned()).or_insert_with(|| Session::new(shown, now));
         if entry.connections.len() >= CONNECTIONS {
             return Err("the session has too many connections");
         }
         let (sender, frames) = mpsc::channel(UNSENT);
-        let waited = entry.backlog.take(now);
-        let number = self.counts.next.fetch_add(1, Ordering::Relaxed);
+        self.counts.lost(Loss::Expired, entry.backlog.expire(now));
+        let waited = entry.backlog.take();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let user = user.map(str::to_owned);
         entry.connections.push(Connection { number, user, topics: Topic::ALL.into(), frames: sender });
-        self.counts.connections.fetch_add(1, Ordering::Relaxed);
+        self.counts.connections.inc();
         Ok(Place { hub: self.clone(), session: session.to_owned(), number, waited, frames })
     }
 
     /// Tells a session; if nobody listens it waits, if somebody did lately.
     pub(crate) fn tell(&self, session: &str, topic: Topic, data: &Value) {
-        let mut sessions = self.sessions();
-        let waiting: usize = sessions.values().map(|session| session.backlog.bytes()).sum();
+        let (mut sessions, now) = (self.sessions(), Instant::now());
         let Some(entry) = sessions.get_mut(session) else { return };
         let text = frame(topic, &entry.shown, data);
         if !entry.connections.is_empty() {
-            entry.send(topic, &text);
-        } else if waiting + text.len() <= ALL_WAITING_BYTES {
-            entry.backlog.add(topic, text, Instant::now());
-            self.counts.queued.fetch_add(1, Ordering::Relaxed);
+            return entry.send(topic, &text, now, &self.counts);
+        }
+        self.counts.lost(Loss::Expired, entry.backlog.expire(now));
+        let waiting: usize = sessions.values().map(|session| session.backlog.bytes()).sum();
+        match sessions.get_mut(session) {
+            Some(entry) if waiting + text.len() <= ALL_WAITING_BYTES => {
+                self.counts.queued.inc();
+                self.counts.lost(Loss::SessionFull, entry.backlog.add(topic, text, now));
+            }
+            _ => self.counts.lost(Loss::AllFull, 1),
         }
     }
 
     /// Forgets sessions that nobody has listened to for long.
     pub(super) fn forget_old(&self) {
-        let now = Instant::now();
-        self.sessions().retain(|_, session| session.is_of_interest(now));
+        forget_old(&mut self.sessions(), Instant::now(), &self.counts);
     }
 
     /// Tells everybody who listens.
     pub(super) fn tell_all(&self, topic: Topic, data: &Value) {
+        let now = Instant::now();
         for session in self.sessions().values_mut().filter(|session| !session.connections.is_empty()) {
             let text = frame(topic, &session.shown, data);
-            session.send(topic, &text);
+            session.send(topic, &text, now, &self.counts);
         }
     }
 
@@ -151,34 +155,39 @@ impl Hub {
         let active: usize = sessions.values().map(|session| session.connections.len()).sum();
         let waiting: usize = sessions.values().map(|session| session.backlog.len()).sum();
         let listened = sessions.values().filter(|session| !session.connections.is_empty()).count();
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (connections, sent) = (count(&self.counts.connections), count(&self.counts.sent));
+        let (connections, sent) = (self.counts.connections.get(), self.counts.sent.get());
         json!({
             "total_connections": connections,
             "active_connections": active,
             "messages_sent": sent,
             "messages_queued": waiting,
-            "rate_limit_violations": count(&self.counts.too_fast),
-            "authentication_failures": count(&self.counts.refused),
+            "rate_limit_violations": self.counts.too_fast.get(),
+            "authentication_failures": self.counts.refused.get(),
             "active_sessions": listened,
-            "queued_messages_total": count(&self.counts.queued),
+            "queued_messages_total": self.counts.queued.get(),
             "average_messages_per_connection": sent.checked_div(connections).unwrap_or(0),
         })
     }
 }
 
 /// Forgets the session that has been left for the longest time, if there are too many.
-fn make_room(sessions: &mut HashMap<String, Session>, now: Instant) -> Result<(), &'static str> {
+fn make_room(sessions: &mut HashMap<String, Session>, now: Instant, counts: &Counts) -> Result<(), &'static str> {
     if sessions.len() < SESSIONS {
         return Ok(());
     }
-    sessions.retain(|_, session| session.is_of_interest(now));
+    forget_old(sessions, now, counts);
     if sessions.len() >= SESSIONS {
         let left = sessions.iter().filter(|(_, session)| session.connections.is_empty());
         let oldest = left.min_by_key(|(_, session)| session.left).map(|(name, _)| name.clone());
-        sessions.remove(&oldest.ok_or("too many sessions; come again later")?);
+        let forgotten = sessions.remove(&oldest.ok_or("too many sessions; come again later")?);
+        counts.lost(Loss::Forgotten, forgotten.map_or(0, |session| session.backlog.len()));
     }
     Ok(())
+}
+
+fn forget_old(sessions: &mut HashMap<String, Session>, now: Instant, counts: &Counts) {
+    let old = sessions.extract_if(|_, session| !session.is_of_interest(now));
+    counts.lost(Loss::Forgotten, old.map(|(_, session)| session.backlog.len()).sum());
 }
 
 impl Session {
@@ -190,14 +199,22 @@ impl Session {
         !self.connections.is_empty() || now.saturating_duration_since(self.left) < REMEMBERED
     }
 
-    fn send(&mut self, topic: Topic, text: &str) {
+    fn send(&mut self, topic: Topic, text: &str, now: Instant, counts: &Counts) {
         self.connections.retain(|connection| {
-            !connection.topics.contains(&topic)
-                || !matches!(
-                    connection.frames.try_send(text.to_owned()),
-                    Err(TrySendError::Full(_) | TrySendError::Closed(_))
-                )
+            if !connection.topics.contains(&topic) {
+                return true;
+            }
+            let sent = connection.frames.try_send(text.to_owned());
+            match &sent {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => counts.lost(Loss::Slow, 1),
+                Err(TrySendError::Closed(_)) => counts.lost(Loss::Unsent, 1),
+            }
+            sent.is_ok()
         });
+        if self.connections.is_empty() {
+            self.left = now;
+        }
     }
 }
 
@@ -221,6 +238,7 @@ impl Drop for Place {
             session.connections.retain(|connection| connection.number != self.number);
             session.left = Instant::now();
         }
+        self.hub.counts.lost(Loss::Unsent, self.waited.len() + self.frames.len());
     }
 }
 
@@ -228,9 +246,13 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    fn hub() -> Arc<Hub> {
+        Arc::new(Hub::new(&Metrics::new("x", "1")))
+    }
+
     #[tokio::test]
     async fn a_session_is_told_also_what_it_missed_and_a_slow_reader_is_let_go() {
-        let hub = Arc::new(Hub::default());
+        let hub = hub();
         hub.tell("s", Topic::ChatStream, &json!({ "delta": "nobody knows this session" }));
         let mut place = hub.join("s", "s", None).unwrap();
         hub.tell("s", Topic::ChatStream, &json!({ "delta": "live" }));
@@ -251,9 +273,40 @@ mod tests {
         assert_eq!(place.frames.recv().await, None);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn whatever_is_lost_is_counted() {
+        let hub = hub();
+        let join = |session: &str| hub.join(session, session, None).unwrap();
+        let tell = |session: &str, data: &str| hub.tell(session, Topic::ChatStream, &json!(data));
+        let mut slow = join("slow");
+        (0..UNSENT + 1).for_each(|_| tell("slow", ""));
+        assert_eq!(hub.counts.losses(), [(Loss::Slow, 1)]);
+        let at = |session: &str| hub.sessions().get(session).unwrap().left;
+        assert_eq!(at("slow"), Instant::now(), "it is left from then on");
+        slow.frames.recv().await.unwrap();
+        drop(slow);
+        let unsent = (Loss::Unsent, u64::try_from(UNSENT).unwrap() - 1);
+        assert_eq!(hub.counts.losses(), [unsent, (Loss::Slow, 1)]);
+        tell("slow", &"x".repeat(2 * 1024 * 1024));
+        assert_eq!(hub.counts.losses(), [(Loss::SessionFull, 1), unsent, (Loss::Slow, 1)]);
+        tell("slow", "old");
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        tell("slow", "older than that is the session");
+        assert_eq!(hub.counts.losses()[1], (Loss::Expired, 1));
+        hub.forget_old();
+        assert_eq!(hub.counts.losses()[2], (Loss::Forgotten, 1));
+        let large = "x".repeat(1024 * 1024 - 1024);
+        for number in 0..65 {
+            let session = number.to_string();
+            drop(join(&session));
+            tell(&session, &large);
+        }
+        assert_eq!(hub.counts.losses()[0], (Loss::AllFull, 1));
+    }
+
     #[tokio::test]
     async fn a_session_has_room_for_five() {
-        let hub = Arc::new(Hub::default());
+        let hub = hub();
         let places: Vec<Place> = (0..CONNECTIONS).map(|_| hub.join("s", "s", None).unwrap()).collect();
         assert_eq!(hub.join("s", "s", None).unwrap_err(), "the session has too many connections");
         hub.join("other", "other", None).unwrap();
@@ -263,7 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_user_takes_no_others_places() {
-        let hub = Arc::new(Hub::default());
+        let hub = hub();
         let ada = |number: usize| hub.join(&format!("user-ada-{number}"), &number.to_string(), Some("ada"));
         let places: Vec<Place> = (0..OF_ONE_USER).map(|number| ada(number).unwrap()).collect();
         assert_eq!(ada(OF_ONE_USER).unwrap_err(), "the user has too many connections");

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod connection;
+mod counts;
 mod frame;
 mod hub;
 mod news;

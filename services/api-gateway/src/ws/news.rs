@@ -143,6 +143,7 @@ fn alert(service: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use kit::config::Environment;
+    use kit::metrics::Metrics;
     use kit::service::Settings as _;
     use testkit::{Response, Target};
     use url::Url;
@@ -159,7 +160,7 @@ mod tests {
             Response::new(status, r#"{"total_cost": "$0.25", "period": "daily"}"#)
         });
         let settings = Settings::read(&Environment::of([("API_KEY", "k")])).unwrap();
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(&Metrics::new("x", "1")));
         let url = target.url("").replace("http://", "http://user:hush@");
         let news = News {
             hub: hub.clone(),
