@@ -171,7 +171,12 @@ async fn send(request: hyper::http::request::Builder, body: impl Into<Bytes>) ->
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: head.status.as_u16(), headers: head.headers, body }
     };
-    tokio::time::timeout(LIMIT, exchange).await.expect("an answer")
+    soon("an answer", exchange).await
+}
+
+/// Waits for what comes soon, or ends the test.
+async fn soon<T>(what: &str, comes: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, comes).await.expect(what)
 }
 
 /// Reads until `end` has come, and returns everything up to there and what came with it.
@@ -196,7 +201,7 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
 /// Reads to the end or to an error, and returns what came.
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    let _reset = tokio::time::timeout(LIMIT, stream.read_to_end(&mut bytes)).await.expect("an end");
+    let _reset = soon("an end", stream.read_to_end(&mut bytes)).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -212,8 +217,7 @@ impl ByHand {
 
     /// Accepts a connection and reads a request's head.
     async fn accept(&self) -> (TcpStream, String) {
-        let accepted = tokio::time::timeout(LIMIT, self.0.accept()).await.expect("a connection");
-        let mut stream = accepted.unwrap().0;
+        let mut stream = soon("a connection", self.0.accept()).await.unwrap().0;
         let head = read_until(&mut stream, "\r\n\r\n").await;
         (stream, head)
     }

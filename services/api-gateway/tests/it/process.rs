@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-use crate::{ByHand, KEY, LIMIT, OWN_KEY, nowhere, read_until};
+use crate::{ByHand, KEY, LIMIT, OWN_KEY, nowhere, read_until, soon};
 
 /// Starts the binary with these variables and no others.
 fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Child {
@@ -19,8 +19,7 @@ fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Child {
 }
 
 async fn finish(child: Child) -> (Option<i32>, String, String) {
-    let ended = tokio::time::timeout(LIMIT, child.wait_with_output()).await.expect("the process ends");
-    let Output { status, stdout, stderr } = ended.unwrap();
+    let Output { status, stdout, stderr } = soon("the process's end", child.wait_with_output()).await.unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 

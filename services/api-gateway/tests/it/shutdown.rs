@@ -3,7 +3,7 @@
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::{ByHand, Gateway, LIMIT, read_to_end};
+use crate::{ByHand, Gateway, LIMIT, read_to_end, soon};
 
 #[tokio::test]
 async fn a_running_request_finishes_and_new_ones_are_refused() {
@@ -18,5 +18,5 @@ async fn a_running_request_finishes_and_new_ones_are_refused() {
     upstream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").await.unwrap();
     let answer = read_to_end(&mut client).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\ndone"), "{answer}");
-    tokio::time::timeout(LIMIT, gateway.task).await.expect("the gateway stops").unwrap();
+    soon("the gateway's end", gateway.task).await.unwrap();
 }

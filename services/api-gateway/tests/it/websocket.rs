@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::sign_in::SignIn;
-use crate::{ByHand, Gateway, KEY, LIMIT, send, settings, upstream};
+use crate::{ByHand, Gateway, KEY, LIMIT, send, settings, soon, upstream};
 
 /// A client's side.
 struct Client(WebSocketStream<TcpStream>);
@@ -19,7 +19,8 @@ struct Client(WebSocketStream<TcpStream>);
 impl Client {
     async fn open(gateway: &Gateway, path: &str) -> Self {
         let stream = TcpStream::connect(gateway.address).await.unwrap();
-        Self(client_async(format!("ws://{}{path}", gateway.address), stream).await.unwrap().0)
+        let opened = client_async(format!("ws://{}{path}", gateway.address), stream);
+        Self(soon("a WebSocket", opened).await.unwrap().0)
     }
 
     /// Opens one and says who it is.
@@ -36,7 +37,7 @@ impl Client {
     /// Returns the next frame.
     async fn hear(&mut self) -> Value {
         loop {
-            match tokio::time::timeout(LIMIT, self.0.next()).await.expect("a frame").unwrap().unwrap() {
+            match soon("a frame", self.0.next()).await.unwrap().unwrap() {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => unreachable!("{other:?}"),
@@ -47,7 +48,7 @@ impl Client {
     /// Returns the code it is closed with.
     async fn closed(&mut self) -> u16 {
         loop {
-            let message = tokio::time::timeout(LIMIT, self.0.next()).await.expect("an end").unwrap().unwrap();
+            let message = soon("an end", self.0.next()).await.unwrap().unwrap();
             if let Message::Close(frame) = message {
                 return frame.unwrap().code.into();
             }
@@ -251,7 +252,7 @@ async fn a_session_has_room_for_five_and_a_stop_says_so() {
         assert_eq!(client.closed().await, 1001);
     }
     drop(clients);
-    tokio::time::timeout(LIMIT, gateway.task).await.expect("an end").unwrap();
+    soon("the gateway's end", gateway.task).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
