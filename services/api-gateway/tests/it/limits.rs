@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use api_gateway::{Failure, Settings};
+use api_gateway::{Failure, Settings, Signed};
 use serde_json::json;
 use testkit::{Redis, Target, eventually};
 
-use crate::sign_in::SignIn;
+use crate::sign_in::{SECRET, SignIn};
 use crate::{Answer, Gateway, LIMIT, send, settings, upstream};
 
 fn few(requests: u32) -> Settings {
@@ -75,11 +75,18 @@ async fn whoever_makes_up_keys_and_tokens_has_few_of_them_asked_about() {
 async fn users_of_one_address_are_counted_apart() {
     let sign_in = SignIn::start().await;
     let (ada, eve) = (sign_in.register("ada@example.com").await, sign_in.register("eve@example.com").await);
-    let gateway = &sign_in.gateway;
-    let left = async |token: &str| remaining(&gateway.get_as(token, "/api/v1/users/profile").await);
-    assert_eq!((left(&ada).await, left(&ada).await, left(&eve).await), (999, 998, 999));
+    // One that has counted nothing yet, and little enough that speed does not matter.
+    let mut settings = few(3);
+    settings.platform_services = upstream(&sign_in.platform);
+    settings.llm_orchestrator = upstream(&sign_in.llm.url(""));
+    settings.signed = Signed::Secret(SECRET.into());
+    let gateway = Gateway::start(settings).await;
+    let profile = async |token: &str| gateway.get_as(token, "/api/v1/users/profile").await;
+    assert_eq!((remaining(&profile(&ada).await), remaining(&profile(&ada).await)), (2, 1));
     let chat = gateway.post("/api/v1/chat", Some(&ada), &json!({ "message": "hello" })).await;
-    assert_eq!((remaining(&chat), chat.header("x-ratelimit-type")), (997, Some("user")));
+    assert_eq!((chat.status, remaining(&chat), chat.header("x-ratelimit-type")), (200, 0, Some("user")));
+    profile(&ada).await.error(429, "rate_limited");
+    assert_eq!(remaining(&profile(&eve).await), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

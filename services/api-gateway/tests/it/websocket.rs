@@ -109,15 +109,16 @@ async fn frames_are_answered_as_clients_know_it() {
     }
     client.say(r#"{"type": "unsubscribe", "types": ["chat_stream", "cost_update", "error"]}"#).await;
     assert_eq!(client.hear().await["data"]["types"], json!(["tool_progress", "system_status"]));
-    for _ping in 0..100 {
+    for _ping in 0..150 {
         client.say(r#"{"type": "ping"}"#).await;
     }
     let mut kinds = Vec::new();
-    for _answer in 0..100 {
+    for _answer in 0..150 {
         kinds.push(client.hear().await);
     }
+    // A frame comes back in 600 ms: all of them only if this takes half a minute.
     let refused = kinds.iter().filter(|frame| frame["data"]["error_code"] == "rate_limit_exceeded").count();
-    assert!((1..=4).contains(&refused), "{refused}");
+    assert!((1..=54).contains(&refused), "{refused}");
 }
 
 #[tokio::test]
