@@ -7,15 +7,17 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use kit::http::{ApiError, not_found};
+use http_body_util::LengthLimitError;
+use kit::http::{ApiError, not_found, root_cause};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::forward::{Forward, broke_off, cause, too_large};
 use crate::gate::Caller;
 use crate::routes::Ways;
 use crate::table::{CHAT, Guard, MEDIUM, Service};
@@ -27,6 +29,8 @@ const MAX_MESSAGE_CHARS: usize = 100_000;
 const MAX_ID_BYTES: usize = 128;
 /// Largest answer that is read to be changed, in bytes.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+/// Largest body that is sent on, in bytes: one of [`MEDIUM`] grows when it is written anew.
+const BODY_LIMIT: usize = 2 * MEDIUM;
 
 /// The paths, as `METHOD path`.
 pub(crate) const ENDPOINTS: [&str; 4] =
@@ -66,17 +70,21 @@ impl Chat {
     /// Returns the newest message of the user.
     fn newest(&self) -> Result<&str, ApiError> {
         let of_user = self.messages.iter().rev().find(|message| message.role == "user");
-        let newest = of_user.map(|message| &message.content).or(self.message.as_ref()).and_then(Value::as_str);
-        let newest = newest.map(str::trim).filter(|text| !text.is_empty()).ok_or_else(|| {
-            ApiError::bad_request("message is missing or empty; send message, or messages with one of role \"user\"")
-                .code("message_missing")
-        })?;
-        if newest.chars().count() > MAX_MESSAGE_CHARS {
-            let text = format!("the message has more than {MAX_MESSAGE_CHARS} characters");
-            return Err(ApiError::bad_request(text).code("message_too_long"));
-        }
-        Ok(newest)
+        checked(of_user.map(|message| &message.content).or(self.message.as_ref()))
     }
+}
+
+/// Returns the text of a message that may be asked.
+fn checked(message: Option<&Value>) -> Result<&str, ApiError> {
+    let text = message.and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).ok_or_else(|| {
+        ApiError::bad_request("message is missing or empty; send message, or messages with one of role \"user\"")
+            .code("message_missing")
+    })?;
+    if text.chars().count() > MAX_MESSAGE_CHARS {
+        let text = format!("the message has more than {MAX_MESSAGE_CHARS} characters");
+        return Err(ApiError::bad_request(text).code("message_too_long"));
+    }
+    Ok(text)
 }
 
 /// `POST /api/chat`
@@ -84,14 +92,16 @@ async fn chat(State(ways): State<Arc<Ways>>, request: Request) -> Result<Respons
     let (head, chat) = read::<Chat>(request).await?;
     let session = chat.session_id.clone().unwrap_or_else(fresh);
     check_service_id("session_id", &session)?;
-    let mut body = chat.more.clone();
-    body.insert("message".to_owned(), chat.newest()?.into());
+    let message = Value::from(chat.newest()?);
+    let mut body = chat.more;
+    let is_told = body.get("stream") == Some(&Value::Bool(true));
+    body.insert("message".to_owned(), message);
     body.insert("session_id".to_owned(), session.as_str().into());
-    if chat.more.get("stream") != Some(&Value::Bool(true)) {
-        return ask(&ways, head, &body).await;
+    let (llm, request) = (ways.to(Service::Llm), with_body(head, body));
+    if !is_told {
+        return llm.send("/chat", request, BODY_LIMIT).await;
     }
-    let answer = ask(&ways, readable(head), &body).await?;
-    rewritten(answer, |answer| ways.hub.tell(&session, Topic::ChatStream, &streamed(answer))).await
+    rewritten(llm, "/chat", request, |answer| ways.hub.tell(&session, Topic::ChatStream, &streamed(answer))).await
 }
 
 /// Returns what a session is told of an answer: all of it in one piece.
@@ -123,14 +133,13 @@ async fn execute_tool(State(ways): State<Arc<Ways>>, request: Request) -> Result
     let mut body = tool.more;
     body.insert("tool_name".to_owned(), tool.tool_name.as_str().into());
     body.extend(tool.session_id.as_ref().map(|session| ("session_id".to_owned(), session.as_str().into())));
-    let request = head.map(|_nothing| Body::from(Value::Object(body).to_string()));
-    let llm = ways.to(Service::Llm);
+    let (llm, request) = (ways.to(Service::Llm), with_body(head, body));
     let Some(session) = tool.session_id.filter(|_| tool.stream_progress) else {
-        return llm.send("/execute-tool", request, 2 * MEDIUM).await;
+        return llm.send("/execute-tool", request, BODY_LIMIT).await;
     };
     let running = Running::begin(ways.hub.clone(), session, tool.tool_name);
-    let answer = llm.send("/execute-tool", readable(request), 2 * MEDIUM).await?;
-    rewritten(answer, |answer| running.end(answer.get("result").cloned().unwrap_or_default())).await
+    let end = |answer: &mut Map<String, Value>| running.end(answer.get("result").cloned().unwrap_or_default());
+    rewritten(llm, "/execute-tool", request, end).await
 }
 
 /// A tool that runs, as its session is told of it. If it is dropped before its end (the client has left, or there is no
@@ -191,14 +200,13 @@ async fn converse(
     let (head, turn) = read::<Turn>(request).await?;
     let conversation = turn.conversation_id.unwrap_or_else(fresh);
     check_id("conversation_id", &conversation)?;
-    let chat = Chat { message: turn.message, messages: Vec::new(), session_id: None, more: Map::new() };
-    let mut body = Map::new();
-    body.insert("message".to_owned(), chat.newest()?.into());
-    body.insert("session_id".to_owned(), session_of(&caller, &conversation).into());
-    body.extend(turn.base_id.map(|base| ("base_id".to_owned(), base.into())));
-    let answer = ask(&ways, readable(head), &body).await?;
     let session = session_of(&caller, &conversation);
-    rewritten(answer, |answer| {
+    let mut body = Map::from_iter([
+        ("message".to_owned(), checked(turn.message.as_ref())?.into()),
+        ("session_id".to_owned(), session.as_str().into()),
+    ]);
+    body.extend(turn.base_id.map(|base| ("base_id".to_owned(), base.into())));
+    rewritten(ways.to(Service::Llm), "/chat", with_body(head, body), |answer| {
         ways.hub.tell(&session, Topic::ChatStream, &streamed(answer));
         answer.remove("session_id");
         answer.insert("conversation_id".to_owned(), conversation.into());
@@ -215,8 +223,7 @@ async fn history(
 ) -> Result<Response, ApiError> {
     check_id("the conversation's id", &conversation)?;
     let path = format!("/sessions/{}/history", session_of(&caller, &conversation));
-    let answer = ways.to(Service::Llm).send(&path, readable(request), 0).await?;
-    rewritten(answer, |answer| {
+    rewritten(ways.to(Service::Llm), &path, request, |answer| {
         answer.remove("session_id");
         if let Some(history) = answer.remove("history") {
             answer.insert("messages".to_owned(), history);
@@ -271,14 +278,9 @@ fn check_id(name: &str, id: &str) -> Result<(), ApiError> {
 /// Reads a JSON body, and returns the rest of the request without it.
 async fn read<T: for<'de> Deserialize<'de>>(request: Request) -> Result<(Request, T), ApiError> {
     let (mut head, body) = request.into_parts();
-    let bytes = to_bytes(body, MEDIUM).await.map_err(|error| {
-        let too_large =
-            std::error::Error::source(&error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
-        if too_large {
-            let text = "the request body is larger than 1 MiB";
-            return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text).code("too_large");
-        }
-        ApiError::bad_request("the request body broke off").code("invalid_body")
+    let bytes = to_bytes(body, MEDIUM).await.map_err(|error| match cause::<LengthLimitError>(&error) {
+        Some(_) => too_large(MEDIUM),
+        None => broke_off(),
     })?;
     let read = serde_json::from_slice(&bytes).map_err(|error| {
         ApiError::bad_request(format!("the body is not the JSON that is expected here: {error}")).code("invalid_json")
@@ -287,37 +289,36 @@ async fn read<T: for<'de> Deserialize<'de>>(request: Request) -> Result<(Request
     Ok((Request::from_parts(head, Body::empty()), read))
 }
 
-/// Asks the orchestrator.
-async fn ask(ways: &Ways, request: Request, body: &Map<String, Value>) -> Result<Response, ApiError> {
-    let request = request.map(|_nothing| Body::from(Value::Object(body.clone()).to_string()));
-    ways.to(Service::Llm).send("/chat", request, 2 * MEDIUM).await
+/// Puts a JSON body into a request.
+fn with_body(head: Request, body: Map<String, Value>) -> Request {
+    head.map(|_nothing| Body::from(Value::Object(body).to_string()))
 }
 
-/// Asks for an answer that can be changed: with a body, all of it, and not compressed.
-fn readable(mut request: Request) -> Request {
+/// Sends a request, and changes the JSON of an answer that says yes; any other stays as it is.
+async fn rewritten(
+    llm: &Forward,
+    path: &str,
+    mut request: Request,
+    change: impl FnOnce(&mut Map<String, Value>),
+) -> Result<Response, ApiError> {
+    // What is changed must come with a body, all of it, and not compressed.
     if *request.method() == Method::HEAD {
         *request.method_mut() = Method::GET;
     }
     for name in [header::ACCEPT_ENCODING, header::RANGE] {
         request.headers_mut().remove(name);
     }
-    request
-}
-
-/// Changes a JSON answer that says yes; any other stays as it is.
-async fn rewritten(answer: Response, change: impl FnOnce(&mut Map<String, Value>)) -> Result<Response, ApiError> {
+    let answer = llm.send(path, request, BODY_LIMIT).await?;
     if !answer.status().is_success() {
         return Ok(answer);
     }
-    let broken = || {
-        let text = "llm-orchestrator gave no valid answer";
-        ApiError::new(StatusCode::BAD_GATEWAY, text).code("upstream_failed")
-    };
-    let bytes = to_bytes(answer.into_body(), MAX_ANSWER_BYTES).await.map_err(|_broken_off| broken())?;
+    let broken = |why: &str| llm.broken(why).error;
+    let bytes = to_bytes(answer.into_body(), MAX_ANSWER_BYTES).await.map_err(|error| broken(&root_cause(&error)))?;
     let mut json = match serde_json::from_slice(&bytes) {
         Ok(Value::Object(json)) => json,
-        Ok(list @ Value::Array(_)) => json!({ "history": list }).as_object().cloned().unwrap_or_default(),
-        _ => return Err(broken()),
+        Ok(list @ Value::Array(_)) => Map::from_iter([("history".to_owned(), list)]),
+        Ok(_) => return Err(broken("it is neither an object nor a list")),
+        Err(error) => return Err(broken(&error.to_string())),
     };
     change(&mut json);
     Ok(Json(json).into_response())

@@ -264,8 +264,7 @@ impl Forward {
             return Failed { error: too_large(body_limit), result: CLIENT };
         }
         if cause::<hyper::Error>(error).is_some_and(hyper::Error::is_user) {
-            let error = ApiError::bad_request("the request body broke off").code("invalid_body");
-            return Failed { error, result: CLIENT };
+            return Failed { error: broke_off(), result: CLIENT };
         }
         if cause::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
             return self.late();
@@ -281,7 +280,8 @@ impl Forward {
         Failed { error: error.code("upstream_unreachable"), result: "unreachable" }
     }
 
-    fn broken(&self, reason: &str) -> Failed {
+    /// Says that an answer is no good.
+    pub(crate) fn broken(&self, reason: &str) -> Failed {
         let name = self.name();
         tracing::warn!(upstream = name, error = reason, "a service gave no valid answer");
         let error = ApiError::new(StatusCode::BAD_GATEWAY, format!("{name} gave no valid answer"));
@@ -311,8 +311,8 @@ fn is_agreed(response: &hyper::Response<Incoming>, is_asked: bool) -> bool {
 }
 
 /// Why there is no answer: for the client, and for the metrics.
-struct Failed {
-    error: ApiError,
+pub(crate) struct Failed {
+    pub(crate) error: ApiError,
     result: &'static str,
 }
 
@@ -328,14 +328,18 @@ fn again(request: &Request<Limited<Watched>>, body_limit: usize) -> Option<Reque
     Some(again)
 }
 
-fn too_large(body_limit: usize) -> ApiError {
+pub(crate) fn too_large(body_limit: usize) -> ApiError {
     let size =
         if body_limit >= MIB { format!("{} MiB", body_limit / MIB) } else { format!("{} KiB", body_limit / KIB) };
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request body is larger than {size}")).code("too_large")
 }
 
+pub(crate) fn broke_off() -> ApiError {
+    ApiError::bad_request("the request body broke off").code("invalid_body")
+}
+
 /// Returns the first error of type `E` in the chain of causes.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub(crate) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let next = |error: &&'a (dyn Error + 'static)| (*error).source();
     std::iter::successors(Some(error), next).find_map(|error| error.downcast_ref())
 }

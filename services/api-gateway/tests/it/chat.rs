@@ -74,6 +74,13 @@ async fn a_refusal_of_the_orchestrator_is_kept_and_nonsense_is_502() {
     let llm = Target::respond_with(|_| Response::new(429, r#"{"error": "budget"}"#));
     let request = before(&llm).await.request("POST", "/api/chat").header("x-api-key", KEY);
     assert_eq!(send(request, json!({ "message": "a" }).to_string()).await.status, 429);
+    for nonsense in ["nonsense", "7", "{"] {
+        let llm = Target::ok(nonsense);
+        let gateway = before(&llm).await;
+        let request = gateway.request("POST", "/api/chat").header("x-api-key", KEY);
+        let answer = send(request, json!({ "message": "a", "stream": true }).to_string()).await;
+        answer.error(502, "upstream_failed");
+    }
 }
 
 #[tokio::test]
