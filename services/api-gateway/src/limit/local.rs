@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -19,13 +18,13 @@ pub(super) struct Local(Mutex<HashMap<Subject, Instant>>);
 impl Local {
     pub(super) fn take(&self, subject: &Subject, rate: Rate, now: Instant) -> Decision {
         let mut owing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let owed = owing.get(subject).map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-        let (decision, owed_ns) = rate.decide(u64::try_from(owed.as_nanos()).unwrap_or(u64::MAX));
+        let mut until = owing.get(subject).copied().unwrap_or(now);
+        let decision = rate.take(&mut until, now);
         if decision.wait.is_none() {
             if owing.len() >= MOST && !owing.contains_key(subject) {
                 make_room(&mut owing, now);
             }
-            owing.insert(subject.clone(), now + Duration::from_nanos(owed_ns));
+            owing.insert(subject.clone(), until);
         }
         decision
     }
@@ -47,6 +46,7 @@ fn make_room(owing: &mut HashMap<Subject, Instant>, now: Instant) {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+    use std::time::Duration;
 
     use super::*;
 

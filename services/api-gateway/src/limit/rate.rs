@@ -4,6 +4,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// A minute, in nanoseconds.
 const MINUTE_NS: u64 = 60_000_000_000;
 
@@ -36,12 +38,22 @@ impl Rate {
     }
 
     /// Decides on a request of somebody who owes so much, and returns what he owes then. Times are in nanoseconds.
-    pub(crate) fn decide(self, owed_ns: u64) -> (Decision, u64) {
+    fn decide(self, owed_ns: u64) -> (Decision, u64) {
         let after = owed_ns.saturating_add(self.cost_ns());
         match after.checked_sub(self.most_ns()) {
             Some(over) if over > 0 => (self.decision(owed_ns, Some(Duration::from_nanos(over))), owed_ns),
             _ => (self.decision(after, None), after),
         }
+    }
+
+    /// Decides on a request that is made now by somebody who owes something until then, which it moves.
+    pub(crate) fn take(self, until: &mut Instant, now: Instant) -> Decision {
+        let owed = until.saturating_duration_since(now);
+        let (decision, owed_ns) = self.decide(u64::try_from(owed.as_nanos()).unwrap_or(u64::MAX));
+        if decision.wait.is_none() {
+            *until = now + Duration::from_nanos(owed_ns);
+        }
+        decision
     }
 
     /// Tells of somebody who owes so much.

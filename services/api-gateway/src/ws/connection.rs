@@ -217,14 +217,10 @@ async fn has_ended(endpoint: &Endpoint, visitor: &Visitor) -> bool {
 
 /// Answers a frame.
 fn answer(endpoint: &Endpoint, place: &Place, session: &str, text: &str, owed_until: &mut Instant) -> String {
-    let now = Instant::now();
-    let owed_ns = u64::try_from(owed_until.saturating_duration_since(now).as_nanos()).unwrap_or(u64::MAX);
-    let (decision, owed_ns) = RATE.decide(owed_ns);
-    if decision.wait.is_some() {
+    if RATE.take(owed_until, Instant::now()).wait.is_some() {
         endpoint.hub.counts.too_fast.inc();
         return error(session, "rate_limit_exceeded", "no more than 100 frames a minute");
     }
-    *owed_until = now + Duration::from_nanos(owed_ns);
     let chosen = match read(text, session) {
         Ok(Said::Ping) => return json!({ "type": "pong", "timestamp": Timestamp::now().to_string() }).to_string(),
         Ok(Said::Auth { .. }) => return error(session, "already_authenticated", "this connection is known already"),
