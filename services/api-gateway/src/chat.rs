@@ -252,7 +252,7 @@ pub(crate) fn is_plain_id(id: &str) -> bool {
 }
 
 /// Begins the orchestrator's sessions of users, which no service may name.
-const OF_USERS: &str = "user-";
+pub(crate) const OF_USERS: &str = "user-";
 
 /// Returns whether a service may name this session.
 pub(crate) fn is_of_services(id: &str) -> bool {

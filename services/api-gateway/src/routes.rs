@@ -13,6 +13,7 @@ use axum::routing::{MethodRouter, any, on};
 use kit::http::{ApiError, bearer, not_found};
 use percent_encoding::percent_decode;
 
+use crate::chat::OF_USERS;
 use crate::figures::Figures;
 use crate::forward::{Forward, Road};
 use crate::gate::{Gate, Gatehouse, pass};
@@ -23,14 +24,41 @@ use crate::tunnels::Tunnels;
 use crate::upstream::Upstream;
 use crate::ws::Hub;
 
+/// What there is for each service.
+struct Each<T> {
+    airtable: T,
+    mcp: T,
+    llm: T,
+    platform: T,
+    automation: T,
+}
+
+impl<T> Each<T> {
+    fn of(&self, service: Service) -> &T {
+        match service {
+            Service::Airtable => &self.airtable,
+            Service::Mcp => &self.mcp,
+            Service::Llm => &self.llm,
+            Service::Platform => &self.platform,
+            Service::Automation => &self.automation,
+        }
+    }
+
+    fn map<U>(&self, make: impl Fn(&T) -> U) -> Each<U> {
+        Each {
+            airtable: make(&self.airtable),
+            mcp: make(&self.mcp),
+            llm: make(&self.llm),
+            platform: make(&self.platform),
+            automation: make(&self.automation),
+        }
+    }
+}
+
 /// All services, and who is let through to them, as all threads know them.
 pub(crate) struct Roads {
-    airtable: Arc<Road>,
-    mcp: Arc<Road>,
-    llm: Arc<Road>,
-    platform: Arc<Road>,
-    automation: Arc<Road>,
-    pub(crate) house: Arc<Gatehouse>,
+    each: Each<Arc<Road>>,
+    house: Arc<Gatehouse>,
     /// Who is told what goes on.
     pub(crate) hub: Arc<Hub>,
 }
@@ -47,25 +75,20 @@ impl Roads {
             let timeout = settings.timeout_of(upstream);
             Arc::new(Road::new(upstream.clone(), key, timeout, figures.clone(), tunnels.clone()))
         };
-        Self {
+        let each = Each {
             airtable: road(&settings.airtable_gateway, &settings.airtable_gateway_api_key),
             mcp: road(&settings.mcp_server, &settings.api_key),
             llm: road(&settings.llm_orchestrator, &settings.api_key),
             platform: road(&settings.platform_services, &settings.api_key),
             automation: road(&settings.automation_services, &settings.api_key),
-            house: Arc::new(house),
-            hub,
-        }
+        };
+        Self { each, house: Arc::new(house), hub }
     }
 }
 
 /// The ways of one thread.
 pub(crate) struct Ways {
-    airtable: Forward,
-    mcp: Forward,
-    llm: Forward,
-    platform: Forward,
-    automation: Forward,
+    each: Each<Forward>,
     pub(crate) house: Arc<Gatehouse>,
     /// Who is told what goes on.
     pub(crate) hub: Arc<Hub>,
@@ -73,25 +96,12 @@ pub(crate) struct Ways {
 
 impl Ways {
     pub(crate) fn new(roads: &Roads) -> Self {
-        Self {
-            airtable: Forward::new(roads.airtable.clone()),
-            mcp: Forward::new(roads.mcp.clone()),
-            llm: Forward::new(roads.llm.clone()),
-            platform: Forward::new(roads.platform.clone()),
-            automation: Forward::new(roads.automation.clone()),
-            house: roads.house.clone(),
-            hub: roads.hub.clone(),
-        }
+        let each = roads.each.map(|road| Forward::new(road.clone()));
+        Self { each, house: roads.house.clone(), hub: roads.hub.clone() }
     }
 
     pub(crate) fn to(&self, service: Service) -> &Forward {
-        match service {
-            Service::Airtable => &self.airtable,
-            Service::Mcp => &self.mcp,
-            Service::Llm => &self.llm,
-            Service::Platform => &self.platform,
-            Service::Automation => &self.automation,
-        }
+        self.each.of(service)
     }
 
     /// Puts a gate with `guard` before a route.
@@ -130,12 +140,7 @@ async fn hand_on(State((ways, row)): State<(Arc<Ways>, Row)>, request: Request) 
         let message = "the path must not leave its place: no \"..\", no empty start, no control characters";
         return Err(ApiError::bad_request(message).code("invalid_path").path(request.uri().path()));
     };
-    // Sessions of users are theirs alone, however their names are written.
-    let names_a_users = row.path.starts_with("/api/sessions/")
-        && Cow::from(percent_decode(path.as_bytes()))
-            .split(|byte| *byte == b'/')
-            .any(|part| part.starts_with(b"user-"));
-    if names_a_users {
+    if row.is_of_services && names_a_users(&path) {
         return Err(ApiError::forbidden("the session is a user's"));
     }
     let path_and_query = match request.uri().query() {
@@ -154,4 +159,10 @@ async fn hand_on(State((ways, row)): State<(Arc<Ways>, Row)>, request: Request) 
     let expected = row.statuses.iter().find(|(from, _)| *from == status).map_or(status, |(_, to)| *to);
     *response.status_mut() = StatusCode::from_u16(expected).unwrap_or(response.status());
     Ok(response)
+}
+
+/// Sessions of users are theirs alone, however their names are written.
+fn names_a_users(path: &str) -> bool {
+    let decoded = Cow::from(percent_decode(path.as_bytes()));
+    decoded.split(|byte| *byte == b'/').any(|part| part.starts_with(OF_USERS.as_bytes()))
 }

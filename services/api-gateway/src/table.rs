@@ -42,6 +42,8 @@ pub(crate) struct Row {
     pub(crate) body_limit: usize,
     /// Statuses of the service, each with the one that clients of this path expect instead.
     pub(crate) statuses: &'static [(u16, u16)],
+    /// Whether it names sessions: those of users are not for it.
+    pub(crate) is_of_services: bool,
 }
 
 /// What keys are for, by the words of platform-services.
@@ -67,42 +69,38 @@ const AS_200_OR_400: &[(u16, u16)] = &[(201, 200), (409, 400), (415, 400), (422,
 pub(crate) const ROWS: [Row; 39] = [
     row(ANY, "/api/airtable/{*path}", Guard::Key(AIRTABLE), Service::Airtable, "/{*path}").taking(LARGE),
     row("GET", "/api/tools", Guard::Key(CHAT), Service::Llm, "/tools"),
-    row("GET", "/api/sessions/{id}/history", Guard::Key(CHAT), Service::Llm, "/sessions/{id}/history"),
-    row("DELETE", "/api/sessions/{id}", Guard::Key(CHAT), Service::Llm, "/sessions/{id}"),
-    row("POST", "/api/auth/register", Guard::Theirs, Service::Platform, "/auth/register").answering(AS_200_OR_400),
-    row("POST", "/api/auth/login", Guard::Theirs, Service::Platform, "/auth/login").answering(AS_400),
-    row("POST", "/api/auth/refresh", Guard::Theirs, Service::Platform, "/auth/refresh").answering(AS_400),
-    row("POST", "/api/auth/logout", Guard::Theirs, Service::Platform, "/auth/logout"),
-    row("GET", "/api/auth/verify", Guard::Theirs, Service::Platform, "/auth/verify"),
-    row("POST", "/api/auth/change-password", Guard::Theirs, Service::Platform, "/auth/change-password")
-        .answering(AS_400),
-    row("GET", "/api/auth/users/profile", Guard::Theirs, Service::Platform, "/auth/profile"),
-    row("DELETE", "/api/auth/users/{id}", Guard::Theirs, Service::Platform, "/auth/users/{id}"),
-    row("POST", "/api/v1/auth/register", Guard::Theirs, Service::Platform, "/auth/register").answering(AS_400),
-    row("POST", "/api/v1/auth/login", Guard::Theirs, Service::Platform, "/auth/login").answering(AS_400),
-    row("POST", "/api/v1/auth/refresh", Guard::Theirs, Service::Platform, "/auth/refresh").answering(AS_400),
-    row("POST", "/api/v1/auth/logout", Guard::Theirs, Service::Platform, "/auth/logout"),
-    row("POST", "/api/v1/auth/change-password", Guard::Theirs, Service::Platform, "/auth/change-password")
-        .answering(AS_400),
-    row("DELETE", "/api/v1/auth/users/{id}", Guard::Theirs, Service::Platform, "/auth/users/{id}"),
-    row("GET", "/api/v1/users/profile", Guard::Theirs, Service::Platform, "/auth/profile"),
-    row("POST", "/api/v1/auth/logout-all", Guard::Theirs, Service::Platform, "/auth/logout-all"),
-    row("GET", "/api/v1/auth/sessions", Guard::Theirs, Service::Platform, "/auth/sessions"),
-    row("DELETE", "/api/v1/auth/sessions/{id}", Guard::Theirs, Service::Platform, "/auth/sessions/{id}"),
-    row("GET", "/api/v1/auth/verify", Guard::Theirs, Service::Platform, "/auth/verify"),
-    row("POST", "/api/v1/auth/verify-email", Guard::Theirs, Service::Platform, "/auth/verify-email").answering(AS_400),
-    row("POST", "/api/v1/auth/verify-email/resend", Guard::Theirs, Service::Platform, "/auth/verify-email/resend"),
-    row("POST", "/api/v1/auth/forgot-password", Guard::Theirs, Service::Platform, "/auth/forgot-password")
-        .answering(AS_400),
-    row("POST", "/api/v1/auth/reset-password", Guard::Theirs, Service::Platform, "/auth/reset-password")
-        .answering(AS_400),
-    row("GET", "/api/v1/auth/totp", Guard::Theirs, Service::Platform, "/auth/totp"),
-    row("POST", "/api/v1/auth/totp/setup", Guard::Theirs, Service::Platform, "/auth/totp/setup").answering(AS_400),
-    row("POST", "/api/v1/auth/totp/enable", Guard::Theirs, Service::Platform, "/auth/totp/enable").answering(AS_400),
-    row("POST", "/api/v1/auth/totp/disable", Guard::Theirs, Service::Platform, "/auth/totp/disable").answering(AS_400),
-    row("PATCH", "/api/v1/users/profile", Guard::Theirs, Service::Platform, "/auth/profile").answering(AS_400),
-    row("GET", "/api/user/profile", Guard::Theirs, Service::Platform, "/auth/profile"),
-    row("GET", "/api/v1/tenants/current", Guard::Theirs, Service::Platform, "/tenants/current"),
+    row("GET", "/api/sessions/{id}/history", Guard::Key(CHAT), Service::Llm, "/sessions/{id}/history").of_services(),
+    row("DELETE", "/api/sessions/{id}", Guard::Key(CHAT), Service::Llm, "/sessions/{id}").of_services(),
+    theirs("POST", "/api/auth/register", "/auth/register").answering(AS_200_OR_400),
+    theirs("POST", "/api/auth/login", "/auth/login").answering(AS_400),
+    theirs("POST", "/api/auth/refresh", "/auth/refresh").answering(AS_400),
+    theirs("POST", "/api/auth/logout", "/auth/logout"),
+    theirs("GET", "/api/auth/verify", "/auth/verify"),
+    theirs("POST", "/api/auth/change-password", "/auth/change-password").answering(AS_400),
+    theirs("GET", "/api/auth/users/profile", "/auth/profile"),
+    theirs("DELETE", "/api/auth/users/{id}", "/auth/users/{id}"),
+    theirs("POST", "/api/v1/auth/register", "/auth/register").answering(AS_400),
+    theirs("POST", "/api/v1/auth/login", "/auth/login").answering(AS_400),
+    theirs("POST", "/api/v1/auth/refresh", "/auth/refresh").answering(AS_400),
+    theirs("POST", "/api/v1/auth/logout", "/auth/logout"),
+    theirs("POST", "/api/v1/auth/change-password", "/auth/change-password").answering(AS_400),
+    theirs("DELETE", "/api/v1/auth/users/{id}", "/auth/users/{id}"),
+    theirs("GET", "/api/v1/users/profile", "/auth/profile"),
+    theirs("POST", "/api/v1/auth/logout-all", "/auth/logout-all"),
+    theirs("GET", "/api/v1/auth/sessions", "/auth/sessions"),
+    theirs("DELETE", "/api/v1/auth/sessions/{id}", "/auth/sessions/{id}"),
+    theirs("GET", "/api/v1/auth/verify", "/auth/verify"),
+    theirs("POST", "/api/v1/auth/verify-email", "/auth/verify-email").answering(AS_400),
+    theirs("POST", "/api/v1/auth/verify-email/resend", "/auth/verify-email/resend"),
+    theirs("POST", "/api/v1/auth/forgot-password", "/auth/forgot-password").answering(AS_400),
+    theirs("POST", "/api/v1/auth/reset-password", "/auth/reset-password").answering(AS_400),
+    theirs("GET", "/api/v1/auth/totp", "/auth/totp"),
+    theirs("POST", "/api/v1/auth/totp/setup", "/auth/totp/setup").answering(AS_400),
+    theirs("POST", "/api/v1/auth/totp/enable", "/auth/totp/enable").answering(AS_400),
+    theirs("POST", "/api/v1/auth/totp/disable", "/auth/totp/disable").answering(AS_400),
+    theirs("PATCH", "/api/v1/users/profile", "/auth/profile").answering(AS_400),
+    theirs("GET", "/api/user/profile", "/auth/profile"),
+    theirs("GET", "/api/v1/tenants/current", "/tenants/current"),
     row("GET", "/api/v1/analytics/{*path}", Guard::TheirsIfShown, Service::Platform, "/analytics/{*path}"),
     row("POST", "/api/v1/files/upload", Guard::User, Service::Automation, "/files/upload").taking(LARGE),
     row("GET", "/api/v1/airtable/info", Guard::Open, Service::Airtable, "/api/v1/info"),
@@ -110,8 +108,13 @@ pub(crate) const ROWS: [Row; 39] = [
     row("GET", "/api/v1/platform/health", Guard::Open, Service::Platform, "/health"),
 ];
 
+/// What platform-services decides on.
+const fn theirs(method: &'static str, path: &'static str, target: &'static str) -> Row {
+    row(method, path, Guard::Theirs, Service::Platform, target)
+}
+
 const fn row(method: &'static str, path: &'static str, guard: Guard, service: Service, target: &'static str) -> Row {
-    Row { method, path, guard, service, target, body_limit: SMALL, statuses: &[] }
+    Row { method, path, guard, service, target, body_limit: SMALL, statuses: &[], is_of_services: false }
 }
 
 impl Row {
@@ -121,6 +124,10 @@ impl Row {
 
     const fn answering(self, statuses: &'static [(u16, u16)]) -> Self {
         Self { statuses, ..self }
+    }
+
+    const fn of_services(self) -> Self {
+        Self { is_of_services: true, ..self }
     }
 
     /// Returns which methods it takes; none if any.

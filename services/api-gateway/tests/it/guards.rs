@@ -32,6 +32,25 @@ async fn what_needs_a_key_needs_the_right_one() {
 }
 
 #[tokio::test]
+async fn sessions_of_users_are_not_for_services_however_they_write_the_name() {
+    let llm = Target::ok("{}");
+    let mut settings = settings();
+    settings.llm_orchestrator = upstream(&llm.url(""));
+    let gateway = Gateway::start(settings).await;
+    for (method, rest) in [("GET", "/history"), ("DELETE", "")] {
+        for name in ["user-ada-1", "%75ser-ada-1", "user%2dada-1", "x%2fuser-ada-1"] {
+            gateway.ask(method, &format!("/api/sessions/{name}{rest}")).await.error(403, "forbidden");
+        }
+    }
+    for session in ["user-ada-1", "s"] {
+        let body = json!({ "message": "a", "session_id": session }).to_string();
+        let answer = send(gateway.request("POST", "/api/chat").header("x-api-key", KEY), body).await;
+        assert_eq!(answer.status, if session == "s" { 200 } else { 403 }, "{session}");
+    }
+    assert_eq!(llm.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_open_gets_no_key_of_ours() {
     let service = Target::ok(r#"{"status": "healthy"}"#);
     let gateway = Gateway::before(&service.url("")).await;
