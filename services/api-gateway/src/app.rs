@@ -73,7 +73,7 @@ impl App {
     pub fn router(&self) -> Router {
         let settings = &self.settings;
         let ways = Arc::new(Ways::new(&self.roads));
-        let endpoints = index::endpoints();
+        let endpoints = self.description.operations().into_iter().collect();
         let routes = index::routes(&endpoints)
             .merge(health::routes(self.platform.clone()))
             .merge(self.health().routes())

@@ -32,10 +32,6 @@ const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// Largest body that is sent on, in bytes: one of [`MEDIUM`] grows when it is written anew.
 const BODY_LIMIT: usize = 2 * MEDIUM;
 
-/// The paths, as `METHOD path`.
-pub(crate) const ENDPOINTS: [&str; 4] =
-    ["POST /api/chat", "POST /api/execute-tool", "POST /api/v1/chat", "GET /api/v1/chat/history/{id}"];
-
 /// Returns the routes.
 pub(crate) fn routes(ways: &Arc<Ways>) -> Router {
     let of_service = ways.guarded(Guard::Key(CHAT), post(chat).with_state(ways.clone())).fallback(not_found);

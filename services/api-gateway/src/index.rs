@@ -7,20 +7,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::app::{SERVICE, VERSION};
-use crate::table::ROWS;
-use crate::{chat, ws};
 
-/// What is answered here, as `METHOD path`.
-const OWN: [&str; 7] =
-    ["GET /", "GET /api/health", "GET /health", "GET /livez", "GET /readyz", "GET /metrics", "GET /openapi.json"];
-
-/// Returns every path, as `METHOD path`.
-pub(crate) fn endpoints() -> Arc<[String]> {
-    let own = OWN.into_iter().chain(chat::ENDPOINTS).chain(ws::ENDPOINTS).map(str::to_owned);
-    own.chain(ROWS.iter().map(|row| format!("{} {}", row.method, row.path.replace("{*path}", "{path}")))).collect()
-}
-
-/// The route `/`.
+/// The route `/`; `endpoints` are all, as `METHOD path`.
 pub(crate) fn routes(endpoints: &Arc<[String]>) -> Router {
     let about = about(endpoints);
     Router::new().route("/", get(async || Json(about)))

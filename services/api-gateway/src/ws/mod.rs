@@ -31,8 +31,6 @@ pub(crate) use news::News;
 
 /// Largest frame of a client, in bytes.
 const MAX_FRAME_BYTES: usize = 64 * 1024;
-/// The paths, as `METHOD path`.
-pub(crate) const ENDPOINTS: [&str; 2] = ["GET /ws", "GET /api/websocket/stats"];
 
 #[derive(Debug, Default, Deserialize)]
 struct Asked {
