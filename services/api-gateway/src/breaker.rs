@@ -68,9 +68,10 @@ impl Breaker {
         admitted
     }
 
-    /// Notes that it answered.
-    pub(crate) fn succeeded(&self) {
-        *self.state() = CLOSED;
+    /// Notes that it answered; returns whether that has closed it.
+    pub(crate) fn succeeded(&self) -> bool {
+        let before = std::mem::replace(&mut *self.state(), CLOSED);
+        !matches!(before, State::Closed { .. })
     }
 
     /// Notes that it did not; returns whether that has opened it.
@@ -98,7 +99,7 @@ mod tests {
         for _failure in 0..4 {
             assert!(!breaker.failed(start));
         }
-        breaker.succeeded();
+        assert!(!breaker.succeeded(), "it was not open");
         let opened: Vec<bool> = (0..6).map(|_| breaker.failed(start)).collect();
         assert_eq!(opened, [false, false, false, false, true, false]);
         assert_eq!(breaker.admit(at(2)), Err(Duration::from_secs(3)));
@@ -109,7 +110,7 @@ mod tests {
         assert_eq!(breaker.admit(at(11)), Ok(()));
         // Its client left: nothing was heard of it.
         assert_eq!(breaker.admit(at(16)), Ok(()));
-        breaker.succeeded();
+        assert!(breaker.succeeded());
         assert!(breaker.is_closed() && breaker.admit(at(16)).is_ok());
     }
 }

@@ -171,11 +171,10 @@ impl Forward {
     /// Notes that a request was answered.
     fn note_answer(&self) {
         self.answered.inc();
-        if !self.breaker.is_closed() {
+        if self.breaker.succeeded() {
             tracing::info!(upstream = self.name(), "a service answers again");
             self.figures.spared(self.name(), false);
         }
-        self.breaker.succeeded();
     }
 
     /// Notes why a request was not, for the metrics and for those that follow. The client's own fault says nothing of the

@@ -4,7 +4,6 @@ mod local;
 mod rate;
 mod shared;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
@@ -88,12 +87,6 @@ pub(crate) struct Limiter {
     local: Local,
     shared: Option<Shared>,
     figures: Figures,
-}
-
-impl fmt::Debug for Limiter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter").field("rate", &self.rate).finish_non_exhaustive()
-    }
 }
 
 /// What clients are told of their limit.

@@ -1,7 +1,6 @@
 //! Requests counted in Redis, by all gateways together. Reading, deciding and writing are one script, and the clock is the
 //! server's: however many gateways ask at once, nobody gets more.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -36,7 +35,7 @@ pub(super) struct Shared {
     client: Client,
     manager: OnceCell<ConnectionManager>,
     script: Script,
-    breaker: Arc<Breaker>,
+    breaker: Breaker,
 }
 
 impl Shared {
@@ -45,12 +44,11 @@ impl Shared {
     /// # Errors
     /// The URL is not one of Redis.
     pub(super) fn new(url: &SecretString) -> Result<Self, redis::RedisError> {
-        let breaker = Arc::new(Breaker::new(1, PAUSE));
         Ok(Self {
             client: Client::open(url.expose_secret())?,
             manager: OnceCell::new(),
             script: Script::new(SCRIPT),
-            breaker,
+            breaker: Breaker::new(1, PAUSE),
         })
     }
 

@@ -19,7 +19,7 @@ use super::frame::{Topic, frame};
 const CONNECTIONS: usize = 5;
 /// Connections of one user, in all of his sessions.
 const OF_ONE_USER: usize = 50;
-/// Sessions that are remembered, with or without a connection.
+/// Sessions that are remembered, with or without a connection: more than there are places for connections.
 const SESSIONS: usize = 10_000;
 /// How long one without a connection is remembered.
 const REMEMBERED: Duration = Duration::from_secs(3600);
@@ -94,7 +94,7 @@ impl Hub {
             return Err("the user has too many connections");
         }
         if !sessions.contains_key(session) {
-            make_room(&mut sessions, now, &self.counts)?;
+            make_room(&mut sessions, now, &self.counts);
         }
         let entry = sessions.entry(session.to_owned()).or_insert_with(|| Session::new(shown, now));
         if entry.connections.len() >= CONNECTIONS {
@@ -171,18 +171,17 @@ impl Hub {
 }
 
 /// Forgets the session that has been left for the longest time, if there are too many.
-fn make_room(sessions: &mut HashMap<String, Session>, now: Instant, counts: &Counts) -> Result<(), &'static str> {
+fn make_room(sessions: &mut HashMap<String, Session>, now: Instant, counts: &Counts) {
     if sessions.len() < SESSIONS {
-        return Ok(());
+        return;
     }
     forget_old(sessions, now, counts);
     if sessions.len() >= SESSIONS {
         let left = sessions.iter().filter(|(_, session)| session.connections.is_empty());
         let oldest = left.min_by_key(|(_, session)| session.left).map(|(name, _)| name.clone());
-        let forgotten = sessions.remove(&oldest.ok_or("too many sessions; come again later")?);
+        let forgotten = oldest.and_then(|oldest| sessions.remove(&oldest));
         counts.lost(Loss::Forgotten, forgotten.map_or(0, |session| session.backlog.len()));
     }
-    Ok(())
 }
 
 fn forget_old(sessions: &mut HashMap<String, Session>, now: Instant, counts: &Counts) {
