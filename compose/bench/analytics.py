@@ -1,7 +1,6 @@
 """What analytics answer over a large SQLite file."""
 
 import contextlib
-import os
 import pathlib
 import random
 import secrets
@@ -10,7 +9,7 @@ import tempfile
 import time
 
 from scale import took
-from stage import SETTLE_SECS, Process, figure, free_port, percentile, say
+from stage import SETTLE_SECS, figure, percentile, say
 
 EVENTS, METRICS, USERS, DAYS = 1_000_000, 100_000, 10_000, 90
 TYPES, ENDPOINTS, SERVICES, NAMES = 20, 50, 8, 40
@@ -38,14 +37,11 @@ def analytics(stage):
     """Asks for everything that analytics answer, with a million events of ten thousand users over three months."""
     say(f"{EVENTS} events, {METRICS} metrics, {USERS} users, {DAYS} days: into SQLite")
     folder = pathlib.Path(tempfile.mkdtemp(dir=stage.folder))
-    # It makes its own tables.
-    service, port = start(stage, folder)
-    with service:
-        service.until(port, "/readyz")
+    settings = {"REQUIRE_API_KEY": "false", "JWT_SECRET": secrets.token_hex(32)}
+    with stage.platform(folder, **settings):
+        pass  # It makes its own tables.
     fill(folder / "platform.db")
-    service, port = start(stage, folder)
-    with service:
-        service.until(port, "/readyz")
+    with stage.platform(folder, **settings) as port:
         time.sleep(SETTLE_SECS)
         times = {name: took(port, path) for name, path in reads().items()}
     return [
@@ -53,13 +49,6 @@ def analytics(stage):
         for name, found in times.items()
         for percent in [50, 95]
     ]
-
-
-def start(stage, folder):
-    port = free_port()
-    settings = {"PORT": str(port), "DATABASE_URL": f"sqlite:{folder}/platform.db", "REQUIRE_API_KEY": "false"}
-    environment = os.environ | settings | {"JWT_SECRET": secrets.token_hex(32)}
-    return Process(stage.platform_services, "run", env=environment), port
 
 
 def fill(path):

@@ -29,7 +29,7 @@ def measure(stage):
     paced = [ours_paced(stage), blackbox_paced(stage)]
     say("idle memory, start, size")
     (ours, ours_own), (theirs, theirs_own) = ours_memory(stage), blackbox_memory(stage)
-    sizes = [program.stat().st_size / 1e6 for program in [stage.monitor, stage.blackbox]]
+    sizes = [program.stat().st_size / 1e6 for program in [stage.program("monitor"), stage.blackbox]]
     return [
         figure("CPU s / 1000 http probes, saturated", *http, digits=3),
         figure("CPU s / 1000 https probes, full handshake, saturated", *https, digits=3),
@@ -50,7 +50,7 @@ def saturated(stage, url):
 def ours_saturated(stage, url):
     # Both trust this one certificate, and check it.
     trusted = [stage.folder / "certificate.pem"] if url == stage.tls_url() else []
-    command = [stage.probe_load, url, IN_FLIGHT, ROUND_SECS, *trusted]
+    command = [stage.program("probe_load"), url, IN_FLIGHT, ROUND_SECS, *trusted]
     done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
     return found["cpu_secs"] * 1000 / found["probes"]

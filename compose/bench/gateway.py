@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from stage import Process, figure, free_port, percentile, say
+from stage import Process, figure, free_port, percentile, say, temporary
 
 # Rounds in turns, so that a busy moment of the machine hits both; the median counts.
 ROUNDS, ROUND_SECS, CONNECTIONS = 5, 6, 32
@@ -57,14 +57,8 @@ def sign_in(stage):
     ]
 
 
-@contextlib.contextmanager
 def platform(stage):
-    folder, port = pathlib.Path(tempfile.mkdtemp(dir=stage.folder)), free_port()
-    environment = os.environ | {"JWT_SECRET": SECRET, "API_KEY": KEY, "PORT": str(port)}
-    environment |= {"DATABASE_URL": f"sqlite:{folder}/platform.db", "LOG_LEVEL": "error"}
-    with Process(stage.program("platform-services"), "run", env=environment) as process:
-        process.until(port, "/readyz")
-        yield port
+    return stage.platform(tempfile.mkdtemp(dir=stage.folder), JWT_SECRET=SECRET, API_KEY=KEY)
 
 
 @contextlib.contextmanager
@@ -82,13 +76,10 @@ def gateway(stage, sign_in):
 def nginx_proxy(stage):
     folder, port = pathlib.Path(tempfile.mkdtemp(dir=stage.folder)), free_port()
     folder.chmod(0o755)
-    temporary = "".join(
-        f"{module}_temp_path {folder}/{module};" for module in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-    )
     config = folder / "nginx.conf"
     config.write_text(f"""daemon off; worker_processes auto; pid {folder}/nginx.pid; error_log stderr emerg;
         events {{ worker_connections 4096; }}
-        http {{ access_log off; {temporary} upstream there {{ server 127.0.0.1:{stage.nginx_port}; keepalive 64; }}
+        http {{ access_log off; {temporary(folder)} upstream there {{ server 127.0.0.1:{stage.nginx_port}; keepalive 64; }}
           server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ proxy_pass http://there;
             proxy_http_version 1.1; proxy_set_header Connection ""; }} }} }}""")
     with Process("nginx", "-p", folder, "-c", config, "-e", "stderr") as process:
@@ -115,7 +106,7 @@ def load(stage, port, token):
 
 
 def timed(port, method, path, body=None, **headers):
-    """Returns milliseconds and the status of a request on a connection of its own."""
+    """Returns milliseconds, status and body of a request's answer on a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     began = time.perf_counter()
     try:

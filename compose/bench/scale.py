@@ -56,7 +56,7 @@ def long_history(stage):
     folder = pathlib.Path(tempfile.mkdtemp(dir=stage.folder))
     # In memory, and then onto the disk: three months of waiting for the disk every hour would be half an hour here.
     with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
-        command = [stage.history_fill, f"{memory}/data", HISTORY_SERVICES, HISTORY_DAYS, HISTORY_EVERY_SECS]
+        command = [stage.program("history_fill"), f"{memory}/data", HISTORY_SERVICES, HISTORY_DAYS, HISTORY_EVERY_SECS]
         subprocess.run([str(word) for word in command], check=True)
         shutil.move(f"{memory}/data", folder / "data")
     size = sum(file.stat().st_size for file in (folder / "data").glob("history.db*"))
@@ -65,7 +65,7 @@ def long_history(stage):
     services = "".join(f"  service-{number}: {{ checks: {{ {check} }} }}\n" for number in range(HISTORY_SERVICES))
     config = folder / "monitor.yml"
     config.write_text(f"listen: 127.0.0.1:{port}\ndata_dir: {folder}/data\nservices:\n{services}")
-    monitor = Process(stage.monitor, "run", "--config", config, env=os.environ | {"LOG_LEVEL": "info"})
+    monitor = Process(stage.program("monitor"), "run", "--config", config, env=os.environ | {"LOG_LEVEL": "info"})
     with monitor:
         start = monitor.until(port, "/livez") * 1000
         stage.until_up(monitor, port, HISTORY_SERVICES)

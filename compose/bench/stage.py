@@ -65,10 +65,6 @@ class Stage:
         )
         target = pathlib.Path(json.loads(metadata.stdout)["target_directory"])
         self.programs = target / "dist"
-        self.monitor = target / "dist/monitor"
-        self.probe_load = target / "dist/probe_load"
-        self.history_fill = target / "dist/history_fill"
-        self.platform_services = target / "dist/platform-services"
         found = subprocess.run(["which", "prometheus-blackbox-exporter"], check=True, capture_output=True, text=True)
         self.blackbox = pathlib.Path(found.stdout.strip())
         self.nginx_port, self.tls_port = None, None
@@ -82,14 +78,10 @@ class Stage:
         key, certificate = self.folder / "key.pem", self.folder / "certificate.pem"
         request = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}"
         subprocess.run(["openssl", *request.split()], check=True, capture_output=True)
-        temporary = "".join(
-            f"{module}_temp_path {self.folder}/{module};"
-            for module in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        )
         config = self.folder / "nginx.conf"
         config.write_text(f"""daemon off; worker_processes 1; pid {self.folder}/nginx.pid; error_log stderr emerg;
             events {{ worker_connections 4096; }}
-            http {{ access_log off; default_type text/plain; {temporary} log_format arrivals '$msec $uri';
+            http {{ access_log off; default_type text/plain; {temporary(self.folder)} log_format arrivals '$msec $uri';
               ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_session_cache off; ssl_session_tickets off;
               server {{ listen 127.0.0.1:{self.nginx_port} backlog=4096; listen 127.0.0.1:{self.tls_port} ssl backlog=4096;
                 location / {{ return 200 "ok\\n"; }} location = /count {{ stub_status; }}
@@ -130,7 +122,16 @@ class Stage:
         head = f"listen: 127.0.0.1:{port}\ndata_dir: {folder}/data\n"
         (folder / "monitor.yml").write_text(f"{head}services:\n{services}{more}")
         environment = os.environ | {"LOG_LEVEL": "info"}
-        return Process(self.monitor, command, "--config", folder / "monitor.yml", env=environment), port
+        return Process(self.program("monitor"), command, "--config", folder / "monitor.yml", env=environment), port
+
+    @contextlib.contextmanager
+    def platform(self, folder, **settings):
+        """Runs platform-services over a database in the folder; yields its port."""
+        port = free_port()
+        places = {"PORT": str(port), "DATABASE_URL": f"sqlite:{folder}/platform.db", "LOG_LEVEL": "error"}
+        with Process(self.program("platform-services"), "run", env=os.environ | places | settings) as process:
+            process.until(port, "/readyz")
+            yield port
 
     def gaps(self, paths, begin, end):
         """Returns the seconds between each two requests in a row of each of the paths; of all below a prefix if it is one."""
@@ -150,6 +151,12 @@ class Stage:
             return sum(service["verdict"] == "up" for service in services) >= count
 
         wait_for(f"{count} services to be up", up)
+
+
+def temporary(folder):
+    """Returns what has an nginx keep all its temporary files in the folder."""
+    modules = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    return "".join(f"{module}_temp_path {folder}/{module};" for module in modules)
 
 
 def percentile(values, percent):
