@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use e2e::program;
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -13,6 +14,8 @@ use testkit::{Postgres, Target, at_scale, eventually, free_port, installed};
 use tokio::process::{Child, Command};
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// Far longer than the usual number of examples takes.
+const TRIED_WITHIN: Duration = Duration::from_secs(900);
 const KEY: &str = "the-services-key";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// What every answer is looked at for.
@@ -32,10 +35,7 @@ struct Program {
 
 impl Program {
     async fn start(name: &str, variables: &[(&str, &str)]) -> Self {
-        let (port, exe) = (free_port(), std::env::current_exe().unwrap());
-        let program = exe.ancestors().nth(2).unwrap().join(name);
-        assert!(program.exists(), "{name} is not built; run `cargo build --workspace` first");
-        let mut command = Command::new(program);
+        let (port, mut command) = (free_port(), Command::new(program(name)));
         command.env_clear().envs(variables.iter().copied()).env("PORT", port.to_string()).env("LOG_LEVEL", "error");
         command.env("API_KEY", KEY).env("JWT_SECRET", SECRET).kill_on_drop(true);
         let started = Self { _child: command.spawn().unwrap(), url: format!("http://127.0.0.1:{port}") };
@@ -60,10 +60,10 @@ impl Program {
 
     /// Has schemathesis try the paths that an option chooses, with everything that opens doors.
     async fn is_as_described(&self, token: &str, choice: [&str; 2]) {
-        let program = installed("e2e-venv/bin/st");
+        let schemathesis = installed("e2e-venv/bin/st");
         let (seed, examples) = (at_scale::<fn() -> u64>(|| 7, testkit::seed)(), at_scale(20, 500));
         println!("schemathesis --seed {seed}");
-        let mut command = Command::new(program);
+        let mut command = Command::new(schemathesis);
         command.arg("run").arg(format!("{}/openapi.json", self.url)).args(choice);
         command.args(["--seed", &seed.to_string(), "--max-examples", &examples.to_string()]);
         // With one worker: several threads of Python 3.11 at `ast.parse` fail at random (github.com/python/cpython/issues/106905).
@@ -71,7 +71,9 @@ impl Program {
         // A key of its own making would be refused, whatever else it sends.
         command.args(["--generation-with-security-parameters", "false", "--generation-database", "none", "--no-color"]);
         command.args(["--header", &format!("Authorization: Bearer {token}"), "--header", &format!("X-API-Key: {KEY}")]);
-        let tried = command.current_dir(std::env::temp_dir()).output().await.unwrap();
+        let trying = command.current_dir(std::env::temp_dir()).kill_on_drop(true).output();
+        let tried = tokio::time::timeout(at_scale(TRIED_WITHIN, 20 * TRIED_WITHIN), trying).await;
+        let tried = tried.expect("schemathesis to come to an end").unwrap();
         let said = String::from_utf8_lossy(&tried.stdout);
         assert!(tried.status.success(), "{said}{}", String::from_utf8_lossy(&tried.stderr));
         println!("{said}");

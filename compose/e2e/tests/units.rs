@@ -1,21 +1,15 @@
 //! The services' units under a real systemd, with all their limits.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use e2e::program;
 use testkit::{SystemdContainer, eventually, free_port};
 
 /// Settings with mail: its queue must be where the unit may write.
 fn settings(port: u16) -> String {
     let mail = "SMTP_URL=smtp://127.0.0.1:1\nMAIL_FROM=no-reply@example.com\nPUBLIC_URL=https://example.com\n";
     format!("HOST=127.0.0.1\nPORT={port}\n{mail}")
-}
-
-/// A program of this workspace, built beside this test.
-fn program(name: &str) -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    exe.ancestors().nth(2).unwrap().join(name)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
+use e2e::program;
 use http::Request;
 use http_body_util::Full;
 use nix::sys::signal::{Signal, kill};
@@ -16,13 +17,10 @@ use testkit::{eventually, free_port};
 
 const LIMIT: Duration = Duration::from_secs(100);
 
-/// The folder with the workspace's binaries: the tests' own is beside them.
+/// The folder with all programs that are started.
 fn binaries() -> PathBuf {
-    let folder = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-    for name in ["monitor", "api-gateway", "platform-services", "auth-monitor"] {
-        assert!(folder.join(name).exists(), "{name} is not built; run `cargo build --workspace` first");
-    }
-    folder
+    let built = ["api-gateway", "platform-services", "auth-monitor", "monitor"].map(program);
+    built[0].parent().unwrap().to_owned()
 }
 
 struct Up {
@@ -37,7 +35,7 @@ impl Up {
         let (folder, monitor, gateway) = (tempfile::tempdir().unwrap(), free_port(), free_port());
         let compose = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let out = std::fs::File::create(folder.path().join("out")).unwrap();
-        let child = Command::new(binaries().join("monitor"))
+        let child = Command::new(program("monitor"))
             .args(["up", "--config"])
             .arg(compose.join("local.yml"))
             .current_dir(folder.path())
@@ -70,7 +68,7 @@ impl Up {
 
     fn monitor(&self, args: &[&str]) -> Option<i32> {
         let url = format!("http://127.0.0.1:{}", self.monitor);
-        let mut command = Command::new(binaries().join("monitor"));
+        let mut command = Command::new(program("monitor"));
         command.args(args).env("MONITOR_URL", url).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().unwrap().code()
     }
