@@ -146,8 +146,9 @@ impl Policy {
 pub(super) async fn begin_try(transaction: &mut Transaction, who: Who<'_>) -> Result<Try, sqlx::Error> {
     let key = who.key();
     transaction.lock(&format!("platform-services tries {key}")).await?;
-    let found: Option<(i64, i64)> =
-        transaction.row("SELECT failures, last_ms FROM tries WHERE who = $1", &[key.as_str().into()]).await?;
+    // Held too: whoever takes a try back waits for nobody's lock but the row's.
+    let sql = "SELECT failures, last_ms FROM tries WHERE who = $1 {for_update}";
+    let found: Option<(i64, i64)> = transaction.row(sql, &[key.as_str().into()]).await?;
     let tries = found.map_or_else(Tries::default, |(failures, last_ms)| Tries {
         failures: u32::try_from(failures).unwrap_or(u32::MAX),
         last_ms,

@@ -14,6 +14,8 @@ mod mails;
 mod new_password;
 mod password;
 mod profile;
+#[cfg(test)]
+mod race_tests;
 mod relay;
 mod reset;
 mod routes;

@@ -1,0 +1,67 @@
+//! What several do at once: one transaction is open when another comes. PostgreSQL alone has more than one writer.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use kit::db::{Database, Source, Transaction};
+use testkit::{Postgres, eventually};
+
+use super::lockout::{Who, begin_try, take_back};
+use crate::tables::TABLES;
+
+/// Far longer than anything on loopback takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Race {
+    postgres: Postgres,
+    database: Database,
+}
+
+impl Race {
+    async fn start() -> Self {
+        let postgres = Postgres::start().await;
+        let database = Database::open(&Source::parse(&postgres.url()).unwrap(), &TABLES, 2).await.unwrap();
+        Self { postgres, database }
+    }
+
+    async fn begin(&self) -> Transaction {
+        self.database.begin().await.unwrap()
+    }
+
+    /// Runs `late`, and commits `early` once it is waited for; or after `late`, which waits for nobody.
+    async fn run<T>(&self, early: Transaction, late: impl Future<Output = T>) -> T {
+        let mut late = pin!(late);
+        let is_waited_for = eventually("somebody to wait", LIMIT, async || {
+            (self.postgres.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0").then_some(())
+        });
+        let done = tokio::select! {
+            done = &mut late => Some(done),
+            () = is_waited_for => None,
+        };
+        early.commit().await.unwrap();
+        match done {
+            Some(done) => done,
+            None => late.await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_try_that_is_taken_back_while_another_is_counted_is_not_lost() {
+    let (race, who) = (Race::start().await, Who::Account("ada@example.com"));
+    let mut transaction = race.begin().await;
+    for _failed in 0..3 {
+        begin_try(&mut transaction, who).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    let mut early = race.begin().await;
+    take_back(&mut early, who).await.unwrap();
+    let counted = async {
+        let mut transaction = race.begin().await;
+        begin_try(&mut transaction, who).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    race.run(early, counted).await;
+    let failures = race.postgres.sql("SELECT failures FROM platform_services.tries");
+    assert_eq!(failures, "3", "three, less one, and one more");
+}
