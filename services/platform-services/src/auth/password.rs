@@ -31,9 +31,10 @@ pub(super) struct Passwords {
     nobody: Arc<str>,
 }
 
-/// A place to wait for a turn at, as long as it is held.
-#[derive(Debug)]
-pub(super) struct Place(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit);
+/// A place to wait for a turn at, as long as it is held: by a request, and by each hash that it waits for, which stays in the
+/// queue when the client has left.
+#[derive(Debug, Clone)]
+pub(super) struct Place(#[expect(dead_code, reason = "held, not looked at")] Arc<OwnedSemaphorePermit>);
 
 /// What became of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,30 +76,42 @@ impl Passwords {
     fn place_of(places: &Arc<Semaphore>) -> Result<Place, ApiError> {
         let busy = "too many sign in at once; try again soon";
         let place = places.clone().try_acquire_owned();
-        place.map(Place).map_err(|_full| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, busy).code("busy"))
+        place
+            .map(Arc::new)
+            .map(Place)
+            .map_err(|_full| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, busy).code("busy"))
     }
 
     /// Hashes a password.
-    pub(super) async fn hash(&self, _place: &Place, password: SecretString) -> Result<String, ApiError> {
-        let hashed = self.take_turn(move || hash(password.expose_secret().as_bytes())).await?;
+    pub(super) async fn hash(&self, place: &Place, password: SecretString) -> Result<String, ApiError> {
+        let hashed = self.take_turn(place, move || hash(password.expose_secret().as_bytes())).await?;
         hashed.map_err(|error| ApiError::internal(&error))
     }
 
     /// Compares a password with a stored hash; with none it takes as long and is wrong.
     pub(super) async fn verify(
         &self,
-        _place: &Place,
+        place: &Place,
         password: SecretString,
         stored: Option<&str>,
     ) -> Result<Verified, ApiError> {
         let stored: Arc<str> = stored.map_or_else(|| self.nobody.clone(), Into::into);
-        self.take_turn(move || verify(password.expose_secret(), &stored)).await
+        self.take_turn(place, move || verify(password.expose_secret(), &stored)).await
     }
 
-    async fn take_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-        let (sender, done) = oneshot::channel();
+    /// # Cancel safety
+    /// Work whose turn has not come when this is dropped is not done; its place is taken until then.
+    async fn take_turn<T: Send + 'static>(
+        &self,
+        place: &Place,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let ((sender, done), place) = (oneshot::channel(), place.clone());
         self.hashers.give(Box::new(move || {
-            let _client_left = sender.send(work());
+            let _until_its_turn_is_over = place;
+            if !sender.is_closed() {
+                let _client_left = sender.send(work());
+            }
         }));
         done.await.map_err(|gone| ApiError::internal(&gone))
     }
@@ -170,7 +183,32 @@ fn verify(password: &str, stored: &str) -> Verified {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use testkit::eventually;
+
     use super::*;
+
+    #[tokio::test]
+    async fn whoever_leaves_keeps_his_place_until_his_turn_and_is_not_worked_for() {
+        let places = Arc::new(Semaphore::new(1));
+        let passwords =
+            Passwords { hashers: Hashers::start(1), places: places.clone(), places_for_new: places, nobody: "".into() };
+        let (go_on, wait) = mpsc::channel::<()>();
+        passwords.hashers.give(Box::new(move || wait.recv().unwrap()));
+        let is_done = Arc::new(AtomicBool::new(false));
+        let done = is_done.clone();
+        let place = passwords.place().unwrap();
+        let turn = passwords.take_turn(&place, move || done.store(true, Ordering::Relaxed));
+        assert!(turn.now_or_never().is_none(), "another has the only turn");
+        drop(place);
+        assert!(passwords.place().is_err(), "what waits for a turn has a place, whoever has left");
+        go_on.send(()).unwrap();
+        eventually("the place to be free", Duration::from_secs(60), async || passwords.place().ok()).await;
+        assert!(!is_done.load(Ordering::Relaxed));
+    }
 
     #[test]
     fn a_hash_is_of_its_password_alone_and_never_twice_the_same() {
