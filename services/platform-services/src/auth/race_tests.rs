@@ -3,10 +3,13 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kit::db::{Database, Source, Transaction};
 use testkit::{Postgres, eventually};
 
 use super::lockout::{Who, begin_try, take_back};
+use super::second_factor;
+use super::users::{self, NewUser, User};
 use crate::tables::TABLES;
 
 /// Far longer than anything on loopback takes.
@@ -44,6 +47,33 @@ impl Race {
             None => late.await,
         }
     }
+}
+
+/// An account, and a second factor of it that is begun.
+async fn account(race: &Race) -> User {
+    let mut transaction = race.begin().await;
+    let user = users::insert(&mut transaction, NewUser::ada(), Timestamp::now()).await.unwrap().unwrap();
+    second_factor::keep(&mut transaction, &user.id, "", Timestamp::now()).await.unwrap();
+    transaction.commit().await.unwrap();
+    user
+}
+
+#[tokio::test]
+async fn a_second_factor_that_is_forgotten_while_it_is_turned_on_leaves_no_code_behind() {
+    let race = Race::start().await;
+    let user = account(&race).await;
+    let mut enabling = race.begin().await;
+    let id = [user.id.as_str().into()];
+    enabling.change("UPDATE second_factors SET enabled_ms = 1 WHERE user_id = $1", &id).await.unwrap();
+    enabling.change("INSERT INTO recovery_codes (digest, user_id) VALUES ('x', $1)", &id).await.unwrap();
+    let forgotten = async {
+        let mut transaction = race.begin().await;
+        second_factor::forget(&mut transaction, &user.id).await.unwrap();
+        transaction.commit().await.unwrap();
+    };
+    race.run(enabling, forgotten).await;
+    assert_eq!(race.postgres.sql("SELECT count(*) FROM platform_services.second_factors"), "0");
+    assert_eq!(race.postgres.sql("SELECT count(*) FROM platform_services.recovery_codes"), "0");
 }
 
 #[tokio::test]

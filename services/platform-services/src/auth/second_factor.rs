@@ -189,15 +189,23 @@ fn make_code() -> String {
 
 /// Removes the second factor with its recovery codes; false if there was none that proved anything.
 pub(super) async fn remove(transaction: &mut Transaction, user: &str) -> Result<bool, sqlx::Error> {
-    transaction.change("DELETE FROM recovery_codes WHERE user_id = $1", &[user.into()]).await?;
     let sql = "DELETE FROM second_factors WHERE user_id = $1 AND enabled_ms IS NOT NULL";
-    Ok(transaction.change(sql, &[user.into()]).await? == 1)
+    let is_removed = transaction.change(sql, &[user.into()]).await? == 1;
+    if is_removed {
+        remove_codes(transaction, user).await?;
+    }
+    Ok(is_removed)
 }
 
 /// Removes everything of it, also what was only begun.
 pub(super) async fn forget(transaction: &mut Transaction, user: &str) -> Result<(), sqlx::Error> {
-    remove(transaction, user).await?;
-    transaction.change("DELETE FROM second_factors WHERE user_id = $1", &[user.into()]).await.map(|_factors| ())
+    transaction.change("DELETE FROM second_factors WHERE user_id = $1", &[user.into()]).await?;
+    remove_codes(transaction, user).await
+}
+
+/// After the factor itself, for which whoever else changes it waits: no code of theirs stays behind.
+async fn remove_codes(transaction: &mut Transaction, user: &str) -> Result<(), sqlx::Error> {
+    transaction.change("DELETE FROM recovery_codes WHERE user_id = $1", &[user.into()]).await.map(|_codes| ())
 }
 
 /// Returns how many recovery codes are left; none if there is no second factor.

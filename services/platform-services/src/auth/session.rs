@@ -237,16 +237,7 @@ mod tests {
         let database = Database::open(&source, &TABLES, 1).await.unwrap();
         let (mut now, mut model) = (Timestamp::UNIX_EPOCH, Model::default());
         let mut transaction = database.begin().await.unwrap();
-        let new = NewUser {
-            email: "a@x.y",
-            password_hash: "",
-            first_name: "A",
-            last_name: "",
-            tenant_id: None,
-            realm: "",
-            may_join: false,
-        };
-        let user = insert(&mut transaction, new, now).await.unwrap().unwrap();
+        let user = insert(&mut transaction, NewUser::ada(), now).await.unwrap().unwrap();
         for step in steps {
             match step {
                 Step::Wait(secs) => now += SignedDuration::from_secs(secs.into()),
@@ -297,16 +288,7 @@ mod tests {
         let source = Source::Sqlite(folder.path().join("x.db"));
         let database = Database::open(&source, &TABLES, 1).await.unwrap();
         let mut transaction = database.begin().await.unwrap();
-        let new = NewUser {
-            email: "a@x.y",
-            password_hash: "",
-            first_name: "A",
-            last_name: "",
-            tenant_id: None,
-            realm: "",
-            may_join: false,
-        };
-        let user = insert(&mut transaction, new, Timestamp::UNIX_EPOCH).await.unwrap().unwrap();
+        let user = insert(&mut transaction, NewUser::ada(), Timestamp::UNIX_EPOCH).await.unwrap().unwrap();
         let life = Duration::from_secs(20 * 86_400);
         let mut token = begin(&mut transaction, &user, life, Timestamp::UNIX_EPOCH).await.unwrap().refresh;
         for (day, is_good) in [(15, true), (29, true), (30, false)] {

@@ -219,3 +219,23 @@ pub(crate) async fn is_watched(transaction: &mut Transaction, id: &str) -> Resul
     let sql = "SELECT id FROM users WHERE id = $1 AND realm = $2";
     Ok(transaction.row::<(String,)>(sql, &[id.into(), WATCHED.into()]).await?.is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl NewUser<'_> {
+        /// Somebody.
+        pub(in crate::auth) fn ada() -> Self {
+            Self {
+                email: "ada@example.com",
+                password_hash: "",
+                first_name: "Ada",
+                last_name: "Noel",
+                tenant_id: None,
+                realm: "",
+                may_join: false,
+            }
+        }
+    }
+}
