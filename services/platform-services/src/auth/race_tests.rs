@@ -76,6 +76,20 @@ async fn a_second_factor_that_is_forgotten_while_it_is_turned_on_leaves_no_code_
     assert_eq!(race.postgres.sql("SELECT count(*) FROM platform_services.recovery_codes"), "0");
 }
 
+/// A login holds the account and then its second factor; what turns that on holds it the other way round.
+#[tokio::test]
+async fn whoever_holds_an_account_keeps_nobody_from_adding_to_it() {
+    let race = Race::start().await;
+    let user = account(&race).await;
+    let mut login = race.begin().await;
+    assert!(users::hold(&mut login, &user).await.unwrap());
+    let mut enabling = race.begin().await;
+    let id = [user.id.as_str().into()];
+    enabling.change("INSERT INTO recovery_codes (digest, user_id) VALUES ('x', $1)", &id).await.unwrap();
+    enabling.commit().await.unwrap();
+    login.commit().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_try_that_is_taken_back_while_another_is_counted_is_not_lost() {
     let (race, who) = (Race::start().await, Who::Account("ada@example.com"));
