@@ -132,10 +132,10 @@ fn grant(auth: &Auth, user: &User, session: &Session, now: Timestamp) -> Result<
 /// Returns the tokens of a session, as clients read them.
 pub(super) fn tokens_of(auth: &Auth, user: &User, session: &Session, now: Timestamp) -> Result<Value, ApiError> {
     Ok(json!({
-        "access_token": auth.tokens.make(user, &session.id, now)?,
+        "access_token": auth.tokens.make(user, session, now)?,
         "refresh_token": session.refresh.expose_secret(),
         "token_type": "bearer",
-        "expires_in": auth.tokens.life().as_secs(),
+        "expires_in": auth.tokens.life_secs(session, now),
         "user": user.shown(),
     }))
 }

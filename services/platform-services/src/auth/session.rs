@@ -9,15 +9,18 @@ use uuid::Uuid;
 
 use super::token::{digest, make_refresh};
 use super::users::{COLUMNS, User};
+use crate::clearance::DAY_MS;
 
 /// No session is longer, however often it is refreshed (OWASP ASVS 4.0.3, 3.3.2).
-pub(super) const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+pub(super) const LONGEST_MS: i64 = 30 * DAY_MS;
 
 /// A session with its newest refresh token.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: String,
     pub(super) refresh: SecretString,
+    /// When it ends at the latest, in milliseconds since the epoch.
+    pub(super) ends_ms: i64,
 }
 
 /// What came of a refresh token.
@@ -42,7 +45,7 @@ pub(super) async fn begin(
     let sql = "INSERT INTO sessions (id, user_id, created_ms) VALUES ($1, $2, $3)";
     transaction.change(sql, &[id.as_str().into(), user.id.as_str().into(), now.as_millisecond().into()]).await?;
     let refresh = add_refresh(transaction, &id, life, now).await?;
-    Ok(Session { id, refresh })
+    Ok(Session { id, refresh, ends_ms: now.as_millisecond().saturating_add(LONGEST_MS) })
 }
 
 async fn add_refresh(
@@ -101,10 +104,8 @@ pub(super) async fn refresh(
          AND users.deleted_ms IS NULL"
     );
     let found: Option<Found> = transaction.row(&sql, &[digest.as_str().into()]).await?;
-    let lives = |found: &Found| {
-        let age = u128::try_from(now_ms - found.session_created_ms).unwrap_or(0);
-        found.expires_ms > now_ms && age < LONGEST.as_millis()
-    };
+    let ends_ms = |found: &Found| found.session_created_ms.saturating_add(LONGEST_MS);
+    let lives = |found: &Found| found.expires_ms.min(ends_ms(found)) > now_ms;
     let Some(found) = found.filter(lives) else { return Ok(Refreshed::Unknown) };
     if found.used_ms.is_some() {
         if !was_unused {
@@ -115,7 +116,8 @@ pub(super) async fn refresh(
     let sql = "UPDATE refresh_tokens SET used_ms = $1 WHERE digest = $2";
     transaction.change(sql, &[now_ms.into(), digest.as_str().into()]).await?;
     let refresh = add_refresh(transaction, &found.session_id, life, now).await?;
-    Ok(Refreshed::Good(Box::new(found.user), Session { id: found.session_id, refresh }))
+    let session = Session { ends_ms: ends_ms(&found), id: found.session_id, refresh };
+    Ok(Refreshed::Good(Box::new(found.user), session))
 }
 
 /// The user of a session that goes on, and when it is known to have been used last.
@@ -131,13 +133,15 @@ pub(super) async fn user_of(
     transaction: &mut Transaction,
     session: &str,
     user: &str,
+    now: Timestamp,
 ) -> Result<Option<Held>, sqlx::Error> {
     let sql = format!(
         "SELECT coalesce(sessions.used_ms, sessions.created_ms) AS used_ms, {COLUMNS} FROM sessions JOIN users ON users.id = sessions.user_id
-         WHERE sessions.id = $1 AND users.id = $2 AND sessions.ended_ms IS NULL AND users.is_active = 1
-         AND users.deleted_ms IS NULL"
+         WHERE sessions.id = $1 AND users.id = $2 AND sessions.ended_ms IS NULL AND sessions.created_ms > $3
+         AND users.is_active = 1 AND users.deleted_ms IS NULL"
     );
-    transaction.row(&sql, &[session.into(), user.into()]).await
+    let oldest_ms = now.as_millisecond().saturating_sub(LONGEST_MS);
+    transaction.row(&sql, &[session.into(), user.into(), oldest_ms.into()]).await
 }
 
 /// Ends a session, unless it has ended; `by` says why.
@@ -274,8 +278,8 @@ mod tests {
                 Step::LogOut(_) | Step::Refresh(_) => {}
             }
             for (id, goes_on) in &model.sessions {
-                assert_eq!(user_of(&mut transaction, id, &user.id).await.unwrap().is_some(), *goes_on);
-                assert_eq!(user_of(&mut transaction, id, "somebody else").await.unwrap(), None);
+                assert_eq!(user_of(&mut transaction, id, &user.id, now).await.unwrap().is_some(), *goes_on);
+                assert_eq!(user_of(&mut transaction, id, "somebody else", now).await.unwrap(), None);
             }
         }
         transaction.commit().await.unwrap();
@@ -290,11 +294,14 @@ mod tests {
         let mut transaction = database.begin().await.unwrap();
         let user = insert(&mut transaction, NewUser::ada(), Timestamp::UNIX_EPOCH).await.unwrap().unwrap();
         let life = Duration::from_secs(20 * 86_400);
-        let mut token = begin(&mut transaction, &user, life, Timestamp::UNIX_EPOCH).await.unwrap().refresh;
+        let mut session = begin(&mut transaction, &user, life, Timestamp::UNIX_EPOCH).await.unwrap();
         for (day, is_good) in [(15, true), (29, true), (30, false)] {
             let now = Timestamp::from_second(day * 86_400).unwrap();
-            match refresh(&mut transaction, token.expose_secret(), true, life, now).await.unwrap() {
-                Refreshed::Good(_, next) if is_good => token = next.refresh,
+            assert_eq!(session.ends_ms, 30 * DAY_MS);
+            let held = user_of(&mut transaction, &session.id, &user.id, now).await.unwrap();
+            assert_eq!(held.is_some(), is_good, "day {day}");
+            match refresh(&mut transaction, session.refresh.expose_secret(), true, life, now).await.unwrap() {
+                Refreshed::Good(_, next) if is_good => session = next,
                 Refreshed::Unknown if !is_good => {}
                 other => panic!("day {day}: {other:?}"),
             }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::events::{Happened, Subject, about, note};
 use super::routes::Auth;
-use super::session::{self, LONGEST};
+use super::session::{self, LONGEST_MS};
 use super::who::{Asker, Caller};
 use crate::problem::Problem;
 
@@ -42,7 +42,7 @@ impl Row {
 /// `GET /auth/sessions`: one's own that go on, the newest first, and 100 of them at most.
 pub(super) async fn list(State(auth): State<Arc<Auth>>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let now_ms = Timestamp::now().as_millisecond();
-    let oldest_ms = now_ms.saturating_sub(i64::try_from(LONGEST.as_millis()).unwrap_or(i64::MAX));
+    let oldest_ms = now_ms.saturating_sub(LONGEST_MS);
     let sql = "SELECT id, created_ms, coalesce(used_ms, created_ms) AS used_ms, address, user_agent FROM sessions
         WHERE user_id = $1 AND ended_ms IS NULL AND created_ms > $2 AND EXISTS
             (SELECT 1 FROM refresh_tokens WHERE session_id = sessions.id AND used_ms IS NULL AND expires_ms > $3)
@@ -83,7 +83,7 @@ pub(super) async fn logout(
 
 async fn end_own(auth: &Auth, caller: &Caller, id: &str, asker: Asker) -> Result<bool, Problem> {
     let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
-    let is_own = session::user_of(&mut transaction, id, &caller.user.id).await?.is_some();
+    let is_own = session::user_of(&mut transaction, id, &caller.user.id, now).await?.is_some();
     let ends = is_own && session::end(&mut transaction, id, "logout", now).await?;
     if ends {
         note(&mut transaction, Happened::LoggedOut, about(&caller.user, asker), now).await?;

@@ -10,6 +10,7 @@ use kit::token::{ACCESS, Claims};
 use uuid::Uuid;
 
 use super::keyring::Keyring;
+use super::session::Session;
 use super::users::User;
 
 /// Makes and reads access tokens.
@@ -24,13 +25,14 @@ impl Tokens {
         Self { keyring, life }
     }
 
-    /// Returns how long a token is good for.
-    pub(super) fn life(&self) -> Duration {
-        self.life
+    /// Returns how long a token of a session is good for, in seconds: no longer than the session.
+    pub(super) fn life_secs(&self, session: &Session, now: Timestamp) -> i64 {
+        let left_secs = session.ends_ms.div_euclid(1000).saturating_sub(now.as_second());
+        i64::try_from(self.life.as_secs()).unwrap_or(i64::MAX).min(left_secs)
     }
 
     /// Makes an access token for a session.
-    pub(super) fn make(&self, user: &User, session: &str, now: Timestamp) -> Result<String, ApiError> {
+    pub(super) fn make(&self, user: &User, session: &Session, now: Timestamp) -> Result<String, ApiError> {
         let iat = now.as_second();
         let claims = Claims {
             sub: user.id.clone(),
@@ -39,10 +41,10 @@ impl Tokens {
             role: user.role.clone(),
             tenant_id: user.tenant_id.clone(),
             kind: ACCESS.to_owned(),
-            sid: session.to_owned(),
+            sid: session.id.clone(),
             jti: Uuid::new_v4().to_string(),
             iat,
-            exp: iat.saturating_add(i64::try_from(self.life.as_secs()).unwrap_or(i64::MAX)),
+            exp: iat.saturating_add(self.life_secs(session, now)),
         };
         let (header, key) = self.keyring.signing()?;
         encode(&header, &claims, &key).map_err(|error| ApiError::internal(&error))
@@ -91,22 +93,40 @@ mod tests {
         User { id: "7".to_owned(), email: "ada@example.com".to_owned(), role: "user".to_owned(), ..User::default() }
     }
 
+    /// One that goes on for longer than any token.
+    fn session() -> Session {
+        Session { id: "s1".to_owned(), refresh: "".into(), ends_ms: i64::MAX }
+    }
+
+    #[test]
+    fn no_token_outlives_its_session() {
+        let now = Timestamp::now();
+        let life = |left_ms: i64| {
+            let session = Session { ends_ms: now.as_millisecond() + left_ms, ..session() };
+            let claims = tokens().read(&tokens().make(&user(), &session, now).unwrap()).unwrap().unwrap();
+            assert!(claims.exp * 1000 <= session.ends_ms);
+            assert_eq!(claims.exp - claims.iat, tokens().life_secs(&session, now));
+            claims.exp - claims.iat
+        };
+        assert_eq!((life(3_600_000), life(30_000)), (60, 30));
+    }
+
     #[test]
     fn a_token_is_read_by_whoever_has_the_secret_until_it_runs_out() {
         let now = Timestamp::now();
-        let token = tokens().make(&user(), "s1", now).unwrap();
+        let token = tokens().make(&user(), &session(), now).unwrap();
         let claims = tokens().read(&token).unwrap().unwrap();
         assert_eq!((&*claims.sub, &*claims.user_id, &*claims.sid, claims.exp - claims.iat), ("7", "7", "s1", 60));
-        assert_ne!(token, tokens().make(&user(), "s1", now).unwrap(), "two of the same second");
+        assert_ne!(token, tokens().make(&user(), &session(), now).unwrap(), "two of the same second");
         let other = with_secret("another-secret-of-thirty-two-byte");
         assert_eq!(other.read(&token).unwrap(), None);
-        let old = tokens().make(&user(), "s1", now - jiff::SignedDuration::from_secs(61)).unwrap();
+        let old = tokens().make(&user(), &session(), now - jiff::SignedDuration::from_secs(61)).unwrap();
         assert_eq!(tokens().read(&old).unwrap(), None);
     }
 
     #[test]
     fn no_token_chooses_its_own_algorithm() {
-        let token = tokens().make(&user(), "s1", Timestamp::now()).unwrap();
+        let token = tokens().make(&user(), &session(), Timestamp::now()).unwrap();
         let (_, rest) = token.split_once('.').unwrap();
         let (payload, signature) = rest.split_once('.').unwrap();
         for header in
@@ -130,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_token_for_something_else_is_none() {
-        let token = tokens().make(&user(), "s1", Timestamp::now()).unwrap();
+        let token = tokens().make(&user(), &session(), Timestamp::now()).unwrap();
         let claims = Claims { kind: "reset".to_owned(), ..tokens().read(&token).unwrap().unwrap() };
         let reset =
             encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();

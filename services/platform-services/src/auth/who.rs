@@ -96,11 +96,11 @@ impl FromRequestParts<Arc<Auth>> for Caller {
             Some(token) => auth.tokens.read(token)?.ok_or_else(no_token)?,
             None => return Err(no_token()),
         };
-        let mut transaction = auth.store.begin_reading().await?;
-        let held = session::user_of(&mut transaction, &claims.sid, &claims.sub).await.map_err(Problem::from)?;
+        let (mut transaction, now) = (auth.store.begin_reading().await?, Timestamp::now());
+        let held = session::user_of(&mut transaction, &claims.sid, &claims.sub, now).await.map_err(Problem::from)?;
         transaction.rollback().await.map_err(Problem::from)?;
         let held = held.ok_or_else(no_token)?;
-        sessions::note_use(auth, &claims.sid, held.used_ms, Timestamp::now()).await;
+        sessions::note_use(auth, &claims.sid, held.used_ms, now).await;
         Ok(Self { user: held.user, session: claims.sid })
     }
 }
