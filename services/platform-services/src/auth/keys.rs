@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::events::{Happened, Subject, note};
 use super::routes::Auth;
+use super::uses::{Used, note_use};
 use super::who::Admin;
 use crate::problem::Problem;
 
@@ -27,8 +28,6 @@ pub(super) const PREFIX: &str = "pak_";
 const MAX_NAME_CHARS: usize = 100;
 /// Keys that are not revoked, at most.
 const MAX_KEYS: i64 = 1000;
-/// How exactly it is noted when a key was used: not with every request.
-const USED_EVERY_MS: i64 = 60_000;
 
 /// What a key is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -101,20 +100,15 @@ async fn find(auth: &Auth, key: &[u8]) -> Result<Option<ServiceIdentity>, Proble
     if !key.starts_with(PREFIX.as_bytes()) {
         return Ok(None);
     }
-    let (mut transaction, now_ms) = (auth.store.begin_reading().await?, Timestamp::now().as_millisecond());
+    let (mut transaction, now) = (auth.store.begin_reading().await?, Timestamp::now());
     let sql = "SELECT id, name, scopes, used_ms FROM api_keys
         WHERE digest = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)";
     let digest = SecretDigest::of(key).to_hex();
     let found: Option<(String, String, String, Option<i64>)> =
-        transaction.row(sql, &[digest.as_str().into(), now_ms.into()]).await?;
+        transaction.row(sql, &[digest.as_str().into(), now.as_millisecond().into()]).await?;
     transaction.rollback().await?;
     let Some((id, name, scopes, used_ms)) = found else { return Ok(None) };
-    if used_ms.is_none_or(|used| now_ms - used >= USED_EVERY_MS) {
-        let mut transaction = auth.store.begin().await?;
-        let sql = "UPDATE api_keys SET used_ms = $1 WHERE id = $2";
-        transaction.change(sql, &[now_ms.into(), id.as_str().into()]).await?;
-        transaction.commit().await?;
-    }
+    note_use(auth, Used::Key(&id), used_ms, now).await;
     // What a later program wrote, and this one does not know, is good for nothing.
     let scopes: Vec<Value> = serde_json::from_str(&scopes).unwrap_or_default();
     let scopes = scopes.into_iter().filter_map(|scope| serde_json::from_value(scope).ok()).collect();

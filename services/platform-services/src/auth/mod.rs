@@ -28,6 +28,7 @@ mod totp;
 mod totp_routes;
 mod tries;
 mod users;
+mod uses;
 mod verification;
 mod who;
 

@@ -18,6 +18,7 @@ use super::password::Passwords;
 use super::second_factor::SecondFactors;
 use super::token::Tokens;
 use super::users::{User, WATCHED};
+use super::uses::Uses;
 use super::{account, admin, keys, login, profile, reset, sessions, stream, totp_routes, verification};
 use crate::mail::Mail;
 use crate::problem::Problem;
@@ -37,6 +38,7 @@ pub(crate) struct Auth {
     pub(super) second_factors: SecondFactors,
     pub(super) links: Links,
     pub(super) mail: Mail,
+    pub(super) uses: Uses,
     /// Whether an account signs in only once its address is confirmed.
     requires_verified_email: bool,
     pub(super) service_key: Option<ServiceKey>,
@@ -56,6 +58,7 @@ impl Auth {
             second_factors: SecondFactors::new(&settings.jwt_secret, &settings.public_url),
             links: Links::new(&settings.jwt_secret, &settings.public_url),
             mail,
+            uses: Uses::default(),
             requires_verified_email: settings.requires_verified_email,
             service_key: settings.api_key.as_ref().map(ServiceKey::new),
             proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),

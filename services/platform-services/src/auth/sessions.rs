@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use jiff::Timestamp;
-use kit::chain::Chain;
 use kit::db::Transaction;
 use kit::http::ApiError;
 use serde_json::{Value, json};
@@ -15,9 +14,6 @@ use super::routes::Auth;
 use super::session::{self, LONGEST_MS};
 use super::who::{Asker, Caller};
 use crate::problem::Problem;
-
-/// How exactly it is noted when a session was used: not with every request.
-const USED_EVERY_MS: i64 = 60_000;
 
 /// A session as it is kept.
 #[derive(Debug, sqlx::FromRow)]
@@ -121,20 +117,4 @@ pub(super) async fn seen(
     let sql = "UPDATE sessions SET used_ms = $1, address = $2, user_agent = $3 WHERE id = $4";
     let binds = [now.as_millisecond().into(), address.as_deref().into(), agent.into(), session.into()];
     transaction.change(sql, &binds).await.map(|_sessions| ())
-}
-
-/// Notes that a session is used, if that was not noted lately. Nothing fails for it.
-pub(super) async fn note_use(auth: &Auth, session: &str, used_ms: i64, now: Timestamp) {
-    let now_ms = now.as_millisecond();
-    if now_ms - used_ms < USED_EVERY_MS {
-        return;
-    }
-    let noting = async {
-        let mut transaction = auth.store.begin().await?;
-        transaction.change("UPDATE sessions SET used_ms = $1 WHERE id = $2", &[now_ms.into(), session.into()]).await?;
-        Ok::<_, Problem>(transaction.commit().await?)
-    };
-    if let Err(error) = noting.await {
-        tracing::debug!(error = Chain(&error).to_string(), "that a session is used could not be noted");
-    }
 }

@@ -12,8 +12,9 @@ use kit::http::{ApiError, PROBE_HEADER, bearer, peer};
 
 use super::keys::{self, Scope};
 use super::routes::Auth;
+use super::session;
 use super::users::User;
-use super::{session, sessions};
+use super::uses::{Used, note_use};
 use crate::problem::Problem;
 
 /// Where a request comes from.
@@ -100,7 +101,7 @@ impl FromRequestParts<Arc<Auth>> for Caller {
         let held = session::user_of(&mut transaction, &claims.sid, &claims.sub, now).await.map_err(Problem::from)?;
         transaction.rollback().await.map_err(Problem::from)?;
         let held = held.ok_or_else(no_token)?;
-        sessions::note_use(auth, &claims.sid, held.used_ms, now).await;
+        note_use(auth, Used::Session(&claims.sid), Some(held.used_ms), now).await;
         Ok(Self { user: held.user, session: claims.sid })
     }
 }

@@ -1,8 +1,10 @@
 //! A disk that is full: what must be written is refused for now, what is only read is answered.
 
+use serde_json::json;
 use testkit::{Disk, eventually};
 
-use crate::{LIMIT, Platform, send, text};
+use crate::keys::with_key;
+use crate::{KEY, LIMIT, Platform, send, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_nobody_registers_until_there_is_room() {
@@ -12,6 +14,8 @@ async fn on_a_full_disk_nobody_registers_until_there_is_room() {
     let url = format!("sqlite:{}", data.join("platform.db").display());
     let platform = Platform::ready(Platform::start(tempfile::tempdir().unwrap(), &url).await).await;
     let token = text(&platform.register("ada@example.com").await.good(201), "access_token");
+    let made = json!({ "name": "reporting", "scopes": ["events"] });
+    let made = with_key(&platform, KEY, "POST", "/auth/keys", made).await.good(201);
     let filler = disk.fill();
     let mut numbers = 0..;
     let mut register = async || {
@@ -24,6 +28,8 @@ async fn on_a_full_disk_nobody_registers_until_there_is_room() {
     });
     refused.await.error(503, "database_unavailable");
     assert_eq!(platform.profile(&token).await, 200);
+    // That it is used for the first time cannot be noted.
+    with_key(&platform, &text(&made, "key"), "GET", "/auth/keys/verify", json!({})).await.good(200);
     platform.ask("GET", "/livez", None, None).await.good(200);
     eventually("it to say why it is not ready", LIMIT, async || {
         let ready = send(platform.request("GET", "/readyz"), "").await;

@@ -16,7 +16,7 @@ pub(crate) async fn all(platform: &Platform) {
     what_no_database_keeps_is_nothing(platform).await;
 }
 
-async fn with_key(platform: &Platform, key: &str, method: &str, path: &str, body: Value) -> Answer {
+pub(crate) async fn with_key(platform: &Platform, key: &str, method: &str, path: &str, body: Value) -> Answer {
     let request = platform.request(method, path).header("x-api-key", key).header("content-type", "application/json");
     send(request, body.to_string()).await
 }
