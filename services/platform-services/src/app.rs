@@ -8,6 +8,7 @@ use kit::health::{Health, Need};
 use kit::http::{Limits, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use kit::service::Settings as _;
+use kit::shutdown::within;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ const VERSION: &str = Settings::VERSION;
 const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
 /// Largest request body: only batches of metrics are larger, and have a limit of their own.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
+/// Longest wait, once there are no more requests, for what goes on without its client.
+const END_WITHIN: Duration = Duration::from_secs(5);
 /// How long the database may take to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -94,6 +97,7 @@ pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationTo
     let served = CancellationToken::new();
     let serving = async {
         serve(listener, service.router.clone(), Limits::default(), stop).await;
+        within(END_WITHIN, "what goes on without its client", service.auth.ended()).await;
         served.cancel();
     };
     let keeping = service.keep(served.clone());

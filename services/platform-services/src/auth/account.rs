@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::credentials::Registration;
+use super::ending::to_the_end;
 use super::events::{Happened, about, note};
 use super::links::{self, Purpose, may_have_mail};
 use super::lockout::Who;
@@ -113,16 +114,16 @@ pub(super) async fn change_password(
 ) -> Result<Json<Value>, ApiError> {
     new_password::check(&change.new_password, auth.password_min_chars, caller.user.known())?;
     let place = auth.passwords.place()?;
-    let (tried, _last) = confirm(&auth, &place, &caller, asker, change.current_password).await?;
+    confirm(&auth, &place, &caller, asker, change.current_password).await?;
     let hash = auth.passwords.hash(&place, change.new_password).await?;
-    if !set_password(&auth, &caller, &hash, tried).await? {
+    let is_set = to_the_end(&auth, |auth| async move { set_password(&auth, &caller, &hash, asker).await }).await?;
+    if !is_set {
         return Err(ApiError::new(StatusCode::CONFLICT, "the password was changed meanwhile").code("changed_meanwhile"));
     }
-    auth.tell(&caller.user, |user| Errand::PasswordChanged { user }).await;
     Ok(Json(json!({ "message": "the password was changed; every other session has ended" })))
 }
 
-async fn set_password(auth: &Auth, caller: &Caller, hash: &str, tried: Tried<'_>) -> Result<bool, Problem> {
+async fn set_password(auth: &Auth, caller: &Caller, hash: &str, asker: Asker) -> Result<bool, Problem> {
     let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
     // First, as whoever follows a link does: otherwise the two could wait for each other.
     links::void(&mut transaction, &caller.user.id, Purpose::ResetPassword, now).await?;
@@ -130,10 +131,11 @@ async fn set_password(auth: &Auth, caller: &Caller, hash: &str, tried: Tried<'_>
         transaction.rollback().await?;
         return Ok(false);
     }
-    tried.forgive_within(&mut transaction).await?;
+    Tried::own(caller, asker).forgive_within(&mut transaction).await?;
     session::end_all(&mut transaction, &caller.user.id, Some(&caller.session), "password_changed", now).await?;
-    note(&mut transaction, Happened::PasswordChanged, about(&caller.user, tried.asker), now).await?;
+    note(&mut transaction, Happened::PasswordChanged, about(&caller.user, asker), now).await?;
     transaction.commit().await?;
+    auth.tell(&caller.user, |user| Errand::PasswordChanged { user }).await;
     Ok(true)
 }
 

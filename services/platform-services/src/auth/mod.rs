@@ -4,6 +4,7 @@ mod account;
 mod admin;
 mod clearances;
 mod credentials;
+mod ending;
 mod events;
 mod keyring;
 mod keys;

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::credentials;
+use super::ending::to_the_end;
 use super::events::{Happened, Subject, about, note};
 use super::links::{self, Purpose};
 use super::lockout::{Who, forget};
@@ -73,33 +74,36 @@ pub(super) async fn reset(
     asker: Asker,
     Json(body): Json<Reset>,
 ) -> Result<Json<Value>, ApiError> {
-    let token = body.token.expose_secret();
+    let Reset { token, new_password } = body;
     // Before a hash is made: that costs.
-    let user = look_up(&auth, token).await?.ok_or_else(bad_link)?;
-    new_password::check(&body.new_password, auth.password_min_chars, user.known())?;
+    let user = look_up(&auth, &token).await?.ok_or_else(bad_link)?;
+    new_password::check(&new_password, auth.password_min_chars, user.known())?;
     let place = auth.passwords.place()?;
-    let hash = auth.passwords.hash(&place, body.new_password).await?;
-    let user = take(&auth, token, &hash, asker).await?.ok_or_else(bad_link)?;
-    auth.tell(&user, |user| Errand::PasswordChanged { user }).await;
+    let hash = auth.passwords.hash(&place, new_password).await?;
+    let is_set = to_the_end(&auth, |auth| async move { take(&auth, &token, &hash, asker).await }).await?;
+    if !is_set {
+        return Err(bad_link());
+    }
     Ok(Json(json!({ "message": "the password was changed; sign in with it" })))
 }
 
-async fn look_up(auth: &Auth, token: &str) -> Result<Option<User>, Problem> {
+async fn look_up(auth: &Auth, token: &SecretString) -> Result<Option<User>, Problem> {
     let mut transaction = auth.store.begin_reading().await?;
-    let user = links::find(&mut transaction, Purpose::ResetPassword, token, Timestamp::now()).await?;
+    let purpose = Purpose::ResetPassword;
+    let user = links::find(&mut transaction, purpose, token.expose_secret(), Timestamp::now()).await?;
     transaction.rollback().await?;
     Ok(user)
 }
 
-async fn take(auth: &Auth, token: &str, hash: &str, asker: Asker) -> Result<Option<User>, Problem> {
+async fn take(auth: &Auth, token: &SecretString, hash: &str, asker: Asker) -> Result<bool, Problem> {
     let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
-    let Some(user) = links::take(&mut transaction, Purpose::ResetPassword, token, now).await? else {
+    let Some(user) = links::take(&mut transaction, Purpose::ResetPassword, token.expose_secret(), now).await? else {
         transaction.rollback().await?;
-        return Ok(None);
+        return Ok(false);
     };
     if !users::set_hash(&mut transaction, &user, hash, now).await? {
         transaction.rollback().await?;
-        return Ok(None);
+        return Ok(false);
     }
     // Whoever follows a link has the mails of its address.
     users::set_verified(&mut transaction, &user.id, now).await?;
@@ -107,5 +111,6 @@ async fn take(auth: &Auth, token: &str, hash: &str, asker: Asker) -> Result<Opti
     forget(&mut transaction, Who::Account(&user.email)).await?;
     note(&mut transaction, Happened::PasswordReset, about(&user, asker), now).await?;
     transaction.commit().await?;
-    Ok(Some(user))
+    auth.tell(&user, |user| Errand::PasswordChanged { user }).await;
+    Ok(true)
 }

@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use kit::health::{Health, Need};
 use kit::http::{ApiError, Place, ServiceKey};
+use tokio_util::task::TaskTracker;
 
 use super::keyring::{Keyring, TEND_EVERY};
 use super::links::Links;
@@ -39,6 +40,7 @@ pub(crate) struct Auth {
     pub(super) links: Links,
     pub(super) mail: Mail,
     pub(super) uses: Uses,
+    pub(super) endings: TaskTracker,
     /// Whether an account signs in only once its address is confirmed.
     requires_verified_email: bool,
     pub(super) service_key: Option<ServiceKey>,
@@ -59,6 +61,7 @@ impl Auth {
             links: Links::new(&settings.jwt_secret, &settings.public_url),
             mail,
             uses: Uses::default(),
+            endings: TaskTracker::new(),
             requires_verified_email: settings.requires_verified_email,
             service_key: settings.api_key.as_ref().map(ServiceKey::new),
             proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),

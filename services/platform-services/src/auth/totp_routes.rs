@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::ending::to_the_end;
 use super::events::{Happened, Subject, about, note};
 use super::routes::Auth;
 use super::second_factor::{self, Enabled, Proof};
@@ -86,7 +87,9 @@ pub(super) async fn enable(
     Json(body): Json<Enable>,
 ) -> Result<Response, ApiError> {
     let (tried, last) = begin_own(&auth, &caller, asker).await?;
-    let codes = match take_enable(&auth, &caller, tried, &body.code).await? {
+    let whose = caller.clone();
+    let enabling = |auth: Arc<Auth>| async move { take_enable(&auth, &whose, asker, &body.code).await };
+    let codes = match to_the_end(&auth, enabling).await? {
         Enabled::Now(codes) => codes,
         Enabled::Wrong => {
             tried.fail(&auth, Happened::SecondFactorFailed, &last).await?;
@@ -102,20 +105,22 @@ pub(super) async fn enable(
             return Err(ApiError::new(StatusCode::CONFLICT, text).code("no_second_factor"));
         }
     };
-    auth.tell(&caller.user, |user| Errand::TotpEnabled { user }).await;
     let message = "the second factor is on; keep the recovery codes, each is good once if the app is lost";
     let body = json!({ "message": message, "recovery_codes": codes });
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
-async fn take_enable(auth: &Auth, caller: &Caller, tried: Tried<'_>, code: &str) -> Result<Enabled, Problem> {
+async fn take_enable(auth: &Auth, caller: &Caller, asker: Asker, code: &str) -> Result<Enabled, Problem> {
     let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
     let enabled = second_factor::enable(&mut transaction, &auth.second_factors, &caller.user.id, code, now).await?;
-    if let Enabled::Now(_) = enabled {
-        tried.forgive_within(&mut transaction).await?;
-        note(&mut transaction, Happened::TotpEnabled, about(&caller.user, tried.asker), now).await?;
-    }
+    let Enabled::Now(_) = enabled else {
+        transaction.rollback().await?;
+        return Ok(enabled);
+    };
+    Tried::own(caller, asker).forgive_within(&mut transaction).await?;
+    note(&mut transaction, Happened::TotpEnabled, about(&caller.user, asker), now).await?;
     transaction.commit().await?;
+    auth.tell(&caller.user, |user| Errand::TotpEnabled { user }).await;
     Ok(enabled)
 }
 
@@ -135,11 +140,10 @@ pub(super) async fn disable(
 ) -> Result<Json<Value>, ApiError> {
     let place = auth.passwords.place()?;
     let (tried, last) = confirm(&auth, &place, &caller, asker, body.current_password).await?;
-    match take_disable(&auth, &caller, tried, &body.code).await? {
-        Proof::Code | Proof::RecoveryCode => {
-            auth.tell(&caller.user, |user| Errand::TotpDisabled { user }).await;
-            Ok(Json(json!({ "message": "the second factor is off" })))
-        }
+    let whose = caller.clone();
+    let disabling = |auth: Arc<Auth>| async move { take_disable(&auth, &whose, asker, &body.code).await };
+    match to_the_end(&auth, disabling).await? {
+        Proof::Code | Proof::RecoveryCode => Ok(Json(json!({ "message": "the second factor is off" }))),
         Proof::NotAsked => {
             tried.take_back(&auth).await?;
             Err(none_to_turn_off())
@@ -155,16 +159,19 @@ fn none_to_turn_off() -> ApiError {
     ApiError::not_found("there is no second factor to turn off").code("no_second_factor")
 }
 
-async fn take_disable(auth: &Auth, caller: &Caller, tried: Tried<'_>, code: &str) -> Result<Proof, Problem> {
+async fn take_disable(auth: &Auth, caller: &Caller, asker: Asker, code: &str) -> Result<Proof, Problem> {
     let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
     let user = &caller.user.id;
     let proof = second_factor::prove(&mut transaction, &auth.second_factors, user, Some(code), now).await?;
-    if matches!(proof, Proof::Code | Proof::RecoveryCode) {
-        second_factor::remove(&mut transaction, user).await?;
-        tried.forgive_within(&mut transaction).await?;
-        note(&mut transaction, Happened::TotpDisabled, about(&caller.user, tried.asker), now).await?;
+    if !matches!(proof, Proof::Code | Proof::RecoveryCode) {
+        transaction.rollback().await?;
+        return Ok(proof);
     }
+    second_factor::remove(&mut transaction, user).await?;
+    Tried::own(caller, asker).forgive_within(&mut transaction).await?;
+    note(&mut transaction, Happened::TotpDisabled, about(&caller.user, asker), now).await?;
     transaction.commit().await?;
+    auth.tell(&caller.user, |user| Errand::TotpDisabled { user }).await;
     Ok(proof)
 }
 
@@ -174,19 +181,26 @@ pub(super) async fn remove(
     admin: Admin,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let removing = async {
-        let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
-        let user = users::by_id(&mut transaction, &id).await?;
-        let is_removed = user.is_some() && second_factor::remove(&mut transaction, &id).await?;
-        if let (Some(user), true) = (&user, is_removed) {
-            let asker = Asker { address: admin.address, ..Asker::default() };
-            let subject = Subject { actor: Some(&admin.name), ..about(user, asker) };
-            note(&mut transaction, Happened::TotpDisabled, subject, now).await?;
-        }
-        transaction.commit().await?;
-        Ok::<_, Problem>(user.filter(|_| is_removed))
-    };
-    let user = removing.await?.ok_or_else(none_to_turn_off)?;
-    auth.tell(&user, |user| Errand::TotpDisabled { user }).await;
+    if !to_the_end(&auth, |auth| async move { take_away(&auth, &id, &admin).await }).await? {
+        return Err(none_to_turn_off());
+    }
     Ok(Json(json!({ "message": "the second factor was removed" })))
+}
+
+async fn take_away(auth: &Auth, id: &str, admin: &Admin) -> Result<bool, Problem> {
+    let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
+    let Some(user) = users::by_id(&mut transaction, id).await? else {
+        transaction.rollback().await?;
+        return Ok(false);
+    };
+    if !second_factor::remove(&mut transaction, id).await? {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    let asker = Asker { address: admin.address, ..Asker::default() };
+    let subject = Subject { actor: Some(&admin.name), ..about(&user, asker) };
+    note(&mut transaction, Happened::TotpDisabled, subject, now).await?;
+    transaction.commit().await?;
+    auth.tell(&user, |user| Errand::TotpDisabled { user }).await;
+    Ok(true)
 }

@@ -31,7 +31,12 @@ pub(super) enum Begun {
     May { user: Option<Box<User>>, last: Vec<Happened> },
 }
 
-impl Tried<'_> {
+impl<'a> Tried<'a> {
+    /// Of the caller's own account.
+    pub(super) fn own(caller: &'a Caller, asker: Asker) -> Self {
+        Self { email: Some(&caller.user.email), asker }
+    }
+
     /// Counts the try as failed, and finds the account.
     pub(super) async fn begin(self, auth: &Auth) -> Result<Begun, Problem> {
         let mut transaction = auth.store.begin().await?;
@@ -126,7 +131,7 @@ pub(super) async fn begin_own<'a>(
     caller: &'a Caller,
     asker: Asker,
 ) -> Result<(Tried<'a>, Vec<Happened>), ApiError> {
-    let tried = Tried { email: Some(&caller.user.email), asker };
+    let tried = Tried::own(caller, asker);
     match tried.begin(auth).await? {
         Begun::Locked(wait) => Err(refuse(wait)),
         Begun::May { last, .. } => Ok((tried, last)),

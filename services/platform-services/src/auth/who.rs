@@ -37,7 +37,7 @@ const MAX_AGENT_CHARS: usize = 200;
 pub(super) struct Agent(pub(super) Option<String>);
 
 /// A user whose token is good.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) user: User,
     /// The session of the token.

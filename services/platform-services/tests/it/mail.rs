@@ -52,7 +52,7 @@ pub(crate) fn token(mail: &Mail, page: &str) -> String {
 
 pub(crate) const CONFIRM: &str = "Confirm your e-mail address";
 pub(crate) const CHOOSE: &str = "Choose a new password";
-const CHANGED: &str = "Your password was changed";
+pub(crate) const CHANGED: &str = "Your password was changed";
 
 pub(crate) async fn post(platform: &Platform, path: &str, body: Value) -> Answer {
     platform.ask("POST", path, None, Some(body)).await

@@ -1,10 +1,10 @@
 //! Mails that cannot be sent at once are kept, come later and once; and what happens where there is no mail at all.
 
 use serde_json::json;
-use testkit::{Smtp, eventually, free_port};
+use testkit::{Postgres, Smtp, eventually, free_port};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::mail::{CHOOSE, CONFIRM, is_counted, mail, mails, post, token};
+use crate::mail::{CHANGED, CHOOSE, CONFIRM, is_counted, mail, mails, post, token};
 use crate::{LIMIT, PASSWORD, Platform, text};
 
 /// Starts one over a file, with one more variable.
@@ -111,6 +111,30 @@ async fn without_a_mail_server_what_needs_it_says_so_and_the_rest_goes_on() {
     let body = json!({ "current_password": PASSWORD, "new_password": "a change of mind" });
     platform.ask("POST", "/auth/change-password", Some(&access), Some(body)).await.good(200);
     assert_eq!(platform.ask("GET", "/health", None, None).await.good(200)["status"], "healthy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hangs_up_is_told_what_he_changed() {
+    let postgres = Postgres::start().await;
+    let platform = Platform::over(&postgres).await;
+    let access = text(&platform.register("ada@example.com").await.good(201), "access_token");
+    // Whatever happens waits to be noted until this ends.
+    let pool = sqlx::PgPool::connect(&postgres.url()).await.unwrap();
+    let mut noting = pool.begin().await.unwrap();
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended('platform-services auth_events', 0))";
+    sqlx::raw_sql(lock).execute(&mut *noting).await.unwrap();
+    let body = json!({ "current_password": PASSWORD, "new_password": "a change of mind" });
+    let change = platform.ask("POST", "/auth/change-password", Some(&access), Some(body));
+    let waits = eventually("the change to wait", LIMIT, async || {
+        (postgres.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1").then_some(())
+    });
+    tokio::select! {
+        answer = change => panic!("{answer:?}"),
+        () = waits => {}
+    }
+    is_counted(&platform, "active_connections{service=\"platform-services\"} 1\n").await;
+    noting.rollback().await.unwrap();
+    mail(&platform, "ada@example.com", CHANGED, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
