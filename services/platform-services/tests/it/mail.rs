@@ -213,8 +213,10 @@ async fn monitors_get_none(platform: &Platform) {
     forgot(platform, "canary@monitor.example").await.good(202);
     let access = text(&registered, "access_token");
     platform.ask("POST", "/auth/verify-email/resend", Some(&access), None).await.good(202);
-    // What was put in after it has come.
+    // What was put in after it has come, of either kind.
     platform.register("after@example.com").await.good(201);
+    forgot(platform, "after@example.com").await.good(202);
     mail(platform, "after@example.com", CONFIRM, 1).await;
+    mail(platform, "after@example.com", CHOOSE, 1).await;
     assert!(platform.mail.mails().iter().all(|mail| mail.to != ["canary@monitor.example"]));
 }
