@@ -67,7 +67,9 @@ mod tests {
     use super::*;
     use crate::{analytics, auth};
 
-    const TABLES: [&str; 11] = [
+    const TABLES: [&str; 13] = [
+        "users",
+        "api_keys",
         "sessions",
         "refresh_tokens",
         "mailed_tokens",
@@ -85,15 +87,19 @@ mod tests {
     async fn what_is_over_goes_and_the_rest_stays(source: Source) {
         let store = Store::opened(source).await;
         let mut transaction = store.begin().await.unwrap();
-        let user = "INSERT INTO users VALUES ('u', 'a@x.y', '', '', '', 'user', NULL, 1, 0, 0, NULL, '', 0)";
-        transaction.change(user, &[]).await.unwrap();
         let day = |number: i64| number % 2 * 100 * DAY_MS;
         for number in 0..1200 {
             let (name, at_ms) = (number.to_string(), day(number));
             let (name, at) = (name.as_str().into(), at_ms.into());
-            let session = "INSERT INTO sessions (id, user_id, created_ms) VALUES ($1, 'u', $2)";
+            let user = "INSERT INTO users VALUES ($1, 'a@x.y', '', '', '', 'user', NULL, 0, 0, 0, $2, 'watch', 0)";
+            transaction.change(user, &[name, at]).await.unwrap();
+            let key = "INSERT INTO api_keys (id, name, digest, scopes, created_ms, expires_ms, revoked_ms)
+                VALUES ($1, '', $1, '', 0, $2, $3)";
+            let (expires_ms, revoked_ms) = if number % 4 < 2 { (Some(at_ms), None) } else { (None, Some(at_ms)) };
+            transaction.change(key, &[name, expires_ms.into(), revoked_ms.into()]).await.unwrap();
+            let session = "INSERT INTO sessions (id, user_id, created_ms) VALUES ($1, $1, $2)";
             transaction.change(session, &[name, at]).await.unwrap();
-            let link = "INSERT INTO mailed_tokens VALUES ($1, 'u', 'verify_email', $2, NULL)";
+            let link = "INSERT INTO mailed_tokens VALUES ($1, $1, 'verify_email', $2, NULL)";
             transaction.change(link, &[name, at]).await.unwrap();
             transaction.change("INSERT INTO refresh_tokens VALUES ($1, $1, $2, NULL)", &[name, at]).await.unwrap();
             transaction.change("INSERT INTO tries VALUES ($1, 1, $2)", &[name, at]).await.unwrap();

@@ -123,9 +123,16 @@ const TENANTS: &str = "
 CREATE INDEX users_by_tenant ON users (tenant_id) WHERE tenant_id IS NOT NULL;
 ";
 
+/// A row of an account that is removed is looked for in all that refers to accounts, also in sessions that have ended.
+const REMOVALS: &str = "
+DROP INDEX sessions_by_user;
+CREATE INDEX sessions_by_user ON sessions (user_id);
+CREATE INDEX users_by_deletion ON users (deleted_ms) WHERE deleted_ms IS NOT NULL;
+";
+
 /// Everything that this service keeps.
 pub(crate) const TABLES: Tables =
-    Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS, RELAYS, PROOFS, TENANTS] };
+    Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS, RELAYS, PROOFS, TENANTS, REMOVALS] };
 
 #[cfg(test)]
 #[path = "tables_tests.rs"]

@@ -199,11 +199,11 @@ async fn note_key(
     note(transaction, happened, subject, now).await
 }
 
-/// `GET /auth/keys`: all of them, without the keys themselves.
+/// `GET /auth/keys`: those that are not revoked first, and the newest first; without the keys themselves.
 pub(super) async fn list(State(auth): State<Arc<Auth>>, _admin: Admin) -> Result<Json<Value>, ApiError> {
     type Row = (String, String, String, i64, Option<i64>, Option<i64>, Option<i64>);
-    let sql =
-        "SELECT id, name, scopes, created_ms, expires_ms, revoked_ms, used_ms FROM api_keys ORDER BY id LIMIT 2000";
+    let sql = "SELECT id, name, scopes, created_ms, expires_ms, revoked_ms, used_ms FROM api_keys
+        ORDER BY revoked_ms IS NOT NULL, id DESC LIMIT 2000";
     let reading = async {
         let mut transaction = auth.store.begin_reading().await?;
         let rows: Vec<Row> = transaction.rows(sql, &[]).await?;

@@ -21,9 +21,13 @@ pub(crate) async fn with_key(platform: &Platform, key: &str, method: &str, path:
     send(request, body.to_string()).await
 }
 
+async fn make(platform: &Platform, name: &str) -> Value {
+    let body = json!({ "name": name, "scopes": ["events"], "expires_in_days": 30 });
+    with_key(platform, KEY, "POST", "/auth/keys", body).await.good(201)
+}
+
 async fn a_key_is_good_for_its_scopes_until_it_is_revoked(platform: &Platform) {
-    let body = json!({ "name": "reporting", "scopes": ["events"], "expires_in_days": 30 });
-    let made = with_key(platform, KEY, "POST", "/auth/keys", body).await.good(201);
+    let made = make(platform, "reporting").await;
     let key = text(&made, "key");
     assert!(key.starts_with("pak_") && key.len() > 40, "{key}");
     let ask = async |method: &str, path: &str| with_key(platform, &key, method, path, json!({})).await;
@@ -38,8 +42,12 @@ async fn a_key_is_good_for_its_scopes_until_it_is_revoked(platform: &Platform) {
         listed.good(200)["keys"].as_array().unwrap().iter().find(|it| it["id"] == made["id"]).cloned().unwrap();
     assert!(listed["last_used_at"].is_string() && listed["revoked_at"].is_null(), "{listed}");
     let path = format!("/auth/keys/{}", text(&made, "id"));
+    let [first, second] = [make(platform, "first").await, make(platform, "second").await];
     with_key(platform, KEY, "DELETE", &path, json!({})).await.good(200);
     with_key(platform, KEY, "DELETE", &path, json!({})).await.error(404, "no_such_key");
+    let listed = with_key(platform, KEY, "GET", "/auth/keys", json!({})).await.good(200);
+    let ids: Vec<&Value> = listed["keys"].as_array().unwrap().iter().map(|key| &key["id"]).collect();
+    assert_eq!(ids, [&second["id"], &first["id"], &made["id"]], "those that are good, and the newest, first");
     ask("GET", "/auth/events").await.error(401, "unauthorized");
     ask("GET", "/auth/keys/verify").await.error(401, "unauthorized");
     for (body, code) in [

@@ -23,7 +23,7 @@ async fn a_file_of_a_newer_version_is_refused() {
     let newer = SqliteFile { path: &path, durability, check, migrations: &["SELECT 1"; 99] };
     open_sqlite(newer).await.unwrap().close().await;
     let url = format!("sqlite:{}", path.display());
-    let expected = "has schema version 99, newer than the 7 this program knows; run the newer program";
+    let expected = "has schema version 99, newer than the 8 this program knows; run the newer program";
     is_told(&Platform::start(folder, &url).await, expected).await;
 }
 
@@ -34,6 +34,6 @@ async fn a_server_with_tables_of_a_newer_version_is_refused() {
     postgres.sql("CREATE SCHEMA platform_services");
     postgres.sql(&format!("CREATE TABLE {ledger} (version BIGINT PRIMARY KEY, at TIMESTAMPTZ NOT NULL)"));
     postgres.sql(&format!("INSERT INTO {ledger} VALUES (99, now())"));
-    let expected = "has tables of version 99, newer than the 7 this program knows; run the newer program";
+    let expected = "has tables of version 99, newer than the 8 this program knows; run the newer program";
     is_told(&Platform::start(tempfile::tempdir().unwrap(), &postgres.url()).await, expected).await;
 }
