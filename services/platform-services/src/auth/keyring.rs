@@ -22,6 +22,9 @@ use kit::token::TokenReader;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
+use crate::problem::Problem;
+use crate::store::Store;
+
 /// How long a key is published before it signs: longer than verifiers keep the list.
 const PUBLISHED_BEFORE: Duration = Duration::from_secs(600);
 /// Between two looks at the keys.
@@ -160,14 +163,32 @@ impl Keyring {
         self.keys().map(|keys| keys.published.clone())
     }
 
-    /// Makes a new pair if it is time, drops what is over, and takes over what other programs did.
+    /// Makes a new pair if it is time, drops what is over, and takes over what other programs did. Nothing signs that is not
+    /// kept.
     ///
     /// # Errors
     /// What the database says.
-    pub(crate) async fn tend(&self, transaction: &mut Transaction, now: Timestamp) -> Result<(), sqlx::Error> {
+    pub(crate) async fn tend(&self, store: &Store, now: Timestamp) -> Result<(), Problem> {
         let Signing::Pairs(pair, each) = self.signing else { return Ok(()) };
+        let mut transaction = store.begin().await?;
+        let kept = self.bring_up_to_date(&mut transaction, pair, each, now.as_millisecond()).await?;
+        transaction.commit().await?;
+        if let Some(keys) = self.take_over(pair, &kept, now.as_millisecond()) {
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
+        }
+        Ok(())
+    }
+
+    /// Returns the pairs that are kept now.
+    async fn bring_up_to_date(
+        &self,
+        transaction: &mut Transaction,
+        pair: Pair,
+        each: Duration,
+        now_ms: i64,
+    ) -> Result<Vec<Kept>, sqlx::Error> {
         transaction.lock("platform-services signing keys").await?;
-        let (now_ms, kind) = (now.as_millisecond(), pair.as_str());
+        let kind = pair.as_str();
         let select = "SELECT kid, sealed, created_ms FROM signing_keys WHERE algorithm = $1 ORDER BY created_ms, kid";
         let mut kept: Vec<Kept> = transaction.rows(select, &[kind.into()]).await?;
         // A secret that was changed opens nothing: then everything begins anew.
@@ -188,10 +209,7 @@ impl Keyring {
             transaction.change("DELETE FROM signing_keys WHERE kid = $1", &[over.as_str().into()]).await?;
             kept.retain(|kept| kept.kid != over);
         }
-        if let Some(keys) = self.take_over(pair, &kept, now_ms) {
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
-        }
-        Ok(())
+        Ok(kept)
     }
 
     fn open(&self, pair: Pair, kept: &Kept) -> Option<EncodingKey> {
@@ -245,9 +263,30 @@ fn over(kept: &[Kept], access_ms: i64, now_ms: i64) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use kit::db::Source;
+    use testkit::Postgres;
+
     use super::*;
 
     const MINUTE: i64 = 60_000;
+
+    #[tokio::test]
+    async fn a_pair_that_could_not_be_kept_signs_nothing() {
+        let postgres = Postgres::start().await;
+        let store = Store::opened(Source::parse(&postgres.url()).unwrap()).await;
+        let signing = Signing::Pairs(Pair::EdDsa, Duration::from_secs(3600));
+        let keyring = Keyring::new(&"0123456789abcdef0123456789abcdef".into(), signing, Duration::from_secs(60));
+        postgres.sql(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not kept'; END $$;
+            CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON platform_services.signing_keys
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()",
+        );
+        keyring.tend(&store, Timestamp::now()).await.unwrap_err();
+        assert!(keyring.published().is_err());
+        postgres.sql("DROP TRIGGER at_commit ON platform_services.signing_keys");
+        keyring.tend(&store, Timestamp::now()).await.unwrap();
+        assert_eq!(keyring.published().unwrap().keys.len(), 1);
+    }
 
     fn kept(created: &[i64]) -> Vec<Kept> {
         let each = |minute: &i64| Kept { kid: minute.to_string(), sealed: String::new(), created_ms: minute * MINUTE };

@@ -22,7 +22,6 @@ use super::users::{User, WATCHED};
 use super::uses::Uses;
 use super::{account, admin, keys, login, profile, reset, sessions, stream, totp_routes, verification};
 use crate::mail::Mail;
-use crate::problem::Problem;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -134,16 +133,11 @@ impl Auth {
     /// Keeps the signing keys in order, and says in `health` whether there are any, until it is dropped.
     pub(crate) async fn tend_keys(&self, health: &Health) {
         loop {
-            let tended = self.tend_once().await;
-            let known = self.tokens.keyring.published().map(|_keys| ());
+            let keyring = &self.tokens.keyring;
+            let tended = keyring.tend(&self.store, Timestamp::now()).await;
+            let known = keyring.published().map(|_keys| ());
             health.set(KEYS, Need::Hard, known.map_err(|_not_yet| "there are none yet".to_owned()));
             tokio::time::sleep(if tended.is_ok() { TEND_EVERY } else { TEND_AGAIN }).await;
         }
-    }
-
-    async fn tend_once(&self) -> Result<(), Problem> {
-        let mut transaction = self.store.begin().await?;
-        self.tokens.keyring.tend(&mut transaction, Timestamp::now()).await?;
-        Ok(transaction.commit().await?)
     }
 }
