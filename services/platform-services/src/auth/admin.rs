@@ -79,14 +79,7 @@ pub(super) async fn change(
             let state = if user.is_active == 0 { "not active" } else { "active" };
             let tenant = user.tenant_id.as_ref().map(|tenant| format!(", tenant {tenant}")).unwrap_or_default();
             let detail = format!("role {}, {state}{tenant}", user.role);
-            let subject = Subject {
-                user: Some(&user.id),
-                email: Some(&user.email),
-                address: admin.address,
-                actor: Some(&admin.name),
-                detail: Some(&detail),
-                ..Subject::default()
-            };
+            let subject = Subject { detail: Some(&detail), ..admin.about(user) };
             note(&mut transaction, Happened::AccountChanged, subject, now).await?;
         }
         transaction.commit().await?;

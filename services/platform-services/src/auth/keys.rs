@@ -194,8 +194,7 @@ async fn note_key(
     detail: &str,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let subject =
-        Subject { actor: Some(&admin.name), address: admin.address, detail: Some(detail), ..Subject::default() };
+    let subject = Subject { detail: Some(detail), ..admin.subject() };
     note(transaction, happened, subject, now).await
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::credentials;
 use super::ending::to_the_end;
-use super::events::{Happened, Subject, about, note};
+use super::events::{Happened, about, note};
 use super::links::{self, Purpose};
 use super::lockout::{Who, forget};
 use super::new_password;
@@ -55,9 +55,7 @@ pub(super) async fn forgot(
 
 async fn note_request(auth: &Auth, email: &str, asker: Asker) -> Result<(), Problem> {
     let mut transaction = auth.store.begin().await?;
-    let Asker { address, watches, .. } = asker;
-    let subject = Subject { email: Some(email), address, is_watched: watches, ..Subject::default() };
-    note(&mut transaction, Happened::ResetRequested, subject, Timestamp::now()).await?;
+    note(&mut transaction, Happened::ResetRequested, asker.about(Some(email)), Timestamp::now()).await?;
     Ok(transaction.commit().await?)
 }
 

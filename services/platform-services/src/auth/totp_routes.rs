@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ending::to_the_end;
-use super::events::{Happened, Subject, about, note};
+use super::events::{Happened, about, note};
 use super::routes::Auth;
 use super::second_factor::{self, Enabled, Proof};
 use super::tries::{Tried, begin_own, confirm};
@@ -197,9 +197,7 @@ async fn take_away(auth: &Auth, id: &str, admin: &Admin) -> Result<bool, Problem
         transaction.rollback().await?;
         return Ok(false);
     }
-    let asker = Asker { address: admin.address, ..Asker::default() };
-    let subject = Subject { actor: Some(&admin.name), ..about(&user, asker) };
-    note(&mut transaction, Happened::TotpDisabled, subject, now).await?;
+    note(&mut transaction, Happened::TotpDisabled, admin.about(&user), now).await?;
     transaction.commit().await?;
     auth.tell(&user, |user| Errand::TotpDisabled { user }).await;
     Ok(true)

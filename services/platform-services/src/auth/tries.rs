@@ -67,8 +67,7 @@ impl<'a> Tried<'a> {
     /// Notes how it failed, and what is locked now.
     pub(super) async fn fail(self, auth: &Auth, how: Happened, last: &[Happened]) -> Result<(), Problem> {
         let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
-        let Asker { address, watches, .. } = self.asker;
-        let subject = Subject { email: self.email, address, is_watched: watches, ..Subject::default() };
+        let subject = self.asker.about(self.email);
         note(&mut transaction, how, subject, now).await?;
         for locked in last {
             // A locked address says nothing of the account that was tried last.

@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use jiff::Timestamp;
 use kit::http::{ApiError, PROBE_HEADER, bearer, peer};
 
+use super::events::{Subject, about};
 use super::keys::{self, Scope};
 use super::routes::Auth;
 use super::session;
@@ -27,6 +28,13 @@ pub(super) struct Asker {
     pub(super) watches: bool,
     /// A service with the one key that is good for everything.
     pub(super) is_root: bool,
+}
+
+impl Asker {
+    /// Returns what an event is about of which nobody knows whether there is an account.
+    pub(super) fn about(self, email: Option<&str>) -> Subject<'_> {
+        Subject { email, address: self.address, is_watched: self.watches, ..Subject::default() }
+    }
 }
 
 /// Longest name of a client that is kept, in characters.
@@ -73,6 +81,19 @@ pub(super) struct Admin {
     /// The user's id, or the key's name: for the record.
     pub(super) name: String,
     pub(super) address: Option<IpAddr>,
+}
+
+impl Admin {
+    /// Returns what an event is about that happened to nobody's account.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject { actor: Some(&self.name), address: self.address, ..Subject::default() }
+    }
+
+    /// Returns what an event about somebody's account is about.
+    pub(super) fn about<'a>(&'a self, user: &'a User) -> Subject<'a> {
+        let asker = Asker { address: self.address, ..Asker::default() };
+        Subject { actor: Some(&self.name), ..about(user, asker) }
+    }
 }
 
 impl FromRequestParts<Arc<Auth>> for Admin {

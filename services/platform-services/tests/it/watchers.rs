@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::keys::with_key;
 use crate::{Answer, KEY, PASSWORD, Platform, send, text};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,6 +29,9 @@ pub(crate) async fn all(platform: &Platform) {
     let body = json!({ "name": "Canary", "email": "canary@monitor.invalid", "password": PASSWORD });
     let canary = watch(platform, "POST", "/auth/register", KEY, body).await.good(201);
     login("canary@monitor.invalid", PASSWORD, KEY).await.good(200);
+    let path = format!("/auth/users/{}", text(&canary, "id"));
+    with_key(platform, KEY, "PATCH", &path, json!({ "role": "readonly" })).await.good(200);
+    let canary = login("canary@monitor.invalid", PASSWORD, KEY).await.good(200);
     // Whoever learns its password is nobody without the key.
     people("canary@monitor.invalid", PASSWORD).await.error(401, "bad_credentials");
     login("canary@monitor.invalid", PASSWORD, "a wrong key").await.error(401, "unauthorized");
@@ -50,6 +54,5 @@ pub(crate) async fn all(platform: &Platform) {
         .collect();
     let of_people = realms.iter().filter(|realm| **realm == "").count();
     assert_eq!((of_people, realms.len() > 60), (1, true), "but for the one that came without a key");
-    let path = format!("/auth/users/{}", text(&canary, "id"));
     platform.ask("DELETE", &path, Some(&text(&canary, "access_token")), None).await.good(200);
 }
