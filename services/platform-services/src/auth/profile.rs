@@ -41,9 +41,12 @@ pub(super) async fn rename(
     let stays = |part: &Option<String>, known: String| Some(part.clone().unwrap_or(known)).filter(|_| name.is_none());
     let (first, last) = (stays(first_name, caller.user.first_name), stays(last_name, caller.user.last_name));
     let (first, last) = names(name.as_deref(), first.as_deref(), last.as_deref())?;
+    // What stays may be another by now.
+    let changed = |part: &Option<String>, new| (name.is_some() || part.is_some()).then_some(new);
+    let (first, last) = (changed(first_name, &*first), changed(last_name, &*last));
     let renaming = async {
         let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
-        let user = users::rename(&mut transaction, &caller.user.id, &first, &last, now).await?;
+        let user = users::rename(&mut transaction, &caller.user.id, first, last, now).await?;
         transaction.commit().await?;
         Ok::<_, Problem>(user)
     };

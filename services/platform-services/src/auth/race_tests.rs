@@ -9,7 +9,7 @@ use testkit::{Postgres, eventually};
 
 use super::lockout::{Who, begin_try, take_back};
 use super::second_factor;
-use super::users::{self, NewUser, User};
+use super::users::{self, Change, NewUser, User};
 use crate::tables::TABLES;
 
 /// Far longer than anything on loopback takes.
@@ -88,6 +88,35 @@ async fn whoever_holds_an_account_keeps_nobody_from_adding_to_it() {
     enabling.change("INSERT INTO recovery_codes (digest, user_id) VALUES ('x', $1)", &id).await.unwrap();
     enabling.commit().await.unwrap();
     login.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_joins_a_tenant_that_another_is_just_given_to() {
+    let race = Race::start().await;
+    let user = account(&race).await;
+    let mut giving = race.begin().await;
+    let change = Change { role: None, is_active: None, tenant_id: Some("acme".to_owned()) };
+    users::change(&mut giving, &user.id, &change, Timestamp::now()).await.unwrap();
+    let registered = async {
+        let mut transaction = race.begin().await;
+        let new = NewUser { email: "eve@example.com", tenant_id: Some("acme"), ..NewUser::ada() };
+        users::insert(&mut transaction, new, Timestamp::now()).await.unwrap().unwrap()
+    };
+    assert_eq!(race.run(giving, registered).await.tenant_id, None);
+}
+
+#[tokio::test]
+async fn who_changes_one_part_of_a_name_leaves_the_other_as_it_is_by_then() {
+    let race = Race::start().await;
+    let user = account(&race).await;
+    let mut first = race.begin().await;
+    users::rename(&mut first, &user.id, Some("Augusta"), None, Timestamp::now()).await.unwrap();
+    let last = async {
+        let mut transaction = race.begin().await;
+        users::rename(&mut transaction, &user.id, None, Some("Lovelace"), Timestamp::now()).await.unwrap().unwrap()
+    };
+    let user = race.run(first, last).await;
+    assert_eq!((&*user.first_name, &*user.last_name), ("Augusta", "Lovelace"));
 }
 
 #[tokio::test]

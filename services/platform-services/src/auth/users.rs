@@ -110,10 +110,16 @@ pub(super) async fn insert(
         new.realm.into(),
         i64::from(new.may_join).into(),
     ];
-    if let Some(tenant) = new.tenant_id {
-        transaction.lock(&format!("platform-services tenant {tenant}")).await?;
-    }
+    lock_tenant(transaction, new.tenant_id).await?;
     transaction.row(&sql, &binds).await
+}
+
+/// Makes others wait who give an account to the same tenant: whether anybody belongs to it is asked before.
+async fn lock_tenant(transaction: &mut Transaction, tenant: Option<&str>) -> Result<(), sqlx::Error> {
+    match tenant {
+        Some(tenant) => transaction.lock(&format!("platform-services tenant {tenant}")).await,
+        None => Ok(()),
+    }
 }
 
 /// Finds an account that is not deleted.
@@ -163,19 +169,20 @@ pub(super) async fn change(
         now.as_millisecond().into(),
         id.into(),
     ];
+    lock_tenant(transaction, change.tenant_id.as_deref()).await?;
     transaction.row(&sql, &binds).await
 }
 
-/// Gives an account another name; none if it was deleted.
+/// Gives an account another name, of which what is missing stays; none if it was deleted.
 pub(super) async fn rename(
     transaction: &mut Transaction,
     id: &str,
-    first: &str,
-    last: &str,
+    first: Option<&str>,
+    last: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<User>, sqlx::Error> {
     let sql = format!(
-        "UPDATE users SET first_name = $1, last_name = $2, updated_ms = $3
+        "UPDATE users SET first_name = coalesce($1, first_name), last_name = coalesce($2, last_name), updated_ms = $3
          WHERE id = $4 AND deleted_ms IS NULL RETURNING {COLUMNS}"
     );
     transaction.row(&sql, &[first.into(), last.into(), now.as_millisecond().into(), id.into()]).await
