@@ -7,7 +7,7 @@ use prometheus::{IntCounterVec, IntGauge, Opts};
 pub(super) const SENT: &str = "sent";
 /// It will be tried again.
 pub(super) const RETRIED: &str = "retried";
-/// The server will not have it, or it cannot be written: a dead letter.
+/// The server will not have it, or it cannot be written or read: a dead letter.
 pub(super) const REFUSED: &str = "refused";
 /// It was not sent as long as it was worth it: a dead letter.
 pub(super) const LATE: &str = "late";
@@ -15,6 +15,9 @@ pub(super) const LATE: &str = "late";
 pub(super) const DROPPED: &str = "dropped";
 /// It could not be put into the queue.
 pub(super) const LOST: &str = "lost";
+
+/// Instead of a kind: nobody knows which mail is meant.
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// Counters of mails. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use kit::queue::{Job, JobFailure, Options, Queues, Worker, WorkerSettings};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::figures::{DROPPED, Figures, LATE, LOST, REFUSED, RETRIED, SENT};
+use super::figures::{DROPPED, Figures, LATE, LOST, REFUSED, RETRIED, SENT, UNKNOWN};
 use super::server::NotTaken;
 use super::{Errand, MailSettings, Writer};
 
@@ -181,7 +181,10 @@ impl Office {
     async fn attend(&self, figures: &Figures, writer: &impl Writer, job: Job) -> Result<(), JobFailure> {
         let errand: Errand = match job.decode() {
             Ok(errand) => errand,
-            Err(error) => return Err(JobFailure::Dead(format!("no mail is meant by this: {error}"))),
+            Err(error) => {
+                figures.count(UNKNOWN, REFUSED);
+                return Err(JobFailure::Dead(format!("no mail is meant by this: {error}")));
+            }
         };
         let kind = errand.kind();
         if elapsed(job.created_at, Timestamp::now()) >= errand.worth() {

@@ -1,5 +1,6 @@
 //! Mails that cannot be sent at once are kept, come later and once; and what happens where there is no mail at all.
 
+use kit::queue::{Options, Queues};
 use serde_json::json;
 use testkit::{Postgres, Smtp, eventually, free_port};
 use tokio::net::{TcpListener, TcpStream};
@@ -84,6 +85,15 @@ async fn a_mail_that_is_refused_for_good_is_not_tried_again() {
         select.fetch_optional(&pool).await.unwrap()
     });
     assert_eq!(reason.await, "the mail server refuses it: permanent error (550): no such user");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_means_no_mail_is_counted() {
+    let platform = platform(("REQUIRE_API_KEY", "true")).await;
+    let queues = Queues::sqlite(&platform.folder.path().join("jobs.db")).await.unwrap();
+    queues.enqueue("mail", "of_tomorrow", &json!({ "kind": "of_tomorrow" }), Options::default()).await.unwrap();
+    is_counted(&platform, &format!("{} 1", series("unknown", "refused"))).await;
+    queues.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
