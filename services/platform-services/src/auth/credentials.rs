@@ -31,7 +31,7 @@ pub(super) struct Login {
     pub(super) email: String,
     pub(super) password: SecretString,
     /// Of the second factor, or a recovery code.
-    pub(super) code: Option<String>,
+    pub(super) code: Option<SecretString>,
 }
 
 impl Registration {

@@ -117,6 +117,7 @@ async fn find(auth: &Auth, key: &[u8]) -> Result<Option<ServiceIdentity>, Proble
 
 /// The body that makes a key.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewKey {
     name: String,
     scopes: BTreeSet<Scope>,

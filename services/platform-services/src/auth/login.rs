@@ -60,7 +60,7 @@ pub(super) async fn login(
         Verified::Outdated => Some(auth.passwords.hash(&place, login.password).await?),
         Verified::Right | Verified::Wrong => None,
     };
-    let (now, code) = (Timestamp::now(), login.code.as_deref());
+    let (now, code) = (Timestamp::now(), login.code.as_ref().map(ExposeSecret::expose_secret));
     match begin_session(&auth, &user, again.as_deref(), code, tried, agent.as_deref(), now).await? {
         Began::Session(session) => Ok(grant(&auth, &user, &session, now)?),
         // The password was changed, or the account deleted, while it was looked at.

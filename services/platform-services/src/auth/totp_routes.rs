@@ -76,7 +76,7 @@ fn is_on() -> ApiError {
 /// The body that turns it on.
 #[derive(Debug, Deserialize)]
 pub(super) struct Enable {
-    code: String,
+    code: SecretString,
 }
 
 /// `POST /auth/totp/enable`: from now on a login needs it; the recovery codes are shown once.
@@ -88,7 +88,7 @@ pub(super) async fn enable(
 ) -> Result<Response, ApiError> {
     let (tried, last) = begin_own(&auth, &caller, asker).await?;
     let whose = caller.clone();
-    let enabling = |auth: Arc<Auth>| async move { take_enable(&auth, &whose, asker, &body.code).await };
+    let enabling = |auth: Arc<Auth>| async move { take_enable(&auth, &whose, asker, body.code.expose_secret()).await };
     let codes = match to_the_end(&auth, enabling).await? {
         Enabled::Now(codes) => codes,
         Enabled::Wrong => {
@@ -128,7 +128,7 @@ async fn take_enable(auth: &Auth, caller: &Caller, asker: Asker, code: &str) -> 
 #[derive(Debug, Deserialize)]
 pub(super) struct Disable {
     current_password: SecretString,
-    code: String,
+    code: SecretString,
 }
 
 /// `POST /auth/totp/disable`: whoever has only the password, or only the app, cannot.
@@ -141,7 +141,8 @@ pub(super) async fn disable(
     let place = auth.passwords.place()?;
     let (tried, last) = confirm(&auth, &place, &caller, asker, body.current_password).await?;
     let whose = caller.clone();
-    let disabling = |auth: Arc<Auth>| async move { take_disable(&auth, &whose, asker, &body.code).await };
+    let disabling =
+        |auth: Arc<Auth>| async move { take_disable(&auth, &whose, asker, body.code.expose_secret()).await };
     match to_the_end(&auth, disabling).await? {
         Proof::Code | Proof::RecoveryCode => Ok(Json(json!({ "message": "the second factor is off" }))),
         Proof::NotAsked => {
