@@ -9,6 +9,7 @@ use hyper::Request;
 use serde_json::{Value, json};
 use testkit::{at_scale, eventually, free_port};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use crate::{Answer, KEY, LIMIT, PASSWORD, SECRET, text, try_send};
 
@@ -118,7 +119,7 @@ async fn what_was_answered_outlives_kill_9() {
             let done = Command::new("kill").args(["-KILL", &id.to_string()]).status().await.unwrap();
             assert!(done.success());
         });
-        program.child.wait().await.unwrap();
+        timeout(LIMIT, program.child.wait()).await.expect("it is dead").unwrap();
         let told = told.into_inner().unwrap();
         assert!(!told.made.is_empty());
         holds(&Program::start(&url).await, &told).await;

@@ -32,6 +32,7 @@ use sqlx::AssertSqlSafe;
 use testkit::{MailServer, Postgres, Smtp, eventually};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Far longer than anything on loopback takes; reaching it fails a test.
@@ -99,7 +100,7 @@ impl Platform {
     /// Stops it, and starts another on the same files.
     async fn again(mut self, more: (&str, &str)) -> Self {
         self.stop.cancel();
-        (&mut self.running).await.unwrap();
+        timeout(LIMIT, &mut self.running).await.expect("it ends").unwrap();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         let url = self.url.clone();
         Self::ready(Self::start_with(folder, &url, more).await).await
@@ -213,7 +214,7 @@ async fn try_send(request: hyper::http::request::Builder, body: impl Into<Bytes>
         let body = body.collect().await.ok()?.to_bytes();
         Some(Answer { status: head.status.as_u16(), headers: head.headers, body })
     };
-    tokio::time::timeout(LIMIT, exchange).await.expect("an answer")
+    timeout(LIMIT, exchange).await.expect("an answer")
 }
 
 /// Every scenario on one server: each has accounts of its own.

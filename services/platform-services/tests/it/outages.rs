@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testkit::{Postgres, at_scale, eventually};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Answer, LIMIT, PASSWORD, Platform, send, text};
@@ -78,9 +79,12 @@ impl<'a> Client<'a> {
                 Standing::Out => self.log_in().await,
             }
         }
-        while self.standing != Standing::In {
-            self.log_in().await;
-        }
+        let returning = async {
+            while self.standing != Standing::In {
+                self.log_in().await;
+            }
+        };
+        timeout(LIMIT, returning).await.expect("everybody comes in again");
     }
 
     async fn refresh(&mut self) {
