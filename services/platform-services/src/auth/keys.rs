@@ -7,10 +7,9 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
 use kit::db::Transaction;
-use kit::http::{API_KEY, ApiError, SecretDigest, no_key, shown_key};
+use kit::http::{API_KEY, ApiError, no_key, shown_key};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,6 +17,7 @@ use uuid::Uuid;
 
 use super::events::{Happened, Subject, note};
 use super::routes::Auth;
+use super::token::{digest, make_secret};
 use super::uses::{Used, note_use};
 use super::who::Admin;
 use crate::problem::Problem;
@@ -103,7 +103,7 @@ async fn find(auth: &Auth, key: &[u8]) -> Result<Option<ServiceIdentity>, Proble
     let (mut transaction, now) = (auth.store.begin_reading().await?, Timestamp::now());
     let sql = "SELECT id, name, scopes, used_ms FROM api_keys
         WHERE digest = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)";
-    let digest = SecretDigest::of(key).to_hex();
+    let digest = digest(key);
     let found: Option<(String, String, String, Option<i64>)> =
         transaction.row(sql, &[digest.as_str().into(), now.as_millisecond().into()]).await?;
     transaction.rollback().await?;
@@ -142,7 +142,7 @@ pub(super) async fn make(
     }
     let now = Timestamp::now();
     let expires_ms = new.expires_in_days.map(|days| now.as_millisecond() + i64::from(days) * 86_400_000);
-    let (id, key) = (Uuid::now_v7().to_string(), SecretString::from(fresh()));
+    let (id, key) = (Uuid::now_v7().to_string(), SecretString::from(format!("{PREFIX}{}", make_secret())));
     let kept = Kept { id: &id, name, key: &key, scopes: &new.scopes, expires_ms };
     if !insert(&auth, &kept, &admin, now).await? {
         let text = format!("there are {MAX_KEYS} keys; revoke those that nobody uses");
@@ -171,7 +171,7 @@ async fn insert(auth: &Auth, kept: &Kept<'_>, admin: &Admin, now: Timestamp) -> 
         return Ok(false);
     }
     let sql = "INSERT INTO api_keys (id, name, digest, scopes, created_ms, expires_ms) VALUES ($1, $2, $3, $4, $5, $6)";
-    let digest = SecretDigest::of(kept.key.expose_secret().as_bytes()).to_hex();
+    let digest = digest(kept.key.expose_secret());
     let scopes = json!(kept.scopes).to_string();
     let binds = [
         kept.id.into(),
@@ -250,11 +250,6 @@ pub(super) async fn revoke(
 pub(super) async fn verify(State(auth): State<Arc<Auth>>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
     let found = some_service(&auth, &headers).await?;
     Ok(Json(json!({ "valid": true, "id": found.id, "name": found.name, "scopes": found.scopes })))
-}
-
-/// Makes a key of 256 bits.
-fn fresh() -> String {
-    format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>()))
 }
 
 fn shown(at_ms: i64) -> String {

@@ -175,7 +175,7 @@ pub(super) async fn enable(
     let codes: Vec<String> = (0..CODES).map(|_| make_code()).collect();
     for code in &codes {
         let sql = "INSERT INTO recovery_codes (digest, user_id) VALUES ($1, $2)";
-        transaction.change(sql, &[digest(&plain(code)).as_str().into(), user.into()]).await?;
+        transaction.change(sql, &[digest(plain(code)).as_str().into(), user.into()]).await?;
     }
     Ok(Enabled::Now(codes))
 }

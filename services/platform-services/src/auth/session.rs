@@ -7,7 +7,7 @@ use kit::db::Transaction;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::token::{digest, make_refresh};
+use super::token::{digest, make_secret};
 use super::users::{COLUMNS, User};
 use crate::clearance::DAY_MS;
 
@@ -54,7 +54,7 @@ async fn add_refresh(
     life: Duration,
     now: Timestamp,
 ) -> Result<SecretString, sqlx::Error> {
-    let refresh = make_refresh();
+    let refresh = make_secret();
     let expires_ms = now.as_millisecond().saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
     let sql = "INSERT INTO refresh_tokens (digest, session_id, expires_ms) VALUES ($1, $2, $3)";
     transaction.change(sql, &[digest(&refresh).as_str().into(), session.into(), expires_ms.into()]).await?;

@@ -59,14 +59,14 @@ impl Tokens {
     }
 }
 
-/// Makes a refresh token: 256 bits that say nothing. Only its digest is kept.
-pub(super) fn make_refresh() -> String {
+/// Makes a refresh token, or a key: 256 bits that say nothing. Only its digest is kept.
+pub(super) fn make_secret() -> String {
     BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>())
 }
 
-/// Returns what is kept of a refresh token.
-pub(super) fn digest(token: &str) -> String {
-    SecretDigest::of(token.as_bytes()).to_hex()
+/// Returns what is kept of a secret.
+pub(super) fn digest(secret: impl AsRef<[u8]>) -> String {
+    SecretDigest::of(secret.as_ref()).to_hex()
 }
 
 #[cfg(test)]
