@@ -8,8 +8,6 @@ use kit::chain::Chain;
 use crate::problem::Problem;
 use crate::store::{Store, late};
 
-/// One day.
-pub(crate) const DAY_MS: i64 = 86_400_000;
 /// Between two clearances.
 const CLEAR_EVERY: Duration = Duration::from_secs(600);
 /// Longest time for one of them; the rest waits for the next time.
@@ -65,6 +63,7 @@ mod tests {
     use testkit::Postgres;
 
     use super::*;
+    use crate::time::DAY_MS;
     use crate::{analytics, auth};
 
     const TABLES: [&str; 13] = [

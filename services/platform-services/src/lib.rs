@@ -15,6 +15,7 @@ mod problem;
 mod settings;
 mod store;
 mod tables;
+mod time;
 
 pub use app::{Service, run};
 pub use auth::{Pair, Signing};

@@ -14,8 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::auth::{Pair, Signing};
-use crate::clearance::DAY_MS;
 use crate::mail::MailSettings;
+use crate::time::DAY_MS;
 
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(20).expect("above 0");
 

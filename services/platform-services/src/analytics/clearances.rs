@@ -1,6 +1,7 @@
 //! What is over in the tables of analytics.
 
-use crate::clearance::{Clearance, DAY_MS};
+use crate::clearance::Clearance;
+use crate::time::DAY_MS;
 
 /// How long usage is kept: a year can be compared with the one before it, month by month.
 pub(super) const USAGE_DAYS: i64 = 400;

@@ -14,10 +14,11 @@ use super::checks::within;
 use super::counts::{Counts, SUMS};
 use super::event::EventRow;
 use super::events::Filter;
-use super::period::{HOUR_MS, Span, hour_ms, written};
+use super::period::{HOUR_MS, Span, hour_ms};
 use super::rights::Reader;
 use super::routes::Analytics;
 use crate::problem::Problem;
+use crate::time::written;
 
 /// The longest look back, a month: further back, endpoints are too many to be counted while somebody waits.
 const MAX_HOURS: i64 = 31 * 24;

@@ -13,11 +13,12 @@ use serde_json::{Map, Value, json};
 
 use super::checks::{MAX_NAME_CHARS, amount, id, object, text};
 use super::counts::{Counts, raise};
-use super::period::{day_ms, hour_ms, written};
+use super::period::{day_ms, hour_ms};
 use super::probe::{end, is_probe, is_watchers};
 use super::rights::Writer;
 use super::routes::Analytics;
 use crate::problem::Problem;
+use crate::time::written;
 
 /// Longest `event_data`, in bytes of JSON without spaces. Ours.
 const MAX_DATA_BYTES: usize = 16 * 1024;

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::super::events::Filter;
 use super::super::period::{HOUR_MS, Span};
 use super::*;
-use crate::clearance::DAY_MS;
 use crate::store::Store;
+use crate::time::DAY_MS;
 
 /// Who, on which day, a call or not, tokens and micro-dollars.
 type Post = (Option<u8>, i64, bool, u32, u32);

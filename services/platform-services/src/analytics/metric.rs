@@ -18,8 +18,8 @@ use super::period::{Span, hour_ms};
 use super::probe::{end, is_probe, is_watchers};
 use super::rights::Writer;
 use super::routes::Analytics;
-use crate::clearance::DAY_MS;
 use crate::problem::Problem;
+use crate::time::DAY_MS;
 
 /// Longest `labels`, in bytes of JSON without spaces. Ours.
 const MAX_LABELS_BYTES: usize = 4 * 1024;

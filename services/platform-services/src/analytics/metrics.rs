@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 use super::checks::{MAX_NAME_CHARS, text_or_none, within};
 use super::conditions::Conditions;
-use super::period::{Span, written};
+use super::period::Span;
 use super::rights::Reader;
 use super::routes::Analytics;
 use crate::problem::Problem;
+use crate::time::written;
 
 /// Metrics of one answer, at most.
 const MAX_LIMIT: i64 = 1000;

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::checks::{shown, wrong};
-use crate::clearance::DAY_MS;
+use crate::time::DAY_MS;
 use kit::http::ApiError;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -59,11 +59,6 @@ pub(super) fn first_day_ms(now_ms: i64, days: i64) -> i64 {
 /// Returns the day as a date.
 pub(super) fn date(at_ms: i64) -> Date {
     Timestamp::from_millisecond(at_ms).unwrap_or_default().to_zoned(TimeZone::UTC).date()
-}
-
-/// Returns the moment as clients read it.
-pub(super) fn written(at_ms: i64) -> String {
-    Timestamp::from_millisecond(at_ms).unwrap_or_default().to_string()
 }
 
 /// What days are put together to.

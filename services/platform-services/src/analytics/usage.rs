@@ -90,7 +90,7 @@ fn by_period(days: &[Day], period: Period) -> BTreeMap<Date, Counts> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clearance::DAY_MS;
+    use crate::time::DAY_MS;
 
     #[test]
     fn weeks_and_months_are_the_sums_of_their_days() {

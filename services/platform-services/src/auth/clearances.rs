@@ -1,6 +1,7 @@
 //! What is over in the tables of sign-in.
 
-use crate::clearance::{Clearance, DAY_MS};
+use crate::clearance::Clearance;
+use crate::time::DAY_MS;
 
 /// How long it is kept what happened in sign-in, and which keys there were.
 const KEPT_DAYS: i64 = 90;

@@ -11,7 +11,7 @@ const MAX_EMAIL_BYTES: usize = 254;
 /// Longest part before the @ (RFC 5321 section 4.5.3.1.1).
 const MAX_LOCAL_BYTES: usize = 64;
 /// Longest name, in characters. Ours.
-const MAX_NAME_CHARS: usize = 100;
+pub(super) const MAX_NAME_CHARS: usize = 100;
 
 /// The body of a registration.
 #[derive(Debug, Deserialize)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::users::{User, WATCHED};
 use super::who::Asker;
+use crate::time::written;
 
 /// Events of one answer, at most.
 pub(super) const MAX_EVENTS: i64 = 1000;
@@ -131,9 +132,8 @@ pub(super) struct Event {
 impl Event {
     /// As services read it.
     pub(super) fn shown(&self) -> Value {
-        let at = Timestamp::from_millisecond(self.at_ms).unwrap_or_default().to_string();
         json!({
-            "number": self.number, "at": at, "kind": self.kind, "user_id": self.user_id, "email": self.email,
+            "number": self.number, "at": written(self.at_ms), "kind": self.kind, "user_id": self.user_id, "email": self.email,
             "address": self.address, "realm": self.realm, "actor": self.actor, "detail": self.detail,
         })
     }

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 use crate::store::Store;
+use crate::time::millis;
 
 /// How long a key is published before it signs: longer than verifiers keep the list.
 const PUBLISHED_BEFORE: Duration = Duration::from_secs(600);
@@ -232,10 +233,6 @@ impl Keyring {
         header.kid = Some(signs.kid.clone());
         Some(Keys { header, signing: self.open(pair, signs)?, reader: TokenReader::of_keys(&published), published })
     }
-}
-
-fn millis(length: Duration) -> i64 {
-    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Decides whether a new pair is to be made: so early that it is published for long enough before it signs.

@@ -15,17 +15,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::credentials::{MAX_NAME_CHARS, is_name};
 use super::events::{Happened, Subject, note};
 use super::routes::Auth;
 use super::token::{digest, make_secret};
 use super::uses::{Used, note_use};
 use super::who::Admin;
 use crate::problem::Problem;
+use crate::time::{DAY_MS, written};
 
 /// Begins every key, so that people and scanners know one when they see it.
 pub(super) const PREFIX: &str = "pak_";
-/// Longest name, in characters. Ours.
-const MAX_NAME_CHARS: usize = 100;
 /// Keys that are not revoked, at most.
 const MAX_KEYS: i64 = 1000;
 
@@ -132,7 +132,7 @@ pub(super) async fn make(
     Json(new): Json<NewKey>,
 ) -> Result<Response, ApiError> {
     let name = new.name.trim();
-    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+    if !is_name(name) {
         let text = format!("name has 1 to {MAX_NAME_CHARS} characters and no control characters");
         return Err(ApiError::bad_request(text).code("invalid_name"));
     }
@@ -141,7 +141,7 @@ pub(super) async fn make(
         return Err(ApiError::bad_request(text).code("invalid_scopes"));
     }
     let now = Timestamp::now();
-    let expires_ms = new.expires_in_days.map(|days| now.as_millisecond() + i64::from(days) * 86_400_000);
+    let expires_ms = new.expires_in_days.map(|days| now.as_millisecond() + i64::from(days) * DAY_MS);
     let (id, key) = (Uuid::now_v7().to_string(), SecretString::from(format!("{PREFIX}{}", make_secret())));
     let kept = Kept { id: &id, name, key: &key, scopes: &new.scopes, expires_ms };
     if !insert(&auth, &kept, &admin, now).await? {
@@ -150,7 +150,7 @@ pub(super) async fn make(
     }
     let body = json!({
         "id": id, "name": name, "scopes": new.scopes, "key": key.expose_secret(),
-        "expires_at": expires_ms.map(shown), "message": "the key is shown this once",
+        "expires_at": expires_ms.map(written), "message": "the key is shown this once",
     });
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
@@ -216,8 +216,8 @@ pub(super) async fn list(State(auth): State<Arc<Auth>>, _admin: Admin) -> Result
         .map(|(id, name, scopes, made, expires, revoked, used)| {
             json!({
                 "id": id, "name": name, "scopes": serde_json::from_str::<Value>(&scopes).unwrap_or_default(),
-                "created_at": shown(made), "expires_at": expires.map(shown), "revoked_at": revoked.map(shown),
-                "last_used_at": used.map(shown),
+                "created_at": written(made), "expires_at": expires.map(written), "revoked_at": revoked.map(written),
+                "last_used_at": used.map(written),
             })
         })
         .collect();
@@ -250,10 +250,6 @@ pub(super) async fn revoke(
 pub(super) async fn verify(State(auth): State<Arc<Auth>>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
     let found = some_service(&auth, &headers).await?;
     Ok(Json(json!({ "valid": true, "id": found.id, "name": found.name, "scopes": found.scopes })))
-}
-
-fn shown(at_ms: i64) -> String {
-    Timestamp::from_millisecond(at_ms).unwrap_or_default().to_string()
 }
 
 fn names(scopes: &[Scope]) -> String {

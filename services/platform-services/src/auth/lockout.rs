@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use kit::db::Transaction;
 use kit::http::host_of;
 
+use crate::time::millis;
+
 /// What is known of somebody's tries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Tries {
@@ -127,7 +129,7 @@ impl Policy {
                 }
             }
             Self::Leak { size, each } => {
-                let each_ms = i64::try_from(each.as_millis()).unwrap_or(i64::MAX).max(1);
+                let each_ms = millis(each).max(1);
                 let leaked = (now_ms - tries.last_ms) / each_ms;
                 let level = i64::from(tries.failures).saturating_sub(leaked).max(0);
                 let level = u32::try_from(level).unwrap_or(u32::MAX);

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kit::backoff::Backoff;
 use kit::health::{Health, Need};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -19,6 +18,7 @@ use serde_json::json;
 use super::events::{self, Event};
 use super::routes::Auth;
 use crate::problem::Problem;
+use crate::time::written;
 
 /// Its name in health, and in the table of those that hand events on.
 pub(crate) const REDIS: &str = "redis";
@@ -132,12 +132,12 @@ impl Relay {
         let mut command = redis::cmd("XRANGE");
         let found: Vec<(String, HashMap<String, String>)> =
             command.arg(&self.stream).arg(&id).arg(&id).query_async(connection).await?;
-        let timestamp = shown(event.at_ms);
+        let timestamp = written(event.at_ms);
         Ok(found.first().is_some_and(|(_, fields)| fields.get("timestamp") == Some(&timestamp)))
     }
 
     async fn add(&self, connection: &mut ConnectionManager, event: &Event) -> Result<(), RedisError> {
-        let at = shown(event.at_ms);
+        let at = written(event.at_ms);
         let data = json!({
             "email": event.email, "address": event.address, "realm": event.realm, "actor": event.actor,
             "detail": event.detail,
@@ -159,10 +159,6 @@ impl Relay {
 
 async fn within<T>(asked: impl Future<Output = Result<T, RedisError>>) -> Result<T, Stuck> {
     Ok(tokio::time::timeout(DEADLINE, asked).await.map_err(|_elapsed| Stuck::Late)??)
-}
-
-fn shown(at_ms: i64) -> String {
-    Timestamp::from_millisecond(at_ms).unwrap_or_default().to_string()
 }
 
 /// Redis says so in words alone: "The ID specified in XADD is equal or smaller than the target stream top item".

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::token::{digest, make_secret};
 use super::users::{COLUMNS, User};
-use crate::clearance::DAY_MS;
+use crate::time::{DAY_MS, millis};
 
 /// No session is longer, however often it is refreshed (OWASP ASVS 4.0.3, 3.3.2).
 pub(super) const LONGEST_MS: i64 = 30 * DAY_MS;
@@ -55,7 +55,7 @@ async fn add_refresh(
     now: Timestamp,
 ) -> Result<SecretString, sqlx::Error> {
     let refresh = make_secret();
-    let expires_ms = now.as_millisecond().saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
+    let expires_ms = now.as_millisecond().saturating_add(millis(life));
     let sql = "INSERT INTO refresh_tokens (digest, session_id, expires_ms) VALUES ($1, $2, $3)";
     transaction.change(sql, &[digest(&refresh).as_str().into(), session.into(), expires_ms.into()]).await?;
     Ok(refresh.into())

@@ -14,6 +14,7 @@ use super::routes::Auth;
 use super::session::{self, LONGEST_MS};
 use super::who::{Asker, Caller};
 use crate::problem::Problem;
+use crate::time::written;
 
 /// A session as it is kept.
 #[derive(Debug, sqlx::FromRow)]
@@ -27,9 +28,8 @@ struct Row {
 
 impl Row {
     fn shown(&self, current: &str) -> Value {
-        let time = |ms| Timestamp::from_millisecond(ms).unwrap_or_default().to_string();
         json!({
-            "id": self.id, "created_at": time(self.created_ms), "last_used_at": time(self.used_ms),
+            "id": self.id, "created_at": written(self.created_ms), "last_used_at": written(self.used_ms),
             "address": self.address, "user_agent": self.user_agent, "current": self.id == current,
         })
     }

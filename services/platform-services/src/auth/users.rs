@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::time::written;
+
 /// An account.
 #[derive(Clone, Default, PartialEq, Eq, sqlx::FromRow)]
 pub(crate) struct User {
@@ -57,7 +59,6 @@ impl User {
 
     /// As clients see it.
     pub(super) fn shown(&self) -> Value {
-        let created = Timestamp::from_millisecond(self.created_ms).unwrap_or_default();
         json!({
             "id": self.id,
             "email": self.email,
@@ -68,7 +69,7 @@ impl User {
             "tenant_id": self.tenant_id,
             "is_active": self.is_active != 0,
             "email_verified": self.email_verified != 0,
-            "created_at": created.to_string(),
+            "created_at": written(self.created_ms),
         })
     }
 }
