@@ -57,7 +57,7 @@ pub(super) async fn change(
     State(auth): State<Arc<Auth>>,
     admin: Admin,
     Path(id): Path<String>,
-    Json(change): Json<Change>,
+    Json(mut change): Json<Change>,
 ) -> Result<Json<Value>, ApiError> {
     if let Some(role) = change.role.as_deref().filter(|role| !ROLES.contains(role)) {
         let text = format!("{role:?} is no role; write one of {}", ROLES.join(", "));
@@ -66,11 +66,11 @@ pub(super) async fn change(
     if change.role.is_none() && change.is_active.is_none() && change.tenant_id.is_none() {
         return Err(ApiError::bad_request("send role, is_active or tenant_id").code("nothing_to_change"));
     }
-    if change.tenant_id.as_deref().is_some_and(|tenant| !is_name(tenant.trim()) || tenant.trim().len() != tenant.len())
-    {
+    if change.tenant_id.as_deref().is_some_and(|tenant| !is_name(tenant) || tenant.trim().is_empty()) {
         let text = "tenant_id has 1 to 100 characters and no control characters";
         return Err(ApiError::bad_request(text).code("invalid_tenant"));
     }
+    change.tenant_id = change.tenant_id.map(|tenant| tenant.trim().to_owned());
     let changing = async {
         let (mut transaction, now) = (auth.store.begin().await?, Timestamp::now());
         let changed = users::change(&mut transaction, &id, &change, now).await?;

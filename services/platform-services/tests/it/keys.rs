@@ -81,8 +81,10 @@ async fn who_administers_is_on_record(platform: &Platform) {
     assert_eq!(change(json!({ "is_active": false })).await.good(200)["is_active"], false);
     platform.login("clerk@example.com", PASSWORD).await.error(403, "inactive");
     change(json!({ "is_active": true })).await.good(200);
-    change(json!({ "tenant_id": "\u{1}" })).await.error(400, "invalid_tenant");
-    assert_eq!(change(json!({ "tenant_id": "acme" })).await.good(200)["tenant_id"], "acme");
+    for tenant in ["\u{1}", " ", &"x".repeat(101)] {
+        change(json!({ "tenant_id": tenant })).await.error(400, "invalid_tenant");
+    }
+    assert_eq!(change(json!({ "tenant_id": " acme " })).await.good(200)["tenant_id"], "acme");
     nobody_joins_a_tenant_by_its_name(platform).await;
     platform.login("clerk@example.com", PASSWORD).await.good(200);
     let found = platform.ask("GET", "/auth/users?email=Clerk@Example.com", Some(&token), None).await.good(200);
