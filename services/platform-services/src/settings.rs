@@ -118,12 +118,8 @@ Environment:
         }
         let api_key = variables.secret("API_KEY");
         let signing = signing(&variables);
-        let database = variables.secret("DATABASE_URL");
-        let database = database.as_ref().map_or("sqlite:data/platform-services/platform.db", |url| url.expose_secret());
-        let database = Source::parse(database).unwrap_or_else(|wanted| {
-            variables.mistake("DATABASE_URL", format_args!("not the place of a database; {wanted}"));
-            Source::Sqlite("/".into())
-        });
+        let database =
+            source(&variables, "DATABASE_URL", || Source::Sqlite("data/platform-services/platform.db".into()));
         let access_life = variables.duration("JWT_EXPIRES_IN", Duration::from_secs(24 * 3600));
         let refresh_life = variables.duration("REFRESH_EXPIRES_IN", Duration::from_secs(7 * 24 * 3600));
         if refresh_life < access_life {
@@ -180,6 +176,15 @@ Environment:
     fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Returns `name` as the place of a database. A mistake never shows the value, which may carry a password.
+pub(crate) fn source(variables: &Variables<'_>, name: &str, default: impl FnOnce() -> Source) -> Source {
+    let Some(url) = variables.secret(name) else { return default() };
+    Source::parse(url.expose_secret()).unwrap_or_else(|wanted| {
+        variables.mistake(name, format_args!("not the place of a database; {wanted}"));
+        default()
+    })
 }
 
 /// Shorter rotation would keep keys longer than they sign.

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::place::Place;
 use super::server::Server;
+use crate::settings::source;
 
 /// How a certificate begins in a file (RFC 7468 section 5.1).
 const BEGINS: &str = "-----BEGIN CERTIFICATE-----";
@@ -45,8 +46,11 @@ impl MailSettings {
         let place = Place::parse(url.expose_secret()).map_err(str::to_owned);
         let server = place.and_then(|place| Server::new(place, authority));
         let server = server.map_err(|wanted| variables.mistake("SMTP_URL", wanted)).ok();
-        let jobs = jobs(variables, database);
-        Some(Self { from: from?, server: server?, jobs: jobs? })
+        let jobs = source(variables, "JOBS_DATABASE_URL", || match database {
+            Source::Postgres(url) => Source::Postgres(url.clone()),
+            Source::Sqlite(_) => Source::Sqlite("data/jobs.db".into()),
+        });
+        Some(Self { from: from?, server: server?, jobs })
     }
 }
 
@@ -54,23 +58,6 @@ fn authority(path: &str) -> Result<Certificate, String> {
     let pem = std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     let certificate = Certificate::from_pem(&pem).ok().filter(|_| String::from_utf8_lossy(&pem).contains(BEGINS));
     certificate.ok_or_else(|| format!("there is no certificate in {path}; write one as PEM"))
-}
-
-fn jobs(variables: &Variables<'_>, database: &Source) -> Option<Source> {
-    match variables.secret("JOBS_DATABASE_URL") {
-        Some(url) => {
-            let parsed = Source::parse(url.expose_secret());
-            parsed
-                .map_err(|wanted| {
-                    variables.mistake("JOBS_DATABASE_URL", format_args!("not the place of a database; {wanted}"))
-                })
-                .ok()
-        }
-        None => Some(match database {
-            Source::Postgres(url) => Source::Postgres(url.clone()),
-            Source::Sqlite(_) => Source::Sqlite("data/jobs.db".into()),
-        }),
-    }
 }
 
 #[cfg(test)]
