@@ -119,10 +119,9 @@ mod tests {
         clear_all(&store, &auth::CLEARANCES, 95 * DAY_MS).await;
         clear_all(&store, &analytics::clearances(90 * DAY_MS), 95 * DAY_MS).await;
         for table in TABLES {
-            let mut transaction = store.begin_reading().await.unwrap();
-            let count: Option<(i64,)> = transaction.row(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap();
+            let sql = format!("SELECT count(*) FROM {table}");
+            let count: Option<(i64,)> = store.read(async |transaction| transaction.row(&sql, &[]).await).await.unwrap();
             assert_eq!(count, Some((600,)), "{table}");
-            transaction.rollback().await.unwrap();
         }
     }
 

@@ -52,8 +52,15 @@ impl Store {
         Ok(self.database()?.begin().await?)
     }
 
-    pub(crate) async fn begin_reading(&self) -> Result<Transaction, Problem> {
-        Ok(self.database()?.begin_reading().await?)
+    /// Reads in one transaction, which nobody waits for.
+    pub(crate) async fn read<T>(
+        &self,
+        reading: impl AsyncFnOnce(&mut Transaction) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Problem> {
+        let mut transaction = self.database()?.begin_reading().await?;
+        let found = reading(&mut transaction).await?;
+        transaction.rollback().await?;
+        Ok(found)
     }
 
     /// Opens the database once it is there, and says in `health` how it is, until `stop`.

@@ -16,7 +16,6 @@ use super::period::{date, first_day_ms};
 use super::rights::Reader;
 use super::routes::Analytics;
 use super::usage::days;
-use crate::problem::Problem;
 
 /// Users of one answer, at most.
 const MAX_USERS: i64 = 100;
@@ -46,17 +45,15 @@ pub(super) async fn sum(
     let user_id = reader.whose(text_or_none("user_id", wanted.user_id, MAX_NAME_CHARS)?)?;
     let now_ms = Timestamp::now().as_millisecond();
     let first_ms = first_day_ms(now_ms, days);
-    let reading = async {
-        let mut transaction = analytics.store.begin_reading().await?;
-        let all = total(&mut transaction, user_id.as_deref().unwrap_or_default(), first_ms).await?;
+    let reading = async |transaction: &mut Transaction| {
+        let all = total(transaction, user_id.as_deref().unwrap_or_default(), first_ms).await?;
         let users = match user_id {
             Some(user_id) => vec![OfUser { user_id, counts: all }],
-            None => most_expensive(&mut transaction, first_ms).await?,
+            None => most_expensive(transaction, first_ms).await?,
         };
-        transaction.rollback().await?;
-        Ok::<_, Problem>((all, users))
+        Ok((all, users))
     };
-    let (all, users) = reading.await?;
+    let (all, users) = analytics.store.read(reading).await?;
     let breakdown: Vec<Value> = users.iter().map(OfUser::shown).collect();
     Ok(Json(json!({
         "summary": {

@@ -17,7 +17,6 @@ use super::events::Filter;
 use super::period::{HOUR_MS, Span, hour_ms};
 use super::rights::Reader;
 use super::routes::Analytics;
-use crate::problem::Problem;
 use crate::time::written;
 
 /// The longest look back, a month: further back, endpoints are too many to be counted while somebody waits.
@@ -51,7 +50,7 @@ pub(super) async fn show(
     let hours = within("hours", wanted.hours, 24, 1..=MAX_HOURS)?;
     let now = Timestamp::now();
     let from_ms = hour_ms(now.as_millisecond()).saturating_sub(hours * HOUR_MS).max(analytics.oldest_ms(now));
-    let found = read(&analytics, from_ms).await?;
+    let found = analytics.store.read(async |transaction| read(transaction, from_ms).await).await?;
     let named = |(endpoint, count): &(String, i64)| json!({ "endpoint": endpoint, "count": count });
     Ok(Json(json!({
         "total_events": found.events,
@@ -65,9 +64,8 @@ pub(super) async fn show(
     })))
 }
 
-async fn read(analytics: &Analytics, from_ms: i64) -> Result<Found, Problem> {
-    let mut transaction = analytics.store.begin_reading().await?;
-    let (events, counts) = everything(&mut transaction, from_ms).await?;
+async fn read(transaction: &mut Transaction, from_ms: i64) -> Result<Found, sqlx::Error> {
+    let (events, counts) = everything(transaction, from_ms).await?;
     // Whoever did something since then has done his last thing since then.
     let sql = "SELECT count(*) FROM analytics_users WHERE last_ms >= $1";
     let users: Option<(i64,)> = transaction.row(sql, &[from_ms.into()]).await?;
@@ -77,8 +75,7 @@ async fn read(analytics: &Analytics, from_ms: i64) -> Result<Found, Problem> {
     );
     let endpoints = transaction.rows(&sql, &[from_ms.into()]).await?;
     let filter = Filter { span: Span { from_ms, to_ms: Span::NO_END_MS }, user_id: None, event_type: None };
-    let recent = filter.rows(&mut transaction, EVENTS, 0).await?;
-    transaction.rollback().await?;
+    let recent = filter.rows(transaction, EVENTS, 0).await?;
     Ok(Found { events, counts, users: users.map_or(0, |(users,)| users), endpoints, recent })
 }
 

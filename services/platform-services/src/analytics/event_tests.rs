@@ -36,10 +36,9 @@ async fn keep_alone(store: &Store, post: &Post) {
 }
 
 async fn usage_of(store: &Store) -> BTreeMap<(String, i64), (i64, i64, i64)> {
-    let mut transaction = store.begin_reading().await.unwrap();
     let sql = "SELECT user_id, day_ms, calls, tokens, cost_micros FROM analytics_usage";
-    let rows: Vec<(String, i64, i64, i64, i64)> = transaction.rows(sql, &[]).await.unwrap();
-    transaction.rollback().await.unwrap();
+    let rows: Vec<(String, i64, i64, i64, i64)> =
+        store.read(async |transaction| transaction.rows(sql, &[]).await).await.unwrap();
     rows.into_iter().map(|(user, day, calls, tokens, cost)| ((user, day), (calls, tokens, cost))).collect()
 }
 

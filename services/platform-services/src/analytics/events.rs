@@ -16,7 +16,6 @@ use super::event::{COLUMNS, EventRow};
 use super::period::Span;
 use super::rights::Reader;
 use super::routes::Analytics;
-use crate::problem::Problem;
 
 /// Events of one page, at most.
 const MAX_LIMIT: i64 = 1000;
@@ -57,14 +56,11 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, ApiError> {
     let page = wanted.page()?;
     let filter = wanted.filter(&reader, analytics.oldest_ms(Timestamp::now()))?;
-    let reading = async {
-        let mut transaction = analytics.store.begin_reading().await?;
-        let total = filter.total(&mut transaction).await?;
-        let events = filter.rows(&mut transaction, page.limit, (page.number - 1) * page.limit).await?;
-        transaction.rollback().await?;
-        Ok::<_, Problem>((events, total))
+    let reading = async |transaction: &mut Transaction| {
+        let total = filter.total(transaction).await?;
+        Ok((filter.rows(transaction, page.limit, (page.number - 1) * page.limit).await?, total))
     };
-    let (events, total) = reading.await?;
+    let (events, total) = analytics.store.read(reading).await?;
     let events: Vec<Value> = events.iter().map(EventRow::shown).collect();
     Ok(Json(json!({ "events": events, "total": total, "page": page.number, "limit": page.limit })))
 }

@@ -14,7 +14,6 @@ use super::conditions::Conditions;
 use super::period::Span;
 use super::rights::Reader;
 use super::routes::Analytics;
-use crate::problem::Problem;
 use crate::time::written;
 
 /// Metrics of one answer, at most.
@@ -62,13 +61,9 @@ pub(super) async fn list(
          FROM analytics_metrics WHERE {} ORDER BY at_ms DESC, id DESC LIMIT {limit}",
         conditions.sql()
     );
-    let reading = async {
-        let mut transaction = analytics.store.begin_reading().await?;
-        let metrics = transaction.rows(&sql, conditions.binds()).await?;
-        transaction.rollback().await?;
-        Ok::<Vec<MetricRow>, Problem>(metrics)
-    };
-    let metrics: Vec<Value> = reading.await?.iter().map(MetricRow::shown).collect();
+    let rows: Vec<MetricRow> =
+        analytics.store.read(async |transaction| transaction.rows(&sql, conditions.binds()).await).await?;
+    let metrics: Vec<Value> = rows.iter().map(MetricRow::shown).collect();
     Ok(Json(json!({ "count": metrics.len(), "metrics": metrics })))
 }
 

@@ -71,11 +71,8 @@ pub(super) fn days(given: Option<i64>) -> Result<i64, ApiError> {
 }
 
 async fn read(analytics: &Analytics, user_id: &str, first_ms: i64) -> Result<Vec<Day>, Problem> {
-    let mut transaction = analytics.store.begin_reading().await?;
     let sql = "SELECT day_ms, calls, tokens, cost_micros FROM analytics_usage WHERE user_id = $1 AND day_ms >= $2";
-    let days = transaction.rows(sql, &[user_id.into(), first_ms.into()]).await?;
-    transaction.rollback().await?;
-    Ok(days)
+    analytics.store.read(async |transaction| transaction.rows(sql, &[user_id.into(), first_ms.into()]).await).await
 }
 
 fn by_period(days: &[Day], period: Period) -> BTreeMap<Date, Counts> {

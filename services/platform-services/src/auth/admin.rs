@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use jiff::Timestamp;
+use kit::db::Transaction;
 use kit::http::ApiError;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -35,19 +36,17 @@ pub(super) async fn list(
     _admin: Admin,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Value>, ApiError> {
-    let reading = async {
-        let mut transaction = auth.store.begin_reading().await?;
-        let found = match &wanted.email {
-            Some(email) => users::by_email(&mut transaction, &email.trim().to_lowercase()).await?.into_iter().collect(),
-            None => {
-                let limit = wanted.limit.unwrap_or(100).clamp(1, MAX_USERS);
-                users::after(&mut transaction, wanted.after.as_deref().unwrap_or_default(), limit).await?
-            }
-        };
-        transaction.rollback().await?;
-        Ok::<Vec<User>, Problem>(found)
+    let reading = async |transaction: &mut Transaction| match &wanted.email {
+        Some(email) => {
+            let found = users::by_email(transaction, &email.trim().to_lowercase()).await?;
+            Ok(found.into_iter().collect::<Vec<User>>())
+        }
+        None => {
+            let limit = wanted.limit.unwrap_or(100).clamp(1, MAX_USERS);
+            users::after(transaction, wanted.after.as_deref().unwrap_or_default(), limit).await
+        }
     };
-    let users: Vec<Value> = reading.await?.iter().map(User::shown).collect();
+    let users: Vec<Value> = auth.store.read(reading).await?.iter().map(User::shown).collect();
     Ok(Json(json!({ "users": users })))
 }
 

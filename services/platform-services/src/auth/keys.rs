@@ -100,13 +100,12 @@ async fn find(auth: &Auth, key: &[u8]) -> Result<Option<ServiceIdentity>, Proble
     if !key.starts_with(PREFIX.as_bytes()) {
         return Ok(None);
     }
-    let (mut transaction, now) = (auth.store.begin_reading().await?, Timestamp::now());
     let sql = "SELECT id, name, scopes, used_ms FROM api_keys
         WHERE digest = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)";
-    let digest = digest(key);
+    let (digest, now) = (digest(key), Timestamp::now());
+    let binds = [digest.as_str().into(), now.as_millisecond().into()];
     let found: Option<(String, String, String, Option<i64>)> =
-        transaction.row(sql, &[digest.as_str().into(), now.as_millisecond().into()]).await?;
-    transaction.rollback().await?;
+        auth.store.read(async |transaction| transaction.row(sql, &binds).await).await?;
     let Some((id, name, scopes, used_ms)) = found else { return Ok(None) };
     note_use(auth, Used::Key(&id), used_ms, now).await;
     // What a later program wrote, and this one does not know, is good for nothing.
@@ -204,14 +203,8 @@ pub(super) async fn list(State(auth): State<Arc<Auth>>, _admin: Admin) -> Result
     type Row = (String, String, String, i64, Option<i64>, Option<i64>, Option<i64>);
     let sql = "SELECT id, name, scopes, created_ms, expires_ms, revoked_ms, used_ms FROM api_keys
         ORDER BY revoked_ms IS NOT NULL, id DESC LIMIT 2000";
-    let reading = async {
-        let mut transaction = auth.store.begin_reading().await?;
-        let rows: Vec<Row> = transaction.rows(sql, &[]).await?;
-        transaction.rollback().await?;
-        Ok::<_, Problem>(rows)
-    };
-    let keys: Vec<Value> = reading
-        .await?
+    let rows: Vec<Row> = auth.store.read(async |transaction| transaction.rows(sql, &[]).await).await?;
+    let keys: Vec<Value> = rows
         .into_iter()
         .map(|(id, name, scopes, made, expires, revoked, used)| {
             json!({

@@ -169,9 +169,7 @@ async fn take_refresh(
     agent: Option<&str>,
     now: Timestamp,
 ) -> Result<Refreshed, Problem> {
-    let mut reading = auth.store.begin_reading().await?;
-    let was_unused = session::is_unused(&mut reading, token).await?;
-    reading.rollback().await?;
+    let was_unused = auth.store.read(async |transaction| session::is_unused(transaction, token).await).await?;
     let mut transaction = auth.store.begin().await?;
     let refreshed = session::refresh(&mut transaction, token, was_unused, auth.refresh_life, now).await?;
     match &refreshed {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::backoff::Backoff;
+use kit::db::Transaction;
 use kit::health::{Health, Need};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::streams::StreamMaxlen;
@@ -97,11 +98,12 @@ impl Relay {
             None => connection.insert(within(self.connect()).await?),
         };
         within(redis::cmd("PING").query_async::<()>(connection)).await?;
-        let mut transaction = self.auth.store.begin_reading().await?;
-        let sql = "SELECT number FROM relays WHERE name = $1";
-        let done = transaction.row::<(i64,)>(sql, &[REDIS.into()]).await?.map_or(0, |(number,)| number);
-        let events = events::after(&mut transaction, done, AT_ONCE).await?;
-        transaction.rollback().await?;
+        let reading = async |transaction: &mut Transaction| {
+            let sql = "SELECT number FROM relays WHERE name = $1";
+            let done = transaction.row::<(i64,)>(sql, &[REDIS.into()]).await?.map_or(0, |(number,)| number);
+            events::after(transaction, done, AT_ONCE).await
+        };
+        let events = self.auth.store.read(reading).await?;
         for event in &events {
             match within(self.add(connection, event)).await {
                 Ok(()) => {}

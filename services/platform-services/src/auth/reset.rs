@@ -86,11 +86,8 @@ pub(super) async fn reset(
 }
 
 async fn look_up(auth: &Auth, token: &SecretString) -> Result<Option<User>, Problem> {
-    let mut transaction = auth.store.begin_reading().await?;
-    let purpose = Purpose::ResetPassword;
-    let user = links::find(&mut transaction, purpose, token.expose_secret(), Timestamp::now()).await?;
-    transaction.rollback().await?;
-    Ok(user)
+    let (purpose, now) = (Purpose::ResetPassword, Timestamp::now());
+    auth.store.read(async |transaction| links::find(transaction, purpose, token.expose_secret(), now).await).await
 }
 
 async fn take(auth: &Auth, token: &SecretString, hash: &str, asker: Asker) -> Result<bool, Problem> {

@@ -43,14 +43,9 @@ pub(super) async fn list(State(auth): State<Arc<Auth>>, caller: Caller) -> Resul
         WHERE user_id = $1 AND ended_ms IS NULL AND created_ms > $2 AND EXISTS
             (SELECT 1 FROM refresh_tokens WHERE session_id = sessions.id AND used_ms IS NULL AND expires_ms > $3)
         ORDER BY created_ms DESC, id DESC LIMIT 100";
-    let reading = async {
-        let mut transaction = auth.store.begin_reading().await?;
-        let binds = [caller.user.id.as_str().into(), oldest_ms.into(), now_ms.into()];
-        let rows: Vec<Row> = transaction.rows(sql, &binds).await?;
-        transaction.rollback().await?;
-        Ok::<_, Problem>(rows)
-    };
-    let sessions: Vec<Value> = reading.await?.iter().map(|row| row.shown(&caller.session)).collect();
+    let binds = [caller.user.id.as_str().into(), oldest_ms.into(), now_ms.into()];
+    let rows: Vec<Row> = auth.store.read(async |transaction| transaction.rows(sql, &binds).await).await?;
+    let sessions: Vec<Value> = rows.iter().map(|row| row.shown(&caller.session)).collect();
     Ok(Json(json!({ "sessions": sessions })))
 }
 

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::events::{self, Event};
 use super::keys::{self, Scope};
 use super::routes::Auth;
-use crate::problem::Problem;
 
 /// Which events.
 #[derive(Debug, Deserialize)]
@@ -29,10 +28,8 @@ pub(super) async fn events(
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Value>, ApiError> {
     keys::some_service(&auth, &headers).await?.must(Scope::Events)?;
-    let mut transaction = auth.store.begin_reading().await?;
-    let limit = wanted.limit.unwrap_or(events::MAX_EVENTS);
-    let events = events::after(&mut transaction, wanted.after.unwrap_or(0), limit).await.map_err(Problem::from)?;
+    let (after, limit) = (wanted.after.unwrap_or(0), wanted.limit.unwrap_or(events::MAX_EVENTS));
+    let events = auth.store.read(async |transaction| events::after(transaction, after, limit).await).await?;
     let events: Vec<Value> = events.iter().map(Event::shown).collect();
-    transaction.rollback().await.map_err(Problem::from)?;
     Ok(Json(json!({ "events": events })))
 }

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use kit::db::Transaction;
 use kit::http::ApiError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -24,13 +25,8 @@ use crate::problem::Problem;
 
 /// `GET /auth/totp`: whether it is on, and how many recovery codes are left.
 pub(super) async fn state(State(auth): State<Arc<Auth>>, caller: Caller) -> Result<Json<Value>, ApiError> {
-    let reading = async {
-        let mut transaction = auth.store.begin_reading().await?;
-        let left = second_factor::codes_left(&mut transaction, &caller.user.id).await?;
-        transaction.rollback().await?;
-        Ok::<_, Problem>(left)
-    };
-    let left = reading.await?;
+    let reading = async |transaction: &mut Transaction| second_factor::codes_left(transaction, &caller.user.id).await;
+    let left = auth.store.read(reading).await?;
     Ok(Json(json!({ "enabled": left.is_some(), "recovery_codes_left": left.unwrap_or(0) })))
 }
 

@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use jiff::Timestamp;
+use kit::db::Transaction;
 use kit::http::{ApiError, PROBE_HEADER, bearer, peer};
 
 use super::events::{Subject, about};
@@ -16,7 +17,6 @@ use super::routes::Auth;
 use super::session;
 use super::users::User;
 use super::uses::{Used, note_use};
-use crate::problem::Problem;
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, Default)]
@@ -118,10 +118,10 @@ impl FromRequestParts<Arc<Auth>> for Caller {
             Some(token) => auth.tokens.read(token)?.ok_or_else(no_token)?,
             None => return Err(no_token()),
         };
-        let (mut transaction, now) = (auth.store.begin_reading().await?, Timestamp::now());
-        let held = session::user_of(&mut transaction, &claims.sid, &claims.sub, now).await.map_err(Problem::from)?;
-        transaction.rollback().await.map_err(Problem::from)?;
-        let held = held.ok_or_else(no_token)?;
+        let now = Timestamp::now();
+        let reading =
+            async |transaction: &mut Transaction| session::user_of(transaction, &claims.sid, &claims.sub, now).await;
+        let held = auth.store.read(reading).await?.ok_or_else(no_token)?;
         note_use(auth, Used::Session(&claims.sid), Some(held.used_ms), now).await;
         Ok(Self { user: held.user, session: claims.sid })
     }
