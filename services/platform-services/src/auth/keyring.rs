@@ -14,11 +14,11 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use data_encoding::BASE64;
 use jiff::Timestamp;
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyOperations, PublicKeyUse};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use kit::db::Transaction;
 use kit::http::ApiError;
 use kit::seal::Sealer;
-use kit::token::TokenReader;
+use kit::token::{Claims, TokenReader};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -140,20 +140,21 @@ impl Keyring {
         })
     }
 
-    /// Returns what a token is signed with.
+    /// Signs a token that says this.
     ///
     /// # Errors
     /// 503 before the keys are there.
-    pub(super) fn signing(&self) -> Result<(Header, EncodingKey), ApiError> {
-        self.keys().map(|keys| (keys.header.clone(), keys.signing.clone()))
+    pub(super) fn sign(&self, claims: &Claims) -> Result<String, ApiError> {
+        let keys = self.keys()?;
+        encode(&keys.header, claims, &keys.signing).map_err(|error| ApiError::internal(&error))
     }
 
-    /// Returns what reads tokens.
+    /// Returns what a token says that was signed here and has not run out.
     ///
     /// # Errors
     /// 503 before the keys are there.
-    pub(super) fn reader(&self) -> Result<TokenReader, ApiError> {
-        self.keys().map(|keys| keys.reader.clone())
+    pub(super) fn read(&self, token: &str) -> Result<Option<Claims>, ApiError> {
+        Ok(self.keys()?.reader.read(token))
     }
 
     /// Returns the public halves; none of a secret.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jiff::Timestamp;
-use jsonwebtoken::encode;
 use kit::http::{ApiError, SecretDigest};
 use kit::token::{ACCESS, Claims};
 use uuid::Uuid;
@@ -46,8 +45,7 @@ impl Tokens {
             iat,
             exp: iat.saturating_add(self.life_secs(session, now)),
         };
-        let (header, key) = self.keyring.signing()?;
-        encode(&header, &claims, &key).map_err(|error| ApiError::internal(&error))
+        self.keyring.sign(&claims)
     }
 
     /// Reads an access token that this service made and that has not run out.
@@ -55,7 +53,7 @@ impl Tokens {
     /// # Errors
     /// 503 before the keys are there.
     pub(super) fn read(&self, token: &str) -> Result<Option<Claims>, ApiError> {
-        Ok(self.keyring.reader()?.read(token))
+        self.keyring.read(token)
     }
 }
 
@@ -73,7 +71,7 @@ pub(super) fn digest(secret: impl AsRef<[u8]>) -> String {
 mod tests {
     use data_encoding::BASE64URL_NOPAD as B64;
 
-    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 
     use super::super::keyring::Signing;
     use super::*;
