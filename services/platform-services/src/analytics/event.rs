@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use jiff::Timestamp;
 use kit::db::Transaction;
 use kit::http::ApiError;
@@ -14,9 +13,10 @@ use serde_json::{Map, Value, json};
 use super::checks::{MAX_NAME_CHARS, amount, id, object, text};
 use super::counts::{Counts, raise};
 use super::period::{day_ms, hour_ms};
-use super::probe::{end, is_probe, is_watchers};
+use super::probe::end;
 use super::rights::Writer;
 use super::routes::Analytics;
+use crate::auth::is_watched;
 use crate::problem::Problem;
 use crate::time::written;
 
@@ -65,16 +65,18 @@ pub(super) const COLUMNS: &str = "id, at_ms, event_type, event_data, user_id, se
 /// `POST /analytics/events`
 pub(super) async fn post(
     State(analytics): State<Arc<Analytics>>,
-    _writer: Writer,
-    headers: HeaderMap,
+    writer: Writer,
     Json(new): Json<NewEvent>,
 ) -> Result<Json<Value>, ApiError> {
     let event = new.checked()?;
     let keeping = async {
         let mut transaction = analytics.store.begin().await?;
         let row = event.keep(&mut transaction, Timestamp::now().as_millisecond()).await?;
-        let is_of_a_monitor = is_watchers(&mut transaction, event.user_id.as_deref()).await?;
-        end(transaction, !is_of_a_monitor && !is_probe(&headers)).await?;
+        let is_of_a_monitor = match &event.user_id {
+            Some(user_id) => is_watched(&mut transaction, user_id).await?,
+            None => false,
+        };
+        end(transaction, !is_of_a_monitor && !writer.is_probe).await?;
         Ok::<_, Problem>(row)
     };
     Ok(Json(keeping.await?.shown()))

@@ -1,11 +1,10 @@
 //! Metrics as they come, alone or several at once: checked, kept, and their endpoints counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use jiff::Timestamp;
 use kit::db::Transaction;
 use kit::http::ApiError;
@@ -15,9 +14,10 @@ use serde_json::{Map, Number, Value, json};
 use super::checks::{MAX_NAME_CHARS, id, object, text, text_or_none, time, wrong};
 use super::event::{MAX_ENDPOINT_CHARS, mention};
 use super::period::{Span, hour_ms};
-use super::probe::{end, is_probe, is_watchers};
+use super::probe::end;
 use super::rights::Writer;
 use super::routes::Analytics;
+use crate::auth::is_watched;
 use crate::problem::Problem;
 use crate::time::DAY_MS;
 
@@ -62,21 +62,19 @@ struct Metric {
 /// `POST /analytics/metrics`
 pub(super) async fn post(
     State(analytics): State<Arc<Analytics>>,
-    _writer: Writer,
-    headers: HeaderMap,
+    writer: Writer,
     Json(new): Json<NewMetric>,
 ) -> Result<Json<Value>, ApiError> {
     let now = Timestamp::now();
     let metric = new.checked("", now, analytics.oldest_ms(now))?;
-    keep(&analytics, &[metric], &headers).await?;
+    keep(&analytics, &[metric], &writer).await?;
     Ok(Json(json!({ "message": "metric recorded" })))
 }
 
 /// `POST /analytics/metrics/batch`: all of them, or none.
 pub(super) async fn post_batch(
     State(analytics): State<Arc<Analytics>>,
-    _writer: Writer,
-    headers: HeaderMap,
+    writer: Writer,
     Json(batch): Json<Batch>,
 ) -> Result<Json<Value>, ApiError> {
     let (count, most) = (batch.metrics.len(), analytics.batch_size);
@@ -89,15 +87,22 @@ pub(super) async fn post_batch(
     for (place, new) in batch.metrics.into_iter().enumerate() {
         metrics.push(new.checked(&format!("metrics[{place}]."), now, oldest_ms)?);
     }
-    keep(&analytics, &metrics, &headers).await?;
+    keep(&analytics, &metrics, &writer).await?;
     Ok(Json(json!({ "message": format!("{count} metrics recorded"), "count": count })))
 }
 
-async fn keep(analytics: &Analytics, metrics: &[Metric], headers: &HeaderMap) -> Result<(), Problem> {
+async fn keep(analytics: &Analytics, metrics: &[Metric], writer: &Writer) -> Result<(), Problem> {
     let mut transaction = analytics.store.begin().await?;
+    let users: BTreeSet<&str> = metrics.iter().filter_map(|metric| metric.user_id.as_deref()).collect();
+    let mut watchers = BTreeSet::new();
+    for user in users {
+        if is_watched(&mut transaction, user).await? {
+            watchers.insert(user);
+        }
+    }
     let mut mentions: BTreeMap<(i64, &str), i64> = BTreeMap::new();
     for metric in metrics {
-        if is_watchers(&mut transaction, metric.user_id.as_deref()).await? {
+        if metric.user_id.as_deref().is_some_and(|user| watchers.contains(user)) {
             continue;
         }
         metric.insert(&mut transaction).await?;
@@ -109,7 +114,7 @@ async fn keep(analytics: &Analytics, metrics: &[Metric], headers: &HeaderMap) ->
     for ((hour_ms, endpoint), times) in mentions {
         mention(&mut transaction, hour_ms, endpoint, times).await?;
     }
-    Ok(end(transaction, !is_probe(headers)).await?)
+    Ok(end(transaction, !writer.is_probe).await?)
 }
 
 impl NewMetric {

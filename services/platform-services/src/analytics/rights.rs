@@ -5,14 +5,17 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use kit::http::ApiError;
+use kit::http::{ApiError, PROBE_HEADER};
 
 use super::routes::Analytics;
 use crate::auth::{self, Caller, Scope};
 
 /// Somebody who may write: a service.
 #[derive(Debug)]
-pub(super) struct Writer;
+pub(super) struct Writer {
+    /// A monitor: what it writes is not kept.
+    pub(super) is_probe: bool,
+}
 
 /// Somebody who may read: everything, or the rows of one user.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ impl FromRequestParts<Arc<Analytics>> for Writer {
 
     async fn from_request_parts(parts: &mut Parts, analytics: &Arc<Analytics>) -> Result<Self, ApiError> {
         match who(parts, analytics).await? {
-            Who::Service => Ok(Self),
+            Who::Service => Ok(Self { is_probe: parts.headers.contains_key(PROBE_HEADER) }),
             Who::Admin | Who::User(_) => Err(ApiError::forbidden("users only read; writing needs X-API-Key")),
         }
     }
