@@ -175,6 +175,7 @@ mod tests {
     use kit::db::{Database, Source};
     use proptest::prelude::*;
     use secrecy::ExposeSecret;
+    use tempfile::TempDir;
 
     use super::super::users::{NewUser, insert};
     use super::*;
@@ -235,13 +236,19 @@ mod tests {
         }
     }
 
-    async fn live(steps: Vec<Step>) {
+    /// Somebody, in a file of her own.
+    async fn ada() -> (TempDir, Transaction, User) {
         let folder = tempfile::tempdir().unwrap();
         let source = Source::Sqlite(folder.path().join("x.db"));
         let database = Database::open(&source, &TABLES, 1).await.unwrap();
-        let (mut now, mut model) = (Timestamp::UNIX_EPOCH, Model::default());
         let mut transaction = database.begin().await.unwrap();
-        let user = insert(&mut transaction, NewUser::ada(), now).await.unwrap().unwrap();
+        let user = insert(&mut transaction, NewUser::ada(), Timestamp::UNIX_EPOCH).await.unwrap().unwrap();
+        (folder, transaction, user)
+    }
+
+    async fn live(steps: Vec<Step>) {
+        let (mut now, mut model) = (Timestamp::UNIX_EPOCH, Model::default());
+        let (_folder, mut transaction, user) = ada().await;
         for step in steps {
             match step {
                 Step::Wait(secs) => now += SignedDuration::from_secs(secs.into()),
@@ -282,17 +289,11 @@ mod tests {
                 assert_eq!(user_of(&mut transaction, id, "somebody else", now).await.unwrap(), None);
             }
         }
-        transaction.commit().await.unwrap();
-        database.close().await;
     }
 
     #[tokio::test]
     async fn no_session_is_longer_than_thirty_days() {
-        let folder = tempfile::tempdir().unwrap();
-        let source = Source::Sqlite(folder.path().join("x.db"));
-        let database = Database::open(&source, &TABLES, 1).await.unwrap();
-        let mut transaction = database.begin().await.unwrap();
-        let user = insert(&mut transaction, NewUser::ada(), Timestamp::UNIX_EPOCH).await.unwrap().unwrap();
+        let (_folder, mut transaction, user) = ada().await;
         let life = Duration::from_secs(20 * 86_400);
         let mut session = begin(&mut transaction, &user, life, Timestamp::UNIX_EPOCH).await.unwrap();
         for (day, is_good) in [(15, true), (29, true), (30, false)] {

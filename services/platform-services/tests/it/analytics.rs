@@ -21,18 +21,12 @@ pub(crate) async fn all(platform: &Platform) {
     only_keys_write(platform).await;
 }
 
-/// Asks with the services' key.
-async fn ask(platform: &Platform, method: &str, path: &str, body: Option<Value>) -> Answer {
-    let request = platform.request(method, path).header("x-api-key", KEY).header("content-type", "application/json");
-    send(request, body.map(|body| body.to_string()).unwrap_or_default()).await
-}
-
 async fn read(platform: &Platform, path: &str) -> Value {
-    ask(platform, "GET", &format!("/analytics/{path}"), None).await.good(200)
+    platform.with_key(KEY, "GET", &format!("/analytics/{path}"), None).await.good(200)
 }
 
 async fn write(platform: &Platform, path: &str, body: Value) -> Answer {
-    ask(platform, "POST", &format!("/analytics/{path}"), Some(body)).await
+    platform.with_key(KEY, "POST", &format!("/analytics/{path}"), Some(body)).await
 }
 
 async fn events_are_told_newest_first(platform: &Platform) {
@@ -194,7 +188,7 @@ async fn what_is_wrong_is_named(platform: &Platform) {
         ("usage/a?days=401", "days is 401; write a number from 1 to 400"),
         ("dashboard?hours=745", "hours is 745; write a number from 1 to 744"),
     ] {
-        let answer = ask(platform, "GET", &format!("/analytics/{path}"), None).await;
+        let answer = platform.with_key(KEY, "GET", &format!("/analytics/{path}"), None).await;
         assert_eq!(answer.error(400, "bad_request"), said);
     }
     let future = json!({ "metric_name": "x", "metric_value": 1, "timestamp": "2999-01-01" });
@@ -258,7 +252,7 @@ async fn a_user_reads_what_is_his(platform: &Platform) {
 
 async fn only_keys_write(platform: &Platform) {
     let wrong = async |method, path| {
-        send(platform.request(method, path).header("x-api-key", "wrong"), "").await.error(401, "unauthorized");
+        platform.with_key("wrong", method, path, None).await.error(401, "unauthorized");
         platform.ask(method, path, None, None).await.error(401, "unauthorized");
         platform.ask(method, path, Some("garbage"), None).await.error(401, "unauthorized");
     };
@@ -282,6 +276,5 @@ async fn a_key_that_is_not_asked_for_is_still_not_to_be_wrong() {
     let event = json!({ "event_type": "x" });
     platform.ask("POST", "/analytics/events", None, Some(event)).await.good(200);
     assert_eq!(platform.ask("GET", "/analytics/events", None, None).await.good(200)["total"], 1);
-    let wrong = platform.request("GET", "/analytics/events").header("x-api-key", "wrong");
-    send(wrong, "").await.error(401, "unauthorized");
+    platform.with_key("wrong", "GET", "/analytics/events", None).await.error(401, "unauthorized");
 }

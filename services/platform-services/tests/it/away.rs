@@ -22,7 +22,7 @@ async fn a_server_that_refuses_the_password_is_told_without_it() {
     let url = postgres.url().replace(Postgres::PASSWORD, "hush-hush");
     let platform = Platform::start(tempfile::tempdir().unwrap(), &url).await;
     let told = eventually("the refusal to be told", LIMIT, async || {
-        let health = send(platform.request("GET", "/health").header("x-api-key", KEY), "").await.good(503).to_string();
+        let health = platform.with_key(KEY, "GET", "/health", None).await.good(503).to_string();
         health.contains("password authentication failed").then_some(health)
     });
     assert!(!told.await.contains("hush-hush"));

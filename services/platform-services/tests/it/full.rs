@@ -3,7 +3,6 @@
 use serde_json::json;
 use testkit::{Disk, eventually};
 
-use crate::keys::with_key;
 use crate::{KEY, LIMIT, Platform, send, text};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,7 +14,7 @@ async fn on_a_full_disk_nobody_registers_until_there_is_room() {
     let platform = Platform::ready(Platform::start(tempfile::tempdir().unwrap(), &url).await).await;
     let token = text(&platform.register("ada@example.com").await.good(201), "access_token");
     let made = json!({ "name": "reporting", "scopes": ["events"] });
-    let made = with_key(&platform, KEY, "POST", "/auth/keys", made).await.good(201);
+    let made = platform.with_key(KEY, "POST", "/auth/keys", Some(made)).await.good(201);
     let filler = disk.fill();
     let mut numbers = 0..;
     let mut register = async || {
@@ -29,7 +28,7 @@ async fn on_a_full_disk_nobody_registers_until_there_is_room() {
     refused.await.error(503, "database_unavailable");
     assert_eq!(platform.profile(&token).await, 200);
     // That it is used for the first time cannot be noted.
-    with_key(&platform, &text(&made, "key"), "GET", "/auth/keys/verify", json!({})).await.good(200);
+    platform.with_key(&text(&made, "key"), "GET", "/auth/keys/verify", None).await.good(200);
     platform.ask("GET", "/livez", None, None).await.good(200);
     eventually("it to say why it is not ready", LIMIT, async || {
         let ready = send(platform.request("GET", "/readyz"), "").await;

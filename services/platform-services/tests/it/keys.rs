@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::{Postgres, eventually};
 
-use crate::{Answer, KEY, LIMIT, PASSWORD, Platform, send, text};
+use crate::{KEY, LIMIT, PASSWORD, Platform, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_for_some_things_and_end() {
@@ -16,36 +16,31 @@ pub(crate) async fn all(platform: &Platform) {
     what_no_database_keeps_is_nothing(platform).await;
 }
 
-pub(crate) async fn with_key(platform: &Platform, key: &str, method: &str, path: &str, body: Value) -> Answer {
-    let request = platform.request(method, path).header("x-api-key", key).header("content-type", "application/json");
-    send(request, body.to_string()).await
-}
-
 async fn make(platform: &Platform, name: &str) -> Value {
     let body = json!({ "name": name, "scopes": ["events"], "expires_in_days": 30 });
-    with_key(platform, KEY, "POST", "/auth/keys", body).await.good(201)
+    platform.with_key(KEY, "POST", "/auth/keys", Some(body)).await.good(201)
 }
 
 async fn a_key_is_good_for_its_scopes_until_it_is_revoked(platform: &Platform) {
     let made = make(platform, "reporting").await;
     let key = text(&made, "key");
     assert!(key.starts_with("pak_") && key.len() > 40, "{key}");
-    let ask = async |method: &str, path: &str| with_key(platform, &key, method, path, json!({})).await;
+    let ask = async |method: &str, path: &str| platform.with_key(&key, method, path, None).await;
     ask("GET", "/auth/events").await.good(200);
     ask("GET", "/analytics/dashboard").await.error(403, "forbidden");
     ask("GET", "/auth/keys").await.error(403, "forbidden");
     let verified = ask("GET", "/auth/keys/verify").await.good(200);
     assert_eq!((&verified["name"], &verified["scopes"]), (&json!("reporting"), &json!(["events"])));
-    let listed = with_key(platform, KEY, "GET", "/auth/keys", json!({})).await;
+    let listed = platform.with_key(KEY, "GET", "/auth/keys", None).await;
     assert!(!String::from_utf8_lossy(&listed.body).contains(&key), "a key is shown once");
     let listed =
         listed.good(200)["keys"].as_array().unwrap().iter().find(|it| it["id"] == made["id"]).cloned().unwrap();
     assert!(listed["last_used_at"].is_string() && listed["revoked_at"].is_null(), "{listed}");
     let path = format!("/auth/keys/{}", text(&made, "id"));
     let [first, second] = [make(platform, "first").await, make(platform, "second").await];
-    with_key(platform, KEY, "DELETE", &path, json!({})).await.good(200);
-    with_key(platform, KEY, "DELETE", &path, json!({})).await.error(404, "no_such_key");
-    let listed = with_key(platform, KEY, "GET", "/auth/keys", json!({})).await.good(200);
+    platform.with_key(KEY, "DELETE", &path, None).await.good(200);
+    platform.with_key(KEY, "DELETE", &path, None).await.error(404, "no_such_key");
+    let listed = platform.with_key(KEY, "GET", "/auth/keys", None).await.good(200);
     let ids: Vec<&Value> = listed["keys"].as_array().unwrap().iter().map(|key| &key["id"]).collect();
     assert_eq!(ids, [&second["id"], &first["id"], &made["id"]], "those that are good, and the newest, first");
     ask("GET", "/auth/events").await.error(401, "unauthorized");
@@ -55,11 +50,11 @@ async fn a_key_is_good_for_its_scopes_until_it_is_revoked(platform: &Platform) {
         (json!({ "name": "a", "scopes": [] }), "invalid_scopes"),
         (json!({ "name": "a", "scopes": ["events"], "expires_in_days": 0 }), "invalid_scopes"),
     ] {
-        with_key(platform, KEY, "POST", "/auth/keys", body).await.error(400, code);
+        platform.with_key(KEY, "POST", "/auth/keys", Some(body)).await.error(400, code);
     }
     let misspelt = json!({ "name": "a", "scopes": ["events"], "expires_in_day": 30 });
     for unknown in [json!({ "name": "a", "scopes": ["everything"] }), misspelt] {
-        with_key(platform, KEY, "POST", "/auth/keys", unknown).await.error(422, "bad_request");
+        platform.with_key(KEY, "POST", "/auth/keys", Some(unknown)).await.error(422, "bad_request");
     }
     platform.ask("POST", "/auth/keys", None, Some(json!({}))).await.error(401, "unauthorized");
 }
@@ -71,7 +66,7 @@ async fn who_administers_is_on_record(platform: &Platform) {
     let token = text(&boss, "access_token");
     platform.ask("PATCH", &of(&clerk), Some(&token), Some(json!({ "role": "admin" }))).await.error(403, "forbidden");
     platform.ask("GET", "/auth/users", Some(&token), None).await.error(403, "forbidden");
-    let changed = with_key(platform, KEY, "PATCH", &of(&boss), json!({ "role": "admin" })).await.good(200);
+    let changed = platform.with_key(KEY, "PATCH", &of(&boss), Some(json!({ "role": "admin" }))).await.good(200);
     assert_eq!(changed["role"], "admin");
     assert_eq!(platform.profile(&token).await, 401, "its tokens say what was");
     let token = text(&platform.login("boss@example.com", PASSWORD).await.good(200), "access_token");
@@ -93,9 +88,8 @@ async fn who_administers_is_on_record(platform: &Platform) {
     assert_eq!(page["users"].as_array().unwrap().len(), 2);
     let nobody = platform.ask("PATCH", "/auth/users/nobody", Some(&token), Some(json!({ "role": "user" }))).await;
     nobody.error(404, "no_such_account");
-    let events = with_key(platform, KEY, "GET", "/auth/events", json!({})).await.good(200);
-    let is_it = |event: &&Value| event["kind"] == "account_changed" && event["realm"] == "";
-    let mut changes = events["events"].as_array().unwrap().iter().filter(is_it);
+    let events = platform.events().await;
+    let mut changes = events.iter().filter(|event| event["kind"] == "account_changed" && event["realm"] == "");
     let (first, second) = (changes.next().unwrap(), changes.next().unwrap());
     assert_eq!((&first["actor"], &first["detail"]), (&json!("API_KEY"), &json!("role admin, active")));
     assert_eq!((&second["actor"], &second["detail"]), (&boss["id"], &json!("role user, not active")));
@@ -111,7 +105,7 @@ async fn nobody_joins_a_tenant_by_its_name(platform: &Platform) {
     assert_eq!(register("stranger@globex.example.com", "globex").await, Value::Null);
     assert_eq!(register("other@acme.example.com", "acme").await, Value::Null);
     let colleague = body("colleague@globex.example.com", "globex");
-    let colleague = with_key(platform, KEY, "POST", "/auth/register", colleague).await.good(201);
+    let colleague = platform.with_key(KEY, "POST", "/auth/register", Some(colleague)).await.good(201);
     assert_eq!(colleague["tenant_id"], "globex");
 }
 
@@ -123,7 +117,7 @@ async fn what_no_database_keeps_is_nothing(platform: &Platform) {
         ("PATCH", "/auth/users/%00", 404),
         ("DELETE", "/auth/keys/%00", 404),
     ] {
-        let answer = with_key(platform, KEY, method, path, json!({ "role": "user" })).await;
+        let answer = platform.with_key(KEY, method, path, Some(json!({ "role": "user" }))).await;
         if answer.status == 400 {
             assert_eq!(answer.error(400, "bad_request"), "a text has a zero byte; leave it out");
         } else {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{KEY, PASSWORD, Platform, send};
+use crate::{PASSWORD, Platform};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_tries_too_often_waits() {
@@ -23,9 +23,7 @@ pub(crate) async fn all(platform: &Platform) {
     let body = json!({ "email": "locked@example.com", "password": PASSWORD });
     let elsewhere = platform.ask_from("192.0.2.7", "POST", "/auth/login", None, Some(body)).await;
     elsewhere.error(429, "locked");
-    let events = send(platform.request("GET", "/auth/events").header("x-api-key", KEY), "").await.good(200);
-    let of_it = events["events"].as_array().unwrap().iter().filter(|event| event["email"] == "locked@example.com");
-    let kinds: Vec<&str> = of_it.map(|event| event["kind"].as_str().unwrap()).collect();
+    let kinds = platform.kinds("locked@example.com").await;
     assert_eq!(
         kinds[kinds.len() - 3..],
         ["login_failed", "login_failed", "account_locked"],

@@ -119,10 +119,8 @@ async fn a_new_password_is_chosen_by_a_link_once(platform: &Platform) {
     assert_eq!(login["user"]["email_verified"], true, "the link came to the address");
     mail(platform, "forgot@example.com", CHANGED, 1).await;
 
-    let events = send(platform.request("GET", "/auth/events").header("x-api-key", KEY), "").await.good(200);
-    let of_it = events["events"].as_array().unwrap().iter().filter(|event| event["email"] == "forgot@example.com");
-    let kinds: Vec<&str> = of_it.map(|event| event["kind"].as_str().unwrap()).skip(7).collect();
-    assert_eq!(kinds, ["reset_requested", "reset_requested", "password_reset", "login"]);
+    let kinds = platform.kinds("forgot@example.com").await;
+    assert_eq!(kinds[7..], ["reset_requested", "reset_requested", "password_reset", "login"]);
 }
 
 async fn a_link_is_over_after_a_while_and_after_a_change(platform: &Platform) {

@@ -158,6 +158,23 @@ impl Platform {
         }
     }
 
+    /// Asks as a service does that has this key.
+    async fn with_key(&self, key: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let request = self.request(method, path).header("x-api-key", key).header("content-type", "application/json");
+        send(request, body.map(|body| body.to_string()).unwrap_or_default()).await
+    }
+
+    /// Returns what happened in sign-in, oldest first.
+    async fn events(&self) -> Vec<Value> {
+        let events = self.with_key(KEY, "GET", "/auth/events", None).await.good(200);
+        events["events"].as_array().unwrap().clone()
+    }
+
+    /// Returns what happened to the account with this address.
+    async fn kinds(&self, email: &str) -> Vec<String> {
+        self.events().await.iter().filter(|event| event["email"] == email).map(|event| text(event, "kind")).collect()
+    }
+
     /// Returns the status of a request for the own profile.
     async fn profile(&self, token: &str) -> u16 {
         self.ask("GET", "/auth/me", Some(token), None).await.status

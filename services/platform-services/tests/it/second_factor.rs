@@ -6,7 +6,7 @@ use aws_lc_rs::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::{Answer, KEY, PASSWORD, Platform, send, text};
+use crate::{Answer, KEY, PASSWORD, Platform, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_factor_is_asked_for_once_it_is_on() {
@@ -102,9 +102,6 @@ async fn a_login_needs_it_and_each_code_is_good_once(platform: &Platform) {
     assert_eq!(state["recovery_codes_left"], 9);
     let stranger = account(platform, "twice@example.com").await;
     login(platform, "once@example.com", &stranger.recovery[0]).await.error(401, "bad_second_factor");
-    let events = send(platform.request("GET", "/auth/events").header("x-api-key", KEY), "").await.good(200);
-    let of_it = events["events"].as_array().unwrap().iter().filter(|event| event["email"] == "once@example.com");
-    let kinds: Vec<&str> = of_it.map(|event| event["kind"].as_str().unwrap()).collect();
     let expected = [
         "registered",
         "totp_enabled",
@@ -116,7 +113,7 @@ async fn a_login_needs_it_and_each_code_is_good_once(platform: &Platform) {
         "second_factor_failed",
         "second_factor_failed",
     ];
-    assert_eq!(kinds, expected);
+    assert_eq!(platform.kinds("once@example.com").await, expected);
     // The database alone gives nobody the second factor.
     let sql = format!(
         "UPDATE {{schema}}second_factors SET sealed = (SELECT sealed FROM {{schema}}second_factors
@@ -162,11 +159,11 @@ async fn it_is_turned_off_with_both_factors_or_by_whoever_administers(platform: 
     login(platform, "off@example.com", &recovery[1]).await.error(401, "bad_second_factor");
     let path = format!("/auth/users/{id}/totp");
     platform.ask("DELETE", &path, Some(&token), None).await.error(403, "forbidden");
-    let remove = async || send(platform.request("DELETE", &path).header("x-api-key", KEY), "").await;
+    let remove = async || platform.with_key(KEY, "DELETE", &path, None).await;
     remove().await.good(200);
     remove().await.error(404, "no_second_factor");
     platform.login("off@example.com", PASSWORD).await.good(200);
-    let events = send(platform.request("GET", "/auth/events").header("x-api-key", KEY), "").await.good(200);
-    let last = events["events"].as_array().unwrap().iter().rfind(|event| event["kind"] == "totp_disabled").unwrap();
+    let events = platform.events().await;
+    let last = events.iter().rfind(|event| event["kind"] == "totp_disabled").unwrap();
     assert_eq!((&last["user_id"], &last["actor"]), (&json!(id), &json!("API_KEY")));
 }

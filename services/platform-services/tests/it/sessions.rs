@@ -52,13 +52,10 @@ async fn whole_life(platform: &Platform) {
 
 /// What happened is told to services that have the key, in order.
 async fn told(platform: &Platform) {
-    let events = send(platform.request("GET", "/auth/events?after=0").header("x-api-key", KEY), "").await.good(200);
-    let of_ada = events["events"].as_array().unwrap().iter().filter(|event| event["email"] == "ada@example.com");
-    let kinds: Vec<&str> = of_ada.map(|event| event["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["registered", "login", "logout"]);
-    let last = events["events"].as_array().unwrap().last().unwrap()["number"].as_i64().unwrap();
-    let later = send(platform.request("GET", &format!("/auth/events?after={last}")).header("x-api-key", KEY), "").await;
-    assert_eq!(later.good(200)["events"], json!([]));
+    assert_eq!(platform.kinds("ada@example.com").await, ["registered", "login", "logout"]);
+    let last = platform.events().await.last().unwrap()["number"].as_i64().unwrap();
+    let later = platform.with_key(KEY, "GET", &format!("/auth/events?after={last}"), None).await.good(200);
+    assert_eq!(later["events"], json!([]));
     platform.ask("GET", "/auth/events", None, None).await.error(401, "unauthorized");
 }
 

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::keys::with_key;
 use crate::{Answer, KEY, PASSWORD, Platform, send, text};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,7 +29,7 @@ pub(crate) async fn all(platform: &Platform) {
     let canary = watch(platform, "POST", "/auth/register", KEY, body).await.good(201);
     login("canary@monitor.invalid", PASSWORD, KEY).await.good(200);
     let path = format!("/auth/users/{}", text(&canary, "id"));
-    with_key(platform, KEY, "PATCH", &path, json!({ "role": "readonly" })).await.good(200);
+    platform.with_key(KEY, "PATCH", &path, Some(json!({ "role": "readonly" }))).await.good(200);
     let canary = login("canary@monitor.invalid", PASSWORD, KEY).await.good(200);
     // Whoever learns its password is nobody without the key.
     people("canary@monitor.invalid", PASSWORD).await.error(401, "bad_credentials");
@@ -44,10 +43,8 @@ pub(crate) async fn all(platform: &Platform) {
         login("canary@monitor.invalid", "a wrong password", KEY).await.error(401, "bad_credentials");
     }
     login("canary@monitor.invalid", PASSWORD, KEY).await.error(429, "locked");
-    let events = send(platform.request("GET", "/auth/events").header("x-api-key", KEY), "").await.good(200);
-    let realms: Vec<&Value> = events["events"]
-        .as_array()
-        .unwrap()
+    let events = platform.events().await;
+    let realms: Vec<&Value> = events
         .iter()
         .filter(|event| event["email"].as_str().is_some_and(|email| email.ends_with("@monitor.invalid")))
         .map(|event| &event["realm"])
