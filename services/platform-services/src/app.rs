@@ -33,9 +33,9 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The whole service as a router, and what must run beside it.
-pub struct Service {
+pub(crate) struct Service {
     /// Every route. Clients' addresses are read from `ConnectInfo`, if it is there.
-    pub router: Router,
+    pub(crate) router: Router,
     store: Store,
     auth: Arc<Auth>,
     relay: Option<Relay>,
@@ -45,7 +45,7 @@ pub struct Service {
 
 impl Service {
     /// Puts it together; nothing is opened yet.
-    pub fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         let metrics = Metrics::new(SERVICE, VERSION);
         let http_metrics = HttpMetrics::new(&metrics, SERVICE);
         let of_analytics = analytics::clearances(settings.analytics_retention_ms());
@@ -77,7 +77,7 @@ impl Service {
 
     /// Opens the database as soon as it is there, keeps looking at it and at the signing keys, hands events on, sends mails,
     /// and closes everything after `stop`.
-    pub async fn keep(&self, stop: CancellationToken) {
+    async fn keep(&self, stop: CancellationToken) {
         let mailing = self.mail.run(self.auth.clone(), &self.health, stop.clone());
         tokio::join!(mailing, async {
             tokio::select! {

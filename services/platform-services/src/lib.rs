@@ -17,7 +17,5 @@ mod store;
 mod tables;
 mod time;
 
-pub use app::{Service, run};
-pub use auth::{Pair, Signing};
-pub use mail::MailSettings;
+pub use app::run;
 pub use settings::Settings;

@@ -23,39 +23,39 @@ const CONNECTIONS: NonZeroU32 = NonZeroU32::new(20).expect("above 0");
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `HOST` and `PORT`.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// `DATABASE_URL`.
-    pub database: Source,
+    pub(crate) database: Source,
     /// `DB_POOL_SIZE`.
-    pub connections: NonZeroU32,
+    pub(crate) connections: NonZeroU32,
     /// `JWT_SECRET`.
-    pub jwt_secret: SecretString,
+    pub(crate) jwt_secret: SecretString,
     /// `API_KEY`; without it no service has a key.
-    pub api_key: Option<SecretString>,
+    pub(crate) api_key: Option<SecretString>,
     /// `REQUIRE_API_KEY`.
-    pub requires_api_key: bool,
+    pub(crate) requires_api_key: bool,
     /// `ANALYTICS_RETENTION_DAYS`.
-    pub analytics_retention_days: u16,
+    pub(crate) analytics_retention_days: u16,
     /// `METRICS_BATCH_SIZE`.
-    pub metrics_batch_size: usize,
+    pub(crate) metrics_batch_size: usize,
     /// `PUBLIC_URL`.
-    pub public_url: Url,
+    pub(crate) public_url: Url,
     /// `SMTP_URL` and what goes with it; without it there is no mail.
-    pub mail: Option<MailSettings>,
+    pub(crate) mail: Option<MailSettings>,
     /// `REQUIRE_VERIFIED_EMAIL`.
-    pub requires_verified_email: bool,
+    pub(crate) requires_verified_email: bool,
     /// `REDIS_URL` and `AUTH_EVENTS_STREAM`.
-    pub stream: Option<(SecretString, String)>,
+    pub(crate) stream: Option<(SecretString, String)>,
     /// `TRUSTED_PROXIES`.
-    pub trusted_proxies: Vec<Network>,
+    pub(crate) trusted_proxies: Vec<Network>,
     /// `JWT_ALGORITHM` and `JWT_KEY_ROTATION`.
-    pub signing: Signing,
+    pub(crate) signing: Signing,
     /// `JWT_EXPIRES_IN`.
-    pub access_life: Duration,
+    pub(crate) access_life: Duration,
     /// `REFRESH_EXPIRES_IN`.
-    pub refresh_life: Duration,
+    pub(crate) refresh_life: Duration,
     /// `PASSWORD_MIN_LENGTH`.
-    pub password_min_chars: usize,
+    pub(crate) password_min_chars: usize,
 }
 
 impl Settings {

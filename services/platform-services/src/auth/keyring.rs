@@ -33,7 +33,7 @@ pub(super) const TEND_EVERY: Duration = Duration::from_secs(60);
 
 /// How tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signing {
+pub(crate) enum Signing {
     /// By HS256, with `JWT_SECRET`.
     Secret,
     /// By key pairs, each for this long.
@@ -42,7 +42,7 @@ pub enum Signing {
 
 /// A kind of key pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pair {
+pub(crate) enum Pair {
     /// Ed25519 (RFC 8037).
     EdDsa,
     /// RSA with 2048 bits and SHA-256.

@@ -34,7 +34,7 @@ mod verification;
 mod who;
 
 pub(crate) use clearances::CLEARANCES;
-pub use keyring::{Pair, Signing};
+pub(crate) use keyring::{Pair, Signing};
 pub(crate) use keys::{Scope, service};
 pub(crate) use relay::{REDIS, Relay};
 pub(crate) use routes::{Auth, KEYS, routes};

@@ -14,7 +14,7 @@ use kit::queue::JobId;
 pub(crate) use errand::Errand;
 pub(crate) use letter::Letter;
 pub(crate) use office::Mail;
-pub use settings::MailSettings;
+pub(crate) use settings::MailSettings;
 
 use crate::problem::Problem;
 

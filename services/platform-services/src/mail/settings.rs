@@ -15,7 +15,7 @@ const BEGINS: &str = "-----BEGIN CERTIFICATE-----";
 
 /// How mail is sent.
 #[derive(Debug, Clone)]
-pub struct MailSettings {
+pub(crate) struct MailSettings {
     /// `MAIL_FROM`.
     pub(super) from: Mailbox,
     /// `SMTP_URL` and `SMTP_CA_FILE`.
