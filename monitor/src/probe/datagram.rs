@@ -114,6 +114,13 @@ pub(super) async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result
     socket.async_io(Interest::READABLE | Interest::ERROR, receiving).await
 }
 
+/// Takes what a socket with `IP_RECVERR` has queued of errors, and returns how many there were: each is of one packet of
+/// ours, while `recv` tells those that came together once (ip(7)).
+pub(super) fn take_errors(socket: &UdpSocket) -> usize {
+    let take = || recvmsg::<()>(socket.as_raw_fd(), &mut [], None, MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT);
+    std::iter::repeat_with(take).take_while(Result::is_ok).count()
+}
+
 /// As [`receive`]; also returns the hops that the packet had left, if the socket was told to tell them.
 pub(super) async fn receive_with_hops(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Option<u8>)> {
     let receiving = || {

@@ -54,7 +54,11 @@ pub(super) async fn measure(to: IpAddr, plan: Plan, until: Instant) -> Result<Me
         let all_sent = count.sent.len() == usize::from(plan.packets);
         tokio::select! {
             biased;
-            heard = socket.receive(&mut buffer, |bytes| mark.number_of(bytes)) => count.hear(heard, Instant::now()),
+            heard = socket.receive(&mut buffer, |bytes| mark.number_of(bytes)) => match heard {
+                Ok(Some(number)) => count.hear(number, Instant::now()),
+                Ok(None) => {}
+                Err(error) => count.meet(error, socket.take_errors()),
+            },
             () = sleep_until(next), if !all_sent => {
                 let number = u16::try_from(count.sent.len()).unwrap_or(u16::MAX);
                 count.sent.push(Instant::now());
@@ -76,6 +80,7 @@ struct Count {
     sent: Vec<Instant>,
     trips: Vec<Option<Duration>>,
     duplicates: u32,
+    /// Packets of which an error says that they did not arrive.
     errors: usize,
     error: Option<io::Error>,
 }
@@ -85,16 +90,15 @@ impl Count {
         self.trips.iter().flatten().count() + self.errors < self.sent.len()
     }
 
-    fn hear(&mut self, heard: io::Result<Option<u16>>, now: Instant) {
-        let number = match heard {
-            Ok(Some(number)) => usize::from(number),
-            Ok(None) => return,
-            Err(error) => {
-                self.errors += 1;
-                self.error = Some(error);
-                return;
-            }
-        };
+    /// Counts an error, which so many packets met.
+    fn meet(&mut self, error: io::Error, packets: usize) {
+        self.errors += packets;
+        self.error = Some(error);
+    }
+
+    /// Counts a reply.
+    fn hear(&mut self, number: u16, now: Instant) {
+        let number = usize::from(number);
         match (self.sent.get(number), self.trips.get_mut(number)) {
             (Some(sent), Some(trip @ None)) => *trip = Some(now.saturating_duration_since(*sent)),
             (Some(_), Some(Some(_))) => self.duplicates += 1,
@@ -107,8 +111,7 @@ impl Count {
 async fn send(socket: &PingSocket, bytes: &[u8], count: &mut Count) -> io::Result<()> {
     match socket.send(bytes).await {
         Err(error) if is_of_the_way(&error) => {
-            count.errors += 1;
-            count.error = Some(error);
+            count.meet(error, socket.take_errors());
             socket.send(bytes).await
         }
         sent => sent,
@@ -225,13 +228,13 @@ mod tests {
     fn a_reply_counts_once() {
         let now = Instant::now();
         let mut count = Count { sent: vec![now; 2], trips: vec![None; 2], duplicates: 0, errors: 0, error: None };
-        for number in [Some(1), Some(1), None, Some(2), Some(65_535)] {
-            count.hear(Ok(number), now + Duration::from_millis(3));
+        for number in [1, 1, 2, 65_535] {
+            count.hear(number, now + Duration::from_millis(3));
         }
         assert_eq!(count.trips, [None, Some(Duration::from_millis(3))]);
         assert_eq!(count.duplicates, 1);
         assert!(count.is_waiting());
-        count.hear(Err(io::Error::from_raw_os_error(Errno::EHOSTUNREACH as i32)), now);
+        count.meet(io::Error::from_raw_os_error(Errno::EHOSTUNREACH as i32), 1);
         assert!(!count.is_waiting());
     }
 }

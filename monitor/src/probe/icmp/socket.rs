@@ -15,7 +15,7 @@ use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mt
 use tokio::net::UdpSocket;
 
 use super::packet::{behind_ip_header, hops_of_ip_header};
-use crate::probe::datagram::{receive, receive_with_hops};
+use crate::probe::datagram::{receive, receive_with_hops, take_errors};
 use crate::probe::dial_error::explain;
 use crate::probe::observation::Outcome;
 
@@ -80,6 +80,11 @@ impl PingSocket {
         let length = receive(&self.inner, buffer).await?;
         let bytes = buffer.get(..length).unwrap_or_default();
         Ok(read(if self.shows_ip_header { behind_ip_header(bytes) } else { bytes }))
+    }
+
+    /// Takes the errors that packets met on their way until now, and returns how many there were.
+    pub(super) fn take_errors(&self) -> usize {
+        take_errors(&self.inner)
     }
 
     /// As [`PingSocket::receive`]; also returns how many hops the packet had left, where that was wished for.
