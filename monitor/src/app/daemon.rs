@@ -43,14 +43,19 @@ pub async fn tell_systemd(shared: Arc<Shared>, stop: CancellationToken) {
 
 /// Has the configuration read again on SIGHUP and, where it is in files, when their content changes.
 pub async fn watch_config(path: Option<PathBuf>, reloads: mpsc::Sender<()>) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::error!("cannot listen to SIGHUP; changes of the file are still seen");
-        return;
-    };
+    let hangup = signal(SignalKind::hangup());
+    let not_heard = |error: &_| tracing::error!(%error, "cannot listen to SIGHUP; changes of the file are still seen");
+    let mut hangup = hangup.inspect_err(not_heard).ok();
     let mut known = content(path.as_deref()).await;
     loop {
+        let asked_for = async {
+            match &mut hangup {
+                Some(hangup) => _ = hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         let asked = tokio::select! {
-            _ = hangup.recv() => true,
+            () = asked_for => true,
             () = tokio::time::sleep(LOOK_EVERY), if path.is_some() => false,
         };
         let found = content(path.as_deref()).await;
