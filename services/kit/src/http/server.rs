@@ -91,17 +91,21 @@ pub async fn serve_each_core(listener: TcpListener, what: EachCore<'_>, limits: 
             Err(error) => tracing::warn!(%error, core, "no thread for a processor"),
         }
     }
-    if lanes.is_empty() {
-        tracing::error!("no thread to serve on: nothing is served");
-    }
     let renewing = async {
         match tls {
             Some(tls) => tls.renew_for_ever().await,
             None => std::future::pending().await,
         }
     };
+    // Without a single thread more it is served where this runs.
+    let here = lanes.is_empty().then(|| Lane::new(make(), tls.map(ServerTls::acceptor), limits, stop.clone()));
     let door = Door::new(listener, limits, stop);
     let handing_on = async {
+        if let Some(here) = &here {
+            while let Some(accepted) = door.next().await {
+                here.spawn(accepted);
+            }
+        }
         for (sender, _) in lanes.iter().cycle() {
             let Some(accepted) = door.next().await else { return };
             let _thread_is_gone = sender.send(accepted).await;
@@ -113,8 +117,13 @@ pub async fn serve_each_core(listener: TcpListener, what: EachCore<'_>, limits: 
     }
     drop(door);
     tasks.close();
-    for (sender, ended) in lanes {
-        drop(sender);
+    // All at once: each has the whole grace, and together they have no more.
+    let (senders, ends): (Vec<_>, Vec<_>) = lanes.into_iter().unzip();
+    drop(senders);
+    if let Some(here) = here {
+        here.drain(tasks.wait()).await;
+    }
+    for ended in ends {
         let _thread_is_gone = ended.await;
     }
 }

@@ -152,6 +152,31 @@ async fn on_each_core_too_running_requests_and_what_outlives_them_finish() {
 }
 
 #[tokio::test]
+async fn a_stop_is_heard_on_every_core_at_once() {
+    let (begun, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let router = held(&begun, &go).route("/now", get(async || "now"));
+    let server =
+        on_each_core(router, None, TaskTracker::new(), Limits { grace: 10 * LIMIT, ..Limits::default() }).await;
+    // Connections go to one core after the other: one has a request that goes on, and all have one that waits for the next.
+    let mut running = server.write(GET).await;
+    begun.acquire().await.unwrap().forget();
+    let mut waiting = Vec::new();
+    for _core in 0..std::thread::available_parallelism().unwrap().get() {
+        let mut stream = server.write("GET /now HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        read_until(&mut stream, "now").await;
+        waiting.push(stream);
+    }
+    server.stop.cancel();
+    for stream in &mut waiting {
+        assert_eq!(read_to_end(stream).await, "");
+    }
+    assert!(!server.task.is_finished());
+    go.add_permits(1);
+    assert!(read_to_end(&mut running).await.ends_with("\r\n\r\ndone"));
+    tokio::time::timeout(LIMIT, server.task).await.expect("the server stops").unwrap();
+}
+
+#[tokio::test]
 async fn on_each_core_too_nothing_is_waited_for_longer_than_the_grace() {
     let (begun, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let tasks = TaskTracker::new();
