@@ -175,6 +175,9 @@ impl Keyring {
         let mut transaction = store.begin().await?;
         let kept = self.bring_up_to_date(&mut transaction, pair, each, now.as_millisecond()).await?;
         transaction.commit().await?;
+        if let Some(made) = kept.last().filter(|newest| newest.created_ms == now.as_millisecond()) {
+            tracing::info!(made.kid, algorithm = pair.as_str(), "a signing key was made");
+        }
         if let Some(keys) = self.take_over(pair, &kept, now.as_millisecond()) {
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
         }
@@ -204,7 +207,6 @@ impl Keyring {
             transaction
                 .change(insert, &[kid.as_str().into(), kind.into(), sealed.as_str().into(), now_ms.into()])
                 .await?;
-            tracing::info!(kid, algorithm = kind, "a signing key was made");
             kept.push(Kept { kid, sealed, created_ms: now_ms });
         }
         for over in over(&kept, millis(self.access_life), now_ms) {
@@ -284,6 +286,55 @@ mod tests {
         postgres.sql("DROP TRIGGER at_commit ON platform_services.signing_keys");
         keyring.tend(&store, Timestamp::now()).await.unwrap();
         assert_eq!(keyring.published().unwrap().keys.len(), 1);
+    }
+
+    fn claims() -> Claims {
+        let text = || "a".to_owned();
+        Claims {
+            sub: text(),
+            user_id: text(),
+            email: text(),
+            role: text(),
+            tenant_id: None,
+            kind: kit::token::ACCESS.to_owned(),
+            sid: text(),
+            jti: text(),
+            iat: 0,
+            exp: i64::from(u32::MAX),
+        }
+    }
+
+    #[tokio::test]
+    async fn pairs_follow_one_another_and_tokens_of_the_one_before_stay_good_until_they_are_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::opened(Source::Sqlite(folder.path().join("a.db"))).await;
+        let (each, access) = (Duration::from_secs(1000 * 60), Duration::from_secs(60 * 60));
+        let ring =
+            || Keyring::new(&"0123456789abcdef0123456789abcdef".into(), Signing::Pairs(Pair::EdDsa, each), access);
+        let (keyring, other) = (ring(), ring());
+        let begin = Timestamp::now();
+        let tend = async |minute: i64| {
+            for keyring in [&keyring, &other] {
+                keyring.tend(&store, begin + jiff::SignedDuration::from_mins(minute)).await.unwrap();
+            }
+        };
+        let kid = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+        let published = || keyring.published().unwrap().keys.into_iter().map(|key| key.common.key_id.unwrap());
+        tend(0).await;
+        let first = keyring.sign(&claims()).unwrap();
+        tend(990).await;
+        let early = keyring.sign(&claims()).unwrap();
+        assert_eq!((published().count(), kid(&early)), (2, kid(&first)), "published, and not used yet");
+        tend(1000).await;
+        let second = keyring.sign(&claims()).unwrap();
+        assert_ne!(kid(&second), kid(&first));
+        for token in [&first, &second] {
+            assert!(keyring.read(token).unwrap().is_some() && other.read(token).unwrap().is_some());
+        }
+        tend(1062).await;
+        assert_eq!(published().collect::<Vec<_>>(), [kid(&second)]);
+        assert!(keyring.read(&first).unwrap().is_none() && other.read(&first).unwrap().is_none());
+        assert!(keyring.read(&second).unwrap().is_some() && other.read(&second).unwrap().is_some());
     }
 
     fn kept(created: &[i64]) -> Vec<Kept> {

@@ -1,7 +1,8 @@
 //! From registration to the end of a session.
 
+use data_encoding::BASE64URL_NOPAD;
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{KEY, PASSWORD, Platform, send, text};
 
@@ -12,6 +13,8 @@ async fn a_session_from_registration_to_its_end() {
 
 pub(crate) async fn all(platform: &Platform) {
     whole_life(platform).await;
+    an_access_token_says_what_clients_read(platform).await;
+    an_older_hash_is_made_anew_at_the_next_login(platform).await;
     what_is_wrong_is_said(platform).await;
     a_refresh_token_is_good_once(platform).await;
     a_new_password_ends_other_sessions(platform).await;
@@ -48,6 +51,40 @@ async fn whole_life(platform: &Platform) {
     // The other session goes on.
     assert_eq!(platform.profile(&text(&registered, "access_token")).await, 200);
     told(platform).await;
+}
+
+async fn an_access_token_says_what_clients_read(platform: &Platform) {
+    let login = platform.register("claims@example.com").await.good(201);
+    let token = text(&login, "access_token");
+    let payload = BASE64URL_NOPAD.decode(token.split('.').nth(1).unwrap().as_bytes()).unwrap();
+    let claims: Value = serde_json::from_slice(&payload).unwrap();
+    let names: Vec<&str> = claims.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["email", "exp", "iat", "jti", "role", "sid", "sub", "tenant_id", "type", "user_id"]);
+    let id = &login["user"]["id"];
+    assert_eq!((&claims["sub"], &claims["user_id"]), (id, id));
+    assert_eq!((&claims["email"], &claims["role"]), (&json!("claims@example.com"), &json!("user")));
+    assert_eq!((&claims["type"], &claims["tenant_id"]), (&json!("access"), &Value::Null));
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 86_400);
+}
+
+async fn an_older_hash_is_made_anew_at_the_next_login(platform: &Platform) {
+    let email = "before@example.com";
+    let token = text(&platform.register(email).await.good(201), "access_token");
+    // The cheapest, so that the test is quick; what the original wrote has a cost of 12.
+    let older = bcrypt::hash(PASSWORD, 4).unwrap();
+    assert!(older.starts_with("$2b$04$"), "{older}");
+    platform.change(&format!("UPDATE {{schema}}users SET password_hash = '{older}' WHERE email = '{email}'")).await;
+    // Their hashes are seen by whom they let be renamed.
+    let renamed = async |hash: &str| {
+        let matches = format!("email = '{email}' AND password_hash LIKE '{hash}%'");
+        platform.change(&format!("UPDATE {{schema}}users SET first_name = '{hash}' WHERE {matches}")).await;
+        platform.ask("GET", "/auth/me", Some(&token), None).await.good(200)["first_name"] == hash
+    };
+    platform.login(email, "another password").await.error(401, "bad_credentials");
+    assert!(renamed("$2b$").await, "who does not know the password changes nothing");
+    platform.login(email, PASSWORD).await.good(200);
+    assert!(renamed("$argon2id$v=19$m=19456,t=2,p=1$").await);
+    platform.login(email, PASSWORD).await.good(200);
 }
 
 /// What happened is told to services that have the key, in order.
