@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::forward::{Forward, broke_off, cause, too_large};
+use crate::forward::{Forward, broke_off, cause, is_stream_of_events, too_large};
 use crate::gate::Caller;
 use crate::routes::Ways;
 use crate::table::{CHAT, Guard, MEDIUM, Service};
@@ -305,7 +305,8 @@ async fn rewritten(
         request.headers_mut().remove(name);
     }
     let answer = llm.send(path, request, BODY_LIMIT).await?;
-    if !answer.status().is_success() {
+    // Events are for the client as they come, and are nobody's to change.
+    if !answer.status().is_success() || is_stream_of_events(answer.headers()) {
         return Ok(answer);
     }
     let broken = |why: &str| llm.broken(why).error;

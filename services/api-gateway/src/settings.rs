@@ -352,6 +352,48 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_is_what_holds() {
+        let read = |name: &str, value: &str| Settings::read(&Environment::of([("API_KEY", "k"), (name, value)]));
+        let right = |name: &str, value: &str| read(name, value).unwrap();
+        let origins = right("CORS_ORIGINS", "https://a.example, https://b.example:8443/").cors_origins;
+        assert_eq!(origins, ["https://a.example", "https://b.example:8443"]);
+        assert_eq!(right("CORS_ORIGINS", "none").cors_origins, [""; 0]);
+        assert_eq!(right("RATE_LIMIT_RPM", "7").rate_limit.map(NonZeroU32::get), Some(7));
+        assert_eq!(right("RATE_LIMIT_RPM", "off").rate_limit, None);
+        assert_eq!(right("HOST", "127.0.0.1").rate_limit.map(NonZeroU32::get), Some(1000));
+        assert_eq!(right("RATE_LIMIT_FAILURE", "closed").rate_limit_failure, Failure::Closed);
+        assert_eq!(right("RATE_LIMIT_FAILURE", "open").rate_limit_failure, Failure::Open);
+        let patient = right("LLM_ORCHESTRATOR_TIMEOUT", "2m");
+        assert_eq!(patient.timeout_of(&patient.llm_orchestrator).as_secs(), 120);
+        assert_eq!(patient.timeout_of(&patient.airtable_gateway).as_secs(), 30);
+        assert!(right("HTTPS_ENABLED", "false").tls.is_none());
+        for (name, value, expected) in [
+            (
+                "CORS_ORIGINS",
+                "*",
+                "CORS_ORIGINS: \"*\" is no origin; write each like https://app.example.com, \"*\" is none",
+            ),
+            (
+                "CORS_ORIGINS",
+                "https://a.example/x",
+                "CORS_ORIGINS: \"https://a.example/x\" is no origin; write https://a.example",
+            ),
+            ("RATE_LIMIT_RPM", "0", "RATE_LIMIT_RPM: \"0\" is not a number of requests a minute; write 1000, or off"),
+            ("RATE_LIMIT_FAILURE", "maybe", "RATE_LIMIT_FAILURE: \"maybe\" is neither; write open or closed"),
+            ("HTTPS_ENABLED", "yes", "HTTPS_ENABLED: \"yes\" is not true or false; write one of them"),
+        ] {
+            assert_eq!(read(name, value).unwrap_err(), [expected]);
+        }
+        assert_eq!(
+            read("HTTPS_ENABLED", "true").unwrap_err(),
+            [
+                "TLS_CERT_FILE: not set, and HTTPS_ENABLED is true; write the path of a PEM file with the certificate and its chain",
+                "TLS_KEY_FILE: not set, and HTTPS_ENABLED is true; write the path of a PEM file with its key",
+            ]
+        );
+    }
+
+    #[test]
     fn debug_output_has_no_secret() {
         let environment = Environment::of([("API_KEY", "hush"), ("MCP_SERVER_URL", "http://user:hush@mcp:1")]);
         let shown = format!("{:?}", Settings::read(&environment).unwrap());

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
@@ -239,12 +239,7 @@ impl Forward {
     fn incoming(&self, response: hyper::Response<Incoming>) -> Response {
         let (mut head, body) = response.into_parts();
         headers::strip_hop_by_hop(&mut head.headers);
-        // Events come when there are some.
-        let is_stream = head
-            .headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        let patience = if is_stream { self.timeout.max(BETWEEN_EVENTS) } else { self.timeout };
+        let patience = if is_stream_of_events(&head.headers) { self.timeout.max(BETWEEN_EVENTS) } else { self.timeout };
         let mut response = Response::new(Body::new(Idle::new(body, patience)));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
@@ -299,6 +294,11 @@ impl Forward {
         let error = ApiError::new(StatusCode::GATEWAY_TIMEOUT, format!("{name} did not answer within {timeout}"));
         Failed { error: error.code("upstream_timeout"), result: "late" }
     }
+}
+
+/// Events come when there are some.
+pub(crate) fn is_stream_of_events(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// A service changes the protocol only to the one that it was asked for.

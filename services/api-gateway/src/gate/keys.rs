@@ -9,7 +9,7 @@ use kit::http::{API_KEY, ApiError, SecretDigest, ServiceKey, no_key, shown_key};
 use moka::future::Cache;
 use serde::Deserialize;
 
-use super::authority::{Authority, GOOD, KEPT, unavailable};
+use super::authority::{Authority, Digest, GOOD, KEPT, unavailable};
 use crate::settings::Settings;
 
 /// Begins every key that is given to one service.
@@ -28,7 +28,7 @@ pub(crate) struct Holder {
 pub(super) struct Keys {
     shared: ServiceKey,
     authority: Arc<Authority>,
-    known: Cache<[u8; 32], Option<Arc<Holder>>>,
+    known: Cache<Digest, Option<Arc<Holder>>>,
 }
 
 impl Keys {
@@ -62,8 +62,8 @@ impl Keys {
         let found = match self.known.get(&digest).await {
             Some(known) => Ok(known),
             None => {
-                self.authority.admit(address).await?;
-                self.known.try_get_with(digest, self.ask(key)).await
+                self.authority.admit(&digest, address).await?;
+                self.known.try_get_with(digest, self.ask(key, digest)).await
             }
         };
         match found {
@@ -74,8 +74,10 @@ impl Keys {
         }
     }
 
-    async fn ask(&self, key: &str) -> Result<Option<Arc<Holder>>, String> {
-        let Some(body) = self.authority.ask("/auth/keys/verify", Some((API_KEY, key))).await? else { return Ok(None) };
+    async fn ask(&self, key: &str, digest: Digest) -> Result<Option<Arc<Holder>>, String> {
+        let found = self.authority.ask("/auth/keys/verify", Some((API_KEY, key))).await?;
+        self.authority.note(digest, found.is_some()).await;
+        let Some(body) = found else { return Ok(None) };
         serde_json::from_slice(&body).map(|holder| Some(Arc::new(holder))).map_err(|error| error.to_string())
     }
 }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kit::http::{API_KEY, ApiError, Place, bearer, peer, shown_key};
@@ -101,7 +101,7 @@ impl Gatehouse {
         match guard {
             Guard::Key(scope) => {
                 let found = self.keys.find(headers, scope, address).await;
-                let name = found.inspect_err(|_| self.figures.refused("key"))?;
+                let name = found.inspect_err(|error| self.note_refusal(error, "key"))?;
                 Ok((Caller::Service, Some(Subject::Key(name))))
             }
             Guard::User => {
@@ -109,7 +109,7 @@ impl Gatehouse {
                     Some(token) => self.users.find(token, address).await,
                     None => Err(users::no_token()),
                 };
-                let user = found.inspect_err(|_| self.figures.refused("token"))?;
+                let user = found.inspect_err(|error| self.note_refusal(error, "token"))?;
                 let subject = Subject::User(user.id.clone());
                 Ok((Caller::User(user), Some(subject)))
             }
@@ -132,6 +132,13 @@ impl Gatehouse {
         }
     }
 
+    /// Counts who may not; that nobody can say so now is not his fault.
+    fn note_refusal(&self, error: &ApiError, wanted: &'static str) {
+        if matches!(error.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            self.figures.refused(wanted);
+        }
+    }
+
     async fn admit(&self, guard: Guard, request: &mut Request) -> Result<Option<Standing>, Refusal> {
         let peer = peer(request.extensions());
         let address = self.proxies.client(request.headers(), peer);
@@ -144,6 +151,8 @@ impl Gatehouse {
             }
             Err(error) => {
                 let standing = self.limiter.take(&Subject::of_address(address)).await?;
+                // Who is limited for what was asked about stands elsewhere than his address.
+                let standing = standing.filter(|_| error.status() != StatusCode::TOO_MANY_REQUESTS);
                 Err(Refusal { error, standing })
             }
         }

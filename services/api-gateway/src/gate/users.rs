@@ -10,7 +10,7 @@ use kit::token::TokenReader;
 use moka::future::Cache;
 use serde::Deserialize;
 
-use super::authority::{Authority, GOOD, KEPT, unavailable};
+use super::authority::{Authority, Digest, GOOD, KEPT, unavailable};
 use super::reader::Reader;
 use crate::settings::{Settings, Signed};
 
@@ -72,12 +72,12 @@ impl Users {
         let exp = match read.ok_or_else(no_token)? {
             Some(claims) => claims.exp,
             None => {
-                self.authority.admit(address).await?;
+                self.authority.admit(&digest, address).await?;
                 i64::MAX
             }
         };
         // Several that come at once wait for one question.
-        match self.known.try_get_with(digest, self.ask(token, exp)).await {
+        match self.known.try_get_with(digest, self.ask(token, digest, exp)).await {
             Ok(Some(known)) => Ok(known.user.clone()),
             Ok(None) => Err(no_token()),
             Err(why) => Err(unavailable(&why)),
@@ -89,15 +89,15 @@ impl Users {
         self.known.invalidate(&digest(token)).await;
     }
 
-    async fn ask(&self, token: &str, exp: i64) -> Result<Option<Arc<Known>>, String> {
+    async fn ask(&self, token: &str, digest: Digest, exp: i64) -> Result<Option<Arc<Known>>, String> {
         let shown = (header::AUTHORIZATION, &*format!("Bearer {token}"));
-        let Some(body) = self.authority.ask("/auth/verify", Some(shown)).await? else { return Ok(None) };
+        let found = self.authority.ask("/auth/verify", Some(shown)).await?;
+        self.authority.note(digest, found.is_some()).await;
+        let Some(body) = found else { return Ok(None) };
         let verified = serde_json::from_slice::<Verified>(&body).map_err(|error| error.to_string())?;
         Ok(Some(Arc::new(Known { user: Arc::new(verified.user), exp })))
     }
 }
-
-type Digest = [u8; 32];
 
 /// Tokens themselves are not kept.
 fn digest(token: &str) -> Digest {

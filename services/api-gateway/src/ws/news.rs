@@ -10,7 +10,7 @@ use http_body_util::Full;
 use kit::http::API_KEY;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use super::frame::Topic;
 use super::hub::Hub;
@@ -51,7 +51,10 @@ impl News {
             let (mut ticks, mut told) = (every(COSTS_EVERY), HashMap::new());
             loop {
                 ticks.tick().await;
-                self.tell_costs(&mut told).await;
+                // A round that is not over by the next is one too much.
+                if timeout(COSTS_EVERY, self.tell_costs(&mut told)).await.is_err() {
+                    tracing::warn!("what sessions have cost takes too long to ask");
+                }
             }
         };
         tokio::join!(status, costs);
@@ -142,6 +145,8 @@ fn alert(service: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use kit::config::Environment;
     use kit::metrics::Metrics;
     use kit::service::Settings as _;
@@ -151,6 +156,58 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
 
+    fn news(costs: &str) -> News {
+        let settings = Settings::read(&Environment::of([("API_KEY", "k")])).unwrap();
+        let hub = Arc::new(Hub::new(&Metrics::new("x", "1")));
+        let (platform, costs) = (Arc::new(Platform::new(&settings, hub.clone())), Url::parse(costs).unwrap());
+        News { hub, platform, costs: Upstream::new("cost-tracking", costs), key: settings.api_key.clone() }
+    }
+
+    #[tokio::test]
+    async fn a_session_is_told_of_costs_that_have_become_dearer_by_more_than_a_cent() {
+        let cost = Arc::new(Mutex::new("0.010"));
+        let asked = cost.clone();
+        let target = Target::respond_with(move |_| {
+            let cost = *asked.lock().unwrap();
+            let body = format!(
+                r#"{{"current_cost": {cost}, "budget_remaining": 4.5, "cost_breakdown": {{"llm": 1}}, "period": "daily"}}"#
+            );
+            Response::new(200, body)
+        });
+        let news = news(&target.url(""));
+        let (mut place, mut told) = (news.hub.join("s", "s", None).unwrap(), HashMap::new());
+        for (now, is_told) in [("0.010", false), ("0.011", true), ("0.0205", false), ("0.0215", true)] {
+            *cost.lock().unwrap() = now;
+            news.tell_costs(&mut told).await;
+            let Ok(frame) = place.frames.try_recv() else {
+                assert!(!is_told, "{now}");
+                continue;
+            };
+            let frame: Value = serde_json::from_str(&frame).unwrap();
+            assert!(is_told, "{now}: {frame}");
+            let cost: f64 = now.parse().unwrap();
+            let data = json!({ "current_cost": cost, "budget_remaining": 4.5, "cost_breakdown": { "llm": 1 }, "period": "daily" });
+            assert_eq!((&frame["type"], &frame["data"]), (&json!("cost_update"), &data));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_listens_is_told_how_the_services_are() {
+        let news = news("http://127.0.0.1:1");
+        news.tell_status().await;
+        let mut place = news.hub.join("s", "s", None).unwrap();
+        assert!(place.waited.is_empty(), "nobody listened");
+        news.tell_status().await;
+        let frame: Value = serde_json::from_str(&place.frames.try_recv().unwrap()).unwrap();
+        assert_eq!((&frame["type"], &frame["data"]["overall_status"]), (&json!("system_status"), &json!("degraded")));
+        let services = frame["data"]["services"].as_array().unwrap();
+        let alerts = frame["data"]["alerts"].as_array().unwrap();
+        assert_eq!(services.len(), 6);
+        let unwell = services.iter().filter(|service| service["status"] != "healthy");
+        let expected: Vec<Value> = unwell.map(|service| json!(alert(service).unwrap())).collect();
+        assert_eq!(*alerts, expected);
+    }
+
     #[tokio::test]
     async fn each_session_is_told_what_it_has_cost_however_many_cannot_be_asked_about() {
         let target = Target::respond_with(|request| {
@@ -159,17 +216,9 @@ mod tests {
             let status = if is_known && may { 200 } else { 500 };
             Response::new(status, r#"{"total_cost": "$0.25", "period": "daily"}"#)
         });
-        let settings = Settings::read(&Environment::of([("API_KEY", "k")])).unwrap();
-        let hub = Arc::new(Hub::new(&Metrics::new("x", "1")));
-        let url = target.url("").replace("http://", "http://user:hush@");
-        let news = News {
-            hub: hub.clone(),
-            platform: Arc::new(Platform::new(&settings, hub.clone())),
-            costs: Upstream::new("cost-tracking", Url::parse(&url).unwrap()),
-            key: settings.api_key.clone(),
-        };
+        let news = news(&target.url("").replace("http://", "http://user:hush@"));
         let names = (0..20).flat_map(|number| [format!("good-{number}"), format!("bad-{number}")]);
-        let mut places: Vec<_> = names.map(|name| (hub.join(&name, &name, None).unwrap(), name)).collect();
+        let mut places: Vec<_> = names.map(|name| (news.hub.join(&name, &name, None).unwrap(), name)).collect();
         let mut told = HashMap::new();
         for round in [1, 2] {
             news.tell_costs(&mut told).await;

@@ -110,6 +110,12 @@ impl Gateway {
         send(request, body.to_string()).await
     }
 
+    /// Asks with the services' key.
+    async fn post_as_service(&self, path: &str, body: &Value) -> Answer {
+        let request = self.request("POST", path).header("x-api-key", KEY).header("content-type", "application/json");
+        send(request, body.to_string()).await
+    }
+
     /// Asks with a user's token.
     async fn get_as(&self, token: &str, path: &str) -> Answer {
         send(self.request("GET", path).header("authorization", format!("Bearer {token}")), "").await

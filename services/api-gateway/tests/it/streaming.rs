@@ -1,9 +1,11 @@
 //! Bodies flow both ways as they come, and end when either side does.
 
+use std::time::Duration;
+
 use testkit::{Target, eventually};
 use tokio::io::AsyncWriteExt;
 
-use crate::{ByHand, Gateway, LIMIT, read_to_end, read_until, soon};
+use crate::{ByHand, Gateway, LIMIT, read_to_end, read_until, settings, soon, upstream};
 
 const GET: &str = "GET /api/airtable/x HTTP/1.1\nHost: x\n{key}\nConnection: close\n\n";
 const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
@@ -19,6 +21,45 @@ async fn the_first_piece_of_an_answer_arrives_before_the_last_is_sent() {
     read_until(&mut client, "first").await;
     upstream.write_all(b"4\r\nlast\r\n0\r\n\r\n").await.unwrap();
     assert!(read_to_end(&mut client).await.ends_with("4\r\nlast\r\n0\r\n\r\n"));
+}
+
+/// The head of an answer with events, and the first of them.
+const EVENTS: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n9\r\ndata: a\n\n\r\n";
+const LAST_EVENT: &[u8] = b"9\r\ndata: b\n\n\r\n0\r\n\r\n";
+
+#[tokio::test]
+async fn events_pass_as_they_come_and_may_be_far_between() {
+    let (service, url) = ByHand::listen().await;
+    let mut settings = settings();
+    settings.airtable_gateway = upstream(&url);
+    let gateway = Gateway::start_here(settings).await;
+    let mut client = gateway.write(GET).await;
+    let (mut service, _) = service.accept().await;
+    service.write_all(EVENTS).await.unwrap();
+    read_until(&mut client, "data: a\n\n").await;
+    // Anything else is given up after 30 s.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(299)).await;
+    tokio::time::resume();
+    service.write_all(LAST_EVENT).await.unwrap();
+    assert!(read_to_end(&mut client).await.ends_with("9\r\ndata: b\n\n\r\n0\r\n\r\n"));
+}
+
+#[tokio::test]
+async fn events_that_answer_a_chat_are_handed_on_as_they_come() {
+    let (service, url) = ByHand::listen().await;
+    let mut settings = settings();
+    settings.llm_orchestrator = upstream(&url);
+    let gateway = Gateway::start(settings).await;
+    let body = r#"{"message": "hello", "stream": true}"#;
+    let head = "POST /api/chat HTTP/1.1\nHost: x\n{key}\nConnection: close\nContent-Type: application/json\n";
+    let mut client = gateway.write(&format!("{head}Content-Length: {}\n\n{body}", body.len())).await;
+    let (mut service, _) = service.accept().await;
+    service.write_all(EVENTS).await.unwrap();
+    read_until(&mut client, "data: a\n\n").await;
+    service.write_all(LAST_EVENT).await.unwrap();
+    assert!(read_to_end(&mut client).await.ends_with("9\r\ndata: b\n\n\r\n0\r\n\r\n"));
 }
 
 #[tokio::test]

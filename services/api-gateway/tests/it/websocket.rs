@@ -127,10 +127,7 @@ async fn a_session_hears_of_its_tools_and_answers_also_what_it_missed() {
     let mut settings = settings();
     settings.llm_orchestrator = upstream(&llm.url(""));
     let gateway = Gateway::start(settings).await;
-    let post = async |path: &str, body: Value| {
-        let request = gateway.request("POST", path).header("x-api-key", KEY);
-        assert_eq!(send(request.header("content-type", "application/json"), body.to_string()).await.status, 200);
-    };
+    let post = async |path: &str, body: Value| assert_eq!(gateway.post_as_service(path, &body).await.status, 200);
     let (mut first, mut other) = (entered(&gateway, "s").await, entered(&gateway, "other").await);
     let tool = json!({ "tool_name": "list_tables", "arguments": {}, "session_id": "s", "stream_progress": true });
     post("/api/execute-tool", tool).await;
@@ -254,6 +251,40 @@ async fn a_session_has_room_for_five_and_a_stop_says_so() {
     }
     drop(clients);
     soon("the gateway's end", gateway.task).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_is_not_heard_of_for_five_minutes_is_gone() {
+    let gateway = Gateway::start_here(settings()).await;
+    // It reads no more, and so answers no ping.
+    let _silent = entered(&gateway, "s").await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(300)).await;
+    tokio::time::resume();
+    eventually("the session to be left", LIMIT, async || {
+        (gateway.get("/health").await.json()["websocket_stats"]["active_connections"] == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_hears_of_what_it_chose() {
+    let target = Target::respond_with(|_| testkit::Response::new(200, r#"{"response": "hi", "result": {}}"#));
+    let mut settings = settings();
+    settings.llm_orchestrator = upstream(&target.url(""));
+    let gateway = Gateway::start(settings).await;
+    let (mut tools, mut all) = (entered(&gateway, "s").await, entered(&gateway, "s").await);
+    tools.say(r#"{"type": "unsubscribe", "types": ["chat_stream"]}"#).await;
+    assert_eq!(tools.hear().await["type"], "subscriptions");
+    let chat = json!({ "message": "hello", "session_id": "s", "stream": true });
+    assert_eq!(gateway.post_as_service("/api/chat", &chat).await.status, 200);
+    assert_eq!(all.hear().await["type"], "chat_stream");
+    let tool = json!({ "tool_name": "t", "arguments": {}, "session_id": "s", "stream_progress": true });
+    assert_eq!(gateway.post_as_service("/api/execute-tool", &tool).await.status, 200);
+    assert_eq!(
+        (tools.hear().await["type"].clone(), all.hear().await["type"].clone()),
+        (json!("tool_progress"), json!("tool_progress"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
