@@ -98,6 +98,11 @@ impl Site {
         self.api.call(run, &call).await
     }
 
+    /// Asks as people do, who have no key of services: with it a front door would not look at their tokens.
+    async fn call_as_person(&self, run: &mut Run, call: Call) -> Result<Answer, Outcome> {
+        self.api.call(run, &call.without(API_KEY)).await
+    }
+
     async fn post(&self, run: &mut Run, what: &str, body: &Json) -> Result<Answer, Outcome> {
         self.call(run, Call::post(format!("{}/{what}", self.path), body)).await
     }
@@ -170,7 +175,7 @@ impl Site {
 
     /// Reads the profile, which must be this person's.
     pub(crate) async fn profile(&self, run: &mut Run, access: &str, email: &str) -> Result<(), Outcome> {
-        let answer = self.call(run, Call::get(&*self.profile).bearer(access)).await?;
+        let answer = self.call_as_person(run, Call::get(&*self.profile).bearer(access)).await?;
         let json = good(&answer, &[200])?;
         if !text(json.get("user").unwrap_or(json), "email")?.eq_ignore_ascii_case(email) {
             return Err(Outcome::fail(ReasonCode::Json, "the profile is somebody else's: its email is another one"));
@@ -180,9 +185,25 @@ impl Site {
 
     /// Asks for the profile with a token that is none; it must be refused.
     pub(crate) async fn refuses(&self, run: &mut Run, access: Option<&str>) -> Result<(), Outcome> {
-        let call = Call::get(&*self.profile);
+        self.refuses_at(run, &self.profile, access).await
+    }
+
+    /// As [`Site::refuses`], at another path.
+    pub(crate) async fn refuses_at(&self, run: &mut Run, path: &str, access: Option<&str>) -> Result<(), Outcome> {
+        let call = Call::get(path);
         let call = access.map_or(call.clone(), |access| call.bearer(access));
-        refused(&self.call(run, call).await?, 401)
+        refused(&self.call_as_person(run, call).await?, 401)
+    }
+
+    /// Asks at a path with a good token, which must not be refused there; whether it is answered is not looked at.
+    pub(crate) async fn lets_in_at(&self, run: &mut Run, path: &str, access: &str) -> Result<(), Outcome> {
+        let answer = self.call_as_person(run, Call::get(path).bearer(access)).await?;
+        if !matches!(answer.status, 401 | 403) {
+            return Ok(());
+        }
+        let text =
+            format!("a good token is refused at {path} with status {}; is its secret that of others?", answer.status);
+        Err(Outcome::fail(ReasonCode::Status, text))
     }
 
     /// Takes new tokens for a refresh token; both must differ from the old ones.
@@ -206,8 +227,7 @@ impl Site {
     /// Signs out.
     pub(crate) async fn logout(&self, run: &mut Run, access: &str) -> Result<(), Outcome> {
         let call = Call::new(Method::POST, format!("{}/logout", self.path)).bearer(access);
-        let answer = self.call(run, call).await?;
-        if matches!(answer.status, 200 | 204) { Ok(()) } else { Err(wrong_status(&answer, &[200, 204])) }
+        is_done(&self.call(run, call).await?)
     }
 
     /// Deletes an account that was made, with the tokens of its registration or else after a login, and strikes it out.
@@ -241,8 +261,7 @@ impl Site {
         let missing = || Outcome::fail(ReasonCode::Json, "no answer says which account it is: json user.id is missing");
         let id = tokens.id.as_ref().ok_or_else(missing)?;
         let call = Call::new(Method::DELETE, format!("{}/users/{id}", self.path)).bearer(&*tokens.access);
-        let answer = self.call(run, call).await?;
-        if matches!(answer.status, 200 | 204) { Ok(()) } else { Err(wrong_status(&answer, &[200, 204])) }
+        is_done(&self.call(run, call).await?)
     }
 
     /// Deletes what earlier runs of this check left, a few at a time and within a part of the run's time. What cannot be
@@ -282,6 +301,15 @@ pub(crate) fn decode_path(cursor: &Cursor<'_>) -> Option<String> {
         return None;
     }
     Some(path.trim_end_matches('/').to_owned())
+}
+
+/// Checks that an answer to a program says that it is done: a page says nothing of the kind.
+fn is_done(answer: &Answer) -> Result<(), Outcome> {
+    match answer.status {
+        204 => Ok(()),
+        200 => good(answer, &[200]).map(|_json| ()),
+        _ => Err(wrong_status(answer, &[200, 204])),
+    }
 }
 
 fn tokens_of(json: &Json) -> Result<Tokens, Outcome> {

@@ -31,6 +31,8 @@ pub(super) struct Jwks {
     keys: String,
     /// Whether an account of its own shows which key signs.
     has_account: bool,
+    /// Whether it is a fault that no key is published.
+    is_required: bool,
     /// Longest time without a new key.
     rotates_within: Option<Duration>,
     sightings: Sightings,
@@ -44,12 +46,14 @@ impl Walk for Jwks {
         let site = Site::decode(fields, means);
         let keys = fields.get("keys").map_or_else(|| Some(KEYS.to_owned()), |c| decode_path(&c));
         let account = fields.get("account").map_or(Some(false), |c| c.bool());
+        let required = fields.get("required").map_or(Some(true), |c| c.bool());
         let rotates_within = fields.get("rotates_within").map_or(Some(None), |c| c.duration(ROTATION).map(Some));
         let budget = decode_budget(fields);
         Some(Self {
             site: site?,
             keys: keys?,
             has_account: account?,
+            is_required: required?,
             rotates_within: rotates_within?,
             sightings: means.sightings.clone(),
             budget: budget?,
@@ -76,7 +80,7 @@ impl Walk for Jwks {
 
 impl Jwks {
     async fn judge(&self, steps: &mut Steps<'_>) -> Option<()> {
-        let known = steps.take("keys", async |run| self.key_ids(run).await).await?;
+        let known = steps.take("keys", async |run| self.key_ids(run).await).await??;
         if let Some(longest) = self.rotates_within {
             let rotation = async |run: &mut Run| self.rotate(&run.check.to_string(), &known, longest).await;
             steps.take("rotation", rotation).await?;
@@ -92,9 +96,15 @@ impl Jwks {
         Some(())
     }
 
-    async fn key_ids(&self, run: &mut Run) -> Result<Vec<String>, Outcome> {
+    /// Returns none where there need be none, and are none.
+    async fn key_ids(&self, run: &mut Run) -> Result<Option<Vec<String>>, Outcome> {
         let answer = self.site.call(run, Call::get(&*self.keys)).await?;
-        public_keys(good(&answer, &[200])?)
+        let set = good(&answer, &[200])?;
+        if !self.is_required && set.get("keys").and_then(Json::as_array).is_some_and(Vec::is_empty) {
+            run.seen.note = Some("no key is published: there is nothing to check".to_owned());
+            return Ok(None);
+        }
+        public_keys(set).map(Some)
     }
 
     /// There must be a key that is not older than that.

@@ -9,12 +9,10 @@ use kit::config::{Cursor, Environment};
 use monitor::probe::{Expectation, Facts, Outcome, Probe, Reason, ReasonCode, Run, Scheme, Scope, Target};
 use monitor::{Kind, Kinds};
 
-use super::NAMES;
-
 /// The variable that says that everything runs in one container.
 const ALLOWED: (&str, &str) = ("AUTH_MONITOR_LOOPBACK", "allowed");
-/// Kinds of every monitor that ask a server.
-const OF_SERVERS: [&str; 6] = ["http", "journey", "tcp", "tls", "websocket", "grpc"];
+/// Kinds that look at what is here, and ask no server.
+const OF_THIS_PLACE: [&str; 4] = ["heartbeat", "exec", "host", "file"];
 
 /// Returns whether `localhost` may be meant: outside of containers, and where the variables say so.
 pub(crate) fn may_be_meant(environment: &Environment) -> bool {
@@ -24,7 +22,8 @@ pub(crate) fn may_be_meant(environment: &Environment) -> bool {
 
 /// Returns the same kinds, none of which asks this container.
 pub fn kept_from_here(kinds: Kinds) -> Kinds {
-    OF_SERVERS.into_iter().chain(NAMES).fold(kinds, |kinds, name| match kinds.find(name).cloned() {
+    let asking = kinds.names().into_iter().filter(|name| !OF_THIS_PLACE.contains(name));
+    asking.fold(kinds, |kinds, name| match kinds.find(name).cloned() {
         Some(kind) => kinds.with(Elsewhere(kind)),
         None => kinds,
     })

@@ -92,18 +92,6 @@ pub fn kinds(means: &Means) -> Kinds {
         .with(Walks::<AuthEvents>::new(means))
 }
 
-/// Every kind of this program's own.
-const NAMES: [&str; 8] = [
-    SignIn::NAME,
-    Tokens::NAME,
-    Lockout::NAME,
-    Registration::NAME,
-    Jwks::NAME,
-    Cookies::NAME,
-    Oidc::NAME,
-    AuthEvents::NAME,
-];
-
 /// Kinds whose passes and fails are tries to sign in, for the `auth_*` metrics.
 pub(crate) const ATTEMPTS: [&str; 2] = [SignIn::NAME, Tokens::NAME];
 

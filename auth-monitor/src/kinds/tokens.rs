@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::walk::Walk;
 use super::{Means, decode_budget};
-use crate::site::{Made, REGISTERED, Site};
+use crate::site::{Made, REGISTERED, Site, decode_path};
 use crate::token::{Forger, Forgery};
 
 /// What must be refused, with what is shown instead of a token.
@@ -28,6 +28,8 @@ pub(super) struct Tokens {
     site: Site,
     /// Whether an account of its own shows that a good token is taken, and lends its claims to the false ones.
     has_account: bool,
+    /// A path that somebody else guards than whoever answers the profile.
+    guarded: Option<String>,
     secret: Option<SecretString>,
     budget: Duration,
 }
@@ -38,9 +40,10 @@ impl Walk for Tokens {
     fn decode(fields: &Fields<'_>, means: &Means) -> Option<Self> {
         let site = Site::decode(fields, means);
         let has_account = fields.get("account").map_or(Some(false), |c| c.bool());
+        let guarded = fields.get("guarded").map_or(Some(None), |c| decode_path(&c).map(Some));
         let (secret, budget) = (fields.secret("secret", "secret_file"), decode_budget(fields));
         let secret = secret.filter(|secret| !secret.expose_secret().is_empty());
-        Some(Self { site: site?, has_account: has_account?, secret, budget: budget? })
+        Some(Self { site: site?, has_account: has_account?, guarded: guarded?, secret, budget: budget? })
     }
 
     fn target(&self) -> Target {
@@ -74,6 +77,9 @@ impl Tokens {
     async fn good(&self, run: &mut Run, made: &mut Made) -> Result<String, Outcome> {
         let access = self.site.access(run, made).await?;
         self.site.profile(run, &access, &made.credentials().email).await?;
+        if let Some(path) = &self.guarded {
+            self.site.lets_in_at(run, path, &access).await?;
+        }
         Ok(access)
     }
 
@@ -82,7 +88,14 @@ impl Tokens {
         let forger = Forger::new(good, self.secret.clone());
         for (name, forgery) in REFUSED {
             let token = forgery.map(|forgery| forger.forge(forgery, Timestamp::now()));
-            steps.take(name, async |run| self.site.refuses(run, token.as_deref()).await).await?;
+            let refuses = async |run: &mut Run| {
+                self.site.refuses(run, token.as_deref()).await?;
+                match &self.guarded {
+                    Some(path) => self.site.refuses_at(run, path, token.as_deref()).await,
+                    None => Ok(()),
+                }
+            };
+            steps.take(name, refuses).await?;
         }
         Some(())
     }

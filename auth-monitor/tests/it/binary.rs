@@ -90,6 +90,30 @@ async fn it_lives_and_is_measured_from_the_first_moment_though_nothing_it_watche
 }
 
 #[tokio::test]
+async fn in_a_container_it_says_so_and_does_not_ask_itself() {
+    let (folder, target) = (tempfile::tempdir().unwrap(), Target::ok("fine"));
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auth-monitor"));
+    command.current_dir(folder.path()).env_clear().env("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+    let child = command
+        .env("AUTH_MONITOR_LISTEN", format!("127.0.0.1:{port}"))
+        .env("AUTH_MONITOR_PLATFORM_URL", format!("http://localhost:{}", target.addr().port()))
+        .env("AUTH_MONITOR_GATEWAY_URL", target.url(""))
+        .env("AUTH_MONITOR_AIRTABLE_URL", target.url(""))
+        .spawn();
+    let daemon = Daemon { child: child.unwrap(), port };
+    let reason = eventually("a reason", LIMIT, async || {
+        let status: Value = serde_json::from_str(&daemon.get("/api/v1/status").await?).unwrap();
+        let checks = status["services"].as_array()?.iter().flat_map(|service| service["checks"].as_array().unwrap());
+        let reasons: Vec<&str> = checks.map(|check| check["reason"].as_str().unwrap()).collect();
+        reasons.iter().all(|reason| !reason.is_empty()).then(|| reasons.join("\n"))
+    });
+    let reason = reason.await;
+    assert!(reason.lines().all(|line| line.starts_with("misconfigured: ")), "{reason}");
+    assert_eq!(target.connections(), 0);
+}
+
+#[tokio::test]
 async fn a_changed_file_is_taken_at_a_signal_and_what_it_no_longer_names_is_forgotten() {
     let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::new());
     let config = |services: &[&str]| {

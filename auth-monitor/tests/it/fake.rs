@@ -8,6 +8,8 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use testkit::{Request, Response, Target};
 
+use crate::LIMIT;
+
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// What is wrong with it.
@@ -34,6 +36,7 @@ pub(crate) enum Fault {
     TakenTwice,
     CannotDelete,
     LogoutHtml,
+    DeleteHtml,
 }
 
 #[derive(Default)]
@@ -65,7 +68,10 @@ impl Fake {
         let (shared, wrong, shut) = (state.clone(), fault.clone(), gate.clone());
         let target = Target::respond_with(move |request| {
             if request.path == "/auth/login" && *shut.0.lock().unwrap() {
-                let wait = || drop(shut.1.wait_while(shut.0.lock().unwrap(), |held| *held).unwrap());
+                let wait = || {
+                    let waited = shut.1.wait_timeout_while(shut.0.lock().unwrap(), LIMIT, |held| *held).unwrap();
+                    assert!(!waited.1.timed_out(), "nobody lets logins go on");
+                };
                 tokio::task::block_in_place(wait);
             }
             let (mut state, fault) = (shared.lock().unwrap(), *wrong.lock().unwrap());
@@ -138,6 +144,7 @@ impl State {
                 }
                 said(200, &json!({ "message": "signed out" }))
             }
+            ("DELETE", _) if fault == Fault::DeleteHtml => html(),
             ("DELETE", path) if path == format!("/auth/users/{email}") && fault != Fault::CannotDelete => {
                 self.accounts.remove(email);
                 self.sessions.retain(|_, owner| owner != email);

@@ -144,13 +144,13 @@ async fn a_registration_that_takes_what_it_must_not_or_tells_too_much_is_found()
 #[tokio::test]
 async fn a_slow_platform_is_degraded_and_says_which_step_was_slow() {
     let fake = Fake::new();
-    let check = Check::new(&format!("sign-in: {{ url: '{}', budget: 100ms }}", fake.url()));
-    fake.target.set_delay(Duration::from_millis(120));
+    let check = Check::new(&format!("sign-in: {{ url: '{}', budget: 300ms }}", fake.url()));
+    fake.target.set_delay(Duration::from_millis(320));
     let observation = check.passes().await;
     let soft: Vec<&str> = observation.soft.iter().map(|reason| reason.text.as_str()).collect();
     assert_eq!(soft.len(), 10, "{soft:?}");
     assert!(
-        soft[1].starts_with("step \"login\" (2 of 10): took 1") && soft[1].ends_with(" ms, more than 100ms"),
+        soft[1].starts_with("step \"login\" (2 of 10): took ") && soft[1].ends_with(" ms, more than 300ms"),
         "{soft:?}"
     );
     fake.target.set_delay(Duration::ZERO);
@@ -200,5 +200,11 @@ async fn a_logout_that_answers_with_a_page_passes_no_further_than_its_token_live
     let fake = Fake::new();
     let check = Check::new(&format!("sign-in: {{ url: '{}' }}", fake.url()));
     fake.be(Fault::LogoutHtml);
-    check.fails(Status, "step \"dead-token\" (9 of 10): status 200, expected 401: it is JSON; there are email").await;
+    check.fails(Json, "step \"logout\" (8 of 10): status 200, but no JSON: it is text/html").await;
+    fake.be(Fault::DeleteHtml);
+    check.fails(Json, "step \"delete\" (10 of 10): status 200, but no JSON: it is text/html").await;
+    assert_eq!((fake.accounts(), check.ledger.left()), (1, 1), "it is there, and stands in the ledger");
+    fake.be(Fault::None);
+    check.passes().await;
+    assert_eq!((fake.accounts(), check.ledger.left()), (0, 0));
 }

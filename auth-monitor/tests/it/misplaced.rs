@@ -20,6 +20,12 @@ async fn localhost_within_a_container_is_not_asked_and_what_to_write_is_said() {
         format!("tokens: {{ url: 'http://127.0.0.1:{port}' }}"),
         format!("auth-events: {{ url: 'http://127.0.0.1:{port}', api_key: '${{KEY}}' }}"),
         format!("http: {{ url: 'http://[::1]:{port}/health' }}"),
+        format!("tcp: {{ address: 'localhost:{port}' }}"),
+        format!("redis: {{ address: 'localhost:{port}' }}"),
+        format!("postgres: {{ address: 'localhost:{port}', username: a }}"),
+        format!("smtp: {{ address: 'localhost:{port}' }}"),
+        format!("prometheus: {{ url: 'http://localhost:{port}', query: up }}"),
+        format!("oidc: {{ url: 'http://localhost:{port}' }}"),
     ] {
         let probe = decode_by(&kinds, &check).unwrap();
         let id = CheckId::new("platform", "check");
@@ -36,6 +42,8 @@ async fn localhost_within_a_container_is_not_asked_and_what_to_write_is_said() {
         assert!(reason.text.contains("AUTH_MONITOR_PLATFORM_URL=http://platform-services:8007"), "{}", reason.text);
     }
     assert_eq!(target.connections(), 0);
+    let here = decode_by(&kinds, "file: { path: /proc/version }").unwrap();
+    assert!(!format!("{here:?}").starts_with("Misplaced"), "{here:?}");
     let elsewhere = decode_by(&kinds, "sign-in: { url: 'http://platform-services:8007' }").unwrap();
     assert!(format!("{elsewhere:?}").starts_with("SignIn"), "{elsewhere:?}");
 }

@@ -1,14 +1,22 @@
 //! Signing in to a real provider (npm's oidc-provider), with its forms, cookies, codes and tokens.
 
-use monitor::probe::ReasonCode::{Auth, Protocol, Redirects, Refused, Rejected, Status};
-use monitor::probe::StepState;
-use serde_json::json;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use data_encoding::BASE64URL_NOPAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use monitor::probe::ReasonCode::{Auth, Json, Protocol, Redirects, Refused, Rejected, Status};
+use monitor::probe::{Outcome, StepState};
+use serde_json::{Value, json};
 use testkit::{Response, Server, Target, free_port, serve_by_node};
 
 use crate::Check;
 
-const STEPS: [&str; 8] =
-    ["discovery", "keys", "sign-in", "wrong-verifier", "sign-in-again", "token", "id-token", "old-code"];
+const STEPS: [&str; 9] =
+    ["discovery", "keys", "sign-in", "wrong-verifier", "no-verifier", "sign-in-again", "token", "id-token", "old-code"];
 
 /// Secrets of `provider.mjs`.
 pub(crate) const VARIABLES: [(&str, &str); 3] =
@@ -45,45 +53,101 @@ async fn what_is_wrong_is_told_at_its_step_and_nothing_that_is_secret() {
         (
             "id: web, secret: '${POSTED}'",
             Status,
-            "step \"wrong-verifier\" (4 of 8): status 401, expected 400: invalid_client",
+            "step \"wrong-verifier\" (4 of 9): status 401, expected 400: invalid_client",
         ),
         (
             "id: nobody",
             Status,
-            "step \"sign-in\" (3 of 8): status 400, expected 200: the page \"oops! something went wrong\"",
+            "step \"sign-in\" (3 of 9): status 400, expected 200: the page \"oops! something went wrong\"",
         ),
         (
             "id: narrow, scope: openid email",
             Rejected,
-            "step \"sign-in\" (3 of 8): the provider sends the browser back with an error: invalid_scope: requested scope is not allowed",
+            "step \"sign-in\" (3 of 9): the provider sends the browser back with an error: invalid_scope: requested scope is not allowed",
         ),
     ] {
         check(port, client).fails(code, said).await;
     }
     let yaml = check(port, "id: app").yaml.replace("PASSWORD", "POSTED");
-    let said = "step \"sign-in\" (3 of 8): the page \"Sign in – Example\" asks again: the provider does not take the account's \
+    let said = "step \"sign-in\" (3 of 9): the page \"Sign in – Example\" asks again: the provider does not take the account's \
                 name and password";
     Check::new(&yaml).fails(Auth, said).await;
 }
 
-/// A provider that is wrong in one way: its page of the authorization endpoint, which is given the state, answers so.
-fn wrong_provider(authorize: impl Fn(&str) -> Response + Send + Sync + 'static) -> Target {
+/// A way in which a provider's token endpoint is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    TakesOtherVerifiers,
+    TakesNoVerifier,
+    TakesCodesAgain,
+    OtherNonce,
+    OtherClient,
+    OtherKey,
+    OtherKind,
+}
+
+/// A provider whose code says what it was asked for, and whose page of the authorization endpoint is `authorize`: it is
+/// given the state and a code. Its endpoints end in slashes.
+fn fake(fault: Fault, authorize: impl Fn(&str, &str) -> Response + Send + Sync + 'static) -> Target {
+    let der = Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
+    let public = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.as_ref()).unwrap().public_key().as_ref().to_vec();
+    let signing =
+        if fault == Fault::OtherKey { Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap() } else { der };
+    let used = Mutex::new(HashSet::new());
     Target::respond_with(move |request| {
         let host = format!("http://{}", request.header("host").unwrap());
         let url = url::Url::parse(&format!("{host}{}", request.path)).unwrap();
-        let state = url.query_pairs().find(|(name, _)| name == "state").map(|(_, state)| state.into_owned());
+        let asked: HashMap<String, String> = url.query_pairs().into_owned().collect();
+        let json = |status: u16, body: Value| Response::new(status, body.to_string());
         match url.path() {
             "/.well-known/openid-configuration" => {
-                let body = json!({ "issuer": host, "authorization_endpoint": format!("{host}/a"),
-                    "token_endpoint": format!("{host}/t"), "jwks_uri": format!("{host}/k"),
-                    "authorization_response_iss_parameter_supported": true });
-                Response::new(200, body.to_string())
+                let endpoint = |path: &str| format!("{host}/{path}/");
+                json(
+                    200,
+                    json!({ "issuer": host, "authorization_endpoint": endpoint("a"), "token_endpoint": endpoint("t"),
+                    "jwks_uri": endpoint("k"), "authorization_response_iss_parameter_supported": true }),
+                )
             }
-            "/k" => Response::new(200, json!({ "keys": [{ "kty": "EC", "kid": "a" }] }).to_string()),
-            "/t" => Response::new(200, json!({ "access_token": "s3cret", "id_token": "s3cret" }).to_string()),
-            _ => authorize(&state.unwrap_or_default()),
+            "/k/" => {
+                let x = BASE64URL_NOPAD.encode(&public);
+                json(200, json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "a", "x": x }] }))
+            }
+            "/a/" => authorize(
+                &asked["state"],
+                &format!("{}.{}.{}", asked["nonce"], asked["code_challenge"], asked["state"]),
+            ),
+            "/t/" => {
+                let form: HashMap<String, String> = url::form_urlencoded::parse(&request.body).into_owned().collect();
+                let code = &form["code"];
+                let is_right = match (form.get("code_verifier"), code.split('.').nth(1)) {
+                    (Some(verifier), Some(challenge)) => {
+                        let hash = BASE64URL_NOPAD.encode(digest(&SHA256, verifier.as_bytes()).as_ref());
+                        hash == challenge || fault == Fault::TakesOtherVerifiers
+                    }
+                    (None, _) => fault == Fault::TakesNoVerifier,
+                    (Some(_), None) => false,
+                };
+                let is_new = used.lock().unwrap().insert(code.clone()) || fault == Fault::TakesCodesAgain;
+                if !is_right || !is_new {
+                    return json(400, json!({ "error": "invalid_grant" }));
+                }
+                let nonce = if fault == Fault::OtherNonce { "other" } else { code.split('.').next().unwrap() };
+                let client = if fault == Fault::OtherClient { "other" } else { "app" };
+                let claims = json!({ "iss": host, "aud": client, "sub": "ada", "nonce": nonce, "exp": u32::MAX });
+                let header = Header { kid: Some("a".to_owned()), ..Header::new(Algorithm::EdDSA) };
+                let id_token = encode(&header, &claims, &EncodingKey::from_ed_der(signing.as_ref())).unwrap();
+                let kind = if fault == Fault::OtherKind { "mac" } else { "Bearer" };
+                json(200, json!({ "access_token": "s3cret", "id_token": id_token, "token_type": kind }))
+            }
+            other => Response::new(404, other.to_owned()),
         }
     })
+}
+
+/// A provider with this page.
+fn wrong_provider(authorize: impl Fn(&str) -> Response + Send + Sync + 'static) -> Target {
+    fake(Fault::None, move |state, _code| authorize(state))
 }
 
 fn sends_to(url: &str) -> Response {
@@ -98,28 +162,32 @@ async fn what_a_provider_may_not_do_is_found() {
         (
             |state| sends_to(&format!("{BACK}?code=c&state={state}x")),
             Rejected,
-            "step \"sign-in\" (3 of 8): the provider answers another request than ours: its state is another one",
+            "step \"sign-in\" (3 of 9): the provider answers another request than ours: its state is another one",
         ),
         (
             |state| sends_to(&format!("{BACK}?code=c&state={state}")),
             Rejected,
-            "step \"sign-in\" (3 of 8): the answer to the client lacks iss, which the provider promises",
+            "step \"sign-in\" (3 of 9): the answer to the client lacks iss, which the provider promises",
         ),
         (
             |state| sends_to(&format!("{BACK}?code=c&state={state}&iss=https://id.example.com")),
             Rejected,
-            "step \"sign-in\" (3 of 8): the answer to the client is another issuer's",
+            "step \"sign-in\" (3 of 9): the answer to the client is another issuer's",
         ),
         (
             |_| sends_to("https://app.example.com/elsewhere"),
             Redirects,
-            "step \"sign-in\" (3 of 8): the way leads to https://app.example.com, which is neither the provider nor the client",
+            "step \"sign-in\" (3 of 9): the way leads to https://app.example.com, which is neither the provider nor the client",
         ),
-        (|_| sends_to("/a"), Redirects, "step \"sign-in\" (3 of 8): not back at the client after 12 pages"),
+        (
+            |state| sends_to(&format!("/a/?state={state}&nonce=n&code_challenge=c")),
+            Redirects,
+            "step \"sign-in\" (3 of 9): not back at the client after 12 pages",
+        ),
         (
             |_| Response::new(200, "<title>Soon</title>"),
             Protocol,
-            "step \"sign-in\" (3 of 8): the page \"Soon\" has no form to sign in with",
+            "step \"sign-in\" (3 of 9): the page \"Soon\" has no form to sign in with",
         ),
     ];
     for (page, code, said) in cases {
@@ -129,17 +197,52 @@ async fn what_a_provider_may_not_do_is_found() {
 }
 
 #[tokio::test]
-async fn a_provider_that_takes_any_verifier_is_found() {
-    let port = std::sync::Arc::new(std::sync::OnceLock::new());
-    let known = port.clone();
-    let provider = wrong_provider(move |state| {
-        let issuer = format!("http://127.0.0.1:{}", known.get().unwrap());
-        sends_to(&format!("https://app.example.com/callback?code=c&state={state}&iss={issuer}"))
-    });
-    port.set(provider.addr().port()).unwrap();
-    let said =
-        "step \"wrong-verifier\" (4 of 8): status 200, expected 400: it is JSON; there are access_token, id_token";
-    check(provider.addr().port(), "id: app").fails(Status, said).await;
+async fn a_code_and_its_token_are_good_for_nothing_else() {
+    for (fault, expected) in [
+        (Fault::None, None),
+        (Fault::TakesOtherVerifiers, Some((Status, "step \"wrong-verifier\" (4 of 9): status 200, expected 400: "))),
+        (Fault::TakesNoVerifier, Some((Status, "step \"no-verifier\" (5 of 9): status 200, expected 400: "))),
+        (Fault::OtherKind, Some((Json, "step \"token\" (7 of 9): json token_type is \"mac\", expected \"Bearer\""))),
+        (Fault::OtherNonce, Some((Json, "step \"id-token\" (8 of 9): the id token is not of this sign-in: "))),
+        (Fault::OtherClient, Some((Json, "step \"id-token\" (8 of 9): the id token is for another client"))),
+        (
+            Fault::OtherKey,
+            Some((Json, "step \"id-token\" (8 of 9): the id token is not signed by the key that it names")),
+        ),
+        (Fault::TakesCodesAgain, Some((Status, "step \"old-code\" (9 of 9): status 200, expected 400: "))),
+    ] {
+        let port = Arc::new(OnceLock::new());
+        let known = port.clone();
+        let provider = fake(fault, move |state, code| {
+            let issuer = format!("http://127.0.0.1:{}", known.get().unwrap());
+            sends_to(&format!("https://app.example.com/callback?code={code}&state={state}&iss={issuer}"))
+        });
+        port.set(provider.addr().port()).unwrap();
+        let observation = check(provider.addr().port(), "id: app").ask().await;
+        match (&observation.outcome, expected) {
+            (Outcome::Pass, None) => {}
+            (Outcome::Fail(reason), Some((code, said))) => {
+                assert_eq!(reason.code, code, "{fault:?}: {}", reason.text);
+                assert!(reason.text.starts_with(said), "{fault:?}: {}", reason.text);
+                assert!(!reason.text.contains("s3cret"), "{}", reason.text);
+            }
+            (found, _) => panic!("{fault:?}: {found:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_wants_more_than_name_and_password_is_told_and_given_nothing() {
+    const PAGES: [&str; 2] = [
+        "<form method=post action=/a/?state=s&nonce=n&code_challenge=c><input name=u><input type=password name=p></form>",
+        "<title>One more</title><form method=post action=/more><input name=otp></form>",
+    ];
+    let turn = AtomicUsize::new(0);
+    let provider = wrong_provider(move |_| Response::new(200, PAGES[turn.fetch_add(1, Ordering::Relaxed)]));
+    let said = "step \"sign-in\" (3 of 9): the page \"One more\" asks for more than a name and a password (a second factor?); let an \
+                account sign in that has no more";
+    check(provider.addr().port(), "id: app").fails(Auth, said).await;
+    assert!(provider.requests().iter().all(|request| request.path != "/more"));
 }
 
 #[tokio::test]
@@ -150,7 +253,7 @@ async fn nobody_but_the_provider_is_given_the_password() {
         let provider = wrong_provider(move |_| page.clone());
         let origin = thief.url("");
         let said = format!(
-            "step \"sign-in\" (3 of 8): the way leads to {}, which is neither the provider nor the client",
+            "step \"sign-in\" (3 of 9): the way leads to {}, which is neither the provider nor the client",
             origin.trim_end_matches('/')
         );
         check(provider.addr().port(), "id: app").fails(Redirects, &said).await;
@@ -164,7 +267,7 @@ async fn a_provider_that_went_and_came_back_is_told_and_forgotten() {
     let check = check(port, "id: app");
     check.passes().await;
     server.end();
-    check.fails(Refused, &format!("step \"discovery\" (1 of 8): connection refused by 127.0.0.1:{port}")).await;
+    check.fails(Refused, &format!("step \"discovery\" (1 of 9): connection refused by 127.0.0.1:{port}")).await;
     let _server = serve_by_node(include_str!("provider.mjs"), port, &["{}"]).await;
     let observation = check.passes().await;
     assert!(observation.seen.steps.iter().all(|step| step.state == StepState::Passed));

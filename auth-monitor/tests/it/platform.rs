@@ -30,7 +30,11 @@ impl Drop for Platform {
 
 impl Platform {
     pub(crate) async fn start() -> Self {
-        Self::start_at("127.0.0.1:0", tempfile::tempdir().unwrap()).await
+        Self::start_signing_by("HS256").await
+    }
+
+    pub(crate) async fn start_signing_by(algorithm: &str) -> Self {
+        Self::start_at("127.0.0.1:0", tempfile::tempdir().unwrap(), algorithm).await
     }
 
     /// Starts one on the data of an earlier one, at its address.
@@ -38,12 +42,17 @@ impl Platform {
         self.stop.cancel();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         let address = self.address.to_string();
-        Self::start_at(&address, folder).await
+        Self::start_at(&address, folder, "HS256").await
     }
 
-    async fn start_at(address: &str, folder: tempfile::TempDir) -> Self {
+    async fn start_at(address: &str, folder: tempfile::TempDir, algorithm: &str) -> Self {
         let url = format!("sqlite:{}", folder.path().join("platform.db").display());
-        let environment = Environment::of([("JWT_SECRET", SECRET), ("API_KEY", KEY), ("DATABASE_URL", url.as_str())]);
+        let environment = Environment::of([
+            ("JWT_SECRET", SECRET),
+            ("JWT_ALGORITHM", algorithm),
+            ("API_KEY", KEY),
+            ("DATABASE_URL", url.as_str()),
+        ]);
         let settings = Settings::read(&environment).unwrap();
         let listener =
             eventually("the address to be free", LIMIT, async || TcpListener::bind(address).await.ok()).await;
@@ -92,6 +101,31 @@ async fn the_real_platform_passes_everything_and_is_left_without_an_account() {
         assert_eq!(observation.soft, []);
         assert_eq!(check.ledger.left(), 0);
     }
+    assert_eq!(platform.accounts().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_those_that_sign_where_pairs_do_and_none_where_a_secret_does() {
+    let keys = |platform: &Platform, more: &str| {
+        Check::new(&format!("jwks: {{ url: '{}', api_key: '${{KEY}}', budget: 60s, {more} }}", platform.url()))
+    };
+    for algorithm in ["EdDSA", "RS256"] {
+        let platform = Platform::start_signing_by(algorithm).await;
+        for more in ["account: true, rotates_within: 100d", "account: true, required: false"] {
+            let observation = keys(&platform, more).passes().await;
+            assert_eq!(observation.seen.note, None);
+        }
+        // A false token says HS256 or HS512, or is signed by a secret: a pair verifies none of them.
+        let tokens = "tokens: { url: 'URL', api_key: '${KEY}', budget: 60s, account: true, secret: '${SECRET}' }";
+        Check::new(&tokens.replace("URL", &platform.url())).passes().await;
+        assert_eq!(platform.accounts().await, 0);
+    }
+    let platform = Platform::start().await;
+    let text = "step \"keys\" (1 of 4): json keys is missing or empty: no token can be verified";
+    keys(&platform, "account: true").fails(ReasonCode::Json, text).await;
+    let observation = keys(&platform, "account: true, required: false").ask().await;
+    let note = observation.seen.note.as_deref();
+    assert_eq!((&observation.outcome, note), (&Outcome::Pass, Some("no key is published: there is nothing to check")));
     assert_eq!(platform.accounts().await, 0);
 }
 

@@ -45,6 +45,7 @@ async function interact(request, response) {
     response.setHeader('content-type', 'text/html');
     return response.end(prompt.name === 'login' ? signIn : consent);
   }
+  if (request.headers.origin !== issuer) throw new Error('the form came from elsewhere');
   let body = '';
   for await (const chunk of request) body += chunk;
   const form = new URLSearchParams(body);

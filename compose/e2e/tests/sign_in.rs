@@ -21,8 +21,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 const KEY: &str = "the-services-key";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const OTHER_KEY: &str = "a-key-of-another-platform";
-/// How long a login is held up: more than its budget, less than its deadline.
-const HELD_UP: Duration = Duration::from_secs(4);
+const OTHER_SECRET: &str = "fedcba9876543210fedcba9876543210";
+/// How long a login is held up: more than its budget, and three of them less than the deadline.
+const HELD_UP: Duration = Duration::from_millis(2500);
 
 /// What the daemon watches: the built-in kinds, asked often enough for a test.
 const WATCHED: &str = r#"
@@ -32,6 +33,7 @@ services:
     checks:
       health: { http: { url: "${PLATFORM}/health" } }
       sign-in: { sign-in: { url: "${PLATFORM}", api_key: "${API_KEY}", budget: 10s } }
+      tokens: { tokens: { url: "${PLATFORM}", api_key: "${API_KEY}", account: true, secret: "${JWT_SECRET}", budget: 10s } }
       events: { auth-events: { url: "${PLATFORM}", api_key: "${ISSUED_KEY}" } }
   gateway:
     checks:
@@ -43,9 +45,19 @@ services:
           path: /api/v1/auth
           profile: /api/v1/users/profile
           budget: 10s
+      tokens:
+        tokens:
+          url: "${GATEWAY}"
+          api_key: "${API_KEY}"
+          path: /api/v1/auth
+          profile: /api/v1/users/profile
+          guarded: /api/v1/chat/history/auth-monitor
+          account: true
+          secret: "${JWT_SECRET}"
+          budget: 10s
   slow-way:
     checks:
-      sign-in: { sign-in: { url: "${SLOW_WAY}", api_key: "${API_KEY}", budget: 3s } }
+      sign-in: { sign-in: { url: "${SLOW_WAY}", api_key: "${API_KEY}", budget: 2s } }
 "#;
 
 /// A program of ours on a port of its own, which stays the same when it is started again.
@@ -131,7 +143,7 @@ async fn slow_way(server: String) -> (u16, watch::Sender<bool>) {
 struct Stack {
     folder: TempDir,
     platform: Program,
-    _gateway: Program,
+    gateway: Program,
     daemon: Program,
     is_slow: watch::Sender<bool>,
     key_id: String,
@@ -164,7 +176,13 @@ impl Stack {
         ];
         let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         daemon.start(folder.path(), &variables).await;
-        Self { folder, platform, _gateway: gateway, daemon, is_slow, key_id }
+        Self { folder, platform, gateway, daemon, is_slow, key_id }
+    }
+
+    async fn start_gateway(&mut self, secret: &str) {
+        let platform = self.platform.url();
+        let variables = [("JWT_SECRET", secret), ("PLATFORM_SERVICES_URL", &platform)];
+        self.gateway.start(self.folder.path(), &variables).await;
     }
 
     async fn start_platform(&mut self, key: &str) {
@@ -256,9 +274,15 @@ async fn what_breaks_is_found_at_the_next_run_and_what_is_mended_too() {
         .becomes(&[
             ("platform/health", "down", &format!("connection refused by {at}")),
             ("platform/sign-in", "down", &refused),
+            ("platform/tokens", "down", &refused),
             ("platform/events", "down", &format!("connection refused by {at}")),
             (
                 "gateway/sign-in",
+                "down",
+                "step \"register\" (1 of 10): status 502, expected 200 or 201: platform-services is not reachable",
+            ),
+            (
+                "gateway/tokens",
                 "down",
                 "step \"register\" (1 of 10): status 502, expected 200 or 201: platform-services is not reachable",
             ),
@@ -268,11 +292,31 @@ async fn what_breaks_is_found_at_the_next_run_and_what_is_mended_too() {
     stack.start_platform(KEY).await;
     stack.until_all_is_up().await;
 
+    stack.gateway.stop().await;
+    let at = format!("127.0.0.1:{}", stack.gateway.port);
+    let refused = |step: &str| format!("{step}connection refused by {at}");
+    stack
+        .becomes(&[
+            ("gateway/health", "down", &refused("")),
+            ("gateway/sign-in", "down", &refused("step \"register\" (1 of 10): ")),
+            ("gateway/tokens", "down", &refused("step \"register\" (1 of 10): ")),
+        ])
+        .await;
+    // It believes nothing that the platform signs, which shows where it decides itself.
+    stack.start_gateway(OTHER_SECRET).await;
+    let refused =
+        "step \"good-token\" (2 of 10): a good token is refused at /api/v1/chat/history/auth-monitor with status 401";
+    stack.becomes(&[("gateway/tokens", "down", refused)]).await;
+    stack.gateway.stop().await;
+    stack.start_gateway(SECRET).await;
+    stack.until_all_is_up().await;
+
     stack.platform.stop().await;
     stack.start_platform(OTHER_KEY).await;
     let unknown = "step \"register\" (1 of 10): status 401, expected 200 or 201: ";
     let down = |check| (check, "down", unknown);
-    stack.becomes(&["platform/sign-in", "gateway/sign-in", "slow-way/sign-in"].map(down)).await;
+    let broken = ["platform/sign-in", "platform/tokens", "gateway/sign-in", "gateway/tokens", "slow-way/sign-in"];
+    stack.becomes(&broken.map(down)).await;
     stack.platform.stop().await;
     stack.start_platform(KEY).await;
     stack.until_all_is_up().await;
@@ -292,8 +336,10 @@ async fn what_breaks_is_found_at_the_next_run_and_what_is_mended_too() {
         .becomes(&[
             ("platform/health", "down", "no answer within 10s"),
             ("platform/sign-in", "down", "step \""),
+            ("platform/tokens", "down", "step \""),
             ("platform/events", "down", "no answer within 10s"),
             ("gateway/sign-in", "down", "step \""),
+            ("gateway/tokens", "down", "step \""),
             ("slow-way/sign-in", "down", "step \""),
         ])
         .await;

@@ -3,6 +3,8 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64URL_NOPAD;
+use http::HeaderValue;
+use http::header::ORIGIN;
 use kit::config::{Cursor, Fields};
 use monitor::probe::{Answer, Api, Call, Cookies, Outcome, ReasonCode, Run};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,6 +23,11 @@ use crate::kinds::user;
 const MOST_PAGES: usize = 12;
 /// What is asked for if nothing else is said.
 const SCOPE: &str = "openid";
+
+/// Why a page is not gone on from.
+const AGAIN: &str = "asks again: the provider does not take the account's name and password";
+const MORE: &str =
+    "asks for more than a name and a password (a second factor?); let an account sign in that has no more";
 
 /// A client of the provider, and somebody who signs in to it.
 pub(super) struct CodeFlow {
@@ -43,6 +50,17 @@ struct Secrets {
     verifier: String,
 }
 
+/// How a code is shown that must be refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shown {
+    /// It was used.
+    Again,
+    /// With a verifier that is another sign-in's.
+    WithOtherVerifier,
+    /// With none.
+    WithoutVerifier,
+}
+
 /// What the provider gave a browser for its client.
 pub(super) struct Granted {
     code: String,
@@ -54,7 +72,8 @@ impl CodeFlow {
     /// is a mistake.
     pub(super) fn decode(fields: &Fields<'_>) -> Option<Option<Self>> {
         let client = fields.get("client").map_or(Some(None), |cursor| Client::decode(&cursor).map(Some));
-        match (client?, user::decode(fields)?) {
+        let user = user::decode(fields);
+        match (client?, user?) {
             (None, None) => Some(None),
             (Some(client), Some(user)) => Some(Some(Self { client, user })),
             (Some(_), None) => {
@@ -101,33 +120,37 @@ impl CodeFlow {
                 let text = format!("the page {:?} has no form to sign in with", page.title);
                 return Err(Outcome::fail(ReasonCode::Protocol, text));
             };
-            let is_again = match asks {
-                Asks::Password => std::mem::replace(&mut has_given_password, true),
-                Asks::Name => std::mem::replace(&mut has_given_name, true),
-                Asks::Consent => false,
+            let why_not = match asks {
+                Asks::Password => std::mem::replace(&mut has_given_password, true).then_some(AGAIN),
+                Asks::Name if has_given_password => Some(MORE),
+                Asks::Name => std::mem::replace(&mut has_given_name, true).then_some(AGAIN),
+                Asks::Consent => None,
             };
-            if is_again {
-                let text = format!(
-                    "the page {:?} asks again: the provider does not take the account's name and password",
-                    page.title
-                );
-                return Err(Outcome::fail(ReasonCode::Auth, text));
+            if let Some(why) = why_not {
+                return Err(Outcome::fail(ReasonCode::Auth, format!("the page {:?} {why}", page.title)));
             }
             (here, call) = self.fill_in(form, &here, provider)?;
         }
         Err(Outcome::fail(ReasonCode::Redirects, format!("not back at the client after {MOST_PAGES} pages")))
     }
 
-    /// Shows a code with a verifier that is another sign-in's; it must be refused, and may be spent.
-    pub(super) async fn refuses_verifier(
+    /// Shows a code, which must be refused: it was used (RFC 6749 section 4.1.2), or is shown with another verifier than
+    /// its own, or with none (RFC 7636 section 4.6). It may be spent by that.
+    pub(super) async fn refuses(
         &self,
         run: &mut Run,
         api: &Api,
         provider: &Provider,
-        granted: Granted,
+        granted: &Granted,
+        shown: Shown,
     ) -> Result<(), Outcome> {
-        let other = Granted { secrets: Secrets::new(), ..granted };
-        refused(&api.call(run, &self.exchange(provider, &other)).await?, 400)
+        let other = Secrets::new().verifier;
+        let verifier = match shown {
+            Shown::Again => Some(&granted.secrets.verifier),
+            Shown::WithOtherVerifier => Some(&other),
+            Shown::WithoutVerifier => None,
+        };
+        refused(&api.call(run, &self.exchange(provider, &granted.code, verifier)).await?, 400)
     }
 
     /// Takes tokens for a code, and returns the one that says who signed in.
@@ -138,7 +161,7 @@ impl CodeFlow {
         provider: &Provider,
         granted: &Granted,
     ) -> Result<String, Outcome> {
-        let answer = api.call(run, &self.exchange(provider, granted)).await?;
+        let answer = api.call(run, &self.exchange(provider, &granted.code, Some(&granted.secrets.verifier))).await?;
         let json = good(&answer, &[200])?;
         text(json, "access_token")?;
         let kind = text(json, "token_type")?;
@@ -160,17 +183,6 @@ impl CodeFlow {
         verify(token, keys, &Expected { issuer, client, nonce: &granted.secrets.nonce })
     }
 
-    /// Shows a code that was used; it must be refused (RFC 6749 section 4.1.2).
-    pub(super) async fn refuses_code(
-        &self,
-        run: &mut Run,
-        api: &Api,
-        provider: &Provider,
-        granted: &Granted,
-    ) -> Result<(), Outcome> {
-        refused(&api.call(run, &self.exchange(provider, granted)).await?, 400)
-    }
-
     fn first_page(&self, provider: &Provider, secrets: &Secrets) -> Url {
         let challenge = BASE64URL_NOPAD.encode(digest(&SHA256, secrets.verifier.as_bytes()).as_ref());
         let mut url = provider.authorization.clone();
@@ -188,24 +200,18 @@ impl CodeFlow {
     }
 
     fn fill_in(&self, form: &Form, here: &Url, provider: &Provider) -> Result<(Url, Call), Outcome> {
-        let mut to = if form.action.is_empty() { here.clone() } else { join(here, &form.action)? };
+        let to = if form.action.is_empty() { here.clone() } else { join(here, &form.action)? };
         provider.check_its_own(&to)?;
-        let sent = form.filled_in(&self.user);
-        if form.is_post {
-            return Ok((to.clone(), Call::submit(to, sent)));
-        }
-        to.set_query(None);
-        to.query_pairs_mut().extend_pairs(sent);
-        Ok((to.clone(), Call::get_url(to)))
+        // As a browser says where a form stands (HTML, "Form submission"); what guards against other sites' forms looks at it.
+        let origin = HeaderValue::try_from(here.origin().ascii_serialization());
+        let origin = origin.map_err(|_| Outcome::fail(ReasonCode::Redirects, "the page's own address is not ASCII"))?;
+        Ok((to.clone(), Call::submit(to, form.filled_in(&self.user)).with(ORIGIN, origin)))
     }
 
-    fn exchange(&self, provider: &Provider, granted: &Granted) -> Call {
-        let mut form = vec![
-            ("grant_type", "authorization_code"),
-            ("code", &granted.code),
-            ("redirect_uri", self.client.redirect.as_str()),
-            ("code_verifier", &granted.secrets.verifier),
-        ];
+    fn exchange(&self, provider: &Provider, code: &str, verifier: Option<&String>) -> Call {
+        let mut form =
+            vec![("grant_type", "authorization_code"), ("code", code), ("redirect_uri", self.client.redirect.as_str())];
+        form.extend(verifier.map(|verifier| ("code_verifier", verifier.as_str())));
         let id = self.client.id.as_str();
         let to = provider.token.clone();
         match self.client.secret.as_ref().map(ExposeSecret::expose_secret) {

@@ -25,8 +25,8 @@ pub(super) struct Page {
 pub(super) struct Form {
     /// Where it is sent; empty is the page itself.
     pub(super) action: String,
-    /// Whether it is sent as a body, not as a query.
-    pub(super) is_post: bool,
+    /// Whether it is sent as a body. As a query, which is logged by many, nobody's password may go.
+    is_post: bool,
     fields: Vec<Field>,
 }
 
@@ -99,12 +99,15 @@ impl Form {
 
     fn asks(&self) -> Option<Asks> {
         let is_written = |field: &Field| WRITTEN.contains(&field.kind.as_str());
+        if !self.is_post {
+            return None;
+        }
         if self.fields.iter().any(|field| field.kind == "password") {
             return Some(Asks::Password);
         }
-        match (self.fields.iter().filter(|field| is_written(field)).count(), self.is_post) {
-            (1, true) => Some(Asks::Name),
-            (0, true) => Some(Asks::Consent),
+        match self.fields.iter().filter(|field| is_written(field)).count() {
+            0 => Some(Asks::Consent),
+            1 => Some(Asks::Name),
             _ => None,
         }
     }
@@ -168,7 +171,7 @@ mod tests {
         let page = Page::read(html.as_bytes());
         let Some((form, asks)) = page.way_on() else { return "none".to_owned() };
         let fields: String = form.filled_in(&who).iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        format!("{asks:?} {} {}{fields}", if form.is_post { "POST" } else { "GET" }, form.action)
+        format!("{asks:?} {}{fields}", form.action)
     }
 
     #[test]
@@ -179,22 +182,23 @@ mod tests {
                 "<form action='/search'><input name=q></form><form method=POST action=\"/in?a=1&amp;b=2\">
                  <input type=hidden name=csrf value='a&quot;b'><input name=login><INPUT TYPE=Password NAME=pw>
                  <input type=checkbox name=stay><button name=go value=1>In</button><button name=cancel>No</button></form>",
-                "Password POST /in?a=1&b=2 csrf=a\"b login=ada@example.com pw=pass go=1",
+                "Password /in?a=1&b=2 csrf=a\"b login=ada@example.com pw=pass go=1",
             ),
             (
                 "<form method=post><input type=email name=user><input type=submit value=Next></form>",
-                "Name POST  user=ada@example.com",
+                "Name  user=ada@example.com",
             ),
             (
                 "<form method=post action=/c><input type=hidden name=p value=consent><button>Yes</button></form>",
-                "Consent POST /c p=consent",
+                "Consent /c p=consent",
             ),
             ("<script>'<form method=post><input type=password name=a>'</script>", "none"),
             ("<!-- <form method=post> --><form><input name=q></form>", "none"),
             ("<form method=post><input name=a><input name=b></form>", "none"),
+            ("<form><input name=u><input type=password name=p></form>", "none"),
             (
                 "<form method=post><input name=u disabled><input type=checkbox name=c checked><input type=password name=p>",
-                "Password POST  c=on p=pass",
+                "Password  c=on p=pass",
             ),
         ] {
             assert_eq!(way_on(html), expected, "{html}");

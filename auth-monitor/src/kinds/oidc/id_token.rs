@@ -2,10 +2,12 @@
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use monitor::probe::{Outcome, ReasonCode};
 use serde::Deserialize;
 use serde_json::Value as Json;
+
+use crate::token::header_of;
 
 /// Algorithms whose keys are public; with the others whoever verifies could sign, too.
 const SIGNED: [Algorithm; 9] = [
@@ -38,18 +40,21 @@ struct Claims {
 /// Checks a token with the provider's key set. What it says of a person is shown to nobody.
 pub(super) fn verify(token: &str, keys: &Json, expected: &Expected<'_>) -> Result<(), Outcome> {
     let wrong = |why: String| Outcome::fail(ReasonCode::Json, format!("the id token {why}"));
-    let header = decode_header(token).map_err(|_| wrong("has no header that can be read".to_owned()))?;
-    if !SIGNED.contains(&header.alg) {
-        let why = format!("is signed by {:?}; let the provider use a key pair, RS256 or ES256 say", header.alg);
+    let header = header_of(token).ok_or_else(|| wrong("has no header that can be read".to_owned()))?;
+    let named = |name: &str| header.get(name).and_then(Json::as_str);
+    let written = named("alg").unwrap_or_default();
+    let Some(algorithm) = written.parse().ok().filter(|algorithm| SIGNED.contains(algorithm)) else {
+        let why = format!("is signed by {written:?}; let the provider use a key pair, for RS256 or ES256 say");
         return Err(wrong(why));
-    }
-    let is_it = |key: &Jwk| header.kid.is_none() || key.common.key_id == header.kid;
+    };
+    let kid = named("kid");
+    let is_it = |key: &Jwk| kid.is_none_or(|kid| key.common.key_id.as_deref() == Some(kid));
     let all = keys.get("keys").and_then(Json::as_array).into_iter().flatten();
     // A kind of key that is not known here keeps nobody from reading the others.
     let keys: Vec<Jwk> = all.filter_map(|key| serde_json::from_value(key.clone()).ok()).filter(is_it).collect();
-    let mut refused = wrong(format!("is signed by key {:?}, which is not in the set", header.kid.unwrap_or_default()));
+    let mut refused = wrong(format!("is signed by key {:?}, which is not in the set", kid.unwrap_or_default()));
     for key in &keys {
-        match claims(token, key, header.alg, expected) {
+        match claims(token, key, algorithm, expected) {
             Ok(claims) if claims.nonce.as_deref() != Some(expected.nonce) => {
                 return Err(wrong("is not of this sign-in: its nonce is another one".to_owned()));
             }
@@ -57,6 +62,13 @@ pub(super) fn verify(token: &str, keys: &Json, expected: &Expected<'_>) -> Resul
                 return Err(wrong("is for another client (azp)".to_owned()));
             }
             Ok(_) => return Ok(()),
+            // It is signed by this key, and wrong.
+            Err(
+                kind @ (ErrorKind::ExpiredSignature
+                | ErrorKind::InvalidIssuer
+                | ErrorKind::InvalidAudience
+                | ErrorKind::MissingRequiredClaim(_)),
+            ) => return Err(wrong(in_words(&kind, expected))),
             Err(kind) => refused = wrong(in_words(&kind, expected)),
         }
     }
@@ -106,7 +118,10 @@ mod tests {
         let public = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.as_ref()).unwrap();
         let x = BASE64URL_NOPAD.encode(public.public_key().as_ref());
         let key = json!({ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x });
-        (EncodingKey::from_ed_der(der.as_ref()), json!({ "keys": [{ "kty": "odd" }, key] }))
+        let mut other = key.clone();
+        other["kid"] = json!("other");
+        other["x"] = json!("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        (EncodingKey::from_ed_der(der.as_ref()), json!({ "keys": [{ "kty": "odd" }, key, other] }))
     }
 
     fn said(token: &str, keys: &Json) -> String {
@@ -153,7 +168,7 @@ mod tests {
             (signed(Algorithm::EdDSA, "b", &other), "the id token is signed by key \"b\", which is not in the set"),
             (
                 signed(Algorithm::HS256, "a", &EncodingKey::from_secret(b"secret")),
-                "the id token is signed by HS256; let the provider use a key pair, RS256 or ES256 say",
+                "the id token is signed by \"HS256\"; let the provider use a key pair, for RS256 or ES256 say",
             ),
             ("a.b.c".to_owned(), "the id token has no header that can be read"),
         ] {

@@ -16,11 +16,11 @@ use url::Url;
 use super::walk::Walk;
 use super::{Means, decode_budget, jwks};
 use crate::answer::{good, text};
-use code_flow::CodeFlow;
+use code_flow::{CodeFlow, Shown};
 
 /// Without a client the first two.
-const STEPS: [&str; 8] =
-    ["discovery", "keys", "sign-in", "wrong-verifier", "sign-in-again", "token", "id-token", "old-code"];
+const STEPS: [&str; 9] =
+    ["discovery", "keys", "sign-in", "wrong-verifier", "no-verifier", "sign-in-again", "token", "id-token", "old-code"];
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 pub(super) struct Oidc {
@@ -88,14 +88,20 @@ impl Oidc {
         let mut cookies = Cookies::default();
         let sign_in = async |run: &mut Run| flow.sign_in(run, api, &provider, &mut cookies).await;
         let first = steps.take("sign-in", sign_in).await?;
-        let knock = async |run: &mut Run| flow.refuses_verifier(run, api, &provider, first).await;
-        steps.take("wrong-verifier", knock).await?;
+        let other = async |run: &mut Run| flow.refuses(run, api, &provider, &first, Shown::WithOtherVerifier).await;
+        steps.take("wrong-verifier", other).await?;
+        let none = async |run: &mut Run| {
+            let second = flow.sign_in(run, api, &provider, &mut cookies).await?;
+            flow.refuses(run, api, &provider, &second, Shown::WithoutVerifier).await
+        };
+        steps.take("no-verifier", none).await?;
         let sign_in = async |run: &mut Run| flow.sign_in(run, api, &provider, &mut cookies).await;
         let granted = steps.take("sign-in-again", sign_in).await?;
         let take = async |run: &mut Run| flow.take_tokens(run, api, &provider, &granted).await;
         let token = steps.take("token", take).await?;
         steps.take("id-token", async |_| flow.verify(&token, &keys, &provider, &granted)).await?;
-        steps.take("old-code", async |run| flow.refuses_code(run, api, &provider, &granted).await).await
+        let again = async |run: &mut Run| flow.refuses(run, api, &provider, &granted, Shown::Again).await;
+        steps.take("old-code", again).await
     }
 }
 
@@ -121,7 +127,8 @@ impl Provider {
     /// Checks that a page is where the provider is, so that nobody else is given a password.
     fn check_its_own(&self, url: &Url) -> Result<(), Outcome> {
         let is_of = |known: &Url| known.origin() == url.origin();
-        if is_of(&self.authorization) || Url::parse(&self.issuer).is_ok_and(|issuer| is_of(&issuer)) {
+        let is_its = is_of(&self.authorization) || Url::parse(&self.issuer).is_ok_and(|issuer| is_of(&issuer));
+        if is_its && is_encrypted(url) {
             return Ok(());
         }
         let text = format!(

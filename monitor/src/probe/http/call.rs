@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value as Json;
 use url::Url;
 use url::form_urlencoded::{self, byte_serialize};
@@ -21,6 +21,8 @@ pub struct Call {
     place: Place,
     query: Vec<(&'static str, String)>,
     authorization: Option<String>,
+    left_out: Option<HeaderName>,
+    more: Vec<(HeaderName, HeaderValue)>,
     kind: Option<&'static str>,
     body: Bytes,
 }
@@ -67,7 +69,8 @@ impl Call {
     }
 
     fn at(method: Method, place: Place) -> Self {
-        Self { method, place, query: Vec::new(), authorization: None, kind: None, body: Bytes::new() }
+        let (query, more) = (Vec::new(), Vec::new());
+        Self { method, place, query, authorization: None, left_out: None, more, kind: None, body: Bytes::new() }
     }
 
     /// A POST with a JSON body.
@@ -96,6 +99,19 @@ impl Call {
         Self { authorization: Some(format!("Basic {shown}")), ..self }
     }
 
+    /// Leaves out a header that goes with every request.
+    #[must_use]
+    pub fn without(self, name: HeaderName) -> Self {
+        Self { left_out: Some(name), ..self }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.more.push((name, value));
+        self
+    }
+
     /// Adds to the query.
     #[must_use]
     pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -110,7 +126,14 @@ impl Call {
                 let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
                 below(base.clone(), &parts, &query)
             }
-            Place::Url(url) => below(url.clone(), &[], &query),
+            // As it is: a slash at its end belongs to it.
+            Place::Url(url) => {
+                let mut url = url.clone();
+                if !query.is_empty() {
+                    url.query_pairs_mut().extend_pairs(query);
+                }
+                url
+            }
         }
     }
 
@@ -119,6 +142,10 @@ impl Call {
     /// # Errors
     /// What cannot be sent; it shows no value.
     pub(super) fn parts(&self, mut headers: HeaderMap) -> Result<(Method, HeaderMap, Bytes), &'static str> {
+        if let Some(name) = &self.left_out {
+            headers.remove(name);
+        }
+        headers.extend(self.more.iter().cloned());
         if let Some(authorization) = &self.authorization {
             let value = HeaderValue::from_str(authorization);
             let mut value = value.map_err(|_| "the token holds characters that a header cannot carry")?;
