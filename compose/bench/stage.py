@@ -200,11 +200,14 @@ def machine():
     return {"cores": os.cpu_count(), "model": model, "kernel": os.uname().release.partition("-")[0]}
 
 
-def figure(name, ours, peer, digits=1):
-    rounded = {"figure": name, "ours": round(ours, digits)}
-    if peer is None:
-        return rounded | {"peer": None, "ratio": None}
-    return rounded | {"peer": round(peer, digits), "ratio": round(ours / peer, 2)}
+def figure(name, ours, peer, digits=1, at_least=None, at_most=None):
+    """A line of the table. What it should be is said of the ratio, or without a peer of the figure itself."""
+    judged = ours if peer is None else ours / peer
+    bounds = [f"≥ {at_least}"] * (at_least is not None) + [f"≤ {at_most}"] * (at_most is not None)
+    is_met = (at_least is None or judged >= at_least) and (at_most is None or judged <= at_most)
+    objective = f"{' and '.join(bounds)}: {'met' if is_met else 'MISSED'}" if bounds else None
+    peer, ratio = (None, None) if peer is None else (round(peer, digits), round(judged, 2))
+    return {"figure": name, "ours": round(ours, digits), "peer": peer, "ratio": ratio, "objective": objective}
 
 
 def say(text):
