@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::http::{HeaderMap, header};
 use axum::routing::get;
+use jiff::Timestamp;
 use prometheus::proto::MetricFamily;
 
 pub use encode::{Exemplar, Exemplars, Format};
@@ -29,11 +30,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A registry with build information and the process's own figures.
+    /// A registry with build information and the process's own figures, which started now.
     pub fn new(binary: &'static str, version: &'static str) -> Self {
         let metrics =
             Self { registry: prometheus::Registry::new(), collectors: Arc::default(), exemplars: Arc::default() };
-        metrics.collect(move || process::collect(binary, version));
+        let started = Timestamp::now();
+        metrics.collect(move || process::collect(binary, version, started));
         metrics
     }
 
@@ -73,5 +75,19 @@ impl Metrics {
                 std::future::ready(([(header::CONTENT_TYPE, format.content_type())], metrics.encode(format)))
             }),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_started_when_its_metrics_were_made_and_not_at_the_first_scrape() {
+        let metrics = Metrics::new("monitor", "1.0");
+        let made = Timestamp::now().as_duration().as_secs_f64();
+        let text = metrics.encode(Format::Text);
+        let started = text.lines().find_map(|line| line.strip_prefix("process_start_time_seconds ")).unwrap();
+        assert!(started.parse::<f64>().unwrap() <= made, "{started}, made {made}");
     }
 }

@@ -1,16 +1,12 @@
 //! Build information and the process's own figures (names by the Prometheus client guidelines, "standard and runtime
 //! collectors").
 
-use std::sync::LazyLock;
-
 use jiff::Timestamp;
 use prometheus::proto::MetricFamily;
 
 use super::family::{Sample, family};
 
-static STARTED: LazyLock<f64> = LazyLock::new(|| Timestamp::now().as_duration().as_secs_f64());
-
-pub(super) fn collect(binary: &'static str, version: &'static str) -> Vec<MetricFamily> {
+pub(super) fn collect(binary: &'static str, version: &'static str, started: Timestamp) -> Vec<MetricFamily> {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // Fields after the command, which may hold spaces: proc(5), from field 3 on.
     let fields: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
@@ -41,7 +37,11 @@ pub(super) fn collect(binary: &'static str, version: &'static str) -> Vec<Metric
         family("process_open_fds", "Open file descriptors.", [Sample::bare(open_fds)]),
         family("process_max_fds", "Limit of open file descriptors.", [Sample::bare(max_fds)]),
         family("process_threads", "Threads.", [Sample::bare(field(20))]),
-        family("process_start_time_seconds", "Start, in seconds since the epoch.", [Sample::bare(*STARTED)]),
+        family(
+            "process_start_time_seconds",
+            "Start, in seconds since the epoch.",
+            [Sample::bare(started.as_duration().as_secs_f64())],
+        ),
     ]
 }
 
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_process_knows_its_own_memory_and_descriptors() {
-        let families = collect("api-gateway", "1.0");
+        let families = collect("api-gateway", "1.0", Timestamp::UNIX_EPOCH);
         let value = |name: &str| {
             let family = families.iter().find(|family| family.name() == name).unwrap();
             family.get_metric()[0].get_gauge().get_value()
