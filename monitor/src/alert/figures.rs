@@ -3,7 +3,7 @@
 use kit::metrics::Metrics;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts};
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, DeliveryState};
 
 /// Seconds from a deciding observation to the channel's accept; 0.25 is the objective at a thousand services.
 const BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0];
@@ -49,6 +49,9 @@ impl AlertFigures {
         for result in ["accepted", "failed", "busy", "refused", "expired"] {
             self.attempts.with_label_values(&[channel, result]);
         }
+        for state in DeliveryState::ALL {
+            self.deliveries.with_label_values(&[channel, state.as_str()]);
+        }
     }
 
     /// Counts a delivery's new state.
@@ -64,5 +67,24 @@ impl AlertFigures {
     /// Notes how long a message took that was accepted at its first try.
     pub(super) fn handed_over(&self, secs: f64) {
         self.hand_over.observe(secs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::metrics::Format;
+
+    use super::*;
+
+    #[test]
+    fn a_channels_first_dead_letter_raises_a_series_that_was_there_before() {
+        let metrics = Metrics::new("monitor", "0");
+        AlertFigures::new(&metrics).know("ops");
+        let text = metrics.encode(Format::Text);
+        for series in
+            ["deliveries_total{channel=\"ops\",state=\"dead\"}", "attempts_total{channel=\"ops\",result=\"refused\"}"]
+        {
+            assert!(text.contains(&format!("monitor_alert_{series} 0\n")), "{series} in {text}");
+        }
     }
 }
