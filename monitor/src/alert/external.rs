@@ -131,9 +131,9 @@ impl Externals {
         }
     }
 
-    /// Returns what a look is to see: also what was over before anybody looked.
+    /// Returns what a look is to see: also what was over before anybody looked, and never what only says that it is there.
     pub(super) fn to_look_at(&self) -> impl Iterator<Item = &External> {
-        self.alerts.values()
+        self.alerts.values().filter(|alert| alert.is_trouble())
     }
 
     fn called_by_now(&self, alert: External) -> External {
@@ -239,9 +239,15 @@ impl External {
     pub fn severity(&self) -> Severity {
         match self.labels.get("severity").map(|word| word.to_ascii_lowercase()).as_deref() {
             Some("page" | "critical" | "emergency" | "fatal" | "error" | "high") => Severity::Page,
-            Some("notice" | "info" | "none" | "debug" | "low") => Severity::Notice,
+            Some("notice" | "info" | "debug" | "low") => Severity::Notice,
             _ => Severity::Ticket,
         }
+    }
+
+    /// Returns false for what fires to show that its source is there, as `Watchdog` does: its severity is `none`, by the
+    /// custom of kube-prometheus (its `Watchdog` and `InfoInhibitor`), and nobody is to be told.
+    fn is_trouble(&self) -> bool {
+        self.labels.get("severity").is_none_or(|word| !word.eq_ignore_ascii_case("none"))
     }
 
     pub(super) fn service<'a>(&'a self, services: &ServicesAlerts) -> Option<&'a str> {

@@ -89,6 +89,19 @@ fn alerts_about_a_watched_service_are_one_condition_with_its_own() {
 }
 
 #[test]
+fn what_fires_to_show_that_its_source_is_there_is_listed_and_no_trouble() {
+    let mut externals = Externals::default();
+    externals
+        .take(posted(&[("alertname", "Watchdog"), ("severity", "none"), ("service", "web")], None), at(0))
+        .unwrap();
+    let mut conditions = Vec::new();
+    externals.join(&mut conditions, &services(), stamp(1));
+    assert!(conditions.is_empty(), "{conditions:?}");
+    assert!(externals.told(&services(), stamp(1)).is_empty());
+    assert_eq!(externals.all().count(), 1);
+}
+
+#[test]
 fn a_source_whose_clock_is_a_little_ahead_can_end_its_alert_and_a_clock_that_is_set_ends_none() {
     let mut externals = Externals::default();
     let labels = [("alertname", "Smell")];
