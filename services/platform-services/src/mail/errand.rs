@@ -39,6 +39,10 @@ pub(crate) enum Errand {
 }
 
 impl Errand {
+    /// Every name that [`Self::kind`] returns.
+    pub(super) const KINDS: [&str; 5] =
+        ["verify_email", "reset_password", "password_changed", "totp_enabled", "totp_disabled"];
+
     /// Its name in the queue and in metrics.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

@@ -3,6 +3,8 @@
 use kit::metrics::Metrics;
 use prometheus::{IntCounterVec, IntGauge, Opts};
 
+use super::errand::Errand;
+
 /// The server has it.
 pub(super) const SENT: &str = "sent";
 /// It will be tried again.
@@ -36,6 +38,11 @@ impl Figures {
         let waiting = IntGauge::new("platform_mails_waiting", "Mails that are not sent yet.").expect("a valid name");
         metrics.registry().register(Box::new(mails.clone())).expect("registered once");
         metrics.registry().register(Box::new(waiting.clone())).expect("registered once");
+        // Rates see the first mail that fails only if its series is there before.
+        for (kind, result) in Errand::KINDS.iter().flat_map(|kind| [REFUSED, LATE, LOST].map(|result| (*kind, result)))
+        {
+            mails.with_label_values(&[kind, result]);
+        }
         Self { mails, waiting }
     }
 
@@ -45,5 +52,23 @@ impl Figures {
 
     pub(super) fn wait(&self, mails: u64) {
         self.waiting.set(i64::try_from(mails).unwrap_or(i64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::metrics::Format;
+
+    use super::*;
+
+    #[test]
+    fn the_first_mail_that_fails_raises_a_series_that_was_there_before() {
+        let metrics = Metrics::new("platform-services", "0");
+        let _figures = Figures::new(&metrics);
+        let text = metrics.encode(Format::Text);
+        for result in [REFUSED, LATE, LOST] {
+            let series = format!("platform_mails_total{{kind=\"reset_password\",result=\"{result}\"}} 0\n");
+            assert!(text.contains(&series), "{series} in {text}");
+        }
     }
 }
