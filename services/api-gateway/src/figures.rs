@@ -3,6 +3,8 @@
 use kit::metrics::Metrics;
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts};
 
+use crate::limit::Subject;
+
 /// Counters of what the gateway hands on and refuses. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Figures {
@@ -24,6 +26,11 @@ impl Figures {
         let open = Opts::new("api_gateway_upstream_breaker_open", "1 while a service that did not answer is spared.");
         let open = IntGaugeVec::new(open, &["upstream"]).expect("valid names");
         metrics.registry().register(Box::new(open.clone())).expect("registered once");
+        let limited = counter("api_gateway_rate_limited_total", "Requests beyond their limit.", &["type"]);
+        // Rates see the first of them only if its series is there before.
+        for kind in Subject::KINDS {
+            limited.with_label_values(&[kind]);
+        }
         Self {
             answers: counter(
                 "api_gateway_upstream_requests_total",
@@ -32,7 +39,7 @@ impl Figures {
             ),
             retries: counter("api_gateway_upstream_retries_total", "Requests tried a second time.", &["upstream"]),
             open,
-            limited: counter("api_gateway_rate_limited_total", "Requests beyond their limit.", &["type"]),
+            limited,
             refused: counter("api_gateway_refused_total", "Requests without what their path asks for.", &["wanted"]),
         }
     }
@@ -61,5 +68,25 @@ impl Figures {
 
     pub(crate) fn refused(&self, wanted: &str) {
         self.refused.with_label_values(&[wanted]).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::metrics::Format;
+
+    use super::*;
+
+    #[test]
+    fn the_first_request_beyond_its_limit_raises_a_series_that_was_there_before() {
+        let metrics = Metrics::new("api-gateway", "0");
+        let _figures = Figures::new(&metrics);
+        let text = metrics.encode(Format::Text);
+        for kind in Subject::KINDS {
+            assert!(
+                text.contains(&format!("api_gateway_rate_limited_total{{type=\"{kind}\"}} 0\n")),
+                "{kind} in {text}"
+            );
+        }
     }
 }

@@ -40,6 +40,9 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
+    /// Every name that [`Self::kind`] returns.
+    pub(crate) const KINDS: [&str; 4] = ["user", "key", "address", "asking"];
+
     /// Counts by address.
     pub(crate) fn of_address(address: Option<IpAddr>) -> Self {
         Self::Address(host(address))
