@@ -1,0 +1,79 @@
+//! What `make up` starts: the real binaries on `compose/local.yml`, on free ports, in a folder of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use e2e::program;
+use http::Request;
+use http_body_util::Full;
+use serde_json::Value;
+use testkit::{eventually, free_port};
+
+pub(crate) const LIMIT: Duration = Duration::from_secs(100);
+/// What runs, and the variable that says on which port.
+pub(crate) const PARTS: [(&str, &str); 4] = [
+    ("monitor", "MONITOR_PORT"),
+    ("api-gateway", "GATEWAY_PORT"),
+    ("platform-services", "PLATFORM_PORT"),
+    ("auth-monitor", "AUTH_MONITOR_PORT"),
+];
+
+/// Everything that runs, as long as this lives.
+pub(crate) struct Up {
+    pub child: Child,
+    pub folder: tempfile::TempDir,
+    ports: [u16; PARTS.len()],
+}
+
+impl Up {
+    pub(crate) fn start() -> Self {
+        let (folder, ports) = (tempfile::tempdir().unwrap(), PARTS.map(|_| free_port()));
+        let compose = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let out = std::fs::File::create(folder.path().join("out")).unwrap();
+        let mut command = Command::new(program("monitor"));
+        command.args(["up", "--config"]).arg(compose.join("local.yml")).current_dir(folder.path());
+        command.env("MONITOR_BIN", binaries()).env("COMPOSE_DIR", compose);
+        command.envs(PARTS.iter().zip(ports).map(|((_, variable), port)| (variable, port.to_string())));
+        let child = command.stdout(out).stderr(Stdio::null()).spawn().unwrap();
+        Self { child, folder, ports }
+    }
+
+    /// Where a part listens.
+    pub(crate) fn address(&self, part: &str) -> String {
+        let (_, port) = PARTS.iter().zip(self.ports).find(|((name, _), _)| *name == part).unwrap();
+        format!("127.0.0.1:{port}")
+    }
+
+    pub(crate) async fn status(&self) -> Option<Value> {
+        let body = get(&format!("http://{}/api/v1/status", self.address("monitor"))).await?;
+        serde_json::from_str(&body).ok()
+    }
+
+    pub(crate) async fn until_up(&self) -> Value {
+        let up = eventually("everything to be up", LIMIT, async || {
+            self.status().await.filter(|status| status["overall"] == "up")
+        });
+        up.await
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// The body of an answer.
+pub(crate) async fn get(url: &str) -> Option<String> {
+    let request = Request::get(url).body(Full::<Bytes>::default()).unwrap();
+    let (_, body) = kit::http::get(request, Duration::from_secs(10), 1 << 24).await.ok()?;
+    String::from_utf8(body.to_vec()).ok()
+}
+
+/// The folder with all programs that are started.
+fn binaries() -> PathBuf {
+    PARTS.map(|(name, _)| program(name))[0].parent().unwrap().to_owned()
+}
