@@ -1,0 +1,282 @@
+//! A real Prometheus and a real Alertmanager, as they are configured here, beside what `make up` starts: no rule asks for a
+//! metric that nobody has, and everybody who should be told is.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test ends at the first surprise")]
+
+mod given;
+mod stack;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use bytes::Bytes;
+use given::{TOKENS, checked, lay_out, rules};
+use http::Request;
+use http_body_util::Full;
+use serde_json::{Value, json};
+use stack::{LIMIT, PARTS, Up, get};
+use testkit::{Server, Target, eventually, free_port};
+
+/// Metrics of exporters that other people write, and that no test starts: Debian has each as a package of its own, with a
+/// service that it starts.
+const OTHERS: [(&str, &[&str]); 3] = [
+    (
+        "node_exporter 1.5, from /proc and /sys of a machine",
+        &[
+            "node_cpu_seconds_total",
+            "node_filesystem_avail_bytes",
+            "node_filesystem_files",
+            "node_filesystem_files_free",
+            "node_filesystem_size_bytes",
+            "node_memory_MemAvailable_bytes",
+            "node_memory_MemTotal_bytes",
+            "node_timex_offset_seconds",
+            "node_timex_sync_status",
+            "node_vmstat_oom_kill",
+        ],
+    ),
+    (
+        "postgres_exporter 0.11, from pg_stat_activity, pg_stat_database and pg_settings",
+        &[
+            "pg_settings_max_connections",
+            "pg_stat_activity_count",
+            "pg_stat_activity_max_tx_duration",
+            "pg_stat_database_deadlocks",
+            "pg_up",
+        ],
+    ),
+    (
+        "redis_exporter 1.45, from INFO",
+        &[
+            "redis_memory_max_bytes",
+            "redis_memory_used_bytes",
+            "redis_rdb_last_bgsave_status",
+            "redis_rejected_connections_total",
+            "redis_up",
+        ],
+    ),
+];
+/// Words of PromQL that stand where a metric's name could.
+const WORDS: [&str; 10] = ["and", "or", "unless", "by", "without", "on", "ignoring", "offset", "bool", "group_left"];
+
+/// Prometheus and Alertmanager, as they are configured here, beside what `make up` starts.
+struct Watched {
+    up: Up,
+    prometheus: Server,
+    alertmanager: Server,
+    /// What waits for the Watchdog.
+    dead_man: Target,
+    _folder: tempfile::TempDir,
+}
+
+impl Watched {
+    async fn start() -> Self {
+        let up = Up::start();
+        up.until_up().await;
+        let (folder, dead_man) = (tempfile::tempdir().unwrap(), Target::ok(""));
+        let [prometheus, alertmanager] = [(); 2].map(|()| free_port());
+        let ports = [("monitor", 8888), ("auth-monitor", 8090), ("api-gateway", 8000), ("platform-services", 8007)];
+        let mut changes: Vec<(String, String)> = ports
+            .iter()
+            .map(|(part, port)| (format!("\"{part}:{port}\""), format!("\"{}\"", up.address(part))))
+            .collect();
+        for (from, to) in [
+            ("\"prometheus:9090\"", format!("\"127.0.0.1:{prometheus}\"")),
+            ("\"alertmanager:9093\"", format!("\"127.0.0.1:{alertmanager}\"")),
+            ("https://dead-man.example.com", dead_man.url("")),
+            ("mail.example.com:587", "127.0.0.1:1".to_owned()),
+            // Sooner, so that nobody waits.
+            (": 15s", ": 1s".to_owned()),
+        ] {
+            changes.push((from.to_owned(), to));
+        }
+        lay_out(folder.path(), &changes);
+        for token in TOKENS {
+            let name = Path::new("data/secrets").join(token);
+            std::fs::copy(up.folder.path().join(&name), folder.path().join(&name)).unwrap();
+        }
+        let at = |option: &str, name: &str| format!("--{option}={}", folder.path().join(name).display());
+        let listen = |port: u16| format!("--web.listen-address=127.0.0.1:{port}");
+        let alone = "--cluster.listen-address=".to_owned();
+        let options =
+            [at("config.file", "alerts/alertmanager.yml"), at("storage.path", "am"), listen(alertmanager), alone];
+        let alertmanager = Server::start(alertmanager, "prometheus-alertmanager", &options).await;
+        let config = at("config.file", "compose/prometheus/prometheus.yml");
+        // What fires before it knows whom to tell is told after that.
+        let again = "--rules.alert.resend-delay=1s".to_owned();
+        let options = [config, at("storage.tsdb.path", "tsdb"), listen(prometheus), again];
+        let prometheus = Server::start(prometheus, "prometheus", &options).await;
+        Self { up, prometheus, alertmanager, dead_man, _folder: folder }
+    }
+
+    async fn json(&self, server: &str, path: &str) -> Option<Value> {
+        serde_json::from_str(&get(&format!("http://{server}{path}")).await?).ok()
+    }
+
+    /// Waits until every target is scraped.
+    async fn until_scraped(&self) {
+        let prometheus = self.prometheus.addr().to_string();
+        let scraped = eventually("Prometheus to scrape everything", LIMIT, async || {
+            let answer = self.json(&prometheus, "/api/v1/targets").await?;
+            let targets = answer["data"]["activeTargets"].as_array()?.clone();
+            let is_up = |target: &Value| target["health"] == "up";
+            (targets.len() == PARTS.len() + 2 && targets.iter().all(is_up)).then_some(())
+        });
+        scraped.await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_ones_scrape_everything_and_no_rule_asks_for_what_nobody_exports() {
+    kit::tls::install();
+    let watched = Watched::start().await;
+    watched.until_scraped().await;
+    let mut known = BTreeSet::from(["up".to_owned()]);
+    let (prometheus, alertmanager) = (watched.prometheus.addr().to_string(), watched.alertmanager.addr().to_string());
+    for (part, _) in PARTS {
+        // What is counted of requests is there from the first one on.
+        let address = watched.up.address(part);
+        get(&format!("http://{address}/")).await.unwrap();
+        let metrics = get(&format!("http://{address}/metrics")).await.unwrap();
+        checked("promtool", &["check", "metrics"], &metrics);
+        known.extend(exported(&metrics));
+    }
+    for server in [&prometheus, &alertmanager] {
+        known.extend(exported(&get(&format!("http://{server}/metrics")).await.unwrap()));
+    }
+    let rules = rules();
+    known.extend(rules.iter().filter_map(|(_, rule)| rule["record"].as_str().map(str::to_owned)));
+    let others: BTreeSet<&str> = OTHERS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    let mut asked = BTreeSet::new();
+    for (file, rule) in &rules {
+        for name in metrics_in(rule["expr"].as_str().unwrap()) {
+            assert!(known.contains(&name) != others.contains(&*name), "{file}: {name}, in {}", rule["expr"]);
+            asked.insert(name);
+        }
+    }
+    let idle: Vec<&&str> = others.iter().filter(|name| !asked.contains(**name)).collect();
+    assert!(idle.is_empty(), "no rule asks for {idle:?}");
+
+    let failing = watched.json(&prometheus, "/api/v1/rules").await.unwrap();
+    let failing: Vec<String> = failing["data"]["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap())
+        .filter(|rule| rule["health"] == "err")
+        .map(ToString::to_string)
+        .collect();
+    assert!(failing.is_empty(), "{failing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_monitor_is_handed_alerts_and_alertmanager_tells_only_what_it_must() {
+    kit::tls::install();
+    let watched = Watched::start().await;
+    let (monitor, alertmanager) = (watched.up.address("monitor"), watched.alertmanager.addr().to_string());
+    let handed = eventually("the monitor to be handed what always fires", LIMIT, async || {
+        let alerts = watched.json(&monitor, "/api/v2/alerts").await?;
+        let names: BTreeSet<&str> =
+            alerts.as_array()?.iter().filter_map(|it| it["labels"]["alertname"].as_str()).collect();
+        names.is_superset(&BTreeSet::from(["Watchdog", "MonitorTells"])).then(|| alerts.clone())
+    });
+    let handed = handed.await;
+    let runbook = |alert: &Value| alert["annotations"]["runbook_url"].as_str() == Some("alerts/README.md#watchdog");
+    assert!(handed.as_array().unwrap().iter().any(runbook), "{handed}");
+    let pinged = async || watched.dead_man.requests().first().map(|ping| assert_eq!(ping.path, "/ping/prometheus"));
+    eventually("the switch outside to be pinged", LIMIT, pinged).await;
+    let incidents = watched.json(&monitor, "/api/v1/incidents?open=true").await.unwrap();
+    assert!(!incidents.to_string().contains("Watchdog"), "{incidents}");
+
+    let posted = json!([
+        { "labels": { "alertname": "ServiceDown", "severity": "page", "service": "shop" } },
+        { "labels": { "alertname": "ServiceHighLatency", "severity": "ticket", "service": "shop" } },
+        { "labels": { "alertname": "AlertWaiting", "severity": "page", "service": "monitor", "told": "directly" } },
+    ]);
+    let request =
+        Request::post(format!("http://{alertmanager}/api/v2/alerts")).header("content-type", "application/json");
+    let request = request.body(Full::new(Bytes::from(posted.to_string()))).unwrap();
+    assert_eq!(kit::http::get(request, LIMIT, 1 << 20).await.unwrap().0, 200);
+    let states = eventually("Alertmanager to hold back what the monitor tells", LIMIT, async || {
+        let alerts = watched.json(&alertmanager, "/api/v2/alerts").await?;
+        let state = |name: &str| {
+            let alert = alerts.as_array()?.iter().find(|alert| alert["labels"]["alertname"] == name)?;
+            Some(alert["status"]["state"].as_str()?.to_owned())
+        };
+        let states = ["ServiceDown", "ServiceHighLatency", "AlertWaiting"].map(state);
+        (states[0].as_deref() == Some("suppressed")).then_some(states)
+    });
+    let states = states.await.map(Option::unwrap_or_default);
+    assert_eq!([states[1].as_str(), states[2].as_str()], ["suppressed", "active"]);
+}
+
+/// The names of metrics in an expression: what stands where nothing else of PromQL can.
+fn metrics_in(expression: &str) -> BTreeSet<String> {
+    // Labels, strings and durations hold words that are no metrics.
+    let mut bare = String::new();
+    let mut closed_by = None;
+    for letter in expression.chars() {
+        match (closed_by, letter) {
+            (Some(end), _) if letter == end => closed_by = None,
+            (Some(_), _) => {}
+            (None, '"') => closed_by = Some('"'),
+            (None, '{') => closed_by = Some('}'),
+            (None, '[') => closed_by = Some(']'),
+            (None, _) => bare.push(letter),
+        }
+    }
+    for clause in ["by", "on", "without", "ignoring"] {
+        for opening in [format!(" {clause} ("), format!(" {clause}(")] {
+            while let Some(start) = bare.find(&opening) {
+                let end = bare[start..].find(')').unwrap();
+                bare.replace_range(start..=start + end, " (");
+                // What the clause belongs to goes on behind it, in parentheses or not.
+                bare.replace_range(start..start + 2, "  ");
+            }
+        }
+    }
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
+    let mut names = BTreeSet::new();
+    let mut rest = bare.as_str();
+    while let Some(start) = rest.find(is_name) {
+        let length = rest[start..].find(|letter| !is_name(letter)).unwrap_or(rest.len() - start);
+        let (word, after) = rest[start..].split_at(length);
+        let is_called = after.trim_start().starts_with('(');
+        let is_number = word.starts_with(|first: char| first.is_ascii_digit());
+        if !is_called && !is_number && !WORDS.contains(&word) && !is_aggregation(word) {
+            names.insert(word.to_owned());
+        }
+        rest = after;
+    }
+    names
+}
+
+/// An aggregation whose clause stood between it and its parentheses.
+fn is_aggregation(word: &str) -> bool {
+    ["sum", "min", "max", "avg", "count"].contains(&word)
+}
+
+#[test]
+fn names_are_found_wherever_they_stand_in_an_expression() {
+    for (expression, names) in [
+        ("absent(up{job=\"monitor\"} == 1)", vec!["up"]),
+        (
+            "sum by (job, instance) (increase(a_total{result!=\"x\"}[15m])) > 2 unless on () sum(b) > 0",
+            vec!["a_total", "b"],
+        ),
+        ("(a:b:c or 0 * a:b:c offset 1d) < 0.1 * (d > 0.1)", vec!["a:b:c", "d"]),
+        ("histogram_quantile(0.95, sum by (le) (rate(x_bucket[5m])))", vec!["x_bucket"]),
+        ("time() - y > 8 * 86400 and on (job, instance) z", vec!["y", "z"]),
+    ] {
+        assert_eq!(metrics_in(expression), names.into_iter().map(str::to_owned).collect(), "{expression}");
+    }
+}
+
+/// The names of series in what a program exports.
+fn exported(metrics: &str) -> BTreeSet<String> {
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let names = types.flat_map(|(name, kind)| match kind {
+        "histogram" => ["bucket", "count", "sum"].map(|part| format!("{name}_{part}")).to_vec(),
+        _ => vec![name.to_owned()],
+    });
+    names.collect()
+}
