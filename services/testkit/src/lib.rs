@@ -6,6 +6,7 @@
 
 mod answer;
 mod certificates;
+mod collector;
 mod disk;
 mod dns;
 mod docker;
@@ -35,6 +36,7 @@ mod websocket;
 
 pub use answer::Answer;
 pub use certificates::{Authority, Certificate};
+pub use collector::Collector;
 pub use disk::Disk;
 pub use dns::dns_answer;
 pub use docker::DockerEngine;
