@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use kit::clock::Stamp;
 use kit::config::show_duration;
+use kit::trace::Context;
 use tokio::time::Instant;
 
 use super::detour::Detour;
@@ -52,8 +53,8 @@ async fn observe_once(
 ) -> Observation {
     let started = Stamp::now();
     let clock = Instant::now();
-    let trace_id = kit::trace::new_trace_id();
-    let mut run = Run::new(question.id.clone(), vantage, question.timeout, kit::trace::traceparent(&trace_id, sampled));
+    let context = Context::root(None, sampled);
+    let mut run = Run::new(question.id.clone(), vantage, question.timeout, context.traceparent());
     let deadline = run.deadline;
     run.needs_body = question.expect.needs_body();
     run.detour = detour;
@@ -77,7 +78,8 @@ async fn observe_once(
         Outcome::Fail(_) if passed > question.timeout + STOPPED_AFTER => Outcome::Unknown(stopped(passed)),
         outcome => outcome,
     };
-    Observation { check: question.id.clone(), started, took, phases, outcome, soft, seen, why, trace_id }
+    let (check, trace_id) = (question.id.clone(), context.trace_id());
+    Observation { check, started, took, phases, outcome, soft, seen, why, trace_id }
 }
 
 fn stopped(passed: Duration) -> Reason {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Environment;
 use crate::env::Variables;
 use crate::http::bind;
+use crate::trace::{self, TraceSettings};
 use crate::{cli, exit, healthcheck, log, notify, shutdown, tls};
 
 /// A service and its settings, read whole from the environment.
@@ -52,7 +53,8 @@ enum Command {
 /// the port or the signal handlers cannot be had.
 pub async fn main<S: Settings>(run: impl AsyncFnOnce(TcpListener, S, CancellationToken)) -> ExitCode {
     tls::install();
-    let program = clap::Command::new(S::NAME).version(S::VERSION).about(S::ABOUT).after_help(S::VARIABLES);
+    let variables = format!("{}\n\n{}", S::VARIABLES, trace::VARIABLES);
+    let program = clap::Command::new(S::NAME).version(S::VERSION).about(S::ABOUT).after_help(variables);
     let matches = match cli::matches(Command::augment_subcommands(program)) {
         Ok(matches) => matches,
         Err(code) => return code,
@@ -79,14 +81,19 @@ async fn start<S: Settings>(
     run: impl AsyncFnOnce(TcpListener, S, CancellationToken),
 ) -> ExitCode {
     let logging = log::start(environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT"));
-    let settings = match (S::read(environment), logging) {
-        (Ok(settings), Ok(())) => settings,
-        (settings, logging) => {
-            let mistakes: Vec<String> = logging.err().into_iter().chain(settings.err().unwrap_or_default()).collect();
+    let traces = TraceSettings::read(environment, S::NAME, S::VERSION);
+    let (settings, traces) = match (S::read(environment), traces, logging) {
+        (Ok(settings), Ok(traces), Ok(())) => (settings, traces),
+        (settings, traces, logging) => {
+            let lists = [settings.err(), traces.err()].into_iter().flatten().flatten();
+            let mistakes: Vec<String> = logging.err().into_iter().chain(lists).collect();
             return cli::refuse(&mistakes);
         }
     };
-    match run_until_signal(settings, run).await {
+    let exporting = trace::start(traces);
+    let ended = run_until_signal(settings, run).await;
+    exporting.finish().await;
+    match ended {
         Ok(()) => ExitCode::from(exit::YES),
         Err(message) => {
             eprintln!("{message}");

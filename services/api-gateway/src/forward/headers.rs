@@ -1,8 +1,12 @@
 //! Which headers cross the gateway, and which are made anew.
 
+use std::num::NonZeroU128;
+
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use kit::http::{API_KEY, REQUEST_ID, RequestIds, TRACE_ID};
+use kit::trace::{Context, TRACEPARENT};
+use uuid::Uuid;
 
 use crate::app::SERVICE;
 use crate::gate::{Caller, Origin};
@@ -38,7 +42,6 @@ const NOT_FROM_CLIENTS: [HeaderName; 10] = [
 const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 const TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 const USER_ROLE: HeaderName = HeaderName::from_static("x-user-role");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -116,10 +119,8 @@ fn add_user(headers: &mut HeaderMap, head: &Parts) {
 
 /// Returns a `traceparent` for a trace id that is a UUID, which has as many bits.
 fn parent_of(trace: &HeaderValue) -> Option<HeaderValue> {
-    let id = trace.to_str().ok()?.replace('-', "").to_ascii_lowercase();
-    let parent = kit::trace::traceparent(&id, true);
-    kit::trace::trace_id_of(&parent)?;
-    HeaderValue::try_from(parent).ok()
+    let id = NonZeroU128::new(Uuid::try_parse(trace.to_str().ok()?).ok()?.as_u128())?;
+    HeaderValue::try_from(Context::root(Some(id), true).traceparent()).ok()
 }
 
 #[cfg(test)]

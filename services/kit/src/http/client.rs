@@ -17,8 +17,25 @@ pub type Client<B> = hyper_util::client::legacy::Client<HttpsConnector<HttpConne
 /// ([`super::Limits::header_timeout`]), so that a request never meets a connection that is just being closed.
 const IDLE: Duration = Duration::from_secs(15);
 
+/// Which versions a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// HTTP/1.1, or HTTP/2 if a server offers it in the TLS handshake.
+    Any,
+    /// HTTP/2 only, without asking first (RFC 9113 section 3.3): for gRPC.
+    Http2,
+}
+
 /// Builds a client; `connect_timeout` bounds DNS and TCP together.
 pub fn client<B>(connect_timeout: Duration) -> Client<B>
+where
+    B: http_body::Body + Send,
+    B::Data: Send,
+{
+    client_that(Speaks::Any, connect_timeout)
+}
+
+pub(crate) fn client_that<B>(speaks: Speaks, connect_timeout: Duration) -> Client<B>
 where
     B: http_body::Body + Send,
     B::Data: Send,
@@ -36,6 +53,7 @@ where
     hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
+        .http2_only(speaks == Speaks::Http2)
         .build(https)
 }
 

@@ -14,7 +14,7 @@ use uuid::Builder;
 use super::error::ApiError;
 use super::{rejection, unread};
 use crate::metrics::HttpMetrics;
-use crate::trace::trace_id_of;
+use crate::trace::Context;
 
 /// Marks requests that a monitor makes: they are left out of request metrics and analytics.
 pub const PROBE_HEADER: HeaderName = HeaderName::from_static("x-monitor-probe");
@@ -120,12 +120,12 @@ fn name_host(request: &mut Request) {
 fn ids_of(headers: &HeaderMap) -> RequestIds {
     let given =
         |name: &HeaderName| headers.get(name).filter(|value| !value.is_empty() && value.len() <= MAX_ID_BYTES).cloned();
-    let parent = headers.get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace_id_of);
+    let parent = Context::of_headers(headers);
     // From the thread's own generator: the system's would be asked with every request.
     let fresh = || value_of(&Builder::from_random_bytes(rand::random()).into_uuid().to_string());
     RequestIds {
         request: given(&REQUEST_ID).unwrap_or_else(fresh),
-        trace: given(&TRACE_ID).or_else(|| parent.map(value_of)).unwrap_or_else(fresh),
+        trace: given(&TRACE_ID).or_else(|| parent.map(|parent| value_of(&parent.trace_id()))).unwrap_or_else(fresh),
     }
 }
 

@@ -16,6 +16,7 @@ mod unread;
 
 pub use access::{Access, Caller, Credential, Identity, Role, Via, bearer, bears, peer};
 pub use client::{Client, client, get, root_cause};
+pub(crate) use client::{Speaks, client_that};
 pub use digest::SecretDigest;
 pub use error::{ApiError, ErrorMessage, whole_secs};
 pub use key::{API_KEY, ServiceKey, no_key, shown_key};

@@ -36,6 +36,7 @@ impl Metrics {
             Self { registry: prometheus::Registry::new(), collectors: Arc::default(), exemplars: Arc::default() };
         let started = Timestamp::now();
         metrics.collect(move || process::collect(binary, version, started));
+        metrics.collect(crate::trace::collect);
         metrics
     }
 
