@@ -10,7 +10,7 @@ use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use kit::config::Fields;
-use kit::http::{Client, retry_after, root_cause};
+use kit::http::{Client, Path, retry_after, root_cause, traced};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -129,7 +129,8 @@ impl Session<'_> {
     pub(super) async fn ask(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, SendError> {
         let agent = HeaderValue::from_static(concat!("monitor/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().entry(header::USER_AGENT).or_insert(agent);
-        let response = self.client.request(request).await.map_err(|error| SendError::Failed(root_cause(&error)))?;
+        let answered = traced(request, Path::Secret, |request| self.client.request(request)).await;
+        let response = answered.map_err(|error| SendError::Failed(root_cause(&error)))?;
         let (parts, body) = response.into_parts();
         // An answer that breaks off or never ends changes nothing any more: it was accepted, or refused.
         let body = tokio::time::timeout(ANSWER_WAIT, Limited::new(body, MAX_ANSWER_BYTES).collect()).await;

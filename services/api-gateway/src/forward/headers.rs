@@ -1,12 +1,9 @@
 //! Which headers cross the gateway, and which are made anew.
 
-use std::num::NonZeroU128;
-
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use kit::http::{API_KEY, REQUEST_ID, RequestIds, TRACE_ID};
+use kit::http::{API_KEY, REQUEST_ID, RequestIds, TRACE_ID, trace_of};
 use kit::trace::{Context, TRACEPARENT};
-use uuid::Uuid;
 
 use crate::app::SERVICE;
 use crate::gate::{Caller, Origin};
@@ -119,8 +116,7 @@ fn add_user(headers: &mut HeaderMap, head: &Parts) {
 
 /// Returns a `traceparent` for a trace id that is a UUID, which has as many bits.
 fn parent_of(trace: &HeaderValue) -> Option<HeaderValue> {
-    let id = NonZeroU128::new(Uuid::try_parse(trace.to_str().ok()?).ok()?.as_u128())?;
-    HeaderValue::try_from(Context::root(Some(id), true).traceparent()).ok()
+    HeaderValue::try_from(Context::root(Some(trace_of(trace)?), true).traceparent()).ok()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use axum::response::Response;
 use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
-use kit::http::{API_KEY, ApiError, Client, client, root_cause, whole_secs};
+use kit::http::{API_KEY, ApiError, Asking, Client, Path, client, root_cause, whole_secs};
 use prometheus::IntCounter;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -124,6 +124,7 @@ impl Forward {
         if let Err(wait) = self.breaker.admit(Instant::now()) {
             return Err(self.spare(wait));
         }
+        let asking = Asking::begin(&mut request, Path::Shown);
         let answered = tokio::select! {
             answered = self.exchange(request, body_limit) => Ok(answered),
             over = progress.stands_for(self.timeout) => Err(over),
@@ -139,6 +140,7 @@ impl Forward {
         };
         match answered {
             Ok(response) => {
+                asking.answered(response.status());
                 self.note_answer();
                 match client.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
                     Some(client) => self.switched(client, response),
@@ -146,6 +148,9 @@ impl Forward {
                 }
             }
             Err(Failed { error, result }) => {
+                if result != CLIENT {
+                    asking.failed(result, format!("{} gave no answer", self.name()));
+                }
                 self.note_failure(result);
                 Err(error)
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use kit::http::{ApiError, Client, client, root_cause};
+use kit::http::{ApiError, Client, Path, client, root_cause, traced};
 use moka::future::Cache;
 
 use crate::limit::{Limiter, Subject};
@@ -74,7 +74,8 @@ impl Authority {
         }
         let request = request.body(Full::default()).map_err(|error| error.to_string())?;
         let exchange = async {
-            let response = self.client.request(request).await.map_err(|error| root_cause(&error))?;
+            let answered = traced(request, Path::Shown, |request| self.client.request(request)).await;
+            let response = answered.map_err(|error| root_cause(&error))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
             Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::settings::Endpoint;
 use crate::config::show_duration;
-use crate::http::{Client, retry_after, root_cause};
+use crate::http::{Client, Path, retry_after, root_cause, traced};
 
 /// How much of an answer is read, in bytes: enough for the sentence that says what is wrong.
 const ANSWER_BYTES: usize = 16 * 1024;
@@ -66,7 +66,8 @@ impl Post {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, HeaderMap, Bytes), String> {
-        let response = self.client.request(request).await.map_err(|error| root_cause(&error))?;
+        let answered = traced(request, Path::Secret, |request| self.client.request(request)).await;
+        let response = answered.map_err(|error| root_cause(&error))?;
         let (head, body) = response.into_parts();
         // What was taken was taken, whatever comes after the status.
         if head.status.is_success() {

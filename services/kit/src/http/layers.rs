@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use uuid::Builder;
 
 use super::error::ApiError;
-use super::{rejection, unread};
+use super::{rejection, span, unread};
 use crate::metrics::HttpMetrics;
 use crate::trace::Context;
 
@@ -74,14 +74,15 @@ async fn handle(
     request.extensions_mut().insert(ids.clone());
     name_host(&mut request);
     let method = request.method().clone();
-    let route =
-        request.extensions().get::<MatchedPath>().map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let mut span = span::of_request(&request, matched.as_deref(), &ids.trace);
+    let route = matched.unwrap_or_else(|| "unmatched".to_owned());
     let counted = !request.headers().contains_key(PROBE_HEADER);
     let began = Instant::now();
     let in_flight = metrics.begin();
     let path = request.uri().path().to_owned();
     let (request, unread) = unread::watch(request);
-    let answer = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind();
+    let answer = std::panic::AssertUnwindSafe(span.within(next.run(request))).catch_unwind();
     let mut response = match tokio::time::timeout(deadline, answer).await {
         Ok(Ok(response)) => rejection::in_json(response, &path),
         Ok(Err(_panic)) => {
@@ -94,6 +95,8 @@ async fn handle(
             .into_response(),
     };
     drop(in_flight);
+    span::answered(&mut span, response.status());
+    drop(span);
     if counted {
         metrics.observe(&method, &route, response.status(), began.elapsed());
     }

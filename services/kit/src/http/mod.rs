@@ -11,6 +11,7 @@ mod place;
 mod rejection;
 mod retry_after;
 mod server;
+mod span;
 mod tls;
 mod unread;
 
@@ -25,4 +26,5 @@ pub use network::{Network, host_of};
 pub use place::Place;
 pub use retry_after::retry_after;
 pub use server::{EachCore, Limits, MakeRouter, bind, serve, serve_each_core};
+pub use span::{Asking, Path, trace_of, traced};
 pub use tls::ServerTls;

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use super::span::OverTls;
 use super::tls::ServerTls;
 
 /// Bounds of a server.
@@ -219,13 +220,15 @@ impl Lane {
         let (builder, tls, stop) = (self.builder.clone(), self.tls.clone(), self.stop.clone());
         tokio::spawn(async move {
             let Some(tls) = tls else {
-                Connection { stream, client, router, watcher }.run(&builder, patience).await;
+                Connection { stream, client, router, watcher, is_tls: false }.run(&builder, patience).await;
                 return drop(place);
             };
             // At a stop nobody waits for who has not asked for anything yet.
             let shaken = stop.run_until_cancelled(tokio::time::timeout(patience, tls.accept(stream)));
             match shaken.await {
-                Some(Ok(Ok(stream))) => Connection { stream, client, router, watcher }.run(&builder, patience).await,
+                Some(Ok(Ok(stream))) => {
+                    Connection { stream, client, router, watcher, is_tls: true }.run(&builder, patience).await;
+                }
                 Some(Ok(Err(error))) => tracing::debug!(%error, "no TLS with a client"),
                 Some(Err(_elapsed)) => tracing::debug!("no TLS with a client in time"),
                 None => {}
@@ -257,18 +260,19 @@ struct Connection<S> {
     client: SocketAddr,
     router: Router,
     watcher: Watcher,
+    is_tls: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
     /// Serves until either side ends it; cut off if the first request has not begun within `patience`.
     async fn run(self, builder: &auto::Builder<TokioExecutor>, patience: Duration) {
-        let Self { stream, client, router, watcher } = self;
+        let Self { stream, client, router, watcher, is_tls } = self;
         let begun = Arc::new(Notify::new());
         let service = {
             let begun = begun.clone();
             hyper::service::service_fn(move |request| {
                 begun.notify_one();
-                answer(router.clone(), client, request)
+                answer(router.clone(), client, is_tls, request)
             })
         };
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
@@ -291,8 +295,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<S> {
 async fn answer(
     router: Router,
     client: SocketAddr,
+    is_tls: bool,
     mut request: hyper::Request<Incoming>,
 ) -> Result<Response, Infallible> {
     request.extensions_mut().insert(ConnectInfo(client));
+    if is_tls {
+        request.extensions_mut().insert(OverTls);
+    }
     router.oneshot(request.map(Body::new)).await
 }

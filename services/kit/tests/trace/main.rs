@@ -4,6 +4,7 @@
 
 mod away;
 mod delivered;
+mod requests;
 
 use kit::config::Environment;
 use kit::metrics::{Format, Metrics};
