@@ -10,6 +10,7 @@ use super::job::{Claim, Epoch, Failed, Job, JobId, Retry};
 use super::put::check_name;
 use super::store::Queues;
 use super::{LEASE_EXPIRED, MAX_REASON_BYTES, QueueError};
+use crate::trace::Context;
 
 /// What stands at the end of a reason that was cut.
 const CUT_MARK: &str = " [cut]";
@@ -36,6 +37,7 @@ struct Taken {
     max_attempts: u32,
     created_at_ms: i64,
     until_ms: i64,
+    traceparent: Option<String>,
 }
 
 impl Queues {
@@ -149,6 +151,7 @@ impl Taken {
             max_attempts: self.max_attempts,
             created_at: wall(self.created_at_ms),
             until: wall(self.until_ms),
+            asked_by: self.traceparent.as_deref().and_then(Context::parse),
         })
     }
 }
@@ -183,7 +186,8 @@ async fn take(
     let binds: [Bind<'_>; 3] = [ids.as_str().into(), owner.into(), whole_ms(lease).into()];
     let sql = "UPDATE {jobs} SET state = 'running', owner = $3, epoch = epoch + 1, attempts = attempts + 1,
             until_ms = {now} + $4 WHERE id IN {list}
-        RETURNING id, queue, name, payload, epoch, attempts, max_attempts, created_at_ms, until_ms, priority, run_at_ms";
+        RETURNING id, queue, name, payload, epoch, attempts, max_attempts, created_at_ms, until_ms, priority, run_at_ms,
+            traceparent";
     transaction.rows(sql, &binds).await
 }
 

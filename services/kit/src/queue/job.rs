@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::trace::Context;
+
 /// A job's id: a UUIDv7 (RFC 9562 section 5.7), so that ids sort by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(Uuid);
@@ -105,6 +107,8 @@ pub struct Job {
     pub created_at: Timestamp,
     /// When the lease runs out.
     pub until: Timestamp,
+    /// The span that put it in, if that was traced.
+    pub asked_by: Option<Context>,
 }
 
 impl Job {

@@ -9,7 +9,8 @@ use crate::db::{Behind, bring_up_to_date};
 /// Longest name that PostgreSQL does not cut (manual section 4.1.1).
 const MAX_IDENTIFIER_BYTES: usize = 63;
 
-const STEPS: [&str; 1] = [r#"
+const STEPS: [&str; 2] = [
+    r#"
 CREATE TABLE {schema}.jobs (
     id TEXT COLLATE "C" PRIMARY KEY, queue TEXT NOT NULL, name TEXT NOT NULL, payload TEXT NOT NULL, key TEXT,
     priority BIGINT NOT NULL, state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'dead')),
@@ -25,7 +26,9 @@ CREATE VIEW {schema}.dead_jobs AS SELECT id, epoch, queue, name, payload, attemp
     to_timestamp(failed_at_ms / 1000.0) AS failed_at, to_timestamp(created_at_ms / 1000.0) AS created_at,
     to_timestamp(first_failed_at_ms / 1000.0) AS first_failed_at
     FROM {schema}.jobs WHERE state = 'dead';
-"#];
+"#,
+    "ALTER TABLE {schema}.jobs ADD COLUMN traceparent TEXT;",
+];
 
 /// Brings the tables in `schema` up to date, in one transaction and one program at a time.
 pub(super) async fn migrate(pool: &PgPool, schema: &str) -> Result<(), QueueError> {

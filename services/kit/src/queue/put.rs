@@ -7,6 +7,7 @@ use super::engine::Transaction;
 use super::job::{JobId, Options};
 use super::store::Queues;
 use super::{MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, QueueError};
+use crate::trace;
 
 impl Queues {
     /// Puts a job in and returns its id once it would survive a power cut.
@@ -51,6 +52,7 @@ async fn insert(
         check_room(transaction, queue, limit).await?;
     }
     let id = JobId::new().to_string();
+    let traceparent = trace::current().map(|context| context.traceparent());
     let binds = [
         id.as_str().into(),
         queue.into(),
@@ -60,11 +62,12 @@ async fn insert(
         i64::from(options.priority).into(),
         i64::from(options.max_attempts.get()).into(),
         options.run_at.map(Timestamp::as_millisecond).into(),
+        traceparent.as_deref().into(),
     ];
     // The update changes nothing: it makes the row that has the key come back.
     let sql = "INSERT INTO {jobs}
-            (id, queue, name, payload, key, priority, state, max_attempts, run_at_ms, created_at_ms)
-        VALUES ($2, $3, $4, $5, $6, $7, 'waiting', $8, coalesce($9, {now}), {now})
+            (id, queue, name, payload, key, priority, state, max_attempts, run_at_ms, created_at_ms, traceparent)
+        VALUES ($2, $3, $4, $5, $6, $7, 'waiting', $8, coalesce($9, {now}), {now}, $10)
         ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO UPDATE SET key = excluded.key
         RETURNING id";
     let rows: Vec<(String,)> = transaction.rows(sql, &binds).await?;

@@ -11,7 +11,8 @@ use sqlx::sqlite::SqlitePool;
 use super::QueueError;
 use crate::db::{DamageCheck, Durability, SqliteFile, open_sqlite};
 
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, queue TEXT NOT NULL, name TEXT NOT NULL, payload TEXT NOT NULL, key TEXT,
     priority INTEGER NOT NULL, state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'dead')),
@@ -28,7 +29,9 @@ CREATE VIEW dead_jobs AS SELECT id, epoch, queue, name, payload, attempts, max_a
     strftime('%Y-%m-%dT%H:%M:%fZ', created_at_ms / 1000.0, 'unixepoch') AS created_at,
     strftime('%Y-%m-%dT%H:%M:%fZ', first_failed_at_ms / 1000.0, 'unixepoch') AS first_failed_at
     FROM jobs WHERE state = 'dead';
-"];
+",
+    "ALTER TABLE jobs ADD COLUMN traceparent TEXT;",
+];
 
 /// Between two tries to get the lock: opening takes some milliseconds.
 const LOCK_RETRY: Duration = Duration::from_millis(20);

@@ -14,6 +14,7 @@ use super::job::{Claim, Failed, Job, Retry};
 use super::{QueueError, Queues};
 use crate::backoff::Backoff;
 use crate::config::show_duration;
+use crate::trace::{Kind, Span};
 
 /// How much longer than the handler's deadline a lease lasts: for what was claimed but not begun, and three tries of 10 s
 /// to settle.
@@ -127,8 +128,10 @@ where
         let (deadline, wait) = (self.settings.deadline, self.wait_after(job.attempt));
         async move {
             let claim = job.claim;
+            let mut span = span_of(&job);
             // The handler itself is called inside: it may panic before there is a future.
-            let attempt = AssertUnwindSafe(async move { timeout(deadline, handler(job)).await }).catch_unwind().await;
+            let attempt = async move { timeout(deadline, handler(job)).await };
+            let attempt = AssertUnwindSafe(span.within(attempt)).catch_unwind().await;
             let failure = match attempt {
                 Ok(Ok(Ok(()))) => None,
                 Ok(Ok(Err(failure))) => Some(failure),
@@ -137,6 +140,12 @@ where
                 }
                 Err(panic) => Some(JobFailure::Retry(format!("the handler panicked: {}", words_of(&*panic)), None)),
             };
+            match &failure {
+                Some(JobFailure::Retry(reason, _)) => span.fail("retry", reason.clone()),
+                Some(JobFailure::Dead(reason)) => span.fail("dead", reason.clone()),
+                None => {}
+            }
+            drop(span);
             settle(&queues, claim, failure, wait).await;
         }
     }
@@ -144,6 +153,18 @@ where
     fn wait_after(&self, failures: u32) -> Duration {
         self.settings.backoff.delay(failures, rand::random())
     }
+}
+
+/// Begins the span of an attempt, below what put the job in (OpenTelemetry's semantic conventions for messaging spans).
+fn span_of(job: &Job) -> Span {
+    let name = format!("process {}", job.queue);
+    let mut span = Span::enter(Kind::Consumer, name, job.asked_by.as_ref(), None, false);
+    span.set("messaging.operation.type", "process");
+    span.set("messaging.operation.name", job.name.clone());
+    span.set("messaging.destination.name", job.queue.clone());
+    span.set("messaging.message.id", job.claim.id.to_string());
+    span.set("messaging.delivery.attempt", job.attempt);
+    span
 }
 
 /// Settles within the lease's margin. What cannot be settled is done again: at least once.

@@ -14,8 +14,6 @@ pub enum Kind {
     Server = 2,
     /// Making one.
     Client = 3,
-    /// Putting a job in.
-    Producer = 4,
     /// Doing one.
     Consumer = 5,
 }

@@ -108,7 +108,7 @@ async fn newer_tables_and_odd_schemas_are_refused() {
     let error = Queues::postgres(pool.clone(), "jobs").await.unwrap_err();
     assert!(matches!(error, QueueError::Newer { found: 7, .. }), "{error:?}");
     let expected =
-        "schema \"jobs\" has job tables of version 7, newer than the 1 this program knows; run the newer program";
+        "schema \"jobs\" has job tables of version 7, newer than the 2 this program knows; run the newer program";
     assert_eq!(error.to_string(), expected);
     for odd in ["", "Jobs", "1x", "a-b", "a\"; DROP TABLE x; --", &"x".repeat(64)] {
         let error = Queues::postgres(pool.clone(), odd).await.unwrap_err();

@@ -4,6 +4,7 @@
 
 mod away;
 mod delivered;
+mod jobs;
 mod requests;
 
 use kit::config::Environment;
