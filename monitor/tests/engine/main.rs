@@ -24,6 +24,7 @@ mod prometheus;
 mod read_only;
 mod reload;
 mod replicas;
+mod sampled;
 mod steps;
 mod storm;
 mod traced;

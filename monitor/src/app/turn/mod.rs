@@ -31,7 +31,7 @@ use super::uplink::Uplink;
 use crate::alert::{conditions, doctor_condition};
 use crate::export::{Ask, Shared};
 use crate::heal::{HealAction, Inquiry};
-use crate::judge::{Effects, ServiceEntry};
+use crate::judge::{Board, Effects, ServiceEntry};
 use crate::probe::{CheckId, Observation, Outcome, Why, observe};
 use crate::record::{HistoryNews, Mark, StateBatch};
 use crate::schedule::Schedule;
@@ -41,7 +41,7 @@ use crate::supervise::{Command, Event};
 const TICK: Duration = Duration::from_secs(1);
 /// Verdict time is added up this often.
 const TIME_BOOKED_EVERY: Duration = Duration::from_secs(5);
-/// One sampled trace a minute and check, beside failing ones (DESIGN section 9).
+/// One sampled trace a minute and check, beside failing ones and the first after a change (DESIGN section 9).
 const SAMPLED_EVERY: Duration = Duration::from_secs(60);
 
 /// What comes back from work that the loop handed out.
@@ -297,7 +297,13 @@ impl Loop {
         );
         let (effects, suspect) = {
             let mut board = self.shared.board();
+            let established = |board: &Board| board.check(&id).map(|check| check.state.established);
+            let before = established(&board);
             let effects = board.observe(observation, started, now);
+            if established(&board) != before {
+                // What follows a change is worth a trace.
+                self.sampled.remove(&id);
+            }
             let is_starting = board.service(&id.service).is_some_and(|service| service.is_starting(now.at));
             let suspect = is_starting || board.check(&id).is_some_and(|check| check.state.is_suspect());
             (effects, suspect)
