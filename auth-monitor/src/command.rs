@@ -28,8 +28,9 @@ Environment, for the built-in configuration:
   AUTH_MONITOR_LOOPBACK      allowed: localhost is asked within a container, too, since everything runs in it
   AUTH_MONITOR_INSTANCE      what it is called in the addresses of its accounts [the host's name]
   LOG_LEVEL                  error, warn, info, debug or trace [info]
-  LOG_FORMAT                 human or json [human on a terminal, else json]
+  LOG_FORMAT                 human or json [human on a terminal, else json]";
 
+const EXIT_CODES: &str = "\
 Exit codes: 0 yes, 1 no, 64 usage, 71 address taken, 75 data folder in use, 78 configuration.";
 
 #[derive(Subcommand)]
@@ -64,7 +65,7 @@ pub fn main() -> ExitCode {
     kit::tls::install();
     let about = "Proves every minute that sign-in really works.";
     let program = clap::Command::new(env!("CARGO_PKG_NAME")).version(env!("CARGO_PKG_VERSION"));
-    let program = program.about(about).after_help(VARIABLES);
+    let program = program.about(about).after_help(format!("{VARIABLES}\n\n{}\n\n{EXIT_CODES}", kit::trace::VARIABLES));
     let matches = match cli::matches(Command::augment_subcommands(program)) {
         Ok(matches) => matches,
         Err(code) => return code,

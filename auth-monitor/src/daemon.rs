@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use kit::config::Environment;
+use kit::trace::{self, TraceSettings};
 use kit::{cli, exit};
 use monitor::app::{Embedding, tell_systemd, watch_config};
 use monitor::export::Program;
@@ -38,9 +39,13 @@ pub(crate) async fn run(path: Option<PathBuf>) -> ExitCode {
     if let Err(message) = kit::log::start(environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT")) {
         return cli::refuse(&[message]);
     }
-    let environment = match config::environment() {
-        Ok(environment) => environment,
-        Err(mistakes) => return cli::refuse(&mistakes),
+    let traces = TraceSettings::read(&environment, PROGRAM.name, PROGRAM.version);
+    let (environment, traces) = match (config::environment(), traces) {
+        (Ok(environment), Ok(traces)) => (environment, traces),
+        (environment, traces) => {
+            let lists = [environment.err(), traces.err()];
+            return cli::refuse(&lists.into_iter().flatten().flatten().collect::<Vec<_>>());
+        }
     };
     let (means, kinds) = own_kinds(&environment);
     let engine = match Engine::new(&config::load(path.as_deref(), &environment), kinds) {
@@ -54,7 +59,10 @@ pub(crate) async fn run(path: Option<PathBuf>) -> ExitCode {
     }
     let mut embedding = Embedding::new(PROGRAM);
     embedding.observer = Arc::new(AuthMetrics::of(&embedding.metrics, means.ledger));
-    watch(engine.within(embedding), path, environment).await
+    let exporting = trace::start(traces);
+    let code = watch(engine.within(embedding), path, environment).await;
+    exporting.finish().await;
+    code
 }
 
 async fn watch(engine: Engine, path: Option<PathBuf>, environment: Environment) -> ExitCode {

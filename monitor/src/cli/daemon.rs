@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use kit::config::Environment;
 use kit::exit;
+use kit::trace::{self, TraceSettings};
 use monitor::app::{tell_systemd, watch_config};
 use monitor::supervise::{Mode, bucket};
 use monitor::{Config, Engine, Kinds, Options, make_secrets};
@@ -39,10 +40,12 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
         }
     }
     let config = Config::load(path, &environment);
-    let engine = match Engine::new(&config, Kinds::standard()) {
-        Ok(engine) => engine,
-        Err(error) => {
-            complain(&error);
+    let traces = TraceSettings::read(&environment, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    let (engine, traces) = match (Engine::new(&config, Kinds::standard()), traces) {
+        (Ok(engine), Ok(traces)) => (engine, traces),
+        (engine, traces) => {
+            traces.err().iter().flatten().for_each(complain);
+            engine.err().iter().for_each(complain);
             return ExitCode::from(exit::CONFIG);
         }
     };
@@ -52,6 +55,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
     {
         return code;
     }
+    let exporting = trace::start(traces);
     let stop = CancellationToken::new();
     let signals = kit::shutdown::on_signals(stop.clone());
     let (reloads, reload) = mpsc::channel(1);
@@ -80,6 +84,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
         }
     };
     watching.abort();
+    exporting.finish().await;
     match result {
         Ok(()) => ExitCode::from(exit::YES),
         Err(error) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use kit::clock::Stamp;
 use kit::config::show_duration;
-use kit::trace::Context;
+use kit::trace::{Context, Kind, Span};
 use tokio::time::Instant;
 
 use super::detour::Detour;
@@ -54,6 +54,9 @@ async fn observe_once(
     let started = Stamp::now();
     let clock = Instant::now();
     let context = Context::root(None, sampled);
+    let span = Span::root(Kind::Client, format!("probe {}", question.id), context.clone());
+    // What is sent along is what becomes of it here.
+    let context = span.context().cloned().unwrap_or(context);
     let mut run = Run::new(question.id.clone(), vantage, question.timeout, context.traceparent());
     let deadline = run.deadline;
     run.needs_body = question.expect.needs_body();
@@ -79,7 +82,36 @@ async fn observe_once(
         outcome => outcome,
     };
     let (check, trace_id) = (question.id.clone(), context.trace_id());
-    Observation { check, started, took, phases, outcome, soft, seen, why, trace_id }
+    let observation = Observation { check, started, took, phases, outcome, soft, seen, why, trace_id };
+    tell(span, &observation);
+    observation
+}
+
+/// Ends the span of an observation with what was found. Of steps only the lengths are known: they are told one after the other.
+fn tell(mut span: Span, observation: &Observation) {
+    if span.context().is_none() {
+        return;
+    }
+    span.set("check.id", observation.check.to_string());
+    if let Some(status) = observation.seen.status {
+        span.set("http.response.status_code", status);
+    }
+    if let Some(address) = observation.seen.address {
+        span.set("network.peer.address", address.ip().to_string());
+        span.set("network.peer.port", address.port());
+    }
+    if let Some(reason) = observation.soft.first() {
+        span.set("check.degraded_by", reason.code.as_str());
+    }
+    let mut after = Duration::ZERO;
+    for (name, took) in observation.parts() {
+        span.add_step(name.to_owned(), after, took);
+        after += took;
+    }
+    match &observation.outcome {
+        Outcome::Fail(reason) | Outcome::Unknown(reason) => span.fail(reason.code.as_str(), reason.text.clone()),
+        Outcome::Pass => {}
+    }
 }
 
 fn stopped(passed: Duration) -> Reason {

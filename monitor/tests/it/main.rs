@@ -30,6 +30,7 @@ mod real;
 mod redis;
 mod settings;
 mod smtp;
+mod spans;
 mod ssh;
 mod tcp;
 mod tls;

@@ -131,7 +131,7 @@ impl Span {
     }
 
     /// Adds a step that is over: it began so long after this span, and took so long.
-    pub fn add_step(&self, name: &'static str, after: Duration, took: Duration) {
+    pub fn add_step(&self, name: impl Into<Cow<'static, str>>, after: Duration, took: Duration) {
         let Some(open) = &self.0 else { return };
         let (context, parent) = (open.place.context.child(), Some(open.place.context.span()));
         let began = open.record.began.saturating_add(nanos(after));

@@ -1,0 +1,50 @@
+//! Probes as spans: what a collector is told of them, and what the target is.
+
+use kit::config::Environment;
+use kit::trace::{Context, TraceSettings, start};
+use monitor::probe::{Why, observe};
+use serde_json::{Value, json};
+use testkit::{Collector, Target};
+
+use crate::{PATIENT, fail, question, vantage};
+
+#[tokio::test]
+async fn a_probe_is_a_span_with_its_phases_that_the_target_is_told_and_one_that_fails_is_kept() {
+    let collector = Collector::start().await;
+    let environment = Environment::of([("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.http())]);
+    let exporting = start(TraceSettings::read(&environment, "monitor", "1").unwrap());
+    let target = Target::sequence([200, 200, 503]);
+    let question = question(&format!("http: {{ url: '{}' }}", target.url("/")), PATIENT);
+    let mut last = None;
+    for sampled in [true, false, false] {
+        last = Some(observe(vantage(9), &question, Why::Asked, sampled).await);
+    }
+    exporting.finish().await;
+    let sent: Vec<Context> = target
+        .requests()
+        .iter()
+        .map(|request| Context::parse(request.header("traceparent").unwrap()).unwrap())
+        .collect();
+    assert_eq!(sent.iter().map(Context::is_sampled).collect::<Vec<_>>(), [true, false, false]);
+    let spans = collector.spans().await;
+    let probes: Vec<&Value> = spans.iter().filter(|span| span["name"] == "probe shop/web").collect();
+    let traces: Vec<&Value> = probes.iter().map(|span| &span["trace"]).collect();
+    assert_eq!(traces, [&json!(sent[0].trace_id()), &json!(sent[2].trace_id())]);
+    let (passed, failed) = (probes[0], probes[1]);
+    assert!(sent[0].traceparent().contains(passed["span"].as_str().unwrap()), "{sent:?}");
+    let address = target.addr();
+    let told = json!({
+        "check.id": "shop/web", "http.response.status_code": 200, "network.peer.address": address.ip(),
+        "network.peer.port": address.port(),
+    });
+    assert_eq!((&passed["attributes"], &passed["status"]), (&told, &json!(0)));
+    let (_, why) = fail(&last.unwrap());
+    assert_eq!((&failed["attributes"]["error.type"], &failed["message"]), (&json!("status"), &json!(why)));
+    for probe in probes {
+        let steps: Vec<&Value> = spans.iter().filter(|span| span["parent"] == probe["span"]).collect();
+        let names: Vec<&Value> = steps.iter().map(|span| &span["name"]).collect();
+        assert_eq!(names, ["connect", "first_byte", "transfer"]);
+        assert!(steps.windows(2).all(|pair| pair[0]["ended"] == pair[1]["began"]), "{steps:?}");
+        assert!(steps[2]["ended"].as_u64() <= probe["ended"].as_u64(), "{spans:?}");
+    }
+}
