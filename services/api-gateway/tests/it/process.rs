@@ -35,14 +35,16 @@ fn terminate(child: &Child) {
 
 #[tokio::test]
 async fn mistakes_exit_78_each_on_its_own_line() {
-    let (code, stdout, stderr) = finish(spawn(&[], &[("PORT", "80a"), ("LOG_LEVEL", "loud")])).await;
+    let tracing = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+    let (code, stdout, stderr) = finish(spawn(&[], &[("PORT", "80a"), ("LOG_LEVEL", "loud"), tracing])).await;
     assert_eq!((code, stdout.as_str()), (Some(78), ""));
     assert_eq!(
         stderr,
         "LOG_LEVEL is \"loud\"; write error, warn, info, debug or trace\n\
          API_KEY: not set; set API_KEY, or API_KEY_FILE to the path of a file that holds it \
          (clients send it as X-API-Key)\n\
-         PORT: \"80a\" is not a port; write a number from 1 to 65535\n"
+         PORT: \"80a\" is not a port; write a number from 1 to 65535\n\
+         OTEL_EXPORTER_OTLP_PROTOCOL: \"http/json\" is not http/protobuf or grpc\n"
     );
 }
 
