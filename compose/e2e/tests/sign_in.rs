@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 const KEY: &str = "the-services-key";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const OTHER_KEY: &str = "a-key-of-another-platform";
@@ -57,7 +57,8 @@ services:
           budget: 10s
   slow-way:
     checks:
-      sign-in: { sign-in: { url: "${SLOW_WAY}", api_key: "${API_KEY}", budget: 2s } }
+      # Three logins of a run are held up.
+      sign-in: { timeout: 20s, sign-in: { url: "${SLOW_WAY}", api_key: "${API_KEY}", budget: 2s } }
 "#;
 
 /// A program of ours on a port of its own, which stays the same when it is started again.
