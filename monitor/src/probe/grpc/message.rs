@@ -1,12 +1,24 @@
 //! The messages of the health service (`grpc/health/v1/health.proto`), in the encoding of protocol buffers.
 
+use prost::Message;
+
 use crate::probe::expect::excerpt;
 use crate::probe::observation::{Outcome, ReasonCode};
 use crate::probe::reader::Reader;
 
-/// Field 1 with a length, and field 1 with a number ("Encoding", protobuf.dev).
-const TEXT_1: u8 = 0x0a;
-const NUMBER_1: u64 = 0x08;
+/// `HealthCheckRequest`
+#[derive(Clone, PartialEq, Message)]
+struct Question {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+/// `HealthCheckResponse`; its enumeration is open.
+#[derive(Clone, PartialEq, Message)]
+struct Answer {
+    #[prost(uint64, tag = "1")]
+    status: u64,
+}
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,17 +32,7 @@ pub(in crate::probe) enum State {
 
 /// `HealthCheckRequest`, in the frame of a message that is not compressed.
 pub(in crate::probe) fn encode_question(service: &str) -> Vec<u8> {
-    let mut message = Vec::new();
-    if !service.is_empty() {
-        message.push(TEXT_1);
-        let mut length = service.len();
-        while let rest @ 1.. = length >> 7 {
-            message.push(u8::try_from(length & 0x7f).unwrap_or_default() | 0x80);
-            length = rest;
-        }
-        message.push(u8::try_from(length).unwrap_or_default());
-        message.extend(service.as_bytes());
-    }
+    let message = Question { service: service.to_owned() }.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&[0], length.as_slice(), &message].concat()
 }
@@ -45,43 +47,15 @@ pub(in crate::probe) fn decode_answer(bytes: &[u8]) -> Result<State, Outcome> {
         Some(_) => return Err(wrong("the answer is compressed, though nobody asked for it")),
     }
     let message = frame.u32().and_then(|length| frame.take(usize::try_from(length).ok()?));
-    let mut rest = Reader(message.ok_or_else(|| wrong("the answer is cut"))?);
-    // What is left at its default is not sent: 0 is UNKNOWN.
-    let mut serving = 0;
-    while !rest.0.is_empty() {
-        let field = varint(&mut rest).ok_or_else(|| wrong("the answer is no HealthCheckResponse"))?;
-        let skipped = match field & 7 {
-            0 => varint(&mut rest).map(|number| {
-                if field == NUMBER_1 {
-                    serving = number;
-                }
-            }),
-            1 => rest.take(8).map(drop),
-            2 => varint(&mut rest).and_then(|length| rest.take(usize::try_from(length).ok()?)).map(drop),
-            5 => rest.take(4).map(drop),
-            _ => None,
-        };
-        skipped.ok_or_else(|| wrong("the answer is no HealthCheckResponse"))?;
-    }
-    Ok(match serving {
+    let message = message.ok_or_else(|| wrong("the answer is cut"))?;
+    let answer = Answer::decode(message).map_err(|_error| wrong("the answer is no HealthCheckResponse"))?;
+    Ok(match answer.status {
         0 => State::Unknown,
         1 => State::Serving,
         2 => State::NotServing,
         3 => State::ServiceUnknown,
         other => State::Other(other),
     })
-}
-
-fn varint(rest: &mut Reader<'_>) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = rest.u8()?;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! Traces: who asked whom and what took the time, handed to an OpenTelemetry collector when the environment names one.
 //!
 //! Spans are made here rather than by the OpenTelemetry SDK: it cannot keep the failed spans of an unsampled trace, counts
-//! no loss where Prometheus sees it, and runs threads of its own. What it would add is the wire format, which is small.
+//! no loss where Prometheus sees it, and runs threads of its own. What it would add is the wire format: prost writes that.
 
 mod context;
 mod export;
 mod figures;
 mod otlp;
 mod part;
-mod protobuf;
 mod record;
 mod resource;
 mod sampler;

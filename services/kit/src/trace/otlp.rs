@@ -1,7 +1,9 @@
-//! Spans as OTLP has them (opentelemetry-proto 1.9, `trace/v1/trace.proto` and `common/v1/common.proto`); the numbers here
-//! are those of its fields.
+//! Spans as OTLP has them: the part of its messages that is written or read here (opentelemetry-proto 1.9,
+//! `trace/v1/trace.proto`, `common/v1/common.proto`, `resource/v1/resource.proto` and
+//! `collector/trace/v1/trace_service.proto`).
 
-use super::protobuf::{Field, Message, find};
+use prost::{Message, Oneof};
+
 use super::record::{Record, Value};
 
 /// Longest text of an attribute, in bytes: a path or an agent's name may be as long as its sender likes.
@@ -9,98 +11,172 @@ const MAX_TEXT_BYTES: usize = 1024;
 /// `SpanFlags`: it is known whether the parent is another process's, …
 const HAS_IS_REMOTE: u32 = 0x100;
 /// `STATUS_CODE_ERROR`
-const ERROR: u64 = 2;
+const ERROR: i32 = 2;
 
 /// Attributes of a whole process.
 pub(super) type Resource = Vec<(String, String)>;
 
+#[derive(Clone, PartialEq, Message)]
+struct ExportTraceServiceRequest {
+    #[prost(message, repeated, tag = "1")]
+    resource_spans: Vec<ResourceSpans>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ResourceSpans {
+    #[prost(message, optional, tag = "1")]
+    resource: Option<Attributes>,
+    #[prost(message, repeated, tag = "2")]
+    scope_spans: Vec<ScopeSpans>,
+}
+
+/// `Resource`
+#[derive(Clone, PartialEq, Message)]
+struct Attributes {
+    #[prost(message, repeated, tag = "1")]
+    attributes: Vec<KeyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ScopeSpans {
+    #[prost(message, optional, tag = "1")]
+    scope: Option<InstrumentationScope>,
+    #[prost(message, repeated, tag = "2")]
+    spans: Vec<Span>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct InstrumentationScope {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    version: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Span {
+    #[prost(bytes = "vec", tag = "1")]
+    trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    span_id: Vec<u8>,
+    #[prost(string, tag = "3")]
+    trace_state: String,
+    #[prost(bytes = "vec", tag = "4")]
+    parent_span_id: Vec<u8>,
+    #[prost(string, tag = "5")]
+    name: String,
+    #[prost(int32, tag = "6")]
+    kind: i32,
+    #[prost(fixed64, tag = "7")]
+    start_time_unix_nano: u64,
+    #[prost(fixed64, tag = "8")]
+    end_time_unix_nano: u64,
+    #[prost(message, repeated, tag = "9")]
+    attributes: Vec<KeyValue>,
+    #[prost(message, optional, tag = "15")]
+    status: Option<Status>,
+    #[prost(fixed32, tag = "16")]
+    flags: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Status {
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(int32, tag = "3")]
+    code: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeyValue {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(message, optional, tag = "2")]
+    value: Option<AnyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AnyValue {
+    #[prost(oneof = "Any", tags = "1, 2, 3")]
+    value: Option<Any>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum Any {
+    #[prost(string, tag = "1")]
+    Text(String),
+    #[prost(bool, tag = "2")]
+    Flag(bool),
+    #[prost(int64, tag = "3")]
+    Number(i64),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExportTraceServiceResponse {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<ExportTracePartialSuccess>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExportTracePartialSuccess {
+    #[prost(int64, tag = "1")]
+    rejected_spans: i64,
+    /// A text; as bytes one that is no UTF-8 does not hide the count.
+    #[prost(bytes = "vec", tag = "2")]
+    error_message: Vec<u8>,
+}
+
 /// Writes an `ExportTraceServiceRequest`.
 pub(super) fn encode(resource: &Resource, scope: (&str, &str), spans: &[Record]) -> Vec<u8> {
-    let mut request = Message::default();
-    request.message(1, |resource_spans| {
-        resource_spans.message(1, |message| {
-            for (name, value) in resource {
-                message.message(1, |attribute| text_attribute(attribute, name, value));
-            }
-        });
-        resource_spans.message(2, |scope_spans| {
-            scope_spans.message(1, |message| {
-                message.bytes(1, scope.0.as_bytes());
-                message.bytes(2, scope.1.as_bytes());
-            });
-            for record in spans {
-                scope_spans.message(2, |span| write_span(span, record));
-            }
-        });
-    });
-    request.into_bytes()
+    let attributes = resource.iter().map(|(name, value)| attribute(name, text(value))).collect();
+    let scope = InstrumentationScope { name: scope.0.to_owned(), version: scope.1.to_owned() };
+    let scope_spans = vec![ScopeSpans { scope: Some(scope), spans: spans.iter().map(span).collect() }];
+    let resource_spans = vec![ResourceSpans { resource: Some(Attributes { attributes }), scope_spans }];
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
 }
 
 /// Reads from an `ExportTraceServiceResponse` how many spans the collector did not take, and why.
 pub(super) fn rejected(response: &[u8]) -> (u64, String) {
-    let Some(Field::Bytes(partial)) = find(response, 1) else { return (0, String::new()) };
-    let number = match find(partial, 1) {
-        Some(Field::Number(number)) => number,
-        _ => 0,
-    };
-    let why = match find(partial, 2) {
-        Some(Field::Bytes(text)) => String::from_utf8_lossy(text).into_owned(),
-        _ => String::new(),
-    };
-    (number, why)
+    let read = ExportTraceServiceResponse::decode(response).unwrap_or_default();
+    let partial = read.partial_success.unwrap_or_default();
+    (
+        u64::try_from(partial.rejected_spans).unwrap_or_default(),
+        String::from_utf8_lossy(&partial.error_message).into_owned(),
+    )
 }
 
-fn write_span(span: &mut Message, record: &Record) {
+fn span(record: &Record) -> Span {
     let Record { context, parent, name, kind, began, ended, attributes, failure } = record;
-    span.bytes(1, &context.trace().get().to_be_bytes());
-    span.bytes(2, &context.span().get().to_be_bytes());
-    if let Some(state) = context.state() {
-        span.bytes(3, state.as_bytes());
+    let value = |value: &Value| match value {
+        Value::Text(given) => text(given),
+        Value::Number(number) => Any::Number(*number),
+        Value::Flag(flag) => Any::Flag(*flag),
+    };
+    Span {
+        trace_id: context.trace().get().to_be_bytes().to_vec(),
+        span_id: context.span().get().to_be_bytes().to_vec(),
+        trace_state: context.state().and_then(|state| state.to_str().ok()).unwrap_or_default().to_owned(),
+        parent_span_id: parent.map(|parent| parent.get().to_be_bytes().to_vec()).unwrap_or_default(),
+        name: name.clone().into_owned(),
+        kind: *kind as i32,
+        start_time_unix_nano: *began,
+        end_time_unix_nano: *ended,
+        attributes: attributes.iter().map(|(name, given)| attribute(name, value(given))).collect(),
+        status: failure.as_ref().map(|why| Status { message: shown(why), code: ERROR }),
+        flags: u32::from(context.is_sampled()) | HAS_IS_REMOTE,
     }
-    if let Some(parent) = parent {
-        span.bytes(4, &parent.get().to_be_bytes());
-    }
-    span.bytes(5, name.as_bytes());
-    span.number(6, *kind as u64);
-    span.fixed64(7, *began);
-    span.fixed64(8, *ended);
-    for (name, value) in attributes {
-        span.message(9, |attribute| match value {
-            Value::Text(text) => text_attribute(attribute, name, text),
-            Value::Number(number) => {
-                attribute.bytes(1, name.as_bytes());
-                // Negative numbers are written as their two's complement.
-                attribute.message(2, |any| any.choice(3, u64::from_ne_bytes(number.to_ne_bytes())));
-            }
-            Value::Flag(flag) => {
-                attribute.bytes(1, name.as_bytes());
-                attribute.message(2, |any| any.choice(2, u64::from(*flag)));
-            }
-        });
-    }
-    if let Some(why) = failure {
-        span.message(15, |status| {
-            status.bytes(2, shown(why).as_bytes());
-            status.number(3, ERROR);
-        });
-    }
-    span.fixed32(16, u32::from(context.is_sampled()) | HAS_IS_REMOTE);
 }
 
-fn text_attribute(attribute: &mut Message, name: &str, value: &str) {
-    attribute.bytes(1, name.as_bytes());
-    attribute.message(2, |any| any.bytes(1, shown(value).as_bytes()));
+fn attribute(name: &str, value: Any) -> KeyValue {
+    KeyValue { key: name.to_owned(), value: Some(AnyValue { value: Some(value) }) }
+}
+
+fn text(text: &str) -> Any {
+    Any::Text(shown(text))
 }
 
 /// Without secrets, and cut.
-fn shown(text: &str) -> std::borrow::Cow<'_, str> {
-    match crate::secrets::redact(text) {
-        std::borrow::Cow::Borrowed(text) => {
-            text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().into()
-        }
-        std::borrow::Cow::Owned(mut text) => {
-            text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
-            text.into()
-        }
-    }
+fn shown(text: &str) -> String {
+    let text = crate::secrets::redact(text);
+    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned()
 }
