@@ -54,12 +54,15 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 /// address as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
     let lane = Lane::new(router, None, limits, stop.clone());
-    let door = Door::new(listener, limits, stop);
+    serve_here(lane, Door::new(listener, limits, stop), std::future::ready(())).await;
+}
+
+async fn serve_here(lane: Lane, door: Door, outliving: impl Future<Output = ()>) {
     while let Some(accepted) = door.next().await {
         lane.spawn(accepted);
     }
     drop(door);
-    lane.drain(std::future::ready(())).await;
+    lane.drain(outliving).await;
 }
 
 /// Makes the routes of one core.
@@ -79,51 +82,48 @@ pub struct EachCore<'a> {
 /// served, and no other processor hears of it.
 pub async fn serve_each_core(listener: TcpListener, what: EachCore<'_>, limits: Limits, stop: CancellationToken) {
     let EachCore { make, tls, tasks } = what;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut lanes = Vec::with_capacity(cores);
-    for core in 0..cores {
-        let lane = {
-            // Made here: what is wrong with routes ends the program, and not one of its threads.
-            let (router, tls, stop) = (make(), tls.map(ServerTls::acceptor), stop.clone());
-            move || Lane::new(router, tls, limits, stop)
-        };
-        match start_core(core, lane, tasks.clone()) {
-            Ok(lane) => lanes.push(lane),
-            Err(error) => tracing::warn!(%error, core, "no thread for a processor"),
+    // Made here: what is wrong with routes ends the program, and not one of its threads.
+    let lane = || {
+        let (router, tls, stop) = (make(), tls.map(ServerTls::acceptor), stop.clone());
+        move || Lane::new(router, tls, limits, stop)
+    };
+    let start = |core| match start_core(core, lane(), tasks.clone()) {
+        Ok(started) => Some(started),
+        Err(error) => {
+            tracing::warn!(%error, core, "no thread for a processor");
+            None
         }
-    }
+    };
+    let cores: Vec<Core> = (0..std::thread::available_parallelism().map_or(1, usize::from)).filter_map(start).collect();
+    let door = Door::new(listener, limits, stop.clone());
+    // So that it is over, for who waits, when it is empty.
+    tasks.close();
+    let serving = async {
+        // Without a single thread it is served where this runs.
+        if cores.is_empty() { serve_here(lane()(), door, tasks.wait()).await } else { hand_on(door, cores).await }
+    };
     let renewing = async {
         match tls {
             Some(tls) => tls.renew_for_ever().await,
             None => std::future::pending().await,
         }
     };
-    // Without a single thread more it is served where this runs.
-    let here = lanes.is_empty().then(|| Lane::new(make(), tls.map(ServerTls::acceptor), limits, stop.clone()));
-    let door = Door::new(listener, limits, stop);
-    let handing_on = async {
-        if let Some(here) = &here {
-            while let Some(accepted) = door.next().await {
-                here.spawn(accepted);
-            }
-        }
-        for (sender, _) in lanes.iter().cycle() {
-            let Some(accepted) = door.next().await else { return };
-            let _thread_is_gone = sender.send(accepted).await;
-        }
-    };
     tokio::select! {
-        () = handing_on => {}
+        () = serving => {}
         () = renewing => {}
     }
-    drop(door);
-    tasks.close();
-    // All at once: each has the whole grace, and together they have no more.
-    let (senders, ends): (Vec<_>, Vec<_>) = lanes.into_iter().unzip();
-    drop(senders);
-    if let Some(here) = here {
-        here.drain(tasks.wait()).await;
+}
+
+/// Hands connections to the cores by turns, and waits until all have drained.
+async fn hand_on(door: Door, cores: Vec<Core>) {
+    for (sender, _) in cores.iter().cycle() {
+        let Some(accepted) = door.next().await else { break };
+        let _thread_is_gone = sender.send(accepted).await;
     }
+    drop(door);
+    // All at once: each has the whole grace, and together they have no more.
+    let (senders, ends): (Vec<_>, Vec<_>) = cores.into_iter().unzip();
+    drop(senders);
     for ended in ends {
         let _thread_is_gone = ended.await;
     }
