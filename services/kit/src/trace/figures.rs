@@ -21,19 +21,15 @@ pub(super) enum Loss {
 }
 
 impl Loss {
-    const ALL: [(Self, &str); 4] = [
-        (Self::QueueFull, "queue_full"),
-        (Self::TraceFull, "trace_full"),
-        (Self::Refused, "refused"),
-        (Self::Undelivered, "undelivered"),
-    ];
+    /// How each is called in metrics, in their order.
+    const REASONS: [&str; 4] = ["queue_full", "trace_full", "refused", "undelivered"];
 }
 
 /// Counted since the start.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     sent: AtomicU64,
-    lost: [AtomicU64; 4],
+    lost: [AtomicU64; Loss::REASONS.len()],
 }
 
 impl Figures {
@@ -42,10 +38,8 @@ impl Figures {
     }
 
     pub(super) fn lost(&self, loss: Loss, spans: u64) {
-        for ((each, _), count) in Loss::ALL.iter().zip(&self.lost) {
-            if *each == loss {
-                count.fetch_add(spans, Ordering::Relaxed);
-            }
+        if let Some(count) = self.lost.get(loss as usize) {
+            count.fetch_add(spans, Ordering::Relaxed);
         }
     }
 }
@@ -58,7 +52,7 @@ pub(crate) fn collect() -> Vec<MetricFamily> {
     #[expect(clippy::cast_precision_loss, reason = "a queue is short")]
     let waiting = tracer.waiting() as f64;
     let Figures { sent, lost } = &tracer.figures;
-    let lost = Loss::ALL.iter().zip(lost).map(|((_, reason), count)| Sample::of([("reason", *reason)], value(count)));
+    let lost = Loss::REASONS.iter().zip(lost).map(|(reason, count)| Sample::of([("reason", *reason)], value(count)));
     vec![
         family("telemetry_spans_sent_total", "Spans that the collector took.", [Sample::bare(value(sent))]),
         family("telemetry_spans_dropped_total", "Spans that it did not get, by the reason.", lost),
