@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use kit::http::{ApiError, Client, Path, client, root_cause, traced};
+use kit::http::{ApiError, Client, Path, SecretDigest, client, root_cause, traced};
 use moka::future::Cache;
 
 use crate::limit::{Limiter, Subject};
@@ -35,6 +35,10 @@ pub(super) struct Authority {
 
 /// What a key or token is known by here; itself it is not kept.
 pub(super) type Digest = [u8; 32];
+
+pub(super) fn digest(shown: &str) -> Digest {
+    SecretDigest::of(shown.as_bytes()).to_bytes()
+}
 
 impl Authority {
     pub(super) fn new(settings: &Settings, limiter: Arc<Limiter>) -> Self {

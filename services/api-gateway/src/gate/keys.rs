@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use kit::http::{API_KEY, ApiError, SecretDigest, ServiceKey, no_key, shown_key};
+use kit::http::{API_KEY, ApiError, ServiceKey, no_key, shown_key};
 use moka::future::Cache;
 use serde::Deserialize;
 
-use super::authority::{Authority, Digest, GOOD, KEPT, unavailable};
+use super::authority::{Authority, Digest, GOOD, KEPT, digest, unavailable};
 use crate::settings::Settings;
 
 /// Begins every key that is given to one service.
@@ -58,7 +58,7 @@ impl Keys {
         }
         let issued = std::str::from_utf8(key).ok().filter(|key| key.starts_with(PREFIX) && key.len() <= MAX_KEY_BYTES);
         let key = issued.ok_or_else(no_key)?;
-        let digest = SecretDigest::of(key.as_bytes()).to_bytes();
+        let digest = digest(key);
         let found = match self.known.get(&digest).await {
             Some(known) => Ok(known),
             None => {

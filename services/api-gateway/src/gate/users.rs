@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::header;
-use kit::http::{ApiError, SecretDigest};
+use kit::http::ApiError;
 use kit::token::TokenReader;
 use moka::future::Cache;
 use serde::Deserialize;
 
-use super::authority::{Authority, Digest, GOOD, KEPT, unavailable};
+use super::authority::{Authority, Digest, GOOD, KEPT, digest, unavailable};
 use super::reader::Reader;
 use crate::settings::{Settings, Signed};
 
@@ -100,10 +100,6 @@ impl Users {
 }
 
 /// Tokens themselves are not kept.
-fn digest(token: &str) -> Digest {
-    SecretDigest::of(token.as_bytes()).to_bytes()
-}
-
 fn now_secs() -> i64 {
     jiff::Timestamp::now().as_second()
 }
