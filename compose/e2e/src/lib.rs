@@ -1,14 +1,7 @@
-//! What the tests in `tests/` share, and nothing that is shipped.
+//! What the tests in `tests/` share, and nothing that is shipped. What cannot be set up ends the test with a panic.
 
-use std::path::PathBuf;
+mod ask;
+mod program;
 
-/// Returns a program of this workspace, which is built beside the test that asks for it.
-///
-/// # Panics
-/// If it is not built.
-pub fn program(name: &str) -> PathBuf {
-    let exe = std::env::current_exe().expect("a process knows its program");
-    let program = exe.ancestors().nth(2).expect("tests are built in a folder of the programs' folder").join(name);
-    assert!(program.exists(), "{name} is not built; run `cargo build --workspace` first");
-    program
-}
+pub use ask::{ask, get};
+pub use program::{KEY, LIMIT, Program, SECRET, program};

@@ -8,12 +8,11 @@ mod stack;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bytes::Bytes;
+use e2e::{ask, get};
 use given::{TOKENS, checked, lay_out, rules};
 use http::Request;
-use http_body_util::Full;
 use serde_json::{Value, json};
-use stack::{LIMIT, PARTS, Up, get};
+use stack::{LIMIT, PARTS, Up};
 use testkit::{Server, Target, eventually, free_port};
 
 /// Metrics of exporters that other people write, and that no test starts: Debian has each as a package of its own, with a
@@ -192,10 +191,8 @@ async fn the_monitor_is_handed_alerts_and_alertmanager_tells_only_what_it_must()
         { "labels": { "alertname": "ServiceHighLatency", "severity": "ticket", "service": "shop" } },
         { "labels": { "alertname": "AlertWaiting", "severity": "page", "service": "monitor", "told": "directly" } },
     ]);
-    let request =
-        Request::post(format!("http://{alertmanager}/api/v2/alerts")).header("content-type", "application/json");
-    let request = request.body(Full::new(Bytes::from(posted.to_string()))).unwrap();
-    assert_eq!(kit::http::get(request, LIMIT, 1 << 20).await.unwrap().0, 200);
+    let request = Request::post(format!("http://{alertmanager}/api/v2/alerts"));
+    assert_eq!(ask(request, &posted).await.unwrap().0, 200);
     let states = eventually("Alertmanager to hold back what the monitor tells", LIMIT, async || {
         let alerts = watched.json(&alertmanager, "/api/v2/alerts").await?;
         let state = |name: &str| {

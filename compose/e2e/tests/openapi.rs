@@ -5,19 +5,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use e2e::program;
+use e2e::{KEY, Program, ask};
 use http::Request;
-use http_body_util::Full;
 use serde_json::{Value, json};
-use testkit::{Postgres, Target, at_scale, eventually, free_port, installed};
-use tokio::process::{Child, Command};
+use testkit::{Postgres, Target, at_scale, installed};
+use tokio::process::Command;
 
-const LIMIT: Duration = Duration::from_secs(60);
 /// Far longer than the usual number of examples takes.
 const TRIED_WITHIN: Duration = Duration::from_secs(900);
-const KEY: &str = "the-services-key";
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// What every answer is looked at for.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
     negative_data_rejection";
@@ -27,35 +22,26 @@ const ENDS: &str = r"/logout$|/logout-all$|/sessions/\{id\}$|/users/\{id\}$";
 /// Mails are put into the queue; that nobody takes them is the queue's to bear.
 const MAIL: [(&str, &str); 2] = [("SMTP_URL", "smtp://127.0.0.1:1"), ("MAIL_FROM", "no-reply@example.com")];
 
-/// A real binary on a port of its own.
-struct Program {
-    _child: Child,
-    url: String,
-}
+/// A real binary, which describes what it answers.
+struct Described(Program);
 
-impl Program {
-    async fn start(name: &str, variables: &[(&str, &str)]) -> Self {
-        let (port, mut command) = (free_port(), Command::new(program(name)));
-        command.env_clear().envs(variables.iter().copied()).env("PORT", port.to_string()).env("LOG_LEVEL", "error");
-        command.env("API_KEY", KEY).env("JWT_SECRET", SECRET).kill_on_drop(true);
-        let started = Self { _child: command.spawn().unwrap(), url: format!("http://127.0.0.1:{port}") };
-        eventually("the service to be ready", LIMIT, async || {
-            (started.ask("GET", "/readyz", None, &Value::Null).await?.0 == 200).then_some(())
-        })
-        .await;
-        started
+impl Described {
+    async fn start(name: &'static str, folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut program = Program::new(name);
+        program.start(folder, &[], variables).await;
+        program.until_ready().await;
+        Self(program)
     }
 
     /// Asks as a user, if there is a token, and else with the services' key.
-    async fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &Value) -> Option<(u16, Value)> {
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+    async fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &Value) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.0.url()));
         let request = match token {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
             None => request.header("x-api-key", KEY),
         };
-        let request = request.header("content-type", "application/json").body(Full::<Bytes>::from(body.to_string()));
-        let (status, body) = kit::http::get(request.unwrap(), LIMIT, 1 << 20).await.ok()?;
-        Some((status.as_u16(), serde_json::from_slice(&body).unwrap_or_default()))
+        let (status, body) = ask(request, body).await.unwrap();
+        (status, serde_json::from_str(&body).unwrap_or_default())
     }
 
     /// Has schemathesis try the paths that an option chooses, with everything that opens doors.
@@ -64,7 +50,7 @@ impl Program {
         let (seed, examples) = (at_scale::<fn() -> u64>(|| 7, testkit::seed)(), at_scale(20, 500));
         println!("schemathesis --seed {seed}");
         let mut command = Command::new(schemathesis);
-        command.arg("run").arg(format!("{}/openapi.json", self.url)).args(choice);
+        command.arg("run").arg(format!("{}/openapi.json", self.0.url())).args(choice);
         command.args(["--seed", &seed.to_string(), "--max-examples", &examples.to_string()]);
         // With one worker: several threads of Python 3.11 at `ast.parse` fail at random (github.com/python/cpython/issues/106905).
         command.args(["--phases", "coverage,fuzzing", "--checks", CHECKS, "--continue-on-failure", "--workers", "1"]);
@@ -81,9 +67,9 @@ impl Program {
 }
 
 /// Makes somebody who administers, has a tenant, and of whom there is something to tell; returns his token.
-async fn administrator(platform: &Program) -> String {
+async fn administrator(platform: &Described) -> String {
     let ask = async |method: &str, path: &str, body: Value| {
-        let (status, answer) = platform.ask(method, path, None, &body).await.unwrap();
+        let (status, answer) = platform.ask(method, path, None, &body).await;
         assert!((200..300).contains(&status), "{path}: {answer}");
         answer
     };
@@ -99,11 +85,11 @@ async fn administrator(platform: &Program) -> String {
 }
 
 /// Starts platform-services over a database, with a queue of mails in the folder.
-async fn start_platform(database: &str, folder: &Path) -> Program {
+async fn start_platform(database: &str, folder: &Path) -> Described {
     kit::tls::install();
     let jobs = format!("sqlite:{}", folder.join("jobs.db").display());
     let places = [("DATABASE_URL", database), ("JOBS_DATABASE_URL", &*jobs)];
-    Program::start("platform-services", &[places, MAIL].concat()).await
+    Described::start("platform-services", folder, &[places, MAIL].concat()).await
 }
 
 async fn try_platform(database: &str, folder: &Path) {
@@ -112,7 +98,7 @@ async fn try_platform(database: &str, folder: &Path) {
     // What is below /api/auth is described by a link to what is below /auth.
     platform.is_as_described(&token, ["--exclude-path-regex", &format!("^/api/auth/|{ENDS}")]).await;
     // With a session that had ended most of it would have been refused.
-    assert_eq!(platform.ask("GET", "/auth/me", Some(&token), &Value::Null).await.unwrap().0, 200);
+    assert_eq!(platform.ask("GET", "/auth/me", Some(&token), &Value::Null).await.0, 200);
     platform.is_as_described(&token, ["--include-path-regex", &format!("^/auth({ENDS})")]).await;
 }
 
@@ -135,13 +121,13 @@ async fn the_gateway_answers_as_it_says() {
     let platform = start_platform(&database, folder.path()).await;
     let token = administrator(&platform).await;
     let other = Target::answer(200, &[("content-type", "application/json")], r#"{"response": "hello"}"#);
-    let other = other.url("");
+    let (other, at) = (other.url(""), platform.0.url());
     let upstreams =
         ["AIRTABLE_GATEWAY", "MCP_SERVER", "LLM_ORCHESTRATOR", "AUTOMATION_SERVICES"].map(|it| format!("{it}_URL"));
     let mut variables: Vec<(&str, &str)> = upstreams.iter().map(|name| (name.as_str(), other.as_str())).collect();
-    variables.extend([("PLATFORM_SERVICES_URL", platform.url.as_str()), ("RATE_LIMIT_RPM", "off")]);
-    let gateway = Program::start("api-gateway", &variables).await;
+    variables.extend([("PLATFORM_SERVICES_URL", at.as_str()), ("RATE_LIMIT_RPM", "off")]);
+    let gateway = Described::start("api-gateway", folder.path(), &variables).await;
     gateway.is_as_described(&token, ["--exclude-path-regex", ENDS]).await;
-    assert_eq!(gateway.ask("GET", "/api/v1/users/profile", Some(&token), &Value::Null).await.unwrap().0, 200);
+    assert_eq!(gateway.ask("GET", "/api/v1/users/profile", Some(&token), &Value::Null).await.0, 200);
     gateway.is_as_described(&token, ["--include-path-regex", ENDS]).await;
 }

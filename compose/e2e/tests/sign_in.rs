@@ -2,24 +2,18 @@
 //! reason at its next run, no other check, and is over once it is mended.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test ends at the first surprise")]
 
-use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use e2e::program;
+use e2e::{KEY, LIMIT, Program, SECRET, ask, get};
 use http::Request;
-use http_body_util::Full;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::{eventually, free_port};
+use testkit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-const LIMIT: Duration = Duration::from_secs(60);
-const KEY: &str = "the-services-key";
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const OTHER_KEY: &str = "a-key-of-another-platform";
 const OTHER_SECRET: &str = "fedcba9876543210fedcba9876543210";
 /// How long a login is held up: more than its budget, and three of them less than the deadline.
@@ -61,60 +55,10 @@ services:
       sign-in: { timeout: 20s, sign-in: { url: "${SLOW_WAY}", api_key: "${API_KEY}", budget: 2s } }
 "#;
 
-/// A program of ours on a port of its own, which stays the same when it is started again.
-struct Program {
-    name: &'static str,
-    port: u16,
-    child: Option<Child>,
-}
-
-impl Program {
-    fn new(name: &'static str) -> Self {
-        Self { name, port: free_port(), child: None }
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    async fn start(&mut self, folder: &Path, variables: &[(&str, &str)]) {
-        let mut command = Command::new(program(self.name));
-        command.arg("run").current_dir(folder).env_clear().env("PORT", self.port.to_string()).env("LOG_LEVEL", "error");
-        command.env("API_KEY", KEY).env("JWT_SECRET", SECRET).envs(variables.iter().copied()).kill_on_drop(true);
-        self.child = Some(command.spawn().unwrap());
-        let live = format!("{}/readyz", self.url());
-        let is_ready = async || ask(&live, None).await.is_some_and(|(status, _)| status == 200).then_some(());
-        eventually(&format!("{} to be ready", self.name), LIMIT, is_ready).await;
-    }
-
-    async fn stop(&mut self) {
-        let mut child = self.child.take().unwrap();
-        self.tell(&child, "TERM");
-        tokio::time::timeout(LIMIT, child.wait()).await.expect("it ends").unwrap();
-    }
-
-    fn signal(&self, signal: &str) {
-        self.tell(self.child.as_ref().unwrap(), signal);
-    }
-
-    fn tell(&self, child: &Child, signal: &str) {
-        let pid = child.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
-    }
-}
-
-/// Asks with the services' key; none if there is no answer.
-async fn ask(url: &str, body: Option<&Value>) -> Option<(u16, Bytes)> {
-    let request = Request::builder().uri(url).header("x-api-key", KEY);
-    let request = match body {
-        Some(body) => {
-            let request = request.method("POST").header("content-type", "application/json");
-            request.body(Full::<Bytes>::from(body.to_string()))
-        }
-        None => request.body(Full::default()),
-    };
-    let (status, body) = kit::http::get(request.unwrap(), LIMIT, 8 << 20).await.ok()?;
-    Some((status.as_u16(), body))
+/// Starts a program, and waits until it can work.
+async fn start(program: &mut Program, folder: &TempDir, variables: &[(&str, &str)]) {
+    program.start(folder.path(), &[], variables).await;
+    program.until_ready().await;
 }
 
 /// A way to a server on which every login is held up, while it is told so.
@@ -156,17 +100,18 @@ impl Stack {
         let folder = tempfile::tempdir().unwrap();
         let [mut platform, mut gateway, mut daemon] =
             ["platform-services", "api-gateway", "auth-monitor"].map(Program::new);
-        platform.start(folder.path(), &[]).await;
+        start(&mut platform, &folder, &[]).await;
         let new = json!({ "name": "auth-monitor", "scopes": ["events"] });
-        let (status, key) = ask(&format!("{}/auth/keys", platform.url()), Some(&new)).await.unwrap();
-        assert_eq!(status, 201, "{key:?}");
-        let key: Value = serde_json::from_slice(&key).unwrap();
-        let (way, is_slow) = slow_way(format!("127.0.0.1:{}", platform.port)).await;
+        let request = Request::post(format!("{}/auth/keys", platform.url())).header("x-api-key", KEY);
+        let (status, key) = ask(request, &new).await.unwrap();
+        assert_eq!(status, 201, "{key}");
+        let key: Value = serde_json::from_str(&key).unwrap();
+        let (way, is_slow) = slow_way(platform.address()).await;
         let key_id = key["id"].as_str().unwrap().to_owned();
-        gateway.start(folder.path(), &[("PLATFORM_SERVICES_URL", &platform.url())]).await;
+        start(&mut gateway, &folder, &[("PLATFORM_SERVICES_URL", &platform.url())]).await;
         std::fs::write(folder.path().join("watched.yml"), WATCHED).unwrap();
         let variables = [
-            ("AUTH_MONITOR_LISTEN", format!("127.0.0.1:{}", daemon.port)),
+            ("AUTH_MONITOR_LISTEN", daemon.address()),
             // These tests may run within a container.
             ("AUTH_MONITOR_LOOPBACK", "allowed".to_owned()),
             ("AUTH_MONITOR_CONFIG", "watched.yml".to_owned()),
@@ -176,18 +121,18 @@ impl Stack {
             ("ISSUED_KEY", key["key"].as_str().unwrap().to_owned()),
         ];
         let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        daemon.start(folder.path(), &variables).await;
+        start(&mut daemon, &folder, &variables).await;
         Self { folder, platform, gateway, daemon, is_slow, key_id }
     }
 
     async fn start_gateway(&mut self, secret: &str) {
         let platform = self.platform.url();
         let variables = [("JWT_SECRET", secret), ("PLATFORM_SERVICES_URL", &platform)];
-        self.gateway.start(self.folder.path(), &variables).await;
+        start(&mut self.gateway, &self.folder, &variables).await;
     }
 
     async fn start_platform(&mut self, key: &str) {
-        self.platform.start(self.folder.path(), &[("API_KEY", key)]).await;
+        start(&mut self.platform, &self.folder, &[("API_KEY", key)]).await;
     }
 
     /// Makes the key that the platform issued run out, or last for ever again.
@@ -202,8 +147,8 @@ impl Stack {
 
     /// Returns health and reason of each check, as `service/check`.
     async fn checks(&self) -> Option<Vec<(String, String, String)>> {
-        let (_, body) = ask(&format!("{}/api/v1/status", self.daemon.url()), None).await?;
-        let status: Value = serde_json::from_slice(&body).ok()?;
+        let body = get(&format!("{}/api/v1/status", self.daemon.url())).await?;
+        let status: Value = serde_json::from_str(&body).ok()?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let of = |service: &Value| {
             let name = text(&service["name"]);
@@ -218,8 +163,7 @@ impl Stack {
     /// How often a check passed until now.
     async fn passes(&self, check: &str) -> u64 {
         let (service, check) = check.split_once('/').unwrap();
-        let (_, body) = ask(&format!("{}/metrics", self.daemon.url()), None).await.unwrap();
-        let metrics = String::from_utf8(body.to_vec()).unwrap();
+        let metrics = get(&format!("{}/metrics", self.daemon.url())).await.unwrap();
         let labels = [format!("service=\"{service}\""), format!("check=\"{check}\""), "outcome=\"pass\"".to_owned()];
         let line = metrics.lines().find(|line| {
             line.starts_with("monitor_probe_results_total{") && labels.iter().all(|label| line.contains(label))
@@ -269,7 +213,7 @@ async fn what_breaks_is_found_at_the_next_run_and_what_is_mended_too() {
     stack.until_all_is_up().await;
 
     stack.platform.stop().await;
-    let at = format!("127.0.0.1:{}", stack.platform.port);
+    let at = stack.platform.address();
     let refused = format!("step \"register\" (1 of 10): connection refused by {at}");
     stack
         .becomes(&[
@@ -294,7 +238,7 @@ async fn what_breaks_is_found_at_the_next_run_and_what_is_mended_too() {
     stack.until_all_is_up().await;
 
     stack.gateway.stop().await;
-    let at = format!("127.0.0.1:{}", stack.gateway.port);
+    let at = stack.gateway.address();
     let refused = |step: &str| format!("{step}connection refused by {at}");
     stack
         .becomes(&[
@@ -332,7 +276,7 @@ async fn what_breaks_is_found_at_the_next_run_and_what_is_mended_too() {
     stack.is_slow.send_replace(false);
     stack.until_all_is_up().await;
 
-    stack.platform.signal("STOP");
+    stack.platform.signal(Signal::SIGSTOP);
     stack
         .becomes(&[
             ("platform/health", "down", "no answer within 10s"),
@@ -344,6 +288,6 @@ async fn what_breaks_is_found_at_the_next_run_and_what_is_mended_too() {
             ("slow-way/sign-in", "down", "step \""),
         ])
         .await;
-    stack.platform.signal("CONT");
+    stack.platform.signal(Signal::SIGCONT);
     stack.until_all_is_up().await;
 }

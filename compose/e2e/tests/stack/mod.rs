@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use bytes::Bytes;
-use e2e::program;
-use http::Request;
-use http_body_util::Full;
+use e2e::{get, program};
 use serde_json::Value;
 use testkit::{eventually, free_port};
 
@@ -64,13 +61,6 @@ impl Drop for Up {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
-}
-
-/// The body of an answer.
-pub(crate) async fn get(url: &str) -> Option<String> {
-    let request = Request::get(url).body(Full::<Bytes>::default()).unwrap();
-    let (_, body) = kit::http::get(request, Duration::from_secs(10), 1 << 24).await.ok()?;
-    String::from_utf8(body.to_vec()).ok()
 }
 
 /// The folder with all programs that are started.
