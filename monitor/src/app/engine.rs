@@ -274,6 +274,7 @@ fn spawn_writers(stores: &Stores, keep: Retention, stop: &CancellationToken) -> 
 
 fn routes(shared: &Arc<Shared>, program: Program, metrics: &Metrics, reception: Arc<Reception>) -> Router {
     let health = health(shared, program);
+    health.report_to(metrics);
     let mut beside = health.live_routes().merge(metrics.routes());
     for path in READY_PATHS {
         beside = beside.route(path, get(answer_health(&health, false)));
@@ -295,8 +296,10 @@ fn answer_health(health: &Health, has_details: bool) -> impl Fn(Visitor) -> Read
 
 /// The monitor's own health: its loop turns and its stores are written. What it watches is details, not health.
 fn health(shared: &Arc<Shared>, program: Program) -> Health {
-    let (state, details) = (shared.clone(), shared.clone());
+    // Metrics hold it, and what is shared holds metrics.
+    let [state, details] = std::array::from_fn(|_| Arc::downgrade(shared));
     let refresh = move |health: &Health| {
+        let Some(state) = state.upgrade() else { return };
         let stands = state.figures.stands_since();
         let turns = stands.map_or(Ok(()), |idle| Err(format!("its loop stands since {}", show_duration(idle))));
         health.set("loop", Need::Hard, turns);
@@ -306,6 +309,7 @@ fn health(shared: &Arc<Shared>, program: Program) -> Health {
         }
     };
     Health::new(program.name, program.version).with_refresh(refresh).with_details(move || {
+        let Some(details) = details.upgrade() else { return serde_json::Map::new() };
         let board = details.board();
         let works = |verdict| matches!(verdict, Verdict::Up | Verdict::Degraded | Verdict::Completed);
         let services = board.wholes();

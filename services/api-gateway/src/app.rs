@@ -46,9 +46,9 @@ pub struct App {
     settings: Settings,
     metrics: Metrics,
     http_metrics: HttpMetrics,
-    limiter: Arc<Limiter>,
     roads: Roads,
     platform: Arc<Platform>,
+    health: Health,
     pub(crate) tunnels: Tunnels,
     description: Description,
 }
@@ -60,12 +60,14 @@ impl App {
         let http_metrics = HttpMetrics::new(&metrics, SERVICE);
         let figures = Figures::new(&metrics);
         let limiter = Arc::new(Limiter::new(&settings, figures.clone()));
+        let health = health_of(limiter.clone());
+        health.report_to(&metrics);
         let house = Gatehouse::new(&settings, limiter.clone(), figures.clone());
         let tunnels = Tunnels::new(stop);
         let hub = Arc::new(Hub::new(&metrics));
         let platform = Arc::new(Platform::new(&settings, hub.clone()));
         let roads = Roads::new(&settings, house, hub, &figures, &tunnels);
-        Self { settings, metrics, http_metrics, limiter, roads, platform, tunnels, description: description() }
+        Self { settings, metrics, http_metrics, roads, platform, health, tunnels, description: description() }
     }
 
     /// Makes every route, with connections to services of its own. Clients' addresses are read from `ConnectInfo`, if it is
@@ -76,7 +78,7 @@ impl App {
         let endpoints = self.description.operations().into_iter().collect();
         let routes = index::routes(&endpoints)
             .merge(health::routes(self.platform.clone()))
-            .merge(self.health().routes())
+            .merge(self.health.routes())
             .merge(self.metrics.routes())
             .merge(self.description.clone().routes())
             .merge(routes::routes(&ways))
@@ -95,19 +97,18 @@ impl App {
         router.layer(SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, HSTS))
     }
 
-    fn health(&self) -> Health {
-        let limiter = self.limiter.clone();
-        Health::new(SERVICE, VERSION).with_refresh(move |health| {
-            if let Some(state) = limiter.state() {
-                health.set(REDIS, Need::Soft, state);
-            }
-        })
-    }
-
     fn news(&self) -> News {
         let (costs, key) = (self.settings.cost_tracking.clone(), self.settings.api_key.clone());
         News { hub: self.roads.hub.clone(), platform: self.platform.clone(), costs, key }
     }
+}
+
+fn health_of(limiter: Arc<Limiter>) -> Health {
+    Health::new(SERVICE, VERSION).with_refresh(move |health| {
+        if let Some(state) = limiter.state() {
+            health.set(REDIS, Need::Soft, state);
+        }
+    })
 }
 
 /// Serves on `listener` until `stop`, then lets running requests finish within [`Limits::grace`].
@@ -119,7 +120,8 @@ pub async fn run(listener: TcpListener, settings: Settings, stop: CancellationTo
         let app = app.clone();
         Arc::new(move || app.router())
     };
-    let what = EachCore { make, tls: app.settings.tls.as_ref(), tasks: app.tunnels.tracker.clone() };
+    let (tls, metrics, tasks) = (app.settings.tls.as_ref(), &app.metrics, app.tunnels.tracker.clone());
+    let what = EachCore { make, tls, metrics, tasks };
     tokio::select! {
         () = serve_each_core(listener, what, Limits::default(), stop) => {}
         () = app.news().run() => {}

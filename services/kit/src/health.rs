@@ -16,6 +16,8 @@ use axum::routing::get;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::metrics::{Metrics, Sample, family};
+
 /// How much a dependency matters to the service's own work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -92,6 +94,20 @@ impl Health {
         dependencies.iter().map(|(name, (_, state))| (name.clone(), state.is_ok())).collect()
     }
 
+    /// Has metrics say which dependencies work, under the name that is promised. It holds on to what the refresh holds.
+    pub fn report_to(&self, metrics: &Metrics) {
+        let health = self.clone();
+        metrics.collect(move || {
+            (health.refresh)(&health);
+            let works = health.works();
+            let samples =
+                works.iter().map(|(name, works)| Sample::of([("check_name", name)], f64::from(u8::from(*works))));
+            let samples: Vec<Sample> = samples.collect();
+            let help = "1 if what the service needs works, as its health says.";
+            if samples.is_empty() { Vec::new() } else { vec![family("health_check_status", help, samples)] }
+        });
+    }
+
     /// Returns whether the service can do its own work.
     pub fn is_ready(&self) -> bool {
         self.status(false).0
@@ -166,6 +182,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::metrics::Format;
 
     async fn ask(health: &Health, path: &str) -> (u16, Value) {
         let router = health.routes().merge(health.detailed_route());
@@ -185,6 +202,18 @@ mod tests {
         let (status, body) = ask(&health, "/readyz").await;
         assert_eq!((status, body["checks"]["store"]["reason"].as_str()), (503, Some("disk full")));
         assert_eq!(ask(&health, "/livez").await.0, 200);
+    }
+
+    #[test]
+    fn metrics_say_what_works_as_it_is_found_when_they_are_asked() {
+        let metrics = Metrics::new("x", "1");
+        let health =
+            Health::new("x", "1").with_refresh(|health| health.set("store", Need::Hard, Err("full".to_owned())));
+        health.report_to(&metrics);
+        health.set("tempo", Need::Soft, Ok(()));
+        let text = metrics.encode(Format::Text);
+        let expected = "health_check_status{check_name=\"store\"} 0\nhealth_check_status{check_name=\"tempo\"} 1\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[tokio::test]

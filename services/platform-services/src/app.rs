@@ -52,6 +52,7 @@ impl Service {
         let clearances = [auth::CLEARANCES.as_slice(), of_analytics.as_slice()].concat();
         let store = Store::new(settings.database.clone(), settings.connections, clearances);
         let health = health(settings);
+        health.report_to(&metrics);
         health.set(DATABASE, Need::Hard, Err("not opened yet".to_owned()));
         health.set(KEYS, Need::Hard, Err("there are none yet".to_owned()));
         let mail = Mail::new(settings.mail.as_ref(), &metrics);

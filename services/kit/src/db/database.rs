@@ -3,6 +3,8 @@
 
 use sqlx::{AssertSqlSafe, FromRow};
 
+use super::counts;
+
 #[cfg(feature = "postgres")]
 use {super::postgres_transaction::PostgresTransaction, sqlx::postgres::PgPool};
 #[cfg(feature = "sqlite")]
@@ -122,7 +124,7 @@ impl Transaction {
     /// # Errors
     /// What the database says.
     pub async fn rows<T: Row>(&mut self, sql: &str, binds: &[Bind<'_>]) -> Result<Vec<T>, sqlx::Error> {
-        match &mut self.0 {
+        let found = match &mut self.0 {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite(transaction) => {
                 let found = bound!(sqlx::query_as(AssertSqlSafe(for_sqlite(sql))), binds).fetch_all(&mut **transaction);
@@ -135,7 +137,9 @@ impl Transaction {
                 let query = bound!(sqlx::query_as(AssertSqlSafe(for_postgres(sql))), binds);
                 transaction.run(async |connection| query.fetch_all(&mut **connection).await).await
             }
-        }
+        };
+        counts::ran(sql, found.is_ok());
+        found
     }
 
     /// Runs one statement as [`Transaction::rows`] does and returns the first row.
@@ -151,21 +155,23 @@ impl Transaction {
     /// # Errors
     /// What the database says.
     pub async fn change(&mut self, sql: &str, binds: &[Bind<'_>]) -> Result<u64, sqlx::Error> {
-        match &mut self.0 {
+        let changed = match &mut self.0 {
             #[cfg(feature = "sqlite")]
             Inner::Sqlite(transaction) => {
                 let query = bound!(sqlx::query(AssertSqlSafe(for_sqlite(sql))), binds);
                 let done = query.execute(&mut **transaction).await;
                 keep_open(transaction, done.is_err()).await;
-                Ok(done?.rows_affected())
+                done.map(|done| done.rows_affected())
             }
             #[cfg(feature = "postgres")]
             Inner::Postgres(transaction) => {
                 let query = bound!(sqlx::query(AssertSqlSafe(for_postgres(sql))), binds);
-                let done = transaction.run(async |connection| query.execute(&mut **connection).await).await?;
-                Ok(done.rows_affected())
+                let done = transaction.run(async |connection| query.execute(&mut **connection).await).await;
+                done.map(|done| done.rows_affected())
             }
-        }
+        };
+        counts::ran(sql, changed.is_ok());
+        changed
     }
 
     /// Makes others wait who lock the same name, until the end. SQLite has one writer anyway.

@@ -1,5 +1,7 @@
 //! Opening databases the same way everywhere: bounded pools, deadlines, checked schema versions.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod counts;
 mod database;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -10,6 +12,8 @@ mod sqlite;
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 mod tables;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use counts::collect;
 pub use database::{Bind, Database, Row, Transaction};
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::{Behind, bring_up_to_date};

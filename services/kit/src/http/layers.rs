@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use uuid::Builder;
 
 use super::error::ApiError;
+use super::sized::sized;
 use super::{rejection, span, unread};
 use crate::metrics::HttpMetrics;
 use crate::trace::Context;
@@ -74,13 +75,18 @@ async fn handle(
     request.extensions_mut().insert(ids.clone());
     name_host(&mut request);
     let method = request.method().clone();
-    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let mut span = span::of_request(&request, matched.as_deref(), &ids.trace);
-    let route = matched.unwrap_or_else(|| "unmatched".to_owned());
-    let counted = !request.headers().contains_key(PROBE_HEADER);
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let matched = matched.as_ref().map(MatchedPath::as_str);
+    let mut span = span::of_request(&request, matched, &ids.trace);
+    let route = matched.unwrap_or("unmatched");
+    let counted = (!request.headers().contains_key(PROBE_HEADER)).then(|| metrics.route(&method, route));
     let began = Instant::now();
     let in_flight = metrics.begin();
     let path = request.uri().path().to_owned();
+    let request = match &counted {
+        Some(counted) => request.map(|body| sized(body, &counted.request_bytes)),
+        None => request,
+    };
     let (request, unread) = unread::watch(request);
     let answer = std::panic::AssertUnwindSafe(span.within(next.run(request))).catch_unwind();
     let mut response = match tokio::time::timeout(deadline, answer).await {
@@ -96,10 +102,11 @@ async fn handle(
     };
     drop(in_flight);
     span::answered(&mut span, response.status());
-    drop(span);
-    if counted {
-        metrics.observe(&method, &route, response.status(), began.elapsed());
+    if let Some(counted) = counted {
+        counted.answered(response.status(), began.elapsed(), span.context());
+        response = response.map(|body| sized(body, &counted.response_bytes));
     }
+    drop(span);
     tracing::debug!(
         http.method = %method, http.route = route, http.status = response.status().as_u16(),
         duration_ms = began.elapsed().as_millis(), trace_id = ?ids.trace, "request"

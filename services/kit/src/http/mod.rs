@@ -11,6 +11,7 @@ mod place;
 mod rejection;
 mod retry_after;
 mod server;
+mod sized;
 mod span;
 mod tls;
 mod unread;

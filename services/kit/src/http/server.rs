@@ -24,6 +24,7 @@ use tower::ServiceExt;
 
 use super::span::OverTls;
 use super::tls::ServerTls;
+use crate::metrics::Metrics;
 
 /// Bounds of a server.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +75,8 @@ pub struct EachCore<'a> {
     pub make: MakeRouter,
     /// Over TLS, if there is a certificate, which is read again while it is served.
     pub tls: Option<&'a ServerTls>,
+    /// Has the figures of the cores' runtimes.
+    pub metrics: &'a Metrics,
     /// What outlives its request, such as a WebSocket: it is waited for as requests are.
     pub tasks: TaskTracker,
 }
@@ -81,13 +84,13 @@ pub struct EachCore<'a> {
 /// As [`serve`], on a thread for each processor, with routes of its own: whatever a request waits for is woken where it is
 /// served, and no other processor hears of it.
 pub async fn serve_each_core(listener: TcpListener, what: EachCore<'_>, limits: Limits, stop: CancellationToken) {
-    let EachCore { make, tls, tasks } = what;
+    let EachCore { make, tls, metrics, tasks } = what;
     // Made here: what is wrong with routes ends the program, and not one of its threads.
     let lane = || {
         let (router, tls, stop) = (make(), tls.map(ServerTls::acceptor), stop.clone());
         move || Lane::new(router, tls, limits, stop)
     };
-    let start = |core| match start_core(core, lane(), tasks.clone()) {
+    let start = |core| match start_core(core, lane(), metrics, tasks.clone()) {
         Ok(started) => Some(started),
         Err(error) => {
             tracing::warn!(%error, core, "no thread for a processor");
@@ -134,8 +137,14 @@ const UNTAKEN: usize = 64;
 
 type Core = (mpsc::Sender<Accepted>, oneshot::Receiver<()>);
 
-fn start_core(number: usize, lane: impl FnOnce() -> Lane + Send + 'static, tasks: TaskTracker) -> io::Result<Core> {
+fn start_core(
+    number: usize,
+    lane: impl FnOnce() -> Lane + Send + 'static,
+    metrics: &Metrics,
+    tasks: TaskTracker,
+) -> io::Result<Core> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    metrics.watch_runtime(runtime.handle());
     let (sender, mut accepted) = mpsc::channel::<Accepted>(UNTAKEN);
     let (ends, ended) = oneshot::channel();
     let serving = async move {

@@ -2,10 +2,13 @@
 //!
 //! Each binary lists its own metrics in one file of its own; here is only what all of them have.
 
+mod cap;
 mod encode;
 mod family;
 mod http;
 mod process;
+mod route;
+mod runtime;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,10 +17,15 @@ use axum::http::{HeaderMap, header};
 use axum::routing::get;
 use jiff::Timestamp;
 use prometheus::proto::MetricFamily;
+use tokio::runtime::{Handle, RuntimeMetrics};
 
+pub use cap::MAX_SERIES;
 pub use encode::{Exemplar, Exemplars, Format};
 pub use family::{Buckets, Labels, Sample, family, histograms};
 pub use http::{HttpMetrics, InFlight};
+pub use route::Route;
+
+use cap::LeftOut;
 
 type Collect = Box<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
 
@@ -27,16 +35,31 @@ pub struct Metrics {
     registry: prometheus::Registry,
     collectors: Arc<Mutex<Vec<Collect>>>,
     exemplars: Arc<Exemplars>,
+    runtimes: Arc<Mutex<Vec<RuntimeMetrics>>>,
+    left_out: Arc<Mutex<LeftOut>>,
 }
 
 impl Metrics {
-    /// A registry with build information and the process's own figures, which started now.
+    /// A registry with build information and the figures of the process, which started now, and of the runtime that this is
+    /// called in.
     pub fn new(binary: &'static str, version: &'static str) -> Self {
-        let metrics =
-            Self { registry: prometheus::Registry::new(), collectors: Arc::default(), exemplars: Arc::default() };
+        let runtimes: Arc<Mutex<Vec<RuntimeMetrics>>> = Arc::default();
+        let metrics = Self {
+            registry: prometheus::Registry::new(),
+            collectors: Arc::default(),
+            exemplars: Arc::default(),
+            runtimes: runtimes.clone(),
+            left_out: Arc::default(),
+        };
+        if let Ok(here) = Handle::try_current() {
+            metrics.watch_runtime(&here);
+        }
         let started = Timestamp::now();
         metrics.collect(move || process::collect(binary, version, started));
+        metrics.collect(move || runtime::collect(&runtimes.lock().unwrap_or_else(PoisonError::into_inner)));
         metrics.collect(crate::trace::collect);
+        #[cfg(any(feature = "sqlite", feature = "postgres"))]
+        metrics.collect(|| crate::db::collect().into_iter().collect());
         metrics
     }
 
@@ -55,12 +78,19 @@ impl Metrics {
         self.collectors.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(collect));
     }
 
-    /// Writes everything.
+    /// Adds the figures of a further runtime to those of the first.
+    pub fn watch_runtime(&self, runtime: &Handle) {
+        self.runtimes.lock().unwrap_or_else(PoisonError::into_inner).push(runtime.metrics());
+    }
+
+    /// Writes everything, but of each family no more than [`MAX_SERIES`]: what is left out is counted.
     pub fn encode(&self, format: Format) -> String {
         let mut families = self.registry.gather();
         for collect in self.collectors.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             families.extend(collect());
         }
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner).cap(&mut families);
+        families.extend(left_out);
         families.sort_by(|left, right| left.name().cmp(right.name()));
         encode::encode(&families, &self.exemplars, format)
     }

@@ -42,6 +42,11 @@ pub(super) fn collect(binary: &'static str, version: &'static str, started: Time
             "Start, in seconds since the epoch.",
             [Sample::bare(started.as_duration().as_secs_f64())],
         ),
+        family(
+            "service_uptime_seconds",
+            "How long it has run.",
+            [Sample::bare(Timestamp::now().duration_since(started).as_secs_f64().max(0.0))],
+        ),
     ]
 }
 

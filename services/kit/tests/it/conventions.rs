@@ -1,7 +1,11 @@
 //! What happens to every request: ids, deadline, body limit, a caught panic, JSON errors, counting.
 
+use std::convert::Infallible;
+
+use axum::body::Body;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use futures_util::stream;
 use kit::http::{Endpoints, Limits, with_conventions};
 use kit::metrics::{Format, HttpMetrics, Metrics};
 use tokio::io::AsyncWriteExt;
@@ -14,7 +18,8 @@ async fn start(metrics: &Metrics) -> Server {
         .route("/", get(async || "hello"))
         .route("/panic", get(panics))
         .route("/late", get(std::future::pending::<()>))
-        .route("/echo/{name}", post(async |body: String| body));
+        .route("/echo/{name}", post(async |body: String| body))
+        .route("/stream", get(async || Body::from_stream(stream::iter(["hel", "lo"].map(Ok::<_, Infallible>)))));
     let router = with_conventions(router, HttpMetrics::new(metrics, "test"), SHORT, 10);
     Server::start(router.layer(Extension(Endpoints(["GET /".to_owned()].into()))), Limits::default()).await
 }
@@ -122,5 +127,31 @@ async fn requests_are_counted_by_route_and_probes_are_not() {
              status=\"{status}\",status_code=\"{status}\"}} {count}\n"
         );
         assert!(text.contains(&line), "{line} not in {text}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_measured_both_ways_also_those_whose_length_nobody_said() {
+    let metrics = Metrics::new("test", "1");
+    let server = start(&metrics).await;
+    server.get("/stream", "").await;
+    let head = "POST /echo/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    for body in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"]
+    {
+        let answer = read_to_end(&mut server.write(&format!("{head}{body}")).await).await;
+        assert!(answer.ends_with("hello"), "{answer}");
+    }
+    let text = metrics.encode(Format::Text);
+    for (name, endpoint, method, sum, count) in [
+        ("request", "/stream", "GET", 0, 1),
+        ("response", "/stream", "GET", 5, 1),
+        ("request", "/echo/{name}", "POST", 10, 2),
+        ("response", "/echo/{name}", "POST", 10, 2),
+    ] {
+        let labels = format!("{{endpoint=\"{endpoint}\",method=\"{method}\",service=\"test\"}}");
+        for (suffix, value) in [("sum", sum), ("count", count)] {
+            let line = format!("http_{name}_size_bytes_{suffix}{labels} {value}\n");
+            assert!(text.contains(&line), "{line} not in {text}");
+        }
     }
 }

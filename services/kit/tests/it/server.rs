@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
 use kit::http::{EachCore, Limits, ServerTls, bind, serve_each_core};
+use kit::metrics::Metrics;
 use testkit::{Authority, eventually};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -127,7 +128,8 @@ async fn on_each_core(router: Router, tls: Option<ServerTls>, tasks: TaskTracker
     let stopped = stop.clone();
     let task = tokio::spawn(async move {
         let make = Arc::new(move || router.clone());
-        serve_each_core(listener, EachCore { make, tls: tls.as_ref(), tasks }, limits, stopped).await;
+        let what = EachCore { make, tls: tls.as_ref(), metrics: &Metrics::new("test", "1"), tasks };
+        serve_each_core(listener, what, limits, stopped).await;
     });
     Server { address, stop, task }
 }

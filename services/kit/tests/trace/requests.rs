@@ -9,7 +9,7 @@ use axum::routing::{any, get};
 use bytes::Bytes;
 use http_body_util::Full;
 use kit::http::{Limits, serve, with_conventions};
-use kit::metrics::{HttpMetrics, Metrics};
+use kit::metrics::{Format, HttpMetrics, Metrics};
 use serde_json::{Value, json};
 use testkit::{Collector, Target};
 use tokio::net::TcpListener;
@@ -21,7 +21,11 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Serves `router` and returns where.
 async fn serve_it(router: Router) -> SocketAddr {
-    let router = with_conventions(router, HttpMetrics::new(&Metrics::new("test", "1"), "test"), LIMIT, 10);
+    serve_measured(router, &Metrics::new("test", "1")).await
+}
+
+async fn serve_measured(router: Router, metrics: &Metrics) -> SocketAddr {
+    let router = with_conventions(router, HttpMetrics::new(metrics, "test"), LIMIT, 10);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, router, Limits::default(), CancellationToken::new()));
@@ -133,4 +137,21 @@ async fn a_request_without_an_answer_says_why() {
     exporting.finish().await;
     let errors: Vec<_> = collector.spans().await.iter().map(|span| span["attributes"]["error.type"].clone()).collect();
     assert_eq!(errors, ["connect", "given_up"]);
+}
+
+#[tokio::test]
+async fn how_long_a_request_took_has_its_trace_as_an_example_if_that_is_recorded() {
+    let collector = Collector::start().await;
+    let exporting = export(&collector.http(), []);
+    let metrics = Metrics::new("test", "1");
+    let server = serve_measured(Router::new().route("/", get(async || "hello")), &metrics).await;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    for (flags, has_example) in [("00", false), ("01", true)] {
+        ask(server, "GET", "/", &[("traceparent", &format!("00-{trace}-b7ad6b7169203331-{flags}"))]).await;
+        let text = metrics.encode(Format::OpenMetrics);
+        let example = format!(" # {{trace_id=\"{trace}\"}} ");
+        let is_there = |line: &str| line.starts_with("http_request_duration_seconds_bucket") && line.contains(&example);
+        assert_eq!(text.lines().any(is_there), has_example, "{flags}: {text}");
+    }
+    exporting.finish().await;
 }
