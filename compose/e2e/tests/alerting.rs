@@ -2,6 +2,7 @@
 //! metric that nobody has, and everybody who should be told is.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod catalogue;
 mod given;
 mod stack;
 
@@ -137,6 +138,7 @@ async fn real_ones_scrape_everything_and_no_rule_asks_for_what_nobody_exports() 
         get(&format!("http://{address}/")).await.unwrap();
         let metrics = get(&format!("http://{address}/metrics")).await.unwrap();
         checked("promtool", &["check", "metrics"], &metrics);
+        catalogue::holds(part, &metrics);
         known.extend(exported(&metrics));
     }
     for server in [&prometheus, &alertmanager] {
