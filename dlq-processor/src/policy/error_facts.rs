@@ -1,0 +1,117 @@
+//! What a failure says of itself: its class, its code, the HTTP status in it, its message. Queues keep it as text.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Longest message that is looked at, in bytes; a stack trace in it says no more.
+const MAX_MESSAGE_BYTES: usize = 8 * 1024;
+
+/// `ECONNREFUSED` and its like (errno(3)); of Node's own (nodejs.org/api/errors.html) those that begin with ERR_.
+static CODE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"\b(E[A-Z][A-Z0-9]{2,20}|ERR_[A-Z0-9_]{2,40})\b").ok());
+/// `status code 429`, `HTTP 503`, `HTTP/1.1 502`, `status: 401`, `statusCode=403`; and a line that begins with one.
+static HTTP: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let named = r"(?:\bhttp(?:/\d(?:\.\d)?)?|\bstatus(?:[ _-]?code)?)\W{0,3}([1-5]\d\d)\b";
+    Regex::new(&format!(r"(?i){named}|^\s*([1-5]\d\d)\s+[a-z]")).ok()
+});
+/// `ValidationError: …`, also with a path before it (`app.errors.ValidationError`).
+static CLASS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^\s*(?:Uncaught )?(?:[\w$]+\.)*([A-Z][\w$]*)(?:\s*\[[^\]]*\])?(?::|\s*$)").ok());
+
+/// What is known of a failure.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ErrorFacts {
+    /// The kind of error, as its language calls it: `ValidationError`.
+    pub class: Option<String>,
+    /// The system's or the library's code: `ECONNREFUSED`.
+    pub code: Option<String>,
+    /// The status that a server answered with.
+    pub http: Option<u16>,
+    /// In its own words; empty if there are none.
+    pub message: String,
+}
+
+impl ErrorFacts {
+    /// Reads a failure. `reason` is what the queue keeps of it, `stack` the newest stack trace. What was thrown without being
+    /// an error has neither: BullMQ then keeps the word `null`.
+    pub fn read(reason: Option<&str>, stack: Option<&str>) -> Self {
+        let message = reason.map(cut).filter(|reason| *reason != "null" && *reason != "undefined").unwrap_or_default();
+        let head = stack.map(cut).and_then(|stack| stack.lines().next()).unwrap_or_default();
+        let first = |pattern: &LazyLock<Option<Regex>>, text: &str| -> Option<String> {
+            let found = pattern.as_ref()?.captures(text)?;
+            found.iter().skip(1).flatten().next().map(|group| group.as_str().to_owned())
+        };
+        // A message that begins with a word and a colon need not name a class; a stack does.
+        let class = first(&CLASS, head).or_else(|| {
+            let class = first(&CLASS, message)?;
+            (class.ends_with("Error") || class.ends_with("Exception")).then_some(class)
+        });
+        let either = |pattern| first(pattern, message).or_else(|| first(pattern, head));
+        let http = either(&HTTP).and_then(|status| status.parse().ok());
+        Self { class, code: either(&CODE), http, message: message.to_owned() }
+    }
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_MESSAGE_BYTES)).unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn class_code_and_status_are_found_wherever_queues_keep_them() {
+        let read = |reason, stack| {
+            let ErrorFacts { class, code, http, .. } = ErrorFacts::read(reason, stack);
+            (class.unwrap_or_default(), code.unwrap_or_default(), http.unwrap_or_default())
+        };
+        for (reason, stack, class, code, http) in [
+            (
+                Some("connect ECONNREFUSED 127.0.0.1:5432"),
+                Some("Error: connect ECONNREFUSED 127.0.0.1:5432\n at x"),
+                "Error",
+                "ECONNREFUSED",
+                0,
+            ),
+            (
+                Some("Invalid card"),
+                Some("ValidationError: Invalid card\n    at f (a.js:1:2)"),
+                "ValidationError",
+                "",
+                0,
+            ),
+            (Some("boom"), Some("Error [ERR_HTTP_HEADERS_SENT]: boom"), "Error", "ERR_HTTP_HEADERS_SENT", 0),
+            (
+                Some("Request failed with status code 429"),
+                Some("AxiosError: Request failed with status code 429"),
+                "AxiosError",
+                "",
+                429,
+            ),
+            (Some("503 Service Unavailable"), None, "", "", 503),
+            (Some("HTTP/1.1 502 Bad Gateway"), None, "", "", 502),
+            (Some("upstream answered (status: 401)"), None, "", "", 401),
+            (Some("app.errors.QuotaException: over"), None, "QuotaException", "", 0),
+            (Some("Payment: declined"), None, "", "", 0),
+            (Some("order 404 has no lines"), None, "", "", 0),
+            (Some("null"), None, "", "", 0),
+            (None, Some("TypeError: x is not a function\n at"), "TypeError", "", 0),
+            (None, None, "", "", 0),
+        ] {
+            assert_eq!(read(reason, stack), (class.to_owned(), code.to_owned(), http), "{reason:?} {stack:?}");
+        }
+        assert_eq!(ErrorFacts::read(Some("null"), None).message, "");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(reason: Option<String>, stack: Option<String>) {
+            let facts = ErrorFacts::read(reason.as_deref(), stack.as_deref());
+            prop_assert!(facts.message.len() <= MAX_MESSAGE_BYTES);
+        }
+    }
+}
