@@ -10,3 +10,4 @@
 //! It is no worker: it takes no lock of a job, runs nothing, and a queue works on without it.
 
 pub mod policy;
+pub mod source;

@@ -28,6 +28,8 @@ pub enum Bind<'a> {
     Text(Option<&'a str>),
     /// A number, or nothing.
     Int(Option<i64>),
+    /// What is no text, or nothing.
+    Bytes(Option<&'a [u8]>),
 }
 
 /// A row that either database can give: tuples, and what derives `FromRow`.
@@ -73,6 +75,7 @@ macro_rules! bound {
             query = match *bind {
                 Bind::Text(text) => query.bind(text),
                 Bind::Int(number) => query.bind(number),
+                Bind::Bytes(bytes) => query.bind(bytes),
             };
         }
         query
@@ -235,6 +238,12 @@ impl<'a> From<&'a str> for Bind<'a> {
 impl<'a> From<Option<&'a str>> for Bind<'a> {
     fn from(text: Option<&'a str>) -> Self {
         Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Bind<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(Some(bytes))
     }
 }
 

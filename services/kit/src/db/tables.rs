@@ -24,7 +24,8 @@ pub enum Source {
 }
 
 /// A program's tables, as steps from one version of them to the next. A step is written once: `{int}` in it is a number of
-/// 64 bits, `{counter}` a key that counts rows for ever, and `{strict}` after a table has SQLite keep to the types.
+/// 64 bits, `{counter}` a key that counts rows for ever, `{bytes}` what is no text, and `{strict}` after a table has SQLite
+/// keep to the types.
 #[derive(Debug, Clone, Copy)]
 pub struct Tables {
     /// The schema in PostgreSQL: lower-case letters and underscores.
@@ -34,17 +35,25 @@ pub struct Tables {
 }
 
 impl Tables {
-    fn steps(&self, words: [(&str, &str); 3]) -> Vec<String> {
+    fn steps(&self, words: [(&str, &str); 4]) -> Vec<String> {
         let written =
             |step: &&str| words.iter().fold((*step).to_owned(), |step, (word, means)| step.replace(word, means));
         self.steps.iter().map(written).collect()
     }
 }
 
-const IN_SQLITE: [(&str, &str); 3] =
-    [("{int}", "INTEGER"), ("{counter}", "INTEGER PRIMARY KEY AUTOINCREMENT"), ("{strict}", "STRICT")];
-const IN_POSTGRES: [(&str, &str); 3] =
-    [("{int}", "BIGINT"), ("{counter}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"), ("{strict}", "")];
+const IN_SQLITE: [(&str, &str); 4] = [
+    ("{int}", "INTEGER"),
+    ("{counter}", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+    ("{bytes}", "BLOB"),
+    ("{strict}", "STRICT"),
+];
+const IN_POSTGRES: [(&str, &str); 4] = [
+    ("{int}", "BIGINT"),
+    ("{counter}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+    ("{bytes}", "BYTEA"),
+    ("{strict}", ""),
+];
 
 /// Why tables were not opened. No message holds a password.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,232 @@
+//! BullMQ 4 to 6 on Redis: the set `failed` of every queue.
+//!
+//! Reads as any client may, and writes by two small scripts of our own: BullMQ's change from one release to the next. The
+//! set is the truth; the stream `events` only says when to look.
+
+mod job;
+mod kept;
+mod keys;
+mod server;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use redis::{Pipeline, RedisError};
+use secrecy::SecretString;
+
+use self::keys::{Keys, every_meta, queue_of};
+use self::server::{Lua, Server};
+use super::{Cursor, Episode, Found, GUARD, Order, PAGE, Page, Put, Source, SourceError, State};
+
+/// Queues of a server, at most.
+const QUEUES: usize = 10_000;
+
+/// Queues on one server, under one prefix.
+pub struct BullMq {
+    server: Server,
+    prefix: String,
+    redrive: Lua,
+    forget: Lua,
+}
+
+impl BullMq {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// The URL is not one of Redis.
+    pub fn new(url: &SecretString, prefix: &str) -> Result<Self, RedisError> {
+        Ok(Self {
+            server: Server::new(url)?,
+            prefix: prefix.to_owned(),
+            redrive: Lua::new(include_str!("scripts/redrive_failed.lua")),
+            forget: Lua::new(include_str!("scripts/forget.lua")),
+        })
+    }
+
+    fn keys<'a>(&'a self, queue: &'a str) -> Keys<'a> {
+        Keys::new(&self.prefix, queue)
+    }
+
+    async fn find_queues(&self) -> Result<Vec<String>, SourceError> {
+        let (mut found, mut cursor) = (BTreeSet::new(), 0_u64);
+        loop {
+            let mut scan = redis::pipe();
+            scan.cmd("SCAN").arg(cursor).arg("MATCH").arg(every_meta(&self.prefix)).arg("COUNT").arg(1000);
+            let ((next, names),): ((u64, Vec<String>),) = self.server.ask(&scan).await?;
+            found.extend(names.iter().filter_map(|key| queue_of(&self.prefix, key)).map(str::to_owned));
+            if found.len() > QUEUES {
+                return Err(SourceError::Odd(format!("there are more than {QUEUES} queues; name those that count")));
+            }
+            if next == 0 {
+                return Ok(found.into_iter().collect());
+            }
+            cursor = next;
+        }
+    }
+
+    async fn list_failed(&self, queue: &str, from: Cursor) -> Result<Page, SourceError> {
+        let failed = self.keys(queue).of("failed");
+        let mut asked = redis::pipe();
+        asked.cmd("ZRANGEBYSCORE").arg(&failed).arg(from.failed_at_ms).arg("+inf").arg("WITHSCORES");
+        asked.arg("LIMIT").arg(from.read).arg(PAGE);
+        asked.cmd("ZCARD").arg(&failed);
+        let (members, failed): (Vec<(String, f64)>, u64) = self.server.ask(&asked).await?;
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds since the epoch are whole and below 2^53")]
+        let episode =
+            |(job, score): (String, f64)| Episode { queue: queue.to_owned(), job, failed_at_ms: score as i64 };
+        let episodes: Vec<Episode> = members.into_iter().map(episode).collect();
+        let Some(last) = episodes.last().map(|last| last.failed_at_ms) else {
+            return Ok(Page { episodes, next: from, failed });
+        };
+        let of_that_time = episodes.iter().rev().take_while(|episode| episode.failed_at_ms == last).count();
+        let before = if last == from.failed_at_ms { from.read } else { 0 };
+        Ok(Page { episodes, next: Cursor { failed_at_ms: last, read: before + of_that_time }, failed })
+    }
+
+    async fn read_failed(&self, episodes: &[Episode]) -> Result<Vec<Option<Found>>, SourceError> {
+        let mut found = Vec::with_capacity(episodes.len());
+        for part in episodes.chunks(PAGE) {
+            let mut asked = redis::pipe();
+            for Episode { queue, job, .. } in part {
+                asked.cmd("HGETALL").arg(self.keys(queue).of(job));
+            }
+            let hashes: Vec<Vec<(Vec<u8>, Vec<u8>)>> = self.server.ask(&asked).await?;
+            found.extend(part.iter().zip(hashes).map(|(episode, hash)| job::read(&episode.queue, &episode.job, hash)));
+        }
+        Ok(found)
+    }
+
+    async fn wait_for_events(&self, queues: &[String], patience: Duration) -> Result<(), SourceError> {
+        let mut asked = redis::pipe();
+        let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
+        asked.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(patience_ms).arg("STREAMS");
+        for queue in queues {
+            asked.arg(self.keys(queue).of("events"));
+        }
+        for _queue in queues {
+            asked.arg("$");
+        }
+        self.server.wait::<(redis::Value,)>(&asked, patience).await.map(|_something_or_nothing| ())
+    }
+
+    async fn redrive(&self, orders: &[Order]) -> Result<Vec<Put>, SourceError> {
+        let mut done = Vec::with_capacity(orders.len());
+        for part in orders.chunks(PAGE) {
+            let mut calls = redis::pipe();
+            for order in part {
+                self.call_redrive(&mut calls, order);
+            }
+            let answers: Vec<i64> = self.server.run(&self.redrive, &calls).await?;
+            for answer in answers {
+                done.push(put_of(answer)?);
+            }
+        }
+        Ok(done)
+    }
+
+    fn call_redrive(&self, calls: &mut Pipeline, order: &Order) {
+        const KEYS: [&str; 9] = ["failed", "wait", "paused", "active", "prioritized", "pc", "meta", "marker", "events"];
+        let Episode { queue, job, failed_at_ms } = &order.episode;
+        let keys = self.keys(queue);
+        calls.cmd("EVALSHA").arg(self.redrive.hash()).arg(KEYS.len() + 2).arg(keys.of(job));
+        for key in KEYS {
+            calls.arg(keys.of(key));
+        }
+        let guard_ms = u64::try_from(GUARD.as_millis()).unwrap_or(u64::MAX);
+        calls.arg(keys.guard(&order.id)).arg(job).arg(failed_at_ms).arg(&order.id).arg(guard_ms);
+        calls.arg(if order.has_all_tries { "1" } else { "0" });
+    }
+
+    async fn find_states(&self, jobs: &[(String, String)]) -> Result<Vec<State>, SourceError> {
+        let mut states = Vec::with_capacity(jobs.len());
+        for part in jobs.chunks(PAGE) {
+            let mut asked = redis::pipe();
+            for (queue, job) in part {
+                let keys = self.keys(queue);
+                asked.cmd("EXISTS").arg(keys.of(job));
+                asked.cmd("ZSCORE").arg(keys.of("failed")).arg(job);
+                asked.cmd("ZSCORE").arg(keys.of("completed")).arg(job);
+            }
+            let answers: Vec<Option<f64>> = self.server.ask(&asked).await?;
+            states.extend(answers.chunks(3).map(state_of));
+        }
+        Ok(states)
+    }
+
+    async fn remove(&self, episodes: &[Episode]) -> Result<u64, SourceError> {
+        let mut removed = 0;
+        for part in episodes.chunks(PAGE) {
+            let mut calls = redis::pipe();
+            for Episode { queue, job, failed_at_ms } in part {
+                let keys = self.keys(queue);
+                calls.cmd("EVALSHA").arg(self.forget.hash()).arg(5).arg(keys.of(job)).arg(keys.of("failed"));
+                calls.arg(format!("{}:lock", keys.of(job))).arg(keys.of("events")).arg(keys.of("meta"));
+                calls.arg(job).arg(failed_at_ms);
+            }
+            let answers: Vec<i64> = self.server.run(&self.forget, &calls).await?;
+            removed += answers.iter().filter(|answer| **answer == 1).count() as u64;
+        }
+        Ok(removed)
+    }
+}
+
+fn put_of(answer: i64) -> Result<Put, SourceError> {
+    Ok(match answer {
+        1 => Put::Moved,
+        2 => Put::Already,
+        0 => Put::Gone,
+        -3 => Put::NotFailed,
+        -4 => Put::Fenced,
+        -5 => Put::Flow,
+        other => return Err(SourceError::Odd(format!("a script answered {other}"))),
+    })
+}
+
+/// Of whether there is a job, and when it failed or was completed.
+fn state_of(answers: &[Option<f64>]) -> State {
+    match answers {
+        [_, Some(failed_at_ms), _] =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "milliseconds since the epoch are whole and below 2^53"
+            )]
+            State::Failed(*failed_at_ms as i64)
+        }
+        [_, _, Some(_)] => State::Completed,
+        [Some(exists), ..] if *exists > 0.0 => State::UnderWay,
+        _ => State::Gone,
+    }
+}
+
+impl Source for BullMq {
+    fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
+        self.find_queues().boxed()
+    }
+
+    fn list<'a>(&'a self, queue: &'a str, from: Cursor) -> BoxFuture<'a, Result<Page, SourceError>> {
+        self.list_failed(queue, from).boxed()
+    }
+
+    fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>> {
+        self.read_failed(episodes).boxed()
+    }
+
+    fn wait<'a>(&'a self, queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {
+        self.wait_for_events(queues, patience).boxed()
+    }
+
+    fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
+        self.redrive(orders).boxed()
+    }
+
+    fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
+        self.find_states(jobs).boxed()
+    }
+
+    fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>> {
+        self.remove(episodes).boxed()
+    }
+}

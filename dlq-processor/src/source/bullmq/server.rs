@@ -1,0 +1,120 @@
+//! The way to Redis: one connection for what is asked, one for what is waited for, each made anew after it broke.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, ServerErrorKind};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
+
+use super::super::SourceError;
+
+/// Longest wait for an answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A script, and its text for a server that does not know it.
+pub(super) struct Lua {
+    text: &'static str,
+    script: Script,
+}
+
+impl Lua {
+    pub(super) fn new(text: &'static str) -> Self {
+        Self { text, script: Script::new(text) }
+    }
+
+    /// Its name for the server.
+    pub(super) fn hash(&self) -> &str {
+        self.script.get_hash()
+    }
+}
+
+/// A server.
+pub(super) struct Server {
+    client: Client,
+    asking: Way,
+    waiting: Way,
+}
+
+/// A connection, if there is one.
+type Way = Mutex<Option<MultiplexedConnection>>;
+
+impl Server {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// The URL is not one of Redis.
+    pub(super) fn new(url: &SecretString) -> Result<Self, RedisError> {
+        let client = Client::open(url.expose_secret())?;
+        Ok(Self { client, asking: Way::default(), waiting: Way::default() })
+    }
+
+    /// Asks several things at once.
+    pub(super) async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, SourceError> {
+        self.send(&self.asking, DEADLINE, pipeline).await?.map_err(judged)
+    }
+
+    /// Asks what the server answers only when something happens, or after `patience`.
+    pub(super) async fn wait<T: FromRedisValue>(
+        &self,
+        pipeline: &Pipeline,
+        patience: Duration,
+    ) -> Result<T, SourceError> {
+        self.send(&self.waiting, DEADLINE + patience, pipeline).await?.map_err(judged)
+    }
+
+    /// As [`Self::ask`], of calls of a script, each of which bears being made twice: a server that was started anew does not
+    /// know it any more.
+    pub(super) async fn run<T: FromRedisValue>(&self, lua: &Lua, calls: &Pipeline) -> Result<T, SourceError> {
+        match self.send(&self.asking, DEADLINE, calls).await? {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                let mut load = redis::pipe();
+                load.cmd("SCRIPT").arg("LOAD").arg(lua.text).ignore();
+                self.ask::<()>(&load).await?;
+                self.ask(calls).await
+            }
+            answer => answer.map_err(judged),
+        }
+    }
+
+    /// A connection that broke, or on which an answer is late, is given up: what comes on it would be of another question.
+    async fn send<T: FromRedisValue>(
+        &self,
+        way: &Way,
+        deadline: Duration,
+        pipeline: &Pipeline,
+    ) -> Result<Result<T, RedisError>, SourceError> {
+        let late = |_elapsed| SourceError::Late(deadline);
+        let mut held = tokio::time::timeout(deadline, way.lock()).await.map_err(late)?;
+        let mut connection = match held.take() {
+            Some(connection) => connection,
+            None => self.connect(deadline).await?,
+        };
+        let answer = tokio::time::timeout(deadline, pipeline.query_async(&mut connection)).await.map_err(late)?;
+        if answer.as_ref().err().is_none_or(is_of_server) {
+            *held = Some(connection);
+        }
+        Ok(answer)
+    }
+
+    async fn connect(&self, deadline: Duration) -> Result<MultiplexedConnection, SourceError> {
+        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(DEADLINE)).set_response_timeout(None);
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        let connected = tokio::time::timeout(deadline, connecting).await;
+        connected.map_err(|_elapsed| SourceError::Late(deadline))?.map_err(judged)
+    }
+}
+
+/// Whether the server said no, over a connection that is well.
+fn is_of_server(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(_))
+}
+
+fn judged(error: RedisError) -> SourceError {
+    match error.kind() {
+        ErrorKind::UnexpectedReturnType | ErrorKind::Parse => {
+            SourceError::Odd(format!("Redis answered oddly: {error}"))
+        }
+        _ => SourceError::Away(format!("Redis: {error}")),
+    }
+}

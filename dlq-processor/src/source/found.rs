@@ -1,0 +1,57 @@
+//! Failed jobs as a source has them.
+
+/// One failure of one job: what fences all that is done about it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Episode {
+    /// The queue.
+    pub queue: String,
+    /// The job's id in it.
+    pub job: String,
+    /// When it failed, in milliseconds since the epoch, as the queue has it.
+    pub failed_at_ms: i64,
+}
+
+/// A failed job, whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Which failure.
+    pub episode: Episode,
+    /// The job's name.
+    pub name: String,
+    /// Its payload, byte for byte.
+    pub data: Vec<u8>,
+    /// All that the source itself keeps of it, in a form of the source's: enough to make the job anew.
+    pub kept: Vec<u8>,
+    /// What the queue says of the failure.
+    pub reason: Option<String>,
+    /// The newest stack trace.
+    pub stack: Option<String>,
+    /// Tries that came to an end.
+    pub attempts: u32,
+    /// How often its worker was not heard of again.
+    pub stalls: u32,
+    /// Whether other jobs wait for it.
+    pub is_in_flow: bool,
+    /// When it was put in, in milliseconds since the epoch.
+    pub put_in_at_ms: Option<i64>,
+}
+
+/// How far a list was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The time of failure that was read last, in milliseconds since the epoch.
+    pub failed_at_ms: i64,
+    /// How many of that very time were read.
+    pub read: usize,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Failures, oldest first.
+    pub episodes: Vec<Episode>,
+    /// Where the next part begins.
+    pub next: Cursor,
+    /// How many failed jobs the queue has in all.
+    pub failed: u64,
+}

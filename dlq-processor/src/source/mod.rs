@@ -1,0 +1,59 @@
+//! Where dead letters come from. A source lists failed jobs, reads them whole, and puts them back or removes them, each time
+//! fenced by the failure that is meant. It keeps nothing, decides nothing, and runs no job.
+
+pub mod bullmq;
+mod found;
+mod orders;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+pub use found::{Cursor, Episode, Found, Page};
+pub use orders::{Order, Put, State};
+
+/// One kind of queue.
+///
+/// Every call ends by itself within the source's deadline. What is asked twice is done once, as long as the guard of an
+/// order lasts ([`GUARD`]).
+pub trait Source: Send + Sync {
+    /// Finds its queues.
+    fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>>;
+
+    /// Lists failures after `from`, oldest first, at most [`PAGE`] of them.
+    fn list<'a>(&'a self, queue: &'a str, from: Cursor) -> BoxFuture<'a, Result<Page, SourceError>>;
+
+    /// Reads failed jobs whole, in the order of `episodes`; none of what has gone, or has not failed any more.
+    fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>>;
+
+    /// Waits until something may have failed or ended in one of the queues, for at most `patience`.
+    fn wait<'a>(&'a self, queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>>;
+
+    /// Puts jobs back, in the order of `orders`, and says of each what came of it.
+    fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>>;
+
+    /// Says where jobs are now, in the order of `jobs` (queue and id).
+    fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>>;
+
+    /// Removes failed jobs for good, and says how many there were.
+    fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>>;
+}
+
+/// How many failures a page has, at most: what one round trip brings without keeping a server from others.
+pub const PAGE: usize = 500;
+/// How long a source remembers what was done for an order: who comes back later cannot know.
+pub const GUARD: Duration = Duration::from_secs(7 * 86_400);
+
+/// Why a source did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// It is not there, or does not take us; another try may work.
+    #[error("{0}")]
+    Away(String),
+    /// It did not answer in time; what was asked for may be done.
+    #[error("no answer within {}", kit::config::show_duration(*.0))]
+    Late(Duration),
+    /// It answered what it never should.
+    #[error("{0}")]
+    Odd(String),
+}
