@@ -9,5 +9,6 @@
 //!
 //! It is no worker: it takes no lock of a job, runs nothing, and a queue works on without it.
 
+pub mod ledger;
 pub mod policy;
 pub mod source;

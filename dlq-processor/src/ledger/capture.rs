@@ -1,0 +1,259 @@
+//! Taking letters in: the copy, the decision and what it says of earlier failures of the same job, in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kit::db::{Bind, Transaction};
+
+use super::letter::{LetterId, Past, pasts};
+use super::{Ledger, LedgerError, LetterState, ROWS, places};
+use crate::policy::{Decision, ErrorFacts, Fingerprint};
+use crate::source::{Episode, Found};
+
+/// What is decided of a letter when it is taken in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ruling {
+    /// What its failure says.
+    pub error: ErrorFacts,
+    /// Which others are alike.
+    pub fingerprint: Fingerprint,
+    /// What is to be done.
+    pub decision: Decision,
+    /// How far it has come with that.
+    pub state: LetterState,
+    /// When it is redriven at the earliest, in milliseconds since the epoch.
+    pub due_at_ms: Option<i64>,
+}
+
+/// What came of taking letters in.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Captured {
+    /// Those that were new, with what was decided.
+    pub new: Vec<(LetterId, Ruling)>,
+    /// Failures like which there had been none.
+    pub new_fingerprints: BTreeSet<Fingerprint>,
+    /// Earlier letters of the same jobs that had been redriven, and so have failed again.
+    pub recurred: u64,
+}
+
+const COLUMNS: [&str; 27] = [
+    "id",
+    "source",
+    "queue",
+    "job",
+    "failed_at_ms",
+    "name",
+    "data",
+    "kept",
+    "message",
+    "error_class",
+    "error_code",
+    "http",
+    "stack",
+    "attempts",
+    "stalls",
+    "put_in_at_ms",
+    "fingerprint",
+    "class",
+    "rule",
+    "action",
+    "reason",
+    "state",
+    "seen_at_ms",
+    "due_at_ms",
+    "changed_at_ms",
+    "redrives",
+    "version",
+];
+
+impl Ledger {
+    /// Returns those failures that the ledger does not have yet.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn unknown(&self, source: &str, episodes: &[Episode]) -> Result<Vec<Episode>, LedgerError> {
+        let mut unknown = Vec::new();
+        for part in episodes.chunks(ROWS) {
+            let ids: Vec<LetterId> = part.iter().map(|episode| LetterId::of(source, episode)).collect();
+            let sql = format!("SELECT id FROM letters WHERE id IN ({})", places(1, ids.len()).trim_matches(['(', ')']));
+            let binds: Vec<Bind<'_>> = ids.iter().map(|id| Bind::from(id.as_str())).collect();
+            let known = self.read(async |transaction| transaction.rows::<(String,)>(&sql, &binds).await).await?;
+            let known: BTreeSet<&str> = known.iter().map(|(id,)| id.as_str()).collect();
+            let is_new = |(_, id): &(&Episode, &LetterId)| !known.contains(id.as_str());
+            unknown.extend(part.iter().zip(&ids).filter(is_new).map(|(episode, _)| episode.clone()));
+        }
+        Ok(unknown)
+    }
+
+    /// Takes failures in at the time `now_ms`; `decide` is asked of each that is new, with what is known of its job. What is
+    /// there already stays as it is.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn capture(
+        &self,
+        source: &str,
+        found: &[Found],
+        now_ms: i64,
+        mut decide: impl FnMut(&Found, Option<Past>) -> Ruling,
+    ) -> Result<Captured, LedgerError> {
+        self.write(async |transaction| {
+            let mut captured = Captured::default();
+            // Of failures of one job the later must know of the earlier.
+            for part in parts(found) {
+                let pasts = pasts(transaction, source, &part).await?;
+                let rows: Vec<(LetterId, &Found, Ruling, Option<Past>)> = part
+                    .iter()
+                    .zip(pasts)
+                    .map(|(found, past)| (LetterId::of(source, &found.episode), *found, decide(found, past), past))
+                    .collect();
+                let new = insert(transaction, source, &rows, now_ms).await?;
+                captured.recurred += note_recurred(transaction, source, &part, now_ms).await?;
+                let rows = rows.into_iter().filter(|(id, ..)| new.contains(id.as_str()));
+                let rows: Vec<_> = rows.map(|(id, found, ruling, _)| (id, found, ruling)).collect();
+                captured.new_fingerprints.extend(count_alike(transaction, &rows, now_ms).await?);
+                captured.new.extend(rows.into_iter().map(|(id, _, ruling)| (id, ruling)));
+            }
+            Ok(captured)
+        })
+        .await
+    }
+}
+
+/// At most [`ROWS`] failures each, and no job twice in one of them.
+fn parts(found: &[Found]) -> Vec<Vec<&Found>> {
+    let mut parts: Vec<Vec<&Found>> = Vec::new();
+    let mut jobs = BTreeSet::new();
+    for found in found {
+        let job = (&found.episode.queue, &found.episode.job);
+        let is_full = parts.last().is_none_or(|part| part.len() == ROWS);
+        if is_full || jobs.contains(&job) {
+            parts.push(Vec::new());
+            jobs.clear();
+        }
+        jobs.insert(job);
+        parts.last_mut().into_iter().for_each(|part| part.push(found));
+    }
+    parts
+}
+
+/// Returns the ids of those that were not there.
+async fn insert(
+    transaction: &mut Transaction,
+    source: &str,
+    rows: &[(LetterId, &Found, Ruling, Option<Past>)],
+    now_ms: i64,
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let texts: Vec<[String; 3]> = rows
+        .iter()
+        .map(|(_, found, ruling, _)| {
+            [&found.name, &ruling.error.message, found.stack.as_ref().unwrap_or(&String::new())].map(|text| clean(text))
+        })
+        .collect();
+    let mut binds: Vec<Bind<'_>> = Vec::with_capacity(rows.len() * COLUMNS.len());
+    for ((id, found, ruling, past), [name, message, stack]) in rows.iter().zip(&texts) {
+        let Found { episode, data, kept, .. } = found;
+        let Ruling { error, fingerprint, decision, state, due_at_ms } = ruling;
+        binds.extend([
+            Bind::from(id.as_str()),
+            source.into(),
+            episode.queue.as_str().into(),
+            episode.job.as_str().into(),
+            episode.failed_at_ms.into(),
+            name.as_str().into(),
+            data.as_slice().into(),
+            kept.as_slice().into(),
+            message.as_str().into(),
+            error.class.as_deref().into(),
+            error.code.as_deref().into(),
+            error.http.map(i64::from).into(),
+            found.stack.as_ref().map(|_| stack.as_str()).into(),
+            i64::from(found.attempts).into(),
+            i64::from(found.stalls).into(),
+            found.put_in_at_ms.into(),
+            fingerprint.as_str().into(),
+            decision.class.word().into(),
+            decision.rule.as_deref().into(),
+            decision.action.word().into(),
+            decision.reason.word().into(),
+            state.word().into(),
+            now_ms.into(),
+            (*due_at_ms).into(),
+            now_ms.into(),
+            i64::from(past.map_or(0, |past| past.redrives)).into(),
+            1_i64.into(),
+        ]);
+    }
+    let sql = format!(
+        "INSERT INTO letters ({}) VALUES {} ON CONFLICT (id) DO NOTHING RETURNING id",
+        COLUMNS.join(", "),
+        places(rows.len(), COLUMNS.len())
+    );
+    let new: Vec<(String,)> = transaction.rows(&sql, &binds).await?;
+    Ok(new.into_iter().map(|(id,)| id).collect())
+}
+
+/// PostgreSQL has no text with a NUL in it (manual, section 8.3); what counts is kept as bytes.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// What was redriven and is here with a later failure has failed again.
+async fn note_recurred(
+    transaction: &mut Transaction,
+    source: &str,
+    part: &[&Found],
+    now_ms: i64,
+) -> Result<u64, sqlx::Error> {
+    let sql = format!(
+        "UPDATE letters SET state = 'recurred', changed_at_ms = ${}, version = version + 1
+        WHERE source = ${} AND state = 'redriven' AND EXISTS (
+            SELECT 1 FROM (VALUES {}) AS failed
+            WHERE failed.column1 = letters.queue AND failed.column2 = letters.job
+                AND failed.column3 > letters.failed_at_ms)",
+        part.len() * 3 + 1,
+        part.len() * 3 + 2,
+        places(part.len(), 3)
+    );
+    let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 3 + 2);
+    for Found { episode: Episode { queue, job, failed_at_ms }, .. } in part.iter().copied() {
+        binds.extend([Bind::from(queue.as_str()), job.as_str().into(), (*failed_at_ms).into()]);
+    }
+    binds.extend([Bind::from(now_ms), source.into()]);
+    transaction.change(&sql, &binds).await
+}
+
+/// Counts failures that are alike, and returns those like which there had been none.
+async fn count_alike(
+    transaction: &mut Transaction,
+    rows: &[(LetterId, &Found, Ruling)],
+    now_ms: i64,
+) -> Result<Vec<Fingerprint>, sqlx::Error> {
+    let mut alike: BTreeMap<&Fingerprint, (i64, &Found, &Ruling)> = BTreeMap::new();
+    for (_, found, ruling) in rows {
+        alike.entry(&ruling.fingerprint).or_insert((0, found, ruling)).0 += 1;
+    }
+    let mut new = Vec::new();
+    for (fingerprint, (count, found, ruling)) in alike {
+        let sql = "INSERT INTO fingerprints
+                (fingerprint, queue, name, class, message, first_seen_at_ms, last_seen_at_ms, count)
+            VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
+            ON CONFLICT (fingerprint) DO UPDATE SET
+                last_seen_at_ms = excluded.last_seen_at_ms, count = fingerprints.count + excluded.count
+            RETURNING count";
+        let [name, message] = [&found.name, &ruling.error.message].map(|text| clean(text));
+        let binds = [
+            Bind::from(fingerprint.as_str()),
+            found.episode.queue.as_str().into(),
+            name.as_str().into(),
+            ruling.decision.class.word().into(),
+            message.as_str().into(),
+            now_ms.into(),
+            count.into(),
+        ];
+        let total = transaction.row::<(i64,)>(sql, &binds).await?;
+        if total == Some((count,)) {
+            new.push(fingerprint.clone());
+        }
+    }
+    Ok(new)
+}

@@ -1,0 +1,133 @@
+//! Letters that are to be redriven: what is due, and that it will be done, written before it is.
+
+use kit::db::Bind;
+
+use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places};
+use crate::source::{Episode, Order, Put};
+
+/// A letter that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Which.
+    pub id: LetterId,
+    /// Which failure it is.
+    pub episode: Episode,
+}
+
+/// A letter that will be redriven, or was, and the order for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intended {
+    /// Which.
+    pub id: LetterId,
+    /// What the source is asked.
+    pub order: Order,
+    /// When that was written, in milliseconds since the epoch.
+    pub since_ms: i64,
+}
+
+type Row = (String, String, i64, String, i64);
+
+impl Ledger {
+    /// Returns letters of a source that are due at the time `now_ms`, the longest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn due(&self, source: &str, now_ms: i64, most: usize) -> Result<Vec<Due>, LedgerError> {
+        let sql = "SELECT queue, job, failed_at_ms FROM letters
+            WHERE state = 'scheduled' AND source = $1 AND due_at_ms <= $2 ORDER BY due_at_ms LIMIT $3";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let binds = [Bind::from(source), now_ms.into(), most.into()];
+        let rows = self.read(async |transaction| transaction.rows::<(String, String, i64)>(sql, &binds).await);
+        let due = |(queue, job, failed_at_ms)| {
+            let episode = Episode { queue, job, failed_at_ms };
+            Due { id: LetterId::of(source, &episode), episode }
+        };
+        Ok(rows.await?.into_iter().map(due).collect())
+    }
+
+    /// Writes that letters will be redriven, and returns the orders for those that still were to be: somebody else may have
+    /// been faster. `order` names each order for ever.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; then nothing may be redriven.
+    pub async fn intend(
+        &self,
+        source: &str,
+        due: &[Due],
+        now_ms: i64,
+        mut order: impl FnMut() -> String,
+    ) -> Result<Vec<Intended>, LedgerError> {
+        let orders: Vec<String> = due.iter().map(|_| order()).collect();
+        self.write(async |transaction| {
+            let mut intended = Vec::new();
+            for (part, orders) in due.chunks(ROWS).zip(orders.chunks(ROWS)) {
+                let sql = format!(
+                    "UPDATE letters SET state = 'intended', redrive = orders.column2, changed_at_ms = ${},
+                        version = version + 1, redrives = redrives + 1
+                    FROM (VALUES {}) AS orders
+                    WHERE letters.id = orders.column1 AND letters.state = 'scheduled' AND letters.source = ${}
+                    RETURNING queue, job, failed_at_ms, letters.redrive, changed_at_ms",
+                    part.len() * 2 + 1,
+                    places(part.len(), 2),
+                    part.len() * 2 + 2,
+                );
+                let mut binds: Vec<Bind<'_>> = Vec::new();
+                for (due, order) in part.iter().zip(orders) {
+                    binds.extend([Bind::from(due.id.as_str()), order.as_str().into()]);
+                }
+                binds.extend([Bind::from(now_ms), source.into()]);
+                let rows: Vec<Row> = transaction.rows(&sql, &binds).await?;
+                intended.extend(rows.into_iter().map(|row| intended_of(source, row)));
+            }
+            Ok(intended)
+        })
+        .await
+    }
+
+    /// Returns what was intended, and of which nobody has said what came of it.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn intended(&self, source: &str) -> Result<Vec<Intended>, LedgerError> {
+        let sql = "SELECT queue, job, failed_at_ms, redrive, changed_at_ms FROM letters
+            WHERE state = 'intended' AND source = $1 AND redrive IS NOT NULL ORDER BY number";
+        let rows = self.read(async |transaction| transaction.rows::<Row>(sql, &[source.into()]).await).await?;
+        Ok(rows.into_iter().map(|row| intended_of(source, row)).collect())
+    }
+
+    /// Writes what came of orders.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; the orders are then carried out, and asked for again: that does nothing.
+    pub async fn redriven(&self, done: &[(Intended, Put)], now_ms: i64) -> Result<(), LedgerError> {
+        self.write(async |transaction| {
+            for (intended, put) in done {
+                let state = match put {
+                    Put::Moved | Put::Already => LetterState::Redriven,
+                    Put::NotFailed | Put::Gone => LetterState::Withdrawn,
+                    Put::Fenced => LetterState::Recurred,
+                    Put::Flow => LetterState::Parked,
+                };
+                let sql = "UPDATE letters SET state = $1, reason = $2, changed_at_ms = $3, version = version + 1
+                    WHERE id = $4 AND state = 'intended' AND redrive = $5";
+                let reason = if state == LetterState::Redriven { "class" } else { put.word() };
+                let binds = [
+                    Bind::from(state.word()),
+                    reason.into(),
+                    now_ms.into(),
+                    intended.id.as_str().into(),
+                    intended.order.id.as_str().into(),
+                ];
+                transaction.change(sql, &binds).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn intended_of(source: &str, (queue, job, failed_at_ms, redrive, since_ms): Row) -> Intended {
+    let episode = Episode { queue, job, failed_at_ms };
+    let id = LetterId::of(source, &episode);
+    Intended { id, order: Order { episode, id: redrive, has_all_tries: false }, since_ms }
+}

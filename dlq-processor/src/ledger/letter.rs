@@ -1,0 +1,72 @@
+//! What names a letter, and what is known of its job already.
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use kit::db::{Bind, Transaction};
+use sha2::{Digest, Sha256};
+
+use super::places;
+use crate::source::{Episode, Found};
+
+/// Names one failure of one job of one source, in 32 hexadecimal digits: whoever captures it again has the same letter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LetterId(String);
+
+impl LetterId {
+    /// Returns that of a failure.
+    pub fn of(source: &str, Episode { queue, job, failed_at_ms }: &Episode) -> Self {
+        let mut digest = Sha256::new();
+        for part in [source, queue, job, &failed_at_ms.to_string()] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        Self(HEXLOWER.encode(&digest.finalize()).chars().take(32).collect())
+    }
+
+    /// Its digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the ledger has of a job from before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Past {
+    /// Redrives that nobody asked for.
+    pub redrives: u32,
+    /// Its first failure, in milliseconds since the epoch.
+    pub first_failed_at_ms: i64,
+}
+
+/// Returns what is known of the jobs of failures, in their order; of a job that is new, nothing.
+pub(super) async fn pasts(
+    transaction: &mut Transaction,
+    source: &str,
+    found: &[&Found],
+) -> Result<Vec<Option<Past>>, sqlx::Error> {
+    let sql = format!(
+        "SELECT queue, job, MAX(redrives), MIN(failed_at_ms) FROM letters
+        WHERE source = ${} AND (queue, job) IN (VALUES {}) GROUP BY queue, job",
+        found.len() * 2 + 1,
+        places(found.len(), 2)
+    );
+    let jobs = found.iter().flat_map(|found| [found.episode.queue.as_str(), found.episode.job.as_str()]);
+    let binds: Vec<Bind<'_>> = jobs.chain([source]).map(Bind::from).collect();
+    let known: Vec<(String, String, i64, i64)> = transaction.rows(&sql, &binds).await?;
+    let past = |found: &&Found| {
+        let is_it =
+            |(queue, job, ..): &&(String, String, i64, i64)| *queue == found.episode.queue && *job == found.episode.job;
+        known.iter().find(is_it).map(|(_, _, redrives, first)| Past {
+            redrives: u32::try_from(*redrives).unwrap_or(u32::MAX),
+            first_failed_at_ms: *first,
+        })
+    };
+    Ok(found.iter().map(past).collect())
+}

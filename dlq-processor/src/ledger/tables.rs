@@ -1,0 +1,64 @@
+//! The ledger's tables, step by step.
+
+use kit::db::Tables;
+
+/// Of what is known by its number others hold on to, so rows are never numbered again.
+const FIRST: &str = "
+CREATE TABLE letters (
+    number {counter},
+    id TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    job TEXT NOT NULL,
+    failed_at_ms {int} NOT NULL,
+    name TEXT NOT NULL,
+    data {bytes} NOT NULL,
+    kept {bytes} NOT NULL,
+    message TEXT NOT NULL,
+    error_class TEXT,
+    error_code TEXT,
+    http {int},
+    stack TEXT,
+    attempts {int} NOT NULL,
+    stalls {int} NOT NULL,
+    put_in_at_ms {int},
+    fingerprint TEXT NOT NULL,
+    class TEXT NOT NULL,
+    rule TEXT,
+    action TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    state TEXT NOT NULL,
+    seen_at_ms {int} NOT NULL,
+    due_at_ms {int},
+    changed_at_ms {int} NOT NULL,
+    redrive TEXT,
+    redrives {int} NOT NULL,
+    version {int} NOT NULL
+) {strict};
+CREATE INDEX letters_due ON letters (state, due_at_ms);
+CREATE INDEX letters_job ON letters (source, queue, job);
+CREATE INDEX letters_listed ON letters (queue, state, number);
+CREATE INDEX letters_alike ON letters (fingerprint, state, number);
+CREATE TABLE fingerprints (
+    fingerprint TEXT PRIMARY KEY,
+    queue TEXT NOT NULL,
+    name TEXT NOT NULL,
+    class TEXT NOT NULL,
+    message TEXT NOT NULL,
+    first_seen_at_ms {int} NOT NULL,
+    last_seen_at_ms {int} NOT NULL,
+    count {int} NOT NULL
+) {strict};
+CREATE TABLE audit (
+    number {counter},
+    at_ms {int} NOT NULL,
+    who TEXT NOT NULL,
+    what TEXT NOT NULL,
+    letter TEXT,
+    why TEXT NOT NULL
+) {strict};
+CREATE INDEX audit_letter ON audit (letter, number);
+";
+
+/// All of them.
+pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST] };
