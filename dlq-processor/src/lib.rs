@@ -12,3 +12,4 @@
 pub mod ledger;
 pub mod policy;
 pub mod source;
+pub mod storm;

@@ -87,7 +87,7 @@ async fn is_written_before_it_is_done_and_asked_again_if_nobody_says_what_came_o
     assert_eq!(ledger.intended(SOURCE).await.unwrap(), intended);
     let [one, two] = <[_; 2]>::try_from(intended).unwrap();
     ledger.redriven(&[(one, Put::Moved)], 102).await.unwrap();
-    assert_eq!(ledger.intended(SOURCE).await.unwrap(), [two.clone()]);
+    assert_eq!(ledger.intended(SOURCE).await.unwrap(), std::slice::from_ref(&two));
     ledger.redriven(&[(two, Put::Gone)], 103).await.unwrap();
     let under_way = ledger.under_way(SOURCE, 10).await.unwrap();
     assert_eq!(under_way.len(), 1, "what is gone is not under way: {under_way:?}");

@@ -1,0 +1,166 @@
+//! A breaker of one destination (a queue and a job's name): fed by what redriven letters come to, it stops redrives where
+//! they go on failing, and lets a few through to see whether that is over.
+
+use std::collections::VecDeque;
+
+/// Outcomes that count.
+const WINDOW: usize = 20;
+/// Failures in a row that open it.
+const IN_A_ROW: usize = 5;
+/// How long it is shut before a first canary, in milliseconds; doubles each time a canary fails.
+const SHUT_MS: i64 = 30_000;
+/// The longest of these, in milliseconds.
+const LONGEST_MS: i64 = 1_800_000;
+/// Canaries at once, at most: 1, 2, 4 and so many, then it is closed.
+const MOST_CANARIES: usize = 8;
+
+/// What a breaker lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Everything.
+    Closed,
+    /// Nothing before this time, in milliseconds since the epoch.
+    Open(i64),
+    /// So many at once.
+    HalfOpen(usize),
+}
+
+/// A breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breaker {
+    state: BreakerState,
+    /// The newest outcomes while it is closed: true for what was done.
+    outcomes: VecDeque<bool>,
+    /// Canaries that were let through and have not ended, and those of this step that were done.
+    under_way: usize,
+    done: usize,
+    shut_ms: i64,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { state: BreakerState::Closed, outcomes: VecDeque::new(), under_way: 0, done: 0, shut_ms: SHUT_MS }
+    }
+}
+
+impl Breaker {
+    /// What it lets through.
+    pub fn state(&self) -> BreakerState {
+        self.state
+    }
+
+    /// Returns how many of `wanted` redrives may go, and takes them as gone.
+    pub fn admit(&mut self, wanted: usize, now_ms: i64) -> usize {
+        if let BreakerState::Open(until_ms) = self.state
+            && now_ms >= until_ms
+        {
+            self.half_open(1);
+        }
+        match self.state {
+            BreakerState::Closed => wanted,
+            BreakerState::Open(_) => 0,
+            BreakerState::HalfOpen(canaries) => {
+                let admitted = wanted.min(canaries.saturating_sub(self.under_way + self.done));
+                self.under_way += admitted;
+                admitted
+            }
+        }
+    }
+
+    /// Notes how a redriven letter ended, and returns whether that opened it.
+    pub fn ended(&mut self, was_done: bool, now_ms: i64) -> bool {
+        match self.state {
+            BreakerState::Closed => {
+                self.outcomes.push_back(was_done);
+                if self.outcomes.len() > WINDOW {
+                    self.outcomes.pop_front();
+                }
+                let failed = self.outcomes.iter().filter(|was_done| !**was_done).count();
+                let in_a_row = self.outcomes.iter().rev().take_while(|was_done| !**was_done).count();
+                let is_bad = in_a_row >= IN_A_ROW || self.outcomes.len() == WINDOW && failed * 2 >= WINDOW;
+                if is_bad {
+                    self.open(now_ms);
+                }
+                is_bad
+            }
+            // Of before: it was let through while this was closed.
+            BreakerState::Open(_) => false,
+            BreakerState::HalfOpen(canaries) => {
+                self.under_way = self.under_way.saturating_sub(1);
+                if !was_done {
+                    self.shut_ms = (self.shut_ms * 2).min(LONGEST_MS);
+                    self.open(now_ms);
+                    return true;
+                }
+                self.done += 1;
+                if self.done >= canaries {
+                    match canaries {
+                        MOST_CANARIES.. => *self = Self::default(),
+                        _ => self.half_open(canaries * 2),
+                    }
+                }
+                false
+            }
+        }
+    }
+
+    /// Opens it, whatever it had seen: a person's word, or a flood of new failures.
+    pub fn open(&mut self, now_ms: i64) {
+        self.state = BreakerState::Open(now_ms + self.shut_ms);
+        (self.under_way, self.done) = (0, 0);
+        self.outcomes.clear();
+    }
+
+    fn half_open(&mut self, canaries: usize) {
+        (self.state, self.under_way, self.done) = (BreakerState::HalfOpen(canaries), 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds outcomes (`.` done, `x` failed), and returns after how many it opened.
+    fn opens_after(outcomes: &str) -> Option<usize> {
+        let mut breaker = Breaker::default();
+        outcomes.chars().position(|outcome| breaker.ended(outcome == '.', 0)).map(|at| at + 1)
+    }
+
+    #[test]
+    fn it_opens_after_five_failures_in_a_row_or_when_half_of_twenty_failed() {
+        assert_eq!(opens_after("xxxxx"), Some(5));
+        assert_eq!(opens_after("xxxx.xxxx.xxxxx"), Some(15));
+        assert_eq!(opens_after("x.x.x.x.x.x.x.x.x.x."), Some(20));
+        assert_eq!(opens_after("x..x..x..x..x..x..x..x..x..x.."), None);
+        assert_eq!(opens_after("...................."), None);
+    }
+
+    #[test]
+    fn a_canary_that_works_lets_twice_as_many_through_until_it_is_closed() {
+        let mut breaker = Breaker::default();
+        breaker.open(0);
+        assert_eq!(breaker.admit(100, SHUT_MS - 1), 0);
+        for canaries in [1, 2, 4, 8] {
+            assert_eq!(breaker.admit(100, SHUT_MS), canaries);
+            assert_eq!(breaker.admit(100, SHUT_MS), 0, "no more before they have ended");
+            for _ in 0..canaries {
+                assert!(!breaker.ended(true, SHUT_MS));
+            }
+        }
+        assert_eq!((breaker.state(), breaker.admit(100, SHUT_MS)), (BreakerState::Closed, 100));
+    }
+
+    #[test]
+    fn a_canary_that_fails_shuts_it_for_twice_as_long() {
+        let mut breaker = Breaker::default();
+        breaker.open(0);
+        let mut now_ms = SHUT_MS;
+        for shut_ms in [60_000, 120_000, 240_000, 480_000, 960_000, LONGEST_MS, LONGEST_MS] {
+            assert_eq!(breaker.admit(1, now_ms), 1);
+            assert!(breaker.ended(false, now_ms));
+            assert_eq!(breaker.state(), BreakerState::Open(now_ms + shut_ms));
+            assert_eq!(breaker.admit(1, now_ms + shut_ms - 1), 0);
+            now_ms += shut_ms;
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What keeps many redrives from becoming a storm: rates, and breakers for what goes on failing. Pure; time comes in.
+
+mod breaker;
+mod bucket;
+
+pub use breaker::{Breaker, BreakerState};
+pub use bucket::Bucket;
