@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU64};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -60,6 +60,12 @@ impl<'a> Variables<'a> {
         })
     }
 
+    /// Returns `name` as a number of milliseconds above zero.
+    pub fn millis(&self, name: &str, default_ms: u64) -> Duration {
+        let default = NonZeroU64::new(default_ms).unwrap_or(NonZeroU64::MIN);
+        Duration::from_millis(self.parsed(name, default, "a number of milliseconds above zero").get())
+    }
+
     /// Returns `name` as the base URL of an HTTP server, if it is set and right. A mistake never shows the value, which
     /// may carry credentials.
     pub fn base_url(&self, name: &str) -> Option<Url> {
@@ -73,6 +79,16 @@ impl<'a> Variables<'a> {
             Ok(url) => return Some(url),
         };
         self.mistake(name, format_args!("not the URL of a server ({wrong}); write it like http://127.0.0.1:8000"));
+        None
+    }
+
+    /// As [`Self::base_url`], for one whose credentials belong into `other` variables.
+    pub fn bare_url(&self, name: &str, other: &str) -> Option<Url> {
+        let url = self.base_url(name)?;
+        if url.username().is_empty() && url.password().is_none() {
+            return Some(url);
+        }
+        self.mistake(name, format_args!("credentials are in it; put them into {other}"));
         None
     }
 

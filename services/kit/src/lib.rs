@@ -12,6 +12,7 @@ pub mod container;
 pub mod db;
 pub mod env;
 pub mod exit;
+mod export;
 pub mod health;
 pub mod healthcheck;
 pub mod hmac;

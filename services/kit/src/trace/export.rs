@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -17,12 +16,7 @@ use super::record::Record;
 use super::sampler::Sampler;
 use super::settings::TraceSettings;
 use super::transport::{Answer, Transport};
-use crate::backoff::Backoff;
-
-/// Longest wait for the collector when the program stops: its drain has had most of the time that systemd or Docker give.
-const LAST: Duration = Duration::from_secs(3);
-/// Between tries of one batch, as the SDKs wait.
-const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(5) };
+use crate::export::{BACKOFF, Exporting, LAST};
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
 
@@ -59,30 +53,14 @@ impl Tracer {
     }
 }
 
-/// The export of this process, to be finished before it ends.
-#[derive(Debug)]
-#[must_use = "what waits is lost unless it is finished"]
-pub struct Exporting(Option<(JoinHandle<()>, CancellationToken)>);
-
 /// Starts handing spans to the collector, if there is one. A second start (tests) does nothing.
 pub fn start(settings: Option<TraceSettings>) -> Exporting {
-    let Some(settings) = settings else { return Exporting(None) };
+    let Some(settings) = settings else { return Exporting::nothing() };
     let (queue, spans) = mpsc::channel(settings.queue);
     let started = TRACER.set(Tracer { sampler: settings.sampler, figures: Figures::default(), queue });
-    let (Ok(()), Some(tracer)) = (started, tracer()) else { return Exporting(None) };
-    let stop = CancellationToken::new();
+    let (Ok(()), Some(tracer)) = (started, tracer()) else { return Exporting::nothing() };
     tracing::info!(collector = %settings.uri, "tracing");
-    let exporter = Exporter::new(settings, &tracer.figures, stop.clone());
-    Exporting(Some((tokio::spawn(exporter.run(spans)), stop)))
-}
-
-impl Exporting {
-    /// Hands over what waits, for at most 3 s.
-    pub async fn finish(self) {
-        let Some((task, stop)) = self.0 else { return };
-        stop.cancel();
-        let _panicked = task.await;
-    }
+    Exporting::spawn(|stop| Exporter::new(settings, &tracer.figures, stop).run(spans))
 }
 
 struct Exporter {

@@ -15,8 +15,9 @@ mod settings;
 mod span;
 mod transport;
 
+pub use crate::export::Exporting;
 pub use context::{Context, TRACEPARENT, TRACESTATE};
-pub use export::{Exporting, is_on, start};
+pub use export::{is_on, start};
 pub(crate) use figures::collect;
 pub use record::{Kind, Value};
 pub use settings::{TraceSettings, VARIABLES};

@@ -1,7 +1,7 @@
 //! How traces are exported, from the variables of the OpenTelemetry specification ("OpenTelemetry Environment Variable
 //! Specification" and "OpenTelemetry Protocol Exporter"). Where it would have a wrong value ignored, it is a mistake here.
 
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -80,12 +80,12 @@ impl TraceSettings {
             uri: uri.clone().unwrap_or_default(),
             protocol,
             headers: headers(&variables),
-            timeout: length(&variables, set(&variables, &timeouts), 10_000),
+            timeout: variables.millis(set(&variables, &timeouts), 10_000),
             sampler: sampler(&variables),
             resource: resource::read(&variables, name, version),
             version,
-            delay: length(&variables, "OTEL_BSP_SCHEDULE_DELAY", 5000),
-            patience: length(&variables, "OTEL_BSP_EXPORT_TIMEOUT", 30_000),
+            delay: variables.millis("OTEL_BSP_SCHEDULE_DELAY", 5000),
+            patience: variables.millis("OTEL_BSP_EXPORT_TIMEOUT", 30_000),
             queue,
             batch,
         };
@@ -133,20 +133,11 @@ fn whole(variables: &Variables<'_>, name: &str, default: usize) -> usize {
     variables.parsed(name, default, "a number of spans above zero").get()
 }
 
-fn length(variables: &Variables<'_>, name: &str, default_ms: u64) -> Duration {
-    let default = NonZeroU64::new(default_ms).unwrap_or(NonZeroU64::MIN);
-    Duration::from_millis(variables.parsed(name, default, "a number of milliseconds above zero").get())
-}
-
 /// The path of traces is added to the address of all signals, and to no other ("Endpoint URLs for OTLP/HTTP").
 fn endpoint(variables: &Variables<'_>, protocol: Protocol) -> Option<Uri> {
     let own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
     let name = set(variables, &[own, "OTEL_EXPORTER_OTLP_ENDPOINT"]);
-    let mut url = variables.base_url(name)?;
-    if !url.username().is_empty() || url.password().is_some() {
-        variables.mistake(name, "credentials are in it; put them into OTEL_EXPORTER_OTLP_HEADERS");
-        return None;
-    }
+    let mut url = variables.bare_url(name, "OTEL_EXPORTER_OTLP_HEADERS")?;
     add_path(&mut url, protocol, name == own);
     url.as_str().parse().map_err(|_error| variables.mistake(name, "not an address that can be asked")).ok()
 }

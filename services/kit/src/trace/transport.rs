@@ -4,25 +4,17 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderName, TE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt, Collected, Full, Limited};
-use jiff::Timestamp;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::otlp::rejected;
 use super::settings::{Protocol, TraceSettings};
-use crate::config::show_duration;
-use crate::http::{Client, Speaks, client_that, retry_after, root_cause};
-
-/// How much of an answer is read, in bytes.
-const ANSWER_BYTES: usize = 16 * 1024;
-/// How much of its words is shown, in characters.
-const SHOWN_CHARS: usize = 200;
-/// Longest wait that is taken from an answer.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+use crate::export::{Post, Reply, shown};
+use crate::http::Speaks;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION")));
 
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,58 +29,40 @@ pub(super) enum Answer {
 
 /// The way to the collector.
 pub(super) struct Transport {
-    client: Client<Full<Bytes>>,
-    settings: TraceSettings,
+    post: Post,
+    protocol: Protocol,
 }
 
 impl Transport {
     pub(super) fn new(settings: TraceSettings) -> Self {
-        let speaks = match settings.protocol {
-            Protocol::Http => Speaks::Any,
-            Protocol::Grpc => Speaks::Http2,
+        let TraceSettings { uri, protocol, mut headers, timeout, .. } = settings;
+        headers.insert(USER_AGENT, AGENT);
+        let (speaks, kind) = match protocol {
+            Protocol::Http => (Speaks::Any, "application/x-protobuf"),
+            Protocol::Grpc => (Speaks::Http2, "application/grpc"),
         };
-        Self { client: client_that(speaks, settings.timeout), settings }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        if protocol == Protocol::Grpc {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        Self { post: Post::new(speaks, uri, headers, timeout), protocol }
     }
 
     /// Sends `message`; never takes longer than the timeout.
     pub(super) async fn send(&self, message: &[u8]) -> Answer {
-        let timeout = self.settings.timeout;
-        let Ok(request) = self.request(message) else { return Answer::Refused("it cannot be asked".to_owned()) };
-        match tokio::time::timeout(timeout, self.exchange(request)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(cause)) => Answer::Away(cause, None),
-            Err(_elapsed) => Answer::Away(format!("no answer within {}", show_duration(timeout)), None),
-        }
-    }
-
-    fn request(&self, message: &[u8]) -> http::Result<Request<Full<Bytes>>> {
-        let mut request = Request::post(self.settings.uri.clone());
-        if let Some(headers) = request.headers_mut() {
-            headers.extend(self.settings.headers.clone());
-        }
-        let request = request.header(USER_AGENT, concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION")));
-        match self.settings.protocol {
-            Protocol::Http => {
-                request.header(CONTENT_TYPE, "application/x-protobuf").body(Full::new(Bytes::copy_from_slice(message)))
-            }
-            Protocol::Grpc => {
-                request.header(CONTENT_TYPE, "application/grpc").header(TE, "trailers").body(Full::new(framed(message)))
-            }
-        }
-    }
-
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
-        let response = self.client.request(request).await.map_err(|error| root_cause(&error))?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(|error| error.to_string())?;
-        let trailers = body.trailers().cloned().unwrap_or_default();
-        let body = Collected::to_bytes(body);
-        Ok(match self.settings.protocol {
-            Protocol::Http => judge_http(head.status, &head.headers, &body),
+        let body = match self.protocol {
+            Protocol::Http => Bytes::copy_from_slice(message),
+            Protocol::Grpc => framed(message),
+        };
+        match (self.post.send(body).await, self.protocol) {
+            (Err(why), _) => Answer::Away(why, None),
+            (Ok(reply), Protocol::Http) => judge_http(&reply),
             // An answer without a message has its status in its head.
-            Protocol::Grpc if head.headers.contains_key(GRPC_STATUS) => judge_grpc(head.status, &head.headers, &body),
-            Protocol::Grpc => judge_grpc(head.status, &trailers, &body),
-        })
+            (Ok(reply), Protocol::Grpc) if reply.headers.contains_key(GRPC_STATUS) => {
+                judge_grpc(reply.status, &reply.headers, &reply.body)
+            }
+            (Ok(reply), Protocol::Grpc) => judge_grpc(reply.status, &reply.trailers, &reply.body),
+        }
     }
 }
 
@@ -102,14 +76,14 @@ fn framed(message: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-fn judge_http(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
-    if status.is_success() {
-        let (spans, why) = rejected(body);
+fn judge_http(reply: &Reply) -> Answer {
+    if reply.status.is_success() {
+        let (spans, why) = rejected(&reply.body);
         return Answer::Taken(spans, shown(&why));
     }
-    let reason = format!("it answered {status}");
-    match status.as_u16() {
-        429 | 502 | 503 | 504 => Answer::Away(reason, retry_after(headers, Timestamp::now(), LONGEST_WAIT)),
+    let reason = format!("it answered {}", reply.status);
+    match reply.status.as_u16() {
+        429 | 502 | 503 | 504 => Answer::Away(reason, reply.wait()),
         _ => Answer::Refused(reason),
     }
 }
@@ -133,11 +107,6 @@ fn judge_grpc(status: StatusCode, trailers: &HeaderMap, body: &[u8]) -> Answer {
     }
 }
 
-fn shown(words: &str) -> String {
-    let words = crate::secrets::redact(words);
-    words.chars().take(SHOWN_CHARS).map(|char| if char.is_control() { ' ' } else { char }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,9 +115,14 @@ mod tests {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
+    fn reply(status: u16, pairs: &[(&'static str, &'static str)], body: &'static [u8]) -> Reply {
+        let (status, body) = (StatusCode::from_u16(status).unwrap(), Bytes::from_static(body));
+        Reply { status, headers: headers(pairs), trailers: HeaderMap::new(), body }
+    }
+
     #[test]
     fn only_what_may_pass_is_tried_again() {
-        let http = |status, pairs: &[_]| judge_http(StatusCode::from_u16(status).unwrap(), &headers(pairs), b"");
+        let http = |status, pairs: &[_]| judge_http(&reply(status, pairs, b""));
         assert_eq!(http(200, &[]), Answer::Taken(0, String::new()));
         assert!(matches!(http(400, &[]), Answer::Refused(_)) && matches!(http(500, &[]), Answer::Refused(_)));
         let wait = Some(Duration::from_secs(7));
@@ -163,7 +137,7 @@ mod tests {
     #[test]
     fn what_a_collector_did_not_take_of_a_batch_is_read() {
         let partial = b"\x0a\x08\x08\x03\x12\x04full";
-        assert_eq!(judge_http(StatusCode::OK, &headers(&[]), partial), Answer::Taken(3, "full".to_owned()));
+        assert_eq!(judge_http(&reply(200, &[], partial)), Answer::Taken(3, "full".to_owned()));
         let framed = framed(partial);
         assert_eq!(
             judge_grpc(StatusCode::OK, &headers(&[("grpc-status", "0")]), &framed),
