@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kit::config::show_duration;
 
-use super::redact::redact;
+use super::redact;
 
 /// Stands for what is not shown.
 const HIDDEN: &str = "…";

@@ -6,7 +6,7 @@ use kit::config::show_duration;
 
 use super::check_command::CheckCommand;
 use super::described::{DeclaredHealth, DeclaredProbe};
-use super::redact::redact;
+use super::redact;
 use super::shell::Step;
 
 /// What is wrong with a declared check.

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::redact::redact;
+use super::redact;
 
 /// Longest line that is told, in characters: a title has to fit into a subject.
 const MAX_CHARS: usize = 160;

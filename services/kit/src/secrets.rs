@@ -1,7 +1,10 @@
 //! Secret values that this process knows, so that no text that leaves it shows one: whatever a program prints, a server
 //! answers or an error quotes.
 //!
-//! Only values are compared. What merely looks like a secret is the business of whoever knows what the text is.
+//! [`redact`] compares values only. [`redact_line`] also takes out what merely looks like a secret: for lines of logs, where
+//! nobody knows what the text is.
+
+mod looks;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -9,6 +12,8 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use secrecy::SecretString;
+
+pub use looks::{is_secret_field, redact_line};
 
 /// Shorter values are not looked for: `admin` or `guest` would blank ordinary words. Eight is the shortest password that
 /// NIST SP 800-63B (section 5.1.1.1) allows.
@@ -27,18 +32,23 @@ struct Known {
 }
 
 impl Known {
-    /// Takes in a value, and each long line of one with several (a private key).
-    fn learn(&mut self, value: &str) {
+    /// Takes in a value, and each long line of one with several (a private key), also as `Debug` and JSON show it. False if
+    /// there is no room.
+    fn learn(&mut self, value: &str) -> bool {
         let pieces = std::iter::once(value).chain(value.lines()).map(str::trim);
         for piece in pieces.filter(|piece| piece.len() >= MIN_BYTES && !is_plain(piece)) {
-            if self.values.len() >= MAX_VALUES {
-                tracing::warn!(most = MAX_VALUES, "too many secrets: further ones are not taken out of texts");
-                return;
-            }
-            if self.values.insert(piece.to_owned()) {
+            for shape in [piece.to_owned(), piece.escape_debug().to_string()] {
+                if self.values.contains(&shape) {
+                    continue;
+                }
+                if self.values.len() >= MAX_VALUES {
+                    return false;
+                }
+                self.values.insert(shape);
                 self.finder = OnceLock::new();
             }
         }
+        true
     }
 
     /// None only if there is more text than a machine has memory.
@@ -63,7 +73,12 @@ pub fn secret(text: impl Into<String>) -> SecretString {
 /// Remembers secret values.
 pub fn know<'a>(values: impl IntoIterator<Item = &'a str>) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    values.into_iter().for_each(|value| known.learn(value));
+    let has_room = values.into_iter().fold(true, |has_room, value| known.learn(value) && has_room);
+    drop(known);
+    // Whoever writes this line looks for secrets in it.
+    if !has_room {
+        tracing::warn!(most = MAX_VALUES, "too many secrets: further ones are not taken out of texts");
+    }
 }
 
 /// Forgets every value, so that a fuzz target shows each input as a process that has read no other.
@@ -112,6 +127,7 @@ mod tests {
             "hunter2hunter2-and-more",
             "short",
             "86400000",
+            r#"tw0"parts\here"#,
             "-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----",
         ]);
         let variables =
@@ -123,6 +139,7 @@ mod tests {
             ("hunter2hunter2-and-more", "[redacted]"),
             ("key=sk_live_51H8, short, 86400000", "key=[redacted], short, 86400000"),
             ("good morning from /run/db", "good morning from /run/db"),
+            (r#"{"given":"tw0\"parts\\here"}"#, r#"{"given":"[redacted]"}"#),
             ("line MIIEvQIBADANBg of -----BEGIN KEY-----", "line [redacted] of -----BEGIN KEY-----"),
         ] {
             assert_eq!(redact(text), shown);

@@ -1,12 +1,12 @@
-//! Takes secrets out of a program's output: values that we know, and what looks like one.
+//! What looks like a secret in a text, and what a field that holds one is called.
 
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// `password=…`, `"api_key": "…"`, `Authorization: Bearer …`, credentials in URLs, and those that curl(1) and its like are
-/// told: `-u user:…`.
-static PATTERNS: LazyLock<[Regex; 4]> = LazyLock::new(|| {
+/// `password=…`, `"api_key": "…"`, `Authorization: Bearer …`, credentials in URLs, those that curl(1) and its like are
+/// told, `-u user:…`, and a signed token (RFC 7519: `{"` is `eyJ` in base64) wherever it stands.
+static PATTERNS: LazyLock<[Regex; 5]> = LazyLock::new(|| {
     let build = |pattern| Regex::new(pattern).expect("tested below");
     [
         build(
@@ -17,6 +17,7 @@ static PATTERNS: LazyLock<[Regex; 4]> = LazyLock::new(|| {
         build(
             r#"((?:^|[\s"'\[,])(?:-u|(?:-[A-Za-z]*u|--user|--proxy-user)[\s"',=]+)([^\s"',:=-][^\s"',:]*):)([^\s"',]+)"#,
         ),
+        build(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"),
     ]
 });
 
@@ -30,10 +31,39 @@ const SAID_OF_FILES: [&str; 6] = [
     "read-only file system",
 ];
 
+/// Words that make a field's name that of a secret, one or two of them.
+const SECRET_WORDS: [&[&str]; 16] = [
+    &["password"],
+    &["passwd"],
+    &["passphrase"],
+    &["secret"],
+    &["token"],
+    &["authorization"],
+    &["cookie"],
+    &["credential"],
+    &["credentials"],
+    &["jwt"],
+    &["apikey"],
+    &["api", "key"],
+    &["access", "key"],
+    &["private", "key"],
+    &["signing", "key"],
+    &["encryption", "key"],
+];
+
+/// Returns whether what a field of this name holds is never shown: `user.password`, `api_key`, `set-cookie`. Several tokens
+/// are a number of them.
+pub fn is_secret_field(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words: Vec<&str> = name.split(['.', '_', '-']).collect();
+    SECRET_WORDS.iter().any(|secret| words.windows(secret.len()).any(|part| part == *secret))
+}
+
 /// Returns the line with every known secret, and every value that looks like one, replaced.
-pub fn redact(line: &str) -> String {
-    let [named, scheme, url, user] = &*PATTERNS;
-    let line = kit::secrets::redact(line);
+pub fn redact_line(line: &str) -> String {
+    let [named, scheme, url, user, signed] = &*PATTERNS;
+    let line = super::redact(line);
+    let line = signed.replace_all(&line, super::SHOWN);
     let line = named.replace_all(&line, |found: &Captures<'_>| hide(found, &line));
     let line = scheme.replace_all(&line, "${1}[redacted]");
     let line = url.replace_all(&line, "${1}[redacted]@");
@@ -97,8 +127,27 @@ mod tests {
             ("DB_PASSWORD: $1234", "DB_PASSWORD: [redacted]"),
             ("DB_PASSWORD_FILE: /run/secrets/db", "DB_PASSWORD_FILE: /run/secrets/db"),
             ("tests_passed: 3", "tests_passed: 3"),
+            ("of eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmVk it is", "of [redacted] it is"),
         ] {
-            assert_eq!(redact(line), shown);
+            assert_eq!(redact_line(line), shown);
+        }
+    }
+
+    #[test]
+    fn a_field_is_secret_by_a_word_of_its_name() {
+        for (name, expected) in [
+            ("password", true),
+            ("user.Password", true),
+            ("api_key", true),
+            ("set-cookie", true),
+            ("access_token", true),
+            ("http.request.header.authorization", true),
+            ("tokens", false),
+            ("alert.key", false),
+            ("api.version", false),
+            ("passed", false),
+        ] {
+            assert_eq!(is_secret_field(name), expected, "{name}");
         }
     }
 }
