@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use kit::config::Environment;
+use kit::log::Output;
 use kit::trace::{self, TraceSettings};
 use kit::{cli, exit};
 use monitor::app::{Embedding, tell_systemd, watch_config};
@@ -36,7 +37,8 @@ fn host_name() -> String {
 
 pub(crate) async fn run(path: Option<PathBuf>) -> ExitCode {
     let environment = Environment::of_process();
-    if let Err(message) = kit::log::start(environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT")) {
+    let (level, format) = (environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT"));
+    if let Err(message) = kit::log::start(PROGRAM.name, Output::Standard, level, format) {
         return cli::refuse(&[message]);
     }
     let traces = TraceSettings::read(&environment, PROGRAM.name, PROGRAM.version);

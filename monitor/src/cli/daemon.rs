@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use kit::config::Environment;
 use kit::exit;
+use kit::log::Output;
 use kit::trace::{self, TraceSettings};
 use monitor::app::{tell_systemd, watch_config};
 use monitor::supervise::{Mode, bucket};
@@ -98,7 +99,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
 /// Log lines would tear the live table: on the same terminal they go to a file instead.
 fn log_beside_table(data: &Path) -> Result<(), ExitCode> {
     if !std::io::stderr().is_terminal() {
-        return super::start_log(None);
+        return super::start_log(Output::Errors);
     }
     let file = data.join("monitor.log");
     let opened = DirBuilder::new()
@@ -108,12 +109,12 @@ fn log_beside_table(data: &Path) -> Result<(), ExitCode> {
         .and_then(|()| File::options().append(true).create(true).mode(0o600).open(&file));
     match opened {
         Ok(opened) => {
-            super::start_log(Some(opened))?;
+            super::start_log(Output::File(opened))?;
             say(format_args!("logging to {}", file.display()));
             Ok(())
         }
         Err(error) => {
-            super::start_log(None)?;
+            super::start_log(Output::Errors)?;
             tracing::warn!(%error, file = %file.display(), "cannot log to this file; logging here");
             Ok(())
         }

@@ -26,13 +26,13 @@ mod table;
 mod token;
 mod yaml;
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use kit::exit;
+use kit::log::Output;
 
 /// Knows whether every service really works, and says why it does not.
 #[derive(Debug, Parser)]
@@ -103,7 +103,9 @@ pub(crate) fn main() -> ExitCode {
     };
     // What draws on this terminal chooses itself where its log goes, once it knows the data folder.
     let is_live = matches!(arguments.command, Command::Up(_)) && table::is_live();
-    if !is_live && let Err(code) = start_log(None) {
+    // A daemon has no results but its log.
+    let output = if matches!(arguments.command, Command::Run(_)) { Output::Standard } else { Output::Errors };
+    if !is_live && let Err(code) = start_log(output) {
         return code;
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -143,15 +145,11 @@ pub(crate) fn main() -> ExitCode {
     code
 }
 
-/// Starts logging as the environment says, to standard error or to `file`.
-fn start_log(file: Option<File>) -> Result<(), ExitCode> {
+/// Starts logging as the environment says.
+fn start_log(output: Output) -> Result<(), ExitCode> {
     let variable = |name| std::env::var(name).ok();
     let (level, format) = (variable("LOG_LEVEL"), variable("LOG_FORMAT"));
-    let started = match file {
-        Some(file) => kit::log::start_in(file, level.as_deref(), format.as_deref()),
-        None => kit::log::start(level.as_deref(), format.as_deref()),
-    };
-    started.map_err(|message| {
+    kit::log::start(env!("CARGO_PKG_NAME"), output, level.as_deref(), format.as_deref()).map_err(|message| {
         output::complain(format_args!("monitor: {message}"));
         ExitCode::from(exit::CONFIG)
     })

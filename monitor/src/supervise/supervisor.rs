@@ -120,7 +120,7 @@ impl Supervisor {
                 State::Running(held)
             }
             Err(error) => {
-                tracing::error!(service = %self.service, %run, error = &error as &dyn std::error::Error, "cannot start");
+                tracing::error!(service.id = %self.service, %run, error = &error as &dyn std::error::Error, "cannot start");
                 self.ended(run, never_was(&error)).await
             }
         }

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Environment;
 use crate::env::Variables;
 use crate::http::bind;
+use crate::log::{self, Output};
 use crate::trace::{self, TraceSettings};
-use crate::{cli, exit, healthcheck, log, notify, shutdown, tls};
+use crate::{cli, exit, healthcheck, notify, shutdown, tls};
 
 /// A service and its settings, read whole from the environment.
 pub trait Settings: Sized {
@@ -80,7 +81,8 @@ async fn start<S: Settings>(
     environment: &Environment,
     run: impl AsyncFnOnce(TcpListener, S, CancellationToken),
 ) -> ExitCode {
-    let logging = log::start(environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT"));
+    let (level, format) = (environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT"));
+    let logging = log::start(S::NAME, Output::Standard, level, format);
     let traces = TraceSettings::read(environment, S::NAME, S::VERSION);
     let (settings, traces) = match (S::read(environment), traces, logging) {
         (Ok(settings), Ok(traces), Ok(())) => (settings, traces),

@@ -90,6 +90,11 @@ impl Context {
         format!("{:032x}", self.trace)
     }
 
+    /// Returns the span's id: 16 lower-case hex digits, never all zero.
+    pub fn span_id(&self) -> String {
+        format!("{:016x}", self.span)
+    }
+
     /// Returns whether the trace is recorded.
     pub fn is_sampled(&self) -> bool {
         self.is_sampled

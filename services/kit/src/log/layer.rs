@@ -1,0 +1,36 @@
+//! Takes each event that is to be logged, and writes its line.
+
+use std::io::Write;
+
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use super::line::{Format, Line};
+use super::start::Output;
+
+/// Where lines go, and how they look.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) service: &'static str,
+    pub(super) output: Output,
+    pub(super) format: Format,
+    pub(super) has_colours: bool,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let line = Line::of(event);
+        let mut text = match self.format {
+            Format::Human => line.human(self.has_colours),
+            Format::Json => line.json(self.service),
+        };
+        text.push('\n');
+        // Nothing better can be done when it cannot be written.
+        let _closed = match &self.output {
+            Output::Standard => std::io::stdout().lock().write_all(text.as_bytes()),
+            Output::Errors => std::io::stderr().lock().write_all(text.as_bytes()),
+            Output::File(file) => (&*file).write_all(text.as_bytes()),
+        };
+    }
+}

@@ -1,0 +1,12 @@
+//! The log: human lines on a terminal, JSON elsewhere, without secrets; level by `LOG_LEVEL`. And the same lines to Loki,
+//! when the environment names one.
+//!
+//! Daemons and services write to standard output. Commands keep that for results, and write to standard error, or to a file
+//! while something else is drawn on the terminal.
+
+mod fields;
+mod layer;
+mod line;
+mod start;
+
+pub use start::{Output, start};
