@@ -65,7 +65,8 @@ pub fn main() -> ExitCode {
     kit::tls::install();
     let about = "Proves every minute that sign-in really works.";
     let program = clap::Command::new(env!("CARGO_PKG_NAME")).version(env!("CARGO_PKG_VERSION"));
-    let program = program.about(about).after_help(format!("{VARIABLES}\n\n{}\n\n{EXIT_CODES}", kit::trace::VARIABLES));
+    let help = format!("{VARIABLES}\n\n{}\n\n{EXIT_CODES}", kit::telemetry::variables());
+    let program = program.about(about).after_help(help);
     let matches = match cli::matches(Command::augment_subcommands(program)) {
         Ok(matches) => matches,
         Err(code) => return code,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kit::config::Environment;
 use kit::log::Output;
-use kit::trace::{self, TraceSettings};
+use kit::telemetry::Telemetry;
 use kit::{cli, exit};
 use monitor::app::{Embedding, tell_systemd, watch_config};
 use monitor::export::Program;
@@ -41,11 +41,11 @@ pub(crate) async fn run(path: Option<PathBuf>) -> ExitCode {
     if let Err(message) = kit::log::start(PROGRAM.name, Output::Standard, level, format) {
         return cli::refuse(&[message]);
     }
-    let traces = TraceSettings::read(&environment, PROGRAM.name, PROGRAM.version);
-    let (environment, traces) = match (config::environment(), traces) {
-        (Ok(environment), Ok(traces)) => (environment, traces),
-        (environment, traces) => {
-            let lists = [environment.err(), traces.err()];
+    let telemetry = Telemetry::read(&environment, PROGRAM.name, PROGRAM.version);
+    let (environment, telemetry) = match (config::environment(), telemetry) {
+        (Ok(environment), Ok(telemetry)) => (environment, telemetry),
+        (environment, telemetry) => {
+            let lists = [environment.err(), telemetry.err()];
             return cli::refuse(&lists.into_iter().flatten().flatten().collect::<Vec<_>>());
         }
     };
@@ -61,9 +61,9 @@ pub(crate) async fn run(path: Option<PathBuf>) -> ExitCode {
     }
     let mut embedding = Embedding::new(PROGRAM);
     embedding.observer = Arc::new(AuthMetrics::of(&embedding.metrics, means.ledger));
-    let exporting = trace::start(traces);
+    let telemetry = telemetry.start();
     let code = watch(engine.within(embedding), path, environment).await;
-    exporting.finish().await;
+    telemetry.finish().await;
     code
 }
 

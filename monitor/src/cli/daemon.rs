@@ -10,7 +10,7 @@ use std::sync::Arc;
 use kit::config::Environment;
 use kit::exit;
 use kit::log::Output;
-use kit::trace::{self, TraceSettings};
+use kit::telemetry::Telemetry;
 use monitor::app::{tell_systemd, watch_config};
 use monitor::supervise::{Mode, bucket};
 use monitor::{Config, Engine, Kinds, Options, make_secrets};
@@ -41,11 +41,11 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
         }
     }
     let config = Config::load(path, &environment);
-    let traces = TraceSettings::read(&environment, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    let (engine, traces) = match (Engine::new(&config, Kinds::standard()), traces) {
-        (Ok(engine), Ok(traces)) => (engine, traces),
-        (engine, traces) => {
-            traces.err().iter().flatten().for_each(complain);
+    let telemetry = Telemetry::read(&environment, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+    let (engine, telemetry) = match (Engine::new(&config, Kinds::standard()), telemetry) {
+        (Ok(engine), Ok(telemetry)) => (engine, telemetry),
+        (engine, telemetry) => {
+            telemetry.err().iter().flatten().for_each(complain);
             engine.err().iter().for_each(complain);
             return ExitCode::from(exit::CONFIG);
         }
@@ -56,7 +56,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
     {
         return code;
     }
-    let exporting = trace::start(traces);
+    let telemetry = telemetry.start();
     let stop = CancellationToken::new();
     let signals = kit::shutdown::on_signals(stop.clone());
     let (reloads, reload) = mpsc::channel(1);
@@ -85,7 +85,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
         }
     };
     watching.abort();
-    exporting.finish().await;
+    telemetry.finish().await;
     match result {
         Ok(()) => ExitCode::from(exit::YES),
         Err(error) => {

@@ -36,11 +36,7 @@ use kit::log::Output;
 
 /// Knows whether every service really works, and says why it does not.
 #[derive(Debug, Parser)]
-#[command(
-    name = "monitor",
-    version,
-    after_help = "Exit codes: 0 yes, 1 no, 2 undecided in time, 64 usage, 69 daemon unreachable, 71 address taken, 75 data folder in use, 78 configuration."
-)]
+#[command(name = "monitor", version, after_help = after_help())]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -90,6 +86,22 @@ struct ConfigArgument {
     /// A YAML file, or a folder of them.
     #[arg(long, env = "MONITOR_CONFIG", default_value = "monitor.yml")]
     config: PathBuf,
+}
+
+/// What `--help` says of variables and exit codes.
+fn after_help() -> String {
+    let variables = kit::telemetry::variables();
+    format!(
+        "\
+Log of run and up:
+  LOG_LEVEL                    error, warn, info, debug or trace [info]
+  LOG_FORMAT                   human or json [human on a terminal, else json]
+
+{variables}
+
+Exit codes: 0 yes, 1 no, 2 undecided in time, 64 usage, 69 daemon unreachable, 71 address taken, 75 data folder in use, \
+78 configuration."
+    )
 }
 
 /// Parses the command line and runs the command.

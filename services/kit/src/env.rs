@@ -13,7 +13,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::config::{Environment, parse_duration};
+use crate::config::{Environment, parse_bytes, parse_duration};
 use crate::http::Network;
 
 /// Reads variables and collects what is wrong with them. An empty variable counts as not set (compose writes `${X:-}`).
@@ -64,6 +64,15 @@ impl<'a> Variables<'a> {
     pub fn millis(&self, name: &str, default_ms: u64) -> Duration {
         let default = NonZeroU64::new(default_ms).unwrap_or(NonZeroU64::MIN);
         Duration::from_millis(self.parsed(name, default, "a number of milliseconds above zero").get())
+    }
+
+    /// Returns `name` as a number of bytes: `512`, `64KiB`, `10MB`.
+    pub fn bytes(&self, name: &str, default: u64) -> u64 {
+        let Some(text) = self.text(name) else { return default };
+        parse_bytes(text).unwrap_or_else(|wrong| {
+            self.mistake(name, wrong);
+            default
+        })
     }
 
     /// Returns `name` as the base URL of an HTTP server, if it is set and right. A mistake never shows the value, which

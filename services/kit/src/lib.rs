@@ -31,6 +31,7 @@ mod secret_file;
 pub mod secrets;
 pub mod service;
 pub mod shutdown;
+pub mod telemetry;
 pub mod tls;
 #[cfg(feature = "token")]
 pub mod token;

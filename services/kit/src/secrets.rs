@@ -73,7 +73,7 @@ pub fn secret(text: impl Into<String>) -> SecretString {
 /// Remembers secret values.
 pub fn know<'a>(values: impl IntoIterator<Item = &'a str>) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    let has_room = values.into_iter().fold(true, |has_room, value| known.learn(value) && has_room);
+    let has_room = values.into_iter().all(|value| known.learn(value));
     drop(known);
     // Whoever writes this line looks for secrets in it.
     if !has_room {

@@ -12,7 +12,7 @@ use crate::config::Environment;
 use crate::env::Variables;
 use crate::http::bind;
 use crate::log::{self, Output};
-use crate::trace::{self, TraceSettings};
+use crate::telemetry::{self, Telemetry};
 use crate::{cli, exit, healthcheck, notify, shutdown, tls};
 
 /// A service and its settings, read whole from the environment.
@@ -54,7 +54,7 @@ enum Command {
 /// the port or the signal handlers cannot be had.
 pub async fn main<S: Settings>(run: impl AsyncFnOnce(TcpListener, S, CancellationToken)) -> ExitCode {
     tls::install();
-    let variables = format!("{}\n\n{}", S::VARIABLES, trace::VARIABLES);
+    let variables = format!("{}\n\n{}", S::VARIABLES, telemetry::variables());
     let program = clap::Command::new(S::NAME).version(S::VERSION).about(S::ABOUT).after_help(variables);
     let matches = match cli::matches(Command::augment_subcommands(program)) {
         Ok(matches) => matches,
@@ -83,18 +83,18 @@ async fn start<S: Settings>(
 ) -> ExitCode {
     let (level, format) = (environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT"));
     let logging = log::start(S::NAME, Output::Standard, level, format);
-    let traces = TraceSettings::read(environment, S::NAME, S::VERSION);
-    let (settings, traces) = match (S::read(environment), traces, logging) {
-        (Ok(settings), Ok(traces), Ok(())) => (settings, traces),
-        (settings, traces, logging) => {
-            let lists = [settings.err(), traces.err()].into_iter().flatten().flatten();
+    let telemetry = Telemetry::read(environment, S::NAME, S::VERSION);
+    let (settings, telemetry) = match (S::read(environment), telemetry, logging) {
+        (Ok(settings), Ok(telemetry), Ok(())) => (settings, telemetry),
+        (settings, telemetry, logging) => {
+            let lists = [settings.err(), telemetry.err()].into_iter().flatten().flatten();
             let mistakes: Vec<String> = logging.err().into_iter().chain(lists).collect();
             return cli::refuse(&mistakes);
         }
     };
-    let exporting = trace::start(traces);
+    let telemetry = telemetry.start();
     let ended = run_until_signal(settings, run).await;
-    exporting.finish().await;
+    telemetry.finish().await;
     match ended {
         Ok(()) => ExitCode::from(exit::YES),
         Err(message) => {

@@ -7,6 +7,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::line::{Format, Line};
+use super::loki::loki;
 use super::start::Output;
 
 /// Where lines go, and how they look.
@@ -21,9 +22,14 @@ pub(super) struct Lines {
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let line = Line::of(event);
-        let mut text = match self.format {
-            Format::Human => line.human(self.has_colours),
-            Format::Json => line.json(self.service),
+        let loki = loki().filter(|loki| loki.wants(&line.target));
+        let json = (self.format == Format::Json || loki.is_some()).then(|| line.json(self.service));
+        if let (Some(loki), Some(json)) = (loki, &json) {
+            loki.take(&line, json);
+        }
+        let mut text = match (self.format, json) {
+            (Format::Json, Some(json)) => json,
+            _ => line.human(self.has_colours),
         };
         text.push('\n');
         // Nothing better can be done when it cannot be written.

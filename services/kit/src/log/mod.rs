@@ -7,6 +7,9 @@
 mod fields;
 mod layer;
 mod line;
+mod loki;
 mod start;
 
+pub(crate) use loki::collect;
+pub use loki::{LokiSettings, VARIABLES, start as start_loki};
 pub use start::{Output, start};

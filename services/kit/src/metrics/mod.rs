@@ -60,6 +60,7 @@ impl Metrics {
         metrics.collect(crate::trace::collect);
         #[cfg(any(feature = "sqlite", feature = "postgres"))]
         metrics.collect(|| crate::db::collect().into_iter().collect());
+        metrics.collect(crate::log::collect);
         metrics
     }
 
