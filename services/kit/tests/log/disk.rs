@@ -16,8 +16,8 @@ async fn arrived(loki: &Loki, log: Log) -> Vec<u64> {
 
 /// Writes so many lines, never more than memory takes until the disk has taken them.
 async fn work_slowly(lines: u64) {
-    for hundred in 0..lines / 100 {
-        work(hundred * 100..(hundred + 1) * 100);
+    for fifty in 0..lines / 50 {
+        work(fifty * 50..(fifty + 1) * 50);
         eventually("room", LIMIT, async || (waiting() <= QUEUE_BYTES / 2).then_some(())).await;
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use testkit::{Loki, eventually};
 
-use crate::{LIMIT, Log, SMALL, dropped, numbers, on_disk, sent, waiting, work};
+use crate::{LIMIT, Log, QUEUE_BYTES, SMALL, dropped, numbers, on_disk, sent, waiting, work};
 
 /// Set for the programs that are to be killed: the folder they leave lines in, and the Loki that is gone.
 const FOLDER: &str = "KIT_LOG_KILLED_FOLDER";
@@ -17,9 +17,10 @@ const TEST: &str = "killed::what_was_on_the_disk_when_a_program_was_killed_arriv
 fn write(folder: &str) -> ! {
     let url = std::env::var(URL).unwrap();
     let _log = Log::start(&url, &[SMALL[0], SMALL[1], ("LOKI_SPILL_DIR", folder)]);
-    for hundred in 0.. {
-        work(hundred * 100..(hundred + 1) * 100);
-        while waiting() > 48 * 1024 {
+    for fifty in 0.. {
+        work(fifty * 50..(fifty + 1) * 50);
+        // Never more than memory takes until the disk has taken it.
+        while waiting() > QUEUE_BYTES / 2 {
             std::thread::yield_now();
         }
         println!("@ {}", on_disk());
@@ -49,7 +50,7 @@ async fn what_was_on_the_disk_when_a_program_was_killed_arrives_in_order() {
     loki.go().await;
     kill_at(20_000, folder.path(), &loki.url());
     let mut files: Vec<_> = folder.path().join("test").read_dir().unwrap().map(|file| file.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some());
+    files.retain(|path| path.extension().is_some() && path.metadata().unwrap().len() > 0);
     files.sort();
     // As if the kill had come in the middle of a write.
     let last = std::fs::File::options().write(true).open(files.last().unwrap()).unwrap();

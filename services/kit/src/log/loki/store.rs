@@ -195,3 +195,17 @@ async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     std::thread::Builder::new().name(name).spawn(move || drop(tell.send(work()))).ok()?;
     timeout(DISK, told).await.ok()?.ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_does_not_answer_is_not_waited_for() {
+        let (answers, answer) = std::sync::mpsc::channel::<()>();
+        let began = Instant::now();
+        assert_eq!(on_thread(move || answer.recv().is_ok()).await, None);
+        assert!(began.elapsed() >= DISK);
+        drop(answers);
+    }
+}
