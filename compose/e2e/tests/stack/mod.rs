@@ -32,6 +32,8 @@ impl Up {
         let mut command = Command::new(program("monitor"));
         command.args(["up", "--config"]).arg(compose.join("local.yml")).current_dir(folder.path());
         command.env("MONITOR_BIN", binaries()).env("COMPOSE_DIR", compose);
+        // What takes traces and logs is away: nothing may need it.
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").env("LOKI_URL", "http://127.0.0.1:1");
         command.envs(PARTS.iter().zip(ports).map(|((_, variable), port)| (variable, port.to_string())));
         let child = command.stdout(out).stderr(Stdio::null()).spawn().unwrap();
         Self { child, folder, ports }
