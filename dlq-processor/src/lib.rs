@@ -9,7 +9,10 @@
 //!
 //! It is no worker: it takes no lock of a job, runs nothing, and a queue works on without it.
 
+mod engine;
+mod figures;
 pub mod ledger;
 pub mod policy;
+mod settings;
 pub mod source;
 pub mod storm;

@@ -31,8 +31,8 @@ pub struct Captured {
     pub new: Vec<(LetterId, Ruling)>,
     /// Failures like which there had been none.
     pub new_fingerprints: BTreeSet<Fingerprint>,
-    /// Earlier letters of the same jobs that had been redriven, and so have failed again.
-    pub recurred: u64,
+    /// Earlier letters of the same jobs that had been redriven, and so have failed again: queue and job's name.
+    pub recurred: Vec<(String, String)>,
 }
 
 const COLUMNS: [&str; 27] = [
@@ -107,7 +107,7 @@ impl Ledger {
                     .map(|(found, past)| (LetterId::of(source, &found.episode), *found, decide(found, past), past))
                     .collect();
                 let new = insert(transaction, source, &rows, now_ms).await?;
-                captured.recurred += note_recurred(transaction, source, &part, now_ms).await?;
+                captured.recurred.extend(note_recurred(transaction, source, &part, now_ms).await?);
                 let rows = rows.into_iter().filter(|(id, ..)| new.contains(id.as_str()));
                 let rows: Vec<_> = rows.map(|(id, found, ruling, _)| (id, found, ruling)).collect();
                 captured.new_fingerprints.extend(count_alike(transaction, &rows, now_ms).await?);
@@ -203,13 +203,14 @@ async fn note_recurred(
     source: &str,
     part: &[&Found],
     now_ms: i64,
-) -> Result<u64, sqlx::Error> {
+) -> Result<Vec<(String, String)>, sqlx::Error> {
     let sql = format!(
         "UPDATE letters SET state = 'recurred', changed_at_ms = ${}, version = version + 1
         WHERE source = ${} AND state = 'redriven' AND EXISTS (
             SELECT 1 FROM (VALUES {}) AS failed
             WHERE failed.column1 = letters.queue AND failed.column2 = letters.job
-                AND failed.column3 > letters.failed_at_ms)",
+                AND failed.column3 > letters.failed_at_ms)
+        RETURNING queue, name",
         part.len() * 3 + 1,
         part.len() * 3 + 2,
         places(part.len(), 3)
@@ -219,7 +220,7 @@ async fn note_recurred(
         binds.extend([Bind::from(queue.as_str()), job.as_str().into(), (*failed_at_ms).into()]);
     }
     binds.extend([Bind::from(now_ms), source.into()]);
-    transaction.change(&sql, &binds).await
+    transaction.rows(&sql, &binds).await
 }
 
 /// Counts failures that are alike, and returns those like which there had been none.

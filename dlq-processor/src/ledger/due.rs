@@ -12,6 +12,8 @@ pub struct Due {
     pub id: LetterId,
     /// Which failure it is.
     pub episode: Episode,
+    /// The job's name.
+    pub name: String,
 }
 
 /// A letter that will be redriven, or was, and the order for it.
@@ -33,14 +35,14 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn due(&self, source: &str, now_ms: i64, most: usize) -> Result<Vec<Due>, LedgerError> {
-        let sql = "SELECT queue, job, failed_at_ms FROM letters
+        let sql = "SELECT queue, job, failed_at_ms, name FROM letters
             WHERE state = 'scheduled' AND source = $1 AND due_at_ms <= $2 ORDER BY due_at_ms LIMIT $3";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let binds = [Bind::from(source), now_ms.into(), most.into()];
-        let rows = self.read(async |transaction| transaction.rows::<(String, String, i64)>(sql, &binds).await);
-        let due = |(queue, job, failed_at_ms)| {
+        let rows = self.read(async |transaction| transaction.rows::<(String, String, i64, String)>(sql, &binds).await);
+        let due = |(queue, job, failed_at_ms, name)| {
             let episode = Episode { queue, job, failed_at_ms };
-            Due { id: LetterId::of(source, &episode), episode }
+            Due { id: LetterId::of(source, &episode), episode, name }
         };
         Ok(rows.await?.into_iter().map(due).collect())
     }
@@ -119,6 +121,25 @@ impl Ledger {
                     intended.order.id.as_str().into(),
                 ];
                 transaction.change(sql, &binds).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes that it cannot be known any more whether letters were redriven.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn uncertain(&self, letters: &[Intended], now_ms: i64) -> Result<(), LedgerError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        self.write(async |transaction| {
+            for letter in letters {
+                let sql = "UPDATE letters SET state = 'uncertain', changed_at_ms = $1, version = version + 1
+                    WHERE id = $2 AND state = 'intended'";
+                transaction.change(sql, &[now_ms.into(), letter.id.as_str().into()]).await?;
             }
             Ok(())
         })

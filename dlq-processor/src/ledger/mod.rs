@@ -3,6 +3,7 @@
 mod capture;
 mod due;
 mod letter;
+mod numbers;
 mod outcome;
 mod state;
 mod tables;
@@ -14,7 +15,8 @@ use kit::db::{Database, Source, TablesError, Transaction};
 pub use capture::{Captured, Ruling};
 pub use due::{Due, Intended};
 pub use letter::{LetterId, Past};
-pub use outcome::Outcome;
+pub use numbers::{Numbers, StateCount};
+pub use outcome::{Outcome, UnderWay};
 pub use state::LetterState;
 
 /// Deadline of one call: twice the 5 s that a database waits for another writer.

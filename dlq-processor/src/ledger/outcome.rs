@@ -5,6 +5,17 @@ use kit::db::Bind;
 use super::{Ledger, LedgerError, LetterId, LetterState};
 use crate::source::Episode;
 
+/// A redriven letter of which nobody knows yet how it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Which.
+    pub id: LetterId,
+    /// Which failure it was.
+    pub episode: Episode,
+    /// The job's name.
+    pub name: String,
+}
+
 /// How a redriven letter ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -12,18 +23,25 @@ pub enum Outcome {
     Resolved,
     /// Its job failed again.
     Recurred,
+    /// The source has lost that it was put back: the same order is to be carried out again.
+    Lost,
 }
 
 impl Outcome {
     /// Its name in metrics.
     pub fn word(self) -> &'static str {
-        self.state().word()
+        match self {
+            Self::Resolved => "resolved",
+            Self::Recurred => "recurred",
+            Self::Lost => "lost",
+        }
     }
 
     fn state(self) -> LetterState {
         match self {
             Self::Resolved => LetterState::Resolved,
             Self::Recurred => LetterState::Recurred,
+            Self::Lost => LetterState::Intended,
         }
     }
 }
@@ -34,14 +52,15 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn under_way(&self, source: &str, most: usize) -> Result<Vec<(LetterId, Episode)>, LedgerError> {
-        let sql = "SELECT queue, job, failed_at_ms FROM letters WHERE state = 'redriven' AND source = $1
+    pub async fn under_way(&self, source: &str, most: usize) -> Result<Vec<UnderWay>, LedgerError> {
+        let sql = "SELECT queue, job, failed_at_ms, name FROM letters WHERE state = 'redriven' AND source = $1
             ORDER BY changed_at_ms LIMIT $2";
         let binds = [Bind::from(source), i64::try_from(most).unwrap_or(i64::MAX).into()];
-        let rows = self.read(async |transaction| transaction.rows::<(String, String, i64)>(sql, &binds).await).await?;
-        let letter = |(queue, job, failed_at_ms)| {
+        let rows =
+            self.read(async |transaction| transaction.rows::<(String, String, i64, String)>(sql, &binds).await).await?;
+        let letter = |(queue, job, failed_at_ms, name)| {
             let episode = Episode { queue, job, failed_at_ms };
-            (LetterId::of(source, &episode), episode)
+            UnderWay { id: LetterId::of(source, &episode), episode, name }
         };
         Ok(rows.into_iter().map(letter).collect())
     }

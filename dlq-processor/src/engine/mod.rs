@@ -1,0 +1,128 @@
+//! What is done with one source, for ever: letters are taken in, redriven when they are due, and followed to their end.
+//! Three loops, none of which waits for another; a source or a ledger that is away holds them up and ends none.
+
+mod capture;
+mod follow;
+mod redrive;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kit::backoff::Backoff;
+use kit::chain::Chain;
+
+use crate::figures::Figures;
+use crate::ledger::{Ledger, LedgerError};
+use crate::policy::Pattern;
+use crate::settings::Settings;
+use crate::source::{Source, SourceError};
+use crate::storm::{Breaker, BreakerState, Bucket};
+
+/// Between tries of what is away.
+const AWAY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(15) };
+
+/// Why a round came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// A queue and a job's name.
+type Destination = (String, String);
+
+/// One source, with all that is needed to deal with it.
+pub(crate) struct Engine {
+    name: String,
+    queues: Vec<Pattern>,
+    source: Box<dyn Source>,
+    settings: Arc<Settings>,
+    ledger: Ledger,
+    figures: Figures,
+    breakers: Mutex<BTreeMap<Destination, Breaker>>,
+    /// Of everything that this process redrives.
+    rate: Arc<Mutex<Bucket>>,
+    /// Why each loop does not get on.
+    troubles: Mutex<BTreeMap<&'static str, String>>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        (name, queues, source): (String, Vec<Pattern>, Box<dyn Source>),
+        settings: Arc<Settings>,
+        ledger: Ledger,
+        figures: Figures,
+        rate: Arc<Mutex<Bucket>>,
+    ) -> Self {
+        figures.source_up.with_label_values(&[&name]).set(0);
+        let (breakers, troubles) = (Mutex::default(), Mutex::default());
+        Self { name, queues, source, settings, ledger, figures, breakers, rate, troubles }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Does everything, until it is dropped.
+    pub(crate) async fn run(&self) {
+        tokio::join!(self.capture_for_ever(), self.redrive_for_ever(), self.follow_for_ever());
+    }
+
+    /// Why it does not get on, if it does not.
+    pub(crate) fn state(&self) -> Result<(), String> {
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.values().next().map_or(Ok(()), |why| Err(why.clone()))
+    }
+
+    /// Notes how a round of a loop went, and returns how long to leave it alone if it came to nothing. Only a change is worth
+    /// a line.
+    fn went(&self, what: &'static str, round: &Result<(), Trouble>, failures: &mut u32) -> Option<Duration> {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        match round {
+            Ok(()) => {
+                if troubles.remove(what).is_some() {
+                    tracing::info!(source = self.name, "{what} goes on");
+                }
+                *failures = 0;
+                None
+            }
+            Err(trouble) => {
+                let why = Chain(trouble).to_string();
+                if troubles.insert(what, why.clone()).is_none() {
+                    tracing::warn!(source = self.name, error = why, "{what} does not get on");
+                }
+                *failures += 1;
+                Some(AWAY.delay(*failures, rand::random()))
+            }
+        }
+    }
+
+    /// Feeds the breaker of a destination.
+    fn ended(&self, queue: &str, name: &str, was_done: bool) {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let breaker = breakers.entry((queue.to_owned(), name.to_owned())).or_default();
+        let now_ms = now_ms();
+        if breaker.ended(was_done, now_ms) {
+            tracing::warn!(
+                source = self.name,
+                queue,
+                name,
+                "redriven jobs go on failing; no more are redriven for now"
+            );
+        }
+        let is_open = breaker.state() != BreakerState::Closed;
+        self.figures.breaker_open.with_label_values(&[queue, name]).set(is_open.into());
+    }
+}
+
+fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}

@@ -1,0 +1,42 @@
+//! What is decided of a failed job when it is taken in.
+
+use jiff::Timestamp;
+
+use crate::ledger::{LetterState, Past, Ruling};
+use crate::policy::{self, Action, ErrorFacts, Fingerprint, Letter};
+use crate::settings::Settings;
+use crate::source::Found;
+
+/// Decides at the time `now`, for a `random` number from 0 to 1.
+pub(super) fn rule(settings: &Settings, found: &Found, past: Option<Past>, now: Timestamp, random: f64) -> Ruling {
+    let Found { episode, name, .. } = found;
+    let error = ErrorFacts::read(found.reason.as_deref(), found.stack.as_deref());
+    let fingerprint = Fingerprint::of(&episode.queue, name, error.class.as_deref(), &error.message);
+    let at = |ms| Timestamp::from_millisecond(ms).unwrap_or(now);
+    let letter = Letter {
+        queue: episode.queue.clone(),
+        name: name.clone(),
+        error,
+        stalls: found.stalls,
+        is_in_flow: found.is_in_flow,
+        failed_at: at(episode.failed_at_ms),
+        seen_at: now,
+        retry_after: None,
+    };
+    let past = policy::Past {
+        redrives: past.map_or(0, |past| past.redrives),
+        first_failed_at: at(past.map_or(episode.failed_at_ms, |past| past.first_failed_at_ms)),
+    };
+    let decision = settings.policy.decide(&letter, past, now, random);
+    let (state, due_at_ms) = match decision.action {
+        Action::Redrive(wait) if settings.of_queue(&episode.queue).acts => {
+            let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+            (LetterState::Scheduled, Some(now.as_millisecond().saturating_add(wait_ms)))
+        }
+        Action::Redrive(_) => (LetterState::Observed, None),
+        Action::Park => (LetterState::Parked, None),
+        Action::Quarantine => (LetterState::Quarantined, None),
+        Action::Escalate => (LetterState::Escalated, None),
+    };
+    Ruling { error: letter.error, fingerprint, decision, state, due_at_ms }
+}

@@ -1,0 +1,107 @@
+//! The daemon's own metrics. Labels come from closed sets: queues, names and rules of a configuration, never a job's id.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kit::metrics::{Metrics, Sample, family};
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts};
+
+use crate::ledger::Numbers;
+
+/// Seconds: from a commit to memory to one that waited for another writer.
+const COMMIT_SECONDS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 5.0];
+
+/// Counters of what is captured and done. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Figures {
+    pub(crate) captured: IntCounterVec,
+    pub(crate) missed: IntCounterVec,
+    pub(crate) decisions: IntCounterVec,
+    pub(crate) redriven: IntCounterVec,
+    pub(crate) outcomes: IntCounterVec,
+    pub(crate) new_fingerprints: IntCounter,
+    pub(crate) source_up: IntGaugeVec,
+    pub(crate) breaker_open: IntGaugeVec,
+    pub(crate) failed_in_source: IntGaugeVec,
+    pub(crate) commit_seconds: Histogram,
+    numbers: Arc<Mutex<(Numbers, i64)>>,
+}
+
+impl Figures {
+    /// Registers the metrics.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            registered(metrics, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            registered(metrics, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let commits = HistogramOpts::new("dlq_ledger_commit_seconds", "Time to take a batch of letters in.");
+        let numbers = Arc::<Mutex<(Numbers, i64)>>::default();
+        let counted = numbers.clone();
+        metrics.collect(move || {
+            let counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+            families(&counted.0, counted.1)
+        });
+        Self {
+            captured: counter("dlq_captured_total", "Dead letters taken in.", &["source", "queue"]),
+            missed: counter(
+                "dlq_capture_missed_total",
+                "Failures that were listed and gone before they were read.",
+                &["source", "queue"],
+            ),
+            decisions: counter(
+                "dlq_decisions_total",
+                "Letters by the rule that knew them and what is done.",
+                &["rule", "action"],
+            ),
+            redriven: counter("dlq_redrive_total", "Redrives by what came of them at once.", &["queue", "result"]),
+            outcomes: counter(
+                "dlq_redrive_outcome_total",
+                "Redriven letters by how they ended.",
+                &["queue", "outcome"],
+            ),
+            new_fingerprints: registered(
+                metrics,
+                IntCounter::new("dlq_fingerprints_new_total", "Failures like which there had been none."),
+            ),
+            source_up: gauge("dlq_source_up", "1 while a source answers.", &["source"]),
+            breaker_open: gauge(
+                "dlq_breaker_open",
+                "1 while redrives of a kind are held back, since they fail.",
+                &["queue", "name"],
+            ),
+            failed_in_source: gauge("dlq_source_failed", "Failed jobs that a queue holds.", &["source", "queue"]),
+            commit_seconds: registered(metrics, Histogram::with_opts(commits.buckets(COMMIT_SECONDS.to_vec()))),
+            numbers,
+        }
+    }
+
+    /// Has metrics show what the ledger held at a time.
+    pub(crate) fn count(&self, numbers: Numbers, now_ms: i64) {
+        *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = (numbers, now_ms);
+    }
+}
+
+fn registered<C: Collector + Clone + 'static>(metrics: &Metrics, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("valid names");
+    metrics.registry().register(Box::new(collector.clone())).expect("registered once");
+    collector
+}
+
+fn families(numbers: &Numbers, now_ms: i64) -> Vec<prometheus::proto::MetricFamily> {
+    #[expect(clippy::cast_precision_loss, reason = "counts and ages stay far below 2^53")]
+    let counts = numbers
+        .0
+        .iter()
+        .map(|count| Sample::of([("class", &*count.class), ("state", &*count.state)], count.letters as f64));
+    #[expect(clippy::cast_precision_loss, reason = "counts and ages stay far below 2^53")]
+    let ages = numbers.0.iter().map(|count| {
+        let age_secs = (now_ms - count.oldest_ms).max(0) as f64 / 1000.0;
+        Sample::of([("class", &*count.class), ("state", &*count.state)], age_secs)
+    });
+    vec![
+        family("dlq_entries", "Letters in the ledger.", counts),
+        family("dlq_oldest_entry_age_seconds", "How long ago the oldest letter was taken in.", ages),
+    ]
+}

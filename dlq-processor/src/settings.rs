@@ -1,0 +1,236 @@
+//! The whole configuration: read as every daemon reads its own, checked before anything is opened.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+
+use kit::config::{Cursor, Environment, Fields, Mistakes, Source as ConfigSource, load_knowing};
+use kit::db;
+use redis::IntoConnectionInfo;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::policy::{Pattern, Policy, decode_policy};
+
+/// Where it listens unless told otherwise.
+pub const PORT: NonZeroU16 = NonZeroU16::new(8091).unwrap();
+/// Begins the variables that override keys.
+pub const PREFIX: &str = "DLQ";
+/// The top-level keys.
+const KEYS: [&str; 10] =
+    ["listen", "data_dir", "ledger", "sources", "queues", "rate", "jobs", "rules", "retries", "max_age"];
+
+/// Redrives a second of one queue, and at once, unless told otherwise.
+const QUEUE_RATE: f64 = 20.0;
+/// Redrives a second of everything, unless told otherwise.
+const RATE: f64 = 200.0;
+
+/// All that a daemon is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens. Default 127.0.0.1:8091.
+    pub listen: SocketAddr,
+    /// Where it keeps what it keeps. Default data/dlq-processor.
+    pub data_dir: PathBuf,
+    /// Where the ledger is. Default `ledger.db` in the data folder.
+    pub ledger: db::Source,
+    /// Where dead letters come from.
+    pub sources: Vec<SourceSettings>,
+    /// What may be done in queues; the last that matches counts.
+    pub queues: Vec<QueueSettings>,
+    /// Redrives a second of everything, at most. Default 200.
+    pub rate: f64,
+    /// What decides.
+    pub policy: Policy,
+}
+
+/// A source.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// Its name in the ledger, in metrics and answers.
+    pub name: String,
+    /// The server's URL, which may hold a password.
+    pub url: SecretString,
+    /// What its keys begin with. Default `bull`, as BullMQ's.
+    pub prefix: String,
+    /// Which of its queues. Default all of them.
+    pub queues: Vec<Pattern>,
+}
+
+/// What may be done in a queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueSettings {
+    /// Which queues.
+    pub queue: Pattern,
+    /// Whether letters are redriven, or it is only written what would be done. Default false.
+    pub acts: bool,
+    /// Redrives a second, at most. Default 20.
+    pub rate: f64,
+}
+
+impl Settings {
+    /// Reads a file, or a folder of them, and the environment.
+    ///
+    /// # Errors
+    /// Every mistake, one line each, with its place and what to write instead.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, Vec<String>> {
+        let mistakes = Mistakes::default();
+        let root = load_knowing(&ConfigSource { path, environment, prefix: PREFIX }, &KEYS, &mistakes);
+        let settings = Cursor::top(&root, &mistakes).fields().map(|fields| decode(fields));
+        let found: Vec<String> = mistakes.into_sorted().iter().map(ToString::to_string).collect();
+        match settings {
+            Some(settings) if found.is_empty() => Ok(settings),
+            _ => Err(found),
+        }
+    }
+
+    /// What may be done in a queue.
+    pub fn of_queue(&self, queue: &str) -> QueueSettings {
+        let found = self.queues.iter().rev().find(|settings| settings.queue.matches(queue)).cloned();
+        found.unwrap_or(QueueSettings { queue: Pattern::any(), acts: false, rate: QUEUE_RATE })
+    }
+}
+
+fn decode(fields: Fields<'_>) -> Settings {
+    let listen = fields.get("listen").and_then(|cursor| cursor.parse("an address, like 127.0.0.1:8091"));
+    let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], PORT.get())));
+    let data_dir = fields.get("data_dir").and_then(|cursor| cursor.text());
+    let data_dir = PathBuf::from(data_dir.unwrap_or_else(|| "data/dlq-processor".to_owned()));
+    let ledger = fields.get("ledger").and_then(|cursor| decode_ledger(&cursor));
+    let ledger = ledger.unwrap_or_else(|| db::Source::Sqlite(data_dir.join("ledger.db")));
+    let sources = match fields.require("sources").and_then(|cursor| cursor.entries()) {
+        Some(entries) => entries.iter().filter_map(|(name, cursor)| decode_source(name, cursor)).collect(),
+        None => Vec::new(),
+    };
+    let queues = fields.get("queues").map(|cursor| cursor.items()).unwrap_or_default();
+    let queues = queues.iter().filter_map(decode_queue).collect();
+    let rate = fields.get("rate").and_then(|cursor| decode_rate(&cursor)).unwrap_or(RATE);
+    let policy = decode_policy(&fields);
+    fields.end();
+    Settings { listen, data_dir, ledger, sources, queues, rate, policy }
+}
+
+fn decode_ledger(cursor: &Cursor<'_>) -> Option<db::Source> {
+    db::Source::parse(&cursor.text()?).map_err(|instead| cursor.mistake(format!("not a database; {instead}"))).ok()
+}
+
+fn decode_source(name: &str, cursor: &Cursor<'_>) -> Option<SourceSettings> {
+    let is_plain = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
+    if name.is_empty() || !name.chars().all(is_plain) {
+        cursor.mistake(format!("{name:?} cannot be a name; write lower-case letters, digits and dashes"));
+    }
+    let (kind, _, cursor) = cursor.tag()?;
+    if kind != "bullmq" {
+        cursor.mistake(format!("there is no kind of source {kind:?}; write bullmq"));
+        return None;
+    }
+    let fields = cursor.fields()?;
+    let url = decode_url(&fields);
+    let prefix = fields.get("prefix").and_then(|cursor| cursor.text()).unwrap_or_else(|| "bull".to_owned());
+    let queues = fields.get("queues").map(|cursor| cursor.texts()).unwrap_or_else(|| vec!["*".to_owned()]);
+    fields.end();
+    Some(SourceSettings {
+        name: name.to_owned(),
+        url: url?,
+        prefix,
+        queues: queues.into_iter().map(Pattern::new).collect(),
+    })
+}
+
+/// A URL with a password in it is a secret; one without may stand in the file.
+fn decode_url(fields: &Fields<'_>) -> Option<SecretString> {
+    let is_plain = |url: &str| !url.contains('@');
+    let written = fields.get("url").filter(|cursor| cursor.node().substituted.is_none());
+    let url = match written.as_ref().and_then(|cursor| cursor.text()).filter(|url| is_plain(url)) {
+        Some(url) if fields.get("url_file").is_none() => SecretString::from(url),
+        _ if fields.get("url").is_none() && fields.get("url_file").is_none() => {
+            fields.cursor().mistake("\"url\" is missing; write url: redis://127.0.0.1:6379, or url_file: PATH");
+            return None;
+        }
+        _ => fields.secret("url", "url_file")?,
+    };
+    if url.expose_secret().into_connection_info().is_err() {
+        fields.cursor().mistake("\"url\" is not one of Redis; write it like redis://127.0.0.1:6379");
+        return None;
+    }
+    Some(url)
+}
+
+fn decode_queue(cursor: &Cursor<'_>) -> Option<QueueSettings> {
+    let fields = cursor.fields()?;
+    let queue = fields.require("queue").and_then(|cursor| cursor.text());
+    let acts = fields.get("mode").and_then(|cursor| cursor.one_of(&[("observe", false), ("act", true)]));
+    let rate = fields.get("rate").and_then(|cursor| decode_rate(&cursor));
+    fields.end();
+    Some(QueueSettings { queue: Pattern::new(queue?), acts: acts.unwrap_or(false), rate: rate.unwrap_or(QUEUE_RATE) })
+}
+
+/// Redrives a second.
+fn decode_rate(cursor: &Cursor<'_>) -> Option<f64> {
+    let text = cursor.text()?;
+    let rate = text.trim().trim_end_matches("/s").parse::<f64>().ok().filter(|rate| (0.01..=100_000.0).contains(rate));
+    if rate.is_none() {
+        cursor.mistake(format!("{text:?} is not a rate; write it like 20/s, from 0.01/s to 100000/s"));
+    }
+    rate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(yaml: &str, environment: &Environment) -> Result<Settings, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dlq.yml");
+        std::fs::write(&path, yaml).unwrap();
+        let shown = format!("{}/", folder.path().display());
+        Settings::load(&path, environment)
+            .map_err(|mistakes| mistakes.iter().map(|mistake| mistake.replace(&shown, "")).collect())
+    }
+
+    #[test]
+    fn nothing_is_done_in_a_queue_that_nobody_opted_into() {
+        let yaml = "sources: { jobs: { bullmq: { url: 'redis://127.0.0.1:6379' } } }\n\
+            queues:\n  - { queue: 'mail*', mode: act, rate: 5/s }\n  - { queue: mail-legal }\n";
+        let settings = load(yaml, &Environment::default()).unwrap();
+        assert_eq!((settings.listen.port(), settings.sources[0].prefix.as_str()), (8091, "bull"));
+        let of = |queue| (settings.of_queue(queue).acts, settings.of_queue(queue).rate);
+        assert_eq!([of("mails"), of("mail-legal"), of("other")], [(true, 5.0), (false, 20.0), (false, 20.0)]);
+    }
+
+    #[test]
+    fn a_url_with_a_password_comes_from_a_file_or_a_variable() {
+        let environment = Environment::of([("QUEUE_REDIS", "redis://:hunter2@10.0.0.1:6379")]);
+        let settings = load("sources: { jobs: { bullmq: { url: '${QUEUE_REDIS}' } } }", &environment).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let mistakes = load("sources: { jobs: { bullmq: { url: 'redis://:hunter2@x' } } }", &environment).unwrap_err();
+        assert!(
+            mistakes[0].contains("a secret does not belong in this file") && !mistakes[0].contains("hunter2"),
+            "{mistakes:?}"
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_what_to_write() {
+        for (yaml, expected) in [
+            ("listen: 127.0.0.1", "\"sources\" is missing"),
+            ("sources: { jobs: { bulmq: {} } }", "there is no kind of source \"bulmq\"; write bullmq"),
+            (
+                "sources: { Jobs: { bullmq: { url: 'redis://x' } } }",
+                "\"Jobs\" cannot be a name; write lower-case letters",
+            ),
+            ("sources: { jobs: { bullmq: { queues: [a] } } }", "\"url\" is missing; write url: redis://127.0.0.1:6379"),
+            (
+                "sources: { jobs: { bullmq: { url: 'http://x' } } }",
+                "\"url\" is not one of Redis; write it like redis://",
+            ),
+            ("sources: {}\nqueues: [{ queue: a, mode: on }]", "expected one of observe, act, found \"on\""),
+            ("sources: {}\nqueues: [{ queue: a, rate: fast }]", "\"fast\" is not a rate; write it like 20/s"),
+            ("sources: {}\nledger: mysql://x", "not a database; write sqlite:PATH, or postgres://"),
+            ("sources: {}\nrulez: []", "unknown key \"rulez\"; did you mean \"rules\"?"),
+            ("sources: {}\nlisten: here", "is not an address, like 127.0.0.1:8091"),
+        ] {
+            let found = load(yaml, &Environment::default()).unwrap_err();
+            assert!(found.iter().any(|mistake| mistake.contains(expected)), "{yaml}: {found:?}");
+        }
+    }
+}
