@@ -1,0 +1,150 @@
+"""What work was lost or waits for somebody?"""
+
+from shapes import (
+    GREEN,
+    RED,
+    YELLOW,
+    Dashboard,
+    ask,
+    chart,
+    filled,
+    limits,
+    log_lines,
+    stat,
+    table,
+    words,
+)
+
+LOST = stat(
+    "Lost before they were seen",
+    "Is work gone for good?",
+    "Trimmed, evicted or removed before the processor captured it. Anything but none pages: raise the queue's retention.",
+    ask("sum(increase(dlq_capture_missed_total[1d]))", "Lost"),
+    decimals=0,
+    mappings=words((0, "none", GREEN)),
+    steps=limits(GREEN, (0.5, RED)),
+    none="no dead-letter processor",
+)
+PARKED = stat(
+    "Wait for somebody",
+    "How many need a person?",
+    "`dlq ls --state parked`, or by fingerprint: one decision is good for all of one kind.",
+    ask('sum(dlq_entries{state="parked"})', "Parked"),
+    decimals=0,
+    mappings=words((0, "none", GREEN)),
+    steps=limits(GREEN, (1, YELLOW), (100, RED)),
+    none="no dead-letter processor",
+)
+OLDEST = stat(
+    "Oldest that waits",
+    "For how long has nobody looked?",
+    "After a day a ticket is written.",
+    ask("max(dlq_oldest_entry_age_seconds)", "Oldest"),
+    "s",
+    decimals=0,
+    steps=limits(GREEN, (3600, YELLOW), (86400, RED)),
+    none="no dead-letter processor",
+)
+UNCERTAIN = stat(
+    "Not certain",
+    "Of how many do we not know whether they ran?",
+    "Decide by hand whether running them again does harm.",
+    ask("sum(dlq_uncertain)", "Not certain"),
+    decimals=0,
+    mappings=words((0, "none", GREEN)),
+    steps=limits(GREEN, (1, RED)),
+    none="no dead-letter processor",
+)
+MAILS = stat(
+    "Mails to users",
+    "Do mails get out?",
+    "Waiting: the mail server does not answer. Lost: refused, too late or not queued within an hour.",
+    [
+        ask("sum(platform_mails_waiting)", "wait"),
+        ask('sum(increase(platform_mails_total{result=~"refused|late|lost"}[1h]))', "came to nothing"),
+    ],
+    decimals=0,
+    mappings=words((0, "none", GREEN)),
+    steps=limits(GREEN, (1, YELLOW), (10, RED)),
+    none="not scraped",
+)
+ARRIVALS = chart(
+    "New dead letters",
+    "Does it get worse?",
+    "A step up after a roll-out: take it back. More than ten a minute writes a ticket.",
+    ask("sum by (queue) (increase(dlq_captured_total[$__rate_interval]))", "{{queue}}"),
+    "short",
+    decimals=0,
+    columns=True,
+    none="no dead-letter processor",
+)
+STATES = chart(
+    "Dead letters by state",
+    "What is done about them?",
+    "Parked ones wait for a person; scheduled ones are tried again by themselves.",
+    ask("sum by (state) (dlq_entries)", "{{state}}"),
+    "short",
+    decimals=0,
+    stacked=True,
+    none="no dead-letter processor",
+)
+AGAIN = chart(
+    "Tried again",
+    "Does trying again help?",
+    "Mostly recurred: the cause is still there, so stop trying and mend that.",
+    ask("sum by (outcome) (increase(dlq_redrive_outcome_total[$__rate_interval]))", "{{outcome}}"),
+    "short",
+    decimals=0,
+    columns=True,
+    colours={"resolved": GREEN, "recurred": RED},
+    none="no dead-letter processor",
+)
+BREAKERS = table(
+    "Stopped by a breaker",
+    "For which queues has trying again been stopped?",
+    "It opens by itself when most recur. Mend the cause; `dlq breaker close` for at once.",
+    ask("max by (queue) (dlq_breaker_state) > 0", table=True),
+    [("queue", "Queue", {}), ("Value", "State", filled(words((1, "half open", YELLOW), (2, "open", RED))))],
+    sort=("Queue", False),
+    none="none is",
+)
+QUEUES = chart(
+    "Jobs that wait",
+    "Do workers keep up?",
+    "Grows and grows: too few workers, or they hang.",
+    ask("sum by (queue) (bullmq_queue_waiting)", "{{queue}}"),
+    "short",
+    decimals=0,
+    limit=100,
+    none="no dead-letter processor",
+)
+SOURCES = stat(
+    "Sources",
+    "Can it see every queue?",
+    "DOWN: Redis is not reachable from the processor, or refuses its password.",
+    ask("min by (source) (dlq_source_up)", "{{source}}"),
+    mappings=words((0, "DOWN", RED), (1, "up", GREEN)),
+    steps=limits(RED, (1, GREEN)),
+    none="no dead-letter processor",
+    names=True,
+)
+LOGS = log_lines(
+    "What workers say",
+    "Why do jobs die?",
+    "Open a line: its trace_id leads to the job's trace.",
+    '{service=~"dlq-processor|automation-services", level=~"warn|error"}',
+)
+
+DASHBOARD = Dashboard(
+    "dead-letters",
+    "Dead letters",
+    "What work was lost, what waits for somebody, and does trying again help?",
+    [
+        (4, [(5, LOST), (5, PARKED), (5, OLDEST), (4, UNCERTAIN), (5, MAILS)]),
+        (8, [(8, ARRIVALS), (8, STATES), (8, AGAIN)]),
+        (7, [(8, QUEUES), (8, BREAKERS), (8, SOURCES)]),
+        (7, [(24, LOGS)]),
+    ],
+    sources=("metrics", "logs"),
+    since="now-24h",
+)
