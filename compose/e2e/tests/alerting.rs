@@ -5,16 +5,17 @@
 mod catalogue;
 mod given;
 mod stack;
+mod watched;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use e2e::{ask, get};
-use given::{TOKENS, checked, lay_out, rules};
+use given::{checked, rules};
 use http::Request;
 use serde_json::{Value, json};
 use stack::{LIMIT, PARTS, Up};
-use testkit::{Server, Target, eventually, free_port};
+use testkit::{Target, eventually};
+use watched::Watched;
 
 /// Metrics of exporters that other people write, and that no test starts: Debian has each as a package of its own, with a
 /// service that it starts.
@@ -58,80 +59,19 @@ const OTHERS: [(&str, &[&str]); 3] = [
 /// Words of PromQL that stand where a metric's name could.
 const WORDS: [&str; 10] = ["and", "or", "unless", "by", "without", "on", "ignoring", "offset", "bool", "group_left"];
 
-/// Prometheus and Alertmanager, as they are configured here, beside what `make up` starts.
-struct Watched {
-    up: Up,
-    prometheus: Server,
-    alertmanager: Server,
-    /// What waits for the Watchdog.
-    dead_man: Target,
-    _folder: tempfile::TempDir,
-}
-
-impl Watched {
-    async fn start() -> Self {
-        let up = Up::start();
-        up.until_up().await;
-        let (folder, dead_man) = (tempfile::tempdir().unwrap(), Target::ok(""));
-        let [prometheus, alertmanager] = [(); 2].map(|()| free_port());
-        let ports = [("monitor", 8888), ("auth-monitor", 8090), ("api-gateway", 8000), ("platform-services", 8007)];
-        let mut changes: Vec<(String, String)> = ports
-            .iter()
-            .map(|(part, port)| (format!("\"{part}:{port}\""), format!("\"{}\"", up.address(part))))
-            .collect();
-        for (from, to) in [
-            ("\"prometheus:9090\"", format!("\"127.0.0.1:{prometheus}\"")),
-            ("\"alertmanager:9093\"", format!("\"127.0.0.1:{alertmanager}\"")),
-            ("https://dead-man.example.com", dead_man.url("")),
-            ("mail.example.com:587", "127.0.0.1:1".to_owned()),
-            // Sooner, so that nobody waits.
-            (": 15s", ": 1s".to_owned()),
-        ] {
-            changes.push((from.to_owned(), to));
-        }
-        lay_out(folder.path(), &changes);
-        for token in TOKENS {
-            let name = Path::new("data/secrets").join(token);
-            std::fs::copy(up.folder.path().join(&name), folder.path().join(&name)).unwrap();
-        }
-        let at = |option: &str, name: &str| format!("--{option}={}", folder.path().join(name).display());
-        let listen = |port: u16| format!("--web.listen-address=127.0.0.1:{port}");
-        let alone = "--cluster.listen-address=".to_owned();
-        let options =
-            [at("config.file", "alerts/alertmanager.yml"), at("storage.path", "am"), listen(alertmanager), alone];
-        let alertmanager = Server::start(alertmanager, "prometheus-alertmanager", &options).await;
-        let config = at("config.file", "compose/prometheus/prometheus.yml");
-        // What fires before it knows whom to tell is told after that.
-        let again = "--rules.alert.resend-delay=1s".to_owned();
-        let options = [config, at("storage.tsdb.path", "tsdb"), listen(prometheus), again];
-        let prometheus = Server::start(prometheus, "prometheus", &options).await;
-        Self { up, prometheus, alertmanager, dead_man, _folder: folder }
-    }
-
-    async fn json(&self, server: &str, path: &str) -> Option<Value> {
-        serde_json::from_str(&get(&format!("http://{server}{path}")).await?).ok()
-    }
-
-    /// Waits until every target is scraped.
-    async fn until_scraped(&self) {
-        let prometheus = self.prometheus.addr().to_string();
-        let scraped = eventually("Prometheus to scrape everything", LIMIT, async || {
-            let answer = self.json(&prometheus, "/api/v1/targets").await?;
-            let targets = answer["data"]["activeTargets"].as_array()?.clone();
-            let is_up = |target: &Value| target["health"] == "up";
-            (targets.len() == PARTS.len() + 2 && targets.iter().all(is_up)).then_some(())
-        });
-        scraped.await;
-    }
+async fn started(dead_man: &Target) -> Watched {
+    let up = Up::start("", &[]);
+    up.until_up().await;
+    Watched::start(up, dead_man).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_ones_scrape_everything_and_no_rule_asks_for_what_nobody_exports() {
     kit::tls::install();
-    let watched = Watched::start().await;
+    let watched = started(&Target::ok("")).await;
     watched.until_scraped().await;
     let mut known = BTreeSet::from(["up".to_owned()]);
-    let (prometheus, alertmanager) = (watched.prometheus.addr().to_string(), watched.alertmanager.addr().to_string());
+    let [prometheus, alertmanager] = watched.addresses();
     for (part, _) in PARTS {
         // What is counted of requests is there from the first one on.
         let address = watched.up.address(part);
@@ -172,8 +112,9 @@ async fn real_ones_scrape_everything_and_no_rule_asks_for_what_nobody_exports() 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_monitor_is_handed_alerts_and_alertmanager_tells_only_what_it_must() {
     kit::tls::install();
-    let watched = Watched::start().await;
-    let (monitor, alertmanager) = (watched.up.address("monitor"), watched.alertmanager.addr().to_string());
+    let dead_man = Target::ok("");
+    let watched = started(&dead_man).await;
+    let (monitor, [_, alertmanager]) = (watched.up.address("monitor"), watched.addresses());
     let handed = eventually("the monitor to be handed what always fires", LIMIT, async || {
         let alerts = watched.json(&monitor, "/api/v2/alerts").await?;
         let names: BTreeSet<&str> =
@@ -183,7 +124,7 @@ async fn the_monitor_is_handed_alerts_and_alertmanager_tells_only_what_it_must()
     let handed = handed.await;
     let runbook = |alert: &Value| alert["annotations"]["runbook_url"].as_str() == Some("alerts/README.md#watchdog");
     assert!(handed.as_array().unwrap().iter().any(runbook), "{handed}");
-    let pinged = async || watched.dead_man.requests().first().map(|ping| assert_eq!(ping.path, "/ping/prometheus"));
+    let pinged = async || dead_man.requests().first().map(|ping| assert_eq!(ping.path, "/ping/prometheus"));
     eventually("the switch outside to be pinged", LIMIT, pinged).await;
     let incidents = watched.json(&monitor, "/api/v1/incidents?open=true").await.unwrap();
     assert!(!incidents.to_string().contains("Watchdog"), "{incidents}");

@@ -24,7 +24,7 @@ fn monitor(up: &Up, args: &[&str]) -> Option<i32> {
 #[tokio::test(flavor = "multi_thread")]
 async fn make_up_starts_everything_prints_the_address_mends_a_crash_and_stops_without_a_trace() {
     kit::tls::install();
-    let mut up = Up::start();
+    let mut up = Up::start("", &[]);
     let status = up.until_up().await;
     let names: Vec<&str> =
         status["services"].as_array().unwrap().iter().map(|service| service["name"].as_str().unwrap()).collect();

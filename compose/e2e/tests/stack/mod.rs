@@ -25,12 +25,15 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    pub(crate) fn start() -> Self {
+    /// Starts it, with more at the end of its configuration, and more variables.
+    pub(crate) fn start(more: &str, variables: &[(&str, &str)]) -> Self {
         let (folder, ports) = (tempfile::tempdir().unwrap(), PARTS.map(|_| free_port()));
         let compose = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let config = std::fs::read_to_string(compose.join("local.yml")).unwrap() + more;
+        std::fs::write(folder.path().join("local.yml"), config).unwrap();
         let out = std::fs::File::create(folder.path().join("out")).unwrap();
         let mut command = Command::new(program("monitor"));
-        command.args(["up", "--config"]).arg(compose.join("local.yml")).current_dir(folder.path());
+        command.args(["up", "--config", "local.yml"]).current_dir(folder.path()).envs(variables.iter().copied());
         command.env("MONITOR_BIN", binaries()).env("COMPOSE_DIR", compose);
         // What takes traces and logs is away: nothing may need it.
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").env("LOKI_URL", "http://127.0.0.1:1");
@@ -50,10 +53,14 @@ impl Up {
         serde_json::from_str(&body).ok()
     }
 
+    /// Waits until each part is up, whatever else there is.
     pub(crate) async fn until_up(&self) -> Value {
-        let up = eventually("everything to be up", LIMIT, async || {
-            self.status().await.filter(|status| status["overall"] == "up")
-        });
+        let is_up = |status: &Value| {
+            let services = status["services"].as_array().unwrap();
+            let works = |part: &str| services.iter().any(|it| it["name"] == part && it["verdict"] == "up");
+            PARTS.iter().all(|(part, _)| works(part))
+        };
+        let up = eventually("every part to be up", LIMIT, async || self.status().await.filter(is_up));
         up.await
     }
 }

@@ -1,0 +1,303 @@
+//! Whatever the dashboards and rules ask, a real Prometheus beside what `make up` starts has an answer, also while something
+//! is down, loops and cannot be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
+
+use e2e::{ask, get, program};
+use http::Request;
+use serde_json::{Value, json};
+use testkit::{Certificate, Collector, Target, eventually, free_port};
+
+use crate::given::{repository, rules};
+use crate::shown::{Asked, Shown, dashboards, links, list, with};
+use crate::stack::{LIMIT, Up};
+use crate::watched::Watched;
+
+/// What has no answer here, and why: a part of the question. One that has an answer after all fails the test.
+const EMPTY: [(&str, &str); 4] = [
+    ("dlq_", "dlq-processor is not part of the stack yet"),
+    ("bullmq_", "dlq-processor, which reads BullMQ's queues, is not part of the stack yet"),
+    ("node_cpu_seconds_total", "node_exporter is not started here"),
+    ("node_filesystem_", "node_exporter is not started here"),
+];
+
+/// What stands around the stack, some of which breaks.
+struct Around {
+    collector: Collector,
+    outside: Target,
+    people: Target,
+    refuses: Target,
+    shop: Target,
+    certified: Target,
+    folder: tempfile::TempDir,
+}
+
+impl Around {
+    async fn start() -> Self {
+        let [outside, people, refuses, shop] = [(); 4].map(|()| Target::ok(""));
+        let certified = Target::tls(&Certificate::self_signed());
+        let (collector, folder) = (Collector::start().await, tempfile::tempdir().unwrap());
+        std::fs::write(folder.path().join("dead-man"), outside.url("/monitor")).unwrap();
+        Self { collector, outside, people, refuses, shop, certified, folder }
+    }
+
+    /// Beside the stack's own services one that will fail, one that loops, one that no restart cures and one that nobody
+    /// checks; two channels, of which one will refuse.
+    fn config(&self) -> String {
+        let (shop, certified, closed) = (self.shop.url("/"), self.certified.addr(), free_port());
+        let (people, refuses) = (self.people.url("/"), self.refuses.url("/"));
+        let dead_man = self.folder.path().join("dead-man");
+        format!(
+            r#"
+  shop:
+    slo: {{ availability: 99.9% }}
+    checks:
+      page: {{ http: {{ url: "{shop}" }}, every: 1s, fail_after: 1 }}
+      certificate: {{ tls: {{ address: "{certified}" }}, severity: warning }}
+  worker:
+    heal: true
+    workload: {{ process: {{ command: [sh, -c, exit 1] }} }}
+    checks: {{ port: {{ tcp: {{ address: "127.0.0.1:{closed}" }}, every: 1s }} }}
+  stubborn:
+    heal: true
+    workload: {{ process: {{ command: [sleep, "1000"] }} }}
+    checks: {{ page: {{ http: {{ url: "{shop}" }}, expect: {{ status: 201 }}, every: 1s, fail_after: 1 }} }}
+  sleeper:
+    workload: {{ process: {{ command: [sleep, "1000"] }} }}
+channels:
+  people: {{ webhook: {{ url: "{people}" }} }}
+  refuses: {{ webhook: {{ url: "{refuses}" }} }}
+dead_man: {{ url_file: "{}", every: 1s }}
+"#,
+            dead_man.display()
+        )
+    }
+
+    /// Proves once that all are told, then has something to tell that one channel refuses.
+    async fn break_something(&self, up: &Up) {
+        let pinged = async || self.outside.requests().iter().any(|ping| ping.path == "/monitor").then_some(());
+        eventually("the dead man's ping", LIMIT, pinged).await;
+        let mut drill = Command::new(program("monitor"));
+        drill.arg("drill").env("MONITOR_URL", format!("http://{}", up.address("monitor")));
+        drill.env("MONITOR_TOKEN_FILE", up.folder.path().join("data/secrets/operator_token"));
+        assert!(drill.stdout(Stdio::null()).status().unwrap().success(), "the drill");
+        self.refuses.set_status(400);
+        self.shop.set_status(500);
+    }
+}
+
+/// What users do: a path that leads to a service that is not there, and wrong passwords.
+async fn use_it(up: &Up) {
+    let key = std::fs::read_to_string(up.folder.path().join("data/secrets/api_key")).unwrap();
+    let (gateway, platform) = (up.address("api-gateway"), up.address("platform-services"));
+    let wrong = json!({ "email": "nobody@example.com", "password": "wrong-password-1" });
+    for (url, body, expected) in [
+        (format!("http://{gateway}/api/airtable/bases"), Value::Null, 502),
+        (format!("http://{gateway}/api/v1/auth/login"), wrong.clone(), 401),
+        (format!("http://{platform}/auth/login"), wrong, 401),
+    ] {
+        let request = if body.is_null() { Request::get(&url) } else { Request::post(&url) };
+        let (status, answer) = ask(request.header("x-api-key", key.trim()), &body).await.unwrap();
+        assert_eq!(status, expected, "{url}: {answer}");
+    }
+}
+
+/// A question, and what its variables can be.
+struct Question {
+    asked: Asked,
+    choices: Vec<BTreeMap<String, String>>,
+}
+
+/// What one text of PromQL is answered: how many series.
+async fn series(watched: &Watched, asked: &Asked, text: &str) -> Vec<Value> {
+    let [prometheus, _] = watched.addresses();
+    let path = format!("/api/v1/query?query={}", encoded(text));
+    let answer = watched.json(&prometheus, &path).await.unwrap_or_else(|| panic!("no answer to {text}"));
+    assert_eq!(answer["status"], "success", "{}: {text}: {answer}", asked.place);
+    answer["data"]["result"].as_array().unwrap().clone()
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+impl Question {
+    /// Whether there is an answer, for some choice at least.
+    async fn is_answered(&self, watched: &Watched) -> bool {
+        for values in &self.choices {
+            let found = series(watched, &self.asked, &with(&self.asked.text, values)).await;
+            if let Some(first) = found.first() {
+                let lacks = self.asked.labels().find(|label| !first["metric"][label].is_string());
+                assert!(lacks.is_none(), "{:?}: no label {lacks:?} in {first}", self.asked);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// All that the variables of a dashboard can be; what is chosen at first is among it.
+async fn choices(watched: &Watched, dashboard: &Shown) -> Vec<BTreeMap<String, String>> {
+    let mut found = vec![BTreeMap::new()];
+    for variable in dashboard.variables().iter().filter(|variable| variable["type"] == "query") {
+        let (name, first) = (variable["name"].as_str().unwrap(), variable["current"]["value"].as_str().unwrap());
+        let query = variable["query"]["query"].as_str().unwrap();
+        let inner = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
+        let (selector, label) = inner.rsplit_once(", ").unwrap();
+        let mut next: Vec<BTreeMap<String, String>> = Vec::new();
+        for values in found {
+            let text = format!("group by ({label}) ({})", with(selector, &values));
+            let place = format!("{}, variable {name}", dashboard.name);
+            let asked = Asked::elsewhere(place, text);
+            for one in series(watched, &asked, &asked.text).await {
+                let value = one["metric"][label].as_str().unwrap().to_owned();
+                next.push(values.clone().into_iter().chain([(name.to_owned(), value)]).collect());
+            }
+        }
+        next.sort_by_key(|values| values[name] != first);
+        assert!(next.first().is_some_and(|values| values[name] == first), "{}: no {name} {first}", dashboard.name);
+        found = next;
+    }
+    found
+}
+
+/// What all dashboards ask, and what is recorded by rules.
+async fn questions(watched: &Watched) -> Vec<Question> {
+    let mut found = Vec::new();
+    for dashboard in dashboards() {
+        let all = choices(watched, &dashboard).await;
+        for asked in dashboard.asks().into_iter().filter(|asked| asked.kind == "prometheus") {
+            let choices = if asked.text.contains('$') { all.clone() } else { vec![BTreeMap::new()] };
+            found.push(Question { asked, choices });
+        }
+    }
+    for (file, rule) in rules().into_iter().filter(|(_, rule)| rule["record"].is_string()) {
+        let (place, text) = (format!("{file}, {}", rule["record"]), rule["expr"].as_str().unwrap().to_owned());
+        let asked = Asked::elsewhere(place, text);
+        found.push(Question { asked, choices: vec![BTreeMap::new()] });
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_has_an_answer_to_each_question_while_things_are_broken() {
+    kit::tls::install();
+    let around = Around::start().await;
+    let endpoint = around.collector.http();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
+    let up = Up::start(&around.config(), &variables);
+    up.until_up().await;
+    let watched = Watched::start(up, &around.outside).await;
+    watched.until_scraped().await;
+    use_it(&watched.up).await;
+    around.break_something(&watched.up).await;
+    let is_down = async || {
+        let status = watched.up.status().await?;
+        let shop = status["services"].as_array()?.iter().find(|service| service["name"] == "shop")?;
+        (shop["verdict"] == "down").then_some(())
+    };
+    eventually("the shop to be down", LIMIT, is_down).await;
+    // Rates are of what has been there before.
+    use_it(&watched.up).await;
+
+    let (listed, wanted): (Vec<Question>, Vec<Question>) = questions(&watched)
+        .await
+        .into_iter()
+        .partition(|question| EMPTY.iter().any(|(part, _)| question.asked.text.contains(part)));
+    until_answered(&watched, &wanted).await;
+    for (part, reason) in EMPTY {
+        let mut idle = true;
+        for question in listed.iter().filter(|question| question.asked.text.contains(part)) {
+            idle = false;
+            assert!(!question.is_answered(&watched).await, "{:?} has an answer, though {reason}", question.asked);
+        }
+        assert!(!idle, "nobody asks for {part}; take it off the list");
+    }
+    for (file, rule) in rules().into_iter().filter(|(_, rule)| rule["alert"].is_string()) {
+        let (place, text) = (format!("{file}, {}", rule["alert"]), rule["expr"].as_str().unwrap().to_owned());
+        let asked = Asked::elsewhere(place, text);
+        series(&watched, &asked, &asked.text).await;
+    }
+    check_table(&watched).await;
+    check_pages(&watched).await;
+    until_scraped_for_a_minute(&watched).await;
+}
+
+/// Waits until there is an answer to each, and says to which there is none.
+async fn until_answered(watched: &Watched, wanted: &[Question]) {
+    let mut left: Vec<&Question> = wanted.iter().collect();
+    let all = async {
+        while !left.is_empty() {
+            let mut still = Vec::new();
+            for question in &left {
+                if !question.is_answered(watched).await {
+                    still.push(*question);
+                }
+            }
+            left = still;
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(LIMIT, all).await;
+    let left: Vec<&Asked> = left.iter().map(|question| &question.asked).collect();
+    assert!(in_time.is_ok() && !wanted.is_empty(), "no answer to {left:#?}");
+}
+
+/// The table in README.md has each panel, with each metric that it shows.
+async fn check_table(watched: &Watched) {
+    let [prometheus, _] = watched.addresses();
+    let names = watched.json(&prometheus, "/api/v1/label/__name__/values").await.unwrap();
+    let names: BTreeSet<&str> = names["data"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let readme = std::fs::read_to_string(repository().join("dashboards/README.md")).unwrap();
+    for dashboard in dashboards() {
+        let heading = format!("### {}\n", dashboard.json["title"].as_str().unwrap());
+        let section = readme.split(&heading).nth(1).unwrap_or_else(|| panic!("README.md has no {heading}"));
+        let section = section.split("\n### ").next().unwrap();
+        for panel in dashboard.panels() {
+            let asks = panel["description"].as_str().unwrap().split("\n\n").next().unwrap();
+            let start = format!("| {asks} | {} | ", panel["title"].as_str().unwrap());
+            let row = section.lines().find(|line| line.starts_with(&start));
+            let row = row.unwrap_or_else(|| panic!("README.md has no row {start:?}"));
+            for target in list(&panel["targets"]) {
+                let text = target["expr"].as_str().unwrap_or_default();
+                // What stands in quotes is no name.
+                let bare: String = text.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+                let words = bare.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_:".contains(letter));
+                for name in words.filter(|word| names.contains(word)) {
+                    assert!(row.contains(&format!("`{name}`")), "README.md: {name} is not in {row:?}");
+                }
+            }
+        }
+    }
+}
+
+/// The monitor has each page that a link leads to.
+async fn check_pages(watched: &Watched) {
+    let values = BTreeMap::from([("service".to_owned(), "api-gateway".to_owned())]);
+    let mut pages = BTreeSet::new();
+    for dashboard in dashboards() {
+        let own = list(&dashboard.json["links"]).iter().map(|link| link["url"].as_str().unwrap().to_owned());
+        let all = dashboard.panels().iter().flat_map(links).chain(own);
+        pages.extend(all.filter_map(|url| Some(with(url.strip_prefix("http://127.0.0.1:8888")?, &values))));
+    }
+    assert!(pages.len() > 3, "{pages:?}");
+    for page in pages {
+        let url = format!("http://{}{page}", watched.up.address("monitor"));
+        let (status, _) = ask(Request::get(&url), &Value::Null).await.unwrap();
+        assert_eq!(status, 200, "{page}");
+    }
+}
+
+/// Waits until each has been scraped sixty times, once a second; none was in vain.
+async fn until_scraped_for_a_minute(watched: &Watched) {
+    let [prometheus, _] = watched.addresses();
+    let value = async |text: &str| {
+        let answer = watched.json(&prometheus, &format!("/api/v1/query?query={}", encoded(text))).await?;
+        answer["data"]["result"][0]["value"][1].as_str()?.parse::<f64>().ok()
+    };
+    let enough = async || (value("min(count_over_time(up[10m]))").await? >= 60.0).then_some(());
+    eventually("a minute of scrapes", LIMIT, enough).await;
+    assert_eq!(value("sum(count_over_time(up[10m])) - sum(sum_over_time(up[10m]))").await, Some(0.0), "failed scrapes");
+    assert!(get(&format!("http://{prometheus}/-/healthy")).await.is_some());
+}
