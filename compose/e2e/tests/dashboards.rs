@@ -4,6 +4,7 @@
 
 mod asked;
 mod given;
+mod provided;
 mod shown;
 mod stack;
 mod watched;
