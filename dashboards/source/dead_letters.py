@@ -106,7 +106,7 @@ BREAKERS = table(
     ask("max by (queue) (dlq_breaker_state) > 0", table=True),
     [("queue", "Queue", {}), ("Value", "State", filled(words((1, "half open", YELLOW), (2, "open", RED))))],
     sort=("Queue", False),
-    none="none is",
+    none="none, or no dead-letter processor",
 )
 QUEUES = chart(
     "Jobs that wait",

@@ -135,9 +135,10 @@ def ask(expr, legend=None, *, table=False, instant=False, exemplars=False):
     return target | ({"exemplar": True} if exemplars else {})
 
 
-def ask_logs(expr, legend=None):
+def ask_logs(expr, legend=None, *, instant=False):
     """A question to Loki."""
-    target = {"datasource": LOGS, "editorMode": "code", "expr": expr, "queryType": "range"}
+    kind = "instant" if instant else "range"
+    target = {"datasource": LOGS, "editorMode": "code", "expr": expr, "queryType": kind}
     return target | ({"legendFormat": legend} if legend else {"maxLines": 500})
 
 

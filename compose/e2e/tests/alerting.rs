@@ -62,7 +62,7 @@ const WORDS: [&str; 10] = ["and", "or", "unless", "by", "without", "on", "ignori
 async fn started(dead_man: &Target) -> Watched {
     let up = Up::start("", &[]);
     up.until_up().await;
-    Watched::start(up, dead_man).await
+    Watched::start(up, dead_man, 1).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

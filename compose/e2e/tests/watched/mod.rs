@@ -17,8 +17,8 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Starts both; the dead man's switch is what waits for the Watchdog.
-    pub(crate) async fn start(up: Up, dead_man: &Target) -> Self {
+    /// Starts both; the dead man's switch is what waits for the Watchdog. Each scrape must be over before the next one.
+    pub(crate) async fn start(up: Up, dead_man: &Target, every_secs: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [prometheus, alertmanager] = [(); 2].map(|()| free_port());
         let ports = [("monitor", 8888), ("auth-monitor", 8090), ("api-gateway", 8000), ("platform-services", 8007)];
@@ -32,7 +32,7 @@ impl Watched {
             ("https://dead-man.example.com", dead_man.url("")),
             ("mail.example.com:587", "127.0.0.1:1".to_owned()),
             // Sooner, so that nobody waits.
-            (": 15s", ": 1s".to_owned()),
+            (": 15s", format!(": {every_secs}s")),
         ] {
             changes.push((from.to_owned(), to));
         }
