@@ -1,5 +1,4 @@
 //! Logs of a real binary, as a Loki that is not ours gets them.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use e2e::{KEY, Program, ask};
 use http::Request;
