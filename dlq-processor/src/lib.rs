@@ -9,6 +9,8 @@
 //!
 //! It is no worker: it takes no lock of a job, runs nothing, and a queue works on without it.
 
+mod app;
+mod command;
 mod engine;
 mod figures;
 pub mod ledger;
@@ -16,3 +18,5 @@ pub mod policy;
 mod settings;
 pub mod source;
 pub mod storm;
+
+pub use command::main;

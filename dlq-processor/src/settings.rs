@@ -12,9 +12,9 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::policy::{Pattern, Policy, decode_policy};
 
 /// Where it listens unless told otherwise.
-pub const PORT: NonZeroU16 = NonZeroU16::new(8091).unwrap();
+pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).unwrap();
 /// Begins the variables that override keys.
-pub const PREFIX: &str = "DLQ";
+pub(crate) const PREFIX: &str = "DLQ";
 /// The top-level keys.
 const KEYS: [&str; 10] =
     ["listen", "data_dir", "ledger", "sources", "queues", "rate", "jobs", "rules", "retries", "max_age"];
@@ -26,45 +26,45 @@ const RATE: f64 = 200.0;
 
 /// All that a daemon is told.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Where it listens. Default 127.0.0.1:8091.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Where it keeps what it keeps. Default data/dlq-processor.
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// Where the ledger is. Default `ledger.db` in the data folder.
-    pub ledger: db::Source,
+    pub(crate) ledger: db::Source,
     /// Where dead letters come from.
-    pub sources: Vec<SourceSettings>,
+    pub(crate) sources: Vec<SourceSettings>,
     /// What may be done in queues; the last that matches counts.
-    pub queues: Vec<QueueSettings>,
+    pub(crate) queues: Vec<QueueSettings>,
     /// Redrives a second of everything, at most. Default 200.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// What decides.
-    pub policy: Policy,
+    pub(crate) policy: Policy,
 }
 
 /// A source.
 #[derive(Debug, Clone)]
-pub struct SourceSettings {
+pub(crate) struct SourceSettings {
     /// Its name in the ledger, in metrics and answers.
-    pub name: String,
+    pub(crate) name: String,
     /// The server's URL, which may hold a password.
-    pub url: SecretString,
+    pub(crate) url: SecretString,
     /// What its keys begin with. Default `bull`, as BullMQ's.
-    pub prefix: String,
+    pub(crate) prefix: String,
     /// Which of its queues. Default all of them.
-    pub queues: Vec<Pattern>,
+    pub(crate) queues: Vec<Pattern>,
 }
 
 /// What may be done in a queue.
 #[derive(Debug, Clone, PartialEq)]
-pub struct QueueSettings {
+pub(crate) struct QueueSettings {
     /// Which queues.
-    pub queue: Pattern,
+    pub(crate) queue: Pattern,
     /// Whether letters are redriven, or it is only written what would be done. Default false.
-    pub acts: bool,
+    pub(crate) acts: bool,
     /// Redrives a second, at most. Default 20.
-    pub rate: f64,
+    pub(crate) rate: f64,
 }
 
 impl Settings {
@@ -72,7 +72,7 @@ impl Settings {
     ///
     /// # Errors
     /// Every mistake, one line each, with its place and what to write instead.
-    pub fn load(path: &Path, environment: &Environment) -> Result<Self, Vec<String>> {
+    pub(crate) fn load(path: &Path, environment: &Environment) -> Result<Self, Vec<String>> {
         let mistakes = Mistakes::default();
         let root = load_knowing(&ConfigSource { path, environment, prefix: PREFIX }, &KEYS, &mistakes);
         let settings = Cursor::top(&root, &mistakes).fields().map(|fields| decode(fields));
@@ -84,7 +84,7 @@ impl Settings {
     }
 
     /// What may be done in a queue.
-    pub fn of_queue(&self, queue: &str) -> QueueSettings {
+    pub(crate) fn of_queue(&self, queue: &str) -> QueueSettings {
         let found = self.queues.iter().rev().find(|settings| settings.queue.matches(queue)).cloned();
         found.unwrap_or(QueueSettings { queue: Pattern::any(), acts: false, rate: QUEUE_RATE })
     }

@@ -1,0 +1,140 @@
+//! Puts the daemon together: it listens at once, whatever is away, and gets to work as soon as its ledger is there.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use kit::backoff::Backoff;
+use kit::chain::Chain;
+use kit::db;
+use kit::health::{Health, Need};
+use kit::http::{Limits, serve, with_conventions};
+use kit::metrics::{HttpMetrics, Metrics};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::figures::Figures;
+use crate::ledger::Ledger;
+use crate::settings::{Settings, SourceSettings};
+use crate::source::Source;
+use crate::source::bullmq::BullMq;
+use crate::storm::Bucket;
+
+/// The name in answers and metrics.
+pub(crate) const SERVICE: &str = "dlq-processor";
+/// The version in answers and metrics.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Its name in health.
+const LEDGER: &str = "ledger";
+/// Between tries to open a ledger that is away.
+const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(5) };
+/// Between two counts of what the ledger holds.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// Longest time of a handler.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// Longest body, in bytes.
+const BODY_BYTES: usize = 1 << 20;
+
+/// The daemon.
+struct Daemon {
+    settings: Arc<Settings>,
+    figures: Figures,
+    health: Health,
+}
+
+/// Serves on `listener` and works until `stop`.
+pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: CancellationToken) {
+    let metrics = Metrics::new(SERVICE, VERSION);
+    let health = Health::new(SERVICE, VERSION);
+    health.set(LEDGER, Need::Hard, Err("not opened yet".to_owned()));
+    health.report_to(&metrics);
+    let daemon = Daemon { settings: Arc::new(settings), figures: Figures::new(&metrics), health };
+    let router = daemon.router(&metrics);
+    tracing::info!(address = %daemon.settings.listen, version = VERSION, "listening");
+    let working = async {
+        tokio::select! {
+            () = daemon.work() => {}
+            () = stop.cancelled() => {}
+        }
+    };
+    tokio::join!(serve(listener, router, Limits::default(), stop.clone()), working);
+    tracing::info!("stopped");
+}
+
+impl Daemon {
+    fn router(&self, metrics: &Metrics) -> Router {
+        let routes = self.health.routes().merge(self.health.detailed_route()).merge(metrics.routes());
+        with_conventions(routes, HttpMetrics::new(metrics, SERVICE), REQUEST_DEADLINE, BODY_BYTES)
+    }
+
+    /// Cancel safe: what was written and not done is done at the next start.
+    async fn work(&self) {
+        let ledger = self.open().await;
+        let now_ms = Timestamp::now().as_millisecond();
+        let rate = Arc::new(Mutex::new(Bucket::new(self.settings.rate, self.settings.rate, now_ms)));
+        let engine = |settings: &SourceSettings| {
+            let source: Box<dyn Source> = Box::new(BullMq::new(&settings.url, &settings.prefix).ok()?);
+            let what = (settings.name.clone(), settings.queues.clone(), source);
+            Some(Engine::new(what, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone()))
+        };
+        let engines: Vec<Engine> = self.settings.sources.iter().filter_map(engine).collect();
+        tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(&ledger, &engines));
+    }
+
+    async fn open(&self) -> Ledger {
+        let mut failures = 0;
+        loop {
+            match Ledger::open(&self.settings.ledger).await {
+                Ok(ledger) => return ledger,
+                Err(error) => {
+                    let why = Chain(&error).to_string();
+                    if failures == 0 {
+                        tracing::warn!(error = why, "the ledger cannot be opened yet");
+                    }
+                    failures += 1;
+                    self.health.set(LEDGER, Need::Hard, Err(why));
+                    tokio::time::sleep(RETRY.delay(failures, rand::random())).await;
+                }
+            }
+        }
+    }
+
+    /// Says how everything is, again and again. A source that is away leaves the others their work.
+    async fn report(&self, ledger: &Ledger, engines: &[Engine]) {
+        loop {
+            let counted = ledger.numbers().await;
+            let state = counted.as_ref().map(|_| ()).map_err(|error| Chain(error).to_string());
+            self.health.set(LEDGER, Need::Hard, state);
+            if let Ok(numbers) = counted {
+                self.figures.count(numbers, Timestamp::now().as_millisecond());
+            }
+            for _ in 0..COUNT_EVERY.as_secs() {
+                let states: Vec<_> = engines.iter().map(|engine| (engine.name(), engine.state())).collect();
+                // Without any source there is no work to be done.
+                let need = if states.iter().all(|(_, state)| state.is_err()) { Need::Hard } else { Need::Soft };
+                for (name, state) in states {
+                    self.health.set(&format!("source {name}"), need, state);
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// Makes the folder of what this daemon keeps, for nobody else.
+///
+/// # Errors
+/// One sentence.
+pub(crate) fn make_folder(settings: &Settings) -> Result<(), String> {
+    use std::os::unix::fs::DirBuilderExt;
+    let folder = match &settings.ledger {
+        db::Source::Sqlite(path) => path.parent().unwrap_or(Path::new(".")),
+        db::Source::Postgres(_) => &settings.data_dir,
+    };
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| format!("cannot make {}: {error}", folder.display()))
+}
