@@ -3,6 +3,7 @@
 mod capture;
 mod due;
 mod letter;
+mod list;
 mod numbers;
 mod outcome;
 mod state;
@@ -15,6 +16,7 @@ use kit::db::{Database, Source, TablesError, Transaction};
 pub use capture::{Captured, Ruling};
 pub use due::{Due, Intended};
 pub use letter::{LetterId, Past};
+pub use list::{Filter, Listed};
 pub use numbers::{Numbers, StateCount};
 pub use outcome::{Outcome, UnderWay};
 pub use state::LetterState;

@@ -1,0 +1,62 @@
+//! kill -9 again and again, while letters are taken in and redriven.
+
+use std::collections::BTreeMap;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+use testkit::{at_scale, eventually};
+
+use crate::machine::{LIMIT, Machine};
+
+const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s }]\nrate: 2000/s\n\
+    retries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_letter_is_lost_and_none_is_redriven_twice() {
+    let seed = at_scale::<fn() -> u64>(|| 7, testkit::seed)();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let machine = Machine::start(CONFIG).await;
+    let (jobs, mut ids) = (at_scale(30, 100), Vec::new());
+    for _ in 0..at_scale(10, 200) {
+        ids.extend(machine.fail(jobs, "connect ECONNREFUSED 127.0.0.1:25").await);
+        let daemon = machine.daemon().await;
+        // It is killed at whatever it is about then: taking in, writing, redriving, or noting what came of that.
+        until(&machine, "dlq_captured_total", random.random_range(0..jobs)).await;
+        if random.random() {
+            machine.does(json!({})).await;
+            until(&machine, "dlq_redrive_total", random.random_range(0..jobs / 2)).await;
+        }
+        daemon.kill();
+    }
+    machine.does(json!({})).await;
+    let daemon = machine.daemon().await;
+    eventually("every job to be done", LIMIT, async || {
+        let letters = machine.metric("dlq_entries", "").await.filter(|letters| *letters > 0.0)?;
+        let ended = machine.metric("dlq_entries", "state=\"resolved\"").await?;
+        let again = machine.metric("dlq_entries", "state=\"recurred\"").await?;
+        (ended + again >= letters && ended >= ids.len() as f64).then_some(())
+    })
+    .await;
+    daemon.kill();
+    let mut letters = BTreeMap::<String, Vec<String>>::new();
+    for letter in machine.letters().await {
+        letters.entry(letter.job).or_default().push(letter.state);
+    }
+    for id in &ids {
+        let states = letters.remove(id).unwrap_or_default();
+        let resolved = states.iter().filter(|state| *state == "resolved").count();
+        assert_eq!(resolved, 1, "job {id}: {states:?}");
+        // Each failure is a letter, each letter was redriven once, and the last of these runs went well.
+        assert_eq!(machine.runs(id).await, states.len() + 1, "job {id}: {states:?}");
+    }
+    assert!(letters.is_empty(), "{letters:?}");
+}
+
+async fn until(machine: &Machine, name: &str, wanted: usize) {
+    eventually("some progress", LIMIT, async || {
+        machine.metric(name, "").await.filter(|done| *done >= wanted as f64).map(drop)
+    })
+    .await;
+}

@@ -1,0 +1,44 @@
+//! What the daemon does where it may, and where it may not; and while something is away.
+
+use serde_json::json;
+use testkit::eventually;
+
+use crate::machine::{LIMIT, Machine, QUEUE};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_opted_in_letters_are_taken_in_and_nothing_is_changed() {
+    let machine = Machine::start("").await;
+    let ids = machine.fail(5, "connect ECONNREFUSED 127.0.0.1:25").await;
+    let _daemon = machine.daemon().await;
+    eventually("all to be taken in", LIMIT, async || {
+        machine.metric("dlq_captured_total", "").await.filter(|taken| *taken >= 5.0).map(drop)
+    })
+    .await;
+    let letters = machine.letters().await;
+    assert!(letters.iter().all(|it| it.state == "observed" && it.action == "redrive"), "{letters:?}");
+    let counts = machine.ask(json!({ "call": "counts", "queue": QUEUE })).await;
+    assert_eq!(counts["failed"], 5, "{counts}");
+    for id in ids {
+        assert_eq!(machine.runs(&id).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_away_is_named_and_work_goes_on_when_it_is_back() {
+    let mut machine = Machine::start("").await;
+    machine.redis.end();
+    let _daemon = machine.daemon().await;
+    let named = eventually("health to name the source", LIMIT, async || {
+        // 503 has no body here; metrics say it all the time.
+        machine.metric("health_check_status", "source jobs").await.filter(|works| *works == 0.0)
+    });
+    named.await;
+    assert_eq!(machine.get("/readyz").await, None, "not ready without any source");
+    machine.redis.begin().await;
+    machine.fail(3, "boom").await;
+    eventually("all to be taken in", LIMIT, async || {
+        machine.metric("dlq_captured_total", "").await.filter(|taken| *taken >= 3.0).map(drop)
+    })
+    .await;
+    eventually("it to be ready", LIMIT, async || machine.get("/readyz").await).await;
+}
