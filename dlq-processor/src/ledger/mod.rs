@@ -62,34 +62,19 @@ impl Ledger {
         &self,
         writing: impl AsyncFnOnce(&mut Transaction) -> Result<T, sqlx::Error>,
     ) -> Result<T, LedgerError> {
-        let all = async {
-            let mut transaction = self.database.begin().await?;
-            match writing(&mut transaction).await {
-                Ok(done) => {
-                    transaction.commit().await?;
-                    Ok(done)
-                }
-                Err(error) => {
-                    let _it_changes_nothing = transaction.rollback().await;
-                    Err(error.into())
-                }
-            }
-        };
-        tokio::time::timeout(DEADLINE, all).await.unwrap_or(Err(LedgerError::Late))
+        within(self.database.write(writing)).await
     }
 
     async fn read<T>(
         &self,
         reading: impl AsyncFnOnce(&mut Transaction) -> Result<T, sqlx::Error>,
     ) -> Result<T, LedgerError> {
-        let all = async {
-            let mut transaction = self.database.begin_reading().await?;
-            let found = reading(&mut transaction).await;
-            let _it_changed_nothing = transaction.rollback().await;
-            Ok(found?)
-        };
-        tokio::time::timeout(DEADLINE, all).await.unwrap_or(Err(LedgerError::Late))
+        within(self.database.read(reading)).await
     }
+}
+
+async fn within<T>(asking: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, LedgerError> {
+    Ok(tokio::time::timeout(DEADLINE, asking).await.map_err(|_elapsed| LedgerError::Late)??)
 }
 
 /// `($1, $2), ($3, $4)`: places for so many rows of so many values.

@@ -57,11 +57,7 @@ impl Store {
         &self,
         reading: impl AsyncFnOnce(&mut Transaction) -> Result<T, sqlx::Error>,
     ) -> Result<T, Problem> {
-        let mut transaction = self.database()?.begin_reading().await?;
-        let found = reading(&mut transaction).await;
-        // In order, whatever was found: a transaction that is only dropped costs its connection.
-        let _changed_nothing = transaction.rollback().await;
-        Ok(found?)
+        Ok(self.database()?.read(reading).await?)
     }
 
     /// Opens the database once it is there, and says in `health` how it is, until `stop`.

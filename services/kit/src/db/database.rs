@@ -110,6 +110,45 @@ impl Database {
         }))
     }
 
+    /// Does several things or none of them.
+    ///
+    /// # Errors
+    /// What `writing` says, or the database.
+    ///
+    /// # Cancel safety
+    /// Cut off before its end it changes nothing.
+    pub async fn write<T>(
+        &self,
+        writing: impl AsyncFnOnce(&mut Transaction) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let mut transaction = self.begin().await?;
+        match writing(&mut transaction).await {
+            Ok(done) => {
+                transaction.commit().await?;
+                Ok(done)
+            }
+            Err(error) => {
+                let _it_changes_nothing = transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads in one transaction, which nobody waits for.
+    ///
+    /// # Errors
+    /// What `reading` says, or the database.
+    pub async fn read<T>(
+        &self,
+        reading: impl AsyncFnOnce(&mut Transaction) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let mut transaction = self.begin_reading().await?;
+        let found = reading(&mut transaction).await;
+        // In order, whatever was found: a transaction that is only dropped costs its connection.
+        let _changed_nothing = transaction.rollback().await;
+        found
+    }
+
     /// Closes every connection, so that SQLite folds its log into the file.
     pub async fn close(&self) {
         match self {
