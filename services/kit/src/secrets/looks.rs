@@ -4,22 +4,29 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// `password=…`, `"api_key": "…"`, `Authorization: Bearer …`, credentials in URLs, those that curl(1) and its like are
-/// told, `-u user:…`, and a signed token (RFC 7519: `{"` is `eyJ` in base64) wherever it stands.
-static PATTERNS: LazyLock<[Regex; 5]> = LazyLock::new(|| {
-    let build = |pattern| Regex::new(pattern).expect("tested below");
-    [
-        build(
-            r#"(?i)((?:[a-z0-9_.-]*(?:(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|jwt[_-]?key)[a-z0-9_-]*|[_-]pass))["']?\s*[:=]\s*["']?)([^\s"',;&]+)"#,
-        ),
-        build(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}"),
-        build(r"([a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?:@)"),
-        build(
-            r#"((?:^|[\s"'\[,])(?:-u|(?:-[A-Za-z]*u|--user|--proxy-user)[\s"',=]+)([^\s"',:=-][^\s"',:]*):)([^\s"',]+)"#,
-        ),
-        build(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"),
-    ]
+/// What names a secret, and what may stand between the name and its value: quotes, escaped too, `:` or `=`, and what `Debug`
+/// puts around it.
+const NAMED: &str = r#"(?i)((?:[a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|private[_-]?key|jwt[_-]?key)[a-z0-9_-]*|[a-z0-9_.-]*token(?:[_-][a-z0-9_-]*)?|[_-]pass)(?:\\*["'])?\s*[:=]\s*(?:Some\()?\[?)(\\*"[^"]*|'[^']*|[^\s"';&]+)"#;
+/// The rest of a header line that holds credentials; its scheme may be shown (RFC 9110 section 11.4).
+const HEADER: &str = r#"(?i)(\b(?:proxy-)?authorization(?:\\*["'])?\s*[:=]\s*(?:\\*["'])?(?:(?:bearer|basic|digest|negotiate|apikey|token)\s+)?|\b(?:set-)?cookie(?:\\*["'])?\s*[:=]\s*(?:\\*["'])?)([^"'\r\n]+)"#;
+/// `Bearer …` and `Basic …` anywhere.
+const SCHEME: &str = r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}";
+/// Credentials in a URL, up to its last `@` (RFC 3986 section 3.2.1), also where a password holds one.
+const URL: &str = r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s/?#]*)@";
+/// What curl(1) and its like are told: `-u user:…`.
+const USER: &str =
+    r#"((?:^|[\s"'\[,])(?:-u|(?:-[A-Za-z]*u|--user|--proxy-user)[\s"',=]+)([^\s"',:=-][^\s"',:]*):)([^\s"',]+)"#;
+/// A key in a query.
+const QUERY: &str = r#"(?i)([?&](?:key|sig|signature|auth|code)=)[^\s&"'#]+"#;
+/// A signed token (RFC 7519: `{"` is `eyJ` in base64) wherever it stands.
+const SIGNED: &str = r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*";
+
+static PATTERNS: LazyLock<[Regex; 7]> = LazyLock::new(|| {
+    [NAMED, HEADER, SCHEME, URL, USER, QUERY, SIGNED].map(|pattern| Regex::new(pattern).expect("tested below"))
 });
+
+/// Shortest name before an `@` that may be a token instead.
+const TOKEN_CHARS: usize = 16;
 
 /// What is said of a file that keeps a secret, and has a name like one (`strerror(3)`): no secret begins like that.
 const SAID_OF_FILES: [&str; 6] = [
@@ -61,12 +68,21 @@ pub fn is_secret_field(name: &str) -> bool {
 
 /// Returns the line with every known secret, and every value that looks like one, replaced.
 pub fn redact_line(line: &str) -> String {
-    let [named, scheme, url, user, signed] = &*PATTERNS;
+    let [named, header, scheme, url, user, query, signed] = &*PATTERNS;
     let line = super::redact(line);
     let line = signed.replace_all(&line, super::SHOWN);
+    let line = header.replace_all(&line, "${1}[redacted]");
     let line = named.replace_all(&line, |found: &Captures<'_>| hide(found, &line));
     let line = scheme.replace_all(&line, "${1}[redacted]");
-    let line = url.replace_all(&line, "${1}[redacted]@");
+    let line = query.replace_all(&line, "${1}[redacted]");
+    let line = url.replace_all(&line, |found: &Captures<'_>| {
+        let [whole, scheme, who] = [0, 1, 2].map(|group| found.get(group).map_or("", |it| it.as_str()));
+        match who.split_once(':') {
+            Some((name, _password)) => format!("{scheme}{name}:[redacted]@"),
+            None if who.len() >= TOKEN_CHARS => format!("{scheme}[redacted]@"),
+            None => whole.to_owned(),
+        }
+    });
     user.replace_all(&line, |found: &Captures<'_>| {
         let [whole, before, user, password] = [0, 1, 2, 3].map(|group| found.get(group).map_or("", |it| it.as_str()));
         let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit());
@@ -77,14 +93,20 @@ pub fn redact_line(line: &str) -> String {
     .into_owned()
 }
 
-/// Writes the name, and of the value what may be shown.
+/// Writes the name, and of the value what may be shown: its quotes, and what ends a list.
 fn hide(found: &Captures<'_>, line: &str) -> String {
     let (name, value) = (found.get(1), found.get(2));
     let rest = value.and_then(|value| line.get(value.start()..)).unwrap_or_default().to_ascii_lowercase();
-    let is_said_of_it = SAID_OF_FILES.iter().any(|words| rest.starts_with(words));
-    let is_shown = |value: &str| is_said_of_it || leads_elsewhere(value);
-    let shown = value.map(|value| value.as_str()).filter(|value| is_shown(value)).unwrap_or("[redacted]");
-    format!("{}{shown}", name.map_or("", |name| name.as_str()))
+    let [name, value] = [name, value].map(|part| part.map_or("", |part| part.as_str()));
+    let bare = value.trim_start_matches(['\\', '"', '\'']);
+    let quotes = value.get(..value.len() - bare.len()).unwrap_or_default();
+    let ends: &[char] = if bare.starts_with("${") { &[','] } else { &['\\', ',', ')', ']', '}'] };
+    let bare = bare.trim_end_matches(ends);
+    let after = value.get(quotes.len() + bare.len()..).unwrap_or_default();
+    if SAID_OF_FILES.iter().any(|words| rest.starts_with(words)) || leads_elsewhere(bare) || bare.is_empty() {
+        return format!("{name}{value}");
+    }
+    format!("{name}{quotes}[redacted]{after}")
 }
 
 /// True for what says where a secret comes from: `${NAME}`, `${NAME:?why}` (its first word), or a mounted file.
@@ -127,6 +149,24 @@ mod tests {
             ("DB_PASSWORD: $1234", "DB_PASSWORD: [redacted]"),
             ("DB_PASSWORD_FILE: /run/secrets/db", "DB_PASSWORD_FILE: /run/secrets/db"),
             ("tests_passed: 3", "tests_passed: 3"),
+            (r#"body="{\"password\":\"hunter2hunter2\",\"n\":1}""#, r#"body="{\"password\":\"[redacted]\",\"n\":1}""#),
+            (
+                "Settings { password: Some(\"hunter2\"), port: 1 }",
+                "Settings { password: Some(\"[redacted]\"), port: 1 }",
+            ),
+            (r#"{"password":["hunter2"]}"#, r#"{"password":["[redacted]"]}"#),
+            (r#"{"password": "correct horse battery", "n": 1}"#, r#"{"password": "[redacted]", "n": 1}"#),
+            ("password=ab,cdefgh of a", "password=[redacted] of a"),
+            ("clone https://ghp_0123456789abcdef@github.com/x", "clone https://[redacted]@github.com/x"),
+            ("clone ssh://git@github.com/x", "clone ssh://git@github.com/x"),
+            ("postgres://u:pa@ss@db/x", "postgres://u:[redacted]@db/x"),
+            ("HTTPS://user:pass@host", "HTTPS://user:[redacted]@host"),
+            ("Authorization: ApiKey abc def", "Authorization: ApiKey [redacted]"),
+            ("authorization: hunter2", "authorization: [redacted]"),
+            ("Cookie: a=b; c=d", "Cookie: [redacted]"),
+            (r#"{"set-cookie":"a=b; Path=/","n":1}"#, r#"{"set-cookie":"[redacted]","n":1}"#),
+            ("GET /x?a=1&key=AIzaSyA HTTP/1.1", "GET /x?a=1&key=[redacted] HTTP/1.1"),
+            ("max_tokens: 4096, access_token: abc", "max_tokens: 4096, access_token: [redacted]"),
             ("of eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmVk it is", "of [redacted] it is"),
         ] {
             assert_eq!(redact_line(line), shown);
