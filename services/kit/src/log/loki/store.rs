@@ -26,6 +26,8 @@ pub(super) struct Store {
     figures: Arc<Figures>,
     labels: Labels,
     spill: Option<Spill>,
+    /// Brings it back from a disk that did not answer in time.
+    late: Option<oneshot::Receiver<Spill>>,
     /// When the disk may be tried again.
     rested: Option<Instant>,
     is_full: bool,
@@ -46,7 +48,7 @@ pub(super) struct Hand {
 
 impl Store {
     pub(super) fn new(queue: Arc<Queue>, figures: Arc<Figures>, labels: Labels) -> Self {
-        Self { queue, figures, labels, spill: None, rested: None, is_full: false, kept: VecDeque::new() }
+        Self { queue, figures, labels, spill: None, late: None, rested: None, is_full: false, kept: VecDeque::new() }
     }
 
     /// Looks what an earlier process has left on the disk.
@@ -75,6 +77,7 @@ impl Store {
 
     /// Returns the oldest batch, unless all that waits is in the queue.
     pub(super) async fn oldest(&mut self) -> Option<Hand> {
+        self.take_back();
         if self.spill.as_ref().is_some_and(|spill| !spill.is_empty())
             && let Some((batch, lost)) = self.on_disk(|spill| Ok(spill.front())).await
         {
@@ -97,13 +100,16 @@ impl Store {
     pub(super) async fn ended(&mut self, hand: Hand) {
         self.queue.release(hand.bytes);
         if hand.is_on_disk {
-            self.on_disk(Spill::accept).await;
+            let lines = hand.batch.lines;
+            let lost = self.on_disk(move |spill| spill.accept(lines)).await.unwrap_or_default();
+            self.figures.lost(Loss::Unreadable, lost);
             self.is_full = false;
         }
     }
 
     /// Returns whether the disk may take something.
-    pub(super) fn can_relieve(&self) -> bool {
+    pub(super) fn can_relieve(&mut self) -> bool {
+        self.take_back();
         self.spill.is_some() && !self.is_full && self.rested.is_none_or(|at| at <= Instant::now())
     }
 
@@ -158,20 +164,25 @@ impl Store {
         true
     }
 
-    /// Does something with the files. A disk that does not answer is not asked again: its thread has them.
+    /// Does something with the files. A disk that does not answer is not asked again before it has: its thread has them.
     async fn on_disk<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Spill) -> io::Result<T> + Send + 'static,
     ) -> Option<T> {
         let mut spill = self.spill.take()?;
-        let Some((spill, done)) = on_thread(move || (work(&mut spill), spill)).await.map(|(done, spill)| (spill, done))
-        else {
+        let (give_back, given_back) = oneshot::channel();
+        let working = on_thread(move || {
+            let done = work(&mut spill);
+            let _nobody_waits = give_back.send(spill);
+            done
+        });
+        let Some(done) = working.await else {
             tracing::error!("the disk does not answer: log lines wait for Loki in memory only");
-            self.figures.on_disk(0);
+            self.late = Some(given_back);
             return None;
         };
-        self.figures.on_disk(spill.bytes());
-        self.spill = Some(spill);
+        self.late = Some(given_back);
+        self.take_back();
         match done {
             Ok(done) => {
                 self.rested = None;
@@ -185,6 +196,15 @@ impl Store {
                 None
             }
         }
+    }
+}
+
+impl Store {
+    /// Has the files again once the disk has answered.
+    fn take_back(&mut self) {
+        let Some(spill) = self.late.as_mut().and_then(|late| late.try_recv().ok()) else { return };
+        self.figures.on_disk(spill.bytes());
+        (self.spill, self.late) = (Some(spill), None);
     }
 }
 

@@ -133,22 +133,28 @@ impl Spill {
         (None, lost)
     }
 
-    /// Notes that the oldest batch need not wait any more.
-    pub(super) fn accept(&mut self) -> Result<()> {
-        let Some(first) = self.segments.front_mut().filter(|first| first.next < first.length) else { return Ok(()) };
-        let marked = first.head().and_then(|head| {
-            let marked = first.file.write_all_at(&[TAKEN], first.next);
-            first.skip(&head);
-            marked
-        });
-        if marked.is_err() {
-            // It would be sent again and again.
-            first.next = first.length;
-        }
+    /// Notes that the oldest batch, of so many lines, need not wait any more. Returns how many lines after it cannot be read.
+    ///
+    /// # Errors
+    /// It cannot be written: a later process will send the batch again.
+    pub(super) fn accept(&mut self, lines: u64) -> Result<u64> {
+        let Some(first) = self.segments.front_mut().filter(|first| first.next < first.length) else { return Ok(0) };
+        let accepted = match first.head() {
+            Ok(head) => {
+                let marked = first.file.write_all_at(&[TAKEN], first.next);
+                first.skip(&head);
+                marked.map(|()| 0)
+            }
+            // Nobody can say where the next one begins.
+            Err(_) => {
+                first.next = first.length;
+                Ok(first.lines.saturating_sub(lines))
+            }
+        };
         if first.next >= first.length {
             self.drop_first();
         }
-        marked
+        accepted
     }
 
     fn drop_first(&mut self) {

@@ -18,7 +18,7 @@ fn drain(spill: &mut Spill) -> Vec<String> {
     let mut bodies = Vec::new();
     while let (Some(batch), 0) = spill.front() {
         bodies.push(String::from_utf8(batch.body.to_vec()).unwrap());
-        spill.accept().unwrap();
+        spill.accept(1).unwrap();
     }
     bodies
 }
@@ -33,7 +33,7 @@ fn what_is_put_in_comes_out_in_order_also_after_a_restart_and_leaves_nothing() {
         assert!(spill.append(&batch(text)).unwrap());
     }
     assert_eq!(spill.front().0, Some(batch(&texts[0])));
-    spill.accept().unwrap();
+    spill.accept(1).unwrap();
     assert!(Spill::open(&settings).unwrap_err().to_string().contains("another process"));
     let files: Vec<u32> = settings
         .folder
@@ -64,7 +64,7 @@ fn there_is_never_more_than_may_be_and_room_again_once_a_file_is_done() {
     assert_eq!(put(&mut spill), 0);
     while put(&mut spill) == 0 {
         spill.front();
-        spill.accept().unwrap();
+        spill.accept(1).unwrap();
     }
     assert!(spill.bytes() <= 300 && spill.bytes() == on_disk(), "{}", spill.bytes());
 }
@@ -84,6 +84,6 @@ fn what_was_written_half_or_is_damaged_is_counted_and_the_rest_is_there() {
     file.write_all_at(b"X", HEAD_BYTES as u64).unwrap();
     let (mut spill, lost) = Spill::open(&settings).unwrap();
     assert_eq!((lost, spill.front()), (2, (Some(batch("two")), 2)));
-    spill.accept().unwrap();
+    spill.accept(1).unwrap();
     assert_eq!(spill.front(), (None, 0));
 }
