@@ -1,9 +1,16 @@
 //! Traces and logs on their way out of this process: read, started and finished together.
 
+use std::time::Duration;
+
 use crate::config::Environment;
 use crate::export::Exporting;
 use crate::log::{self, LokiSettings};
 use crate::trace::{self, TraceSettings};
+
+/// Longest wait at the end of a program: for the 3 s that what waits has, and for a disk.
+const LONGEST: Duration = Duration::from_secs(4);
+/// Longest wait then for whoever reads standard output.
+const FLUSH: Duration = Duration::from_millis(500);
 
 /// Where a program's traces and log go, if anywhere beside its output.
 #[derive(Debug, Clone)]
@@ -46,8 +53,11 @@ impl Telemetry {
 }
 
 impl Running {
-    /// Hands over what waits, for at most 3 s.
+    /// Hands over what waits, for at most [`LONGEST`].
     pub async fn finish(self) {
-        tokio::join!(self.traces.finish(), self.logs.finish());
+        // Each has less, unless a disk does not answer.
+        let all = async { tokio::join!(self.traces.finish(), self.logs.finish()) };
+        let _too_late = tokio::time::timeout(LONGEST, all).await;
+        let _panicked = tokio::task::spawn_blocking(|| log::flush(FLUSH)).await;
     }
 }

@@ -72,6 +72,6 @@ impl Reply {
 
 /// Returns the words of an answer as they may stand in a log.
 pub(crate) fn shown(words: &str) -> String {
-    let words = crate::secrets::redact(words);
+    let words = crate::secrets::redact_line(words);
     words.chars().take(SHOWN_CHARS).map(|char| if char.is_control() { ' ' } else { char }).collect()
 }

@@ -92,13 +92,16 @@ async fn handle(
     let mut response = match tokio::time::timeout(deadline, answer).await {
         Ok(Ok(response)) => rejection::in_json(response, &path),
         Ok(Err(_panic)) => {
-            tracing::error!(http.route = route, "a handler panicked");
+            span.inside(|| tracing::error!(http.route = route, "a handler panicked"));
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error").path(&path).into_response()
         }
-        Err(_elapsed) => ApiError::new(StatusCode::GATEWAY_TIMEOUT, "not finished in time")
-            .code("timeout")
-            .path(&path)
-            .into_response(),
+        Err(_elapsed) => {
+            span.inside(|| tracing::warn!(http.route = route, "a handler was not finished in time"));
+            ApiError::new(StatusCode::GATEWAY_TIMEOUT, "not finished in time")
+                .code("timeout")
+                .path(&path)
+                .into_response()
+        }
     };
     drop(in_flight);
     span::answered(&mut span, response.status());
@@ -106,11 +109,13 @@ async fn handle(
         counted.answered(response.status(), began.elapsed(), span.context());
         response = response.map(|body| sized(body, &counted.response_bytes));
     }
+    span.inside(|| {
+        tracing::debug!(
+            http.method = %method, http.route = route, http.status = response.status().as_u16(),
+            duration_ms = began.elapsed().as_millis(), http.trace = ids.trace.to_str().unwrap_or_default(), "request"
+        );
+    });
     drop(span);
-    tracing::debug!(
-        http.method = %method, http.route = route, http.status = response.status().as_u16(),
-        duration_ms = began.elapsed().as_millis(), trace_id = ?ids.trace, "request"
-    );
     unread.read().await;
     response.headers_mut().insert(REQUEST_ID, ids.request);
     response.headers_mut().insert(TRACE_ID, ids.trace);

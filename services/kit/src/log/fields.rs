@@ -136,7 +136,9 @@ impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for char in self.0.chars() {
             match char {
-                '\n' | '\t' => f.write_char(char)?,
+                // Whoever begins a new line does not begin it as the log does.
+                '\n' => f.write_str("\n    ")?,
+                '\t' => f.write_char(char)?,
                 _ if char.is_control() => write!(f, "{}", char.escape_default())?,
                 _ => f.write_char(char)?,
             }

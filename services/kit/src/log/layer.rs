@@ -1,14 +1,12 @@
 //! Takes each event that is to be logged, and writes its line.
 
-use std::io::Write;
-
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::line::{Format, Line};
 use super::loki::loki;
-use super::start::Output;
+use super::output::Output;
 
 /// Where lines go, and how they look.
 #[derive(Debug)]
@@ -32,11 +30,6 @@ impl<S: Subscriber> Layer<S> for Lines {
             _ => line.human(self.has_colours),
         };
         text.push('\n');
-        // Nothing better can be done when it cannot be written.
-        let _closed = match &self.output {
-            Output::Standard => std::io::stdout().lock().write_all(text.as_bytes()),
-            Output::Errors => std::io::stderr().lock().write_all(text.as_bytes()),
-            Output::File(file) => (&*file).write_all(text.as_bytes()),
-        };
+        self.output.write(text);
     }
 }

@@ -8,8 +8,10 @@ mod fields;
 mod layer;
 mod line;
 mod loki;
+mod output;
 mod start;
 
 pub(crate) use loki::collect;
 pub use loki::{LokiSettings, VARIABLES, start as start_loki};
-pub use start::{Output, start};
+pub use output::{Output, flush};
+pub use start::start;

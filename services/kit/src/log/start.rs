@@ -1,7 +1,5 @@
 //! Starts logging, as the environment says.
 
-use std::fs::File;
-use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::Layer;
@@ -11,31 +9,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::layer::Lines;
 use super::line::Format;
+use super::output::Output;
 
 /// Crates whose debug lines are about themselves.
 pub(super) const NOISY: [&str; 8] =
     ["hyper", "hyper_util", "h2", "rustls", "tower", "tower_http", "sqlx", "hickory_proto"];
-
-/// Where lines are written.
-#[derive(Debug)]
-pub enum Output {
-    /// Standard output: for daemons and services, which have no other results.
-    Standard,
-    /// Standard error: for commands.
-    Errors,
-    /// The end of a file, without colours.
-    File(File),
-}
-
-impl Output {
-    fn is_terminal(&self) -> bool {
-        match self {
-            Self::Standard => std::io::stdout().is_terminal(),
-            Self::Errors => std::io::stderr().is_terminal(),
-            Self::File(_) => false,
-        }
-    }
-}
 
 /// Starts logging for the program of this name. `LOG_LEVEL` is error, warn, info, debug or trace in any case (INFO in
 /// existing deployments); `LOG_FORMAT` is human or json, by default json unless the output is a terminal. A second start

@@ -148,6 +148,14 @@ impl Span {
             None => work.await,
         }
     }
+
+    /// As [`Self::within`], of what waits for nothing.
+    pub fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(open) => CURRENT.sync_scope(open.place.clone(), work),
+            None => work(),
+        }
+    }
 }
 
 impl Drop for Span {

@@ -6,6 +6,7 @@ mod away;
 mod delivered;
 mod disk;
 mod killed;
+mod stalled;
 
 use std::fs::File;
 use std::ops::Range;
