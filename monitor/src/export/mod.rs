@@ -24,7 +24,7 @@ mod status;
 mod workload_status;
 mod write;
 
-pub use access::{ACCESS_NAMES, AccessSettings, Public, Reception, Visitor, decode_access, is_access_name};
+pub use access::{Reception, Visitor};
 pub use announcement::ANNOUNCEMENTS;
 pub use api::router;
 pub use blackbox::{
@@ -34,6 +34,7 @@ pub use catalogue::{Catalogue, CheckCard, ServiceCard};
 pub use events::Change;
 pub use findings::{FindingStatus, found_now};
 pub use gate::{Cursor, GateAnswer, GateService};
+pub use kit::http::{ACCESS_NAMES, AccessSettings, Public, decode_access, is_access_name};
 pub use metrics::read_metrics_from;
 pub use overlay::OverlayStatus;
 pub use probe_metrics::ProbeMetrics;

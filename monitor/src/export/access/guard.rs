@@ -17,7 +17,7 @@ use url::form_urlencoded;
 
 use super::reception::Reception;
 use super::sessions::{form_token, is_form_token};
-use super::settings::Public;
+use kit::http::Public;
 
 /// The field that every form of a session carries; scripts may send it as a header instead.
 const FORM_FIELD: &str = "csrf";

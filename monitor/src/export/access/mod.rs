@@ -7,11 +7,9 @@ mod guard;
 mod reception;
 mod security;
 mod sessions;
-mod settings;
 
 pub use guard::Visitor;
 pub(super) use guard::{guarded, is_browser};
 pub use reception::Reception;
-pub(super) use reception::{Refusal, own_names};
+pub(super) use reception::Refusal;
 pub(super) use security::Security;
-pub use settings::{ACCESS_NAMES, AccessSettings, Public, decode_access, is_access_name};

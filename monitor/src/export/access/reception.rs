@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use super::attempts::Attempts;
 use super::guard::Visitor;
 use super::sessions::Sessions;
-use super::settings::{AccessSettings, Public};
 use crate::record::{AuditRow, State, StateBatch, StoreError};
+use kit::http::{AccessSettings, Public};
 
 /// The cookie of a session.
 pub(in crate::export) const SESSION_COOKIE: &str = "monitor_session";
@@ -67,7 +67,7 @@ impl Reception {
     pub fn configure(&self, settings: &AccessSettings, public_url: Option<&str>) {
         let public_url = public_url.and_then(|url| url.parse().ok());
         let proxies = settings.trusted_proxies.clone();
-        let place = Place::new(own_names(self.listening), &settings.hosts, public_url.as_ref(), proxies);
+        let place = Place::new(Place::own_names(self.listening), &settings.hosts, public_url.as_ref(), proxies);
         self.access.store(Arc::new(Access { credentials: settings.credentials.clone(), place }));
         self.settings.store(Arc::new(settings.clone()));
         self.forget(self.sessions().sweep(&self.access(), Timestamp::now()));
@@ -202,15 +202,6 @@ impl Reception {
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Under which names this server is known to whoever asks directly.
-pub(in crate::export) fn own_names(address: SocketAddr) -> Vec<String> {
-    let port = address.port();
-    let mut names =
-        vec![address.to_string(), format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")];
-    names.dedup();
-    names
 }
 
 fn row(who: &str, action: &str, detail: &str) -> AuditRow {

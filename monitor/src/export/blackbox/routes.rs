@@ -19,7 +19,6 @@ use super::desk::Blackbox;
 use super::history::Kept;
 use super::query::Query;
 use super::{page, render};
-use crate::export::access::own_names;
 use crate::probe::blackbox::{probe, without_userinfo};
 
 /// Returns every route.
@@ -42,7 +41,7 @@ pub fn router(blackbox: Arc<Blackbox>) -> Router {
 async fn only_by_our_name(State(blackbox): State<Arc<Blackbox>>, request: Request, next: Next) -> Response {
     let listen = blackbox.settings().listen;
     if listen.ip().to_canonical().is_loopback() {
-        let (place, headers) = (Place::new(own_names(listen), &[], None, Vec::new()), request.headers());
+        let (place, headers) = (Place::new(Place::own_names(listen), &[], None, Vec::new()), request.headers());
         if let Err(why) = place.check_link(headers)
             && blackbox.reception.access().place.check_link(headers).is_err()
         {
@@ -157,7 +156,7 @@ async fn reload(
 
 /// A program of this machine may, as may who shows an operator's token; a web page or a proxy may not.
 fn may_reload(blackbox: &Blackbox, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), String> {
-    let place = Place::new(own_names(blackbox.settings().listen), &[], None, Vec::new());
+    let place = Place::new(Place::own_names(blackbox.settings().listen), &[], None, Vec::new());
     let ip = peer.map(|peer| peer.ip());
     if ip.is_some_and(|ip| ip.to_canonical().is_loopback()) && place.check(headers, ip).is_ok() {
         return Ok(());

@@ -1,6 +1,7 @@
 //! HTTP as every binary speaks it: one error body, ids in and out, limits, counted requests, a drained server.
 
 mod access;
+mod access_settings;
 mod client;
 mod digest;
 mod error;
@@ -17,6 +18,7 @@ mod tls;
 mod unread;
 
 pub use access::{Access, Caller, Credential, Identity, Role, Via, bearer, bears, peer};
+pub use access_settings::{ACCESS_NAMES, AccessSettings, Public, decode_access, is_access_name};
 pub use client::{Client, client, get, root_cause};
 pub(crate) use client::{Speaks, client_that};
 pub use digest::SecretDigest;

@@ -1,6 +1,6 @@
 //! Where a request comes from: whether a token or session in it may count, or a web page or a proxy has made it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, header};
 
@@ -27,6 +27,19 @@ impl Place {
         let mut own = listening;
         own.extend(outside.iter().filter(|name| !own.contains(name)).cloned().collect::<Vec<_>>());
         Self { own, outside, public_origin: public_url.map(|url| url.origin().ascii_serialization()), proxies }
+    }
+
+    /// Returns the values of `Host` for whoever asks a server directly that listens on this address.
+    pub fn own_names(address: SocketAddr) -> Vec<String> {
+        let port = address.port();
+        let mut names = vec![
+            address.to_string(),
+            format!("localhost:{port}"),
+            format!("127.0.0.1:{port}"),
+            format!("[::1]:{port}"),
+        ];
+        names.dedup();
+        names
     }
 
     /// Decides whether a token or a session in a request with these headers, from this peer, counts. Of HTTP/2 requests,

@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kit::config::{Cursor, Fields};
-use kit::http::{Credential, Network, Role, SecretDigest};
 use secrecy::{ExposeSecret, SecretString};
+
+use super::access::{Credential, Role};
+use super::digest::SecretDigest;
+use super::network::Network;
+use crate::config::{Cursor, Fields};
 
 /// Shortest token, in characters: 64 bits of it even if it is hexadecimal.
 const MIN_TOKEN_CHARS: usize = 16;
@@ -22,7 +25,7 @@ const LONGEST_SESSION: Duration = Duration::from_secs(30 * 86_400);
 /// What everybody may read without signing in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Public {
-    /// Whether the monitor itself works, and badges.
+    /// Whether the daemon itself works, and badges.
     Nothing,
     /// Names, states and what people wrote.
     Names,
@@ -35,7 +38,7 @@ pub enum Public {
 pub struct AccessSettings {
     /// Everybody with a token. Default nobody: then nobody may write.
     pub credentials: Vec<Credential>,
-    /// What needs no token. Default everything that reads, as a monitor on loopback is asked by its own machine; one that
+    /// What needs no token. Default everything that reads, as a daemon on loopback is asked by its own machine; one that
     /// others reach (it listens elsewhere, or has a `public_url`) shows them names, states and what people wrote.
     pub public: Public,
     /// Proxies that may speak for others. Default none.
@@ -202,7 +205,7 @@ fn proxy(cursor: &Cursor<'_>) -> Option<Network> {
 
 #[cfg(test)]
 mod tests {
-    use kit::config::{Cursor, Environment, Mistakes, Source, load};
+    use crate::config::{Environment, Mistakes, Source, load};
 
     use super::*;
 
