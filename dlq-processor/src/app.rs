@@ -1,7 +1,7 @@
 //! Puts the daemon together: it listens at once, whatever is away, and gets to work as soon as its ledger is there.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +16,7 @@ use kit::metrics::{HttpMetrics, Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Api;
 use crate::engine::Engine;
 use crate::figures::Figures;
 use crate::ledger::Ledger;
@@ -44,6 +45,8 @@ struct Daemon {
     settings: Arc<Settings>,
     figures: Figures,
     health: Health,
+    /// Once it is open.
+    ledger: Arc<OnceLock<Ledger>>,
 }
 
 /// Serves on `listener` and works until `stop`.
@@ -52,7 +55,8 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
     let health = Health::new(SERVICE, VERSION);
     health.set(LEDGER, Need::Hard, Err("not opened yet".to_owned()));
     health.report_to(&metrics);
-    let daemon = Daemon { settings: Arc::new(settings), figures: Figures::new(&metrics), health };
+    let daemon =
+        Daemon { settings: Arc::new(settings), figures: Figures::new(&metrics), health, ledger: Arc::default() };
     let router = daemon.router(&metrics);
     tracing::info!(address = %daemon.settings.listen, version = VERSION, "listening");
     let working = async {
@@ -67,13 +71,19 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
 
 impl Daemon {
     fn router(&self, metrics: &Metrics) -> Router {
-        let routes = self.health.routes().merge(self.health.detailed_route()).merge(metrics.routes());
+        let routes = self
+            .health
+            .routes()
+            .merge(self.health.detailed_route())
+            .merge(metrics.routes())
+            .merge(Api::new(self.settings.clone(), self.ledger.clone()).routes());
         with_conventions(routes, HttpMetrics::new(metrics, SERVICE), REQUEST_DEADLINE, BODY_BYTES)
     }
 
     /// Cancel safe: what was written and not done is done at the next start.
     async fn work(&self) {
-        let ledger = self.open().await;
+        let opened = self.open().await;
+        let ledger = self.ledger.get_or_init(|| opened);
         let now_ms = Timestamp::now().as_millisecond();
         let rate = Arc::new(Mutex::new(Bucket::new(self.settings.rate, self.settings.rate, now_ms)));
         let engine = |settings: &SourceSettings| {
@@ -82,7 +92,7 @@ impl Daemon {
             Some(Engine::new(what, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone()))
         };
         let engines: Vec<Engine> = self.settings.sources.iter().filter_map(engine).collect();
-        tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(&ledger, &engines));
+        tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(ledger, &engines));
     }
 
     async fn open(&self) -> Ledger {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kit::config::{Cursor, Environment, Fields, Mistakes, Source as ConfigSource, load_knowing};
 use kit::db;
+use kit::http::{AccessSettings, decode_access};
 use redis::IntoConnectionInfo;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -16,8 +17,23 @@ pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).unwrap();
 /// Begins the variables that override keys.
 pub(crate) const PREFIX: &str = "DLQ";
 /// The top-level keys.
-const KEYS: [&str; 10] =
-    ["listen", "data_dir", "ledger", "sources", "queues", "rate", "jobs", "rules", "retries", "max_age"];
+const KEYS: [&str; 15] = [
+    "listen",
+    "data_dir",
+    "ledger",
+    "sources",
+    "queues",
+    "rate",
+    "jobs",
+    "rules",
+    "retries",
+    "max_age",
+    "access",
+    "builtin_rules",
+    "hosts",
+    "operator_token",
+    "operator_token_file",
+];
 
 /// Redrives a second of one queue, and at once, unless told otherwise.
 const QUEUE_RATE: f64 = 20.0;
@@ -39,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) queues: Vec<QueueSettings>,
     /// Redrives a second of everything, at most. Default 200.
     pub(crate) rate: f64,
+    /// Who may do what.
+    pub(crate) access: AccessSettings,
     /// What decides.
     pub(crate) policy: Policy,
 }
@@ -104,9 +122,9 @@ fn decode(fields: Fields<'_>) -> Settings {
     let queues = fields.get("queues").map(|cursor| cursor.items()).unwrap_or_default();
     let queues = queues.iter().filter_map(decode_queue).collect();
     let rate = fields.get("rate").and_then(|cursor| decode_rate(&cursor)).unwrap_or(RATE);
-    let policy = decode_policy(&fields);
+    let (access, policy) = (decode_access(&fields), decode_policy(&fields));
     fields.end();
-    Settings { listen, data_dir, ledger, sources, queues, rate, policy }
+    Settings { listen, data_dir, ledger, sources, queues, rate, access, policy }
 }
 
 fn decode_ledger(cursor: &Cursor<'_>) -> Option<db::Source> {

@@ -27,7 +27,7 @@ pub struct Intended {
     pub since_ms: i64,
 }
 
-type Row = (String, String, i64, String, i64);
+type Row = (String, String, i64, String, i64, i64);
 
 impl Ledger {
     /// Returns letters of a source that are due at the time `now_ms`, the longest first.
@@ -65,10 +65,10 @@ impl Ledger {
             for (part, orders) in due.chunks(ROWS).zip(orders.chunks(ROWS)) {
                 let sql = format!(
                     "UPDATE letters SET state = 'intended', redrive = orders.column2, changed_at_ms = ${},
-                        version = version + 1, redrives = redrives + 1
+                        version = version + 1, redrives = redrives + 1 - has_all_tries
                     FROM (VALUES {}) AS orders
                     WHERE letters.id = orders.column1 AND letters.state = 'scheduled' AND letters.source = ${}
-                    RETURNING queue, job, failed_at_ms, letters.redrive, changed_at_ms",
+                    RETURNING queue, job, failed_at_ms, letters.redrive, changed_at_ms, has_all_tries",
                     part.len() * 2 + 1,
                     places(part.len(), 2),
                     part.len() * 2 + 2,
@@ -91,7 +91,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn intended(&self, source: &str) -> Result<Vec<Intended>, LedgerError> {
-        let sql = "SELECT queue, job, failed_at_ms, redrive, changed_at_ms FROM letters
+        let sql = "SELECT queue, job, failed_at_ms, redrive, changed_at_ms, has_all_tries FROM letters
             WHERE state = 'intended' AND source = $1 AND redrive IS NOT NULL ORDER BY number";
         let rows = self.read(async |transaction| transaction.rows::<Row>(sql, &[source.into()]).await).await?;
         Ok(rows.into_iter().map(|row| intended_of(source, row)).collect())
@@ -147,8 +147,8 @@ impl Ledger {
     }
 }
 
-fn intended_of(source: &str, (queue, job, failed_at_ms, redrive, since_ms): Row) -> Intended {
+fn intended_of(source: &str, (queue, job, failed_at_ms, redrive, since_ms, has_all_tries): Row) -> Intended {
     let episode = Episode { queue, job, failed_at_ms };
     let id = LetterId::of(source, &episode);
-    Intended { id, order: Order { episode, id: redrive, has_all_tries: false }, since_ms }
+    Intended { id, order: Order { episode, id: redrive, has_all_tries: has_all_tries > 0 }, since_ms }
 }

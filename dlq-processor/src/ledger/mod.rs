@@ -1,5 +1,6 @@
 //! The ledger: every dead letter, what was decided about it, and how far that has come. Written before a source is changed.
 
+mod act;
 mod capture;
 mod due;
 mod letter;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use kit::db::{Database, Source, TablesError, Transaction};
 
+pub use act::{Act, Acted, Actor, Entry};
 pub use capture::{Captured, Ruling};
 pub use due::{Due, Intended};
 pub use letter::{LetterId, Past};

@@ -33,6 +33,7 @@ CREATE TABLE letters (
     changed_at_ms {int} NOT NULL,
     redrive TEXT,
     redrives {int} NOT NULL,
+    has_all_tries {int} NOT NULL DEFAULT 0,
     version {int} NOT NULL
 ) {strict};
 CREATE INDEX letters_due ON letters (state, due_at_ms);
@@ -55,7 +56,8 @@ CREATE TABLE audit (
     who TEXT NOT NULL,
     what TEXT NOT NULL,
     letter TEXT,
-    why TEXT NOT NULL
+    why TEXT NOT NULL,
+    act_key TEXT UNIQUE
 ) {strict};
 CREATE INDEX audit_letter ON audit (letter, number);
 ";

@@ -1,0 +1,167 @@
+//! What people do with letters: once for each key that they give, with their name and their reason, in the same transaction as
+//! the change.
+
+use kit::db::{Bind, Transaction};
+
+use super::{Ledger, LedgerError};
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// It is redriven at once, with all its tries.
+    Redrive,
+    /// It waits.
+    Park,
+    /// It waits until somebody releases it.
+    Quarantine,
+    /// As [`Self::Redrive`], of one in quarantine, which nothing else lets out.
+    Release,
+    /// It is given up; what it held is kept.
+    Discard,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Redrive, Self::Park, Self::Quarantine, Self::Release, Self::Discard];
+
+    /// Its name in paths, in the audit and in answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Redrive => "redrive",
+            Self::Park => "park",
+            Self::Quarantine => "quarantine",
+            Self::Release => "release",
+            Self::Discard => "discard",
+        }
+    }
+
+    /// The state that it leads to.
+    fn state(self) -> &'static str {
+        match self {
+            Self::Redrive | Self::Release => "scheduled",
+            Self::Park => "parked",
+            Self::Quarantine => "quarantined",
+            Self::Discard => "discarded",
+        }
+    }
+
+    /// The states that it may be done in.
+    fn from(self) -> &'static [&'static str] {
+        match self {
+            Self::Redrive => &["observed", "scheduled", "parked", "escalated", "discarded"],
+            Self::Park => &["observed", "scheduled", "escalated", "quarantined"],
+            Self::Quarantine => &["observed", "scheduled", "parked", "escalated"],
+            Self::Release => &["quarantined"],
+            Self::Discard => &["observed", "scheduled", "parked", "escalated", "quarantined", "uncertain"],
+        }
+    }
+}
+
+/// Who does it, why, and under which key.
+#[derive(Debug, Clone, Copy)]
+pub struct Actor<'a> {
+    /// The name.
+    pub who: &'a str,
+    /// The reason.
+    pub why: &'a str,
+    /// The same key does the same thing once.
+    pub key: &'a str,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acted {
+    /// It is done.
+    Done,
+    /// It was done before, under the same key.
+    Before,
+    /// There is no such letter.
+    Unknown,
+    /// It cannot be done in this state.
+    Not(String),
+    /// The key was used for something else.
+    KeyTaken,
+}
+
+impl Ledger {
+    /// Does something with one letter at the time `now_ms`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn act(&self, letter: &str, act: Act, actor: Actor<'_>, now_ms: i64) -> Result<Acted, LedgerError> {
+        self.write(async |transaction| {
+            if let Some(acted) = earlier(transaction, letter, act, actor.key).await? {
+                return Ok(acted);
+            }
+            let found =
+                transaction.row::<(String,)>("SELECT state FROM letters WHERE id = $1", &[letter.into()]).await?;
+            let Some((state,)) = found else { return Ok(Acted::Unknown) };
+            if !act.from().contains(&&*state) {
+                return Ok(Acted::Not(state));
+            }
+            let is_redrive = matches!(act, Act::Redrive | Act::Release);
+            let sql = "UPDATE letters SET state = $1, due_at_ms = $2, has_all_tries = $3, reason = 'asked',
+                changed_at_ms = $4, version = version + 1 WHERE id = $5 AND state = $6";
+            let binds = [
+                Bind::from(act.state()),
+                is_redrive.then_some(now_ms).into(),
+                i64::from(is_redrive).into(),
+                now_ms.into(),
+                letter.into(),
+                state.as_str().into(),
+            ];
+            if transaction.change(sql, &binds).await? == 0 {
+                // Somebody was faster between the two.
+                return Ok(Acted::Not("changing".to_owned()));
+            }
+            let sql = "INSERT INTO audit (at_ms, who, what, letter, why, act_key) VALUES ($1, $2, $3, $4, $5, $6)";
+            let Actor { who, why, key } = actor;
+            let binds = [Bind::from(now_ms), who.into(), act.word().into(), letter.into(), why.into(), key.into()];
+            transaction.change(sql, &binds).await?;
+            Ok(Acted::Done)
+        })
+        .await
+    }
+
+    /// Returns who did what with letters, the newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn audit(&self, letter: Option<&str>, most: usize) -> Result<Vec<Entry>, LedgerError> {
+        let sql = "SELECT number, at_ms, who, what, letter, why FROM audit
+            WHERE ($1 IS NULL OR letter = $1) ORDER BY number DESC LIMIT $2";
+        let binds = [Bind::from(letter), i64::try_from(most).unwrap_or(i64::MAX).into()];
+        self.read(async |transaction| transaction.rows::<Entry>(sql, &binds).await).await
+    }
+}
+
+/// A line of the audit.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+pub struct Entry {
+    /// Counts lines.
+    pub number: i64,
+    /// When, in milliseconds since the epoch.
+    pub at_ms: i64,
+    /// Who.
+    pub who: String,
+    /// What.
+    pub what: String,
+    /// With which letter.
+    pub letter: Option<String>,
+    /// Why.
+    pub why: String,
+}
+
+async fn earlier(
+    transaction: &mut Transaction,
+    letter: &str,
+    act: Act,
+    key: &str,
+) -> Result<Option<Acted>, sqlx::Error> {
+    let sql = "SELECT what, letter FROM audit WHERE act_key = $1";
+    let found = transaction.row::<(String, Option<String>)>(sql, &[key.into()]).await?;
+    Ok(found.map(|(what, of)| {
+        let is_same = what == act.word() && of.as_deref() == Some(letter);
+        if is_same { Acted::Before } else { Acted::KeyTaken }
+    }))
+}
