@@ -43,10 +43,12 @@ impl ErrorFacts {
             found.iter().skip(1).flatten().next().map(|group| group.as_str().to_owned())
         };
         // A message that begins with a word and a colon need not name a class; a stack does.
-        let class = first(&CLASS, head).or_else(|| {
-            let class = first(&CLASS, message)?;
-            (class.ends_with("Error") || class.ends_with("Exception")).then_some(class)
-        });
+        let said = first(&CLASS, message).filter(|class| class.ends_with("Error") || class.ends_with("Exception"));
+        // What is thrown again as a plain error often has the first one's class in its words.
+        let class = match first(&CLASS, head) {
+            Some(class) if class != "Error" => Some(class),
+            plain => said.or(plain),
+        };
         let either = |pattern| first(pattern, message).or_else(|| first(pattern, head));
         let http = either(&HTTP).and_then(|status| status.parse().ok());
         Self { class, code: either(&CODE), http, message: message.to_owned() }
@@ -96,6 +98,7 @@ mod tests {
             (Some("HTTP/1.1 502 Bad Gateway"), None, "", "", 502),
             (Some("upstream answered (status: 401)"), None, "", "", 401),
             (Some("app.errors.QuotaException: over"), None, "QuotaException", "", 0),
+            (Some("ValidationError: no"), Some("Error: ValidationError: no\n at"), "ValidationError", "", 0),
             (Some("Payment: declined"), None, "", "", 0),
             (Some("order 404 has no lines"), None, "", "", 0),
             (Some("null"), None, "", "", 0),

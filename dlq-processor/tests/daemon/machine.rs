@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 /// Ten times what the slowest thing takes on an idle machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) const QUEUE: &str = "mails";
+pub(crate) const TOKEN: &str = "correct-horse-battery-staple";
 
 /// All of it, for as long as one test runs.
 pub(crate) struct Machine {
@@ -37,6 +38,7 @@ impl Machine {
             "listen: 127.0.0.1:{port}\ndata_dir: data\nsources: {{ jobs: {{ bullmq: {{ url: '{url}' }} }} }}\n"
         );
         std::fs::write(folder.path().join("dlq-processor.yml"), head + config).unwrap();
+        std::fs::write(folder.path().join("token"), TOKEN).unwrap();
         Self { folder, redis, node, port }
     }
 
@@ -82,9 +84,27 @@ impl Machine {
 
     /// What the daemon answers with 200.
     pub(crate) async fn get(&self, path: &str) -> Option<String> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: daemon\r\nconnection: close\r\n\r\n");
-        let (head, body) = exchange(&format!("127.0.0.1:{}", self.port), &request).await?;
-        head.starts_with("HTTP/1.1 200").then_some(body)
+        let (status, body) = self.ask_daemon("GET", path, "", "").await?;
+        (status == 200).then_some(body)
+    }
+
+    pub(crate) async fn post(&self, path: &str, headers: &str, body: &str) -> (u16, String) {
+        self.ask_daemon("POST", path, &format!("content-type: application/json\r\n{headers}"), body).await.unwrap()
+    }
+
+    /// Status and body; none if there is no answer.
+    pub(crate) async fn ask_daemon(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> Option<(u16, String)> {
+        let address = format!("127.0.0.1:{}", self.port);
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}");
+        let (head, body) = exchange(&address, &format!("{head}content-length: {length}\r\n\r\n{body}")).await?;
+        Some((head.get(9..12)?.parse().ok()?, body))
     }
 
     /// The sum of a metric's series that have this in them.

@@ -1,0 +1,76 @@
+//! What people see and do over the API.
+
+use serde_json::{Value, json};
+use testkit::eventually;
+
+use crate::machine::{LIMIT, Machine, TOKEN};
+
+const CONFIG: &str = "queues: [{ queue: '*', mode: act }]\noperator_token_file: token\n";
+
+async fn status(machine: &Machine, id: &str, act: &str, headers: &str) -> u16 {
+    machine.post(&format!("/api/v1/letters/{id}/{act}"), headers, r#"{"reason":"it was mended"}"#).await.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_redrives_a_letter_once_for_each_key_and_that_is_written_down() {
+    let machine = Machine::start(CONFIG).await;
+    let ids = machine.fail(3, "ValidationError: no address").await;
+    let _daemon = machine.daemon().await;
+    let letters = eventually("all to be taken in", LIMIT, async || {
+        let page: Value = serde_json::from_str(&machine.get("/api/v1/letters?class=malformed").await?).unwrap();
+        page["letters"].as_array().filter(|letters| letters.len() == 3).cloned()
+    });
+    let letters = letters.await;
+    assert!(letters.iter().all(|it| it["state"] == "parked" && it["rule"] == "bad-data"), "{letters:?}");
+    let letter = letters.iter().find(|it| it["job"] == json!(ids[0])).unwrap();
+    let id = letter["id"].as_str().unwrap();
+    machine.does(json!({})).await;
+
+    let (token, key) = (format!("authorization: Bearer {TOKEN}\r\n"), "idempotency-key: a-1\r\n");
+    assert_eq!(status(&machine, id, "redrive", key).await, 401);
+    assert_eq!(status(&machine, id, "redrive", &format!("authorization: Bearer wrong\r\n{key}")).await, 401);
+    assert_eq!(status(&machine, id, "redrive", &token).await, 400, "without a key");
+    assert_eq!(status(&machine, id, "sing", &format!("{token}{key}")).await, 404);
+    assert_eq!(status(&machine, "nothing", "redrive", &format!("{token}{key}")).await, 404);
+    assert_eq!(status(&machine, id, "release", &format!("{token}{key}")).await, 409, "it is not in quarantine");
+    for _again in 0..2 {
+        assert_eq!(status(&machine, id, "redrive", &format!("{token}{key}")).await, 200);
+    }
+    assert_eq!(status(&machine, id, "park", &format!("{token}{key}")).await, 409, "the key is taken");
+    let path = format!("/api/v1/letters/{id}");
+    let answer = eventually("the letter to be resolved", LIMIT, async || {
+        let answer: Value = serde_json::from_str(&machine.get(&path).await?).unwrap();
+        (answer["letter"]["state"] == "resolved").then_some(answer)
+    });
+    let answer = answer.await;
+    assert_eq!(machine.runs(&ids[0]).await, 2);
+    assert_eq!(answer["audit"].as_array().unwrap().len(), 1, "{answer}");
+    let entry = &answer["audit"][0];
+    assert_eq!(
+        [&entry["who"], &entry["what"], &entry["why"]],
+        [&json!("operator"), &json!("redrive"), &json!("it was mended")]
+    );
+    assert!(answer["data"].is_null(), "payloads are for operators: {answer}");
+    let (_, shown) = machine.ask_daemon("GET", &path, &token, "").await.unwrap();
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["data"], json!({ "number": 0 }));
+    for id in &ids[1..] {
+        assert_eq!(machine.runs(id).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_questions_are_told_what_to_ask() {
+    let machine = Machine::start("operator_token_file: token\n").await;
+    let _daemon = machine.daemon().await;
+    eventually("the ledger to be open", LIMIT, async || machine.get("/api/v1/letters").await).await;
+    for (path, expected) in [
+        ("/api/v1/letters?state=lost", "state is \\\"lost\\\"; write one of observed, scheduled"),
+        ("/api/v1/letters?class=bad", "class is \\\"bad\\\"; write one of transient"),
+        ("/api/v1/letters?limit=0", "limit is 0; write 1 to 500"),
+        ("/api/v1/letters?quee=a", "unknown field `quee`"),
+    ] {
+        let (status, body) = machine.ask_daemon("GET", path, "", "").await.unwrap();
+        assert!(status == 400 && body.contains(expected), "{path}: {status} {body}");
+    }
+}
