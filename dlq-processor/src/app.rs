@@ -1,6 +1,5 @@
 //! Puts the daemon together: it listens at once, whatever is away, and gets to work as soon as its ledger is there.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use kit::metrics::{HttpMetrics, Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::tell_for_ever;
 use crate::api::Api;
 use crate::engine::Engine;
 use crate::figures::Figures;
@@ -45,6 +45,7 @@ struct Daemon {
     settings: Arc<Settings>,
     figures: Figures,
     health: Health,
+    metrics: Metrics,
     /// Once it is open.
     ledger: Arc<OnceLock<Ledger>>,
 }
@@ -55,9 +56,14 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
     let health = Health::new(SERVICE, VERSION);
     health.set(LEDGER, Need::Hard, Err("not opened yet".to_owned()));
     health.report_to(&metrics);
-    let daemon =
-        Daemon { settings: Arc::new(settings), figures: Figures::new(&metrics), health, ledger: Arc::default() };
-    let router = daemon.router(&metrics);
+    let daemon = Daemon {
+        settings: Arc::new(settings),
+        figures: Figures::new(&metrics),
+        health,
+        metrics,
+        ledger: Arc::default(),
+    };
+    let router = daemon.router();
     tracing::info!(address = %daemon.settings.listen, version = VERSION, "listening");
     let working = async {
         tokio::select! {
@@ -70,7 +76,8 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
 }
 
 impl Daemon {
-    fn router(&self, metrics: &Metrics) -> Router {
+    fn router(&self) -> Router {
+        let metrics = &self.metrics;
         let routes = self
             .health
             .routes()
@@ -92,7 +99,14 @@ impl Daemon {
             Some(Engine::new(what, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone()))
         };
         let engines: Vec<Engine> = self.settings.sources.iter().filter_map(engine).collect();
-        tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(ledger, &engines));
+        tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(ledger, &engines), self.tell(ledger));
+    }
+
+    /// Tells the monitor, if there is one.
+    async fn tell(&self, ledger: &Ledger) {
+        if let Some(monitor) = &self.settings.monitor {
+            tell_for_ever(monitor.clone(), &self.settings.data_dir, ledger, &self.metrics).await;
+        }
     }
 
     async fn open(&self) -> Ledger {
@@ -135,16 +149,19 @@ impl Daemon {
     }
 }
 
-/// Makes the folder of what this daemon keeps, for nobody else.
+/// Makes the folders of what this daemon keeps, for nobody else.
 ///
 /// # Errors
 /// One sentence.
-pub(crate) fn make_folder(settings: &Settings) -> Result<(), String> {
+pub(crate) fn make_folders(settings: &Settings) -> Result<(), String> {
     use std::os::unix::fs::DirBuilderExt;
-    let folder = match &settings.ledger {
-        db::Source::Sqlite(path) => path.parent().unwrap_or(Path::new(".")),
-        db::Source::Postgres(_) => &settings.data_dir,
+    let of_ledger = match &settings.ledger {
+        db::Source::Sqlite(path) => path.parent(),
+        db::Source::Postgres(_) => None,
     };
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| format!("cannot make {}: {error}", folder.display()))
+    for folder in of_ledger.into_iter().chain([&*settings.data_dir]) {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    }
+    Ok(())
 }

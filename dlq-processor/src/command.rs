@@ -132,7 +132,7 @@ async fn run_until_signal(settings: Settings) -> Result<(), String> {
     let stop = CancellationToken::new();
     let _watching =
         shutdown::on_signals(stop.clone()).map_err(|error| format!("cannot install signal handlers: {error}"))?;
-    app::make_folder(&settings)?;
+    app::make_folders(&settings)?;
     let listener = bind(settings.listen).await?;
     notify::ready(format!("listens on {}", settings.listen)).await;
     let alive = tokio::spawn(notify::keep_alive(|| true));
@@ -199,7 +199,7 @@ fn test_policy(failure: &Failure, environment: &Environment) -> ExitCode {
         action => action.word().to_owned(),
     };
     println!("action    {action} ({})", decision.reason.word());
-    println!("wakes     {}", format!("{:?}", decision.alarm).to_lowercase());
+    println!("wakes     {}", decision.alarm.word());
     if matches!(decision.action, Action::Redrive(_)) && !settings.of_queue(&failure.queue).acts {
         println!("Nothing is redriven in {}: it has no mode: act.", failure.queue);
     }

@@ -9,6 +9,7 @@
 //!
 //! It is no worker: it takes no lock of a job, runs nothing, and a queue works on without it.
 
+mod alarm;
 mod api;
 mod app;
 mod command;

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
+use kit::alert::AlertSettings;
 use kit::config::{Cursor, Environment, Fields, Mistakes, Source as ConfigSource, load_knowing};
 use kit::db;
 use kit::http::{AccessSettings, decode_access};
 use redis::IntoConnectionInfo;
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 use crate::policy::{Pattern, Policy, decode_policy};
 
@@ -17,7 +19,7 @@ pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).unwrap();
 /// Begins the variables that override keys.
 pub(crate) const PREFIX: &str = "DLQ";
 /// The top-level keys.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "listen",
     "data_dir",
     "ledger",
@@ -33,6 +35,7 @@ const KEYS: [&str; 15] = [
     "hosts",
     "operator_token",
     "operator_token_file",
+    "monitor",
 ];
 
 /// Redrives a second of one queue, and at once, unless told otherwise.
@@ -57,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) rate: f64,
     /// Who may do what.
     pub(crate) access: AccessSettings,
+    /// Whom to tell of letters that wait for somebody. Default nobody.
+    pub(crate) monitor: Option<AlertSettings>,
     /// What decides.
     pub(crate) policy: Policy,
 }
@@ -122,9 +127,10 @@ fn decode(fields: Fields<'_>) -> Settings {
     let queues = fields.get("queues").map(|cursor| cursor.items()).unwrap_or_default();
     let queues = queues.iter().filter_map(decode_queue).collect();
     let rate = fields.get("rate").and_then(|cursor| decode_rate(&cursor)).unwrap_or(RATE);
+    let monitor = fields.get("monitor").and_then(|cursor| decode_monitor(&cursor));
     let (access, policy) = (decode_access(&fields), decode_policy(&fields));
     fields.end();
-    Settings { listen, data_dir, ledger, sources, queues, rate, access, policy }
+    Settings { listen, data_dir, ledger, sources, queues, rate, access, monitor, policy }
 }
 
 fn decode_ledger(cursor: &Cursor<'_>) -> Option<db::Source> {
@@ -180,6 +186,20 @@ fn decode_queue(cursor: &Cursor<'_>) -> Option<QueueSettings> {
     let rate = fields.get("rate").and_then(|cursor| decode_rate(&cursor));
     fields.end();
     Some(QueueSettings { queue: Pattern::new(queue?), acts: acts.unwrap_or(false), rate: rate.unwrap_or(QUEUE_RATE) })
+}
+
+fn decode_monitor(cursor: &Cursor<'_>) -> Option<AlertSettings> {
+    let fields = cursor.fields()?;
+    let url = fields.require("url").and_then(|cursor| cursor.parse::<Url>("a URL, like http://127.0.0.1:8888"));
+    let token = fields.secret("token", "token_file");
+    fields.end();
+    let monitor = url?;
+    if !matches!(monitor.scheme(), "http" | "https") || !monitor.username().is_empty() || monitor.password().is_some() {
+        cursor
+            .mistake("\"url\" is not the monitor's; write it like http://127.0.0.1:8888, and its token as token_file");
+        return None;
+    }
+    Some(AlertSettings { monitor, token, ..AlertSettings::new("dlq-processor") })
 }
 
 /// Redrives a second.
@@ -245,6 +265,7 @@ mod tests {
             ("sources: {}\nqueues: [{ queue: a, rate: fast }]", "\"fast\" is not a rate; write it like 20/s"),
             ("sources: {}\nledger: mysql://x", "not a database; write sqlite:PATH, or postgres://"),
             ("sources: {}\nrulez: []", "unknown key \"rulez\"; did you mean \"rules\"?"),
+            ("sources: {}\nmonitor: { url: 'http://a:b@x' }", "\"url\" is not the monitor's; write it like"),
             ("sources: {}\nlisten: here", "is not an address, like 127.0.0.1:8091"),
         ] {
             let found = load(yaml, &Environment::default()).unwrap_err();

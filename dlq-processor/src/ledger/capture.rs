@@ -35,7 +35,7 @@ pub struct Captured {
     pub recurred: Vec<(String, String)>,
 }
 
-const COLUMNS: [&str; 27] = [
+const COLUMNS: [&str; 28] = [
     "id",
     "source",
     "queue",
@@ -57,6 +57,7 @@ const COLUMNS: [&str; 27] = [
     "rule",
     "action",
     "reason",
+    "alarm",
     "state",
     "seen_at_ms",
     "due_at_ms",
@@ -175,6 +176,7 @@ async fn insert(
             decision.rule.as_deref().into(),
             decision.action.word().into(),
             decision.reason.word().into(),
+            decision.alarm.word().into(),
             state.word().into(),
             now_ms.into(),
             (*due_at_ms).into(),

@@ -9,6 +9,7 @@ mod numbers;
 mod outcome;
 mod state;
 mod tables;
+mod waiting;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use list::{Filter, Listed};
 pub use numbers::{Numbers, StateCount};
 pub use outcome::{Outcome, UnderWay};
 pub use state::LetterState;
+pub use waiting::Waiting;
 
 /// Deadline of one call: twice the 5 s that a database waits for another writer.
 const DEADLINE: Duration = Duration::from_secs(10);

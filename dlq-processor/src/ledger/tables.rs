@@ -27,6 +27,7 @@ CREATE TABLE letters (
     rule TEXT,
     action TEXT NOT NULL,
     reason TEXT NOT NULL,
+    alarm TEXT NOT NULL,
     state TEXT NOT NULL,
     seen_at_ms {int} NOT NULL,
     due_at_ms {int},
@@ -59,6 +60,7 @@ CREATE TABLE audit (
     why TEXT NOT NULL,
     act_key TEXT UNIQUE
 ) {strict};
+CREATE TABLE told (fingerprint TEXT PRIMARY KEY) {strict};
 CREATE INDEX audit_letter ON audit (letter, number);
 ";
 

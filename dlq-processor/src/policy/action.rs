@@ -40,6 +40,17 @@ pub enum Alarm {
     Page,
 }
 
+impl Alarm {
+    /// Its name in the ledger and in answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Ticket => "ticket",
+            Self::Page => "page",
+        }
+    }
+}
+
 /// Why it is not redriven, or is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {

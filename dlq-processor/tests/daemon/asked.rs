@@ -1,7 +1,7 @@
 //! What people see and do over the API.
 
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{Target, eventually};
 
 use crate::machine::{LIMIT, Machine, TOKEN};
 
@@ -73,4 +73,36 @@ async fn wrong_questions_are_told_what_to_ask() {
         let (status, body) = machine.ask_daemon("GET", path, "", "").await.unwrap();
         assert!(status == 400 && body.contains(expected), "{path}: {status} {body}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_monitor_is_told_once_of_failures_that_are_alike_and_that_they_are_over() {
+    let monitor = Target::ok("");
+    let config = format!("operator_token_file: token\nmonitor: {{ url: \"{}\" }}\n", monitor.url(""));
+    let machine = Machine::start(&config).await;
+    machine.fail(3, "ValidationError: no address").await;
+    let daemon = machine.daemon().await;
+    let posted = |is_wanted: fn(&Value) -> bool| {
+        let alerts = monitor
+            .requests()
+            .into_iter()
+            .filter_map(|request| serde_json::from_slice::<Vec<Value>>(&request.body).ok());
+        alerts.flatten().find(is_wanted)
+    };
+    let fired = eventually("the monitor to be told", LIMIT, async || {
+        posted(|alert| alert["annotations"]["summary"].as_str().is_some_and(|it| it.starts_with("3 dead letters wait")))
+    });
+    let fired = fired.await;
+    let labels = &fired["labels"];
+    assert_eq!([&labels["alertname"], &labels["severity"], &labels["service"]], ["DeadLetters", "ticket", "mails"]);
+    // Whoever comes after it knows what was told.
+    daemon.kill();
+    let _daemon = machine.daemon().await;
+    for (number, letter) in machine.letters().await.iter().enumerate() {
+        let headers = format!("authorization: Bearer {TOKEN}\r\nidempotency-key: {number}\r\n");
+        let path = format!("/api/v1/letters/{}/discard", letter.id);
+        assert_eq!(machine.post(&path, &headers, r#"{"reason":"sent by hand"}"#).await.0, 200);
+    }
+    eventually("the monitor to be told that it is over", LIMIT, async || posted(|alert| !alert["endsAt"].is_null()))
+        .await;
 }
