@@ -84,24 +84,25 @@ impl Server {
         deadline: Duration,
         pipeline: &Pipeline,
     ) -> Result<Result<T, RedisError>, SourceError> {
-        let late = |_elapsed| SourceError::Late(deadline);
-        let mut held = tokio::time::timeout(deadline, way.lock()).await.map_err(late)?;
-        let mut connection = match held.take() {
-            Some(connection) => connection,
-            None => self.connect(deadline).await?,
+        let sending = async {
+            let mut held = way.lock().await;
+            let mut connection = match held.take() {
+                Some(connection) => connection,
+                None => self.connect().await.map_err(judged)?,
+            };
+            let answer = pipeline.query_async(&mut connection).await;
+            if answer.as_ref().err().is_none_or(is_of_server) {
+                *held = Some(connection);
+            }
+            Ok(answer)
         };
-        let answer = tokio::time::timeout(deadline, pipeline.query_async(&mut connection)).await.map_err(late)?;
-        if answer.as_ref().err().is_none_or(is_of_server) {
-            *held = Some(connection);
-        }
-        Ok(answer)
+        tokio::time::timeout(deadline, sending).await.map_err(|_elapsed| SourceError::Late(deadline))?
     }
 
-    async fn connect(&self, deadline: Duration) -> Result<MultiplexedConnection, SourceError> {
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(DEADLINE)).set_response_timeout(None);
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let connected = tokio::time::timeout(deadline, connecting).await;
-        connected.map_err(|_elapsed| SourceError::Late(deadline))?.map_err(judged)
+    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+        // One deadline is for all of it: see `send`.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 }
 
