@@ -19,8 +19,10 @@ pub(super) fn read(queue: &str, job: &str, hash: Hash) -> Option<Found> {
         name: text("name").unwrap_or_default(),
         data: bytes("data").unwrap_or_default().to_vec(),
         stack: text("stacktrace").and_then(|text| newest(&text)),
-        attempts: count("atm").or_else(|| count("attemptsMade")).unwrap_or_default(),
-        stalls: count("stc").unwrap_or_default(),
+        // The second is of BullMQ 4; a queue that moved on since has both.
+        attempts: count("atm").max(count("attemptsMade")).unwrap_or_default(),
+        // The second is of BullMQ 4 and 5.0.
+        stalls: count("stc").max(count("stalledCounter")).unwrap_or_default(),
         is_in_flow: bytes("parentKey").is_some(),
         put_in_at_ms: number("timestamp"),
         kept: join(&hash),
@@ -52,6 +54,7 @@ mod tests {
         assert_eq!((found.data.as_slice(), found.episode.failed_at_ms), ("{\"a\":\"\u{0}é\"}".as_bytes(), 17));
         assert_eq!(read(&[("attemptsMade", "4"), ("parentKey", "bull:p:1")]).attempts, 4);
         assert!(read(&[("parentKey", "bull:p:1")]).is_in_flow);
+        assert_eq!(read(&[("stalledCounter", "2")]).stalls, 2);
         assert_eq!(read(&[("stacktrace", "[]")]).stack, None);
         assert_eq!(read(&[("stacktrace", "no list"), ("atm", "x"), ("stc", "-1")]).stalls, 0);
     }

@@ -12,6 +12,6 @@ if job[2] then return -5 end
 call("ZREM", KEYS[2], ARGV[1])
 call("DEL", KEYS[1], KEYS[1] .. ":logs", KEYS[1] .. ":dependencies", KEYS[1] .. ":processed", KEYS[1] .. ":failed",
   KEYS[1] .. ":unsuccessful")
-local most = call("HGET", KEYS[5], "opts.maxLenEvents")
-call("XADD", KEYS[4], "MAXLEN", "~", most or 10000, "*", "event", "removed", "jobId", ARGV[1], "prev", "failed")
+local most_events = tonumber(call("HGET", KEYS[5], "opts.maxLenEvents")) or 10000
+call("XADD", KEYS[4], "MAXLEN", "~", most_events, "*", "event", "removed", "jobId", ARGV[1], "prev", "failed")
 return 1
