@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 pub use found::{Cursor, Episode, Found, Page};
-pub use orders::{Order, Put, State};
+pub use orders::{Lost, Order, Put, State};
 
 /// One kind of queue.
 ///
@@ -31,6 +31,12 @@ pub trait Source: Send + Sync {
 
     /// Puts jobs back, in the order of `orders`, and says of each what came of it.
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>>;
+
+    /// Makes jobs anew that have gone, each under its id and from what was kept of it, and puts them back, in the order of
+    /// `lost`. An order is carried out once, be it by this or by [`Self::put_back`].
+    ///
+    /// Nobody can say here why a job has gone: also one that was done goes, and would be done again.
+    fn put_anew<'a>(&'a self, lost: &'a [Lost]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>>;
 
     /// Says where jobs are now, in the order of `jobs` (queue and id).
     fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>>;

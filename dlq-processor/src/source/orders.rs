@@ -13,6 +13,15 @@ pub struct Order {
     pub has_all_tries: bool,
 }
 
+/// A job that is to be made anew, since its queue has nothing of it any more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lost {
+    /// What is to be done with it.
+    pub order: Order,
+    /// What its source kept of it: [`Found::kept`](super::Found::kept).
+    pub kept: Vec<u8>,
+}
+
 /// What came of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {

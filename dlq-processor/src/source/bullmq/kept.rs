@@ -18,7 +18,6 @@ pub(super) fn join(hash: &Hash) -> Vec<u8> {
 }
 
 /// Parts them again; none if that is not how they were joined.
-#[cfg(test)]
 pub(super) fn part(mut joined: &[u8]) -> Option<Hash> {
     let mut hash = Hash::new();
     while !joined.is_empty() {

@@ -6,6 +6,7 @@
 mod job;
 mod kept;
 mod keys;
+mod orders;
 mod server;
 
 use std::collections::BTreeSet;
@@ -13,15 +14,17 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use redis::{Pipeline, RedisError};
+use redis::RedisError;
 use secrecy::SecretString;
 
 use self::keys::{Keys, every_meta, queue_of};
 use self::server::{Lua, Server};
-use super::{Cursor, Episode, Found, GUARD, Order, PAGE, Page, Put, Source, SourceError, State};
+use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Put, Source, SourceError, State};
 
 /// Queues of a server, at most.
 const QUEUES: usize = 10_000;
+/// Jobs that go over the wire whole at once, at most: of a mebibyte each they still do within the deadline.
+const WHOLE: usize = 50;
 
 /// Queues on one server, under one prefix.
 pub struct BullMq {
@@ -54,8 +57,10 @@ impl BullMq {
         loop {
             let mut scan = redis::pipe();
             scan.cmd("SCAN").arg(cursor).arg("MATCH").arg(every_meta(&self.prefix)).arg("COUNT").arg(1000);
-            let ((next, names),): ((u64, Vec<String>),) = self.server.ask(&scan).await?;
-            found.extend(names.iter().filter_map(|key| queue_of(&self.prefix, key)).map(str::to_owned));
+            let ((next, names),): ((u64, Vec<Vec<u8>>),) = self.server.ask(&scan).await?;
+            // BullMQ writes UTF-8: other keys are somebody else's.
+            let names = names.iter().filter_map(|key| str::from_utf8(key).ok());
+            found.extend(names.filter_map(|key| queue_of(&self.prefix, key)).map(str::to_owned));
             if found.len() > QUEUES {
                 return Err(SourceError::Odd(format!("there are more than {QUEUES} queues; name those that count")));
             }
@@ -72,10 +77,13 @@ impl BullMq {
         asked.cmd("ZRANGEBYSCORE").arg(&failed).arg(from.failed_at_ms).arg("+inf").arg("WITHSCORES");
         asked.arg("LIMIT").arg(from.read).arg(PAGE);
         asked.cmd("ZCARD").arg(&failed);
-        let (members, failed): (Vec<(String, f64)>, u64) = self.server.ask(&asked).await?;
+        let (members, failed): (Vec<(Vec<u8>, f64)>, u64) = self.server.ask(&asked).await?;
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds since the epoch are whole and below 2^53")]
-        let episode =
-            |(job, score): (String, f64)| Episode { queue: queue.to_owned(), job, failed_at_ms: score as i64 };
+        let episode = |(job, score): (Vec<u8>, f64)| {
+            // What is no UTF-8 is nothing of BullMQ's, and not found when it is read.
+            let job = String::from_utf8_lossy(&job).into_owned();
+            Episode { queue: queue.to_owned(), job, failed_at_ms: score as i64 }
+        };
         let episodes: Vec<Episode> = members.into_iter().map(episode).collect();
         let Some(last) = episodes.last().map(|last| last.failed_at_ms) else {
             return Ok(Page { episodes, next: from, failed });
@@ -87,7 +95,7 @@ impl BullMq {
 
     async fn read_failed(&self, episodes: &[Episode]) -> Result<Vec<Option<Found>>, SourceError> {
         let mut found = Vec::with_capacity(episodes.len());
-        for part in episodes.chunks(PAGE) {
+        for part in episodes.chunks(WHOLE) {
             let mut asked = redis::pipe();
             for Episode { queue, job, .. } in part {
                 asked.cmd("HGETALL").arg(self.keys(queue).of(job));
@@ -111,34 +119,6 @@ impl BullMq {
         self.server.wait::<(redis::Value,)>(&asked, patience).await.map(|_something_or_nothing| ())
     }
 
-    async fn redrive(&self, orders: &[Order]) -> Result<Vec<Put>, SourceError> {
-        let mut done = Vec::with_capacity(orders.len());
-        for part in orders.chunks(PAGE) {
-            let mut calls = redis::pipe();
-            for order in part {
-                self.call_redrive(&mut calls, order);
-            }
-            let answers: Vec<i64> = self.server.run(&self.redrive, &calls).await?;
-            for answer in answers {
-                done.push(put_of(answer)?);
-            }
-        }
-        Ok(done)
-    }
-
-    fn call_redrive(&self, calls: &mut Pipeline, order: &Order) {
-        const KEYS: [&str; 9] = ["failed", "wait", "paused", "active", "prioritized", "pc", "meta", "marker", "events"];
-        let Episode { queue, job, failed_at_ms } = &order.episode;
-        let keys = self.keys(queue);
-        calls.cmd("EVALSHA").arg(self.redrive.hash()).arg(KEYS.len() + 2).arg(keys.of(job));
-        for key in KEYS {
-            calls.arg(keys.of(key));
-        }
-        let guard_ms = u64::try_from(GUARD.as_millis()).unwrap_or(u64::MAX);
-        calls.arg(keys.guard(&order.id)).arg(job).arg(failed_at_ms).arg(&order.id).arg(guard_ms);
-        calls.arg(if order.has_all_tries { "1" } else { "0" });
-    }
-
     async fn find_states(&self, jobs: &[(String, String)]) -> Result<Vec<State>, SourceError> {
         let mut states = Vec::with_capacity(jobs.len());
         for part in jobs.chunks(PAGE) {
@@ -154,34 +134,6 @@ impl BullMq {
         }
         Ok(states)
     }
-
-    async fn remove(&self, episodes: &[Episode]) -> Result<u64, SourceError> {
-        let mut removed = 0;
-        for part in episodes.chunks(PAGE) {
-            let mut calls = redis::pipe();
-            for Episode { queue, job, failed_at_ms } in part {
-                let keys = self.keys(queue);
-                calls.cmd("EVALSHA").arg(self.forget.hash()).arg(5).arg(keys.of(job)).arg(keys.of("failed"));
-                calls.arg(format!("{}:lock", keys.of(job))).arg(keys.of("events")).arg(keys.of("meta"));
-                calls.arg(job).arg(failed_at_ms);
-            }
-            let answers: Vec<i64> = self.server.run(&self.forget, &calls).await?;
-            removed += answers.iter().filter(|answer| **answer == 1).count() as u64;
-        }
-        Ok(removed)
-    }
-}
-
-fn put_of(answer: i64) -> Result<Put, SourceError> {
-    Ok(match answer {
-        1 => Put::Moved,
-        2 => Put::Already,
-        0 => Put::Gone,
-        -3 => Put::NotFailed,
-        -4 => Put::Fenced,
-        -5 => Put::Flow,
-        other => return Err(SourceError::Odd(format!("a script answered {other}"))),
-    })
 }
 
 /// Of whether there is a job, and when it failed or was completed.
@@ -220,6 +172,10 @@ impl Source for BullMq {
 
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
         self.redrive(orders).boxed()
+    }
+
+    fn put_anew<'a>(&'a self, lost: &'a [Lost]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
+        self.make_anew(lost).boxed()
     }
 
     fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {

@@ -1,0 +1,83 @@
+//! What changes a queue: jobs put back, made anew, or removed, each by one script that is fenced and bears being repeated.
+
+use redis::Pipeline;
+
+use super::super::{Episode, GUARD, Lost, Order, PAGE, Put, SourceError};
+use super::kept::{Hash, part};
+use super::{BullMq, WHOLE};
+
+impl BullMq {
+    pub(super) async fn redrive(&self, orders: &[Order]) -> Result<Vec<Put>, SourceError> {
+        let mut done = Vec::with_capacity(orders.len());
+        for some in orders.chunks(PAGE) {
+            let mut calls = redis::pipe();
+            for order in some {
+                self.call_redrive(&mut calls, order, &Hash::new());
+            }
+            done.extend(self.run_redrive(&calls).await?);
+        }
+        Ok(done)
+    }
+
+    pub(super) async fn make_anew(&self, lost: &[Lost]) -> Result<Vec<Put>, SourceError> {
+        let mut done = Vec::with_capacity(lost.len());
+        for some in lost.chunks(WHOLE) {
+            let mut calls = redis::pipe();
+            for Lost { order, kept } in some {
+                // Of what cannot be read there is nothing to make a job of: it stays gone.
+                self.call_redrive(&mut calls, order, &part(kept).unwrap_or_default());
+            }
+            done.extend(self.run_redrive(&calls).await?);
+        }
+        Ok(done)
+    }
+
+    fn call_redrive(&self, calls: &mut Pipeline, order: &Order, kept: &Hash) {
+        const KEYS: [&str; 9] = ["failed", "wait", "paused", "active", "prioritized", "pc", "meta", "marker", "events"];
+        let Episode { queue, job, failed_at_ms } = &order.episode;
+        let keys = self.keys(queue);
+        calls.cmd("EVALSHA").arg(self.redrive.hash()).arg(KEYS.len() + 3).arg(keys.of(job));
+        for key in KEYS {
+            calls.arg(keys.of(key));
+        }
+        let guard_ms = u64::try_from(GUARD.as_millis()).unwrap_or(u64::MAX);
+        calls.arg(keys.guard(&order.id)).arg(keys.of("id")).arg(job).arg(failed_at_ms).arg(&order.id).arg(guard_ms);
+        calls.arg(if order.has_all_tries { "1" } else { "0" });
+        for (field, value) in kept {
+            calls.arg(field).arg(value);
+        }
+    }
+
+    async fn run_redrive(&self, calls: &Pipeline) -> Result<Vec<Put>, SourceError> {
+        let answers: Vec<i64> = self.server.run(&self.redrive, calls).await?;
+        answers.into_iter().map(put_of).collect()
+    }
+
+    pub(super) async fn remove(&self, episodes: &[Episode]) -> Result<u64, SourceError> {
+        let mut removed = 0;
+        for some in episodes.chunks(PAGE) {
+            let mut calls = redis::pipe();
+            for Episode { queue, job, failed_at_ms } in some {
+                let keys = self.keys(queue);
+                calls.cmd("EVALSHA").arg(self.forget.hash()).arg(5).arg(keys.of(job)).arg(keys.of("failed"));
+                calls.arg(format!("{}:lock", keys.of(job))).arg(keys.of("events")).arg(keys.of("meta"));
+                calls.arg(job).arg(failed_at_ms);
+            }
+            let answers: Vec<i64> = self.server.run(&self.forget, &calls).await?;
+            removed += answers.iter().filter(|answer| **answer == 1).count() as u64;
+        }
+        Ok(removed)
+    }
+}
+
+fn put_of(answer: i64) -> Result<Put, SourceError> {
+    Ok(match answer {
+        1 => Put::Moved,
+        2 => Put::Already,
+        0 => Put::Gone,
+        -3 => Put::NotFailed,
+        -4 => Put::Fenced,
+        -5 => Put::Flow,
+        other => return Err(SourceError::Odd(format!("a script answered {other}"))),
+    })
+}
