@@ -26,7 +26,8 @@ pub trait Source: Send + Sync {
     /// Reads failed jobs whole, in the order of `episodes`; none of what has gone, or has not failed any more.
     fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>>;
 
-    /// Waits until something may have failed or ended in one of the queues, for at most `patience`.
+    /// Waits until something may have failed or ended in one of the queues since it was first listed or waited for, and since
+    /// this last returned; for at most `patience`.
     fn wait<'a>(&'a self, queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>>;
 
     /// Puts jobs back, in the order of `orders`, and says of each what came of it.

@@ -3,6 +3,7 @@
 //! Reads as any client may, and writes by two small scripts of our own: BullMQ's change from one release to the next. The
 //! set is the truth; the stream `events` only says when to look.
 
+mod events;
 mod job;
 mod kept;
 mod keys;
@@ -17,6 +18,7 @@ use futures_util::future::BoxFuture;
 use redis::RedisError;
 use secrecy::SecretString;
 
+use self::events::Heard;
 use self::keys::{Keys, every_meta, queue_of};
 use self::server::{Lua, Server};
 use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Put, Source, SourceError, State};
@@ -32,6 +34,7 @@ pub struct BullMq {
     prefix: String,
     redrive: Lua,
     forget: Lua,
+    heard: Heard,
 }
 
 impl BullMq {
@@ -45,6 +48,7 @@ impl BullMq {
             prefix: prefix.to_owned(),
             redrive: Lua::new(include_str!("scripts/redrive_failed.lua")),
             forget: Lua::new(include_str!("scripts/forget.lua")),
+            heard: Heard::default(),
         })
     }
 
@@ -72,6 +76,7 @@ impl BullMq {
     }
 
     async fn list_failed(&self, queue: &str, from: Cursor) -> Result<Page, SourceError> {
+        self.begin_to_hear(&[queue]).await?;
         let failed = self.keys(queue).of("failed");
         let mut asked = redis::pipe();
         asked.cmd("ZRANGEBYSCORE").arg(&failed).arg(from.failed_at_ms).arg("+inf").arg("WITHSCORES");
@@ -104,19 +109,6 @@ impl BullMq {
             found.extend(part.iter().zip(hashes).map(|(episode, hash)| job::read(&episode.queue, &episode.job, hash)));
         }
         Ok(found)
-    }
-
-    async fn wait_for_events(&self, queues: &[String], patience: Duration) -> Result<(), SourceError> {
-        let mut asked = redis::pipe();
-        let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
-        asked.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(patience_ms).arg("STREAMS");
-        for queue in queues {
-            asked.arg(self.keys(queue).of("events"));
-        }
-        for _queue in queues {
-            asked.arg("$");
-        }
-        self.server.wait::<(redis::Value,)>(&asked, patience).await.map(|_something_or_nothing| ())
     }
 
     async fn find_states(&self, jobs: &[(String, String)]) -> Result<Vec<State>, SourceError> {
