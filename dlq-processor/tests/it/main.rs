@@ -1,4 +1,5 @@
 //! The daemon's parts against real servers.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
+mod bullmq;
 mod ledger;

@@ -15,7 +15,7 @@ const client = new Redis(connection);
 const calm = (it) => it.on("error", () => {});
 calm(client);
 
-function queueOf({ queue, prefix }) {
+function queueOf({ queue, prefix = "bull" }) {
   if (!queues.has(queue)) queues.set(queue, calm(new Queue(queue, { connection, prefix })));
   return queues.get(queue);
 }
@@ -36,8 +36,8 @@ const calls = {
   async add(it) {
     return (await queueOf(it).addBulk(it.jobs)).map((job) => job.id);
   },
-  async flow({ tree, prefix }) {
-    const made = await calm(new FlowProducer({ connection, prefix })).add(tree);
+  async flow({ tree }) {
+    const made = await calm(new FlowProducer({ connection })).add(tree);
     return { parent: made.job.id, children: made.children.map((child) => child.job.id) };
   },
   // Every hour, the first one at once.
@@ -48,7 +48,7 @@ const calls = {
     else await queue.add(it.name, it.data, { repeat: { ...every, immediately: true } });
     return null;
   },
-  async work({ queue, prefix, opts }) {
+  async work({ queue, prefix = "bull", opts }) {
     const settings = { connection, prefix, concurrency: 5, ...opts };
     const worker = calm(new Worker(queue, (job) => run(queue, job), settings));
     workers.set(queue, worker);

@@ -1,0 +1,23 @@
+//! BullMQ as its own npm packages run it, in every version that is supported, and our source of dead letters beside it.
+
+#[macro_use]
+mod versions;
+
+mod away;
+mod bull;
+mod dying;
+mod fence;
+mod gone;
+mod jobs;
+mod listed;
+mod odd;
+mod proxy;
+mod queues;
+mod seed;
+mod tries;
+mod waking;
+
+use bull::{Bull, Job};
+
+/// Ten times what the slowest thing takes on an idle machine.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);

@@ -1,0 +1,107 @@
+//! Queues that are paused, busy, part of a flow, or under another prefix.
+
+use dlq_processor::source::{Cursor, Order, Put, Source, State};
+use serde_json::json;
+use testkit::eventually;
+
+use super::bull::{ask, node, source_of};
+use super::{Bull, LIMIT};
+
+in_every_version! {
+    a_queue_of_any_kind_is_served: that_is_paused, that_is_paused_and_goes_on_with_another_version, that_is_full,
+    whose_jobs_wait_for_each_other, of_a_cluster
+}
+
+async fn that_is_paused(bull: &Bull) {
+    for (queue, opts) in [("paused", json!({})), ("paused too", json!({"priority": 2}))] {
+        let job = bull.failed(queue, json!(1), opts).await;
+        job.is_mended().await;
+        bull.ask(json!({"call": "pause", "queue": queue})).await;
+        // Before BullMQ 6, what came while a queue was paused takes the place of all that waits when it goes on.
+        let other = bull.add(queue, json!({"name": "other", "data": 1})).await;
+        assert_eq!(job.put_back("order", false).await, Put::Moved);
+        bull.is(queue, &job.id, State::UnderWay).await;
+        assert_eq!(job.runs().await.len(), 1);
+        bull.ask(json!({"call": "resume", "queue": queue})).await;
+        bull.is(queue, &other, State::Completed).await;
+        job.is_done_after(2).await;
+    }
+}
+
+async fn that_is_paused_and_goes_on_with_another_version(bull: &Bull) {
+    let job = bull.failed("moved on", json!(1), json!({})).await;
+    job.is_mended().await;
+    bull.ask(json!({"call": "pause", "queue": "moved on"})).await;
+    bull.ask(json!({"call": "rest", "queue": "moved on"})).await;
+    let other = bull.add("moved on", json!({"name": "other", "data": 1})).await;
+    assert_eq!(job.put_back("order", false).await, Put::Moved);
+    let newest = node("bullmq-6", &bull.redis).await;
+    ask(&newest, &json!({"call": "resume", "queue": "moved on"})).await.unwrap();
+    ask(&newest, &json!({"call": "work", "queue": "moved on"})).await.unwrap();
+    bull.is("moved on", &other, State::Completed).await;
+    job.is_done_after(2).await;
+}
+
+/// BullMQ 5.58 and later.
+async fn that_is_full(bull: &Bull) {
+    if ["bullmq-4", "bullmq-5-0"].contains(&bull.version) {
+        return;
+    }
+    let job = bull.failed("full", json!(1), json!({})).await;
+    job.is_mended().await;
+    bull.ask(json!({"call": "limit", "queue": "full", "jobs": 1})).await;
+    bull.set("does:full:other", &json!({"waits": true}).to_string()).await;
+    let other = bull.add("full", json!({"name": "other", "data": 1})).await;
+    eventually("the other one to run", LIMIT, async || (bull.runs("full", &other).await.len() == 1).then_some(()))
+        .await;
+    assert_eq!(job.put_back("order", false).await, Put::Moved);
+    assert_eq!(bull.ask(json!({"call": "state", "queue": "full", "job": job.id})).await, "waiting");
+    bull.query::<()>(redis::cmd("RPUSH").arg("go:full:other").arg(1)).await;
+    job.is_done_after(2).await;
+}
+
+async fn whose_jobs_wait_for_each_other(bull: &Bull) {
+    bull.does("child", json!({"throws": "boom"})).await;
+    let tree = json!({"name": "job", "queueName": "parent", "data": 1, "children": [
+        {"name": "job", "queueName": "child", "data": 2},
+    ]});
+    let parent = bull.ask(json!({"call": "flow", "queue": "parent", "tree": tree})).await["parent"].clone();
+    bull.work("child").await;
+    let child = bull.the_failure("child").await;
+    assert!(child.is_in_flow);
+    let order = Order { episode: child.episode.clone(), id: "order".to_owned(), has_all_tries: true };
+    let key = format!("bull:child:{}", child.episode.job);
+    let before: Vec<u8> = bull.query(redis::cmd("DUMP").arg(&key)).await;
+    assert_eq!(bull.source.put_back(std::slice::from_ref(&order)).await.unwrap(), [Put::Flow]);
+    assert_eq!(bull.source.put_back(&[order]).await.unwrap(), [Put::Flow], "there is no guard of what was not done");
+    assert_eq!(bull.source.forget(std::slice::from_ref(&child.episode)).await.unwrap(), 0);
+    assert_eq!(bull.query::<Vec<u8>>(redis::cmd("DUMP").arg(&key)).await, before);
+    assert_eq!(bull.the_failure("child").await, child);
+    let state = bull.ask(json!({"call": "state", "queue": "parent", "job": parent})).await;
+    assert_eq!(state, "waiting-children");
+}
+
+async fn of_a_cluster(bull: &Bull) {
+    let prefix = "{bull}";
+    let source = source_of(&bull.redis.url(), prefix);
+    bull.does("slot", json!({"throws": "boom"})).await;
+    let jobs = json!([{"name": "job", "data": 1}]);
+    bull.ask(json!({"call": "add", "queue": "slot", "prefix": prefix, "jobs": jobs})).await;
+    bull.ask(json!({"call": "work", "queue": "slot", "prefix": prefix})).await;
+    assert_eq!(source.queues().await.unwrap(), ["slot"]);
+    let episode = eventually("the failure", LIMIT, async || {
+        source.list("slot", Cursor::default()).await.unwrap().episodes.into_iter().next()
+    })
+    .await;
+    bull.does("slot", json!({})).await;
+    let job = [("slot".to_owned(), episode.job.clone())];
+    let order = Order { episode, id: "order".to_owned(), has_all_tries: false };
+    assert_eq!(source.put_back(&[order]).await.unwrap(), [Put::Moved]);
+    eventually("the job to be done", LIMIT, async || {
+        (source.states(&job).await.unwrap() == [State::Completed]).then_some(())
+    })
+    .await;
+    assert_eq!(bull.runs("slot", &job[0].1).await.len(), 2);
+    let strays: Vec<String> = bull.query(redis::cmd("KEYS").arg("bull:slot:*")).await;
+    assert_eq!(strays, Vec::<String>::new());
+}
