@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Engine, Trouble, now_ms};
 use crate::ledger::{Due, Intended};
-use crate::source::{GUARD, PAGE};
+use crate::source::{GUARD, Lost, PAGE, Put};
 use crate::storm::Bucket;
 
 /// Between two looks for what is due, while there is nothing.
@@ -76,9 +76,26 @@ impl Engine {
         due.into_iter().filter(|due| admit(due)).collect()
     }
 
+    /// Makes jobs anew that have gone, where a person asked for it: unasked nobody can say whether they were done after all.
+    async fn make_anew(&self, intended: &[Intended], put: &mut [Put]) -> Result<(), Trouble> {
+        let is_lost = |(intended, put): &(&Intended, &mut Put)| **put == Put::Gone && intended.order.has_all_tries;
+        let (lost, places): (Vec<&Intended>, Vec<&mut Put>) = intended.iter().zip(put).filter(is_lost).unzip();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let kept = self.ledger.kept(&lost).await?;
+        let anew: Vec<Lost> =
+            lost.iter().zip(kept).map(|(lost, kept)| Lost { order: lost.order.clone(), kept }).collect();
+        for (place, put) in places.into_iter().zip(self.source.put_anew(&anew).await?) {
+            *place = put;
+        }
+        Ok(())
+    }
+
     async fn carry_out(&self, intended: &[Intended]) -> Result<(), Trouble> {
         let orders: Vec<_> = intended.iter().map(|intended| intended.order.clone()).collect();
-        let put = self.source.put_back(&orders).await?;
+        let mut put = self.source.put_back(&orders).await?;
+        self.make_anew(intended, &mut put).await?;
         let done: Vec<_> = intended.iter().cloned().zip(put).collect();
         self.ledger.redriven(&done, now_ms()).await?;
         for (intended, put) in &done {

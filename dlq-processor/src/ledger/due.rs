@@ -145,6 +145,23 @@ impl Ledger {
         })
         .await
     }
+
+    /// Returns what sources kept of letters, in their order.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn kept(&self, letters: &[&Intended]) -> Result<Vec<Vec<u8>>, LedgerError> {
+        self.read(async |transaction| {
+            let mut kept = Vec::with_capacity(letters.len());
+            for letter in letters {
+                let sql = "SELECT kept FROM letters WHERE id = $1";
+                let found = transaction.row::<(Vec<u8>,)>(sql, &[letter.id.as_str().into()]).await?;
+                kept.push(found.map(|(kept,)| kept).unwrap_or_default());
+            }
+            Ok(kept)
+        })
+        .await
+    }
 }
 
 fn intended_of(source: &str, (queue, job, failed_at_ms, redrive, since_ms, has_all_tries): Row) -> Intended {

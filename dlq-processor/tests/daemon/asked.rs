@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::{Target, eventually};
 
-use crate::machine::{LIMIT, Machine, TOKEN};
+use crate::machine::{LIMIT, Machine, QUEUE, TOKEN};
 
 const CONFIG: &str = "queues: [{ queue: '*', mode: act }]\noperator_token_file: token\n";
 
@@ -105,4 +105,23 @@ async fn the_monitor_is_told_once_of_failures_that_are_alike_and_that_they_are_o
     }
     eventually("the monitor to be told that it is over", LIMIT, async || posted(|alert| !alert["endsAt"].is_null()))
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_its_queue_has_thrown_away_is_made_anew_when_somebody_asks() {
+    let machine = Machine::start(CONFIG).await;
+    let ids = machine.fail(1, "ValidationError: no address").await;
+    let _daemon = machine.daemon().await;
+    eventually("it to be taken in", LIMIT, async || {
+        machine.metric("dlq_captured_total", "").await.filter(|taken| *taken >= 1.0).map(drop)
+    })
+    .await;
+    let id = &ids[0];
+    machine.query::<()>(redis::cmd("ZREM").arg(format!("bull:{QUEUE}:failed")).arg(id)).await;
+    machine.query::<()>(redis::cmd("DEL").arg(format!("bull:{QUEUE}:{id}"))).await;
+    machine.does(json!({})).await;
+    let letter = machine.letters().await.remove(0);
+    let headers = format!("authorization: Bearer {TOKEN}\r\nidempotency-key: 1\r\n");
+    assert_eq!(status(&machine, &letter.id, "redrive", &headers).await, 200);
+    eventually("it to be done", LIMIT, async || (machine.runs(id).await == 2).then_some(())).await;
 }

@@ -1,5 +1,5 @@
 //! The real binary beside a real BullMQ: what it takes in, what it redrives, and what kill -9 leaves behind.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod asked;
 mod killed;
