@@ -140,6 +140,10 @@ impl Daemon {
                 let states: Vec<_> = engines.iter().map(|engine| (engine.name(), engine.state())).collect();
                 // Without any source there is no work to be done.
                 let need = if states.iter().all(|(_, state)| state.is_err()) { Need::Hard } else { Need::Soft };
+                for engine in engines {
+                    let armed = engine.hazard().map_or(Ok(()), Err);
+                    self.health.set(&format!("redriving {}", engine.name()), Need::Soft, armed);
+                }
                 for (name, state) in states {
                     self.health.set(&format!("source {name}"), need, state);
                 }

@@ -21,6 +21,7 @@ pub(crate) struct Figures {
     pub(crate) outcomes: IntCounterVec,
     pub(crate) new_fingerprints: IntCounter,
     pub(crate) source_up: IntGaugeVec,
+    pub(crate) armed: IntGaugeVec,
     pub(crate) breaker_open: IntGaugeVec,
     pub(crate) failed_in_source: IntGaugeVec,
     pub(crate) commit_seconds: Histogram,
@@ -66,6 +67,7 @@ impl Figures {
                 IntCounter::new("dlq_fingerprints_new_total", "Failures like which there had been none."),
             ),
             source_up: gauge("dlq_source_up", "1 while a source answers.", &["source"]),
+            armed: gauge("dlq_source_armed", "0 while nothing is redriven, since it could be lost.", &["source"]),
             breaker_open: gauge(
                 "dlq_breaker_open",
                 "1 while redrives of a kind are held back, since they fail.",

@@ -49,6 +49,8 @@ pub(crate) struct Engine {
     breakers: Mutex<BTreeMap<Destination, Breaker>>,
     /// Of everything that this process redrives.
     rate: Arc<Mutex<Bucket>>,
+    /// Why nothing is redriven, though it may be.
+    hazards: Mutex<Vec<String>>,
     /// Why each loop does not get on.
     troubles: Mutex<BTreeMap<&'static str, String>>,
 }
@@ -62,8 +64,9 @@ impl Engine {
         rate: Arc<Mutex<Bucket>>,
     ) -> Self {
         figures.source_up.with_label_values(&[&name]).set(0);
-        let (breakers, troubles) = (Mutex::default(), Mutex::default());
-        Self { name, queues, source, settings, ledger, figures, breakers, rate, troubles }
+        figures.armed.with_label_values(&[&name]).set(1);
+        let (breakers, hazards, troubles) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { name, queues, source, settings, ledger, figures, breakers, rate, hazards, troubles }
     }
 
     /// Its name.
@@ -74,6 +77,11 @@ impl Engine {
     /// Does everything, until it is dropped.
     pub(crate) async fn run(&self) {
         tokio::join!(self.capture_for_ever(), self.redrive_for_ever(), self.follow_for_ever());
+    }
+
+    /// Why nothing is redriven, if that is so.
+    pub(crate) fn hazard(&self) -> Option<String> {
+        self.hazards.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
     }
 
     /// Why it does not get on, if it does not.

@@ -45,9 +45,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Looks whether what is put back could be lost: then nothing is.
+    async fn look_for_hazards(&self) -> Result<bool, Trouble> {
+        let found = self.source.hazards().await?;
+        let mut known = self.hazards.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != found {
+            match found.first() {
+                Some(hazard) => tracing::warn!(source = self.name, hazard, "nothing is redriven"),
+                None => tracing::info!(source = self.name, "letters are redriven again"),
+            }
+        }
+        self.figures.armed.with_label_values(&[&self.name]).set(found.is_empty().into());
+        *known = found;
+        Ok(known.is_empty())
+    }
+
     /// Returns how many there were.
     async fn redrive_due(&self, buckets: &mut BTreeMap<String, Bucket>) -> Result<usize, Trouble> {
         let due = self.ledger.due(&self.name, now_ms(), PAGE).await?;
+        if due.is_empty() || !self.look_for_hazards().await? {
+            return Ok(0);
+        }
         let admitted = self.admit(due, buckets);
         if admitted.is_empty() {
             return Ok(0);

@@ -42,6 +42,12 @@ pub trait Source: Send + Sync {
     /// Says where jobs are now, in the order of `jobs` (queue and id).
     fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>>;
 
+    /// Says why nothing should be redriven there at all, one sentence each: what is put back could be lost. Most kinds of
+    /// queues have no such reasons.
+    fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// Removes failed jobs for good, and says how many there were.
     fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>>;
 }

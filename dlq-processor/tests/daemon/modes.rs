@@ -42,3 +42,24 @@ async fn what_is_away_is_named_and_work_goes_on_when_it_is_back() {
     .await;
     eventually("it to be ready", LIMIT, async || machine.get("/readyz").await).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_put_back_where_it_could_be_thrown_away() {
+    let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\n";
+    let machine = Machine::start(config).await;
+    let policy = async |policy| {
+        let mut asked = redis::cmd("CONFIG");
+        machine.query::<()>(asked.arg("SET").arg("maxmemory-policy").arg(policy)).await;
+    };
+    policy("allkeys-lru").await;
+    let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
+    let _daemon = machine.daemon().await;
+    let said = eventually("health to say why", LIMIT, async || {
+        machine.get("/health").await.filter(|health| health.contains("maxmemory-policy allkeys-lru"))
+    });
+    assert!(said.await.contains("\"status\":\"degraded\""));
+    assert_eq!(machine.runs(&ids[0]).await, 1);
+    machine.does(json!({})).await;
+    policy("noeviction").await;
+    eventually("it to be redriven", LIMIT, async || (machine.runs(&ids[0]).await == 2).then_some(())).await;
+}

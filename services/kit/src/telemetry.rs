@@ -53,7 +53,7 @@ impl Telemetry {
 }
 
 impl Running {
-    /// Hands over what waits, for at most [`LONGEST`].
+    /// Hands over what waits, for at most 4 s, and has the output written, for at most half a second.
     pub async fn finish(self) {
         // Each has less, unless a disk does not answer.
         let all = async { tokio::join!(self.traces.finish(), self.logs.finish()) };

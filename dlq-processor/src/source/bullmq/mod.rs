@@ -56,6 +56,17 @@ impl BullMq {
         Keys::new(&self.prefix, queue)
     }
 
+    /// A server that throws away what it has no room for throws away jobs, too, without a word (redis.io, "Key eviction").
+    async fn find_hazards(&self) -> Result<Vec<String>, SourceError> {
+        let mut asked = redis::pipe();
+        asked.cmd("INFO").arg("memory");
+        let (memory,): (String,) = self.server.ask(&asked).await?;
+        let found = memory.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).unwrap_or("noeviction");
+        let policy = found.trim();
+        let why = format!("Redis throws jobs away when it is full (maxmemory-policy {policy}); set it to noeviction");
+        Ok((policy != "noeviction").then_some(why).into_iter().collect())
+    }
+
     async fn find_queues(&self) -> Result<Vec<String>, SourceError> {
         let (mut found, mut cursor) = (BTreeSet::new(), 0_u64);
         loop {
@@ -172,6 +183,10 @@ impl Source for BullMq {
 
     fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
         self.find_states(jobs).boxed()
+    }
+
+    fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
+        self.find_hazards().boxed()
     }
 
     fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>> {
