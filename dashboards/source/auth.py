@@ -108,7 +108,6 @@ STEPS = bars(
         "topk(10, sum by (service, step) (rate(auth_monitor_step_duration_seconds_sum[15m]))"
         " / sum by (service, step) (rate(auth_monitor_step_duration_seconds_count[15m]) > 0))",
         "{{service}} · {{step}}",
-        instant=True,
     ),
     "s",
     decimals=1,

@@ -94,7 +94,7 @@ ENDS = bars(
     "What became of messages",
     "Did they arrive, in the time shown?",
     "dead: refused for good. suppressed: silenced. cancelled: over before it was told. held: waits for its turn.",
-    ask("sum by (state) (increase(monitor_alert_deliveries_total[$__range]))", "{{state}}", instant=True),
+    ask("sum by (state) (increase(monitor_alert_deliveries_total[$__range]))", "{{state}}"),
     "short",
     decimals=0,
     steps=limits(BLUE),

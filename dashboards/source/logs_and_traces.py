@@ -49,7 +49,7 @@ ERRORS = stat(
     "Lines at level error",
     "Does the service complain?",
     "In the time shown. At error a person should act.",
-    ask_logs('sum(count_over_time({service="$service", level="error"}[$__range]))', "Errors", instant=True),
+    ask_logs('sum(count_over_time({service="$service", level="error"}[$__range]))', "Errors"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, RED)),

@@ -99,7 +99,7 @@ EXITS = bars(
     "Unplanned ends",
     "Who crashes most?",
     "Of the newest 256 runs of each.",
-    ask(f"sort_desc(max by (service) (monitor_workload_unplanned_exits{{{ALL}}}))", "{{service}}", instant=True),
+    ask(f"sort_desc(max by (service) (monitor_workload_unplanned_exits{{{ALL}}}))", "{{service}}"),
     "short",
     decimals=0,
     steps=limits(GREEN, (1, YELLOW), (10, RED)),

@@ -14,7 +14,7 @@ WIDTH = 24
 # Longest line of JSON that is not one text.
 LINE = 120
 
-# Requests of people: scrapes are none, and a gate waits for as long as it is asked to.
+# Requests of people, as in alerts/rules/services.yml: scrapes and gates are none.
 PEOPLE = 'endpoint!~"/metrics|/api/v1/gate.*"'
 
 GREEN, YELLOW, ORANGE, RED, DARK_RED = "green", "yellow", "orange", "red", "dark-red"
@@ -126,20 +126,27 @@ def limits(*steps):
     }
 
 
-def ask(expr, legend=None, *, table=False, instant=False, exemplars=False):
-    """A question to Prometheus."""
+def ask(expr, legend=None, *, table=False, exemplars=False):
+    """A question to Prometheus: over the time shown, but in a table for now."""
     target = {"datasource": METRICS, "editorMode": "code", "expr": expr}
     if table:
-        return target | {"format": "table", "instant": True, "range": False}
-    target |= {"legendFormat": legend, "instant": instant, "range": not instant}
+        return target | {"format": "table"} | NOW["prometheus"]
+    target |= {"legendFormat": legend, "instant": False, "range": True}
     return target | ({"exemplar": True} if exemplars else {})
 
 
-def ask_logs(expr, legend=None, *, instant=False):
-    """A question to Loki."""
-    kind = "instant" if instant else "range"
-    target = {"datasource": LOGS, "editorMode": "code", "expr": expr, "queryType": kind}
+def ask_logs(expr, legend=None):
+    """A question to Loki, over the time shown."""
+    target = {"datasource": LOGS, "editorMode": "code", "expr": expr, "queryType": "range"}
     return target | ({"legendFormat": legend} if legend else {"maxLines": 500})
+
+
+# What makes a question one about now. A range has an old answer for as long as it is shown, also of what is gone.
+NOW = {"prometheus": {"instant": True, "range": False}, "loki": {"queryType": "instant"}}
+
+
+def for_now(targets):
+    return [target | NOW[target["datasource"]["type"]] for target in targets]
 
 
 def ask_traces(query, limit=20):
@@ -166,8 +173,8 @@ def defaults(unit, *, decimals=None, mappings=None, steps=None, none="no data", 
 
 
 def stat(title, asks, act, targets, unit="short", *, area=False, names=None, **more):
-    """A word or a number, on its colour."""
-    targets = one(targets)
+    """A word or a number, on its colour: that of now, unless there is a graph behind it."""
+    targets = one(targets) if area else for_now(one(targets))
     names = len(targets) > 1 if names is None else names
     if unit == "short":
         more.setdefault("decimals", 0)
@@ -189,7 +196,7 @@ def stat(title, asks, act, targets, unit="short", *, area=False, names=None, **m
 
 
 def bars(title, asks, act, targets, unit, *, top=None, **more):
-    """A bar for each series."""
+    """A bar for each series, as it is now."""
     options = {
         "displayMode": "basic",
         "maxVizHeight": 300,
@@ -203,7 +210,7 @@ def bars(title, asks, act, targets, unit, *, top=None, **more):
         "valueMode": "color",
     }
     ends = {"min": 0} | ({"max": top} if top is not None else {})
-    return Panel(title, asks, act, "bargauge", one(targets), defaults(unit, **more) | ends, options)
+    return Panel(title, asks, act, "bargauge", for_now(one(targets)), defaults(unit, **more) | ends, options)
 
 
 def chart(

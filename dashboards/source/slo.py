@@ -81,7 +81,6 @@ GONE = bars(
         'sort(clamp_min(monitor_slo_error_budget_remaining_ratio{job="monitor"}, 0) * 30 * 86400'
         ' / on (service, objective) (monitor_slo_burn_rate{job="monitor",window="6h"} > 0.01))',
         "{{service}} · {{objective}}",
-        instant=True,
     ),
     "s",
     decimals=0,
@@ -108,7 +107,6 @@ WINDOWS = bars(
         ask(
             f"max(service:http_requests_5xx:ratio_rate{window}) or max(0 * service:http_requests:rate5m)",
             text,
-            instant=True,
         )
         for window, text in [
             ("5m", "5 minutes"),

@@ -216,6 +216,25 @@ fn each_panel_says_what_it_answers_in_what_unit_and_what_if_there_is_nothing() {
     }
 }
 
+#[test]
+fn what_shows_a_state_asks_for_now_and_what_draws_a_line_for_a_time() {
+    for dashboard in dashboards() {
+        for panel in dashboard.panels() {
+            let place = dashboard.place(panel);
+            let draws = match panel["type"].as_str().unwrap() {
+                "stat" => panel["options"]["graphMode"] != "none",
+                "bargauge" | "table" => false,
+                "timeseries" | "state-timeline" | "logs" => true,
+                _ => continue,
+            };
+            for asked in dashboard.asks().iter().filter(|asked| asked.place == place && asked.kind != "tempo") {
+                // What is gone would be shown as it was, for as long as that is on the screen.
+                assert_eq!(asked.for_now, !draws, "{place}: {}", asked.text);
+            }
+        }
+    }
+}
+
 /// A legend is words, and what the series differ by.
 fn check_legend(place: &str, target: &Value) {
     let of_series = target["datasource"]["type"] == "prometheus" && target["format"] != "table";

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use e2e::{ask, program};
 use http::Request;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use testkit::{Certificate, Collector, Target, eventually, free_port};
 
@@ -115,10 +117,30 @@ struct Question {
     choices: Vec<BTreeMap<String, String>>,
 }
 
-/// What one text of PromQL is answered: how many series.
+/// What one text of PromQL is answered now.
 async fn series(watched: &Watched, asked: &Asked, text: &str) -> Vec<Value> {
+    answered(watched, asked, text, "/api/v1/query?").await
+}
+
+/// What one text of PromQL is answered as its panel asks: now, or over the last minutes. What is no number is none.
+async fn shown(watched: &Watched, asked: &Asked, text: &str) -> Vec<Value> {
+    let mut found = if asked.for_now {
+        series(watched, asked, text).await
+    } else {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        answered(watched, asked, text, &format!("/api/v1/query_range?start={}&end={now}&step={EVERY_SECS}&", now - 300))
+            .await
+    };
+    found.retain(|one| {
+        let values = list(&one["values"]).iter().chain([&one["value"]]);
+        values.filter_map(|value| value[1].as_str()).any(|number| number != "NaN")
+    });
+    found
+}
+
+async fn answered(watched: &Watched, asked: &Asked, text: &str, path: &str) -> Vec<Value> {
     let [prometheus, _] = watched.addresses();
-    let path = format!("/api/v1/query?query={}", encoded(text));
+    let path = format!("{path}query={}", encoded(text));
     let answer = watched.json(&prometheus, &path).await.unwrap_or_else(|| panic!("no answer to {text}"));
     assert_eq!(answer["status"], "success", "{}: {text}: {answer}", asked.place);
     answer["data"]["result"].as_array().unwrap().clone()
@@ -132,7 +154,7 @@ impl Question {
     /// Whether there is an answer, for some choice at least.
     async fn is_answered(&self, watched: &Watched) -> bool {
         for values in &self.choices {
-            let found = series(watched, &self.asked, &with(&self.asked.text, values)).await;
+            let found = shown(watched, &self.asked, &with(&self.asked.text, values)).await;
             if let Some(first) = found.first() {
                 let lacks = self.asked.labels().find(|label| !first["metric"][label].is_string());
                 assert!(lacks.is_none(), "{:?}: no label {lacks:?} in {first}", self.asked);
@@ -225,7 +247,64 @@ async fn a_real_prometheus_has_an_answer_to_each_question_while_things_are_broke
     }
     check_table(&watched).await;
     check_pages(&watched).await;
+    until_the_overview_says_what_the_monitor_says(&watched).await;
     until_scraped_for_a_minute(&watched).await;
+    until_no_state_is_shown_of_what_has_ended(&watched, &wanted).await;
+}
+
+/// What a panel of the overview asks.
+fn of_overview(title: &str) -> Vec<Asked> {
+    let overview = dashboards().into_iter().find(|dashboard| dashboard.name == "overview").unwrap();
+    let place = format!("overview, {title:?}");
+    overview.asks().into_iter().filter(|asked| asked.place == place).collect()
+}
+
+/// Waits until verdicts and open incidents are what the monitor's own API has.
+async fn until_the_overview_says_what_the_monitor_says(watched: &Watched) {
+    let number = |one: &Value| one["value"][1].as_str().unwrap().to_owned();
+    // As VERDICTS of shapes.py numbers them.
+    let numbers =
+        BTreeMap::from([("up", "1"), ("degraded", "8"), ("down", "9"), ("crash_looping", "10"), ("gave_up", "11")]);
+    let verdicts = &of_overview("Services")[0];
+    let are_equal = async || {
+        let status = watched.up.status().await?;
+        let mut same = 0;
+        let shown = series(watched, verdicts, &verdicts.text).await;
+        for service in status["services"].as_array()? {
+            let Some(wanted) = numbers.get(service["verdict"].as_str()?) else { continue };
+            let one = shown.iter().find(|one| one["metric"]["service"] == service["name"])?;
+            same += usize::from(number(one) == *wanted);
+        }
+        // The stack's own, and the shop.
+        (same > 4 && shown.len() == status["services"].as_array()?.len()).then_some(())
+    };
+    eventually("the verdicts of the overview to be those of the monitor", LIMIT, are_equal).await;
+    let are_as_many = async || {
+        let incidents = watched.json(&watched.up.address("monitor"), "/api/v1/incidents?open=true").await?;
+        let mut shown = 0;
+        for asked in of_overview("Open incidents") {
+            shown += number(series(watched, &asked, &asked.text).await.first()?).parse::<usize>().ok()?;
+        }
+        let open = incidents.as_array()?.len();
+        (open > 0 && shown == open).then_some(())
+    };
+    eventually("as many open incidents on the overview as the monitor has", LIMIT, are_as_many).await;
+}
+
+/// Ends everything that `make up` started, and waits until nothing is shown as if it still were so.
+async fn until_no_state_is_shown_of_what_has_ended(watched: &Watched, wanted: &[Question]) {
+    kill(Pid::from_raw(i32::try_from(watched.up.child.id()).unwrap()), Signal::SIGINT).unwrap();
+    // What is counted over a time says that of the time, and `up` says that something is gone.
+    let is_state = |asked: &Asked| {
+        let is_shown = ["stat", "bargauge"].contains(&&*asked.panel) && asked.for_now;
+        is_shown && !asked.text.contains(['[', ':']) && !asked.text.contains("(up{")
+    };
+    let states: Vec<&Question> = wanted.iter().filter(|question| is_state(&question.asked)).collect();
+    assert!(states.len() > 20, "{} states", states.len());
+    for question in states {
+        let is_gone = async || (!question.is_answered(watched).await).then_some(());
+        eventually(&format!("no state of {:?}", question.asked.place), LIMIT, is_gone).await;
+    }
 }
 
 /// Waits until there is an answer to each, and says to which there is none.

@@ -24,6 +24,10 @@ pub(crate) struct Asked {
     pub text: String,
     /// What its series are called.
     pub legend: String,
+    /// Of Prometheus and Loki: for the newest answer, rather than for those over a time.
+    pub for_now: bool,
+    /// The kind of its panel, if it is one's.
+    pub panel: String,
 }
 
 /// Every dashboard, by name.
@@ -63,7 +67,9 @@ impl Shown {
         let mut found = Vec::new();
         for panel in self.panels() {
             let place = self.place(panel);
-            found.extend(list(&panel["targets"]).iter().map(|target| Asked::of(place.clone(), target)));
+            let kind = panel["type"].as_str().unwrap_or_default().to_owned();
+            let own = list(&panel["targets"]).iter().map(|target| Asked::of(place.clone(), target));
+            found.extend(own.map(|asked| Asked { panel: kind.clone(), ..asked }));
             for url in links(panel) {
                 let asked = explored(&url);
                 found.extend(asked.iter().map(|query| Asked::of(format!("{place}, a link"), query)));
@@ -82,12 +88,14 @@ impl Asked {
         let text = text.unwrap_or_else(|| panic!("{place} asks nothing: {query}")).to_owned();
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (kind, source) = (word(&query["datasource"]["type"]), word(&query["datasource"]["uid"]));
-        Self { place, kind, source, text, legend: word(&query["legendFormat"]) }
+        let for_now = query["instant"] == true && query["range"] == false || query["queryType"] == "instant";
+        Self { place, kind, source, text, legend: word(&query["legendFormat"]), for_now, panel: String::new() }
     }
 
     /// A question to Prometheus that stands elsewhere.
     pub(crate) fn elsewhere(place: String, text: String) -> Self {
-        Self { place, kind: "prometheus".to_owned(), source: String::new(), text, legend: String::new() }
+        let (source, legend, panel) = Default::default();
+        Self { place, kind: "prometheus".to_owned(), source, text, legend, for_now: true, panel }
     }
 
     /// The labels that its legend shows.
