@@ -8,6 +8,12 @@ def counted(those):
     return f'count({those}) or 0 * count(monitor_slo_burn_rate{{job="monitor"}})'
 
 
+def burning(window, still, pace):
+    """Objectives that burn beyond a pace over a window, and still do over a short one; each once."""
+    burn = lambda window: f'max by (service, objective) (monitor_slo_burn_rate{{job="monitor",window="{window}"}})'
+    return f"({burn(window)} > {pace} and {burn(still)} > {pace})"
+
+
 SPENT = stat(
     "Objectives missed",
     "Is an objective broken already?",
@@ -21,15 +27,8 @@ SPENT = stat(
 FAST = stat(
     "Burning fast",
     "Must somebody act now?",
-    "14.4 times too fast for an hour and now, or 6 times for six hours: at that pace a month's budget is gone in days.",
-    ask(
-        counted(
-            '(monitor_slo_burn_rate{job="monitor",window="1h"} > 14.4'
-            ' and ignoring (window) monitor_slo_burn_rate{job="monitor",window="5m"} > 14.4)'
-            ' or monitor_slo_burn_rate{job="monitor",window="6h"} > 6'
-        ),
-        "Burning fast",
-    ),
+    "14.4 times too fast for an hour or 6 times for six hours, and still: at that pace a month's budget is gone in days.",
+    ask(counted(f"{burning('1h', '5m', 14.4)} or {burning('6h', '30m', 6)}"), "Burning fast"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, RED)),
@@ -38,8 +37,8 @@ FAST = stat(
 SLOWLY = stat(
     "Burning slowly",
     "Does something leak?",
-    "Faster than evenly for three days: it will not last the month. Mend it before new things.",
-    ask(counted('monitor_slo_burn_rate{job="monitor",window="3d"} > 1'), "Burning slowly"),
+    "Faster than evenly for three days, and still: it will not last the month. Mend it before new things.",
+    ask(counted(burning("3d", "6h", 1)), "Burning slowly"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, ORANGE)),

@@ -12,8 +12,9 @@ use super::shared::Shared;
 use crate::alert::Severity;
 
 /// The windows of which the pace is exported (Google SRE workbook, chapter 5).
-const WINDOWS: [(&str, Duration); 4] = [
+const WINDOWS: [(&str, Duration); 5] = [
     ("5m", Duration::from_secs(300)),
+    ("30m", Duration::from_secs(1800)),
     ("1h", Duration::from_secs(3600)),
     ("6h", Duration::from_secs(6 * 3600)),
     ("3d", Duration::from_secs(3 * 86_400)),
@@ -86,4 +87,20 @@ pub(super) fn families(shared: &Shared) -> Vec<MetricFamily> {
         family("monitor_silences_active", "Silences in force.", [Sample::bare(silences as f64)]),
         family("monitor_maintenance_active", "Maintenance windows that are open.", [Sample::bare(windows as f64)]),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::PACES;
+
+    #[test]
+    fn every_window_that_is_alerted_on_is_exported_under_its_name() {
+        for window in PACES.iter().flat_map(|pace| [pace.long, pace.short]) {
+            assert!(WINDOWS.iter().any(|(_, length)| *length == window), "{window:?}");
+        }
+        for (name, length) in WINDOWS {
+            assert_eq!(kit::config::parse_duration(name), Ok(length), "{name}");
+        }
+    }
 }
