@@ -1,6 +1,7 @@
 """What does this one check see?"""
 
 from shapes import (
+    BLUE,
     GREEN,
     HEALTHS,
     ORANGE,
@@ -38,11 +39,11 @@ HEALTH = stat(
 AGE = stat(
     "Newest answer",
     "How fresh is that?",
-    "Far beyond its interval: it is stale soon.",
+    "Each check has its own interval: far beyond that, its health is stale.",
     ask(f"max(monitor_check_age_seconds{{{HERE}}})", "Newest answer"),
     "s",
     decimals=0,
-    steps=limits(GREEN, (300, YELLOW), (1200, RED)),
+    steps=limits(BLUE),
     none="never",
 )
 SHARE = stat(

@@ -70,7 +70,7 @@ LINES = log_lines(
     "Lines",
     "What does the service say?",
     "Open a line: its trace_id leads to the trace.",
-    '{service="$service", level=~"$level"} |= "$text"',
+    '{service="$service", level=~"$level"} |= `$text`',
 )
 
 
@@ -111,7 +111,7 @@ ITS_LINES = log_lines(
     "All lines of the trace",
     "What did everybody say about it?",
     "Choose a trace above: lines of every service, newest first.",
-    '{service=~".+"} | trace_id="$trace"',
+    '{service=~".+"} | trace_id="$trace" | trace_id!=""',
 )
 
 DASHBOARD = Dashboard(

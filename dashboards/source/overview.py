@@ -4,6 +4,7 @@ from shapes import (
     GREEN,
     ORANGE,
     OVERALL,
+    PURPLE,
     RED,
     VERDICTS,
     YELLOW,
@@ -105,14 +106,25 @@ ALERTS = table(
     "Alerts of Prometheus",
     "Which rules fire?",
     "Each has its heading in alerts/README.md: what it means and what to do first.",
-    ask('max by (alertname, severity, service) (ALERTS{alertstate="firing",severity=~"page|ticket"})', table=True),
+    ask(
+        'max by (alertname, severity, service) (ALERTS{alertstate="firing",severity=~"page|ticket"}'
+        # Watchdog always fires, where there are rules.
+        ' or label_replace(label_replace(absent(ALERTS{alertname="Watchdog",alertstate="firing"}),'
+        ' "alertname", "not known: no rules are evaluated", "", ""), "severity", "unknown", "", ""))',
+        table=True,
+    ),
     [
         ("alertname", "Alert", {}),
         ("service", "Service", {"noValue": "–"}),
         (
             "severity",
             "Severity",
-            filled(said([("page", 0, "page", RED), ("ticket", 1, "ticket", ORANGE)], by_word=True)),
+            filled(
+                said(
+                    [("page", 0, "page", RED), ("ticket", 1, "ticket", ORANGE), ("unknown", 2, "unknown", PURPLE)],
+                    by_word=True,
+                )
+            ),
         ),
     ],
     sort=("Severity", False),
