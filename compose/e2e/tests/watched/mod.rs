@@ -29,6 +29,7 @@ impl Watched {
         for (from, to) in [
             ("\"prometheus:9090\"", format!("\"127.0.0.1:{prometheus}\"")),
             ("\"alertmanager:9093\"", format!("\"127.0.0.1:{alertmanager}\"")),
+            ("# webhook_configs:", "webhook_configs:".to_owned()),
             ("https://dead-man.example.com", dead_man.url("")),
             ("mail.example.com:587", "127.0.0.1:1".to_owned()),
             // Sooner, so that nobody waits.
