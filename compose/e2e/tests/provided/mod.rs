@@ -49,6 +49,69 @@ fn mounts(service: &Value) -> BTreeMap<String, String> {
     texts(&service["volumes"]).into_iter().filter_map(mount).collect()
 }
 
+/// The ports of this machine's loopback on which a service listens; it must not listen elsewhere.
+fn listening(service: &Value) -> Vec<u16> {
+    if service["network_mode"] != "host" {
+        assert_eq!(texts(&service["networks"]), ["observability"]);
+        let port = |published: &str| published.strip_prefix("127.0.0.1:")?.split(':').next()?.parse().ok();
+        return texts(&service["ports"]).into_iter().map(|it| port(it).unwrap_or_else(|| panic!("{it}"))).collect();
+    }
+    assert!(service["ports"].is_null(), "{service}");
+    let options = texts(&service["command"]);
+    let listen = options.iter().find_map(|option| option.strip_prefix("--web.listen-address=127.0.0.1:"));
+    let settings = &service["environment"];
+    let of_grafana = (settings["GF_SERVER_HTTP_ADDR"] == "127.0.0.1").then_some(&settings["GF_SERVER_HTTP_PORT"]);
+    let port = listen.or(of_grafana.and_then(Value::as_str)).unwrap_or_else(|| panic!("where? {service}"));
+    vec![port.parse().unwrap()]
+}
+
+#[test]
+fn whoever_reads_secrets_may_and_nobody_else_can() {
+    let secrets = yaml(FILE)["secrets"].as_object().unwrap().clone();
+    let made = yaml("compose/local.yml");
+    let mut shown = BTreeSet::new();
+    for (name, service) in services() {
+        let own: Vec<String> = list(&service["secrets"])
+            .iter()
+            .map(|secret| secret.as_str().or_else(|| secret["source"].as_str()).unwrap().to_owned())
+            .collect();
+        // They are readable for whoever runs the suite only, by whatever number.
+        let reads = (service["user"] == "0:0", texts(&service["cap_drop"]), texts(&service["cap_add"]));
+        if own.is_empty() {
+            assert_eq!(reads, (false, vec![], vec![]), "{name}");
+        } else {
+            assert_eq!(reads, (true, vec!["ALL"], vec!["DAC_OVERRIDE"]), "{name}");
+        }
+        shown.extend(own);
+    }
+    assert_eq!(shown, secrets.keys().cloned().collect());
+    for (name, secret) in secrets {
+        let file = from_root(secret["file"].as_str().unwrap()).unwrap();
+        assert!(texts(&made["make_secrets"]).contains(&&*file), "nobody makes {name}, {file}");
+    }
+    let password = &yaml("alerts/alertmanager.yml")["global"]["smtp_auth_password_file"];
+    let secret = password.as_str().unwrap().strip_prefix("/run/secrets/").unwrap().to_owned();
+    assert_eq!(services()["alertmanager"]["secrets"], serde_json::json!([secret]));
+}
+
+#[test]
+fn what_people_are_told_to_type_leads_to_loki_and_tempo() {
+    let (readme, folder) = (repository().join("README.md"), yaml(FILE));
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let handed = yaml("compose/local.yml");
+    for (variable, service, port) in [("LOKI_URL", "loki", 3100), ("OTEL_EXPORTER_OTLP_ENDPOINT", "tempo", 4318)] {
+        let words = format!("{variable}=http://127.0.0.1:{port} ");
+        let line = readme.lines().find(|line| line.contains(&words) && line.contains("make up"));
+        assert!(line.is_some(), "README.md does not say {words}");
+        assert!(listening(&folder["services"][service]).contains(&port), "{service}");
+        // Each service has what the monitor has.
+        for name in ["api-gateway", "platform-services", "auth-monitor"] {
+            let env = &handed["services"][name]["workload"]["process"]["env"];
+            assert_eq!(env[variable], format!("${{{variable}:-}}"), "{name}");
+        }
+    }
+}
+
 #[test]
 fn the_doctor_finds_nothing_and_each_container_is_bounded_asked_and_needed_by_nobody() {
     let file = repository().join(FILE);
@@ -70,14 +133,10 @@ fn the_doctor_finds_nothing_and_each_container_is_bounded_asked_and_needed_by_no
         assert_eq!(service["healthcheck"]["test"][0], "CMD", "{name}");
         assert!(!service["logging"]["options"]["max-size"].is_null(), "{name}: its log grows for ever");
         assert!(service["depends_on"].is_null(), "{name} waits for another");
-        assert_eq!(texts(&service["networks"]), ["observability"], "{name}");
-        let published: Vec<&str> = texts(&service["ports"]);
-        let wanted: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}:")).collect();
-        assert_eq!(published.len(), wanted.len(), "{name}");
-        assert!(published.iter().zip(&wanted).all(|(is, should)| is.starts_with(should)), "{name}: {published:?}");
+        assert_eq!(listening(service), ports.to_vec(), "{name}");
         for from in mounts(service).keys() {
-            let is_made = from.starts_with("data/secrets");
-            assert!(is_made || repository().join(from).exists(), "{name} is shown {from}, which is not there");
+            // Docker would make a folder of it, and root's.
+            assert!(repository().join(from).exists(), "{name} is shown {from}, which is not there");
         }
     }
 }
@@ -97,19 +156,16 @@ fn prometheus_and_grafana_find_their_files_and_the_secrets_are_made_by_the_suite
     let files = others.filter_map(|other| other["authorization"]["credentials_file"].as_str());
     let wanted: BTreeSet<&str> = files.map(|file| file.strip_prefix("../..").unwrap()).collect();
     assert_eq!(shown, wanted);
-    // Whom it scrapes is in this network, or where the suite runs.
+    // Whom it scrapes listens on this machine, or is where the suite runs.
     let around: Vec<&str> =
         texts(&prometheus["extra_hosts"]).into_iter().filter_map(|host| host.split(':').next()).collect();
-    for job in list(&config["scrape_configs"]) {
-        for target in list(&job["static_configs"]).iter().flat_map(|group| texts(&group["targets"])) {
-            let host = target.split(':').next().unwrap();
-            assert!(services.contains_key(host) || around.contains(&host), "{target} is nowhere");
-        }
-    }
-    let made = yaml("compose/local.yml");
-    for (name, secret) in yaml(FILE)["secrets"].as_object().unwrap() {
-        let file = from_root(secret["file"].as_str().unwrap()).unwrap();
-        assert!(texts(&made["make_secrets"]).contains(&&*file), "nobody makes {name}, {file}");
+    let telemetry = yaml("compose/prometheus/targets/telemetry.yml");
+    let groups = list(&config["scrape_configs"]).iter().flat_map(|job| list(&job["static_configs"]));
+    for target in groups.chain(list(&telemetry)).flat_map(|group| texts(&group["targets"])) {
+        let (host, port) = target.split_once(':').unwrap();
+        assert!(around.contains(&host), "{target} is nowhere");
+        let is_there = services.get(host).is_none_or(|service| listening(service).contains(&port.parse().unwrap()));
+        assert!(is_there, "{host} does not listen on {port}");
     }
     let grafana = &services["grafana"];
     let at = mounts(grafana);
@@ -136,8 +192,10 @@ fn grafana_finds_every_store_and_its_way_from_figures_to_traces_to_lines_and_bac
     for (uid, source) in &sources {
         assert_eq!((&source["type"], &source["editable"]), (&(*uid).into(), &false.into()));
         let (host, port) = source["url"].as_str().unwrap().strip_prefix("http://").unwrap().split_once(':').unwrap();
-        let ports = texts(&services[host]["ports"]);
-        assert!(ports.iter().any(|it| it.contains(&format!(":{port}:"))), "{uid}: {host} does not listen on {port}");
+        let ports = listening(&services[host]);
+        assert!(ports.contains(&port.parse().unwrap()), "{uid}: {host} does not listen on {port}");
+        let hosts = texts(&services["grafana"]["extra_hosts"]);
+        assert!(hosts.contains(&&*format!("{host}:127.0.0.1")), "{uid}: Grafana does not find {host}");
         let mut led_to = Vec::new();
         named("datasourceUid", &source["jsonData"], &mut led_to);
         assert!(led_to.iter().all(|other| sources.contains_key(other.as_str())), "{uid} leads to {led_to:?}");
