@@ -15,11 +15,23 @@ from shapes import (
     words,
 )
 
+
+def known(those):
+    """None, rather than nothing, of what dlq-processor has not said yet; nothing without one."""
+    return f"{those} or 0 * count(dlq_source_up)"
+
+
 LOST = stat(
     "Lost before they were seen",
     "Is work gone for good?",
-    "Trimmed, evicted or removed before the processor captured it. Anything but none pages: raise the queue's retention.",
-    ask("sum(increase(dlq_capture_missed_total[1d]))", "Lost"),
+    "Of a day: removed before dlq-processor read them. Anything but none pages: let the queue keep failed jobs for longer.",
+    ask(
+        known(
+            "sum((dlq_capture_missed_total unless dlq_capture_missed_total offset 1d)"
+            " or increase(dlq_capture_missed_total[1d]))"
+        ),
+        "Lost",
+    ),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (0.5, RED)),
@@ -28,8 +40,8 @@ LOST = stat(
 PARKED = stat(
     "Wait for somebody",
     "How many need a person?",
-    "`dlq ls --state parked`, or by fingerprint: one decision is good for all of one kind.",
-    ask('sum(dlq_entries{state="parked"})', "Parked"),
+    "By fingerprint: one decision is good for all of one kind.",
+    ask(known('sum(dlq_entries{state="parked"})'), "Parked"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, YELLOW), (100, RED)),
@@ -38,10 +50,11 @@ PARKED = stat(
 OLDEST = stat(
     "Oldest that waits",
     "For how long has nobody looked?",
-    "After a day a ticket is written.",
-    ask("max(dlq_oldest_entry_age_seconds)", "Oldest"),
+    "Of those that are parked. After a day a ticket is written.",
+    ask(known('max(dlq_oldest_entry_age_seconds{state="parked"})'), "Oldest"),
     "s",
     decimals=0,
+    mappings=words((0, "none waits", GREEN)),
     steps=limits(GREEN, (3600, YELLOW), (86400, RED)),
     none="no dead-letter processor",
 )
@@ -49,7 +62,7 @@ UNCERTAIN = stat(
     "Not certain",
     "Of how many do we not know whether they ran?",
     "Decide by hand whether running them again does harm.",
-    ask("sum(dlq_uncertain)", "Not certain"),
+    ask(known('sum(dlq_entries{state="uncertain"})'), "Not certain"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, RED)),
@@ -71,8 +84,11 @@ MAILS = stat(
 ARRIVALS = chart(
     "New dead letters",
     "Does it get worse?",
-    "A step up after a roll-out: take it back. More than ten a minute writes a ticket.",
-    ask("sum by (queue) (increase(dlq_captured_total[$__rate_interval]))", "{{queue}}"),
+    "A step up after a roll-out, or a new kind of failure: take it back.",
+    [
+        ask("sum by (queue) (increase(dlq_captured_total[$__rate_interval]))", "{{queue}}"),
+        ask("sum(increase(dlq_fingerprints_new_total[$__rate_interval]))", "of a new kind"),
+    ],
     "short",
     decimals=0,
     columns=True,
@@ -96,26 +112,30 @@ AGAIN = chart(
     "short",
     decimals=0,
     columns=True,
-    colours={"resolved": GREEN, "recurred": RED},
+    colours={"resolved": GREEN, "recurred": RED, "lost": YELLOW},
     none="no dead-letter processor",
 )
 BREAKERS = table(
     "Stopped by a breaker",
-    "For which queues has trying again been stopped?",
-    "It opens by itself when most recur. Mend the cause; `dlq breaker close` for at once.",
-    ask("max by (queue) (dlq_breaker_state) > 0", table=True),
-    [("queue", "Queue", {}), ("Value", "State", filled(words((1, "half open", YELLOW), (2, "open", RED))))],
+    "For what has trying again been stopped?",
+    "It opens by itself when most fail, and tries one now and then. Mend the cause.",
+    ask("max by (queue, name) (dlq_breaker_open) > 0", table=True),
+    [
+        ("queue", "Queue", {}),
+        ("name", "Job", {}),
+        ("Value", "State", filled(words((1, "open", RED)))),
+    ],
     sort=("Queue", False),
     none="none, or no dead-letter processor",
 )
-QUEUES = chart(
-    "Jobs that wait",
-    "Do workers keep up?",
-    "Grows and grows: too few workers, or they hang.",
-    ask("sum by (queue) (bullmq_queue_waiting)", "{{queue}}"),
+PUT_BACK = chart(
+    "Put back",
+    "Is anything tried again, and what comes of it at once?",
+    "moved: put back. gone, not_failed: somebody was there before. fence: it had failed again.",
+    ask("sum by (result) (increase(dlq_redrive_total[$__rate_interval]))", "{{result}}"),
     "short",
     decimals=0,
-    limit=100,
+    columns=True,
     none="no dead-letter processor",
 )
 SOURCES = stat(
@@ -142,7 +162,7 @@ DASHBOARD = Dashboard(
     [
         (4, [(5, LOST), (5, PARKED), (5, OLDEST), (4, UNCERTAIN), (5, MAILS)]),
         (8, [(8, ARRIVALS), (8, STATES), (8, AGAIN)]),
-        (7, [(8, QUEUES), (8, BREAKERS), (8, SOURCES)]),
+        (7, [(8, PUT_BACK), (8, BREAKERS), (8, SOURCES)]),
         (7, [(24, LOGS)]),
     ],
     sources=("metrics", "logs"),

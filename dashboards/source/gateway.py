@@ -176,6 +176,21 @@ FRAMES = chart(
     colours={"sent": GREEN},
     none="no WebSockets",
 )
+SIZES = chart(
+    "Size of bodies",
+    "Does somebody send or fetch unusually much?",
+    "One in twenty is this large or larger. Large ones are slow: see the paths.",
+    [
+        ask(
+            "histogram_quantile(0.95, sum by (le)"
+            f" (rate(http_{way}_size_bytes_bucket{{{OF},{PEOPLE}}}[$__rate_interval])))",
+            legend,
+        )
+        for way, legend in [("request", "asked with"), ("response", "answered")]
+    ],
+    "bytes",
+    none="nobody asks",
+)
 
 DASHBOARD = Dashboard(
     "gateway",
@@ -185,7 +200,7 @@ DASHBOARD = Dashboard(
         (4, [(5, DOOR), (5, FAILING), (5, WAITING), (4, NOW), (5, SPARED)]),
         (9, [(12, RATE), (12, WAIT)]),
         (9, [(14, ENDPOINTS), (10, UPSTREAMS)]),
-        (8, [(12, REFUSED), (12, FRAMES)]),
+        (8, [(8, REFUSED), (8, FRAMES), (8, SIZES)]),
     ],
     [],
     ("metrics", "traces"),

@@ -6,6 +6,7 @@ from shapes import (
     GREY,
     ORANGE,
     RED,
+    YELLOW,
     Dashboard,
     Panel,
     ask,
@@ -44,6 +45,29 @@ SENT = stat(
     area=True,
     steps=limits(BLUE),
     none="no traces are sent",
+)
+LINES_LOST = stat(
+    "Lines lost",
+    "Is what the services said complete?",
+    "In the time shown; a ticket names who and why. Is Loki up, or does it refuse?",
+    ask("sum(increase(telemetry_log_entries_dropped_total[$__range]))", "Lost"),
+    decimals=0,
+    mappings=words((0, "none", GREEN)),
+    steps=limits(GREEN, (0.5, ORANGE)),
+    none="no lines are sent",
+)
+WAITING = stat(
+    "Lines that wait",
+    "Is the newest here already?",
+    "Grows while Loki does not take them; beyond half of 16 MiB of a service they go to LOKI_SPILL_DIR.",
+    [
+        ask("sum(telemetry_log_bytes_waiting)", "in memory"),
+        ask("sum(telemetry_log_spill_bytes)", "on disk"),
+    ],
+    "bytes",
+    decimals=0,
+    steps=limits(GREEN, (1 << 20, YELLOW)),
+    none="no lines are sent",
 )
 ERRORS = stat(
     "Lines at level error",
@@ -119,7 +143,7 @@ DASHBOARD = Dashboard(
     "Logs and traces",
     "What did the services say and do, and what belongs together?",
     [
-        (4, [(8, ERRORS), (8, SENT), (8, LOST)]),
+        (4, [(5, ERRORS), (5, LINES_LOST), (5, WAITING), (5, SENT), (4, LOST)]),
         (6, [(24, VOLUME)]),
         (9, [(24, LINES)]),
         (8, [(12, FAILED), (12, SLOW)]),

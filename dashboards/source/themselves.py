@@ -77,6 +77,25 @@ PROBES = chart(
     decimals=2,
     none="no probes",
 )
+RUNTIME = chart(
+    "Threads that are busy",
+    "Has their runtime room?",
+    "Near 100 %, or tasks that wait for a thread: something computes or blocks where it should not, or the machine is too small.",
+    [
+        ask("sum by (job) (rate(tokio_busy_seconds_total[5m])) / sum by (job) (tokio_workers)", "{{job}}"),
+        ask("sum by (job) (tokio_global_queue_depth)", "{{job}}, tasks that wait"),
+    ],
+    "percentunit",
+    decimals=0,
+    none="not scraped",
+)
+# Tasks are on an axis of their own.
+RUNTIME.overrides.append(
+    {
+        "matcher": {"id": "byFrameRefID", "options": "B"},
+        "properties": [{"id": "unit", "value": "short"}, {"id": "custom.axisPlacement", "value": "right"}],
+    }
+)
 COMMITS = chart(
     "Time to write to disk",
     "Is the disk slow?",
@@ -139,7 +158,7 @@ DASHBOARD = Dashboard(
     "Can we trust what the monitors say: do they run, look, keep up and write down?",
     [
         (4, [(5, UP), (5, LOOK), (4, BLIND), (5, DISK), (5, CONFIG)]),
-        (8, [(8, LATE), (8, PROBES), (8, TROUBLE)]),
+        (8, [(6, LATE), (6, PROBES), (6, RUNTIME), (6, TROUBLE)]),
         (8, [(6, COMMITS), (6, CPU), (6, MEMORY), (6, SCRAPES)]),
     ],
 )

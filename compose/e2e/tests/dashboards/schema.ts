@@ -44,7 +44,7 @@ type Defaults<Custom> = Omit<Json<grafana.FieldConfig>, "custom" | "links"> & {
   links?: Link[];
 };
 type Property<Custom> = { id: keyof Omit<grafana.FieldConfig, "custom"> | `custom.${string & keyof Custom}`; value: unknown };
-type Override<Custom> = { matcher: { id: "byName"; options: string }; properties: Property<Custom>[] };
+type Override<Custom> = { matcher: { id: "byName" | "byFrameRefID"; options: string }; properties: Property<Custom>[] };
 type Link = { title: string; url: string; targetBlank: boolean };
 // Those of @grafana/data, of which there are no types here.
 type Transformation =
