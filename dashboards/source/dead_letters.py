@@ -7,6 +7,7 @@ from shapes import (
     Dashboard,
     ask,
     chart,
+    counted,
     filled,
     limits,
     log_lines,
@@ -15,20 +16,15 @@ from shapes import (
     words,
 )
 
-
-def known(those):
-    """None, rather than nothing, of what dlq-processor has not said yet; nothing without one."""
-    return f"{those} or 0 * count(dlq_source_up)"
-
-
 LOST = stat(
     "Lost before they were seen",
     "Is work gone for good?",
     "Of a day: removed before dlq-processor read them. Anything but none pages: let the queue keep failed jobs for longer.",
     ask(
-        known(
+        counted(
             "sum((dlq_capture_missed_total unless dlq_capture_missed_total offset 1d)"
-            " or increase(dlq_capture_missed_total[1d]))"
+            " or increase(dlq_capture_missed_total[1d]))",
+            "dlq_source_up",
         ),
         "Lost",
     ),
@@ -41,7 +37,7 @@ PARKED = stat(
     "Wait for somebody",
     "How many need a person?",
     "By fingerprint: one decision is good for all of one kind.",
-    ask(known('sum(dlq_entries{state="parked"})'), "Parked"),
+    ask(counted('sum(dlq_entries{state="parked"})', "dlq_source_up"), "Parked"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, YELLOW), (100, RED)),
@@ -51,7 +47,7 @@ OLDEST = stat(
     "Oldest that waits",
     "For how long has nobody looked?",
     "Of those that are parked. After a day a ticket is written.",
-    ask(known('max(dlq_oldest_entry_age_seconds{state="parked"})'), "Oldest"),
+    ask(counted('max(dlq_oldest_entry_age_seconds{state="parked"})', "dlq_source_up"), "Oldest"),
     "s",
     decimals=0,
     mappings=words((0, "none waits", GREEN)),
@@ -62,7 +58,7 @@ UNCERTAIN = stat(
     "Not certain",
     "Of how many do we not know whether they ran?",
     "Decide by hand whether running them again does harm.",
-    ask(known('sum(dlq_entries{state="uncertain"})'), "Not certain"),
+    ask(counted('sum(dlq_entries{state="uncertain"})', "dlq_source_up"), "Not certain"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, RED)),

@@ -11,6 +11,7 @@ from shapes import (
     ask,
     bars,
     chart,
+    counted,
     limits,
     log_lines,
     stat,
@@ -22,7 +23,9 @@ DEAD = stat(
     "Not told",
     "Have people missed something?",
     "Messages of a day that a channel refused for good. `monitor alerts dead` shows them: read them first, then mend the channel.",
-    ask('sum(increase(monitor_alert_deliveries_total{state="dead"}[1d]))', "Not told"),
+    ask(
+        counted('sum(increase(monitor_alert_deliveries_total{state="dead"}[1d]))', "monitor_alerts_pending"), "Not told"
+    ),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (0.5, RED)),

@@ -13,6 +13,7 @@ from shapes import (
     ask_logs,
     ask_traces,
     chart,
+    counted,
     limits,
     log_lines,
     of_choice,
@@ -29,7 +30,7 @@ LOST = stat(
     "Spans lost",
     "Is what stands here complete?",
     "In the time shown. Lost ones are missing below: is Tempo up, or does it refuse?",
-    ask("sum(increase(telemetry_spans_dropped_total[$__range]))", "Lost"),
+    ask(counted("sum(increase(telemetry_spans_dropped_total[$__range]))", "telemetry_spans_waiting"), "Lost"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (0.5, ORANGE)),
@@ -50,7 +51,9 @@ LINES_LOST = stat(
     "Lines lost",
     "Is what the services said complete?",
     "In the time shown; a ticket names who and why. Is Loki up, or does it refuse?",
-    ask("sum(increase(telemetry_log_entries_dropped_total[$__range]))", "Lost"),
+    ask(
+        counted("sum(increase(telemetry_log_entries_dropped_total[$__range]))", "telemetry_log_bytes_waiting"), "Lost"
+    ),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (0.5, ORANGE)),

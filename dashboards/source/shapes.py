@@ -99,6 +99,11 @@ def coded(metric, label, states, by=""):
     return f"sum {f'by ({by}) ' if by else ''}({each})"
 
 
+def counted(those, known_by):
+    """How many there are of what was counted; none only while what it is known by has an answer, else nothing: not known."""
+    return f"{those} > 0 or 0 * count({known_by})"
+
+
 def said(states, by_word=False):
     """Mappings from states to words with their colours."""
     options = {

@@ -1,11 +1,8 @@
 """May we still take risks?"""
 
-from shapes import GREEN, ORANGE, RED, YELLOW, Dashboard, ask, bars, chart, limits, stat, to, words
+from shapes import GREEN, ORANGE, RED, YELLOW, Dashboard, ask, bars, chart, counted, limits, stat, to, words
 
-
-def counted(those):
-    """How many there are; nothing, rather than none, while no monitor says."""
-    return f'count({those}) or 0 * count(monitor_slo_burn_rate{{job="monitor"}})'
+ANY = 'monitor_slo_burn_rate{job="monitor"}'
 
 
 def burning(window, still, pace):
@@ -18,7 +15,7 @@ SPENT = stat(
     "Objectives missed",
     "Is an objective broken already?",
     "Those with no budget left stand below. No risky changes to them.",
-    ask(counted('monitor_slo_error_budget_remaining_ratio{job="monitor"} <= 0'), "Missed"),
+    ask(counted('count(monitor_slo_error_budget_remaining_ratio{job="monitor"} <= 0)', ANY), "Missed"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, RED)),
@@ -28,7 +25,7 @@ FAST = stat(
     "Burning fast",
     "Must somebody act now?",
     "14.4 times too fast for an hour or 6 times for six hours, and still: at that pace a month's budget is gone in days.",
-    ask(counted(f"{burning('1h', '5m', 14.4)} or {burning('6h', '30m', 6)}"), "Burning fast"),
+    ask(counted(f"count({burning('1h', '5m', 14.4)} or {burning('6h', '30m', 6)})", ANY), "Burning fast"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, RED)),
@@ -38,7 +35,7 @@ SLOWLY = stat(
     "Burning slowly",
     "Does something leak?",
     "Faster than evenly for three days, and still: it will not last the month. Mend it before new things.",
-    ask(counted(burning("3d", "6h", 1)), "Burning slowly"),
+    ask(counted(f"count({burning('3d', '6h', 1)})", ANY), "Burning slowly"),
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, ORANGE)),
