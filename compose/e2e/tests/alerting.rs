@@ -66,7 +66,7 @@ const OTHERS: [(&str, &[&str]); 5] = [
             "dlq_source_up",
         ],
     ),
-    ("who has too many series of a family", &["telemetry_series_left_out"]),
+    ("who has too many series of a family", &["telemetry_series_dropped_total"]),
 ];
 /// Words of PromQL that stand where a metric's name could.
 const WORDS: [&str; 10] = ["and", "or", "unless", "by", "without", "on", "ignoring", "offset", "bool", "group_left"];
