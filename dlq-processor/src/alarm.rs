@@ -11,6 +11,7 @@ use kit::backoff::Backoff;
 use kit::chain::Chain;
 use kit::metrics::Metrics;
 use kit::queue::{QueueError, Queues};
+use kit::secrets::redact_line;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Ledger, LedgerError, Waiting};
@@ -99,7 +100,8 @@ fn alert(group: &Waiting) -> Alert {
     let Waiting { fingerprint, queue, name, class, message, sample, letters, since_ms, pages } = group;
     let how_many =
         if *letters == 1 { "a dead letter waits".to_owned() } else { format!("{letters} dead letters wait") };
-    let said = if message.is_empty() { "no words of its own" } else { message };
+    let message = redact_line(message);
+    let said = if message.is_empty() { "no words of its own" } else { &message };
     Alert {
         name: NAME.to_owned(),
         service: queue.clone(),

@@ -11,10 +11,11 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use jiff::Timestamp;
 use kit::http::{Access, ApiError, Caller, Identity, Place, Public, Role, peer};
+use kit::secrets::redact_line;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::ledger::{Act, Acted, Actor, Filter, Ledger, LedgerError, LetterState};
+use crate::ledger::{Act, Acted, Actor, Filter, Ledger, LedgerError, LetterState, Listed};
 use crate::policy::Class;
 use crate::settings::Settings;
 
@@ -103,6 +104,7 @@ async fn letters(State(api): State<Api>, Query(wanted): Query<Wanted>) -> Result
     let filter = Filter { source, queue, state, class, fingerprint, before };
     let letters = api.ledger()?.letters(&filter, most).await.map_err(problem)?;
     let next = letters.last().filter(|_| letters.len() == most).map(|last| last.number);
+    let letters: Vec<Listed> = letters.into_iter().map(shown).collect();
     Ok(Json(json!({ "letters": letters, "next": next })))
 }
 
@@ -115,19 +117,16 @@ fn one_of<const N: usize>(what: &str, given: Option<&str>, words: [&str; N]) -> 
     }
 }
 
-/// With the payload for whoever may do something with it.
+/// With payload and audit for whoever may do something with it.
 async fn letter(State(api): State<Api>, Path(id): Path<String>, request: Request) -> Result<Json<Value>, ApiError> {
     let ledger = api.ledger()?;
     let Some((letter, data)) = ledger.letter(&id).await.map_err(problem)? else { return Err(no_letter()) };
-    let audit = ledger.audit(Some(&id), PAGE.1).await.map_err(problem)?;
-    let mut answer = json!({ "letter": letter, "audit": audit });
-    if api.caller(&request).require(Role::Operator).is_ok()
-        && let Some(answer) = answer.as_object_mut()
-    {
-        let data = serde_json::from_slice(&data).unwrap_or_else(|_no_json| json!(String::from_utf8_lossy(&data)));
-        answer.insert("data".to_owned(), data);
+    if api.caller(&request).require(Role::Operator).is_err() {
+        return Ok(Json(json!({ "letter": shown(letter) })));
     }
-    Ok(Json(answer))
+    let audit = ledger.audit(Some(&id), PAGE.1).await.map_err(problem)?;
+    let data = serde_json::from_slice(&data).unwrap_or_else(|_no_json| json!(String::from_utf8_lossy(&data)));
+    Ok(Json(json!({ "letter": shown(letter), "audit": audit, "data": data })))
 }
 
 #[derive(Debug, Deserialize)]
@@ -170,7 +169,7 @@ async fn act(
     let now_ms = Timestamp::now().as_millisecond();
     match ledger.act(&id, act, actor, now_ms).await.map_err(problem)? {
         Acted::Done | Acted::Before => {
-            let letter = ledger.letter(&id).await.map_err(problem)?.map(|(letter, _)| letter);
+            let letter = ledger.letter(&id).await.map_err(problem)?.map(|(letter, _)| shown(letter));
             Ok(Json(json!({ "letter": letter })).into_response())
         }
         Acted::Unknown => Err(no_letter()),
@@ -182,6 +181,11 @@ async fn act(
 async fn audit(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
     let audit = api.ledger()?.audit(None, PAGE.1).await.map_err(problem)?;
     Ok(Json(json!({ "audit": audit })))
+}
+
+/// Words of a failure may hold what nobody should see.
+fn shown(letter: Listed) -> Listed {
+    Listed { message: redact_line(&letter.message), ..letter }
 }
 
 fn no_letter() -> ApiError {

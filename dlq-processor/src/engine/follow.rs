@@ -8,38 +8,41 @@ use crate::source::State;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Letters that are looked at, at most.
-const MOST: usize = 5000;
+/// Letters that are looked at at once, at most.
+const MOST: usize = 1000;
 
 impl Engine {
     pub(super) async fn follow_for_ever(&self) {
-        let mut failures = 0;
+        let (mut failures, mut after) = (0, 0);
         loop {
-            let round = self.follow().await;
+            let round = self.follow(&mut after).await;
             let wait = self.went("following", &round, &mut failures);
             tokio::time::sleep(wait.unwrap_or(LOOK_EVERY)).await;
         }
     }
 
-    async fn follow(&self) -> Result<(), Trouble> {
-        let under_way = self.ledger.under_way(&self.name, MOST).await?;
+    /// Looks at some letters, and at the next ones in the next round: those that wait for a worker are not in others' way.
+    async fn follow(&self, after: &mut i64) -> Result<(), Trouble> {
+        let under_way = self.ledger.under_way(&self.name, *after, MOST).await?;
+        *after = under_way.last().filter(|_| under_way.len() == MOST).map_or(0, |last| last.number);
         if under_way.is_empty() {
             return Ok(());
         }
         let jobs: Vec<_> = under_way.iter().map(|it| (it.episode.queue.clone(), it.episode.job.clone())).collect();
         let states = self.source.states(&jobs).await?;
-        let found: Vec<(&UnderWay, Outcome)> = under_way
-            .iter()
-            .zip(states)
-            .filter_map(|(letter, state)| Some((letter, outcome(letter, state)?)))
-            .collect();
+        let found = under_way.iter().zip(states);
+        let found: Vec<(&UnderWay, Outcome)> =
+            found.filter_map(|(letter, state)| Some((letter, outcome(letter, state)?))).collect();
         let ended: Vec<(LetterId, Outcome)> =
             found.iter().map(|(letter, outcome)| (letter.id.clone(), *outcome)).collect();
-        self.ledger.ended(&ended, now_ms()).await?;
-        for (UnderWay { episode, name, .. }, outcome) in found {
+        let written = self.ledger.ended(&ended, now_ms()).await?;
+        // Of the others somebody has heard already.
+        for (UnderWay { episode, name, .. }, outcome) in found.into_iter().filter(|(it, _)| written.contains(&it.id)) {
             self.figures.outcomes.with_label_values(&[&episode.queue, outcome.word()]).inc();
-            if outcome != Outcome::Lost {
-                self.ended(&episode.queue, name, outcome == Outcome::Resolved);
+            match outcome {
+                Outcome::Lost => self.withdrawn(&episode.queue, name),
+                Outcome::Resolved | Outcome::Unverified => self.ended(&episode.queue, name, true),
+                Outcome::Recurred => self.ended(&episode.queue, name, false),
             }
         }
         Ok(())
@@ -50,8 +53,8 @@ impl Engine {
 fn outcome(letter: &UnderWay, state: State) -> Option<Outcome> {
     match state {
         State::UnderWay => None,
-        // Most queues keep nothing of what was done.
-        State::Completed | State::Gone => Some(Outcome::Resolved),
+        State::Completed => Some(Outcome::Resolved),
+        State::Gone => Some(Outcome::Unverified),
         // As if it had never been put back: a server that was started anew may have lost its last second.
         State::Failed(at_ms) if at_ms == letter.episode.failed_at_ms => Some(Outcome::Lost),
         State::Failed(_) => Some(Outcome::Recurred),

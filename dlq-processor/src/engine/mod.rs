@@ -113,6 +113,14 @@ impl Engine {
         }
     }
 
+    /// Has the breaker of a destination expect nothing of a letter that was not redriven after all.
+    fn withdrawn(&self, queue: &str, name: &str) {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(breaker) = breakers.get_mut(&(queue.to_owned(), name.to_owned())) {
+            breaker.withdrawn();
+        }
+    }
+
     /// Feeds the breaker of a destination.
     fn ended(&self, queue: &str, name: &str, was_done: bool) {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,24 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::{Engine, Trouble, now_ms};
-use crate::ledger::{Due, Intended};
+use crate::ledger::{Due, Held, Intended};
 use crate::source::{GUARD, Lost, PAGE, Put};
-use crate::storm::Bucket;
+use crate::storm::{Breaker, BreakerState, Bucket};
 
 /// Between two looks for what is due, while there is nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// Between two looks for what was lost.
+const SETTLE_EVERY: Duration = Duration::from_secs(10);
+
 impl Engine {
     pub(super) async fn redrive_for_ever(&self) {
         let (mut buckets, mut failures, mut is_settled) = (BTreeMap::new(), 0, false);
+        let mut settled = Instant::now();
         loop {
-            // Of what is written nobody knows whether it was done: after a start, and after a source was away.
-            let round = if is_settled { self.redrive_due(&mut buckets).await } else { self.settle().await.map(|()| 0) };
+            // Of what is written nobody knows whether it was done: after a start, and after a source was away; and it may have
+            // lost what it was asked.
+            let round = if is_settled && settled.elapsed() < SETTLE_EVERY {
+                self.redrive_due(&mut buckets).await
+            } else {
+                settled = Instant::now();
+                self.settle().await.map(|()| 0)
+            };
             let done = round.as_ref().copied().unwrap_or_default();
             let wait = self.went("redriving", &round.map(drop), &mut failures);
             is_settled = wait.is_none();
@@ -39,6 +49,11 @@ impl Engine {
             intended.into_iter().partition(|intended| intended.since_ms > oldest_ms);
         // The source no longer knows either.
         self.ledger.uncertain(&forgotten, now_ms()).await?;
+        let acts = |intended: &Intended| self.settings.of_queue(&intended.order.episode.queue).acts;
+        let known: Vec<Intended> = known.into_iter().filter(acts).collect();
+        if known.is_empty() || !self.look_for_hazards().await? {
+            return Ok(());
+        }
         for part in known.chunks(PAGE) {
             self.carry_out(part).await?;
         }
@@ -62,7 +77,7 @@ impl Engine {
 
     /// Returns how many there were.
     async fn redrive_due(&self, buckets: &mut BTreeMap<String, Bucket>) -> Result<usize, Trouble> {
-        let due = self.ledger.due(&self.name, now_ms(), PAGE).await?;
+        let due = self.ledger.due(&self.name, now_ms(), &self.held(buckets), PAGE).await?;
         if due.is_empty() || !self.look_for_hazards().await? {
             return Ok(0);
         }
@@ -72,8 +87,27 @@ impl Engine {
         }
         let order = || Uuid::now_v7().simple().to_string();
         let intended = self.ledger.intend(&self.name, &admitted, now_ms(), order).await?;
+        // Somebody else was faster with the others.
+        for due in admitted.iter().filter(|due| intended.iter().all(|intended| intended.id != due.id)) {
+            self.withdrawn(&due.episode.queue, &due.name);
+        }
         self.carry_out(&intended).await?;
         Ok(intended.len())
+    }
+
+    /// What would be refused anyway, and must not stand before what would not.
+    fn held(&self, buckets: &mut BTreeMap<String, Bucket>) -> Held {
+        let now_ms = now_ms();
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_shut = |breaker: &Breaker| match breaker.state() {
+            BreakerState::Closed => false,
+            BreakerState::Open(until_ms) => now_ms < until_ms,
+            BreakerState::HalfOpen(_) => breaker.is_full(),
+        };
+        let names = breakers.iter().filter(|(_, breaker)| is_shut(breaker)).map(|(destination, _)| destination.clone());
+        let empty =
+            buckets.iter_mut().filter_map(|(queue, bucket)| (bucket.tokens(now_ms) < 1.0).then(|| queue.clone()));
+        Held { queues: empty.collect(), names: names.collect() }
     }
 
     /// Leaves out what would be too much.
@@ -83,6 +117,10 @@ impl Engine {
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let mut admit = |due: &Due| {
             let (queue, name) = (&due.episode.queue, &due.name);
+            // It may have been otherwise when it was taken in.
+            if !self.settings.of_queue(queue).acts {
+                return false;
+            }
             let bucket = buckets.entry(queue.clone()).or_insert_with(|| {
                 let per_second = self.settings.of_queue(queue).rate;
                 Bucket::new(per_second, per_second, now_ms)
@@ -117,7 +155,11 @@ impl Engine {
         let done: Vec<_> = intended.iter().cloned().zip(put).collect();
         self.ledger.redriven(&done, now_ms()).await?;
         for (intended, put) in &done {
-            self.figures.redriven.with_label_values(&[&intended.order.episode.queue, put.word()]).inc();
+            let queue = &intended.order.episode.queue;
+            self.figures.redriven.with_label_values(&[queue, put.word()]).inc();
+            if !matches!(put, Put::Moved | Put::Already) {
+                self.withdrawn(queue, &intended.name);
+            }
             tracing::debug!(letter = %intended.id, order = intended.order.id, result = put.word(), "redriven");
         }
         Ok(())

@@ -14,7 +14,7 @@ pub enum Act {
     Park,
     /// It waits until somebody releases it.
     Quarantine,
-    /// As [`Self::Redrive`], of one in quarantine, which nothing else lets out.
+    /// As [`Self::Redrive`], of one in quarantine, which nothing else lets out, also when it was discarded since.
     Release,
     /// It is given up; what it held is kept.
     Discard,
@@ -48,14 +48,17 @@ impl Act {
     /// The states that it may be done in.
     fn from(self) -> &'static [&'static str] {
         match self {
-            Self::Redrive => &["observed", "scheduled", "parked", "escalated", "discarded"],
-            Self::Park => &["observed", "scheduled", "escalated", "quarantined"],
+            Self::Redrive => &["observed", "scheduled", "parked", "escalated", "discarded", "withdrawn", "uncertain"],
+            Self::Park => &["observed", "scheduled", "escalated"],
             Self::Quarantine => &["observed", "scheduled", "parked", "escalated"],
-            Self::Release => &["quarantined"],
+            Self::Release => &["quarantined", "discarded"],
             Self::Discard => &["observed", "scheduled", "parked", "escalated", "quarantined", "uncertain"],
         }
     }
 }
+
+/// What was decided of letters that only a release lets out.
+const QUARANTINE: &str = "quarantine";
 
 /// Who does it, why, and under which key.
 #[derive(Debug, Clone, Copy)]
@@ -93,14 +96,27 @@ impl Ledger {
             if let Some(acted) = earlier(transaction, letter, act, actor.key).await? {
                 return Ok(acted);
             }
-            let found =
-                transaction.row::<(String,)>("SELECT state FROM letters WHERE id = $1", &[letter.into()]).await?;
-            let Some((state,)) = found else { return Ok(Acted::Unknown) };
-            if !act.from().contains(&&*state) {
-                return Ok(Acted::Not(state));
+            let sql = "SELECT state, action, reason FROM letters WHERE id = $1";
+            let found = transaction.row::<(String, String, String)>(sql, &[letter.into()]).await?;
+            let Some((state, action, reason)) = found else { return Ok(Acted::Unknown) };
+            // Whatever was done with it since: nothing but a release lets it out.
+            let is_shut_in = action == QUARANTINE;
+            match act {
+                Act::Redrive if is_shut_in => return Ok(Acted::Not("in quarantine".to_owned())),
+                Act::Release if !is_shut_in => return Ok(Acted::Not(state)),
+                // Whether it was done is not known, so that a person may say that it was not.
+                Act::Redrive if state == "resolved" && reason == "unverified" => {}
+                _ if act.from().contains(&&*state) => {}
+                _ => return Ok(Acted::Not(state)),
             }
             let is_redrive = matches!(act, Act::Redrive | Act::Release);
-            let sql = "UPDATE letters SET state = $1, due_at_ms = $2, has_all_tries = $3, reason = 'asked',
+            let action = match act {
+                Act::Quarantine => QUARANTINE,
+                Act::Release => "redrive",
+                Act::Redrive | Act::Park | Act::Discard => &action,
+            };
+            let sql =
+                "UPDATE letters SET state = $1, action = $7, due_at_ms = $2, has_all_tries = $3, reason = 'asked',
                 changed_at_ms = $4, version = version + 1 WHERE id = $5 AND state = $6";
             let binds = [
                 Bind::from(act.state()),
@@ -109,6 +125,7 @@ impl Ledger {
                 now_ms.into(),
                 letter.into(),
                 state.as_str().into(),
+                action.into(),
             ];
             if transaction.change(sql, &binds).await? == 0 {
                 // Somebody was faster between the two.

@@ -1,6 +1,7 @@
 //! Letters that are to be redriven: what is due, and that it will be done, written before it is.
 
 use kit::db::Bind;
+use uuid::Uuid;
 
 use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places};
 use crate::source::{Episode, Order, Put};
@@ -21,25 +22,49 @@ pub struct Due {
 pub struct Intended {
     /// Which.
     pub id: LetterId,
+    /// The job's name.
+    pub name: String,
     /// What the source is asked.
     pub order: Order,
-    /// When that was written, in milliseconds since the epoch.
+    /// When that was written for the first time, in milliseconds since the epoch.
     pub since_ms: i64,
 }
 
-type Row = (String, String, i64, String, i64, i64);
+/// What may not be redriven now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Queues.
+    pub queues: Vec<String>,
+    /// Queues and names of jobs.
+    pub names: Vec<(String, String)>,
+}
+
+/// Held queues and names that are left out by name, at most; with more some are read in vain.
+const HELD: usize = 1000;
+
+type Row = (String, String, i64, String, String, i64, i64);
 
 impl Ledger {
-    /// Returns letters of a source that are due at the time `now_ms`, the longest first.
+    /// Returns letters of a source that are due at the time `now_ms` and not held, the longest first.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn due(&self, source: &str, now_ms: i64, most: usize) -> Result<Vec<Due>, LedgerError> {
-        let sql = "SELECT queue, job, failed_at_ms, name FROM letters
-            WHERE state = 'scheduled' AND source = $1 AND due_at_ms <= $2 ORDER BY due_at_ms LIMIT $3";
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let binds = [Bind::from(source), now_ms.into(), most.into()];
-        let rows = self.read(async |transaction| transaction.rows::<(String, String, i64, String)>(sql, &binds).await);
+    pub async fn due(&self, source: &str, now_ms: i64, held: &Held, most: usize) -> Result<Vec<Due>, LedgerError> {
+        let mut sql = "SELECT queue, job, failed_at_ms, name FROM letters
+            WHERE state = 'scheduled' AND source = $1 AND due_at_ms <= $2"
+            .to_owned();
+        let mut binds = vec![Bind::from(source), now_ms.into()];
+        for queue in held.queues.iter().take(HELD) {
+            binds.push(queue.as_str().into());
+            sql += &format!(" AND queue <> ${}", binds.len());
+        }
+        for (queue, name) in held.names.iter().take(HELD) {
+            binds.extend([Bind::from(queue.as_str()), name.as_str().into()]);
+            sql += &format!(" AND NOT (queue = ${} AND name = ${})", binds.len() - 1, binds.len());
+        }
+        binds.push(i64::try_from(most).unwrap_or(i64::MAX).into());
+        sql += &format!(" ORDER BY due_at_ms LIMIT ${}", binds.len());
+        let rows = self.read(async |transaction| transaction.rows::<(String, String, i64, String)>(&sql, &binds).await);
         let due = |(queue, job, failed_at_ms, name)| {
             let episode = Episode { queue, job, failed_at_ms };
             Due { id: LetterId::of(source, &episode), episode, name }
@@ -68,7 +93,7 @@ impl Ledger {
                         version = version + 1, redrives = redrives + 1 - has_all_tries
                     FROM (VALUES {}) AS orders
                     WHERE letters.id = orders.column1 AND letters.state = 'scheduled' AND letters.source = ${}
-                    RETURNING queue, job, failed_at_ms, letters.redrive, changed_at_ms, has_all_tries",
+                    RETURNING queue, job, failed_at_ms, name, letters.redrive, changed_at_ms, has_all_tries",
                     part.len() * 2 + 1,
                     places(part.len(), 2),
                     part.len() * 2 + 2,
@@ -91,7 +116,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn intended(&self, source: &str) -> Result<Vec<Intended>, LedgerError> {
-        let sql = "SELECT queue, job, failed_at_ms, redrive, changed_at_ms, has_all_tries FROM letters
+        let sql = "SELECT queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries FROM letters
             WHERE state = 'intended' AND source = $1 AND redrive IS NOT NULL ORDER BY number";
         let rows = self.read(async |transaction| transaction.rows::<Row>(sql, &[source.into()]).await).await?;
         Ok(rows.into_iter().map(|row| intended_of(source, row)).collect())
@@ -106,11 +131,13 @@ impl Ledger {
             for (intended, put) in done {
                 let state = match put {
                     Put::Moved | Put::Already => LetterState::Redriven,
-                    Put::NotFailed | Put::Gone => LetterState::Withdrawn,
+                    Put::NotFailed => LetterState::Withdrawn,
                     Put::Fenced => LetterState::Recurred,
-                    Put::Flow => LetterState::Parked,
+                    // Somebody must say what is to be done with it.
+                    Put::Gone | Put::Flow => LetterState::Parked,
                 };
-                let sql = "UPDATE letters SET state = $1, reason = $2, changed_at_ms = $3, version = version + 1
+                let sql = "UPDATE letters SET state = $1, reason = $2, changed_at_ms = $3, version = version + 1,
+                        alarm = CASE WHEN $1 = 'parked' AND alarm = 'none' THEN 'ticket' ELSE alarm END
                     WHERE id = $4 AND state = 'intended' AND redrive = $5";
                 let reason = if state == LetterState::Redriven { "class" } else { put.word() };
                 let binds = [
@@ -137,7 +164,8 @@ impl Ledger {
         }
         self.write(async |transaction| {
             for letter in letters {
-                let sql = "UPDATE letters SET state = 'uncertain', changed_at_ms = $1, version = version + 1
+                let sql = "UPDATE letters SET state = 'uncertain', changed_at_ms = $1, version = version + 1,
+                        alarm = CASE WHEN alarm = 'none' THEN 'ticket' ELSE alarm END
                     WHERE id = $2 AND state = 'intended'";
                 transaction.change(sql, &[now_ms.into(), letter.id.as_str().into()]).await?;
             }
@@ -164,8 +192,14 @@ impl Ledger {
     }
 }
 
-fn intended_of(source: &str, (queue, job, failed_at_ms, redrive, since_ms, has_all_tries): Row) -> Intended {
+fn intended_of(source: &str, (queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries): Row) -> Intended {
     let episode = Episode { queue, job, failed_at_ms };
     let id = LetterId::of(source, &episode);
-    Intended { id, order: Order { episode, id: redrive, has_all_tries: has_all_tries > 0 }, since_ms }
+    // The name of an order says when it was given (UUIDv7, RFC 9562 section 5.7): it may be given again later.
+    let given = Uuid::try_parse(&redrive).ok().and_then(|id| id.get_timestamp());
+    let given_ms = given.map(|given| given.to_unix()).and_then(|(secs, nanos)| {
+        i64::try_from(secs).ok()?.checked_mul(1000)?.checked_add(i64::from(nanos / 1_000_000))
+    });
+    let since_ms = given_ms.unwrap_or(changed_at_ms);
+    Intended { id, name, order: Order { episode, id: redrive, has_all_tries: has_all_tries > 0 }, since_ms }
 }

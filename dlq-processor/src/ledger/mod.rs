@@ -17,7 +17,7 @@ use kit::db::{Database, Source, TablesError, Transaction};
 
 pub use act::{Act, Acted, Actor, Entry};
 pub use capture::{Captured, Ruling};
-pub use due::{Due, Intended};
+pub use due::{Due, Held, Intended};
 pub use letter::{LetterId, Past};
 pub use list::{Filter, Listed};
 pub use numbers::{Numbers, StateCount};

@@ -1,5 +1,7 @@
 //! What came of redriven letters.
 
+use std::collections::BTreeSet;
+
 use kit::db::Bind;
 
 use super::{Ledger, LedgerError, LetterId, LetterState};
@@ -8,6 +10,8 @@ use crate::source::Episode;
 /// A redriven letter of which nobody knows yet how it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnderWay {
+    /// Counts letters.
+    pub number: i64,
     /// Which.
     pub id: LetterId,
     /// Which failure it was.
@@ -21,6 +25,8 @@ pub struct UnderWay {
 pub enum Outcome {
     /// Its job was done.
     Resolved,
+    /// Its queue has nothing of it any more: most keep nothing of what was done.
+    Unverified,
     /// Its job failed again.
     Recurred,
     /// The source has lost that it was put back: the same order is to be carried out again.
@@ -32,6 +38,7 @@ impl Outcome {
     pub fn word(self) -> &'static str {
         match self {
             Self::Resolved => "resolved",
+            Self::Unverified => "unverified",
             Self::Recurred => "recurred",
             Self::Lost => "lost",
         }
@@ -39,7 +46,7 @@ impl Outcome {
 
     fn state(self) -> LetterState {
         match self {
-            Self::Resolved => LetterState::Resolved,
+            Self::Resolved | Self::Unverified => LetterState::Resolved,
             Self::Recurred => LetterState::Recurred,
             Self::Lost => LetterState::Intended,
         }
@@ -47,37 +54,41 @@ impl Outcome {
 }
 
 impl Ledger {
-    /// Returns redriven letters of a source of which nobody knows yet how they end, from the one that was redriven longest
-    /// ago.
+    /// Returns redriven letters of a source of which nobody knows yet how they end, those after the letter of a number.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn under_way(&self, source: &str, most: usize) -> Result<Vec<UnderWay>, LedgerError> {
-        let sql = "SELECT queue, job, failed_at_ms, name FROM letters WHERE state = 'redriven' AND source = $1
-            ORDER BY changed_at_ms LIMIT $2";
-        let binds = [Bind::from(source), i64::try_from(most).unwrap_or(i64::MAX).into()];
+    pub async fn under_way(&self, source: &str, after: i64, most: usize) -> Result<Vec<UnderWay>, LedgerError> {
+        let sql = "SELECT number, queue, job, failed_at_ms, name FROM letters
+            WHERE state = 'redriven' AND source = $1 AND number > $2 ORDER BY number LIMIT $3";
+        let binds = [Bind::from(source), after.into(), i64::try_from(most).unwrap_or(i64::MAX).into()];
         let rows =
-            self.read(async |transaction| transaction.rows::<(String, String, i64, String)>(sql, &binds).await).await?;
-        let letter = |(queue, job, failed_at_ms, name)| {
+            self.read(async |transaction| transaction.rows::<(i64, String, String, i64, String)>(sql, &binds).await);
+        let letter = |(number, queue, job, failed_at_ms, name)| {
             let episode = Episode { queue, job, failed_at_ms };
-            UnderWay { id: LetterId::of(source, &episode), episode, name }
+            UnderWay { number, id: LetterId::of(source, &episode), episode, name }
         };
-        Ok(rows.into_iter().map(letter).collect())
+        Ok(rows.await?.into_iter().map(letter).collect())
     }
 
-    /// Writes how redriven letters ended.
+    /// Writes how redriven letters ended, and returns those that nobody else had written of meanwhile.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn ended(&self, ended: &[(LetterId, Outcome)], now_ms: i64) -> Result<(), LedgerError> {
+    pub async fn ended(&self, ended: &[(LetterId, Outcome)], now_ms: i64) -> Result<BTreeSet<LetterId>, LedgerError> {
         self.write(async |transaction| {
+            let mut written = BTreeSet::new();
             for (id, outcome) in ended {
-                let sql = "UPDATE letters SET state = $1, changed_at_ms = $2, version = version + 1
-                    WHERE id = $3 AND state = 'redriven'";
-                let binds = [Bind::from(outcome.state().word()), now_ms.into(), id.as_str().into()];
-                transaction.change(sql, &binds).await?;
+                let sql = "UPDATE letters SET state = $1, reason = CASE WHEN $2 = 'unverified' THEN $2 ELSE reason END,
+                        changed_at_ms = $3, version = version + 1
+                    WHERE id = $4 AND state = 'redriven'";
+                let binds =
+                    [Bind::from(outcome.state().word()), outcome.word().into(), now_ms.into(), id.as_str().into()];
+                if transaction.change(sql, &binds).await? > 0 {
+                    written.insert(id.clone());
+                }
             }
-            Ok(())
+            Ok(written)
         })
         .await
     }

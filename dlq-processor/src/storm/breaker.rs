@@ -49,6 +49,11 @@ impl Breaker {
         self.state
     }
 
+    /// Returns whether as many are under way as it lets through at once.
+    pub fn is_full(&self) -> bool {
+        matches!(self.state, BreakerState::HalfOpen(canaries) if self.under_way + self.done >= canaries)
+    }
+
     /// Returns how many of `wanted` redrives may go, and takes them as gone.
     pub fn admit(&mut self, wanted: usize, now_ms: i64) -> usize {
         if let BreakerState::Open(until_ms) = self.state
@@ -104,6 +109,11 @@ impl Breaker {
         }
     }
 
+    /// Notes that one that was admitted will say nothing: it was not redriven after all.
+    pub fn withdrawn(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
     /// Opens it, whatever it had seen: a person's word, or a flood of new failures.
     pub fn open(&mut self, now_ms: i64) {
         self.state = BreakerState::Open(now_ms + self.shut_ms);
@@ -148,6 +158,15 @@ mod tests {
             }
         }
         assert_eq!((breaker.state(), breaker.admit(100, SHUT_MS)), (BreakerState::Closed, 100));
+    }
+
+    #[test]
+    fn a_canary_that_was_not_redriven_after_all_leaves_its_place_to_another() {
+        let mut breaker = Breaker::default();
+        breaker.open(0);
+        assert_eq!((breaker.admit(5, SHUT_MS), breaker.admit(5, SHUT_MS)), (1, 0));
+        breaker.withdrawn();
+        assert_eq!(breaker.admit(5, SHUT_MS), 1);
     }
 
     #[test]

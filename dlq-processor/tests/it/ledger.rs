@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dlq_processor::ledger::{Captured, Ledger, LetterState, Outcome, Past, Ruling};
+use dlq_processor::ledger::{Act, Acted, Actor, Captured, Filter, Held, Ledger, LetterState, Outcome, Past, Ruling};
 use dlq_processor::policy::{Action, Alarm, Class, Decision, ErrorFacts, Fingerprint, Reason};
 use dlq_processor::source::{Episode, Found, Put};
 use kit::db::Source;
@@ -76,23 +76,73 @@ async fn is_taken_in_once(ledger: Ledger) {
 
 async fn is_written_before_it_is_done_and_asked_again_if_nobody_says_what_came_of_it(ledger: Ledger) {
     capture(&ledger, &[found("a", 10), found("b", 11)]).await;
-    assert_eq!(ledger.due(SOURCE, 99, 10).await.unwrap(), []);
-    let due = ledger.due(SOURCE, 100, 10).await.unwrap();
+    assert_eq!(ledger.due(SOURCE, 99, &Held::default(), 10).await.unwrap(), []);
+    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
     assert_eq!(due.len(), 2);
     let intended = ledger.intend(SOURCE, &due, 100, orders()).await.unwrap();
     assert_eq!(intended.len(), 2);
     // Whoever comes later has nothing to do.
     assert_eq!(ledger.intend(SOURCE, &due, 101, orders()).await.unwrap(), []);
-    assert_eq!(ledger.due(SOURCE, 200, 10).await.unwrap(), []);
+    assert_eq!(ledger.due(SOURCE, 200, &Held::default(), 10).await.unwrap(), []);
     assert_eq!(ledger.intended(SOURCE).await.unwrap(), intended);
     let [one, two] = <[_; 2]>::try_from(intended).unwrap();
     ledger.redriven(&[(one, Put::Moved)], 102).await.unwrap();
     assert_eq!(ledger.intended(SOURCE).await.unwrap(), std::slice::from_ref(&two));
     ledger.redriven(&[(two, Put::Gone)], 103).await.unwrap();
-    let under_way = ledger.under_way(SOURCE, 10).await.unwrap();
+    let under_way = ledger.under_way(SOURCE, 0, 10).await.unwrap();
     assert_eq!(under_way.len(), 1, "what is gone is not under way: {under_way:?}");
     ledger.ended(&[(under_way[0].id.clone(), Outcome::Resolved)], 104).await.unwrap();
-    assert_eq!(ledger.under_way(SOURCE, 10).await.unwrap(), []);
+    assert_eq!(ledger.under_way(SOURCE, 0, 10).await.unwrap(), []);
+}
+
+async fn leaves_out_what_is_held(ledger: Ledger) {
+    capture(&ledger, &[found("a", 10)]).await;
+    let due = async |held: Held| ledger.due(SOURCE, 100, &held, 10).await.unwrap().len();
+    let name = "send\u{fffd}";
+    assert_eq!(due(Held::default()).await, 1);
+    assert_eq!(due(Held { queues: vec!["mails".to_owned()], names: vec![] }).await, 0);
+    assert_eq!(due(Held { queues: vec![], names: vec![("mails".to_owned(), name.to_owned())] }).await, 0);
+    assert_eq!(
+        due(Held { queues: vec!["other".to_owned()], names: vec![("mails".to_owned(), "x".to_owned())] }).await,
+        1
+    );
+}
+
+async fn is_let_out_of_quarantine_by_a_release_alone(ledger: Ledger) {
+    capture(&ledger, &[found("a", 10)]).await;
+    let id = ledger.letters(&Filter::default(), 10).await.unwrap().remove(0).id;
+    let mut key = 0;
+    let mut act = async |act| {
+        key += 1;
+        let key = key.to_string();
+        ledger.act(&id, act, Actor { who: "ada", why: "", key: &key }, 100).await.unwrap()
+    };
+    let shut_in = Acted::Not("in quarantine".to_owned());
+    assert_eq!(act(Act::Quarantine).await, Acted::Done);
+    assert_eq!(act(Act::Redrive).await, shut_in);
+    assert_eq!(act(Act::Park).await, Acted::Not("quarantined".to_owned()));
+    assert_eq!(act(Act::Discard).await, Acted::Done);
+    assert_eq!(act(Act::Redrive).await, shut_in);
+    assert_eq!(act(Act::Release).await, Acted::Done);
+    assert_eq!(act(Act::Park).await, Acted::Done);
+    assert_eq!(act(Act::Redrive).await, Acted::Done);
+    assert_eq!(ledger.audit(Some(&id), 10).await.unwrap().len(), 5);
+    let again = ledger.act(&id, Act::Redrive, Actor { who: "ada", why: "", key: "8" }, 100).await.unwrap();
+    assert_eq!(again, Acted::Before);
+}
+
+async fn gives_an_order_again_that_its_source_has_lost(ledger: Ledger) {
+    capture(&ledger, &[found("a", 10)]).await;
+    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let intended = ledger.intend(SOURCE, &due, 100, orders()).await.unwrap();
+    ledger.redriven(&[(intended[0].clone(), Put::Moved)], 101).await.unwrap();
+    let lost = [(intended[0].id.clone(), Outcome::Lost)];
+    assert_eq!(ledger.ended(&lost, 102).await.unwrap().len(), 1);
+    assert_eq!(ledger.ended(&lost, 103).await.unwrap().len(), 0, "somebody was faster");
+    assert_eq!(ledger.intended(SOURCE).await.unwrap()[0].order, intended[0].order);
+    ledger.uncertain(&intended, 104).await.unwrap();
+    assert_eq!(ledger.waiting(10).await.unwrap().len(), 1, "somebody must hear of it");
+    assert_eq!(ledger.numbers().await.unwrap().0[0].state, "uncertain");
 }
 
 async fn knows_of_the_earlier_failures_of_a_job(ledger: Ledger) {
@@ -108,7 +158,7 @@ async fn knows_of_the_earlier_failures_of_a_job(ledger: Ledger) {
         let expected = (round > 0).then_some(Past { redrives, first_failed_at_ms: 10 });
         assert_eq!(pasts, [expected]);
         assert_eq!(captured.recurred.len(), usize::from(round > 0), "the one before has failed again");
-        let due = ledger.due(SOURCE, 100, 10).await.unwrap();
+        let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
         let intended = ledger.intend(SOURCE, &due, 100, || format!("order-{round}")).await.unwrap();
         ledger.redriven(&[(intended[0].clone(), Put::Moved)], 101).await.unwrap();
     }
@@ -143,5 +193,9 @@ in_both! {
     is_taken_in_once: a_failure_is_taken_in_once_in_a_file, a_failure_is_taken_in_once_in_a_server;
     is_written_before_it_is_done_and_asked_again_if_nobody_says_what_came_of_it:
         a_redrive_is_written_before_it_is_done_in_a_file, a_redrive_is_written_before_it_is_done_in_a_server;
+    leaves_out_what_is_held: what_is_held_is_left_out_in_a_file, what_is_held_is_left_out_in_a_server;
+    is_let_out_of_quarantine_by_a_release_alone:
+        only_a_release_lets_a_letter_out_in_a_file, only_a_release_lets_a_letter_out_in_a_server;
+    gives_an_order_again_that_its_source_has_lost: a_lost_order_is_given_again_in_a_file, a_lost_order_is_given_again_in_a_server;
     knows_of_the_earlier_failures_of_a_job: a_job_is_known_from_before_in_a_file, a_job_is_known_from_before_in_a_server;
 }

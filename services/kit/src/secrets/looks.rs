@@ -6,7 +6,7 @@ use regex::{Captures, Regex};
 
 /// What names a secret, and what may stand between the name and its value: quotes, escaped too, `:` or `=`, and what `Debug`
 /// puts around it.
-const NAMED: &str = r#"(?i)((?:[a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|private[_-]?key|jwt[_-]?key)[a-z0-9_-]*|[a-z0-9_.-]*token(?:[_-][a-z0-9_-]*)?|[_-]pass)(?:\\*["'])?\s*[:=]\s*(?:Some\()?\[?)(\\*"[^"]*|'[^']*|[^\s"';&]+)"#;
+const NAMED: &str = r#"(?i)((?:[a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|private[_-]?key|jwt[_-]?key)[a-z0-9_-]*|[a-z0-9_.-]*token(?:[_-][a-z0-9_-]*)?|[_-]pass)(?:\\*["'])?\s*[:=]\s*(?:Some\()?\[?)(\\+"[^"]*|"(?:\\.|[^"\\])*|'[^']*|[^\s"';&]+)"#;
 /// The rest of a header line that holds credentials; its scheme may be shown (RFC 9110 section 11.4).
 const HEADER: &str = r#"(?i)(\b(?:proxy-)?authorization(?:\\*["'])?\s*[:=]\s*(?:\\*["'])?(?:(?:bearer|basic|digest|negotiate|apikey|token)\s+)?|\b(?:set-)?cookie(?:\\*["'])?\s*[:=]\s*(?:\\*["'])?)([^"'\r\n]+)"#;
 /// `Bearer …` and `Basic …` anywhere.
@@ -156,6 +156,7 @@ mod tests {
             ),
             (r#"{"password":["hunter2"]}"#, r#"{"password":["[redacted]"]}"#),
             (r#"{"password": "correct horse battery", "n": 1}"#, r#"{"password": "[redacted]", "n": 1}"#),
+            (r#"{"password":"ab\"cdefgh","n":1}"#, r#"{"password":"[redacted]","n":1}"#),
             ("password=ab,cdefgh of a", "password=[redacted] of a"),
             ("clone https://ghp_0123456789abcdef@github.com/x", "clone https://[redacted]@github.com/x"),
             ("clone ssh://git@github.com/x", "clone ssh://git@github.com/x"),
