@@ -118,7 +118,8 @@ impl Queues {
         let failed = async |transaction: &mut Transaction| {
             let rows: Vec<(String,)> = transaction
                 .rows(
-                    "UPDATE {jobs} SET owner = NULL, until_ms = NULL, reason = $4, failed_at_ms = {now},
+                    "UPDATE {jobs} SET owner = NULL, until_ms = NULL, reason = $4,
+                        failed_at_ms = CASE WHEN failed_at_ms >= {now} THEN failed_at_ms + 1 ELSE {now} END,
                         first_failed_at_ms = coalesce(first_failed_at_ms, {now}),
                         run_at_ms = {now} + coalesce($5, 0),
                         state = CASE WHEN $5 IS NULL OR attempts >= max_attempts THEN 'dead' ELSE 'waiting' END
@@ -158,7 +159,8 @@ impl Taken {
 
 /// The epoch stays: a late worker is refused since the job no longer runs, and after the next claim by the epoch.
 async fn expire(transaction: &mut Transaction, queue: &str) -> Result<(), sqlx::Error> {
-    let sql = "UPDATE {jobs} SET owner = NULL, until_ms = NULL, reason = $3, failed_at_ms = {now},
+    let sql = "UPDATE {jobs} SET owner = NULL, until_ms = NULL, reason = $3,
+            failed_at_ms = CASE WHEN failed_at_ms >= {now} THEN failed_at_ms + 1 ELSE {now} END,
             first_failed_at_ms = coalesce(first_failed_at_ms, {now}),
             state = CASE WHEN attempts >= max_attempts THEN 'dead' ELSE 'waiting' END
         WHERE id IN (SELECT id FROM {jobs} WHERE queue = $2 AND state = 'running' AND until_ms <= {now} {skip_locked})";

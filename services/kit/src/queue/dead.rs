@@ -3,7 +3,7 @@
 use super::QueueError;
 use super::claims::wall;
 use super::engine::Transaction;
-use super::job::{DeadJob, Epoch, JobId};
+use super::job::{DeadJob, Epoch, JobId, list};
 use super::store::Queues;
 
 #[derive(Debug, sqlx::FromRow)]
@@ -21,7 +21,16 @@ struct Row {
     created_at_ms: i64,
     first_failed_at_ms: Option<i64>,
     failed_at_ms: Option<i64>,
+    key: Option<String>,
+    #[sqlx(try_from = "i64")]
+    priority: i16,
+    traceparent: Option<String>,
 }
+
+/// Dead jobs, as [`Row`] reads them.
+const DEAD: &str = "SELECT id, epoch, queue, name, payload, attempts, max_attempts, reason, created_at_ms,
+        first_failed_at_ms, failed_at_ms, key, priority, traceparent
+    FROM {jobs} WHERE state = 'dead'";
 
 impl Queues {
     /// Returns up to `limit` dead jobs of a queue whose ids come after `after`, in the order they were put in. A job that
@@ -32,11 +41,23 @@ impl Queues {
     pub async fn dead(&self, queue: &str, limit: u32, after: Option<JobId>) -> Result<Vec<DeadJob>, QueueError> {
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let found = async |transaction: &mut Transaction| {
-            let sql = "SELECT id, epoch, queue, name, payload, attempts, max_attempts, reason, created_at_ms,
-                    first_failed_at_ms, failed_at_ms
-                FROM {jobs} WHERE queue = $2 AND state = 'dead' AND id > $3 ORDER BY id LIMIT $4";
+            let sql = format!("{DEAD} AND queue = $2 AND id > $3 ORDER BY id LIMIT $4");
             let binds = [queue.into(), after.as_str().into(), i64::from(limit).into()];
-            let rows: Vec<Row> = transaction.rows(sql, &binds).await?;
+            let rows: Vec<Row> = transaction.rows(&sql, &binds).await?;
+            rows.into_iter().map(|row| Ok(row.into_dead()?)).collect()
+        };
+        self.read(found).await
+    }
+
+    /// Returns those of the jobs that are dead, in any order.
+    ///
+    /// # Errors
+    /// [`QueueError::Late`] and [`QueueError::Store`].
+    pub async fn dead_among(&self, ids: &[JobId]) -> Result<Vec<DeadJob>, QueueError> {
+        let ids = list(ids);
+        let found = async |transaction: &mut Transaction| {
+            let sql = format!("{DEAD} AND id IN {{list}}");
+            let rows: Vec<Row> = transaction.rows(&sql, &[ids.as_str().into()]).await?;
             rows.into_iter().map(|row| Ok(row.into_dead()?)).collect()
         };
         self.read(found).await
@@ -108,6 +129,9 @@ impl Row {
             created_at: wall(self.created_at_ms),
             first_failed_at: wall(self.first_failed_at_ms.unwrap_or(failed_at_ms)),
             failed_at: wall(failed_at_ms),
+            key: self.key,
+            priority: self.priority,
+            traceparent: self.traceparent,
         })
     }
 }

@@ -41,11 +41,13 @@ impl Engine {
             #[cfg(feature = "sqlite")]
             Database::Sqlite(_) => sql
                 .replace("{jobs}", "jobs")
+                .replace("{orders}", "job_orders")
                 .replace("{now}", "$1")
                 .replace("{list}", "(SELECT value FROM json_each($2))"),
             #[cfg(feature = "postgres")]
             Database::Postgres(_) => sql
                 .replace("{jobs}", &format!("\"{}\".jobs", self.schema))
+                .replace("{orders}", &format!("\"{}\".job_orders", self.schema))
                 .replace("{now}", "coalesce($1, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)")
                 .replace("{list}", "(SELECT json_array_elements_text($2::json))"),
         }

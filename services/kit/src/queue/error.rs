@@ -55,6 +55,21 @@ pub enum QueueError {
         /// Ours.
         known: i64,
     },
+    /// There are no tables yet, and none were to be made.
+    #[error("there are no job tables in {0} yet; the program that puts jobs in makes them")]
+    Missing(String),
+    /// An earlier program made the tables, and they were not to be changed.
+    #[error(
+        "the job tables in {place} are of version {found}, older than the {known} this program needs; start the program that puts jobs in, of the same release"
+    )]
+    Older {
+        /// The file or the schema.
+        place: String,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
     /// The PostgreSQL schema's name cannot be used.
     #[error("schema {0:?} must have 1 to 63 lower-case letters, digits and underscores, and begin with a letter")]
     Schema(String),
@@ -74,4 +89,15 @@ pub enum QueueError {
     /// Anything else that the database says.
     #[error("the job store failed")]
     Store(#[from] sqlx::Error),
+}
+
+/// Refuses tables that are missing or older than the `known` steps lead to.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) fn check_version(place: String, found: i64, known: usize) -> Result<(), QueueError> {
+    let known = i64::try_from(known).unwrap_or(i64::MAX);
+    match found {
+        0 => Err(QueueError::Missing(place)),
+        found if found < known => Err(QueueError::Older { place, found, known }),
+        _ => Ok(()),
+    }
 }

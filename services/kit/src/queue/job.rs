@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::trace::Context;
 
 /// A job's id: a UUIDv7 (RFC 9562 section 5.7), so that ids sort by age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(Uuid);
 
 impl JobId {
@@ -25,6 +26,11 @@ impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// A JSON list, for `{list}` in SQL.
+pub(super) fn list(ids: &[JobId]) -> String {
+    ids.iter().map(JobId::to_string).collect::<serde_json::Value>().to_string()
 }
 
 impl FromStr for JobId {
@@ -44,7 +50,7 @@ impl TryFrom<String> for JobId {
 }
 
 /// The number of a job's claims so far. It rises with every claim and never falls: whoever holds an older one is late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub(super) i64);
 
 impl From<i64> for Epoch {
@@ -140,8 +146,8 @@ pub enum Failed {
 }
 
 /// A job that will not run again by itself. (`id`, `epoch`) names this one death: a job that is brought back and dies
-/// again has a higher epoch.
-#[derive(Debug, Clone)]
+/// again has a higher epoch. Written down it is enough to make the job anew.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadJob {
     /// Its id.
     pub id: JobId,
@@ -165,6 +171,28 @@ pub struct DeadJob {
     pub first_failed_at: Timestamp,
     /// When it died.
     pub failed_at: Timestamp,
+    /// Its key, which it does not hold while it is dead.
+    pub key: Option<String>,
+    /// Higher goes first.
+    pub priority: i16,
+    /// The span that put it in, if that was traced, as a `traceparent` (W3C Trace Context section 3.2).
+    pub traceparent: Option<String>,
+}
+
+impl DeadJob {
+    /// Which death it is.
+    pub fn death(&self) -> Death {
+        Death { id: self.id, at: self.failed_at }
+    }
+}
+
+/// One death of one job. A job never fails twice at the same time, nor earlier than before, whatever clocks do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Death {
+    /// The job.
+    pub id: JobId,
+    /// When it died, to the millisecond.
+    pub at: Timestamp,
 }
 
 /// How many jobs of a queue there are.

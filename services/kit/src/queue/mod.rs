@@ -6,10 +6,12 @@
 
 mod claims;
 mod dead;
+mod deaths;
 mod engine;
 mod error;
 mod job;
 mod keyed;
+mod ordered;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod put;
@@ -19,8 +21,10 @@ mod stats;
 mod store;
 mod worker;
 
+pub use deaths::{Deaths, Place};
 pub use error::QueueError;
-pub use job::{Claim, DeadJob, Draft, Epoch, Failed, Job, JobId, Options, Retry, Stats};
+pub use job::{Claim, DeadJob, Death, Draft, Epoch, Failed, Job, JobId, Options, Retry, Stats};
+pub use ordered::{Attempts, ORDER_MEMORY, Redrive, Redriven};
 pub use store::Queues;
 pub use worker::{JobFailure, Worker, WorkerSettings};
 

@@ -6,12 +6,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::QueueError;
-use crate::db::{DamageCheck, Durability, SqliteFile, open_sqlite};
+use super::error::check_version;
+use crate::db::{DamageCheck, Durability, OpenError, SqliteFile, open_sqlite};
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, queue TEXT NOT NULL, name TEXT NOT NULL, payload TEXT NOT NULL, key TEXT,
@@ -31,18 +33,22 @@ CREATE VIEW dead_jobs AS SELECT id, epoch, queue, name, payload, attempts, max_a
     FROM jobs WHERE state = 'dead';
 ",
     "ALTER TABLE jobs ADD COLUMN traceparent TEXT;",
+    "
+CREATE INDEX jobs_died ON jobs (queue, failed_at_ms, id) WHERE state = 'dead';
+CREATE TABLE job_orders (id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
+CREATE INDEX job_orders_age ON job_orders (at_ms);
+",
 ];
 
 /// Between two tries to get the lock: opening takes some milliseconds.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 
+/// How long another program that holds a lock is waited for, as [`open_sqlite`] does.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Opens the file, making it and its folder (only its owner may read it) if needed. One program at a time, so that
 /// two that start together do not both make the tables.
 pub(super) async fn open(path: &Path) -> Result<SqlitePool, QueueError> {
-    let unusable = |path: &Path| {
-        let file = path.display().to_string();
-        move |source| QueueError::File { file, source }
-    };
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable(folder))?;
     }
@@ -56,4 +62,26 @@ pub(super) async fn open(path: &Path) -> Result<SqlitePool, QueueError> {
     }
     let file = SqliteFile { path, durability: Durability::Full, check: DamageCheck::Always, migrations: &MIGRATIONS };
     Ok(open_sqlite(file).await?)
+}
+
+/// Opens the file if it has the tables of this program's version: makes nothing and changes nothing.
+pub(super) async fn open_existing(path: &Path) -> Result<SqlitePool, QueueError> {
+    let place = path.display().to_string();
+    if !path.try_exists().map_err(unusable(path))? {
+        return Err(QueueError::Missing(place));
+    }
+    let failed = |source| OpenError::Failed { file: place.clone(), source };
+    // By a look of its own first: what opens files makes them, and brings their tables up to date.
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(false).busy_timeout(PATIENCE);
+    let mut connection = options.connect().await.map_err(failed)?;
+    let found = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await;
+    connection.close().await.map_err(failed)?;
+    check_version(place.clone(), found.map_err(failed)?, MIGRATIONS.len())?;
+    let check = DamageCheck::InDoubt;
+    Ok(open_sqlite(SqliteFile { path, durability: Durability::Full, check, migrations: &MIGRATIONS }).await?)
+}
+
+fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> QueueError + use<> {
+    let file = path.display().to_string();
+    move |source| QueueError::File { file, source }
 }

@@ -1,5 +1,6 @@
 //! Counting the jobs of a queue.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::QueueError;
@@ -32,6 +33,30 @@ impl Queues {
             dead: count(dead),
             oldest_age,
         })
+    }
+
+    /// Returns the names of all queues that have a job, in any state.
+    ///
+    /// # Errors
+    /// [`QueueError::Late`] and [`QueueError::Store`].
+    pub async fn names(&self) -> Result<BTreeSet<String>, QueueError> {
+        let found = async |transaction: &mut Transaction| {
+            let mut names = BTreeSet::new();
+            for state in ["waiting", "running", "dead"] {
+                // From one name to the next in the index of that state: as many steps as there are names, not jobs.
+                let sql = format!(
+                    "WITH RECURSIVE names (queue) AS (
+                        SELECT min(queue) FROM {{jobs}} WHERE state = '{state}'
+                        UNION ALL SELECT (SELECT min(queue) FROM {{jobs}} WHERE state = '{state}' AND queue > names.queue)
+                        FROM names WHERE names.queue IS NOT NULL)
+                    SELECT queue FROM names WHERE queue IS NOT NULL"
+                );
+                let rows: Vec<(String,)> = transaction.rows(&sql, &[]).await?;
+                names.extend(rows.into_iter().map(|(name,)| name));
+            }
+            Ok(names)
+        };
+        self.read(found).await
     }
 
     /// Counts the unfinished jobs of a queue that have this name.

@@ -62,6 +62,30 @@ impl Queues {
         Ok(Self::over(Database::Postgres(pool), schema))
     }
 
+    /// Opens the queues in a SQLite file that a program of this version has made: makes and changes nothing but jobs. For
+    /// programs that watch over another's queues.
+    ///
+    /// # Errors
+    /// [`QueueError::Missing`], [`QueueError::Older`], [`QueueError::Open`] and [`QueueError::File`]; [`QueueError::Late`].
+    #[cfg(feature = "sqlite")]
+    pub async fn existing_sqlite(path: &Path) -> Result<Self, QueueError> {
+        let opened = tokio::time::timeout(DEADLINE, super::sqlite::open_existing(path)).await;
+        let pool = opened.map_err(|_elapsed| QueueError::Late(DEADLINE))??;
+        Ok(Self::over(Database::Sqlite(pool), ""))
+    }
+
+    /// As [`Self::existing_sqlite`], in a schema of PostgreSQL.
+    ///
+    /// # Errors
+    /// [`QueueError::Missing`], [`QueueError::Older`], [`QueueError::Newer`], [`QueueError::Schema`] and
+    /// [`QueueError::Store`]; [`QueueError::Late`].
+    #[cfg(feature = "postgres")]
+    pub async fn existing_postgres(pool: sqlx::PgPool, schema: &str) -> Result<Self, QueueError> {
+        let found = tokio::time::timeout(DEADLINE, super::postgres::find(&pool, schema)).await;
+        found.map_err(|_elapsed| QueueError::Late(DEADLINE))??;
+        Ok(Self::over(Database::Postgres(pool), schema))
+    }
+
     fn over(database: Database, schema: &str) -> Self {
         Self {
             engine: Engine { database, schema: schema.into() },

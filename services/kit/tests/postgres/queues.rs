@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use kit::db::open_postgres;
-use kit::queue::{Options, QueueError, Queues, Retry};
+use kit::queue::{Attempts, Options, QueueError, Queues, Redrive, Redriven, Retry};
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::PgPool;
 use testkit::Postgres;
@@ -108,10 +108,48 @@ async fn newer_tables_and_odd_schemas_are_refused() {
     let error = Queues::postgres(pool.clone(), "jobs").await.unwrap_err();
     assert!(matches!(error, QueueError::Newer { found: 7, .. }), "{error:?}");
     let expected =
-        "schema \"jobs\" has job tables of version 7, newer than the 2 this program knows; run the newer program";
+        "schema \"jobs\" has job tables of version 7, newer than the 3 this program knows; run the newer program";
     assert_eq!(error.to_string(), expected);
     for odd in ["", "Jobs", "1x", "a-b", "a\"; DROP TABLE x; --", &"x".repeat(64)] {
         let error = Queues::postgres(pool.clone(), odd).await.unwrap_err();
         assert!(error.to_string().starts_with(&format!("schema {odd:?} must have 1 to 63")), "{error}");
     }
+}
+
+#[tokio::test]
+async fn whoever_watches_over_a_schema_makes_and_changes_nothing() {
+    let server = Postgres::start().await;
+    let pool = pool(&server).await;
+    let refusal = async || Queues::existing_postgres(pool.clone(), "jobs").await.unwrap_err().to_string();
+    let missing =
+        "there are no job tables in schema \"jobs\" of PostgreSQL yet; the program that puts jobs in makes them";
+    assert_eq!([refusal().await, refusal().await], [missing, missing]);
+    let queues = Queues::postgres(pool.clone(), "jobs").await.unwrap();
+    put(&queues, "a", Options::default()).await;
+    let watching = Queues::existing_postgres(pool.clone(), "jobs").await.unwrap();
+    assert_eq!(watching.names().await.unwrap().len(), 1);
+    for (change, expected) in [
+        ("DELETE FROM jobs.job_steps WHERE version > 2", "are of version 2, older than the 3 this program needs"),
+        ("INSERT INTO jobs.job_steps VALUES (7, now())", "of version 7, newer than the 3 this program knows"),
+    ] {
+        sqlx::query(change).execute(&pool).await.unwrap();
+        let found = refusal().await;
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_is_given_several_times_at_once_is_carried_out_once() {
+    let server = Postgres::start().await;
+    let queues = Queues::postgres(pool(&server).await, "jobs").await.unwrap();
+    let id = put(&queues, "a", Options::default()).await;
+    let held = queues.claim(&["mail"], "worker", LEASE, 1).await.unwrap().remove(0).claim;
+    queues.fail(held, "x", Retry::Dead).await.unwrap();
+    let dead = queues.dead_among(&[id]).await.unwrap().remove(0);
+    queues.discard(id, None).await.unwrap();
+    let redrive = Redrive { queue: "mail", death: dead.death(), attempts: Attempts::One, order: "one" };
+    let done = join_all((0..8).map(|_| queues.redrive_once(redrive, Some(&dead)))).await;
+    let done: Vec<Redriven> = done.into_iter().map(Result::unwrap).collect();
+    assert_eq!(done.iter().filter(|done| **done == Redriven::Done).count(), 1, "{done:?}");
+    assert!(done.iter().all(|done| matches!(done, Redriven::Done | Redriven::Before)), "{done:?}");
 }

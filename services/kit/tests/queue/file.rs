@@ -83,6 +83,32 @@ async fn a_locked_file_is_a_late_answer_and_no_hang() {
 }
 
 #[tokio::test]
+async fn whoever_watches_over_a_file_makes_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jobs.db");
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    let refusal = async || Queues::existing_sqlite(&path).await.unwrap_err().to_string();
+    let missing =
+        format!("there are no job tables in {} yet; the program that puts jobs in makes them", path.display());
+    assert_eq!((refusal().await, files()), (missing.clone(), 0));
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(refusal().await, missing);
+    let (queues, _time) = open(&path).await;
+    put(&queues, "a", Options::default()).await;
+    let watching = Queues::existing_sqlite(&path).await.unwrap();
+    assert_eq!(watching.names().await.unwrap().len(), 1);
+    watching.close().await;
+    queues.close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let file = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 2").execute(&file).await.unwrap();
+    let older = refusal().await;
+    assert!(older.contains("are of version 2, older than the 3 this program needs; start the program that"), "{older}");
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&file).await.unwrap();
+    assert_eq!(version, 2);
+}
+
+#[tokio::test]
 async fn dead_jobs_can_be_read_as_a_view() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jobs.db");

@@ -66,7 +66,8 @@ async fn a_job_that_was_put_in_before_there_were_traces_is_done() {
     drop(queues);
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
     let file = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    let before = "ALTER TABLE jobs DROP COLUMN traceparent; PRAGMA user_version = 1;";
+    let before = "ALTER TABLE jobs DROP COLUMN traceparent; DROP INDEX jobs_died; DROP TABLE job_orders;
+        PRAGMA user_version = 1;";
     sqlx::raw_sql(before).execute(&file).await.unwrap();
     file.close().await;
     let queues = Queues::sqlite(&path).await.unwrap();
