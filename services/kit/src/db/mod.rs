@@ -20,6 +20,8 @@ pub(crate) use postgres::{Behind, bring_up_to_date};
 #[cfg(feature = "postgres")]
 pub use postgres::{ConnectError, open_postgres};
 #[cfg(feature = "sqlite")]
+pub(crate) use sqlite::classify;
+#[cfg(feature = "sqlite")]
 pub use sqlite::{DamageCheck, Durability, OpenError, SqliteFile, open_sqlite};
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub use tables::{Source, Tables, TablesError};

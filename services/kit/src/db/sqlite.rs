@@ -213,7 +213,8 @@ async fn copy_whole(path: &Path, version: i64) -> Result<(), sqlx::Error> {
     kept.inspect_err(|_error| remove_part())
 }
 
-fn classify(file: &str, source: sqlx::Error) -> OpenError {
+/// Says what SQLite's error means for the file.
+pub(crate) fn classify(file: &str, source: sqlx::Error) -> OpenError {
     // SQLITE_CORRUPT and SQLITE_NOTADB.
     match result_code(&source) {
         Some(11 | 26) => OpenError::Damaged { file: file.to_owned(), finding: source.to_string() },

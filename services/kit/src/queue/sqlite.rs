@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::QueueError;
 use super::error::check_version;
-use crate::db::{DamageCheck, Durability, OpenError, SqliteFile, open_sqlite};
+use crate::db::{DamageCheck, Durability, SqliteFile, classify, open_sqlite};
 
 const MIGRATIONS: [&str; 3] = [
     "
@@ -70,7 +70,7 @@ pub(super) async fn open_existing(path: &Path) -> Result<SqlitePool, QueueError>
     if !path.try_exists().map_err(unusable(path))? {
         return Err(QueueError::Missing(place));
     }
-    let failed = |source| OpenError::Failed { file: place.clone(), source };
+    let failed = |source| classify(&place, source);
     // By a look of its own first: what opens files makes them, and brings their tables up to date.
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(false).busy_timeout(PATIENCE);
     let mut connection = options.connect().await.map_err(failed)?;
