@@ -21,8 +21,6 @@ use crate::engine::Engine;
 use crate::figures::Figures;
 use crate::ledger::Ledger;
 use crate::settings::{Settings, SourceSettings};
-use crate::source::Source;
-use crate::source::bullmq::BullMq;
 use crate::storm::Bucket;
 
 /// The name in answers and metrics.
@@ -94,11 +92,10 @@ impl Daemon {
         let now_ms = Timestamp::now().as_millisecond();
         let rate = Arc::new(Mutex::new(Bucket::new(self.settings.rate, self.settings.rate, now_ms)));
         let engine = |settings: &SourceSettings| {
-            let source: Box<dyn Source> = Box::new(BullMq::new(&settings.url, &settings.prefix).ok()?);
-            let what = (settings.name.clone(), settings.queues.clone(), source);
-            Some(Engine::new(what, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone()))
+            let what = (settings.name.clone(), settings.queues.clone(), settings.source.clone());
+            Engine::new(what, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone())
         };
-        let engines: Vec<Engine> = self.settings.sources.iter().filter_map(engine).collect();
+        let engines: Vec<Engine> = self.settings.sources.iter().map(engine).collect();
         tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(ledger, &engines), self.tell(ledger));
     }
 

@@ -155,7 +155,7 @@ fn check_config(config: &Path, environment: &Environment) -> ExitCode {
     );
     for source in &settings.sources {
         let queues: Vec<&str> = source.queues.iter().map(|queue| queue.as_str()).collect();
-        println!("  {:16} bullmq  {}", source.name, queues.join(", "));
+        println!("  {:16} {:7} {}", source.name, source.kind, queues.join(", "));
     }
     for queue in &settings.queues {
         let mode = if queue.acts { "act" } else { "observe" };

@@ -1,18 +1,19 @@
 //! The whole configuration: read as every daemon reads its own, checked before anything is opened.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kit::alert::AlertSettings;
 use kit::config::{Cursor, Environment, Fields, Mistakes, Source as ConfigSource, load_knowing};
 use kit::db;
 use kit::http::{AccessSettings, decode_access};
-use redis::IntoConnectionInfo;
-use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::policy::{Pattern, Policy, decode_policy};
+use crate::source::{self, Source};
 
 /// Where it listens unless told otherwise.
 pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).unwrap();
@@ -67,16 +68,23 @@ pub(crate) struct Settings {
 }
 
 /// A source.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct SourceSettings {
     /// Its name in the ledger, in metrics and answers.
     pub(crate) name: String,
-    /// The server's URL, which may hold a password.
-    pub(crate) url: SecretString,
-    /// What its keys begin with. Default `bull`, as BullMQ's.
-    pub(crate) prefix: String,
+    /// What kind of source it is.
+    pub(crate) kind: &'static str,
+    /// The source itself; it connects when it is asked.
+    pub(crate) source: Arc<dyn Source>,
     /// Which of its queues. Default all of them.
     pub(crate) queues: Vec<Pattern>,
+}
+
+impl fmt::Debug for SourceSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("SourceSettings");
+        shown.field("name", &self.name).field("kind", &self.kind).field("queues", &self.queues).finish_non_exhaustive()
+    }
 }
 
 /// What may be done in a queue.
@@ -143,40 +151,17 @@ fn decode_source(name: &str, cursor: &Cursor<'_>) -> Option<SourceSettings> {
         cursor.mistake(format!("{name:?} cannot be a name; write lower-case letters, digits and dashes"));
     }
     let (kind, _, cursor) = cursor.tag()?;
-    if kind != "bullmq" {
-        cursor.mistake(format!("there is no kind of source {kind:?}; write bullmq"));
-        return None;
-    }
+    let kind = source::kind(kind, &cursor)?;
     let fields = cursor.fields()?;
-    let url = decode_url(&fields);
-    let prefix = fields.get("prefix").and_then(|cursor| cursor.text()).unwrap_or_else(|| "bull".to_owned());
+    let source = (kind.decode)(&fields);
     let queues = fields.get("queues").map(|cursor| cursor.texts()).unwrap_or_else(|| vec!["*".to_owned()]);
     fields.end();
     Some(SourceSettings {
         name: name.to_owned(),
-        url: url?,
-        prefix,
+        kind: kind.name,
+        source: source?,
         queues: queues.into_iter().map(Pattern::new).collect(),
     })
-}
-
-/// A URL with a password in it is a secret; one without may stand in the file.
-fn decode_url(fields: &Fields<'_>) -> Option<SecretString> {
-    let is_plain = |url: &str| !url.contains('@');
-    let written = fields.get("url").filter(|cursor| cursor.node().substituted.is_none());
-    let url = match written.as_ref().and_then(|cursor| cursor.text()).filter(|url| is_plain(url)) {
-        Some(url) if fields.get("url_file").is_none() => SecretString::from(url),
-        _ if fields.get("url").is_none() && fields.get("url_file").is_none() => {
-            fields.cursor().mistake("\"url\" is missing; write url: redis://127.0.0.1:6379, or url_file: PATH");
-            return None;
-        }
-        _ => fields.secret("url", "url_file")?,
-    };
-    if url.expose_secret().into_connection_info().is_err() {
-        fields.cursor().mistake("\"url\" is not one of Redis; write it like redis://127.0.0.1:6379");
-        return None;
-    }
-    Some(url)
 }
 
 fn decode_queue(cursor: &Cursor<'_>) -> Option<QueueSettings> {
@@ -230,7 +215,7 @@ mod tests {
         let yaml = "sources: { jobs: { bullmq: { url: 'redis://127.0.0.1:6379' } } }\n\
             queues:\n  - { queue: 'mail*', mode: act, rate: 5/s }\n  - { queue: mail-legal }\n";
         let settings = load(yaml, &Environment::default()).unwrap();
-        assert_eq!((settings.listen.port(), settings.sources[0].prefix.as_str()), (8091, "bull"));
+        assert_eq!((settings.listen.port(), settings.sources[0].kind), (8091, "bullmq"));
         let of = |queue| (settings.of_queue(queue).acts, settings.of_queue(queue).rate);
         assert_eq!([of("mails"), of("mail-legal"), of("other")], [(true, 5.0), (false, 20.0), (false, 20.0)]);
     }
@@ -248,10 +233,24 @@ mod tests {
     }
 
     #[test]
+    fn our_own_job_tables_are_a_source_whose_password_is_kept() {
+        let environment = Environment::of([("JOBS", "postgres://user:hunter2@10.0.0.1/x")]);
+        for database in ["${JOBS}", "sqlite:data/jobs.db", "sqlite:data/a@b.db"] {
+            let yaml = format!("sources: {{ mails: {{ jobs: {{ database: '{database}', queues: ['mail*'] }} }} }}");
+            let settings = load(&yaml, &environment).unwrap();
+            assert!(settings.sources[0].kind == "jobs" && !format!("{settings:?}").contains("hunter2"));
+        }
+        let written = "sources: { mails: { jobs: { database: 'postgres://user:hunter2@x/y' } } }";
+        let mistakes = load(written, &environment).unwrap_err();
+        assert!(mistakes[0].contains("write database_file: /path/to/file or database: ${VARIABLE}"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("hunter2"), "{mistakes:?}");
+    }
+
+    #[test]
     fn every_mistake_is_told_with_what_to_write() {
         for (yaml, expected) in [
             ("listen: 127.0.0.1", "\"sources\" is missing"),
-            ("sources: { jobs: { bulmq: {} } }", "there is no kind of source \"bulmq\"; write bullmq"),
+            ("sources: { jobs: { bulmq: {} } }", "there is no kind of source \"bulmq\"; write bullmq or jobs"),
             (
                 "sources: { Jobs: { bullmq: { url: 'redis://x' } } }",
                 "\"Jobs\" cannot be a name; write lower-case letters",
@@ -261,6 +260,15 @@ mod tests {
                 "sources: { jobs: { bullmq: { url: 'http://x' } } }",
                 "\"url\" is not one of Redis; write it like redis://",
             ),
+            (
+                "sources: { a: { jobs: {} } }",
+                "\"database\" is missing; write database: sqlite:data/jobs.db, or database_file",
+            ),
+            (
+                "sources: { a: { jobs: { database: mails.db } } }",
+                "\"database\" is not a database; write sqlite:PATH, or",
+            ),
+            ("sources: { a: { jobs: { database: 'sqlite:a', prefix: b } } }", "unknown key \"prefix\""),
             ("sources: {}\nqueues: [{ queue: a, mode: on }]", "expected one of observe, act, found \"on\""),
             ("sources: {}\nqueues: [{ queue: a, rate: fast }]", "\"fast\" is not a rate; write it like 20/s"),
             ("sources: {}\nledger: mysql://x", "not a database; write sqlite:PATH, or postgres://"),

@@ -42,7 +42,7 @@ type Destination = (String, String);
 pub(crate) struct Engine {
     name: String,
     queues: Vec<Pattern>,
-    source: Box<dyn Source>,
+    source: Arc<dyn Source>,
     settings: Arc<Settings>,
     ledger: Ledger,
     figures: Figures,
@@ -57,7 +57,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(
-        (name, queues, source): (String, Vec<Pattern>, Box<dyn Source>),
+        (name, queues, source): (String, Vec<Pattern>, Arc<dyn Source>),
         settings: Arc<Settings>,
         ledger: Ledger,
         figures: Figures,

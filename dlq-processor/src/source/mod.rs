@@ -3,6 +3,8 @@
 
 pub mod bullmq;
 mod found;
+pub mod jobs;
+mod kinds;
 mod orders;
 
 use std::time::Duration;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 pub use found::{Cursor, Episode, Found, Page};
+pub(crate) use kinds::kind;
 pub use orders::{Lost, Order, Put, State};
 
 /// One kind of queue.

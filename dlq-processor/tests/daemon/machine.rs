@@ -128,7 +128,8 @@ impl Machine {
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    fn spawn(folder: &Path) -> Self {
+    /// Starts it in a folder that has its configuration.
+    pub(crate) fn spawn(folder: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dlq-processor"));
         command.arg("run").current_dir(folder).env_clear().env("LOG_LEVEL", "warn");
         Self(command.stdout(Stdio::null()).spawn().unwrap())

@@ -1,0 +1,63 @@
+//! The kinds of sources that a configuration may name: here and nowhere else.
+
+use std::sync::Arc;
+
+use kit::config::{Cursor, Fields};
+use kit::db;
+use redis::IntoConnectionInfo;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Source;
+use super::bullmq::BullMq;
+use super::jobs::Jobs;
+
+/// A kind of source.
+pub(crate) struct Kind {
+    /// Its name in a configuration.
+    pub(crate) name: &'static str,
+    /// Reads its keys, and makes a source that connects to nothing yet.
+    pub(crate) decode: fn(&Fields<'_>) -> Option<Arc<dyn Source>>,
+}
+
+const KINDS: [Kind; 2] = [Kind { name: "bullmq", decode: bullmq }, Kind { name: "jobs", decode: jobs }];
+
+/// Finds the kind of that name, or says which there are.
+pub(crate) fn kind(name: &str, cursor: &Cursor<'_>) -> Option<&'static Kind> {
+    const { &KINDS }.iter().find(|kind| kind.name == name).or_else(|| {
+        let names = KINDS.map(|kind| kind.name).join(" or ");
+        cursor.mistake(format!("there is no kind of source {name:?}; write {names}"));
+        None
+    })
+}
+
+fn bullmq(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
+    let prefix = fields.get("prefix").and_then(|cursor| cursor.text()).unwrap_or_else(|| "bull".to_owned());
+    let url = address(fields, ("url", "url_file"), "redis://127.0.0.1:6379")?;
+    let is_usable = url.expose_secret().into_connection_info().is_ok();
+    let Some(source) = BullMq::new(&url, &prefix).ok().filter(|_| is_usable) else {
+        fields.cursor().mistake("\"url\" is not one of Redis; write it like redis://127.0.0.1:6379");
+        return None;
+    };
+    Some(Arc::new(source))
+}
+
+fn jobs(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
+    let url = address(fields, ("database", "database_file"), "sqlite:data/jobs.db")?;
+    let database = db::Source::parse(url.expose_secret());
+    let wrong = |instead| fields.cursor().mistake(format!("\"database\" is not a database; {instead}"));
+    Some(Arc::new(Jobs::new(database.map_err(wrong).ok()?)))
+}
+
+/// A URL with a password in it is a secret; one without may stand in the file.
+fn address(fields: &Fields<'_>, (key, file_key): (&'static str, &'static str), example: &str) -> Option<SecretString> {
+    let is_plain = |url: &str| !url.contains('@') || url.starts_with("sqlite:");
+    let written = fields.get(key).filter(|cursor| cursor.node().substituted.is_none());
+    match written.as_ref().and_then(|cursor| cursor.text()).filter(|url| is_plain(url)) {
+        Some(url) if fields.get(file_key).is_none() => Some(SecretString::from(url)),
+        _ if fields.get(key).is_none() && fields.get(file_key).is_none() => {
+            fields.cursor().mistake(format!("{key:?} is missing; write {key}: {example}, or {file_key}: PATH"));
+            None
+        }
+        _ => fields.secret(key, file_key),
+    }
+}
