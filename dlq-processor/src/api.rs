@@ -75,8 +75,10 @@ async fn operators(State(api): State<Api>, mut request: Request, next: Next) -> 
 
 /// Everybody, where a configuration says nothing else and this daemon is asked by its own machine.
 async fn readers(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
-    if api.settings.access.public < Public::Details {
-        api.caller(&request).require(Role::Viewer)?;
+    let caller = api.caller(&request);
+    // Also what everybody may read is not for a page of another site.
+    if api.settings.access.public < Public::Details || matches!(caller, Caller::Refused(_)) {
+        caller.require(Role::Viewer)?;
     }
     Ok(next.run(request).await)
 }

@@ -185,9 +185,11 @@ fn test_policy(failure: &Failure, environment: &Environment) -> ExitCode {
     };
     let past = Past { redrives: failure.redrives, first_failed_at: now };
     let decision = settings.policy.decide(&letter, past, now, 1.0);
-    let of_error = [("class", &letter.error.class), ("code", &letter.error.code)];
-    let of_error = of_error.into_iter().filter_map(|(what, found)| Some(format!("{what} {}", found.as_ref()?)));
-    let of_error: Vec<String> = of_error.chain(letter.error.http.map(|status| format!("status {status}"))).collect();
+    let ErrorFacts { class, codes, http, .. } = &letter.error;
+    let class = class.iter().map(|class| format!("class {class}"));
+    let codes = codes.iter().map(|code| format!("code {code}"));
+    let of_error: Vec<String> =
+        class.chain(codes).chain(http.iter().map(|status| format!("status {status}"))).collect();
     println!(
         "error     {}",
         if of_error.is_empty() { "nothing but its words".to_owned() } else { of_error.join(", ") }

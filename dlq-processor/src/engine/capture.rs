@@ -20,6 +20,9 @@ const LATELY_MS: i64 = 60_000;
 /// Longest wait for a queue to say that something failed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Between two looks, while there is always something: a queue keeps its failures for longer.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// How far each queue was read.
 #[derive(Default)]
 struct Round {
@@ -48,6 +51,8 @@ impl Engine {
                 tokio::time::sleep(wait).await;
                 continue;
             }
+            // However much happens, it is looked at so often and no more.
+            tokio::time::sleep(PAUSE).await;
             let queues: Vec<String> = round.cursors.keys().cloned().collect();
             if queues.is_empty() {
                 tokio::time::sleep(PATIENCE).await;

@@ -165,7 +165,7 @@ async fn insert(
             kept.as_slice().into(),
             message.as_str().into(),
             error.class.as_deref().into(),
-            error.code.as_deref().into(),
+            error.codes.first().map(String::as_str).into(),
             error.http.map(i64::from).into(),
             found.stack.as_ref().map(|_| stack.as_str()).into(),
             i64::from(found.attempts).into(),

@@ -61,9 +61,9 @@ pub struct Policy {
 impl Policy {
     /// Decides on a letter at the time `now`, for a `random` number from 0 to 1.
     pub fn decide(&self, letter: &Letter, past: Past, now: Timestamp, random: f64) -> Decision {
-        let rule = self.rules.iter().find(|rule| rule.knows(&letter.queue, &letter.name, &letter.error, letter.stalls));
-        let class = rule.map_or(Class::Unknown, |rule| rule.class);
         let facts = JobFacts::of(&self.jobs, &letter.queue, &letter.name);
+        let rule = self.rule(letter, facts.idempotent == Some(true));
+        let class = rule.map_or(Class::Unknown, |rule| rule.class);
         let decided = |action, reason, alarm| {
             let alarm = if facts.critical { raised(alarm) } else { alarm };
             Decision { rule: rule.map(|rule| rule.id.clone()), class, action, reason, alarm }
@@ -90,6 +90,16 @@ impl Policy {
         let alarm = if is_told { Alarm::Ticket } else { Alarm::None };
         let wait = retry.wait(past.redrives, random).max(asked);
         Decision { alarm, ..by_class(Action::Redrive(wait), Alarm::None) }
+    }
+
+    /// The first that knows the failure. Where doing it twice may do harm, a sign that it may have been done counts more than one
+    /// that it was not: a failure has often several in its words.
+    fn rule(&self, letter: &Letter, is_idempotent: bool) -> Option<&Rule> {
+        let knows = |rule: &&Rule| rule.knows(&letter.queue, &letter.name, &letter.error, letter.stalls);
+        let first = self.rules.iter().find(knows)?;
+        let is_redriven = matches!(first.class, Class::Transient | Class::Throttled);
+        let doubt = self.rules.iter().filter(|rule| rule.class == Class::TransientAmbiguous).find(knows);
+        Some(doubt.filter(|_| is_redriven && !is_idempotent).unwrap_or(first))
     }
 
     fn held_back(

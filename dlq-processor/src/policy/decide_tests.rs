@@ -89,6 +89,15 @@ fn what_may_have_been_done_is_redriven_only_if_twice_does_no_harm() {
 }
 
 #[test]
+fn a_sign_that_it_may_have_been_done_counts_more_where_twice_does_harm() {
+    for reason in ["ECONNREFUSED from cache; charge request timed out", "timed out (rate limit 10/s)"] {
+        check("mail", reason, 0, Class::TransientAmbiguous, Action::Escalate, Alarm::Ticket);
+    }
+    check("sync-base", "ECONNREFUSED from cache; request timed out", 0, Class::Transient, after(30), Alarm::None);
+    check("mail", "invalid address, timed out", 0, Class::Malformed, Action::Park, Alarm::Ticket);
+}
+
+#[test]
 fn every_other_class_waits_for_somebody() {
     check("mail", "Request failed with status code 401", 0, Class::Auth, Action::Park, Alarm::Ticket);
     check("payment-processing", "Forbidden", 0, Class::Auth, Action::Park, Alarm::Page);

@@ -7,9 +7,14 @@ use regex::Regex;
 /// Longest message that is looked at, in bytes; a stack trace in it says no more.
 const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 
-/// `ECONNREFUSED` and its like (errno(3)); of Node's own (nodejs.org/api/errors.html) those that begin with ERR_.
-static CODE: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"\b(E[A-Z][A-Z0-9]{2,20}|ERR_[A-Z0-9_]{2,40})\b").ok());
+/// `ECONNREFUSED` and its like (errno(3), getaddrinfo(3)), and what libraries made after them; of Node's own
+/// (nodejs.org/api/errors.html) those that begin with ERR_. An `ERROR` is none.
+static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let errno = "CONN[A-Z]+|TIMEDOUT|SOCKETTIMEDOUT|PIPE|HOST[A-Z]+|NET[A-Z]+|ADDR[A-Z]+|NOTFOUND|AI_[A-Z]+|ACCES|PERM|NOENT|EXIST|\\
+        MFILE|NFILE|NOSPC|DQUOT|ROFS|INVAL|IO|BUSY|AGAIN|PROTO|MSGSIZE|NOMEM|INTR|RATELIMIT|ISDIR|NOTDIR|FBIG|CANCELED";
+    let errno = errno.replace(['\\', ' ', '\n'], "");
+    Regex::new(&format!(r"\b(E(?:{errno})|ERR_[A-Z0-9_]{{2,40}})\b")).ok()
+});
 /// `status code 429`, `HTTP 503`, `HTTP/1.1 502`, `status: 401`, `statusCode=403`; and a line that begins with one.
 static HTTP: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let named = r"(?:\bhttp(?:/\d(?:\.\d)?)?|\bstatus(?:[ _-]?code)?)\W{0,3}([1-5]\d\d)\b";
@@ -24,8 +29,8 @@ static CLASS: LazyLock<Option<Regex>> =
 pub struct ErrorFacts {
     /// The kind of error, as its language calls it: `ValidationError`.
     pub class: Option<String>,
-    /// The system's or the library's code: `ECONNREFUSED`.
-    pub code: Option<String>,
+    /// The systems' or the libraries' codes: `ECONNREFUSED`.
+    pub codes: Vec<String>,
     /// The status that a server answered with.
     pub http: Option<u16>,
     /// In its own words; empty if there are none.
@@ -49,9 +54,15 @@ impl ErrorFacts {
             Some(class) if class != "Error" => Some(class),
             plain => said.or(plain),
         };
-        let either = |pattern| first(pattern, message).or_else(|| first(pattern, head));
-        let http = either(&HTTP).and_then(|status| status.parse().ok());
-        Self { class, code: either(&CODE), http, message: message.to_owned() }
+        let http = first(&HTTP, message).or_else(|| first(&HTTP, head)).and_then(|status| status.parse().ok());
+        let both = [message, head].into_iter().flat_map(|text| CODE.iter().flat_map(move |code| code.find_iter(text)));
+        let mut codes: Vec<String> = Vec::new();
+        for code in both.map(|found| found.as_str().to_owned()) {
+            if !codes.contains(&code) {
+                codes.push(code);
+            }
+        }
+        Self { class, codes, http, message: message.to_owned() }
     }
 }
 
@@ -68,8 +79,8 @@ mod tests {
     #[test]
     fn class_code_and_status_are_found_wherever_queues_keep_them() {
         let read = |reason, stack| {
-            let ErrorFacts { class, code, http, .. } = ErrorFacts::read(reason, stack);
-            (class.unwrap_or_default(), code.unwrap_or_default(), http.unwrap_or_default())
+            let ErrorFacts { class, codes, http, .. } = ErrorFacts::read(reason, stack);
+            (class.unwrap_or_default(), codes.join(" "), http.unwrap_or_default())
         };
         for (reason, stack, class, code, http) in [
             (
@@ -99,6 +110,7 @@ mod tests {
             (Some("upstream answered (status: 401)"), None, "", "", 401),
             (Some("app.errors.QuotaException: over"), None, "QuotaException", "", 0),
             (Some("ValidationError: no"), Some("Error: ValidationError: no\n at"), "ValidationError", "", 0),
+            (Some("EMAIL: ERROR of ECONNRESET, then ETIMEDOUT"), None, "", "ECONNRESET ETIMEDOUT", 0),
             (Some("Payment: declined"), None, "", "", 0),
             (Some("order 404 has no lines"), None, "", "", 0),
             (Some("null"), None, "", "", 0),

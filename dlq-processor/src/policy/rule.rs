@@ -54,7 +54,7 @@ impl When {
             found.as_ref().is_some_and(|found| known.iter().any(|known| known.eq_ignore_ascii_case(found)))
         };
         let class = error.class.as_deref().unwrap_or_default();
-        is_one_of(&self.codes, &error.code)
+        error.codes.iter().any(|found| self.codes.iter().any(|known| known.eq_ignore_ascii_case(found)))
             || error.http.is_some_and(|status| self.http.contains(&status))
             || self.stalls.is_some_and(|least| stalls >= least)
             || is_one_of(&self.classes, &error.class)
