@@ -108,7 +108,9 @@ impl Ledger {
                     .map(|(found, past)| (LetterId::of(source, &found.episode), *found, decide(found, past), past))
                     .collect();
                 let new = insert(transaction, source, &rows, now_ms).await?;
-                captured.recurred.extend(note_recurred(transaction, source, &part, now_ms).await?);
+                let later = Later { source, part: &part, now_ms };
+                captured.recurred.extend(later.end(transaction, REDRIVEN).await?);
+                later.end(transaction, OPEN).await?;
                 let rows = rows.into_iter().filter(|(id, ..)| new.contains(id.as_str()));
                 let rows: Vec<_> = rows.map(|(id, found, ruling, _)| (id, found, ruling)).collect();
                 captured.new_fingerprints.extend(count_alike(transaction, &rows, now_ms).await?);
@@ -199,30 +201,40 @@ fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// What was redriven and is here with a later failure has failed again.
-async fn note_recurred(
-    transaction: &mut Transaction,
-    source: &str,
-    part: &[&Found],
+/// Letters of jobs that were redriven.
+const REDRIVEN: &str = "'redriven'";
+/// Letters of jobs that wait for something: what failed later says all that can be done. Quarantine is left by a release alone.
+const OPEN: &str = "'observed', 'scheduled', 'parked', 'escalated', 'uncertain'";
+
+/// Failures that end the earlier letters of the same jobs.
+struct Later<'a> {
+    source: &'a str,
+    part: &'a [&'a Found],
     now_ms: i64,
-) -> Result<Vec<(String, String)>, sqlx::Error> {
-    let sql = format!(
-        "UPDATE letters SET state = 'recurred', changed_at_ms = ${}, version = version + 1
-        WHERE source = ${} AND state = 'redriven' AND EXISTS (
-            SELECT 1 FROM (VALUES {}) AS failed
-            WHERE failed.column1 = letters.queue AND failed.column2 = letters.job
-                AND failed.column3 > letters.failed_at_ms)
-        RETURNING queue, name",
-        part.len() * 3 + 1,
-        part.len() * 3 + 2,
-        places(part.len(), 3)
-    );
-    let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 3 + 2);
-    for Found { episode: Episode { queue, job, failed_at_ms }, .. } in part.iter().copied() {
-        binds.extend([Bind::from(queue.as_str()), job.as_str().into(), (*failed_at_ms).into()]);
+}
+
+impl Later<'_> {
+    /// Returns queue and job's name of those that were in these states.
+    async fn end(&self, transaction: &mut Transaction, states: &str) -> Result<Vec<(String, String)>, sqlx::Error> {
+        let Self { source, part, now_ms } = self;
+        let sql = format!(
+            "UPDATE letters SET state = 'recurred', changed_at_ms = ${}, version = version + 1
+            WHERE source = ${} AND state IN ({states}) AND EXISTS (
+                SELECT 1 FROM (VALUES {}) AS failed
+                WHERE failed.column1 = letters.queue AND failed.column2 = letters.job
+                    AND failed.column3 > letters.failed_at_ms)
+            RETURNING queue, name",
+            part.len() * 3 + 1,
+            part.len() * 3 + 2,
+            places(part.len(), 3)
+        );
+        let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 3 + 2);
+        for Found { episode: Episode { queue, job, failed_at_ms }, .. } in part.iter().copied() {
+            binds.extend([Bind::from(queue.as_str()), job.as_str().into(), (*failed_at_ms).into()]);
+        }
+        binds.extend([Bind::from(*now_ms), (*source).into()]);
+        transaction.rows(&sql, &binds).await
     }
-    binds.extend([Bind::from(now_ms), source.into()]);
-    transaction.rows(&sql, &binds).await
 }
 
 /// Counts failures that are alike, and returns those like which there had been none.

@@ -95,6 +95,20 @@ async fn is_written_before_it_is_done_and_asked_again_if_nobody_says_what_came_o
     assert_eq!(ledger.under_way(SOURCE, 0, 10).await.unwrap(), []);
 }
 
+async fn ends_what_waits_when_its_job_fails_later(ledger: Ledger) {
+    capture(&ledger, &[found("a", 10)]).await;
+    let states = async || {
+        let letters = ledger.letters(&Filter::default(), 10).await.unwrap();
+        letters.into_iter().map(|letter| letter.state).collect::<Vec<_>>()
+    };
+    let captured = capture(&ledger, &[found("a", 20)]).await;
+    assert_eq!(captured.recurred, [], "it was not redriven: nothing is said of its destination");
+    assert_eq!(states().await, ["scheduled", "recurred"]);
+    // What is listed out of its order changes nothing.
+    capture(&ledger, &[found("a", 5)]).await;
+    assert_eq!(states().await, ["scheduled", "scheduled", "recurred"]);
+}
+
 async fn leaves_out_what_is_held(ledger: Ledger) {
     capture(&ledger, &[found("a", 10)]).await;
     let due = async |held: Held| ledger.due(SOURCE, 100, &held, 10).await.unwrap().len();
@@ -193,6 +207,7 @@ in_both! {
     is_taken_in_once: a_failure_is_taken_in_once_in_a_file, a_failure_is_taken_in_once_in_a_server;
     is_written_before_it_is_done_and_asked_again_if_nobody_says_what_came_of_it:
         a_redrive_is_written_before_it_is_done_in_a_file, a_redrive_is_written_before_it_is_done_in_a_server;
+    ends_what_waits_when_its_job_fails_later: a_later_failure_ends_what_waits_in_a_file, a_later_failure_ends_what_waits_in_a_server;
     leaves_out_what_is_held: what_is_held_is_left_out_in_a_file, what_is_held_is_left_out_in_a_server;
     is_let_out_of_quarantine_by_a_release_alone:
         only_a_release_lets_a_letter_out_in_a_file, only_a_release_lets_a_letter_out_in_a_server;
