@@ -52,7 +52,7 @@ def gateway(stage, sink):
     at = f"http://127.0.0.1:{sink}"
     # At this level each request is a line.
     environment = os.environ | {"JWT_SECRET": SECRET, "API_KEY": KEY, "PORT": str(port), "LOG_LEVEL": "debug"}
-    environment |= {"RATE_LIMIT_RPM": "off", "OTEL_EXPORTER_OTLP_ENDPOINT": at, "LOKI_URL": at, "LOKI_QUEUE_BYTES": "1MiB"}
+    environment |= {"RATE_LIMIT_RPM": "off", "OTEL_EXPORTER_OTLP_ENDPOINT": at, "LOKI_URL": at, "LOKI_QUEUE_BYTES": "2MiB"}
     environment |= {"AIRTABLE_GATEWAY_URL": stage.url().rstrip("/")}
     with Process(stage.program("api-gateway"), "run", env=environment) as process:
         process.until(port, "/livez")
