@@ -122,11 +122,12 @@ fn one_of<const N: usize>(what: &str, given: Option<&str>, words: [&str; N]) -> 
 /// With payload and audit for whoever may do something with it.
 async fn letter(State(api): State<Api>, Path(id): Path<String>, request: Request) -> Result<Json<Value>, ApiError> {
     let ledger = api.ledger()?;
-    let Some((letter, data)) = ledger.letter(&id).await.map_err(problem)? else { return Err(no_letter()) };
+    let letter = ledger.letter(&id).await.map_err(problem)?.ok_or_else(no_letter)?;
     if api.caller(&request).require(Role::Operator).is_err() {
         return Ok(Json(json!({ "letter": shown(letter) })));
     }
     let audit = ledger.audit(Some(&id), PAGE.1).await.map_err(problem)?;
+    let data = ledger.payload(&id).await.map_err(problem)?;
     let data = serde_json::from_slice(&data).unwrap_or_else(|_no_json| json!(String::from_utf8_lossy(&data)));
     Ok(Json(json!({ "letter": shown(letter), "audit": audit, "data": data })))
 }
@@ -161,7 +162,7 @@ async fn act(
     }
     let ledger = api.ledger()?;
     if matches!(act, Act::Redrive | Act::Release) {
-        let Some((letter, _)) = ledger.letter(&id).await.map_err(problem)? else { return Err(no_letter()) };
+        let letter = ledger.letter(&id).await.map_err(problem)?.ok_or_else(no_letter)?;
         if !api.settings.of_queue(&letter.queue).acts {
             let message = format!("nothing is redriven in {}: give it mode: act in the configuration", letter.queue);
             return Err(conflict(message));
@@ -171,7 +172,7 @@ async fn act(
     let now_ms = Timestamp::now().as_millisecond();
     match ledger.act(&id, act, actor, now_ms).await.map_err(problem)? {
         Acted::Done | Acted::Before => {
-            let letter = ledger.letter(&id).await.map_err(problem)?.map(|(letter, _)| shown(letter));
+            let letter = ledger.letter(&id).await.map_err(problem)?.map(shown);
             Ok(Json(json!({ "letter": letter })).into_response())
         }
         Acted::Unknown => Err(no_letter()),

@@ -16,7 +16,7 @@ use crate::policy::{Pattern, Policy, decode_policy};
 use crate::source::{self, Source};
 
 /// Where it listens unless told otherwise.
-pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).unwrap();
+pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).expect("a port");
 /// Begins the variables that override keys.
 pub(crate) const PREFIX: &str = "DLQ";
 /// The top-level keys.

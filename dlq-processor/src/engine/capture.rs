@@ -19,7 +19,6 @@ const LATELY_EVERY: Duration = Duration::from_secs(10);
 const LATELY_MS: i64 = 60_000;
 /// Longest wait for a queue to say that something failed.
 const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Between two looks, while there is always something: a queue keeps its failures for longer.
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -17,7 +17,7 @@ use kit::chain::Chain;
 use crate::figures::Figures;
 use crate::ledger::{Ledger, LedgerError};
 use crate::policy::Pattern;
-use crate::settings::Settings;
+use crate::settings::{Settings, SourceSettings};
 use crate::source::{Source, SourceError};
 use crate::storm::{Breaker, BreakerState, Bucket};
 
@@ -57,12 +57,13 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(
-        (name, queues, source): (String, Vec<Pattern>, Arc<dyn Source>),
+        of: &SourceSettings,
         settings: Arc<Settings>,
         ledger: Ledger,
         figures: Figures,
         rate: Arc<Mutex<Bucket>>,
     ) -> Self {
+        let SourceSettings { name, queues, source, .. } = of.clone();
         figures.source_up.with_label_values(&[&name]).set(0);
         figures.armed.with_label_values(&[&name]).set(1);
         let (breakers, hazards, troubles) = (Mutex::default(), Mutex::default(), Mutex::default());

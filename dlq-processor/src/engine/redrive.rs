@@ -13,28 +13,28 @@ use crate::storm::{Breaker, BreakerState, Bucket};
 
 /// Between two looks for what is due, while there is nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-
 /// Between two looks for what was lost.
 const SETTLE_EVERY: Duration = Duration::from_secs(10);
 
 impl Engine {
     pub(super) async fn redrive_for_ever(&self) {
-        let (mut buckets, mut failures, mut is_settled) = (BTreeMap::new(), 0, false);
-        let mut settled = Instant::now();
+        let (mut buckets, mut failures, mut settled) = (BTreeMap::new(), 0, None::<Instant>);
         loop {
             // Of what is written nobody knows whether it was done: after a start, and after a source was away; and it may have
             // lost what it was asked.
-            let round = if is_settled && settled.elapsed() < SETTLE_EVERY {
+            let round = if settled.is_some_and(|at| at.elapsed() < SETTLE_EVERY) {
                 self.redrive_due(&mut buckets).await
             } else {
-                settled = Instant::now();
+                settled = Some(Instant::now());
                 self.settle().await.map(|()| 0)
             };
             let done = round.as_ref().copied().unwrap_or_default();
             let wait = self.went("redriving", &round.map(drop), &mut failures);
-            is_settled = wait.is_none();
             match wait {
-                Some(wait) => tokio::time::sleep(wait).await,
+                Some(wait) => {
+                    settled = None;
+                    tokio::time::sleep(wait).await;
+                }
                 None if done == 0 => tokio::time::sleep(LOOK_EVERY).await,
                 None => {}
             }

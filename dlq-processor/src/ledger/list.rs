@@ -94,17 +94,22 @@ impl Ledger {
         self.read(async |transaction| transaction.rows::<Listed>(&sql, &binds).await).await
     }
 
-    /// Returns one letter, and its payload.
+    /// Returns one letter.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn letter(&self, id: &str) -> Result<Option<(Listed, Vec<u8>)>, LedgerError> {
-        self.read(async |transaction| {
-            let sql = format!("SELECT {COLUMNS} FROM letters WHERE id = $1");
-            let Some(listed) = transaction.row::<Listed>(&sql, &[id.into()]).await? else { return Ok(None) };
-            let data = transaction.row::<(Vec<u8>,)>("SELECT data FROM letters WHERE id = $1", &[id.into()]).await?;
-            Ok(data.map(|(data,)| (listed, data)))
-        })
-        .await
+    pub async fn letter(&self, id: &str) -> Result<Option<Listed>, LedgerError> {
+        let sql = format!("SELECT {COLUMNS} FROM letters WHERE id = $1");
+        self.read(async |transaction| transaction.row::<Listed>(&sql, &[id.into()]).await).await
+    }
+
+    /// Returns what the job of a letter held, byte for byte; nothing if there is no such letter.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn payload(&self, id: &str) -> Result<Vec<u8>, LedgerError> {
+        let sql = "SELECT data FROM letters WHERE id = $1";
+        let found = self.read(async |transaction| transaction.row::<(Vec<u8>,)>(sql, &[id.into()]).await).await?;
+        Ok(found.map(|(data,)| data).unwrap_or_default())
     }
 }

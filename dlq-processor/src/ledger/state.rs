@@ -27,13 +27,11 @@ pub enum LetterState {
     Uncertain,
     /// A person has given it up; what it held is kept for a while.
     Discarded,
-    /// It was kept as long as letters are.
-    Expired,
 }
 
 impl LetterState {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::Observed,
         Self::Scheduled,
         Self::Parked,
@@ -46,7 +44,6 @@ impl LetterState {
         Self::Withdrawn,
         Self::Uncertain,
         Self::Discarded,
-        Self::Expired,
     ];
 
     /// Its name in the ledger, in metrics and answers.
@@ -64,17 +61,6 @@ impl LetterState {
             Self::Withdrawn => "withdrawn",
             Self::Uncertain => "uncertain",
             Self::Discarded => "discarded",
-            Self::Expired => "expired",
         }
-    }
-
-    /// Reads a name.
-    pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.word() == word)
-    }
-
-    /// Returns whether nothing more will happen to it by itself or by anybody.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Resolved | Self::Recurred | Self::Withdrawn | Self::Discarded | Self::Expired)
     }
 }

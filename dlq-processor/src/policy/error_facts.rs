@@ -9,20 +9,26 @@ const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 
 /// `ECONNREFUSED` and its like (errno(3), getaddrinfo(3)), and what libraries made after them; of Node's own
 /// (nodejs.org/api/errors.html) those that begin with ERR_. An `ERROR` is none.
-static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let errno = "CONN[A-Z]+|TIMEDOUT|SOCKETTIMEDOUT|PIPE|HOST[A-Z]+|NET[A-Z]+|ADDR[A-Z]+|NOTFOUND|AI_[A-Z]+|ACCES|PERM|NOENT|EXIST|\\
-        MFILE|NFILE|NOSPC|DQUOT|ROFS|INVAL|IO|BUSY|AGAIN|PROTO|MSGSIZE|NOMEM|INTR|RATELIMIT|ISDIR|NOTDIR|FBIG|CANCELED";
-    let errno = errno.replace(['\\', ' ', '\n'], "");
-    Regex::new(&format!(r"\b(E(?:{errno})|ERR_[A-Z0-9_]{{2,40}})\b")).ok()
+static CODE: LazyLock<Regex> = LazyLock::new(|| {
+    let of_network =
+        "CONN[A-Z]+|TIMEDOUT|SOCKETTIMEDOUT|PIPE|HOST[A-Z]+|NET[A-Z]+|ADDR[A-Z]+|NOTFOUND|AI_[A-Z]+|PROTO|MSGSIZE";
+    let of_files = "ACCES|PERM|NOENT|EXIST|MFILE|NFILE|NOSPC|DQUOT|ROFS|IO|ISDIR|NOTDIR|FBIG";
+    let others = "INVAL|BUSY|AGAIN|NOMEM|INTR|RATELIMIT|CANCELED";
+    regex(&format!(r"\b(E(?:{of_network}|{of_files}|{others})|ERR_[A-Z0-9_]{{2,40}})\b"))
 });
 /// `status code 429`, `HTTP 503`, `HTTP/1.1 502`, `status: 401`, `statusCode=403`; and a line that begins with one.
-static HTTP: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static HTTP: LazyLock<Regex> = LazyLock::new(|| {
     let named = r"(?:\bhttp(?:/\d(?:\.\d)?)?|\bstatus(?:[ _-]?code)?)\W{0,3}([1-5]\d\d)\b";
-    Regex::new(&format!(r"(?i){named}|^\s*([1-5]\d\d)\s+[a-z]")).ok()
+    regex(&format!(r"(?i){named}|^\s*([1-5]\d\d)\s+[a-z]"))
 });
 /// `ValidationError: …`, also with a path before it (`app.errors.ValidationError`).
-static CLASS: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^\s*(?:Uncaught )?(?:[\w$]+\.)*([A-Z][\w$]*)(?:\s*\[[^\]]*\])?(?::|\s*$)").ok());
+static CLASS: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"^\s*(?:Uncaught )?(?:[\w$]+\.)*([A-Z][\w$]*)(?:\s*\[[^\]]*\])?(?::|\s*$)"));
+
+/// Builds an expression of ours.
+pub(super) fn regex(expression: &str) -> Regex {
+    Regex::new(expression).expect("tested below, and where it is used")
+}
 
 /// What is known of a failure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,8 +49,8 @@ impl ErrorFacts {
     pub fn read(reason: Option<&str>, stack: Option<&str>) -> Self {
         let message = reason.map(cut).filter(|reason| *reason != "null" && *reason != "undefined").unwrap_or_default();
         let head = stack.map(cut).and_then(|stack| stack.lines().next()).unwrap_or_default();
-        let first = |pattern: &LazyLock<Option<Regex>>, text: &str| -> Option<String> {
-            let found = pattern.as_ref()?.captures(text)?;
+        let first = |pattern: &Regex, text: &str| {
+            let found = pattern.captures(text)?;
             found.iter().skip(1).flatten().next().map(|group| group.as_str().to_owned())
         };
         // A message that begins with a word and a colon need not name a class; a stack does.
@@ -55,7 +61,7 @@ impl ErrorFacts {
             plain => said.or(plain),
         };
         let http = first(&HTTP, message).or_else(|| first(&HTTP, head)).and_then(|status| status.parse().ok());
-        let both = [message, head].into_iter().flat_map(|text| CODE.iter().flat_map(move |code| code.find_iter(text)));
+        let both = [message, head].into_iter().flat_map(|text| CODE.find_iter(text));
         let mut codes: Vec<String> = Vec::new();
         for code in both.map(|found| found.as_str().to_owned()) {
             if !codes.contains(&code) {

@@ -7,14 +7,16 @@ use data_encoding::HEXLOWER;
 use regex::Regex;
 use sha2::{Digest, Sha256};
 
+use super::error_facts::regex;
+
 /// Longest masked message, in characters: what comes after repeats.
 const MAX_CHARS: usize = 512;
 
 /// In this order: what is quoted, UUIDs, long hexadecimal words, numbers.
-static VARIES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+static VARIES: LazyLock<Regex> = LazyLock::new(|| {
     let quoted = r#""[^"]*"|'[^']*'|`[^`]*`"#;
     let uuid = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
-    Regex::new(&format!(r"{quoted}|{uuid}|\b(?:0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\b|\d+(?:[.:,_-]\d+)*")).ok()
+    regex(&format!(r"{quoted}|{uuid}|\b(?:0x)?[0-9a-fA-F]*[0-9][0-9a-fA-F]*\b|\d+(?:[.:,_-]\d+)*"))
 });
 
 /// Names failures that are alike, in 16 hexadecimal digits.
@@ -53,7 +55,7 @@ impl fmt::Display for Fingerprint {
 /// Puts a dot in place of everything that varies, and one space in place of any white space.
 fn masked(message: &str) -> String {
     let message: String = message.chars().take(4 * MAX_CHARS).collect();
-    let masked = VARIES.as_ref().map_or(message.clone(), |varies| varies.replace_all(&message, "·").into_owned());
+    let masked = VARIES.replace_all(&message, "·");
     let words: Vec<&str> = masked.split_whitespace().collect();
     words.join(" ").chars().take(MAX_CHARS).collect()
 }

@@ -55,3 +55,16 @@ pub struct Page {
     /// How many failed jobs the queue has in all.
     pub failed: u64,
 }
+
+impl Page {
+    /// What was read from `from` on, of a queue that has so many failed jobs.
+    pub(super) fn of(episodes: Vec<Episode>, from: Cursor, failed: u64) -> Self {
+        let next = episodes.last().map_or(from, |last| {
+            let last = last.failed_at_ms;
+            let of_that_time = episodes.iter().rev().take_while(|episode| episode.failed_at_ms == last).count();
+            let before = if last == from.failed_at_ms { from.read } else { 0 };
+            Cursor { failed_at_ms: last, read: before + of_that_time }
+        });
+        Self { episodes, next, failed }
+    }
+}

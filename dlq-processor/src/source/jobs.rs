@@ -105,13 +105,8 @@ impl Jobs {
         let since = Timestamp::from_millisecond(from.failed_at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
         let (skip, most) = (u32::try_from(from.read).unwrap_or(u32::MAX), u32::try_from(PAGE).unwrap_or(u32::MAX));
         let deaths = self.ask(async |queues| queues.deaths(queue, since, skip, most).await).await?;
-        let episodes: Vec<Episode> = deaths.page.iter().map(|death| episode(queue, *death)).collect();
-        let Some(last) = episodes.last().map(|last| last.failed_at_ms) else {
-            return Ok(Page { episodes, next: from, failed: deaths.dead });
-        };
-        let of_that_time = episodes.iter().rev().take_while(|episode| episode.failed_at_ms == last).count();
-        let before = if last == from.failed_at_ms { from.read } else { 0 };
-        Ok(Page { episodes, next: Cursor { failed_at_ms: last, read: before + of_that_time }, failed: deaths.dead })
+        let episodes = deaths.page.iter().map(|death| episode(queue, *death)).collect();
+        Ok(Page::of(episodes, from, deaths.dead))
     }
 
     async fn read_dead(&self, episodes: &[Episode]) -> Result<Vec<Option<Found>>, SourceError> {

@@ -100,13 +100,7 @@ impl BullMq {
             let job = String::from_utf8_lossy(&job).into_owned();
             Episode { queue: queue.to_owned(), job, failed_at_ms: score as i64 }
         };
-        let episodes: Vec<Episode> = members.into_iter().map(episode).collect();
-        let Some(last) = episodes.last().map(|last| last.failed_at_ms) else {
-            return Ok(Page { episodes, next: from, failed });
-        };
-        let of_that_time = episodes.iter().rev().take_while(|episode| episode.failed_at_ms == last).count();
-        let before = if last == from.failed_at_ms { from.read } else { 0 };
-        Ok(Page { episodes, next: Cursor { failed_at_ms: last, read: before + of_that_time }, failed })
+        Ok(Page::of(members.into_iter().map(episode).collect(), from, failed))
     }
 
     async fn read_failed(&self, episodes: &[Episode]) -> Result<Vec<Option<Found>>, SourceError> {
