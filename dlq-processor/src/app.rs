@@ -1,5 +1,6 @@
 //! Puts the daemon together: it listens at once, whatever is away, and gets to work as soon as its ledger is there.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ const LEDGER: &str = "ledger";
 const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(5) };
 /// Between two counts of what the ledger holds.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// How long the ledger may take to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// Longest time of a handler.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest body, in bytes.
@@ -70,6 +73,9 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
         }
     };
     tokio::join!(serve(listener, router, Limits::default(), stop.clone()), working);
+    if let Some(ledger) = daemon.ledger.get() {
+        let _too_late = tokio::time::timeout(CLOSE_WITHIN, ledger.close()).await;
+    }
     tracing::info!("stopped");
 }
 
@@ -92,8 +98,7 @@ impl Daemon {
         let now_ms = Timestamp::now().as_millisecond();
         let rate = Arc::new(Mutex::new(Bucket::new(self.settings.rate, self.settings.rate, now_ms)));
         let engine = |settings: &SourceSettings| {
-            let what = (settings.name.clone(), settings.queues.clone(), settings.source.clone());
-            Engine::new(what, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone())
+            Engine::new(settings, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone())
         };
         let engines: Vec<Engine> = self.settings.sources.iter().map(engine).collect();
         tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(ledger, &engines), self.tell(ledger));
@@ -150,11 +155,11 @@ impl Daemon {
     }
 }
 
-/// Makes the folders of what this daemon keeps, for nobody else.
+/// Makes the folders of what this daemon keeps, for nobody else, and says where it listens.
 ///
 /// # Errors
 /// One sentence.
-pub(crate) fn make_folders(settings: &Settings) -> Result<(), String> {
+pub(crate) fn prepare(settings: &Settings) -> Result<SocketAddr, String> {
     use std::os::unix::fs::DirBuilderExt;
     let of_ledger = match &settings.ledger {
         db::Source::Sqlite(path) => path.parent(),
@@ -164,5 +169,5 @@ pub(crate) fn make_folders(settings: &Settings) -> Result<(), String> {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     }
-    Ok(())
+    Ok(settings.listen)
 }

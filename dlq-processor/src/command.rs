@@ -6,11 +6,8 @@ use std::process::ExitCode;
 use clap::{FromArgMatches, Subcommand};
 use jiff::Timestamp;
 use kit::config::{Environment, show_duration};
-use kit::http::bind;
-use kit::log::{self, Output};
-use kit::telemetry::{self, Telemetry};
-use kit::{cli, exit, healthcheck, notify, shutdown};
-use tokio_util::sync::CancellationToken;
+use kit::service::Program;
+use kit::{cli, exit, healthcheck, telemetry};
 
 use crate::app::{self, SERVICE, VERSION};
 use crate::policy::{Action, ErrorFacts, Letter, Past};
@@ -105,41 +102,8 @@ pub async fn main() -> ExitCode {
 }
 
 async fn run(config: &Path, environment: &Environment) -> ExitCode {
-    let (level, format) = (environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT"));
-    let logging = log::start(SERVICE, Output::Standard, level, format);
-    let telemetry = Telemetry::read(environment, SERVICE, VERSION);
-    let (settings, telemetry) = match (Settings::load(config, environment), telemetry, logging) {
-        (Ok(settings), Ok(telemetry), Ok(())) => (settings, telemetry),
-        (settings, telemetry, logging) => {
-            let lists = [settings.err(), telemetry.err()].into_iter().flatten().flatten();
-            let mistakes: Vec<String> = logging.err().into_iter().chain(lists).collect();
-            return cli::refuse(&mistakes);
-        }
-    };
-    let telemetry = telemetry.start();
-    let ended = run_until_signal(settings).await;
-    telemetry.finish().await;
-    match ended {
-        Ok(()) => ExitCode::from(exit::YES),
-        Err(message) => {
-            eprintln!("{SERVICE}: {message}");
-            ExitCode::from(exit::SYSTEM)
-        }
-    }
-}
-
-async fn run_until_signal(settings: Settings) -> Result<(), String> {
-    let stop = CancellationToken::new();
-    let _watching =
-        shutdown::on_signals(stop.clone()).map_err(|error| format!("cannot install signal handlers: {error}"))?;
-    app::make_folders(&settings)?;
-    let listener = bind(settings.listen).await?;
-    notify::ready(format!("listens on {}", settings.listen)).await;
-    let alive = tokio::spawn(notify::keep_alive(|| true));
-    app::run(listener, settings, stop).await;
-    notify::stopping().await;
-    alive.abort();
-    Ok(())
+    let program = Program { name: SERVICE, version: VERSION, environment };
+    program.serve(Settings::load(config, environment), app::prepare, app::run).await
 }
 
 fn check_config(config: &Path, environment: &Environment) -> ExitCode {

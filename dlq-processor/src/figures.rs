@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kit::metrics::{Metrics, Sample, family};
-use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts};
 
 use crate::ledger::Numbers;
@@ -32,11 +31,10 @@ impl Figures {
     /// Registers the metrics.
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let counter = |name: &str, help: &str, labels: &[&str]| {
-            registered(metrics, IntCounterVec::new(Opts::new(name, help), labels))
+            metrics.register(IntCounterVec::new(Opts::new(name, help), labels))
         };
-        let gauge = |name: &str, help: &str, labels: &[&str]| {
-            registered(metrics, IntGaugeVec::new(Opts::new(name, help), labels))
-        };
+        let gauge =
+            |name: &str, help: &str, labels: &[&str]| metrics.register(IntGaugeVec::new(Opts::new(name, help), labels));
         let commits = HistogramOpts::new("dlq_ledger_commit_seconds", "Time to take a batch of letters in.");
         let numbers = Arc::<Mutex<(Numbers, i64)>>::default();
         let counted = numbers.clone();
@@ -62,10 +60,8 @@ impl Figures {
                 "Redriven letters by how they ended.",
                 &["queue", "outcome"],
             ),
-            new_fingerprints: registered(
-                metrics,
-                IntCounter::new("dlq_fingerprints_new_total", "Failures like which there had been none."),
-            ),
+            new_fingerprints: metrics
+                .register(IntCounter::new("dlq_fingerprints_new_total", "Failures like which there had been none.")),
             source_up: gauge("dlq_source_up", "1 while a source answers.", &["source"]),
             armed: gauge("dlq_source_armed", "0 while nothing is redriven, since it could be lost.", &["source"]),
             breaker_open: gauge(
@@ -74,7 +70,7 @@ impl Figures {
                 &["queue", "name"],
             ),
             failed_in_source: gauge("dlq_source_failed", "Failed jobs that a queue holds.", &["source", "queue"]),
-            commit_seconds: registered(metrics, Histogram::with_opts(commits.buckets(COMMIT_SECONDS.to_vec()))),
+            commit_seconds: metrics.register(Histogram::with_opts(commits.buckets(COMMIT_SECONDS.to_vec()))),
             numbers,
         }
     }
@@ -83,12 +79,6 @@ impl Figures {
     pub(crate) fn count(&self, numbers: Numbers, now_ms: i64) {
         *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = (numbers, now_ms);
     }
-}
-
-fn registered<C: Collector + Clone + 'static>(metrics: &Metrics, made: prometheus::Result<C>) -> C {
-    let collector = made.expect("valid names");
-    metrics.registry().register(Box::new(collector.clone())).expect("registered once");
-    collector
 }
 
 fn families(numbers: &Numbers, now_ms: i64) -> Vec<prometheus::proto::MetricFamily> {

@@ -26,21 +26,17 @@ impl AlertFigures {
             "monitor_alert_deliveries_total",
             "Deliveries (one incident's event for one channel) by the state they took.",
         );
-        let deliveries = IntCounterVec::new(deliveries, &["channel", "state"]).expect("valid names");
+        let deliveries = metrics.register(IntCounterVec::new(deliveries, &["channel", "state"]));
         let attempts = Opts::new(
             "monitor_alert_attempts_total",
             "Tries to hand a message to a channel, by result: accepted, failed, busy, refused, expired.",
         );
-        let attempts = IntCounterVec::new(attempts, &["channel", "result"]).expect("valid names");
+        let attempts = metrics.register(IntCounterVec::new(attempts, &["channel", "result"]));
         let hand_over = HistogramOpts::new(
             "monitor_alert_hand_over_seconds",
             "From when a message was due (hold and group wait over) to the channel's accept.",
         );
-        let hand_over = Histogram::with_opts(hand_over.buckets(BUCKETS.to_vec())).expect("a valid name");
-        let registry = metrics.registry();
-        registry.register(Box::new(deliveries.clone())).expect("registered once");
-        registry.register(Box::new(attempts.clone())).expect("registered once");
-        registry.register(Box::new(hand_over.clone())).expect("registered once");
+        let hand_over = metrics.register(Histogram::with_opts(hand_over.buckets(BUCKETS.to_vec())));
         Self { deliveries, attempts, hand_over }
     }
 

@@ -40,13 +40,10 @@ impl ProbeMetrics {
     /// When called twice for one registry: a fault of the program.
     pub fn new(metrics: &Metrics) -> Self {
         let reasons = Opts::new("monitor_probe_reasons_total", "Observations that were no clean pass, by reason code.");
-        let reasons = IntCounterVec::new(reasons, &["reason", "service"]).expect("valid names");
+        let reasons = metrics.register(IntCounterVec::new(reasons, &["reason", "service"]));
         let lag = HistogramOpts::new("monitor_scheduler_lag_seconds", "How late rounds of probes began.")
             .buckets(BUCKETS.to_vec());
-        let lag = Histogram::with_opts(lag).expect("a valid name");
-        let registry = metrics.registry();
-        registry.register(Box::new(lag.clone())).expect("registered once");
-        registry.register(Box::new(reasons.clone())).expect("registered once");
+        let lag = metrics.register(Histogram::with_opts(lag));
         let checks = Arc::<Mutex<BTreeMap<CheckId, Counts>>>::default();
         let counted = checks.clone();
         metrics.collect(move || {

@@ -19,13 +19,10 @@ impl Figures {
     /// Registers the metrics.
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let counter = |name: &str, help: &str, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels).expect("valid names");
-            metrics.registry().register(Box::new(counter.clone())).expect("registered once");
-            counter
+            metrics.register(IntCounterVec::new(Opts::new(name, help), labels))
         };
         let open = Opts::new("api_gateway_upstream_breaker_open", "1 while a service that did not answer is spared.");
-        let open = IntGaugeVec::new(open, &["upstream"]).expect("valid names");
-        metrics.registry().register(Box::new(open.clone())).expect("registered once");
+        let open = metrics.register(IntGaugeVec::new(open, &["upstream"]));
         let limited = counter("api_gateway_rate_limited_total", "Requests beyond their limit.", &["type"]);
         // Rates see the first of them only if its series is there before.
         for kind in Subject::KINDS {

@@ -64,7 +64,10 @@ pub async fn main<S: Settings>(run: impl AsyncFnOnce(TcpListener, S, Cancellatio
     // Without a subcommand there is none to be read.
     let url = match Command::from_arg_matches(&matches) {
         Ok(Command::Healthcheck { url }) => url,
-        Ok(Command::Run) | Err(_) => return start(&environment, run).await,
+        Ok(Command::Run) | Err(_) => {
+            let program = Program { name: S::NAME, version: S::VERSION, environment: &environment };
+            return program.serve(S::read(&environment), |settings| Ok(settings.address()), run).await;
+        }
     };
     let own_url = || {
         let variables = Variables::new(&environment);
@@ -77,41 +80,60 @@ pub async fn main<S: Settings>(run: impl AsyncFnOnce(TcpListener, S, Cancellatio
     }
 }
 
-async fn start<S: Settings>(
-    environment: &Environment,
-    run: impl AsyncFnOnce(TcpListener, S, CancellationToken),
-) -> ExitCode {
-    let (level, format) = (environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT"));
-    let logging = log::start(S::NAME, Output::Standard, level, format);
-    let telemetry = Telemetry::read(environment, S::NAME, S::VERSION);
-    let (settings, telemetry) = match (S::read(environment), telemetry, logging) {
-        (Ok(settings), Ok(telemetry), Ok(())) => (settings, telemetry),
-        (settings, telemetry, logging) => {
-            let lists = [settings.err(), telemetry.err()].into_iter().flatten().flatten();
-            let mistakes: Vec<String> = logging.err().into_iter().chain(lists).collect();
-            return cli::refuse(&mistakes);
-        }
-    };
-    let telemetry = telemetry.start();
-    let ended = run_until_signal(settings, run).await;
-    telemetry.finish().await;
-    match ended {
-        Ok(()) => ExitCode::from(exit::YES),
-        Err(message) => {
-            eprintln!("{message}");
-            ExitCode::from(exit::SYSTEM)
+/// What serves, and what its environment says.
+pub struct Program<'a> {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Its variables.
+    pub environment: &'a Environment,
+}
+
+impl Program<'_> {
+    /// Starts the log and what else leaves the process, and has `run` serve with `settings` until SIGTERM or SIGINT, where
+    /// `prepare` says. Returns the code to exit with, as [`main`] does; every mistake of the settings and of the environment is
+    /// told at once.
+    pub async fn serve<S>(
+        &self,
+        settings: Result<S, Vec<String>>,
+        prepare: impl FnOnce(&S) -> Result<SocketAddr, String>,
+        run: impl AsyncFnOnce(TcpListener, S, CancellationToken),
+    ) -> ExitCode {
+        let Self { name, version, environment } = *self;
+        let (level, format) = (environment.get("LOG_LEVEL"), environment.get("LOG_FORMAT"));
+        let logging = log::start(name, Output::Standard, level, format);
+        let telemetry = Telemetry::read(environment, name, version);
+        let (settings, telemetry) = match (settings, telemetry, logging) {
+            (Ok(settings), Ok(telemetry), Ok(())) => (settings, telemetry),
+            (settings, telemetry, logging) => {
+                let lists = [settings.err(), telemetry.err()].into_iter().flatten().flatten();
+                let mistakes: Vec<String> = logging.err().into_iter().chain(lists).collect();
+                return cli::refuse(&mistakes);
+            }
+        };
+        let telemetry = telemetry.start();
+        let ended = run_until_signal(settings, prepare, run).await;
+        telemetry.finish().await;
+        match ended {
+            Ok(()) => ExitCode::from(exit::YES),
+            Err(message) => {
+                eprintln!("{message}");
+                ExitCode::from(exit::SYSTEM)
+            }
         }
     }
 }
 
-async fn run_until_signal<S: Settings>(
+async fn run_until_signal<S>(
     settings: S,
+    prepare: impl FnOnce(&S) -> Result<SocketAddr, String>,
     run: impl AsyncFnOnce(TcpListener, S, CancellationToken),
 ) -> Result<(), String> {
     let stop = CancellationToken::new();
     let _watching =
         shutdown::on_signals(stop.clone()).map_err(|error| format!("cannot install signal handlers: {error}"))?;
-    let address = settings.address();
+    let address = prepare(&settings)?;
     let listener = bind(address).await?;
     notify::ready(format!("listens on {address}")).await;
     let alive = tokio::spawn(notify::keep_alive(|| true));

@@ -50,14 +50,9 @@ pub(super) struct Counts {
 impl Counts {
     /// Registers the metrics.
     pub(super) fn new(metrics: &Metrics) -> Self {
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(name, help).expect("valid names");
-            metrics.registry().register(Box::new(counter.clone())).expect("registered once");
-            counter
-        };
+        let counter = |name: &str, help: &str| metrics.register(IntCounter::new(name, help));
         let dropped = Opts::new("api_gateway_ws_dropped_total", "Frames that were lost.");
-        let dropped = IntCounterVec::new(dropped, &["reason"]).expect("valid names");
-        metrics.registry().register(Box::new(dropped.clone())).expect("registered once");
+        let dropped = metrics.register(IntCounterVec::new(dropped, &["reason"]));
         let counts = Self {
             connections: counter("api_gateway_ws_connections_total", "Connections that came in."),
             sent: counter("api_gateway_ws_sent_total", "Frames sent."),

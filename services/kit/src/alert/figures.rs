@@ -23,21 +23,14 @@ impl Figures {
             "alert_client_posts_total",
             "Alerts posted to the monitor: accepted, refused (dead, see its reason) or to be retried.",
         );
-        let posts = IntCounterVec::new(posts, &["result"]).expect("valid names");
+        let posts = metrics.register(IntCounterVec::new(posts, &["result"]));
         for result in [ACCEPTED, REFUSED, RETRIED] {
             posts.with_label_values(&[result]);
         }
         let pending = "Alerts with news that the monitor has not accepted.";
-        let pending = IntGauge::new("alert_client_pending", pending).expect("a valid name");
+        let pending = metrics.register(IntGauge::new("alert_client_pending", pending));
         let fallback = "News of alerts that the fallback accepted since the monitor was gone.";
-        let fallback = IntCounter::new("alert_client_fallback_total", fallback).expect("a valid name");
-        for collector in [
-            Box::new(posts.clone()) as Box<dyn prometheus::core::Collector>,
-            Box::new(pending.clone()),
-            Box::new(fallback.clone()),
-        ] {
-            metrics.registry().register(collector).expect("registered once");
-        }
+        let fallback = metrics.register(IntCounter::new("alert_client_fallback_total", fallback));
         Self { posts, pending, fallback }
     }
 }

@@ -13,5 +13,6 @@ mod start;
 
 pub(crate) use loki::collect;
 pub use loki::{LokiSettings, VARIABLES, start as start_loki};
+pub(crate) use output::unwritten;
 pub use output::{Output, flush};
 pub use start::start;

@@ -10,6 +10,9 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use prometheus::proto::MetricFamily;
+
+use crate::metrics::{Sample, family};
 
 /// Lines that wait for whoever reads standard output, in bytes, at most.
 const MOST_BYTES: usize = 8 << 20;
@@ -39,8 +42,11 @@ pub fn flush(patience: Duration) {
 }
 
 /// Returns how many lines were not written, since too many waited.
-pub(super) fn lost() -> u64 {
-    LOST.load(Ordering::Relaxed)
+pub(crate) fn unwritten() -> MetricFamily {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let lost = LOST.load(Ordering::Relaxed) as f64;
+    let help = "Lines that nobody read from standard output in time.";
+    family("telemetry_log_unwritten_total", help, [Sample::bare(lost)])
 }
 
 impl Output {

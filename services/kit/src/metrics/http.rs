@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::http::Method;
-use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use super::Metrics;
@@ -54,14 +53,14 @@ impl HttpMetrics {
     pub fn new(metrics: &Metrics, service: &'static str) -> Self {
         let histogram = |name: &str, help: &str, buckets: &[f64]| {
             let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-            registered(metrics, HistogramVec::new(options, &["method", "endpoint", "service"]))
+            metrics.register(HistogramVec::new(options, &["method", "endpoint", "service"]))
         };
         let requests = Opts::new("http_requests_total", "Requests by route template; probes are not counted.");
         let requests = IntCounterVec::new(requests, &["method", "endpoint", "status", "status_code", "service"]);
         let active = IntGaugeVec::new(Opts::new("active_connections", "Requests being handled now."), &["service"]);
         Self(Arc::new(Families {
             service,
-            requests: registered(metrics, requests),
+            requests: metrics.register(requests),
             durations: histogram(DURATION, "Time to the response head, by route template.", &SECONDS),
             request_bytes: histogram("http_request_size_bytes", "Bodies that came, by route template.", &BYTES),
             response_bytes: histogram(
@@ -69,7 +68,7 @@ impl HttpMetrics {
                 "Bodies that were answered, by route template.",
                 &BYTES,
             ),
-            active: registered(metrics, active).with_label_values(&[service]),
+            active: metrics.register(active).with_label_values(&[service]),
             exemplars: metrics.exemplars.clone(),
             routes: Default::default(),
         }))
@@ -106,10 +105,4 @@ impl Families {
             labels.map(str::to_owned),
         )
     }
-}
-
-fn registered<C: Collector + Clone + 'static>(metrics: &Metrics, made: prometheus::Result<C>) -> C {
-    let collector = made.expect("valid names");
-    metrics.registry().register(Box::new(collector.clone())).expect("registered once");
-    collector
 }

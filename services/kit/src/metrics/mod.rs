@@ -16,6 +16,7 @@ use axum::Router;
 use axum::http::{HeaderMap, header};
 use axum::routing::get;
 use jiff::Timestamp;
+use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use tokio::runtime::{Handle, RuntimeMetrics};
 
@@ -60,13 +61,19 @@ impl Metrics {
         metrics.collect(crate::trace::collect);
         #[cfg(any(feature = "sqlite", feature = "postgres"))]
         metrics.collect(|| crate::db::collect().into_iter().collect());
+        metrics.collect(|| vec![crate::log::unwritten()]);
         metrics.collect(crate::log::collect);
         metrics
     }
 
-    /// The registry for counters and histograms.
-    pub fn registry(&self) -> &prometheus::Registry {
-        &self.registry
+    /// Adds a counter, a gauge or a histogram, and returns it.
+    ///
+    /// # Panics
+    /// When its name is not one, or was added before: a fault of the program.
+    pub fn register<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+        let collector = made.expect("valid names");
+        self.registry.register(Box::new(collector.clone())).expect("registered once");
+        collector
     }
 
     /// Exemplars for histograms of the registry.

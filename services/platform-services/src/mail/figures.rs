@@ -34,10 +34,8 @@ impl Figures {
         let help =
             "Mails: sent, retried, refused by the server, late, dropped (nobody to write to), lost (not queued).";
         let mails = IntCounterVec::new(Opts::new("platform_mails_total", help), &["kind", "result"]);
-        let mails = mails.expect("valid names");
-        let waiting = IntGauge::new("platform_mails_waiting", "Mails that are not sent yet.").expect("a valid name");
-        metrics.registry().register(Box::new(mails.clone())).expect("registered once");
-        metrics.registry().register(Box::new(waiting.clone())).expect("registered once");
+        let mails = metrics.register(mails);
+        let waiting = metrics.register(IntGauge::new("platform_mails_waiting", "Mails that are not sent yet."));
         // Rates see the first mail that fails only if its series is there before.
         for (kind, result) in Errand::KINDS.iter().flat_map(|kind| [REFUSED, LATE, LOST].map(|result| (*kind, result)))
         {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Timestamp;
 use prometheus::proto::MetricFamily;
 
-use super::{Loki, loki};
+use super::loki;
 use crate::metrics::{Sample, family};
 
 /// Why a line did not arrive.
@@ -61,15 +61,7 @@ impl Figures {
 
 /// Returns the families.
 pub(crate) fn collect() -> Vec<MetricFamily> {
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let unwritten = crate::log::output::lost() as f64;
-    let help = "Lines that nobody read from standard output in time.";
-    let mut families = vec![family("telemetry_log_unwritten_total", help, [Sample::bare(unwritten)])];
-    families.extend(loki().into_iter().flat_map(of_loki));
-    families
-}
-
-fn of_loki(loki: &Loki) -> Vec<MetricFamily> {
+    let Some(loki) = loki() else { return Vec::new() };
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     let value = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
     #[expect(clippy::cast_precision_loss, reason = "a queue is small")]
