@@ -1,6 +1,8 @@
 //! The daemon's parts against real servers.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
 
+mod asking;
 mod bullmq;
+mod daemon;
 mod jobs;
 mod ledger;

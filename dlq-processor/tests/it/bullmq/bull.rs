@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use dlq_processor::source::bullmq::BullMq;
 use dlq_processor::source::{Cursor, Episode, Found, Order, Put, Source, State};
+use http::Request;
 use redis::aio::MultiplexedConnection;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use testkit::{Redis, Server, eventually, free_port, serve_by_node};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::LIMIT;
+use crate::asking;
 
 /// All of it, for as long as one test runs.
 pub(crate) struct Bull {
@@ -179,20 +179,9 @@ pub(crate) async fn node(version: &str, redis: &Redis) -> Server {
 
 /// Asks such a process; none if it is not there, or dies of it.
 pub(crate) async fn ask(node: &Server, asked: &Value) -> Option<Value> {
-    let exchange = async {
-        let mut stream = TcpStream::connect(node.addr()).await?;
-        let body = asked.to_string();
-        let head =
-            format!("POST / HTTP/1.1\r\nhost: node\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
-        stream.write_all(format!("{head}{body}").as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        std::io::Result::Ok(answer)
-    };
-    let answer = tokio::time::timeout(LIMIT, exchange).await.unwrap().ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    assert!(head.starts_with("HTTP/1.1 200"), "{asked}: {body}");
-    Some(serde_json::from_str(body).unwrap())
+    let (status, body) = asking::ask(Request::post(format!("http://{}/", node.addr())), asked).await?;
+    assert_eq!(status, 200, "{asked}: {body}");
+    Some(serde_json::from_str(&body).unwrap())
 }
 
 /// So long that nothing which waits for it is seen in a test.

@@ -17,7 +17,9 @@ mod seed;
 mod tries;
 mod waking;
 
-use bull::{Bull, Job};
+use bull::Job;
+
+pub(crate) use bull::Bull;
 
 /// Ten times what the slowest thing takes on an idle machine.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);

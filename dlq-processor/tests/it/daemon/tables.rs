@@ -12,7 +12,7 @@ use kit::queue::{Job, JobFailure, Options, Queues, Worker, WorkerSettings};
 use testkit::{eventually, free_port};
 use tokio_util::sync::CancellationToken;
 
-use crate::machine::{Daemon, LIMIT};
+use super::machine::{Daemon, LIMIT};
 
 const CONFIG: &str = "data_dir: data\nsources: { mails: { jobs: { database: 'sqlite:jobs.db' } } }\n\
     queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";

@@ -3,7 +3,7 @@
 use serde_json::json;
 use testkit::eventually;
 
-use crate::machine::{LIMIT, Machine, QUEUE};
+use super::machine::{LIMIT, Machine, QUEUE};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_opted_in_letters_are_taken_in_and_nothing_is_changed() {
@@ -16,7 +16,7 @@ async fn where_nobody_opted_in_letters_are_taken_in_and_nothing_is_changed() {
     .await;
     let letters = machine.letters().await;
     assert!(letters.iter().all(|it| it.state == "observed" && it.action == "redrive"), "{letters:?}");
-    let counts = machine.ask(json!({ "call": "counts", "queue": QUEUE })).await;
+    let counts = machine.bull.ask(json!({ "call": "counts", "queue": QUEUE })).await;
     assert_eq!(counts["failed"], 5, "{counts}");
     for id in ids {
         assert_eq!(machine.runs(&id).await, 1);
@@ -26,7 +26,7 @@ async fn where_nobody_opted_in_letters_are_taken_in_and_nothing_is_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_away_is_named_and_work_goes_on_when_it_is_back() {
     let mut machine = Machine::start("").await;
-    machine.redis.end();
+    machine.bull.redis.end();
     let _daemon = machine.daemon().await;
     let named = eventually("health to name the source", LIMIT, async || {
         // 503 has no body here; metrics say it all the time.
@@ -34,7 +34,7 @@ async fn what_is_away_is_named_and_work_goes_on_when_it_is_back() {
     });
     named.await;
     assert_eq!(machine.get("/readyz").await, None, "not ready without any source");
-    machine.redis.begin().await;
+    machine.bull.redis.begin().await;
     machine.fail(3, "boom").await;
     eventually("all to be taken in", LIMIT, async || {
         machine.metric("dlq_captured_total", "").await.filter(|taken| *taken >= 3.0).map(drop)
@@ -49,7 +49,7 @@ async fn nothing_is_put_back_where_it_could_be_thrown_away() {
     let machine = Machine::start(config).await;
     let policy = async |policy| {
         let mut asked = redis::cmd("CONFIG");
-        machine.query::<()>(asked.arg("SET").arg("maxmemory-policy").arg(policy)).await;
+        machine.bull.query::<()>(asked.arg("SET").arg("maxmemory-policy").arg(policy)).await;
     };
     policy("allkeys-lru").await;
     let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;

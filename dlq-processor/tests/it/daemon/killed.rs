@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use testkit::{at_scale, eventually};
 
-use crate::machine::{LIMIT, Machine};
+use super::machine::{LIMIT, Machine};
 
 const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s }]\nrate: 2000/s\n\
     retries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";

@@ -3,12 +3,18 @@
 use serde_json::{Value, json};
 use testkit::{Target, eventually};
 
-use crate::machine::{LIMIT, Machine, QUEUE, TOKEN};
+use super::machine::{LIMIT, Machine, QUEUE, TOKEN};
 
 const CONFIG: &str = "queues: [{ queue: '*', mode: act }]\noperator_token_file: token\n";
 
-async fn status(machine: &Machine, id: &str, act: &str, headers: &str) -> u16 {
-    machine.post(&format!("/api/v1/letters/{id}/{act}"), headers, r#"{"reason":"it was mended"}"#).await.0
+async fn status(machine: &Machine, id: &str, act: &str, headers: &[(&str, &str)]) -> u16 {
+    let request = machine.request("POST", &format!("/api/v1/letters/{id}/{act}"), headers);
+    machine.ask(request, &json!({ "reason": "it was mended" })).await.unwrap().0
+}
+
+/// What an operator shows.
+fn token() -> String {
+    format!("Bearer {TOKEN}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,17 +32,18 @@ async fn an_operator_redrives_a_letter_once_for_each_key_and_that_is_written_dow
     let id = letter["id"].as_str().unwrap();
     machine.does(json!({})).await;
 
-    let (token, key) = (format!("authorization: Bearer {TOKEN}\r\n"), "idempotency-key: a-1\r\n");
-    assert_eq!(status(&machine, id, "redrive", key).await, 401);
-    assert_eq!(status(&machine, id, "redrive", &format!("authorization: Bearer wrong\r\n{key}")).await, 401);
-    assert_eq!(status(&machine, id, "redrive", &token).await, 400, "without a key");
-    assert_eq!(status(&machine, id, "sing", &format!("{token}{key}")).await, 404);
-    assert_eq!(status(&machine, "nothing", "redrive", &format!("{token}{key}")).await, 404);
-    assert_eq!(status(&machine, id, "release", &format!("{token}{key}")).await, 409, "it is not in quarantine");
+    let (token, key) = (token(), ("idempotency-key", "a-1"));
+    let token = ("authorization", token.as_str());
+    assert_eq!(status(&machine, id, "redrive", &[key]).await, 401);
+    assert_eq!(status(&machine, id, "redrive", &[("authorization", "Bearer wrong"), key]).await, 401);
+    assert_eq!(status(&machine, id, "redrive", &[token]).await, 400, "without a key");
+    assert_eq!(status(&machine, id, "sing", &[token, key]).await, 404);
+    assert_eq!(status(&machine, "nothing", "redrive", &[token, key]).await, 404);
+    assert_eq!(status(&machine, id, "release", &[token, key]).await, 409, "it is not in quarantine");
     for _again in 0..2 {
-        assert_eq!(status(&machine, id, "redrive", &format!("{token}{key}")).await, 200);
+        assert_eq!(status(&machine, id, "redrive", &[token, key]).await, 200);
     }
-    assert_eq!(status(&machine, id, "park", &format!("{token}{key}")).await, 409, "the key is taken");
+    assert_eq!(status(&machine, id, "park", &[token, key]).await, 409, "the key is taken");
     let path = format!("/api/v1/letters/{id}");
     let answer = eventually("the letter to be resolved", LIMIT, async || {
         let answer: Value = serde_json::from_str(&machine.get(&path).await?).unwrap();
@@ -48,7 +55,7 @@ async fn an_operator_redrives_a_letter_once_for_each_key_and_that_is_written_dow
         answer["data"].is_null() && answer["audit"].is_null(),
         "payloads and the audit are for operators: {answer}"
     );
-    let (_, shown) = machine.ask_daemon("GET", &path, &token, "").await.unwrap();
+    let (_, shown) = machine.ask(machine.request("GET", &path, &[token]), &Value::Null).await.unwrap();
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["data"], json!({ "number": 0 }));
     assert_eq!(shown["audit"].as_array().unwrap().len(), 1, "{shown}");
@@ -73,7 +80,7 @@ async fn wrong_questions_are_told_what_to_ask() {
         ("/api/v1/letters?limit=0", "limit is 0; write 1 to 500"),
         ("/api/v1/letters?quee=a", "unknown field `quee`"),
     ] {
-        let (status, body) = machine.ask_daemon("GET", path, "", "").await.unwrap();
+        let (status, body) = machine.ask(machine.request("GET", path, &[]), &Value::Null).await.unwrap();
         assert!(status == 400 && body.contains(expected), "{path}: {status} {body}");
     }
 }
@@ -103,9 +110,8 @@ async fn the_monitor_is_told_once_of_failures_that_are_alike_and_that_they_are_o
     let _daemon = machine.daemon().await;
     eventually("the ledger to be open", LIMIT, async || machine.get("/api/v1/letters").await).await;
     for (number, letter) in machine.letters().await.iter().enumerate() {
-        let headers = format!("authorization: Bearer {TOKEN}\r\nidempotency-key: {number}\r\n");
-        let path = format!("/api/v1/letters/{}/discard", letter.id);
-        assert_eq!(machine.post(&path, &headers, r#"{"reason":"sent by hand"}"#).await.0, 200);
+        let headers = [("authorization", &*token()), ("idempotency-key", &*number.to_string())];
+        assert_eq!(status(&machine, &letter.id, "discard", &headers).await, 200);
     }
     eventually("the monitor to be told that it is over", LIMIT, async || posted(|alert| !alert["endsAt"].is_null()))
         .await;
@@ -121,11 +127,11 @@ async fn a_job_that_its_queue_has_thrown_away_is_made_anew_when_somebody_asks() 
     })
     .await;
     let id = &ids[0];
-    machine.query::<()>(redis::cmd("ZREM").arg(format!("bull:{QUEUE}:failed")).arg(id)).await;
-    machine.query::<()>(redis::cmd("DEL").arg(format!("bull:{QUEUE}:{id}"))).await;
+    machine.bull.query::<()>(redis::cmd("ZREM").arg(format!("bull:{QUEUE}:failed")).arg(id)).await;
+    machine.bull.query::<()>(redis::cmd("DEL").arg(format!("bull:{QUEUE}:{id}"))).await;
     machine.does(json!({})).await;
     let letter = machine.letters().await.remove(0);
-    let headers = format!("authorization: Bearer {TOKEN}\r\nidempotency-key: 1\r\n");
+    let headers = [("authorization", &*token()), ("idempotency-key", "1")];
     assert_eq!(status(&machine, &letter.id, "redrive", &headers).await, 200);
     eventually("it to be done", LIMIT, async || (machine.runs(id).await == 2).then_some(())).await;
 }
