@@ -4,7 +4,7 @@
 #[path = "../queue/history.rs"]
 mod history;
 mod queues;
-#[path = "../queue/suite.rs"]
+#[path = "../queue/suite/mod.rs"]
 mod suite;
 
 use std::error::Error;
