@@ -18,7 +18,7 @@ const PREFIX: &str = "MONITOR";
 pub(crate) const MAKE_SECRETS: &str = "make_secrets";
 
 /// The top-level keys: `MONITOR_LISTEN` sets `listen`, while `MONITOR_URL` is another program's business.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "listen",
     "data_dir",
     "operator_token",
@@ -34,6 +34,7 @@ const KEYS: [&str; 22] = [
     "windows",
     "hours_of_work",
     "public_url",
+    "links",
     "drill",
     "dead_man",
     "services",

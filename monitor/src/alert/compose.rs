@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::channel::EvidenceLevel;
 use super::delivery::Delivery;
+use super::elsewhere::Elsewhere;
 use super::incident::Incident;
 use super::message::{AlertPart, Evidence, Happening, Links, Message, Severity, Status};
 use super::route::group_labels;
@@ -32,6 +33,8 @@ pub struct Context<'a> {
     pub durable: bool,
     /// Where the status page is reached from outside.
     pub public_url: Option<&'a str>,
+    /// Where traces and logs are shown.
+    pub elsewhere: &'a Elsewhere,
     /// Signs the link that acknowledges.
     pub acknowledge_token: &'a dyn Fn(Uuid) -> String,
 }
@@ -83,6 +86,10 @@ fn part(delivery: &Delivery, incident: &Incident, context: &Context<'_>) -> Aler
     let link = |path: String| context.public_url.map(|url| format!("{}{path}", url.trim_end_matches('/')));
     let acknowledge =
         || link(format!("/incidents/{}/acknowledge?token={}", incident.id, (context.acknowledge_token)(incident.id)));
+    let evidence = cut(&incident.evidence, context.evidence);
+    let trace_id = evidence.as_ref().map(|evidence| evidence.trace_id.as_str());
+    let until = resolved.unwrap_or(context.now);
+    let logs = |service: &String| context.elsewhere.logs(service, incident.opened, until);
     AlertPart {
         incident: incident.id,
         event: delivery.event,
@@ -101,12 +108,14 @@ fn part(delivery: &Delivery, incident: &Incident, context: &Context<'_>) -> Aler
         lasted,
         acknowledged_by: incident.acknowledged.as_ref().map(|taken| taken.by.clone()),
         flapping: incident.flapping,
-        evidence: cut(&incident.evidence, context.evidence),
         links: Links {
+            trace: trace_id.and_then(|id| context.elsewhere.trace(id)),
+            logs: incident.service.as_ref().and_then(logs),
             incident: link(format!("/incidents/{}", incident.id)),
             acknowledge: if is_end || incident.is_over() { None } else { acknowledge() },
             source: incident.source_url.clone(),
         },
+        evidence,
     }
 }
 

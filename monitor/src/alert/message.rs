@@ -218,6 +218,12 @@ pub struct Links {
     /// What the source of the alert links to (Prometheus' `generatorURL`), or the runbook.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The trace of the failing probe, if `links: { trace: … }` is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    /// The service's log around the incident, if `links: { logs: … }` is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs: Option<String>,
 }
 
 impl Message {

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::calendar::{MAX_LENGTH, Recurrence, parse_hours};
 use super::channel::{ChannelKinds, Channels, decode_channels, parse_web_url, take_web_url};
+use super::elsewhere::{Elsewhere, decode_elsewhere};
 use super::matcher::Matcher;
 use super::message::Severity;
 use super::route::{Hours, Reminders, Route, Routes, Step};
@@ -32,6 +33,8 @@ pub struct AlertSettings {
     pub windows: Vec<Window>,
     /// Where the status page is reached from outside; without it messages carry no links.
     pub public_url: Option<String>,
+    /// Where traces and logs are shown.
+    pub elsewhere: Elsewhere,
     /// When a drill is due.
     pub drill: Option<Recurrence>,
     /// Who notices if we go silent.
@@ -89,9 +92,10 @@ pub fn decode_alerts(fields: &Fields<'_>, kinds: &ChannelKinds, services: Servic
         let url = take_web_url(url, &cursor)?;
         Some(url.to_string().trim_end_matches('/').to_owned())
     });
+    let elsewhere = decode_elsewhere(fields.get("links"));
     let drill = drill(fields.get("drill"));
     let dead_man = dead_man(fields.get("dead_man"));
-    let settings = AlertSettings { channels, routes, windows, public_url, drill, dead_man, services };
+    let settings = AlertSettings { channels, routes, windows, public_url, elsewhere, drill, dead_man, services };
     check_routed(fields, &settings);
     settings
 }

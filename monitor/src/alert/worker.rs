@@ -196,6 +196,7 @@ impl Alerts {
             now: Timestamp::now(),
             durable,
             public_url: all.public_url.as_deref(),
+            elsewhere: &all.elsewhere,
             acknowledge_token: &|id| self.link_token(id),
         };
         compose(parts, &context)

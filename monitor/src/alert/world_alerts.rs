@@ -12,6 +12,7 @@ use super::channel::EvidenceLevel;
 use super::compose::{Context, compose};
 use super::delivery::{Delivery, DeliveryState};
 use super::desk::Look;
+use super::elsewhere::Elsewhere;
 use super::external::{Posted, Taken};
 use super::incident::{EventKind, Incident};
 use super::message::{Happening, Message};
@@ -191,6 +192,7 @@ impl World {
             now: self.stamp().wall,
             durable: self.disk.is_durable(),
             public_url: None,
+            elsewhere: &Elsewhere::default(),
             acknowledge_token: &|_| String::new(),
         };
         compose(&parts, &context).unwrap()

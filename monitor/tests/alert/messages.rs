@@ -105,6 +105,8 @@ fn part(n: u32) -> AlertPart {
             incident: Some(format!("https://status.example.com/incidents/{incident}")),
             acknowledge: Some(format!("https://status.example.com/incidents/{incident}/acknowledge?t=abc&x=1")),
             source: Some("https://runbook.example.com/service-down".to_owned()),
+            trace: (n == 1).then(|| "https://tempo.example.com/trace/0af7651916cd43dd8448eb211c80319c".to_owned()),
+            logs: Some(format!("https://grafana.example.com/d/logs?var-service={service}&from=1&to=2")),
         },
         service: Some(service),
     }

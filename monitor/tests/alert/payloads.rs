@@ -7,6 +7,9 @@ use testkit::{Request, Target};
 use crate::{SECRET, messages, send};
 
 const INCIDENT: &str = "01940000-0000-7000-8000-000000000001";
+const SOURCE: &str = "https://runbook.example.com/service-down";
+const TRACE: &str = "https://tempo.example.com/trace/0af7651916cd43dd8448eb211c80319c";
+const LOGS: &str = "https://grafana.example.com/d/logs?var-service=shop&from=1&to=2";
 const PAGE_URL: &str = "https://status.example.com/incidents/01940000-0000-7000-8000-000000000001";
 
 /// Sends a page, and returns the one request. `{}` in the settings is the receiver's URL.
@@ -90,7 +93,9 @@ async fn slack_gets_blocks_under_a_headline() {
                 { "type": "actions", "elements": [
                     button("Incident", PAGE_URL),
                     button("Acknowledge", &acknowledge()),
-                    button("Source", "https://runbook.example.com/service-down"),
+                    button("Source", SOURCE),
+                    button("Trace", TRACE),
+                    button("Logs", LOGS),
                 ] },
             ],
         }],
@@ -103,7 +108,7 @@ async fn discord_gets_an_embed_and_calls_nobody() {
     let field = |(label, value): &(&str, String)| json!({ "name": label, "value": escaped(value), "inline": value.chars().count() <= 30 });
     let description = format!(
         "The service does not answer. See the runbook, section 3.\n```\n{LAST_LINES}\n```\n[Incident](<{PAGE_URL}>) · \
-         [Acknowledge](<{}>) · [Source](<https://runbook.example.com/service-down>)",
+         [Acknowledge](<{}>) · [Source](<{SOURCE}>) · [Trace](<{TRACE}>) · [Logs](<{LOGS}>)",
         acknowledge()
     );
     let expected = json!({
@@ -147,7 +152,9 @@ async fn teams_gets_an_adaptive_card() {
                 "actions": [
                     open("Incident", PAGE_URL),
                     open("Acknowledge", &acknowledge()),
-                    open("Source", "https://runbook.example.com/service-down"),
+                    open("Source", SOURCE),
+                    open("Trace", TRACE),
+                    open("Logs", LOGS),
                 ],
             },
         }],
@@ -165,8 +172,9 @@ async fn telegram_gets_html() {
     lines.push("The service does not answer. See the runbook, section 3.".to_owned());
     lines.push(format!("<pre>{LAST_LINES}</pre>"));
     lines.push(format!(
-        r#"<a href="{PAGE_URL}">Incident</a> · <a href="{}">Acknowledge</a> · <a href="https://runbook.example.com/service-down">Source</a>"#,
-        acknowledge().replace('&', "&amp;")
+        r#"<a href="{PAGE_URL}">Incident</a> · <a href="{}">Acknowledge</a> · <a href="{SOURCE}">Source</a> · <a href="{TRACE}">Trace</a> · <a href="{}">Logs</a>"#,
+        acknowledge().replace('&', "&amp;"),
+        LOGS.replace('&', "&amp;")
     ));
     assert_eq!(sent["text"], lines.join("\n"));
     assert_eq!((&sent["chat_id"], &sent["parse_mode"]), (&json!("42"), &json!("HTML")));
@@ -197,7 +205,9 @@ async fn pagerduty_gets_a_trigger_and_then_a_resolve_for_the_same_incident() {
         "links": [
             { "href": PAGE_URL, "text": "Incident" },
             { "href": acknowledge(), "text": "Acknowledge" },
-            { "href": "https://runbook.example.com/service-down", "text": "Source" },
+            { "href": SOURCE, "text": "Source" },
+            { "href": TRACE, "text": "Trace" },
+            { "href": LOGS, "text": "Logs" },
         ],
         "payload": {
             "summary": TITLE,
@@ -226,7 +236,7 @@ async fn opsgenie_gets_an_alert_and_then_its_end_under_the_same_alias() {
         "alias": INCIDENT,
         "description": format!(
             "{TITLE}\nThe service does not answer. See the runbook, section 3.\n{LAST_LINES}\nIncident: {PAGE_URL}\n\
-             Acknowledge: {}\nSource: https://runbook.example.com/service-down",
+             Acknowledge: {}\nSource: {SOURCE}\nTrace: {TRACE}\nLogs: {LOGS}",
             acknowledge()
         ),
         "entity": "shop",
@@ -249,7 +259,8 @@ async fn ntfy_gets_a_title_a_priority_and_buttons() {
     lines.push("The service does not answer. See the runbook, section 3.".to_owned());
     lines.push(format!("Last lines:\n  {}", LAST_LINES.replace('\n', "\n  ")));
     lines.push(format!("Incident: {PAGE_URL}\nAcknowledge: {}", acknowledge()));
-    lines.push("Source: https://runbook.example.com/service-down\nStatus page: https://status.example.com/".to_owned());
+    lines.push(format!("Source: {SOURCE}\nTrace: {TRACE}\nLogs: {LOGS}"));
+    lines.push("Status page: https://status.example.com/".to_owned());
     let expected = json!({
         "topic": "pages",
         "title": format!("[PAGE] {TITLE}"),
@@ -260,7 +271,7 @@ async fn ntfy_gets_a_title_a_priority_and_buttons() {
         "actions": [
             view("Incident", PAGE_URL),
             view("Acknowledge", &acknowledge()),
-            view("Source", "https://runbook.example.com/service-down"),
+            view("Source", SOURCE),
         ],
     });
     assert_eq!(sent, expected);

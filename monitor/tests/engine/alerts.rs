@@ -49,12 +49,12 @@ async fn until_told(sink: &Target, count: usize) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_told_once_with_its_evidence_and_its_end_too() {
     let (target, sink) = (Target::ok(""), Target::ok(""));
-    let running = Running::start(&config(
-        &target,
-        &sink,
+    let head = concat!(
         "public_url: https://status.example.com\naccess: { public: details }\n",
-    ))
-    .await;
+        "links: { trace: 'https://tempo.example.com/trace/{trace_id}', ",
+        "logs: 'https://grafana.example.com/?s={service}&from={from_ms}&to={to_ms}' }\n",
+    );
+    let running = Running::start(&config(&target, &sink, head)).await;
     running.until("web", "up").await;
     target.set_status(503);
     let first = until_told(&sink, 1).await.remove(0);
@@ -65,11 +65,20 @@ async fn an_outage_is_told_once_with_its_evidence_and_its_end_too() {
     let part = &first["alerts"][0];
     assert!(first["title"].as_str().unwrap().starts_with("web is down: home: status 503"), "{first}");
     assert_eq!(part["evidence"]["check"], "web/home");
-    assert_eq!(part["evidence"]["trace_id"].as_str().unwrap().len(), 32);
+    let trace_id = part["evidence"]["trace_id"].as_str().unwrap();
+    assert_eq!(trace_id.len(), 32);
+    let trace = format!("https://tempo.example.com/trace/{trace_id}");
+    assert_eq!(part["links"]["trace"], trace);
+    let logs = part["links"]["logs"].as_str().unwrap();
+    assert!(logs.starts_with("https://grafana.example.com/?s=web&from=1"), "{logs}");
     let latency = part["evidence"]["latency"].as_array().unwrap();
     assert!(latency.iter().any(|point| point[1].is_f64()) && latency.iter().any(|point| point[1].is_null()), "{part}");
     let id = part["incident"].as_str().unwrap();
     assert_eq!(part["links"]["incident"], format!("https://status.example.com/incidents/{id}"));
+    let (_, page) = running.get(&format!("/incidents/{id}")).await;
+    let page = page.as_str().unwrap();
+    assert!(page.contains(&format!(r#"<a href="{trace}" rel="noreferrer noopener">{trace_id}</a>"#)), "{page}");
+    assert!(page.contains(r#"<dt>Logs</dt><dd><a href="https://grafana.example.com/?s=web&#38;from=1"#), "{page}");
     target.set_status(200);
     let second = until_told(&sink, 2).await.remove(1);
     assert_eq!(second["status"], "resolved");

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kit::clock::{Moment, Stamp};
 use monitor::alert::{
-    Context, Delivery, DeliveryState, Desk, EvidenceLevel, Incident, Look, Message, Route, Routes, ServiceAlerts,
-    Suppression, Telling, compose, conditions,
+    Context, Delivery, DeliveryState, Desk, Elsewhere, EvidenceLevel, Incident, Look, Message, Route, Routes,
+    ServiceAlerts, Suppression, Telling, compose, conditions,
 };
 use monitor::judge::{Board, CheckSpec, Policy, ServiceSpec};
 use monitor::probe::Observation;
@@ -175,6 +175,7 @@ fn message(delivery: &Delivery, incident: &Incident, now: Stamp) -> Message {
         now: now.wall,
         durable: true,
         public_url: None,
+        elsewhere: &Elsewhere::default(),
         acknowledge_token: &|_| String::new(),
     };
     compose(&[(delivery, incident)], &context).unwrap()

@@ -102,8 +102,9 @@ impl Topic {
         });
         if let [only] = message.alerts.as_slice() {
             let links = words::links(only);
-            // Three actions are allowed, and we have at most three links.
-            let actions = links.iter().map(|(label, url)| json!({ "action": "view", "label": label, "url": url }));
+            // Three actions are allowed; those to act come first.
+            let actions =
+                links.iter().take(3).map(|(label, url)| json!({ "action": "view", "label": label, "url": url }));
             post::set(&mut body, "actions", actions.collect::<Vec<_>>());
             if let Some((_, url)) = links.first() {
                 post::set(&mut body, "click", *url);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kit::page::words;
 
-use crate::alert::message::{AlertPart, Evidence, Message, Severity, Status};
+use crate::alert::message::{AlertPart, Evidence, Links, Message, Severity, Status};
 use crate::alert::web::is_web_url;
 
 /// Most characters of one fact, such as a reason: it must leave room for the others.
@@ -137,8 +137,9 @@ fn evidence(evidence: &Evidence) -> Vec<(&'static str, String)> {
 
 /// Returns where to look and act, with the words for a button.
 pub(super) fn links(part: &AlertPart) -> Vec<(&'static str, &str)> {
+    let Links { incident, acknowledge, source, trace, logs } = &part.links;
     let links =
-        [("Incident", &part.links.incident), ("Acknowledge", &part.links.acknowledge), ("Source", &part.links.source)];
+        [("Incident", incident), ("Acknowledge", acknowledge), ("Source", source), ("Trace", trace), ("Logs", logs)];
     let is_over = part.status == Status::Resolved;
     let found = links.into_iter().filter_map(|(label, url)| Some((label, url.as_deref()?)));
     let links = found.filter(|(_, url)| is_web_url(url) && url.len() <= MAX_LINK_BYTES);

@@ -8,6 +8,7 @@ use kit::page::{Html, Tone, words};
 
 use super::state::of_health;
 use super::{Moment, When};
+use crate::alert::Elsewhere;
 use crate::export::catalogue::CheckCard;
 use crate::judge::{CheckEntry, Severity};
 use crate::probe::{CheckId, Observation, Outcome, StepState};
@@ -84,6 +85,8 @@ pub(super) struct CheckView {
     pub(super) phases: Option<Html>,
     pub(super) steps: Vec<(String, String)>,
     pub(super) facts: Vec<(&'static str, String)>,
+    /// Where the trace of a probe that did not pass is shown: of the others not all are recorded.
+    pub(super) trace: Option<String>,
 }
 
 /// Makes it. `entry` is a copy: the board is not held while history is read.
@@ -93,6 +96,7 @@ pub(super) async fn view(
     card: &CheckCard,
     range: Range,
     objective_ms: Option<f64>,
+    elsewhere: &Elsewhere,
     moment: &Moment,
 ) -> CheckView {
     let last = entry.last.as_deref();
@@ -123,6 +127,7 @@ pub(super) async fn view(
         phases: (steps.len() > 1).then(|| phases(&steps)),
         steps: steps.into_iter().map(|(name, ms)| (name, words::latency(ms))).collect(),
         facts: last.map(|last| facts(last, moment)).unwrap_or_default(),
+        trace: last.filter(|last| last.outcome != Outcome::Pass).and_then(|last| elsewhere.trace(&last.trace_id)),
     }
 }
 

@@ -13,7 +13,9 @@ use super::incidents::{MAX_TITLE, ending, lasted, of_severity, quiet};
 use super::state::{of_verdict, spoken};
 use super::telling::{self, Line, of_delivery};
 use super::{Hand, Moment, When};
-use crate::alert::{Acknowledgement, Delivery, DeliveryState, Event, EventKind, Evidence, Incident, is_web_url};
+use crate::alert::{
+    Acknowledgement, Delivery, DeliveryState, Elsewhere, Event, EventKind, Evidence, Incident, is_web_url,
+};
 use crate::export::alerts::incidents::IncidentAnswer;
 use crate::export::shared::Shared;
 use crate::judge::Verdict;
@@ -46,6 +48,8 @@ pub(super) struct IncidentPage {
     told: Vec<Line>,
     labels: BTreeMap<String, String>,
     source: Option<String>,
+    /// Where its service's log is shown.
+    logs: Option<String>,
     impacted: Vec<Impacted>,
     evidence: Option<Proof>,
     events: Vec<Happened>,
@@ -74,6 +78,8 @@ struct Impacted {
 /// What a person needs to see first.
 struct Proof {
     facts: Vec<(&'static str, String)>,
+    /// Where the trace is shown.
+    trace: Option<String>,
     phases: Option<Html>,
     steps: Vec<(String, String)>,
     chart: Option<(Html, String)>,
@@ -107,7 +113,8 @@ struct Sent {
 /// Makes the view, its tone and the window's title.
 pub(super) fn view(shared: &Shared, answer: IncidentAnswer, moment: &Moment) -> (IncidentPage, Tone, String) {
     let IncidentAnswer { incident, events, deliveries } = answer;
-    let has_channels = !shared.alerts.settings().channels.is_empty();
+    let settings = shared.alerts.settings();
+    let has_channels = !settings.channels.is_empty();
     let tone = tone(&incident);
     let (_, state) = ending(&incident);
     let text = words::clip(&incident.title, MAX_TITLE);
@@ -138,8 +145,9 @@ pub(super) fn view(shared: &Shared, answer: IncidentAnswer, moment: &Moment) -> 
         quiet,
         labels: incident.labels.clone(),
         source: incident.source_url.clone().filter(|url| is_web_url(url)),
+        logs: logs(&settings.elsewhere, &incident, moment),
         impacted: impacted(shared, &incident),
-        evidence: proof(&incident.evidence, moment),
+        evidence: proof(&incident.evidence, &settings.elsewhere, moment),
         events: shortened(&events).map(|event| happened(event, &incident, moment)).collect(),
         left_out,
         hand: moment.hand(),
@@ -165,7 +173,6 @@ fn taken(taken: &Acknowledgement, moment: &Moment) -> Taken {
     Taken { by: taken.by.clone(), at: moment.when(taken.at), note: taken.note.clone() }
 }
 
-/// A link that another program gave us leads to the web or nowhere.
 /// Those that fail come first.
 fn impacted(shared: &Shared, incident: &Incident) -> Vec<Impacted> {
     let board = shared.board();
@@ -179,7 +186,12 @@ fn impacted(shared: &Shared, incident: &Incident) -> Vec<Impacted> {
     all.map(show).collect()
 }
 
-fn proof(evidence: &Evidence, moment: &Moment) -> Option<Proof> {
+fn logs(elsewhere: &Elsewhere, incident: &Incident, moment: &Moment) -> Option<String> {
+    let until = incident.resolved.as_ref().map_or(moment.now.wall, |over| over.at);
+    elsewhere.logs(incident.service.as_deref()?, incident.opened, until)
+}
+
+fn proof(evidence: &Evidence, elsewhere: &Elsewhere, moment: &Moment) -> Option<Proof> {
     if *evidence == Evidence::default() {
         return None;
     }
@@ -198,6 +210,7 @@ fn proof(evidence: &Evidence, moment: &Moment) -> Option<Proof> {
     let facts = facts.into_iter().filter(|(_, value)| !value.is_empty());
     Some(Proof {
         facts: facts.map(|(name, value)| (name, words::clip(value, MAX_FACT))).collect(),
+        trace: elsewhere.trace(&evidence.trace_id),
         phases: (steps.len() > 1).then(|| phases(&steps)),
         steps: steps.into_iter().map(|(name, ms)| (name, whole_ms(ms))).collect(),
         chart: chart(evidence, moment),

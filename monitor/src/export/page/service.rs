@@ -221,13 +221,16 @@ async fn checks(
     range: Range,
     moment: &Moment,
 ) -> Vec<CheckView> {
+    let settings = shared.alerts.settings();
     let mut views = Vec::new();
     for check in &entry.checks {
         let Some(check_card) = card.checks.iter().find(|known| known.id == check.id) else { continue };
         // The objective is the service's, so it is held against the checks that stand for the service.
         let is_critical = check.policy.severity == Severity::Critical;
         let objective = card.latency_p95.filter(|_| is_critical).map(|most| most.as_secs_f64() * 1000.0);
-        views.push(check::view(&shared.stores.history, check, check_card, range, objective, moment).await);
+        views.push(
+            check::view(&shared.stores.history, check, check_card, range, objective, &settings.elsewhere, moment).await,
+        );
     }
     views
 }
