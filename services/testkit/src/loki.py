@@ -185,7 +185,7 @@ class Push(Handler):
             if mode["status"]:
                 return self.answer(mode["status"], b"as it was told\n", mode["headers"])
             if mode.get("most") and len(body) > mode["most"]:
-                return self.answer(413)
+                return self.answer(mode.get("otherwise", 413))
             try:
                 wrong = take(body, dict(self.headers))
             except Exception as error:

@@ -60,6 +60,11 @@ impl Loki {
         self.tell(json!({ "most": bytes })).await;
     }
 
+    /// Has it take what is at most so large, and be too busy for more (429): a burst beyond its limits.
+    pub async fn be_busy_above(&self, bytes: usize) {
+        self.tell(json!({ "most": bytes, "otherwise": 429 })).await;
+    }
+
     /// Has it work as it should.
     pub async fn come_back(&self) {
         self.tell(json!({})).await;

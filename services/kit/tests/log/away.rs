@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testkit::{Loki, eventually};
+use testkit::{Loki, at_scale, eventually, resident_kib};
 
 use crate::{LIMIT, Log, QUEUE_BYTES, SMALL, all_dropped, dropped, numbers, sent, waiting, work};
 
@@ -59,6 +59,22 @@ async fn a_busy_loki_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_more_than_loki_takes_at_once_holds_up_no_line() {
+    let loki = Loki::start().await;
+    loki.go().await;
+    let log = Log::start(&loki.url(), &[]);
+    work(0..400);
+    eventually("it to be noticed", LIMIT, async || (log.own().len() == 2).then_some(())).await;
+    loki.be_busy_above(2000).await;
+    loki.eventually("the lines", |held| (numbers(held).len() == 400).then_some(())).await;
+    let held = loki.held().await;
+    let whole = held["requests"][0]["bytes"].as_u64().unwrap();
+    assert!(whole > 2000, "{whole}");
+    assert_eq!((numbers(&held), all_dropped()), ((0..400).collect(), 0));
+    log.exporting.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_loki_that_stalls_costs_the_newest_lines_and_nobody_any_time() {
     let loki = Loki::start().await;
     loki.hang().await;
@@ -81,11 +97,14 @@ async fn a_loki_that_goes_under_load_and_comes_back_gets_what_was_taken_and_no_w
     let log = Log::start(&loki.url(), &[("LOKI_BATCH_BYTES", "64KiB"), ("LOKI_QUEUE_BYTES", "1MiB")]);
     work(0..1000);
     loki.go().await;
-    let before = resident();
-    let most = std::thread::spawn(|| {
-        let thousands = (1..50).map(|thousand| {
+    // At full counts it is away for three minutes, in which 10,000 lines a second are written.
+    let (thousands, pause) = at_scale((50, Duration::ZERO), (1800, Duration::from_millis(100)));
+    let before = resident_kib();
+    let most = std::thread::spawn(move || {
+        let thousands = (1..thousands).map(|thousand| {
+            std::thread::sleep(pause);
             work(thousand * 1000..(thousand + 1) * 1000);
-            (waiting(), resident())
+            (waiting(), resident_kib())
         });
         thousands.fold((0, 0), |(bytes, memory), (now, then)| (bytes.max(now), memory.max(then)))
     });
@@ -98,12 +117,12 @@ async fn a_loki_that_goes_under_load_and_comes_back_gets_what_was_taken_and_no_w
     .await;
     loki.come_back().await;
     all_is_said().await;
-    work(50_000..50_100);
+    work(thousands * 1000..thousands * 1000 + 100);
     let own = log.own();
     log.exporting.finish().await;
     let held = loki.held().await;
-    check(&held, 50_100);
-    assert_eq!(numbers(&held).last(), Some(&50_099));
+    check(&held, thousands * 1000 + 100);
+    assert_eq!(numbers(&held).last(), Some(&(thousands * 1000 + 99)));
     assert_eq!(own, ["sending this log", "Loki takes no log lines; they wait", "Loki takes log lines again"]);
     let about = held["entries"].as_array().unwrap().iter().filter(|entry| entry["metadata"]["target"] != "log").count();
     assert_eq!(about, 0, "neither its own lines nor those of what it sends with");
@@ -123,11 +142,4 @@ async fn a_loki_that_is_gone_or_hangs_holds_up_no_end() {
     work(0..10);
     assert_eq!(dropped("undelivered"), 110, "what comes after that is counted, too");
     loki.come_back().await;
-}
-
-/// Returns this process's memory, in KiB (proc_pid_status(5)).
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }

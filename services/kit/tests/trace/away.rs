@@ -1,11 +1,13 @@
 //! Collectors that refuse, stall, are full or away: what waits is bounded, what is lost is counted, and nobody is held up.
 
-use testkit::{Target, eventually, free_port};
+use std::time::Duration;
+
+use testkit::{Target, at_scale, eventually, free_port, resident_kib};
 
 use crate::{end_spans, export, figures};
 
 const SHORT_QUEUE: [(&str, &str); 2] = [("OTEL_BSP_MAX_QUEUE_SIZE", "10"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5")];
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Ends 100 spans at once, of which 10 find room, and finishes.
 async fn lose(endpoint: &str, reason: &str, expected: [u64; 3]) {
@@ -42,5 +44,33 @@ async fn what_a_busy_collector_did_not_take_is_sent_again() {
     eventually("the spans to be taken", LIMIT, async || (figures("refused") == [3, 0, 0]).then_some(())).await;
     let requests = target.requests();
     assert!(requests.len() == 3 && requests.iter().all(|request| request.body == requests[0].body));
+    exporting.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_away_under_load_costs_what_finds_no_room_and_no_memory() {
+    let target = Target::answer(503, &[], "");
+    let exporting = export(&target.url("/"), []);
+    // At full counts it is away for three minutes, in which 10,000 spans a second end.
+    let (rounds, pause) = at_scale((50, Duration::ZERO), (1800, Duration::from_millis(100)));
+    let before = resident_kib();
+    let load = std::thread::spawn(move || {
+        let spans = (0..rounds).map(|_| {
+            std::thread::sleep(pause);
+            end_spans(1000);
+            resident_kib()
+        });
+        spans.max().unwrap()
+    });
+    let most = load.join().unwrap();
+    println!("resident memory: {before} KiB, then {most} KiB");
+    assert!(most < before + 16 * 1024, "{before} {most}");
+    target.set_status(200);
+    let ended = u64::try_from(rounds * 1000).unwrap();
+    let all_are_told = async || {
+        let [sent, dropped, others] = figures("queue_full");
+        (sent > 0 && others == 0 && sent + dropped == ended).then_some(())
+    };
+    eventually("taken and dropped to be all", LIMIT, all_are_told).await;
     exporting.finish().await;
 }

@@ -15,6 +15,9 @@ use super::store::{Hand, Store};
 use super::transport::{Answer, Transport};
 use crate::export::{BACKOFF, LAST};
 
+/// Tries of one part that Loki may be too busy for before less of it is tried: it may be more than Loki ever takes at once.
+const BUSY_TRIES: u32 = 3;
+
 /// The sender.
 pub(super) struct Sender {
     transport: Transport,
@@ -94,7 +97,9 @@ impl Sender {
         let mut failures = 0;
         while let Some(part) = parts.pop_front() {
             hand.left = part.lines + parts.iter().map(|part| part.lines).sum::<u64>();
-            match self.send(&part, hand).await {
+            let answer = self.send(&part, hand).await;
+            let is_busy = matches!(answer, Answer::Busy(..));
+            match answer {
                 Answer::Taken => {
                     failures = 0;
                     self.figures.sent(part.lines);
@@ -105,13 +110,16 @@ impl Sender {
                     None => self.refused(Loss::TooLarge, part.lines, &why),
                 },
                 Answer::Refused(loss, why) => self.refused(loss, part.lines, &why),
-                Answer::Away(why, wait) => {
+                Answer::Away(why, wait) | Answer::Busy(why, wait) => {
                     self.told(Some(Trouble::Away), &why);
                     if self.end.stop.is_cancelled() {
                         return false;
                     }
-                    parts.push_front(part);
                     failures += 1;
+                    match part.halves().filter(|_| is_busy && failures % BUSY_TRIES == 0) {
+                        Some(halves) => halves.into_iter().rev().for_each(|half| parts.push_front(half)),
+                        None => parts.push_front(part),
+                    }
                     self.rest(wait.unwrap_or_default().max(BACKOFF.delay(failures, rand::random())), hand).await;
                 }
             }

@@ -20,6 +20,9 @@ pub(super) enum Answer {
     Taken,
     /// Nobody takes anything now: worth another try, not before this long.
     Away(String, Option<Duration>),
+    /// As [`Self::Away`], and it is the number of lines or bytes: of what is more than Loki's burst (`ingestion_burst_size_mb`,
+    /// `per_stream_rate_limit_burst`) no try would ever be taken.
+    Busy(String, Option<Duration>),
     /// Less might be taken.
     TooLarge(String),
     /// Another try cannot help.
@@ -53,7 +56,8 @@ fn judge(reply: &Reply) -> Answer {
         200..=299 => Answer::Taken,
         401 | 403 => Answer::Refused(Loss::Unauthorized, why),
         413 => Answer::TooLarge(why),
-        408 | 429 | 500..=599 => Answer::Away(why, reply.wait()),
+        429 => Answer::Busy(why, reply.wait()),
+        408 | 500..=599 => Answer::Away(why, reply.wait()),
         _ => Answer::Refused(Loss::Refused, why),
     }
 }
@@ -75,7 +79,8 @@ mod tests {
         let wait = Some(Duration::from_secs(7));
         check(204, Answer::Taken);
         check(200, Answer::Taken);
-        check(429, Answer::Away(why("429 Too Many Requests"), wait));
+        check(429, Answer::Busy(why("429 Too Many Requests"), wait));
+        check(408, Answer::Away(why("408 Request Timeout"), wait));
         check(500, Answer::Away(why("500 Internal Server Error"), wait));
         check(413, Answer::TooLarge(why("413 Payload Too Large")));
         check(400, Answer::Refused(Loss::Refused, why("400 Bad Request")));
