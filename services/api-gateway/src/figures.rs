@@ -13,6 +13,7 @@ pub(crate) struct Figures {
     open: IntGaugeVec,
     limited: IntCounterVec,
     refused: IntCounterVec,
+    looked_up: IntCounterVec,
 }
 
 impl Figures {
@@ -38,6 +39,11 @@ impl Figures {
             open,
             limited,
             refused: counter("api_gateway_refused_total", "Requests without what their path asks for.", &["wanted"]),
+            looked_up: counter(
+                "cache_operations_total",
+                "Whose token or key it is, looked up among the answers of the last seconds.",
+                &["cache", "operation", "status"],
+            ),
         }
     }
 
@@ -61,6 +67,11 @@ impl Figures {
 
     pub(crate) fn limited(&self, kind: &str) {
         self.limited.with_label_values(&[kind]).inc();
+    }
+
+    /// Whether an answer was known.
+    pub(crate) fn looked_up(&self, cache: &str, is_known: bool) {
+        self.looked_up.with_label_values(&[cache, "get", if is_known { "hit" } else { "miss" }]).inc();
     }
 
     pub(crate) fn refused(&self, wanted: &str) {

@@ -22,7 +22,7 @@ use axum::response::Response;
 use http_body_util::{LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
-use kit::http::{API_KEY, ApiError, Asking, Client, Path, client, root_cause, whole_secs};
+use kit::http::{API_KEY, ApiError, Asking, Client, PROBE_HEADER, Path, client, root_cause, whole_secs};
 use prometheus::IntCounter;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -116,13 +116,14 @@ impl Forward {
         let mut request = request;
         let asks = tunnel::is_asked(request.method(), request.version(), request.headers());
         let client = asks.then(|| hyper::upgrade::on(&mut request));
+        let is_probe = request.headers().contains_key(PROBE_HEADER);
         let (mut request, progress) = self.outgoing(path_and_query, request, body_limit)?;
         if client.is_some() {
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         if let Err(wait) = self.breaker.admit(Instant::now()) {
-            return Err(self.spare(wait));
+            return Err(self.spare(wait, is_probe));
         }
         let asking = Asking::begin(&mut request, Path::Shown);
         let answered = tokio::select! {
@@ -141,7 +142,7 @@ impl Forward {
         match answered {
             Ok(response) => {
                 asking.answered(response.status());
-                self.note_answer();
+                self.note_answer(is_probe);
                 match client.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
                     Some(client) => self.switched(client, response),
                     None => Ok(self.incoming(response)),
@@ -151,7 +152,7 @@ impl Forward {
                 if result != CLIENT {
                     asking.failed(result, format!("{} gave no answer", self.name()));
                 }
-                self.note_failure(result);
+                self.note_failure(result, is_probe);
                 Err(error)
             }
         }
@@ -173,9 +174,11 @@ impl Forward {
         Ok(response)
     }
 
-    /// Notes that a request was answered.
-    fn note_answer(&self) {
-        self.answered.inc();
+    /// Notes that a request was answered. Probes are not counted, as in the metrics of requests; what they find is as good.
+    fn note_answer(&self, is_probe: bool) {
+        if !is_probe {
+            self.answered.inc();
+        }
         if self.breaker.succeeded() {
             tracing::info!(upstream = self.name(), "a service answers again");
             self.figures.spared(self.name(), false);
@@ -184,8 +187,10 @@ impl Forward {
 
     /// Notes why a request was not, for the metrics and for those that follow. The client's own fault says nothing of the
     /// service.
-    fn note_failure(&self, result: &'static str) {
-        self.figures.handed_on(self.name(), result);
+    fn note_failure(&self, result: &'static str, is_probe: bool) {
+        if !is_probe {
+            self.figures.handed_on(self.name(), result);
+        }
         if result != CLIENT && self.breaker.failed(Instant::now()) {
             tracing::warn!(upstream = self.name(), "a service did not answer {FAILURES} times and is spared");
             self.figures.spared(self.name(), true);
@@ -251,8 +256,10 @@ impl Forward {
         response
     }
 
-    fn spare(&self, wait: Duration) -> ApiError {
-        self.figures.handed_on(self.name(), "spared");
+    fn spare(&self, wait: Duration, is_probe: bool) -> ApiError {
+        if !is_probe {
+            self.figures.handed_on(self.name(), "spared");
+        }
         let text = format!("{} did not answer and is spared; try again in {} s", self.name(), whole_secs(wait));
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, text).code("upstream_spared").retry_after(wait)
     }

@@ -10,6 +10,7 @@ use moka::future::Cache;
 use serde::Deserialize;
 
 use super::authority::{Authority, Digest, GOOD, KEPT, digest, unavailable};
+use crate::figures::Figures;
 use crate::settings::Settings;
 
 /// Begins every key that is given to one service.
@@ -29,12 +30,13 @@ pub(super) struct Keys {
     shared: ServiceKey,
     authority: Arc<Authority>,
     known: Cache<Digest, Option<Arc<Holder>>>,
+    figures: Figures,
 }
 
 impl Keys {
-    pub(super) fn new(settings: &Settings, authority: Arc<Authority>) -> Self {
+    pub(super) fn new(settings: &Settings, authority: Arc<Authority>, figures: Figures) -> Self {
         let known = Cache::builder().max_capacity(KEPT).time_to_live(GOOD).build();
-        Self { shared: ServiceKey::new(&settings.api_key), authority, known }
+        Self { shared: ServiceKey::new(&settings.api_key), authority, known, figures }
     }
 
     /// Returns the name to count a service by that may do what `scope` says.
@@ -59,7 +61,9 @@ impl Keys {
         let issued = std::str::from_utf8(key).ok().filter(|key| key.starts_with(PREFIX) && key.len() <= MAX_KEY_BYTES);
         let key = issued.ok_or_else(no_key)?;
         let digest = digest(key);
-        let found = match self.known.get(&digest).await {
+        let known = self.known.get(&digest).await;
+        self.figures.looked_up("keys", known.is_some());
+        let found = match known {
             Some(known) => Ok(known),
             None => {
                 self.authority.admit(&digest, address).await?;

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use kit::http::{API_KEY, ApiError, Place, bearer, peer, shown_key};
+use kit::http::{API_KEY, ApiError, PROBE_HEADER, Place, bearer, peer, shown_key};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::figures::Figures;
@@ -66,8 +66,8 @@ impl Gatehouse {
     pub(crate) fn new(settings: &Settings, limiter: Arc<Limiter>, figures: Figures) -> Self {
         let authority = Arc::new(Authority::new(settings, limiter.clone()));
         Self {
-            keys: Keys::new(settings, authority.clone()),
-            users: Users::new(settings, authority),
+            keys: Keys::new(settings, authority.clone(), figures.clone()),
+            users: Users::new(settings, authority, figures.clone()),
             limiter,
             proxies: Place::new(Vec::new(), &[], None, settings.trusted_proxies.clone()),
             is_https: settings.tls.is_some(),
@@ -101,7 +101,7 @@ impl Gatehouse {
         match guard {
             Guard::Key(scope) => {
                 let found = self.keys.find(headers, scope, address).await;
-                let name = found.inspect_err(|error| self.note_refusal(error, "key"))?;
+                let name = found.inspect_err(|error| self.note_refusal(error.status(), headers, "key"))?;
                 Ok((Caller::Service, Some(Subject::Key(name))))
             }
             Guard::User => {
@@ -109,12 +109,12 @@ impl Gatehouse {
                     Some(token) => self.users.find(token, address).await,
                     None => Err(users::no_token()),
                 };
-                let user = found.inspect_err(|error| self.note_refusal(error, "token"))?;
+                let user = found.inspect_err(|error| self.note_refusal(error.status(), headers, "token"))?;
                 let subject = Subject::User(user.id.clone());
                 Ok((Caller::User(user), Some(subject)))
             }
             Guard::TheirsIfShown if !headers.contains_key(API_KEY) && bearer(headers).is_none() => {
-                self.figures.refused("token");
+                self.note_refusal(StatusCode::UNAUTHORIZED, headers, "token");
                 Err(users::no_token())
             }
             Guard::Theirs | Guard::TheirsIfShown => {
@@ -132,9 +132,10 @@ impl Gatehouse {
         }
     }
 
-    /// Counts who may not; that nobody can say so now is not his fault.
-    fn note_refusal(&self, error: &ApiError, wanted: &'static str) {
-        if matches!(error.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+    /// Counts who may not, but no probe; that nobody can say so now is not his fault.
+    fn note_refusal(&self, status: StatusCode, headers: &HeaderMap, wanted: &'static str) {
+        let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if is_refused && !headers.contains_key(PROBE_HEADER) {
             self.figures.refused(wanted);
         }
     }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::authority::{Authority, Digest, GOOD, KEPT, digest, unavailable};
 use super::reader::Reader;
+use crate::figures::Figures;
 use crate::settings::{Settings, Signed};
 
 /// Somebody who is signed in.
@@ -40,17 +41,18 @@ pub(crate) struct Users {
     reader: Reader,
     authority: Arc<Authority>,
     known: Cache<Digest, Option<Arc<Known>>>,
+    figures: Figures,
 }
 
 impl Users {
-    pub(super) fn new(settings: &Settings, authority: Arc<Authority>) -> Self {
+    pub(super) fn new(settings: &Settings, authority: Arc<Authority>, figures: Figures) -> Self {
         let reader = match &settings.signed {
             Signed::Unknown => Reader::None,
             Signed::Secret(secret) => Reader::Secret(TokenReader::of_secret(secret)),
             Signed::Published => Reader::Published(Default::default()),
         };
         let known = Cache::builder().max_capacity(KEPT).time_to_live(GOOD).build();
-        Self { reader, authority, known }
+        Self { reader, authority, known, figures }
     }
 
     /// Returns whom a token names, if that can be seen without asking: whether the session goes on is another question.
@@ -65,7 +67,9 @@ impl Users {
     pub(crate) async fn find(&self, token: &str, address: Option<IpAddr>) -> Result<Arc<User>, ApiError> {
         let digest = digest(token);
         // What was signed is signed: only its end is looked at again.
-        if let Some(known) = self.known.get(&digest).await {
+        let known = self.known.get(&digest).await;
+        self.figures.looked_up("users", known.is_some());
+        if let Some(known) = known {
             return known.filter(|known| known.exp > now_secs()).map(|known| known.user.clone()).ok_or_else(no_token);
         }
         let read = self.reader.read(token, &self.authority).await.map_err(|why| unavailable(&why))?;

@@ -1,6 +1,8 @@
 //! What every path has in common: the index, error bodies, liveness, metrics, ids.
 
-use crate::{Gateway, send, settings};
+use testkit::Target;
+
+use crate::{Gateway, KEY, send, settings};
 
 #[tokio::test]
 async fn the_index_names_the_service_its_version_and_its_endpoints() {
@@ -66,4 +68,27 @@ async fn ids_are_echoed_or_made() {
     assert_eq!((answer.header("x-request-id"), answer.header("x-trace-id")), (Some("r-1"), Some("t-1")));
     let answer = gateway.get("/nope").await;
     assert_eq!((answer.header("x-request-id").unwrap().len(), answer.header("x-trace-id").unwrap().len()), (36, 36));
+}
+
+#[tokio::test]
+async fn probes_are_handed_on_and_refused_like_others_and_counted_by_nobody() {
+    let target = Target::ok("");
+    let gateway = Gateway::before(&target.url("")).await;
+    let probe = || gateway.request("GET", "/api/airtable/x").header("x-monitor-probe", "shop/health");
+    assert_eq!(send(probe().header("x-api-key", KEY), "").await.status, 200);
+    assert_eq!(send(probe(), "").await.status, 401);
+    let counted = async || {
+        let metrics = gateway.get("/metrics").await.text();
+        let is_one = |line: &&str| {
+            line.starts_with("http_requests_total{endpoint=\"/api/airtable")
+                || line.starts_with("api_gateway_refused_total{")
+        };
+        let handed_on = "api_gateway_upstream_requests_total{result=\"answered\",upstream=\"airtable-gateway\"} ";
+        let handed_on = metrics.lines().find_map(|line| line.strip_prefix(handed_on)).map(ToOwned::to_owned);
+        (metrics.lines().filter(is_one).count(), handed_on)
+    };
+    assert_eq!(counted().await, (0, Some("0".to_owned())));
+    gateway.ask("GET", "/api/airtable/x").await;
+    gateway.get("/api/airtable/x").await;
+    assert_eq!(counted().await, (3, Some("1".to_owned())));
 }

@@ -6,6 +6,8 @@ mod cap;
 mod encode;
 mod family;
 mod http;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod operations;
 mod process;
 mod route;
 mod runtime;
@@ -24,6 +26,8 @@ pub use cap::MAX_SERIES;
 pub use encode::{Exemplar, Exemplars, Format};
 pub use family::{Buckets, Labels, Sample, family, histograms};
 pub use http::{HttpMetrics, InFlight};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) use operations::Operations;
 pub use route::Route;
 
 use cap::LeftOut;
@@ -60,7 +64,7 @@ impl Metrics {
         metrics.collect(move || runtime::collect(&runtimes.lock().unwrap_or_else(PoisonError::into_inner)));
         metrics.collect(crate::trace::collect);
         #[cfg(any(feature = "sqlite", feature = "postgres"))]
-        metrics.collect(|| crate::db::collect().into_iter().collect());
+        metrics.collect(|| [crate::db::collect(), crate::queue::collect()].into_iter().flatten().collect());
         metrics.collect(|| vec![crate::log::unwritten()]);
         metrics.collect(crate::log::collect);
         metrics

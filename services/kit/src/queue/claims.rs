@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::counts::Operation;
 use super::engine::{Bind, Transaction};
 use super::job::{Claim, Epoch, Failed, Job, JobId, Retry};
 use super::put::check_name;
@@ -69,7 +70,7 @@ impl Queues {
             taken.sort_by(|left, right| left.due.rank().cmp(&right.due.rank()));
             Ok(taken)
         };
-        let taken = self.write(claimed).await?;
+        let taken = self.write(Operation::Claim, claimed).await?;
         taken.into_iter().map(|row| Ok(row.into_job()?)).collect()
     }
 
@@ -86,7 +87,7 @@ impl Queues {
             let rows: Vec<(i64,)> = transaction.rows(sql, &binds).await?;
             rows.first().map(|(until_ms,)| wall(*until_ms)).ok_or(QueueError::Lost(claim.id))
         };
-        self.write(extended).await
+        self.write(Operation::Extend, extended).await
     }
 
     /// Deletes the job: it is done.
@@ -100,7 +101,7 @@ impl Queues {
             let deleted = transaction.change(sql, &[id.as_str().into(), claim.epoch.0.into()]).await?;
             if deleted == 0 { Err(QueueError::Lost(claim.id)) } else { Ok(()) }
         };
-        self.write(completed).await
+        self.write(Operation::Complete, completed).await
     }
 
     /// Notes that the attempt failed. After the last attempt the job dies whatever `retry` says.
@@ -130,7 +131,7 @@ impl Queues {
             let (state,) = rows.into_iter().next().ok_or(QueueError::Lost(claim.id))?;
             Ok(if state == "dead" { Failed::Dead } else { Failed::Waits })
         };
-        self.write(failed).await
+        self.write(Operation::Fail, failed).await
     }
 }
 

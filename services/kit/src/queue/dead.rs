@@ -2,6 +2,7 @@
 
 use super::QueueError;
 use super::claims::wall;
+use super::counts::Operation;
 use super::engine::Transaction;
 use super::job::{DeadJob, Epoch, JobId, list};
 use super::store::Queues;
@@ -71,7 +72,7 @@ impl Queues {
     pub async fn redrive(&self, id: JobId, epoch: Option<Epoch>) -> Result<bool, QueueError> {
         let sql = "UPDATE {jobs} SET state = 'waiting', attempts = 0, run_at_ms = {now}
             WHERE id = $2 AND state = 'dead' AND ($3 IS NULL OR epoch = $3)";
-        let changed = self.change_dead(sql, id, epoch).await;
+        let changed = self.change_dead(Operation::Redrive, sql, id, epoch).await;
         if matches!(&changed, Err(QueueError::Store(sqlx::Error::Database(error))) if error.is_unique_violation()) {
             return Err(QueueError::KeyTaken(id));
         }
@@ -88,7 +89,7 @@ impl Queues {
     /// [`QueueError::Late`] and [`QueueError::Store`].
     pub async fn discard(&self, id: JobId, epoch: Option<Epoch>) -> Result<bool, QueueError> {
         let sql = "DELETE FROM {jobs} WHERE id = $2 AND state = 'dead' AND ($3 IS NULL OR epoch = $3)";
-        self.change_dead(sql, id, epoch).await
+        self.change_dead(Operation::Discard, sql, id, epoch).await
     }
 
     /// Deletes the dead jobs of a queue that have this key.
@@ -101,16 +102,22 @@ impl Queues {
             transaction.change(sql, &[queue.into(), key.into()]).await?;
             Ok(())
         };
-        self.write(discarded).await
+        self.write(Operation::Discard, discarded).await
     }
 
-    async fn change_dead(&self, sql: &str, id: JobId, epoch: Option<Epoch>) -> Result<bool, QueueError> {
+    async fn change_dead(
+        &self,
+        operation: Operation,
+        sql: &str,
+        id: JobId,
+        epoch: Option<Epoch>,
+    ) -> Result<bool, QueueError> {
         let id = id.to_string();
         let changed = async |transaction: &mut Transaction| {
             let rows = transaction.change(sql, &[id.as_str().into(), epoch.map(|epoch| epoch.0).into()]).await?;
             Ok(rows > 0)
         };
-        self.write(changed).await
+        self.write(operation, changed).await
     }
 }
 

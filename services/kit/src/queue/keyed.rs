@@ -2,6 +2,7 @@
 //! in one transaction.
 
 use super::QueueError;
+use super::counts::Operation;
 use super::engine::Transaction;
 use super::job::{Claim, Draft, JobId};
 use super::put::{check_name, check_payload, check_room};
@@ -39,7 +40,7 @@ impl Queues {
             }
             Ok(())
         };
-        self.write(amended).await?;
+        self.write(Operation::Put, amended).await?;
         self.tell();
         Ok(())
     }
@@ -77,7 +78,7 @@ impl Queues {
             }
             Ok(())
         };
-        self.write(settled).await
+        self.write(Operation::Complete, settled).await
     }
 }
 

@@ -5,6 +5,7 @@
 //! wants one writes it himself.
 
 mod claims;
+mod counts;
 mod dead;
 mod deaths;
 mod engine;
@@ -21,6 +22,7 @@ mod stats;
 mod store;
 mod worker;
 
+pub(crate) use counts::collect;
 pub use deaths::{Deaths, Place};
 pub use error::QueueError;
 pub use job::{Claim, DeadJob, Death, Draft, Epoch, Failed, Job, JobId, Options, Retry, Stats};

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::QueueError;
+use super::counts::Operation;
 use super::engine::Transaction;
 use super::job::{DeadJob, Death};
 use super::put::{check_name, check_payload};
@@ -62,8 +63,8 @@ impl Queues {
     pub async fn redrive_once(&self, redrive: Redrive<'_>, lost: Option<&DeadJob>) -> Result<Redriven, QueueError> {
         check_name("order", redrive.order)?;
         let lost = lost.filter(|lost| lost.id == redrive.death.id && lost.queue == redrive.queue);
-        let redriven = self.write(async |transaction: &mut Transaction| carry_out(transaction, redrive, lost).await);
-        let redriven = redriven.await?;
+        let carried_out = async |transaction: &mut Transaction| carry_out(transaction, redrive, lost).await;
+        let redriven = self.write(Operation::Redrive, carried_out).await?;
         if redriven == Redriven::Done {
             self.tell();
         }
@@ -84,7 +85,7 @@ impl Queues {
             }
             Ok(discarded)
         };
-        self.write(discarded).await
+        self.write(Operation::Discard, discarded).await
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::counts::Operation;
 use super::engine::Transaction;
 use super::job::{JobId, Options};
 use super::store::Queues;
@@ -31,7 +32,7 @@ impl Queues {
         let payload = serde_json::to_string(payload).map_err(QueueError::Payload)?;
         check_payload(&payload)?;
         let inserted = async |transaction: &mut Transaction| insert(transaction, queue, name, &payload, options).await;
-        let id = self.write(inserted).await?;
+        let id = self.write(Operation::Put, inserted).await?;
         self.tell();
         Ok(id)
     }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::QueueError;
+use super::counts::{Operation, done};
 use super::engine::{Engine, Transaction};
 use crate::db::Database;
 
@@ -122,6 +123,7 @@ impl Queues {
     /// Writes in one transaction, under the deadline: everything lasts if `work` succeeds, and else nothing.
     pub(super) async fn write<T>(
         &self,
+        operation: Operation,
         work: impl AsyncFnOnce(&mut Transaction) -> Result<T, QueueError>,
     ) -> Result<T, QueueError> {
         let written = async {
@@ -135,7 +137,7 @@ impl Queues {
                 }
             }
         };
-        self.within(written).await
+        self.within(operation, written).await
     }
 
     /// Reads in one transaction, under the deadline; nobody is kept waiting.
@@ -149,12 +151,18 @@ impl Queues {
             let _changed_nothing = transaction.rollback().await;
             found
         };
-        self.within(read).await
+        self.within(Operation::Read, read).await
     }
 
     /// Cut off before its commit `work` has changed nothing: a transaction that is dropped is rolled back.
-    async fn within<T>(&self, work: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueError> {
-        tokio::time::timeout(self.deadline, work).await.unwrap_or(Err(QueueError::Late(self.deadline)))
+    async fn within<T>(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<T, QueueError>>,
+    ) -> Result<T, QueueError> {
+        let ended = tokio::time::timeout(self.deadline, work).await.unwrap_or(Err(QueueError::Late(self.deadline)));
+        done(operation, ended.is_ok());
+        ended
     }
 
     /// Wakes the workers of this process.
