@@ -94,13 +94,21 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes in what the ledger does not have yet.
+    /// Takes in what the ledger does not have yet, and out of the queue what stands in the way there.
     async fn take(&self, queue: &str, episodes: &[Episode]) -> Result<(), Trouble> {
         let unknown = self.ledger.unknown(&self.name, episodes).await?;
-        if unknown.is_empty() {
-            return Ok(());
+        if !unknown.is_empty() {
+            self.take_in(queue, &unknown).await?;
         }
-        let read = self.source.read(&unknown).await?;
+        if !episodes.is_empty() && !self.source.manners(queue).keeps_dead && self.settings.of_queue(queue).acts {
+            // What was gone before it was read is not there to be forgotten.
+            self.source.forget(episodes).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_in(&self, queue: &str, unknown: &[Episode]) -> Result<(), Trouble> {
+        let read = self.source.read(unknown).await?;
         let found: Vec<_> = read.into_iter().flatten().collect();
         let missed = (unknown.len() - found.len()) as u64;
         self.figures.missed.with_label_values(&[&self.name, queue]).inc_by(missed);

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Engine, Trouble, now_ms};
 use crate::ledger::{Due, Held, Intended};
+use crate::policy::JobFacts;
 use crate::source::{GUARD, Lost, PAGE, Put};
 use crate::storm::{Breaker, BreakerState, Bucket};
 
@@ -49,6 +50,12 @@ impl Engine {
             intended.into_iter().partition(|intended| intended.since_ms > oldest_ms);
         // The source no longer knows either.
         self.ledger.uncertain(&forgotten, now_ms()).await?;
+        let remembers = |intended: &Intended| self.source.manners(&intended.order.episode.queue).remembers_orders;
+        let (known, doubtful): (Vec<Intended>, Vec<Intended>) = known.into_iter().partition(remembers);
+        let (harmless, doubtful): (Vec<Intended>, Vec<Intended>) =
+            doubtful.into_iter().partition(|intended| self.bears_twice(intended));
+        self.ledger.uncertain(&doubtful, now_ms()).await?;
+        let known = [known, harmless].concat();
         let acts = |intended: &Intended| self.settings.of_queue(&intended.order.episode.queue).acts;
         let known: Vec<Intended> = known.into_iter().filter(acts).collect();
         if known.is_empty() || !self.look_for_hazards().await? {
@@ -58,6 +65,12 @@ impl Engine {
             self.carry_out(part).await?;
         }
         Ok(())
+    }
+
+    /// Whether somebody has said that doing it twice does no harm.
+    fn bears_twice(&self, intended: &Intended) -> bool {
+        let facts = JobFacts::of(&self.settings.policy.jobs, &intended.order.episode.queue, &intended.name);
+        facts.idempotent == Some(true)
     }
 
     /// Looks whether what is put back could be lost: then nothing is.
@@ -148,11 +161,49 @@ impl Engine {
         Ok(())
     }
 
-    async fn carry_out(&self, intended: &[Intended]) -> Result<(), Trouble> {
+    /// Puts back what stays in its queue while it is dead.
+    async fn put_back(&self, intended: &[Intended]) -> Result<Vec<Put>, Trouble> {
         let orders: Vec<_> = intended.iter().map(|intended| intended.order.clone()).collect();
         let mut put = self.source.put_back(&orders).await?;
         self.make_anew(intended, &mut put).await?;
-        let done: Vec<_> = intended.iter().cloned().zip(put).collect();
+        Ok(put)
+    }
+
+    /// Puts back what the ledger alone has.
+    async fn put_anew(&self, intended: &[Intended]) -> Result<Vec<Put>, Trouble> {
+        let all: Vec<&Intended> = intended.iter().collect();
+        let kept = self.ledger.kept(&all).await?;
+        let orders = intended.iter().map(|intended| intended.order.clone());
+        let lost: Vec<Lost> = orders.zip(kept).map(|(order, kept)| Lost { order, kept }).collect();
+        Ok(self.source.put_anew(&lost).await?)
+    }
+
+    async fn carry_out(&self, intended: &[Intended]) -> Result<(), Trouble> {
+        let manners = |intended: &Intended| self.source.manners(&intended.order.episode.queue);
+        let (kept, taken): (Vec<Intended>, Vec<Intended>) =
+            intended.iter().cloned().partition(|intended| manners(intended).keeps_dead);
+        if !kept.is_empty() {
+            let put = self.put_back(&kept).await?;
+            self.note(kept, put).await?;
+        }
+        if taken.is_empty() {
+            return Ok(());
+        }
+        match self.put_anew(&taken).await {
+            Ok(put) => self.note(taken, put).await,
+            Err(trouble) => {
+                // Nothing was done, and nobody would know that later.
+                let forgetful: Vec<Intended> =
+                    taken.into_iter().filter(|intended| !manners(intended).remembers_orders).collect();
+                self.ledger.reschedule(&forgetful, now_ms()).await?;
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Writes what came of orders.
+    async fn note(&self, intended: Vec<Intended>, put: Vec<Put>) -> Result<(), Trouble> {
+        let done: Vec<_> = intended.into_iter().zip(put).collect();
         self.ledger.redriven(&done, now_ms()).await?;
         for (intended, put) in &done {
             let queue = &intended.order.episode.queue;

@@ -42,6 +42,9 @@ pub struct Held {
 /// Held queues and names that are left out by name, at most; with more some are read in vain.
 const HELD: usize = 1000;
 
+/// After how long what nobody took is tried again, in milliseconds.
+const AGAIN_MS: i64 = 30_000;
+
 type Row = (String, String, i64, String, String, i64, i64);
 
 impl Ledger {
@@ -134,10 +137,11 @@ impl Ledger {
                     Put::NotFailed => LetterState::Withdrawn,
                     Put::Fenced => LetterState::Recurred,
                     // Somebody must say what is to be done with it.
-                    Put::Gone | Put::Flow => LetterState::Parked,
+                    Put::Gone | Put::Flow | Put::Refused => LetterState::Parked,
+                    Put::Unsure => LetterState::Uncertain,
                 };
                 let sql = "UPDATE letters SET state = $1, reason = $2, changed_at_ms = $3, version = version + 1,
-                        alarm = CASE WHEN $1 = 'parked' AND alarm = 'none' THEN 'ticket' ELSE alarm END
+                        alarm = CASE WHEN $1 IN ('parked', 'uncertain') AND alarm = 'none' THEN 'ticket' ELSE alarm END
                     WHERE id = $4 AND state = 'intended' AND redrive = $5";
                 let reason = if state == LetterState::Redriven { "class" } else { put.word() };
                 let binds = [
@@ -147,6 +151,29 @@ impl Ledger {
                     intended.id.as_str().into(),
                     intended.order.id.as_str().into(),
                 ];
+                transaction.change(sql, &binds).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes that nothing was done of what was intended: it is due in half a minute.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; then nobody knows whether it was done.
+    pub async fn reschedule(&self, letters: &[Intended], now_ms: i64) -> Result<(), LedgerError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        self.write(async |transaction| {
+            for letter in letters {
+                let sql = "UPDATE letters SET state = 'scheduled', due_at_ms = $1, changed_at_ms = $2,
+                        version = version + 1, redrives = redrives - 1 + has_all_tries
+                    WHERE id = $3 AND state = 'intended' AND redrive = $4";
+                let Intended { id, order, .. } = letter;
+                let due_at_ms = now_ms.saturating_add(AGAIN_MS);
+                let binds = [Bind::from(due_at_ms), now_ms.into(), id.as_str().into(), order.id.as_str().into()];
                 transaction.change(sql, &binds).await?;
             }
             Ok(())

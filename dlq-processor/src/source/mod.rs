@@ -18,8 +18,13 @@ pub use orders::{Lost, Order, Put, State};
 /// One kind of queue.
 ///
 /// Every call ends by itself within the source's deadline. What is asked twice is done once, as long as the guard of an
-/// order lasts ([`GUARD`]).
+/// order lasts ([`GUARD`]), unless [`Manners`] say otherwise.
 pub trait Source: Send + Sync {
+    /// Says how a queue deals with what is dead.
+    fn manners(&self, _queue: &str) -> Manners {
+        Manners { keeps_dead: true, remembers_orders: true }
+    }
+
     /// Finds its queues.
     fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>>;
 
@@ -57,6 +62,17 @@ pub trait Source: Send + Sync {
 
 /// How many failures a page has, at most: what one round trip brings without keeping a server from others.
 pub const PAGE: usize = 500;
+/// How a queue deals with what is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manners {
+    /// Whether a dead job stays, in nobody's way, until it is put back. Else it is taken out ([`Source::forget`]) once the
+    /// ledger has it and its queue is acted in, and put back from what the ledger keeps ([`Source::put_anew`]).
+    pub keeps_dead: bool,
+    /// Whether orders are remembered. Else nobody gives one twice, and an error of [`Source::put_anew`] says that nothing at
+    /// all was done: what may be done is an answer, [`Put::Unsure`].
+    pub remembers_orders: bool,
+}
+
 /// How long a source remembers what was done for an order: who comes back later cannot know.
 pub const GUARD: Duration = Duration::from_secs(7 * 86_400);
 

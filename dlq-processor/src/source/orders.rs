@@ -37,6 +37,10 @@ pub enum Put {
     Fenced,
     /// Other jobs wait for it: only what knows of them may put it back.
     Flow,
+    /// It cannot be put there, now or later: there is no place for it.
+    Refused,
+    /// It may be back, or not.
+    Unsure,
 }
 
 impl Put {
@@ -49,6 +53,8 @@ impl Put {
             Self::NotFailed => "not_failed",
             Self::Fenced => "fence",
             Self::Flow => "flow",
+            Self::Refused => "refused",
+            Self::Unsure => "unsure",
         }
     }
 }
