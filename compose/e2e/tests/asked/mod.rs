@@ -99,9 +99,12 @@ async fn ask_in_vain(up: &Up) {
     assert!([502, 503].contains(&status), "{status}: {answer}");
 }
 
-/// Somebody has forgotten a password.
+/// Somebody has forgotten a password, and somebody else has no key.
 async fn sign_in_in_vain(up: &Up) {
     let key = std::fs::read_to_string(up.folder.path().join("data/secrets/api_key")).unwrap();
+    let request = Request::get(format!("http://{}/api/airtable/bases", up.address("api-gateway")));
+    let (status, answer) = ask(request, &Value::Null).await.unwrap();
+    assert_eq!(status, 401, "{answer}");
     let wrong = json!({ "email": "nobody@example.com", "password": "wrong-password-1" });
     for (part, path) in [("api-gateway", "/api/v1/auth/login"), ("platform-services", "/auth/login")] {
         let request = Request::post(format!("http://{}{path}", up.address(part)));
