@@ -86,6 +86,10 @@ async fn tell(client: &AlertClient, ledger: &Ledger) -> Result<(), Trouble> {
         client.fire(&alert(group)).await?;
     }
     for fingerprint in told.iter().filter(|told| waiting.iter().all(|group| group.fingerprint != **told)) {
+        // There may only be more kinds than are told of at once.
+        if ledger.is_waiting(fingerprint).await? {
+            continue;
+        }
         client.resolve(NAME, &labels(fingerprint)).await?;
         ledger.tell(fingerprint, false).await?;
     }

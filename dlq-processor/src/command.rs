@@ -145,7 +145,6 @@ fn test_policy(failure: &Failure, environment: &Environment) -> ExitCode {
         is_in_flow: false,
         failed_at: now,
         seen_at: now,
-        retry_after: None,
     };
     let past = Past { redrives: failure.redrives, first_failed_at: now };
     let decision = settings.policy.decide(&letter, past, now, 1.0);

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::verdict::rule;
 use super::{Engine, Trouble, now_ms};
-use crate::source::{Cursor, Episode, PAGE};
+use crate::ledger::{LedgerError, Recurred};
+use crate::source::{Cursor, Episode, PAGE, SourceError};
 
 /// Between two looks for new queues.
 const QUEUES_EVERY: Duration = Duration::from_secs(30);
@@ -90,6 +91,10 @@ impl Engine {
                     break;
                 }
             }
+            // A worker whose clock is ahead would hide what others fail: what is of the future is listed again.
+            if cursor.failed_at_ms > now_ms() {
+                *cursor = Cursor { failed_at_ms: now_ms(), read: 0 };
+            }
         }
         Ok(())
     }
@@ -107,7 +112,22 @@ impl Engine {
         Ok(())
     }
 
+    /// What is too much at once is taken in by halves, however large payloads are.
     async fn take_in(&self, queue: &str, unknown: &[Episode]) -> Result<(), Trouble> {
+        let mut parts = vec![unknown];
+        while let Some(part) = parts.pop() {
+            match self.take_part(queue, part).await {
+                Err(Trouble::Source(SourceError::Late(_)) | Trouble::Ledger(LedgerError::Late)) if part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                taken => taken?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_part(&self, queue: &str, unknown: &[Episode]) -> Result<(), Trouble> {
         let read = self.source.read(unknown).await?;
         let found: Vec<_> = read.into_iter().flatten().collect();
         let missed = (unknown.len() - found.len()) as u64;
@@ -123,9 +143,9 @@ impl Engine {
             self.figures.decisions.with_label_values(&[rule, ruling.decision.action.word()]).inc();
             tracing::debug!(letter = %id, queue, rule, state = ruling.state.word(), "taken in");
         }
-        for (queue, name) in &captured.recurred {
+        for Recurred { id, queue, name } in &captured.recurred {
             self.figures.outcomes.with_label_values(&[queue, "recurred"]).inc();
-            self.ended(queue, name, false);
+            self.ended(id, queue, name, false);
         }
         Ok(())
     }

@@ -37,12 +37,14 @@ impl Engine {
             found.iter().map(|(letter, outcome)| (letter.id.clone(), *outcome)).collect();
         let written = self.ledger.ended(&ended, now_ms()).await?;
         // Of the others somebody has heard already.
-        for (UnderWay { episode, name, .. }, outcome) in found.into_iter().filter(|(it, _)| written.contains(&it.id)) {
+        for (UnderWay { id, episode, name, .. }, outcome) in
+            found.into_iter().filter(|(it, _)| written.contains(&it.id))
+        {
             self.figures.outcomes.with_label_values(&[&episode.queue, outcome.word()]).inc();
             match outcome {
-                Outcome::Lost => self.withdrawn(&episode.queue, name),
-                Outcome::Resolved | Outcome::Unverified => self.ended(&episode.queue, name, true),
-                Outcome::Recurred => self.ended(&episode.queue, name, false),
+                Outcome::Lost => self.withdrawn(id, &episode.queue, name),
+                Outcome::Resolved | Outcome::Unverified => self.ended(id, &episode.queue, name, true),
+                Outcome::Recurred => self.ended(id, &episode.queue, name, false),
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use kit::backoff::Backoff;
 use kit::chain::Chain;
 
 use crate::figures::Figures;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, LetterId};
 use crate::policy::Pattern;
 use crate::settings::{Settings, SourceSettings};
 use crate::source::{Source, SourceError};
@@ -115,19 +115,19 @@ impl Engine {
     }
 
     /// Has the breaker of a destination expect nothing of a letter that was not redriven after all.
-    fn withdrawn(&self, queue: &str, name: &str) {
+    fn withdrawn(&self, letter: &LetterId, queue: &str, name: &str) {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaker) = breakers.get_mut(&(queue.to_owned(), name.to_owned())) {
-            breaker.withdrawn();
+            breaker.withdrawn(letter.as_str());
         }
     }
 
     /// Feeds the breaker of a destination.
-    fn ended(&self, queue: &str, name: &str, was_done: bool) {
+    fn ended(&self, letter: &LetterId, queue: &str, name: &str, was_done: bool) {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let breaker = breakers.entry((queue.to_owned(), name.to_owned())).or_default();
         let now_ms = now_ms();
-        if breaker.ended(was_done, now_ms) {
+        if breaker.ended(letter.as_str(), was_done, now_ms) {
             tracing::warn!(
                 source = self.name,
                 queue,

@@ -44,6 +44,14 @@ impl Engine {
 
     /// Carries out again what was written and of which nobody has said what came of it.
     async fn settle(&self) -> Result<(), Trouble> {
+        let given_up = self.ledger.give_up(&self.name, now_ms()).await?;
+        if given_up > 0 {
+            tracing::warn!(
+                source = self.name,
+                letters = given_up,
+                "could not be redriven in time and wait for somebody"
+            );
+        }
         let intended = self.ledger.intended(&self.name).await?;
         let oldest_ms = now_ms() - i64::try_from(GUARD.as_millis()).unwrap_or(i64::MAX);
         let (known, forgotten): (Vec<Intended>, Vec<Intended>) =
@@ -102,7 +110,7 @@ impl Engine {
         let intended = self.ledger.intend(&self.name, &admitted, now_ms(), order).await?;
         // Somebody else was faster with the others.
         for due in admitted.iter().filter(|due| intended.iter().all(|intended| intended.id != due.id)) {
-            self.withdrawn(&due.episode.queue, &due.name);
+            self.withdrawn(&due.id, &due.episode.queue, &due.name);
         }
         self.carry_out(&intended).await?;
         Ok(intended.len())
@@ -140,7 +148,10 @@ impl Engine {
             });
             let has_tokens = bucket.tokens(now_ms) >= 1.0 && rate.tokens(now_ms) >= 1.0;
             let breaker = breakers.entry((queue.clone(), name.clone())).or_default();
-            has_tokens && breaker.admit(1, now_ms) == 1 && bucket.take(1, now_ms) == 1 && rate.take(1, now_ms) == 1
+            has_tokens
+                && breaker.admit(due.id.as_str(), now_ms)
+                && bucket.take(1, now_ms) == 1
+                && rate.take(1, now_ms) == 1
         };
         due.into_iter().filter(|due| admit(due)).collect()
     }
@@ -209,7 +220,7 @@ impl Engine {
             let queue = &intended.order.episode.queue;
             self.figures.redriven.with_label_values(&[queue, put.word()]).inc();
             if !matches!(put, Put::Moved | Put::Already) {
-                self.withdrawn(queue, &intended.name);
+                self.withdrawn(&intended.id, queue, &intended.name);
             }
             tracing::debug!(letter = %intended.id, order = intended.order.id, result = put.word(), "redriven");
         }

@@ -1,9 +1,10 @@
 //! What is decided of a failed job when it is taken in.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
-use crate::ledger::{LetterState, Past, Ruling};
-use crate::policy::{self, Action, ErrorFacts, Fingerprint, Letter};
+use crate::ledger::{InOrder, LetterState, Past, Ruling};
+use crate::policy::{self, Action, ErrorFacts, Fingerprint, JobFacts, Letter};
 use crate::settings::Settings;
 use crate::source::Found;
 
@@ -21,7 +22,6 @@ pub(super) fn rule(settings: &Settings, found: &Found, past: Option<Past>, now: 
         is_in_flow: found.is_in_flow,
         failed_at: at(episode.failed_at_ms),
         seen_at: now,
-        retry_after: None,
     };
     let past = policy::Past {
         redrives: past.map_or(0, |past| past.redrives),
@@ -38,5 +38,18 @@ pub(super) fn rule(settings: &Settings, found: &Found, past: Option<Past>, now: 
         Action::Quarantine => (LetterState::Quarantined, None),
         Action::Escalate => (LetterState::Escalated, None),
     };
-    Ruling { error: letter.error, fingerprint, decision, state, due_at_ms }
+    let retry = settings.policy.retries.get(&decision.class);
+    let within_ms = retry.map(|retry| i64::try_from(retry.within.as_millis()).unwrap_or(i64::MAX));
+    let until_ms = within_ms.map(|within_ms| past.first_failed_at.as_millisecond().saturating_add(within_ms));
+    let order = order(settings, found);
+    Ruling { error: letter.error, fingerprint, decision, state, due_at_ms, until_ms, order }
+}
+
+/// Where it stands among others. What has no value there stands alone.
+fn order(settings: &Settings, found: &Found) -> Option<InOrder> {
+    let facts = JobFacts::of(&settings.policy.jobs, &found.episode.queue, &found.name);
+    let key = facts.order_key?;
+    let data: Value = serde_json::from_slice(&found.data).ok()?;
+    let value = data.pointer(&key).filter(|value| !value.is_null())?;
+    Some(InOrder { value: value.to_string(), waits_for_stuck: facts.waits_for_stuck })
 }

@@ -22,6 +22,19 @@ pub struct Ruling {
     pub state: LetterState,
     /// When it is redriven at the earliest, in milliseconds since the epoch.
     pub due_at_ms: Option<i64>,
+    /// Until when it is redriven without anybody's asking, in milliseconds since the epoch.
+    pub until_ms: Option<i64>,
+    /// After which others.
+    pub order: Option<InOrder>,
+}
+
+/// Letters of a queue with the same value are redriven one after another, as they were taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InOrder {
+    /// The value.
+    pub value: String,
+    /// Whether it also waits for those that wait for a person.
+    pub waits_for_stuck: bool,
 }
 
 /// What came of taking letters in.
@@ -31,19 +44,28 @@ pub struct Captured {
     pub new: Vec<(LetterId, Ruling)>,
     /// Failures like which there had been none.
     pub new_fingerprints: BTreeSet<Fingerprint>,
-    /// Earlier letters of the same jobs that had been redriven, and so have failed again: queue and job's name.
-    pub recurred: Vec<(String, String)>,
+    /// Earlier letters of the same jobs that had been redriven, and so have failed again.
+    pub recurred: Vec<Recurred>,
 }
 
-const COLUMNS: [&str; 28] = [
+/// A letter whose job failed again after it was redriven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recurred {
+    /// Which.
+    pub id: LetterId,
+    /// Its queue.
+    pub queue: String,
+    /// Its job's name.
+    pub name: String,
+}
+
+const COLUMNS: [&str; 29] = [
     "id",
     "source",
     "queue",
     "job",
     "failed_at_ms",
     "name",
-    "data",
-    "kept",
     "message",
     "error_class",
     "error_code",
@@ -64,6 +86,9 @@ const COLUMNS: [&str; 28] = [
     "changed_at_ms",
     "redrives",
     "version",
+    "until_ms",
+    "order_value",
+    "waits_for_stuck",
 ];
 
 impl Ledger {
@@ -146,25 +171,24 @@ async fn insert(
     rows: &[(LetterId, &Found, Ruling, Option<Past>)],
     now_ms: i64,
 ) -> Result<BTreeSet<String>, sqlx::Error> {
-    let texts: Vec<[String; 3]> = rows
+    let texts: Vec<[String; 4]> = rows
         .iter()
         .map(|(_, found, ruling, _)| {
-            [&found.name, &ruling.error.message, found.stack.as_ref().unwrap_or(&String::new())].map(|text| clean(text))
+            let stack = found.stack.as_deref().unwrap_or_default();
+            [&*found.episode.job, &*found.name, &*ruling.error.message, stack].map(clean)
         })
         .collect();
     let mut binds: Vec<Bind<'_>> = Vec::with_capacity(rows.len() * COLUMNS.len());
-    for ((id, found, ruling, past), [name, message, stack]) in rows.iter().zip(&texts) {
-        let Found { episode, data, kept, .. } = found;
-        let Ruling { error, fingerprint, decision, state, due_at_ms } = ruling;
+    for ((id, found, ruling, past), [job, name, message, stack]) in rows.iter().zip(&texts) {
+        let Found { episode, .. } = found;
+        let Ruling { error, fingerprint, decision, state, due_at_ms, until_ms, order } = ruling;
         binds.extend([
             Bind::from(id.as_str()),
             source.into(),
             episode.queue.as_str().into(),
-            episode.job.as_str().into(),
+            job.as_str().into(),
             episode.failed_at_ms.into(),
             name.as_str().into(),
-            data.as_slice().into(),
-            kept.as_slice().into(),
             message.as_str().into(),
             error.class.as_deref().into(),
             error.codes.first().map(String::as_str).into(),
@@ -185,19 +209,42 @@ async fn insert(
             now_ms.into(),
             i64::from(past.map_or(0, |past| past.redrives)).into(),
             1_i64.into(),
+            (*until_ms).into(),
+            order.as_ref().map(|order| order.value.as_str()).into(),
+            i64::from(order.as_ref().is_some_and(|order| order.waits_for_stuck)).into(),
         ]);
     }
     let sql = format!(
-        "INSERT INTO letters ({}) VALUES {} ON CONFLICT (id) DO NOTHING RETURNING id",
+        "INSERT INTO letters ({}) VALUES {} ON CONFLICT (id) DO NOTHING RETURNING id, number",
         COLUMNS.join(", "),
         places(rows.len(), COLUMNS.len())
     );
-    let new: Vec<(String,)> = transaction.rows(&sql, &binds).await?;
-    Ok(new.into_iter().map(|(id,)| id).collect())
+    let new: BTreeMap<String, i64> = transaction.rows::<(String, i64)>(&sql, &binds).await?.into_iter().collect();
+    insert_payloads(transaction, rows, &new).await?;
+    Ok(new.into_keys().collect())
+}
+
+/// Of those that were not there.
+async fn insert_payloads(
+    transaction: &mut Transaction,
+    rows: &[(LetterId, &Found, Ruling, Option<Past>)],
+    new: &BTreeMap<String, i64>,
+) -> Result<(), sqlx::Error> {
+    let mut binds: Vec<Bind<'_>> = Vec::with_capacity(new.len() * 3);
+    for (id, found, ..) in rows {
+        if let Some(number) = new.get(id.as_str()) {
+            binds.extend([Bind::from(*number), found.data.as_slice().into(), found.kept.as_slice().into()]);
+        }
+    }
+    if binds.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("INSERT INTO payloads (letter, data, kept) VALUES {}", places(binds.len() / 3, 3));
+    transaction.change(&sql, &binds).await.map(drop)
 }
 
 /// PostgreSQL has no text with a NUL in it (manual, section 8.3); what counts is kept as bytes.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
@@ -206,7 +253,8 @@ const REDRIVEN: &str = "'redriven'";
 /// Letters of jobs that wait for something: what failed later says all that can be done. Quarantine is left by a release alone.
 const OPEN: &str = "'observed', 'scheduled', 'parked', 'escalated', 'uncertain'";
 
-/// Failures that end the earlier letters of the same jobs.
+/// Failures that end the earlier letters of the same jobs. Another job may have got the id of one that was done: what was put in
+/// at another time is another.
 struct Later<'a> {
     source: &'a str,
     part: &'a [&'a Found],
@@ -214,26 +262,39 @@ struct Later<'a> {
 }
 
 impl Later<'_> {
-    /// Returns queue and job's name of those that were in these states.
-    async fn end(&self, transaction: &mut Transaction, states: &str) -> Result<Vec<(String, String)>, sqlx::Error> {
+    /// Returns those that were in these states.
+    async fn end(&self, transaction: &mut Transaction, states: &str) -> Result<Vec<Recurred>, sqlx::Error> {
         let Self { source, part, now_ms } = self;
         let sql = format!(
             "UPDATE letters SET state = 'recurred', changed_at_ms = ${}, version = version + 1
             WHERE source = ${} AND state IN ({states}) AND EXISTS (
                 SELECT 1 FROM (VALUES {}) AS failed
                 WHERE failed.column1 = letters.queue AND failed.column2 = letters.job
-                    AND failed.column3 > letters.failed_at_ms)
-            RETURNING queue, name",
-            part.len() * 3 + 1,
-            part.len() * 3 + 2,
-            places(part.len(), 3)
+                    AND failed.column3 > letters.failed_at_ms
+                    AND failed.column4 = COALESCE(letters.put_in_at_ms, -1))
+            RETURNING queue, job, failed_at_ms, name",
+            part.len() * 4 + 1,
+            part.len() * 4 + 2,
+            places(part.len(), 4)
         );
-        let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 3 + 2);
-        for Found { episode: Episode { queue, job, failed_at_ms }, .. } in part.iter().copied() {
-            binds.extend([Bind::from(queue.as_str()), job.as_str().into(), (*failed_at_ms).into()]);
+        let jobs: Vec<String> = part.iter().map(|found| clean(&found.episode.job)).collect();
+        let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 4 + 2);
+        for (Found { episode: Episode { queue, failed_at_ms, .. }, put_in_at_ms, .. }, job) in part.iter().zip(&jobs) {
+            let put_in_at_ms = put_in_at_ms.unwrap_or(-1);
+            binds.extend([
+                Bind::from(queue.as_str()),
+                job.as_str().into(),
+                (*failed_at_ms).into(),
+                put_in_at_ms.into(),
+            ]);
         }
         binds.extend([Bind::from(*now_ms), (*source).into()]);
-        transaction.rows(&sql, &binds).await
+        let rows: Vec<(String, String, i64, String)> = transaction.rows(&sql, &binds).await?;
+        let recurred = |(queue, job, failed_at_ms, name)| {
+            let episode = Episode { queue, job, failed_at_ms };
+            Recurred { id: LetterId::of(source, &episode), queue: episode.queue, name }
+        };
+        Ok(rows.into_iter().map(recurred).collect())
     }
 }
 

@@ -54,7 +54,13 @@ impl Ledger {
     /// [`LedgerError`].
     pub async fn due(&self, source: &str, now_ms: i64, held: &Held, most: usize) -> Result<Vec<Due>, LedgerError> {
         let mut sql = "SELECT queue, job, failed_at_ms, name FROM letters
-            WHERE state = 'scheduled' AND source = $1 AND due_at_ms <= $2"
+            WHERE state = 'scheduled' AND source = $1 AND due_at_ms <= $2
+                AND (order_value IS NULL OR NOT EXISTS (
+                    SELECT 1 FROM letters AS earlier
+                    WHERE earlier.source = letters.source AND earlier.queue = letters.queue
+                        AND earlier.order_value = letters.order_value AND earlier.number < letters.number
+                        AND (earlier.state IN ('scheduled', 'intended', 'redriven') OR letters.waits_for_stuck = 1
+                            AND earlier.state IN ('observed', 'parked', 'quarantined', 'escalated', 'uncertain'))))"
             .to_owned();
         let mut binds = vec![Bind::from(source), now_ms.into()];
         for queue in held.queues.iter().take(HELD) {
@@ -158,6 +164,18 @@ impl Ledger {
         .await
     }
 
+    /// Leaves to a person what could not be redriven for so long that nobody asked for it any more, and returns how many there
+    /// were.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn give_up(&self, source: &str, now_ms: i64) -> Result<u64, LedgerError> {
+        let sql = "UPDATE letters SET state = 'parked', reason = 'time_spent', due_at_ms = NULL, changed_at_ms = $1,
+                version = version + 1, alarm = CASE WHEN alarm = 'none' THEN 'ticket' ELSE alarm END
+            WHERE state = 'scheduled' AND source = $2 AND has_all_tries = 0 AND until_ms < $1";
+        self.write(async |transaction| transaction.change(sql, &[now_ms.into(), source.into()]).await).await
+    }
+
     /// Writes that nothing was done of what was intended: it is due in half a minute.
     ///
     /// # Errors
@@ -209,7 +227,7 @@ impl Ledger {
         self.read(async |transaction| {
             let mut kept = Vec::with_capacity(letters.len());
             for letter in letters {
-                let sql = "SELECT kept FROM letters WHERE id = $1";
+                let sql = "SELECT kept FROM payloads WHERE letter = (SELECT number FROM letters WHERE id = $1)";
                 let found = transaction.row::<(Vec<u8>,)>(sql, &[letter.id.as_str().into()]).await?;
                 kept.push(found.map(|(kept,)| kept).unwrap_or_default());
             }

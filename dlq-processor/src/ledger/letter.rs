@@ -6,6 +6,7 @@ use data_encoding::HEXLOWER;
 use kit::db::{Bind, Transaction};
 use sha2::{Digest, Sha256};
 
+use super::capture::clean;
 use super::places;
 use crate::source::{Episode, Found};
 
@@ -45,6 +46,8 @@ pub struct Past {
     pub first_failed_at_ms: i64,
 }
 
+type Known = (String, String, Option<i64>, i64, i64);
+
 /// Returns what is known of the jobs of failures, in their order; of a job that is new, nothing.
 pub(super) async fn pasts(
     transaction: &mut Transaction,
@@ -52,21 +55,23 @@ pub(super) async fn pasts(
     found: &[&Found],
 ) -> Result<Vec<Option<Past>>, sqlx::Error> {
     let sql = format!(
-        "SELECT queue, job, MAX(redrives), MIN(failed_at_ms) FROM letters
-        WHERE source = ${} AND (queue, job) IN (VALUES {}) GROUP BY queue, job",
+        "SELECT queue, job, put_in_at_ms, MAX(redrives), MIN(failed_at_ms) FROM letters
+        WHERE source = ${} AND (queue, job) IN (VALUES {}) GROUP BY queue, job, put_in_at_ms",
         found.len() * 2 + 1,
         places(found.len(), 2)
     );
-    let jobs = found.iter().flat_map(|found| [found.episode.queue.as_str(), found.episode.job.as_str()]);
-    let binds: Vec<Bind<'_>> = jobs.chain([source]).map(Bind::from).collect();
-    let known: Vec<(String, String, i64, i64)> = transaction.rows(&sql, &binds).await?;
-    let past = |found: &&Found| {
-        let is_it =
-            |(queue, job, ..): &&(String, String, i64, i64)| *queue == found.episode.queue && *job == found.episode.job;
-        known.iter().find(is_it).map(|(_, _, redrives, first)| Past {
+    let jobs: Vec<String> = found.iter().map(|found| clean(&found.episode.job)).collect();
+    let both = found.iter().zip(&jobs).flat_map(|(found, job)| [found.episode.queue.as_str(), job.as_str()]);
+    let binds: Vec<Bind<'_>> = both.chain([source]).map(Bind::from).collect();
+    let known: Vec<Known> = transaction.rows(&sql, &binds).await?;
+    let past = |(found, job): (&&Found, &String)| {
+        let is_it = |(queue, known_job, put_in_at_ms, ..): &&Known| {
+            *queue == found.episode.queue && known_job == job && *put_in_at_ms == found.put_in_at_ms
+        };
+        known.iter().find(is_it).map(|(_, _, _, redrives, first)| Past {
             redrives: u32::try_from(*redrives).unwrap_or(u32::MAX),
             first_failed_at_ms: *first,
         })
     };
-    Ok(found.iter().map(past).collect())
+    Ok(found.iter().zip(&jobs).map(past).collect())
 }

@@ -108,7 +108,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn payload(&self, id: &str) -> Result<Vec<u8>, LedgerError> {
-        let sql = "SELECT data FROM letters WHERE id = $1";
+        let sql = "SELECT data FROM payloads WHERE letter = (SELECT number FROM letters WHERE id = $1)";
         let found = self.read(async |transaction| transaction.row::<(Vec<u8>,)>(sql, &[id.into()]).await).await?;
         Ok(found.map(|(data,)| data).unwrap_or_default())
     }

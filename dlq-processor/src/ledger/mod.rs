@@ -16,7 +16,7 @@ use std::time::Duration;
 use kit::db::{Database, Source, TablesError, Transaction};
 
 pub use act::{Act, Acted, Actor, Entry};
-pub use capture::{Captured, Ruling};
+pub use capture::{Captured, InOrder, Recurred, Ruling};
 pub use due::{Due, Held, Intended};
 pub use letter::{LetterId, Past};
 pub use list::{Filter, Listed};

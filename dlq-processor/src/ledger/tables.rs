@@ -64,5 +64,22 @@ CREATE TABLE told (fingerprint TEXT PRIMARY KEY) {strict};
 CREATE INDEX audit_letter ON audit (letter, number);
 ";
 
+/// Payloads apart, so that nobody reads past them who wants none; until when a letter is redriven unasked; and the order that
+/// letters are redriven in.
+const SECOND: &str = "
+CREATE TABLE payloads (
+    letter {int} PRIMARY KEY,
+    data {bytes} NOT NULL,
+    kept {bytes} NOT NULL
+) {strict};
+INSERT INTO payloads (letter, data, kept) SELECT number, data, kept FROM letters;
+ALTER TABLE letters DROP COLUMN data;
+ALTER TABLE letters DROP COLUMN kept;
+ALTER TABLE letters ADD COLUMN until_ms {int};
+ALTER TABLE letters ADD COLUMN order_value TEXT;
+ALTER TABLE letters ADD COLUMN waits_for_stuck {int} NOT NULL DEFAULT 0;
+CREATE INDEX letters_ordered ON letters (source, queue, order_value, number) WHERE order_value IS NOT NULL;
+";
+
 /// All of them.
-pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST] };
+pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST, SECOND] };

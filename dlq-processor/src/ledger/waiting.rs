@@ -25,19 +25,34 @@ pub struct Waiting {
     pub pages: i64,
 }
 
+/// Letters that somebody must hear of.
+const WAITS: &str = "state IN ('parked', 'quarantined', 'escalated', 'uncertain') AND alarm <> 'none'";
+
 impl Ledger {
     /// Returns what waits for somebody, at most so many kinds of failures, the most letters first.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub async fn waiting(&self, most: usize) -> Result<Vec<Waiting>, LedgerError> {
-        let sql = "SELECT fingerprint, MIN(queue) AS queue, MIN(name) AS name, MIN(class) AS class,
+        let sql = format!(
+            "SELECT fingerprint, MIN(queue) AS queue, MIN(name) AS name, MIN(class) AS class,
                 MIN(message) AS message, MIN(id) AS sample, COUNT(*) AS letters, MIN(seen_at_ms) AS since_ms,
                 SUM(CASE WHEN alarm = 'page' THEN 1 ELSE 0 END) AS pages
-            FROM letters WHERE state IN ('parked', 'quarantined', 'escalated', 'uncertain') AND alarm <> 'none'
-            GROUP BY fingerprint ORDER BY letters DESC, fingerprint LIMIT $1";
+            FROM letters WHERE {WAITS}
+            GROUP BY fingerprint ORDER BY letters DESC, fingerprint LIMIT $1"
+        );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.read(async |transaction| transaction.rows::<Waiting>(sql, &[most.into()]).await).await
+        self.read(async |transaction| transaction.rows::<Waiting>(&sql, &[most.into()]).await).await
+    }
+
+    /// Returns whether a letter with this fingerprint waits for somebody.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn is_waiting(&self, fingerprint: &str) -> Result<bool, LedgerError> {
+        let sql = format!("SELECT number FROM letters WHERE fingerprint = $1 AND {WAITS} LIMIT 1");
+        let found = self.read(async |transaction| transaction.row::<(i64,)>(&sql, &[fingerprint.into()]).await).await?;
+        Ok(found.is_some())
     }
 
     /// Returns the fingerprints of which somebody was told that letters wait.

@@ -32,8 +32,6 @@ pub struct Letter {
     pub failed_at: Timestamp,
     /// When this was seen for the first time.
     pub seen_at: Timestamp,
-    /// How long it wants to be left alone, if it says so.
-    pub retry_after: Option<Duration>,
 }
 
 /// What is in the ledger of the same job already.
@@ -84,7 +82,7 @@ impl Policy {
         if let Some(reason) = self.held_back(letter, past, retry, is_delicate, now) {
             return decided(escalated_if_critical, reason, Alarm::Ticket);
         }
-        let asked = letter.retry_after.unwrap_or_default().min(retry.within);
+        let asked = letter.error.retry_after.unwrap_or_default().min(retry.within);
         // Of what is critical somebody hears when it comes back again, and at once if it may have been done.
         let is_told = facts.critical && (is_delicate || past.redrives >= 2);
         let alarm = if is_told { Alarm::Ticket } else { Alarm::None };

@@ -43,7 +43,6 @@ fn letter(name: &str, reason: Option<&str>) -> Letter {
         is_in_flow: false,
         failed_at: ago(10),
         seen_at: ago(9),
-        retry_after: None,
     }
 }
 
@@ -114,11 +113,10 @@ fn every_other_class_waits_for_somebody() {
 
 #[test]
 fn who_asks_too_much_waits_as_long_as_he_is_told_to() {
-    let throttled =
-        Letter { retry_after: Some(Duration::from_secs(900)), ..letter("mail", Some("429 Too Many Requests")) };
-    assert_eq!(decide(&throttled, 0).action, after(900));
-    let for_ever = Letter { retry_after: Some(Duration::from_secs(u64::MAX)), ..throttled };
-    assert_eq!(decide(&for_ever, 0).action, after(86_400));
+    let wait = |reason| decide(&letter("mail", Some(reason)), 0).action;
+    assert_eq!(wait("429 Too Many Requests, Retry-After: 900"), after(900));
+    assert_eq!(wait("429 Too Many Requests, Retry-After: 999999999"), after(86_400));
+    assert_eq!(wait("429 Too Many Requests, Retry-After: 1"), after(30));
 }
 
 #[test]

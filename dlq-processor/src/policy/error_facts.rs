@@ -1,6 +1,7 @@
 //! What a failure says of itself: its class, its code, the HTTP status in it, its message. Queues keep it as text.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use regex::Regex;
 
@@ -25,6 +26,13 @@ static HTTP: LazyLock<Regex> = LazyLock::new(|| {
 static CLASS: LazyLock<Regex> =
     LazyLock::new(|| regex(r"^\s*(?:Uncaught )?(?:[\w$]+\.)*([A-Z][\w$]*)(?:\s*\[[^\]]*\])?(?::|\s*$)"));
 
+/// `Retry-After: 30`, `retry-after=1500ms`, `retry after 2 minutes`, `try again in 20s`: seconds unless it says otherwise, as in
+/// the header (RFC 9110 section 10.2.3).
+static RETRY_AFTER: LazyLock<Regex> = LazyLock::new(|| {
+    let unit = r"ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?";
+    regex(&format!(r#"(?i)(?:retry[ _-]?after|try again in)["']?\s*[:=]?\s*["']?(\d{{1,9}})(?:\.\d+)?\s?({unit})?\b"#))
+});
+
 /// Builds an expression of ours.
 pub(super) fn regex(expression: &str) -> Regex {
     Regex::new(expression).expect("tested below, and where it is used")
@@ -39,6 +47,8 @@ pub struct ErrorFacts {
     pub codes: Vec<String>,
     /// The status that a server answered with.
     pub http: Option<u16>,
+    /// How long whoever was asked wants to be left alone.
+    pub retry_after: Option<Duration>,
     /// In its own words; empty if there are none.
     pub message: String,
 }
@@ -68,8 +78,21 @@ impl ErrorFacts {
                 codes.push(code);
             }
         }
-        Self { class, codes, http, message: message.to_owned() }
+        let retry_after = retry_after(message).or_else(|| retry_after(head));
+        Self { class, codes, http, retry_after, message: message.to_owned() }
     }
+}
+
+fn retry_after(text: &str) -> Option<Duration> {
+    let found = RETRY_AFTER.captures(text)?;
+    let number: u64 = found.get(1)?.as_str().parse().ok()?;
+    let unit = found.get(2).map(|unit| unit.as_str().to_ascii_lowercase()).unwrap_or_default();
+    Some(match unit.as_str() {
+        unit if unit == "ms" || unit.starts_with("milli") => Duration::from_millis(number),
+        unit if unit.starts_with('m') => Duration::from_secs(number.saturating_mul(60)),
+        unit if unit.starts_with('h') => Duration::from_secs(number.saturating_mul(3600)),
+        _ => Duration::from_secs(number),
+    })
 }
 
 fn cut(text: &str) -> &str {
@@ -126,6 +149,23 @@ mod tests {
             assert_eq!(read(reason, stack), (class.to_owned(), code.to_owned(), http), "{reason:?} {stack:?}");
         }
         assert_eq!(ErrorFacts::read(Some("null"), None).message, "");
+    }
+
+    #[test]
+    fn how_long_it_wants_to_be_left_alone_is_found_in_its_words() {
+        for (reason, expected_ms) in [
+            ("429 Too Many Requests, Retry-After: 30", Some(30_000)),
+            ("{\"retry_after\":1500,\"code\":1}", Some(1_500_000)),
+            ("rate limited; retry-after=1500ms", Some(1_500)),
+            ("Rate limit reached. Please try again in 7.66s.", Some(7_000)),
+            ("Please retry after 2 minutes", Some(120_000)),
+            ("try again in 3 months", Some(3_000)),
+            ("Retry-After: Wed, 21 Oct 2015 07:28:00 GMT", None),
+            ("try again later", None),
+        ] {
+            let found = ErrorFacts::read(Some(reason), None).retry_after;
+            assert_eq!(found.map(|wait| wait.as_millis()), expected_ms, "{reason}");
+        }
     }
 
     proptest! {

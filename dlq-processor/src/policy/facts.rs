@@ -11,6 +11,8 @@ pub struct Facts {
     pub idempotent: Option<bool>,
     /// JSON pointer (RFC 6901) into the data: letters with the same value there are redriven one after another.
     pub order_key: Option<String>,
+    /// Whether one waits also for those before it that wait for a person; otherwise these are passed over.
+    pub waits_for_stuck: bool,
 }
 
 /// Facts of all jobs that match.
@@ -26,16 +28,19 @@ pub struct JobFacts {
     pub idempotent: Option<bool>,
     /// Their order, if that is said.
     pub order_key: Option<String>,
+    /// What becomes of those behind one that waits for a person, if that is said. Default: they wait, too.
+    pub waits_for_stuck: Option<bool>,
 }
 
 impl JobFacts {
     /// Joins what is said of a job. Of what is said twice the later counts, so that exceptions stand below what they except.
     pub fn of(all: &[Self], queue: &str, name: &str) -> Facts {
-        let mut facts = Facts::default();
+        let mut facts = Facts { waits_for_stuck: true, ..Facts::default() };
         for said in all.iter().filter(|said| said.queue.matches(queue) && said.name.matches(name)) {
             facts.critical = said.critical.unwrap_or(facts.critical);
             facts.idempotent = said.idempotent.or(facts.idempotent);
             facts.order_key = said.order_key.clone().or(facts.order_key);
+            facts.waits_for_stuck = said.waits_for_stuck.unwrap_or(facts.waits_for_stuck);
         }
         facts
     }
@@ -53,11 +58,12 @@ mod tests {
             critical,
             idempotent,
             order_key: None,
+            waits_for_stuck: None,
         };
         let all = [said("*", "*", None, Some(true)), said("*", "payment*", Some(true), Some(false))];
         let of = |name| JobFacts::of(&all, "jobs", name);
         assert_eq!((of("mail").critical, of("mail").idempotent), (false, Some(true)));
         assert_eq!((of("payment-7").critical, of("payment-7").idempotent), (true, Some(false)));
-        assert_eq!(JobFacts::of(&[], "jobs", "mail"), Facts::default());
+        assert_eq!(JobFacts::of(&[], "jobs", "mail"), Facts { waits_for_stuck: true, ..Facts::default() });
     }
 }

@@ -58,15 +58,19 @@ fn decode_job(cursor: &Cursor<'_>) -> Option<JobFacts> {
         if !pointer.starts_with('/') {
             cursor.mistake(format!("{pointer:?} is not a JSON pointer; write it like /workspaceId"));
         }
-        // Whoever asks for an order must not believe that he has one.
-        cursor.mistake("letters are not redriven in an order yet; leave order_key out");
         Some(pointer)
+    });
+    let stuck = fields.get("stuck").and_then(|cursor| {
+        if order_key.is_none() {
+            cursor.mistake("\"stuck\" says what waits in an order, and there is none; write order_key, too");
+        }
+        cursor.one_of(&[("block", true), ("skip", false)])
     });
     if critical.is_none() && idempotent.is_none() && order_key.is_none() {
         cursor.mistake("nothing is said of these jobs; write critical, idempotent or order_key");
     }
     fields.end();
-    Some(JobFacts { queue, name, critical, idempotent, order_key })
+    Some(JobFacts { queue, name, critical, idempotent, order_key, waits_for_stuck: stuck })
 }
 
 fn decode_rule(cursor: &Cursor<'_>) -> Option<Rule> {

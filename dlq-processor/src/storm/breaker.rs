@@ -1,7 +1,7 @@
 //! A breaker of one destination (a queue and a job's name): fed by what redriven letters come to, it stops redrives where
 //! they go on failing, and lets a few through to see whether that is over.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Outcomes that count.
 const WINDOW: usize = 20;
@@ -32,14 +32,20 @@ pub struct Breaker {
     /// The newest outcomes while it is closed: true for what was done.
     outcomes: VecDeque<bool>,
     /// Canaries that were let through and have not ended, and those of this step that were done.
-    under_way: usize,
+    under_way: BTreeSet<String>,
     done: usize,
     shut_ms: i64,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: BreakerState::Closed, outcomes: VecDeque::new(), under_way: 0, done: 0, shut_ms: SHUT_MS }
+        Self {
+            state: BreakerState::Closed,
+            outcomes: VecDeque::new(),
+            under_way: BTreeSet::new(),
+            done: 0,
+            shut_ms: SHUT_MS,
+        }
     }
 }
 
@@ -51,29 +57,27 @@ impl Breaker {
 
     /// Returns whether as many are under way as it lets through at once.
     pub fn is_full(&self) -> bool {
-        matches!(self.state, BreakerState::HalfOpen(canaries) if self.under_way + self.done >= canaries)
+        matches!(self.state, BreakerState::HalfOpen(canaries) if self.under_way.len() + self.done >= canaries)
     }
 
-    /// Returns how many of `wanted` redrives may go, and takes them as gone.
-    pub fn admit(&mut self, wanted: usize, now_ms: i64) -> usize {
+    /// Returns whether a letter may go, and takes it as gone.
+    pub fn admit(&mut self, letter: &str, now_ms: i64) -> bool {
         if let BreakerState::Open(until_ms) = self.state
             && now_ms >= until_ms
         {
             self.half_open(1);
         }
         match self.state {
-            BreakerState::Closed => wanted,
-            BreakerState::Open(_) => 0,
-            BreakerState::HalfOpen(canaries) => {
-                let admitted = wanted.min(canaries.saturating_sub(self.under_way + self.done));
-                self.under_way += admitted;
-                admitted
-            }
+            BreakerState::Closed => true,
+            BreakerState::Open(_) => false,
+            BreakerState::HalfOpen(_) if self.is_full() => false,
+            BreakerState::HalfOpen(_) => self.under_way.insert(letter.to_owned()),
         }
     }
 
-    /// Notes how a redriven letter ended, and returns whether that opened it.
-    pub fn ended(&mut self, was_done: bool, now_ms: i64) -> bool {
+    /// Notes how a redriven letter ended, and returns whether that opened it. While canaries are out only they count: what
+    /// went before says what was, not what is.
+    pub fn ended(&mut self, letter: &str, was_done: bool, now_ms: i64) -> bool {
         match self.state {
             BreakerState::Closed => {
                 self.outcomes.push_back(was_done);
@@ -90,8 +94,8 @@ impl Breaker {
             }
             // Of before: it was let through while this was closed.
             BreakerState::Open(_) => false,
+            BreakerState::HalfOpen(_) if !self.under_way.remove(letter) => false,
             BreakerState::HalfOpen(canaries) => {
-                self.under_way = self.under_way.saturating_sub(1);
                 if !was_done {
                     self.shut_ms = (self.shut_ms * 2).min(LONGEST_MS);
                     self.open(now_ms);
@@ -110,19 +114,19 @@ impl Breaker {
     }
 
     /// Notes that one that was admitted will say nothing: it was not redriven after all.
-    pub fn withdrawn(&mut self) {
-        self.under_way = self.under_way.saturating_sub(1);
+    pub fn withdrawn(&mut self, letter: &str) {
+        self.under_way.remove(letter);
     }
 
     /// Opens it, whatever it had seen: a person's word, or a flood of new failures.
     pub fn open(&mut self, now_ms: i64) {
         self.state = BreakerState::Open(now_ms + self.shut_ms);
-        (self.under_way, self.done) = (0, 0);
+        (self.under_way, self.done) = (BTreeSet::new(), 0);
         self.outcomes.clear();
     }
 
     fn half_open(&mut self, canaries: usize) {
-        (self.state, self.under_way, self.done) = (BreakerState::HalfOpen(canaries), 0, 0);
+        (self.state, self.under_way, self.done) = (BreakerState::HalfOpen(canaries), BTreeSet::new(), 0);
     }
 }
 
@@ -133,7 +137,13 @@ mod tests {
     /// Feeds outcomes (`.` done, `x` failed), and returns after how many it opened.
     fn opens_after(outcomes: &str) -> Option<usize> {
         let mut breaker = Breaker::default();
-        outcomes.chars().position(|outcome| breaker.ended(outcome == '.', 0)).map(|at| at + 1)
+        outcomes.chars().position(|outcome| breaker.ended("a", outcome == '.', 0)).map(|at| at + 1)
+    }
+
+    /// Offers a hundred letters, and returns those that may go.
+    fn admitted(breaker: &mut Breaker, now_ms: i64) -> Vec<String> {
+        let letters = (0..100).map(|number| format!("letter-{number}"));
+        letters.filter(|letter| breaker.admit(letter, now_ms)).collect()
     }
 
     #[test]
@@ -149,24 +159,37 @@ mod tests {
     fn a_canary_that_works_lets_twice_as_many_through_until_it_is_closed() {
         let mut breaker = Breaker::default();
         breaker.open(0);
-        assert_eq!(breaker.admit(100, SHUT_MS - 1), 0);
+        assert_eq!(admitted(&mut breaker, SHUT_MS - 1).len(), 0);
         for canaries in [1, 2, 4, 8] {
-            assert_eq!(breaker.admit(100, SHUT_MS), canaries);
-            assert_eq!(breaker.admit(100, SHUT_MS), 0, "no more before they have ended");
-            for _ in 0..canaries {
-                assert!(!breaker.ended(true, SHUT_MS));
+            let out = admitted(&mut breaker, SHUT_MS);
+            assert_eq!(out.len(), canaries);
+            assert_eq!(admitted(&mut breaker, SHUT_MS).len(), 0, "no more before they have ended");
+            for letter in out {
+                assert!(!breaker.ended(&letter, true, SHUT_MS));
             }
         }
-        assert_eq!((breaker.state(), breaker.admit(100, SHUT_MS)), (BreakerState::Closed, 100));
+        assert_eq!((breaker.state(), admitted(&mut breaker, SHUT_MS).len()), (BreakerState::Closed, 100));
+    }
+
+    #[test]
+    fn what_went_before_a_canary_says_nothing_of_it() {
+        let mut breaker = Breaker::default();
+        assert_eq!(admitted(&mut breaker, 0).len(), 100);
+        breaker.open(0);
+        assert!(breaker.admit("canary", SHUT_MS));
+        assert!(!breaker.ended("letter-7", true, SHUT_MS) && !breaker.ended("letter-8", false, SHUT_MS));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen(1));
+        assert!(!breaker.ended("canary", true, SHUT_MS));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen(2));
     }
 
     #[test]
     fn a_canary_that_was_not_redriven_after_all_leaves_its_place_to_another() {
         let mut breaker = Breaker::default();
         breaker.open(0);
-        assert_eq!((breaker.admit(5, SHUT_MS), breaker.admit(5, SHUT_MS)), (1, 0));
-        breaker.withdrawn();
-        assert_eq!(breaker.admit(5, SHUT_MS), 1);
+        assert!(breaker.admit("a", SHUT_MS) && !breaker.admit("b", SHUT_MS));
+        breaker.withdrawn("a");
+        assert!(breaker.admit("b", SHUT_MS));
     }
 
     #[test]
@@ -175,10 +198,10 @@ mod tests {
         breaker.open(0);
         let mut now_ms = SHUT_MS;
         for shut_ms in [60_000, 120_000, 240_000, 480_000, 960_000, LONGEST_MS, LONGEST_MS] {
-            assert_eq!(breaker.admit(1, now_ms), 1);
-            assert!(breaker.ended(false, now_ms));
+            assert!(breaker.admit("a", now_ms));
+            assert!(breaker.ended("a", false, now_ms));
             assert_eq!(breaker.state(), BreakerState::Open(now_ms + shut_ms));
-            assert_eq!(breaker.admit(1, now_ms + shut_ms - 1), 0);
+            assert!(!breaker.admit("a", now_ms + shut_ms - 1));
             now_ms += shut_ms;
         }
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use dlq_processor::ledger::{Act, Acted, Actor, Captured, Filter, Held, Ledger, LetterState, Outcome, Past, Ruling};
+use dlq_processor::ledger::{
+    Act, Acted, Actor, Captured, Filter, Held, InOrder, Ledger, LetterState, Outcome, Past, Ruling,
+};
 use dlq_processor::policy::{Action, Alarm, Class, Decision, ErrorFacts, Fingerprint, Reason};
 use dlq_processor::source::{Episode, Found, Put};
 use kit::db::Source;
@@ -46,7 +48,15 @@ fn redrive(found: &Found, _past: Option<Past>) -> Ruling {
     let fingerprint = Fingerprint::of(&found.episode.queue, &found.name, None, &error.message);
     let (action, reason) = (Action::Redrive(Duration::ZERO), Reason::Class);
     let decision = Decision { rule: None, class: Class::Transient, action, reason, alarm: Alarm::None };
-    Ruling { error, fingerprint, decision, state: LetterState::Scheduled, due_at_ms: Some(100) }
+    Ruling {
+        error,
+        fingerprint,
+        decision,
+        state: LetterState::Scheduled,
+        due_at_ms: Some(100),
+        until_ms: None,
+        order: None,
+    }
 }
 
 async fn capture(ledger: &Ledger, found: &[Found]) -> Captured {
@@ -187,6 +197,92 @@ async fn knows_of_the_earlier_failures_of_a_job(ledger: Ledger) {
     assert_eq!(pasts, [None, Some(1)]);
 }
 
+/// Captures them in an order of their own.
+async fn in_order(ledger: &Ledger, found: &[Found], state: LetterState, waits_for_stuck: bool) {
+    let order = Some(InOrder { value: "\"a workspace\"".to_owned(), waits_for_stuck });
+    let ruled = |found: &Found, past: Option<Past>| Ruling { state, order: order.clone(), ..redrive(found, past) };
+    ledger.capture(SOURCE, found, 50, ruled).await.unwrap();
+}
+
+async fn redrives_one_after_another_what_stands_in_an_order(ledger: Ledger) {
+    in_order(&ledger, &[found("a", 10), found("b", 11)], LetterState::Scheduled, true).await;
+    capture(&ledger, &[found("c", 12)]).await;
+    let due = async || {
+        let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+        due.into_iter().map(|due| due.episode.job).collect::<Vec<_>>()
+    };
+    assert_eq!(due().await, ["a", "c"], "b waits for a");
+    let all = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let intended = ledger.intend(SOURCE, &all, 100, orders()).await.unwrap();
+    assert_eq!(due().await, [""; 0]);
+    ledger.redriven(&[(intended[0].clone(), Put::Moved)], 101).await.unwrap();
+    assert_eq!(due().await, [""; 0], "until a has ended");
+    ledger.ended(&[(intended[0].id.clone(), Outcome::Resolved)], 102).await.unwrap();
+    assert_eq!(due().await, ["b"]);
+}
+
+async fn has_what_stands_behind_a_stuck_one_wait_or_pass_by(ledger: Ledger) {
+    in_order(&ledger, &[found("stuck", 10)], LetterState::Parked, true).await;
+    in_order(&ledger, &[found("waits", 11)], LetterState::Scheduled, true).await;
+    let due = async || ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap().len();
+    assert_eq!(due().await, 0);
+    let id = ledger
+        .letters(&Filter { state: Some("parked".to_owned()), ..Filter::default() }, 1)
+        .await
+        .unwrap()
+        .remove(0)
+        .id;
+    let actor = Actor { who: "ada", why: "", key: "1" };
+    assert_eq!(ledger.act(&id, Act::Discard, actor, 100).await.unwrap(), Acted::Done);
+    assert_eq!(due().await, 1, "what is given up stands in nobody's way");
+    in_order(&ledger, &[found("stuck too", 12)], LetterState::Parked, true).await;
+    in_order(&ledger, &[found("passes", 13)], LetterState::Scheduled, false).await;
+    assert_eq!(due().await, 1, "not before what is due before it");
+    ledger.act(&id_of(&ledger, "waits").await, Act::Discard, Actor { key: "2", ..actor }, 100).await.unwrap();
+    assert_eq!(due().await, 1);
+}
+
+async fn id_of(ledger: &Ledger, job: &str) -> String {
+    let letters = ledger.letters(&Filter::default(), 100).await.unwrap();
+    letters.into_iter().find(|letter| letter.job == job).unwrap().id
+}
+
+async fn takes_what_was_put_in_later_under_the_same_id_for_another_job(ledger: Ledger) {
+    capture(&ledger, &[found("a", 10)]).await;
+    let mut pasts = Vec::new();
+    let others = [Found { put_in_at_ms: Some(2), ..found("a", 20) }];
+    let deciding = ledger.capture(SOURCE, &others, 50, |found, past| {
+        pasts.push(past);
+        redrive(found, past)
+    });
+    deciding.await.unwrap();
+    assert_eq!(pasts, [None]);
+    let states = ledger.letters(&Filter::default(), 10).await.unwrap();
+    assert!(states.iter().all(|letter| letter.state == "scheduled"), "{states:?}");
+}
+
+async fn leaves_to_somebody_what_was_held_up_for_too_long(ledger: Ledger) {
+    let until = |found: &Found, past: Option<Past>| Ruling { until_ms: Some(150), ..redrive(found, past) };
+    ledger.capture(SOURCE, &[found("a", 10), found("b", 10)], 50, until).await.unwrap();
+    let asked = id_of(&ledger, "b").await;
+    ledger.act(&asked, Act::Redrive, Actor { who: "ada", why: "", key: "1" }, 60).await.unwrap();
+    assert_eq!(ledger.give_up(SOURCE, 150).await.unwrap(), 0);
+    assert_eq!(ledger.give_up(SOURCE, 151).await.unwrap(), 1, "not what a person asked for");
+    let waiting = ledger.waiting(10).await.unwrap();
+    assert_eq!(waiting[0].letters, 1, "somebody must hear of it");
+    assert!(ledger.is_waiting(&waiting[0].fingerprint).await.unwrap() && !ledger.is_waiting("x").await.unwrap());
+    let letter = ledger.letter(&id_of(&ledger, "a").await).await.unwrap().unwrap();
+    assert_eq!((letter.state.as_str(), letter.reason.as_str(), letter.due_at_ms), ("parked", "time_spent", None));
+}
+
+async fn keeps_payloads_byte_for_byte_and_what_no_server_takes_as_text(ledger: Ledger) {
+    capture(&ledger, &[found("a\0b", 10)]).await;
+    assert_eq!(capture(&ledger, &[found("a\0b", 10)]).await.new.len(), 0);
+    let letter = ledger.letters(&Filter::default(), 10).await.unwrap().remove(0);
+    assert_eq!((letter.job.as_str(), letter.name.as_str()), ("a\u{fffd}b", "send\u{fffd}"));
+    assert_eq!(ledger.payload(&letter.id).await.unwrap(), b"{\"to\":\"\0\xff\"}");
+}
+
 macro_rules! in_both {
     ($($story:ident: $file:ident, $server:ident;)*) => {
         $(
@@ -204,6 +300,11 @@ macro_rules! in_both {
 }
 
 in_both! {
+    redrives_one_after_another_what_stands_in_an_order: an_order_is_kept_in_a_file, an_order_is_kept_in_a_server;
+    has_what_stands_behind_a_stuck_one_wait_or_pass_by: a_stuck_letter_stands_in_the_way_in_a_file, a_stuck_letter_stands_in_the_way_in_a_server;
+    takes_what_was_put_in_later_under_the_same_id_for_another_job: an_id_is_used_again_in_a_file, an_id_is_used_again_in_a_server;
+    leaves_to_somebody_what_was_held_up_for_too_long: what_is_held_up_too_long_waits_in_a_file, what_is_held_up_too_long_waits_in_a_server;
+    keeps_payloads_byte_for_byte_and_what_no_server_takes_as_text: payloads_are_kept_in_a_file, payloads_are_kept_in_a_server;
     is_taken_in_once: a_failure_is_taken_in_once_in_a_file, a_failure_is_taken_in_once_in_a_server;
     is_written_before_it_is_done_and_asked_again_if_nobody_says_what_came_of_it:
         a_redrive_is_written_before_it_is_done_in_a_file, a_redrive_is_written_before_it_is_done_in_a_server;
