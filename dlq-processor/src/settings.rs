@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::policy::{Pattern, Policy, decode_policy};
 use crate::source::{self, Source};
+use crate::storm::Limits;
 
 /// Where it listens unless told otherwise.
 pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).expect("a port");
@@ -43,6 +44,12 @@ const KEYS: [&str; 16] = [
 const QUEUE_RATE: f64 = 20.0;
 /// Redrives a second of everything, unless told otherwise.
 const RATE: f64 = 200.0;
+/// Redrives that nobody asked for, as a share of what a queue does anyway, unless told otherwise (dlq.md section 4.3).
+const SHARE: f64 = 0.1;
+/// Jobs that wait in a queue that is still put back into, unless told otherwise: minutes of work for most.
+const WAITING: u64 = 10_000;
+
+const LIMITS: Limits = Limits { waiting: WAITING, without_workers: false, share: Some(SHARE) };
 
 /// All that a daemon is told.
 #[derive(Debug, Clone)]
@@ -96,6 +103,8 @@ pub(crate) struct QueueSettings {
     pub(crate) acts: bool,
     /// Redrives a second, at most. Default 20.
     pub(crate) rate: f64,
+    /// How busy it may be. Default: at most 10,000 jobs wait, somebody works, and of what is done a tenth is redriven unasked.
+    pub(crate) limits: Limits,
 }
 
 impl Settings {
@@ -117,7 +126,7 @@ impl Settings {
     /// What may be done in a queue.
     pub(crate) fn of_queue(&self, queue: &str) -> QueueSettings {
         let found = self.queues.iter().rev().find(|settings| settings.queue.matches(queue)).cloned();
-        found.unwrap_or(QueueSettings { queue: Pattern::any(), acts: false, rate: QUEUE_RATE })
+        found.unwrap_or(QueueSettings { queue: Pattern::any(), acts: false, rate: QUEUE_RATE, limits: LIMITS })
     }
 }
 
@@ -169,8 +178,36 @@ fn decode_queue(cursor: &Cursor<'_>) -> Option<QueueSettings> {
     let queue = fields.require("queue").and_then(|cursor| cursor.text());
     let acts = fields.get("mode").and_then(|cursor| cursor.one_of(&[("observe", false), ("act", true)]));
     let rate = fields.get("rate").and_then(|cursor| decode_rate(&cursor));
+    let limits = decode_limits(&fields);
     fields.end();
-    Some(QueueSettings { queue: Pattern::new(queue?), acts: acts.unwrap_or(false), rate: rate.unwrap_or(QUEUE_RATE) })
+    let (acts, rate) = (acts.unwrap_or(false), rate.unwrap_or(QUEUE_RATE));
+    Some(QueueSettings { queue: Pattern::new(queue?), acts, rate, limits })
+}
+
+fn decode_limits(fields: &Fields<'_>) -> Limits {
+    let waiting = fields.get("max_waiting").and_then(|cursor| cursor.whole(1..=1_000_000_000u64));
+    let words = [("wait", false), ("redrive", true)];
+    let without_workers = fields.get("without_workers").and_then(|cursor| cursor.one_of(&words));
+    let share = fields.get("budget").and_then(|cursor| decode_share(&cursor));
+    Limits {
+        waiting: waiting.unwrap_or(LIMITS.waiting),
+        without_workers: without_workers.unwrap_or(LIMITS.without_workers),
+        share: share.unwrap_or(LIMITS.share),
+    }
+}
+
+/// A share of what is done, or as much as there is.
+fn decode_share(cursor: &Cursor<'_>) -> Option<Option<f64>> {
+    let text = cursor.text()?;
+    if matches!(text.as_str(), "off" | "false") {
+        return Some(None);
+    }
+    let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
+    let share = percent.filter(|percent| (0.1..=1000.0).contains(percent)).map(|percent| percent / 100.0);
+    if share.is_none() {
+        cursor.mistake(format!("{text:?} is not a share; write it like 10%, from 0.1% to 1000%, or off"));
+    }
+    share.map(Some)
 }
 
 fn decode_monitor(cursor: &Cursor<'_>) -> Option<AlertSettings> {
@@ -270,6 +307,7 @@ mod tests {
             ),
             ("sources: { a: { jobs: { database: 'sqlite:a', prefix: b } } }", "unknown key \"prefix\""),
             ("sources: {}\nqueues: [{ queue: a, mode: on }]", "expected one of observe, act, found \"on\""),
+            ("sources: {}\nqueues: [{ queue: a, budget: 10 }]", "\"10\" is not a share; write it like 10%"),
             ("sources: {}\nqueues: [{ queue: a, rate: fast }]", "\"fast\" is not a rate; write it like 20/s"),
             ("sources: {}\nledger: mysql://x", "not a database; write sqlite:PATH, or postgres://"),
             ("sources: {}\nrulez: []", "unknown key \"rulez\"; did you mean \"rules\"?"),

@@ -1,14 +1,15 @@
 //! Takes failed jobs in, as soon as they fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::verdict::rule;
-use super::{Engine, Trouble, now_ms};
-use crate::ledger::{LedgerError, Recurred};
-use crate::source::{Cursor, Episode, PAGE, SourceError};
+use super::{Destination, Engine, Trouble, now_ms};
+use crate::ledger::{Captured, LedgerError, LetterId, Recurred, Ruling};
+use crate::policy::Action;
+use crate::source::{Cursor, Episode, Found, PAGE, SourceError};
 
 /// Between two looks for new queues.
 const QUEUES_EVERY: Duration = Duration::from_secs(30);
@@ -129,7 +130,7 @@ impl Engine {
 
     async fn take_part(&self, queue: &str, unknown: &[Episode]) -> Result<(), Trouble> {
         let read = self.source.read(unknown).await?;
-        let found: Vec<_> = read.into_iter().flatten().collect();
+        let found: Vec<Found> = read.into_iter().flatten().collect();
         let missed = (unknown.len() - found.len()) as u64;
         self.figures.missed.with_label_values(&[&self.name, queue]).inc_by(missed);
         let (began, now) = (Instant::now(), Timestamp::now());
@@ -138,6 +139,7 @@ impl Engine {
         self.figures.commit_seconds.observe(began.elapsed().as_secs_f64());
         self.figures.captured.with_label_values(&[&self.name, queue]).inc_by(captured.new.len() as u64);
         self.figures.new_fingerprints.inc_by(captured.new_fingerprints.len() as u64);
+        self.came(arrivals(&self.name, &found, &captured));
         for (id, ruling) in &captured.new {
             let rule = ruling.decision.rule.as_deref().unwrap_or("none");
             self.figures.decisions.with_label_values(&[rule, ruling.decision.action.word()]).inc();
@@ -149,4 +151,18 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Counts what is new and would be redriven, by queue and job's name.
+fn arrivals(source: &str, found: &[Found], captured: &Captured) -> BTreeMap<Destination, usize> {
+    let is_redriven = |ruling: &Ruling| matches!(ruling.decision.action, Action::Redrive(_));
+    let new: BTreeSet<&LetterId> =
+        captured.new.iter().filter(|(_, ruling)| is_redriven(ruling)).map(|(id, _)| id).collect();
+    let mut arrivals = BTreeMap::new();
+    for Found { episode, name, .. } in found {
+        if new.contains(&LetterId::of(source, episode)) {
+            *arrivals.entry((episode.queue.clone(), name.clone())).or_default() += 1;
+        }
+    }
+    arrivals
 }

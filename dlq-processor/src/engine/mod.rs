@@ -4,6 +4,7 @@
 mod capture;
 mod follow;
 mod redrive;
+mod room;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use crate::ledger::{Ledger, LedgerError, LetterId};
 use crate::policy::Pattern;
 use crate::settings::{Settings, SourceSettings};
 use crate::source::{Source, SourceError};
-use crate::storm::{Breaker, BreakerState, Bucket};
+use crate::storm::{Breaker, BreakerState, Bucket, Flood, Pressure};
 
 /// Between tries of what is away.
 const AWAY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(15) };
@@ -51,6 +52,10 @@ pub(crate) struct Engine {
     rate: Arc<Mutex<Bucket>>,
     /// Why nothing is redriven, though it may be.
     hazards: Mutex<Vec<String>>,
+    /// Queues that nothing is put back into for now.
+    pressures: Mutex<BTreeMap<String, Pressure>>,
+    /// How many failures come, by queue and job's name.
+    floods: Mutex<BTreeMap<Destination, Flood>>,
     /// Why each loop does not get on.
     troubles: Mutex<BTreeMap<&'static str, String>>,
 }
@@ -66,8 +71,20 @@ impl Engine {
         let SourceSettings { name, queues, source, .. } = of.clone();
         figures.source_up.with_label_values(&[&name]).set(0);
         figures.armed.with_label_values(&[&name]).set(1);
-        let (breakers, hazards, troubles) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { name, queues, source, settings, ledger, figures, breakers, rate, hazards, troubles }
+        Self {
+            name,
+            queues,
+            source,
+            settings,
+            ledger,
+            figures,
+            breakers: Mutex::default(),
+            rate,
+            hazards: Mutex::default(),
+            pressures: Mutex::default(),
+            floods: Mutex::default(),
+            troubles: Mutex::default(),
+        }
     }
 
     /// Its name.
@@ -119,6 +136,22 @@ impl Engine {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaker) = breakers.get_mut(&(queue.to_owned(), name.to_owned())) {
             breaker.withdrawn(letter.as_str());
+        }
+    }
+
+    /// Opens the breaker of a destination where failures begin to flood in: what would be redriven would only add to them.
+    fn came(&self, failures: BTreeMap<Destination, usize>) {
+        let now_ms = now_ms();
+        let mut floods = self.floods.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (destination, failures) in failures {
+            let flood = floods.entry(destination.clone()).or_insert_with(|| Flood::new(now_ms));
+            if flood.came(failures, now_ms) {
+                let (queue, name) = &destination;
+                tracing::warn!(source = self.name, queue, name, "failures flood in; none are redriven for now");
+                self.figures.breaker_open.with_label_values(&[queue, name]).set(1);
+                breakers.entry(destination).or_default().open(now_ms);
+            }
         }
     }
 

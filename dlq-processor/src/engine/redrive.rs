@@ -1,16 +1,15 @@
 //! Redrives letters that are due, as far as rates and breakers let it: written first, done then.
 
-use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::room::Room;
 use super::{Engine, Trouble, now_ms};
-use crate::ledger::{Due, Held, Intended};
+use crate::ledger::Intended;
 use crate::policy::JobFacts;
 use crate::source::{GUARD, Lost, PAGE, Put};
-use crate::storm::{Breaker, BreakerState, Bucket};
 
 /// Between two looks for what is due, while there is nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -19,12 +18,12 @@ const SETTLE_EVERY: Duration = Duration::from_secs(10);
 
 impl Engine {
     pub(super) async fn redrive_for_ever(&self) {
-        let (mut buckets, mut failures, mut settled) = (BTreeMap::new(), 0, None::<Instant>);
+        let (mut room, mut failures, mut settled) = (Room::default(), 0, None::<Instant>);
         loop {
             // Of what is written nobody knows whether it was done: after a start, and after a source was away; and it may have
             // lost what it was asked.
             let round = if settled.is_some_and(|at| at.elapsed() < SETTLE_EVERY) {
-                self.redrive_due(&mut buckets).await
+                self.redrive_due(&mut room).await
             } else {
                 settled = Some(Instant::now());
                 self.settle().await.map(|()| 0)
@@ -97,12 +96,14 @@ impl Engine {
     }
 
     /// Returns how many there were.
-    async fn redrive_due(&self, buckets: &mut BTreeMap<String, Bucket>) -> Result<usize, Trouble> {
-        let due = self.ledger.due(&self.name, now_ms(), &self.held(buckets), PAGE).await?;
+    async fn redrive_due(&self, room: &mut Room) -> Result<usize, Trouble> {
+        self.look_at_load(room, &[]).await?;
+        let due = self.ledger.due(&self.name, now_ms(), &self.held(room), PAGE).await?;
         if due.is_empty() || !self.look_for_hazards().await? {
             return Ok(0);
         }
-        let admitted = self.admit(due, buckets);
+        self.look_at_load(room, &due).await?;
+        let admitted = self.admit(due, room);
         if admitted.is_empty() {
             return Ok(0);
         }
@@ -114,46 +115,6 @@ impl Engine {
         }
         self.carry_out(&intended).await?;
         Ok(intended.len())
-    }
-
-    /// What would be refused anyway, and must not stand before what would not.
-    fn held(&self, buckets: &mut BTreeMap<String, Bucket>) -> Held {
-        let now_ms = now_ms();
-        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_shut = |breaker: &Breaker| match breaker.state() {
-            BreakerState::Closed => false,
-            BreakerState::Open(until_ms) => now_ms < until_ms,
-            BreakerState::HalfOpen(_) => breaker.is_full(),
-        };
-        let names = breakers.iter().filter(|(_, breaker)| is_shut(breaker)).map(|(destination, _)| destination.clone());
-        let empty =
-            buckets.iter_mut().filter_map(|(queue, bucket)| (bucket.tokens(now_ms) < 1.0).then(|| queue.clone()));
-        Held { queues: empty.collect(), names: names.collect() }
-    }
-
-    /// Leaves out what would be too much.
-    fn admit(&self, due: Vec<Due>, buckets: &mut BTreeMap<String, Bucket>) -> Vec<Due> {
-        let now_ms = now_ms();
-        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut admit = |due: &Due| {
-            let (queue, name) = (&due.episode.queue, &due.name);
-            // It may have been otherwise when it was taken in.
-            if !self.settings.of_queue(queue).acts {
-                return false;
-            }
-            let bucket = buckets.entry(queue.clone()).or_insert_with(|| {
-                let per_second = self.settings.of_queue(queue).rate;
-                Bucket::new(per_second, per_second, now_ms)
-            });
-            let has_tokens = bucket.tokens(now_ms) >= 1.0 && rate.tokens(now_ms) >= 1.0;
-            let breaker = breakers.entry((queue.clone(), name.clone())).or_default();
-            has_tokens
-                && breaker.admit(due.id.as_str(), now_ms)
-                && bucket.take(1, now_ms) == 1
-                && rate.take(1, now_ms) == 1
-        };
-        due.into_iter().filter(|due| admit(due)).collect()
     }
 
     /// Makes jobs anew that have gone, where a person asked for it: unasked nobody can say whether they were done after all.

@@ -15,6 +15,8 @@ pub struct Due {
     pub episode: Episode,
     /// The job's name.
     pub name: String,
+    /// Whether a person asked for it.
+    pub is_asked: bool,
 }
 
 /// A letter that will be redriven, or was, and the order for it.
@@ -37,6 +39,8 @@ pub struct Held {
     pub queues: Vec<String>,
     /// Queues and names of jobs.
     pub names: Vec<(String, String)>,
+    /// Queues, but for what a person asked for.
+    pub unasked: Vec<String>,
 }
 
 /// Held queues and names that are left out by name, at most; with more some are read in vain.
@@ -53,7 +57,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn due(&self, source: &str, now_ms: i64, held: &Held, most: usize) -> Result<Vec<Due>, LedgerError> {
-        let mut sql = "SELECT queue, job, failed_at_ms, name FROM letters
+        let mut sql = "SELECT queue, job, failed_at_ms, name, has_all_tries FROM letters
             WHERE state = 'scheduled' AND source = $1 AND due_at_ms <= $2
                 AND (order_value IS NULL OR NOT EXISTS (
                     SELECT 1 FROM letters AS earlier
@@ -67,16 +71,21 @@ impl Ledger {
             binds.push(queue.as_str().into());
             sql += &format!(" AND queue <> ${}", binds.len());
         }
+        for queue in held.unasked.iter().take(HELD) {
+            binds.push(queue.as_str().into());
+            sql += &format!(" AND NOT (queue = ${} AND has_all_tries = 0)", binds.len());
+        }
         for (queue, name) in held.names.iter().take(HELD) {
             binds.extend([Bind::from(queue.as_str()), name.as_str().into()]);
             sql += &format!(" AND NOT (queue = ${} AND name = ${})", binds.len() - 1, binds.len());
         }
         binds.push(i64::try_from(most).unwrap_or(i64::MAX).into());
         sql += &format!(" ORDER BY due_at_ms LIMIT ${}", binds.len());
-        let rows = self.read(async |transaction| transaction.rows::<(String, String, i64, String)>(&sql, &binds).await);
-        let due = |(queue, job, failed_at_ms, name)| {
+        let rows =
+            self.read(async |transaction| transaction.rows::<(String, String, i64, String, i64)>(&sql, &binds).await);
+        let due = |(queue, job, failed_at_ms, name, has_all_tries)| {
             let episode = Episode { queue, job, failed_at_ms };
-            Due { id: LetterId::of(source, &episode), episode, name }
+            Due { id: LetterId::of(source, &episode), episode, name, is_asked: has_all_tries > 0 }
         };
         Ok(rows.await?.into_iter().map(due).collect())
     }

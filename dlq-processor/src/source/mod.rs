@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use crate::storm::Load;
 pub use found::{Cursor, Episode, Found, Page};
 pub(crate) use kinds::kind;
 pub use orders::{Lost, Order, Put, State};
@@ -54,6 +55,11 @@ pub trait Source: Send + Sync {
     /// queues have no such reasons.
     fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Says how busy a queue is; nothing where that cannot be known.
+    fn load<'a>(&'a self, _queue: &'a str) -> BoxFuture<'a, Result<Load, SourceError>> {
+        Box::pin(std::future::ready(Ok(Load::default())))
     }
 
     /// Removes failed jobs for good, and says how many there were.

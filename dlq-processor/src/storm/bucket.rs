@@ -15,6 +15,13 @@ impl Bucket {
         Self { per_second, burst: burst.max(1.0), tokens: burst.max(1.0), at_ms: now_ms }
     }
 
+    /// Gives so many tokens a second from now on, and as many at once.
+    pub fn set(&mut self, per_second: f64, now_ms: i64) {
+        self.fill(now_ms);
+        (self.per_second, self.burst) = (per_second, per_second.max(1.0));
+        self.tokens = self.tokens.min(self.burst);
+    }
+
     /// Takes up to `wanted` tokens, and returns how many there were.
     pub fn take(&mut self, wanted: usize, now_ms: i64) -> usize {
         self.fill(now_ms);

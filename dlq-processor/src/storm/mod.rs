@@ -2,6 +2,10 @@
 
 mod breaker;
 mod bucket;
+mod flood;
+mod pressure;
 
 pub use breaker::{Breaker, BreakerState};
 pub use bucket::Bucket;
+pub use flood::Flood;
+pub use pressure::{Limits, Load, Pressure};

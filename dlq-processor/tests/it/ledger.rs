@@ -124,10 +124,20 @@ async fn leaves_out_what_is_held(ledger: Ledger) {
     let due = async |held: Held| ledger.due(SOURCE, 100, &held, 10).await.unwrap().len();
     let name = "send\u{fffd}";
     assert_eq!(due(Held::default()).await, 1);
-    assert_eq!(due(Held { queues: vec!["mails".to_owned()], names: vec![] }).await, 0);
-    assert_eq!(due(Held { queues: vec![], names: vec![("mails".to_owned(), name.to_owned())] }).await, 0);
+    assert_eq!(due(Held { queues: vec!["mails".to_owned()], names: vec![], unasked: vec![] }).await, 0);
+    let unasked = Held { unasked: vec!["mails".to_owned()], ..Held::default() };
+    assert_eq!(due(unasked.clone()).await, 0);
     assert_eq!(
-        due(Held { queues: vec!["other".to_owned()], names: vec![("mails".to_owned(), "x".to_owned())] }).await,
+        due(Held { queues: vec![], names: vec![("mails".to_owned(), name.to_owned())], unasked: vec![] }).await,
+        0
+    );
+    assert_eq!(
+        due(Held {
+            queues: vec!["other".to_owned()],
+            names: vec![("mails".to_owned(), "x".to_owned())],
+            unasked: vec!["other".to_owned()]
+        })
+        .await,
         1
     );
 }

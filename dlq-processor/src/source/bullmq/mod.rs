@@ -7,6 +7,7 @@ mod events;
 mod job;
 mod kept;
 mod keys;
+mod load;
 mod orders;
 mod server;
 
@@ -17,11 +18,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::RedisError;
 use secrecy::SecretString;
+use tokio::sync::Mutex;
 
 use self::events::Heard;
 use self::keys::{Keys, every_meta, queue_of};
+use self::load::Done;
 use self::server::{Lua, Server};
 use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Put, Source, SourceError, State};
+use crate::storm::Load;
 
 /// Queues of a server, at most.
 const QUEUES: usize = 10_000;
@@ -35,6 +39,7 @@ pub struct BullMq {
     redrive: Lua,
     forget: Lua,
     heard: Heard,
+    done: Mutex<Done>,
 }
 
 impl BullMq {
@@ -49,6 +54,7 @@ impl BullMq {
             redrive: Lua::new(include_str!("scripts/redrive_failed.lua")),
             forget: Lua::new(include_str!("scripts/forget.lua")),
             heard: Heard::default(),
+            done: Mutex::default(),
         })
     }
 
@@ -181,6 +187,10 @@ impl Source for BullMq {
 
     fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
         self.find_hazards().boxed()
+    }
+
+    fn load<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<Load, SourceError>> {
+        self.find_load(queue).boxed()
     }
 
     fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>> {

@@ -9,7 +9,7 @@ use testkit::{at_scale, eventually};
 
 use super::machine::{LIMIT, Machine};
 
-const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s }]\nrate: 2000/s\n\
+const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s, budget: off }]\nrate: 2000/s\n\
     retries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";
 
 #[tokio::test(flavor = "multi_thread")]

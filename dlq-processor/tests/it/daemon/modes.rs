@@ -63,3 +63,21 @@ async fn nothing_is_put_back_where_it_could_be_thrown_away() {
     policy("noeviction").await;
     eventually("it to be redriven", LIMIT, async || (machine.runs(&ids[0]).await == 2).then_some(())).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_put_back_where_nobody_would_take_it() {
+    let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\n";
+    let machine = Machine::start(config).await;
+    let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
+    machine.bull.ask(json!({ "call": "pause", "queue": QUEUE })).await;
+    machine.does(json!({})).await;
+    let _daemon = machine.daemon().await;
+    eventually("it to be held back", LIMIT, async || {
+        machine.metric("dlq_queue_held", "reason=\"paused\"").await.filter(|held| *held == 1.0).map(drop)
+    })
+    .await;
+    assert_eq!((machine.runs(&ids[0]).await, machine.letters().await[0].state.as_str()), (1, "scheduled"));
+    machine.bull.ask(json!({ "call": "resume", "queue": QUEUE })).await;
+    eventually("it to be redriven", LIMIT, async || (machine.runs(&ids[0]).await == 2).then_some(())).await;
+    assert_eq!(machine.metric("dlq_queue_held", "").await, Some(0.0));
+}

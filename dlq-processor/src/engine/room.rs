@@ -1,0 +1,122 @@
+//! What may be redriven now: as rates, breakers, budgets and the load of each queue let it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use super::{Engine, Trouble, now_ms};
+use crate::ledger::{Due, Held};
+use crate::storm::{Breaker, BreakerState, Bucket, Pressure};
+
+/// Between two looks at how busy a queue is.
+const LOAD_EVERY: Duration = Duration::from_secs(5);
+
+/// What one loop knows of the queues of a source.
+#[derive(Default)]
+pub(super) struct Room {
+    queues: BTreeMap<String, Place>,
+}
+
+/// What is known of one queue.
+struct Place {
+    rate: Bucket,
+    /// Of redrives that nobody asked for; none for as many as there are.
+    budget: Option<Bucket>,
+    pressure: Option<Pressure>,
+    looked_at: Option<Instant>,
+}
+
+impl Engine {
+    /// Looks how busy those queues are that something is due in, or was held back in.
+    pub(super) async fn look_at_load(&self, room: &mut Room, due: &[Due]) -> Result<(), Trouble> {
+        let held = room.queues.iter().filter(|(_, place)| place.pressure.is_some()).map(|(queue, _)| queue.clone());
+        let wanted: BTreeSet<String> = due.iter().map(|due| due.episode.queue.clone()).chain(held).collect();
+        for queue in wanted {
+            let settings = self.settings.of_queue(&queue);
+            let now_ms = now_ms();
+            let place = room.queues.entry(queue.clone()).or_insert_with(|| Place {
+                rate: Bucket::new(settings.rate, settings.rate, now_ms),
+                budget: None,
+                pressure: None,
+                looked_at: None,
+            });
+            if !settings.acts || place.looked_at.is_some_and(|at| at.elapsed() < LOAD_EVERY) {
+                continue;
+            }
+            let load = self.source.load(&queue).await?;
+            place.looked_at = Some(Instant::now());
+            self.note_pressure(&queue, place.pressure, load.pressure(&settings.limits));
+            place.pressure = load.pressure(&settings.limits);
+            match (load.budget(&settings.limits), &mut place.budget) {
+                (Some(budget), Some(bucket)) => bucket.set(budget, now_ms),
+                (budget, bucket) => *bucket = budget.map(|budget| Bucket::new(budget, budget, now_ms)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Only a change is worth a line.
+    fn note_pressure(&self, queue: &str, was: Option<Pressure>, is: Option<Pressure>) {
+        for pressure in Pressure::ALL {
+            let held = self.figures.held.with_label_values(&[queue, pressure.word()]);
+            held.set((is == Some(pressure)).into());
+        }
+        match is {
+            Some(pressure) if was != is => {
+                tracing::warn!(source = self.name, queue, reason = pressure.word(), "nothing is redriven for now");
+            }
+            None if was.is_some() => tracing::info!(source = self.name, queue, "letters are redriven again"),
+            _ => {}
+        }
+        let mut known = self.pressures.lock().unwrap_or_else(PoisonError::into_inner);
+        match is {
+            Some(pressure) => drop(known.insert(queue.to_owned(), pressure)),
+            None => drop(known.remove(queue)),
+        }
+    }
+
+    /// What would be refused anyway, and must not stand before what would not.
+    pub(super) fn held(&self, room: &mut Room) -> Held {
+        let now_ms = now_ms();
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_shut = |breaker: &Breaker| match breaker.state() {
+            BreakerState::Closed => false,
+            BreakerState::Open(until_ms) => now_ms < until_ms,
+            BreakerState::HalfOpen(_) => breaker.is_full(),
+        };
+        let names = breakers.iter().filter(|(_, breaker)| is_shut(breaker)).map(|(destination, _)| destination.clone());
+        let mut held = Held { names: names.collect(), ..Held::default() };
+        for (queue, place) in &mut room.queues {
+            if place.pressure.is_some() || place.rate.tokens(now_ms) < 1.0 {
+                held.queues.push(queue.clone());
+            } else if place.budget.as_mut().is_some_and(|budget| budget.tokens(now_ms) < 1.0) {
+                held.unasked.push(queue.clone());
+            }
+        }
+        held
+    }
+
+    /// Leaves out what would be too much.
+    pub(super) fn admit(&self, due: Vec<Due>, room: &mut Room) -> Vec<Due> {
+        let now_ms = now_ms();
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut admit = |due: &Due| {
+            let (queue, name) = (&due.episode.queue, &due.name);
+            // It may have been otherwise when it was taken in.
+            if !self.settings.of_queue(queue).acts {
+                return false;
+            }
+            let Some(place) = room.queues.get_mut(queue).filter(|place| place.pressure.is_none()) else { return false };
+            let budget = place.budget.as_mut().filter(|_| !due.is_asked);
+            let has_tokens = place.rate.tokens(now_ms) >= 1.0 && rate.tokens(now_ms) >= 1.0;
+            let breaker = breakers.entry((queue.clone(), name.clone())).or_default();
+            has_tokens
+                && budget.is_none_or(|budget| budget.take(1, now_ms) == 1)
+                && breaker.admit(due.id.as_str(), now_ms)
+                && place.rate.take(1, now_ms) == 1
+                && rate.take(1, now_ms) == 1
+        };
+        due.into_iter().filter(|due| admit(due)).collect()
+    }
+}
