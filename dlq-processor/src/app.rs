@@ -1,7 +1,7 @@
 //! Puts the daemon together: it listens at once, whatever is away, and gets to work as soon as its ledger is there.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,7 +20,8 @@ use crate::alarm::tell_for_ever;
 use crate::api::Api;
 use crate::engine::Engine;
 use crate::figures::Figures;
-use crate::ledger::Ledger;
+use crate::lease::Lease;
+use crate::ledger::{Holder, Ledger};
 use crate::settings::{Settings, SourceSettings};
 use crate::storm::Bucket;
 
@@ -30,10 +31,14 @@ pub(crate) const SERVICE: &str = "dlq-processor";
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Its name in health.
 const LEDGER: &str = "ledger";
+/// As is whether it may act.
+const LEASE: &str = "lease";
 /// Between tries to open a ledger that is away.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(5) };
 /// Between two counts of what the ledger holds.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
+/// Between two looks at how sources are.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long the ledger may take to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// Longest time of a handler.
@@ -49,6 +54,8 @@ struct Daemon {
     metrics: Metrics,
     /// Once it is open.
     ledger: Arc<OnceLock<Ledger>>,
+    /// As whom this one acts, while it does.
+    holder: Mutex<Option<Holder>>,
 }
 
 /// Serves on `listener` and works until `stop`.
@@ -63,6 +70,7 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
         health,
         metrics,
         ledger: Arc::default(),
+        holder: Mutex::default(),
     };
     let router = daemon.router();
     tracing::info!(address = %daemon.settings.listen, version = VERSION, "listening");
@@ -74,7 +82,14 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
     };
     tokio::join!(serve(listener, router, Limits::default(), stop.clone()), working);
     if let Some(ledger) = daemon.ledger.get() {
-        let _too_late = tokio::time::timeout(CLOSE_WITHIN, ledger.close()).await;
+        let holder = daemon.holder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let closing = async {
+            if let Some(holder) = holder {
+                let _it_runs_out = ledger.give_back(&holder).await;
+            }
+            ledger.close().await;
+        };
+        let _too_late = tokio::time::timeout(CLOSE_WITHIN, closing).await;
     }
     tracing::info!("stopped");
 }
@@ -95,13 +110,42 @@ impl Daemon {
     async fn work(&self) {
         let opened = self.open().await;
         let ledger = self.ledger.get_or_init(|| opened);
+        tokio::join!(self.count(ledger), self.lead_for_ever(ledger));
+    }
+
+    /// Acts whenever it may: of all daemons that share a ledger one does, and the others wait to take over.
+    async fn lead_for_ever(&self, ledger: &Ledger) {
+        let lease = Lease::new(ledger.clone(), &self.settings.ledger);
+        self.figures.lease_held.set(0);
+        loop {
+            let holder = lease.take(|why| self.health.set(LEASE, Need::Soft, Err(why))).await;
+            self.health.set(LEASE, Need::Soft, Ok(()));
+            self.figures.lease_held.set(1);
+            tracing::info!(epoch = holder.epoch, "acting");
+            self.note_holder(Some(holder.clone()));
+            let held = ledger.held_by(holder.clone());
+            tokio::select! {
+                () = self.lead(&held, holder.epoch) => {}
+                () = lease.keep(&holder) => tracing::warn!("another dlq-processor has taken over; waiting"),
+            }
+            self.note_holder(None);
+            self.figures.lease_held.set(0);
+        }
+    }
+
+    fn note_holder(&self, holder: Option<Holder>) {
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = holder;
+    }
+
+    async fn lead(&self, ledger: &Ledger, epoch: i64) {
         let now_ms = Timestamp::now().as_millisecond();
         let rate = Arc::new(Mutex::new(Bucket::new(self.settings.rate, self.settings.rate, now_ms)));
         let engine = |settings: &SourceSettings| {
+            settings.source.lead(epoch);
             Engine::new(settings, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone())
         };
         let engines: Vec<Engine> = self.settings.sources.iter().map(engine).collect();
-        tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(ledger, &engines), self.tell(ledger));
+        tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(&engines), self.tell(ledger));
     }
 
     /// Tells the monitor, if there is one.
@@ -129,8 +173,8 @@ impl Daemon {
         }
     }
 
-    /// Says how everything is, again and again. A source that is away leaves the others their work.
-    async fn report(&self, ledger: &Ledger, engines: &[Engine]) {
+    /// Says what the ledger holds, again and again.
+    async fn count(&self, ledger: &Ledger) {
         loop {
             let counted = ledger.numbers().await;
             let state = counted.as_ref().map(|_| ()).map_err(|error| Chain(error).to_string());
@@ -138,19 +182,24 @@ impl Daemon {
             if let Ok(numbers) = counted {
                 self.figures.count(numbers, Timestamp::now().as_millisecond());
             }
-            for _ in 0..COUNT_EVERY.as_secs() {
-                let states: Vec<_> = engines.iter().map(|engine| (engine.name(), engine.state())).collect();
-                // Without any source there is no work to be done.
-                let need = if states.iter().all(|(_, state)| state.is_err()) { Need::Hard } else { Need::Soft };
-                for engine in engines {
-                    let armed = engine.hazard().map_or(Ok(()), Err);
-                    self.health.set(&format!("redriving {}", engine.name()), Need::Soft, armed);
-                }
-                for (name, state) in states {
-                    self.health.set(&format!("source {name}"), need, state);
-                }
-                tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(COUNT_EVERY).await;
+        }
+    }
+
+    /// Says how sources are, again and again. One that is away leaves the others their work.
+    async fn report(&self, engines: &[Engine]) {
+        loop {
+            let states: Vec<_> = engines.iter().map(|engine| (engine.name(), engine.state())).collect();
+            // Without any source there is no work to be done.
+            let need = if states.iter().all(|(_, state)| state.is_err()) { Need::Hard } else { Need::Soft };
+            for engine in engines {
+                let armed = engine.hazard().map_or(Ok(()), Err);
+                self.health.set(&format!("redriving {}", engine.name()), Need::Soft, armed);
             }
+            for (name, state) in states {
+                self.health.set(&format!("source {name}"), need, state);
+            }
+            tokio::time::sleep(REPORT_EVERY).await;
         }
     }
 }

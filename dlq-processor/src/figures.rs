@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kit::metrics::{Metrics, Sample, family};
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::ledger::Numbers;
 
@@ -25,6 +25,7 @@ pub(crate) struct Figures {
     pub(crate) held: IntGaugeVec,
     pub(crate) failed_in_source: IntGaugeVec,
     pub(crate) commit_seconds: Histogram,
+    pub(crate) lease_held: IntGauge,
     numbers: Arc<Mutex<(Numbers, i64)>>,
 }
 
@@ -76,6 +77,10 @@ impl Figures {
                 &["queue", "reason"],
             ),
             failed_in_source: gauge("dlq_source_failed", "Failed jobs that a queue holds.", &["source", "queue"]),
+            lease_held: metrics.register(IntGauge::new(
+                "dlq_lease_held",
+                "1 while this one acts; of all that share a ledger one does.",
+            )),
             commit_seconds: metrics.register(Histogram::with_opts(commits.buckets(COMMIT_SECONDS.to_vec()))),
             numbers,
         }

@@ -15,6 +15,7 @@ mod app;
 mod command;
 mod engine;
 mod figures;
+mod lease;
 pub mod ledger;
 pub mod policy;
 mod settings;

@@ -3,8 +3,10 @@
 mod act;
 mod capture;
 mod due;
+mod lease;
 mod letter;
 mod list;
+mod lock;
 mod numbers;
 mod outcome;
 mod state;
@@ -18,8 +20,10 @@ use kit::db::{Database, Source, TablesError, Transaction};
 pub use act::{Act, Acted, Actor, Entry};
 pub use capture::{Captured, InOrder, Recurred, Ruling};
 pub use due::{Due, Held, Intended};
+pub use lease::{Holder, LEASE};
 pub use letter::{LetterId, Past};
 pub use list::{Filter, Listed};
+pub use lock::Lock;
 pub use numbers::{Numbers, StateCount};
 pub use outcome::{Outcome, UnderWay};
 pub use state::LetterState;
@@ -39,12 +43,17 @@ pub enum LedgerError {
     /// It did not answer in time.
     #[error("the ledger did not answer within {} s", DEADLINE.as_secs())]
     Late,
+    /// Somebody else acts now; nothing was changed.
+    #[error("another dlq-processor has taken over")]
+    Fenced,
 }
 
 /// The ledger of one daemon. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     database: Database,
+    /// Who writes here only as long as he may.
+    holder: Option<Holder>,
 }
 
 impl Ledger {
@@ -53,7 +62,13 @@ impl Ledger {
     /// # Errors
     /// See [`TablesError`].
     pub async fn open(source: &Source) -> Result<Self, TablesError> {
-        Ok(Self { database: Database::open(source, &tables::TABLES, 4).await? })
+        Ok(Self { database: Database::open(source, &tables::TABLES, 4).await?, holder: None })
+    }
+
+    /// Returns one that writes only while `holder` has the lease.
+    #[must_use]
+    pub fn held_by(&self, holder: Holder) -> Self {
+        Self { database: self.database.clone(), holder: Some(holder) }
     }
 
     /// Folds what was written into the file, and closes it.
@@ -66,7 +81,12 @@ impl Ledger {
         &self,
         writing: impl AsyncFnOnce(&mut Transaction) -> Result<T, sqlx::Error>,
     ) -> Result<T, LedgerError> {
-        within(self.database.write(writing)).await
+        let Some(holder) = &self.holder else { return within(self.database.write(writing)).await };
+        let fenced = async |transaction: &mut Transaction| match holder.holds(transaction).await? {
+            true => writing(transaction).await.map(Some),
+            false => Ok(None),
+        };
+        within(self.database.write(fenced)).await?.ok_or(LedgerError::Fenced)
     }
 
     async fn read<T>(

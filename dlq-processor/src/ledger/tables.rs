@@ -81,5 +81,15 @@ ALTER TABLE letters ADD COLUMN waits_for_stuck {int} NOT NULL DEFAULT 0;
 CREATE INDEX letters_ordered ON letters (source, queue, order_value, number) WHERE order_value IS NOT NULL;
 ";
 
+/// Who may act.
+const THIRD: &str = "
+CREATE TABLE lease (
+    one {int} PRIMARY KEY CHECK (one = 1),
+    owner TEXT NOT NULL,
+    epoch {int} NOT NULL,
+    until_ms {int} NOT NULL
+) {strict};
+";
+
 /// All of them.
-pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST, SECOND] };
+pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD] };

@@ -26,6 +26,10 @@ pub trait Source: Send + Sync {
         Manners { keeps_dead: true, remembers_orders: true }
     }
 
+    /// Is told that whoever asks from now on holds the lease of this epoch: what an earlier one still asks is refused, where a
+    /// source can remember that.
+    fn lead(&self, _epoch: i64) {}
+
     /// Finds its queues.
     fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>>;
 

@@ -18,6 +18,13 @@ impl Heard {
     }
 }
 
+impl Heard {
+    /// Returns the queues that were heard so far.
+    pub(super) fn queues(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+}
+
 impl BullMq {
     /// Has whatever happens from now on in queues that were not heard before end the next wait.
     pub(super) async fn begin_to_hear(&self, queues: &[&str]) -> Result<(), SourceError> {

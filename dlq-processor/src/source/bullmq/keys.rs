@@ -16,6 +16,11 @@ impl<'a> Keys<'a> {
         format!("{}:{}:{what}", self.prefix, self.queue)
     }
 
+    /// Where is noted which holder of the lease was the last to act.
+    pub(super) fn epoch(&self) -> String {
+        self.of("dlq-epoch")
+    }
+
     /// Where is noted that an order was carried out. Within the queue's keys, so that it is in their slot of a cluster.
     pub(super) fn guard(&self, order: &str) -> String {
         self.of(&format!("dlq-order:{order}"))

@@ -12,6 +12,7 @@ mod orders;
 mod server;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -40,6 +41,8 @@ pub struct BullMq {
     forget: Lua,
     heard: Heard,
     done: Mutex<Done>,
+    /// Of the lease that this asks for.
+    epoch: AtomicI64,
 }
 
 impl BullMq {
@@ -55,6 +58,7 @@ impl BullMq {
             forget: Lua::new(include_str!("scripts/forget.lua")),
             heard: Heard::default(),
             done: Mutex::default(),
+            epoch: AtomicI64::new(0),
         })
     }
 
@@ -70,7 +74,31 @@ impl BullMq {
         let found = memory.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).unwrap_or("noeviction");
         let policy = found.trim();
         let why = format!("Redis throws jobs away when it is full (maxmemory-policy {policy}); set it to noeviction");
-        Ok((policy != "noeviction").then_some(why).into_iter().collect())
+        let mut hazards: Vec<String> = (policy != "noeviction").then_some(why).into_iter().collect();
+        hazards.extend(self.find_later_holder().await?);
+        Ok(hazards)
+    }
+
+    /// A ledger that was lost or set back does not know what was done: the epochs in its queues are later than its own.
+    async fn find_later_holder(&self) -> Result<Option<String>, SourceError> {
+        let queues = self.heard.queues();
+        if queues.is_empty() {
+            return Ok(None);
+        }
+        let mut asked = redis::pipe();
+        for queue in &queues {
+            asked.cmd("GET").arg(self.keys(queue).epoch());
+        }
+        let epochs: Vec<Option<i64>> = self.server.ask(&asked).await?;
+        let own = self.epoch.load(Ordering::Relaxed);
+        let later =
+            queues.iter().zip(epochs).find_map(|(queue, epoch)| Some((queue, epoch.filter(|epoch| *epoch > own)?)));
+        Ok(later.map(|(queue, epoch)| {
+            format!(
+                "another ledger acted in {queue} (epoch {epoch}, this one's is {own}): restore that ledger, or take over \
+                with `dlq-processor adopt`"
+            )
+        }))
     }
 
     async fn find_queues(&self) -> Result<Vec<String>, SourceError> {
@@ -157,6 +185,10 @@ fn state_of(answers: &[Option<f64>]) -> State {
 }
 
 impl Source for BullMq {
+    fn lead(&self, epoch: i64) {
+        self.epoch.store(epoch, Ordering::Relaxed);
+    }
+
     fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
         self.find_queues().boxed()
     }

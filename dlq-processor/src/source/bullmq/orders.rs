@@ -1,10 +1,15 @@
 //! What changes a queue: jobs put back, made anew, or removed, each by one script that is fenced and bears being repeated.
 
+use std::sync::atomic::Ordering;
+
 use redis::Pipeline;
 
 use super::super::{Episode, GUARD, Lost, Order, PAGE, Put, SourceError};
 use super::kept::{Hash, part};
 use super::{BullMq, WHOLE};
+
+/// Why nothing is done for a holder that another has followed.
+const OUTDATED: &str = "another dlq-processor has acted here since, or this ledger is not the one that acted here last";
 
 impl BullMq {
     pub(super) async fn redrive(&self, orders: &[Order]) -> Result<Vec<Put>, SourceError> {
@@ -36,13 +41,20 @@ impl BullMq {
         const KEYS: [&str; 9] = ["failed", "wait", "paused", "active", "prioritized", "pc", "meta", "marker", "events"];
         let Episode { queue, job, failed_at_ms } = &order.episode;
         let keys = self.keys(queue);
-        calls.cmd("EVALSHA").arg(self.redrive.hash()).arg(KEYS.len() + 3).arg(keys.of(job));
+        calls.cmd("EVALSHA").arg(self.redrive.hash()).arg(KEYS.len() + 4).arg(keys.of(job));
         for key in KEYS {
             calls.arg(keys.of(key));
         }
         let guard_ms = u64::try_from(GUARD.as_millis()).unwrap_or(u64::MAX);
-        calls.arg(keys.guard(&order.id)).arg(keys.of("id")).arg(job).arg(failed_at_ms).arg(&order.id).arg(guard_ms);
-        calls.arg(if order.has_all_tries { "1" } else { "0" });
+        calls
+            .arg(keys.guard(&order.id))
+            .arg(keys.of("id"))
+            .arg(keys.epoch())
+            .arg(job)
+            .arg(failed_at_ms)
+            .arg(&order.id)
+            .arg(guard_ms);
+        calls.arg(if order.has_all_tries { "1" } else { "0" }).arg(self.epoch.load(Ordering::Relaxed));
         for (field, value) in kept {
             calls.arg(field).arg(value);
         }
@@ -59,11 +71,12 @@ impl BullMq {
             let mut calls = redis::pipe();
             for Episode { queue, job, failed_at_ms } in some {
                 let keys = self.keys(queue);
-                calls.cmd("EVALSHA").arg(self.forget.hash()).arg(5).arg(keys.of(job)).arg(keys.of("failed"));
+                calls.cmd("EVALSHA").arg(self.forget.hash()).arg(6).arg(keys.of(job)).arg(keys.of("failed"));
                 calls.arg(format!("{}:lock", keys.of(job))).arg(keys.of("events")).arg(keys.of("meta"));
-                calls.arg(job).arg(failed_at_ms);
+                calls.arg(keys.epoch()).arg(job).arg(failed_at_ms).arg(self.epoch.load(Ordering::Relaxed));
             }
             let answers: Vec<i64> = self.server.run(&self.forget, &calls).await?;
+            answers.iter().try_for_each(|answer| put_of(*answer).map(drop))?;
             removed += answers.iter().filter(|answer| **answer == 1).count() as u64;
         }
         Ok(removed)
@@ -78,6 +91,9 @@ fn put_of(answer: i64) -> Result<Put, SourceError> {
         -3 => Put::NotFailed,
         -4 => Put::Fenced,
         -5 => Put::Flow,
+        // Somebody works at it: it is in its queue.
+        -6 => Put::NotFailed,
+        -8 => return Err(SourceError::Odd(OUTDATED.to_owned())),
         other => return Err(SourceError::Odd(format!("a script answered {other}"))),
     })
 }

@@ -4,4 +4,5 @@ mod asked;
 mod killed;
 mod machine;
 mod modes;
+mod replicas;
 mod tables;

@@ -1,5 +1,6 @@
 //! Tables in SQLite or in PostgreSQL, whichever a deployment has. SQL is written once, in what both understand: `$1`,
-//! `ON CONFLICT`, `RETURNING`. `{for_update}` and `{skip_locked}` in it lock rows where several writers are possible.
+//! `ON CONFLICT`, `RETURNING`. `{for_update}`, `{for_share}` and `{skip_locked}` in it lock rows where several
+//! writers are possible.
 
 use sqlx::{AssertSqlSafe, FromRow};
 
@@ -310,13 +311,15 @@ async fn keep_open(transaction: &mut sqlx::Transaction<'static, Sqlite>, is_want
 
 #[cfg(feature = "sqlite")]
 fn for_sqlite(sql: &str) -> String {
-    sql.replace("{skip_locked}", "").replace("{for_update}", "")
+    sql.replace("{skip_locked}", "").replace("{for_update}", "").replace("{for_share}", "")
 }
 
 #[cfg(feature = "postgres")]
 fn for_postgres(sql: &str) -> String {
     // Keys never change, so that whoever adds what refers to a row need not wait for it (manual, section 13.3.2).
-    sql.replace("{skip_locked}", "FOR UPDATE SKIP LOCKED").replace("{for_update}", "FOR NO KEY UPDATE")
+    sql.replace("{skip_locked}", "FOR UPDATE SKIP LOCKED")
+        .replace("{for_update}", "FOR NO KEY UPDATE")
+        .replace("{for_share}", "FOR SHARE")
 }
 
 #[cfg(all(test, feature = "sqlite"))]

@@ -1,19 +1,24 @@
 -- Puts one failed job back to wait, fenced by its failure. If it is gone, and what was kept of it is given, makes it anew and
 -- puts that back. For the layouts of BullMQ 4 to 6.
 -- KEYS 1 job  2 failed  3 wait  4 paused  5 active  6 prioritized  7 pc  8 meta  9 marker  10 events  11 guard  12 id
+--      13 epoch
 -- ARGV 1 job id  2 finishedOn of the failure  3 order id  4 guard's life in ms  5 "1": all tries again, else one
+--      6 epoch of the lease
 --      then what was kept, if anything: name and value of each field
--- Returns 1 moved, 2 the same order was carried out, 0 gone, -3 not failed, -4 failed again since, -5 part of a flow.
+-- Returns 1 moved, 2 the same order was carried out, 0 gone, -3 not failed, -4 failed again since, -5 part of a flow,
+-- -8 a later holder of the lease has acted here.
 local call = redis.call
+local epoch, acted = tonumber(ARGV[6]), tonumber(call("GET", KEYS[13])) or 0
+if epoch < acted then return -8 end
 if call("GET", KEYS[11]) == ARGV[3] then return 2 end
 local is_here = call("EXISTS", KEYS[1]) == 1
 local kept = {}
-for at = 6, #ARGV, 2 do kept[ARGV[at]] = ARGV[at + 1] end
+for at = 7, #ARGV, 2 do kept[ARGV[at]] = ARGV[at + 1] end
 local job = {kept.finishedOn, kept.priority, kept.opts, kept.parentKey, kept.attemptsMade}
 if is_here then
   if not call("ZSCORE", KEYS[2], ARGV[1]) then return -3 end
   job = call("HMGET", KEYS[1], "finishedOn", "priority", "opts", "parentKey", "attemptsMade")
-elseif #ARGV == 5 then
+elseif #ARGV == 6 then
   return 0
 end
 if job[1] ~= ARGV[2] then return -4 end
@@ -38,6 +43,7 @@ else
   -- Also where BullMQ 6 would leave it in `wait`: 5 renames `paused` over it when it goes on, 6 empties both.
   call(push, is_paused and KEYS[4] or KEYS[3], ARGV[1])
 end
+if epoch > acted then call("SET", KEYS[13], ARGV[6]) end
 call("SET", KEYS[11], ARGV[3], "PX", ARGV[4])
 call("ZREM", KEYS[2], ARGV[1])
 

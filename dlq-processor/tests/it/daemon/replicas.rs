@@ -1,0 +1,105 @@
+//! Several daemons with one ledger: one acts, and another takes over.
+
+use std::time::Instant;
+
+use dlq_processor::ledger::{Filter, LEASE, Ledger};
+use http::Request;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::{Postgres, eventually, free_port};
+
+use super::machine::{Daemon, LIMIT, Machine, QUEUE};
+use crate::asking;
+
+/// One of them.
+struct Replica {
+    folder: TempDir,
+    port: u16,
+    daemon: Option<Daemon>,
+}
+
+impl Replica {
+    fn start(machine: &Machine, ledger: &str) -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let config = format!(
+            "listen: 127.0.0.1:{port}\ndata_dir: data\nledger: '{ledger}'\nrate: 50/s\n\
+            sources: {{ jobs: {{ bullmq: {{ url: '{}' }} }} }}\n\
+            queues: [{{ queue: '*', mode: act, rate: 50/s, budget: off }}]\nretries: {{ transient: {{ base: 1s, cap: 1s }} }}\n",
+            machine.bull.redis.url()
+        );
+        std::fs::write(folder.path().join("dlq-processor.yml"), config).unwrap();
+        let mut replica = Self { folder, port, daemon: None };
+        replica.begin();
+        replica
+    }
+
+    fn begin(&mut self) {
+        self.daemon = Some(Daemon::spawn(self.folder.path()));
+    }
+
+    fn kill(&mut self) {
+        self.daemon.take().unwrap().kill();
+    }
+
+    async fn metric(&self, name: &str) -> Option<f64> {
+        let request = Request::get(format!("http://127.0.0.1:{}/metrics", self.port));
+        let (_, text) = asking::ask(request, &Value::Null).await?;
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    }
+
+    async fn until_it_acts(&self) {
+        let acts = async || self.metric("dlq_lease_held").await.filter(|held| *held == 1.0).map(drop);
+        eventually("one to act", LIMIT, acts).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_acts_and_another_takes_over_and_nothing_is_redriven_twice() {
+    let (machine, postgres) = (Machine::start("").await, Postgres::start().await);
+    let ids = machine.fail(200, "connect ECONNREFUSED 127.0.0.1:25").await;
+    let failed = async || machine.bull.ask(json!({ "call": "counts", "queue": QUEUE })).await["failed"].as_u64();
+    eventually("all to fail", LIMIT, async || (failed().await? == 200).then_some(())).await;
+    machine.does(json!({})).await;
+    let mut first = Replica::start(&machine, &postgres.url());
+    first.until_it_acts().await;
+    let mut second = Replica::start(&machine, &postgres.url());
+    eventually("the second to wait", LIMIT, async || second.metric("dlq_lease_held").await).await;
+    assert_eq!(second.metric("dlq_lease_held").await, Some(0.0));
+    eventually("some to be redriven", LIMIT, async || (failed().await? < 190).then_some(())).await;
+    first.kill();
+    let began = Instant::now();
+    second.until_it_acts().await;
+    let took = began.elapsed();
+    println!("taken over after {took:?}");
+    assert!(took < LEASE * 10, "{took:?}");
+    // Whoever comes back waits in turn.
+    first.begin();
+    eventually("the first to be back", LIMIT, async || first.metric("dlq_lease_held").await).await;
+    assert_eq!((first.metric("dlq_lease_held").await, second.metric("dlq_lease_held").await), (Some(0.0), Some(1.0)));
+    let ledger = Ledger::open(&kit::db::Source::parse(&postgres.url()).unwrap()).await.unwrap();
+    let all_are_done = async || {
+        let filter = Filter { state: Some("resolved".to_owned()), ..Filter::default() };
+        (ledger.letters(&filter, 500).await.unwrap().len() == ids.len()).then_some(())
+    };
+    eventually("all to be done", LIMIT, all_are_done).await;
+    for id in &ids {
+        assert_eq!(machine.runs(id).await, 2, "job {id}");
+    }
+    second.kill();
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_is_not_the_one_that_acted_refuses_to_act_and_says_why() {
+    let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\n";
+    let machine = Machine::start(config).await;
+    let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
+    let epoch = redis::cmd("SET").arg(format!("bull:{QUEUE}:dlq-epoch")).arg(57).to_owned();
+    machine.bull.query::<()>(&epoch).await;
+    let _daemon = machine.daemon().await;
+    let said = eventually("health to say why", LIMIT, async || {
+        machine.get("/health").await.filter(|health| health.contains("epoch 57"))
+    });
+    assert!(said.await.contains("restore that ledger"));
+    assert_eq!((machine.runs(&ids[0]).await, machine.letters().await[0].state.as_str()), (1, "scheduled"));
+}
