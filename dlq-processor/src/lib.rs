@@ -14,6 +14,7 @@ mod api;
 mod app;
 mod command;
 mod engine;
+mod failpoint;
 mod figures;
 mod lease;
 pub mod ledger;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::verdict::rule;
 use super::{Destination, Engine, Trouble, now_ms};
+use crate::failpoint;
 use crate::ledger::{Captured, LedgerError, LetterId, Recurred, Ruling};
 use crate::policy::Action;
 use crate::source::{Cursor, Episode, Found, PAGE, SourceError};
@@ -136,6 +137,7 @@ impl Engine {
         let (began, now) = (Instant::now(), Timestamp::now());
         let decide = |found: &_, past| rule(&self.settings, found, past, now, rand::random());
         let captured = self.ledger.capture(&self.name, &found, now_ms(), decide).await?;
+        failpoint::at("after_capture_commit");
         self.figures.commit_seconds.observe(began.elapsed().as_secs_f64());
         self.figures.captured.with_label_values(&[&self.name, queue]).inc_by(captured.new.len() as u64);
         self.figures.new_fingerprints.inc_by(captured.new_fingerprints.len() as u64);

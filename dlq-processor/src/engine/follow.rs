@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Engine, Trouble, now_ms};
+use crate::failpoint;
 use crate::ledger::{LetterId, Outcome, UnderWay};
 use crate::source::State;
 
@@ -35,6 +36,7 @@ impl Engine {
             found.filter_map(|(letter, state)| Some((letter, outcome(letter, state)?))).collect();
         let ended: Vec<(LetterId, Outcome)> =
             found.iter().map(|(letter, outcome)| (letter.id.clone(), *outcome)).collect();
+        failpoint::at("before_outcome");
         let written = self.ledger.ended(&ended, now_ms()).await?;
         // Of the others somebody has heard already.
         for (UnderWay { id, episode, name, .. }, outcome) in

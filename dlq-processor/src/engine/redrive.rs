@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::room::Room;
 use super::{Engine, Trouble, now_ms};
+use crate::failpoint;
 use crate::ledger::Intended;
 use crate::policy::JobFacts;
 use crate::source::{GUARD, Lost, PAGE, Put};
@@ -113,6 +114,7 @@ impl Engine {
         for due in admitted.iter().filter(|due| intended.iter().all(|intended| intended.id != due.id)) {
             self.withdrawn(&due.id, &due.episode.queue, &due.name);
         }
+        failpoint::at("after_intent");
         self.carry_out(&intended).await?;
         Ok(intended.len())
     }
@@ -156,6 +158,7 @@ impl Engine {
             intended.iter().cloned().partition(|intended| manners(intended).keeps_dead);
         if !kept.is_empty() {
             let put = self.put_back(&kept).await?;
+            failpoint::at("after_lua");
             self.note(kept, put).await?;
         }
         if taken.is_empty() {
@@ -177,6 +180,7 @@ impl Engine {
     async fn note(&self, intended: Vec<Intended>, put: Vec<Put>) -> Result<(), Trouble> {
         let done: Vec<_> = intended.into_iter().zip(put).collect();
         self.ledger.redriven(&done, now_ms()).await?;
+        failpoint::at("after_redriven");
         for (intended, put) in &done {
             let queue = &intended.order.episode.queue;
             self.figures.redriven.with_label_values(&[queue, put.word()]).inc();

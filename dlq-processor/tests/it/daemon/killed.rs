@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use testkit::{at_scale, eventually};
 
-use super::machine::{LIMIT, Machine};
+use super::machine::{Daemon, LIMIT, Machine, QUEUE};
 
 const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s, budget: off }]\nrate: 2000/s\n\
     retries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";
@@ -32,19 +32,49 @@ async fn no_letter_is_lost_and_none_is_redriven_twice() {
     }
     machine.does(json!({})).await;
     let daemon = machine.daemon().await;
+    all_are_done(&machine, ids.len()).await;
+    daemon.kill();
+    each_failure_was_redriven_once(&machine, &ids).await;
+}
+
+/// Ends where power could be cut between any two things that are durable.
+const PLACES: [&str; 5] = ["after_capture_commit", "after_intent", "after_lua", "after_redriven", "before_outcome"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_power_is_cut_no_letter_is_lost_and_none_is_redriven_twice() {
+    let machine = Machine::start(CONFIG).await;
+    let mut ids = Vec::new();
+    for place in PLACES {
+        ids.extend(machine.fail(5, "connect ECONNREFUSED 127.0.0.1:25").await);
+        let all_fail = async || {
+            let counts = machine.bull.ask(json!({ "call": "counts", "queue": QUEUE })).await;
+            (counts["failed"].as_u64()? >= 5).then_some(())
+        };
+        eventually("all to fail", LIMIT, all_fail).await;
+        machine.does(json!({})).await;
+        Daemon::spawn_with(machine.folder.path(), &[("DLQ_FAILPOINT", place)]).ended().await;
+        let daemon = machine.daemon().await;
+        all_are_done(&machine, ids.len()).await;
+        daemon.kill();
+    }
+    each_failure_was_redriven_once(&machine, &ids).await;
+}
+
+async fn all_are_done(machine: &Machine, jobs: usize) {
     eventually("every job to be done", LIMIT, async || {
-        let letters = machine.metric("dlq_entries", "").await.filter(|letters| *letters > 0.0)?;
-        let ended = machine.metric("dlq_entries", "state=\"resolved\"").await?;
-        let again = machine.metric("dlq_entries", "state=\"recurred\"").await?;
-        (ended + again >= letters && ended >= ids.len() as f64).then_some(())
+        let letters = machine.letters().await;
+        let count = |state: &str| letters.iter().filter(|letter| letter.state == state).count();
+        (count("resolved") == jobs && count("resolved") + count("recurred") == letters.len()).then_some(())
     })
     .await;
-    daemon.kill();
+}
+
+async fn each_failure_was_redriven_once(machine: &Machine, ids: &[String]) {
     let mut letters = BTreeMap::<String, Vec<String>>::new();
     for letter in machine.letters().await {
         letters.entry(letter.job).or_default().push(letter.state);
     }
-    for id in &ids {
+    for id in ids {
         let states = letters.remove(id).unwrap_or_default();
         let resolved = states.iter().filter(|state| *state == "resolved").count();
         assert_eq!(resolved, 1, "job {id}: {states:?}");

@@ -105,9 +105,19 @@ pub(crate) struct Daemon(Child);
 impl Daemon {
     /// Starts it in a folder that has its configuration.
     pub(crate) fn spawn(folder: &Path) -> Self {
+        Self::spawn_with(folder, &[])
+    }
+
+    /// With these variables.
+    pub(crate) fn spawn_with(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dlq-processor"));
         command.arg("run").current_dir(folder).env_clear().env("LOG_LEVEL", "warn");
-        Self(command.stdout(Stdio::null()).spawn().unwrap())
+        Self(command.envs(variables.iter().copied()).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(mut self) {
+        eventually("the daemon to end", LIMIT, async || self.0.try_wait().unwrap()).await;
     }
 
     /// As `kill -9` does.
