@@ -15,9 +15,14 @@ use kit::secrets::redact_line;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Ledger, LedgerError, Waiting};
+use crate::source::Peril;
 
-/// The alert.
-const NAME: &str = "DeadLetters";
+/// The alert of letters that wait.
+const LETTERS: &str = "DeadLetters";
+/// The alert of queues that are unsafe for them.
+const UNSAFE: &str = "DeadLetterQueueUnsafe";
+/// Begins what is noted of a queue that was told of as unsafe; a fingerprint has no such sign.
+const OF_QUEUE: &str = "queue/";
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Between tries of what does not answer.
@@ -37,12 +42,18 @@ enum Trouble {
 }
 
 /// Tells, until it is dropped. What is to be told is kept in `folder` until the monitor has it.
-pub(crate) async fn tell_for_ever(settings: AlertSettings, folder: &Path, ledger: &Ledger, metrics: &Metrics) {
+pub(crate) async fn tell_for_ever(
+    settings: AlertSettings,
+    folder: &Path,
+    ledger: &Ledger,
+    perils: impl Fn() -> Vec<Peril>,
+    metrics: &Metrics,
+) {
     let client = open(settings, folder, metrics).await;
     let telling = async {
         let mut failures = 0;
         loop {
-            match tell(&client, ledger).await {
+            match tell(&client, ledger, &perils()).await {
                 Ok(()) => {
                     failures = 0;
                     tokio::time::sleep(LOOK_EVERY).await;
@@ -75,29 +86,53 @@ async fn open(settings: AlertSettings, folder: &Path, metrics: &Metrics) -> Aler
     AlertClient::new(settings, queues, metrics).expect("the settings were checked")
 }
 
-async fn tell(client: &AlertClient, ledger: &Ledger) -> Result<(), Trouble> {
+async fn tell(client: &AlertClient, ledger: &Ledger, perils: &[Peril]) -> Result<(), Trouble> {
     let waiting = ledger.waiting(MOST).await?;
+    let of_letters = waiting.iter().map(|group| (group.fingerprint.clone(), alert(group)));
+    let wanted: BTreeMap<String, Alert> = of_letters.chain(perils.iter().map(alert_of)).collect();
     let told: BTreeSet<String> = ledger.told().await?.into_iter().collect();
-    for group in &waiting {
+    for (key, alert) in &wanted {
         // First that it will be told: nobody else would know that it must be taken back.
-        if !told.contains(&group.fingerprint) {
-            ledger.tell(&group.fingerprint, true).await?;
+        if !told.contains(key) {
+            ledger.tell(key, true).await?;
         }
-        client.fire(&alert(group)).await?;
+        client.fire(alert).await?;
     }
-    for fingerprint in told.iter().filter(|told| waiting.iter().all(|group| group.fingerprint != **told)) {
+    for key in told.iter().filter(|key| !wanted.contains_key(*key)) {
         // There may only be more kinds than are told of at once.
-        if ledger.is_waiting(fingerprint).await? {
+        if ledger.is_waiting(key).await? {
             continue;
         }
-        client.resolve(NAME, &labels(fingerprint)).await?;
-        ledger.tell(fingerprint, false).await?;
+        let (name, labels) = named(key);
+        client.resolve(name, &labels).await?;
+        ledger.tell(key, false).await?;
     }
     Ok(())
 }
 
-fn labels(fingerprint: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([("fingerprint".to_owned(), fingerprint.to_owned())])
+/// The alert that something was told under, and its labels.
+fn named(key: &str) -> (&'static str, BTreeMap<String, String>) {
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    match key.strip_prefix(OF_QUEUE).and_then(|rest| rest.split_once('/')) {
+        Some((kind, queue)) => (UNSAFE, BTreeMap::from([label("peril", kind), label("queue", queue)])),
+        None => (LETTERS, BTreeMap::from([label("fingerprint", key)])),
+    }
+}
+
+fn alert_of(Peril { queue, kind, why }: &Peril) -> (String, Alert) {
+    let key = format!("{OF_QUEUE}{}/{queue}", kind.word());
+    let (name, labels) = named(&key);
+    let alert = Alert {
+        name: name.to_owned(),
+        service: queue.clone(),
+        severity: Severity::Page,
+        summary: format!("dead letters of {queue} are not safe: nothing is redriven there"),
+        description: format!("{why}. Who knows better writes accept: [{}] for this queue.", kind.word()),
+        labels,
+        annotations: BTreeMap::new(),
+        starts_at: Timestamp::now(),
+    };
+    (key, alert)
 }
 
 fn alert(group: &Waiting) -> Alert {
@@ -107,12 +142,12 @@ fn alert(group: &Waiting) -> Alert {
     let message = redact_line(message);
     let said = if message.is_empty() { "no words of its own" } else { &message };
     Alert {
-        name: NAME.to_owned(),
+        name: LETTERS.to_owned(),
         service: queue.clone(),
         severity: if *pages > 0 { Severity::Page } else { Severity::Ticket },
         summary: format!("{how_many} in {queue}: {name} ({class})"),
         description: format!("{said}. GET /api/v1/letters?fingerprint={fingerprint}, or /api/v1/letters/{sample}"),
-        labels: labels(fingerprint),
+        labels: named(fingerprint).1,
         annotations: BTreeMap::new(),
         starts_at: Timestamp::from_millisecond(*since_ms).unwrap_or_else(|_| Timestamp::now()),
     }

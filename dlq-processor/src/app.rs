@@ -145,13 +145,14 @@ impl Daemon {
             Engine::new(settings, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone())
         };
         let engines: Vec<Engine> = self.settings.sources.iter().map(engine).collect();
-        tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(&engines), self.tell(ledger));
+        tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(&engines), self.tell(ledger, &engines));
     }
 
     /// Tells the monitor, if there is one.
-    async fn tell(&self, ledger: &Ledger) {
+    async fn tell(&self, ledger: &Ledger, engines: &[Engine]) {
         if let Some(monitor) = &self.settings.monitor {
-            tell_for_ever(monitor.clone(), &self.settings.data_dir, ledger, &self.metrics).await;
+            let perils = || engines.iter().flat_map(Engine::perils).collect();
+            tell_for_ever(monitor.clone(), &self.settings.data_dir, ledger, perils, &self.metrics).await;
         }
     }
 

@@ -23,6 +23,7 @@ pub(crate) struct Figures {
     pub(crate) armed: IntGaugeVec,
     pub(crate) breaker_open: IntGaugeVec,
     pub(crate) held: IntGaugeVec,
+    pub(crate) perils: IntGaugeVec,
     pub(crate) failed_in_source: IntGaugeVec,
     pub(crate) commit_seconds: Histogram,
     pub(crate) lease_held: IntGauge,
@@ -75,6 +76,11 @@ impl Figures {
                 "dlq_queue_held",
                 "1 while nothing is redriven into a queue: it is paused, nobody works, too much waits, or memory is short.",
                 &["queue", "reason"],
+            ),
+            perils: gauge(
+                "dlq_queue_peril",
+                "1 while a queue is unsafe for its dead letters: retention, workers or version.",
+                &["source", "queue", "kind"],
             ),
             failed_in_source: gauge("dlq_source_failed", "Failed jobs that a queue holds.", &["source", "queue"]),
             lease_held: metrics.register(IntGauge::new(

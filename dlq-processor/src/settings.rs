@@ -13,7 +13,7 @@ use kit::http::{AccessSettings, decode_access};
 use url::Url;
 
 use crate::policy::{Pattern, Policy, decode_policy};
-use crate::source::{self, Source};
+use crate::source::{self, PerilKind, Source};
 use crate::storm::Limits;
 
 /// Where it listens unless told otherwise.
@@ -105,6 +105,8 @@ pub(crate) struct QueueSettings {
     pub(crate) rate: f64,
     /// How busy it may be. Default: at most 10,000 jobs wait, somebody works, and of what is done a tenth is redriven unasked.
     pub(crate) limits: Limits,
+    /// Perils that are accepted. Default none.
+    pub(crate) accepts: Vec<PerilKind>,
 }
 
 impl Settings {
@@ -126,7 +128,13 @@ impl Settings {
     /// What may be done in a queue.
     pub(crate) fn of_queue(&self, queue: &str) -> QueueSettings {
         let found = self.queues.iter().rev().find(|settings| settings.queue.matches(queue)).cloned();
-        found.unwrap_or(QueueSettings { queue: Pattern::any(), acts: false, rate: QUEUE_RATE, limits: LIMITS })
+        found.unwrap_or(QueueSettings {
+            queue: Pattern::any(),
+            acts: false,
+            rate: QUEUE_RATE,
+            limits: LIMITS,
+            accepts: Vec::new(),
+        })
     }
 }
 
@@ -179,9 +187,12 @@ fn decode_queue(cursor: &Cursor<'_>) -> Option<QueueSettings> {
     let acts = fields.get("mode").and_then(|cursor| cursor.one_of(&[("observe", false), ("act", true)]));
     let rate = fields.get("rate").and_then(|cursor| decode_rate(&cursor));
     let limits = decode_limits(&fields);
+    let perils = PerilKind::ALL.map(|kind| (kind.word(), kind));
+    let accepts = fields.get("accept").map(|cursor| cursor.items()).unwrap_or_default();
+    let accepts = accepts.iter().filter_map(|cursor| cursor.one_of(&perils)).collect();
     fields.end();
     let (acts, rate) = (acts.unwrap_or(false), rate.unwrap_or(QUEUE_RATE));
-    Some(QueueSettings { queue: Pattern::new(queue?), acts, rate, limits })
+    Some(QueueSettings { queue: Pattern::new(queue?), acts, rate, limits, accepts })
 }
 
 fn decode_limits(fields: &Fields<'_>) -> Limits {

@@ -3,6 +3,7 @@
 
 mod capture;
 mod follow;
+mod perils;
 mod redrive;
 mod room;
 mod verdict;
@@ -19,7 +20,7 @@ use crate::figures::Figures;
 use crate::ledger::{Ledger, LedgerError, LetterId};
 use crate::policy::Pattern;
 use crate::settings::{Settings, SourceSettings};
-use crate::source::{Source, SourceError};
+use crate::source::{Peril, Source, SourceError};
 use crate::storm::{Breaker, BreakerState, Bucket, Flood, Pressure};
 
 /// Between tries of what is away.
@@ -52,6 +53,8 @@ pub(crate) struct Engine {
     rate: Arc<Mutex<Bucket>>,
     /// Why nothing is redriven, though it may be.
     hazards: Mutex<Vec<String>>,
+    /// What makes queues unsafe, once somebody has looked.
+    perils: Mutex<Option<Vec<Peril>>>,
     /// Queues that nothing is put back into for now.
     pressures: Mutex<BTreeMap<String, Pressure>>,
     /// How many failures come, by queue and job's name.
@@ -81,6 +84,7 @@ impl Engine {
             breakers: Mutex::default(),
             rate,
             hazards: Mutex::default(),
+            perils: Mutex::default(),
             pressures: Mutex::default(),
             floods: Mutex::default(),
             troubles: Mutex::default(),
@@ -94,7 +98,12 @@ impl Engine {
 
     /// Does everything, until it is dropped.
     pub(crate) async fn run(&self) {
-        tokio::join!(self.capture_for_ever(), self.redrive_for_ever(), self.follow_for_ever());
+        tokio::join!(
+            self.capture_for_ever(),
+            self.redrive_for_ever(),
+            self.follow_for_ever(),
+            self.watch_perils_for_ever()
+        );
     }
 
     /// Why nothing is redriven, if that is so.

@@ -85,7 +85,8 @@ impl Engine {
             BreakerState::HalfOpen(_) => breaker.is_full(),
         };
         let names = breakers.iter().filter(|(_, breaker)| is_shut(breaker)).map(|(destination, _)| destination.clone());
-        let mut held = Held { names: names.collect(), ..Held::default() };
+        let mut held =
+            Held { names: names.collect(), queues: self.unsafe_queues().into_iter().collect(), ..Held::default() };
         for (queue, place) in &mut room.queues {
             if place.pressure.is_some() || place.rate.tokens(now_ms) < 1.0 {
                 held.queues.push(queue.clone());
@@ -101,10 +102,11 @@ impl Engine {
         let now_ms = now_ms();
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsafe_queues = self.unsafe_queues();
         let mut admit = |due: &Due| {
             let (queue, name) = (&due.episode.queue, &due.name);
             // It may have been otherwise when it was taken in.
-            if !self.settings.of_queue(queue).acts {
+            if !self.settings.of_queue(queue).acts || unsafe_queues.contains(queue) {
                 return false;
             }
             let Some(place) = room.queues.get_mut(queue).filter(|place| place.pressure.is_none()) else { return false };

@@ -6,6 +6,7 @@ mod found;
 pub mod jobs;
 mod kinds;
 mod orders;
+mod peril;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::storm::Load;
 pub use found::{Cursor, Episode, Found, Page};
 pub(crate) use kinds::kind;
 pub use orders::{Lost, Order, Put, State};
+pub use peril::{Peril, PerilKind};
 
 /// One kind of queue.
 ///
@@ -58,6 +60,12 @@ pub trait Source: Send + Sync {
     /// Says why nothing should be redriven there at all, one sentence each: what is put back could be lost. Most kinds of
     /// queues have no such reasons.
     fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Says what makes queues unsafe for their dead letters. Nothing is redriven in such a queue, unless its configuration
+    /// accepts that.
+    fn perils<'a>(&'a self, _queues: &'a [String]) -> BoxFuture<'a, Result<Vec<Peril>, SourceError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 

@@ -41,6 +41,14 @@ impl BullMq {
         })
     }
 
+    /// Counts the workers that are connected.
+    pub(super) async fn find_workers(&self, queue: &str) -> Result<u64, SourceError> {
+        let mut asked = redis::pipe();
+        asked.cmd("CLIENT").arg("LIST");
+        let (clients,): (String,) = self.server.ask(&asked).await?;
+        Ok(workers(&clients, &self.prefix, queue))
+    }
+
     /// By what the queue says happened, in the last minute of the server's clock.
     async fn find_done(&self, queue: &str, now_ms: u64) -> Result<u64, SourceError> {
         let known = self.done.lock().await.get(queue).copied();

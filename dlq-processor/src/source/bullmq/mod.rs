@@ -9,6 +9,7 @@ mod kept;
 mod keys;
 mod load;
 mod orders;
+mod perils;
 mod server;
 
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ use self::events::Heard;
 use self::keys::{Keys, every_meta, queue_of};
 use self::load::Done;
 use self::server::{Lua, Server};
-use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Put, Source, SourceError, State};
+use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Peril, Put, Source, SourceError, State};
 use crate::storm::Load;
 
 /// Queues of a server, at most.
@@ -219,6 +220,10 @@ impl Source for BullMq {
 
     fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
         self.find_hazards().boxed()
+    }
+
+    fn perils<'a>(&'a self, queues: &'a [String]) -> BoxFuture<'a, Result<Vec<Peril>, SourceError>> {
+        self.find_perils(queues).boxed()
     }
 
     fn load<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<Load, SourceError>> {

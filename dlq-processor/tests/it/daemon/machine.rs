@@ -24,19 +24,32 @@ pub(crate) struct Machine {
     pub(crate) folder: TempDir,
     pub(crate) bull: Bull,
     port: u16,
+    /// Failed jobs that a queue keeps, if not all.
+    keeps: Option<usize>,
 }
 
 impl Machine {
     /// With more of a configuration than where things are.
     pub(crate) async fn start(config: &str) -> Self {
         let (folder, bull, port) = (tempfile::tempdir().unwrap(), Bull::start("bullmq-5-58").await, free_port());
-        let url = bull.redis.url();
+        std::fs::write(folder.path().join("token"), TOKEN).unwrap();
+        let machine = Self { folder, bull, port, keeps: None };
+        machine.configure(config);
+        machine
+    }
+
+    /// Writes another configuration, for the next daemon.
+    pub(crate) fn configure(&self, config: &str) {
+        let (port, url) = (self.port, self.bull.redis.url());
         let head = format!(
             "listen: 127.0.0.1:{port}\ndata_dir: data\nsources: {{ jobs: {{ bullmq: {{ url: '{url}' }} }} }}\n"
         );
-        std::fs::write(folder.path().join("dlq-processor.yml"), head + config).unwrap();
-        std::fs::write(folder.path().join("token"), TOKEN).unwrap();
-        Self { folder, bull, port }
+        std::fs::write(self.folder.path().join("dlq-processor.yml"), head + config).unwrap();
+    }
+
+    /// Has queues keep only so many failed jobs.
+    pub(crate) fn throw_away(&mut self, beyond: usize) {
+        self.keeps = Some(beyond);
     }
 
     /// Starts the daemon.
@@ -50,7 +63,9 @@ impl Machine {
     pub(crate) async fn fail(&self, jobs: usize, why: &str) -> Vec<String> {
         self.does(json!({ "throws": why })).await;
         self.bull.ask(json!({ "call": "work", "queue": QUEUE, "opts": { "concurrency": 20 } })).await;
-        let jobs: Vec<Value> = (0..jobs).map(|number| json!({ "name": "job", "data": { "number": number } })).collect();
+        let opts = self.keeps.map_or(json!({}), |keeps| json!({ "removeOnFail": keeps }));
+        let jobs: Vec<Value> =
+            (0..jobs).map(|number| json!({ "name": "job", "data": { "number": number }, "opts": opts })).collect();
         let ids = self.bull.ask(json!({ "call": "add", "queue": QUEUE, "jobs": jobs })).await;
         ids.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
     }

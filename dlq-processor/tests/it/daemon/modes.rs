@@ -81,3 +81,28 @@ async fn nothing_is_put_back_where_nobody_would_take_it() {
     eventually("it to be redriven", LIMIT, async || (machine.runs(&ids[0]).await == 2).then_some(())).await;
     assert_eq!(machine.metric("dlq_queue_held", "").await, Some(0.0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_redriven_in_a_queue_that_throws_failures_away_until_somebody_accepts_that() {
+    let config = "retries: { transient: { base: 1s, cap: 1s } }\nqueues: [{ queue: '*', mode: act";
+    let mut machine = Machine::start(&format!("{config} }}]\n")).await;
+    machine.throw_away(50);
+    let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
+    let daemon = machine.daemon().await;
+    eventually("the peril to be seen", LIMIT, async || {
+        machine.metric("dlq_queue_peril", "kind=\"retention\"").await.filter(|seen| *seen == 1.0).map(drop)
+    })
+    .await;
+    machine.does(json!({})).await;
+    eventually("it to be due", LIMIT, async || {
+        let letters = machine.letters().await;
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        letters.first()?.due_at_ms.filter(|due_at_ms| *due_at_ms + 1000 < now_ms)
+    })
+    .await;
+    assert_eq!(machine.runs(&ids[0]).await, 1);
+    daemon.kill();
+    machine.configure(&format!("{config}, accept: [retention] }}]\n"));
+    let _daemon = machine.daemon().await;
+    eventually("it to be redriven", LIMIT, async || (machine.runs(&ids[0]).await == 2).then_some(())).await;
+}
