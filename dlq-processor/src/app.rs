@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarm::tell_for_ever;
 use crate::api::Api;
-use crate::engine::Engine;
+use crate::engine::{Engine, carry_out_plans};
 use crate::figures::Figures;
 use crate::lease::Lease;
 use crate::ledger::{Holder, Ledger};
@@ -145,7 +145,12 @@ impl Daemon {
             Engine::new(settings, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone())
         };
         let engines: Vec<Engine> = self.settings.sources.iter().map(engine).collect();
-        tokio::join!(join_all(engines.iter().map(Engine::run)), self.report(&engines), self.tell(ledger, &engines));
+        tokio::join!(
+            join_all(engines.iter().map(Engine::run)),
+            self.report(&engines),
+            self.tell(ledger, &engines),
+            carry_out_plans(ledger)
+        );
     }
 
     /// Tells the monitor, if there is one.

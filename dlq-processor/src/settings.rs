@@ -235,10 +235,15 @@ fn decode_monitor(cursor: &Cursor<'_>) -> Option<AlertSettings> {
     Some(AlertSettings { monitor, token, ..AlertSettings::new("dlq-processor") })
 }
 
+/// Reads `20/s`, from 0.01/s to 100000/s.
+pub(crate) fn read_rate(text: &str) -> Option<f64> {
+    text.trim().trim_end_matches("/s").parse::<f64>().ok().filter(|rate| (0.01..=100_000.0).contains(rate))
+}
+
 /// Redrives a second.
 fn decode_rate(cursor: &Cursor<'_>) -> Option<f64> {
     let text = cursor.text()?;
-    let rate = text.trim().trim_end_matches("/s").parse::<f64>().ok().filter(|rate| (0.01..=100_000.0).contains(rate));
+    let rate = read_rate(&text);
     if rate.is_none() {
         cursor.mistake(format!("{text:?} is not a rate; write it like 20/s, from 0.01/s to 100000/s"));
     }

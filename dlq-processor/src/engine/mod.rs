@@ -4,9 +4,12 @@
 mod capture;
 mod follow;
 mod perils;
+mod plans;
 mod redrive;
 mod room;
 mod verdict;
+
+pub(crate) use plans::carry_out_plans;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -36,7 +36,7 @@ impl Act {
     }
 
     /// The state that it leads to.
-    fn state(self) -> &'static str {
+    pub(super) fn state(self) -> &'static str {
         match self {
             Self::Redrive | Self::Release => "scheduled",
             Self::Park => "parked",
@@ -46,7 +46,7 @@ impl Act {
     }
 
     /// The states that it may be done in.
-    fn from(self) -> &'static [&'static str] {
+    pub(super) fn from(self) -> &'static [&'static str] {
         match self {
             Self::Redrive => &["observed", "scheduled", "parked", "escalated", "discarded", "withdrawn", "uncertain"],
             Self::Park => &["observed", "scheduled", "escalated"],

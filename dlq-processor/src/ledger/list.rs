@@ -1,25 +1,6 @@
 //! Letters for people: those that a filter chooses, a page at a time, newest first; and one with all that it holds.
 
-use kit::db::Bind;
-
-use super::{Ledger, LedgerError};
-
-/// Which letters. What is not said matters not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Of this source.
-    pub source: Option<String>,
-    /// Of this queue.
-    pub queue: Option<String>,
-    /// In this state.
-    pub state: Option<String>,
-    /// Of this class.
-    pub class: Option<String>,
-    /// With this fingerprint.
-    pub fingerprint: Option<String>,
-    /// Taken in before the letter of this number.
-    pub before: Option<i64>,
-}
+use super::{Filter, Ledger, LedgerError};
 
 /// A letter, without what its job held.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
@@ -74,24 +55,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn letters(&self, filter: &Filter, most: usize) -> Result<Vec<Listed>, LedgerError> {
-        let wanted = [
-            ("source", &filter.source),
-            ("queue", &filter.queue),
-            ("state", &filter.state),
-            ("class", &filter.class),
-            ("fingerprint", &filter.fingerprint),
-        ];
-        let (mut sql, mut binds) = (format!("SELECT {COLUMNS} FROM letters WHERE number < $1"), Vec::new());
-        binds.push(Bind::from(filter.before.unwrap_or(i64::MAX)));
-        for (column, value) in wanted {
-            if let Some(value) = value {
-                binds.push(value.as_str().into());
-                sql += &format!(" AND {column} = ${}", binds.len());
-            }
-        }
-        binds.push(i64::try_from(most).unwrap_or(i64::MAX).into());
-        sql += &format!(" ORDER BY number DESC LIMIT ${}", binds.len());
-        self.read(async |transaction| transaction.rows::<Listed>(&sql, &binds).await).await
+        let pattern = filter.pattern();
+        let mut condition = filter.to_where(&pattern);
+        let most = condition.bind(i64::try_from(most).unwrap_or(i64::MAX).into());
+        let sql = format!("SELECT {COLUMNS} FROM letters WHERE {} ORDER BY number DESC LIMIT {most}", condition.sql);
+        self.read(async |transaction| transaction.rows::<Listed>(&sql, &condition.binds).await).await
     }
 
     /// Returns one letter.

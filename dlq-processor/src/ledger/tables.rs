@@ -91,5 +91,35 @@ CREATE TABLE lease (
 ) {strict};
 ";
 
+/// Plans for many letters.
+const FOURTH: &str = "
+CREATE TABLE plans (
+    number {counter},
+    id TEXT NOT NULL UNIQUE,
+    at_ms {int} NOT NULL,
+    who TEXT NOT NULL,
+    why TEXT NOT NULL,
+    act TEXT NOT NULL,
+    filter TEXT NOT NULL,
+    rate_milli {int},
+    stop_percent {int},
+    state TEXT NOT NULL,
+    total {int} NOT NULL,
+    hash TEXT NOT NULL
+) {strict};
+CREATE TABLE plan_letters (
+    plan {int} NOT NULL,
+    position {int} NOT NULL,
+    letter {int} NOT NULL,
+    version {int} NOT NULL,
+    state TEXT NOT NULL,
+    PRIMARY KEY (plan, position)
+) {strict};
+CREATE INDEX plan_letters_state ON plan_letters (plan, state, position);
+CREATE INDEX plan_letters_letter ON plan_letters (letter, plan);
+ALTER TABLE letters ADD COLUMN plan {int};
+CREATE INDEX letters_plan ON letters (plan, state) WHERE plan IS NOT NULL;
+";
+
 /// All of them.
-pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD] };
+pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH] };

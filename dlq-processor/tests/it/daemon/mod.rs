@@ -4,5 +4,6 @@ mod asked;
 mod killed;
 mod machine;
 mod modes;
+mod planned;
 mod replicas;
 mod tables;

@@ -1,5 +1,23 @@
 //! The ledger over SQLite and over PostgreSQL: the same story in both.
 
+macro_rules! in_both {
+    ($($story:ident: $file:ident, $server:ident;)*) => {
+        $(
+            #[tokio::test]
+            async fn $file() {
+                in_a_file($story).await;
+            }
+
+            #[tokio::test]
+            async fn $server() {
+                in_a_server($story).await;
+            }
+        )*
+    };
+}
+
+mod plans;
+
 use std::time::Duration;
 
 use dlq_processor::ledger::{
@@ -253,7 +271,7 @@ async fn has_what_stands_behind_a_stuck_one_wait_or_pass_by(ledger: Ledger) {
 }
 
 async fn id_of(ledger: &Ledger, job: &str) -> String {
-    let letters = ledger.letters(&Filter::default(), 100).await.unwrap();
+    let letters = ledger.letters(&Filter::default(), 10_000).await.unwrap();
     letters.into_iter().find(|letter| letter.job == job).unwrap().id
 }
 
@@ -291,22 +309,6 @@ async fn keeps_payloads_byte_for_byte_and_what_no_server_takes_as_text(ledger: L
     let letter = ledger.letters(&Filter::default(), 10).await.unwrap().remove(0);
     assert_eq!((letter.job.as_str(), letter.name.as_str()), ("a\u{fffd}b", "send\u{fffd}"));
     assert_eq!(ledger.payload(&letter.id).await.unwrap(), b"{\"to\":\"\0\xff\"}");
-}
-
-macro_rules! in_both {
-    ($($story:ident: $file:ident, $server:ident;)*) => {
-        $(
-            #[tokio::test]
-            async fn $file() {
-                in_a_file($story).await;
-            }
-
-            #[tokio::test]
-            async fn $server() {
-                in_a_server($story).await;
-            }
-        )*
-    };
 }
 
 in_both! {

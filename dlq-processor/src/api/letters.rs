@@ -1,0 +1,140 @@
+//! `/api/v1/letters`: letters for people and programs, and what is done with one of them.
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use jiff::Timestamp;
+use kit::http::{ApiError, Identity, Role};
+use kit::secrets::redact_line;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Api, Because, actor, conflict, problem};
+use crate::ledger::{Act, Acted, Filter, LetterState, Listed};
+use crate::policy::Class;
+
+/// Letters of a page: unless told otherwise, and at most.
+const PAGE: (usize, usize) = (50, 500);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    source: Option<String>,
+    queue: Option<String>,
+    state: Option<String>,
+    class: Option<String>,
+    fingerprint: Option<String>,
+    name: Option<String>,
+    message: Option<String>,
+    failed_after: Option<Timestamp>,
+    failed_before: Option<Timestamp>,
+    before: Option<i64>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn letters(State(api): State<Api>, Query(wanted): Query<Wanted>) -> Result<Json<Value>, ApiError> {
+    let Wanted { source, queue, state, class, fingerprint, before, limit, name, message, failed_after, failed_before } =
+        wanted;
+    let filter = Filter {
+        source,
+        queue,
+        name,
+        state,
+        class,
+        fingerprint,
+        message,
+        failed_after,
+        failed_before,
+        data: None,
+        before,
+    };
+    check(&filter)?;
+    let most = limit.unwrap_or(PAGE.0);
+    if !(1..=PAGE.1).contains(&most) {
+        return Err(ApiError::bad_request(format!("limit is {most}; write 1 to {}", PAGE.1)));
+    }
+    let letters = api.ledger()?.letters(&filter, most).await.map_err(problem)?;
+    let next = letters.last().filter(|_| letters.len() == most).map(|last| last.number);
+    let letters: Vec<Listed> = letters.into_iter().map(shown).collect();
+    Ok(Json(json!({ "letters": letters, "next": next })))
+}
+
+/// Checks the words of a filter.
+pub(super) fn check(filter: &Filter) -> Result<(), ApiError> {
+    one_of("state", filter.state.as_deref(), LetterState::ALL.map(LetterState::word))?;
+    one_of("class", filter.class.as_deref(), Class::ALL.map(Class::word))
+}
+
+fn one_of<const N: usize>(what: &str, given: Option<&str>, words: [&str; N]) -> Result<(), ApiError> {
+    match given {
+        Some(given) if !words.contains(&given) => {
+            Err(ApiError::bad_request(format!("{what} is {given:?}; write one of {}", words.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// With payload and audit for whoever may do something with it.
+pub(super) async fn letter(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let ledger = api.ledger()?;
+    let letter = ledger.letter(&id).await.map_err(problem)?.ok_or_else(no_letter)?;
+    if api.caller(&request).require(Role::Operator).is_err() {
+        return Ok(Json(json!({ "letter": shown(letter) })));
+    }
+    let audit = ledger.audit(Some(&id), PAGE.1).await.map_err(problem)?;
+    let data = ledger.payload(&id).await.map_err(problem)?;
+    let data = serde_json::from_slice(&data).unwrap_or_else(|_no_json| json!(String::from_utf8_lossy(&data)));
+    Ok(Json(json!({ "letter": shown(letter), "audit": audit, "data": data })))
+}
+
+pub(super) async fn act(
+    State(api): State<Api>,
+    Path((id, word)): Path<(String, String)>,
+    Extension(identity): Extension<Identity>,
+    headers: HeaderMap,
+    Json(Because { reason }): Json<Because>,
+) -> Result<Response, ApiError> {
+    let act = Act::ALL.into_iter().find(|act| act.word() == word);
+    let act = act.ok_or_else(|| {
+        let words = Act::ALL.map(Act::word).join(", ");
+        ApiError::not_found(format!("nothing called {word:?} can be done with a letter; write one of {words}"))
+    })?;
+    let actor = actor(&identity, &headers, &reason)?;
+    let ledger = api.ledger()?;
+    if matches!(act, Act::Redrive | Act::Release) {
+        let letter = ledger.letter(&id).await.map_err(problem)?.ok_or_else(no_letter)?;
+        if !api.settings.of_queue(&letter.queue).acts {
+            let message = format!("nothing is redriven in {}: give it mode: act in the configuration", letter.queue);
+            return Err(conflict(message));
+        }
+    }
+    let now_ms = Timestamp::now().as_millisecond();
+    match ledger.act(&id, act, actor, now_ms).await.map_err(problem)? {
+        Acted::Done | Acted::Before => {
+            let letter = ledger.letter(&id).await.map_err(problem)?.map(shown);
+            Ok(Json(json!({ "letter": letter })).into_response())
+        }
+        Acted::Unknown => Err(no_letter()),
+        Acted::Not(state) => Err(conflict(format!("a letter that is {state} cannot be asked to {word}"))),
+        Acted::KeyTaken => Err(conflict("this Idempotency-Key was used for something else".to_owned())),
+    }
+}
+
+pub(super) async fn audit(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    let audit = api.ledger()?.audit(None, PAGE.1).await.map_err(problem)?;
+    Ok(Json(json!({ "audit": audit })))
+}
+
+/// Words of a failure may hold what nobody should see.
+pub(super) fn shown(letter: Listed) -> Listed {
+    Listed { message: redact_line(&letter.message), ..letter }
+}
+
+fn no_letter() -> ApiError {
+    ApiError::not_found("no such letter")
+}

@@ -1,0 +1,119 @@
+//! `/api/v1`: letters for people and programs, and what may be done with them. Who reads payloads or does something shows a
+//! token; what is done has a reason, a key of its own, and a line in the audit.
+
+mod letters;
+mod plans;
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
+use kit::http::{Access, ApiError, Caller, Identity, Place, Public, Role, peer};
+use serde::Deserialize;
+
+use crate::ledger::{Actor, Ledger, LedgerError};
+use crate::settings::Settings;
+
+/// Longest reason and longest key, in bytes.
+const LONGEST: (usize, usize) = (1000, 128);
+
+/// What routes need.
+#[derive(Clone)]
+pub(crate) struct Api {
+    settings: Arc<Settings>,
+    access: Arc<Access>,
+    ledger: Arc<OnceLock<Ledger>>,
+}
+
+impl Api {
+    /// The ledger comes when it is open.
+    pub(crate) fn new(settings: Arc<Settings>, ledger: Arc<OnceLock<Ledger>>) -> Self {
+        let place = Place::new(
+            Place::own_names(settings.listen),
+            &settings.access.hosts,
+            None,
+            settings.access.trusted_proxies.clone(),
+        );
+        let access = Arc::new(Access { credentials: settings.access.credentials.clone(), place });
+        Self { settings, access, ledger }
+    }
+
+    pub(crate) fn routes(self) -> Router {
+        let acts = Router::new()
+            .route("/api/v1/letters/{id}/{act}", post(letters::act))
+            .route("/api/v1/audit", get(letters::audit))
+            .route("/api/v1/plans", post(plans::make))
+            .route("/api/v1/plans/{id}/{step}", post(plans::step))
+            .layer(from_fn_with_state(self.clone(), operators));
+        let reads = Router::new()
+            .route("/api/v1/letters", get(letters::letters))
+            .route("/api/v1/letters/{id}", get(letters::letter))
+            .route("/api/v1/plans", get(plans::plans))
+            .route("/api/v1/plans/{id}", get(plans::plan))
+            .layer(from_fn_with_state(self.clone(), readers));
+        acts.merge(reads).with_state(self)
+    }
+
+    fn ledger(&self) -> Result<&Ledger, ApiError> {
+        self.ledger.get().ok_or_else(|| unavailable("the ledger is not open yet"))
+    }
+
+    fn caller(&self, request: &Request) -> Caller {
+        self.access.caller(request.headers(), peer(request.extensions()))
+    }
+}
+
+async fn operators(State(api): State<Api>, mut request: Request, next: Next) -> Result<Response, ApiError> {
+    let caller = api.caller(&request);
+    let identity = caller.require(Role::Operator)?.clone();
+    request.extensions_mut().insert(identity);
+    Ok(next.run(request).await)
+}
+
+/// Everybody, where a configuration says nothing else and this daemon is asked by its own machine.
+async fn readers(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
+    let caller = api.caller(&request);
+    // Also what everybody may read is not for a page of another site.
+    if api.settings.access.public < Public::Details || matches!(caller, Caller::Refused(_)) {
+        caller.require(Role::Viewer)?;
+    }
+    Ok(next.run(request).await)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Because {
+    pub(super) reason: String,
+}
+
+/// Who does something, why, and under which key.
+fn actor<'a>(identity: &'a Identity, headers: &'a HeaderMap, reason: &'a str) -> Result<Actor<'a>, ApiError> {
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
+    if key.is_empty() || key.len() > LONGEST.1 {
+        let message =
+            format!("the header Idempotency-Key is needed: 1 to {} characters, other ones for each act", LONGEST.1);
+        return Err(ApiError::bad_request(message));
+    }
+    let why = reason.trim();
+    if why.is_empty() || why.len() > LONGEST.0 {
+        return Err(ApiError::bad_request(format!("reason is needed: 1 to {} characters", LONGEST.0)));
+    }
+    Ok(Actor { who: &identity.name, why, key })
+}
+
+fn conflict(message: String) -> ApiError {
+    ApiError::new(axum::http::StatusCode::CONFLICT, message)
+}
+
+fn unavailable(message: &str) -> ApiError {
+    ApiError::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, message)
+}
+
+fn problem(error: LedgerError) -> ApiError {
+    tracing::warn!(error = %kit::chain::Chain(&error), "the ledger");
+    unavailable("the ledger does not answer")
+}

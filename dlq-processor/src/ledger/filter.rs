@@ -1,0 +1,190 @@
+//! Which letters: for lists, and for plans that freeze them.
+
+use jiff::Timestamp;
+use kit::db::{Bind, Transaction};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Letters whose payloads are looked at at once.
+const PAGE: i64 = 500;
+/// Letters of a plan that are written at once.
+const CHUNK: usize = 2_000;
+
+/// Which letters. What is not said matters not.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Filter {
+    /// Of this source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Of this queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// Of jobs with this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// In this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Of this class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// With this fingerprint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// With this in their message, in small or capital letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Of jobs that failed at this time or later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_after: Option<Timestamp>,
+    /// Of jobs that failed before this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_before: Option<Timestamp>,
+    /// With this value in their data. Only plans look there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<InData>,
+    /// Taken in before the letter of this number.
+    #[serde(skip)]
+    pub before: Option<i64>,
+}
+
+/// A value at a place in a job's data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InData {
+    /// JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// What is there.
+    pub value: Value,
+}
+
+/// A condition, and what is bound in it.
+pub(super) struct Where<'a> {
+    pub(super) sql: String,
+    pub(super) binds: Vec<Bind<'a>>,
+    /// What `LIKE` is given.
+    pattern: &'a str,
+}
+
+impl Filter {
+    /// The pattern that [`Self::to_where`] needs to hold on to.
+    pub(super) fn pattern(&self) -> String {
+        let mut pattern = String::from("%");
+        for char in self.message.as_deref().unwrap_or_default().to_lowercase().chars() {
+            if matches!(char, '%' | '_' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(char);
+        }
+        pattern + "%"
+    }
+
+    /// Writes it as a condition whose first value is `$1`.
+    pub(super) fn to_where<'a>(&'a self, pattern: &'a str) -> Where<'a> {
+        let mut condition = Where { sql: "number < $1".to_owned(), binds: Vec::new(), pattern };
+        condition.binds.push(Bind::from(self.before.unwrap_or(i64::MAX)));
+        let equal = [
+            ("source", &self.source),
+            ("queue", &self.queue),
+            ("name", &self.name),
+            ("state", &self.state),
+            ("class", &self.class),
+            ("fingerprint", &self.fingerprint),
+        ];
+        for (column, value) in equal {
+            if let Some(value) = value {
+                condition.and(&format!("{column} = "), value.as_str().into(), "");
+            }
+        }
+        if self.message.is_some() {
+            condition.and("LOWER(message) LIKE ", condition.pattern.into(), " ESCAPE '\\'");
+        }
+        if let Some(after) = self.failed_after {
+            condition.and("failed_at_ms >= ", after.as_millisecond().into(), "");
+        }
+        if let Some(before) = self.failed_before {
+            condition.and("failed_at_ms < ", before.as_millisecond().into(), "");
+        }
+        condition
+    }
+
+    /// Writes the letters that it chooses into a plan, as they are now, the first failed first: those in one of `states`.
+    pub(super) async fn freeze(
+        &self,
+        transaction: &mut Transaction,
+        plan: i64,
+        states: &[&str],
+    ) -> Result<(), sqlx::Error> {
+        let (pattern, states) = (self.pattern(), states.join("', '"));
+        let mut condition = self.to_where(&pattern);
+        condition.sql += &format!(" AND state IN ('{states}') AND action <> 'quarantine'");
+        let Some(data) = &self.data else {
+            let place = condition.bind(plan.into());
+            let sql = format!(
+                "INSERT INTO plan_letters (plan, position, letter, version, state)
+                SELECT {place}, ROW_NUMBER() OVER (ORDER BY failed_at_ms, number), number, version, 'waits'
+                FROM letters WHERE {}",
+                condition.sql
+            );
+            return transaction.change(&sql, &condition.binds).await.map(drop);
+        };
+        let mut chosen = find_in_data(transaction, condition, data).await?;
+        chosen.sort_unstable();
+        for (part, chunk) in chosen.chunks(CHUNK).enumerate() {
+            let rows = chunk.iter().enumerate();
+            let values: Vec<String> = rows
+                .map(|(at, (_, number, version))| {
+                    format!("({plan}, {}, {number}, {version}, 'waits')", part * CHUNK + at + 1)
+                })
+                .collect();
+            let sql = format!(
+                "INSERT INTO plan_letters (plan, position, letter, version, state) VALUES {}",
+                values.join(", ")
+            );
+            transaction.change(&sql, &[]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns time of failure, number and version of letters that have a value in their data.
+async fn find_in_data(
+    transaction: &mut Transaction,
+    mut condition: Where<'_>,
+    InData { pointer, value }: &InData,
+) -> Result<Vec<(i64, i64, i64)>, sqlx::Error> {
+    let (from, most) = (condition.bind(0_i64.into()), condition.bind(PAGE.into()));
+    let sql = format!(
+        "SELECT failed_at_ms, number, version, data FROM letters JOIN payloads ON payloads.letter = letters.number
+        WHERE {} AND number > {from} ORDER BY number LIMIT {most}",
+        condition.sql
+    );
+    let (mut chosen, place) = (Vec::new(), condition.binds.len() - 2);
+    loop {
+        let rows = transaction.rows::<(i64, i64, i64, Vec<u8>)>(&sql, &condition.binds).await?;
+        let Some(last) = rows.last().map(|row| row.1) else { return Ok(chosen) };
+        for (failed_at_ms, number, version, data) in rows {
+            let data: Option<Value> = serde_json::from_slice(&data).ok();
+            if data.and_then(|data| Some(data.pointer(pointer)? == value)) == Some(true) {
+                chosen.push((failed_at_ms, number, version));
+            }
+        }
+        if let Some(bind) = condition.binds.get_mut(place) {
+            *bind = last.into();
+        }
+    }
+}
+
+impl<'a> Where<'a> {
+    fn and(&mut self, before: &str, value: Bind<'a>, after: &str) {
+        let place = self.bind(value);
+        self.sql += &format!(" AND {before}{place}{after}");
+    }
+
+    /// Returns the place of a further value.
+    pub(super) fn bind(&mut self, value: Bind<'a>) -> String {
+        self.binds.push(value);
+        format!("${}", self.binds.len())
+    }
+}

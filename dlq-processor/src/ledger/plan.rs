@@ -1,0 +1,348 @@
+//! Plans: what is to be done with many letters, frozen when it is made, carried out part by part once somebody says so.
+
+use data_encoding::HEXLOWER;
+use kit::db::{Bind, Transaction};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::act::Act;
+use super::{Actor, Filter, Ledger, LedgerError};
+
+/// Letters that are shown of a plan.
+const SAMPLES: i64 = 10;
+
+/// How far a plan has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanState {
+    /// It is known what would be done.
+    Dry,
+    /// It is carried out.
+    Running,
+    /// It goes on when somebody says so.
+    Paused,
+    /// Too many of its letters failed again.
+    Stopped,
+    /// Somebody has ended it.
+    Cancelled,
+    /// All of it is done.
+    Done,
+}
+
+impl PlanState {
+    /// Its name in the ledger and in answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dry => "dry",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// What is done with a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It begins.
+    Apply,
+    /// It waits; what was not yet redriven is taken back.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// It ends; what was not yet redriven is taken back.
+    Cancel,
+}
+
+impl Step {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Apply, Self::Pause, Self::Resume, Self::Cancel];
+
+    /// Its name in paths, in the audit and in answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    fn from(self) -> &'static [&'static str] {
+        match self {
+            Self::Apply => &["dry"],
+            Self::Pause => &["running"],
+            Self::Resume => &["paused", "stopped"],
+            Self::Cancel => &["dry", "running", "paused", "stopped"],
+        }
+    }
+
+    fn to(self) -> PlanState {
+        match self {
+            Self::Apply | Self::Resume => PlanState::Running,
+            Self::Pause => PlanState::Paused,
+            Self::Cancel => PlanState::Cancelled,
+        }
+    }
+}
+
+/// What a plan is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// Which letters.
+    pub filter: Filter,
+    /// What is done with them.
+    pub act: Act,
+    /// Letters in a thousand seconds, at most; none for as many as their queues bear.
+    pub rate_milli: Option<i64>,
+    /// It stops where this share of its letters fails again, in percent.
+    pub stop_percent: Option<i64>,
+}
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+pub struct Plan {
+    /// Counts plans.
+    pub number: i64,
+    /// Names it.
+    pub id: String,
+    /// When it was made, in milliseconds since the epoch.
+    pub at_ms: i64,
+    /// By whom.
+    pub who: String,
+    /// Why.
+    pub why: String,
+    /// What is done.
+    pub act: String,
+    /// With which letters, in JSON.
+    pub filter: String,
+    /// Letters in a thousand seconds, at most.
+    pub rate_milli: Option<i64>,
+    /// It stops where this share fails again, in percent.
+    pub stop_percent: Option<i64>,
+    /// How far it has come.
+    pub state: String,
+    /// How many letters it has.
+    pub total: i64,
+    /// Names its letters, as they were.
+    pub hash: String,
+}
+
+/// How far a plan has come, in letters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Progress {
+    /// Those that wait for their turn.
+    pub waits: i64,
+    /// Those that it was done with.
+    pub done: i64,
+    /// Those that had changed since, and were left alone.
+    pub skipped: i64,
+    /// How those stand now that it was done with: state and number.
+    pub states: Vec<(String, i64)>,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stepped {
+    /// It is done, or was before under the same key.
+    Done,
+    /// There is no such plan.
+    Unknown,
+    /// It cannot be done in this state.
+    Not(String),
+    /// Another plan is under way in one of its queues.
+    Busy(String),
+    /// The key was used for something else.
+    KeyTaken,
+}
+
+const COLUMNS: &str = "number, id, at_ms, who, why, act, filter, rate_milli, stop_percent, state, total, hash";
+
+impl Ledger {
+    /// Makes a plan and freezes its letters: those that `draft` names and that may be dealt with so. The same key makes it
+    /// once.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; [`LedgerError::Late`] if there are too many to look through in time.
+    pub async fn make_plan(&self, draft: &Draft, actor: Actor<'_>, now_ms: i64) -> Result<Option<Plan>, LedgerError> {
+        let id = Uuid::now_v7().to_string();
+        let filter = serde_json::to_string(&draft.filter).unwrap_or_default();
+        let made = self.write(async |transaction| {
+            let earlier = "SELECT what, letter FROM audit WHERE act_key = $1";
+            let earlier = transaction.row::<(String, Option<String>)>(earlier, &[actor.key.into()]).await?;
+            if let Some((what, plan)) = earlier {
+                return Ok(plan.filter(|_| what == "plan"));
+            }
+            let sql =
+                "INSERT INTO plans (id, at_ms, who, why, act, filter, rate_milli, stop_percent, state, total, hash)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'dry', 0, '') RETURNING number";
+            let binds = [
+                Bind::from(id.as_str()),
+                now_ms.into(),
+                actor.who.into(),
+                actor.why.into(),
+                draft.act.word().into(),
+                filter.as_str().into(),
+                draft.rate_milli.into(),
+                draft.stop_percent.into(),
+            ];
+            let number = transaction.row::<(i64,)>(sql, &binds).await?.map_or(0, |(number,)| number);
+            draft.filter.freeze(transaction, number, draft.act.from()).await?;
+            seal(transaction, number).await?;
+            note(transaction, "plan", &id, actor, now_ms).await?;
+            Ok(Some(id))
+        });
+        match made.await? {
+            Some(id) => self.plan(&id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Returns a plan.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn plan(&self, id: &str) -> Result<Option<Plan>, LedgerError> {
+        let sql = format!("SELECT {COLUMNS} FROM plans WHERE id = $1");
+        self.read(async |transaction| transaction.row::<Plan>(&sql, &[id.into()]).await).await
+    }
+
+    /// Returns plans, the newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn plans(&self, most: i64) -> Result<Vec<Plan>, LedgerError> {
+        let sql = format!("SELECT {COLUMNS} FROM plans ORDER BY number DESC LIMIT $1");
+        self.read(async |transaction| transaction.rows::<Plan>(&sql, &[most.into()]).await).await
+    }
+
+    /// Returns some of a plan's letters, by their ids, in its order.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn samples(&self, plan: i64) -> Result<Vec<String>, LedgerError> {
+        let sql = "SELECT id FROM plan_letters JOIN letters ON letters.number = plan_letters.letter
+            WHERE plan_letters.plan = $1 ORDER BY position LIMIT $2";
+        let binds = [Bind::from(plan), SAMPLES.into()];
+        let rows = self.read(async |transaction| transaction.rows::<(String,)>(sql, &binds).await).await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Returns the queues that a plan's letters are of.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn plan_queues(&self, plan: i64) -> Result<Vec<String>, LedgerError> {
+        let sql = "SELECT DISTINCT queue FROM plan_letters JOIN letters ON letters.number = plan_letters.letter
+            WHERE plan_letters.plan = $1";
+        let rows = self.read(async |transaction| transaction.rows::<(String,)>(sql, &[plan.into()]).await).await?;
+        Ok(rows.into_iter().map(|(queue,)| queue).collect())
+    }
+
+    /// Returns how far a plan has come.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn progress(&self, plan: i64) -> Result<Progress, LedgerError> {
+        self.read(async |transaction| {
+            let sql = "SELECT state, COUNT(*) FROM plan_letters WHERE plan = $1 GROUP BY state";
+            let counts = transaction.rows::<(String, i64)>(sql, &[plan.into()]).await?;
+            let count = |wanted| counts.iter().find(|(state, _)| state == wanted).map_or(0, |(_, count)| *count);
+            let sql = "SELECT state, COUNT(*) FROM letters WHERE plan = $1 GROUP BY state ORDER BY state";
+            let states = transaction.rows::<(String, i64)>(sql, &[plan.into()]).await?;
+            Ok(Progress { waits: count("waits"), done: count("done"), skipped: count("skipped"), states })
+        })
+        .await
+    }
+
+    /// Does a step with a plan at the time `now_ms`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn step(&self, id: &str, step: Step, actor: Actor<'_>, now_ms: i64) -> Result<Stepped, LedgerError> {
+        self.write(async |transaction| {
+            let what = format!("plan.{}", step.word());
+            let earlier = "SELECT what, letter FROM audit WHERE act_key = $1";
+            let earlier = transaction.row::<(String, Option<String>)>(earlier, &[actor.key.into()]).await?;
+            if let Some((known, of)) = earlier {
+                let is_same = known == what && of.as_deref() == Some(id);
+                return Ok(if is_same { Stepped::Done } else { Stepped::KeyTaken });
+            }
+            let sql = "SELECT number, state FROM plans WHERE id = $1 {for_update}";
+            let found = transaction.row::<(i64, String)>(sql, &[id.into()]).await?;
+            let Some((number, state)) = found else { return Ok(Stepped::Unknown) };
+            if !step.from().contains(&&*state) {
+                return Ok(Stepped::Not(state));
+            }
+            if step.to() == PlanState::Running
+                && let Some(queue) = busy(transaction, number).await?
+            {
+                return Ok(Stepped::Busy(queue));
+            }
+            set(transaction, number, step.to()).await?;
+            if step.to() != PlanState::Running {
+                take_back(transaction, number, now_ms).await?;
+            }
+            note(transaction, &what, id, actor, now_ms).await?;
+            Ok(Stepped::Done)
+        })
+        .await
+    }
+}
+
+/// Counts a plan's letters and names them.
+async fn seal(transaction: &mut Transaction, plan: i64) -> Result<(), sqlx::Error> {
+    let sql = "SELECT letter, version FROM plan_letters WHERE plan = $1 ORDER BY position";
+    let letters = transaction.rows::<(i64, i64)>(sql, &[plan.into()]).await?;
+    let mut digest = Sha256::new();
+    for (letter, version) in &letters {
+        digest.update(letter.to_be_bytes());
+        digest.update(version.to_be_bytes());
+    }
+    let hash: String = HEXLOWER.encode(&digest.finalize()).chars().take(16).collect();
+    let total = i64::try_from(letters.len()).unwrap_or(i64::MAX);
+    let sql = "UPDATE plans SET total = $1, hash = $2 WHERE number = $3";
+    transaction.change(sql, &[total.into(), hash.as_str().into(), plan.into()]).await.map(drop)
+}
+
+/// Returns a queue of the plan's in which another one is under way.
+async fn busy(transaction: &mut Transaction, plan: i64) -> Result<Option<String>, sqlx::Error> {
+    let sql = "SELECT MIN(letters.queue) FROM plan_letters JOIN letters ON letters.number = plan_letters.letter
+        WHERE plan_letters.plan = $1 AND letters.queue IN (
+            SELECT others.queue FROM plans
+            JOIN plan_letters AS theirs ON theirs.plan = plans.number AND theirs.state = 'waits'
+            JOIN letters AS others ON others.number = theirs.letter
+            WHERE plans.state = 'running' AND plans.number <> $1)";
+    Ok(transaction.row::<(Option<String>,)>(sql, &[plan.into()]).await?.and_then(|(queue,)| queue))
+}
+
+pub(super) async fn set(transaction: &mut Transaction, plan: i64, state: PlanState) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE plans SET state = $1 WHERE number = $2";
+    transaction.change(sql, &[state.word().into(), plan.into()]).await.map(drop)
+}
+
+/// Has letters wait again that were to be redriven and were not.
+pub(super) async fn take_back(transaction: &mut Transaction, plan: i64, now_ms: i64) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE letters SET state = 'parked', reason = 'taken_back', due_at_ms = NULL, has_all_tries = 0,
+            changed_at_ms = $1, version = version + 1
+        WHERE plan = $2 AND state = 'scheduled' RETURNING number, version";
+    let back = transaction.rows::<(i64, i64)>(sql, &[now_ms.into(), plan.into()]).await?;
+    for (letter, version) in back {
+        let sql = "UPDATE plan_letters SET state = 'waits', version = $1 WHERE plan = $2 AND letter = $3";
+        transaction.change(sql, &[version.into(), plan.into(), letter.into()]).await?;
+    }
+    Ok(())
+}
+
+async fn note(
+    transaction: &mut Transaction,
+    what: &str,
+    plan: &str,
+    Actor { who, why, key }: Actor<'_>,
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
+    let sql = "INSERT INTO audit (at_ms, who, what, letter, why, act_key) VALUES ($1, $2, $3, $4, $5, $6)";
+    let binds = [Bind::from(now_ms), who.into(), what.into(), plan.into(), why.into(), key.into()];
+    transaction.change(sql, &binds).await.map(drop)
+}
