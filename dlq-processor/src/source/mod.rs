@@ -6,6 +6,7 @@ mod found;
 pub mod jobs;
 mod kinds;
 mod orders;
+mod redis;
 
 use std::time::Duration;
 

@@ -5,10 +5,8 @@
 
 mod events;
 mod job;
-mod kept;
 mod keys;
 mod orders;
-mod server;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +18,7 @@ use secrecy::SecretString;
 
 use self::events::Heard;
 use self::keys::{Keys, every_meta, queue_of};
-use self::server::{Lua, Server};
+use super::redis::{Lua, Server};
 use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Put, Source, SourceError, State};
 
 /// Queues of a server, at most.
@@ -54,17 +52,6 @@ impl BullMq {
 
     fn keys<'a>(&'a self, queue: &'a str) -> Keys<'a> {
         Keys::new(&self.prefix, queue)
-    }
-
-    /// A server that throws away what it has no room for throws away jobs, too, without a word (redis.io, "Key eviction").
-    async fn find_hazards(&self) -> Result<Vec<String>, SourceError> {
-        let mut asked = redis::pipe();
-        asked.cmd("INFO").arg("memory");
-        let (memory,): (String,) = self.server.ask(&asked).await?;
-        let found = memory.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).unwrap_or("noeviction");
-        let policy = found.trim();
-        let why = format!("Redis throws jobs away when it is full (maxmemory-policy {policy}); set it to noeviction");
-        Ok((policy != "noeviction").then_some(why).into_iter().collect())
     }
 
     async fn find_queues(&self) -> Result<Vec<String>, SourceError> {
@@ -180,7 +167,7 @@ impl Source for BullMq {
     }
 
     fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
-        self.find_hazards().boxed()
+        async move { Ok(self.server.find_eviction("jobs").await?.into_iter().collect()) }.boxed()
     }
 
     fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>> {

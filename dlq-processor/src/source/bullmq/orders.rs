@@ -2,8 +2,8 @@
 
 use redis::Pipeline;
 
+use super::super::redis::kept::{Hash, part};
 use super::super::{Episode, GUARD, Lost, Order, PAGE, Put, SourceError};
-use super::kept::{Hash, part};
 use super::{BullMq, WHOLE};
 
 impl BullMq {
