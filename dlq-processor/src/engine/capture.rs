@@ -91,6 +91,8 @@ impl Engine {
                 }
             }
         }
+        let counted = self.figures.unwatched.with_label_values(&[&self.name]);
+        counted.inc_by(self.source.unwatched().saturating_sub(counted.get()));
         Ok(())
     }
 

@@ -57,6 +57,12 @@ pub trait Source: Send + Sync {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
+    /// Counts what could not be watched for signs of failure, because there was too much of it. Most kinds of queues say
+    /// themselves what has failed.
+    fn unwatched(&self) -> u64 {
+        0
+    }
+
     /// Removes failed jobs for good, and says how many there were.
     fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>>;
 }
