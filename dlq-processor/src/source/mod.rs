@@ -7,6 +7,7 @@ pub mod jobs;
 mod kinds;
 mod orders;
 mod redis;
+pub mod streams;
 
 use std::time::Duration;
 

@@ -116,6 +116,10 @@ fn judged(error: RedisError) -> SourceError {
         ErrorKind::UnexpectedReturnType | ErrorKind::Parse => {
             SourceError::Odd(format!("Redis answered oddly: {error}"))
         }
-        _ => SourceError::Away(format!("Redis: {error}")),
+        _ => {
+            let said = format!("Redis: {error}");
+            // The key is something else than it should be: to try again does not help.
+            if said.contains("WRONGTYPE") { SourceError::Odd(said) } else { SourceError::Away(said) }
+        }
     }
 }
