@@ -1,7 +1,9 @@
-//! The real binary beside a real BullMQ, and beside job tables: what it takes in, what it redrives, and what kill -9 leaves behind.
+//! The real binary beside a real BullMQ, beside job tables, and beside streams: what it takes in, what it redrives, and what
+//! kill -9 leaves behind.
 
 mod asked;
 mod killed;
 mod machine;
 mod modes;
+mod streams;
 mod tables;
