@@ -15,6 +15,7 @@ const COMMIT_SECONDS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 5
 pub(crate) struct Figures {
     pub(crate) captured: IntCounterVec,
     pub(crate) missed: IntCounterVec,
+    pub(crate) unwatched: IntCounterVec,
     pub(crate) decisions: IntCounterVec,
     pub(crate) redriven: IntCounterVec,
     pub(crate) outcomes: IntCounterVec,
@@ -51,6 +52,11 @@ impl Figures {
                 "dlq_capture_missed_total",
                 "Failures that were listed and gone before they were read.",
                 &["source", "queue"],
+            ),
+            unwatched: counter(
+                "dlq_source_unwatched_total",
+                "Times that a pending entry was not watched, since there were too many.",
+                &["source"],
             ),
             decisions: counter(
                 "dlq_decisions_total",

@@ -303,7 +303,10 @@ mod tests {
     fn every_mistake_is_told_with_what_to_write() {
         for (yaml, expected) in [
             ("listen: 127.0.0.1", "\"sources\" is missing"),
-            ("sources: { jobs: { bulmq: {} } }", "there is no kind of source \"bulmq\"; write bullmq or jobs"),
+            (
+                "sources: { jobs: { bulmq: {} } }",
+                "there is no kind of source \"bulmq\"; write bullmq or jobs or redis_streams",
+            ),
             (
                 "sources: { Jobs: { bullmq: { url: 'redis://x' } } }",
                 "\"Jobs\" cannot be a name; write lower-case letters",
@@ -311,6 +314,18 @@ mod tests {
             ("sources: { jobs: { bullmq: { queues: [a] } } }", "\"url\" is missing; write url: redis://127.0.0.1:6379"),
             (
                 "sources: { jobs: { bullmq: { url: 'http://x' } } }",
+                "\"url\" is not one of Redis; write it like redis://",
+            ),
+            (
+                "sources: { a: { redis_streams: { streams: [events] } } }",
+                "\"url\" is missing; write url: redis://127.0.0.1:6379, or url_file",
+            ),
+            (
+                "sources: { a: { redis_streams: { url: 'redis://x', stream: events } } }",
+                "\"streams\" is missing; write streams: [events]",
+            ),
+            (
+                "sources: { a: { redis_streams: { url: 'http://x', streams: [events] } } }",
                 "\"url\" is not one of Redis; write it like redis://",
             ),
             (

@@ -98,6 +98,8 @@ impl Engine {
                 *cursor = Cursor { failed_at_ms: now_ms(), read: 0 };
             }
         }
+        let counted = self.figures.unwatched.with_label_values(&[&self.name]);
+        counted.inc_by(self.source.unwatched().saturating_sub(counted.get()));
         Ok(())
     }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use kit::config::{Cursor, Fields};
 use kit::db;
-use redis::IntoConnectionInfo;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Source;
 use super::bullmq::BullMq;
 use super::jobs::Jobs;
+use super::streams::{RedisStreams, decode_streams};
 
 /// A kind of source.
 pub(crate) struct Kind {
@@ -19,7 +19,11 @@ pub(crate) struct Kind {
     pub(crate) decode: fn(&Fields<'_>) -> Option<Arc<dyn Source>>,
 }
 
-const KINDS: [Kind; 2] = [Kind { name: "bullmq", decode: bullmq }, Kind { name: "jobs", decode: jobs }];
+const KINDS: [Kind; 3] = [
+    Kind { name: "bullmq", decode: bullmq },
+    Kind { name: "jobs", decode: jobs },
+    Kind { name: "redis_streams", decode: redis_streams },
+];
 
 /// Finds the kind of that name, or says which there are.
 pub(crate) fn kind(name: &str, cursor: &Cursor<'_>) -> Option<&'static Kind> {
@@ -32,13 +36,24 @@ pub(crate) fn kind(name: &str, cursor: &Cursor<'_>) -> Option<&'static Kind> {
 
 fn bullmq(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
     let prefix = fields.get("prefix").and_then(|cursor| cursor.text()).unwrap_or_else(|| "bull".to_owned());
+    let url = redis_url(fields)?;
+    Some(Arc::new(BullMq::new(&url, &prefix).ok()?))
+}
+
+fn redis_streams(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
+    let settings = decode_streams(fields);
+    let url = redis_url(fields)?;
+    Some(Arc::new(RedisStreams::new(&url, settings?).ok()?))
+}
+
+/// One that a client takes.
+fn redis_url(fields: &Fields<'_>) -> Option<SecretString> {
     let url = address(fields, ("url", "url_file"), "redis://127.0.0.1:6379")?;
-    let is_usable = url.expose_secret().into_connection_info().is_ok();
-    let Some(source) = BullMq::new(&url, &prefix).ok().filter(|_| is_usable) else {
+    if redis::Client::open(url.expose_secret()).is_err() {
         fields.cursor().mistake("\"url\" is not one of Redis; write it like redis://127.0.0.1:6379");
         return None;
-    };
-    Some(Arc::new(source))
+    }
+    Some(url)
 }
 
 fn jobs(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {

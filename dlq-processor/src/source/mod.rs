@@ -7,6 +7,8 @@ pub mod jobs;
 mod kinds;
 mod orders;
 mod peril;
+mod redis;
+pub mod streams;
 
 use std::time::Duration;
 
@@ -72,6 +74,12 @@ pub trait Source: Send + Sync {
     /// Says how busy a queue is; nothing where that cannot be known.
     fn load<'a>(&'a self, _queue: &'a str) -> BoxFuture<'a, Result<Load, SourceError>> {
         Box::pin(std::future::ready(Ok(Load::default())))
+    }
+
+    /// Counts what could not be watched for signs of failure, because there was too much of it. Most kinds of queues say
+    /// themselves what has failed.
+    fn unwatched(&self) -> u64 {
+        0
     }
 
     /// Removes failed jobs for good, and says how many there were.

@@ -1,7 +1,7 @@
 //! A job's hash, read: what BullMQ 4 to 6 write there.
 
 use super::super::found::{Episode, Found};
-use super::kept::{Hash, join};
+use super::super::redis::kept::{Hash, join};
 
 /// Reads a failed job. None if it has not failed (any more), or there is none.
 pub(super) fn read(queue: &str, job: &str, hash: Hash) -> Option<Found> {

@@ -1,5 +1,7 @@
 //! The names of BullMQ's keys (docs.bullmq.io, and the scripts of versions 4 to 6).
 
+use super::super::redis::glob::escaped;
+
 /// The keys of one queue.
 pub(super) struct Keys<'a> {
     prefix: &'a str,
@@ -29,14 +31,7 @@ impl<'a> Keys<'a> {
 
 /// What finds the `meta` of every queue.
 pub(super) fn every_meta(prefix: &str) -> String {
-    let mut pattern = String::new();
-    for char in prefix.chars() {
-        if matches!(char, '*' | '?' | '[' | ']' | '\\' | '^') {
-            pattern.push('\\');
-        }
-        pattern.push(char);
-    }
-    pattern + ":*:meta"
+    escaped(prefix) + ":*:meta"
 }
 
 /// The queue that a key of its `meta` is of; none if it is of something else.

@@ -5,12 +5,10 @@
 
 mod events;
 mod job;
-mod kept;
 mod keys;
 mod load;
 mod orders;
 mod perils;
-mod server;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,7 +23,7 @@ use tokio::sync::Mutex;
 use self::events::Heard;
 use self::keys::{Keys, every_meta, queue_of};
 use self::load::Done;
-use self::server::{Lua, Server};
+use super::redis::{Lua, Server};
 use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Peril, Put, Source, SourceError, State};
 use crate::storm::Load;
 
@@ -67,15 +65,8 @@ impl BullMq {
         Keys::new(&self.prefix, queue)
     }
 
-    /// A server that throws away what it has no room for throws away jobs, too, without a word (redis.io, "Key eviction").
     async fn find_hazards(&self) -> Result<Vec<String>, SourceError> {
-        let mut asked = redis::pipe();
-        asked.cmd("INFO").arg("memory");
-        let (memory,): (String,) = self.server.ask(&asked).await?;
-        let found = memory.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).unwrap_or("noeviction");
-        let policy = found.trim();
-        let why = format!("Redis throws jobs away when it is full (maxmemory-policy {policy}); set it to noeviction");
-        let mut hazards: Vec<String> = (policy != "noeviction").then_some(why).into_iter().collect();
+        let mut hazards: Vec<String> = self.server.find_eviction("jobs").await?.into_iter().collect();
         hazards.extend(self.find_later_holder().await?);
         Ok(hazards)
     }

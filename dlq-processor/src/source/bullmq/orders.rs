@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use redis::Pipeline;
 
+use super::super::redis::kept::{Hash, part};
 use super::super::{Episode, GUARD, Lost, Order, PAGE, Put, SourceError};
-use super::kept::{Hash, part};
 use super::{BullMq, WHOLE};
 
 /// Why nothing is done for a holder that another has followed.

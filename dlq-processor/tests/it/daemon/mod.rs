@@ -1,4 +1,5 @@
-//! The real binary beside a real BullMQ, and beside job tables: what it takes in, what it redrives, and what kill -9 leaves behind.
+//! The real binary beside a real BullMQ, beside job tables, and beside streams: what it takes in, what it redrives, and what
+//! kill -9 leaves behind.
 
 mod asked;
 mod killed;
@@ -6,4 +7,5 @@ mod machine;
 mod modes;
 mod planned;
 mod replicas;
+mod streams;
 mod tables;

@@ -1,11 +1,11 @@
-//! All fields of a job's hash as one run of bytes: of each field the lengths of name and value, 4 bytes each with the highest
-//! first, and then both.
+//! All fields of a hash, or of a stream's entry, as one run of bytes: of each field the lengths of name and value, 4 bytes each
+//! with the highest first, and then both.
 
-/// Names and values, as Redis has them.
-pub(super) type Hash = Vec<(Vec<u8>, Vec<u8>)>;
+/// Names and values, as Redis has them; of a stream's entry a name may come twice.
+pub(crate) type Hash = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Joins the fields.
-pub(super) fn join(hash: &Hash) -> Vec<u8> {
+pub(crate) fn join(hash: &Hash) -> Vec<u8> {
     let length = |part: &[u8]| u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes();
     let mut joined = Vec::with_capacity(hash.iter().map(|(name, value)| 8 + name.len() + value.len()).sum());
     for (name, value) in hash {
@@ -18,7 +18,7 @@ pub(super) fn join(hash: &Hash) -> Vec<u8> {
 }
 
 /// Parts them again; none if that is not how they were joined.
-pub(super) fn part(mut joined: &[u8]) -> Option<Hash> {
+pub(crate) fn part(mut joined: &[u8]) -> Option<Hash> {
     let mut hash = Hash::new();
     while !joined.is_empty() {
         let (name, rest) = joined.split_first_chunk::<4>()?;

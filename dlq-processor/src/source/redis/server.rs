@@ -13,24 +13,24 @@ use super::super::SourceError;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A script, and its text for a server that does not know it.
-pub(super) struct Lua {
+pub(crate) struct Lua {
     text: &'static str,
     script: Script,
 }
 
 impl Lua {
-    pub(super) fn new(text: &'static str) -> Self {
+    pub(crate) fn new(text: &'static str) -> Self {
         Self { text, script: Script::new(text) }
     }
 
     /// Its name for the server.
-    pub(super) fn hash(&self) -> &str {
+    pub(crate) fn hash(&self) -> &str {
         self.script.get_hash()
     }
 }
 
 /// A server.
-pub(super) struct Server {
+pub(crate) struct Server {
     client: Client,
     asking: Way,
     waiting: Way,
@@ -44,18 +44,18 @@ impl Server {
     ///
     /// # Errors
     /// The URL is not one of Redis.
-    pub(super) fn new(url: &SecretString) -> Result<Self, RedisError> {
+    pub(crate) fn new(url: &SecretString) -> Result<Self, RedisError> {
         let client = Client::open(url.expose_secret())?;
         Ok(Self { client, asking: Way::default(), waiting: Way::default() })
     }
 
     /// Asks several things at once.
-    pub(super) async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, SourceError> {
+    pub(crate) async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, SourceError> {
         self.send(&self.asking, DEADLINE, pipeline).await?.map_err(judged)
     }
 
     /// Asks what the server answers only when something happens, or after `patience`.
-    pub(super) async fn wait<T: FromRedisValue>(
+    pub(crate) async fn wait<T: FromRedisValue>(
         &self,
         pipeline: &Pipeline,
         patience: Duration,
@@ -65,7 +65,7 @@ impl Server {
 
     /// As [`Self::ask`], of calls of a script, each of which bears being made twice: a server that was started anew does not
     /// know it any more.
-    pub(super) async fn run<T: FromRedisValue>(&self, lua: &Lua, calls: &Pipeline) -> Result<T, SourceError> {
+    pub(crate) async fn run<T: FromRedisValue>(&self, lua: &Lua, calls: &Pipeline) -> Result<T, SourceError> {
         match self.send(&self.asking, DEADLINE, calls).await? {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 let mut load = redis::pipe();
@@ -116,6 +116,10 @@ fn judged(error: RedisError) -> SourceError {
         ErrorKind::UnexpectedReturnType | ErrorKind::Parse => {
             SourceError::Odd(format!("Redis answered oddly: {error}"))
         }
-        _ => SourceError::Away(format!("Redis: {error}")),
+        _ => {
+            let said = format!("Redis: {error}");
+            // The key is something else than it should be: to try again does not help.
+            if said.contains("WRONGTYPE") { SourceError::Odd(said) } else { SourceError::Away(said) }
+        }
     }
 }

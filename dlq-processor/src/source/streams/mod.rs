@@ -1,0 +1,136 @@
+//! Redis Streams: what a group of consumers was given, and never acknowledged.
+//!
+//! A queue is a group of a stream, `stream/group`. Nothing there says that an entry is dead: it is one that was delivered often,
+//! to several consumers or for long, and that nobody has taken up lately ([`DeadAfter`]). It is read without being claimed, so
+//! that looking changes nothing, neither counts nor whose it is; and it is never deleted, since other groups may need it.
+//!
+//! A job is the entry that was put in first; what is redriven is a copy that says so in its field `x-redrive-of`, and so is its
+//! failure another failure of the same job. A copy goes to every group of its stream.
+
+mod entry;
+mod entry_id;
+mod groups;
+mod keys;
+mod orders;
+mod pending;
+mod settings;
+mod states;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use redis::RedisError;
+use secrecy::SecretString;
+
+use self::watch::Watch;
+use super::redis::{Lua, Server};
+use super::{Cursor, Episode, Found, Lost, Manners, Order, Page, Put, Source, SourceError, State};
+
+pub(super) use settings::decode_streams;
+pub use settings::{DeadAfter, StreamsSettings};
+
+/// Between two looks for what has died: what is pending tells nobody.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Entries that go over the wire whole at once, at most: of a mebibyte each they still do within the deadline.
+const WHOLE: usize = 50;
+
+/// Groups of streams on one server.
+pub struct RedisStreams {
+    server: Server,
+    settings: StreamsSettings,
+    scripts: Scripts,
+    watch: Mutex<Watch>,
+    /// Streams that were found, once they were looked for.
+    known: Mutex<Option<BTreeSet<String>>>,
+}
+
+struct Scripts {
+    look: Lua,
+    read: Lua,
+    forget: Lua,
+    redrive: Lua,
+    state: Lua,
+    groups: Lua,
+}
+
+/// A script, after what begins all of them.
+macro_rules! script {
+    ($name:literal) => {
+        Lua::new(concat!(include_str!("scripts/entry.lua"), include_str!(concat!("scripts/", $name, ".lua"))))
+    };
+}
+
+impl RedisStreams {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// The URL is not one of Redis.
+    pub fn new(url: &SecretString, settings: StreamsSettings) -> Result<Self, RedisError> {
+        let scripts = Scripts {
+            look: script!("look"),
+            read: script!("read"),
+            forget: script!("forget"),
+            redrive: script!("redrive"),
+            state: script!("state"),
+            groups: script!("groups"),
+        };
+        let (watch, known) = (Mutex::default(), Mutex::default());
+        Ok(Self { server: Server::new(url)?, settings, scripts, watch, known })
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for RedisStreams {
+    /// What is pending is given to consumers again and again.
+    fn manners(&self, _queue: &str) -> Manners {
+        Manners { keeps_dead: false, remembers_orders: true }
+    }
+
+    fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
+        self.find_queues().boxed()
+    }
+
+    fn list<'a>(&'a self, queue: &'a str, from: Cursor) -> BoxFuture<'a, Result<Page, SourceError>> {
+        self.list_dead(queue, from).boxed()
+    }
+
+    fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>> {
+        self.read_dead(episodes).boxed()
+    }
+
+    fn wait<'a>(&'a self, _queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {
+        tokio::time::sleep(patience.min(LOOK_EVERY)).map(Ok).boxed()
+    }
+
+    fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
+        self.redrive(orders).boxed()
+    }
+
+    fn put_anew<'a>(&'a self, lost: &'a [Lost]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
+        self.make_anew(lost).boxed()
+    }
+
+    fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
+        self.find_states(jobs).boxed()
+    }
+
+    fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
+        self.find_hazards().boxed()
+    }
+
+    /// Whether other consumers had such an entry is not known: it is dead by its age alone.
+    fn unwatched(&self) -> u64 {
+        self.watch().unwatched()
+    }
+
+    fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>> {
+        self.take_out(episodes).boxed()
+    }
+}
