@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarm::tell_for_ever;
 use crate::api::Api;
-use crate::engine::{Engine, carry_out_plans};
+use crate::engine::{Engine, Working, carry_out_plans};
 use crate::figures::Figures;
 use crate::lease::Lease;
 use crate::ledger::{Holder, Ledger};
@@ -54,6 +54,8 @@ struct Daemon {
     metrics: Metrics,
     /// Once it is open.
     ledger: Arc<OnceLock<Ledger>>,
+    /// What is at work.
+    working: Working,
     /// As whom this one acts, while it does.
     holder: Mutex<Option<Holder>>,
 }
@@ -70,6 +72,7 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
         health,
         metrics,
         ledger: Arc::default(),
+        working: Working::default(),
         holder: Mutex::default(),
     };
     let router = daemon.router();
@@ -102,7 +105,7 @@ impl Daemon {
             .routes()
             .merge(self.health.detailed_route())
             .merge(metrics.routes())
-            .merge(Api::new(self.settings.clone(), self.ledger.clone()).routes());
+            .merge(Api::new(self.settings.clone(), self.ledger.clone(), self.working.clone()).routes());
         with_conventions(routes, HttpMetrics::new(metrics, SERVICE), REQUEST_DEADLINE, BODY_BYTES)
     }
 
@@ -128,6 +131,7 @@ impl Daemon {
                 () = self.lead(&held, holder.epoch) => {}
                 () = lease.keep(&holder) => tracing::warn!("another dlq-processor has taken over; waiting"),
             }
+            self.working.set(Vec::new());
             self.note_holder(None);
             self.figures.lease_held.set(0);
         }
@@ -144,9 +148,10 @@ impl Daemon {
             settings.source.lead(epoch);
             Engine::new(settings, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone())
         };
-        let engines: Vec<Engine> = self.settings.sources.iter().map(engine).collect();
+        let engines: Vec<Arc<Engine>> = self.settings.sources.iter().map(engine).map(Arc::new).collect();
+        self.working.set(engines.clone());
         tokio::join!(
-            join_all(engines.iter().map(Engine::run)),
+            join_all(engines.iter().map(|engine| engine.run())),
             self.report(&engines),
             self.tell(ledger, &engines),
             carry_out_plans(ledger)
@@ -154,9 +159,9 @@ impl Daemon {
     }
 
     /// Tells the monitor, if there is one.
-    async fn tell(&self, ledger: &Ledger, engines: &[Engine]) {
+    async fn tell(&self, ledger: &Ledger, engines: &[Arc<Engine>]) {
         if let Some(monitor) = &self.settings.monitor {
-            let perils = || engines.iter().flat_map(Engine::perils).collect();
+            let perils = || engines.iter().flat_map(|engine| engine.perils()).collect();
             tell_for_ever(monitor.clone(), &self.settings.data_dir, ledger, perils, &self.metrics).await;
         }
     }
@@ -193,7 +198,7 @@ impl Daemon {
     }
 
     /// Says how sources are, again and again. One that is away leaves the others their work.
-    async fn report(&self, engines: &[Engine]) {
+    async fn report(&self, engines: &[Arc<Engine>]) {
         loop {
             let states: Vec<_> = engines.iter().map(|engine| (engine.name(), engine.state())).collect();
             // Without any source there is no work to be done.

@@ -3,6 +3,7 @@
 
 mod letters;
 mod plans;
+mod queues;
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,6 +16,7 @@ use axum::routing::{get, post};
 use kit::http::{Access, ApiError, Caller, Identity, Place, Public, Role, peer};
 use serde::Deserialize;
 
+use crate::engine::Working;
 use crate::ledger::{Actor, Ledger, LedgerError};
 use crate::settings::Settings;
 
@@ -27,11 +29,12 @@ pub(crate) struct Api {
     settings: Arc<Settings>,
     access: Arc<Access>,
     ledger: Arc<OnceLock<Ledger>>,
+    working: Working,
 }
 
 impl Api {
     /// The ledger comes when it is open.
-    pub(crate) fn new(settings: Arc<Settings>, ledger: Arc<OnceLock<Ledger>>) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, ledger: Arc<OnceLock<Ledger>>, working: Working) -> Self {
         let place = Place::new(
             Place::own_names(settings.listen),
             &settings.access.hosts,
@@ -39,23 +42,27 @@ impl Api {
             settings.access.trusted_proxies.clone(),
         );
         let access = Arc::new(Access { credentials: settings.access.credentials.clone(), place });
-        Self { settings, access, ledger }
+        Self { settings, access, ledger, working }
     }
 
     pub(crate) fn routes(self) -> Router {
         let acts = Router::new()
             .route("/api/v1/letters/{id}/{act}", post(letters::act))
             .route("/api/v1/audit", get(letters::audit))
+            .route("/api/v1/breakers", post(queues::breakers))
             .route("/api/v1/plans", post(plans::make))
             .route("/api/v1/plans/{id}/{step}", post(plans::step))
             .layer(from_fn_with_state(self.clone(), operators));
         let reads = Router::new()
             .route("/api/v1/letters", get(letters::letters))
             .route("/api/v1/letters/{id}", get(letters::letter))
+            .route("/api/v1/queues", get(queues::queues))
             .route("/api/v1/plans", get(plans::plans))
             .route("/api/v1/plans/{id}", get(plans::plan))
             .layer(from_fn_with_state(self.clone(), readers));
-        acts.merge(reads).with_state(self)
+        let rules =
+            Router::new().route("/api/v1/adopt", post(queues::adopt)).layer(from_fn_with_state(self.clone(), admins));
+        acts.merge(reads).merge(rules).with_state(self)
     }
 
     fn ledger(&self) -> Result<&Ledger, ApiError> {
@@ -67,9 +74,16 @@ impl Api {
     }
 }
 
-async fn operators(State(api): State<Api>, mut request: Request, next: Next) -> Result<Response, ApiError> {
-    let caller = api.caller(&request);
-    let identity = caller.require(Role::Operator)?.clone();
+async fn operators(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
+    as_role(&api, Role::Operator, request, next).await
+}
+
+async fn admins(State(api): State<Api>, request: Request, next: Next) -> Result<Response, ApiError> {
+    as_role(&api, Role::Admin, request, next).await
+}
+
+async fn as_role(api: &Api, role: Role, mut request: Request, next: Next) -> Result<Response, ApiError> {
+    let identity = api.caller(&request).require(role)?.clone();
     request.extensions_mut().insert(identity);
     Ok(next.run(request).await)
 }

@@ -8,8 +8,10 @@ mod plans;
 mod redrive;
 mod room;
 mod verdict;
+mod working;
 
 pub(crate) use plans::carry_out_plans;
+pub(crate) use working::{Standing, Working};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

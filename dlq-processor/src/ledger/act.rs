@@ -131,11 +131,24 @@ impl Ledger {
                 // Somebody was faster between the two.
                 return Ok(Acted::Not("changing".to_owned()));
             }
-            let sql = "INSERT INTO audit (at_ms, who, what, letter, why, act_key) VALUES ($1, $2, $3, $4, $5, $6)";
-            let Actor { who, why, key } = actor;
-            let binds = [Bind::from(now_ms), who.into(), act.word().into(), letter.into(), why.into(), key.into()];
-            transaction.change(sql, &binds).await?;
+            note(transaction, act.word(), letter, actor, now_ms).await?;
             Ok(Acted::Done)
+        })
+        .await
+    }
+
+    /// Notes that somebody did something, and returns whether it is to be done: false if the key was used for something else.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn note(&self, what: &str, of: &str, actor: Actor<'_>, now_ms: i64) -> Result<bool, LedgerError> {
+        self.write(async |transaction| {
+            let sql = "SELECT what, letter FROM audit WHERE act_key = $1";
+            let earlier = transaction.row::<(String, Option<String>)>(sql, &[actor.key.into()]).await?;
+            if let Some((known, known_of)) = earlier {
+                return Ok(known == what && known_of.as_deref() == Some(of));
+            }
+            note(transaction, what, of, actor, now_ms).await.map(|()| true)
         })
         .await
     }
@@ -181,4 +194,17 @@ async fn earlier(
         let is_same = what == act.word() && of.as_deref() == Some(letter);
         if is_same { Acted::Before } else { Acted::KeyTaken }
     }))
+}
+
+/// Writes a line of the audit, of a letter, a plan or whatever else.
+pub(super) async fn note(
+    transaction: &mut Transaction,
+    what: &str,
+    of: &str,
+    Actor { who, why, key }: Actor<'_>,
+    now_ms: i64,
+) -> Result<(), sqlx::Error> {
+    let sql = "INSERT INTO audit (at_ms, who, what, letter, why, act_key) VALUES ($1, $2, $3, $4, $5, $6)";
+    let binds = [Bind::from(now_ms), who.into(), what.into(), of.into(), why.into(), key.into()];
+    transaction.change(sql, &binds).await.map(drop)
 }

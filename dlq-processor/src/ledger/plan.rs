@@ -5,7 +5,7 @@ use kit::db::{Bind, Transaction};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::act::Act;
+use super::act::{Act, note};
 use super::{Actor, Filter, Ledger, LedgerError};
 
 /// Letters that are shown of a plan.
@@ -333,16 +333,4 @@ pub(super) async fn take_back(transaction: &mut Transaction, plan: i64, now_ms: 
         transaction.change(sql, &[version.into(), plan.into(), letter.into()]).await?;
     }
     Ok(())
-}
-
-async fn note(
-    transaction: &mut Transaction,
-    what: &str,
-    plan: &str,
-    Actor { who, why, key }: Actor<'_>,
-    now_ms: i64,
-) -> Result<(), sqlx::Error> {
-    let sql = "INSERT INTO audit (at_ms, who, what, letter, why, act_key) VALUES ($1, $2, $3, $4, $5, $6)";
-    let binds = [Bind::from(now_ms), who.into(), what.into(), plan.into(), why.into(), key.into()];
-    transaction.change(sql, &binds).await.map(drop)
 }

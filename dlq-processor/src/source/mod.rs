@@ -34,6 +34,11 @@ pub trait Source: Send + Sync {
     /// source can remember that.
     fn lead(&self, _epoch: i64) {}
 
+    /// Returns the latest epoch that somebody acted under in its queues; 0 if nobody did, or that is not remembered.
+    fn latest_epoch(&self) -> BoxFuture<'_, Result<i64, SourceError>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
+
     /// Finds its queues.
     fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>>;
 

@@ -125,6 +125,11 @@ impl Breaker {
         self.outcomes.clear();
     }
 
+    /// Closes it: a person's word.
+    pub fn close(&mut self) {
+        *self = Self::default();
+    }
+
     fn half_open(&mut self, canaries: usize) {
         (self.state, self.under_way, self.done) = (BreakerState::HalfOpen(canaries), BTreeSet::new(), 0);
     }

@@ -73,24 +73,28 @@ impl BullMq {
 
     /// A ledger that was lost or set back does not know what was done: the epochs in its queues are later than its own.
     async fn find_later_holder(&self) -> Result<Option<String>, SourceError> {
-        let queues = self.heard.queues();
-        if queues.is_empty() {
-            return Ok(None);
-        }
-        let mut asked = redis::pipe();
-        for queue in &queues {
-            asked.cmd("GET").arg(self.keys(queue).epoch());
-        }
-        let epochs: Vec<Option<i64>> = self.server.ask(&asked).await?;
         let own = self.epoch.load(Ordering::Relaxed);
-        let later =
-            queues.iter().zip(epochs).find_map(|(queue, epoch)| Some((queue, epoch.filter(|epoch| *epoch > own)?)));
+        let later = self.find_epochs().await?.into_iter().find(|(_, epoch)| *epoch > own);
         Ok(later.map(|(queue, epoch)| {
             format!(
                 "another ledger acted in {queue} (epoch {epoch}, this one's is {own}): restore that ledger, or take over \
                 with `dlq-processor adopt`"
             )
         }))
+    }
+
+    /// Finds under which epochs somebody acted in queues.
+    async fn find_epochs(&self) -> Result<Vec<(String, i64)>, SourceError> {
+        let queues = self.heard.queues();
+        if queues.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut asked = redis::pipe();
+        for queue in &queues {
+            asked.cmd("GET").arg(self.keys(queue).epoch());
+        }
+        let epochs: Vec<Option<i64>> = self.server.ask(&asked).await?;
+        Ok(queues.into_iter().zip(epochs).filter_map(|(queue, epoch)| Some((queue, epoch?))).collect())
     }
 
     async fn find_queues(&self) -> Result<Vec<String>, SourceError> {
@@ -207,6 +211,10 @@ impl Source for BullMq {
 
     fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
         self.find_states(jobs).boxed()
+    }
+
+    fn latest_epoch(&self) -> BoxFuture<'_, Result<i64, SourceError>> {
+        async { Ok(self.find_epochs().await?.into_iter().map(|(_, epoch)| epoch).max().unwrap_or_default()) }.boxed()
     }
 
     fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {

@@ -135,3 +135,33 @@ async fn a_job_that_its_queue_has_thrown_away_is_made_anew_when_somebody_asks() 
     assert_eq!(status(&machine, &letter.id, "redrive", &headers).await, 200);
     eventually("it to be done", LIMIT, async || (machine.runs(id).await == 2).then_some(())).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_opens_and_closes_breakers_and_sees_what_is_held_back() {
+    let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\noperator_token_file: token\n";
+    let machine = Machine::start(config).await;
+    let _daemon = machine.daemon().await;
+    let queues = async || -> Option<Value> {
+        let queues: Value = serde_json::from_str(&machine.get("/api/v1/queues").await?).unwrap();
+        (queues["acts"] == true).then_some(queues)
+    };
+    eventually("it to act", LIMIT, queues).await;
+    let token = token();
+    let set = async |state: &str, source: &str| {
+        let wanted =
+            json!({ "source": source, "queue": QUEUE, "name": "job", "state": state, "reason": "maintenance" });
+        let headers = [("authorization", token.as_str()), ("idempotency-key", state)];
+        machine.ask(machine.request("POST", "/api/v1/breakers", &headers), &wanted).await.unwrap()
+    };
+    assert_eq!(set("ajar", "jobs").await.0, 400);
+    assert_eq!(set("open", "nothing").await.0, 404);
+    assert_eq!(set("open", "jobs").await.0, 200);
+    let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
+    machine.does(json!({})).await;
+    eventually("it to be taken in", LIMIT, async || machine.letters().await.pop()).await;
+    let breaker = &queues().await.unwrap()["sources"][0]["queues"][QUEUE]["breakers"][0];
+    assert_eq!((&breaker["name"], &breaker["state"]), (&json!("job"), &json!("open")));
+    assert_eq!(machine.runs(&ids[0]).await, 1);
+    assert_eq!(set("closed", "jobs").await.0, 200);
+    eventually("it to be redriven", LIMIT, async || (machine.runs(&ids[0]).await == 2).then_some(())).await;
+}

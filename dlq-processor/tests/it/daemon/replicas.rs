@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{Postgres, eventually, free_port};
 
-use super::machine::{Daemon, LIMIT, Machine, QUEUE};
+use super::machine::{Daemon, LIMIT, Machine, QUEUE, TOKEN};
 use crate::asking;
 
 /// One of them.
@@ -91,7 +91,7 @@ async fn one_acts_and_another_takes_over_and_nothing_is_redriven_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_is_not_the_one_that_acted_refuses_to_act_and_says_why() {
-    let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\n";
+    let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\naccess: { tokens: [{ name: root, role: admin, token_file: token }] }\n";
     let machine = Machine::start(config).await;
     let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
     let epoch = redis::cmd("SET").arg(format!("bull:{QUEUE}:dlq-epoch")).arg(57).to_owned();
@@ -102,4 +102,10 @@ async fn a_ledger_that_is_not_the_one_that_acted_refuses_to_act_and_says_why() {
     });
     assert!(said.await.contains("restore that ledger"));
     assert_eq!((machine.runs(&ids[0]).await, machine.letters().await[0].state.as_str()), (1, "scheduled"));
+    machine.does(json!({})).await;
+    let token = format!("Bearer {TOKEN}");
+    let request = machine.request("POST", "/api/v1/adopt", &[("authorization", &token), ("idempotency-key", "adopt")]);
+    let adopted = machine.ask(request, &json!({ "reason": "the disk of the old one is gone" })).await;
+    assert_eq!(adopted, Some((200, "{\"epoch\":58}".to_owned())));
+    eventually("it to be redriven", LIMIT, async || (machine.runs(&ids[0]).await == 2).then_some(())).await;
 }
