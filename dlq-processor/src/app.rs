@@ -1,6 +1,7 @@
 //! Puts the daemon together: it listens at once, whatever is away, and gets to work as soon as its ledger is there.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alarm::tell_for_ever;
 use crate::api::Api;
-use crate::engine::{Engine, Working, carry_out_plans};
+use crate::engine::{Engine, Working, carry_out_plans, let_go};
 use crate::figures::Figures;
 use crate::lease::Lease;
 use crate::ledger::{Holder, Ledger};
@@ -54,6 +55,8 @@ struct Daemon {
     metrics: Metrics,
     /// Once it is open.
     ledger: Arc<OnceLock<Ledger>>,
+    /// Whether the ledger is as large as it may be.
+    is_full: Arc<AtomicBool>,
     /// What is at work.
     working: Working,
     /// As whom this one acts, while it does.
@@ -72,6 +75,7 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
         health,
         metrics,
         ledger: Arc::default(),
+        is_full: Arc::default(),
         working: Working::default(),
         holder: Mutex::default(),
     };
@@ -146,7 +150,14 @@ impl Daemon {
         let rate = Arc::new(Mutex::new(Bucket::new(self.settings.rate, self.settings.rate, now_ms)));
         let engine = |settings: &SourceSettings| {
             settings.source.lead(epoch);
-            Engine::new(settings, self.settings.clone(), ledger.clone(), self.figures.clone(), rate.clone())
+            Engine::new(
+                settings,
+                self.settings.clone(),
+                ledger.clone(),
+                self.figures.clone(),
+                rate.clone(),
+                self.is_full.clone(),
+            )
         };
         let engines: Vec<Arc<Engine>> = self.settings.sources.iter().map(engine).map(Arc::new).collect();
         self.working.set(engines.clone());
@@ -154,7 +165,8 @@ impl Daemon {
             join_all(engines.iter().map(|engine| engine.run())),
             self.report(&engines),
             self.tell(ledger, &engines),
-            carry_out_plans(ledger)
+            carry_out_plans(ledger),
+            let_go(ledger, &self.settings.retention)
         );
     }
 
@@ -188,7 +200,12 @@ impl Daemon {
     async fn count(&self, ledger: &Ledger) {
         loop {
             let counted = ledger.numbers().await;
-            let state = counted.as_ref().map(|_| ()).map_err(|error| Chain(error).to_string());
+            let size = ledger.bytes().await;
+            let state = counted.as_ref().map(|_| ()).and(size.as_ref().map(|_| ()));
+            let state = state.map_err(|error| Chain(error).to_string());
+            let bytes = size.unwrap_or_default();
+            self.figures.note_bytes(bytes);
+            self.is_full.store(bytes >= self.settings.max_ledger, Ordering::Relaxed);
             self.health.set(LEDGER, Need::Hard, state);
             if let Ok(numbers) = counted {
                 self.figures.count(numbers, Timestamp::now().as_millisecond());

@@ -28,6 +28,7 @@ pub(crate) struct Figures {
     pub(crate) failed_in_source: IntGaugeVec,
     pub(crate) commit_seconds: Histogram,
     pub(crate) lease_held: IntGauge,
+    ledger_bytes: IntGauge,
     numbers: Arc<Mutex<(Numbers, i64)>>,
 }
 
@@ -89,6 +90,7 @@ impl Figures {
                 &["source", "queue", "kind"],
             ),
             failed_in_source: gauge("dlq_source_failed", "Failed jobs that a queue holds.", &["source", "queue"]),
+            ledger_bytes: metrics.register(IntGauge::new("dlq_ledger_bytes", "Size of the ledger.")),
             lease_held: metrics.register(IntGauge::new(
                 "dlq_lease_held",
                 "1 while this one acts; of all that share a ledger one does.",
@@ -96,6 +98,11 @@ impl Figures {
             commit_seconds: metrics.register(Histogram::with_opts(commits.buckets(COMMIT_SECONDS.to_vec()))),
             numbers,
         }
+    }
+
+    /// Has metrics show how large the ledger is.
+    pub(crate) fn note_bytes(&self, bytes: u64) {
+        self.ledger_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Has metrics show what the ledger held at a time.

@@ -12,6 +12,7 @@
 mod alarm;
 mod api;
 mod app;
+mod cold;
 mod command;
 mod engine;
 mod failpoint;

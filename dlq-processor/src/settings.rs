@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kit::alert::AlertSettings;
 use kit::config::{Cursor, Environment, Fields, Mistakes, Source as ConfigSource, load_knowing};
@@ -21,7 +22,7 @@ pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).expect("a port");
 /// Begins the variables that override keys.
 pub(crate) const PREFIX: &str = "DLQ";
 /// The top-level keys.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "listen",
     "data_dir",
     "ledger",
@@ -38,6 +39,8 @@ const KEYS: [&str; 16] = [
     "operator_token",
     "operator_token_file",
     "monitor",
+    "retention",
+    "max_ledger",
 ];
 
 /// Redrives a second of one queue, and at once, unless told otherwise.
@@ -48,6 +51,11 @@ const RATE: f64 = 200.0;
 const SHARE: f64 = 0.1;
 /// Jobs that wait in a queue that is still put back into, unless told otherwise: minutes of work for most.
 const WAITING: u64 = 10_000;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
 
 const LIMITS: Limits = Limits { waiting: WAITING, without_workers: false, share: Some(SHARE) };
 
@@ -70,8 +78,25 @@ pub(crate) struct Settings {
     pub(crate) access: AccessSettings,
     /// Whom to tell of letters that wait for somebody. Default nobody.
     pub(crate) monitor: Option<AlertSettings>,
+    /// How long letters are kept.
+    pub(crate) retention: RetentionSettings,
+    /// How large the ledger may be, in bytes: beyond it nothing is taken in any more. Default 10 GiB.
+    pub(crate) max_ledger: u64,
     /// What decides.
     pub(crate) policy: Policy,
+}
+
+/// How long letters are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RetentionSettings {
+    /// Those that were done, failed again or were dealt with by others. Default 7 days.
+    pub(crate) ended: Duration,
+    /// Those that a person has given up. Default 30 days.
+    pub(crate) discarded: Duration,
+    /// Those that wait and nobody deals with. Default 30 days.
+    pub(crate) waiting: Duration,
+    /// Where what these hold is put. Default nowhere: it stays in the ledger.
+    pub(crate) cold_dir: Option<PathBuf>,
 }
 
 /// A source.
@@ -152,10 +177,12 @@ fn decode(fields: Fields<'_>) -> Settings {
     let queues = fields.get("queues").map(|cursor| cursor.items()).unwrap_or_default();
     let queues = queues.iter().filter_map(decode_queue).collect();
     let rate = fields.get("rate").and_then(|cursor| decode_rate(&cursor)).unwrap_or(RATE);
+    let retention = decode_retention(&fields);
+    let max_ledger = fields.get("max_ledger").and_then(|cursor| cursor.bytes(MIB..=1024 * GIB)).unwrap_or(10 * GIB);
     let monitor = fields.get("monitor").and_then(|cursor| decode_monitor(&cursor));
     let (access, policy) = (decode_access(&fields), decode_policy(&fields));
     fields.end();
-    Settings { listen, data_dir, ledger, sources, queues, rate, access, monitor, policy }
+    Settings { listen, data_dir, ledger, sources, queues, rate, access, monitor, retention, max_ledger, policy }
 }
 
 fn decode_ledger(cursor: &Cursor<'_>) -> Option<db::Source> {
@@ -219,6 +246,18 @@ fn decode_share(cursor: &Cursor<'_>) -> Option<Option<f64>> {
         cursor.mistake(format!("{text:?} is not a share; write it like 10%, from 0.1% to 1000%, or off"));
     }
     share.map(Some)
+}
+
+fn decode_retention(fields: &Fields<'_>) -> RetentionSettings {
+    let mut retention = RetentionSettings { ended: 7 * DAY, discarded: 30 * DAY, waiting: 30 * DAY, cold_dir: None };
+    let Some(said) = fields.get("retention").and_then(|cursor| cursor.fields()) else { return retention };
+    let length = |key, standard| said.get(key).and_then(|c| c.duration(HOUR..=3650 * DAY)).unwrap_or(standard);
+    retention.ended = length("ended", retention.ended);
+    retention.discarded = length("discarded", retention.discarded);
+    retention.waiting = length("waiting", retention.waiting);
+    retention.cold_dir = said.get("cold_dir").and_then(|cursor| cursor.text()).map(PathBuf::from);
+    said.end();
+    retention
 }
 
 fn decode_monitor(cursor: &Cursor<'_>) -> Option<AlertSettings> {

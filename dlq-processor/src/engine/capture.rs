@@ -1,6 +1,8 @@
 //! Takes failed jobs in, as soon as they fail.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -12,8 +14,9 @@ use crate::ledger::{Captured, LedgerError, LetterId, Recurred, Ruling};
 use crate::policy::Action;
 use crate::source::{Cursor, Episode, Found, PAGE, SourceError};
 
-/// Between two looks for new queues.
-const QUEUES_EVERY: Duration = Duration::from_secs(30);
+/// Between two looks for new queues, at least and at most; in between it is so many times what a look takes.
+const QUEUES_EVERY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+const QUEUES_SHARE: u32 = 50;
 /// Between two looks at all that a queue holds: for what was listed out of its order, and after the ledger was away.
 const ALL_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks at what failed lately: clocks of workers differ.
@@ -30,6 +33,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 struct Round {
     cursors: BTreeMap<String, Cursor>,
     queues_at: Option<Instant>,
+    queues_every: Duration,
     all_at: Option<Instant>,
     lately_at: Option<Instant>,
 }
@@ -66,10 +70,13 @@ impl Engine {
     }
 
     async fn look(&self, round: &mut Round) -> Result<(), Trouble> {
-        if is_due(&mut round.queues_at, QUEUES_EVERY) {
+        if is_due(&mut round.queues_at, round.queues_every) {
+            let began = Instant::now();
             let queues = self.source.queues().await?;
+            round.queues_every = (began.elapsed() * QUEUES_SHARE).clamp(QUEUES_EVERY.0, QUEUES_EVERY.1);
             let wanted = |queue: &String| self.queues.iter().any(|pattern| pattern.matches(queue));
             let queues: Vec<String> = queues.into_iter().filter(wanted).collect();
+            self.found.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&queues);
             round.cursors.retain(|queue, _| queues.contains(queue));
             for queue in queues {
                 round.cursors.entry(queue).or_default();
@@ -118,6 +125,9 @@ impl Engine {
 
     /// What is too much at once is taken in by halves, however large payloads are.
     async fn take_in(&self, queue: &str, unknown: &[Episode]) -> Result<(), Trouble> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(Trouble::Full);
+        }
         let mut parts = vec![unknown];
         while let Some(part) = parts.pop() {
             match self.take_part(queue, part).await {

@@ -6,14 +6,17 @@ mod follow;
 mod perils;
 mod plans;
 mod redrive;
+mod retention;
 mod room;
 mod verdict;
 mod working;
 
 pub(crate) use plans::carry_out_plans;
+pub(crate) use retention::let_go;
 pub(crate) use working::{Standing, Working};
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,11 +24,12 @@ use jiff::Timestamp;
 use kit::backoff::Backoff;
 use kit::chain::Chain;
 
+use self::perils::Looked;
 use crate::figures::Figures;
 use crate::ledger::{Ledger, LedgerError, LetterId};
 use crate::policy::Pattern;
 use crate::settings::{Settings, SourceSettings};
-use crate::source::{Peril, Source, SourceError};
+use crate::source::{Source, SourceError};
 use crate::storm::{Breaker, BreakerState, Bucket, Flood, Pressure};
 
 /// Between tries of what is away.
@@ -40,6 +44,9 @@ pub(crate) enum Trouble {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The ledger takes nothing more in.
+    #[error("the ledger is as large as it may be; raise max_ledger, or let go of letters (retention)")]
+    Full,
 }
 
 /// A queue and a job's name.
@@ -50,16 +57,20 @@ pub(crate) struct Engine {
     name: String,
     queues: Vec<Pattern>,
     source: Arc<dyn Source>,
+    /// Its queues, as far as they are found and wanted.
+    found: Mutex<Vec<String>>,
     settings: Arc<Settings>,
     ledger: Ledger,
     figures: Figures,
     breakers: Mutex<BTreeMap<Destination, Breaker>>,
     /// Of everything that this process redrives.
     rate: Arc<Mutex<Bucket>>,
+    /// Whether the ledger is as large as it may be.
+    is_full: Arc<AtomicBool>,
     /// Why nothing is redriven, though it may be.
     hazards: Mutex<Vec<String>>,
-    /// What makes queues unsafe, once somebody has looked.
-    perils: Mutex<Option<Vec<Peril>>>,
+    /// What makes queues unsafe.
+    looked: Mutex<Looked>,
     /// Queues that nothing is put back into for now.
     pressures: Mutex<BTreeMap<String, Pressure>>,
     /// How many failures come, by queue and job's name.
@@ -75,6 +86,7 @@ impl Engine {
         ledger: Ledger,
         figures: Figures,
         rate: Arc<Mutex<Bucket>>,
+        is_full: Arc<AtomicBool>,
     ) -> Self {
         let SourceSettings { name, queues, source, .. } = of.clone();
         figures.source_up.with_label_values(&[&name]).set(0);
@@ -83,13 +95,15 @@ impl Engine {
             name,
             queues,
             source,
+            found: Mutex::default(),
             settings,
             ledger,
             figures,
             breakers: Mutex::default(),
             rate,
+            is_full,
             hazards: Mutex::default(),
-            perils: Mutex::default(),
+            looked: Mutex::default(),
             pressures: Mutex::default(),
             floods: Mutex::default(),
             troubles: Mutex::default(),

@@ -8,25 +8,36 @@ use super::{Engine, Trouble};
 use crate::source::Peril;
 
 /// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks for the first queue.
+const BEGIN_EVERY: Duration = Duration::from_millis(100);
+
+/// What was found at the last look.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    queues: BTreeSet<String>,
+    perils: Vec<Peril>,
+}
 
 impl Engine {
     pub(super) async fn watch_perils_for_ever(&self) {
         let mut failures = 0;
         loop {
-            let looked = self.look_at_perils().await;
+            let queues = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if queues.is_empty() {
+                tokio::time::sleep(BEGIN_EVERY).await;
+                continue;
+            }
+            let looked = self.look_at_perils(queues).await;
             let wait = self.went("watching over queues", &looked, &mut failures);
             tokio::time::sleep(wait.unwrap_or(LOOK_EVERY)).await;
         }
     }
 
-    async fn look_at_perils(&self) -> Result<(), Trouble> {
-        let mut queues = self.source.queues().await?;
-        queues.retain(|queue| self.queues.iter().any(|pattern| pattern.matches(queue)));
+    async fn look_at_perils(&self, queues: Vec<String>) -> Result<(), Trouble> {
         let found = self.source.perils(&queues).await?;
-        let mut known = self.perils.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.replace(found.clone()).unwrap_or_default();
-        drop(known);
+        let looked = Looked { queues: queues.into_iter().collect(), perils: found.clone() };
+        let before = std::mem::replace(&mut *self.looked.lock().unwrap_or_else(PoisonError::into_inner), looked).perils;
         for Peril { queue, kind, why } in found.iter().filter(|peril| !before.contains(peril)) {
             tracing::warn!(
                 source = self.name,
@@ -37,7 +48,8 @@ impl Engine {
             );
             self.figures.perils.with_label_values(&[&self.name, queue, kind.word()]).set(1);
         }
-        for Peril { queue, kind, .. } in before.iter().filter(|peril| !found.contains(peril)) {
+        let is_over = |was: &&Peril| !found.iter().any(|now| now.queue == was.queue && now.kind == was.kind);
+        for Peril { queue, kind, .. } in before.iter().filter(is_over) {
             tracing::info!(source = self.name, queue, kind = kind.word(), "a queue is safe again");
             self.figures.perils.with_label_values(&[&self.name, queue, kind.word()]).set(0);
         }
@@ -46,18 +58,20 @@ impl Engine {
 
     /// Returns what makes queues unsafe, if nobody has accepted it.
     pub(crate) fn perils(&self) -> Vec<Peril> {
-        let known = self.perils.lock().unwrap_or_else(PoisonError::into_inner);
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let is_accepted = |peril: &&Peril| self.settings.of_queue(&peril.queue).accepts.contains(&peril.kind);
-        known.iter().flatten().filter(|peril| !is_accepted(peril)).cloned().collect()
-    }
-
-    /// Whether somebody has looked: before that nothing is redriven.
-    pub(super) fn has_looked(&self) -> bool {
-        self.perils.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        looked.perils.iter().filter(|peril| !is_accepted(peril)).cloned().collect()
     }
 
     /// Returns the queues that nothing is redriven in.
     pub(super) fn unsafe_queues(&self) -> BTreeSet<String> {
         self.perils().into_iter().map(|peril| peril.queue).collect()
+    }
+
+    /// Returns the queues that something is redriven in: somebody has looked, and they are safe.
+    pub(super) fn safe_queues(&self) -> BTreeSet<String> {
+        let known = self.looked.lock().unwrap_or_else(PoisonError::into_inner).queues.clone();
+        let unsafe_queues = self.unsafe_queues();
+        known.into_iter().filter(|queue| !unsafe_queues.contains(queue)).collect()
     }
 }

@@ -64,13 +64,13 @@ impl Engine {
             doubtful.into_iter().partition(|intended| self.bears_twice(intended));
         self.ledger.uncertain(&doubtful, now_ms()).await?;
         let known = [known, harmless].concat();
-        let unsafe_queues = self.unsafe_queues();
+        let safe_queues = self.safe_queues();
         let acts = |intended: &Intended| {
             let queue = &intended.order.episode.queue;
-            self.settings.of_queue(queue).acts && !unsafe_queues.contains(queue)
+            self.settings.of_queue(queue).acts && safe_queues.contains(queue)
         };
         let known: Vec<Intended> = known.into_iter().filter(acts).collect();
-        if known.is_empty() || !self.has_looked() || !self.look_for_hazards().await? {
+        if known.is_empty() || !self.look_for_hazards().await? {
             return Ok(());
         }
         for part in known.chunks(PAGE) {
@@ -102,9 +102,6 @@ impl Engine {
 
     /// Returns how many there were.
     async fn redrive_due(&self, room: &mut Room) -> Result<usize, Trouble> {
-        if !self.has_looked() {
-            return Ok(0);
-        }
         self.look_at_load(room, &[]).await?;
         let due = self.ledger.due(&self.name, now_ms(), &self.held(room), PAGE).await?;
         if due.is_empty() || !self.look_for_hazards().await? {

@@ -102,11 +102,11 @@ impl Engine {
         let now_ms = now_ms();
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        let unsafe_queues = self.unsafe_queues();
+        let safe_queues = self.safe_queues();
         let mut admit = |due: &Due| {
             let (queue, name) = (&due.episode.queue, &due.name);
             // It may have been otherwise when it was taken in.
-            if !self.settings.of_queue(queue).acts || unsafe_queues.contains(queue) {
+            if !self.settings.of_queue(queue).acts || !safe_queues.contains(queue) {
                 return false;
             }
             let Some(place) = room.queues.get_mut(queue).filter(|place| place.pressure.is_none()) else { return false };

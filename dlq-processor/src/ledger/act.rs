@@ -48,7 +48,9 @@ impl Act {
     /// The states that it may be done in.
     pub(super) fn from(self) -> &'static [&'static str] {
         match self {
-            Self::Redrive => &["observed", "scheduled", "parked", "escalated", "discarded", "withdrawn", "uncertain"],
+            Self::Redrive => {
+                &["observed", "scheduled", "parked", "escalated", "discarded", "withdrawn", "uncertain", "expired"]
+            }
             Self::Park => &["observed", "scheduled", "escalated"],
             Self::Quarantine => &["observed", "scheduled", "parked", "escalated"],
             Self::Release => &["quarantined", "discarded"],

@@ -43,11 +43,13 @@ pub struct Listed {
     pub changed_at_ms: i64,
     /// How often its job was redriven without being asked for, up to now.
     pub redrives: i64,
+    /// The file that what it held was put into, if it is not in the ledger any more.
+    pub cold: Option<String>,
 }
 
 const COLUMNS: &str =
     "number, id, source, queue, job, name, failed_at_ms, message, error_class, fingerprint, class, rule,
-    action, reason, state, seen_at_ms, due_at_ms, changed_at_ms, redrives";
+    action, reason, state, seen_at_ms, due_at_ms, changed_at_ms, redrives, cold";
 
 impl Ledger {
     /// Returns a page of at most `most` letters.

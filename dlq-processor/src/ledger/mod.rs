@@ -12,6 +12,7 @@ mod numbers;
 mod outcome;
 mod plan;
 mod plan_part;
+mod retention;
 mod state;
 mod tables;
 mod waiting;
@@ -32,6 +33,7 @@ pub use numbers::{Numbers, StateCount};
 pub use outcome::{Outcome, UnderWay};
 pub use plan::{Draft, Plan, PlanState, Progress, Step, Stepped};
 pub use plan_part::Part;
+pub use retention::{Away, Before};
 pub use state::LetterState;
 pub use waiting::Waiting;
 

@@ -27,11 +27,13 @@ pub enum LetterState {
     Uncertain,
     /// A person has given it up; what it held is kept for a while.
     Discarded,
+    /// Nobody dealt with it for a long time; what it held is here or in a file.
+    Expired,
 }
 
 impl LetterState {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Observed,
         Self::Scheduled,
         Self::Parked,
@@ -44,6 +46,7 @@ impl LetterState {
         Self::Withdrawn,
         Self::Uncertain,
         Self::Discarded,
+        Self::Expired,
     ];
 
     /// Its name in the ledger, in metrics and answers.
@@ -61,6 +64,7 @@ impl LetterState {
             Self::Withdrawn => "withdrawn",
             Self::Uncertain => "uncertain",
             Self::Discarded => "discarded",
+            Self::Expired => "expired",
         }
     }
 }

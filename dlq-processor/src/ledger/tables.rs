@@ -121,5 +121,11 @@ ALTER TABLE letters ADD COLUMN plan {int};
 CREATE INDEX letters_plan ON letters (plan, state) WHERE plan IS NOT NULL;
 ";
 
+/// Where what a letter holds was put, if it is not here any more.
+const FIFTH: &str = "
+ALTER TABLE letters ADD COLUMN cold TEXT;
+CREATE INDEX letters_changed ON letters (state, changed_at_ms);
+";
+
 /// All of them.
-pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH] };
+pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH] };

@@ -157,8 +157,8 @@ async fn an_operator_opens_and_closes_breakers_and_sees_what_is_held_back() {
     assert_eq!(set("open", "nothing").await.0, 404);
     assert_eq!(set("open", "jobs").await.0, 200);
     let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
-    machine.does(json!({})).await;
     eventually("it to be taken in", LIMIT, async || machine.letters().await.pop()).await;
+    machine.does(json!({})).await;
     let breaker = &queues().await.unwrap()["sources"][0]["queues"][QUEUE]["breakers"][0];
     assert_eq!((&breaker["name"], &breaker["state"]), (&json!("job"), &json!("open")));
     assert_eq!(machine.runs(&ids[0]).await, 1);

@@ -21,7 +21,7 @@ mod plans;
 use std::time::Duration;
 
 use dlq_processor::ledger::{
-    Act, Acted, Actor, Captured, Filter, Held, InOrder, Ledger, LetterState, Outcome, Past, Ruling,
+    Act, Acted, Actor, Before, Captured, Filter, Held, InOrder, Ledger, LetterState, Outcome, Past, Ruling,
 };
 use dlq_processor::policy::{Action, Alarm, Class, Decision, ErrorFacts, Fingerprint, Reason};
 use dlq_processor::source::{Episode, Found, Put};
@@ -311,7 +311,55 @@ async fn keeps_payloads_byte_for_byte_and_what_no_server_takes_as_text(ledger: L
     assert_eq!(ledger.payload(&letter.id).await.unwrap(), b"{\"to\":\"\0\xff\"}");
 }
 
+async fn lets_go_of_what_ended_and_puts_away_what_nobody_dealt_with(ledger: Ledger) {
+    let all: Vec<Found> = ["waits", "done", "given up", "paged", "shut in"].map(|job| found(job, 10)).into();
+    let rule = |found: &Found, past: Option<Past>| {
+        let ruling = redrive(found, past);
+        let alarm = if found.episode.job == "paged" { Alarm::Page } else { Alarm::None };
+        let action = if found.episode.job == "shut in" { Action::Quarantine } else { Action::Park };
+        let state = if found.episode.job == "shut in" { LetterState::Quarantined } else { LetterState::Parked };
+        Ruling { state, decision: Decision { alarm, action, ..ruling.decision.clone() }, ..ruling }
+    };
+    ledger.capture(SOURCE, &all, 50, rule).await.unwrap();
+    let act = async |job: &str, act: Act| {
+        let actor = Actor { who: "ada", why: "", key: job };
+        assert_eq!(ledger.act(&id_of(&ledger, job).await, act, actor, 60).await.unwrap(), Acted::Done);
+    };
+    act("given up", Act::Discard).await;
+    act("done", Act::Redrive).await;
+    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let intended = ledger.intend(SOURCE, &due, 60, orders()).await.unwrap();
+    ledger.redriven(&[(intended[0].clone(), Put::Moved)], 60).await.unwrap();
+    ledger.ended(&[(intended[0].id.clone(), Outcome::Resolved)], 60).await.unwrap();
+
+    let young = Before { ended_ms: 60, discarded_ms: 60, waiting_ms: 50 };
+    assert_eq!((ledger.forget_ended(young).await.unwrap(), ledger.overdue(young).await.unwrap()), (0, vec![]));
+    let old = Before { ended_ms: 61, discarded_ms: 60, waiting_ms: 51 };
+    assert_eq!(ledger.forget_ended(old).await.unwrap(), 1);
+    assert_eq!(ledger.forget_ended(Before { discarded_ms: 61, ..old }).await.unwrap(), 1);
+    let overdue = ledger.overdue(old).await.unwrap();
+    let jobs: Vec<&str> = overdue.iter().map(|away| away.job.as_str()).collect();
+    assert_eq!((jobs, overdue[0].data.as_slice()), (vec!["waits"], b"{\"to\":\"\0\xff\"}".as_slice()));
+    ledger.expire(&overdue, None, 70).await.unwrap();
+    let id = overdue[0].id.clone();
+    assert_eq!(ledger.payload(&id).await.unwrap().len(), overdue[0].data.len(), "it is nowhere else");
+    let actor = Actor { who: "ada", why: "", key: "redrive" };
+    assert_eq!(ledger.act(&id, Act::Redrive, actor, 80).await.unwrap(), Acted::Done);
+    ledger.act(&id, Act::Park, Actor { key: "park", ..actor }, 81).await.unwrap();
+    ledger
+        .expire(&ledger.overdue(Before { waiting_ms: 82, ..old }).await.unwrap(), Some("cold/a.jsonl"), 90)
+        .await
+        .unwrap();
+    let letter = ledger.letter(&id).await.unwrap().unwrap();
+    assert_eq!((letter.state.as_str(), letter.cold.as_deref()), ("expired", Some("cold/a.jsonl")));
+    assert_eq!(ledger.payload(&id).await.unwrap(), b"");
+    let left = ledger.letters(&Filter::default(), 10).await.unwrap();
+    assert_eq!(left.len(), 3, "what must be heard of and what is shut in stays: {left:?}");
+    assert!(ledger.bytes().await.unwrap() > 4096);
+}
+
 in_both! {
+    lets_go_of_what_ended_and_puts_away_what_nobody_dealt_with: what_is_old_goes_in_a_file, what_is_old_goes_in_a_server;
     redrives_one_after_another_what_stands_in_an_order: an_order_is_kept_in_a_file, an_order_is_kept_in_a_server;
     has_what_stands_behind_a_stuck_one_wait_or_pass_by: a_stuck_letter_stands_in_the_way_in_a_file, a_stuck_letter_stands_in_the_way_in_a_server;
     takes_what_was_put_in_later_under_the_same_id_for_another_job: an_id_is_used_again_in_a_file, an_id_is_used_again_in_a_server;

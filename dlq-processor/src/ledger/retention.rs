@@ -1,0 +1,130 @@
+//! What the ledger no longer needs: letters that ended are deleted after a while, and those that nobody dealt with are put away,
+//! never without their payloads being somewhere.
+
+use kit::db::{Bind, Transaction};
+
+use super::{Ledger, LedgerError, ROWS};
+
+/// When letters go, in milliseconds since the epoch: those that changed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    /// Of those that were done, failed again, or were dealt with by somebody else.
+    pub ended_ms: i64,
+    /// Of those that a person has given up.
+    pub discarded_ms: i64,
+    /// Of those that wait and nobody dealt with.
+    pub waiting_ms: i64,
+}
+
+/// A letter that is put away, with all that it holds.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Away {
+    /// Counts letters.
+    pub number: i64,
+    /// Names it.
+    pub id: String,
+    /// Where it comes from.
+    pub source: String,
+    /// Its queue.
+    pub queue: String,
+    /// The job's id.
+    pub job: String,
+    /// The job's name.
+    pub name: String,
+    /// When it failed, in milliseconds since the epoch.
+    pub failed_at_ms: i64,
+    /// In whose words.
+    pub message: String,
+    /// What the job held.
+    pub data: Vec<u8>,
+    /// All that its source kept of it.
+    pub kept: Vec<u8>,
+}
+
+impl Ledger {
+    /// Deletes letters that ended long ago, at most [`ROWS`] of them, and returns how many there were.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn forget_ended(&self, before: Before) -> Result<usize, LedgerError> {
+        // What a plan did is told as long as its letters are there; of a job that failed again its last letter counts.
+        let sql = format!(
+            "SELECT number FROM letters WHERE state IN ('resolved', 'recurred', 'withdrawn') AND changed_at_ms < $1
+                OR state = 'discarded' AND changed_at_ms < $2 ORDER BY number LIMIT {ROWS}"
+        );
+        let binds = [Bind::from(before.ended_ms), before.discarded_ms.into()];
+        self.write(async |transaction| {
+            let found = transaction.rows::<(i64,)>(&sql, &binds).await?;
+            let numbers: Vec<i64> = found.into_iter().map(|(number,)| number).collect();
+            delete(transaction, "payloads", "letter", &numbers).await?;
+            delete(transaction, "plan_letters", "letter", &numbers).await?;
+            delete(transaction, "letters", "number", &numbers).await?;
+            Ok(numbers.len())
+        })
+        .await
+    }
+
+    /// Returns letters that wait and that nobody dealt with for so long, at most [`ROWS`] of them. What is in quarantine, or must
+    /// be heard of at once, is never put away.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn overdue(&self, before: Before) -> Result<Vec<Away>, LedgerError> {
+        let sql = format!(
+            "SELECT number, id, source, queue, job, name, failed_at_ms, message, data, kept
+            FROM letters JOIN payloads ON payloads.letter = letters.number
+            WHERE state IN ('observed', 'parked', 'escalated', 'uncertain') AND alarm <> 'page' AND changed_at_ms < $1
+            ORDER BY number LIMIT {ROWS}"
+        );
+        let binds = [Bind::from(before.waiting_ms)];
+        self.read(async |transaction| transaction.rows::<Away>(&sql, &binds).await).await
+    }
+
+    /// Writes that letters are put away; with `cold`, that what they hold is in that file and need not be here.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn expire(&self, letters: &[Away], cold: Option<&str>, now_ms: i64) -> Result<(), LedgerError> {
+        self.write(async |transaction| {
+            for letter in letters {
+                let sql = "UPDATE letters SET state = 'expired', cold = $1, due_at_ms = NULL, changed_at_ms = $2,
+                        version = version + 1
+                    WHERE number = $3 AND state IN ('observed', 'parked', 'escalated', 'uncertain')";
+                let binds = [Bind::from(cold), now_ms.into(), letter.number.into()];
+                if transaction.change(sql, &binds).await? > 0 && cold.is_some() {
+                    let sql = "DELETE FROM payloads WHERE letter = $1";
+                    transaction.change(sql, &[letter.number.into()]).await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns how large the ledger is, in bytes.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn bytes(&self) -> Result<u64, LedgerError> {
+        let sql = match self.database {
+            kit::db::Database::Sqlite(_) => {
+                "SELECT (page_count - freelist_count) * page_size
+                FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
+            }
+            kit::db::Database::Postgres(_) => {
+                "SELECT CAST(SUM(pg_total_relation_size(CAST(name AS regclass))) AS BIGINT)
+                FROM (VALUES ('letters'), ('payloads'), ('plan_letters'), ('audit')) AS tables (name)"
+            }
+        };
+        let row = self.read(async |transaction| transaction.row::<(i64,)>(sql, &[]).await).await?;
+        Ok(row.map_or(0, |(bytes,)| u64::try_from(bytes).unwrap_or_default()))
+    }
+}
+
+async fn delete(transaction: &mut Transaction, table: &str, key: &str, numbers: &[i64]) -> Result<(), sqlx::Error> {
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let listed: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    transaction.change(&format!("DELETE FROM {table} WHERE {key} IN ({})", listed.join(", ")), &[]).await.map(drop)
+}
