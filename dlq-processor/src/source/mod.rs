@@ -6,6 +6,7 @@ mod found;
 pub mod jobs;
 mod kinds;
 mod orders;
+pub mod rabbitmq;
 
 use std::time::Duration;
 
