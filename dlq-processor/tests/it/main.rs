@@ -6,3 +6,4 @@ mod bullmq;
 mod daemon;
 mod jobs;
 mod ledger;
+mod rabbit;
