@@ -1,6 +1,7 @@
-//! The real binary beside a real BullMQ, and beside job tables: what it takes in, what it redrives, and what kill -9 leaves behind.
+//! The real binary beside a real BullMQ, job tables, and a real RabbitMQ: what it takes in, what it redrives, and what kill -9 leaves behind.
 
 mod asked;
+mod broker;
 mod killed;
 mod machine;
 mod modes;
