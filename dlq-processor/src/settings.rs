@@ -339,12 +339,28 @@ mod tests {
     }
 
     #[test]
+    fn dead_letter_queues_of_a_broker_are_a_source_whose_password_is_kept() {
+        let environment = Environment::of([("BROKER", "amqp://guest:hunter2@10.0.0.1/%2f")]);
+        for url in ["${BROKER}", "amqp://127.0.0.1:5672/%2f"] {
+            let yaml = format!(
+                "sources: {{ a: {{ rabbitmq: {{ url: '{url}', dead_letter_queues: [a, b], back_to: queue }} }} }}"
+            );
+            let settings = load(&yaml, &environment).unwrap();
+            assert!(settings.sources[0].kind == "rabbitmq" && !format!("{settings:?}").contains("hunter2"));
+        }
+        let written = "sources: { a: { rabbitmq: { url: 'amqp://guest:hunter2@x/%2f', dead_letter_queues: [a] } } }";
+        let mistakes = load(written, &environment).unwrap_err();
+        assert!(mistakes[0].contains("write url_file: /path/to/file or url: ${VARIABLE}"), "{mistakes:?}");
+        assert!(!mistakes[0].contains("hunter2"), "{mistakes:?}");
+    }
+
+    #[test]
     fn every_mistake_is_told_with_what_to_write() {
         for (yaml, expected) in [
             ("listen: 127.0.0.1", "\"sources\" is missing"),
             (
                 "sources: { jobs: { bulmq: {} } }",
-                "there is no kind of source \"bulmq\"; write bullmq or jobs or redis_streams",
+                "there is no kind of source \"bulmq\"; write bullmq or jobs or rabbitmq or redis_streams",
             ),
             (
                 "sources: { Jobs: { bullmq: { url: 'redis://x' } } }",
@@ -376,6 +392,26 @@ mod tests {
                 "\"database\" is not a database; write sqlite:PATH, or",
             ),
             ("sources: { a: { jobs: { database: 'sqlite:a', prefix: b } } }", "unknown key \"prefix\""),
+            (
+                "sources: { a: { rabbitmq: { dead_letter_queues: [a] } } }",
+                "\"url\" is missing; write url: amqp://127.0.0.1:5672/%2f, or url_file: PATH",
+            ),
+            (
+                "sources: { a: { rabbitmq: { url: 'amqp://x/', dead_letter_queues: [a] } } }",
+                "\"url\" is not one of RabbitMQ; write it like amqp://127.0.0.1:5672/%2f, with the vhost at its end",
+            ),
+            (
+                "sources: { a: { rabbitmq: { url: 'amqp://x/%2f' } } }",
+                "\"dead_letter_queues\" must be 1 to 100 names of queues, each once; write them like [orders.dlq]",
+            ),
+            (
+                "sources: { a: { rabbitmq: { url: 'amqp://x/a', dead_letter_queues: [a, a] } } }",
+                "names of queues, each once",
+            ),
+            (
+                "sources: { a: { rabbitmq: { url: 'amqp://x/a', dead_letter_queues: [a], back_to: dlx } } }",
+                "expected one of exchange, queue, found \"dlx\"",
+            ),
             ("sources: {}\nqueues: [{ queue: a, mode: on }]", "expected one of observe, act, found \"on\""),
             ("sources: {}\nqueues: [{ queue: a, budget: 10 }]", "\"10\" is not a share; write it like 10%"),
             ("sources: {}\nqueues: [{ queue: a, rate: fast }]", "\"fast\" is not a rate; write it like 20/s"),

@@ -1,6 +1,6 @@
 //! Letters that are to be redriven: what is due, and that it will be done, written before it is.
 
-use kit::db::Bind;
+use kit::db::{Bind, Transaction};
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places};
@@ -148,6 +148,10 @@ impl Ledger {
         self.write(async |transaction| {
             for (intended, put) in done {
                 let state = match put {
+                    Put::Untaken => {
+                        reschedule(transaction, intended, now_ms).await?;
+                        continue;
+                    }
                     Put::Moved | Put::Already => LetterState::Redriven,
                     Put::NotFailed => LetterState::Withdrawn,
                     Put::Fenced => LetterState::Recurred,
@@ -195,13 +199,7 @@ impl Ledger {
         }
         self.write(async |transaction| {
             for letter in letters {
-                let sql = "UPDATE letters SET state = 'scheduled', due_at_ms = $1, changed_at_ms = $2,
-                        version = version + 1, redrives = redrives - 1 + has_all_tries
-                    WHERE id = $3 AND state = 'intended' AND redrive = $4";
-                let Intended { id, order, .. } = letter;
-                let due_at_ms = now_ms.saturating_add(AGAIN_MS);
-                let binds = [Bind::from(due_at_ms), now_ms.into(), id.as_str().into(), order.id.as_str().into()];
-                transaction.change(sql, &binds).await?;
+                reschedule(transaction, letter, now_ms).await?;
             }
             Ok(())
         })
@@ -244,6 +242,16 @@ impl Ledger {
         })
         .await
     }
+}
+
+async fn reschedule(transaction: &mut Transaction, letter: &Intended, now_ms: i64) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE letters SET state = 'scheduled', due_at_ms = $1, changed_at_ms = $2,
+            version = version + 1, redrives = redrives - 1 + has_all_tries
+        WHERE id = $3 AND state = 'intended' AND redrive = $4";
+    let Intended { id, order, .. } = letter;
+    let due_at_ms = now_ms.saturating_add(AGAIN_MS);
+    let binds = [Bind::from(due_at_ms), now_ms.into(), id.as_str().into(), order.id.as_str().into()];
+    transaction.change(sql, &binds).await.map(drop)
 }
 
 fn intended_of(source: &str, (queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries): Row) -> Intended {

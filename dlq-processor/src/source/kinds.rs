@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Source;
 use super::bullmq::BullMq;
 use super::jobs::Jobs;
+use super::rabbitmq::{BackTo, RabbitMq, RabbitMqError};
 use super::streams::{RedisStreams, decode_streams};
 
 /// A kind of source.
@@ -19,9 +20,10 @@ pub(crate) struct Kind {
     pub(crate) decode: fn(&Fields<'_>) -> Option<Arc<dyn Source>>,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     Kind { name: "bullmq", decode: bullmq },
     Kind { name: "jobs", decode: jobs },
+    Kind { name: "rabbitmq", decode: rabbitmq },
     Kind { name: "redis_streams", decode: redis_streams },
 ];
 
@@ -61,6 +63,15 @@ fn jobs(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
     let database = db::Source::parse(url.expose_secret());
     let wrong = |instead| fields.cursor().mistake(format!("\"database\" is not a database; {instead}"));
     Some(Arc::new(Jobs::new(database.map_err(wrong).ok()?)))
+}
+
+fn rabbitmq(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
+    let queues = fields.get("dead_letter_queues").map(|cursor| cursor.texts()).unwrap_or_default();
+    let places = [("exchange", BackTo::Exchange), ("queue", BackTo::Queue)];
+    let back_to = fields.get("back_to").and_then(|cursor| cursor.one_of(&places)).unwrap_or(BackTo::Exchange);
+    let url = address(fields, ("url", "url_file"), "amqp://127.0.0.1:5672/%2f")?;
+    let wrong = |error: RabbitMqError| fields.cursor().mistake(error.to_string());
+    Some(Arc::new(RabbitMq::new(&url, &queues, back_to).map_err(wrong).ok()?))
 }
 
 /// A URL with a password in it is a secret; one without may stand in the file.

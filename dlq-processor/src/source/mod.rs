@@ -7,6 +7,7 @@ pub mod jobs;
 mod kinds;
 mod orders;
 mod peril;
+pub mod rabbitmq;
 mod redis;
 pub mod streams;
 

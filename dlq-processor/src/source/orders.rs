@@ -39,6 +39,8 @@ pub enum Put {
     Flow,
     /// It cannot be put there, now or later: there is no place for it.
     Refused,
+    /// Nothing was done of it, and it may be given again later.
+    Untaken,
     /// It may be back, or not.
     Unsure,
 }
@@ -54,6 +56,7 @@ impl Put {
             Self::Fenced => "fence",
             Self::Flow => "flow",
             Self::Refused => "refused",
+            Self::Untaken => "untaken",
             Self::Unsure => "unsure",
         }
     }

@@ -6,4 +6,5 @@ mod bullmq;
 mod daemon;
 mod jobs;
 mod ledger;
+mod rabbit;
 mod streams;

@@ -20,6 +20,7 @@ mod waking;
 use bull::Job;
 
 pub(crate) use bull::Bull;
+pub(crate) use proxy::Proxy;
 
 /// Ten times what the slowest thing takes on an idle machine.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);

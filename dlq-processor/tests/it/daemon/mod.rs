@@ -1,7 +1,8 @@
-//! The real binary beside a real BullMQ, beside job tables, and beside streams: what it takes in, what it redrives, and what
+//! The real binary beside a real BullMQ, job tables, streams and a real RabbitMQ: what it takes in, what it redrives, and what
 //! kill -9 leaves behind.
 
 mod asked;
+mod broker;
 mod killed;
 mod machine;
 mod modes;

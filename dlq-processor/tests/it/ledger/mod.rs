@@ -103,24 +103,27 @@ async fn is_taken_in_once(ledger: Ledger) {
 }
 
 async fn is_written_before_it_is_done_and_asked_again_if_nobody_says_what_came_of_it(ledger: Ledger) {
-    capture(&ledger, &[found("a", 10), found("b", 11)]).await;
+    capture(&ledger, &[found("a", 10), found("b", 11), found("c", 12)]).await;
     assert_eq!(ledger.due(SOURCE, 99, &Held::default(), 10).await.unwrap(), []);
     let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
-    assert_eq!(due.len(), 2);
+    assert_eq!(due.len(), 3);
     let intended = ledger.intend(SOURCE, &due, 100, orders()).await.unwrap();
-    assert_eq!(intended.len(), 2);
+    assert_eq!(intended.len(), 3);
     // Whoever comes later has nothing to do.
     assert_eq!(ledger.intend(SOURCE, &due, 101, orders()).await.unwrap(), []);
     assert_eq!(ledger.due(SOURCE, 200, &Held::default(), 10).await.unwrap(), []);
     assert_eq!(ledger.intended(SOURCE).await.unwrap(), intended);
-    let [one, two] = <[_; 2]>::try_from(intended).unwrap();
-    ledger.redriven(&[(one, Put::Moved)], 102).await.unwrap();
+    let [one, two, three] = <[_; 3]>::try_from(intended).unwrap();
+    ledger.redriven(&[(one, Put::Moved), (three, Put::Untaken)], 102).await.unwrap();
     assert_eq!(ledger.intended(SOURCE).await.unwrap(), std::slice::from_ref(&two));
     ledger.redriven(&[(two, Put::Gone)], 103).await.unwrap();
     let under_way = ledger.under_way(SOURCE, 0, 10).await.unwrap();
     assert_eq!(under_way.len(), 1, "what is gone is not under way: {under_way:?}");
     ledger.ended(&[(under_way[0].id.clone(), Outcome::Resolved)], 104).await.unwrap();
     assert_eq!(ledger.under_way(SOURCE, 0, 10).await.unwrap(), []);
+    // Of what nobody took nothing was done: it is due again a little later.
+    let due_at = async |now_ms| ledger.due(SOURCE, now_ms, &Held::default(), 10).await.unwrap().len();
+    assert_eq!([due_at(30_000).await, due_at(30_102).await], [0, 1]);
 }
 
 async fn ends_what_waits_when_its_job_fails_later(ledger: Ledger) {

@@ -14,6 +14,8 @@ use super::output::Output;
 /// Crates whose debug lines are about themselves.
 pub(super) const NOISY: [&str; 8] =
     ["hyper", "hyper_util", "h2", "rustls", "tower", "tower_http", "sqlx", "hickory_proto"];
+/// Crates whose lines have whole messages of other people in them; what matters is in the errors that they return.
+const SILENT: [&str; 1] = ["lapin"];
 
 /// Starts logging for the program of this name. `LOG_LEVEL` is error, warn, info, debug or trace in any case (INFO in
 /// existing deployments); `LOG_FORMAT` is human or json, by default json unless the output is a terminal. A second start
@@ -38,7 +40,8 @@ pub fn start(service: &'static str, output: Output, level: Option<&str>, format:
         Some(text) => return Err(format!("LOG_FORMAT is {text:?}; write human or json")),
     };
     let quiet = level.min(LevelFilter::WARN);
-    let filter = Targets::new().with_default(level).with_targets(NOISY.map(|name| (name, quiet)));
+    let quiet = NOISY.map(|name| (name, quiet)).into_iter().chain(SILENT.map(|name| (name, LevelFilter::OFF)));
+    let filter = Targets::new().with_default(level).with_targets(quiet);
     let has_colours = output.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = Lines { service, output, format, has_colours };
     // A second start (tests) keeps the first.

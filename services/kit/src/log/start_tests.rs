@@ -74,3 +74,12 @@ fn a_text_without_end_is_cut() {
     let text = line["text"].as_str().unwrap();
     assert!(text.len() < 17 * 1024 && text.ends_with("é…"), "{}", text.len());
 }
+
+#[test]
+fn what_would_say_whole_messages_of_others_is_not_heard() {
+    let (_folder, path) = log("json");
+    tracing::info!("before");
+    tracing::warn!(target: "lapin::returned_messages", message = "BasicReturnMessage { .. data: [104, 117] }");
+    tracing::error!(target: "lapin", "the same");
+    assert_eq!(last(&path)["message"], "before");
+}
