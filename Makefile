@@ -2,7 +2,7 @@
 .PHONY: up test check bench soak fuzz setup
 
 up: ## Builds the release binaries and runs everything from this terminal.
-	cargo build --release -p monitor -p api-gateway -p platform-services -p auth-monitor
+	cargo build --release -p monitor -p api-gateway -p platform-services -p auth-monitor -p dlq-processor
 	./target/release/monitor up --config compose/local.yml
 
 test: setup ## Installs what the tests need, then runs all of them.

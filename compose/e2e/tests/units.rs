@@ -10,7 +10,7 @@ use testkit::{SystemdContainer, eventually, free_port};
 fn settings(port: u16) -> String {
     let mail = "SMTP_URL=smtp://127.0.0.1:1\nMAIL_FROM=no-reply@example.com\nPUBLIC_URL=https://example.com\n";
     let daemon = format!("AUTH_MONITOR_LISTEN=127.0.0.1:{port}\nAUTH_MONITOR_LOOPBACK=allowed\n");
-    format!("HOST=127.0.0.1\nPORT={port}\n{mail}{daemon}")
+    format!("HOST=127.0.0.1\nPORT={port}\nDLQ_LISTEN=127.0.0.1:{port}\n{mail}{daemon}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,7 +25,10 @@ async fn services_serve_under_their_units_and_say_so() {
     }
     machine.exec(&["chgrp", "-R", "platform", "/etc/platform/secrets"]);
     machine.exec(&["chmod", "-R", "u=rwX,g=rX,o=", "/etc/platform/secrets"]);
-    for name in ["api-gateway", "platform-services", "auth-monitor"] {
+    // platform-services has made its queue by then.
+    let queue = "sources: { platform: { jobs: { database: 'sqlite:/var/lib/platform-services/jobs.db' } } }\n";
+    machine.write("/etc/platform/dlq-processor.yml", queue);
+    for name in ["api-gateway", "platform-services", "auth-monitor", "dlq-processor"] {
         let (port, program_there, unit) = (free_port(), format!("/usr/bin/{name}"), format!("{name}.service"));
         machine.copy(&program(name), &program_there);
         machine.write(&format!("/etc/platform/{name}.env"), &settings(port));

@@ -28,7 +28,7 @@ async fn make_up_starts_everything_prints_the_address_mends_a_crash_and_stops_wi
     let status = up.until_up().await;
     let names: Vec<&str> =
         status["services"].as_array().unwrap().iter().map(|service| service["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["monitor", "api-gateway", "platform-services", "auth-monitor"]);
+    assert_eq!(names, ["monitor", "api-gateway", "platform-services", "auth-monitor", "dlq-processor"]);
     for secret in ["operator_token", "api_key", "jwt_secret"] {
         let mode = std::fs::metadata(up.folder.path().join("data/secrets").join(secret)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");

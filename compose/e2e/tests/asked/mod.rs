@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use e2e::{ask, program};
 use http::Request;
+use kit::queue::{Options, Queues, Retry};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -17,8 +19,9 @@ use crate::stack::{LIMIT, Up};
 use crate::watched::Watched;
 
 /// What has no answer here, and why: a part of the question. One that has an answer after all fails the test.
-const EMPTY: [(&str, &str); 3] = [
-    ("dlq_", "dlq-processor is not part of the stack yet"),
+const EMPTY: [(&str, &str); 4] = [
+    ("dlq_breaker_open", "nothing is redriven here: queues are only observed"),
+    ("dlq_redrive_", "nothing is redriven here: queues are only observed"),
     ("node_cpu_seconds_total", "node_exporter is not started here"),
     ("node_filesystem_", "node_exporter is not started here"),
 ];
@@ -97,6 +100,15 @@ async fn ask_in_vain(up: &Up) {
     let (status, answer) = ask(request.header("x-api-key", key.trim()), &Value::Null).await.unwrap();
     // After a while the gateway spares that service.
     assert!([502, 503].contains(&status), "{status}: {answer}");
+}
+
+/// A job dies, as platform-services has them.
+async fn let_a_job_die(up: &Up) {
+    let queues = Queues::sqlite(&up.folder.path().join("data/jobs.db")).await.unwrap();
+    queues.enqueue("reports", "monthly", &json!({ "month": 11 }), Options::default()).await.unwrap();
+    let job = queues.claim(&["reports"], "a worker", Duration::from_secs(60), 1).await.unwrap().remove(0);
+    queues.fail(job.claim, "ValidationError: no such month", Retry::Dead).await.unwrap();
+    queues.close().await;
 }
 
 /// Somebody has forgotten a password, and somebody else has no key.
@@ -221,6 +233,7 @@ async fn a_real_prometheus_has_an_answer_to_each_question_while_things_are_broke
     let watched = Watched::start(up, &around.outside, EVERY_SECS).await;
     watched.until_scraped().await;
     sign_in_in_vain(&watched.up).await;
+    let_a_job_die(&watched.up).await;
     around.break_something(&watched.up).await;
     let is_down = async || {
         let status = watched.up.status().await?;

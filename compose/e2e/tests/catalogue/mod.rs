@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Where the page of each program is, from the root; the last is of all.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 6] = [
     ("monitor", "monitor"),
     ("auth-monitor", "auth-monitor"),
+    ("dlq-processor", "dlq-processor"),
     ("api-gateway", "services/api-gateway"),
     ("platform-services", "services/platform-services"),
     ("", "services/kit"),

@@ -119,7 +119,7 @@ fn what_people_are_told_to_type_leads_to_loki_and_tempo_for_each_service() {
         assert!(listening(&services()[service]).contains(&port), "{service}");
     }
     let handed = yaml("compose/local.yml");
-    for name in ["api-gateway", "platform-services", "auth-monitor"] {
+    for name in ["api-gateway", "platform-services", "auth-monitor", "dlq-processor"] {
         let env = &handed["services"][name]["workload"]["process"]["env"];
         for variable in HANDED_ON {
             assert_eq!(env[variable], format!("${{{variable}:-}}"), "{name}");

@@ -10,11 +10,12 @@ use testkit::{eventually, free_port};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(100);
 /// What runs, and the variable that says on which port.
-pub(crate) const PARTS: [(&str, &str); 4] = [
+pub(crate) const PARTS: [(&str, &str); 5] = [
     ("monitor", "MONITOR_PORT"),
     ("api-gateway", "GATEWAY_PORT"),
     ("platform-services", "PLATFORM_PORT"),
     ("auth-monitor", "AUTH_MONITOR_PORT"),
+    ("dlq-processor", "DLQ_PORT"),
 ];
 
 /// Everything that runs, as long as this lives.

@@ -21,7 +21,13 @@ impl Watched {
     pub(crate) async fn start(up: Up, dead_man: &Target, every_secs: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [prometheus, alertmanager] = [(); 2].map(|()| free_port());
-        let ports = [("monitor", 8888), ("auth-monitor", 8090), ("api-gateway", 8000), ("platform-services", 8007)];
+        let ports = [
+            ("monitor", 8888),
+            ("auth-monitor", 8090),
+            ("api-gateway", 8000),
+            ("platform-services", 8007),
+            ("dlq-processor", 8091),
+        ];
         let mut changes: Vec<(String, String)> = ports
             .iter()
             .map(|(part, port)| (format!("\"{part}:{port}\""), format!("\"{}\"", up.address(part))))
