@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::missed::Ear;
 use super::verdict::rule;
 use super::{Destination, Engine, Trouble, now_ms};
 use crate::failpoint;
@@ -36,6 +37,7 @@ struct Round {
     queues_every: Duration,
     all_at: Option<Instant>,
     lately_at: Option<Instant>,
+    ear: Ear,
 }
 
 fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
@@ -90,11 +92,14 @@ impl Engine {
             }
         }
         for (queue, cursor) in &mut round.cursors {
+            let told = self.hear(&mut round.ear, queue).await?;
+            let mut listed = BTreeSet::new();
             loop {
                 let page = self.source.list(queue, *cursor).await?;
                 #[expect(clippy::cast_possible_wrap, reason = "no server holds so many")]
                 self.figures.failed_in_source.with_label_values(&[&self.name, queue]).set(page.failed as i64);
                 self.take(queue, &page.episodes).await?;
+                listed.extend(page.episodes.iter().map(|episode| episode.job.clone()));
                 *cursor = page.next;
                 if page.episodes.len() < PAGE {
                     break;
@@ -104,10 +109,11 @@ impl Engine {
             if cursor.failed_at_ms > now_ms() {
                 *cursor = Cursor { failed_at_ms: now_ms(), read: 0 };
             }
+            self.count_missed(&mut round.ear, queue, told, listed).await?;
         }
         let counted = self.figures.unwatched.with_label_values(&[&self.name]);
         counted.inc_by(self.source.unwatched().saturating_sub(counted.get()));
-        Ok(())
+        self.remember(&mut round.ear).await
     }
 
     /// Takes in what the ledger does not have yet, and out of the queue what stands in the way there.

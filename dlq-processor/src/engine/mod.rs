@@ -3,6 +3,7 @@
 
 mod capture;
 mod follow;
+mod missed;
 mod perils;
 mod plans;
 mod redrive;

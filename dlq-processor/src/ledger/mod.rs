@@ -4,6 +4,7 @@ mod act;
 mod capture;
 mod due;
 mod filter;
+mod heard;
 mod lease;
 mod letter;
 mod list;

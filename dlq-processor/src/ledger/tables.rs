@@ -127,5 +127,16 @@ ALTER TABLE letters ADD COLUMN cold TEXT;
 CREATE INDEX letters_changed ON letters (state, changed_at_ms);
 ";
 
+/// How far queues were heard.
+const SIXTH: &str = "
+CREATE TABLE heard (
+    source TEXT NOT NULL,
+    queue TEXT NOT NULL,
+    place TEXT NOT NULL,
+    PRIMARY KEY (source, queue)
+) {strict};
+";
+
 /// All of them.
-pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH] };
+pub(super) const TABLES: Tables =
+    Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH] };

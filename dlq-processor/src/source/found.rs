@@ -45,6 +45,17 @@ pub struct Cursor {
     pub read: usize,
 }
 
+/// What a queue told of failures, whether they can still be listed or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Jobs that failed.
+    pub failed: Vec<String>,
+    /// How far it told; none if it tells nothing.
+    pub place: Option<String>,
+    /// Whether it has forgotten some of what it told before that.
+    pub has_gap: bool,
+}
+
 /// A part of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::storm::Load;
-pub use found::{Cursor, Episode, Found, Page};
+pub use found::{Cursor, Episode, Found, Page, Told};
 pub(crate) use kinds::kind;
 pub use orders::{Lost, Order, Put, State};
 pub use peril::{Peril, PerilKind};
@@ -48,6 +48,12 @@ pub trait Source: Send + Sync {
 
     /// Reads failed jobs whole, in the order of `episodes`; none of what has gone, or has not failed any more.
     fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>>;
+
+    /// Says which jobs failed after a place in what the queue tells, and how far it told; of a place that is not known yet only
+    /// where its end is. A queue that tells nothing has no places.
+    fn told<'a>(&'a self, _queue: &'a str, _after: Option<&'a str>) -> BoxFuture<'a, Result<Told, SourceError>> {
+        Box::pin(std::future::ready(Ok(Told::default())))
+    }
 
     /// Waits until something may have failed or ended in one of the queues since it was first listed or waited for, and since
     /// this last returned; for at most `patience`.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::super::SourceError;
+use super::super::{SourceError, Told};
 use super::BullMq;
 
 /// The last entry of each queue's stream that was heard.
@@ -64,6 +64,30 @@ impl BullMq {
         Ok(())
     }
 
+    /// Reads what failed after an entry of the stream.
+    pub(super) async fn find_told(&self, queue: &str, after: Option<&str>) -> Result<Told, SourceError> {
+        let Some(after) = after else {
+            let newest = self.find_newest(&[queue]).await?;
+            return Ok(Told { place: newest.into_iter().next().map(|(_, newest)| newest), ..Told::default() });
+        };
+        let events = self.keys(queue).of("events");
+        let (mut told, mut asked) = (Told { place: Some(after.to_owned()), ..Told::default() }, redis::pipe());
+        asked.cmd("XRANGE").arg(&events).arg("-").arg("+").arg("COUNT").arg(1);
+        asked.cmd("XRANGE").arg(&events).arg(format!("({after}")).arg("+").arg("COUNT").arg(EVENTS);
+        let (oldest, read): (Vec<(String, redis::Value)>, Vec<Event>) = self.server.ask(&asked).await?;
+        // What was told last is gone itself: so may be what came after it.
+        told.has_gap =
+            oldest.first().is_some_and(|(oldest, _)| is_later(oldest, after)) && !read.is_empty() && after != NOTHING;
+        told.place = read.last().map(|(id, _)| id.clone()).or(told.place);
+        for (_, fields) in read {
+            if fields.get("event").is_some_and(|event| event == b"failed") {
+                let job = fields.get("jobId").map(|job| String::from_utf8_lossy(job).into_owned());
+                told.failed.extend(job);
+            }
+        }
+        Ok(told)
+    }
+
     /// Finds the last entry of each stream.
     async fn find_newest<'q>(&self, queues: &[&'q str]) -> Result<Vec<(&'q str, String)>, SourceError> {
         if queues.is_empty() {
@@ -78,6 +102,21 @@ impl BullMq {
         let newest = newest.map(|entry| entry.map_or_else(|| NOTHING.to_owned(), |(id, _fields)| id));
         Ok(queues.iter().copied().zip(newest).collect())
     }
+}
+
+/// An entry of the stream.
+type Event = (String, HashMap<String, Vec<u8>>);
+
+/// Entries that are read at once, at most: as many as BullMQ keeps unless told otherwise.
+const EVENTS: usize = 10_000;
+
+/// Compares entries by their ids, `ms-sequence`.
+fn is_later(id: &str, than: &str) -> bool {
+    let parts = |id: &str| {
+        let (ms, sequence) = id.split_once('-')?;
+        Some((ms.parse::<u64>().ok()?, sequence.parse::<u64>().ok()?))
+    };
+    parts(id) > parts(than)
 }
 
 /// Before the first entry.

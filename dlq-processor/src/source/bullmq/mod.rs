@@ -24,7 +24,7 @@ use self::events::Heard;
 use self::keys::{Keys, every_meta, queue_of};
 use self::load::Done;
 use super::redis::{Lua, Server};
-use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Peril, Put, Source, SourceError, State};
+use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Peril, Put, Source, SourceError, State, Told};
 use crate::storm::Load;
 
 /// Queues of a server, at most.
@@ -195,6 +195,10 @@ impl Source for BullMq {
 
     fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>> {
         self.read_failed(episodes).boxed()
+    }
+
+    fn told<'a>(&'a self, queue: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Told, SourceError>> {
+        self.find_told(queue, after).boxed()
     }
 
     fn wait<'a>(&'a self, queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {

@@ -1,7 +1,8 @@
 //! What the daemon does where it may, and where it may not; and while something is away.
 
+use dlq_processor::ledger::Ledger;
 use serde_json::json;
-use testkit::eventually;
+use testkit::{at_scale, eventually};
 
 use super::machine::{LIMIT, Machine, QUEUE};
 
@@ -105,4 +106,55 @@ async fn nothing_is_redriven_in_a_queue_that_throws_failures_away_until_somebody
     machine.configure(&format!("{config}, accept: [retention] }}]\n"));
     let _daemon = machine.daemon().await;
     eventually("it to be redriven", LIMIT, async || (machine.runs(&ids[0]).await == 2).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_failures_that_their_queue_throws_away_each_is_taken_in_or_counted() {
+    let mut machine = Machine::start("").await;
+    machine.throw_away(50);
+    // It must know the queue, so that nothing is over before it looks.
+    machine.fail(1, "first").await;
+    let _daemon = machine.daemon().await;
+    let taken = async || machine.metric("dlq_captured_total", "").await.unwrap_or_default();
+    let missed = async || machine.metric("dlq_capture_missed_total", "").await.unwrap_or_default();
+    eventually("the first to be taken in", LIMIT, async || (taken().await == 1.0).then_some(())).await;
+    let jobs = at_scale(2_000, 20_000);
+    machine.fail(jobs, "boom").await;
+    let all = (jobs + 1) as f64;
+    eventually("each to be taken in or counted", LIMIT, async || (taken().await + missed().await >= all).then_some(()))
+        .await;
+    let (taken, missed) = (taken().await, missed().await);
+    println!("{taken} taken in, {missed} counted as missed, of {all}");
+    // How many depends on how fast the machine is: 50 failures are gone in a few hundredths of a second.
+    assert!(taken + missed == all && taken > 50.0, "{taken} {missed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_thrown_away_while_nobody_listened_is_counted_later() {
+    let mut machine = Machine::start("").await;
+    machine.throw_away(5);
+    machine.fail(1, "first").await;
+    let daemon = machine.daemon().await;
+    let source = kit::db::Source::Sqlite(machine.folder.path().join("data/ledger.db"));
+    eventually("it to be written how far was heard", LIMIT, async || {
+        let ledger = Ledger::open(&source).await.ok()?;
+        let heard = ledger.heard("jobs").await.ok()?;
+        ledger.close().await;
+        (!heard.is_empty() && !machine.letters().await.is_empty()).then_some(())
+    })
+    .await;
+    daemon.kill();
+    machine.fail(30, "boom").await;
+    eventually("all to fail and most to be thrown away", LIMIT, async || {
+        let events = redis::cmd("XLEN").arg(format!("bull:{QUEUE}:events")).to_owned();
+        (machine.bull.query::<u64>(&events).await >= 31 * 3).then_some(())
+    })
+    .await;
+    let _daemon = machine.daemon().await;
+    eventually("the others to be counted", LIMIT, async || {
+        let missed = machine.metric("dlq_capture_missed_total", "").await?;
+        let taken = machine.metric("dlq_captured_total", "").await?;
+        (missed + taken == 30.0 && missed >= 20.0).then_some(())
+    })
+    .await;
 }

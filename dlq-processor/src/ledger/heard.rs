@@ -1,0 +1,57 @@
+//! How far queues were heard, so that what was thrown away while nobody listened is counted; and which jobs are known.
+
+use std::collections::BTreeMap;
+
+use kit::db::Bind;
+
+use super::{Ledger, LedgerError, ROWS, places};
+
+impl Ledger {
+    /// Returns how far the queues of a source were heard.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn heard(&self, source: &str) -> Result<BTreeMap<String, String>, LedgerError> {
+        let sql = "SELECT queue, place FROM heard WHERE source = $1";
+        let rows = self.read(async |transaction| transaction.rows::<(String, String)>(sql, &[source.into()]).await);
+        Ok(rows.await?.into_iter().collect())
+    }
+
+    /// Writes how far queues were heard.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn hear(&self, source: &str, heard: &BTreeMap<String, String>) -> Result<(), LedgerError> {
+        self.write(async |transaction| {
+            for (queue, place) in heard {
+                let sql = "INSERT INTO heard (source, queue, place) VALUES ($1, $2, $3)
+                    ON CONFLICT (source, queue) DO UPDATE SET place = excluded.place";
+                let binds = [Bind::from(source), queue.as_str().into(), place.as_str().into()];
+                transaction.change(sql, &binds).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns those of a queue's jobs that there is no letter of.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn without_letter(&self, source: &str, queue: &str, jobs: &[String]) -> Result<Vec<String>, LedgerError> {
+        let mut without = Vec::new();
+        for part in jobs.chunks(ROWS) {
+            let sql = format!(
+                "SELECT DISTINCT job FROM letters WHERE source = ${} AND queue = ${} AND job IN {}",
+                part.len() + 1,
+                part.len() + 2,
+                places(1, part.len())
+            );
+            let binds: Vec<Bind<'_>> =
+                part.iter().map(|job| job.as_str()).chain([source, queue]).map(Bind::from).collect();
+            let known = self.read(async |transaction| transaction.rows::<(String,)>(&sql, &binds).await).await?;
+            without.extend(part.iter().filter(|job| known.iter().all(|(known,)| known != *job)).cloned());
+        }
+        Ok(without)
+    }
+}
