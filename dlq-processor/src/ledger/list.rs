@@ -43,11 +43,18 @@ pub struct Listed {
     pub changed_at_ms: i64,
     /// How often its job was redriven without being asked for, up to now.
     pub redrives: i64,
+    /// Tries of its job that came to an end.
+    pub attempts: i64,
+    /// How often its worker was not heard of again.
+    pub stalls: i64,
+    /// How its newest stack trace begins, at most 1000 characters.
+    pub stack: Option<String>,
 }
 
 const COLUMNS: &str =
     "number, id, source, queue, job, name, failed_at_ms, message, error_class, fingerprint, class, rule,
-    action, reason, state, seen_at_ms, due_at_ms, changed_at_ms, redrives";
+    action, reason, state, seen_at_ms, due_at_ms, changed_at_ms, redrives, attempts, stalls,
+    SUBSTR(stack, 1, 1000) AS stack";
 
 impl Ledger {
     /// Returns a page of at most `most` letters.

@@ -1,6 +1,7 @@
 //! The ledger: every dead letter, what was decided about it, and how far that has come. Written before a source is changed.
 
 mod act;
+mod alike;
 mod capture;
 mod due;
 mod filter;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use kit::db::{Database, Source, TablesError, Transaction};
 
 pub use act::{Act, Acted, Actor, Entry};
+pub use alike::Alike;
 pub use capture::{Captured, InOrder, Recurred, Ruling};
 pub use due::{Due, Held, Intended};
 pub use filter::{Filter, InData};
