@@ -12,7 +12,7 @@
 mod alarm;
 mod api;
 mod app;
-mod command;
+mod cli;
 mod engine;
 mod failpoint;
 mod figures;
@@ -23,4 +23,4 @@ mod settings;
 pub mod source;
 pub mod storm;
 
-pub use command::main;
+pub use cli::main;

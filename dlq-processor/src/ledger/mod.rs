@@ -35,6 +35,7 @@ pub use outcome::{Outcome, UnderWay};
 pub use plan::{Draft, Plan, PlanState, Progress, Step, Stepped};
 pub use plan_part::Part;
 pub use state::LetterState;
+pub(crate) use tables::VERSION;
 pub use waiting::Waiting;
 
 /// Deadline of one call: twice the 5 s that a database waits for another writer.

@@ -121,5 +121,8 @@ ALTER TABLE letters ADD COLUMN plan {int};
 CREATE INDEX letters_plan ON letters (plan, state) WHERE plan IS NOT NULL;
 ";
 
+/// The version that these make.
+pub(crate) const VERSION: usize = TABLES.steps.len();
+
 /// All of them.
 pub(super) const TABLES: Tables = Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH] };

@@ -3,7 +3,7 @@
 
 mod asked;
 mod killed;
-mod machine;
+pub(crate) mod machine;
 mod modes;
 mod planned;
 mod replicas;
