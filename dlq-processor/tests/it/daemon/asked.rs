@@ -140,6 +140,8 @@ async fn a_job_that_its_queue_has_thrown_away_is_made_anew_when_somebody_asks() 
 async fn an_operator_opens_and_closes_breakers_and_sees_what_is_held_back() {
     let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\noperator_token_file: token\n";
     let machine = Machine::start(config).await;
+    // A queue that is there at the start need not be found.
+    machine.fail(0, "").await;
     let _daemon = machine.daemon().await;
     let queues = async || -> Option<Value> {
         let queues: Value = serde_json::from_str(&machine.get("/api/v1/queues").await?).unwrap();
@@ -157,8 +159,8 @@ async fn an_operator_opens_and_closes_breakers_and_sees_what_is_held_back() {
     assert_eq!(set("open", "nothing").await.0, 404);
     assert_eq!(set("open", "jobs").await.0, 200);
     let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
-    machine.does(json!({})).await;
     eventually("it to be taken in", LIMIT, async || machine.letters().await.pop()).await;
+    machine.does(json!({})).await;
     let breaker = &queues().await.unwrap()["sources"][0]["queues"][QUEUE]["breakers"][0];
     assert_eq!((&breaker["name"], &breaker["state"]), (&json!("job"), &json!("open")));
     assert_eq!(machine.runs(&ids[0]).await, 1);
