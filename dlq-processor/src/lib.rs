@@ -12,8 +12,8 @@
 mod alarm;
 mod api;
 mod app;
+mod cli;
 mod cold;
-mod command;
 mod engine;
 mod failpoint;
 mod figures;
@@ -24,4 +24,4 @@ mod settings;
 pub mod source;
 pub mod storm;
 
-pub use command::main;
+pub use cli::main;

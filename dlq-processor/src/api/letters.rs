@@ -130,9 +130,23 @@ pub(super) async fn audit(State(api): State<Api>) -> Result<Json<Value>, ApiErro
     Ok(Json(json!({ "audit": audit })))
 }
 
-/// Words of a failure may hold what nobody should see.
+/// Words of a failure may hold what nobody should see. Of a stack trace the first line says what it is.
 pub(super) fn shown(letter: Listed) -> Listed {
-    Listed { message: redact_line(&letter.message), ..letter }
+    let stack = letter.stack.as_deref().and_then(|stack| stack.lines().next()).map(redact_line);
+    Listed { message: redact_line(&letter.message), stack, ..letter }
+}
+
+/// How many letters there are, by state and class.
+pub(super) async fn numbers(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    let numbers = api.ledger()?.numbers().await.map_err(problem)?;
+    Ok(Json(json!({ "numbers": numbers })))
+}
+
+/// Kinds of failures, the last seen first.
+pub(super) async fn fingerprints(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
+    let mut alike = api.ledger()?.alike(PAGE.1).await.map_err(problem)?;
+    alike.iter_mut().for_each(|alike| alike.message = redact_line(&alike.message));
+    Ok(Json(json!({ "fingerprints": alike })))
 }
 
 fn no_letter() -> ApiError {

@@ -56,6 +56,8 @@ impl Api {
         let reads = Router::new()
             .route("/api/v1/letters", get(letters::letters))
             .route("/api/v1/letters/{id}", get(letters::letter))
+            .route("/api/v1/numbers", get(letters::numbers))
+            .route("/api/v1/fingerprints", get(letters::fingerprints))
             .route("/api/v1/queues", get(queues::queues))
             .route("/api/v1/plans", get(plans::plans))
             .route("/api/v1/plans/{id}", get(plans::plan))

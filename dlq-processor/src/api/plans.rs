@@ -93,7 +93,7 @@ pub(super) async fn step(
     if matches!(step, Step::Apply | Step::Resume) {
         let plan = ledger.plan(&id).await.map_err(problem)?.ok_or_else(no_plan)?;
         let queues = ledger.plan_queues(plan.number).await.map_err(problem)?;
-        let still = queues.into_iter().find(|queue| !api.settings.of_queue(queue).acts);
+        let still = queues.into_iter().map(|(queue, _)| queue).find(|queue| !api.settings.of_queue(queue).acts);
         if let Some(queue) = still.filter(|_| plan.act == Act::Redrive.word()) {
             let message = format!("nothing is redriven in {queue}: give it mode: act in the configuration");
             return Err(conflict(message));
@@ -116,11 +116,12 @@ pub(super) async fn step(
 async fn described(api: &Api, plan: Plan) -> Result<Value, ApiError> {
     let ledger = api.ledger()?;
     let progress = ledger.progress(plan.number).await.map_err(problem)?;
+    let queues = ledger.plan_queues(plan.number).await.map_err(problem)?;
     let mut samples = Vec::new();
     for id in ledger.samples(plan.number).await.map_err(problem)? {
         samples.extend(ledger.letter(&id).await.map_err(problem)?.map(shown));
     }
-    Ok(json!({ "plan": shown_plan(&plan), "progress": progress, "samples": samples }))
+    Ok(json!({ "plan": shown_plan(&plan), "progress": progress, "queues": queues, "samples": samples }))
 }
 
 /// The filter as JSON rather than as text of it.

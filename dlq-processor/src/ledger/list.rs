@@ -45,11 +45,18 @@ pub struct Listed {
     pub redrives: i64,
     /// The file that what it held was put into, if it is not in the ledger any more.
     pub cold: Option<String>,
+    /// Tries of its job that came to an end.
+    pub attempts: i64,
+    /// How often its worker was not heard of again.
+    pub stalls: i64,
+    /// How its newest stack trace begins, at most 1000 characters.
+    pub stack: Option<String>,
 }
 
 const COLUMNS: &str =
     "number, id, source, queue, job, name, failed_at_ms, message, error_class, fingerprint, class, rule,
-    action, reason, state, seen_at_ms, due_at_ms, changed_at_ms, redrives, cold";
+    action, reason, state, seen_at_ms, due_at_ms, changed_at_ms, redrives, cold, attempts, stalls,
+    SUBSTR(stack, 1, 1000) AS stack";
 
 impl Ledger {
     /// Returns a page of at most `most` letters.

@@ -1,6 +1,7 @@
 //! The ledger: every dead letter, what was decided about it, and how far that has come. Written before a source is changed.
 
 mod act;
+mod alike;
 mod capture;
 mod due;
 mod filter;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use kit::db::{Database, Source, TablesError, Transaction};
 
 pub use act::{Act, Acted, Actor, Entry};
+pub use alike::Alike;
 pub use capture::{Captured, InOrder, Recurred, Ruling};
 pub use due::{Due, Held, Intended};
 pub use filter::{Filter, InData};
@@ -36,6 +38,7 @@ pub use plan::{Draft, Plan, PlanState, Progress, Step, Stepped};
 pub use plan_part::Part;
 pub use retention::{Away, Before};
 pub use state::LetterState;
+pub(crate) use tables::VERSION;
 pub use waiting::Waiting;
 
 /// Deadline of one call: twice the 5 s that a database waits for another writer.

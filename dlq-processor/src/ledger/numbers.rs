@@ -3,7 +3,7 @@
 use super::{Ledger, LedgerError};
 
 /// Letters of one state and class.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct StateCount {
     /// Their state.
     pub state: String,
@@ -16,7 +16,7 @@ pub struct StateCount {
 }
 
 /// What the ledger holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Numbers(pub Vec<StateCount>);
 
 impl Ledger {

@@ -229,15 +229,15 @@ impl Ledger {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Returns the queues that a plan's letters are of.
+    /// Returns the queues that a plan's letters are of, and how many of each, the most first.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn plan_queues(&self, plan: i64) -> Result<Vec<String>, LedgerError> {
-        let sql = "SELECT DISTINCT queue FROM plan_letters JOIN letters ON letters.number = plan_letters.letter
-            WHERE plan_letters.plan = $1";
-        let rows = self.read(async |transaction| transaction.rows::<(String,)>(sql, &[plan.into()]).await).await?;
-        Ok(rows.into_iter().map(|(queue,)| queue).collect())
+    pub async fn plan_queues(&self, plan: i64) -> Result<Vec<(String, i64)>, LedgerError> {
+        let sql = "SELECT queue, COUNT(*) AS letters FROM plan_letters
+            JOIN letters ON letters.number = plan_letters.letter
+            WHERE plan_letters.plan = $1 GROUP BY queue ORDER BY letters DESC, queue";
+        self.read(async |transaction| transaction.rows::<(String, i64)>(sql, &[plan.into()]).await).await
     }
 
     /// Returns how far a plan has come.

@@ -137,6 +137,9 @@ CREATE TABLE heard (
 ) {strict};
 ";
 
+/// The version that these make.
+pub(crate) const VERSION: usize = TABLES.steps.len();
+
 /// All of them.
 pub(super) const TABLES: Tables =
     Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH] };

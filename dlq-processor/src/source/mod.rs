@@ -77,6 +77,16 @@ pub trait Source: Send + Sync {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
+    /// Says what is worth knowing of its server and stops nothing, one sentence each.
+    fn notes(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Says what time it is there, in milliseconds since the epoch; nothing where nobody can tell.
+    fn time(&self) -> BoxFuture<'_, Result<Option<i64>, SourceError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Says what makes queues unsafe for their dead letters. Nothing is redriven in such a queue, unless its configuration
     /// accepts that.
     fn perils<'a>(&'a self, _queues: &'a [String]) -> BoxFuture<'a, Result<Vec<Peril>, SourceError>> {

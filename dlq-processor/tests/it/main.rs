@@ -3,6 +3,7 @@
 
 mod asking;
 mod bullmq;
+mod cli;
 mod daemon;
 mod jobs;
 mod ledger;

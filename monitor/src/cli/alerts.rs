@@ -1,14 +1,13 @@
 //! `monitor alerts`: what is wrong, who was told, and what a person does about it.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
-use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, Color, ContentArrangement, Table};
+use comfy_table::{Cell, Color};
 use http::Method;
 use jiff::Timestamp;
+use kit::cli::{AskError, MINUTES, SECONDS, at, is_colourful, local, print_json, read, say, table, word};
 use kit::clock::elapsed;
 use kit::config::show_duration;
 use kit::exit;
@@ -16,9 +15,7 @@ use monitor::alert::{Delivery, DeliveryState, Incident, Severity, Silence, ToldS
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::client::{AskError, Daemon, read};
-use super::json::at;
-use super::output::say;
+use super::client::{Daemon, report};
 
 /// How long one question may take: a silence waits up to 5 s for the disk.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -100,7 +97,7 @@ pub(super) async fn run(command: &AlertsCommand) -> ExitCode {
         None => list(command).await,
         Some(action) => act(command, action).await,
     };
-    result.unwrap_or_else(AskError::report)
+    result.unwrap_or_else(report)
 }
 
 async fn list(command: &AlertsCommand) -> Result<ExitCode, AskError> {
@@ -345,36 +342,4 @@ fn channels(command: &AlertsCommand, answer: &Value) {
     } else {
         say(table(&["CHANNEL", "KIND", "TELLS", "WAITING", "SAID"], rows.iter().map(row).collect()));
     }
-}
-
-pub(super) fn word<'a>(value: &'a Value, key: &str) -> &'a str {
-    at(value, key).as_str().unwrap_or_default()
-}
-
-pub(super) fn print_json(answer: &Value) {
-    say(serde_json::to_string_pretty(answer).unwrap_or_default());
-}
-
-pub(super) fn table(header: &[&str], rows: Vec<Vec<Cell>>) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header.to_vec());
-    for row in rows {
-        table.add_row(row);
-    }
-    table
-}
-
-fn is_colourful() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
-/// How a time is written to the second, and to the minute.
-const SECONDS: &str = "%F %H:%M:%S %:z";
-pub(super) const MINUTES: &str = "%F %H:%M %:z";
-
-/// Returns a time as people read it here: in the local zone.
-pub(super) fn local(time: &str, form: &str) -> String {
-    let local = time.parse::<Timestamp>().map(|time| time.to_zoned(jiff::tz::TimeZone::system()));
-    local.map_or_else(|_error| time.to_owned(), |local| local.strftime(form).to_string())
 }

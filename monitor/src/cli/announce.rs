@@ -4,12 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use http::Method;
+use kit::cli::{AskError, MINUTES, local, say, word};
 use kit::exit;
 use serde_json::{Value, json};
 
-use super::alerts::{MINUTES, local, word};
-use super::client::{AskError, Daemon};
-use super::output::say;
+use super::client::{Daemon, report};
 
 /// How long the question may take: it waits up to 5 s for the disk.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -33,7 +32,7 @@ pub(super) struct AnnounceCommand {
 }
 
 pub(super) async fn run(command: &AnnounceCommand) -> ExitCode {
-    tell(command).await.map_or_else(AskError::report, |()| ExitCode::from(exit::YES))
+    tell(command).await.map_or_else(report, |()| ExitCode::from(exit::YES))
 }
 
 async fn tell(command: &AnnounceCommand) -> Result<(), AskError> {

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use kit::cli::{complain, say};
 use kit::config::Environment;
 use kit::exit;
 use monitor::record::{LockError, backup, restore};
 use monitor::{Config, Engine, Kinds};
-
-use super::output::{complain, say};
 
 /// A folder of copies, and the configuration that says where the data is.
 #[derive(Debug, clap::Args)]

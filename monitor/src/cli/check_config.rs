@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use kit::cli::{complain, say};
 use kit::config::{Environment, show_duration};
 use kit::exit;
 use monitor::alert::{AlertSettings, Reminders, Route};
@@ -13,8 +14,6 @@ use monitor::judge::{Policy, Threshold};
 use monitor::schedule::Cadence;
 use monitor::supervise::discovery::Discovery;
 use monitor::{Config, Engine, Kinds};
-
-use super::output::{complain, say};
 
 /// Checks a configuration.
 #[derive(Debug, clap::Args)]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use kit::cli::{complain, is_live, say};
 use kit::config::Environment;
 use kit::exit;
 use kit::log::Output;
@@ -17,7 +18,6 @@ use monitor::{Config, Engine, Kinds, Options, make_secrets};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::output::{complain, say};
 use super::table;
 
 /// How the daemon is run.
@@ -51,7 +51,7 @@ pub(super) async fn run(path: &Path, manner: Manner) -> ExitCode {
         }
     };
     if manner == Manner::Terminal
-        && table::is_live()
+        && is_live()
         && let Err(code) = log_beside_table(&engine.plan().data_dir)
     {
         return code;

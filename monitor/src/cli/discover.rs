@@ -6,14 +6,13 @@ use std::process::ExitCode;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use jiff::Timestamp;
+use kit::cli::{complain, say};
 use kit::config::{Environment, show_duration};
 use kit::exit;
 use monitor::app::{Found, Plan, ServicePlan};
 use monitor::supervise::discovery::{Finds, FoundBy, Roster};
 use monitor::{Config, Kinds};
 use serde_json::{Value, json};
-
-use super::output::{complain, say};
 
 /// Looks once for services that are found by themselves, and shows what would be watched.
 #[derive(Debug, clap::Args)]

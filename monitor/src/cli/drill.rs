@@ -4,13 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use http::Method;
+use kit::cli::{AskError, at, read, say};
 use kit::exit;
 use monitor::alert::{Delivery, DeliveryState, Happening};
 use serde_json::{Value, json};
 
-use super::client::{AskError, Daemon, read};
-use super::json::at;
-use super::output::say;
+use super::client::{Daemon, report};
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -34,7 +33,7 @@ pub(super) struct DrillCommand {
 }
 
 pub(super) async fn run(command: &DrillCommand) -> ExitCode {
-    drill(command).await.unwrap_or_else(AskError::report)
+    drill(command).await.unwrap_or_else(report)
 }
 
 async fn drill(command: &DrillCommand) -> Result<ExitCode, AskError> {

@@ -4,14 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use http::Method;
+use kit::cli::{AskError, MINUTES, at, local, print_json, say, table, word};
 use kit::exit;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::alerts::{MINUTES, local, print_json, table, word};
-use super::client::{AskError, Daemon};
-use super::json::at;
-use super::output::say;
+use super::client::{Daemon, report};
 
 /// A list is made in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +34,7 @@ pub(super) struct FindingsCommand {
 }
 
 pub(super) async fn run(command: &FindingsCommand) -> ExitCode {
-    list(command).await.unwrap_or_else(AskError::report)
+    list(command).await.unwrap_or_else(report)
 }
 
 async fn list(command: &FindingsCommand) -> Result<ExitCode, AskError> {

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use http::{Method, StatusCode};
+use kit::cli::{AskError, say};
 use kit::exit;
 use monitor::export::{Cursor, GateAnswer};
 
-use super::client::{AskError, Daemon};
-use super::output::say;
+use super::client::{Daemon, report};
 
 /// One request waits at most this long; the command asks again until its own time is over.
 const SLICE: Duration = Duration::from_secs(60);
@@ -65,7 +65,7 @@ pub(super) async fn begin(command: &CursorCommand) -> ExitCode {
             say(&cursor);
             ExitCode::from(exit::YES)
         }
-        Err(error) => error.report(),
+        Err(error) => report(error),
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn run(command: &GateCommand) -> ExitCode {
     let began = Instant::now();
     let (answer, code) = match ask(command, began).await {
         Ok(result) => result,
-        Err(error) => return error.report(),
+        Err(error) => return report(error),
     };
     match command.output {
         Output::Text => print_text(&answer),

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use http::Method;
+use kit::cli::{AskError, MINUTES, at, local, print_json, say, table, word};
 use kit::exit;
 use serde_json::{Value, json};
 
-use super::alerts::{MINUTES, local, print_json, table, word};
-use super::client::{AskError, Daemon};
-use super::json::at;
-use super::output::say;
+use super::client::{Daemon, report};
 
 /// How long one question may take: a pause waits up to 5 s for the disk.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -69,7 +67,7 @@ pub(super) async fn run(command: &HealingCommand) -> ExitCode {
         None => list(command).await,
         Some(action) => act(command, action).await.map(|()| ExitCode::from(exit::YES)),
     };
-    result.unwrap_or_else(AskError::report)
+    result.unwrap_or_else(report)
 }
 
 async fn act(command: &HealingCommand, action: &Action) -> Result<(), AskError> {

@@ -15,8 +15,6 @@ mod findings;
 mod gate;
 mod healing;
 mod import;
-mod json;
-mod output;
 mod probe;
 mod render;
 mod report;
@@ -31,6 +29,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use kit::cli::complain;
 use kit::exit;
 use kit::log::Output;
 
@@ -114,7 +113,7 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     // What draws on this terminal chooses itself where its log goes, once it knows the data folder.
-    let is_live = matches!(arguments.command, Command::Up(_)) && table::is_live();
+    let is_live = matches!(arguments.command, Command::Up(_)) && kit::cli::is_live();
     // A daemon has no results but its log.
     let output = if matches!(arguments.command, Command::Run(_)) { Output::Standard } else { Output::Errors };
     if !is_live && let Err(code) = start_log(output) {
@@ -123,7 +122,7 @@ pub(crate) fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            output::complain(format_args!("monitor: cannot start the runtime: {error}"));
+            complain(format_args!("monitor: cannot start the runtime: {error}"));
             return ExitCode::from(exit::SOFTWARE);
         }
     };
@@ -162,7 +161,7 @@ fn start_log(output: Output) -> Result<(), ExitCode> {
     let variable = |name| std::env::var(name).ok();
     let (level, format) = (variable("LOG_LEVEL"), variable("LOG_FORMAT"));
     kit::log::start(env!("CARGO_PKG_NAME"), output, level.as_deref(), format.as_deref()).map_err(|message| {
-        output::complain(format_args!("monitor: {message}"));
+        complain(format_args!("monitor: {message}"));
         ExitCode::from(exit::CONFIG)
     })
 }

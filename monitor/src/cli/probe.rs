@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kit::cli::{complain, say};
 use kit::config::{Cursor, Environment, Mistakes, Node, suggest};
 use kit::exit;
 use monitor::app::Plan;
@@ -12,7 +13,6 @@ use monitor::probe::{CheckId, Observation, Outcome, Question, StepState, Vantage
 use monitor::{Config, Kinds};
 use serde_json::json;
 
-use super::output::{complain, say};
 use super::yaml;
 
 /// Width of the longest bar, in characters.

@@ -1,16 +1,14 @@
 //! The live table of `monitor up`: redrawn on a terminal until all are up, plain lines elsewhere.
 
-use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kit::cli::{Drawing, is_live, say, size};
 use monitor::export::{Change, Shared, Status, status_of};
-use terminal_size::{Height, Width, terminal_size};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::output::say;
 use super::render;
 
 /// A table that stands still is redrawn this often, so that ages move.
@@ -18,9 +16,6 @@ const REDRAW_EVERY: Duration = Duration::from_secs(1);
 
 /// Lines of a drawing that are not services: the header, the overall state and the page's address with an empty line each.
 const LINES_AROUND: usize = 5;
-
-/// To the upper left (ECMA-48: CUP).
-const HOME: &str = "\x1b[H";
 
 /// Shows the services until `stop`.
 pub(super) async fn show(shared: Arc<Shared>, address: SocketAddr, stop: CancellationToken) {
@@ -31,47 +26,17 @@ pub(super) async fn show(shared: Arc<Shared>, address: SocketAddr, stop: Cancell
     }
 }
 
-/// Returns whether the table is drawn again and again: on a terminal that can.
-pub(super) fn is_live() -> bool {
-    std::io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|term| term != "dumb")
-}
-
 async fn live(shared: &Shared, address: SocketAddr, stop: CancellationToken) {
     let mut changes = shared.changes.subscribe();
-    let (mut drawn, mut drawn_at) = (0, (0, 0));
+    let mut drawn = Drawing::default();
     loop {
-        let status = status_of(shared);
-        let size = size();
-        let text = drawing(status, address, size.1);
-        // After a resize nobody knows where the last drawing stands.
-        let start = if drawn == 0 || size == drawn_at { up(drawn) } else { HOME.to_owned() };
-        draw(&format!("{start}{}", lines_over(&text)));
-        drawn_at = size;
-        drawn = text.lines().count();
+        drawn.draw(&drawing(status_of(shared), address, size().1));
         tokio::select! {
             () = stop.cancelled() => return,
             _ = changes.recv() => {}
             () = tokio::time::sleep(REDRAW_EVERY) => {}
         }
     }
-}
-
-/// To the start of the last drawing (ECMA-48: CUU).
-fn up(drawn: usize) -> String {
-    if drawn > 0 { format!("\x1b[{drawn}A") } else { String::new() }
-}
-
-/// Writes over what stands there (ECMA-48: EL before each line, ED after the last: a screen cleared from its top would
-/// fill the history of some terminals). Lines too long are cut, not wrapped (DECAWM), so that as many stand there as we
-/// count.
-fn lines_over(text: &str) -> String {
-    let lines: String = text.lines().map(|line| format!("\x1b[K{line}\n")).collect();
-    format!("\x1b[?7l{lines}\x1b[?7h\x1b[J")
-}
-
-/// Columns and lines of the terminal; 80 and 24 where it does not tell.
-fn size() -> (usize, usize) {
-    terminal_size().map_or((80, 24), |(Width(columns), Height(lines))| (usize::from(columns), usize::from(lines)))
 }
 
 /// Returns what fits above the cursor on a terminal of `height` lines, a line a service. What needs a look comes first
@@ -94,11 +59,6 @@ fn drawing(mut status: Status, address: SocketAddr, height: usize) -> String {
     let text = format!("{table}{more}\n\n{overall}\n\nstatus page: http://{address}/   Ctrl-C stops everything");
     let lines: Vec<&str> = text.lines().collect();
     lines.get(lines.len().saturating_sub(room)..).unwrap_or_default().join("\n")
-}
-
-fn draw(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 async fn lines(shared: &Shared, address: SocketAddr, stop: CancellationToken) {

@@ -3,13 +3,12 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use kit::cli::{complain, say};
 use kit::exit;
 use kit::http::SecretDigest;
 use monitor::export::{ACCESS_NAMES, is_access_name};
 use monitor::fresh_token;
 use secrecy::ExposeSecret;
-
-use super::output::{complain, say};
 
 /// Makes a token for somebody; it is shown once and kept nowhere.
 #[derive(Debug, clap::Args)]

@@ -225,6 +225,14 @@ impl Source for BullMq {
         self.find_hazards().boxed()
     }
 
+    fn notes(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
+        self.server.find_notes().boxed()
+    }
+
+    fn time(&self) -> BoxFuture<'_, Result<Option<i64>, SourceError>> {
+        self.server.find_time().boxed()
+    }
+
     fn perils<'a>(&'a self, queues: &'a [String]) -> BoxFuture<'a, Result<Vec<Peril>, SourceError>> {
         self.find_perils(queues).boxed()
     }

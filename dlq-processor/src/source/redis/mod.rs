@@ -1,9 +1,10 @@
-//! What sources on Redis have in common: the way to a server, what is kept of fields, patterns of keys, and whether a server
-//! throws away what it has no room for.
+//! What sources on Redis have in common: the way to a server, what is kept of fields, patterns of keys, and what a server
+//! does with what it has no room for, or when it crashes.
 
 mod evicting;
 pub(super) mod glob;
 pub(super) mod kept;
+mod notes;
 mod server;
 
 pub(super) use server::{Lua, Server};

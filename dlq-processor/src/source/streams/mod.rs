@@ -125,6 +125,14 @@ impl Source for RedisStreams {
         self.find_hazards().boxed()
     }
 
+    fn notes(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
+        self.server.find_notes().boxed()
+    }
+
+    fn time(&self) -> BoxFuture<'_, Result<Option<i64>, SourceError>> {
+        self.server.find_time().boxed()
+    }
+
     /// Whether other consumers had such an entry is not known: it is dead by its age alone.
     fn unwatched(&self) -> u64 {
         self.watch().unwatched()

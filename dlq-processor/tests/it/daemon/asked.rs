@@ -140,6 +140,8 @@ async fn a_job_that_its_queue_has_thrown_away_is_made_anew_when_somebody_asks() 
 async fn an_operator_opens_and_closes_breakers_and_sees_what_is_held_back() {
     let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\noperator_token_file: token\n";
     let machine = Machine::start(config).await;
+    // A queue that is there at the start need not be found.
+    machine.fail(0, "").await;
     let _daemon = machine.daemon().await;
     let queues = async || -> Option<Value> {
         let queues: Value = serde_json::from_str(&machine.get("/api/v1/queues").await?).unwrap();

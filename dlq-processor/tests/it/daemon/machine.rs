@@ -86,9 +86,14 @@ impl Machine {
         (status == 200).then_some(body)
     }
 
+    /// Where the daemon is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// A question for the daemon.
     pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Builder {
-        let request = Request::builder().method(method).uri(format!("http://127.0.0.1:{}{path}", self.port));
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.url()));
         headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
     }
 

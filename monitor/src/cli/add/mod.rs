@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use kit::cli::{complain, say};
 use kit::config::{Environment, Node};
 use kit::exit;
 use monitor::app::Plan;
@@ -15,7 +16,6 @@ use monitor::{Config, Kinds};
 use serde_json::{Map, Value as Json, json};
 
 use super::edit;
-use super::output::{complain, say};
 use super::probe::show;
 use super::scratch::Scratch;
 

@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
+use kit::cli::{complain, is_colourful, say};
 use kit::exit;
 use monitor::doctor::{Diagnosis, Severity, compose, compose_rules, diagnose, look_into, texts, unit_rules, units};
-
-use super::output::{complain, say};
 
 /// Where Docker listens. Nobody there is no mistake, unless it was asked for.
 const DEFAULT_ENGINE: &str = "unix:///var/run/docker.sock";
@@ -164,12 +163,6 @@ fn tell(image: &str) {
     if std::io::stderr().is_terminal() {
         complain(format_args!("looking into {image} …"));
     }
-}
-
-/// Colours for a terminal that can, unless somebody wants none (no-color.org).
-fn is_colourful() -> bool {
-    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stdout().is_terminal() && !is_unwanted && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 fn refuse(message: &str) -> ExitCode {

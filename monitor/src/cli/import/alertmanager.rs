@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
+use kit::cli::at;
 use kit::config::Node;
 use serde_json::{Map, Value, json};
 
-use super::super::json::at;
 use super::Imported;
 use super::receivers::Receivers;
 use super::secrets::Secrets;

@@ -19,10 +19,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
+use kit::cli::{complain, say};
 use kit::config::{parse_duration, show_duration};
 use kit::exit;
 
-use super::output::{complain, say};
 use super::yaml;
 
 /// Writes an equivalent monitor.yml to standard output, and to standard error what has no equivalent.

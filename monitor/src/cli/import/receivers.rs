@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use kit::cli::at;
 use serde_json::{Map, Value, json};
 
-use super::super::json::at;
 use super::secrets::Secrets;
 
 /// Integrations without a kind of ours, and what does instead.

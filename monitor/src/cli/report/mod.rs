@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
+use kit::cli::{complain, say};
 use kit::exit;
 use monitor::export::Status;
 
-use super::client::Daemon;
+use super::client::{Daemon, report};
 use super::edit;
-use super::output::{complain, say};
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ pub(super) async fn run(command: &ReportCommand) -> ExitCode {
     let asked = command.daemon.ask::<Status>(Method::GET, "/api/v1/status", PATIENCE).await;
     let status = match asked {
         Ok((_, status)) => status,
-        Err(error) => return error.report(),
+        Err(error) => return report(error),
     };
     if !command.check.is_empty() {
         return check_all(&command.check, &status);

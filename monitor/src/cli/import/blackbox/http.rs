@@ -1,8 +1,8 @@
 //! Modules of prober `http`: what is sent is a request of kind `http`, or of a journey where secrets stand in headers or body.
 
+use kit::cli::at;
 use serde_json::{Map, Value};
 
-use super::super::super::json::at;
 use super::super::names::slug;
 use super::super::request::{Request, Text, scheme_length, without_secrets};
 use super::module::{Asked, Options};

@@ -7,10 +7,10 @@ mod module;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use kit::cli::at;
 use kit::config::Node;
 use serde_json::{Map, Value, json};
 
-use super::super::json::at;
 use super::Imported;
 use super::names::Names;
 use super::request::without_secrets;

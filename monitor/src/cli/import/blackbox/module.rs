@@ -1,8 +1,8 @@
 //! A module of blackbox_exporter as a check of ours: options that have an equivalent are taken, the others are said.
 
+use kit::cli::at;
 use serde_json::{Map, Value, json};
 
-use super::super::super::json::at;
 use super::super::keys::Keys;
 use super::super::request::names_secret;
 use super::super::secrets::Secrets;

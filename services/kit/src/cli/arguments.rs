@@ -1,9 +1,10 @@
-//! What every command line does alike: usage errors exit 64, configuration mistakes are listed and exit 78.
+//! Usage errors exit 64, configuration mistakes are listed and exit 78.
 
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
+use super::complain;
 use crate::exit;
 
 /// Reads the process's arguments. Otherwise returns the code to exit with, having printed help, version or the error.
@@ -20,8 +21,6 @@ pub fn matches(command: Command) -> Result<ArgMatches, ExitCode> {
 
 /// Prints configuration mistakes to standard error, each on its own line, and returns [`exit::CONFIG`].
 pub fn refuse(mistakes: &[String]) -> ExitCode {
-    for mistake in mistakes {
-        eprintln!("{mistake}");
-    }
+    mistakes.iter().for_each(complain);
     ExitCode::from(exit::CONFIG)
 }

@@ -1,0 +1,140 @@
+//! Which daemon is asked, how its answer is shown, and why something is done.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::Method;
+use kit::cli::{AskError, Asked, Question, at, complain, print_json};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::app::SERVICE;
+
+/// How long one question may take: longer than the daemon itself takes to say that it cannot answer.
+const PATIENCE: Duration = Duration::from_secs(35);
+/// Where a daemon is unless told otherwise.
+const URL: &str = "http://127.0.0.1:8091";
+
+/// Which daemon to ask.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Which daemon, and in which form")]
+pub(super) struct Daemon {
+    /// The daemon's address.
+    #[arg(long, env = "DLQ_URL", default_value = URL)]
+    url: String,
+    /// A file that holds a token, where the daemon asks for one. Or set DLQ_TOKEN or DLQ_TOKEN_FILE.
+    #[arg(long)]
+    token_file: Option<PathBuf>,
+    /// JSON, also on a terminal.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why something is done, and under which key.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Because {
+    /// Why; it is written down.
+    #[arg(long)]
+    reason: String,
+    /// What is done twice under one key is done once. Without it there is a new one, which is printed.
+    #[arg(long)]
+    key: Option<String>,
+}
+
+impl Because {
+    /// Returns the reason and a key.
+    pub(super) fn settled(&self) -> (Value, String) {
+        let key = self.key.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+        (json!({ "reason": self.reason }), key)
+    }
+
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl Daemon {
+    /// Whether a person reads the answer.
+    pub(super) fn is_for_people(&self) -> bool {
+        !self.json && std::io::stdout().is_terminal()
+    }
+
+    /// Shows an answer: as JSON, or as `shown` for people.
+    pub(super) fn show(&self, answer: &Value, shown: impl FnOnce()) {
+        if self.is_for_people() { shown() } else { print_json(answer) }
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Result<Value, AskError> {
+        self.send(Method::GET, path, None, None).await
+    }
+
+    /// Has something done, once for each key.
+    pub(super) async fn post(&self, path: &str, body: &Value, key: &str) -> Result<Value, AskError> {
+        let answer = self.send(Method::POST, path, Some(body), Some(key)).await;
+        if matches!(answer, Err(AskError::Unreachable(_))) {
+            complain(format_args!("it may be done; to ask again and have it done once: --key {key}"));
+        }
+        answer
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> Result<Value, AskError> {
+        let token_file = self.token_file.as_deref();
+        let asked = Asked { name: SERVICE, url: &self.url, variable: "DLQ_TOKEN", token_file };
+        let question = Question { method, path, body, key, deadline: PATIENCE };
+        let (status, answer) = asked.ask::<Value>(&question).await?;
+        if status.is_server_error() {
+            let why = at(&answer, "error").as_str().unwrap_or("it does not say why");
+            return Err(AskError::Unreachable(format!("{} cannot answer ({status}): {why}", self.url)));
+        }
+        Ok(answer)
+    }
+
+    /// Returns the options of a command that asks the same daemon.
+    pub(super) fn options(&self) -> String {
+        let url = if self.url == URL { String::new() } else { format!(" --url {}", quoted(&self.url)) };
+        let file = self.token_file.as_ref().map(|file| format!(" --token-file {}", quoted(&file.to_string_lossy())));
+        url + &file.unwrap_or_default()
+    }
+}
+
+/// Returns a text as a shell takes it for one word (POSIX, Shell Command Language, section 2.2).
+pub(super) fn quoted(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:,=@%".contains(char);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Returns an id as part of a path, if it can be one.
+pub(super) fn in_path(id: &str) -> Result<&str, AskError> {
+    let is_id = !id.is_empty() && id.chars().all(|char| char.is_ascii_alphanumeric() || char == '-');
+    if is_id { Ok(id) } else { Err(AskError::Refused(format!("{id:?} is no id; `ls` and `plan ls` show them"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_for_a_shell_stays_one_word() {
+        for (text, expected) in [("a-1", "a-1"), ("", "''"), ("it's mended", r"'it'\''s mended'"), ("$(x)", "'$(x)'")] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
+
+    #[test]
+    fn an_id_leads_to_no_other_path() {
+        for wrong in ["", "..", "a/b", "a?b", "a%2Fb"] {
+            assert!(in_path(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(in_path("01a-f"), Ok("01a-f"));
+    }
+}

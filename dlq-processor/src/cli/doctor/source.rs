@@ -1,0 +1,94 @@
+//! Looks at one source: whether it answers, and what of it and of its queues would lose letters or hold them back.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use kit::config::show_duration;
+use tokio::time::timeout;
+
+use super::load::say_load;
+use super::{Finding, Mark};
+use crate::settings::{Settings, SourceSettings};
+use crate::source::{Peril, SourceError};
+
+/// Longest wait for an answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How far clocks may differ: ages, waits and what failed lately are told by them.
+const SKEW_MS: u64 = 1000;
+/// Queues whose load is looked at, at most.
+const LOADS: usize = 200;
+
+/// Everything that is found; the first thing that does not answer ends it.
+pub(super) async fn look(settings: &Settings, of: &SourceSettings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Err(why) = look_into(settings, of, &mut findings).await {
+        let name = &of.name;
+        let sentence = format!("does not answer: {why}; see that it runs, and that sources.{name} says where");
+        findings.push(Finding::new(Mark::Wrong, name, None, &sentence));
+    }
+    findings
+}
+
+async fn look_into(settings: &Settings, of: &SourceSettings, findings: &mut Vec<Finding>) -> Result<(), String> {
+    let SourceSettings { name, source, .. } = of;
+    let mut queues = within(source.queues()).await?;
+    queues.retain(|queue| of.queues.iter().any(|pattern| pattern.matches(queue)));
+    findings.push(match queues.len() {
+        0 => Finding::new(Mark::Note, name, None, &format!("has no queues yet; sources.{name} says which count")),
+        1 => Finding::new(Mark::Fine, name, None, "answers, and has 1 queue"),
+        some => Finding::new(Mark::Fine, name, None, &format!("answers, and has {some} queues")),
+    });
+    let hazards = within(source.hazards()).await?;
+    findings.extend(hazards.iter().map(|why| Finding::new(Mark::Wrong, name, None, why)));
+    findings.extend(look_at_clock(of).await?);
+    let notes = within(source.notes()).await?;
+    findings.extend(notes.iter().map(|note| Finding::new(Mark::Note, name, None, note)));
+    for Peril { queue, kind, why } in within(source.perils(&queues)).await? {
+        let is_accepted = settings.of_queue(&queue).accepts.contains(&kind);
+        let mark = if is_accepted { Mark::Note } else { Mark::Wrong };
+        findings.push(Finding::new(mark, name, Some(&queue), &why));
+    }
+    for queue in queues.iter().take(LOADS) {
+        let load = within(source.load(queue)).await?;
+        findings.extend(say_load(name, queue, load, &settings.of_queue(queue).limits));
+    }
+    Ok(())
+}
+
+/// Its clock beside ours, as it was in the middle of the question.
+async fn look_at_clock(of: &SourceSettings) -> Result<Option<Finding>, String> {
+    let (before, asked) = (Timestamp::now().as_millisecond(), Instant::now());
+    let Some(theirs) = within(of.source.time()).await? else { return Ok(None) };
+    let half = i64::try_from(asked.elapsed().as_millis() / 2).unwrap_or_default();
+    Ok(say_skew(theirs - before - half).map(|sentence| Finding::new(Mark::Wrong, &of.name, None, &sentence)))
+}
+
+fn say_skew(ahead_ms: i64) -> Option<String> {
+    let skew = Duration::from_millis(ahead_ms.unsigned_abs());
+    let which = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    let sentence =
+        || format!("its clock is {} {which} this machine's; have both set theirs by NTP", show_duration(skew));
+    (ahead_ms.unsigned_abs() > SKEW_MS).then(sentence)
+}
+
+async fn within<T>(asking: BoxFuture<'_, Result<T, SourceError>>) -> Result<T, String> {
+    let late = Err(SourceError::Late(DEADLINE));
+    timeout(DEADLINE, asking).await.unwrap_or(late).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_by_a_second() {
+        for (ahead_ms, expected) in
+            [(0, None), (1000, None), (-1000, None), (3000, Some("3s ahead of")), (-90_000, Some("1m30s behind"))]
+        {
+            let said = say_skew(ahead_ms);
+            assert_eq!(said.is_some(), expected.is_some(), "{ahead_ms}");
+            assert!(said.unwrap_or_default().contains(expected.unwrap_or_default()), "{ahead_ms}");
+        }
+    }
+}

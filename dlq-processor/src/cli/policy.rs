@@ -1,0 +1,94 @@
+//! `policy test`: what would be done with a failure. `policy simulate` is [`super::simulate`].
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use kit::cli::{refuse, say};
+use kit::config::{Environment, show_duration};
+use kit::exit;
+
+use super::{ConfigArgument, simulate};
+use crate::app::SERVICE;
+use crate::policy::{Action, ErrorFacts, Letter, Past};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Says what would be done with a failure.
+    #[command(after_help = "Example:\n  dlq-processor policy test --name send --reason 'connect ECONNREFUSED'")]
+    Test(Failure),
+    Simulate(simulate::SimulateCommand),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Failure {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// The queue.
+    #[arg(long, default_value = "jobs")]
+    queue: String,
+    /// The job's name.
+    #[arg(long)]
+    name: String,
+    /// What the queue says of the failure.
+    #[arg(long)]
+    reason: Option<String>,
+    /// The first line of its stack trace, such as `ValidationError: no address`.
+    #[arg(long)]
+    stack: Option<String>,
+    /// How often its worker was not heard of again.
+    #[arg(long, default_value_t = 0)]
+    stalls: u32,
+    /// How often it was redriven before.
+    #[arg(long, default_value_t = 0)]
+    redrives: u32,
+}
+
+pub(super) async fn run(command: &PolicyCommand, environment: &Environment) -> ExitCode {
+    match command {
+        PolicyCommand::Test(failure) => test(failure, environment),
+        PolicyCommand::Simulate(command) => match command.config.load(environment) {
+            Ok(settings) => simulate::run(command, &settings).await.unwrap_or_else(|error| error.report(SERVICE)),
+            Err(mistakes) => refuse(&mistakes),
+        },
+    }
+}
+
+fn test(failure: &Failure, environment: &Environment) -> ExitCode {
+    let settings = match failure.config.load(environment) {
+        Ok(settings) => settings,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let now = Timestamp::now();
+    let letter = Letter {
+        queue: failure.queue.clone(),
+        name: failure.name.clone(),
+        error: ErrorFacts::read(failure.reason.as_deref(), failure.stack.as_deref()),
+        stalls: failure.stalls,
+        is_in_flow: false,
+        failed_at: now,
+        seen_at: now,
+    };
+    let past = Past { redrives: failure.redrives, first_failed_at: now };
+    let decision = settings.policy.decide(&letter, past, now, 1.0);
+    say(format_args!("error     {}", facts(&letter.error)));
+    say(format_args!("rule      {}", decision.rule.as_deref().unwrap_or("none knows it")));
+    say(format_args!("class     {}", decision.class.word()));
+    let action = match decision.action {
+        Action::Redrive(wait) => format!("redrive within {}", show_duration(wait)),
+        action => action.word().to_owned(),
+    };
+    say(format_args!("action    {action} ({})", decision.reason.word()));
+    say(format_args!("wakes     {}", decision.alarm.word()));
+    if matches!(decision.action, Action::Redrive(_)) && !settings.of_queue(&failure.queue).acts {
+        say(format_args!("Nothing is redriven in {}: it has no mode: act.", failure.queue));
+    }
+    ExitCode::from(exit::YES)
+}
+
+fn facts(ErrorFacts { class, codes, http, .. }: &ErrorFacts) -> String {
+    let class = class.iter().map(|class| format!("class {class}"));
+    let codes = codes.iter().map(|code| format!("code {code}"));
+    let all: Vec<String> = class.chain(codes).chain(http.iter().map(|status| format!("status {status}"))).collect();
+    if all.is_empty() { "nothing but its words".to_owned() } else { all.join(", ") }
+}

@@ -1,0 +1,41 @@
+//! Kinds of failures, as people look at them: those that are alike, counted.
+
+use super::{Ledger, LedgerError};
+
+/// Failures that are alike.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
+pub struct Alike {
+    /// What they have in common.
+    pub fingerprint: String,
+    /// Their queue.
+    pub queue: String,
+    /// Their jobs' name.
+    pub name: String,
+    /// What the first of them was.
+    pub class: String,
+    /// In whose words the first of them failed.
+    pub message: String,
+    /// When the first was taken in, in milliseconds since the epoch.
+    pub first_seen_at_ms: i64,
+    /// When the last was.
+    pub last_seen_at_ms: i64,
+    /// How many there were.
+    pub count: i64,
+    /// How many of them wait for somebody.
+    pub waiting: i64,
+}
+
+impl Ledger {
+    /// Returns kinds of failures, at most so many, the last seen first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn alike(&self, most: usize) -> Result<Vec<Alike>, LedgerError> {
+        let sql = "SELECT fingerprint, queue, name, class, message, first_seen_at_ms, last_seen_at_ms, count,
+                (SELECT COUNT(*) FROM letters WHERE letters.fingerprint = fingerprints.fingerprint
+                    AND state IN ('parked', 'quarantined', 'escalated', 'uncertain')) AS waiting
+            FROM fingerprints ORDER BY last_seen_at_ms DESC, fingerprint LIMIT $1";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.read(async |transaction| transaction.rows::<Alike>(sql, &[most.into()]).await).await
+    }
+}
