@@ -8,6 +8,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use terminal_size::{Height, Width, terminal_size};
 
+/// Fewer columns hold no word: then a table has as many as terminals usually have.
+const NARROWEST: u16 = 40;
+const USUAL: u16 = 80;
+
 /// How a time is written to the second.
 pub const SECONDS: &str = "%F %H:%M:%S %:z";
 /// And to the minute.
@@ -20,6 +24,10 @@ const HOME: &str = "\x1b[H";
 pub fn table(header: &[&str], rows: Vec<Vec<Cell>>) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    // Some terminals do not know how wide they are.
+    if table.width().is_some_and(|width| width < NARROWEST) {
+        table.set_width(USUAL);
+    }
     table.set_header(header.to_vec());
     for row in rows {
         table.add_row(row);
