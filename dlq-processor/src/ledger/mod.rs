@@ -2,12 +2,15 @@
 
 mod act;
 mod capture;
+mod details;
 mod due;
 mod filter;
+mod groups;
 mod lease;
 mod letter;
 mod list;
 mod lock;
+mod makeup;
 mod numbers;
 mod outcome;
 mod plan;
@@ -23,12 +26,15 @@ use kit::db::{Database, Source, TablesError, Transaction};
 
 pub use act::{Act, Acted, Actor, Entry};
 pub use capture::{Captured, InOrder, Recurred, Ruling};
+pub use details::Details;
 pub use due::{Due, Held, Intended};
 pub use filter::{Filter, InData};
+pub use groups::{Group, Groups};
 pub use lease::{Holder, LEASE};
 pub use letter::{LetterId, Past};
 pub use list::Listed;
 pub use lock::Lock;
+pub use makeup::PlanCount;
 pub use numbers::{Numbers, StateCount};
 pub use outcome::{Outcome, UnderWay};
 pub use plan::{Draft, Plan, PlanState, Progress, Step, Stepped};
