@@ -6,5 +6,6 @@ mod bullmq;
 mod daemon;
 mod jobs;
 mod ledger;
+mod page;
 mod rabbit;
 mod streams;

@@ -4,7 +4,7 @@
 mod asked;
 mod broker;
 mod killed;
-mod machine;
+pub(crate) mod machine;
 mod modes;
 mod planned;
 mod replicas;
