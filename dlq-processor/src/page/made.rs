@@ -4,7 +4,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kit::chain::Chain;
-use kit::http::ApiError;
+use kit::http::{ApiError, Role};
 use kit::page::{Html, Tone};
 
 use super::frame::{Head, frame};
@@ -95,9 +95,14 @@ fn message(trouble: &Trouble) -> Message {
 }
 
 /// Says who may see a page, and how.
-pub(super) fn refused(status: StatusCode, said: String, moment: &Moment) -> Response {
-    let more = "With one, dlq-processor ls, show and audit say the same; access: { public: details } in the configuration \
-        shows letters to everybody.";
+pub(super) fn refused(status: StatusCode, said: String, role: Role, moment: &Moment) -> Response {
+    let more = match role {
+        Role::Viewer => {
+            "With one, dlq-processor ls and show say the same; access: { public: details } in the configuration shows \
+            letters to everybody."
+        }
+        _ => "With one, dlq-processor audit says the same.",
+    };
     let view =
         Message { mark: Tone::Blind.mark(), heading: "This is not for everybody", said, more, back: ("/", "Overview") };
     show(status, "not for everybody", view, moment)

@@ -85,7 +85,7 @@ impl Moment {
                 (StatusCode::UNAUTHORIZED, format!("A token with the role {role} is needed: Authorization: Bearer …"))
             }
         };
-        refused(status, said, self)
+        refused(status, said, role, self)
     }
 
     /// Returns whether messages may be shown, and what else is not for everybody.

@@ -47,6 +47,8 @@ fn decided(letter: &Listed) -> Option<String> {
     let said = match (&*letter.action, because) {
         ("redrive", "") => "Jobs that fail like this are put back after a while.".to_owned(),
         ("park", "") => "Jobs that fail like this wait until a person says what to do.".to_owned(),
+        // By somebody, who may have had other reasons.
+        ("quarantine", _) if letter.reason == "asked" => return None,
         ("quarantine", _) => "Such jobs are shut in: nothing but a release lets them out.".to_owned(),
         ("escalate", "") => "Jobs that fail like this are left to a person, who is told at once.".to_owned(),
         ("escalate", because) => format!("{because}: a person decides, and was told at once."),
@@ -71,7 +73,7 @@ fn state(letter: &Listed) -> Option<String> {
         ("parked", "refused") => Some("Its source refused to take it back; it waits for a person."),
         ("scheduled", "asked") => Some("Somebody asked for it: it is put back as soon as its queue bears it."),
         ("withdrawn", "not_failed") => Some("Somebody else had put it back before we did."),
-        ("quarantined", "asked") => Some("Somebody has shut it in."),
+        ("quarantined", "asked") => Some("Somebody has shut it in: nothing but a release lets it out."),
         ("resolved", "unverified") => Some("It did not fail again in ten minutes; nobody can say more."),
         _ if is_as_decided => return None,
         _ => None,
@@ -143,6 +145,11 @@ mod tests {
         assert!(
             twice.contains("Nobody has said that doing it twice does no harm: a person decides, and was told at once."),
             "{twice}"
+        );
+        let shut_in = said(&letter("malformed", "quarantine", "asked", "quarantined"));
+        assert!(
+            shut_in.ends_with("is mended. Somebody has shut it in: nothing but a release lets it out."),
+            "{shut_in}"
         );
         let watched = sentences(&letter("transient", "redrive", "class", "observed"), false).join(" ");
         assert!(watched.contains("until the configuration gives it mode: act"), "{watched}");
