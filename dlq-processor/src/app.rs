@@ -22,7 +22,8 @@ use crate::api::Api;
 use crate::engine::{Engine, Working, carry_out_plans, let_go};
 use crate::figures::Figures;
 use crate::lease::Lease;
-use crate::ledger::{Holder, Ledger};
+use crate::ledger::{Holder, Ledger, Numbers};
+use crate::page::{News, Pages};
 use crate::settings::{Settings, SourceSettings};
 use crate::storm::Bucket;
 
@@ -59,6 +60,8 @@ struct Daemon {
     is_full: Arc<AtomicBool>,
     /// What is at work.
     working: Working,
+    /// What pages are told.
+    news: News,
     /// As whom this one acts, while it does.
     holder: Mutex<Option<Holder>>,
 }
@@ -77,6 +80,7 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
         ledger: Arc::default(),
         is_full: Arc::default(),
         working: Working::default(),
+        news: News::new(stop.clone()),
         holder: Mutex::default(),
     };
     let router = daemon.router();
@@ -104,12 +108,14 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
 impl Daemon {
     fn router(&self) -> Router {
         let metrics = &self.metrics;
+        let api = Api::new(self.settings.clone(), self.ledger.clone(), self.working.clone());
         let routes = self
             .health
             .routes()
             .merge(self.health.detailed_route())
             .merge(metrics.routes())
-            .merge(Api::new(self.settings.clone(), self.ledger.clone(), self.working.clone()).routes());
+            .merge(api.clone().routes())
+            .merge(Pages::new(api, self.news.clone()).routes());
         with_conventions(routes, HttpMetrics::new(metrics, SERVICE), REQUEST_DEADLINE, BODY_BYTES)
     }
 
@@ -125,7 +131,11 @@ impl Daemon {
         let lease = Lease::new(ledger.clone(), &self.settings.ledger);
         self.figures.lease_held.set(0);
         loop {
-            let holder = lease.take(|why| self.health.set(LEASE, Need::Soft, Err(why))).await;
+            let waits = |why: String| {
+                self.working.wait(why.clone());
+                self.health.set(LEASE, Need::Soft, Err(why));
+            };
+            let holder = lease.take(waits).await;
             self.health.set(LEASE, Need::Soft, Ok(()));
             self.figures.lease_held.set(1);
             tracing::info!(epoch = holder.epoch, "acting");
@@ -161,6 +171,7 @@ impl Daemon {
         };
         let engines: Vec<Arc<Engine>> = self.settings.sources.iter().map(engine).map(Arc::new).collect();
         self.working.set(engines.clone());
+        self.news.tell();
         tokio::join!(
             join_all(engines.iter().map(|engine| engine.run())),
             self.report(&engines),
@@ -198,6 +209,7 @@ impl Daemon {
 
     /// Says what the ledger holds, again and again.
     async fn count(&self, ledger: &Ledger) {
+        let mut known = Numbers::default();
         loop {
             let counted = ledger.numbers().await;
             let size = ledger.bytes().await;
@@ -208,6 +220,10 @@ impl Daemon {
             self.is_full.store(bytes >= self.settings.max_ledger, Ordering::Relaxed);
             self.health.set(LEDGER, Need::Hard, state);
             if let Ok(numbers) = counted {
+                if numbers != known {
+                    known = numbers.clone();
+                    self.news.tell();
+                }
                 self.figures.count(numbers, Timestamp::now().as_millisecond());
             }
             tokio::time::sleep(COUNT_EVERY).await;

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use crate::ledger::{Holder, LEASE, Ledger, LedgerError, Lock};
 
+/// Why one waits that is as it should be.
+pub(crate) const ELSEWHERE: &str = "another dlq-processor acts; this one takes over when that ends";
 /// Between two tries to take it.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 /// Between two renewals: two may fail.
@@ -39,7 +41,7 @@ impl Lease {
         loop {
             match self.try_take().await {
                 Ok(Some(holder)) => return holder,
-                Ok(None) => waits("another dlq-processor acts; this one takes over when that ends".to_owned()),
+                Ok(None) => waits(ELSEWHERE.to_owned()),
                 Err(why) => waits(why),
             }
             tokio::time::sleep(TRY_EVERY).await;

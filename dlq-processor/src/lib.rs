@@ -19,6 +19,7 @@ mod failpoint;
 mod figures;
 mod lease;
 pub mod ledger;
+mod page;
 pub mod policy;
 mod settings;
 pub mod source;

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{Extensions, HeaderMap};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -26,10 +26,12 @@ const LONGEST: (usize, usize) = (1000, 128);
 /// What routes need.
 #[derive(Clone)]
 pub(crate) struct Api {
-    settings: Arc<Settings>,
+    /// What the daemon is told.
+    pub(crate) settings: Arc<Settings>,
     access: Arc<Access>,
     ledger: Arc<OnceLock<Ledger>>,
-    working: Working,
+    /// What is at work.
+    pub(crate) working: Working,
 }
 
 impl Api {
@@ -68,11 +70,21 @@ impl Api {
     }
 
     fn ledger(&self) -> Result<&Ledger, ApiError> {
-        self.ledger.get().ok_or_else(|| unavailable("the ledger is not open yet"))
+        self.opened().ok_or_else(|| unavailable("the ledger is not open yet"))
+    }
+
+    /// Returns the ledger, once it is open.
+    pub(crate) fn opened(&self) -> Option<&Ledger> {
+        self.ledger.get()
     }
 
     fn caller(&self, request: &Request) -> Caller {
-        self.access.caller(request.headers(), peer(request.extensions()))
+        self.who(request.headers(), request.extensions())
+    }
+
+    /// Returns who makes a request of these parts.
+    pub(crate) fn who(&self, headers: &HeaderMap, extensions: &Extensions) -> Caller {
+        self.access.caller(headers, peer(extensions))
     }
 }
 

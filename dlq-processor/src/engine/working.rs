@@ -11,7 +11,14 @@ use crate::storm::BreakerState;
 
 /// The engines that work; none while another daemon acts. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Working(Arc<Mutex<Vec<Arc<Engine>>>>);
+pub(crate) struct Working(Arc<Mutex<AtWork>>);
+
+#[derive(Default)]
+struct AtWork {
+    engines: Vec<Arc<Engine>>,
+    /// Why none of them works.
+    waits: Option<String>,
+}
 
 /// How a source stands.
 #[derive(Debug, Serialize)]
@@ -60,12 +67,22 @@ pub(crate) struct BreakerStanding {
 impl Working {
     /// Has these be the ones that work.
     pub(crate) fn set(&self, engines: Vec<Arc<Engine>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = engines;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = AtWork { engines, waits: None };
+    }
+
+    /// Notes why none works.
+    pub(crate) fn wait(&self, why: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).waits = Some(why);
+    }
+
+    /// Returns why none works, if that is known.
+    pub(crate) fn waits(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).waits.clone()
     }
 
     /// Returns them.
     pub(crate) fn all(&self) -> Vec<Arc<Engine>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).engines.clone()
     }
 }
 

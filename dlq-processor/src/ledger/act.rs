@@ -45,6 +45,19 @@ impl Act {
         }
     }
 
+    /// Returns whether it may be done with a letter in this state, of which this was decided for this reason.
+    pub fn is_for(self, state: &str, action: &str, reason: &str) -> bool {
+        // Whatever was done with it since: nothing but a release lets it out.
+        let is_shut_in = action == QUARANTINE;
+        match self {
+            Self::Redrive if is_shut_in => false,
+            Self::Release if !is_shut_in => false,
+            // Whether it was done is not known, so that a person may say that it was not.
+            Self::Redrive if state == "resolved" && reason == "unverified" => true,
+            _ => self.from().contains(&state),
+        }
+    }
+
     /// The states that it may be done in.
     pub(super) fn from(self) -> &'static [&'static str] {
         match self {
@@ -101,15 +114,9 @@ impl Ledger {
             let sql = "SELECT state, action, reason FROM letters WHERE id = $1";
             let found = transaction.row::<(String, String, String)>(sql, &[letter.into()]).await?;
             let Some((state, action, reason)) = found else { return Ok(Acted::Unknown) };
-            // Whatever was done with it since: nothing but a release lets it out.
-            let is_shut_in = action == QUARANTINE;
-            match act {
-                Act::Redrive if is_shut_in => return Ok(Acted::Not("in quarantine".to_owned())),
-                Act::Release if !is_shut_in => return Ok(Acted::Not(state)),
-                // Whether it was done is not known, so that a person may say that it was not.
-                Act::Redrive if state == "resolved" && reason == "unverified" => {}
-                _ if act.from().contains(&&*state) => {}
-                _ => return Ok(Acted::Not(state)),
+            if !act.is_for(&state, &action, &reason) {
+                let is_shut_in = act == Act::Redrive && action == QUARANTINE;
+                return Ok(Acted::Not(if is_shut_in { "in quarantine".to_owned() } else { state }));
             }
             let is_redrive = matches!(act, Act::Redrive | Act::Release);
             let action = match act {

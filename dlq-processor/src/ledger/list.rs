@@ -53,7 +53,8 @@ pub struct Listed {
     pub stack: Option<String>,
 }
 
-const COLUMNS: &str =
+/// What a list has of a letter.
+pub(super) const COLUMNS: &str =
     "number, id, source, queue, job, name, failed_at_ms, message, error_class, fingerprint, class, rule,
     action, reason, state, seen_at_ms, due_at_ms, changed_at_ms, redrives, cold, attempts, stalls,
     SUBSTR(stack, 1, 1000) AS stack";

@@ -26,7 +26,7 @@ pub struct Waiting {
 }
 
 /// Letters that somebody must hear of.
-const WAITS: &str = "state IN ('parked', 'quarantined', 'escalated', 'uncertain') AND alarm <> 'none'";
+pub(super) const WAITS: &str = "state IN ('parked', 'quarantined', 'escalated', 'uncertain') AND alarm <> 'none'";
 
 impl Ledger {
     /// Returns what waits for somebody, at most so many kinds of failures, the most letters first.

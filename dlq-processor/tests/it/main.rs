@@ -7,5 +7,6 @@ mod cli;
 mod daemon;
 mod jobs;
 mod ledger;
+mod page;
 mod rabbit;
 mod streams;

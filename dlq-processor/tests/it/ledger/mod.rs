@@ -16,6 +16,7 @@ macro_rules! in_both {
     };
 }
 
+mod pages;
 mod plans;
 
 use std::time::Duration;

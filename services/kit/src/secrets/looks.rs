@@ -102,8 +102,14 @@ fn hide(found: &Captures<'_>, line: &str) -> String {
     let quotes = value.get(..value.len() - bare.len()).unwrap_or_default();
     let ends: &[char] = if bare.starts_with("${") { &[','] } else { &['\\', ',', ')', ']', '}'] };
     let bare = bare.trim_end_matches(ends);
+    // What was gone through before stays; its first bracket may have been taken for that of a list.
+    let is_hidden = bare == "[redacted" || bare == "redacted" && name.ends_with('[') && quotes.is_empty();
     let after = value.get(quotes.len() + bare.len()..).unwrap_or_default();
-    if SAID_OF_FILES.iter().any(|words| rest.starts_with(words)) || leads_elsewhere(bare) || bare.is_empty() {
+    if SAID_OF_FILES.iter().any(|words| rest.starts_with(words))
+        || leads_elsewhere(bare)
+        || bare.is_empty()
+        || is_hidden
+    {
         return format!("{name}{value}");
     }
     format!("{name}{quotes}[redacted]{after}")
@@ -149,6 +155,10 @@ mod tests {
             ("DB_PASSWORD: $1234", "DB_PASSWORD: [redacted]"),
             ("DB_PASSWORD_FILE: /run/secrets/db", "DB_PASSWORD_FILE: /run/secrets/db"),
             ("tests_passed: 3", "tests_passed: 3"),
+            // What was gone through before stays as it is.
+            (r#"{"api_key": "[redacted]", "n": 1}"#, r#"{"api_key": "[redacted]", "n": 1}"#),
+            ("password=[redacted], host=db", "password=[redacted], host=db"),
+            ("password=[redacted]hunter2", "password=[[redacted]"),
             (r#"body="{\"password\":\"hunter2hunter2\",\"n\":1}""#, r#"body="{\"password\":\"[redacted]\",\"n\":1}""#),
             (
                 "Settings { password: Some(\"hunter2\"), port: 1 }",
