@@ -15,6 +15,7 @@ const COMMIT_SECONDS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 5
 pub(crate) struct Figures {
     pub(crate) captured: IntCounterVec,
     pub(crate) missed: IntCounterVec,
+    pub(crate) gaps: IntCounterVec,
     pub(crate) unwatched: IntCounterVec,
     pub(crate) decisions: IntCounterVec,
     pub(crate) redriven: IntCounterVec,
@@ -51,7 +52,12 @@ impl Figures {
             captured: counter("dlq_captured_total", "Dead letters taken in.", &["source", "queue"]),
             missed: counter(
                 "dlq_capture_missed_total",
-                "Failures that were listed and gone before they were read.",
+                "Failures that were thrown away before they were read.",
+                &["source", "queue"],
+            ),
+            gaps: counter(
+                "dlq_capture_gaps_total",
+                "Times that a queue had forgotten some of what failed before it was heard: how much is not known.",
                 &["source", "queue"],
             ),
             unwatched: counter(

@@ -93,13 +93,12 @@ impl Engine {
         }
         for (queue, cursor) in &mut round.cursors {
             let told = self.hear(&mut round.ear, queue).await?;
-            let mut listed = BTreeSet::new();
             loop {
                 let page = self.source.list(queue, *cursor).await?;
                 #[expect(clippy::cast_possible_wrap, reason = "no server holds so many")]
                 self.figures.failed_in_source.with_label_values(&[&self.name, queue]).set(page.failed as i64);
                 self.take(queue, &page.episodes).await?;
-                listed.extend(page.episodes.iter().map(|episode| episode.job.clone()));
+                round.ear.list(queue, page.episodes.iter().map(|episode| episode.job.clone()));
                 *cursor = page.next;
                 if page.episodes.len() < PAGE {
                     break;
@@ -109,7 +108,7 @@ impl Engine {
             if cursor.failed_at_ms > now_ms() {
                 *cursor = Cursor { failed_at_ms: now_ms(), read: 0 };
             }
-            self.count_missed(&mut round.ear, queue, told, listed).await?;
+            self.count_missed(&mut round.ear, queue, told).await?;
         }
         let counted = self.figures.unwatched.with_label_values(&[&self.name]);
         counted.inc_by(self.source.unwatched().saturating_sub(counted.get()));
