@@ -111,13 +111,12 @@ impl Engine {
             }
             let Some(place) = room.queues.get_mut(queue).filter(|place| place.pressure.is_none()) else { return false };
             let budget = place.budget.as_mut().filter(|_| !due.is_asked);
-            let has_tokens = place.rate.tokens(now_ms) >= 1.0 && rate.tokens(now_ms) >= 1.0;
+            let mut buckets: Vec<&mut Bucket> = [&mut place.rate, &mut *rate].into_iter().chain(budget).collect();
+            let has_tokens = buckets.iter_mut().all(|bucket| bucket.tokens(now_ms) >= 1.0);
             let breaker = breakers.entry((queue.clone(), name.clone())).or_default();
-            has_tokens
-                && budget.is_none_or(|budget| budget.take(1, now_ms) == 1)
-                && breaker.admit(due.id.as_str(), now_ms)
-                && place.rate.take(1, now_ms) == 1
-                && rate.take(1, now_ms) == 1
+            // What the breaker refuses takes nothing away from others.
+            let is_admitted = has_tokens && breaker.admit(due.id.as_str(), now_ms);
+            is_admitted && buckets.iter_mut().all(|bucket| bucket.take(1, now_ms) == 1)
         };
         due.into_iter().filter(|due| admit(due)).collect()
     }
