@@ -63,15 +63,13 @@ pub struct InData {
 pub(super) struct Where<'a> {
     pub(super) sql: String,
     pub(super) binds: Vec<Bind<'a>>,
-    /// What `LIKE` is given.
-    pattern: &'a str,
 }
 
 impl Filter {
     /// The pattern that [`Self::to_where`] needs to hold on to.
     pub(super) fn pattern(&self) -> String {
         let mut pattern = String::from("%");
-        for char in self.message.as_deref().unwrap_or_default().to_lowercase().chars() {
+        for char in self.message.as_deref().unwrap_or_default().chars() {
             if matches!(char, '%' | '_' | '\\') {
                 pattern.push('\\');
             }
@@ -82,7 +80,7 @@ impl Filter {
 
     /// Writes it as a condition whose first value is `$1`.
     pub(super) fn to_where<'a>(&'a self, pattern: &'a str) -> Where<'a> {
-        let mut condition = Where { sql: "number < $1".to_owned(), binds: Vec::new(), pattern };
+        let mut condition = Where { sql: "number < $1".to_owned(), binds: Vec::new() };
         condition.binds.push(Bind::from(self.before.unwrap_or(i64::MAX)));
         let equal = [
             ("source", &self.source),
@@ -98,7 +96,8 @@ impl Filter {
             }
         }
         if self.message.is_some() {
-            condition.and("LOWER(message) LIKE ", condition.pattern.into(), " ESCAPE '\\'");
+            // Both sides by the same rule: a server knows capital letters of every script, a file those of ASCII.
+            condition.and("LOWER(message) LIKE LOWER(", pattern.into(), ") ESCAPE '\\'");
         }
         if let Some(after) = self.failed_after {
             condition.and("failed_at_ms >= ", after.as_millisecond().into(), "");

@@ -157,7 +157,8 @@ pub enum Stepped {
     KeyTaken,
 }
 
-const COLUMNS: &str = "number, id, at_ms, who, why, act, filter, rate_milli, stop_percent, state, total, hash";
+pub(super) const COLUMNS: &str =
+    "number, id, at_ms, who, why, act, filter, rate_milli, stop_percent, state, total, hash";
 
 impl Ledger {
     /// Makes a plan and freezes its letters: those that `draft` names and that may be dealt with so. The same key makes it

@@ -3,7 +3,7 @@
 use kit::db::{Bind, Transaction};
 
 use super::act::Act;
-use super::plan::{Plan, PlanState, set, take_back};
+use super::plan::{COLUMNS, Plan, PlanState, set, take_back};
 use super::{Ledger, LedgerError};
 
 /// Letters of a plan that are to be redriven and are not yet, at most: they are taken back when it is paused.
@@ -30,7 +30,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn running_plans(&self) -> Result<Vec<Plan>, LedgerError> {
-        Ok(self.plans(i64::MAX).await?.into_iter().filter(|plan| plan.state == PlanState::Running.word()).collect())
+        let sql = format!("SELECT {COLUMNS} FROM plans WHERE state = $1 ORDER BY number DESC");
+        let running = PlanState::Running.word();
+        self.read(async |transaction| transaction.rows::<Plan>(&sql, &[running.into()]).await).await
     }
 
     /// Does what a plan says with the next letters of it, at most `most`.

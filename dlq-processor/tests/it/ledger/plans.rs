@@ -111,19 +111,22 @@ async fn stops_a_plan_whose_letters_fail_again(ledger: Ledger) {
 
 async fn chooses_letters_by_everything_that_is_known_of_them(ledger: Ledger) {
     let with = |job: &str, data: &str, failed_at_ms| Found { data: data.into(), ..found(job, failed_at_ms) };
-    let all = [with("a", r#"{"workspace":7}"#, 10), with("b", r#"{"workspace":8}"#, 20), with("c", "no json", 30)];
+    let of_size = Found { reason: Some("Größe FEHLT".to_owned()), ..with("d", "{}", 40) };
+    let all =
+        [with("a", r#"{"workspace":7}"#, 10), with("b", r#"{"workspace":8}"#, 20), with("c", "no json", 30), of_size];
     ledger.capture(SOURCE, &all, 50, redrive).await.unwrap();
     let at = |ms| Some(jiff::Timestamp::from_millisecond(ms).unwrap());
     let of = |text: &str| Some(text.to_owned());
     let data = Some(InData { pointer: "/workspace".to_owned(), value: 7.into() });
     let none = Filter::default();
     let filters = [
-        (none.clone(), vec!["a", "b", "c"]),
-        (Filter { failed_after: at(20), ..none.clone() }, vec!["b", "c"]),
+        (none.clone(), vec!["a", "b", "c", "d"]),
+        (Filter { failed_after: at(20), ..none.clone() }, vec!["b", "c", "d"]),
         (Filter { failed_before: at(20), ..none.clone() }, vec!["a"]),
         (Filter { message: of("econnREFUSED"), ..none.clone() }, vec!["a", "b", "c"]),
         (Filter { message: of("100%"), ..none.clone() }, vec![]),
-        (Filter { name: of("send\u{fffd}"), queue: of("mails"), ..none.clone() }, vec!["a", "b", "c"]),
+        (Filter { message: of("größe fehlt"), ..none.clone() }, vec!["d"]),
+        (Filter { name: of("send\u{fffd}"), queue: of("mails"), ..none.clone() }, vec!["a", "b", "c", "d"]),
         (Filter { data, ..none }, vec!["a"]),
     ];
     for (number, (filter, expected)) in filters.into_iter().enumerate() {
