@@ -128,7 +128,7 @@ impl Daemon {
 
     /// Acts whenever it may: of all daemons that share a ledger one does, and the others wait to take over.
     async fn lead_for_ever(&self, ledger: &Ledger) {
-        let lease = Lease::new(ledger.clone(), &self.settings.ledger);
+        let mut lease = Lease::new(ledger.clone(), &self.settings.ledger);
         self.figures.lease_held.set(0);
         loop {
             let waits = |why: String| {
@@ -143,7 +143,15 @@ impl Daemon {
             let held = ledger.held_by(holder.clone());
             tokio::select! {
                 () = self.lead(&held, holder.epoch) => {}
-                () = lease.keep(&holder) => tracing::warn!("another dlq-processor has taken over; waiting"),
+                why = lease.keep(&holder) => {
+                    tracing::warn!("{why}; waiting for the lease");
+                    self.health.set(LEASE, Need::Soft, Err(why.to_owned()));
+                }
+            }
+            // Whoever acts now knows how they are.
+            for SourceSettings { name, .. } in &self.settings.sources {
+                self.health.forget(&of_source(name));
+                self.health.forget(&of_redriving(name));
             }
             self.working.set(Vec::new());
             self.note_holder(None);
@@ -215,9 +223,10 @@ impl Daemon {
             let size = ledger.bytes().await;
             let state = counted.as_ref().map(|_| ()).and(size.as_ref().map(|_| ()));
             let state = state.map_err(|error| Chain(error).to_string());
-            let bytes = size.unwrap_or_default();
-            self.figures.note_bytes(bytes);
-            self.is_full.store(bytes >= self.settings.max_ledger, Ordering::Relaxed);
+            if let Ok(bytes) = size {
+                self.figures.note_bytes(bytes);
+                self.is_full.store(bytes >= self.settings.max_ledger, Ordering::Relaxed);
+            }
             self.health.set(LEDGER, Need::Hard, state);
             if let Ok(numbers) = counted {
                 if numbers != known {
@@ -238,14 +247,24 @@ impl Daemon {
             let need = if states.iter().all(|(_, state)| state.is_err()) { Need::Hard } else { Need::Soft };
             for engine in engines {
                 let armed = engine.hazard().map_or(Ok(()), Err);
-                self.health.set(&format!("redriving {}", engine.name()), Need::Soft, armed);
+                self.health.set(&of_redriving(engine.name()), Need::Soft, armed);
             }
             for (name, state) in states {
-                self.health.set(&format!("source {name}"), need, state);
+                self.health.set(&of_source(name), need, state);
             }
             tokio::time::sleep(REPORT_EVERY).await;
         }
     }
+}
+
+/// The name of a source in health.
+fn of_source(name: &str) -> String {
+    format!("source {name}")
+}
+
+/// The name in health of whether anything is redriven there.
+fn of_redriving(name: &str) -> String {
+    format!("redriving {name}")
 }
 
 /// Makes the folders of what this daemon keeps, for nobody else, and says where it listens.

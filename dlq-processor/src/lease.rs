@@ -24,7 +24,7 @@ pub(crate) struct Lease {
     /// The ledger's file, which is locked for one process; none in a server.
     file: Option<PathBuf>,
     owner: String,
-    lock: tokio::sync::Mutex<Option<Lock>>,
+    lock: Option<Lock>,
 }
 
 impl Lease {
@@ -33,11 +33,11 @@ impl Lease {
             Source::Sqlite(path) => Some(path.clone()),
             Source::Postgres(_) => None,
         };
-        Self { ledger, file, owner: Uuid::now_v7().to_string(), lock: tokio::sync::Mutex::default() }
+        Self { ledger, file, owner: Uuid::now_v7().to_string(), lock: None }
     }
 
     /// Waits until it has it; meanwhile says why it has not.
-    pub(crate) async fn take(&self, mut waits: impl FnMut(String)) -> Holder {
+    pub(crate) async fn take(&mut self, mut waits: impl FnMut(String)) -> Holder {
         loop {
             match self.try_take().await {
                 Ok(Some(holder)) => return holder,
@@ -48,11 +48,10 @@ impl Lease {
         }
     }
 
-    async fn try_take(&self) -> Result<Option<Holder>, String> {
-        let mut lock = self.lock.lock().await;
-        if let Some(file) = self.file.as_ref().filter(|_| lock.is_none()) {
+    async fn try_take(&mut self) -> Result<Option<Holder>, String> {
+        if let Some(file) = self.file.as_ref().filter(|_| self.lock.is_none()) {
             match Lock::take(file) {
-                Ok(Some(taken)) => *lock = Some(taken),
+                Ok(Some(taken)) => self.lock = Some(taken),
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(format!("cannot lock {}: {error}", file.display())),
             }
@@ -60,8 +59,8 @@ impl Lease {
         self.ledger.lease(&self.owner, self.file.is_some()).await.map_err(|error| Chain(&error).to_string())
     }
 
-    /// Keeps it, and returns when it has it no more.
-    pub(crate) async fn keep(&self, holder: &Holder) {
+    /// Keeps it, and returns when it has it no more: why.
+    pub(crate) async fn keep(&self, holder: &Holder) -> &'static str {
         let mut renewed = Instant::now();
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
@@ -69,9 +68,9 @@ impl Lease {
             let left = (LEASE - MARGIN).saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left, self.ledger.lease(&self.owner, self.file.is_some())).await {
                 Ok(Ok(Some(now))) if now == *holder => renewed = began,
-                Ok(Ok(_) | Err(LedgerError::Fenced)) => return,
+                Ok(Ok(_) | Err(LedgerError::Fenced)) => return "another dlq-processor has taken over",
                 Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the lease cannot be renewed"),
-                Err(_elapsed) => return,
+                Err(_elapsed) => return "the ledger did not answer in time",
             }
         }
     }

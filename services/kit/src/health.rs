@@ -88,6 +88,11 @@ impl Health {
         dependencies.insert(name.to_owned(), (need, state));
     }
 
+    /// Says nothing more of a dependency: it is somebody else's now.
+    pub fn forget(&self, name: &str) {
+        self.dependencies.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// Returns which dependencies work, by name, as far as that is known now.
     pub fn works(&self) -> BTreeMap<String, bool> {
         let dependencies = self.dependencies.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,6 +207,9 @@ mod tests {
         let (status, body) = ask(&health, "/readyz").await;
         assert_eq!((status, body["checks"]["store"]["reason"].as_str()), (503, Some("disk full")));
         assert_eq!(ask(&health, "/livez").await.0, 200);
+        health.forget("store");
+        let (status, body) = ask(&health, "/readyz").await;
+        assert_eq!((status, body["checks"].get("store")), (200, None));
     }
 
     #[test]
