@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::destinations::Destination;
 use super::missed::Ear;
 use super::verdict::rule;
-use super::{Destination, Engine, Trouble, now_ms};
+use super::{Engine, Trouble, now_ms};
 use crate::failpoint;
 use crate::ledger::{Captured, LedgerError, LetterId, Recurred, Ruling};
 use crate::policy::Action;
@@ -158,7 +159,7 @@ impl Engine {
         self.figures.commit_seconds.observe(began.elapsed().as_secs_f64());
         self.figures.captured.with_label_values(&[&self.name, queue]).inc_by(captured.new.len() as u64);
         self.figures.new_fingerprints.inc_by(captured.new_fingerprints.len() as u64);
-        self.came(arrivals(&self.name, &found, &captured));
+        self.came(self.arrivals(&found, &captured));
         for (id, ruling) in &captured.new {
             let rule = ruling.decision.rule.as_deref().unwrap_or("none");
             self.figures.decisions.with_label_values(&[rule, ruling.decision.action.word()]).inc();
@@ -170,18 +171,18 @@ impl Engine {
         }
         Ok(())
     }
-}
 
-/// Counts what is new and would be redriven, by queue and job's name.
-fn arrivals(source: &str, found: &[Found], captured: &Captured) -> BTreeMap<Destination, usize> {
-    let is_redriven = |ruling: &Ruling| matches!(ruling.decision.action, Action::Redrive(_));
-    let new: BTreeSet<&LetterId> =
-        captured.new.iter().filter(|(_, ruling)| is_redriven(ruling)).map(|(id, _)| id).collect();
-    let mut arrivals = BTreeMap::new();
-    for Found { episode, name, .. } in found {
-        if new.contains(&LetterId::of(source, episode)) {
-            *arrivals.entry((episode.queue.clone(), name.clone())).or_default() += 1;
+    /// Counts what is new and would be redriven, by where it belongs.
+    fn arrivals(&self, found: &[Found], captured: &Captured) -> BTreeMap<Destination, usize> {
+        let is_redriven = |ruling: &Ruling| matches!(ruling.decision.action, Action::Redrive(_));
+        let new: BTreeSet<&LetterId> =
+            captured.new.iter().filter(|(_, ruling)| is_redriven(ruling)).map(|(id, _)| id).collect();
+        let mut arrivals = BTreeMap::new();
+        for Found { episode, name, .. } in found {
+            if new.contains(&LetterId::of(&self.name, episode)) {
+                *arrivals.entry(self.destinations.of(&episode.queue, name)).or_default() += 1;
+            }
         }
+        arrivals
     }
-    arrivals
 }

@@ -2,6 +2,7 @@
 //! Three loops, none of which waits for another; a source or a ledger that is away holds them up and ends none.
 
 mod capture;
+mod destinations;
 mod follow;
 mod missed;
 mod perils;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 use kit::backoff::Backoff;
 use kit::chain::Chain;
 
+use self::destinations::{Destination, Destinations};
 use self::perils::Looked;
 use crate::figures::Figures;
 use crate::ledger::{Ledger, LedgerError, LetterId};
@@ -50,9 +52,6 @@ pub(crate) enum Trouble {
     Full,
 }
 
-/// A queue and a job's name.
-type Destination = (String, String);
-
 /// One source, with all that is needed to deal with it.
 pub(crate) struct Engine {
     name: String,
@@ -63,6 +62,7 @@ pub(crate) struct Engine {
     settings: Arc<Settings>,
     ledger: Ledger,
     figures: Figures,
+    destinations: Destinations,
     breakers: Mutex<BTreeMap<Destination, Breaker>>,
     /// Of everything that this process redrives.
     rate: Arc<Mutex<Bucket>>,
@@ -100,6 +100,7 @@ impl Engine {
             settings,
             ledger,
             figures,
+            destinations: Destinations::default(),
             breakers: Mutex::default(),
             rate,
             is_full,
@@ -163,7 +164,7 @@ impl Engine {
     /// Has the breaker of a destination expect nothing of a letter that was not redriven after all.
     fn withdrawn(&self, letter: &LetterId, queue: &str, name: &str) {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(breaker) = breakers.get_mut(&(queue.to_owned(), name.to_owned())) {
+        if let Some(breaker) = breakers.get_mut(&self.destinations.of(queue, name)) {
             breaker.withdrawn(letter.as_str());
         }
     }
@@ -187,7 +188,9 @@ impl Engine {
     /// Feeds the breaker of a destination.
     fn ended(&self, letter: &LetterId, queue: &str, name: &str, was_done: bool) {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let breaker = breakers.entry((queue.to_owned(), name.to_owned())).or_default();
+        let destination = self.destinations.of(queue, name);
+        let (queue, name) = (&*destination.0, &*destination.1);
+        let breaker = breakers.entry(destination.clone()).or_default();
         let now_ms = now_ms();
         if breaker.ended(letter.as_str(), was_done, now_ms) {
             tracing::warn!(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use super::destinations::OTHERS;
 use super::{Engine, Trouble, now_ms};
 use crate::ledger::{Due, Held};
 use crate::storm::{Breaker, BreakerState, Bucket, Pressure};
@@ -84,9 +85,11 @@ impl Engine {
             BreakerState::Open(until_ms) => now_ms < until_ms,
             BreakerState::HalfOpen(_) => breaker.is_full(),
         };
-        let names = breakers.iter().filter(|(_, breaker)| is_shut(breaker)).map(|(destination, _)| destination.clone());
-        let mut held =
-            Held { names: names.collect(), queues: self.unsafe_queues().into_iter().collect(), ..Held::default() };
+        let shut = breakers.iter().filter(|(_, breaker)| is_shut(breaker)).map(|(destination, _)| destination.clone());
+        let (others, names): (Vec<_>, Vec<_>) = shut.partition(|(_, name)| name == OTHERS);
+        let mut held = Held { names, queues: self.unsafe_queues().into_iter().collect(), ..Held::default() };
+        // Nobody can list them.
+        held.queues.extend(others.into_iter().map(|(queue, _)| queue));
         for (queue, place) in &mut room.queues {
             if place.pressure.is_some() || place.rate.tokens(now_ms) < 1.0 {
                 held.queues.push(queue.clone());
@@ -113,7 +116,7 @@ impl Engine {
             let budget = place.budget.as_mut().filter(|_| !due.is_asked);
             let mut buckets: Vec<&mut Bucket> = [&mut place.rate, &mut *rate].into_iter().chain(budget).collect();
             let has_tokens = buckets.iter_mut().all(|bucket| bucket.tokens(now_ms) >= 1.0);
-            let breaker = breakers.entry((queue.clone(), name.clone())).or_default();
+            let breaker = breakers.entry(self.destinations.of(queue, name)).or_default();
             // What the breaker refuses takes nothing away from others.
             let is_admitted = has_tokens && breaker.admit(due.id.as_str(), now_ms);
             is_admitted && buckets.iter_mut().all(|bucket| bucket.take(1, now_ms) == 1)

@@ -112,13 +112,15 @@ impl Engine {
     /// Opens or closes the breaker of a destination: a person's word.
     pub(crate) fn set_breaker(&self, queue: &str, name: &str, is_open: bool) {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let breaker = breakers.entry((queue.to_owned(), name.to_owned())).or_default();
+        let destination = self.destinations.of(queue, name);
+        let labels = [&*destination.0, &*destination.1];
+        let breaker = breakers.entry(destination.clone()).or_default();
         if is_open {
             breaker.open(now_ms())
         } else {
             breaker.close()
         }
-        self.figures.breaker_open.with_label_values(&[queue, name]).set(is_open.into());
+        self.figures.breaker_open.with_label_values(&labels).set(is_open.into());
     }
 
     /// Returns the latest epoch that somebody acted under here.
