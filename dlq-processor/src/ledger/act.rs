@@ -108,8 +108,8 @@ impl Ledger {
     /// [`LedgerError`].
     pub async fn act(&self, letter: &str, act: Act, actor: Actor<'_>, now_ms: i64) -> Result<Acted, LedgerError> {
         self.write(async |transaction| {
-            if let Some(acted) = earlier(transaction, letter, act, actor.key).await? {
-                return Ok(acted);
+            if let Some(earlier) = earlier(transaction, actor.key).await? {
+                return Ok(if earlier.is(act.word(), letter) { Acted::Before } else { Acted::KeyTaken });
             }
             let sql = "SELECT state, action, reason FROM letters WHERE id = $1";
             let found = transaction.row::<(String, String, String)>(sql, &[letter.into()]).await?;
@@ -152,10 +152,8 @@ impl Ledger {
     /// [`LedgerError`].
     pub async fn note(&self, what: &str, of: &str, actor: Actor<'_>, now_ms: i64) -> Result<bool, LedgerError> {
         self.write(async |transaction| {
-            let sql = "SELECT what, letter FROM audit WHERE act_key = $1";
-            let earlier = transaction.row::<(String, Option<String>)>(sql, &[actor.key.into()]).await?;
-            if let Some((known, known_of)) = earlier {
-                return Ok(known == what && known_of.as_deref() == Some(of));
+            if let Some(earlier) = earlier(transaction, actor.key).await? {
+                return Ok(earlier.is(what, of));
             }
             note(transaction, what, of, actor, now_ms).await.map(|()| true)
         })
@@ -191,18 +189,27 @@ pub struct Entry {
     pub why: String,
 }
 
-async fn earlier(
-    transaction: &mut Transaction,
-    letter: &str,
-    act: Act,
-    key: &str,
-) -> Result<Option<Acted>, sqlx::Error> {
-    let sql = "SELECT what, letter FROM audit WHERE act_key = $1";
-    let found = transaction.row::<(String, Option<String>)>(sql, &[key.into()]).await?;
-    Ok(found.map(|(what, of)| {
-        let is_same = what == act.word() && of.as_deref() == Some(letter);
-        if is_same { Acted::Before } else { Acted::KeyTaken }
-    }))
+/// What was done before under a key.
+#[derive(sqlx::FromRow)]
+pub(super) struct Earlier {
+    what: String,
+    letter: Option<String>,
+}
+
+impl Earlier {
+    /// Returns whether it is this, done with this letter, plan or whatever else.
+    pub(super) fn is(&self, what: &str, of: &str) -> bool {
+        self.what == what && self.letter.as_deref() == Some(of)
+    }
+
+    /// Returns what it was done with, if it is this.
+    pub(super) fn of(self, what: &str) -> Option<String> {
+        self.letter.filter(|_| self.what == what)
+    }
+}
+
+pub(super) async fn earlier(transaction: &mut Transaction, key: &str) -> Result<Option<Earlier>, sqlx::Error> {
+    transaction.row::<Earlier>("SELECT what, letter FROM audit WHERE act_key = $1", &[key.into()]).await
 }
 
 /// Writes a line of the audit, of a letter, a plan or whatever else.

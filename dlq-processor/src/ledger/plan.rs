@@ -5,7 +5,7 @@ use kit::db::{Bind, Transaction};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::act::{Act, note};
+use super::act::{Act, earlier, note};
 use super::{Actor, Filter, Ledger, LedgerError};
 
 /// Letters that are shown of a plan.
@@ -170,10 +170,8 @@ impl Ledger {
         let id = Uuid::now_v7().to_string();
         let filter = serde_json::to_string(&draft.filter).unwrap_or_default();
         let made = self.write(async |transaction| {
-            let earlier = "SELECT what, letter FROM audit WHERE act_key = $1";
-            let earlier = transaction.row::<(String, Option<String>)>(earlier, &[actor.key.into()]).await?;
-            if let Some((what, plan)) = earlier {
-                return Ok(plan.filter(|_| what == "plan"));
+            if let Some(earlier) = earlier(transaction, actor.key).await? {
+                return Ok(earlier.of("plan"));
             }
             let sql =
                 "INSERT INTO plans (id, at_ms, who, why, act, filter, rate_milli, stop_percent, state, total, hash)
@@ -264,11 +262,8 @@ impl Ledger {
     pub async fn step(&self, id: &str, step: Step, actor: Actor<'_>, now_ms: i64) -> Result<Stepped, LedgerError> {
         self.write(async |transaction| {
             let what = format!("plan.{}", step.word());
-            let earlier = "SELECT what, letter FROM audit WHERE act_key = $1";
-            let earlier = transaction.row::<(String, Option<String>)>(earlier, &[actor.key.into()]).await?;
-            if let Some((known, of)) = earlier {
-                let is_same = known == what && of.as_deref() == Some(id);
-                return Ok(if is_same { Stepped::Done } else { Stepped::KeyTaken });
+            if let Some(earlier) = earlier(transaction, actor.key).await? {
+                return Ok(if earlier.is(&what, id) { Stepped::Done } else { Stepped::KeyTaken });
             }
             let sql = "SELECT number, state FROM plans WHERE id = $1 {for_update}";
             let found = transaction.row::<(i64, String)>(sql, &[id.into()]).await?;
