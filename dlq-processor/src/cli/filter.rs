@@ -14,7 +14,7 @@ pub(super) struct FilterArguments {
     #[arg(long)]
     queue: Option<String>,
     /// In this state: observed, scheduled, parked, quarantined, escalated, intended, redriven, resolved, recurred, withdrawn,
-    /// uncertain or discarded.
+    /// uncertain, discarded or expired.
     #[arg(long)]
     state: Option<String>,
     /// Of this class: transient, transient_ambiguous, throttled, auth, malformed, poison or unknown.
