@@ -11,8 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Api, Because, actor, conflict, problem};
-use crate::ledger::{Act, Acted, Filter, LetterState, Listed};
-use crate::policy::Class;
+use crate::ledger::{Act, Acted, Filter, Listed};
 
 /// Letters of a page: unless told otherwise, and at most.
 const PAGE: (usize, usize) = (50, 500);
@@ -49,7 +48,7 @@ pub(super) async fn letters(State(api): State<Api>, Query(wanted): Query<Wanted>
         data: None,
         before,
     };
-    check(&filter)?;
+    filter.check().map_err(ApiError::bad_request)?;
     let most = limit.unwrap_or(PAGE.0);
     if !(1..=PAGE.1).contains(&most) {
         return Err(ApiError::bad_request(format!("limit is {most}; write 1 to {}", PAGE.1)));
@@ -58,21 +57,6 @@ pub(super) async fn letters(State(api): State<Api>, Query(wanted): Query<Wanted>
     let next = letters.last().filter(|_| letters.len() == most).map(|last| last.number);
     let letters: Vec<Listed> = letters.into_iter().map(shown).collect();
     Ok(Json(json!({ "letters": letters, "next": next })))
-}
-
-/// Checks the words of a filter.
-pub(super) fn check(filter: &Filter) -> Result<(), ApiError> {
-    one_of("state", filter.state.as_deref(), LetterState::ALL.map(LetterState::word))?;
-    one_of("class", filter.class.as_deref(), Class::ALL.map(Class::word))
-}
-
-fn one_of<const N: usize>(what: &str, given: Option<&str>, words: [&str; N]) -> Result<(), ApiError> {
-    match given {
-        Some(given) if !words.contains(&given) => {
-            Err(ApiError::bad_request(format!("{what} is {given:?}; write one of {}", words.join(", "))))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// With payload and audit for whoever may do something with it.

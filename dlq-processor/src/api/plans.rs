@@ -9,7 +9,7 @@ use kit::http::{ApiError, Identity};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::letters::{check, shown};
+use super::letters::shown;
 use super::{Api, Because, actor, conflict, problem};
 use crate::ledger::{Act, Draft, Filter, Plan, Step, Stepped};
 use crate::settings::read_rate;
@@ -38,7 +38,7 @@ pub(super) async fn make(
     Json(wanted): Json<Wanted>,
 ) -> Result<Response, ApiError> {
     let actor = actor(&identity, &headers, &wanted.reason)?;
-    check(&wanted.filter)?;
+    wanted.filter.check().map_err(ApiError::bad_request)?;
     let act = ACTS.into_iter().find(|act| act.word() == wanted.act);
     let words = ACTS.map(Act::word).join(", ");
     let act = act.ok_or_else(|| ApiError::bad_request(format!("act is {:?}; write one of {words}", wanted.act)))?;

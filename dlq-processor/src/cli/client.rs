@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Method;
-use kit::cli::{AskError, Asked, Question, at, complain, print_json};
+use kit::cli::{AskError, Asked, Question, at, complain, print_json, quoted};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -104,15 +104,6 @@ impl Daemon {
     }
 }
 
-/// Returns a text as a shell takes it for one word (POSIX, Shell Command Language, section 2.2).
-pub(super) fn quoted(text: &str) -> String {
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:,=@%".contains(char);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// Returns an id as part of a path, if it can be one.
 pub(super) fn in_path(id: &str) -> Result<&str, AskError> {
     let is_id = !id.is_empty() && id.chars().all(|char| char.is_ascii_alphanumeric() || char == '-');
@@ -122,13 +113,6 @@ pub(super) fn in_path(id: &str) -> Result<&str, AskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_word_for_a_shell_stays_one_word() {
-        for (text, expected) in [("a-1", "a-1"), ("", "''"), ("it's mended", r"'it'\''s mended'"), ("$(x)", "'$(x)'")] {
-            assert_eq!(quoted(text), expected);
-        }
-    }
 
     #[test]
     fn an_id_leads_to_no_other_path() {

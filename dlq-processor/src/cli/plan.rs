@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
-use kit::cli::{AskError, at, say, word};
+use kit::cli::{AskError, at, quoted, say, word};
 use kit::exit;
 use serde_json::{Value, json};
 
-use super::client::{Because, Daemon, in_path, quoted};
+use super::client::{Because, Daemon, in_path};
 use super::filter::{FilterArguments, in_data};
 use super::plan_shown::{listed, made, progress};
 use super::wait;

@@ -5,6 +5,9 @@ use kit::db::{Bind, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::LetterState;
+use crate::policy::Class;
+
 /// Letters whose payloads are looked at at once.
 const PAGE: i64 = 500;
 /// Letters of a plan that are written at once.
@@ -66,6 +69,15 @@ pub(super) struct Where<'a> {
 }
 
 impl Filter {
+    /// Checks the words that have to be one of ours.
+    ///
+    /// # Errors
+    /// Which one is not, and what to write instead.
+    pub fn check(&self) -> Result<(), String> {
+        one_of("state", self.state.as_deref(), &LetterState::ALL.map(LetterState::word))?;
+        one_of("class", self.class.as_deref(), &Class::ALL.map(Class::word))
+    }
+
     /// The pattern that [`Self::to_where`] needs to hold on to.
     pub(super) fn pattern(&self) -> String {
         let mut pattern = String::from("%");
@@ -144,6 +156,15 @@ impl Filter {
             transaction.change(&sql, &[]).await?;
         }
         Ok(())
+    }
+}
+
+fn one_of(what: &str, given: Option<&str>, words: &[&str]) -> Result<(), String> {
+    match given {
+        Some(given) if !words.contains(&given) => {
+            Err(format!("{what} is {given:?}; write one of {}", words.join(", ")))
+        }
+        _ => Ok(()),
     }
 }
 

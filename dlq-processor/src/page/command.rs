@@ -61,23 +61,9 @@ pub(super) fn curl(listen: SocketAddr, id: &str, step: &str) -> String {
     )
 }
 
-/// Returns a word as a shell takes it for one.
-pub(super) fn quoted(word: &str) -> String {
-    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:@%+".contains(char);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_typed_is_one_word_to_a_shell() {
-        assert_eq!(["mails", "a b", "it's", ""].map(quoted), ["mails", "'a b'", r"'it'\''s'", "''"]);
-    }
 
     #[test]
     fn a_plan_is_applied_where_the_daemon_listens() {

@@ -3,13 +3,12 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use kit::cli::quoted;
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use super::command::quoted;
 use super::made::Trouble;
-use crate::ledger::{Filter, LetterState};
-use crate::policy::Class;
+use crate::ledger::Filter;
 
 /// The form's fields.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -67,19 +66,21 @@ impl Wanted {
     /// Checks it; times without an offset are of `zone`.
     pub(super) fn filter(&self, zone: &TimeZone) -> Result<Filter, Trouble> {
         let text = |value: &str| Some(value.trim()).filter(|value| !value.is_empty()).map(str::to_owned);
-        Ok(Filter {
+        let filter = Filter {
             source: text(&self.source),
             queue: text(&self.queue),
             name: text(&self.name),
-            state: one_of("state", &self.state, &LetterState::ALL.map(LetterState::word))?,
-            class: one_of("class", &self.class, &Class::ALL.map(Class::word))?,
+            state: text(&self.state),
+            class: text(&self.class),
             fingerprint: text(&self.fingerprint),
             message: text(&self.message),
             failed_after: time("failed after", &self.failed_after, zone)?,
             failed_before: time("failed before", &self.failed_before, zone)?,
             data: None,
             before: self.before,
-        })
+        };
+        filter.check().map_err(Trouble::Unread)?;
+        Ok(filter)
     }
 }
 
@@ -89,14 +90,6 @@ pub(super) fn command(filter: &Filter) -> Option<String> {
     let set = filter.as_object().into_iter().flatten().filter_map(|(name, value)| Some((name, value.as_str()?)));
     let options: String = set.map(|(name, value)| format!(" --{} {}", name.replace('_', "-"), quoted(value))).collect();
     (!options.is_empty()).then(|| format!("dlq-processor redrive{options} --reason '…'"))
-}
-
-fn one_of(what: &str, given: &str, words: &[&str]) -> Result<Option<String>, Trouble> {
-    match given.trim() {
-        "" => Ok(None),
-        given if words.contains(&given) => Ok(Some(given.to_owned())),
-        given => Err(Trouble::Unread(format!("{what} is {given:?}; write one of {}", words.join(", ")))),
-    }
 }
 
 /// With an offset, or as a browser's field for times gives it.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use kit::cli::at;
+use kit::cli::{at, quoted};
 use kit::config::Node;
 use serde_json::{Map, Value, json};
 
@@ -200,16 +200,16 @@ pub(super) fn silences(file: &Path) -> Result<Vec<String>, String> {
                 (false, false) => "!=",
                 (false, true) => "!~",
             };
-            quoted(&format!("{}{sign}{}", text(at(matcher, "name")), text(at(matcher, "value"))))
+            in_line(&format!("{}{sign}{}", text(at(matcher, "name")), text(at(matcher, "value"))))
         });
         let matchers = matchers.collect::<Vec<_>>().join(" ");
-        let comment = quoted(&text(at(silence, "comment")));
+        let comment = in_line(&text(at(silence, "comment")));
         (left > 0).then(|| format!("monitor alerts silence {matchers} --for {left}s --comment {comment}"))
     });
     Ok(commands.collect())
 }
 
-/// Quotes for a shell (POSIX shell, section 2.2.2).
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''").replace('\n', " "))
+/// Returns a text as one word of a command that stands in one line.
+fn in_line(text: &str) -> String {
+    quoted(&text.replace('\n', " "))
 }

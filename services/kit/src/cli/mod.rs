@@ -8,6 +8,6 @@ mod terminal;
 
 pub use arguments::{matches, refuse};
 pub use asking::{AskError, Asked, Question, read};
-pub use output::{at, complain, print_json, say, word};
+pub use output::{at, complain, print_json, quoted, say, word};
 #[cfg(feature = "terminal")]
 pub use terminal::{Drawing, MINUTES, SECONDS, is_colourful, is_live, local, size, table};

@@ -45,11 +45,35 @@ pub fn word<'a>(value: &'a Value, key: &str) -> &'a str {
     at(value, key).as_str().unwrap_or_default()
 }
 
+/// Returns a text as a shell takes it for one word (POSIX, Shell Command Language, section 2.2).
+pub fn quoted(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:,=@%+".contains(char);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_word_for_a_shell_stays_one_word() {
+        let words = [
+            ("a-1", "a-1"),
+            ("mails", "mails"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's mended", r"'it'\''s mended'"),
+            ("$(x)", "'$(x)'"),
+        ];
+        for (text, expected) in words {
+            assert_eq!(quoted(text), expected);
+        }
+    }
 
     #[test]
     fn what_would_do_something_to_a_terminal_is_escaped_and_means_the_same() {
