@@ -3,7 +3,8 @@
 use kit::db::{Bind, Transaction};
 
 use super::act::Act;
-use super::plan::{COLUMNS, Plan, PlanState, set, take_back};
+use super::plan::{COLUMNS, Plan, set, take_back};
+use super::plan_state::PlanState;
 use super::{Ledger, LedgerError};
 
 /// Letters of a plan that are to be redriven and are not yet, at most: they are taken back when it is paused.

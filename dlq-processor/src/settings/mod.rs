@@ -1,10 +1,14 @@
 //! The whole configuration: read as every daemon reads its own, checked before anything is opened.
 
-use std::fmt;
+mod queue;
+mod source;
+
+pub(crate) use queue::{QueueSettings, read_rate};
+pub(crate) use source::SourceSettings;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use kit::alert::AlertSettings;
@@ -13,9 +17,9 @@ use kit::db;
 use kit::http::{AccessSettings, decode_access};
 use url::Url;
 
-use crate::policy::{Pattern, Policy, decode_policy};
-use crate::source::{self, PerilKind, Source};
-use crate::storm::Limits;
+use self::queue::{decode_queue, decode_rate};
+use self::source::decode_source;
+use crate::policy::{Policy, decode_policy};
 
 /// Where it listens unless told otherwise.
 pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).expect("a port");
@@ -43,21 +47,12 @@ const KEYS: [&str; 18] = [
     "max_ledger",
 ];
 
-/// Redrives a second of one queue, and at once, unless told otherwise.
-const QUEUE_RATE: f64 = 20.0;
 /// Redrives a second of everything, unless told otherwise.
 const RATE: f64 = 200.0;
-/// Redrives that nobody asked for, as a share of what a queue does anyway, unless told otherwise (dlq.md section 4.3).
-const SHARE: f64 = 0.1;
-/// Jobs that wait in a queue that is still put back into, unless told otherwise: minutes of work for most.
-const WAITING: u64 = 10_000;
-
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-
-const LIMITS: Limits = Limits { waiting: WAITING, without_workers: false, share: Some(SHARE) };
 
 /// All that a daemon is told.
 #[derive(Debug, Clone)]
@@ -99,41 +94,6 @@ pub(crate) struct RetentionSettings {
     pub(crate) cold_dir: Option<PathBuf>,
 }
 
-/// A source.
-#[derive(Clone)]
-pub(crate) struct SourceSettings {
-    /// Its name in the ledger, in metrics and answers.
-    pub(crate) name: String,
-    /// What kind of source it is.
-    pub(crate) kind: &'static str,
-    /// The source itself; it connects when it is asked.
-    pub(crate) source: Arc<dyn Source>,
-    /// Which of its queues. Default all of them.
-    pub(crate) queues: Vec<Pattern>,
-}
-
-impl fmt::Debug for SourceSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("SourceSettings");
-        shown.field("name", &self.name).field("kind", &self.kind).field("queues", &self.queues).finish_non_exhaustive()
-    }
-}
-
-/// What may be done in a queue.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct QueueSettings {
-    /// Which queues.
-    pub(crate) queue: Pattern,
-    /// Whether letters are redriven, or it is only written what would be done. Default false.
-    pub(crate) acts: bool,
-    /// Redrives a second, at most. Default 20.
-    pub(crate) rate: f64,
-    /// How busy it may be. Default: at most 10,000 jobs wait, somebody works, and of what is done a tenth is redriven unasked.
-    pub(crate) limits: Limits,
-    /// Perils that are accepted. Default none.
-    pub(crate) accepts: Vec<PerilKind>,
-}
-
 impl Settings {
     /// Reads a file, or a folder of them, and the environment.
     ///
@@ -153,13 +113,7 @@ impl Settings {
     /// What may be done in a queue.
     pub(crate) fn of_queue(&self, queue: &str) -> QueueSettings {
         let found = self.queues.iter().rev().find(|settings| settings.queue.matches(queue)).cloned();
-        found.unwrap_or(QueueSettings {
-            queue: Pattern::any(),
-            acts: false,
-            rate: QUEUE_RATE,
-            limits: LIMITS,
-            accepts: Vec::new(),
-        })
+        found.unwrap_or_else(QueueSettings::of_any)
     }
 }
 
@@ -189,65 +143,6 @@ fn decode_ledger(cursor: &Cursor<'_>) -> Option<db::Source> {
     db::Source::parse(&cursor.text()?).map_err(|instead| cursor.mistake(format!("not a database; {instead}"))).ok()
 }
 
-fn decode_source(name: &str, cursor: &Cursor<'_>) -> Option<SourceSettings> {
-    let is_plain = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
-    if name.is_empty() || !name.chars().all(is_plain) {
-        cursor.mistake(format!("{name:?} cannot be a name; write lower-case letters, digits and dashes"));
-    }
-    let (kind, _, cursor) = cursor.tag()?;
-    let kind = source::kind(kind, &cursor)?;
-    let fields = cursor.fields()?;
-    let source = (kind.decode)(&fields);
-    let queues = fields.get("queues").map(|cursor| cursor.texts()).unwrap_or_else(|| vec!["*".to_owned()]);
-    fields.end();
-    Some(SourceSettings {
-        name: name.to_owned(),
-        kind: kind.name,
-        source: source?,
-        queues: queues.into_iter().map(Pattern::new).collect(),
-    })
-}
-
-fn decode_queue(cursor: &Cursor<'_>) -> Option<QueueSettings> {
-    let fields = cursor.fields()?;
-    let queue = fields.require("queue").and_then(|cursor| cursor.text());
-    let acts = fields.get("mode").and_then(|cursor| cursor.one_of(&[("observe", false), ("act", true)]));
-    let rate = fields.get("rate").and_then(|cursor| decode_rate(&cursor));
-    let limits = decode_limits(&fields);
-    let perils = PerilKind::ALL.map(|kind| (kind.word(), kind));
-    let accepts = fields.get("accept").map(|cursor| cursor.items()).unwrap_or_default();
-    let accepts = accepts.iter().filter_map(|cursor| cursor.one_of(&perils)).collect();
-    fields.end();
-    let (acts, rate) = (acts.unwrap_or(false), rate.unwrap_or(QUEUE_RATE));
-    Some(QueueSettings { queue: Pattern::new(queue?), acts, rate, limits, accepts })
-}
-
-fn decode_limits(fields: &Fields<'_>) -> Limits {
-    let waiting = fields.get("max_waiting").and_then(|cursor| cursor.whole(1..=1_000_000_000u64));
-    let words = [("wait", false), ("redrive", true)];
-    let without_workers = fields.get("without_workers").and_then(|cursor| cursor.one_of(&words));
-    let share = fields.get("budget").and_then(|cursor| decode_share(&cursor));
-    Limits {
-        waiting: waiting.unwrap_or(LIMITS.waiting),
-        without_workers: without_workers.unwrap_or(LIMITS.without_workers),
-        share: share.unwrap_or(LIMITS.share),
-    }
-}
-
-/// A share of what is done, or as much as there is.
-fn decode_share(cursor: &Cursor<'_>) -> Option<Option<f64>> {
-    let text = cursor.text()?;
-    if matches!(text.as_str(), "off" | "false") {
-        return Some(None);
-    }
-    let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
-    let share = percent.filter(|percent| (0.1..=1000.0).contains(percent)).map(|percent| percent / 100.0);
-    if share.is_none() {
-        cursor.mistake(format!("{text:?} is not a share; write it like 10%, from 0.1% to 1000%, or off"));
-    }
-    share.map(Some)
-}
-
 fn decode_retention(fields: &Fields<'_>) -> RetentionSettings {
     let mut retention = RetentionSettings { ended: 7 * DAY, discarded: 30 * DAY, waiting: 30 * DAY, cold_dir: None };
     let Some(said) = fields.get("retention").and_then(|cursor| cursor.fields()) else { return retention };
@@ -272,21 +167,6 @@ fn decode_monitor(cursor: &Cursor<'_>) -> Option<AlertSettings> {
         return None;
     }
     Some(AlertSettings { monitor, token, ..AlertSettings::new("dlq-processor") })
-}
-
-/// Reads `20/s`, from 0.01/s to 100000/s.
-pub(crate) fn read_rate(text: &str) -> Option<f64> {
-    text.trim().trim_end_matches("/s").parse::<f64>().ok().filter(|rate| (0.01..=100_000.0).contains(rate))
-}
-
-/// Redrives a second.
-fn decode_rate(cursor: &Cursor<'_>) -> Option<f64> {
-    let text = cursor.text()?;
-    let rate = read_rate(&text);
-    if rate.is_none() {
-        cursor.mistake(format!("{text:?} is not a rate; write it like 20/s, from 0.01/s to 100000/s"));
-    }
-    rate
 }
 
 #[cfg(test)]
