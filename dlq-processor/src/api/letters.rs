@@ -92,9 +92,8 @@ pub(super) async fn act(
     let ledger = api.ledger()?;
     if matches!(act, Act::Redrive | Act::Release) {
         let letter = ledger.letter(&id).await.map_err(problem)?.ok_or_else(no_letter)?;
-        if !api.settings.of_queue(&letter.queue).acts {
-            let message = format!("nothing is redriven in {}: give it mode: act in the configuration", letter.queue);
-            return Err(conflict(message));
+        if let Some(queue) = letter.queues().find(|queue| !api.settings.of_queue(queue).acts) {
+            return Err(conflict(format!("nothing is redriven in {queue}: give it mode: act in the configuration")));
         }
     }
     let now_ms = Timestamp::now().as_millisecond();

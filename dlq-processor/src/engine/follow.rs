@@ -29,7 +29,7 @@ impl Engine {
         if under_way.is_empty() {
             return Ok(());
         }
-        let jobs: Vec<_> = under_way.iter().map(|it| (it.episode.queue.clone(), it.episode.job.clone())).collect();
+        let jobs: Vec<_> = under_way.iter().map(|it| it.now.clone()).collect();
         let states = self.source.states(&jobs).await?;
         let found = under_way.iter().zip(states);
         let found: Vec<(&UnderWay, Outcome)> =
@@ -62,5 +62,6 @@ fn outcome(letter: &UnderWay, state: State) -> Option<Outcome> {
         // As if it had never been put back: a server that was started anew may have lost its last second.
         State::Failed(at_ms) if at_ms == letter.episode.failed_at_ms => Some(Outcome::Lost),
         State::Failed(_) => Some(Outcome::Recurred),
+        State::Lost => Some(Outcome::Lost),
     }
 }

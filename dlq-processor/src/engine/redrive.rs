@@ -66,8 +66,8 @@ impl Engine {
         let known = [known, harmless].concat();
         let safe_queues = self.safe_queues();
         let acts = |intended: &Intended| {
-            let queue = &intended.order.episode.queue;
-            self.settings.of_queue(queue).acts && safe_queues.contains(queue)
+            let mut queues = intended.queues();
+            queues.all(|queue| self.settings.of_queue(queue).acts && safe_queues.contains(queue))
         };
         let known: Vec<Intended> = known.into_iter().filter(acts).collect();
         if known.is_empty() || !self.look_for_hazards().await? {
@@ -158,8 +158,8 @@ impl Engine {
 
     async fn carry_out(&self, intended: &[Intended]) -> Result<(), Trouble> {
         let manners = |intended: &Intended| self.source.manners(&intended.order.episode.queue);
-        let (kept, taken): (Vec<Intended>, Vec<Intended>) =
-            intended.iter().cloned().partition(|intended| manners(intended).keeps_dead);
+        let is_kept = |intended: &Intended| manners(intended).keeps_dead && intended.found_in.is_none();
+        let (kept, taken): (Vec<Intended>, Vec<Intended>) = intended.iter().cloned().partition(is_kept);
         if !kept.is_empty() {
             let put = self.put_back(&kept).await?;
             failpoint::at("after_lua");
@@ -169,7 +169,10 @@ impl Engine {
             return Ok(());
         }
         match self.put_anew(&taken).await {
-            Ok(put) => self.note(taken, put).await,
+            Ok(put) => {
+                failpoint::at("after_lua");
+                self.note(taken, put).await
+            }
             Err(trouble) => {
                 // Nothing was done, and nobody would know that later.
                 let forgetful: Vec<Intended> =
@@ -188,7 +191,7 @@ impl Engine {
         for (intended, put) in &done {
             let queue = &intended.order.episode.queue;
             self.figures.redriven.with_label_values(&[queue, put.word()]).inc();
-            if !matches!(put, Put::Moved | Put::Already) {
+            if !matches!(put, Put::Moved | Put::Already | Put::Anew) {
                 self.withdrawn(&intended.id, queue, &intended.name);
             }
             tracing::debug!(letter = %intended.id, order = intended.order.id, result = put.word(), "redriven");

@@ -109,7 +109,7 @@ impl Engine {
         let mut admit = |due: &Due| {
             let (queue, name) = (&due.episode.queue, &due.name);
             // It may have been otherwise when it was taken in.
-            if !self.settings.of_queue(queue).acts || !safe_queues.contains(queue) {
+            if !due.queues().all(|queue| self.settings.of_queue(queue).acts && safe_queues.contains(queue)) {
                 return false;
             }
             let Some(place) = room.queues.get_mut(queue).filter(|place| place.pressure.is_none()) else { return false };

@@ -29,7 +29,7 @@ pub(super) fn rule(settings: &Settings, found: &Found, past: Option<Past>, now: 
     };
     let decision = settings.policy.decide(&letter, past, now, random);
     let (state, due_at_ms) = match decision.action {
-        Action::Redrive(wait) if settings.of_queue(&episode.queue).acts => {
+        Action::Redrive(wait) if settings.acts_in(found.queues()) => {
             let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
             (LetterState::Scheduled, Some(now.as_millisecond().saturating_add(wait_ms)))
         }

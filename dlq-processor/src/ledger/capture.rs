@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kit::db::{Bind, Transaction};
 
 use super::letter::{LetterId, Past, pasts};
+use super::told::end_told;
 use super::{Ledger, LedgerError, LetterState, ROWS, places};
 use crate::policy::{Decision, ErrorFacts, Fingerprint};
 use crate::source::{Episode, Found};
@@ -59,7 +60,7 @@ pub struct Recurred {
     pub name: String,
 }
 
-const COLUMNS: [&str; 29] = [
+const COLUMNS: [&str; 30] = [
     "id",
     "source",
     "queue",
@@ -89,6 +90,7 @@ const COLUMNS: [&str; 29] = [
     "until_ms",
     "order_value",
     "waits_for_stuck",
+    "found_in",
 ];
 
 impl Ledger {
@@ -136,6 +138,7 @@ impl Ledger {
                 let later = Later { source, part: &part, now_ms };
                 captured.recurred.extend(later.end(transaction, REDRIVEN).await?);
                 later.end(transaction, OPEN).await?;
+                end_told(transaction, source, &part, now_ms).await?;
                 let rows = rows.into_iter().filter(|(id, ..)| new.contains(id.as_str()));
                 let rows: Vec<_> = rows.map(|(id, found, ruling, _)| (id, found, ruling)).collect();
                 captured.new_fingerprints.extend(count_alike(transaction, &rows, now_ms).await?);
@@ -212,6 +215,7 @@ async fn insert(
             (*until_ms).into(),
             order.as_ref().map(|order| order.value.as_str()).into(),
             i64::from(order.as_ref().is_some_and(|order| order.waits_for_stuck)).into(),
+            found.found_in.as_deref().into(),
         ]);
     }
     let sql = format!(
@@ -251,7 +255,7 @@ pub(super) fn clean(text: &str) -> String {
 /// Letters of jobs that were redriven.
 const REDRIVEN: &str = "'redriven'";
 /// Letters of jobs that wait for something: what failed later says all that can be done. Quarantine is left by a release alone.
-const OPEN: &str = "'observed', 'scheduled', 'parked', 'escalated', 'uncertain'";
+pub(super) const OPEN: &str = "'observed', 'scheduled', 'parked', 'escalated', 'uncertain'";
 
 /// Failures that end the earlier letters of the same jobs. Another job may have got the id of one that was done: what was put in
 /// at another time is another.

@@ -17,6 +17,15 @@ pub struct Due {
     pub name: String,
     /// Whether a person asked for it.
     pub is_asked: bool,
+    /// The queue that told of it, if it is another.
+    pub found_in: Option<String>,
+}
+
+impl Due {
+    /// Returns the queues that something is done in when it is redriven.
+    pub fn queues(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.episode.queue.as_str()).chain(self.found_in.as_deref())
+    }
 }
 
 /// A letter that will be redriven, or was, and the order for it.
@@ -30,6 +39,15 @@ pub struct Intended {
     pub order: Order,
     /// When that was written for the first time, in milliseconds since the epoch.
     pub since_ms: i64,
+    /// The queue that told of it, if it is another.
+    pub found_in: Option<String>,
+}
+
+impl Intended {
+    /// Returns the queues that something is done in when it is redriven.
+    pub fn queues(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.order.episode.queue.as_str()).chain(self.found_in.as_deref())
+    }
 }
 
 /// What may not be redriven now.
@@ -49,7 +67,8 @@ const HELD: usize = 1000;
 /// After how long what nobody took is tried again, in milliseconds.
 const AGAIN_MS: i64 = 30_000;
 
-type Row = (String, String, i64, String, String, i64, i64);
+type Row = (String, String, i64, String, String, i64, i64, Option<String>);
+type DueRow = (String, String, i64, String, i64, Option<String>);
 
 impl Ledger {
     /// Returns letters of a source that are due at the time `now_ms` and not held, the longest first.
@@ -57,7 +76,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn due(&self, source: &str, now_ms: i64, held: &Held, most: usize) -> Result<Vec<Due>, LedgerError> {
-        let mut sql = "SELECT queue, job, failed_at_ms, name, has_all_tries FROM letters
+        let mut sql = "SELECT queue, job, failed_at_ms, name, has_all_tries, found_in FROM letters
             WHERE state = 'scheduled' AND source = $1 AND due_at_ms <= $2
                 AND (order_value IS NULL OR NOT EXISTS (
                     SELECT 1 FROM letters AS earlier
@@ -81,11 +100,10 @@ impl Ledger {
         }
         binds.push(i64::try_from(most).unwrap_or(i64::MAX).into());
         sql += &format!(" ORDER BY due_at_ms LIMIT ${}", binds.len());
-        let rows =
-            self.read(async |transaction| transaction.rows::<(String, String, i64, String, i64)>(&sql, &binds).await);
-        let due = |(queue, job, failed_at_ms, name, has_all_tries)| {
+        let rows = self.read(async |transaction| transaction.rows::<DueRow>(&sql, &binds).await);
+        let due = |(queue, job, failed_at_ms, name, has_all_tries, found_in)| {
             let episode = Episode { queue, job, failed_at_ms };
-            Due { id: LetterId::of(source, &episode), episode, name, is_asked: has_all_tries > 0 }
+            Due { id: LetterId::of(source, &episode), episode, name, is_asked: has_all_tries > 0, found_in }
         };
         Ok(rows.await?.into_iter().map(due).collect())
     }
@@ -111,7 +129,8 @@ impl Ledger {
                         version = version + 1, redrives = redrives + 1 - has_all_tries
                     FROM (VALUES {}) AS orders
                     WHERE letters.id = orders.column1 AND letters.state = 'scheduled' AND letters.source = ${}
-                    RETURNING queue, job, failed_at_ms, name, letters.redrive, changed_at_ms, has_all_tries",
+                    RETURNING queue, job, failed_at_ms, name, letters.redrive, changed_at_ms, has_all_tries,
+                        found_in",
                     part.len() * 2 + 1,
                     places(part.len(), 2),
                     part.len() * 2 + 2,
@@ -134,7 +153,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn intended(&self, source: &str) -> Result<Vec<Intended>, LedgerError> {
-        let sql = "SELECT queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries FROM letters
+        let sql = "SELECT queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries, found_in FROM letters
             WHERE state = 'intended' AND source = $1 AND redrive IS NOT NULL ORDER BY number";
         let rows = self.read(async |transaction| transaction.rows::<Row>(sql, &[source.into()]).await).await?;
         Ok(rows.into_iter().map(|row| intended_of(source, row)).collect())
@@ -152,23 +171,25 @@ impl Ledger {
                         reschedule(transaction, intended, now_ms).await?;
                         continue;
                     }
-                    Put::Moved | Put::Already => LetterState::Redriven,
+                    Put::Moved | Put::Already | Put::Anew => LetterState::Redriven,
                     Put::NotFailed => LetterState::Withdrawn,
                     Put::Fenced => LetterState::Recurred,
                     // Somebody must say what is to be done with it.
                     Put::Gone | Put::Flow | Put::Refused => LetterState::Parked,
                     Put::Unsure => LetterState::Uncertain,
                 };
-                let sql = "UPDATE letters SET state = $1, reason = $2, changed_at_ms = $3, version = version + 1,
+                let sql = "UPDATE letters SET state = $1, reason = $2, changed_at_ms = $3, version = version + 1, new_job = $6,
                         alarm = CASE WHEN $1 IN ('parked', 'uncertain') AND alarm = 'none' THEN 'ticket' ELSE alarm END
                     WHERE id = $4 AND state = 'intended' AND redrive = $5";
                 let reason = if state == LetterState::Redriven { "class" } else { put.word() };
+                let new_job = (*put == Put::Anew).then(|| intended.order.new_job());
                 let binds = [
                     Bind::from(state.word()),
                     reason.into(),
                     now_ms.into(),
                     intended.id.as_str().into(),
                     intended.order.id.as_str().into(),
+                    new_job.as_deref().into(),
                 ];
                 transaction.change(sql, &binds).await?;
             }
@@ -254,14 +275,19 @@ async fn reschedule(transaction: &mut Transaction, letter: &Intended, now_ms: i6
     transaction.change(sql, &binds).await.map(drop)
 }
 
-fn intended_of(source: &str, (queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries): Row) -> Intended {
+fn intended_of(
+    source: &str,
+    (queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries, found_in): Row,
+) -> Intended {
     let episode = Episode { queue, job, failed_at_ms };
     let id = LetterId::of(source, &episode);
-    // The name of an order says when it was given (UUIDv7, RFC 9562 section 5.7): it may be given again later.
-    let given = Uuid::try_parse(&redrive).ok().and_then(|id| id.get_timestamp());
-    let given_ms = given.map(|given| given.to_unix()).and_then(|(secs, nanos)| {
-        i64::try_from(secs).ok()?.checked_mul(1000)?.checked_add(i64::from(nanos / 1_000_000))
-    });
-    let since_ms = given_ms.unwrap_or(changed_at_ms);
-    Intended { id, name, order: Order { episode, id: redrive, has_all_tries: has_all_tries > 0 }, since_ms }
+    // It may be given again later.
+    let since_ms = given_ms(&redrive).unwrap_or(changed_at_ms);
+    Intended { id, name, order: Order { episode, id: redrive, has_all_tries: has_all_tries > 0 }, since_ms, found_in }
+}
+
+/// Returns when an order was given, in milliseconds since the epoch: its name says so (UUIDv7, RFC 9562 section 5.7).
+pub(super) fn given_ms(order: &str) -> Option<i64> {
+    let (secs, nanos) = Uuid::try_parse(order).ok()?.get_timestamp()?.to_unix();
+    i64::try_from(secs).ok()?.checked_mul(1000)?.checked_add(i64::from(nanos / 1_000_000))
 }

@@ -51,13 +51,24 @@ pub struct Listed {
     pub stalls: i64,
     /// How its newest stack trace begins, at most 1000 characters.
     pub stack: Option<String>,
+    /// The queue that told of it, if it is not the one that it failed in.
+    pub found_in: Option<String>,
+    /// The id under which its job was put back, if it is another.
+    pub new_job: Option<String>,
+}
+
+impl Listed {
+    /// Returns the queues that something is done in when it is redriven.
+    pub fn queues(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.queue.as_str()).chain(self.found_in.as_deref())
+    }
 }
 
 /// What a list has of a letter.
 pub(super) const COLUMNS: &str =
     "number, id, source, queue, job, name, failed_at_ms, message, error_class, fingerprint, class, rule,
     action, reason, state, seen_at_ms, due_at_ms, changed_at_ms, redrives, cold, attempts, stalls,
-    SUBSTR(stack, 1, 1000) AS stack";
+    SUBSTR(stack, 1, 1000) AS stack, found_in, new_job";
 
 impl Ledger {
     /// Returns a page of at most `most` letters.

@@ -21,6 +21,7 @@ mod plan_state;
 mod retention;
 mod state;
 mod tables;
+mod told;
 mod waiting;
 
 use std::time::Duration;

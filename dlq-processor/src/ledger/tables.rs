@@ -137,9 +137,16 @@ CREATE TABLE heard (
 ) {strict};
 ";
 
+/// In which other queue a failure was told of, and under which other id its job was put back.
+const SEVENTH: &str = "
+ALTER TABLE letters ADD COLUMN found_in TEXT;
+ALTER TABLE letters ADD COLUMN new_job TEXT;
+CREATE INDEX letters_told ON letters (source, queue, job) WHERE found_in IS NOT NULL;
+";
+
 /// The version that these make.
 pub(crate) const VERSION: usize = TABLES.steps.len();
 
 /// All of them.
 pub(super) const TABLES: Tables =
-    Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH] };
+    Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH] };

@@ -37,6 +37,8 @@ pub(super) fn facts(letter: &Listed, details: &Details, moment: &Moment) -> Vec<
     let facts = [
         ("Source", some(letter.source.clone()), false),
         ("Job", some(letter.job.clone()), true),
+        ("Found in", letter.found_in.clone(), false),
+        ("Put back as job", letter.new_job.clone(), true),
         ("Put in", details.put_in_at_ms.map(full), false),
         ("Failed", Some(full(letter.failed_at_ms)), false),
         ("Taken in", Some(full(letter.seen_at_ms)), false),

@@ -63,7 +63,7 @@ async fn make(pages: &Pages, id: &str, moment: &Moment) -> Result<Made, Trouble>
     let details = ledger.details(id).await?.ok_or(Trouble::Nothing("letter"))?;
     let others = ledger.others_of_job(&letter, MOST_OTHERS).await?;
     let audit = if moment.is_operator() { ledger.audit(Some(id), MOST_ENTRIES).await? } else { Vec::new() };
-    let acts = pages.api.settings.of_queue(&letter.queue).acts;
+    let acts = pages.api.settings.acts_in(letter.queues());
     let message = line(&letter.message);
     let tone = of_letter(&letter.state);
     let title = format!("{}: {}", letter.state, clip(&message, TITLE_CHARS));

@@ -72,6 +72,7 @@ fn state(letter: &Listed) -> Option<String> {
         ("parked", "gone") => Some("Its queue has nothing of the job any more, and it could not be made anew."),
         ("parked", "refused") => Some("Its source refused to take it back; it waits for a person."),
         ("scheduled", "asked") => Some("Somebody asked for it: it is put back as soon as its queue bears it."),
+        ("recurred", "same") => Some("The queue that it failed in has the failure, too, which is another letter."),
         ("withdrawn", "not_failed") => Some("Somebody else had put it back before we did."),
         ("quarantined", "asked") => Some("Somebody has shut it in: nothing but a release lets it out."),
         ("resolved", "unverified") => Some("It did not fail again in ten minutes; nobody can say more."),
@@ -128,6 +129,8 @@ mod tests {
             attempts: 1,
             stalls: 0,
             stack: None,
+            found_in: None,
+            new_job: None,
         }
     }
 

@@ -115,6 +115,11 @@ impl Settings {
         let found = self.queues.iter().rev().find(|settings| settings.queue.matches(queue)).cloned();
         found.unwrap_or_else(QueueSettings::of_any)
     }
+
+    /// Whether letters are redriven in each of these queues.
+    pub(crate) fn acts_in<'q>(&self, mut queues: impl Iterator<Item = &'q str>) -> bool {
+        queues.all(|queue| self.of_queue(queue).acts)
+    }
 }
 
 fn decode(fields: Fields<'_>) -> Settings {

@@ -34,6 +34,15 @@ pub struct Found {
     pub is_in_flow: bool,
     /// When it was put in, in milliseconds since the epoch.
     pub put_in_at_ms: Option<i64>,
+    /// The queue that told of it, where it is not the one that it failed in.
+    pub found_in: Option<String>,
+}
+
+impl Found {
+    /// Returns the queues that something is done in when it is put back.
+    pub fn queues(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.episode.queue.as_str()).chain(self.found_in.as_deref())
+    }
 }
 
 /// How far a list was read.

@@ -199,6 +199,7 @@ fn found_of(dead: DeadJob) -> Result<Found, SourceError> {
         stalls: u32::from(dead.reason == LEASE_EXPIRED),
         is_in_flow: false,
         put_in_at_ms: Some(dead.created_at.as_millisecond()),
+        found_in: None,
         reason: Some(dead.reason),
     })
 }

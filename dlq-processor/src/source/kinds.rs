@@ -7,7 +7,7 @@ use kit::db;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Source;
-use super::bullmq::BullMq;
+use super::bullmq::{BullMq, DEAD_LETTER_QUEUE};
 use super::jobs::Jobs;
 use super::rabbitmq::{BackTo, RabbitMq, RabbitMqError};
 use super::streams::{RedisStreams, decode_streams};
@@ -38,8 +38,10 @@ pub(crate) fn kind(name: &str, cursor: &Cursor<'_>) -> Option<&'static Kind> {
 
 fn bullmq(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
     let prefix = fields.get("prefix").and_then(|cursor| cursor.text()).unwrap_or_else(|| "bull".to_owned());
+    let taken = fields.get("dead_letter_queues").map(|cursor| cursor.texts());
     let url = redis_url(fields)?;
-    Some(Arc::new(BullMq::new(&url, &prefix).ok()?))
+    let taken = taken.unwrap_or_else(|| vec![DEAD_LETTER_QUEUE.to_owned()]);
+    Some(Arc::new(BullMq::new(&url, &prefix).ok()?.with_taken(taken)))
 }
 
 fn redis_streams(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {

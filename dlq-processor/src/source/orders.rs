@@ -2,6 +2,9 @@
 
 use super::found::Episode;
 
+/// Begins ids of jobs that are made for an order. No number, and without a colon: BullMQ takes no others (`Job.validateOptions`).
+const NEW_JOB: &str = "dlq~";
+
 /// A job that is to be put back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
@@ -11,6 +14,18 @@ pub struct Order {
     pub id: String,
     /// Whether it gets all its tries again, or the one that a job without any left has.
     pub has_all_tries: bool,
+}
+
+impl Order {
+    /// Returns the id of the job that is made for it where none may have the id of the dead one.
+    pub fn new_job(&self) -> String {
+        format!("{NEW_JOB}{}", self.id)
+    }
+
+    /// Returns the order that a job was made for, if it was made for one.
+    pub fn of_new_job(job: &str) -> Option<&str> {
+        job.strip_prefix(NEW_JOB)
+    }
 }
 
 /// A job that is to be made anew, since its queue has nothing of it any more.
@@ -29,6 +44,8 @@ pub enum Put {
     Moved,
     /// The same order was carried out before.
     Already,
+    /// It is in its queue as another job, [`Order::new_job`]; also if the same order was carried out before.
+    Anew,
     /// There is no such job any more.
     Gone,
     /// It is in its queue, and has not failed.
@@ -51,6 +68,7 @@ impl Put {
         match self {
             Self::Moved => "moved",
             Self::Already => "already",
+            Self::Anew => "anew",
             Self::Gone => "gone",
             Self::NotFailed => "not_failed",
             Self::Fenced => "fence",
@@ -73,4 +91,6 @@ pub enum State {
     Completed,
     /// The queue has nothing of it.
     Gone,
+    /// The queue has nothing of it, and nothing of the order that it was made for, as if that had never been carried out.
+    Lost,
 }

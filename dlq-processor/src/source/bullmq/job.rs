@@ -27,6 +27,7 @@ pub(super) fn read(queue: &str, job: &str, hash: Hash) -> Option<Found> {
         put_in_at_ms: number("timestamp"),
         kept: join(&hash),
         reason,
+        found_in: None,
     })
 }
 

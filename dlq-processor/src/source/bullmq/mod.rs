@@ -1,16 +1,19 @@
-//! BullMQ 4 to 6 on Redis: the set `failed` of every queue.
+//! BullMQ 4 to 6 on Redis: the set `failed` of every queue, and all that is in queues which hold nothing but what is dead.
 //!
-//! Reads as any client may, and writes by two small scripts of our own: BullMQ's change from one release to the next. The
+//! Reads as any client may, and writes by three small scripts of our own: BullMQ's change from one release to the next. The
 //! set is the truth; the stream `events` only says when to look.
 
+mod adding;
+mod entry;
 mod events;
 mod job;
 mod keys;
 mod load;
 mod orders;
 mod perils;
+mod taken;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -23,8 +26,10 @@ use tokio::sync::Mutex;
 use self::events::Heard;
 use self::keys::{Keys, every_meta, queue_of};
 use self::load::Done;
+pub use self::taken::DEAD_LETTER_QUEUE;
+use self::taken::Shelf;
 use super::redis::{Lua, Server};
-use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Peril, Put, Source, SourceError, State, Told};
+use super::{Cursor, Episode, Found, Lost, Manners, Order, PAGE, Page, Peril, Put, Source, SourceError, State, Told};
 use crate::storm::Load;
 
 /// Queues of a server, at most.
@@ -37,7 +42,11 @@ pub struct BullMq {
     server: Server,
     prefix: String,
     redrive: Lua,
+    add: Lua,
     forget: Lua,
+    /// Queues that hold nothing but what is dead.
+    taken: Vec<String>,
+    shelves: Mutex<HashMap<String, Shelf>>,
     heard: Heard,
     done: Mutex<Done>,
     /// Of the lease that this asks for.
@@ -54,11 +63,21 @@ impl BullMq {
             server: Server::new(url)?,
             prefix: prefix.to_owned(),
             redrive: Lua::new(include_str!("scripts/redrive_failed.lua")),
+            add: Lua::new(include_str!("scripts/add_once.lua")),
             forget: Lua::new(include_str!("scripts/forget.lua")),
+            taken: vec![DEAD_LETTER_QUEUE.to_owned()],
+            shelves: Mutex::default(),
             heard: Heard::default(),
             done: Mutex::default(),
             epoch: AtomicI64::new(0),
         })
+    }
+
+    /// Takes these queues, instead of `dead-letter-queue`, for such that hold nothing but what failed elsewhere.
+    #[must_use]
+    pub fn with_taken(mut self, queues: Vec<String>) -> Self {
+        self.taken = queues;
+        self
     }
 
     fn keys<'a>(&'a self, queue: &'a str) -> Keys<'a> {
@@ -133,6 +152,21 @@ impl BullMq {
         Ok(Page::of(members.into_iter().map(episode).collect(), from, failed))
     }
 
+    async fn read_any(&self, episodes: &[Episode]) -> Result<Vec<Option<Found>>, SourceError> {
+        let places = self.places(episodes).await;
+        let of_own: Vec<Episode> =
+            episodes.iter().zip(&places).filter(|(_, places)| places.is_empty()).map(|(own, _)| own.clone()).collect();
+        let (mut found, mut of_own) =
+            (Vec::with_capacity(episodes.len()), self.read_failed(&of_own).await?.into_iter());
+        for (episode, places) in episodes.iter().zip(&places) {
+            found.push(match places.first() {
+                Some(place) => self.read_taken(episode, place).await?,
+                None => of_own.next().flatten(),
+            });
+        }
+        Ok(found)
+    }
+
     async fn read_failed(&self, episodes: &[Episode]) -> Result<Vec<Option<Found>>, SourceError> {
         let mut found = Vec::with_capacity(episodes.len());
         for part in episodes.chunks(WHOLE) {
@@ -155,18 +189,21 @@ impl BullMq {
                 asked.cmd("EXISTS").arg(keys.of(job));
                 asked.cmd("ZSCORE").arg(keys.of("failed")).arg(job);
                 asked.cmd("ZSCORE").arg(keys.of("completed")).arg(job);
+                asked.cmd("EXISTS").arg(keys.guard(Order::of_new_job(job).unwrap_or_default()));
             }
             let answers: Vec<Option<f64>> = self.server.ask(&asked).await?;
-            states.extend(answers.chunks(3).map(state_of));
+            let found = part.iter().zip(answers.chunks(4));
+            states.extend(found.map(|((_, job), answers)| state_of(answers, Order::of_new_job(job).is_some())));
         }
         Ok(states)
     }
 }
 
-/// Of whether there is a job, and when it failed or was completed.
-fn state_of(answers: &[Option<f64>]) -> State {
+/// Of whether there is a job, when it failed or was completed, and whether the order is remembered that it was made for, if it
+/// was made for one.
+fn state_of(answers: &[Option<f64>], is_made_for_order: bool) -> State {
     match answers {
-        [_, Some(failed_at_ms), _] =>
+        [_, Some(failed_at_ms), ..] =>
         {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -174,13 +211,18 @@ fn state_of(answers: &[Option<f64>]) -> State {
             )]
             State::Failed(*failed_at_ms as i64)
         }
-        [_, _, Some(_)] => State::Completed,
+        [_, _, Some(_), _] => State::Completed,
         [Some(exists), ..] if *exists > 0.0 => State::UnderWay,
+        [.., Some(remembers)] if is_made_for_order && *remembers == 0.0 => State::Lost,
         _ => State::Gone,
     }
 }
 
 impl Source for BullMq {
+    fn manners(&self, queue: &str) -> Manners {
+        Manners { keeps_dead: !self.is_taken(queue), remembers_orders: true }
+    }
+
     fn lead(&self, epoch: i64) {
         self.epoch.store(epoch, Ordering::Relaxed);
     }
@@ -190,15 +232,22 @@ impl Source for BullMq {
     }
 
     fn list<'a>(&'a self, queue: &'a str, from: Cursor) -> BoxFuture<'a, Result<Page, SourceError>> {
-        self.list_failed(queue, from).boxed()
+        async move {
+            if self.is_taken(queue) { self.list_taken(queue, from).await } else { self.list_failed(queue, from).await }
+        }
+        .boxed()
     }
 
     fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>> {
-        self.read_failed(episodes).boxed()
+        self.read_any(episodes).boxed()
     }
 
     fn told<'a>(&'a self, queue: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Told, SourceError>> {
-        self.find_told(queue, after).boxed()
+        async move {
+            // What fails there is not what failed.
+            if self.is_taken(queue) { Ok(Told::default()) } else { self.find_told(queue, after).await }
+        }
+        .boxed()
     }
 
     fn wait<'a>(&'a self, queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {

@@ -6,6 +6,8 @@ use redis::Pipeline;
 
 use super::super::redis::kept::{Hash, part};
 use super::super::{Episode, GUARD, Lost, Order, PAGE, Put, SourceError};
+use super::adding::mark;
+use super::taken::Place;
 use super::{BullMq, WHOLE};
 
 /// Why nothing is done for a holder that another has followed.
@@ -27,17 +29,30 @@ impl BullMq {
     pub(super) async fn make_anew(&self, lost: &[Lost]) -> Result<Vec<Put>, SourceError> {
         let mut done = Vec::with_capacity(lost.len());
         for some in lost.chunks(WHOLE) {
+            // Of what cannot be read there is nothing to make a job of: it stays gone.
+            let some: Vec<_> = some.iter().map(|lost| (&lost.order, part(&lost.kept).unwrap_or_default())).collect();
+            let is_told = |(order, kept): &(&Order, Hash)| mark(kept).is_some() || self.is_taken(&order.episode.queue);
             let mut calls = redis::pipe();
-            for Lost { order, kept } in some {
-                // Of what cannot be read there is nothing to make a job of: it stays gone.
-                self.call_redrive(&mut calls, order, &part(kept).unwrap_or_default());
+            for (order, kept) in some.iter().filter(|it| !is_told(it)) {
+                self.call_redrive(&mut calls, order, kept);
             }
-            done.extend(self.run_redrive(&calls).await?);
+            let mut of_own = match calls.is_empty() {
+                true => Vec::new(),
+                false => self.run_redrive(&calls).await?,
+            }
+            .into_iter();
+            for it in &some {
+                let own = if is_told(it) { None } else { of_own.next() };
+                done.push(match own {
+                    Some(put) => put,
+                    None => self.put_told(it.0, &it.1).await?,
+                });
+            }
         }
         Ok(done)
     }
 
-    fn call_redrive(&self, calls: &mut Pipeline, order: &Order, kept: &Hash) {
+    pub(super) fn call_redrive(&self, calls: &mut Pipeline, order: &Order, kept: &Hash) {
         const KEYS: [&str; 9] = ["failed", "wait", "paused", "active", "prioritized", "pc", "meta", "marker", "events"];
         let Episode { queue, job, failed_at_ms } = &order.episode;
         let keys = self.keys(queue);
@@ -60,7 +75,7 @@ impl BullMq {
         }
     }
 
-    async fn run_redrive(&self, calls: &Pipeline) -> Result<Vec<Put>, SourceError> {
+    pub(super) async fn run_redrive(&self, calls: &Pipeline) -> Result<Vec<Put>, SourceError> {
         let answers: Vec<i64> = self.server.run(&self.redrive, calls).await?;
         answers.into_iter().map(put_of).collect()
     }
@@ -69,11 +84,16 @@ impl BullMq {
         let mut removed = 0;
         for some in episodes.chunks(PAGE) {
             let mut calls = redis::pipe();
-            for Episode { queue, job, failed_at_ms } in some {
-                let keys = self.keys(queue);
-                calls.cmd("EVALSHA").arg(self.forget.hash()).arg(6).arg(keys.of(job)).arg(keys.of("failed"));
-                calls.arg(format!("{}:lock", keys.of(job))).arg(keys.of("events")).arg(keys.of("meta"));
-                calls.arg(keys.epoch()).arg(job).arg(failed_at_ms).arg(self.epoch.load(Ordering::Relaxed));
+            for (episode, places) in some.iter().zip(self.places(some).await) {
+                if places.is_empty() && !self.is_taken(&episode.queue) {
+                    self.call_forget(&mut calls, &episode.queue, &episode.job, episode.failed_at_ms);
+                }
+                for Place { queue, job, put_in_at_ms } in places {
+                    self.call_forget(&mut calls, &queue, &job, put_in_at_ms);
+                }
+            }
+            if calls.is_empty() {
+                continue;
             }
             let answers: Vec<i64> = self.server.run(&self.forget, &calls).await?;
             answers.iter().try_for_each(|answer| put_of(*answer).map(drop))?;
@@ -81,9 +101,22 @@ impl BullMq {
         }
         Ok(removed)
     }
+
+    /// Of a job that is fenced by when it failed, or by when it was put in.
+    fn call_forget(&self, calls: &mut Pipeline, queue: &str, job: &str, fence_ms: i64) {
+        const PLACES: [&str; 4] = ["wait", "paused", "prioritized", "delayed"];
+        let keys = self.keys(queue);
+        let places = if self.is_taken(queue) { &PLACES[..] } else { &[] };
+        calls.cmd("EVALSHA").arg(self.forget.hash()).arg(6 + places.len()).arg(keys.of(job)).arg(keys.of("failed"));
+        calls.arg(format!("{}:lock", keys.of(job))).arg(keys.of("events")).arg(keys.of("meta")).arg(keys.epoch());
+        for place in places {
+            calls.arg(keys.of(place));
+        }
+        calls.arg(job).arg(fence_ms).arg(self.epoch.load(Ordering::Relaxed)).arg(keys.of("de:"));
+    }
 }
 
-fn put_of(answer: i64) -> Result<Put, SourceError> {
+pub(super) fn put_of(answer: i64) -> Result<Put, SourceError> {
     Ok(match answer {
         1 => Put::Moved,
         2 => Put::Already,
@@ -91,6 +124,7 @@ fn put_of(answer: i64) -> Result<Put, SourceError> {
         -3 => Put::NotFailed,
         -4 => Put::Fenced,
         -5 => Put::Flow,
+        7 => Put::Anew,
         // Somebody works at it: it is in its queue.
         -6 => Put::NotFailed,
         -8 => return Err(SourceError::Odd(OUTDATED.to_owned())),

@@ -16,8 +16,6 @@ const FEW: u64 = 1000;
 const SOON_SECS: u64 = 3600;
 /// The newest layout that is known.
 const NEWEST_MAJOR: u32 = 6;
-/// Where the original put what was dead.
-const DEAD_LETTER_QUEUE: &str = "dead-letter-queue";
 /// Lists of a queue, and sets, that new jobs are found in.
 const LISTS: [&str; 2] = ["wait", "active"];
 const SETS: [&str; 3] = ["failed", "delayed", "prioritized"];
@@ -46,7 +44,7 @@ impl BullMq {
 
     /// Only of a queue that holds nothing but what is dead: whoever works there throws it away.
     async fn find_competitors(&self, queue: &str) -> Result<Option<String>, SourceError> {
-        if queue != DEAD_LETTER_QUEUE {
+        if !self.is_taken(queue) {
             return Ok(None);
         }
         let found = self.find_workers(queue).await?;

@@ -33,6 +33,7 @@ pub(super) fn found_of(episode: Episode, message: &Message, routing_key: &str) -
         stalls: u32::try_from(at_limit.saturating_mul(LOST_BEFORE_LIMIT)).unwrap_or(u32::MAX),
         is_in_flow: false,
         put_in_at_ms: published_ms(message),
+        found_in: None,
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn found_of(episode: &Episode, entry: Entry, consumers: u32) -> Found
         stalls: if is_tombstone { 0 } else { consumers },
         is_in_flow: false,
         put_in_at_ms: EntryId::parse(&episode.job).map(|root| root.ms),
+        found_in: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod odd;
 mod proxy;
 mod queues;
 mod seed;
+mod taken;
 mod tries;
 mod waking;
 

@@ -10,3 +10,4 @@ mod planned;
 mod replicas;
 mod streams;
 mod tables;
+mod told;

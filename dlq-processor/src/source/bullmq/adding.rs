@@ -1,0 +1,91 @@
+//! Jobs that are added: what was told of in a queue that holds nothing but what is dead is put back where it failed, under its
+//! own id if nobody has that.
+
+use std::sync::atomic::Ordering;
+
+use super::super::redis::kept::Hash;
+use super::super::{Episode, GUARD, Order, Put, SourceError};
+use super::BullMq;
+use super::orders::put_of;
+use super::taken::{MARK, OF_ORIGINAL, Original, is_same, number};
+
+/// A job that is to be added.
+pub(super) struct Addition<'a> {
+    /// Where to.
+    pub(super) queue: &'a str,
+    /// The id that it is to have, unless somebody has it.
+    pub(super) wanted: Option<&'a str>,
+    /// All its fields.
+    pub(super) fields: &'a Hash,
+}
+
+/// Returns the id under which an entry's job is to be put back, empty if none is known; none if it is no entry's.
+pub(super) fn mark(kept: &Hash) -> Option<&[u8]> {
+    kept.iter().find(|(name, _)| name == MARK).map(|(_, id)| id.as_slice())
+}
+
+impl BullMq {
+    /// Puts back what an entry told of. If the job itself is still dead, it is that which is put back; if it is under way, or was
+    /// done, nothing is.
+    pub(super) async fn put_told(&self, order: &Order, kept: &Hash) -> Result<Put, SourceError> {
+        let Some(wanted) = mark(kept).and_then(|id| str::from_utf8(id).ok()) else { return Ok(Put::Refused) };
+        let Episode { queue, job, .. } = &order.episode;
+        let keys = self.keys(queue);
+        let mut asked = redis::pipe();
+        asked.cmd("GET").arg(keys.guard(&order.id)).cmd("HMGET").arg(keys.of(job)).arg(&OF_ORIGINAL);
+        asked.cmd("ZSCORE").arg(keys.of("failed")).arg(job);
+        let (carried_out, original, failed): (Option<String>, Original, Option<f64>) = self.server.ask(&asked).await?;
+        match carried_out {
+            Some(under) if under == order.id => return Ok(Put::Already),
+            Some(_) => return Ok(Put::Anew),
+            None => {}
+        }
+        let field =
+            |name: &str| kept.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice());
+        let name = String::from_utf8_lossy(field("name").unwrap_or_default());
+        if !wanted.is_empty() && is_same(&original, &order.episode, &name, field("data").unwrap_or_default()) {
+            let failed_at_ms = number(original.get(6).and_then(Option::as_deref));
+            let Some(failed_at_ms) = failed_at_ms.filter(|_| failed.is_some()) else { return Ok(Put::NotFailed) };
+            let put = self.put_original(order, failed_at_ms).await?;
+            if put != Put::Gone {
+                return Ok(put);
+            }
+        }
+        let fields: Hash = kept.iter().filter(|(name, _)| name != MARK).cloned().collect();
+        let wanted = Some(wanted).filter(|id| !id.is_empty());
+        self.add(order, &Addition { queue, wanted, fields: &fields }).await
+    }
+
+    /// Puts back the job itself, of the failure that it has now.
+    async fn put_original(&self, order: &Order, failed_at_ms: i64) -> Result<Put, SourceError> {
+        let episode = Episode { failed_at_ms, ..order.episode.clone() };
+        let mut calls = redis::pipe();
+        self.call_redrive(&mut calls, &Order { episode, ..order.clone() }, &Hash::new());
+        Ok(match self.run_redrive(&calls).await?.first() {
+            // It was put back by somebody else meanwhile.
+            Some(Put::Fenced) | None => Put::NotFailed,
+            Some(put) => *put,
+        })
+    }
+
+    /// Adds a job, once for each order.
+    pub(super) async fn add(&self, order: &Order, addition: &Addition<'_>) -> Result<Put, SourceError> {
+        const KEYS: [&str; 8] = ["wait", "paused", "active", "prioritized", "pc", "meta", "marker", "events"];
+        let (keys, new) = (self.keys(addition.queue), order.new_job());
+        let wanted = addition.wanted.unwrap_or_default();
+        let mut calls = redis::pipe();
+        calls.cmd("EVALSHA").arg(self.add.hash()).arg(KEYS.len() + 5).arg(keys.of(wanted)).arg(keys.of(&new));
+        for key in KEYS {
+            calls.arg(keys.of(key));
+        }
+        let guard_ms = u64::try_from(GUARD.as_millis()).unwrap_or(u64::MAX);
+        calls.arg(keys.guard(&order.id)).arg(keys.of("id")).arg(keys.epoch());
+        calls.arg(wanted).arg(&new).arg(&order.id).arg(guard_ms).arg(self.epoch.load(Ordering::Relaxed));
+        calls.arg(if order.has_all_tries { "1" } else { "0" });
+        for (field, value) in addition.fields {
+            calls.arg(field).arg(value);
+        }
+        let (answer,): (i64,) = self.server.run(&self.add, &calls).await?;
+        put_of(answer)
+    }
+}
