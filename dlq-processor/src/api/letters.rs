@@ -10,7 +10,8 @@ use kit::secrets::redact_line;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Api, Because, actor, conflict, problem};
+use super::edits::{as_json, check_other};
+use super::{Api, actor, conflict, problem};
 use crate::ledger::{Act, Acted, Filter, Listed};
 
 /// Letters of a page: unless told otherwise, and at most.
@@ -73,7 +74,16 @@ pub(super) async fn letter(
     let audit = ledger.audit(Some(&id), PAGE.1).await.map_err(problem)?;
     let data = ledger.payload(&id).await.map_err(problem)?;
     let data = serde_json::from_slice(&data).unwrap_or_else(|_no_json| json!(String::from_utf8_lossy(&data)));
-    Ok(Json(json!({ "letter": shown(letter), "audit": audit, "data": data })))
+    let edit = ledger.edit_of(&id).await.map_err(problem)?.map(as_json);
+    Ok(Json(json!({ "letter": shown(letter), "audit": audit, "data": data, "edit": edit })))
+}
+
+/// What is done, why, and, if it is redriven into another queue, into which.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Done {
+    reason: String,
+    to: Option<String>,
 }
 
 pub(super) async fn act(
@@ -81,7 +91,7 @@ pub(super) async fn act(
     Path((id, word)): Path<(String, String)>,
     Extension(identity): Extension<Identity>,
     headers: HeaderMap,
-    Json(Because { reason }): Json<Because>,
+    Json(Done { reason, to }): Json<Done>,
 ) -> Result<Response, ApiError> {
     let act = Act::ALL.into_iter().find(|act| act.word() == word);
     let act = act.ok_or_else(|| {
@@ -90,14 +100,21 @@ pub(super) async fn act(
     })?;
     let actor = actor(&identity, &headers, &reason)?;
     let ledger = api.ledger()?;
-    if matches!(act, Act::Redrive | Act::Release) {
+    let is_redrive = matches!(act, Act::Redrive | Act::Release);
+    if to.is_some() && !is_redrive {
+        return Err(ApiError::bad_request(format!("to is for redrive and release; {word} puts nothing anywhere")));
+    }
+    if is_redrive {
         let letter = ledger.letter(&id).await.map_err(problem)?.ok_or_else(no_letter)?;
         if let Some(queue) = letter.queues().find(|queue| !api.settings.of_queue(queue).acts) {
             return Err(conflict(format!("nothing is redriven in {queue}: give it mode: act in the configuration")));
         }
+        if to.is_some() || letter.edited_at_ms.is_some() {
+            check_other(&api, &letter, to.as_deref())?;
+        }
     }
     let now_ms = Timestamp::now().as_millisecond();
-    match ledger.act(&id, act, actor, now_ms).await.map_err(problem)? {
+    match ledger.act_into(&id, act, to.as_deref(), actor, now_ms).await.map_err(problem)? {
         Acted::Done | Acted::Before => {
             let letter = ledger.letter(&id).await.map_err(problem)?.map(shown);
             Ok(Json(json!({ "letter": letter })).into_response())
@@ -132,6 +149,6 @@ pub(super) async fn fingerprints(State(api): State<Api>) -> Result<Json<Value>, 
     Ok(Json(json!({ "fingerprints": alike })))
 }
 
-fn no_letter() -> ApiError {
+pub(super) fn no_letter() -> ApiError {
     ApiError::not_found("no such letter")
 }

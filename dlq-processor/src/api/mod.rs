@@ -1,6 +1,7 @@
 //! `/api/v1`: letters for people and programs, and what may be done with them. Who reads payloads or does something shows a
 //! token; what is done has a reason, a key of its own, and a line in the audit.
 
+mod edits;
 mod letters;
 mod plans;
 mod queues;
@@ -50,6 +51,8 @@ impl Api {
     pub(crate) fn routes(self) -> Router {
         let acts = Router::new()
             .route("/api/v1/letters/{id}/{act}", post(letters::act))
+            .route("/api/v1/letters/{id}/edit", post(edits::edit))
+            .route("/api/v1/letters/{id}/unedit", post(edits::unedit))
             .route("/api/v1/audit", get(letters::audit))
             .route("/api/v1/breakers", post(queues::breakers))
             .route("/api/v1/plans", post(plans::make))

@@ -22,13 +22,22 @@ pub(super) struct ActCommand {
 }
 
 pub(super) async fn run(command: &ActCommand, act: Act) -> Result<ExitCode, AskError> {
-    with_one(&command.daemon, &command.id, act, &command.because).await
+    with_one(&command.daemon, &command.id, act, None, &command.because).await
 }
 
-/// Does something with one letter.
-pub(super) async fn with_one(daemon: &Daemon, id: &str, act: Act, because: &Because) -> Result<ExitCode, AskError> {
+/// Does something with one letter; what is redriven goes into the queue `to`, if that is given.
+pub(super) async fn with_one(
+    daemon: &Daemon,
+    id: &str,
+    act: Act,
+    to: Option<&str>,
+    because: &Because,
+) -> Result<ExitCode, AskError> {
     let path = format!("/api/v1/letters/{}/{}", in_path(id)?, act.word());
-    let (body, key) = because.settled();
+    let (mut body, key) = because.settled();
+    if let (Some(to), Some(body)) = (to, body.as_object_mut()) {
+        body.insert("to".to_owned(), json!(to));
+    }
     let answer = daemon.post(&path, &body, &key).await?;
     let answer = json!({ "letter": at(&answer, "letter"), "key": key });
     daemon.show(&answer, || {

@@ -13,6 +13,7 @@ use super::audit;
 use super::client::{Daemon, in_path};
 use super::filter::FilterArguments;
 use super::render::{cell, counted, harmless, message, state, time};
+use crate::redacted::hide;
 
 /// Letters that the daemon gives at once, at most.
 const PAGE: usize = 500;
@@ -63,6 +64,10 @@ pub(super) struct Shown {
     pub(super) attempts: u32,
     pub(super) stalls: u32,
     pub(super) stack: Option<String>,
+    pub(super) found_in: Option<String>,
+    pub(super) to_queue: Option<String>,
+    pub(super) new_job: Option<String>,
+    pub(super) edited_at_ms: Option<i64>,
 }
 
 /// Fetches letters page by page, at most so many, and says where the next one would begin.
@@ -133,14 +138,31 @@ pub(super) async fn show(command: &ShowCommand) -> Result<ExitCode, AskError> {
         if at(&answer, "audit").is_null() {
             return say("What it holds, and its audit, are for operators: give --token-file, or set DLQ_TOKEN.");
         }
-        say("\nDATA");
-        let data = serde_json::to_string_pretty(at(&answer, "data")).unwrap_or_default();
-        data.lines().for_each(|line| say(harmless(line)));
+        held(at(&answer, "data"), at(&answer, "edit"));
         if at(&answer, "audit").as_array().is_some_and(|audit| !audit.is_empty()) {
             say(format_args!("\n{}", audit::lines(at(&answer, "audit"))));
         }
     });
     Ok(ExitCode::from(exit::YES))
+}
+
+/// Says what a job held; and if it was edited, also what it is to hold, both without secrets.
+pub(super) fn held(data: &Value, edit: &Value) {
+    let lines = |title: &str, data: &Value| {
+        say(format_args!("\n{title}"));
+        let data = serde_json::to_string_pretty(data).unwrap_or_default();
+        data.lines().for_each(|line| say(harmless(line)));
+    };
+    if edit.is_null() {
+        return lines("DATA", data);
+    }
+    let hidden = |data: &Value| {
+        let mut data = data.clone();
+        hide(&mut data);
+        data
+    };
+    lines("DATA BEFORE THE EDIT", &hidden(data));
+    lines("DATA AFTER THE EDIT", &hidden(at(edit, "data")));
 }
 
 fn facts(letter: &Shown) -> Vec<Vec<Cell>> {
@@ -159,6 +181,13 @@ fn facts(letter: &Shown) -> Vec<Vec<Cell>> {
         row("redriven", format!("{} times unasked", letter.redrives)),
         row("fingerprint", letter.fingerprint.clone()),
     ];
+    let others = [
+        ("found in", letter.found_in.clone()),
+        ("goes to", letter.to_queue.clone()),
+        ("put back as", letter.new_job.clone()),
+        ("edited", letter.edited_at_ms.map(|at| time(Some(at), SECONDS))),
+    ];
+    rows.extend(others.into_iter().filter_map(|(what, fact)| Some(row(what, fact?))));
     if let Some(stack) = &letter.stack {
         rows.insert(5, row("stack", stack.clone()));
     }

@@ -5,6 +5,7 @@ mod audit;
 mod check_config;
 mod client;
 mod doctor;
+mod edit;
 mod filter;
 mod fingerprints;
 mod letters;
@@ -76,6 +77,7 @@ enum Command {
     Watch(watch::WatchCommand),
     Audit(audit::AuditCommand),
     Redrive(Box<redrive::RedriveCommand>),
+    Edit(edit::EditCommand),
     /// Has a letter wait.
     Park(acts::ActCommand),
     /// Has a letter wait until somebody releases it.
@@ -151,6 +153,7 @@ async fn ask(command: Command) -> Result<ExitCode, AskError> {
         Command::Watch(command) => watch::run(&command).await,
         Command::Audit(command) => audit::run(&command).await,
         Command::Redrive(command) => redrive::run(&command).await,
+        Command::Edit(command) => edit::run(&command).await,
         Command::Park(command) => acts::run(&command, Act::Park).await,
         Command::Quarantine(command) => acts::run(&command, Act::Quarantine).await,
         Command::Release(command) => acts::run(&command, Act::Release).await,

@@ -15,11 +15,15 @@ use crate::ledger::{Act, Step};
 /// Redrives a letter; or, with filters instead of an id, says what would be redriven, and does it with --yes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  dlq-processor redrive 5b0c… --reason 'the address was mended'\n  \
+                        dlq-processor redrive 5b0c… --to mails-slow --reason 'it takes too long'\n  \
                         dlq-processor redrive --class malformed --reason 'addresses were mended'\n  \
                         dlq-processor redrive --class malformed --reason 'addresses were mended' --yes --wait")]
 pub(super) struct RedriveCommand {
     /// The letter's id.
     id: Option<String>,
+    /// Puts it into this queue, as another job, instead of where it failed.
+    #[arg(long, requires = "id", value_name = "QUEUE")]
+    to: Option<String>,
     #[command(flatten)]
     because: Because,
     /// Redrives what filters name; without it only what that is is said.
@@ -35,9 +39,11 @@ pub(super) struct RedriveCommand {
 }
 
 pub(super) async fn run(command: &RedriveCommand) -> Result<ExitCode, AskError> {
-    let RedriveCommand { id, because, yes, wait, draft, daemon } = command;
+    let RedriveCommand { id, to, because, yes, wait, draft, daemon } = command;
     match id {
-        Some(id) if draft.is_about_all() => return acts::with_one(daemon, id, Act::Redrive, because).await,
+        Some(id) if draft.is_about_all() => {
+            return acts::with_one(daemon, id, Act::Redrive, to.as_deref(), because).await;
+        }
         Some(_) => return Err(AskError::Refused("name one letter, or say which with filters; not both".to_owned())),
         None if draft.is_about_all() => {
             let message = "name a letter, or say which with --queue, --class, --fingerprint and the like";

@@ -39,14 +39,14 @@ impl Engine {
         failpoint::at("before_outcome");
         let written = self.ledger.ended(&ended, now_ms()).await?;
         // Of the others somebody has heard already.
-        for (UnderWay { id, episode, name, .. }, outcome) in
+        for (UnderWay { id, now: (queue, _), name, .. }, outcome) in
             found.into_iter().filter(|(it, _)| written.contains(&it.id))
         {
-            self.figures.outcomes.with_label_values(&[&episode.queue, outcome.word()]).inc();
+            self.figures.outcomes.with_label_values(&[queue, outcome.word()]).inc();
             match outcome {
-                Outcome::Lost => self.withdrawn(id, &episode.queue, name),
-                Outcome::Resolved | Outcome::Unverified => self.ended(id, &episode.queue, name, true),
-                Outcome::Recurred => self.ended(id, &episode.queue, name, false),
+                Outcome::Lost => self.withdrawn(id, queue, name),
+                Outcome::Resolved | Outcome::Unverified => self.ended(id, queue, name, true),
+                Outcome::Recurred => self.ended(id, queue, name, false),
             }
         }
         Ok(())

@@ -117,6 +117,11 @@ impl Engine {
         &self.name
     }
 
+    /// Its queues, as far as they are found and wanted.
+    pub(crate) fn queues(&self) -> Vec<String> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Does everything, until it is dropped.
     pub(crate) async fn run(&self) {
         tokio::join!(

@@ -10,7 +10,7 @@ use super::{Engine, Trouble, now_ms};
 use crate::failpoint;
 use crate::ledger::Intended;
 use crate::policy::JobFacts;
-use crate::source::{GUARD, Lost, PAGE, Put};
+use crate::source::{Episode, GUARD, Lost, Other, PAGE, Put};
 
 /// Between two looks for what is due, while there is nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -116,7 +116,7 @@ impl Engine {
         let intended = self.ledger.intend(&self.name, &admitted, now_ms(), order).await?;
         // Somebody else was faster with the others.
         for due in admitted.iter().filter(|due| intended.iter().all(|intended| intended.id != due.id)) {
-            self.withdrawn(&due.id, &due.episode.queue, &due.name);
+            self.withdrawn(&due.id, due.target(), &due.name);
         }
         failpoint::at("after_intent");
         self.carry_out(&intended).await?;
@@ -156,7 +156,45 @@ impl Engine {
         Ok(self.source.put_anew(&lost).await?)
     }
 
+    /// Puts back as other jobs what goes into another queue, or holds something else now.
+    async fn put_others(&self, intended: &[Intended]) -> Result<Vec<Put>, Trouble> {
+        let all: Vec<&Intended> = intended.iter().collect();
+        let (kept, edited) = (self.ledger.kept(&all).await?, self.ledger.edited(intended).await?);
+        let other = |((intended, kept), data): ((&Intended, Vec<u8>), Option<Vec<u8>>)| Other {
+            order: intended.order.clone(),
+            kept,
+            queue: intended.target().to_owned(),
+            data,
+        };
+        let others: Vec<Other> = intended.iter().zip(kept).zip(edited).map(other).collect();
+        Ok(self.source.put_others(&others).await?)
+    }
+
+    /// Takes jobs away that others were put in for. What stays after all is known to the ledger, and in nobody's way.
+    async fn take_away(&self, intended: &[Intended], put: &[Put]) {
+        let is_replaced = |(intended, put): &(&Intended, &Put)| **put == Put::Anew && intended.found_in.is_none();
+        let replaced = intended.iter().zip(put).filter(is_replaced);
+        let replaced: Vec<Episode> = replaced.map(|(intended, _)| intended.order.episode.clone()).collect();
+        if !replaced.is_empty()
+            && let Err(error) = self.source.forget(&replaced).await
+        {
+            tracing::warn!(source = self.name, %error, "jobs that others were put in for stay where they failed");
+        }
+    }
+
     async fn carry_out(&self, intended: &[Intended]) -> Result<(), Trouble> {
+        let (others, same): (Vec<Intended>, Vec<Intended>) = intended.iter().cloned().partition(Intended::is_other);
+        if !others.is_empty() {
+            let put = self.put_others(&others).await?;
+            failpoint::at("after_lua");
+            self.note(others.clone(), put.clone()).await?;
+            self.take_away(&others, &put).await;
+        }
+        self.carry_out_same(&same).await
+    }
+
+    /// Puts back jobs as they were.
+    async fn carry_out_same(&self, intended: &[Intended]) -> Result<(), Trouble> {
         let manners = |intended: &Intended| self.source.manners(&intended.order.episode.queue);
         let is_kept = |intended: &Intended| manners(intended).keeps_dead && intended.found_in.is_none();
         let (kept, taken): (Vec<Intended>, Vec<Intended>) = intended.iter().cloned().partition(is_kept);
@@ -189,7 +227,7 @@ impl Engine {
         self.ledger.redriven(&done, now_ms()).await?;
         failpoint::at("after_redriven");
         for (intended, put) in &done {
-            let queue = &intended.order.episode.queue;
+            let queue = intended.target();
             self.figures.redriven.with_label_values(&[queue, put.word()]).inc();
             if !matches!(put, Put::Moved | Put::Already | Put::Anew) {
                 self.withdrawn(&intended.id, queue, &intended.name);

@@ -31,7 +31,7 @@ impl Engine {
     /// Looks how busy those queues are that something is due in, or was held back in.
     pub(super) async fn look_at_load(&self, room: &mut Room, due: &[Due]) -> Result<(), Trouble> {
         let held = room.queues.iter().filter(|(_, place)| place.pressure.is_some()).map(|(queue, _)| queue.clone());
-        let wanted: BTreeSet<String> = due.iter().map(|due| due.episode.queue.clone()).chain(held).collect();
+        let wanted: BTreeSet<String> = due.iter().map(|due| due.target().to_owned()).chain(held).collect();
         for queue in wanted {
             let settings = self.settings.of_queue(&queue);
             let now_ms = now_ms();
@@ -107,7 +107,7 @@ impl Engine {
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         let safe_queues = self.safe_queues();
         let mut admit = |due: &Due| {
-            let (queue, name) = (&due.episode.queue, &due.name);
+            let (queue, name) = (due.target(), &due.name);
             // It may have been otherwise when it was taken in.
             if !due.queues().all(|queue| self.settings.of_queue(queue).acts && safe_queues.contains(queue)) {
                 return false;

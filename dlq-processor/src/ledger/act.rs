@@ -107,9 +107,25 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn act(&self, letter: &str, act: Act, actor: Actor<'_>, now_ms: i64) -> Result<Acted, LedgerError> {
+        self.act_into(letter, act, None, actor, now_ms).await
+    }
+
+    /// As [`Self::act`]; what is redriven goes into the queue `to`, if that is given.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn act_into(
+        &self,
+        letter: &str,
+        act: Act,
+        to: Option<&str>,
+        actor: Actor<'_>,
+        now_ms: i64,
+    ) -> Result<Acted, LedgerError> {
+        let what = to.map_or_else(|| act.word().to_owned(), |to| format!("{} to {to}", act.word()));
         self.write(async |transaction| {
             if let Some(earlier) = earlier(transaction, actor.key).await? {
-                return Ok(if earlier.is(act.word(), letter) { Acted::Before } else { Acted::KeyTaken });
+                return Ok(if earlier.is(&what, letter) { Acted::Before } else { Acted::KeyTaken });
             }
             let sql = "SELECT state, action, reason FROM letters WHERE id = $1";
             let found = transaction.row::<(String, String, String)>(sql, &[letter.into()]).await?;
@@ -126,7 +142,7 @@ impl Ledger {
             };
             let sql =
                 "UPDATE letters SET state = $1, action = $7, due_at_ms = $2, has_all_tries = $3, reason = 'asked',
-                changed_at_ms = $4, version = version + 1 WHERE id = $5 AND state = $6";
+                changed_at_ms = $4, version = version + 1, to_queue = $8 WHERE id = $5 AND state = $6";
             let binds = [
                 Bind::from(act.state()),
                 is_redrive.then_some(now_ms).into(),
@@ -135,12 +151,13 @@ impl Ledger {
                 letter.into(),
                 state.as_str().into(),
                 action.into(),
+                to.into(),
             ];
             if transaction.change(sql, &binds).await? == 0 {
                 // Somebody was faster between the two.
                 return Ok(Acted::Not("changing".to_owned()));
             }
-            note(transaction, act.word(), letter, actor, now_ms).await?;
+            note(transaction, &what, letter, actor, now_ms).await?;
             Ok(Acted::Done)
         })
         .await

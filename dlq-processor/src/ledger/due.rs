@@ -19,12 +19,19 @@ pub struct Due {
     pub is_asked: bool,
     /// The queue that told of it, if it is another.
     pub found_in: Option<String>,
+    /// The queue that it goes to, if it is another.
+    pub to: Option<String>,
 }
 
 impl Due {
+    /// Returns the queue that it goes to.
+    pub fn target(&self) -> &str {
+        self.to.as_deref().unwrap_or(&self.episode.queue)
+    }
+
     /// Returns the queues that something is done in when it is redriven.
     pub fn queues(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.episode.queue.as_str()).chain(self.found_in.as_deref())
+        [self.episode.queue.as_str()].into_iter().chain(self.found_in.as_deref()).chain(self.to.as_deref())
     }
 }
 
@@ -41,12 +48,26 @@ pub struct Intended {
     pub since_ms: i64,
     /// The queue that told of it, if it is another.
     pub found_in: Option<String>,
+    /// The queue that it goes to, if it is another.
+    pub to: Option<String>,
+    /// Whether somebody edited what its job held.
+    pub is_edited: bool,
 }
 
 impl Intended {
+    /// Returns the queue that it goes to.
+    pub fn target(&self) -> &str {
+        self.to.as_deref().unwrap_or(&self.order.episode.queue)
+    }
+
     /// Returns the queues that something is done in when it is redriven.
     pub fn queues(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.order.episode.queue.as_str()).chain(self.found_in.as_deref())
+        [self.order.episode.queue.as_str()].into_iter().chain(self.found_in.as_deref()).chain(self.to.as_deref())
+    }
+
+    /// Whether it is put back as another job.
+    pub fn is_other(&self) -> bool {
+        self.to.is_some() || self.is_edited
     }
 }
 
@@ -67,8 +88,12 @@ const HELD: usize = 1000;
 /// After how long what nobody took is tried again, in milliseconds.
 const AGAIN_MS: i64 = 30_000;
 
-type Row = (String, String, i64, String, String, i64, i64, Option<String>);
-type DueRow = (String, String, i64, String, i64, Option<String>);
+/// What tells of an order.
+const INTENDED: &str =
+    "queue, job, failed_at_ms, name, letters.redrive, changed_at_ms, has_all_tries, found_in, to_queue, edited_at_ms";
+
+type Row = (String, String, i64, String, String, i64, i64, Option<String>, Option<String>, Option<i64>);
+type DueRow = (String, String, i64, String, i64, Option<String>, Option<String>);
 
 impl Ledger {
     /// Returns letters of a source that are due at the time `now_ms` and not held, the longest first.
@@ -76,7 +101,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn due(&self, source: &str, now_ms: i64, held: &Held, most: usize) -> Result<Vec<Due>, LedgerError> {
-        let mut sql = "SELECT queue, job, failed_at_ms, name, has_all_tries, found_in FROM letters
+        let mut sql = "SELECT queue, job, failed_at_ms, name, has_all_tries, found_in, to_queue FROM letters
             WHERE state = 'scheduled' AND source = $1 AND due_at_ms <= $2
                 AND (order_value IS NULL OR NOT EXISTS (
                     SELECT 1 FROM letters AS earlier
@@ -88,22 +113,22 @@ impl Ledger {
         let mut binds = vec![Bind::from(source), now_ms.into()];
         for queue in held.queues.iter().take(HELD) {
             binds.push(queue.as_str().into());
-            sql += &format!(" AND queue <> ${}", binds.len());
+            sql += &format!(" AND COALESCE(to_queue, queue) <> ${}", binds.len());
         }
         for queue in held.unasked.iter().take(HELD) {
             binds.push(queue.as_str().into());
-            sql += &format!(" AND NOT (queue = ${} AND has_all_tries = 0)", binds.len());
+            sql += &format!(" AND NOT (COALESCE(to_queue, queue) = ${} AND has_all_tries = 0)", binds.len());
         }
         for (queue, name) in held.names.iter().take(HELD) {
             binds.extend([Bind::from(queue.as_str()), name.as_str().into()]);
-            sql += &format!(" AND NOT (queue = ${} AND name = ${})", binds.len() - 1, binds.len());
+            sql += &format!(" AND NOT (COALESCE(to_queue, queue) = ${} AND name = ${})", binds.len() - 1, binds.len());
         }
         binds.push(i64::try_from(most).unwrap_or(i64::MAX).into());
         sql += &format!(" ORDER BY due_at_ms LIMIT ${}", binds.len());
         let rows = self.read(async |transaction| transaction.rows::<DueRow>(&sql, &binds).await);
-        let due = |(queue, job, failed_at_ms, name, has_all_tries, found_in)| {
+        let due = |(queue, job, failed_at_ms, name, has_all_tries, found_in, to)| {
             let episode = Episode { queue, job, failed_at_ms };
-            Due { id: LetterId::of(source, &episode), episode, name, is_asked: has_all_tries > 0, found_in }
+            Due { id: LetterId::of(source, &episode), episode, name, is_asked: has_all_tries > 0, found_in, to }
         };
         Ok(rows.await?.into_iter().map(due).collect())
     }
@@ -129,8 +154,7 @@ impl Ledger {
                         version = version + 1, redrives = redrives + 1 - has_all_tries
                     FROM (VALUES {}) AS orders
                     WHERE letters.id = orders.column1 AND letters.state = 'scheduled' AND letters.source = ${}
-                    RETURNING queue, job, failed_at_ms, name, letters.redrive, changed_at_ms, has_all_tries,
-                        found_in",
+                    RETURNING {INTENDED}",
                     part.len() * 2 + 1,
                     places(part.len(), 2),
                     part.len() * 2 + 2,
@@ -153,9 +177,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn intended(&self, source: &str) -> Result<Vec<Intended>, LedgerError> {
-        let sql = "SELECT queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries, found_in FROM letters
-            WHERE state = 'intended' AND source = $1 AND redrive IS NOT NULL ORDER BY number";
-        let rows = self.read(async |transaction| transaction.rows::<Row>(sql, &[source.into()]).await).await?;
+        let sql = format!(
+            "SELECT {INTENDED} FROM letters
+            WHERE state = 'intended' AND source = $1 AND redrive IS NOT NULL ORDER BY number"
+        );
+        let rows = self.read(async |transaction| transaction.rows::<Row>(&sql, &[source.into()]).await).await?;
         Ok(rows.into_iter().map(|row| intended_of(source, row)).collect())
     }
 
@@ -277,13 +303,14 @@ async fn reschedule(transaction: &mut Transaction, letter: &Intended, now_ms: i6
 
 fn intended_of(
     source: &str,
-    (queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries, found_in): Row,
+    (queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries, found_in, to, edited_at_ms): Row,
 ) -> Intended {
     let episode = Episode { queue, job, failed_at_ms };
     let id = LetterId::of(source, &episode);
     // It may be given again later.
     let since_ms = given_ms(&redrive).unwrap_or(changed_at_ms);
-    Intended { id, name, order: Order { episode, id: redrive, has_all_tries: has_all_tries > 0 }, since_ms, found_in }
+    let order = Order { episode, id: redrive, has_all_tries: has_all_tries > 0 };
+    Intended { id, name, order, since_ms, found_in, to, is_edited: edited_at_ms.is_some() }
 }
 
 /// Returns when an order was given, in milliseconds since the epoch: its name says so (UUIDv7, RFC 9562 section 5.7).

@@ -55,6 +55,10 @@ pub struct Listed {
     pub found_in: Option<String>,
     /// The id under which its job was put back, if it is another.
     pub new_job: Option<String>,
+    /// The queue that it goes to, if it is another.
+    pub to_queue: Option<String>,
+    /// When somebody edited what its job held, in milliseconds since the epoch.
+    pub edited_at_ms: Option<i64>,
 }
 
 impl Listed {
@@ -68,7 +72,8 @@ impl Listed {
 pub(super) const COLUMNS: &str =
     "number, id, source, queue, job, name, failed_at_ms, message, error_class, fingerprint, class, rule,
     action, reason, state, seen_at_ms, due_at_ms, changed_at_ms, redrives, cold, attempts, stalls,
-    SUBSTR(stack, 1, 1000) AS stack, found_in, new_job";
+    SUBSTR(stack, 1, 1000) AS stack, found_in, new_job,
+    to_queue, edited_at_ms";
 
 impl Ledger {
     /// Returns a page of at most `most` letters.

@@ -61,14 +61,14 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn under_way(&self, source: &str, after: i64, most: usize) -> Result<Vec<UnderWay>, LedgerError> {
-        let sql = "SELECT number, queue, job, failed_at_ms, name, COALESCE(new_job, job) FROM letters
+        let sql = "SELECT number, queue, job, failed_at_ms, name, COALESCE(to_queue, queue), COALESCE(new_job, job)
+            FROM letters
             WHERE state = 'redriven' AND source = $1 AND number > $2 ORDER BY number LIMIT $3";
         let binds = [Bind::from(source), after.into(), i64::try_from(most).unwrap_or(i64::MAX).into()];
-        type Row = (i64, String, String, i64, String, String);
+        type Row = (i64, String, String, i64, String, String, String);
         let rows = self.read(async |transaction| transaction.rows::<Row>(sql, &binds).await);
-        let letter = |(number, queue, job, failed_at_ms, name, now_job)| {
-            let episode = Episode { queue, job, failed_at_ms };
-            let now = (episode.queue.clone(), now_job);
+        let letter = |(number, queue, job, failed_at_ms, name, now_queue, now_job)| {
+            let (episode, now) = (Episode { queue, job, failed_at_ms }, (now_queue, now_job));
             UnderWay { number, id: LetterId::of(source, &episode), episode, name, now }
         };
         Ok(rows.await?.into_iter().map(letter).collect())

@@ -57,6 +57,7 @@ impl Ledger {
             let found = transaction.rows::<(i64,)>(&sql, &binds).await?;
             let numbers: Vec<i64> = found.into_iter().map(|(number,)| number).collect();
             delete(transaction, "payloads", "letter", &numbers).await?;
+            delete(transaction, "edits", "letter", &numbers).await?;
             delete(transaction, "plan_letters", "letter", &numbers).await?;
             delete(transaction, "letters", "number", &numbers).await?;
             Ok(numbers.len())
@@ -92,7 +93,10 @@ impl Ledger {
                     WHERE number = $3 AND state IN ('observed', 'parked', 'escalated', 'uncertain')";
                 let binds = [Bind::from(cold), now_ms.into(), letter.number.into()];
                 if transaction.change(sql, &binds).await? > 0 && cold.is_some() {
-                    let sql = "DELETE FROM payloads WHERE letter = $1";
+                    for sql in ["DELETE FROM payloads WHERE letter = $1", "DELETE FROM edits WHERE letter = $1"] {
+                        transaction.change(sql, &[letter.number.into()]).await?;
+                    }
+                    let sql = "UPDATE letters SET edited_at_ms = NULL WHERE number = $1";
                     transaction.change(sql, &[letter.number.into()]).await?;
                 }
             }
@@ -113,7 +117,7 @@ impl Ledger {
             }
             kit::db::Database::Postgres(_) => {
                 "SELECT CAST(SUM(pg_total_relation_size(CAST(name AS regclass))) AS BIGINT)
-                FROM (VALUES ('letters'), ('payloads'), ('plan_letters'), ('audit')) AS tables (name)"
+                FROM (VALUES ('letters'), ('payloads'), ('plan_letters'), ('audit'), ('edits')) AS tables (name)"
             }
         };
         let row = self.read(async |transaction| transaction.row::<(i64,)>(sql, &[]).await).await?;

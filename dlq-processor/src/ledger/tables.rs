@@ -144,9 +144,23 @@ ALTER TABLE letters ADD COLUMN new_job TEXT;
 CREATE INDEX letters_told ON letters (source, queue, job) WHERE found_in IS NOT NULL;
 ";
 
+/// Which other queue letters go to, and what their jobs hold instead of what they held.
+const EIGHTH: &str = "
+ALTER TABLE letters ADD COLUMN to_queue TEXT;
+ALTER TABLE letters ADD COLUMN edited_at_ms {int};
+CREATE TABLE edits (
+    letter {int} PRIMARY KEY,
+    at_ms {int} NOT NULL,
+    who TEXT NOT NULL,
+    why TEXT NOT NULL,
+    patch TEXT NOT NULL,
+    data {bytes} NOT NULL
+) {strict};
+";
+
 /// The version that these make.
 pub(crate) const VERSION: usize = TABLES.steps.len();
 
 /// All of them.
 pub(super) const TABLES: Tables =
-    Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH] };
+    Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH] };

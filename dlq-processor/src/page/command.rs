@@ -13,7 +13,7 @@ pub(super) struct Doing {
 }
 
 /// Returns what may be done with a letter, the most likely first; where nothing is redriven, only what else there is.
-pub(super) fn of_letter(letter: &Listed, acts_in_queue: bool) -> Vec<Doing> {
+pub(super) fn of_letter(letter: &Listed, acts_in_queue: bool, makes_others: bool) -> Vec<Doing> {
     let Listed { id, state, action, reason, .. } = letter;
     let acts = [Act::Redrive, Act::Release, Act::Park, Act::Quarantine, Act::Discard];
     let is_redrive = |act: &Act| matches!(act, Act::Redrive | Act::Release);
@@ -28,7 +28,19 @@ pub(super) fn of_letter(letter: &Listed, acts_in_queue: bool) -> Vec<Doing> {
         },
         line: format!("dlq-processor {} {id} --reason '…'", act.word()),
     };
-    acts.into_iter().filter(may).map(doing).collect()
+    let into_another = Doing {
+        what: "Put it into another queue, as another job",
+        line: format!("dlq-processor redrive {id} --to QUEUE --reason '…'"),
+    };
+    let edit = Doing {
+        what: "Change what it is to hold (JSON Patch), before it is put back as another job",
+        line: format!("dlq-processor edit {id} --patch FILE --reason '…'"),
+    };
+    let mut doings: Vec<Doing> = acts.into_iter().filter(may).map(doing).collect();
+    if makes_others && may(&Act::Redrive) {
+        doings.extend([into_another, edit]);
+    }
+    doings
 }
 
 /// Returns the steps that a plan can take.

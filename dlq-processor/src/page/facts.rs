@@ -38,6 +38,7 @@ pub(super) fn facts(letter: &Listed, details: &Details, moment: &Moment) -> Vec<
         ("Source", some(letter.source.clone()), false),
         ("Job", some(letter.job.clone()), true),
         ("Found in", letter.found_in.clone(), false),
+        ("Goes to queue", letter.to_queue.clone(), false),
         ("Put back as job", letter.new_job.clone(), true),
         ("Put in", details.put_in_at_ms.map(full), false),
         ("Failed", Some(full(letter.failed_at_ms)), false),

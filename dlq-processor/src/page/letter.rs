@@ -42,6 +42,7 @@ struct LetterPage {
     others: Vec<LetterRow>,
     stack: Option<Shown>,
     holds: Holds,
+    edited: Option<Shown>,
 }
 
 /// What the job held.
@@ -64,6 +65,8 @@ async fn make(pages: &Pages, id: &str, moment: &Moment) -> Result<Made, Trouble>
     let others = ledger.others_of_job(&letter, MOST_OTHERS).await?;
     let audit = if moment.is_operator() { ledger.audit(Some(id), MOST_ENTRIES).await? } else { Vec::new() };
     let acts = pages.api.settings.acts_in(letter.queues());
+    let source = pages.api.settings.sources.iter().find(|source| source.name == letter.source);
+    let makes_others = source.is_some_and(|of| of.source.manners(&letter.queue).makes_others);
     let message = line(&letter.message);
     let tone = of_letter(&letter.state);
     let title = format!("{}: {}", letter.state, clip(&message, TITLE_CHARS));
@@ -73,18 +76,28 @@ async fn make(pages: &Pages, id: &str, moment: &Moment) -> Result<Made, Trouble>
         failed: moment.when(letter.failed_at_ms),
         changed: moment.when(letter.changed_at_ms),
         why: sentences(&letter, acts),
-        doings: command::of_letter(&letter, acts),
+        doings: command::of_letter(&letter, acts, makes_others),
         facts: facts(&letter, &details, moment),
         plan: details.plan,
         events: timeline(&letter, &audit, moment),
         others: others.into_iter().map(|other| LetterRow::of(other, moment)).collect(),
         stack: details.stack.as_deref().filter(|it| !it.trim().is_empty()).map(stack),
         holds: holds(ledger, &letter, moment).await?,
+        edited: edited(ledger, &letter, moment).await?,
         message,
         letter,
     };
     let head = Head { status: StatusCode::OK, path: "", title, tone, kind: Kind::Live };
     Ok(Made { head, main: view.render() })
+}
+
+/// What it is to hold instead, for whoever may see what it held.
+async fn edited(ledger: &Ledger, letter: &Listed, moment: &Moment) -> Result<Option<Shown>, Trouble> {
+    if !moment.is_operator() || letter.edited_at_ms.is_none() {
+        return Ok(None);
+    }
+    let Some(edit) = ledger.edit_of(&letter.id).await? else { return Ok(None) };
+    Ok(tokio::task::spawn_blocking(move || payload(&edit.data)).await.ok())
 }
 
 async fn holds(ledger: &Ledger, letter: &Listed, moment: &Moment) -> Result<Holds, Trouble> {

@@ -1,7 +1,9 @@
 //! What a job held and where its program failed, as text that may be shown: in lines, without secrets, and not without end.
 
-use kit::secrets::{SHOWN, is_secret_field, redact_line};
+use kit::secrets::redact_line;
 use serde_json::Value;
+
+use crate::redacted::hide;
 
 /// Longest text, in bytes.
 const MOST_BYTES: usize = 64 << 10;
@@ -40,22 +42,6 @@ fn text(data: &[u8], most: usize) -> Shown {
     // Somewhat more, so that a secret is known for one before its end is cut off.
     let begin = data.get(..most.saturating_mul(2)).unwrap_or(data);
     clipped(&String::from_utf8_lossy(begin), most, data.len(), begin.len() == data.len())
-}
-
-/// Takes out what fields hold that have names of secrets.
-fn hide(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                match is_secret_field(name) && !field.is_null() {
-                    true => *field = Value::from(SHOWN),
-                    false => hide(field),
-                }
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(hide),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 /// Shows so much of a text of which `is_all` says whether it is all that there is.

@@ -11,6 +11,9 @@ pub(super) fn sentences(letter: &Listed, acts_in_queue: bool) -> Vec<String> {
     let mut said = vec![who];
     said.extend(decided(letter));
     said.extend(state(letter));
+    if letter.edited_at_ms.is_some() && letter.new_job.is_none() {
+        said.push("Somebody has edited what it is to hold: it is put back as another job.".to_owned());
+    }
     let waits = matches!(&*letter.state, "observed" | "parked" | "escalated" | "quarantined" | "uncertain");
     if !acts_in_queue && waits {
         said.push(format!(
@@ -131,6 +134,8 @@ mod tests {
             stack: None,
             found_in: None,
             new_job: None,
+            to_queue: None,
+            edited_at_ms: None,
         }
     }
 

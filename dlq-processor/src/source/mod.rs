@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use crate::storm::Load;
 pub use found::{Cursor, Episode, Found, Page, Told};
 pub(crate) use kinds::kind;
-pub use orders::{Lost, Order, Put, State};
+pub use orders::{Lost, Order, Other, Put, State};
 pub use peril::{Peril, PerilKind};
 
 /// One kind of queue.
@@ -28,7 +28,7 @@ pub use peril::{Peril, PerilKind};
 pub trait Source: Send + Sync {
     /// Says how a queue deals with what is dead.
     fn manners(&self, _queue: &str) -> Manners {
-        Manners { keeps_dead: true, remembers_orders: true }
+        Manners { keeps_dead: true, remembers_orders: true, makes_others: false }
     }
 
     /// Is told that whoever asks from now on holds the lease of this epoch: what an earlier one still asks is refused, where a
@@ -67,6 +67,12 @@ pub trait Source: Send + Sync {
     ///
     /// Nobody can say here why a job has gone: also one that was done goes, and would be done again.
     fn put_anew<'a>(&'a self, lost: &'a [Lost]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>>;
+
+    /// Makes other jobs of dead ones, each under [`Order::new_job`], in the order of `others`; the dead ones stay as they are.
+    /// Most kinds of queues refuse that ([`Manners::makes_others`]).
+    fn put_others<'a>(&'a self, others: &'a [Other]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
+        Box::pin(std::future::ready(Ok(vec![Put::Refused; others.len()])))
+    }
 
     /// Says where jobs are now, in the order of `jobs` (queue and id).
     fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>>;
@@ -119,6 +125,8 @@ pub struct Manners {
     /// Whether orders are remembered. Else nobody gives one twice, and an error of [`Source::put_anew`] says that nothing at
     /// all was done: what may be done is an answer, [`Put::Unsure`].
     pub remembers_orders: bool,
+    /// Whether it makes other jobs of dead ones ([`Source::put_others`]), and remembers these orders.
+    pub makes_others: bool,
 }
 
 /// How long a source remembers what was done for an order: who comes back later cannot know.

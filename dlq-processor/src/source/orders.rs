@@ -37,6 +37,19 @@ pub struct Lost {
     pub kept: Vec<u8>,
 }
 
+/// A job that is to be put back as another one, with an id of the order's: into another queue, or with something else in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Other {
+    /// What is to be done, and with which failure.
+    pub order: Order,
+    /// What its source kept of it: [`Found::kept`](super::Found::kept).
+    pub kept: Vec<u8>,
+    /// The queue.
+    pub queue: String,
+    /// What it holds, if not what it held.
+    pub data: Option<Vec<u8>>,
+}
+
 /// What came of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {

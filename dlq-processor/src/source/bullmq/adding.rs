@@ -1,10 +1,13 @@
 //! Jobs that are added: what was told of in a queue that holds nothing but what is dead is put back where it failed, under its
-//! own id if nobody has that.
+//! own id if nobody has that; and what goes into another queue, or with something else in it, becomes another job.
 
 use std::sync::atomic::Ordering;
 
-use super::super::redis::kept::Hash;
-use super::super::{Episode, GUARD, Order, Put, SourceError};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::super::redis::kept::{Hash, part};
+use super::super::{Episode, GUARD, Order, Other, Put, SourceError};
 use super::BullMq;
 use super::orders::put_of;
 use super::taken::{MARK, OF_ORIGINAL, Original, is_same, number};
@@ -68,6 +71,19 @@ impl BullMq {
         })
     }
 
+    /// One after the other: what one runs into leaves the others be.
+    pub(super) async fn make_others(&self, others: &[Other]) -> Result<Vec<Put>, SourceError> {
+        let mut done = Vec::with_capacity(others.len());
+        for Other { order, kept, queue, data } in others {
+            let fields = part(kept).and_then(|kept| other(&kept, data.as_deref(), Timestamp::now()));
+            done.push(match fields {
+                Some(fields) => self.add(order, &Addition { queue, wanted: None, fields: &fields }).await?,
+                None => Put::Refused,
+            });
+        }
+        Ok(done)
+    }
+
     /// Adds a job, once for each order.
     pub(super) async fn add(&self, order: &Order, addition: &Addition<'_>) -> Result<Put, SourceError> {
         const KEYS: [&str; 8] = ["wait", "paused", "active", "prioritized", "pc", "meta", "marker", "events"];
@@ -88,4 +104,39 @@ impl BullMq {
         let (answer,): (i64,) = self.server.run(&self.add, &calls).await?;
         put_of(answer)
     }
+}
+
+/// Options that are about the job itself rather than about how it is done: its id, its parent, when it comes again, and which
+/// others it stands for (BullMQ 4 to 6, `JobOptions`; short names as they are in Redis).
+const OF_ITSELF: [&str; 10] = [
+    "jobId",
+    "repeat",
+    "repeatJobKey",
+    "prevMillis",
+    "parent",
+    "delay",
+    "deduplication",
+    "debounce",
+    "de",
+    "timestamp",
+];
+
+/// Returns the fields of a job that is put in now in place of another; none if there is nothing to make it of.
+fn other(kept: &Hash, data: Option<&[u8]>, now: Timestamp) -> Option<Hash> {
+    let field = |name: &str| kept.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice());
+    let options = field("opts").and_then(|options| serde_json::from_slice::<Map<String, Value>>(options).ok());
+    let mut options = options.unwrap_or_default();
+    OF_ITSELF.iter().for_each(|name| drop(options.remove(*name)));
+    let (options, now_ms) = (Value::Object(options).to_string(), now.as_millisecond().to_string());
+    let mut fields: Vec<(&str, &[u8])> = vec![
+        ("name", field("name")?),
+        ("data", data.or(field("data"))?),
+        ("opts", options.as_bytes()),
+        ("timestamp", now_ms.as_bytes()),
+        ("delay", b"0"),
+        ("priority", field("priority").unwrap_or(b"0")),
+    ];
+    // The script refuses a part of a flow, and looks whether workers are of BullMQ 4.
+    fields.extend(["parentKey", "attemptsMade"].into_iter().filter_map(|name| Some((name, field(name)?))));
+    Some(fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect())
 }

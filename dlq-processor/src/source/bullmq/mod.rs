@@ -29,7 +29,9 @@ use self::load::Done;
 pub use self::taken::DEAD_LETTER_QUEUE;
 use self::taken::Shelf;
 use super::redis::{Lua, Server};
-use super::{Cursor, Episode, Found, Lost, Manners, Order, PAGE, Page, Peril, Put, Source, SourceError, State, Told};
+use super::{
+    Cursor, Episode, Found, Lost, Manners, Order, Other, PAGE, Page, Peril, Put, Source, SourceError, State, Told,
+};
 use crate::storm::Load;
 
 /// Queues of a server, at most.
@@ -220,7 +222,7 @@ fn state_of(answers: &[Option<f64>], is_made_for_order: bool) -> State {
 
 impl Source for BullMq {
     fn manners(&self, queue: &str) -> Manners {
-        Manners { keeps_dead: !self.is_taken(queue), remembers_orders: true }
+        Manners { keeps_dead: !self.is_taken(queue), remembers_orders: true, makes_others: true }
     }
 
     fn lead(&self, epoch: i64) {
@@ -260,6 +262,10 @@ impl Source for BullMq {
 
     fn put_anew<'a>(&'a self, lost: &'a [Lost]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
         self.make_anew(lost).boxed()
+    }
+
+    fn put_others<'a>(&'a self, others: &'a [Other]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
+        self.make_others(others).boxed()
     }
 
     fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {

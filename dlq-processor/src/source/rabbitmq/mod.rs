@@ -153,7 +153,7 @@ impl RabbitMq {
 
 impl Source for RabbitMq {
     fn manners(&self, _queue: &str) -> Manners {
-        Manners { keeps_dead: false, remembers_orders: false }
+        Manners { keeps_dead: false, remembers_orders: false, makes_others: false }
     }
 
     fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {

@@ -11,6 +11,7 @@ mod gone;
 mod jobs;
 mod listed;
 mod odd;
+mod others;
 mod proxy;
 mod queues;
 mod seed;

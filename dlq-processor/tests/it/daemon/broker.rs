@@ -41,6 +41,12 @@ async fn a_dead_message_is_taken_out_of_its_queue_and_put_back_when_somebody_ask
 
     let (id, token) = (letter["id"].as_str().unwrap(), format!("Bearer {TOKEN}"));
     let headers = [("authorization", token.as_str()), ("idempotency-key", "1")];
+    let patch = json!({ "patch": [{ "op": "remove", "path": "/order" }], "reason": "it was wrong" });
+    let (status, refused) = ask("POST", &at(&format!("/{id}/edit")), &headers, &patch).await.unwrap();
+    assert!(
+        status == 409 && refused["error"].as_str().unwrap().starts_with("jobs of broker cannot be edited"),
+        "{refused}"
+    );
     let asked = ask("POST", &at(&format!("/{id}/redrive")), &headers, &json!({ "reason": "it was mended" })).await;
     assert_eq!(asked.unwrap().0, 200);
     let back = broker.take("orders").await;

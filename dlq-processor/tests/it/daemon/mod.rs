@@ -3,6 +3,7 @@
 
 mod asked;
 mod broker;
+mod edited;
 mod killed;
 pub(crate) mod machine;
 mod modes;

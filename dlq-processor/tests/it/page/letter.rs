@@ -22,6 +22,7 @@ async fn a_letter_says_why_it_is_parked_and_what_it_held_only_to_an_operator() {
         "Jobs that fail like this wait until a person says what to do.",
         &format!("dlq-processor redrive {} --reason", letter.id),
         &format!("dlq-processor show {}", letter.id),
+        &format!("dlq-processor edit {} --patch FILE", letter.id),
         "Where it failed",
     ] {
         assert!(page.contains(said), "{said}: {page}");
@@ -32,7 +33,15 @@ async fn a_letter_says_why_it_is_parked_and_what_it_held_only_to_an_operator() {
     assert!(page.contains("somebody@example.com") && !page.contains("k-123456789"), "{page}");
     assert!(page.contains("operator: it is odd") && page.contains("dlq-processor release"), "{page}");
     assert!(page.contains("operator (operator)") && page.contains("href=\"/audit\""), "{page}");
+    let patch = json!([{ "op": "replace", "path": "/to", "value": "else@example.com" }]);
+    machine.post(&format!("/api/v1/letters/{}/edit", letter.id), &json!({ "patch": patch, "reason": "wrong" })).await;
+    let (_, page) = machine.operators_page(&path).await;
+    for said in ["somebody@example.com", "else@example.com", "What it holds after the edit", "Somebody has edited what"]
+    {
+        assert!(page.contains(said) && !page.contains("k-123456789"), "{said}: {page}");
+    }
     let (_, page) = machine.page(&path).await;
+    assert!(!page.contains("example.com"), "{page}");
     assert!(!page.contains("it is odd"), "the audit is for operators: {page}");
     let (status, audit) = machine.operators_page("/audit").await;
     assert!(status == 200 && audit.contains("it is odd") && audit.contains(&path), "{audit}");
