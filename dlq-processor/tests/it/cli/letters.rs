@@ -50,3 +50,37 @@ async fn letters_are_listed_counted_shown_and_redriven_once_for_each_key() {
     let audit: Value = machine.says(&["audit"]).await.json();
     assert_eq!((&audit["audit"][0]["what"], &audit["audit"][0]["letter"]), (&json!("redrive"), &json!(id)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_is_edited_shown_before_and_after_and_put_into_another_queue() {
+    let machine = Machine::start(ACTS).await;
+    machine.bull.work("slow").await;
+    machine.fail(1, NO_ADDRESS).await;
+    let _daemon = machine.daemon().await;
+    let letter = machine.listed(1).await.remove(0);
+    let id = letter["id"].as_str().unwrap();
+    let write = |patch: Value| std::fs::write(machine.folder.path().join("patch.json"), patch.to_string()).unwrap();
+    write(json!([{ "op": "test", "path": "/number", "value": 9 }]));
+    let edit = ["edit", id, "--patch", "patch.json", "--reason", "it was wrong"];
+    let refused = machine.says(&edit).await;
+    let expected = "operation 1 (test \"/number\"): value did not match";
+    assert!(refused.code == 64 && refused.errors.contains(expected), "{}: {}", refused.code, refused.errors);
+    write(json!([{ "op": "replace", "path": "/number", "value": 7 }]));
+    let edited = machine.says(&edit).await.json();
+    assert_eq!(edited["edit"]["data"], json!({ "number": 7 }), "{edited}");
+    let shown = machine.says(&["show", id]).await.json();
+    assert_eq!((&shown["data"], &shown["edit"]["data"]), (&json!({ "number": 0 }), &json!({ "number": 7 })));
+    let removed = machine.says(&["edit", id, "--remove", "--reason", "never mind"]).await.json();
+    assert_eq!(removed["edit"], Value::Null);
+    assert_eq!(machine.says(&edit).await.code, 0);
+    let said = machine.says(&["redrive", id, "--to", "slow", "--reason", "it takes too long"]).await;
+    assert_eq!(said.code, 0, "{}", said.errors);
+    let shown = eventually("the letter to be resolved", LIMIT, async || {
+        let shown = machine.says(&["show", id]).await.json();
+        (shown["letter"]["state"] == "resolved").then_some(shown)
+    });
+    let shown = shown.await;
+    assert_eq!(shown["letter"]["to_queue"], "slow");
+    let runs = machine.bull.runs("slow", shown["letter"]["new_job"].as_str().unwrap()).await;
+    assert_eq!(runs, [json!({ "name": "job", "data": { "number": 7 } })]);
+}
