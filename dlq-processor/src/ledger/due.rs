@@ -201,7 +201,7 @@ impl Ledger {
                     Put::NotFailed => LetterState::Withdrawn,
                     Put::Fenced => LetterState::Recurred,
                     // Somebody must say what is to be done with it.
-                    Put::Gone | Put::Flow | Put::Refused => LetterState::Parked,
+                    Put::Gone | Put::Flow | Put::Newer | Put::Refused => LetterState::Parked,
                     Put::Unsure => LetterState::Uncertain,
                 };
                 let sql = "UPDATE letters SET state = $1, reason = $2, changed_at_ms = $3, version = version + 1, new_job = $6,

@@ -44,7 +44,7 @@ fn decided(letter: &Listed) -> Option<String> {
         "old" => "It had failed long before it was first seen",
         "tries_spent" => "It was put back as often as it may be",
         "time_spent" => "Its first failure is too long ago for more tries",
-        "flow" => "It is part of a flow, which only its parent can take up again",
+        "flow" => "It is part of a flow, and is put back only while its parent waits for it",
         _ => "",
     };
     let said = match (&*letter.action, because) {
@@ -73,6 +73,7 @@ fn state(letter: &Listed) -> Option<String> {
         ("parked", "asked") => Some("Somebody asked that it waits."),
         ("parked", "taken_back") => Some("Its plan was paused or ended before its turn came; it waits again."),
         ("parked", "gone") => Some("Its queue has nothing of the job any more, and it could not be made anew."),
+        ("parked", "newer") => Some("A newer job with its deduplication id is under way; it waits for a person."),
         ("parked", "refused") => Some("Its source refused to take it back; it waits for a person."),
         ("scheduled", "asked") => Some("Somebody asked for it: it is put back as soon as its queue bears it."),
         ("recurred", "same") => Some("The queue that it failed in has the failure, too, which is another letter."),

@@ -64,7 +64,7 @@ pub enum Reason {
     TriesSpent,
     /// Its first failure is too long ago.
     TimeSpent,
-    /// It is part of a flow, which only its parent can take up again.
+    /// It is part of a flow, and is put back only while its parent waits for it.
     Flow,
 }
 

@@ -65,8 +65,10 @@ pub enum Put {
     NotFailed,
     /// It failed again since.
     Fenced,
-    /// Other jobs wait for it: only what knows of them may put it back.
+    /// It is part of a flow that went on without it: nobody waits for it any more.
     Flow,
+    /// A newer job that stands for the same is under way.
+    Newer,
     /// It cannot be put there, now or later: there is no place for it.
     Refused,
     /// Nothing was done of it, and it may be given again later.
@@ -86,6 +88,7 @@ impl Put {
             Self::NotFailed => "not_failed",
             Self::Fenced => "fence",
             Self::Flow => "flow",
+            Self::Newer => "newer",
             Self::Refused => "refused",
             Self::Untaken => "untaken",
             Self::Unsure => "unsure",

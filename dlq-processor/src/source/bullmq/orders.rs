@@ -124,6 +124,7 @@ pub(super) fn put_of(answer: i64) -> Result<Put, SourceError> {
         -3 => Put::NotFailed,
         -4 => Put::Fenced,
         -5 => Put::Flow,
+        -7 => Put::Newer,
         7 => Put::Anew,
         // Somebody works at it: it is in its queue.
         -6 => Put::NotFailed,

@@ -7,6 +7,7 @@ mod away;
 mod bull;
 mod dying;
 mod fence;
+mod flows;
 mod gone;
 mod jobs;
 mod listed;

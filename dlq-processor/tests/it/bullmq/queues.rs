@@ -1,4 +1,4 @@
-//! Queues that are paused, busy, part of a flow, or under another prefix.
+//! Queues that are paused, busy, or under another prefix.
 
 use dlq_processor::source::{Cursor, Order, Put, Source, State};
 use serde_json::json;
@@ -8,8 +8,7 @@ use super::bull::{ask, node, source_of};
 use super::{Bull, LIMIT};
 
 in_every_version! {
-    a_queue_of_any_kind_is_served: that_is_paused, that_is_paused_and_goes_on_with_another_version, that_is_full,
-    whose_jobs_wait_for_each_other, of_a_cluster
+    a_queue_of_any_kind_is_served: that_is_paused, that_is_paused_and_goes_on_with_another_version, that_is_full, of_a_cluster
 }
 
 async fn that_is_paused(bull: &Bull) {
@@ -58,27 +57,6 @@ async fn that_is_full(bull: &Bull) {
     assert_eq!(bull.ask(json!({"call": "state", "queue": "full", "job": job.id})).await, "waiting");
     bull.query::<()>(redis::cmd("RPUSH").arg("go:full:other").arg(1)).await;
     job.is_done_after(2).await;
-}
-
-async fn whose_jobs_wait_for_each_other(bull: &Bull) {
-    bull.does("child", json!({"throws": "boom"})).await;
-    let tree = json!({"name": "job", "queueName": "parent", "data": 1, "children": [
-        {"name": "job", "queueName": "child", "data": 2},
-    ]});
-    let parent = bull.ask(json!({"call": "flow", "queue": "parent", "tree": tree})).await["parent"].clone();
-    bull.work("child").await;
-    let child = bull.the_failure("child").await;
-    assert!(child.is_in_flow);
-    let order = Order { episode: child.episode.clone(), id: "order".to_owned(), has_all_tries: true };
-    let key = format!("bull:child:{}", child.episode.job);
-    let before: Vec<u8> = bull.query(redis::cmd("DUMP").arg(&key)).await;
-    assert_eq!(bull.source.put_back(std::slice::from_ref(&order)).await.unwrap(), [Put::Flow]);
-    assert_eq!(bull.source.put_back(&[order]).await.unwrap(), [Put::Flow], "there is no guard of what was not done");
-    assert_eq!(bull.source.forget(std::slice::from_ref(&child.episode)).await.unwrap(), 0);
-    assert_eq!(bull.query::<Vec<u8>>(redis::cmd("DUMP").arg(&key)).await, before);
-    assert_eq!(bull.the_failure("child").await, child);
-    let state = bull.ask(json!({"call": "state", "queue": "parent", "job": parent})).await;
-    assert_eq!(state, "waiting-children");
 }
 
 async fn of_a_cluster(bull: &Bull) {
