@@ -16,6 +16,8 @@ const LOAD_EVERY: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(super) struct Room {
     queues: BTreeMap<String, Place>,
+    /// Queues that letters are due in, and that are not there, or unsafe.
+    strange: BTreeSet<String>,
 }
 
 /// What is known of one queue.
@@ -90,6 +92,9 @@ impl Engine {
         let mut held = Held { names, queues: self.unsafe_queues().into_iter().collect(), ..Held::default() };
         // Nobody can list them.
         held.queues.extend(others.into_iter().map(|(queue, _)| queue));
+        let safe_queues = self.safe_queues();
+        room.strange.retain(|queue| !safe_queues.contains(queue));
+        held.queues.extend(room.strange.iter().cloned());
         for (queue, place) in &mut room.queues {
             if place.pressure.is_some() || place.rate.tokens(now_ms) < 1.0 {
                 held.queues.push(queue.clone());
@@ -109,6 +114,7 @@ impl Engine {
         let mut admit = |due: &Due| {
             let (queue, name) = (due.target(), &due.name);
             // It may have been otherwise when it was taken in.
+            room.strange.extend(due.queues().filter(|queue| !safe_queues.contains(*queue)).map(str::to_owned));
             if !due.queues().all(|queue| self.settings.of_queue(queue).acts && safe_queues.contains(queue)) {
                 return false;
             }

@@ -113,7 +113,10 @@ impl Ledger {
         let mut binds = vec![Bind::from(source), now_ms.into()];
         for queue in held.queues.iter().take(HELD) {
             binds.push(queue.as_str().into());
-            sql += &format!(" AND COALESCE(to_queue, queue) <> ${}", binds.len());
+            sql += &format!(
+                " AND COALESCE(to_queue, queue) <> ${0} AND (found_in IS NULL OR found_in <> ${0})",
+                binds.len()
+            );
         }
         for queue in held.unasked.iter().take(HELD) {
             binds.push(queue.as_str().into());

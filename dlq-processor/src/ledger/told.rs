@@ -55,7 +55,7 @@ pub(super) async fn end_told(
     let binds: Vec<Bind<'_>> = both.chain([source]).map(Bind::from).collect();
     for (number, queue, job, told_at_ms) in transaction.rows::<(i64, String, String, i64)>(&sql, &binds).await? {
         let sql = "SELECT own.failed_at_ms, own.put_in_at_ms, own.redrive,
-                CASE WHEN held.data = told.data THEN 1 ELSE 0 END AS is_alike
+                CAST(CASE WHEN held.data = told.data THEN 1 ELSE 0 END AS BIGINT) AS is_alike
             FROM letters AS own LEFT JOIN payloads AS held ON held.letter = own.number
                 LEFT JOIN payloads AS told ON told.letter = $4
             WHERE own.source = $1 AND own.queue = $2 AND own.job = $3 AND own.found_in IS NULL";

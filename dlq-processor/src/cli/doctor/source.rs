@@ -49,7 +49,8 @@ async fn look_into(settings: &Settings, of: &SourceSettings, findings: &mut Vec<
         let mark = if is_accepted { Mark::Note } else { Mark::Wrong };
         findings.push(Finding::new(mark, name, Some(&queue), &why));
     }
-    for queue in queues.iter().take(LOADS) {
+    // Where nothing but what is dead is nobody should work.
+    for queue in queues.iter().filter(|queue| source.manners(queue).keeps_dead).take(LOADS) {
         let load = within(source.load(queue)).await?;
         findings.extend(say_load(name, queue, load, &settings.of_queue(queue).limits));
     }

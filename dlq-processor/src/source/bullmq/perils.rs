@@ -37,7 +37,10 @@ impl BullMq {
             perils.extend(version.as_deref().and_then(unknown_version).map(|why| peril(PerilKind::Version, why)));
             let jobs: BTreeSet<Vec<u8>> = [wait, active, failed, delayed, prioritized].concat().into_iter().collect();
             perils.extend(self.find_competitors(queue).await?.map(|why| peril(PerilKind::Workers, why)));
-            perils.extend(self.find_retention(queue, &jobs).await?.map(|why| peril(PerilKind::Retention, why)));
+            // Where nobody works nothing fails.
+            if !self.is_taken(queue) {
+                perils.extend(self.find_retention(queue, &jobs).await?.map(|why| peril(PerilKind::Retention, why)));
+            }
         }
         Ok(perils)
     }

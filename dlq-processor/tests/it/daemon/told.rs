@@ -12,7 +12,9 @@ const CONFIG: &str = "retries: { transient: { base: 1s, cap: 1s } }\noperator_to
 const REASON: &str = "connect ECONNREFUSED 127.0.0.1:25";
 
 async fn tell(machine: &Machine, entry: Value) -> String {
-    machine.bull.add(DEAD, json!({ "name": "failed-job", "data": entry })).await
+    // As the original does, which takes 0 for "all".
+    let opts = json!({ "removeOnComplete": 0, "removeOnFail": 0 });
+    machine.bull.add(DEAD, json!({ "name": "failed-job", "data": entry, "opts": opts })).await
 }
 
 fn entry(id: &str, data: &Value, failed_at_ms: i64) -> Value {

@@ -18,6 +18,7 @@ macro_rules! in_both {
 
 mod pages;
 mod plans;
+mod told;
 
 use std::time::Duration;
 
