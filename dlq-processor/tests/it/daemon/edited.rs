@@ -66,12 +66,13 @@ async fn an_edited_letter_is_put_back_once_as_another_job_wherever_power_is_cut(
     assert_eq!(post(&machine, &format!("{id}/edit"), "5", &edit(replace(json!(7)))).await.0, 200);
 
     machine.does(json!({})).await;
+    // Nothing is put back while it is paused.
+    machine.bull.ask(json!({ "call": "pause", "queue": QUEUE })).await;
     assert_eq!(post(&machine, &format!("{id}/redrive"), "6", &json!({ "reason": "mended" })).await.0, 200);
     daemon.kill();
-    // It may have got that far already.
-    if machine.letters().await[0].state == "scheduled" {
-        Daemon::spawn_with(machine.folder.path(), &[("DLQ_FAILPOINT", "after_intent")]).ended().await;
-        Daemon::spawn_with(machine.folder.path(), &[("DLQ_FAILPOINT", "after_lua")]).ended().await;
+    machine.bull.ask(json!({ "call": "resume", "queue": QUEUE })).await;
+    for place in ["after_intent", "after_lua", "after_redriven"] {
+        Daemon::spawn_with(machine.folder.path(), &[("DLQ_FAILPOINT", place)]).ended().await;
     }
     let _daemon = machine.daemon().await;
     let letter = is(&machine, id, "resolved").await;

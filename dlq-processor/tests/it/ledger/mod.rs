@@ -16,6 +16,7 @@ macro_rules! in_both {
     };
 }
 
+mod edits;
 mod pages;
 mod plans;
 mod told;
