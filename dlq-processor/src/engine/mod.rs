@@ -1,17 +1,23 @@
 //! What is done with one source, for ever: letters are taken in, redriven when they are due, and followed to their end.
-//! Three loops, none of which waits for another; a source or a ledger that is away holds them up and ends none.
+//! Loops, none of which waits for another; a source or a ledger that is away holds them up and ends none.
+//!
+//! Failures are read where queues tell of them (`tail`) and where they are listed (`scan`), wait in a bounded `intake`, and are
+//! written by one writer (`write`); what was gone before it could be read is counted (`missed`).
 
-mod capture;
 mod destinations;
 mod follow;
+mod intake;
 mod missed;
 mod perils;
 mod plans;
 mod redrive;
 mod retention;
 mod room;
+mod scan;
+mod tail;
 mod verdict;
 mod working;
+mod write;
 
 pub(crate) use plans::carry_out_plans;
 pub(crate) use retention::let_go;
@@ -25,8 +31,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kit::backoff::Backoff;
 use kit::chain::Chain;
+use tokio::sync::watch;
 
 use self::destinations::{Destination, Destinations};
+use self::intake::Intake;
+use self::missed::Missed;
 use self::perils::Looked;
 use crate::figures::Figures;
 use crate::ledger::{Ledger, LedgerError, LetterId};
@@ -58,7 +67,13 @@ pub(crate) struct Engine {
     queues: Vec<Pattern>,
     source: Arc<dyn Source>,
     /// Its queues, as far as they are found and wanted.
-    found: Mutex<Vec<String>>,
+    found: watch::Sender<Vec<String>>,
+    /// What was read and is not written yet.
+    intake: Intake,
+    /// What could not be read.
+    missed: Missed,
+    /// How far each queue was heard.
+    places: Mutex<BTreeMap<String, String>>,
     settings: Arc<Settings>,
     ledger: Ledger,
     figures: Figures,
@@ -96,7 +111,10 @@ impl Engine {
             name,
             queues,
             source,
-            found: Mutex::default(),
+            found: watch::Sender::default(),
+            intake: Intake::new(),
+            missed: Missed::default(),
+            places: Mutex::default(),
             settings,
             ledger,
             figures,
@@ -120,7 +138,10 @@ impl Engine {
     /// Does everything, until it is dropped.
     pub(crate) async fn run(&self) {
         tokio::join!(
-            self.capture_for_ever(),
+            self.tail_for_ever(),
+            self.scan_for_ever(),
+            self.write_for_ever(),
+            self.count_missed_for_ever(),
             self.redrive_for_ever(),
             self.follow_for_ever(),
             self.watch_perils_for_ever()

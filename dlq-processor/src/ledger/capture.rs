@@ -1,5 +1,6 @@
 //! Taking letters in: the copy, the decision and what it says of earlier failures of the same job, in one transaction.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kit::db::{Bind, Transaction};
@@ -118,14 +119,14 @@ impl Ledger {
     pub async fn capture(
         &self,
         source: &str,
-        found: &[Found],
+        found: &[impl Borrow<Found>],
         now_ms: i64,
         mut decide: impl FnMut(&Found, Option<Past>) -> Ruling,
     ) -> Result<Captured, LedgerError> {
         self.write(async |transaction| {
             let mut captured = Captured::default();
             // Of failures of one job the later must know of the earlier.
-            for part in parts(found) {
+            for part in parts(found.iter().map(Borrow::borrow)) {
                 let pasts = pasts(transaction, source, &part).await?;
                 let rows: Vec<(LetterId, &Found, Ruling, Option<Past>)> = part
                     .iter()
@@ -148,8 +149,8 @@ impl Ledger {
 }
 
 /// At most [`ROWS`] failures each, and no job twice in one of them.
-fn parts(found: &[Found]) -> Vec<Vec<&Found>> {
-    let mut parts: Vec<Vec<&Found>> = Vec::new();
+fn parts<'f>(found: impl Iterator<Item = &'f Found>) -> Vec<Vec<&'f Found>> {
+    let mut parts: Vec<Vec<&'f Found>> = Vec::new();
     let mut jobs = BTreeSet::new();
     for found in found {
         let job = (&found.episode.queue, &found.episode.job);

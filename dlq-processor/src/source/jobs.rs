@@ -28,8 +28,6 @@ const SCHEMA: &str = "jobs";
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Connections, at most: for what is taken in, redriven and followed at the same time.
 const CONNECTIONS: u32 = 3;
-/// Between two looks for what has died: tables tell nobody.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Jobs that are read whole at once, at most: of 256 KiB each ([`kit::queue::MAX_PAYLOAD_BYTES`]).
 const WHOLE: usize = 50;
 
@@ -249,10 +247,6 @@ impl Source for Jobs {
 
     fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>> {
         self.read_dead(episodes).boxed()
-    }
-
-    fn wait<'a>(&'a self, _queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {
-        tokio::time::sleep(patience.min(LOOK_EVERY)).map(Ok).boxed()
     }
 
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {

@@ -1,7 +1,7 @@
 //! BullMQ 4 to 6 on Redis: the set `failed` of every queue.
 //!
 //! Reads as any client may, and writes by two small scripts of our own: BullMQ's change from one release to the next. The
-//! set is the truth; the stream `events` only says when to look.
+//! set is the truth; the stream `events` makes it fast.
 
 mod events;
 mod job;
@@ -20,11 +20,10 @@ use redis::RedisError;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 
-use self::events::Heard;
 use self::keys::{Keys, every_meta, queue_of};
 use self::load::Done;
 use super::redis::{Lua, Server};
-use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Peril, Put, Source, SourceError, State, Told};
+use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Peril, Places, Put, Source, SourceError, State, Told};
 use crate::storm::Load;
 
 /// Queues of a server, at most.
@@ -38,7 +37,8 @@ pub struct BullMq {
     prefix: String,
     redrive: Lua,
     forget: Lua,
-    heard: Heard,
+    /// Queues that were listed.
+    listed: Mutex<BTreeSet<String>>,
     done: Mutex<Done>,
     /// Of the lease that this asks for.
     epoch: AtomicI64,
@@ -55,7 +55,7 @@ impl BullMq {
             prefix: prefix.to_owned(),
             redrive: Lua::new(include_str!("scripts/redrive_failed.lua")),
             forget: Lua::new(include_str!("scripts/forget.lua")),
-            heard: Heard::default(),
+            listed: Mutex::default(),
             done: Mutex::default(),
             epoch: AtomicI64::new(0),
         })
@@ -85,7 +85,7 @@ impl BullMq {
 
     /// Finds under which epochs somebody acted in queues.
     async fn find_epochs(&self) -> Result<Vec<(String, i64)>, SourceError> {
-        let queues = self.heard.queues();
+        let queues: Vec<String> = self.listed.lock().await.iter().cloned().collect();
         if queues.is_empty() {
             return Ok(Vec::new());
         }
@@ -117,7 +117,7 @@ impl BullMq {
     }
 
     async fn list_failed(&self, queue: &str, from: Cursor) -> Result<Page, SourceError> {
-        self.begin_to_hear(&[queue]).await?;
+        self.note_listed(queue).await;
         let failed = self.keys(queue).of("failed");
         let mut asked = redis::pipe();
         asked.cmd("ZRANGEBYSCORE").arg(&failed).arg(from.failed_at_ms).arg("+inf").arg("WITHSCORES");
@@ -131,6 +131,13 @@ impl BullMq {
             Episode { queue: queue.to_owned(), job, failed_at_ms: score as i64 }
         };
         Ok(Page::of(members.into_iter().map(episode).collect(), from, failed))
+    }
+
+    async fn note_listed(&self, queue: &str) {
+        let mut listed = self.listed.lock().await;
+        if !listed.contains(queue) {
+            listed.insert(queue.to_owned());
+        }
     }
 
     async fn read_failed(&self, episodes: &[Episode]) -> Result<Vec<Option<Found>>, SourceError> {
@@ -197,12 +204,8 @@ impl Source for BullMq {
         self.read_failed(episodes).boxed()
     }
 
-    fn told<'a>(&'a self, queue: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Told, SourceError>> {
-        self.find_told(queue, after).boxed()
-    }
-
-    fn wait<'a>(&'a self, queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {
-        self.wait_for_events(queues, patience).boxed()
+    fn hear<'a>(&'a self, places: &'a Places, patience: Duration) -> BoxFuture<'a, Result<Vec<Told>, SourceError>> {
+        self.find_told(places, patience).boxed()
     }
 
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {

@@ -19,7 +19,6 @@ mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -33,8 +32,6 @@ use super::{Cursor, Episode, Found, Lost, Manners, Order, Page, Put, Source, Sou
 pub(super) use settings::decode_streams;
 pub use settings::{DeadAfter, StreamsSettings};
 
-/// Between two looks for what has died: what is pending tells nobody.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Entries that go over the wire whole at once, at most: of a mebibyte each they still do within the deadline.
 const WHOLE: usize = 50;
 
@@ -103,10 +100,6 @@ impl Source for RedisStreams {
 
     fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>> {
         self.read_dead(episodes).boxed()
-    }
-
-    fn wait<'a>(&'a self, _queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {
-        tokio::time::sleep(patience.min(LOOK_EVERY)).map(Ok).boxed()
     }
 
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
