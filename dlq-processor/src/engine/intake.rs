@@ -142,6 +142,7 @@ mod tests {
             stalls: 0,
             is_in_flow: false,
             put_in_at_ms: None,
+            asked_by: None,
         }
     }
 

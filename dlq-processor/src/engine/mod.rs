@@ -14,6 +14,7 @@ mod redrive;
 mod retention;
 mod room;
 mod scan;
+mod spans;
 mod tail;
 mod verdict;
 mod working;
@@ -64,6 +65,8 @@ pub(crate) enum Trouble {
 /// One source, with all that is needed to deal with it.
 pub(crate) struct Engine {
     name: String,
+    /// What kind of source it is.
+    kind: &'static str,
     queues: Vec<Pattern>,
     source: Arc<dyn Source>,
     /// Its queues, as far as they are found and wanted.
@@ -104,11 +107,12 @@ impl Engine {
         rate: Arc<Mutex<Bucket>>,
         is_full: Arc<AtomicBool>,
     ) -> Self {
-        let SourceSettings { name, queues, source, .. } = of.clone();
+        let SourceSettings { name, kind, queues, source } = of.clone();
         figures.source_up.with_label_values(&[&name]).set(0);
         figures.armed.with_label_values(&[&name]).set(1);
         Self {
             name,
+            kind,
             queues,
             source,
             found: watch::Sender::default(),

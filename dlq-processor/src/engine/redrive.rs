@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::room::Room;
+use super::spans::Redrives;
 use super::{Engine, Trouble, now_ms};
 use crate::failpoint;
 use crate::ledger::Intended;
@@ -157,19 +158,28 @@ impl Engine {
     }
 
     async fn carry_out(&self, intended: &[Intended]) -> Result<(), Trouble> {
+        let mut spans = self.redrive_spans(intended);
+        let carried_out = self.give_orders(intended, &mut spans).await;
+        if let Err(trouble) = &carried_out {
+            spans.fail(trouble);
+        }
+        carried_out
+    }
+
+    async fn give_orders(&self, intended: &[Intended], spans: &mut Redrives) -> Result<(), Trouble> {
         let manners = |intended: &Intended| self.source.manners(&intended.order.episode.queue);
         let (kept, taken): (Vec<Intended>, Vec<Intended>) =
             intended.iter().cloned().partition(|intended| manners(intended).keeps_dead);
         if !kept.is_empty() {
             let put = self.put_back(&kept).await?;
             failpoint::at("after_lua");
-            self.note(kept, put).await?;
+            self.note(kept, put, spans).await?;
         }
         if taken.is_empty() {
             return Ok(());
         }
         match self.put_anew(&taken).await {
-            Ok(put) => self.note(taken, put).await,
+            Ok(put) => self.note(taken, put, spans).await,
             Err(trouble) => {
                 // Nothing was done, and nobody would know that later.
                 let forgetful: Vec<Intended> =
@@ -181,11 +191,12 @@ impl Engine {
     }
 
     /// Writes what came of orders.
-    async fn note(&self, intended: Vec<Intended>, put: Vec<Put>) -> Result<(), Trouble> {
+    async fn note(&self, intended: Vec<Intended>, put: Vec<Put>, spans: &mut Redrives) -> Result<(), Trouble> {
         let done: Vec<_> = intended.into_iter().zip(put).collect();
         self.ledger.redriven(&done, now_ms()).await?;
         failpoint::at("after_redriven");
         for (intended, put) in &done {
+            spans.end(&intended.id, *put);
             let queue = &intended.order.episode.queue;
             self.figures.redriven.with_label_values(&[queue, put.word()]).inc();
             if !matches!(put, Put::Moved | Put::Already) {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::destinations::Destination;
 use super::verdict::rule;
-use super::{Engine, Trouble, now_ms};
+use super::{Engine, Trouble, now_ms, spans};
 use crate::failpoint;
 use crate::ledger::{Captured, LedgerError, LetterId, Recurred, Ruling};
 use crate::policy::Action;
@@ -50,8 +50,24 @@ impl Engine {
     }
 
     async fn write_part(&self, found: &[&Found]) -> Result<(), Trouble> {
-        let (began, now) = (Instant::now(), Timestamp::now());
-        let decide = |found: &_, past| rule(&self.settings, found, past, now, rand::random());
+        let mut span = self.capture_span(queue_of_all(found));
+        match span.within(self.write_whole(found)).await {
+            Ok(new) => {
+                span.set("messaging.batch.message_count", i64::try_from(new).unwrap_or(i64::MAX));
+                Ok(())
+            }
+            Err(trouble) => {
+                spans::fail(&mut span, &trouble);
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Returns how many there were that the ledger did not have.
+    async fn write_whole(&self, found: &[&Found]) -> Result<usize, Trouble> {
+        let (began, now, mut rulings) = (Instant::now(), Timestamp::now(), self.rulings());
+        let decide =
+            |found: &Found, past| rulings.within(found, || rule(&self.settings, found, past, now, rand::random()));
         let captured = self.ledger.capture(&self.name, found, now_ms(), decide).await?;
         failpoint::at("after_capture_commit");
         self.figures.commit_seconds.observe(began.elapsed().as_secs_f64());
@@ -66,7 +82,7 @@ impl Engine {
             self.figures.outcomes.with_label_values(&[queue, "recurred"]).inc();
             self.ended(id, queue, name, false);
         }
-        Ok(())
+        Ok(captured.new.len())
     }
 
     /// Counts what is new, by its queue; and what of it would be redriven, by where it belongs.
@@ -100,4 +116,10 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The queue that all of them are of, if it is one.
+fn queue_of_all<'f>(found: &[&'f Found]) -> Option<&'f str> {
+    let queue = found.first().map(|found| found.episode.queue.as_str())?;
+    found.iter().all(|found| found.episode.queue == queue).then_some(queue)
 }

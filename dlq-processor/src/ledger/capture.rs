@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kit::db::{Bind, Transaction};
+use kit::trace::Context;
 
 use super::letter::{LetterId, Past, pasts};
 use super::{Ledger, LedgerError, LetterState, ROWS, places};
@@ -60,7 +61,7 @@ pub struct Recurred {
     pub name: String,
 }
 
-const COLUMNS: [&str; 29] = [
+const COLUMNS: [&str; 30] = [
     "id",
     "source",
     "queue",
@@ -90,6 +91,7 @@ const COLUMNS: [&str; 29] = [
     "until_ms",
     "order_value",
     "waits_for_stuck",
+    "traceparent",
 ];
 
 impl Ledger {
@@ -179,8 +181,10 @@ async fn insert(
             [&*found.episode.job, &*found.name, &*ruling.error.message, stack].map(clean)
         })
         .collect();
+    let parent = |found: &Found| found.asked_by.as_ref().map(Context::traceparent);
+    let parents: Vec<Option<String>> = rows.iter().map(|(_, found, ..)| parent(found)).collect();
     let mut binds: Vec<Bind<'_>> = Vec::with_capacity(rows.len() * COLUMNS.len());
-    for ((id, found, ruling, past), [job, name, message, stack]) in rows.iter().zip(&texts) {
+    for (((id, found, ruling, past), [job, name, message, stack]), parent) in rows.iter().zip(&texts).zip(&parents) {
         let Found { episode, .. } = found;
         let Ruling { error, fingerprint, decision, state, due_at_ms, until_ms, order } = ruling;
         binds.extend([
@@ -213,6 +217,7 @@ async fn insert(
             (*until_ms).into(),
             order.as_ref().map(|order| order.value.as_str()).into(),
             i64::from(order.as_ref().is_some_and(|order| order.waits_for_stuck)).into(),
+            parent.as_deref().into(),
         ]);
     }
     let sql = format!(

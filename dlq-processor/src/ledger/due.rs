@@ -1,6 +1,7 @@
 //! Letters that are to be redriven: what is due, and that it will be done, written before it is.
 
 use kit::db::{Bind, Transaction};
+use kit::trace::Context;
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places};
@@ -30,6 +31,10 @@ pub struct Intended {
     pub order: Order,
     /// When that was written for the first time, in milliseconds since the epoch.
     pub since_ms: i64,
+    /// How often its job was redriven unasked, this time included.
+    pub redrives: i64,
+    /// The span that put its job in, if that is known.
+    pub asked_by: Option<Context>,
 }
 
 /// What may not be redriven now.
@@ -49,7 +54,11 @@ const HELD: usize = 1000;
 /// After how long what nobody took is tried again, in milliseconds.
 const AGAIN_MS: i64 = 30_000;
 
-type Row = (String, String, i64, String, String, i64, i64);
+type Row = (String, String, i64, String, String, i64, i64, i64, Option<String>);
+
+/// What a [`Row`] has.
+const INTENDED: &str =
+    "queue, job, failed_at_ms, name, letters.redrive, changed_at_ms, has_all_tries, redrives, traceparent";
 
 impl Ledger {
     /// Returns letters of a source that are due at the time `now_ms` and not held, the longest first.
@@ -111,7 +120,7 @@ impl Ledger {
                         version = version + 1, redrives = redrives + 1 - has_all_tries
                     FROM (VALUES {}) AS orders
                     WHERE letters.id = orders.column1 AND letters.state = 'scheduled' AND letters.source = ${}
-                    RETURNING queue, job, failed_at_ms, name, letters.redrive, changed_at_ms, has_all_tries",
+                    RETURNING {INTENDED}",
                     part.len() * 2 + 1,
                     places(part.len(), 2),
                     part.len() * 2 + 2,
@@ -134,9 +143,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn intended(&self, source: &str) -> Result<Vec<Intended>, LedgerError> {
-        let sql = "SELECT queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries FROM letters
-            WHERE state = 'intended' AND source = $1 AND redrive IS NOT NULL ORDER BY number";
-        let rows = self.read(async |transaction| transaction.rows::<Row>(sql, &[source.into()]).await).await?;
+        let sql = format!(
+            "SELECT {INTENDED} FROM letters
+            WHERE state = 'intended' AND source = $1 AND redrive IS NOT NULL ORDER BY number"
+        );
+        let rows = self.read(async |transaction| transaction.rows::<Row>(&sql, &[source.into()]).await).await?;
         Ok(rows.into_iter().map(|row| intended_of(source, row)).collect())
     }
 
@@ -254,7 +265,8 @@ async fn reschedule(transaction: &mut Transaction, letter: &Intended, now_ms: i6
     transaction.change(sql, &binds).await.map(drop)
 }
 
-fn intended_of(source: &str, (queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries): Row) -> Intended {
+fn intended_of(source: &str, row: Row) -> Intended {
+    let (queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries, redrives, traceparent) = row;
     let episode = Episode { queue, job, failed_at_ms };
     let id = LetterId::of(source, &episode);
     // The name of an order says when it was given (UUIDv7, RFC 9562 section 5.7): it may be given again later.
@@ -263,5 +275,6 @@ fn intended_of(source: &str, (queue, job, failed_at_ms, name, redrive, changed_a
         i64::try_from(secs).ok()?.checked_mul(1000)?.checked_add(i64::from(nanos / 1_000_000))
     });
     let since_ms = given_ms.unwrap_or(changed_at_ms);
-    Intended { id, name, order: Order { episode, id: redrive, has_all_tries: has_all_tries > 0 }, since_ms }
+    let order = Order { episode, id: redrive, has_all_tries: has_all_tries > 0 };
+    Intended { id, name, order, since_ms, redrives, asked_by: traceparent.as_deref().and_then(Context::parse) }
 }

@@ -137,9 +137,12 @@ CREATE TABLE heard (
 ) {strict};
 ";
 
+/// The spans that put jobs in.
+const SEVENTH: &str = "ALTER TABLE letters ADD COLUMN traceparent TEXT;";
+
 /// The version that these make.
 pub(crate) const VERSION: usize = TABLES.steps.len();
 
 /// All of them.
 pub(super) const TABLES: Tables =
-    Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH] };
+    Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH] };

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use kit::trace::Context;
+
 /// One failure of one job: what fences all that is done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Episode {
@@ -36,6 +38,8 @@ pub struct Found {
     pub is_in_flow: bool,
     /// When it was put in, in milliseconds since the epoch.
     pub put_in_at_ms: Option<i64>,
+    /// The span that put it in, if that is known.
+    pub asked_by: Option<Context>,
 }
 
 /// How far a list was read.

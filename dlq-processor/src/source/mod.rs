@@ -1,6 +1,7 @@
 //! Where dead letters come from. A source lists failed jobs, reads them whole, and puts them back or removes them, each time
 //! fenced by the failure that is meant. It keeps nothing, decides nothing, and runs no job.
 
+mod asked_by;
 pub mod bullmq;
 mod found;
 pub mod jobs;

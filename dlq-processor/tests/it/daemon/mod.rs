@@ -10,6 +10,7 @@ mod planned;
 mod redis;
 mod replicas;
 mod soaked;
+mod spans;
 mod storm;
 mod streams;
 mod tables;

@@ -58,6 +58,7 @@ fn found(job: &str, failed_at_ms: i64) -> Found {
         stalls: 0,
         is_in_flow: false,
         put_in_at_ms: Some(1),
+        asked_by: None,
     }
 }
 
