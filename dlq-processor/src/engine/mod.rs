@@ -7,6 +7,7 @@
 mod destinations;
 mod follow;
 mod intake;
+mod lists;
 mod missed;
 mod perils;
 mod plans;
@@ -148,7 +149,8 @@ impl Engine {
             self.count_missed_for_ever(),
             self.redrive_for_ever(),
             self.follow_for_ever(),
-            self.watch_perils_for_ever()
+            self.watch_perils_for_ever(),
+            self.list_for_ever()
         );
     }
 

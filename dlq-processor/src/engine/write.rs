@@ -66,8 +66,11 @@ impl Engine {
     /// Returns how many there were that the ledger did not have.
     async fn write_whole(&self, found: &[&Found]) -> Result<usize, Trouble> {
         let (began, now, mut rulings) = (Instant::now(), Timestamp::now(), self.rulings());
-        let decide =
-            |found: &Found, past| rulings.within(found, || rule(&self.settings, found, past, now, rand::random()));
+        let is_listed = self.source.lists().is_some();
+        let decide = |found: &Found, past| {
+            let ruling = rulings.within(found, || rule(&self.settings, found, past, now, rand::random()));
+            Ruling { is_listed, ..ruling }
+        };
         let captured = self.ledger.capture(&self.name, found, now_ms(), decide).await?;
         failpoint::at("after_capture_commit");
         self.figures.commit_seconds.observe(began.elapsed().as_secs_f64());

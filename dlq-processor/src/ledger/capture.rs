@@ -28,6 +28,8 @@ pub struct Ruling {
     pub until_ms: Option<i64>,
     /// After which others.
     pub order: Option<InOrder>,
+    /// Whether what becomes of it is put into lists.
+    pub is_listed: bool,
 }
 
 /// Letters of a queue with the same value are redriven one after another, as they were taken in.
@@ -61,7 +63,7 @@ pub struct Recurred {
     pub name: String,
 }
 
-const COLUMNS: [&str; 30] = [
+const COLUMNS: [&str; 31] = [
     "id",
     "source",
     "queue",
@@ -92,6 +94,7 @@ const COLUMNS: [&str; 30] = [
     "order_value",
     "waits_for_stuck",
     "traceparent",
+    "listed",
 ];
 
 impl Ledger {
@@ -186,7 +189,7 @@ async fn insert(
     let mut binds: Vec<Bind<'_>> = Vec::with_capacity(rows.len() * COLUMNS.len());
     for (((id, found, ruling, past), [job, name, message, stack]), parent) in rows.iter().zip(&texts).zip(&parents) {
         let Found { episode, .. } = found;
-        let Ruling { error, fingerprint, decision, state, due_at_ms, until_ms, order } = ruling;
+        let Ruling { error, fingerprint, decision, state, due_at_ms, until_ms, order, is_listed } = ruling;
         binds.extend([
             Bind::from(id.as_str()),
             source.into(),
@@ -218,6 +221,7 @@ async fn insert(
             order.as_ref().map(|order| order.value.as_str()).into(),
             i64::from(order.as_ref().is_some_and(|order| order.waits_for_stuck)).into(),
             parent.as_deref().into(),
+            is_listed.then_some("").into(),
         ]);
     }
     let sql = format!(

@@ -140,9 +140,16 @@ CREATE TABLE heard (
 /// The spans that put jobs in.
 const SEVENTH: &str = "ALTER TABLE letters ADD COLUMN traceparent TEXT;";
 
+/// What was last put into lists of a letter whose source has some: the state that it had then.
+const EIGHTH: &str = "
+ALTER TABLE letters ADD COLUMN listed TEXT;
+CREATE INDEX letters_unlisted ON letters (source, changed_at_ms, number) WHERE listed <> state AND state IN
+    ('parked', 'quarantined', 'escalated', 'uncertain', 'discarded', 'resolved', 'withdrawn', 'expired');
+";
+
 /// The version that these make.
 pub(crate) const VERSION: usize = TABLES.steps.len();
 
 /// All of them.
 pub(super) const TABLES: Tables =
-    Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH] };
+    Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH] };

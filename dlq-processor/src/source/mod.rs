@@ -21,6 +21,8 @@ pub use found::{Cursor, Episode, Found, Page, Place, Places, Told};
 pub(crate) use kinds::kind;
 pub use orders::{Lost, Order, Put, State};
 pub use peril::{Peril, PerilKind};
+pub(crate) use redis::List;
+pub use redis::Lists;
 
 /// One kind of queue.
 ///
@@ -86,6 +88,11 @@ pub trait Source: Send + Sync {
     /// Says what is worth knowing of its server and stops nothing, one sentence each.
     fn notes(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Returns the lists that what becomes of its letters is put into, if it is to have some.
+    fn lists(&self) -> Option<&Lists> {
+        None
     }
 
     /// Says what time it is there, in milliseconds since the epoch; nothing where nobody can tell.

@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 
 use self::keys::{Keys, every_meta, queue_of};
 use self::load::Done;
-use super::redis::{Lua, Server};
+use super::redis::{Lists, Lua, Server};
 use super::{Cursor, Episode, Found, Lost, Order, PAGE, Page, Peril, Places, Put, Source, SourceError, State, Told};
 use crate::storm::Load;
 
@@ -42,6 +42,7 @@ pub struct BullMq {
     done: Mutex<Done>,
     /// Of the lease that this asks for.
     epoch: AtomicI64,
+    lists: Option<Lists>,
 }
 
 impl BullMq {
@@ -58,7 +59,15 @@ impl BullMq {
             listed: Mutex::default(),
             done: Mutex::default(),
             epoch: AtomicI64::new(0),
+            lists: None,
         })
+    }
+
+    /// Has what becomes of its letters put into these lists.
+    #[must_use]
+    pub(super) fn with_lists(mut self, lists: Option<Lists>) -> Self {
+        self.lists = lists;
+        self
     }
 
     fn keys<'a>(&'a self, queue: &'a str) -> Keys<'a> {
@@ -222,6 +231,10 @@ impl Source for BullMq {
 
     fn latest_epoch(&self) -> BoxFuture<'_, Result<i64, SourceError>> {
         async { Ok(self.find_epochs().await?.into_iter().map(|(_, epoch)| epoch).max().unwrap_or_default()) }.boxed()
+    }
+
+    fn lists(&self) -> Option<&Lists> {
+        self.lists.as_ref()
     }
 
     fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {

@@ -26,7 +26,7 @@ use redis::RedisError;
 use secrecy::SecretString;
 
 use self::watch::Watch;
-use super::redis::{Lua, Server};
+use super::redis::{Lists, Lua, Server};
 use super::{Cursor, Episode, Found, Lost, Manners, Order, Page, Put, Source, SourceError, State};
 
 pub(super) use settings::decode_streams;
@@ -43,6 +43,7 @@ pub struct RedisStreams {
     watch: Mutex<Watch>,
     /// Streams that were found, once they were looked for.
     known: Mutex<Option<BTreeSet<String>>>,
+    lists: Option<Lists>,
 }
 
 struct Scripts {
@@ -76,7 +77,14 @@ impl RedisStreams {
             groups: script!("groups"),
         };
         let (watch, known) = (Mutex::default(), Mutex::default());
-        Ok(Self { server: Server::new(url)?, settings, scripts, watch, known })
+        Ok(Self { server: Server::new(url)?, settings, scripts, watch, known, lists: None })
+    }
+
+    /// Has what becomes of its letters put into these lists.
+    #[must_use]
+    pub(super) fn with_lists(mut self, lists: Option<Lists>) -> Self {
+        self.lists = lists;
+        self
     }
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
@@ -112,6 +120,10 @@ impl Source for RedisStreams {
 
     fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
         self.find_states(jobs).boxed()
+    }
+
+    fn lists(&self) -> Option<&Lists> {
+        self.lists.as_ref()
     }
 
     fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {

@@ -4,6 +4,7 @@
 mod asked;
 mod broker;
 mod killed;
+mod lists;
 pub(crate) mod machine;
 mod modes;
 mod planned;

@@ -16,6 +16,7 @@ macro_rules! in_both {
     };
 }
 
+mod listing;
 mod pages;
 mod plans;
 
@@ -76,6 +77,7 @@ fn redrive(found: &Found, _past: Option<Past>) -> Ruling {
         due_at_ms: Some(100),
         until_ms: None,
         order: None,
+        is_listed: false,
     }
 }
 
