@@ -23,6 +23,7 @@ use crate::engine::{Engine, Working, carry_out_plans, let_go};
 use crate::figures::Figures;
 use crate::lease::Lease;
 use crate::ledger::{Holder, Ledger, Numbers};
+use crate::openapi::description;
 use crate::page::{News, Pages};
 use crate::settings::{Settings, SourceSettings};
 use crate::storm::Bucket;
@@ -49,7 +50,7 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 const BODY_BYTES: usize = 1 << 20;
 
 /// The daemon.
-struct Daemon {
+pub(crate) struct Daemon {
     settings: Arc<Settings>,
     figures: Figures,
     health: Health,
@@ -68,21 +69,7 @@ struct Daemon {
 
 /// Serves on `listener` and works until `stop`.
 pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: CancellationToken) {
-    let metrics = Metrics::new(SERVICE, VERSION);
-    let health = Health::new(SERVICE, VERSION);
-    health.set(LEDGER, Need::Hard, Err("not opened yet".to_owned()));
-    health.report_to(&metrics);
-    let daemon = Daemon {
-        settings: Arc::new(settings),
-        figures: Figures::new(&metrics),
-        health,
-        metrics,
-        ledger: Arc::default(),
-        is_full: Arc::default(),
-        working: Working::default(),
-        news: News::new(stop.clone()),
-        holder: Mutex::default(),
-    };
+    let daemon = Daemon::new(settings, &stop);
     let router = daemon.router();
     tracing::info!(address = %daemon.settings.listen, version = VERSION, "listening");
     let working = async {
@@ -106,7 +93,26 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
 }
 
 impl Daemon {
-    fn router(&self) -> Router {
+    /// One that has not begun; its pages end with `stop`.
+    pub(crate) fn new(settings: Settings, stop: &CancellationToken) -> Self {
+        let metrics = Metrics::new(SERVICE, VERSION);
+        let health = Health::new(SERVICE, VERSION);
+        health.set(LEDGER, Need::Hard, Err("not opened yet".to_owned()));
+        health.report_to(&metrics);
+        Self {
+            settings: Arc::new(settings),
+            figures: Figures::new(&metrics),
+            health,
+            metrics,
+            ledger: Arc::default(),
+            is_full: Arc::default(),
+            working: Working::default(),
+            news: News::new(stop.clone()),
+            holder: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn router(&self) -> Router {
         let metrics = &self.metrics;
         let api = Api::new(self.settings.clone(), self.ledger.clone(), self.working.clone());
         let routes = self
@@ -114,6 +120,7 @@ impl Daemon {
             .routes()
             .merge(self.health.detailed_route())
             .merge(metrics.routes())
+            .merge(description().routes())
             .merge(api.clone().routes())
             .merge(Pages::new(api, self.news.clone()).routes());
         with_conventions(routes, HttpMetrics::new(metrics, SERVICE), REQUEST_DEADLINE, BODY_BYTES)

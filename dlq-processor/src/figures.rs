@@ -27,6 +27,8 @@ pub(crate) struct Figures {
     pub(crate) held: IntGaugeVec,
     pub(crate) perils: IntGaugeVec,
     pub(crate) failed_in_source: IntGaugeVec,
+    pub(crate) listed: IntCounterVec,
+    pub(crate) list_failures: IntCounterVec,
     pub(crate) commit_seconds: Histogram,
     pub(crate) lease_held: IntGauge,
     ledger_bytes: IntGauge,
@@ -75,6 +77,16 @@ impl Figures {
                 "dlq_redrive_outcome_total",
                 "Redriven letters by how they ended.",
                 &["queue", "outcome"],
+            ),
+            listed: counter(
+                "dlq_listed_total",
+                "Entries that were written into lists of a source.",
+                &["source", "list"],
+            ),
+            list_failures: counter(
+                "dlq_list_failures_total",
+                "Times that lists of a source could not be written; what was missing is written later.",
+                &["source"],
             ),
             new_fingerprints: metrics
                 .register(IntCounter::new("dlq_fingerprints_new_total", "Failures like which there had been none.")),

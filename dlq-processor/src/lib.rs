@@ -20,6 +20,7 @@ mod failpoint;
 mod figures;
 mod lease;
 pub mod ledger;
+mod openapi;
 mod page;
 pub mod policy;
 mod redacted;

@@ -1,17 +1,25 @@
 //! What is done with one source, for ever: letters are taken in, redriven when they are due, and followed to their end.
-//! Three loops, none of which waits for another; a source or a ledger that is away holds them up and ends none.
+//! Loops, none of which waits for another; a source or a ledger that is away holds them up and ends none.
+//!
+//! Failures are read where queues tell of them (`tail`) and where they are listed (`scan`), wait in a bounded `intake`, and are
+//! written by one writer (`write`); what was gone before it could be read is counted (`missed`).
 
-mod capture;
 mod destinations;
 mod follow;
+mod intake;
+mod lists;
 mod missed;
 mod perils;
 mod plans;
 mod redrive;
 mod retention;
 mod room;
+mod scan;
+mod spans;
+mod tail;
 mod verdict;
 mod working;
+mod write;
 
 pub(crate) use plans::carry_out_plans;
 pub(crate) use retention::let_go;
@@ -25,8 +33,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kit::backoff::Backoff;
 use kit::chain::Chain;
+use tokio::sync::watch;
 
 use self::destinations::{Destination, Destinations};
+use self::intake::Intake;
+use self::missed::Missed;
 use self::perils::Looked;
 use crate::figures::Figures;
 use crate::ledger::{Ledger, LedgerError, LetterId};
@@ -55,10 +66,18 @@ pub(crate) enum Trouble {
 /// One source, with all that is needed to deal with it.
 pub(crate) struct Engine {
     name: String,
+    /// What kind of source it is.
+    kind: &'static str,
     queues: Vec<Pattern>,
     source: Arc<dyn Source>,
     /// Its queues, as far as they are found and wanted.
-    found: Mutex<Vec<String>>,
+    found: watch::Sender<Vec<String>>,
+    /// What was read and is not written yet.
+    intake: Intake,
+    /// What could not be read.
+    missed: Missed,
+    /// How far each queue was heard.
+    places: Mutex<BTreeMap<String, String>>,
     settings: Arc<Settings>,
     ledger: Ledger,
     figures: Figures,
@@ -89,14 +108,18 @@ impl Engine {
         rate: Arc<Mutex<Bucket>>,
         is_full: Arc<AtomicBool>,
     ) -> Self {
-        let SourceSettings { name, queues, source, .. } = of.clone();
+        let SourceSettings { name, kind, queues, source } = of.clone();
         figures.source_up.with_label_values(&[&name]).set(0);
         figures.armed.with_label_values(&[&name]).set(1);
         Self {
             name,
+            kind,
             queues,
             source,
-            found: Mutex::default(),
+            found: watch::Sender::default(),
+            intake: Intake::new(),
+            missed: Missed::default(),
+            places: Mutex::default(),
             settings,
             ledger,
             figures,
@@ -119,16 +142,20 @@ impl Engine {
 
     /// Its queues, as far as they are found and wanted.
     pub(crate) fn queues(&self) -> Vec<String> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.found.borrow().clone()
     }
 
     /// Does everything, until it is dropped.
     pub(crate) async fn run(&self) {
         tokio::join!(
-            self.capture_for_ever(),
+            self.tail_for_ever(),
+            self.scan_for_ever(),
+            self.write_for_ever(),
+            self.count_missed_for_ever(),
             self.redrive_for_ever(),
             self.follow_for_ever(),
-            self.watch_perils_for_ever()
+            self.watch_perils_for_ever(),
+            self.list_for_ever()
         );
     }
 

@@ -23,7 +23,7 @@ impl Engine {
     pub(super) async fn watch_perils_for_ever(&self) {
         let mut failures = 0;
         loop {
-            let queues = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let queues = self.found.borrow().clone();
             if queues.is_empty() {
                 tokio::time::sleep(BEGIN_EVERY).await;
                 continue;

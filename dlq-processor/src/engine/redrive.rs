@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::room::Room;
+use super::spans::Redrives;
 use super::{Engine, Trouble, now_ms};
 use crate::failpoint;
 use crate::ledger::Intended;
@@ -183,25 +184,34 @@ impl Engine {
     }
 
     async fn carry_out(&self, intended: &[Intended]) -> Result<(), Trouble> {
+        let mut spans = self.redrive_spans(intended);
+        let carried_out = self.give_orders(intended, &mut spans).await;
+        if let Err(trouble) = &carried_out {
+            spans.fail(trouble);
+        }
+        carried_out
+    }
+
+    async fn give_orders(&self, intended: &[Intended], spans: &mut Redrives) -> Result<(), Trouble> {
         let (others, same): (Vec<Intended>, Vec<Intended>) = intended.iter().cloned().partition(Intended::is_other);
         if !others.is_empty() {
             let put = self.put_others(&others).await?;
             failpoint::at("after_lua");
-            self.note(others.clone(), put.clone()).await?;
+            self.note(others.clone(), put.clone(), spans).await?;
             self.take_away(&others, &put).await;
         }
-        self.carry_out_same(&same).await
+        self.give_same_orders(&same, spans).await
     }
 
     /// Puts back jobs as they were.
-    async fn carry_out_same(&self, intended: &[Intended]) -> Result<(), Trouble> {
+    async fn give_same_orders(&self, intended: &[Intended], spans: &mut Redrives) -> Result<(), Trouble> {
         let manners = |intended: &Intended| self.source.manners(&intended.order.episode.queue);
         let is_kept = |intended: &Intended| manners(intended).keeps_dead && intended.found_in.is_none();
         let (kept, taken): (Vec<Intended>, Vec<Intended>) = intended.iter().cloned().partition(is_kept);
         if !kept.is_empty() {
             let put = self.put_back(&kept).await?;
             failpoint::at("after_lua");
-            self.note(kept, put).await?;
+            self.note(kept, put, spans).await?;
         }
         if taken.is_empty() {
             return Ok(());
@@ -209,7 +219,7 @@ impl Engine {
         match self.put_anew(&taken).await {
             Ok(put) => {
                 failpoint::at("after_lua");
-                self.note(taken, put).await
+                self.note(taken, put, spans).await
             }
             Err(trouble) => {
                 // Nothing was done, and nobody would know that later.
@@ -222,11 +232,12 @@ impl Engine {
     }
 
     /// Writes what came of orders.
-    async fn note(&self, intended: Vec<Intended>, put: Vec<Put>) -> Result<(), Trouble> {
+    async fn note(&self, intended: Vec<Intended>, put: Vec<Put>, spans: &mut Redrives) -> Result<(), Trouble> {
         let done: Vec<_> = intended.into_iter().zip(put).collect();
         self.ledger.redriven(&done, now_ms()).await?;
         failpoint::at("after_redriven");
         for (intended, put) in &done {
+            spans.end(&intended.id, *put);
             let queue = intended.target();
             self.figures.redriven.with_label_values(&[queue, put.word()]).inc();
             if !matches!(put, Put::Moved | Put::Already | Put::Anew) {

@@ -42,7 +42,7 @@ pub(super) fn rule(settings: &Settings, found: &Found, past: Option<Past>, now: 
     let within_ms = retry.map(|retry| i64::try_from(retry.within.as_millis()).unwrap_or(i64::MAX));
     let until_ms = within_ms.map(|within_ms| past.first_failed_at.as_millisecond().saturating_add(within_ms));
     let order = order(settings, found);
-    Ruling { error: letter.error, fingerprint, decision, state, due_at_ms, until_ms, order }
+    Ruling { error: letter.error, fingerprint, decision, state, due_at_ms, until_ms, order, is_listed: false }
 }
 
 /// Where it stands among others. What has no value there stands alone.

@@ -1,8 +1,10 @@
 //! Taking letters in: the copy, the decision and what it says of earlier failures of the same job, in one transaction.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use kit::db::{Bind, Transaction};
+use kit::trace::Context;
 
 use super::letter::{LetterId, Past, pasts};
 use super::told::end_told;
@@ -27,6 +29,8 @@ pub struct Ruling {
     pub until_ms: Option<i64>,
     /// After which others.
     pub order: Option<InOrder>,
+    /// Whether what becomes of it is put into lists.
+    pub is_listed: bool,
 }
 
 /// Letters of a queue with the same value are redriven one after another, as they were taken in.
@@ -60,7 +64,7 @@ pub struct Recurred {
     pub name: String,
 }
 
-const COLUMNS: [&str; 30] = [
+const COLUMNS: [&str; 32] = [
     "id",
     "source",
     "queue",
@@ -90,6 +94,8 @@ const COLUMNS: [&str; 30] = [
     "until_ms",
     "order_value",
     "waits_for_stuck",
+    "traceparent",
+    "listed",
     "found_in",
 ];
 
@@ -120,14 +126,14 @@ impl Ledger {
     pub async fn capture(
         &self,
         source: &str,
-        found: &[Found],
+        found: &[impl Borrow<Found>],
         now_ms: i64,
         mut decide: impl FnMut(&Found, Option<Past>) -> Ruling,
     ) -> Result<Captured, LedgerError> {
         self.write(async |transaction| {
             let mut captured = Captured::default();
             // Of failures of one job the later must know of the earlier.
-            for part in parts(found) {
+            for part in parts(found.iter().map(Borrow::borrow)) {
                 let pasts = pasts(transaction, source, &part).await?;
                 let rows: Vec<(LetterId, &Found, Ruling, Option<Past>)> = part
                     .iter()
@@ -151,8 +157,8 @@ impl Ledger {
 }
 
 /// At most [`ROWS`] failures each, and no job twice in one of them.
-fn parts(found: &[Found]) -> Vec<Vec<&Found>> {
-    let mut parts: Vec<Vec<&Found>> = Vec::new();
+fn parts<'f>(found: impl Iterator<Item = &'f Found>) -> Vec<Vec<&'f Found>> {
+    let mut parts: Vec<Vec<&'f Found>> = Vec::new();
     let mut jobs = BTreeSet::new();
     for found in found {
         let job = (&found.episode.queue, &found.episode.job);
@@ -181,10 +187,12 @@ async fn insert(
             [&*found.episode.job, &*found.name, &*ruling.error.message, stack].map(clean)
         })
         .collect();
+    let parent = |found: &Found| found.asked_by.as_ref().map(Context::traceparent);
+    let parents: Vec<Option<String>> = rows.iter().map(|(_, found, ..)| parent(found)).collect();
     let mut binds: Vec<Bind<'_>> = Vec::with_capacity(rows.len() * COLUMNS.len());
-    for ((id, found, ruling, past), [job, name, message, stack]) in rows.iter().zip(&texts) {
+    for (((id, found, ruling, past), [job, name, message, stack]), parent) in rows.iter().zip(&texts).zip(&parents) {
         let Found { episode, .. } = found;
-        let Ruling { error, fingerprint, decision, state, due_at_ms, until_ms, order } = ruling;
+        let Ruling { error, fingerprint, decision, state, due_at_ms, until_ms, order, is_listed } = ruling;
         binds.extend([
             Bind::from(id.as_str()),
             source.into(),
@@ -215,6 +223,8 @@ async fn insert(
             (*until_ms).into(),
             order.as_ref().map(|order| order.value.as_str()).into(),
             i64::from(order.as_ref().is_some_and(|order| order.waits_for_stuck)).into(),
+            parent.as_deref().into(),
+            is_listed.then_some("").into(),
             found.found_in.as_deref().into(),
         ]);
     }

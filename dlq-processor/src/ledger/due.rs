@@ -1,6 +1,7 @@
 //! Letters that are to be redriven: what is due, and that it will be done, written before it is.
 
 use kit::db::{Bind, Transaction};
+use kit::trace::Context;
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places};
@@ -46,6 +47,10 @@ pub struct Intended {
     pub order: Order,
     /// When that was written for the first time, in milliseconds since the epoch.
     pub since_ms: i64,
+    /// How often its job was redriven unasked, this time included.
+    pub redrives: i64,
+    /// The span that put its job in, if that is known.
+    pub asked_by: Option<Context>,
     /// The queue that told of it, if it is another.
     pub found_in: Option<String>,
     /// The queue that it goes to, if it is another.
@@ -90,9 +95,26 @@ const AGAIN_MS: i64 = 30_000;
 
 /// What tells of an order.
 const INTENDED: &str =
-    "queue, job, failed_at_ms, name, letters.redrive, changed_at_ms, has_all_tries, found_in, to_queue, edited_at_ms";
+    "queue, job, failed_at_ms, name, letters.redrive, changed_at_ms, has_all_tries, redrives, traceparent,
+    found_in, to_queue, edited_at_ms";
 
-type Row = (String, String, i64, String, String, i64, i64, Option<String>, Option<String>, Option<i64>);
+/// A row of it.
+#[derive(sqlx::FromRow)]
+struct Row {
+    queue: String,
+    job: String,
+    failed_at_ms: i64,
+    name: String,
+    redrive: String,
+    changed_at_ms: i64,
+    has_all_tries: i64,
+    redrives: i64,
+    traceparent: Option<String>,
+    found_in: Option<String>,
+    to_queue: Option<String>,
+    edited_at_ms: Option<i64>,
+}
+
 type DueRow = (String, String, i64, String, i64, Option<String>, Option<String>);
 
 impl Ledger {
@@ -304,16 +326,21 @@ async fn reschedule(transaction: &mut Transaction, letter: &Intended, now_ms: i6
     transaction.change(sql, &binds).await.map(drop)
 }
 
-fn intended_of(
-    source: &str,
-    (queue, job, failed_at_ms, name, redrive, changed_at_ms, has_all_tries, found_in, to, edited_at_ms): Row,
-) -> Intended {
-    let episode = Episode { queue, job, failed_at_ms };
-    let id = LetterId::of(source, &episode);
+fn intended_of(source: &str, row: Row) -> Intended {
+    let episode = Episode { queue: row.queue, job: row.job, failed_at_ms: row.failed_at_ms };
     // It may be given again later.
-    let since_ms = given_ms(&redrive).unwrap_or(changed_at_ms);
-    let order = Order { episode, id: redrive, has_all_tries: has_all_tries > 0 };
-    Intended { id, name, order, since_ms, found_in, to, is_edited: edited_at_ms.is_some() }
+    let since_ms = given_ms(&row.redrive).unwrap_or(row.changed_at_ms);
+    Intended {
+        id: LetterId::of(source, &episode),
+        name: row.name,
+        order: Order { episode, id: row.redrive, has_all_tries: row.has_all_tries > 0 },
+        since_ms,
+        redrives: row.redrives,
+        asked_by: row.traceparent.as_deref().and_then(Context::parse),
+        found_in: row.found_in,
+        to: row.to_queue,
+        is_edited: row.edited_at_ms.is_some(),
+    }
 }
 
 /// Returns when an order was given, in milliseconds since the epoch: its name says so (UUIDv7, RFC 9562 section 5.7).

@@ -137,15 +137,25 @@ CREATE TABLE heard (
 ) {strict};
 ";
 
+/// The spans that put jobs in.
+const SEVENTH: &str = "ALTER TABLE letters ADD COLUMN traceparent TEXT;";
+
+/// What was last put into lists of a letter whose source has some: the state that it had then.
+const EIGHTH: &str = "
+ALTER TABLE letters ADD COLUMN listed TEXT;
+CREATE INDEX letters_unlisted ON letters (source, changed_at_ms, number) WHERE listed <> state AND state IN
+    ('parked', 'quarantined', 'escalated', 'uncertain', 'discarded', 'resolved', 'withdrawn', 'expired');
+";
+
 /// In which other queue a failure was told of, and under which other id its job was put back.
-const SEVENTH: &str = "
+const NINTH: &str = "
 ALTER TABLE letters ADD COLUMN found_in TEXT;
 ALTER TABLE letters ADD COLUMN new_job TEXT;
 CREATE INDEX letters_told ON letters (source, queue, job) WHERE found_in IS NOT NULL;
 ";
 
 /// Which other queue letters go to, and what their jobs hold instead of what they held.
-const EIGHTH: &str = "
+const TENTH: &str = "
 ALTER TABLE letters ADD COLUMN to_queue TEXT;
 ALTER TABLE letters ADD COLUMN edited_at_ms {int};
 CREATE TABLE edits (
@@ -162,5 +172,7 @@ CREATE TABLE edits (
 pub(crate) const VERSION: usize = TABLES.steps.len();
 
 /// All of them.
-pub(super) const TABLES: Tables =
-    Tables { schema: "dlq_processor", steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH] };
+pub(super) const TABLES: Tables = Tables {
+    schema: "dlq_processor",
+    steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH, TENTH],
+};

@@ -269,6 +269,15 @@ mod tests {
                 "\"url\" is not one of Redis; write it like redis://",
             ),
             (
+                "sources: { a: { bullmq: { url: 'redis://x', lists: { keep: 0 } } } }",
+                "expected a whole number from 1 to 10000, found 0",
+            ),
+            (
+                "sources: { a: { redis_streams: { url: 'redis://x', streams: [a], lists: { prefix: '' } } } }",
+                "\"prefix\" is empty; write prefix: dlq",
+            ),
+            ("sources: { a: { jobs: { database: 'sqlite:a', lists: {} } } }", "unknown key \"lists\""),
+            (
                 "sources: { a: { jobs: {} } }",
                 "\"database\" is missing; write database: sqlite:data/jobs.db, or database_file",
             ),

@@ -1,5 +1,9 @@
 //! Failed jobs as a source has them.
 
+use std::collections::BTreeMap;
+
+use kit::trace::Context;
+
 /// One failure of one job: what fences all that is done about it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Episode {
@@ -34,6 +38,8 @@ pub struct Found {
     pub is_in_flow: bool,
     /// When it was put in, in milliseconds since the epoch.
     pub put_in_at_ms: Option<i64>,
+    /// The span that put it in, if that is known.
+    pub asked_by: Option<Context>,
     /// The queue that told of it, where it is not the one that it failed in.
     pub found_in: Option<String>,
 }
@@ -54,13 +60,29 @@ pub struct Cursor {
     pub read: usize,
 }
 
-/// What a queue told of failures, whether they can still be listed or not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// After which place each queue is heard.
+pub type Places = BTreeMap<String, Place>;
+
+/// A place in what a queue tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Before all that it still tells.
+    Start,
+    /// Behind all that it told so far.
+    End,
+    /// Where it was heard last, as [`Told::place`] had it.
+    At(String),
+}
+
+/// What a queue told of failures, whether they can still be read or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// Jobs that failed.
-    pub failed: Vec<String>,
-    /// How far it told; none if it tells nothing.
-    pub place: Option<String>,
+    /// The queue.
+    pub queue: String,
+    /// What failed. The time is that of the telling: a job that is read has its own.
+    pub failed: Vec<Episode>,
+    /// How far it told.
+    pub place: String,
     /// Whether it has forgotten some of what it told before that.
     pub has_gap: bool,
 }

@@ -20,7 +20,7 @@ use kit::queue::{
 };
 use tokio::sync::Mutex;
 
-use super::{Cursor, Episode, Found, GUARD, Lost, Order, PAGE, Page, Put, Source, SourceError, State};
+use super::{Cursor, Episode, Found, GUARD, Lost, Order, PAGE, Page, Put, Source, SourceError, State, asked_by};
 
 /// The schema in PostgreSQL that programs of the suite agree on.
 const SCHEMA: &str = "jobs";
@@ -28,8 +28,6 @@ const SCHEMA: &str = "jobs";
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Connections, at most: for what is taken in, redriven and followed at the same time.
 const CONNECTIONS: u32 = 3;
-/// Between two looks for what has died: tables tell nobody.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Jobs that are read whole at once, at most: of 256 KiB each ([`kit::queue::MAX_PAYLOAD_BYTES`]).
 const WHOLE: usize = 50;
 
@@ -199,6 +197,7 @@ fn found_of(dead: DeadJob) -> Result<Found, SourceError> {
         stalls: u32::from(dead.reason == LEASE_EXPIRED),
         is_in_flow: false,
         put_in_at_ms: Some(dead.created_at.as_millisecond()),
+        asked_by: dead.traceparent.as_deref().and_then(asked_by::read),
         found_in: None,
         reason: Some(dead.reason),
     })
@@ -252,10 +251,6 @@ impl Source for Jobs {
         self.read_dead(episodes).boxed()
     }
 
-    fn wait<'a>(&'a self, _queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {
-        tokio::time::sleep(patience.min(LOOK_EVERY)).map(Ok).boxed()
-    }
-
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
         self.put_all_back(orders).boxed()
     }
@@ -271,5 +266,29 @@ impl Source for Jobs {
     fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>> {
         let deaths: Vec<Death> = episodes.iter().filter_map(death).collect();
         async move { self.ask(async |queues| queues.discard_deaths(&deaths).await).await }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_dead_job_says_which_span_put_it_in_where_that_can_be_read() {
+        let at = "2026-01-01T00:00:00Z";
+        let asked_by = |traceparent: Option<&str>| {
+            let dead: DeadJob = serde_json::from_value(json!({
+                "id": "01890a5d-ac96-774b-bcce-b302099a8057", "epoch": 1, "queue": "mails", "name": "send",
+                "payload": "{}", "attempts": 1, "max_attempts": 1, "reason": "x", "created_at": at,
+                "first_failed_at": at, "failed_at": at, "key": null, "priority": 0, "traceparent": traceparent,
+            }))
+            .unwrap();
+            found_of(dead).unwrap().asked_by
+        };
+        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(asked_by(Some(given)).unwrap().traceparent(), given);
+        assert_eq!([asked_by(Some("nonsense")), asked_by(None)], [None, None]);
     }
 }

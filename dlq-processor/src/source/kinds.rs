@@ -10,6 +10,7 @@ use super::Source;
 use super::bullmq::{BullMq, DEAD_LETTER_QUEUE};
 use super::jobs::Jobs;
 use super::rabbitmq::{BackTo, RabbitMq, RabbitMqError};
+use super::redis::{Lists, decode_lists};
 use super::streams::{RedisStreams, decode_streams};
 
 /// A kind of source.
@@ -39,15 +40,19 @@ pub(crate) fn kind(name: &str, cursor: &Cursor<'_>) -> Option<&'static Kind> {
 fn bullmq(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
     let prefix = fields.get("prefix").and_then(|cursor| cursor.text()).unwrap_or_else(|| "bull".to_owned());
     let taken = fields.get("dead_letter_queues").map(|cursor| cursor.texts());
+    let lists = fields.get("lists").map(|cursor| decode_lists(&cursor));
     let url = redis_url(fields)?;
     let taken = taken.unwrap_or_else(|| vec![DEAD_LETTER_QUEUE.to_owned()]);
-    Some(Arc::new(BullMq::new(&url, &prefix).ok()?.with_taken(taken)))
+    let lists = lists.map(|settings| Lists::new(&url, settings?).ok());
+    Some(Arc::new(BullMq::new(&url, &prefix).ok()?.with_taken(taken).with_lists(lists.flatten())))
 }
 
 fn redis_streams(fields: &Fields<'_>) -> Option<Arc<dyn Source>> {
     let settings = decode_streams(fields);
+    let lists = fields.get("lists").map(|cursor| decode_lists(&cursor));
     let url = redis_url(fields)?;
-    Some(Arc::new(RedisStreams::new(&url, settings?).ok()?))
+    let lists = lists.map(|settings| Lists::new(&url, settings?).ok());
+    Some(Arc::new(RedisStreams::new(&url, settings?).ok()?.with_lists(lists.flatten())))
 }
 
 /// One that a client takes.

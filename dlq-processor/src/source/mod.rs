@@ -1,6 +1,7 @@
 //! Where dead letters come from. A source lists failed jobs, reads them whole, and puts them back or removes them, each time
 //! fenced by the failure that is meant. It keeps nothing, decides nothing, and runs no job.
 
+mod asked_by;
 pub mod bullmq;
 mod found;
 pub mod jobs;
@@ -16,10 +17,12 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::storm::Load;
-pub use found::{Cursor, Episode, Found, Page, Told};
+pub use found::{Cursor, Episode, Found, Page, Place, Places, Told};
 pub(crate) use kinds::kind;
 pub use orders::{Lost, Order, Other, Put, State};
 pub use peril::{Peril, PerilKind};
+pub(crate) use redis::List;
+pub use redis::Lists;
 
 /// One kind of queue.
 ///
@@ -46,18 +49,23 @@ pub trait Source: Send + Sync {
     /// Lists failures after `from`, oldest first, at most [`PAGE`] of them.
     fn list<'a>(&'a self, queue: &'a str, from: Cursor) -> BoxFuture<'a, Result<Page, SourceError>>;
 
-    /// Reads failed jobs whole, in the order of `episodes`; none of what has gone, or has not failed any more.
+    /// Reads failed jobs whole, in the order of `episodes`; none of what has gone, or has not failed any more. Of a job that has
+    /// failed again since it is the later failure.
     fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>>;
 
-    /// Says which jobs failed after a place in what the queue tells, and how far it told; of a place that is not known yet only
-    /// where its end is. A queue that tells nothing has no places.
-    fn told<'a>(&'a self, _queue: &'a str, _after: Option<&'a str>) -> BoxFuture<'a, Result<Told, SourceError>> {
-        Box::pin(std::future::ready(Ok(Told::default())))
+    /// Waits until queues tell of something after these places, for at most `patience`, and returns what each told that did.
+    /// Where queues tell of nothing, this never returns.
+    fn hear<'a>(&'a self, _places: &'a Places, _patience: Duration) -> BoxFuture<'a, Result<Vec<Told>, SourceError>> {
+        Box::pin(std::future::pending())
     }
 
-    /// Waits until something may have failed or ended in one of the queues since it was first listed or waited for, and since
-    /// this last returned; for at most `patience`.
-    fn wait<'a>(&'a self, queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>>;
+    /// Waits until it is worth while to list queues again; for at most `patience`.
+    fn wait<'a>(&'a self, _queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {
+        Box::pin(async move {
+            tokio::time::sleep(patience.min(LOOK_EVERY)).await;
+            Ok(())
+        })
+    }
 
     /// Puts jobs back, in the order of `orders`, and says of each what came of it.
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>>;
@@ -88,6 +96,11 @@ pub trait Source: Send + Sync {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
+    /// Returns the lists that what becomes of its letters is put into, if it is to have some.
+    fn lists(&self) -> Option<&Lists> {
+        None
+    }
+
     /// Says what time it is there, in milliseconds since the epoch; nothing where nobody can tell.
     fn time(&self) -> BoxFuture<'_, Result<Option<i64>, SourceError>> {
         Box::pin(std::future::ready(Ok(None)))
@@ -116,6 +129,9 @@ pub trait Source: Send + Sync {
 
 /// How many failures a page has, at most: what one round trip brings without keeping a server from others.
 pub const PAGE: usize = 500;
+/// Between two looks at queues that do not say when there is something.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// How a queue deals with what is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manners {

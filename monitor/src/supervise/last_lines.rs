@@ -28,6 +28,11 @@ impl LastLines {
         lines.into_iter().for_each(|line| self.push(line));
     }
 
+    /// Returns whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Returns them, oldest first.
     pub(super) fn to_vec(&self) -> Vec<String> {
         self.lines.iter().cloned().collect()

@@ -36,6 +36,7 @@ def take(request, protocol, headers):
                     "parent": span.parent_span_id.hex(), "state": span.trace_state, "sampled": span.flags & 1 == 1,
                     "began": span.start_time_unix_nano, "ended": span.end_time_unix_nano,
                     "attributes": attributes(span.attributes), "status": span.status.code,
+                    "links": [{"trace": link.trace_id.hex(), "span": link.span_id.hex()} for link in span.links],
                     "message": span.status.message, "protocol": protocol, "headers": headers,
                 })
 

@@ -1,22 +1,54 @@
 //! Debian's Redis on loopback, for as long as one test runs.
 
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::eventually;
 use crate::port::free_port;
 use crate::server::Server;
 
-/// A running server without a password, that keeps nothing on the disk.
+/// It is there within a tenth of a second, and reads a disk of some megabytes in one.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A running server without a password.
 #[derive(Debug)]
 pub struct Redis {
     port: u16,
+    disk: Option<Disk>,
     server: Option<Server>,
 }
 
+/// Where it keeps what it holds, and how soon that is there.
+#[derive(Debug)]
+struct Disk {
+    folder: TempDir,
+    appendfsync: &'static str,
+}
+
 impl Redis {
-    /// Starts one, and waits until it listens.
+    /// Starts one that keeps nothing on the disk, and waits until it listens.
     ///
     /// # Panics
     /// When Redis is not installed: then nothing was tested.
     pub async fn start() -> Self {
-        let mut redis = Self { port: free_port(), server: None };
+        Self::start_as(None).await
+    }
+
+    /// Starts one that writes an append-only file, `always` or `everysec`, and waits until it listens. It ends as by kill -9.
+    ///
+    /// # Panics
+    /// When Redis is not installed: then nothing was tested.
+    pub async fn start_on_disk(appendfsync: &'static str) -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        Self::start_as(Some(Disk { folder, appendfsync })).await
+    }
+
+    async fn start_as(disk: Option<Disk>) -> Self {
+        let mut redis = Self { port: free_port(), disk, server: None };
         redis.begin().await;
         redis
     }
@@ -26,7 +58,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
-    /// Ends it; what it held is gone.
+    /// Ends it; what it held and is not on the disk is gone.
     pub fn end(&mut self) {
         self.server = None;
     }
@@ -34,7 +66,22 @@ impl Redis {
     /// Starts it again at the same place.
     pub async fn begin(&mut self) {
         let port = self.port.to_string();
-        let arguments = ["--port", &port, "--bind", "127.0.0.1", "--save", ""];
-        self.server = Some(Server::start(self.port, "redis-server", &arguments).await);
+        let mut arguments = vec!["--port", &port, "--bind", "127.0.0.1", "--save", ""];
+        let mut signal = "TERM";
+        if let Some(Disk { folder, appendfsync }) = &self.disk {
+            let folder = folder.path().to_str().expect("a folder for temporary files has a plain name");
+            arguments.extend(["--dir", folder, "--appendonly", "yes", "--appendfsync", appendfsync]);
+            signal = "KILL";
+        }
+        self.server = Some(Server::start_as(None, signal, self.port, "redis-server", &arguments).await);
+        // It listens before it has read its disk.
+        eventually("Redis to answer", LIMIT, async || self.pings().await.filter(|answer| answer == b"+PONG\r\n")).await;
+    }
+
+    async fn pings(&self) -> Option<[u8; 7]> {
+        let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.ok()?;
+        connection.write_all(b"PING\r\n").await.ok()?;
+        let mut answer = [0; 7];
+        connection.read_exact(&mut answer).await.ok().map(|_| answer)
     }
 }

@@ -1,98 +1,94 @@
-//! When to look: what the streams `events` of queues say, and how far they were heard. What happens between two waits is
-//! heard by the second one.
+//! What the streams `events` of queues tell (docs.bullmq.io, "Events"): which jobs failed, and how far that was heard.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::super::{SourceError, Told};
+use super::super::{Episode, Place, Places, SourceError, Told};
 use super::BullMq;
 
-/// The last entry of each queue's stream that was heard.
-#[derive(Default)]
-pub(super) struct Heard(Mutex<HashMap<String, String>>);
+/// An entry of the stream.
+type Event = (String, HashMap<String, Vec<u8>>);
 
-impl Heard {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Heard {
-    /// Returns the queues that were heard so far.
-    pub(super) fn queues(&self) -> Vec<String> {
-        self.lock().keys().cloned().collect()
-    }
-}
+/// Entries of each stream that are read at once, at most: those of jobs that were done hold what they returned.
+const EVENTS: usize = 1000;
+/// Before the first entry.
+const NOTHING: &str = "0-0";
 
 impl BullMq {
-    /// Has whatever happens from now on in queues that were not heard before end the next wait.
-    pub(super) async fn begin_to_hear(&self, queues: &[&str]) -> Result<(), SourceError> {
-        let unheard: Vec<&str> = {
-            let heard = self.heard.lock();
-            queues.iter().copied().filter(|queue| !heard.contains_key(*queue)).collect()
-        };
-        for (queue, newest) in self.find_newest(&unheard).await? {
-            self.heard.lock().entry(queue.to_owned()).or_insert(newest);
+    /// What fails in a queue that holds nothing but what is dead is not what failed.
+    pub(super) async fn find_told(&self, places: &Places, patience: Duration) -> Result<Vec<Told>, SourceError> {
+        let own = places.iter().filter(|(queue, _)| !self.is_taken(queue));
+        let places: Places = own.map(|(queue, place)| (queue.clone(), place.clone())).collect();
+        if places.is_empty() {
+            tokio::time::sleep(patience).await;
+            return Ok(Vec::new());
         }
-        Ok(())
+        self.find_told_by(&places, patience).await
     }
 
-    pub(super) async fn wait_for_events(&self, queues: &[String], patience: Duration) -> Result<(), SourceError> {
-        let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
-        self.begin_to_hear(&queues).await?;
+    /// Of a queue that is heard from its end on it is told at once where that is.
+    async fn find_told_by(&self, places: &Places, patience: Duration) -> Result<Vec<Told>, SourceError> {
+        let unheard: Vec<&str> =
+            places.iter().filter(|(_, place)| **place == Place::End).map(|(queue, _)| queue.as_str()).collect();
+        if !unheard.is_empty() {
+            let told = |(queue, place): (&str, String)| Told {
+                queue: queue.to_owned(),
+                failed: Vec::new(),
+                place,
+                has_gap: false,
+            };
+            return Ok(self.find_newest(&unheard).await?.into_iter().map(told).collect());
+        }
+        let mut told = Vec::new();
+        for (queue, events) in self.wait_for_events(places, patience).await? {
+            let Some((place, _)) = events.last() else { continue };
+            let failed = events.iter().filter_map(|event| failure(&queue, event)).collect();
+            told.push(Told { place: place.clone(), queue, failed, has_gap: false });
+        }
+        self.find_gaps(places, &mut told).await?;
+        Ok(told)
+    }
+
+    async fn wait_for_events(
+        &self,
+        places: &Places,
+        patience: Duration,
+    ) -> Result<Vec<(String, Vec<Event>)>, SourceError> {
         let mut asked = redis::pipe();
         let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
-        asked.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(patience_ms).arg("STREAMS");
-        for queue in &queues {
+        asked.cmd("XREAD").arg("COUNT").arg(EVENTS).arg("BLOCK").arg(patience_ms).arg("STREAMS");
+        let streams: HashMap<String, &String> =
+            places.keys().map(|queue| (self.keys(queue).of("events"), queue)).collect();
+        for queue in places.keys() {
             asked.arg(self.keys(queue).of("events"));
         }
-        {
-            let heard = self.heard.lock();
-            for queue in &queues {
-                asked.arg(heard.get(*queue).map_or(NOTHING, String::as_str));
-            }
+        for place in places.values() {
+            asked.arg(id_of(place));
         }
-        let (streams,): (Option<Vec<(String, redis::Value)>>,) = self.server.wait(&asked, patience).await?;
-        let streams: Vec<String> = streams.unwrap_or_default().into_iter().map(|(stream, _entries)| stream).collect();
-        let has_news = |queue: &&str| streams.contains(&self.keys(queue).of("events"));
-        let queues: Vec<&str> = queues.into_iter().filter(has_news).collect();
-        // All that is in them by now: whoever waited looks after this, and would only be woken once for each entry.
-        for (queue, newest) in self.find_newest(&queues).await? {
-            self.heard.lock().insert(queue.to_owned(), newest);
-        }
-        Ok(())
+        let (told,): (Option<Vec<(String, Vec<Event>)>>,) = self.server.wait(&asked, patience).await?;
+        let of_queue = |(stream, events)| Some((streams.get(&stream)?.to_string(), events));
+        Ok(told.unwrap_or_default().into_iter().filter_map(of_queue).collect())
     }
 
-    /// Reads what failed after an entry of the stream.
-    pub(super) async fn find_told(&self, queue: &str, after: Option<&str>) -> Result<Told, SourceError> {
-        let Some(after) = after else {
-            let newest = self.find_newest(&[queue]).await?;
-            return Ok(Told { place: newest.into_iter().next().map(|(_, newest)| newest), ..Told::default() });
-        };
-        let events = self.keys(queue).of("events");
-        let (mut told, mut asked) = (Told { place: Some(after.to_owned()), ..Told::default() }, redis::pipe());
-        asked.cmd("XRANGE").arg(&events).arg("-").arg("+").arg("COUNT").arg(1);
-        asked.cmd("XRANGE").arg(&events).arg(format!("({after}")).arg("+").arg("COUNT").arg(EVENTS);
-        let (oldest, read): (Vec<(String, redis::Value)>, Vec<Event>) = self.server.ask(&asked).await?;
-        // What was told last is gone itself: so may be what came after it.
-        told.has_gap =
-            oldest.first().is_some_and(|(oldest, _)| is_later(oldest, after)) && !read.is_empty() && after != NOTHING;
-        told.place = read.last().map(|(id, _)| id.clone()).or(told.place);
-        for (_, fields) in read {
-            if fields.get("event").is_some_and(|event| event == b"failed") {
-                let job = fields.get("jobId").map(|job| String::from_utf8_lossy(job).into_owned());
-                told.failed.extend(job);
-            }
+    /// Where what was told last is gone itself, so may be what came after it.
+    async fn find_gaps(&self, places: &Places, told: &mut [Told]) -> Result<(), SourceError> {
+        if told.is_empty() {
+            return Ok(());
         }
-        Ok(told)
+        let mut asked = redis::pipe();
+        for Told { queue, .. } in told.iter() {
+            asked.cmd("XRANGE").arg(self.keys(queue).of("events")).arg("-").arg("+").arg("COUNT").arg(1);
+        }
+        let oldest: Vec<Vec<(String, redis::Value)>> = self.server.ask(&asked).await?;
+        for (told, oldest) in told.iter_mut().zip(oldest) {
+            let after = places.get(&told.queue).map_or(NOTHING, id_of);
+            told.has_gap = after != NOTHING && oldest.first().is_some_and(|(oldest, _)| is_later(oldest, after));
+        }
+        Ok(())
     }
 
     /// Finds the last entry of each stream.
     async fn find_newest<'q>(&self, queues: &[&'q str]) -> Result<Vec<(&'q str, String)>, SourceError> {
-        if queues.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut asked = redis::pipe();
         for queue in queues {
             asked.cmd("XREVRANGE").arg(self.keys(queue).of("events")).arg("+").arg("-").arg("COUNT").arg(1);
@@ -104,20 +100,27 @@ impl BullMq {
     }
 }
 
-/// An entry of the stream.
-type Event = (String, HashMap<String, Vec<u8>>);
-
-/// Entries that are read at once, at most: as many as BullMQ keeps unless told otherwise.
-const EVENTS: usize = 10_000;
-
-/// Compares entries by their ids, `ms-sequence`.
-fn is_later(id: &str, than: &str) -> bool {
-    let parts = |id: &str| {
-        let (ms, sequence) = id.split_once('-')?;
-        Some((ms.parse::<u64>().ok()?, sequence.parse::<u64>().ok()?))
-    };
-    parts(id) > parts(than)
+fn id_of(place: &Place) -> &str {
+    match place {
+        Place::At(id) => id,
+        Place::Start | Place::End => NOTHING,
+    }
 }
 
-/// Before the first entry.
-const NOTHING: &str = "0-0";
+/// What an entry tells of a failure, if it does.
+fn failure(queue: &str, (id, fields): &Event) -> Option<Episode> {
+    fields.get("event").filter(|event| *event == b"failed")?;
+    let job = String::from_utf8_lossy(fields.get("jobId")?).into_owned();
+    let failed_at_ms = i64::try_from(parts(id)?.0).unwrap_or(i64::MAX);
+    Some(Episode { queue: queue.to_owned(), job, failed_at_ms })
+}
+
+/// Milliseconds and sequence of an entry's id.
+fn parts(id: &str) -> Option<(u64, u64)> {
+    let (ms, sequence) = id.split_once('-')?;
+    Some((ms.parse().ok()?, sequence.parse().ok()?))
+}
+
+fn is_later(id: &str, than: &str) -> bool {
+    parts(id) > parts(than)
+}

@@ -1,7 +1,27 @@
 //! A job's hash, read: what BullMQ 4 to 6 write there.
 
+use kit::trace::Context;
+use serde::Deserialize;
+
+use super::super::asked_by;
 use super::super::found::{Episode, Found};
 use super::super::redis::kept::{Hash, join};
+
+/// Longest options that are looked through, in bytes.
+const LONGEST_OPTIONS: usize = 64 << 10;
+
+/// Options of a job, with the short names that BullMQ writes (`Job.optsAsJSON`).
+#[derive(Deserialize)]
+struct Options {
+    /// What the producer's telemetry handed on (`telemetry.metadata`): of OpenTelemetry's the headers of W3C Trace Context, as JSON.
+    tm: String,
+}
+
+/// Headers of W3C Trace Context.
+#[derive(Deserialize)]
+struct Handed {
+    traceparent: String,
+}
 
 /// Reads a failed job. None if it has not failed (any more), or there is none.
 pub(super) fn read(queue: &str, job: &str, hash: Hash) -> Option<Found> {
@@ -25,10 +45,17 @@ pub(super) fn read(queue: &str, job: &str, hash: Hash) -> Option<Found> {
         stalls: count("stc").max(count("stalledCounter")).unwrap_or_default(),
         is_in_flow: bytes("parentKey").is_some(),
         put_in_at_ms: number("timestamp"),
+        asked_by: bytes("opts").and_then(asked_by),
         kept: join(&hash),
         reason,
         found_in: None,
     })
+}
+
+pub(super) fn asked_by(options: &[u8]) -> Option<Context> {
+    let options = Some(options).filter(|options| options.len() <= LONGEST_OPTIONS)?;
+    let Options { tm } = serde_json::from_slice(options).ok()?;
+    asked_by::read(&serde_json::from_str::<Handed>(&tm).ok()?.traceparent)
 }
 
 /// The last of a JSON list.
@@ -58,6 +85,25 @@ mod tests {
         assert_eq!(read(&[("stalledCounter", "2")]).stalls, 2);
         assert_eq!(read(&[("stacktrace", "[]")]).stack, None);
         assert_eq!(read(&[("stacktrace", "no list"), ("atm", "x"), ("stc", "-1")]).stalls, 0);
+    }
+
+    #[test]
+    fn who_put_a_job_in_is_read_where_it_can_be_and_nothing_worse() {
+        const GIVEN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let handed =
+            |traceparent: &str| serde_json::json!({ "traceparent": traceparent, "baggage": "a=1" }).to_string();
+        let check = |options: String, expected: Option<&str>| {
+            let fields = [("failedReason", "x"), ("finishedOn", "7"), ("opts", options.as_str())];
+            let found = read("q", "1", hash(&fields)).unwrap();
+            assert_eq!(found.asked_by.map(|it| it.traceparent()).as_deref(), expected, "{options:.99}");
+        };
+        check(serde_json::json!({ "attempts": 3, "tm": handed(GIVEN), "omc": true }).to_string(), Some(GIVEN));
+        check(serde_json::json!({ "tm": handed("00-nothing") }).to_string(), None);
+        check(serde_json::json!({ "tm": handed(&"cc-".repeat(200)) }).to_string(), None);
+        check(serde_json::json!({ "tm": { "traceparent": GIVEN } }).to_string(), None);
+        check(serde_json::json!({ "tm": "no JSON" }).to_string(), None);
+        check(serde_json::json!({ "tm": handed(GIVEN), "more": "x".repeat(LONGEST_OPTIONS) }).to_string(), None);
+        check("no JSON".to_owned(), None);
     }
 
     #[test]

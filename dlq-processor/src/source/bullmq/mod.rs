@@ -1,7 +1,7 @@
 //! BullMQ 4 to 6 on Redis: the set `failed` of every queue, and all that is in queues which hold nothing but what is dead.
 //!
 //! Reads as any client may, and writes by three small scripts of our own: BullMQ's change from one release to the next. The
-//! set is the truth; the stream `events` only says when to look.
+//! set is the truth; the stream `events` makes it fast.
 
 mod adding;
 mod entry;
@@ -23,14 +23,14 @@ use redis::RedisError;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 
-use self::events::Heard;
 use self::keys::{Keys, every_meta, queue_of};
 use self::load::Done;
 pub use self::taken::DEAD_LETTER_QUEUE;
 use self::taken::Shelf;
-use super::redis::{Lua, Server};
+use super::redis::{Lists, Lua, Server};
 use super::{
-    Cursor, Episode, Found, Lost, Manners, Order, Other, PAGE, Page, Peril, Put, Source, SourceError, State, Told,
+    Cursor, Episode, Found, Lost, Manners, Order, Other, PAGE, Page, Peril, Places, Put, Source, SourceError, State,
+    Told,
 };
 use crate::storm::Load;
 
@@ -49,10 +49,12 @@ pub struct BullMq {
     /// Queues that hold nothing but what is dead.
     taken: Vec<String>,
     shelves: Mutex<HashMap<String, Shelf>>,
-    heard: Heard,
+    /// Queues that were listed.
+    listed: Mutex<BTreeSet<String>>,
     done: Mutex<Done>,
     /// Of the lease that this asks for.
     epoch: AtomicI64,
+    lists: Option<Lists>,
 }
 
 impl BullMq {
@@ -69,9 +71,10 @@ impl BullMq {
             forget: Lua::new(include_str!("scripts/forget.lua")),
             taken: vec![DEAD_LETTER_QUEUE.to_owned()],
             shelves: Mutex::default(),
-            heard: Heard::default(),
+            listed: Mutex::default(),
             done: Mutex::default(),
             epoch: AtomicI64::new(0),
+            lists: None,
         })
     }
 
@@ -79,6 +82,13 @@ impl BullMq {
     #[must_use]
     pub fn with_taken(mut self, queues: Vec<String>) -> Self {
         self.taken = queues;
+        self
+    }
+
+    /// Has what becomes of its letters put into these lists.
+    #[must_use]
+    pub(super) fn with_lists(mut self, lists: Option<Lists>) -> Self {
+        self.lists = lists;
         self
     }
 
@@ -106,7 +116,7 @@ impl BullMq {
 
     /// Finds under which epochs somebody acted in queues.
     async fn find_epochs(&self) -> Result<Vec<(String, i64)>, SourceError> {
-        let queues = self.heard.queues();
+        let queues: Vec<String> = self.listed.lock().await.iter().cloned().collect();
         if queues.is_empty() {
             return Ok(Vec::new());
         }
@@ -138,7 +148,7 @@ impl BullMq {
     }
 
     async fn list_failed(&self, queue: &str, from: Cursor) -> Result<Page, SourceError> {
-        self.begin_to_hear(&[queue]).await?;
+        self.note_listed(queue).await;
         let failed = self.keys(queue).of("failed");
         let mut asked = redis::pipe();
         asked.cmd("ZRANGEBYSCORE").arg(&failed).arg(from.failed_at_ms).arg("+inf").arg("WITHSCORES");
@@ -152,6 +162,14 @@ impl BullMq {
             Episode { queue: queue.to_owned(), job, failed_at_ms: score as i64 }
         };
         Ok(Page::of(members.into_iter().map(episode).collect(), from, failed))
+    }
+
+    /// Notes that somebody may act in a queue.
+    async fn note_listed(&self, queue: &str) {
+        let mut listed = self.listed.lock().await;
+        if !listed.contains(queue) {
+            listed.insert(queue.to_owned());
+        }
     }
 
     async fn read_any(&self, episodes: &[Episode]) -> Result<Vec<Option<Found>>, SourceError> {
@@ -244,16 +262,8 @@ impl Source for BullMq {
         self.read_any(episodes).boxed()
     }
 
-    fn told<'a>(&'a self, queue: &'a str, after: Option<&'a str>) -> BoxFuture<'a, Result<Told, SourceError>> {
-        async move {
-            // What fails there is not what failed.
-            if self.is_taken(queue) { Ok(Told::default()) } else { self.find_told(queue, after).await }
-        }
-        .boxed()
-    }
-
-    fn wait<'a>(&'a self, queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {
-        self.wait_for_events(queues, patience).boxed()
+    fn hear<'a>(&'a self, places: &'a Places, patience: Duration) -> BoxFuture<'a, Result<Vec<Told>, SourceError>> {
+        self.find_told(places, patience).boxed()
     }
 
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
@@ -274,6 +284,10 @@ impl Source for BullMq {
 
     fn latest_epoch(&self) -> BoxFuture<'_, Result<i64, SourceError>> {
         async { Ok(self.find_epochs().await?.into_iter().map(|(_, epoch)| epoch).max().unwrap_or_default()) }.boxed()
+    }
+
+    fn lists(&self) -> Option<&Lists> {
+        self.lists.as_ref()
     }
 
     fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {

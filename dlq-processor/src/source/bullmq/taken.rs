@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::super::redis::kept::{Hash, join};
 use super::super::{Cursor, Episode, Found, PAGE, Page, SourceError};
 use super::entry::{self, Entry};
+use super::job::asked_by;
 use super::{BullMq, WHOLE};
 
 /// What the original calls its own.
@@ -55,7 +56,7 @@ impl BullMq {
 
     /// Lists all that such a queue holds, if it goes on one page; else from where it is asked.
     pub(super) async fn list_taken(&self, queue: &str, from: Cursor) -> Result<Page, SourceError> {
-        self.begin_to_hear(&[queue]).await?;
+        self.note_listed(queue).await;
         let seen = self.see(queue).await?;
         let mut shelves = self.shelves.lock().await;
         let shelf = shelves.entry(queue.to_owned()).or_default();
@@ -191,6 +192,7 @@ fn found_of(episode: &Episode, place: &Place, hash: &Hash, original: &Original) 
         stalls: 0,
         is_in_flow: field("parentKey").is_some(),
         put_in_at_ms: Some(place.put_in_at_ms),
+        asked_by: None,
         found_in: None,
     };
     let entry = match entry::read(data, &place.queue) {
@@ -203,6 +205,7 @@ fn found_of(episode: &Episode, place: &Place, hash: &Hash, original: &Original) 
     let original = Some(original).filter(|it| entry.job.is_some() && is_same(it, episode, &found.name, &found.data));
     let of_original = |at: usize| original.and_then(|original| original.get(at)?.as_deref());
     found.is_in_flow = of_original(5).is_some();
+    found.asked_by = of_original(3).and_then(asked_by);
     found.put_in_at_ms = number(of_original(0)).or(found.put_in_at_ms);
     let put_in = found.put_in_at_ms.unwrap_or_default().to_string();
     let mut kept: Hash = vec![

@@ -1,6 +1,8 @@
 //! What a held message says, as a failed job.
 
-use super::super::{Episode, Found};
+use kit::trace::TRACEPARENT;
+
+use super::super::{Episode, Found, asked_by};
 use super::death::{Death, deaths_of};
 use super::identity::published_ms;
 use super::message::Message;
@@ -33,6 +35,7 @@ pub(super) fn found_of(episode: Episode, message: &Message, routing_key: &str) -
         stalls: u32::try_from(at_limit.saturating_mul(LOST_BEFORE_LIMIT)).unwrap_or(u32::MAX),
         is_in_flow: false,
         put_in_at_ms: published_ms(message),
+        asked_by: message.text(TRACEPARENT.as_str()).as_deref().and_then(asked_by::read),
         found_in: None,
     }
 }
@@ -94,6 +97,16 @@ mod tests {
             said(&[deaths(vec![death("q", "delivery_limit", i64::MAX); 3])]),
             (format!("delivery_limit in q ({} times)", i64::MAX), u32::MAX, u32::MAX)
         );
+    }
+
+    #[test]
+    fn the_span_that_published_a_message_is_in_its_headers() {
+        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let asked_by = |value: AMQPValue| found(BasicProperties::default(), &[("traceparent", value)]).asked_by;
+        assert_eq!(asked_by(text(given)).unwrap().traceparent(), given);
+        for wrong in [text("00-nothing"), text(&"cc-".repeat(200)), AMQPValue::LongLongInt(7)] {
+            assert_eq!(asked_by(wrong), None);
+        }
     }
 
     #[test]

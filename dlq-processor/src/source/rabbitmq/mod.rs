@@ -41,14 +41,12 @@ use self::reading::Reading;
 use self::sending::{Sending, send};
 use self::server::{MAX_NAME_BYTES, Server};
 use self::settling::Settling;
-use super::{Cursor, Episode, Found, Lost, Manners, Order, Page, Put, Source, SourceError, State};
+use super::{Cursor, Episode, Found, LOOK_EVERY, Lost, Manners, Order, Page, Put, Source, SourceError, State};
 
 /// Longest wait for everything that one call asks, and for one message that is put back.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Longest time that one call puts messages back: the rest is not sent.
 const PUTTING: Duration = Duration::from_secs(30);
-/// Between two looks at queues that had nothing more.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Dead letter queues of one source, at most: each has a channel, and a part of what may be held.
 const MAX_QUEUES: usize = 100;
 

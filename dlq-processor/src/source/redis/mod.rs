@@ -4,7 +4,11 @@
 mod evicting;
 pub(super) mod glob;
 pub(super) mod kept;
+mod lists;
 mod notes;
 mod server;
 
+pub(crate) use lists::List;
+pub use lists::Lists;
+pub(super) use lists::decode_lists;
 pub(super) use server::{Lua, Server};

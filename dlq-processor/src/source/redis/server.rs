@@ -1,11 +1,13 @@
-//! The way to Redis: one connection for what is asked, one for what is waited for, each made anew after it broke.
+//! The ways to Redis: some connections for what is asked, one for what is waited for, each made anew after it broke.
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::select_all;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, ServerErrorKind};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::super::SourceError;
 
@@ -32,9 +34,12 @@ impl Lua {
 /// A server.
 pub(crate) struct Server {
     client: Client,
-    asking: Way,
+    asking: [Way; ASKING],
     waiting: Way,
 }
+
+/// Connections for what is asked: a large answer to one question does not hold up another one.
+const ASKING: usize = 3;
 
 /// A connection, if there is one.
 type Way = Mutex<Option<MultiplexedConnection>>;
@@ -46,7 +51,7 @@ impl Server {
     /// The URL is not one of Redis.
     pub(crate) fn new(url: &SecretString) -> Result<Self, RedisError> {
         let client = Client::open(url.expose_secret())?;
-        Ok(Self { client, asking: Way::default(), waiting: Way::default() })
+        Ok(Self { client, asking: Default::default(), waiting: Way::default() })
     }
 
     /// Asks several things at once.
@@ -60,7 +65,7 @@ impl Server {
         pipeline: &Pipeline,
         patience: Duration,
     ) -> Result<T, SourceError> {
-        self.send(&self.waiting, DEADLINE + patience, pipeline).await?.map_err(judged)
+        self.send(std::slice::from_ref(&self.waiting), DEADLINE + patience, pipeline).await?.map_err(judged)
     }
 
     /// As [`Self::ask`], of calls of a script, each of which bears being made twice: a server that was started anew does not
@@ -80,12 +85,12 @@ impl Server {
     /// A connection that broke, or on which an answer is late, is given up: what comes on it would be of another question.
     async fn send<T: FromRedisValue>(
         &self,
-        way: &Way,
+        ways: &[Way],
         deadline: Duration,
         pipeline: &Pipeline,
     ) -> Result<Result<T, RedisError>, SourceError> {
         let sending = async {
-            let mut held = way.lock().await;
+            let mut held = free(ways).await;
             let mut connection = match held.take() {
                 Some(connection) => connection,
                 None => self.connect().await.map_err(judged)?,
@@ -103,6 +108,14 @@ impl Server {
         // One deadline is for all of it: see `send`.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         self.client.get_multiplexed_async_connection_with_config(&config).await
+    }
+}
+
+/// The first way that nobody uses, or else whichever is free first.
+async fn free(ways: &[Way]) -> MutexGuard<'_, Option<MultiplexedConnection>> {
+    match ways.iter().find_map(|way| way.try_lock().ok()) {
+        Some(held) => held,
+        None => select_all(ways.iter().map(|way| way.lock().boxed())).await.0,
     }
 }
 

@@ -1,9 +1,10 @@
 //! An entry that is dead, as a letter.
 
+use kit::trace::TRACEPARENT;
 use redis::{FromRedisValue, ParsingError, Value};
 
 use super::super::redis::kept::{Hash, join};
-use super::super::{Episode, Found};
+use super::super::{Episode, Found, asked_by};
 use super::entry_id::EntryId;
 
 /// Fields that name what an entry is about, the first that is there.
@@ -64,6 +65,7 @@ pub(super) fn found_of(episode: &Episode, entry: Entry, consumers: u32) -> Found
         stalls: if is_tombstone { 0 } else { consumers },
         is_in_flow: false,
         put_in_at_ms: EntryId::parse(&episode.job).map(|root| root.ms),
+        asked_by: text_of(fields, &[TRACEPARENT.as_str()]).as_deref().and_then(asked_by::read),
         found_in: None,
     }
 }
@@ -106,6 +108,14 @@ mod tests {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect();
         let entry = Entry { id: "9-0".to_owned(), consumer: b"a".to_vec(), idle_ms: 1, deliveries, fields };
         found_of(&episode, entry, consumers)
+    }
+
+    #[test]
+    fn the_span_that_put_an_entry_in_is_one_of_its_fields() {
+        let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let asked_by = |traceparent: &str| found(&[("traceparent", traceparent.as_bytes())], 1, 1).asked_by;
+        assert_eq!(asked_by(given).unwrap().traceparent(), given);
+        assert_eq!(asked_by("00-nothing"), None);
     }
 
     #[test]

@@ -19,7 +19,6 @@ mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -27,14 +26,12 @@ use redis::RedisError;
 use secrecy::SecretString;
 
 use self::watch::Watch;
-use super::redis::{Lua, Server};
+use super::redis::{Lists, Lua, Server};
 use super::{Cursor, Episode, Found, Lost, Manners, Order, Page, Put, Source, SourceError, State};
 
 pub(super) use settings::decode_streams;
 pub use settings::{DeadAfter, StreamsSettings};
 
-/// Between two looks for what has died: what is pending tells nobody.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Entries that go over the wire whole at once, at most: of a mebibyte each they still do within the deadline.
 const WHOLE: usize = 50;
 
@@ -46,6 +43,7 @@ pub struct RedisStreams {
     watch: Mutex<Watch>,
     /// Streams that were found, once they were looked for.
     known: Mutex<Option<BTreeSet<String>>>,
+    lists: Option<Lists>,
 }
 
 struct Scripts {
@@ -79,7 +77,14 @@ impl RedisStreams {
             groups: script!("groups"),
         };
         let (watch, known) = (Mutex::default(), Mutex::default());
-        Ok(Self { server: Server::new(url)?, settings, scripts, watch, known })
+        Ok(Self { server: Server::new(url)?, settings, scripts, watch, known, lists: None })
+    }
+
+    /// Has what becomes of its letters put into these lists.
+    #[must_use]
+    pub(super) fn with_lists(mut self, lists: Option<Lists>) -> Self {
+        self.lists = lists;
+        self
     }
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
@@ -105,10 +110,6 @@ impl Source for RedisStreams {
         self.read_dead(episodes).boxed()
     }
 
-    fn wait<'a>(&'a self, _queues: &'a [String], patience: Duration) -> BoxFuture<'a, Result<(), SourceError>> {
-        tokio::time::sleep(patience.min(LOOK_EVERY)).map(Ok).boxed()
-    }
-
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
         self.redrive(orders).boxed()
     }
@@ -119,6 +120,10 @@ impl Source for RedisStreams {
 
     fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
         self.find_states(jobs).boxed()
+    }
+
+    fn lists(&self) -> Option<&Lists> {
+        self.lists.as_ref()
     }
 
     fn hazards(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {

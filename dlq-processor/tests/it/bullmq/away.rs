@@ -1,6 +1,8 @@
 //! A Redis that goes, comes back, hangs, or does not take us.
 
-use dlq_processor::source::{Cursor, Put, Source, SourceError};
+use std::time::Duration;
+
+use dlq_processor::source::{Cursor, Place, Put, Source, SourceError};
 
 use super::bull::source_of;
 use super::proxy::Proxy;
@@ -15,7 +17,7 @@ async fn a_redis_that_was_away_is_used_again_and_told_the_scripts_anew() {
     for error in [
         seeded.source.list("mails", Cursor::default()).await.unwrap_err(),
         seeded.source.put_back(&[order("1", 10)]).await.unwrap_err(),
-        seeded.source.wait(&["mails".to_owned()], std::time::Duration::ZERO).await.unwrap_err(),
+        seeded.source.hear(&[("mails".to_owned(), Place::End)].into(), Duration::ZERO).await.unwrap_err(),
     ] {
         assert!(matches!(error, SourceError::Away(_)) && error.to_string().starts_with("Redis: "), "{error:?}");
     }

@@ -31,7 +31,10 @@ pub(crate) struct Job<'b> {
 
 impl Bull {
     pub(crate) async fn start(version: &'static str) -> Self {
-        let redis = Redis::start().await;
+        Self::start_on(version, Redis::start().await).await
+    }
+
+    pub(crate) async fn start_on(version: &'static str, redis: Redis) -> Self {
         let source = source_of(&redis.url(), "bull");
         let node = node(version, &redis).await;
         Self { version, redis, source, node }

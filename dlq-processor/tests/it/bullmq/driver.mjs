@@ -22,12 +22,13 @@ function queueOf({ queue, prefix = "bull" }) {
 
 // Each run is counted, and kept with what the job held. What a job does is a key of its queue and name.
 async function run(queue, job) {
-  await client.rpush(`runs:${queue}:${job.id}`, JSON.stringify({ name: job.name, data: job.data }));
+  const runs = await client.rpush(`runs:${queue}:${job.id}`, JSON.stringify({ name: job.name, data: job.data }));
   const does = JSON.parse((await client.get(`does:${queue}:${job.name}`)) ?? "{}");
   if (does.waits) await client.duplicate().blpop(`go:${queue}:${job.name}`, 0);
   if (does.exits) process.exit(1);
   if (does.gives_up) throw new UnrecoverableError(does.gives_up);
   if (does.throws) throw new Error(does.throws);
+  if (does.throws_first && runs === 1) throw new Error(does.throws_first);
   if (does.throws_bare !== undefined) throw does.throws_bare;
   return "done";
 }

@@ -1,8 +1,8 @@
-//! Which queues there are, what failed in them, and when to look.
+//! Which queues there are, what failed in them, and what they tell of that.
 
 use std::time::Duration;
 
-use dlq_processor::source::{Cursor, Episode, PAGE, Source};
+use dlq_processor::source::{Cursor, Episode, PAGE, Place, Places, Source};
 use tokio::time::timeout;
 
 use super::LIMIT;
@@ -53,43 +53,65 @@ async fn queues_are_found_whatever_they_are_called() {
 }
 
 #[tokio::test]
-async fn nothing_that_happens_between_two_waits_is_slept_through() {
+async fn nothing_that_is_told_between_two_times_that_somebody_listens_is_lost() {
     let seeded = Seeded::start().await;
-    let queues = ["mails".to_owned(), "others".to_owned()];
-    let wait = |patience| seeded.source.wait(&queues, patience);
-    let ends = async || timeout(LIMIT, wait(NEVER)).await.unwrap().unwrap();
-    let sleeps = async || timeout(Duration::from_millis(50), wait(NEVER)).await.unwrap_err();
-    happens(&seeded, "mails").await;
-    // Before anybody looked: whoever begins looks anyway.
-    sleeps().await;
-    seeded.source.list("mails", Cursor::default()).await.unwrap();
-    sleeps().await;
-    happens(&seeded, "mails").await;
-    happens(&seeded, "mails").await;
-    ends().await;
-    happens(&seeded, "mails").await;
-    ends().await;
-    // All are heard by then.
-    sleeps().await;
-    // Of a queue that had no stream yet.
-    happens(&seeded, "others").await;
-    ends().await;
-    sleeps().await;
-    tokio::join!(ends(), happens(&seeded, "others"));
-    wait(Duration::from_millis(1)).await.unwrap();
+    fails(&seeded, "mails", "before").await;
+    // Who begins at the end is told at once where that is, also of a queue that tells nothing yet.
+    let mut places: Places = ["mails", "others"].map(|queue| (queue.to_owned(), Place::End)).into();
+    assert_eq!(hear(&seeded, &mut places).await, Vec::<String>::new());
+    assert_eq!(places.get("others"), Some(&Place::At("0-0".to_owned())));
+    assert_eq!(seeded.source.hear(&places, Duration::from_millis(1)).await.unwrap(), [], "it ends by itself");
+    for job in ["1", "2"] {
+        fails(&seeded, "mails", job).await;
+    }
+    tells(&seeded, "mails", &[("event", "completed"), ("jobId", "3")]).await;
+    tells(&seeded, "mails", &[("event", "failed")]).await;
+    assert_eq!(hear(&seeded, &mut places).await, ["mails 1", "mails 2"]);
+    fails(&seeded, "others", "4").await;
+    fails(&seeded, "mails", "5").await;
+    assert_eq!(hear(&seeded, &mut places).await, ["mails 5", "others 4"]);
+    let (told, ()) = tokio::join!(hear(&seeded, &mut places), fails(&seeded, "others", "6"));
+    assert_eq!(told, ["others 6"]);
+    let mut from_start: Places = [("mails".to_owned(), Place::Start)].into();
+    assert_eq!(hear(&seeded, &mut from_start).await, ["mails before", "mails 1", "mails 2", "mails 5"]);
 }
 
 #[tokio::test]
-async fn what_happens_after_a_queue_was_listed_ends_the_first_wait() {
+async fn what_a_queue_has_forgotten_is_a_gap_and_nothing_else_is() {
     let seeded = Seeded::start().await;
-    let queues = ["mails".to_owned()];
-    seeded.source.list("mails", Cursor::default()).await.unwrap();
-    happens(&seeded, "mails").await;
-    timeout(LIMIT, seeded.source.wait(&queues, NEVER)).await.unwrap().unwrap();
+    let mut places: Places = [("mails".to_owned(), Place::Start)].into();
+    let hear = async |places: &mut Places| {
+        let told = seeded.source.hear(places, NEVER).await.unwrap();
+        told.iter().for_each(|told| drop(places.insert(told.queue.clone(), Place::At(told.place.clone()))));
+        told.into_iter().map(|told| (told.failed.len(), told.has_gap)).collect::<Vec<_>>()
+    };
+    for expected in [false, true, false] {
+        fails(&seeded, "mails", "1").await;
+        fails(&seeded, "mails", "2").await;
+        if expected {
+            seeded.query::<()>(redis::pipe().cmd("XTRIM").arg("bull:mails:events").arg("MAXLEN").arg(1).ignore()).await;
+        }
+        let told = hear(&mut places).await;
+        assert_eq!(told, [(if expected { 1 } else { 2 }, expected)]);
+    }
 }
 
-async fn happens(seeded: &Seeded, queue: &str) {
+/// Hears until something is told, goes on behind it, and says which jobs of which queues failed.
+async fn hear(seeded: &Seeded, places: &mut Places) -> Vec<String> {
+    let mut failed = Vec::new();
+    for told in timeout(LIMIT, seeded.source.hear(places, NEVER)).await.unwrap().unwrap() {
+        failed.extend(told.failed.iter().map(|episode| format!("{} {}", episode.queue, episode.job)));
+        places.insert(told.queue, Place::At(told.place));
+    }
+    failed
+}
+
+async fn fails(seeded: &Seeded, queue: &str, job: &str) {
+    tells(seeded, queue, &[("event", "failed"), ("jobId", job)]).await;
+}
+
+async fn tells(seeded: &Seeded, queue: &str, fields: &[(&str, &str)]) {
     let mut asked = redis::pipe();
-    asked.cmd("XADD").arg(format!("bull:{queue}:events")).arg("*").arg("event").arg("failed").ignore();
+    asked.cmd("XADD").arg(format!("bull:{queue}:events")).arg("*").arg(fields).ignore();
     seeded.query::<()>(&asked).await;
 }

@@ -60,7 +60,7 @@ async fn wherever_power_is_cut_no_letter_is_lost_and_none_is_redriven_twice() {
     each_failure_was_redriven_once(&machine, &ids).await;
 }
 
-async fn all_are_done(machine: &Machine, jobs: usize) {
+pub(super) async fn all_are_done(machine: &Machine, jobs: usize) {
     eventually("every job to be done", LIMIT, async || {
         let letters = machine.letters().await;
         let count = |state: &str| letters.iter().filter(|letter| letter.state == state).count();
@@ -69,7 +69,7 @@ async fn all_are_done(machine: &Machine, jobs: usize) {
     .await;
 }
 
-async fn each_failure_was_redriven_once(machine: &Machine, ids: &[String]) {
+pub(super) async fn each_failure_was_redriven_once(machine: &Machine, ids: &[String]) {
     let mut letters = BTreeMap::<String, Vec<String>>::new();
     for letter in machine.letters().await {
         letters.entry(letter.job).or_default().push(letter.state);
@@ -84,7 +84,7 @@ async fn each_failure_was_redriven_once(machine: &Machine, ids: &[String]) {
     assert!(letters.is_empty(), "{letters:?}");
 }
 
-async fn until(machine: &Machine, name: &str, wanted: usize) {
+pub(super) async fn until(machine: &Machine, name: &str, wanted: usize) {
     eventually("some progress", LIMIT, async || {
         machine.metric(name, "").await.filter(|done| *done >= wanted as f64).map(drop)
     })

@@ -31,7 +31,12 @@ pub(crate) struct Machine {
 impl Machine {
     /// With more of a configuration than where things are.
     pub(crate) async fn start(config: &str) -> Self {
-        let (folder, bull, port) = (tempfile::tempdir().unwrap(), Bull::start("bullmq-5-58").await, free_port());
+        Self::start_with(config, Bull::start("bullmq-5-58").await)
+    }
+
+    /// As [`Self::start`], with a BullMQ of one's own.
+    pub(crate) fn start_with(config: &str, bull: Bull) -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         std::fs::write(folder.path().join("token"), TOKEN).unwrap();
         let machine = Self { folder, bull, port, keeps: None };
         machine.configure(config);
@@ -133,6 +138,16 @@ impl Daemon {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dlq-processor"));
         command.arg("run").current_dir(folder).env_clear().env("LOG_LEVEL", "warn");
         Self(command.envs(variables.iter().copied()).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Whether it runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
     }
 
     /// Waits until it has ended by itself.

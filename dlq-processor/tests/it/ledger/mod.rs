@@ -17,6 +17,7 @@ macro_rules! in_both {
 }
 
 mod edits;
+mod listing;
 mod pages;
 mod plans;
 mod told;
@@ -60,6 +61,7 @@ fn found(job: &str, failed_at_ms: i64) -> Found {
         stalls: 0,
         is_in_flow: false,
         put_in_at_ms: Some(1),
+        asked_by: None,
         found_in: None,
     }
 }
@@ -78,6 +80,7 @@ fn redrive(found: &Found, _past: Option<Past>) -> Ruling {
         due_at_ms: Some(100),
         until_ms: None,
         order: None,
+        is_listed: false,
     }
 }
 

@@ -16,7 +16,16 @@ fn parked(found: &Found, _past: Option<Past>) -> Ruling {
     let fingerprint = Fingerprint::of(&found.episode.queue, &found.name, None, &error.message);
     let (class, action, reason) = (Class::Unknown, Action::Park, Reason::Class);
     let decision = Decision { rule: None, class, action, reason, alarm: Alarm::None };
-    Ruling { error, fingerprint, decision, state: LetterState::Parked, due_at_ms: None, until_ms: None, order: None }
+    Ruling {
+        error,
+        fingerprint,
+        decision,
+        state: LetterState::Parked,
+        due_at_ms: None,
+        until_ms: None,
+        order: None,
+        is_listed: false,
+    }
 }
 
 /// Takes in what is unknown, as the engine does, and says how many that were.

@@ -83,6 +83,11 @@ impl Past {
         self.lines.to_vec()
     }
 
+    /// Returns whether there is any.
+    pub(super) fn has_lines(&self) -> bool {
+        !self.lines.is_empty()
+    }
+
     /// Takes the lines from what else is known of the same run.
     pub(super) fn learn_lines(&mut self, whole: Self) {
         self.lines = whole.lines;

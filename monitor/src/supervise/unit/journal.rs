@@ -24,6 +24,8 @@ const RUN_ENTRIES: &str = "80";
 const PAST_ENTRIES: &str = "2000";
 /// systemd tells us of an end and the journal of its last lines at the same time: the journal may take this long to write.
 const WRITES_WITHIN: Duration = Duration::from_millis(1500);
+/// What a run wrote comes another way than what systemd writes of it, and may come later, by so long.
+const LINES_WITHIN: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What is needed of an entry.
 const FIELDS: &str = "MESSAGE,MESSAGE_ID,INVOCATION_ID,USER_INVOCATION_ID,_SYSTEMD_INVOCATION_ID,EXIT_CODE,EXIT_STATUS,\
@@ -55,13 +57,17 @@ impl Journal {
             "+".to_owned(),
             format!("USER_INVOCATION_ID={id}"),
         ];
-        let waits = |ended| elapsed(ended, Timestamp::now()) < WRITES_WITHIN;
         let mut looks = WRITES_WITHIN.as_millis() / LOOK_EVERY.as_millis();
         loop {
             let found = history::runs(&self.ask(RUN_ENTRIES, &matches).await, manager);
             let found = found.into_iter().find(|run| run.invocation == invocation);
-            let is_whole = found.as_ref().is_some_and(|run| run.ended.is_some());
-            if is_whole || self.is_broken || looks == 0 || !ended.is_some_and(waits) {
+            let patience = match &found {
+                Some(run) if run.ended.is_some() && run.has_lines() => Duration::ZERO,
+                Some(run) if run.ended.is_some() => LINES_WITHIN,
+                _ => WRITES_WITHIN,
+            };
+            let waits = |ended| elapsed(ended, Timestamp::now()) < patience;
+            if self.is_broken || looks == 0 || !ended.is_some_and(waits) {
                 return found;
             }
             // A clock may be set back.

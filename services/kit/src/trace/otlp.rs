@@ -4,6 +4,7 @@
 
 use prost::{Message, Oneof};
 
+use super::context::Context;
 use super::record::{Record, Value};
 
 /// Longest text of an attribute, in bytes: a path or an agent's name may be as long as its sender likes.
@@ -73,9 +74,23 @@ struct Span {
     end_time_unix_nano: u64,
     #[prost(message, repeated, tag = "9")]
     attributes: Vec<KeyValue>,
+    #[prost(message, repeated, tag = "13")]
+    links: Vec<Link>,
     #[prost(message, optional, tag = "15")]
     status: Option<Status>,
     #[prost(fixed32, tag = "16")]
+    flags: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Link {
+    #[prost(bytes = "vec", tag = "1")]
+    trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    span_id: Vec<u8>,
+    #[prost(string, tag = "3")]
+    trace_state: String,
+    #[prost(fixed32, tag = "6")]
     flags: u32,
 }
 
@@ -146,25 +161,46 @@ pub(super) fn rejected(response: &[u8]) -> (u64, String) {
 }
 
 fn span(record: &Record) -> Span {
-    let Record { context, parent, name, kind, began, ended, attributes, failure } = record;
+    let Record { context, parent, name, kind, began, ended, attributes, links, failure } = record;
     let value = |value: &Value| match value {
         Value::Text(given) => text(given),
         Value::Number(number) => Any::Number(*number),
         Value::Flag(flag) => Any::Flag(*flag),
     };
     Span {
-        trace_id: context.trace().get().to_be_bytes().to_vec(),
-        span_id: context.span().get().to_be_bytes().to_vec(),
-        trace_state: context.state().and_then(|state| state.to_str().ok()).unwrap_or_default().to_owned(),
+        trace_id: trace_id(context),
+        span_id: span_id(context),
+        trace_state: state(context),
         parent_span_id: parent.map(|parent| parent.get().to_be_bytes().to_vec()).unwrap_or_default(),
         name: name.clone().into_owned(),
         kind: *kind as i32,
         start_time_unix_nano: *began,
         end_time_unix_nano: *ended,
         attributes: attributes.iter().map(|(name, given)| attribute(name, value(given))).collect(),
+        links: links.iter().map(link).collect(),
         status: failure.as_ref().map(|why| Status { message: shown(why), code: ERROR }),
-        flags: u32::from(context.is_sampled()) | HAS_IS_REMOTE,
+        flags: flags(context),
     }
+}
+
+fn link(to: &Context) -> Link {
+    Link { trace_id: trace_id(to), span_id: span_id(to), trace_state: state(to), flags: flags(to) }
+}
+
+fn trace_id(context: &Context) -> Vec<u8> {
+    context.trace().get().to_be_bytes().to_vec()
+}
+
+fn span_id(context: &Context) -> Vec<u8> {
+    context.span().get().to_be_bytes().to_vec()
+}
+
+fn state(context: &Context) -> String {
+    context.state().and_then(|state| state.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+fn flags(context: &Context) -> u32 {
+    u32::from(context.is_sampled()) | HAS_IS_REMOTE
 }
 
 fn attribute(name: &str, value: Any) -> KeyValue {

@@ -71,7 +71,7 @@ mod tests {
 
     fn record(name: String) -> Record {
         let context = Context::root(None, false);
-        let (attributes, failure) = (Vec::new(), None);
+        let (attributes, links, failure) = (Vec::new(), Vec::new(), None);
         Record {
             context,
             parent: None,
@@ -80,6 +80,7 @@ mod tests {
             began: 0,
             ended: 1,
             attributes,
+            links,
             failure,
         }
     }

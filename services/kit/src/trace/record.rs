@@ -14,6 +14,8 @@ pub enum Kind {
     Server = 2,
     /// Making one.
     Client = 3,
+    /// Handing work to a queue.
+    Producer = 4,
     /// Doing one.
     Consumer = 5,
 }
@@ -53,6 +55,12 @@ impl From<u32> for Value {
     }
 }
 
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
 impl From<bool> for Value {
     fn from(flag: bool) -> Self {
         Self::Flag(flag)
@@ -70,6 +78,8 @@ pub(super) struct Record {
     pub(super) began: u64,
     pub(super) ended: u64,
     pub(super) attributes: Vec<(&'static str, Value)>,
+    /// Spans of other traces that it has to do with.
+    pub(super) links: Vec<Context>,
     /// Why it failed, if it did; may be empty.
     pub(super) failure: Option<Cow<'static, str>>,
 }

@@ -10,6 +10,9 @@ use super::export::{Tracer, tracer};
 use super::part::Part;
 use super::record::{Kind, Record, Value};
 
+/// Links of a span, at most: as many as the SDKs keep unless told otherwise (OpenTelemetry specification, "Span Limits").
+const MAX_LINKS: usize = 128;
+
 tokio::task_local! {
     static CURRENT: Place;
 }
@@ -97,8 +100,8 @@ impl Span {
         is_first: bool,
     ) -> Self {
         let (context, began) = (place.context.clone(), now());
-        let (attributes, failure) = (Vec::with_capacity(8), None);
-        let record = Record { context, parent, name, kind, began, ended: began, attributes, failure };
+        let (attributes, links, failure) = (Vec::with_capacity(8), Vec::new(), None);
+        let record = Record { context, parent, name, kind, began, ended: began, attributes, links, failure };
         Self(Some(Box::new(Open { tracer, place, is_first, is_wanted: false, began: Instant::now(), record })))
     }
 
@@ -112,6 +115,14 @@ impl Span {
         let Some(open) = &mut self.0 else { return };
         open.record.attributes.retain(|(known, _)| *known != name);
         open.record.attributes.push((name, value.into()));
+    }
+
+    /// Says that it has to do with a span that it is not part of. Of more than 128 the rest is left out.
+    pub fn link(&mut self, to: &Context) {
+        let Some(open) = &mut self.0 else { return };
+        if open.record.links.len() < MAX_LINKS {
+            open.record.links.push(to.clone());
+        }
     }
 
     /// Says that it failed; `error` is of a closed set (`error.type`). It is kept even if its trace is not recorded.
@@ -135,9 +146,9 @@ impl Span {
         let Some(open) = &self.0 else { return };
         let (context, parent) = (open.place.context.child(), Some(open.place.context.span()));
         let began = open.record.began.saturating_add(nanos(after));
-        let (ended, attributes) = (began.saturating_add(nanos(took)), Vec::new());
+        let (ended, attributes, links) = (began.saturating_add(nanos(took)), Vec::new(), Vec::new());
         let (name, kind, failure) = (name.into(), Kind::Internal, None);
-        let record = Record { context, parent, name, kind, began, ended, attributes, failure };
+        let record = Record { context, parent, name, kind, began, ended, attributes, links, failure };
         end(open.tracer, &open.place.part, record, false, false);
     }
 

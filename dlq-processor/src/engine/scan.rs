@@ -1,0 +1,126 @@
+//! Looks through all that a source holds, again and again: the truth, where what queues tell only makes it fast.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::{Engine, Trouble, now_ms};
+use crate::source::{Cursor, Episode, PAGE};
+
+/// Between two looks for new queues, at least and at most; in between it is so many times what a look takes.
+const QUEUES_EVERY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+const QUEUES_SHARE: u32 = 50;
+/// Between two looks at all that a queue holds: for what was listed out of its order.
+const ALL_EVERY: Duration = Duration::from_secs(300);
+/// Between two looks at what failed lately: clocks of workers differ.
+const LATELY_EVERY: Duration = Duration::from_secs(10);
+/// How far they may.
+const LATELY_MS: i64 = 60_000;
+/// Longest wait for there to be something.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks, while there is always something.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How far each queue was read.
+#[derive(Default)]
+struct Round {
+    cursors: BTreeMap<String, Cursor>,
+    queues_at: Option<Instant>,
+    queues_every: Duration,
+    all_at: Option<Instant>,
+    lately_at: Option<Instant>,
+}
+
+fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let is_due = last.is_none_or(|last| last.elapsed() >= every);
+    if is_due {
+        *last = Some(Instant::now());
+    }
+    is_due
+}
+
+impl Engine {
+    pub(super) async fn scan_for_ever(&self) {
+        let (mut round, mut failures) = (Round::default(), 0);
+        loop {
+            let looked = self.look(&mut round).await;
+            self.figures.source_up.with_label_values(&[&self.name]).set(looked.is_ok().into());
+            if let Some(wait) = self.went("capture", &looked, &mut failures) {
+                round.queues_at = None;
+                tokio::time::sleep(wait).await;
+                continue;
+            }
+            // However much there is, it is looked at so often and no more.
+            tokio::time::sleep(PAUSE).await;
+            let queues: Vec<String> = round.cursors.keys().cloned().collect();
+            if queues.is_empty() {
+                tokio::time::sleep(PATIENCE).await;
+            } else if self.source.wait(&queues, PATIENCE).await.is_err() {
+                // The next look finds out why.
+                tokio::time::sleep(PATIENCE).await;
+            }
+        }
+    }
+
+    async fn look(&self, round: &mut Round) -> Result<(), Trouble> {
+        if is_due(&mut round.queues_at, round.queues_every) {
+            let began = Instant::now();
+            let queues = self.source.queues().await?;
+            round.queues_every = (began.elapsed() * QUEUES_SHARE).clamp(QUEUES_EVERY.0, QUEUES_EVERY.1);
+            let wanted = |queue: &String| self.queues.iter().any(|pattern| pattern.matches(queue));
+            let queues: Vec<String> = queues.into_iter().filter(wanted).collect();
+            round.cursors.retain(|queue, _| queues.contains(queue));
+            for queue in &queues {
+                round.cursors.entry(queue.clone()).or_default();
+            }
+            self.found.send_if_modified(|found| {
+                let is_news = *found != queues;
+                *found = queues;
+                is_news
+            });
+        }
+        if is_due(&mut round.all_at, ALL_EVERY) {
+            round.cursors.values_mut().for_each(|cursor| *cursor = Cursor::default());
+        } else if is_due(&mut round.lately_at, LATELY_EVERY) {
+            for cursor in round.cursors.values_mut() {
+                *cursor = Cursor { failed_at_ms: cursor.failed_at_ms - LATELY_MS, read: 0 };
+            }
+        }
+        for (queue, cursor) in &mut round.cursors {
+            loop {
+                let page = self.source.list(queue, *cursor).await?;
+                #[expect(clippy::cast_possible_wrap, reason = "no server holds so many")]
+                self.figures.failed_in_source.with_label_values(&[&self.name, queue]).set(page.failed as i64);
+                self.take(queue, &page.episodes).await?;
+                *cursor = page.next;
+                if page.episodes.len() < PAGE {
+                    break;
+                }
+            }
+            // A worker whose clock is ahead would hide what others fail: what is of the future is listed again.
+            if cursor.failed_at_ms > now_ms() {
+                *cursor = Cursor { failed_at_ms: now_ms(), read: 0 };
+            }
+        }
+        let counted = self.figures.unwatched.with_label_values(&[&self.name]);
+        counted.inc_by(self.source.unwatched().saturating_sub(counted.get()));
+        Ok(())
+    }
+
+    /// Reads what the ledger does not have yet. What is listed until it is taken out is not listed again before it is.
+    async fn take(&self, queue: &str, episodes: &[Episode]) -> Result<(), Trouble> {
+        if episodes.is_empty() {
+            return Ok(());
+        }
+        let unknown = self.ledger.unknown(&self.name, episodes).await?;
+        self.read_in(&unknown).await?;
+        if !self.source.manners(queue).keeps_dead {
+            self.intake.all_is_written().await;
+        }
+        if self.takes_out(queue) {
+            let unknown: BTreeSet<&Episode> = unknown.iter().collect();
+            let known = episodes.iter().filter(|episode| !unknown.contains(episode));
+            self.take_out(&known.cloned().collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+}

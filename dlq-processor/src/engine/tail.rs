@@ -1,0 +1,83 @@
+//! Reads what queues tell of as soon as they tell it: some throw it away a few hundredths of a second later. What is not told,
+//! or could not be read then, is found by scans.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::{Engine, Trouble};
+use crate::source::{Episode, Place, Places, SourceError};
+
+/// Longest wait for a queue to tell of something.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two times that queues are heard, while they always tell of something: each keeps its failures for longer.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Failures that are read at once, at most.
+const READ: usize = 100;
+
+impl Engine {
+    pub(super) async fn tail_for_ever(&self) {
+        let (mut is_begun, mut failures) = (false, 0);
+        let mut found = self.found.subscribe();
+        loop {
+            let queues = found.borrow_and_update().clone();
+            if queues.is_empty() || self.missed.has_no_room() {
+                let _more = tokio::time::timeout(PATIENCE, found.changed()).await;
+                continue;
+            }
+            let heard = self.hear(&queues, &mut is_begun).await;
+            tokio::time::sleep(self.went("listening", &heard, &mut failures).unwrap_or(PAUSE)).await;
+        }
+    }
+
+    async fn hear(&self, queues: &[String], is_begun: &mut bool) -> Result<(), Trouble> {
+        if !*is_begun {
+            let known = self.ledger.heard(&self.name).await?;
+            *self.places.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        }
+        let known = self.places.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_first = !*is_begun && known.is_empty();
+        let place = |queue: &String| match known.get(queue) {
+            Some(place) => Place::At(place.clone()),
+            // What happened before anybody listened here is nothing that was missed.
+            None if is_first => Place::End,
+            None => Place::Start,
+        };
+        let places: Places = queues.iter().map(|queue| (queue.clone(), place(queue))).collect();
+        for told in self.source.hear(&places, PATIENCE).await? {
+            if told.has_gap {
+                self.figures.gaps.with_label_values(&[&self.name, &told.queue]).inc();
+                let (source, queue) = (&self.name, &told.queue);
+                tracing::warn!(source, queue, "the queue has forgotten some of what failed before it was heard");
+            }
+            let failed: BTreeSet<Episode> = told.failed.into_iter().collect();
+            self.read_in(&failed.into_iter().collect::<Vec<_>>()).await?;
+            self.places.lock().unwrap_or_else(PoisonError::into_inner).insert(told.queue, told.place);
+        }
+        *is_begun = true;
+        Ok(())
+    }
+
+    /// Reads failures, and hands over what is still there. What is too much at once is read by halves, however large payloads
+    /// are.
+    pub(super) async fn read_in(&self, failures: &[Episode]) -> Result<(), Trouble> {
+        let mut parts: Vec<&[Episode]> = failures.chunks(READ).rev().collect();
+        while let Some(part) = parts.pop() {
+            let _turn = self.intake.turn().await;
+            match self.source.read(part).await {
+                Err(SourceError::Late(_)) if part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                read => {
+                    let read = read?;
+                    let gone = part.iter().zip(&read).filter(|(_, found)| found.is_none());
+                    let gone: Vec<Episode> = gone.map(|(episode, _)| episode.clone()).collect();
+                    self.intake.hand_over(read.into_iter().flatten().collect()).await;
+                    self.missed.suspect(gone, self.intake.handed_over());
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! Writes what was read, with what is decided of it: copied first, and only then taken out of the queue where it stands in the
+//! way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::destinations::Destination;
+use super::verdict::rule;
+use super::{Engine, Trouble, now_ms, spans};
+use crate::failpoint;
+use crate::ledger::{Captured, LedgerError, LetterId, Recurred, Ruling};
+use crate::policy::Action;
+use crate::source::{Episode, Found};
+
+impl Engine {
+    pub(super) async fn write_for_ever(&self) {
+        let mut failures = 0;
+        loop {
+            let held = self.intake.next().await;
+            let found = held.found();
+            loop {
+                let round = self.write(&found).await;
+                let Some(wait) = self.went("writing", &round, &mut failures) else { break };
+                tokio::time::sleep(wait).await;
+            }
+            self.intake.is_done(held);
+        }
+    }
+
+    /// What is too much at once is written by halves, however large payloads are.
+    async fn write(&self, found: &[&Found]) -> Result<(), Trouble> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(Trouble::Full);
+        }
+        let mut parts = vec![found];
+        while let Some(part) = parts.pop() {
+            match self.write_part(part).await {
+                Err(Trouble::Ledger(LedgerError::Late)) if part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                written => written?,
+            }
+        }
+        let is_taken = |found: &&&Found| self.takes_out(found.found_in.as_deref().unwrap_or(&found.episode.queue));
+        let taken = found.iter().filter(is_taken).map(|found| found.episode.clone());
+        self.take_out(&taken.collect::<Vec<_>>()).await
+    }
+
+    async fn write_part(&self, found: &[&Found]) -> Result<(), Trouble> {
+        let mut span = self.capture_span(queue_of_all(found));
+        match span.within(self.write_whole(found)).await {
+            Ok(new) => {
+                span.set("messaging.batch.message_count", i64::try_from(new).unwrap_or(i64::MAX));
+                Ok(())
+            }
+            Err(trouble) => {
+                spans::fail(&mut span, &trouble);
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Returns how many there were that the ledger did not have.
+    async fn write_whole(&self, found: &[&Found]) -> Result<usize, Trouble> {
+        let (began, now, mut rulings) = (Instant::now(), Timestamp::now(), self.rulings());
+        let is_listed = self.source.lists().is_some();
+        let decide = |found: &Found, past| {
+            let ruling = rulings.within(found, || rule(&self.settings, found, past, now, rand::random()));
+            Ruling { is_listed, ..ruling }
+        };
+        let captured = self.ledger.capture(&self.name, found, now_ms(), decide).await?;
+        failpoint::at("after_capture_commit");
+        self.figures.commit_seconds.observe(began.elapsed().as_secs_f64());
+        self.figures.new_fingerprints.inc_by(captured.new_fingerprints.len() as u64);
+        self.came(self.arrivals(found, &captured));
+        for (id, ruling) in &captured.new {
+            let rule = ruling.decision.rule.as_deref().unwrap_or("none");
+            self.figures.decisions.with_label_values(&[rule, ruling.decision.action.word()]).inc();
+            tracing::debug!(letter = %id, rule, state = ruling.state.word(), "taken in");
+        }
+        for Recurred { id, queue, name } in &captured.recurred {
+            self.figures.outcomes.with_label_values(&[queue, "recurred"]).inc();
+            self.ended(id, queue, name, false);
+        }
+        Ok(captured.new.len())
+    }
+
+    /// Counts what is new, by its queue; and what of it would be redriven, by where it belongs.
+    fn arrivals(&self, found: &[&Found], captured: &Captured) -> BTreeMap<Destination, usize> {
+        let new: BTreeMap<&LetterId, &Ruling> = captured.new.iter().map(|(id, ruling)| (id, ruling)).collect();
+        let (mut arrivals, mut counted) = (BTreeMap::new(), BTreeSet::new());
+        for Found { episode, name, .. } in found {
+            let id = LetterId::of(&self.name, episode);
+            let Some(ruling) = new.get(&id) else { continue };
+            // The same failure may have been read twice.
+            if !counted.insert(id) {
+                continue;
+            }
+            self.figures.captured.with_label_values(&[&self.name, &episode.queue]).inc();
+            if matches!(ruling.decision.action, Action::Redrive(_)) {
+                *arrivals.entry(self.destinations.of(&episode.queue, name)).or_default() += 1;
+            }
+        }
+        arrivals
+    }
+
+    /// Whether what is dead is taken out of a queue.
+    pub(super) fn takes_out(&self, queue: &str) -> bool {
+        !self.source.manners(queue).keeps_dead && self.settings.of_queue(queue).acts
+    }
+
+    /// Takes out what the ledger has. What has gone by itself is not there to be forgotten.
+    pub(super) async fn take_out(&self, episodes: &[Episode]) -> Result<(), Trouble> {
+        if !episodes.is_empty() {
+            self.source.forget(episodes).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The queue that all of them are of, if it is one.
+fn queue_of_all<'f>(found: &[&'f Found]) -> Option<&'f str> {
+    let queue = found.first().map(|found| found.episode.queue.as_str())?;
+    found.iter().all(|found| found.episode.queue == queue).then_some(queue)
+}

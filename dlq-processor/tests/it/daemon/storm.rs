@@ -1,0 +1,68 @@
+//! A destination that is down, and a job that never succeeds.
+
+use serde_json::{Value, json};
+use testkit::{at_scale, eventually};
+
+use super::machine::{LIMIT, Machine, QUEUE, TOKEN};
+
+/// Outcomes that a breaker counts, and so redrives that are in vain, at most, until it is open; and those under way then.
+const IN_VAIN: usize = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_destination_is_down_few_are_redriven_in_vain_and_afterwards_all_are_done() {
+    let config = "queues: [{ queue: '*', mode: act, rate: 5/s, budget: off }]\noperator_token_file: token\n\
+        retries: { transient: { base: 1s, cap: 2s, tries: 100 } }\n";
+    let machine = Machine::start(config).await;
+    let ids = machine.fail(at_scale(100, 50_000), "connect ECONNREFUSED 127.0.0.1:25").await;
+    let _daemon = machine.daemon().await;
+    let is_open = async || machine.metric("dlq_breaker_open", "").await.filter(|open| *open == 1.0).map(drop);
+    eventually("the breaker to open", LIMIT, is_open).await;
+    let redriven = async || machine.metric("dlq_redrive_total", "").await.unwrap_or_default();
+    let in_vain = redriven().await as usize;
+    assert!(in_vain <= IN_VAIN, "{in_vain} were redriven in vain");
+    eventually("all to be taken in", LIMIT, async || {
+        machine.metric("dlq_captured_total", "").await.filter(|taken| *taken >= ids.len() as f64).map(drop)
+    })
+    .await;
+    machine.does(json!({})).await;
+    // Day by day a person says that it is over; else canaries find it out, and say so themselves.
+    if at_scale(true, false) {
+        close_the_breaker(&machine).await;
+    }
+    eventually("all to be done", LIMIT * at_scale(1, 100), async || {
+        let letters = machine.letters().await;
+        (letters.iter().filter(|letter| letter.state == "resolved").count() == ids.len()).then_some(())
+    })
+    .await;
+    assert_eq!(machine.metric("dlq_breaker_open", "").await, Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_never_succeeds_is_redriven_as_often_as_it_may_be_and_then_somebody_is_told() {
+    let config = "queues: [{ queue: '*', mode: act, rate: 100/s, budget: off }]\n\
+        retries: { transient: { base: 1s, cap: 1s, tries: 2 } }\n";
+    let machine = Machine::start(config).await;
+    let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
+    let _daemon = machine.daemon().await;
+    let parked = eventually("it to wait for somebody", LIMIT, async || {
+        machine.letters().await.into_iter().find(|letter| letter.state == "parked")
+    })
+    .await;
+    assert_eq!((parked.reason.as_str(), parked.redrives), ("tries_spent", 2));
+    assert_eq!(machine.runs(&ids[0]).await, 3, "once by itself, and twice again");
+    let shown: Value =
+        serde_json::from_str(&machine.get(&format!("/api/v1/letters/{}", parked.id)).await.unwrap()).unwrap();
+    assert_eq!(shown["letter"]["state"], "parked");
+    let states: Vec<String> = machine.letters().await.into_iter().map(|letter| letter.state).collect();
+    assert_eq!(states, ["parked", "recurred", "recurred"]);
+}
+
+async fn close_the_breaker(machine: &Machine) {
+    let token = format!("Bearer {TOKEN}");
+    let headers = [("authorization", token.as_str()), ("idempotency-key", "close")];
+    let wanted = json!({
+        "source": "jobs", "queue": QUEUE, "name": "job", "state": "closed", "reason": "the server is back",
+    });
+    let (status, answer) = machine.ask(machine.request("POST", "/api/v1/breakers", &headers), &wanted).await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+}
