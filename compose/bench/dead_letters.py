@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 from stage import ROOT, Process, ask, figure, free_port, memory_mib, percentile, say, wait_for
 
@@ -16,6 +17,7 @@ QUEUE = "bench"
 # So many that the time to find the queue and to be asked does not count.
 LETTERS, JOBS = 100_000, 20_000
 MILLION = 1_000_000
+TOKEN = "correct-horse-battery-staple"
 WHY = "connect ECONNREFUSED 127.0.0.1:25"
 # What a worker of its own process does: it fails jobs, or is done with them, as fast as it can.
 WORKER = """
@@ -73,10 +75,14 @@ def speed(stage):
             journal.unlink()
         config += (
             "queues: [{ queue: '*', mode: act, rate: 100000/s, budget: off, max_waiting: 1000000, "
-            "without_workers: redrive }]\nretries: { transient: { base: 1s, cap: 1s } }\n"
+            "without_workers: redrive }]\nretries: { transient: { base: 1s, cap: 1s } }\noperator_token_file: token\n"
         )
+        (folder / "token").write_text(TOKEN)
+        (folder / "token").chmod(0o600)
         say(f"dead letters: {LETTERS} put back")
         with processor(stage, folder, config) as (_, port):
+            wait_for(f"{LETTERS} letters", lambda: counted(port, "dlq_captured_total") >= LETTERS, limit_secs=300)
+            close_breaker(port)
             put_back = rate(port, "dlq_redrive_total")
         say(f"dead letters: {JOBS} jobs by a worker of BullMQ")
         failed, done = work(stage, server, "fail"), work(stage, server, "do")
@@ -108,6 +114,16 @@ def command(words):
     """Encodes a command (redis.io, RESP)."""
     parts = [word.encode() for word in words]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+def close_breaker(port):
+    """So many failures at once are a flood, which is not redriven into before somebody says that it is over."""
+    wanted = {"source": "bench", "queue": QUEUE, "name": "job", "state": "closed", "reason": "nothing was down"}
+    headers = {"authorization": f"Bearer {TOKEN}", "idempotency-key": "close", "content-type": "application/json"}
+    address = f"http://127.0.0.1:{port}/api/v1/breakers"
+    request = urllib.request.Request(address, json.dumps(wanted).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        answer.read()
 
 
 def counted(port, name):
