@@ -37,9 +37,30 @@ const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest
 """
 
 
+# A queue that keeps so many failed jobs, and a worker that fails more than a thousand a second.
+KEPT, TRIMMED, AT_ONCE = 50, 10_000, 5
+FAILS_AND_TRIMS = """
+const [packages, port, jobs, kept, concurrency] = process.argv.slice(1);
+const { Queue, Worker } = require("node:module").createRequire(`${packages}/x.js`)("bullmq-5-58");
+const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest: null };
+const opts = { removeOnFail: Number(kept) };
+(async () => {
+  const queue = new Queue("trimmed", { connection });
+  const fail = async () => { throw new Error("no"); };
+  const worker = new Worker("trimmed", fail, { connection, concurrency: Number(concurrency) });
+  await queue.add("job", {}, opts);
+  for await (const _ of process.stdin) break;
+  let left = Number(jobs);
+  const began = performance.now();
+  worker.on("failed", () => { if (--left === 0) { console.log(jobs / ((performance.now() - began) / 1000)); process.exit(0); } });
+  for (let at = 0; at < jobs; at += 500)
+    await queue.addBulk(Array.from({ length: 500 }, () => ({ name: "job", data: { text: "x".repeat(180) }, opts })));
+})();
+"""
+
+
 def measure(stage):
-    figures = speed(stage)
-    return figures + with_a_million(stage)
+    return speed(stage) + trimmed(stage) + with_a_million(stage)
 
 
 @contextlib.contextmanager
@@ -92,6 +113,26 @@ def speed(stage):
         figure("jobs put back a second, appendfsync always", put_back, None, digits=0, at_least=8_000),
         figure("jobs put back (peer: BullMQ does jobs) a second", put_back, done, digits=0),
     ]
+
+
+def trimmed(stage):
+    """A job's failure is there for a few hundredths of a second."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=stage.folder))
+    with redis(folder) as server:
+        config = f"sources: {{ bench: {{ bullmq: {{ url: 'redis://127.0.0.1:{server}' }} }} }}\n"
+        with processor(stage, folder, config) as (_, port):
+            packages = stage.programs.parent / "e2e-node"
+            words = ["node", "-e", FAILS_AND_TRIMS, packages, server, TRIMMED, KEPT, AT_ONCE]
+            pipe = subprocess.PIPE
+            worker = subprocess.Popen([str(word) for word in words], stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
+            taken = lambda: counted(port, "dlq_captured_total")
+            wait_for("the queue to be known", lambda: taken() >= 1)
+            a_second = float(worker.communicate("go\n", timeout=120)[0])
+            missed = lambda: counted(port, "dlq_capture_missed_total")
+            wait_for("each failure to be taken in or counted", lambda: taken() + missed() >= TRIMMED + 1)
+            share = 100 * taken() / (TRIMMED + 1)
+    name = f"taken in of {a_second:.0f} failures a second, {KEPT} kept, %"
+    return [figure(name, share, None, digits=2, at_least=99.9)]
 
 
 def fail(server):

@@ -24,7 +24,15 @@ impl Destinations {
         if known.len() < MOST {
             known.insert(destination.clone());
         }
-        if known.contains(&destination) { destination } else { (destination.0, OTHERS.to_owned()) }
+        let others = (destination.0.clone(), OTHERS.to_owned());
+        if known.contains(&destination) {
+            return destination;
+        }
+        // Also queues are chosen by whoever writes to a dead letter queue.
+        if known.len() < 2 * MOST {
+            known.insert(others.clone());
+        }
+        if known.contains(&others) { others } else { (OTHERS.to_owned(), OTHERS.to_owned()) }
     }
 }
 
@@ -35,8 +43,10 @@ mod tests {
     #[test]
     fn names_beyond_a_bound_share_a_breaker_and_those_before_keep_theirs() {
         let destinations = Destinations::default();
-        let of = |queue, name: &str| destinations.of(queue, name).1;
+        let of = |queue: &str, name: &str| destinations.of(queue, name).1;
         assert!((0..MOST).all(|number| of("mails", &number.to_string()) == number.to_string()));
+        assert!((0..2 * MOST).all(|number| of(&number.to_string(), "job") == OTHERS));
+        assert_eq!(destinations.of("yet another", "job").0, OTHERS, "queues have a bound, too");
         assert_eq!([of("mails", "new"), of("bills", "new"), of("mails", "7")], [OTHERS, OTHERS, "7"]);
     }
 }

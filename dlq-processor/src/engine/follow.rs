@@ -42,7 +42,8 @@ impl Engine {
         for (UnderWay { id, now: (queue, _), name, .. }, outcome) in
             found.into_iter().filter(|(it, _)| written.contains(&it.id))
         {
-            self.figures.outcomes.with_label_values(&[queue, outcome.word()]).inc();
+            let (label, _) = self.destinations.of(queue, name);
+            self.figures.outcomes.with_label_values(&[&*label, outcome.word()]).inc();
             match outcome {
                 Outcome::Lost => self.withdrawn(id, queue, name),
                 Outcome::Resolved | Outcome::Unverified => self.ended(id, queue, name, true),

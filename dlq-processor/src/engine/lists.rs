@@ -15,6 +15,8 @@ use crate::source::{List, Lists};
 
 /// Letters at once, at most: entries have a kilobyte or two, and never more than nine.
 const PART: usize = 200;
+/// Characters of a name in an entry, at most.
+const NAME_CHARS: usize = 200;
 /// Between two looks, while there is nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -78,13 +80,18 @@ fn lists_of(state: &str) -> &'static [List] {
     }
 }
 
+/// Whoever writes jobs chooses what they are called: a list is no place for more than this.
+fn cut(name: &str) -> String {
+    name.chars().take(NAME_CHARS).collect()
+}
+
 /// An entry: what the first daemon wrote, but for what the job held, and what is ours.
 fn entry(letter: &Unlisted) -> String {
     let failed_at = Timestamp::from_millisecond(letter.failed_at_ms).map(|at| at.to_string());
     json!({
-        "originalQueue": letter.queue,
-        "originalJobId": letter.job,
-        "originalJobName": letter.name,
+        "originalQueue": cut(&letter.queue),
+        "originalJobId": cut(&letter.job),
+        "originalJobName": cut(&letter.name),
         "failureReason": redact_line(&letter.message),
         "failedAt": failed_at.unwrap_or_default(),
         "attempts": letter.attempts,

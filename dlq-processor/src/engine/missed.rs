@@ -107,12 +107,12 @@ impl Engine {
 
     async fn count_missed(&self) -> Result<(), Trouble> {
         let suspected = self.missed.take(|batches| self.intake.is_written(batches));
-        let mut of_queues = BTreeMap::<&str, Vec<String>>::new();
+        let mut of_queues = BTreeMap::<&str, Vec<Episode>>::new();
         for (_, episode) in &suspected {
-            of_queues.entry(&episode.queue).or_default().push(episode.job.clone());
+            of_queues.entry(&episode.queue).or_default().push(episode.clone());
         }
-        for (queue, jobs) in of_queues {
-            match self.find_missed(queue, &jobs).await {
+        for (queue, gone) in of_queues {
+            match self.find_missed(queue, &gone).await {
                 Ok(0) => {}
                 Ok(missed) => {
                     self.figures.missed.with_label_values(&[&self.name, queue]).inc_by(missed);
@@ -134,9 +134,9 @@ impl Engine {
     }
 
     /// Counts those that are nowhere. What somebody has put back or done since is not lost.
-    async fn find_missed(&self, queue: &str, jobs: &[String]) -> Result<u64, Trouble> {
-        let unknown = self.ledger.without_letter(&self.name, queue, jobs).await?;
-        let jobs: Vec<(String, String)> = unknown.into_iter().map(|job| (queue.to_owned(), job)).collect();
+    async fn find_missed(&self, queue: &str, gone: &[Episode]) -> Result<u64, Trouble> {
+        let unknown = self.ledger.without_letter(&self.name, queue, gone, CLOCKS_DIFFER_MS).await?;
+        let jobs: Vec<(String, String)> = unknown.into_iter().map(|episode| (episode.queue, episode.job)).collect();
         let states = self.source.states(&jobs).await?;
         Ok(states.into_iter().filter(|state| *state == State::Gone).count() as u64)
     }

@@ -239,7 +239,8 @@ impl Engine {
         for (intended, put) in &done {
             spans.end(&intended.id, *put);
             let queue = intended.target();
-            self.figures.redriven.with_label_values(&[queue, put.word()]).inc();
+            let (label, _) = self.destinations.of(queue, &intended.name);
+            self.figures.redriven.with_label_values(&[&*label, put.word()]).inc();
             if !matches!(put, Put::Moved | Put::Already | Put::Anew) {
                 self.withdrawn(&intended.id, queue, &intended.name);
             }

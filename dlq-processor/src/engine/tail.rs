@@ -36,12 +36,11 @@ impl Engine {
             *self.places.lock().unwrap_or_else(PoisonError::into_inner) = known;
         }
         let known = self.places.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_first = !*is_begun && known.is_empty();
         let place = |queue: &String| match known.get(queue) {
             Some(place) => Place::At(place.clone()),
-            // What happened before anybody listened here is nothing that was missed.
-            None if is_first => Place::End,
-            None => Place::Start,
+            // What happened before anybody listened to a queue is nothing that was missed; one that appears is new.
+            None if *is_begun => Place::Start,
+            None => Place::End,
         };
         let places: Places = queues.iter().map(|queue| (queue.clone(), place(queue))).collect();
         for told in self.source.hear(&places, PATIENCE).await? {

@@ -17,7 +17,7 @@ use crate::source::{Episode, Found};
 
 impl Engine {
     pub(super) async fn write_for_ever(&self) {
-        let mut failures = 0;
+        let (mut failures, mut left) = (0, 0);
         loop {
             let held = self.intake.next().await;
             let found = held.found();
@@ -26,6 +26,9 @@ impl Engine {
                 let Some(wait) = self.went("writing", &round, &mut failures) else { break };
                 tokio::time::sleep(wait).await;
             }
+            // What stays in its queue for now is listed again, and taken out then: it keeps nobody from writing more.
+            let taken = self.take_out(&self.taken_out(&found)).await;
+            let _no_wait = self.went("taking out", &taken, &mut left);
             self.intake.is_done(held);
         }
     }
@@ -45,9 +48,13 @@ impl Engine {
                 written => written?,
             }
         }
-        let is_taken = |found: &&&Found| self.takes_out(found.found_in.as_deref().unwrap_or(&found.episode.queue));
-        let taken = found.iter().filter(is_taken).map(|found| found.episode.clone());
-        self.take_out(&taken.collect::<Vec<_>>()).await
+        Ok(())
+    }
+
+    /// Returns those that are to be taken out of where they were found.
+    fn taken_out(&self, found: &[&Found]) -> Vec<Episode> {
+        let is_taken_out = |found: &&&Found| self.takes_out(found_in(found));
+        found.iter().filter(is_taken_out).map(|found| found.episode.clone()).collect()
     }
 
     async fn write_part(&self, found: &[&Found]) -> Result<(), Trouble> {
@@ -83,7 +90,8 @@ impl Engine {
             tracing::debug!(letter = %id, rule, state = ruling.state.word(), "taken in");
         }
         for Recurred { id, queue, name } in &captured.recurred {
-            self.figures.outcomes.with_label_values(&[queue, "recurred"]).inc();
+            let (label, _) = self.destinations.of(queue, name);
+            self.figures.outcomes.with_label_values(&[&*label, "recurred"]).inc();
             self.ended(id, queue, name, false);
         }
         Ok(captured.new.len())
@@ -93,14 +101,15 @@ impl Engine {
     fn arrivals(&self, found: &[&Found], captured: &Captured) -> BTreeMap<Destination, usize> {
         let new: BTreeMap<&LetterId, &Ruling> = captured.new.iter().map(|(id, ruling)| (id, ruling)).collect();
         let (mut arrivals, mut counted) = (BTreeMap::new(), BTreeSet::new());
-        for Found { episode, name, .. } in found {
+        for found in found {
+            let Found { episode, name, .. } = found;
             let id = LetterId::of(&self.name, episode);
             let Some(ruling) = new.get(&id) else { continue };
             // The same failure may have been read twice.
             if !counted.insert(id) {
                 continue;
             }
-            self.figures.captured.with_label_values(&[&self.name, &episode.queue]).inc();
+            self.figures.captured.with_label_values(&[&self.name, found_in(found)]).inc();
             if matches!(ruling.decision.action, Action::Redrive(_)) {
                 *arrivals.entry(self.destinations.of(&episode.queue, name)).or_default() += 1;
             }
@@ -120,6 +129,11 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The queue that told of a failure.
+fn found_in(found: &Found) -> &str {
+    found.found_in.as_deref().unwrap_or(&found.episode.queue)
 }
 
 /// The queue that all of them are of, if it is one.

@@ -176,7 +176,8 @@ impl Ledger {
             for (part, orders) in due.chunks(ROWS).zip(orders.chunks(ROWS)) {
                 let sql = format!(
                     "UPDATE letters SET state = 'intended', redrive = orders.column2, changed_at_ms = ${},
-                        version = version + 1, redrives = redrives + 1 - has_all_tries
+                        version = version + 1, redrives = redrives + 1 - has_all_tries,
+                        listed = CASE WHEN listed IS NULL THEN NULL ELSE '' END
                     FROM (VALUES {}) AS orders
                     WHERE letters.id = orders.column1 AND letters.state = 'scheduled' AND letters.source = ${}
                     RETURNING {INTENDED}",

@@ -65,24 +65,24 @@ impl Ledger {
             if !EDITABLE.contains(&state.as_str()) {
                 return not(&state);
             }
-            let edited_at_ms = match patch {
-                Some(patch) => {
-                    let Some(data) = data else { return not("put away") };
-                    match apply(&data, patch) {
-                        Ok(edited) => write_edit(transaction, number, patch, &edited, actor, now_ms).await?,
-                        Err(error) => return Ok(Edited::Refused(error)),
-                    }
-                    Some(now_ms)
-                }
-                None => {
-                    if transaction.change("DELETE FROM edits WHERE letter = $1", &[number.into()]).await? == 0 {
-                        return not("not edited");
-                    }
-                    None
-                }
+            let edited = match patch.map(|patch| data.map(|data| apply(&data, patch))) {
+                None => None,
+                Some(None) => return not("put away"),
+                Some(Some(Err(error))) => return Ok(Edited::Refused(error)),
+                Some(Some(Ok(edited))) => Some(edited),
             };
-            let sql = "UPDATE letters SET edited_at_ms = $1, version = version + 1 WHERE number = $2";
-            transaction.change(sql, &[edited_at_ms.into(), number.into()]).await?;
+            // Somebody may have begun to redrive it since it was read: then it is too late.
+            let sql = "UPDATE letters SET edited_at_ms = $1, version = version + 1 WHERE number = $2 AND state = $3";
+            let edited_at_ms = edited.as_ref().map(|_| now_ms);
+            let binds = [edited_at_ms.into(), number.into(), state.as_str().into()];
+            if transaction.change(sql, &binds).await? == 0 {
+                return not("changing");
+            }
+            if let (Some(patch), Some(edited)) = (patch, edited) {
+                write_edit(transaction, number, patch, &edited, actor, now_ms).await?;
+            } else if transaction.change("DELETE FROM edits WHERE letter = $1", &[number.into()]).await? == 0 {
+                return not("not edited");
+            }
             note(transaction, what, letter, actor, now_ms).await?;
             Ok(Edited::Acted(Acted::Done))
         })

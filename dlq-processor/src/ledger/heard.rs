@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use kit::db::Bind;
 
+use crate::source::Episode;
+
 use super::{Ledger, LedgerError, ROWS, places};
 
 impl Ledger {
@@ -34,23 +36,33 @@ impl Ledger {
         .await
     }
 
-    /// Returns those of a queue's jobs that there is no letter of.
+    /// Returns those of a queue's failures that there is no letter of, not even one that is `within_ms` older: clocks differ.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn without_letter(&self, source: &str, queue: &str, jobs: &[String]) -> Result<Vec<String>, LedgerError> {
+    pub async fn without_letter(
+        &self,
+        source: &str,
+        queue: &str,
+        failures: &[Episode],
+        within_ms: i64,
+    ) -> Result<Vec<Episode>, LedgerError> {
         let mut without = Vec::new();
-        for part in jobs.chunks(ROWS) {
+        for part in failures.chunks(ROWS) {
             let sql = format!(
-                "SELECT DISTINCT job FROM letters WHERE source = ${} AND queue = ${} AND job IN {}",
+                "SELECT job, MAX(failed_at_ms) FROM letters WHERE source = ${} AND queue = ${} AND job IN {} GROUP BY job",
                 part.len() + 1,
                 part.len() + 2,
                 places(1, part.len())
             );
             let binds: Vec<Bind<'_>> =
-                part.iter().map(|job| job.as_str()).chain([source, queue]).map(Bind::from).collect();
-            let known = self.read(async |transaction| transaction.rows::<(String,)>(&sql, &binds).await).await?;
-            without.extend(part.iter().filter(|job| known.iter().all(|(known,)| known != *job)).cloned());
+                part.iter().map(|episode| episode.job.as_str()).chain([source, queue]).map(Bind::from).collect();
+            let known = self.read(async |transaction| transaction.rows::<(String, i64)>(&sql, &binds).await).await?;
+            let known: BTreeMap<String, i64> = known.into_iter().collect();
+            let is_known = |episode: &&Episode| {
+                known.get(&episode.job).is_some_and(|latest| latest.saturating_add(within_ms) >= episode.failed_at_ms)
+            };
+            without.extend(part.iter().filter(|episode| !is_known(episode)).cloned());
         }
         Ok(without)
     }

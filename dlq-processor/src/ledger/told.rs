@@ -46,7 +46,7 @@ pub(super) async fn end_told(
 ) -> Result<(), sqlx::Error> {
     let sql = format!(
         "SELECT number, queue, job, failed_at_ms FROM letters
-        WHERE source = ${} AND found_in IS NOT NULL AND state IN ({OPEN}, 'quarantined') AND (queue, job) IN (VALUES {})",
+        WHERE source = ${} AND found_in IS NOT NULL AND state IN ({OPEN}) AND (queue, job) IN (VALUES {})",
         part.len() * 2 + 1,
         places(part.len(), 2)
     );

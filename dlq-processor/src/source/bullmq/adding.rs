@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::super::redis::kept::{Hash, part};
-use super::super::{Episode, GUARD, Order, Other, Put, SourceError};
+use super::super::{Episode, GUARD, Order, Other, Put, SourceError, State};
 use super::BullMq;
 use super::orders::put_of;
 use super::taken::{MARK, OF_ORIGINAL, Original, is_same, number};
@@ -77,11 +77,33 @@ impl BullMq {
         for Other { order, kept, queue, data } in others {
             let fields = part(kept).and_then(|kept| other(&kept, data.as_deref(), Timestamp::now()));
             done.push(match fields {
+                Some(_) if self.is_given(order, queue).await? => Put::Anew,
+                Some(_) if let Some(put) = self.find_obstacle(order, kept).await? => put,
                 Some(fields) => self.add(order, &Addition { queue, wanted: None, fields: &fields }).await?,
                 None => Put::Refused,
             });
         }
         Ok(done)
+    }
+
+    /// Whether an order for another job was carried out.
+    async fn is_given(&self, order: &Order, queue: &str) -> Result<bool, SourceError> {
+        let mut asked = redis::pipe();
+        asked.cmd("EXISTS").arg(self.keys(queue).guard(&order.id));
+        let (is_given,): (bool,) = self.server.ask(&asked).await?;
+        Ok(is_given)
+    }
+
+    /// Says why another job would do the same once more, if the dead one does not wait for that any more: somebody else has put
+    /// it back. Of one that has gone, nobody has.
+    async fn find_obstacle(&self, order: &Order, kept: &[u8]) -> Result<Option<Put>, SourceError> {
+        let Episode { queue, job, failed_at_ms } = &order.episode;
+        let is_told = part(kept).is_some_and(|kept| mark(&kept).is_some());
+        Ok(match self.find_states(&[(queue.clone(), job.clone())]).await?.first() {
+            Some(State::UnderWay | State::Completed) => Some(Put::NotFailed),
+            Some(State::Failed(at_ms)) if at_ms != failed_at_ms && !is_told => Some(Put::Fenced),
+            _ => None,
+        })
     }
 
     /// Adds a job, once for each order.

@@ -24,6 +24,33 @@ pub(super) struct Entry {
     pub(super) attempts: u32,
 }
 
+/// Queues, jobs and their names are no longer than this, in bytes: PostgreSQL's indexes take rows of 2,704.
+const NAME_BYTES: usize = 512;
+/// What stands beside jobs in the keys of a queue (BullMQ 4 to 6): no job has such an id.
+const NO_JOBS: [&str; 18] = [
+    "wait",
+    "paused",
+    "active",
+    "delayed",
+    "prioritized",
+    "priority",
+    "completed",
+    "failed",
+    "waiting-children",
+    "meta",
+    "events",
+    "marker",
+    "pc",
+    "id",
+    "stalled",
+    "stalled-check",
+    "limiter",
+    "repeat",
+];
+
+/// And beside one job.
+const BESIDE_JOBS: [&str; 6] = ["lock", "logs", "dependencies", "processed", "failed", "unsuccessful"];
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw<'a> {
@@ -55,16 +82,30 @@ pub(super) fn read(data: &[u8], own: &str) -> Result<Entry, String> {
     if queue == own {
         return Err(format!("this entry of {own} names {own} itself as its originalQueue"));
     }
+    let (job, name) = (raw.original_job_id.and_then(text), raw.original_job_name.and_then(text));
+    let is_name = |text: &&String| text.len() <= NAME_BYTES && !text.chars().any(char::is_control);
+    if !is_name(&&queue) || !job.iter().chain(&name).all(|text| is_name(&text)) {
+        return Err(format!("this entry of {own} has a name longer than {NAME_BYTES} bytes, or one that is not text"));
+    }
+    if job.as_deref().is_some_and(is_no_job) {
+        return Err(format!("this entry of {own} has an originalJobId that no job can have"));
+    }
     Ok(Entry {
         queue,
-        job: raw.original_job_id.and_then(text),
-        name: raw.original_job_name.and_then(text),
+        job,
+        name,
         // As BullMQ writes what is not said (`Job.asJSON`).
         data: raw.original_job_data.map_or("{}", RawValue::get).as_bytes().to_vec(),
         reason: raw.failure_reason.map(|reason| text(reason.clone()).unwrap_or_else(|| reason.to_string())),
         failed_at_ms: raw.failed_at.and_then(time_ms),
         attempts: raw.attempts.and_then(|it| u32::try_from(it.as_u64()?).ok()).unwrap_or_default(),
     })
+}
+
+/// Whether that is a key which stands beside jobs, or beside one.
+fn is_no_job(id: &str) -> bool {
+    let beside = id.rsplit_once(':').is_some_and(|(_, part)| BESIDE_JOBS.contains(&part));
+    beside || NO_JOBS.contains(&id) || id.starts_with("dlq-")
 }
 
 /// A text that says something, or a whole number as one.
@@ -126,6 +167,9 @@ mod tests {
             (b"{\"originalQueue\":\"\"}", "has no originalQueue"),
             (b"{\"originalQueue\":[\"hunter2\"]}", "has no originalQueue"),
             (b"{\"originalQueue\":\"d\"}", "names d itself as its originalQueue"),
+            (b"{\"originalQueue\":\"hunter2\\u0000\"}", "or one that is not text"),
+            (b"{\"originalQueue\":\"a\",\"originalJobId\":\"delayed\"}", "an originalJobId that no job can have"),
+            (b"{\"originalQueue\":\"a\",\"originalJobId\":\"hunter2:lock\"}", "an originalJobId that no job can have"),
         ] {
             let why = read(data, "d").unwrap_err();
             assert!(why.contains(expected) && !why.contains("hunter2"), "{why}");

@@ -9,8 +9,10 @@ use super::BullMq;
 /// An entry of the stream.
 type Event = (String, HashMap<String, Vec<u8>>);
 
-/// Entries of each stream that are read at once, at most: those of jobs that were done hold what they returned.
+/// Entries of all streams that are read at once, at most: those of jobs that were done hold what they returned. And of each at
+/// least so many.
 const EVENTS: usize = 1000;
+const FEWEST: usize = 10;
 /// Before the first entry.
 const NOTHING: &str = "0-0";
 
@@ -56,7 +58,13 @@ impl BullMq {
     ) -> Result<Vec<(String, Vec<Event>)>, SourceError> {
         let mut asked = redis::pipe();
         let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
-        asked.cmd("XREAD").arg("COUNT").arg(EVENTS).arg("BLOCK").arg(patience_ms).arg("STREAMS");
+        asked
+            .cmd("XREAD")
+            .arg("COUNT")
+            .arg((EVENTS / places.len()).max(FEWEST))
+            .arg("BLOCK")
+            .arg(patience_ms)
+            .arg("STREAMS");
         let streams: HashMap<String, &String> =
             places.keys().map(|queue| (self.keys(queue).of("events"), queue)).collect();
         for queue in places.keys() {

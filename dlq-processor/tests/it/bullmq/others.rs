@@ -10,7 +10,7 @@ use super::bull::Job;
 in_every_version! {
     a_dead_job_is_put_back_as_another_job_once:
     in_another_queue, with_something_else_in_it, with_its_priority_and_its_tries, where_the_queue_is_paused,
-    although_it_was_repeated, but_not_from_a_flow, nor_from_what_cannot_be_read
+    although_it_was_repeated, but_not_from_a_flow, nor_what_somebody_put_back_already, nor_from_what_cannot_be_read
 }
 
 impl Job<'_> {
@@ -107,6 +107,19 @@ async fn but_not_from_a_flow(bull: &Bull) {
     let job = Job { bull, queue: "branch", id: found.episode.job.clone(), found };
     assert_eq!(job.put_other("one", "elsewhere", None).await, Put::Flow);
     bull.is("elsewhere", "dlq~one", State::Lost).await;
+}
+
+async fn nor_what_somebody_put_back_already(bull: &Bull) {
+    let job = bull.failed("retried", json!(1), json!({})).await;
+    assert_eq!(job.put_back("by somebody", true).await, Put::Moved);
+    job.fails_again().await;
+    assert_eq!(job.put_other("one", "elsewhere too", None).await, Put::Fenced);
+    let job = bull.failed("done", json!(1), json!({})).await;
+    job.is_mended().await;
+    assert_eq!(job.put_back("by somebody", true).await, Put::Moved);
+    job.is_done_after(2).await;
+    assert_eq!(job.put_other("one", "elsewhere too", None).await, Put::NotFailed);
+    bull.is("elsewhere too", "dlq~one", State::Lost).await;
 }
 
 async fn nor_from_what_cannot_be_read(bull: &Bull) {
