@@ -10,9 +10,12 @@ const IN_VAIN: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_destination_is_down_few_are_redriven_in_vain_and_afterwards_all_are_done() {
-    let config = "queues: [{ queue: '*', mode: act, rate: 5/s, budget: off }]\noperator_token_file: token\n\
-        retries: { transient: { base: 1s, cap: 2s, tries: 100 } }\n";
-    let machine = Machine::start(config).await;
+    let rate = at_scale("5/s", "200/s");
+    let config = format!(
+        "queues: [{{ queue: '*', mode: act, rate: {rate}, budget: off }}]\noperator_token_file: token\n\
+        retries: {{ transient: {{ base: 1s, cap: 2s, tries: 100 }} }}\n"
+    );
+    let machine = Machine::start(&config).await;
     let ids = machine.fail(at_scale(100, 50_000), "connect ECONNREFUSED 127.0.0.1:25").await;
     let _daemon = machine.daemon().await;
     let is_open = async || machine.metric("dlq_breaker_open", "").await.filter(|open| *open == 1.0).map(drop);
