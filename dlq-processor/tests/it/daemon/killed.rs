@@ -69,7 +69,7 @@ pub(super) async fn all_are_done(machine: &Machine, jobs: usize) {
     .await;
 }
 
-pub(super) async fn each_failure_was_redriven_once(machine: &Machine, ids: &[String]) {
+async fn each_failure_was_redriven_once(machine: &Machine, ids: &[String]) {
     let mut letters = BTreeMap::<String, Vec<String>>::new();
     for letter in machine.letters().await {
         letters.entry(letter.job).or_default().push(letter.state);

@@ -4,7 +4,7 @@ use rand::RngExt;
 use serde_json::json;
 use testkit::{Redis, at_scale, eventually};
 
-use super::killed::{all_are_done, each_failure_was_redriven_once, until};
+use super::killed::{all_are_done, until};
 use super::machine::{LIMIT, Machine};
 use crate::bullmq::Bull;
 
@@ -12,7 +12,7 @@ const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s, budget: of
     rate: 2000/s\nretries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_killed_and_has_all_on_its_disk_costs_no_letter_and_no_second_run() {
+async fn a_redis_that_is_killed_and_has_all_on_its_disk_costs_no_letter_and_no_second_redrive() {
     let bull = Bull::start_on("bullmq-5-58", Redis::start_on_disk("always").await).await;
     let mut machine = Machine::start_with(CONFIG, bull);
     let (jobs, mut ids) = (at_scale(40, 400), Vec::new());
@@ -27,7 +27,14 @@ async fn a_redis_that_is_killed_and_has_all_on_its_disk_costs_no_letter_and_no_s
         machine.does(json!({})).await;
         all_are_done(&machine, ids.len()).await;
     }
-    each_failure_was_redriven_once(&machine, &ids).await;
+    // How often jobs ran says nothing here: BullMQ runs again what it has not heard the end of.
+    let letters = machine.letters().await;
+    for id in &ids {
+        let resolved = letters.iter().filter(|letter| letter.job == *id && letter.state == "resolved").count();
+        assert_eq!(resolved, 1, "job {id}");
+    }
+    let put_back = async |result| machine.metric("dlq_redrive_total", &format!("result=\"{result}\"")).await.unwrap();
+    assert_eq!(put_back("moved").await + put_back("already").await, letters.len() as f64, "each letter once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
