@@ -8,6 +8,8 @@ use super::BullMq;
 
 /// An entry of the stream.
 type Event = (String, HashMap<String, Vec<u8>>);
+/// A stream and some of its entries.
+type Stream = (String, Vec<Event>);
 
 /// Entries of all streams that are read at once, at most: those of jobs that were done hold what they returned. And of each at
 /// least so many.
@@ -51,11 +53,7 @@ impl BullMq {
         Ok(told)
     }
 
-    async fn wait_for_events(
-        &self,
-        places: &Places,
-        patience: Duration,
-    ) -> Result<Vec<(String, Vec<Event>)>, SourceError> {
+    async fn wait_for_events(&self, places: &Places, patience: Duration) -> Result<Vec<Stream>, SourceError> {
         let mut asked = redis::pipe();
         let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
         asked
@@ -73,8 +71,8 @@ impl BullMq {
         for place in places.values() {
             asked.arg(id_of(place));
         }
-        let (told,): (Option<Vec<(String, Vec<Event>)>>,) = self.server.wait(&asked, patience).await?;
-        let of_queue = |(stream, events)| Some((streams.get(&stream)?.to_string(), events));
+        let (told,): (Option<Vec<Stream>>,) = self.server.wait(&asked, patience).await?;
+        let of_queue = |(stream, events): Stream| Some((streams.get(&stream)?.to_string(), events));
         Ok(told.unwrap_or_default().into_iter().filter_map(of_queue).collect())
     }
 
