@@ -111,7 +111,7 @@ impl Intake {
     }
 
     /// Notes that it is written.
-    pub(super) fn is_done(&self, held: Held) {
+    pub(super) fn note_written(&self, held: Held) {
         let batches = held.0.len() as u64;
         drop(held);
         self.written.send_modify(|written| *written += batches);
@@ -163,7 +163,7 @@ mod tests {
         let held = intake.next().await;
         assert_eq!(jobs(&held), ["a", "b"]);
         assert_eq!(intake.all_is_written().now_or_never(), None);
-        intake.is_done(held);
+        intake.note_written(held);
         intake.all_is_written().await;
         assert!(intake.next().now_or_never().is_none());
     }
@@ -174,7 +174,7 @@ mod tests {
         intake.hand_over(vec![found("small", 10)]).await;
         let large = || vec![found("large", 40 << 20)];
         assert_eq!(intake.hand_over(large()).now_or_never(), None);
-        intake.is_done(intake.next().await);
+        intake.note_written(intake.next().await);
         intake.hand_over(large()).await;
         assert_eq!(intake.hand_over(vec![found("small", 10)]).now_or_never(), None);
         assert_eq!(jobs(&intake.next().await), ["large"]);

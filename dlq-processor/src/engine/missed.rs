@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Engine, Trouble};
-use crate::source::{Episode, State};
+use crate::source::{CLOCKS_DIFFER_MS, Episode, State};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -14,9 +14,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// Failures that may be missed, at most: with more no queue is heard until it is known of these.
 const MOST: usize = 50_000;
-
-/// What is told and listed of one failure may differ by so much, in milliseconds: one has the time of Redis, one of a worker.
-const CLOCKS_DIFFER_MS: i64 = 60_000;
 
 /// Failures that could not be read. Whether they were missed is known once all is written that was read before.
 #[derive(Default)]
@@ -39,6 +36,7 @@ impl Known {
     /// Returns whether it was not known.
     fn learn(&mut self, Episode { queue, job, failed_at_ms }: &Episode) -> bool {
         let of = (queue.clone(), job.clone());
+        // What is told has the time of Redis, what is listed a worker's.
         let is_it = |at_ms: &i64| at_ms.abs_diff(*failed_at_ms) <= CLOCKS_DIFFER_MS.unsigned_abs();
         if [&self.newer, &self.older].iter().any(|known| known.get(&of).is_some_and(is_it)) {
             return false;
@@ -135,7 +133,7 @@ impl Engine {
 
     /// Counts those that are nowhere. What somebody has put back or done since is not lost.
     async fn find_missed(&self, queue: &str, gone: &[Episode]) -> Result<u64, Trouble> {
-        let unknown = self.ledger.without_letter(&self.name, queue, gone, CLOCKS_DIFFER_MS).await?;
+        let unknown = self.ledger.without_letter(&self.name, queue, gone).await?;
         let jobs: Vec<(String, String)> = unknown.into_iter().map(|episode| (episode.queue, episode.job)).collect();
         let states = self.source.states(&jobs).await?;
         Ok(states.into_iter().filter(|state| *state == State::Gone).count() as u64)

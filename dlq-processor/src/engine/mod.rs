@@ -1,8 +1,8 @@
 //! What is done with one source, for ever: letters are taken in, redriven when they are due, and followed to their end.
 //! Loops, none of which waits for another; a source or a ledger that is away holds them up and ends none.
 //!
-//! Failures are read where queues tell of them (`tail`) and where they are listed (`scan`), wait in a bounded `intake`, and are
-//! written by one writer (`write`); what was gone before it could be read is counted (`missed`).
+//! Failures are read (`read`) where queues tell of them (`tail`) and where they are listed (`scan`), wait in a bounded `intake`,
+//! and are written by one writer (`write`); what was gone before it could be read is counted (`missed`).
 
 mod destinations;
 mod follow;
@@ -11,6 +11,7 @@ mod lists;
 mod missed;
 mod perils;
 mod plans;
+mod read;
 mod redrive;
 mod retention;
 mod room;

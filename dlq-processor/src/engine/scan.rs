@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::{Engine, Trouble, now_ms};
-use crate::source::{Cursor, Episode, PAGE};
+use crate::source::{CLOCKS_DIFFER_MS, Cursor, Episode, PAGE};
 
 /// Between two looks for new queues, at least and at most; in between it is so many times what a look takes.
 const QUEUES_EVERY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
@@ -13,8 +13,6 @@ const QUEUES_SHARE: u32 = 50;
 const ALL_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks at what failed lately: clocks of workers differ.
 const LATELY_EVERY: Duration = Duration::from_secs(10);
-/// How far they may.
-const LATELY_MS: i64 = 60_000;
 /// Longest wait for there to be something.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks, while there is always something.
@@ -82,7 +80,7 @@ impl Engine {
             round.cursors.values_mut().for_each(|cursor| *cursor = Cursor::default());
         } else if is_due(&mut round.lately_at, LATELY_EVERY) {
             for cursor in round.cursors.values_mut() {
-                *cursor = Cursor { failed_at_ms: cursor.failed_at_ms - LATELY_MS, read: 0 };
+                *cursor = Cursor { failed_at_ms: cursor.failed_at_ms - CLOCKS_DIFFER_MS, read: 0 };
             }
         }
         for (queue, cursor) in &mut round.cursors {

@@ -6,14 +6,12 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::{Engine, Trouble};
-use crate::source::{Episode, Place, Places, SourceError};
+use crate::source::{Episode, Place, Places};
 
 /// Longest wait for a queue to tell of something.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two times that queues are heard, while they always tell of something: each keeps its failures for longer.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Failures that are read at once, at most.
-const READ: usize = 100;
 
 impl Engine {
     pub(super) async fn tail_for_ever(&self) {
@@ -54,29 +52,6 @@ impl Engine {
             self.places.lock().unwrap_or_else(PoisonError::into_inner).insert(told.queue, told.place);
         }
         *is_begun = true;
-        Ok(())
-    }
-
-    /// Reads failures, and hands over what is still there. What is too much at once is read by halves, however large payloads
-    /// are.
-    pub(super) async fn read_in(&self, failures: &[Episode]) -> Result<(), Trouble> {
-        let mut parts: Vec<&[Episode]> = failures.chunks(READ).rev().collect();
-        while let Some(part) = parts.pop() {
-            let _turn = self.intake.turn().await;
-            match self.source.read(part).await {
-                Err(SourceError::Late(_)) if part.len() > 1 => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
-                }
-                read => {
-                    let read = read?;
-                    let gone = part.iter().zip(&read).filter(|(_, found)| found.is_none());
-                    let gone: Vec<Episode> = gone.map(|(episode, _)| episode.clone()).collect();
-                    self.intake.hand_over(read.into_iter().flatten().collect()).await;
-                    self.missed.suspect(gone, self.intake.handed_over());
-                }
-            }
-        }
         Ok(())
     }
 }

@@ -29,7 +29,7 @@ impl Engine {
             // What stays in its queue for now is listed again, and taken out then: it keeps nobody from writing more.
             let taken = self.take_out(&self.taken_out(&found)).await;
             let _no_wait = self.went("taking out", &taken, &mut left);
-            self.intake.is_done(held);
+            self.intake.note_written(held);
         }
     }
 

@@ -65,11 +65,9 @@ impl Ledger {
             if !EDITABLE.contains(&state.as_str()) {
                 return not(&state);
             }
-            let edited = match patch.map(|patch| data.map(|data| apply(&data, patch))) {
-                None => None,
-                Some(None) => return not("put away"),
-                Some(Some(Err(error))) => return Ok(Edited::Refused(error)),
-                Some(Some(Ok(edited))) => Some(edited),
+            let edited = match edited(patch, data) {
+                Ok(edited) => edited,
+                Err(refused) => return Ok(refused),
             };
             // Somebody may have begun to redrive it since it was read: then it is too late.
             let sql = "UPDATE letters SET edited_at_ms = $1, version = version + 1 WHERE number = $2 AND state = $3";
@@ -115,6 +113,13 @@ impl Ledger {
         })
         .await
     }
+}
+
+/// Returns what a job would hold; nothing without a patch.
+fn edited(patch: Option<&Value>, data: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Edited> {
+    let Some(patch) = patch else { return Ok(None) };
+    let data = data.ok_or_else(|| Edited::Acted(Acted::Not("put away".to_owned())))?;
+    apply(&data, patch).map(Some).map_err(Edited::Refused)
 }
 
 async fn write_edit(

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use kit::db::Bind;
 
-use crate::source::Episode;
-
 use super::{Ledger, LedgerError, ROWS, places};
+use crate::source::{CLOCKS_DIFFER_MS, Episode};
 
 impl Ledger {
     /// Returns how far the queues of a source were heard.
@@ -36,7 +35,7 @@ impl Ledger {
         .await
     }
 
-    /// Returns those of a queue's failures that there is no letter of, not even one that is `within_ms` older: clocks differ.
+    /// Returns those of a queue's failures that there is no letter of, not even one that is older by as much as clocks differ.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -45,7 +44,6 @@ impl Ledger {
         source: &str,
         queue: &str,
         failures: &[Episode],
-        within_ms: i64,
     ) -> Result<Vec<Episode>, LedgerError> {
         let mut without = Vec::new();
         for part in failures.chunks(ROWS) {
@@ -60,7 +58,9 @@ impl Ledger {
             let known = self.read(async |transaction| transaction.rows::<(String, i64)>(&sql, &binds).await).await?;
             let known: BTreeMap<String, i64> = known.into_iter().collect();
             let is_known = |episode: &&Episode| {
-                known.get(&episode.job).is_some_and(|latest| latest.saturating_add(within_ms) >= episode.failed_at_ms)
+                known
+                    .get(&episode.job)
+                    .is_some_and(|latest| latest.saturating_add(CLOCKS_DIFFER_MS) >= episode.failed_at_ms)
             };
             without.extend(part.iter().filter(|episode| !is_known(episode)).cloned());
         }

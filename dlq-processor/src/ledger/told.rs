@@ -5,11 +5,7 @@ use kit::db::{Bind, Transaction};
 use super::capture::{OPEN, clean};
 use super::due::given_ms;
 use super::places;
-use crate::source::Found;
-
-/// How far clocks of those who put jobs in, work and tell of failures may differ, and how long it may take to tell, in
-/// milliseconds.
-const SKEW_MS: i64 = 60_000;
+use crate::source::{CLOCKS_DIFFER_MS, Found};
 
 /// A letter of the queue that a job failed in.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -26,13 +22,13 @@ impl Own {
     /// Whether what was told of a failure at this time says nothing that this letter does not: it is the same failure, or an
     /// earlier one of the same job.
     fn covers(&self, told_at_ms: i64) -> bool {
-        let later_ms = told_at_ms.saturating_add(SKEW_MS);
+        let later_ms = told_at_ms.saturating_add(CLOCKS_DIFFER_MS);
         // Another job may have got the id of one that was done: it was put in later.
         let is_same_job = self.put_in_at_ms.is_none_or(|ms| ms <= told_at_ms || self.is_alike != 0 && ms <= later_ms);
         // What was told after it was redriven is of what came of that.
         let was_redriven =
             self.redrive.as_deref().is_some_and(|order| given_ms(order).is_none_or(|ms| ms < told_at_ms));
-        let is_told_late = !was_redriven && self.failed_at_ms.saturating_add(SKEW_MS) >= told_at_ms;
+        let is_told_late = !was_redriven && self.failed_at_ms.saturating_add(CLOCKS_DIFFER_MS) >= told_at_ms;
         is_same_job && (self.failed_at_ms >= told_at_ms || is_told_late)
     }
 }

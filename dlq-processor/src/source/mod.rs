@@ -132,6 +132,10 @@ pub const PAGE: usize = 500;
 /// Between two looks at queues that do not say when there is something.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How far clocks of whoever puts jobs in, works, and tells of failures may differ, in milliseconds; and how long it may take to
+/// tell of one.
+pub const CLOCKS_DIFFER_MS: i64 = 60_000;
+
 /// How a queue deals with what is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manners {

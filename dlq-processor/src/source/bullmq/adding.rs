@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::super::redis::kept::{Hash, part};
+use super::super::redis::kept::{Hash, field, part};
 use super::super::{Episode, GUARD, Order, Other, Put, SourceError, State};
 use super::BullMq;
 use super::orders::put_of;
@@ -24,7 +24,7 @@ pub(super) struct Addition<'a> {
 
 /// Returns the id under which an entry's job is to be put back, empty if none is known; none if it is no entry's.
 pub(super) fn mark(kept: &Hash) -> Option<&[u8]> {
-    kept.iter().find(|(name, _)| name == MARK).map(|(_, id)| id.as_slice())
+    field(kept, MARK)
 }
 
 impl BullMq {
@@ -43,10 +43,8 @@ impl BullMq {
             Some(_) => return Ok(Put::Anew),
             None => {}
         }
-        let field =
-            |name: &str| kept.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice());
-        let name = String::from_utf8_lossy(field("name").unwrap_or_default());
-        if !wanted.is_empty() && is_same(&original, &order.episode, &name, field("data").unwrap_or_default()) {
+        let name = String::from_utf8_lossy(field(kept, "name").unwrap_or_default());
+        if !wanted.is_empty() && is_same(&original, &order.episode, &name, field(kept, "data").unwrap_or_default()) {
             let failed_at_ms = number(original.get(6).and_then(Option::as_deref));
             let Some(failed_at_ms) = failed_at_ms.filter(|_| failed.is_some()) else { return Ok(Put::NotFailed) };
             let put = self.put_original(order, failed_at_ms).await?;
@@ -54,7 +52,7 @@ impl BullMq {
                 return Ok(put);
             }
         }
-        let fields: Hash = kept.iter().filter(|(name, _)| name != MARK).cloned().collect();
+        let fields: Hash = kept.iter().filter(|(name, _)| name != MARK.as_bytes()).cloned().collect();
         let wanted = Some(wanted).filter(|id| !id.is_empty());
         self.add(order, &Addition { queue, wanted, fields: &fields }).await
     }
@@ -71,7 +69,7 @@ impl BullMq {
         })
     }
 
-    /// One after the other: what one runs into leaves the others be.
+    /// One after the other: after an error those before it are done, and are not done again.
     pub(super) async fn make_others(&self, others: &[Other]) -> Result<Vec<Put>, SourceError> {
         let mut done = Vec::with_capacity(others.len());
         for Other { order, kept, queue, data } in others {
@@ -145,7 +143,7 @@ const OF_ITSELF: [&str; 10] = [
 
 /// Returns the fields of a job that is put in now in place of another; none if there is nothing to make it of.
 fn other(kept: &Hash, data: Option<&[u8]>, now: Timestamp) -> Option<Hash> {
-    let field = |name: &str| kept.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice());
+    let field = |name: &str| field(kept, name);
     let options = field("opts").and_then(|options| serde_json::from_slice::<Map<String, Value>>(options).ok());
     let mut options = options.unwrap_or_default();
     OF_ITSELF.iter().for_each(|name| drop(options.remove(*name)));

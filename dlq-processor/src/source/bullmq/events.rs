@@ -56,13 +56,8 @@ impl BullMq {
     async fn wait_for_events(&self, places: &Places, patience: Duration) -> Result<Vec<Stream>, SourceError> {
         let mut asked = redis::pipe();
         let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
-        asked
-            .cmd("XREAD")
-            .arg("COUNT")
-            .arg((EVENTS / places.len()).max(FEWEST))
-            .arg("BLOCK")
-            .arg(patience_ms)
-            .arg("STREAMS");
+        let events = (EVENTS / places.len()).max(FEWEST);
+        asked.cmd("XREAD").arg("COUNT").arg(events).arg("BLOCK").arg(patience_ms).arg("STREAMS");
         let streams: HashMap<String, &String> =
             places.keys().map(|queue| (self.keys(queue).of("events"), queue)).collect();
         for queue in places.keys() {

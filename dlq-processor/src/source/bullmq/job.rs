@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::super::asked_by;
 use super::super::found::{Episode, Found};
-use super::super::redis::kept::{Hash, join};
+use super::super::redis::kept::{Hash, field, join};
 
 /// Longest options that are looked through, in bytes.
 const LONGEST_OPTIONS: usize = 64 << 10;
@@ -25,7 +25,7 @@ struct Handed {
 
 /// Reads a failed job. None if it has not failed (any more), or there is none.
 pub(super) fn read(queue: &str, job: &str, hash: Hash) -> Option<Found> {
-    let bytes = |name: &str| hash.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice());
+    let bytes = |name: &str| field(&hash, name);
     // What is no UTF-8 is shown as well as can be; what counts is kept byte for byte.
     let text = |name| bytes(name).map(|value| String::from_utf8_lossy(value).into_owned());
     let number = |name| text(name).and_then(|text| text.parse::<i64>().ok());

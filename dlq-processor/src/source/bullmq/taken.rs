@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::redis::kept::{Hash, join};
-use super::super::{Cursor, Episode, Found, PAGE, Page, SourceError};
+use super::super::redis::kept::{Hash, field, join};
+use super::super::{CLOCKS_DIFFER_MS, Cursor, Episode, Found, PAGE, Page, SourceError};
 use super::entry::{self, Entry};
 use super::job::asked_by;
 use super::{BullMq, WHOLE};
@@ -14,14 +14,12 @@ pub const DEAD_LETTER_QUEUE: &str = "dead-letter-queue";
 /// New entries that one look reads, at most: the rest comes with the next one.
 const NEW: usize = 1000;
 /// Marks what is kept of a job that was told of elsewhere; no job has such a field.
-pub(super) const MARK: &[u8] = b"dlq-taken";
+pub(super) const MARK: &str = "dlq-taken";
 /// Lists that jobs wait in, and sets, and the set of those that failed.
 const LISTS: [&str; 2] = ["wait", "paused"];
 const SETS: [&str; 3] = ["prioritized", "delayed", "failed"];
 /// What is asked of the job that an entry tells of.
 pub(super) const OF_ORIGINAL: [&str; 7] = ["timestamp", "name", "data", "opts", "priority", "parentKey", "finishedOn"];
-/// How far clocks of whoever puts jobs in and of whoever works may differ, in milliseconds.
-const SKEW_MS: i64 = 60_000;
 
 /// Where an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,8 +159,7 @@ impl BullMq {
         asked.cmd("HGETALL").arg(self.keys(&place.queue).of(&place.job));
         asked.cmd("HMGET").arg(self.keys(&episode.queue).of(&episode.job)).arg(&OF_ORIGINAL);
         let (hash, original): (Hash, Original) = self.server.ask(&asked).await?;
-        let time = hash.iter().find(|(name, _)| name == b"timestamp").map(|(_, time)| time.as_slice());
-        let is_it = number(time) == Some(place.put_in_at_ms);
+        let is_it = number(field(&hash, "timestamp")) == Some(place.put_in_at_ms);
         Ok(is_it.then(|| found_of(episode, place, &hash, &original)))
     }
 }
@@ -178,7 +175,7 @@ fn episode(queue: &str, job: &str, put_in_at_ms: i64, told: Option<&Entry>) -> E
 }
 
 fn found_of(episode: &Episode, place: &Place, hash: &Hash, original: &Original) -> Found {
-    let field = |name: &str| hash.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice());
+    let field = |name: &str| field(hash, name);
     let text = |name| String::from_utf8_lossy(field(name).unwrap_or_default()).into_owned();
     let data = field("data").unwrap_or_default();
     let mut found = Found {
@@ -209,7 +206,7 @@ fn found_of(episode: &Episode, place: &Place, hash: &Hash, original: &Original) 
     found.put_in_at_ms = number(of_original(0)).or(found.put_in_at_ms);
     let put_in = found.put_in_at_ms.unwrap_or_default().to_string();
     let mut kept: Hash = vec![
-        (MARK.to_vec(), entry.job.map_or_else(Vec::new, String::into_bytes)),
+        (MARK.into(), entry.job.map_or_else(Vec::new, String::into_bytes)),
         (b"name".to_vec(), found.name.clone().into_bytes()),
         (b"data".to_vec(), found.data.clone()),
         (b"opts".to_vec(), of_original(3).unwrap_or(b"{}").to_vec()),
@@ -227,7 +224,8 @@ pub(super) fn is_same(original: &Original, episode: &Episode, name: &str, data: 
     let field = |at: usize| original.get(at).and_then(Option::as_deref);
     let Some(put_in_at_ms) = number(field(0)) else { return false };
     let is_alike = field(1) == Some(name.as_bytes()) && field(2) == Some(data);
-    put_in_at_ms <= episode.failed_at_ms || is_alike && put_in_at_ms <= episode.failed_at_ms.saturating_add(SKEW_MS)
+    put_in_at_ms <= episode.failed_at_ms
+        || is_alike && put_in_at_ms <= episode.failed_at_ms.saturating_add(CLOCKS_DIFFER_MS)
 }
 
 pub(super) fn number(text: Option<&[u8]>) -> Option<i64> {

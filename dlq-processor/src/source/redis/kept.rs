@@ -4,6 +4,11 @@
 /// Names and values, as Redis has them; of a stream's entry a name may come twice.
 pub(crate) type Hash = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// Returns the value of the first field of that name.
+pub(crate) fn field<'h>(hash: &'h Hash, name: &str) -> Option<&'h [u8]> {
+    hash.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice())
+}
+
 /// Joins the fields.
 pub(crate) fn join(hash: &Hash) -> Vec<u8> {
     let length = |part: &[u8]| u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes();

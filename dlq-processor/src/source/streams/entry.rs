@@ -3,7 +3,7 @@
 use kit::trace::TRACEPARENT;
 use redis::{FromRedisValue, ParsingError, Value};
 
-use super::super::redis::kept::{Hash, join};
+use super::super::redis::kept::{Hash, field, join};
 use super::super::{Episode, Found, asked_by};
 use super::entry_id::EntryId;
 
@@ -73,7 +73,7 @@ pub(super) fn found_of(episode: &Episode, entry: Entry, consumers: u32) -> Found
 /// The value of the first of these fields that says anything.
 fn text_of(fields: &Hash, names: &[&str]) -> Option<String> {
     let text = |name: &&str| {
-        let (_, value) = fields.iter().find(|(known, _)| known == name.as_bytes())?;
+        let value = field(fields, name)?;
         Some(str::from_utf8(value).ok()?.trim().to_owned()).filter(|text| !text.is_empty())
     };
     names.iter().find_map(text)
