@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kit::db::{Bind, Transaction};
 use kit::trace::Context;
 
-use super::letter::{LetterId, Past, pasts};
+use super::letter::{LetterId, Past, of_jobs, pasts};
 use super::told::end_told;
 use super::{Ledger, LedgerError, LetterState, ROWS, places};
 use crate::policy::{Decision, ErrorFacts, Fingerprint};
@@ -141,9 +141,13 @@ impl Ledger {
                     .map(|(found, past)| (LetterId::of(source, &found.episode), *found, decide(found, past), past))
                     .collect();
                 let new = insert(transaction, source, &rows, now_ms).await?;
-                let later = Later { source, part: &part, now_ms };
-                captured.recurred.extend(later.end(transaction, REDRIVEN).await?);
-                later.end(transaction, OPEN).await?;
+                let again: Vec<&Found> =
+                    rows.iter().filter(|(.., past)| past.is_some()).map(|(_, found, ..)| *found).collect();
+                if !again.is_empty() {
+                    let later = Later { source, part: &again, now_ms };
+                    captured.recurred.extend(later.end(transaction, REDRIVEN).await?);
+                    later.end(transaction, OPEN).await?;
+                }
                 end_told(transaction, source, &part, now_ms).await?;
                 let rows = rows.into_iter().filter(|(id, ..)| new.contains(id.as_str()));
                 let rows: Vec<_> = rows.map(|(id, found, ruling, _)| (id, found, ruling)).collect();
@@ -262,8 +266,8 @@ pub(super) fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Letters of jobs that were redriven.
-const REDRIVEN: &str = "'redriven'";
+/// Letters of jobs that were redriven: also where nobody has noted yet that it was done.
+const REDRIVEN: &str = "'intended', 'redriven'";
 /// Letters of jobs that wait for something: what failed later says all that can be done. Quarantine is left by a release alone.
 pub(super) const OPEN: &str = "'observed', 'scheduled', 'parked', 'escalated', 'uncertain'";
 
@@ -281,15 +285,13 @@ impl Later<'_> {
         let Self { source, part, now_ms } = self;
         let sql = format!(
             "UPDATE letters SET state = 'recurred', changed_at_ms = ${}, version = version + 1
-            WHERE source = ${} AND state IN ({states}) AND EXISTS (
-                SELECT 1 FROM (VALUES {}) AS failed
-                WHERE failed.column1 = letters.queue AND failed.column2 = letters.job
-                    AND failed.column3 > letters.failed_at_ms
-                    AND failed.column4 = COALESCE(letters.put_in_at_ms, -1))
+            WHERE number IN (
+                SELECT number FROM {} AND source = ${} AND state IN ({states}) AND failed_at_ms < failed.column3
+                    AND COALESCE(put_in_at_ms, -1) = failed.column4)
             RETURNING queue, job, failed_at_ms, name",
             part.len() * 4 + 1,
+            of_jobs(part.len(), 4),
             part.len() * 4 + 2,
-            places(part.len(), 4)
         );
         let jobs: Vec<String> = part.iter().map(|found| clean(&found.episode.job)).collect();
         let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 4 + 2);

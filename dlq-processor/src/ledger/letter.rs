@@ -48,6 +48,17 @@ pub struct Past {
 
 type Known = (String, String, Option<i64>, i64, i64);
 
+/// Letters of so many jobs, each given by so many values of which the queue and the id are the first; ends in a condition. SQLite
+/// leaves the order of a `CROSS JOIN` as it is (sqlite.org/optoverview.html, section 7.1): it would else read all letters of a
+/// source for a few jobs.
+pub(super) fn of_jobs(jobs: usize, values: usize) -> String {
+    format!(
+        "(VALUES {}) AS failed CROSS JOIN letters
+        WHERE letters.queue = failed.column1 AND letters.job = failed.column2",
+        places(jobs, values)
+    )
+}
+
 /// Returns what is known of the jobs of failures, in their order; of a job that is new, nothing.
 pub(super) async fn pasts(
     transaction: &mut Transaction,
@@ -55,10 +66,10 @@ pub(super) async fn pasts(
     found: &[&Found],
 ) -> Result<Vec<Option<Past>>, sqlx::Error> {
     let sql = format!(
-        "SELECT queue, job, put_in_at_ms, MAX(redrives), MIN(failed_at_ms) FROM letters
-        WHERE source = ${} AND (queue, job) IN (VALUES {}) GROUP BY queue, job, put_in_at_ms",
+        "SELECT queue, job, put_in_at_ms, MAX(redrives), MIN(failed_at_ms) FROM {} AND source = ${}
+        GROUP BY queue, job, put_in_at_ms",
+        of_jobs(found.len(), 2),
         found.len() * 2 + 1,
-        places(found.len(), 2)
     );
     let jobs: Vec<String> = found.iter().map(|found| clean(&found.episode.job)).collect();
     let both = found.iter().zip(&jobs).flat_map(|(found, job)| [found.episode.queue.as_str(), job.as_str()]);

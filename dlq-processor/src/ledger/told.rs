@@ -4,7 +4,7 @@ use kit::db::{Bind, Transaction};
 
 use super::capture::{OPEN, clean};
 use super::due::given_ms;
-use super::places;
+use super::letter::of_jobs;
 use crate::source::{CLOCKS_DIFFER_MS, Found};
 
 /// A letter of the queue that a job failed in.
@@ -41,10 +41,10 @@ pub(super) async fn end_told(
     now_ms: i64,
 ) -> Result<(), sqlx::Error> {
     let sql = format!(
-        "SELECT number, queue, job, failed_at_ms FROM letters
-        WHERE source = ${} AND found_in IS NOT NULL AND state IN ({OPEN}) AND (queue, job) IN (VALUES {})",
+        "SELECT number, queue, job, failed_at_ms FROM {}
+            AND source = ${} AND found_in IS NOT NULL AND state IN ({OPEN})",
+        of_jobs(part.len(), 2),
         part.len() * 2 + 1,
-        places(part.len(), 2)
     );
     let jobs: Vec<String> = part.iter().map(|found| clean(&found.episode.job)).collect();
     let both = part.iter().zip(&jobs).flat_map(|(found, job)| [found.episode.queue.as_str(), job.as_str()]);
