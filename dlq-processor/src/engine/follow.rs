@@ -7,7 +7,7 @@ use crate::failpoint;
 use crate::ledger::{LetterId, Outcome, UnderWay};
 use crate::source::State;
 
-/// Between two looks.
+/// Between two looks through all of them.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Letters that are looked at at once, at most.
 const MOST: usize = 1000;
@@ -17,12 +17,16 @@ impl Engine {
         let (mut failures, mut after) = (0, 0);
         loop {
             let round = self.follow(&mut after).await;
-            let wait = self.went("following", &round, &mut failures);
-            tokio::time::sleep(wait.unwrap_or(LOOK_EVERY)).await;
+            match self.went("following", &round, &mut failures) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None if after == 0 => tokio::time::sleep(LOOK_EVERY).await,
+                None => {}
+            }
         }
     }
 
-    /// Looks at some letters, and at the next ones in the next round: those that wait for a worker are not in others' way.
+    /// Looks at the letters after one, and sets `after` to the last of them, or to 0 if there are no more: those that wait for a
+    /// worker are not in others' way.
     async fn follow(&self, after: &mut i64) -> Result<(), Trouble> {
         let under_way = self.ledger.under_way(&self.name, *after, MOST).await?;
         *after = under_way.last().filter(|_| under_way.len() == MOST).map_or(0, |last| last.number);

@@ -1,5 +1,6 @@
 //! Redrives letters that are due, as far as rates and breakers let it: written first, done then.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use crate::failpoint;
 use crate::ledger::Intended;
 use crate::policy::JobFacts;
 use crate::source::{Episode, GUARD, Lost, Other, PAGE, Put};
+use crate::storm::Breaker;
 
 /// Between two looks for what is due, while there is nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -20,15 +22,19 @@ const SETTLE_EVERY: Duration = Duration::from_secs(10);
 
 impl Engine {
     pub(super) async fn redrive_for_ever(&self) {
-        let (mut room, mut failures, mut settled) = (Room::default(), 0, None::<Instant>);
+        let (mut room, mut lost, mut failures, mut settled) =
+            (Room::default(), BTreeSet::new(), 0, None::<(Instant, BTreeSet<String>)>);
         loop {
             // Of what is written nobody knows whether it was done: after a start, and after a source was away; and it may have
-            // lost what it was asked.
-            let round = if settled.is_some_and(|at| at.elapsed() < SETTLE_EVERY) {
+            // lost what it was asked. What was held back while a queue was not known to be safe is done as soon as it is.
+            let safe_queues = self.safe_queues();
+            let is_settled =
+                |(at, queues): &(Instant, BTreeSet<String>)| at.elapsed() < SETTLE_EVERY && *queues == safe_queues;
+            let round = if settled.as_ref().is_some_and(is_settled) {
                 self.redrive_due(&mut room).await
             } else {
-                settled = Some(Instant::now());
-                self.settle().await.map(|()| 0)
+                settled = Some((Instant::now(), safe_queues));
+                self.settle(&mut lost).await.map(|()| 0)
             };
             let done = round.as_ref().copied().unwrap_or_default();
             let wait = self.went("redriving", &round.map(drop), &mut failures);
@@ -44,7 +50,8 @@ impl Engine {
     }
 
     /// Carries out again what was written and of which nobody has said what came of it.
-    async fn settle(&self) -> Result<(), Trouble> {
+    async fn settle(&self, lost: &mut BTreeSet<String>) -> Result<(), Trouble> {
+        self.withdraw_lost_canaries(lost).await?;
         let given_up = self.ledger.give_up(&self.name, now_ms()).await?;
         if given_up > 0 {
             tracing::warn!(
@@ -76,6 +83,28 @@ impl Engine {
         }
         for part in known.chunks(PAGE) {
             self.carry_out(part).await?;
+        }
+        Ok(())
+    }
+
+    /// Has breakers expect nothing of letters that are no longer redriven: the ledger was away before it knew of them, say, or a
+    /// person has dealt with them. Nobody else would make room for other canaries. Whoever is `lost` was so at the last look, too:
+    /// what the ledger knows already may be on its way to the breaker.
+    async fn withdraw_lost_canaries(&self, lost: &mut BTreeSet<String>) -> Result<(), Trouble> {
+        let canaries: Vec<String> = {
+            let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+            breakers.values().flat_map(Breaker::under_way).map(str::to_owned).collect()
+        };
+        let ids: Vec<&str> = canaries.iter().map(String::as_str).collect();
+        let awaited = self.ledger.awaited(&ids).await?;
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost_before = std::mem::take(lost);
+        for canary in canaries.into_iter().filter(|canary| !awaited.contains(canary)) {
+            if lost_before.contains(&canary) {
+                breakers.values_mut().for_each(|breaker| breaker.withdrawn(&canary));
+            } else {
+                lost.insert(canary);
+            }
         }
         Ok(())
     }

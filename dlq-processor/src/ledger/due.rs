@@ -217,33 +217,36 @@ impl Ledger {
     /// [`LedgerError`]; the orders are then carried out, and asked for again: that does nothing.
     pub async fn redriven(&self, done: &[(Intended, Put)], now_ms: i64) -> Result<(), LedgerError> {
         self.write(async |transaction| {
+            let mut came = Vec::with_capacity(done.len());
             for (intended, put) in done {
-                let state = match put {
-                    Put::Untaken => {
-                        reschedule(transaction, intended, now_ms).await?;
-                        continue;
-                    }
-                    Put::Moved | Put::Already | Put::Anew => LetterState::Redriven,
-                    Put::NotFailed => LetterState::Withdrawn,
-                    Put::Fenced => LetterState::Recurred,
-                    // Somebody must say what is to be done with it.
-                    Put::Gone | Put::Flow | Put::Newer | Put::Refused => LetterState::Parked,
-                    Put::Unsure => LetterState::Uncertain,
-                };
-                let sql = "UPDATE letters SET state = $1, reason = $2, changed_at_ms = $3, version = version + 1, new_job = $6,
-                        alarm = CASE WHEN $1 IN ('parked', 'uncertain') AND alarm = 'none' THEN 'ticket' ELSE alarm END
-                    WHERE id = $4 AND state = 'intended' AND redrive = $5";
-                let reason = if state == LetterState::Redriven { "class" } else { put.word() };
-                let new_job = (*put == Put::Anew).then(|| intended.order.new_job());
-                let binds = [
-                    Bind::from(state.word()),
-                    reason.into(),
-                    now_ms.into(),
-                    intended.id.as_str().into(),
-                    intended.order.id.as_str().into(),
-                    new_job.as_deref().into(),
-                ];
-                transaction.change(sql, &binds).await?;
+                match state_after(*put) {
+                    None => reschedule(transaction, intended, now_ms).await?,
+                    Some(state) => came.push((intended, *put, state)),
+                }
+            }
+            for part in came.chunks(ROWS) {
+                let sql = format!(
+                    "UPDATE letters SET state = came.column3, reason = came.column4, new_job = came.column5,
+                        changed_at_ms = ${}, version = version + 1,
+                        alarm = CASE WHEN came.column3 IN ('parked', 'uncertain') AND alarm = 'none' THEN 'ticket'
+                            ELSE alarm END
+                    FROM (VALUES {}) AS came
+                    WHERE letters.id = came.column1 AND letters.redrive = came.column2 AND letters.state = 'intended'",
+                    part.len() * 5 + 1,
+                    places(part.len(), 5),
+                );
+                let new_jobs =
+                    part.iter().map(|(intended, put, _)| (*put == Put::Anew).then(|| intended.order.new_job()));
+                let new_jobs: Vec<Option<String>> = new_jobs.collect();
+                let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 5 + 1);
+                for ((intended, put, state), new_job) in part.iter().zip(&new_jobs) {
+                    let reason = if *state == LetterState::Redriven { "class" } else { put.word() };
+                    let words = [intended.id.as_str(), intended.order.id.as_str(), state.word(), reason];
+                    binds.extend(words.map(Bind::from));
+                    binds.push(new_job.as_deref().into());
+                }
+                binds.push(now_ms.into());
+                transaction.change(&sql, &binds).await?;
             }
             Ok(())
         })
@@ -314,6 +317,19 @@ impl Ledger {
             Ok(kept)
         })
         .await
+    }
+}
+
+/// What an order that came to this makes of its letter; none if it is to be given again.
+fn state_after(put: Put) -> Option<LetterState> {
+    match put {
+        Put::Untaken => None,
+        Put::Moved | Put::Already | Put::Anew => Some(LetterState::Redriven),
+        Put::NotFailed => Some(LetterState::Withdrawn),
+        Put::Fenced => Some(LetterState::Recurred),
+        // Somebody must say what is to be done with it.
+        Put::Gone | Put::Flow | Put::Newer | Put::Refused => Some(LetterState::Parked),
+        Put::Unsure => Some(LetterState::Uncertain),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kit::db::Bind;
 
-use super::{Ledger, LedgerError, LetterId, LetterState};
+use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places};
 use crate::source::Episode;
 
 /// A redriven letter of which nobody knows yet how it ends.
@@ -74,6 +74,24 @@ impl Ledger {
         Ok(rows.await?.into_iter().map(letter).collect())
     }
 
+    /// Returns those of some letters of which it is still to be seen how their redrive ends.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn awaited(&self, letters: &[&str]) -> Result<BTreeSet<String>, LedgerError> {
+        let mut awaited = BTreeSet::new();
+        for part in letters.chunks(ROWS) {
+            let sql = format!(
+                "SELECT id FROM letters WHERE state IN ('intended', 'redriven') AND id IN {}",
+                places(1, part.len())
+            );
+            let binds: Vec<Bind<'_>> = part.iter().map(|id| Bind::from(*id)).collect();
+            let rows = self.read(async |transaction| transaction.rows::<(String,)>(&sql, &binds).await).await?;
+            awaited.extend(rows.into_iter().map(|(id,)| id));
+        }
+        Ok(awaited)
+    }
+
     /// Writes how redriven letters ended, and returns those that nobody else had written of meanwhile.
     ///
     /// # Errors
@@ -81,15 +99,23 @@ impl Ledger {
     pub async fn ended(&self, ended: &[(LetterId, Outcome)], now_ms: i64) -> Result<BTreeSet<LetterId>, LedgerError> {
         self.write(async |transaction| {
             let mut written = BTreeSet::new();
-            for (id, outcome) in ended {
-                let sql = "UPDATE letters SET state = $1, reason = CASE WHEN $2 = 'unverified' THEN $2 ELSE reason END,
-                        changed_at_ms = $3, version = version + 1
-                    WHERE id = $4 AND state = 'redriven'";
-                let binds =
-                    [Bind::from(outcome.state().word()), outcome.word().into(), now_ms.into(), id.as_str().into()];
-                if transaction.change(sql, &binds).await? > 0 {
-                    written.insert(id.clone());
+            for part in ended.chunks(ROWS) {
+                let sql = format!(
+                    "UPDATE letters SET state = ended.column2, changed_at_ms = ${}, version = version + 1,
+                        reason = CASE WHEN ended.column3 = 'unverified' THEN 'unverified' ELSE reason END
+                    FROM (VALUES {}) AS ended WHERE letters.id = ended.column1 AND letters.state = 'redriven'
+                    RETURNING id",
+                    part.len() * 3 + 1,
+                    places(part.len(), 3),
+                );
+                let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 3 + 1);
+                for (id, outcome) in part {
+                    binds.extend([id.as_str(), outcome.state().word(), outcome.word()].map(Bind::from));
                 }
+                binds.push(now_ms.into());
+                let ids: Vec<(String,)> = transaction.rows(&sql, &binds).await?;
+                let ids: BTreeSet<&str> = ids.iter().map(|(id,)| id.as_str()).collect();
+                written.extend(part.iter().filter(|(id, _)| ids.contains(id.as_str())).map(|(id, _)| id.clone()));
             }
             Ok(written)
         })

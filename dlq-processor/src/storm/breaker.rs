@@ -113,6 +113,11 @@ impl Breaker {
         }
     }
 
+    /// Returns the canaries that have not ended.
+    pub fn under_way(&self) -> impl Iterator<Item = &str> {
+        self.under_way.iter().map(String::as_str)
+    }
+
     /// Notes that one that was admitted will say nothing: it was not redriven after all.
     pub fn withdrawn(&mut self, letter: &str) {
         self.under_way.remove(letter);

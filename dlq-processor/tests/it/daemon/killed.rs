@@ -10,7 +10,10 @@ use testkit::{at_scale, eventually};
 use super::machine::{Daemon, LIMIT, Machine, QUEUE};
 
 const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s, budget: off }]\nrate: 2000/s\n\
-    retries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";
+    operator_token_file: token\nretries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";
+
+/// Why jobs fail.
+pub(super) const WHY: &str = "connect ECONNREFUSED 127.0.0.1:25";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_letter_is_lost_and_none_is_redriven_twice() {
@@ -20,17 +23,17 @@ async fn no_letter_is_lost_and_none_is_redriven_twice() {
     let machine = Machine::start(CONFIG).await;
     let (jobs, mut ids) = (at_scale(30, 100), Vec::new());
     for _ in 0..at_scale(10, 200) {
-        ids.extend(machine.fail(jobs, "connect ECONNREFUSED 127.0.0.1:25").await);
+        ids.extend(machine.fail(jobs, WHY).await);
         let daemon = machine.daemon().await;
         // It is killed at whatever it is about then: taking in, writing, redriving, or noting what came of that.
         until(&machine, "dlq_captured_total", random.random_range(0..jobs)).await;
         if random.random() {
-            machine.does(json!({})).await;
+            recover(&machine).await;
             until(&machine, "dlq_redrive_total", random.random_range(0..jobs / 2)).await;
         }
         daemon.kill();
     }
-    machine.does(json!({})).await;
+    recover(&machine).await;
     let daemon = machine.daemon().await;
     all_are_done(&machine, ids.len()).await;
     daemon.kill();
@@ -45,13 +48,13 @@ async fn wherever_power_is_cut_no_letter_is_lost_and_none_is_redriven_twice() {
     let machine = Machine::start(CONFIG).await;
     let mut ids = Vec::new();
     for place in PLACES {
-        ids.extend(machine.fail(5, "connect ECONNREFUSED 127.0.0.1:25").await);
+        ids.extend(machine.fail(5, WHY).await);
         let all_fail = async || {
             let counts = machine.bull.ask(json!({ "call": "counts", "queue": QUEUE })).await;
             (counts["failed"].as_u64()? >= 5).then_some(())
         };
         eventually("all to fail", LIMIT, all_fail).await;
-        machine.does(json!({})).await;
+        recover(&machine).await;
         Daemon::spawn_with(machine.folder.path(), &[("DLQ_FAILPOINT", place)]).ended().await;
         let daemon = machine.daemon().await;
         all_are_done(&machine, ids.len()).await;
@@ -60,8 +63,22 @@ async fn wherever_power_is_cut_no_letter_is_lost_and_none_is_redriven_twice() {
     each_failure_was_redriven_once(&machine, &ids).await;
 }
 
-pub(super) async fn all_are_done(machine: &Machine, jobs: usize) {
+/// Has jobs be done, but for those that have not failed yet.
+pub(super) async fn recover(machine: &Machine) {
+    machine.does(json!({ "throws_first": WHY })).await;
+}
+
+/// What goes on failing opens the breaker, which is shut for half a minute then.
+pub(super) async fn go_on(machine: &Machine) {
+    if machine.metric("dlq_breaker_open", "").await > Some(0.0) {
+        machine.close_breaker().await;
+    }
+}
+
+/// Waits until each job was done, and each letter but its last one says that it failed again.
+async fn all_are_done(machine: &Machine, jobs: usize) {
     eventually("every job to be done", LIMIT, async || {
+        go_on(machine).await;
         let letters = machine.letters().await;
         let count = |state: &str| letters.iter().filter(|letter| letter.state == state).count();
         (count("resolved") == jobs && count("resolved") + count("recurred") == letters.len()).then_some(())
@@ -86,6 +103,7 @@ async fn each_failure_was_redriven_once(machine: &Machine, ids: &[String]) {
 
 pub(super) async fn until(machine: &Machine, name: &str, wanted: usize) {
     eventually("some progress", LIMIT, async || {
+        go_on(machine).await;
         machine.metric(name, "").await.filter(|done| *done >= wanted as f64).map(drop)
     })
     .await;

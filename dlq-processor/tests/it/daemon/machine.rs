@@ -26,6 +26,8 @@ pub(crate) struct Machine {
     port: u16,
     /// Failed jobs that a queue keeps, if not all.
     keeps: Option<usize>,
+    /// Options of its worker.
+    worker: Value,
 }
 
 impl Machine {
@@ -38,7 +40,7 @@ impl Machine {
     pub(crate) fn start_with(config: &str, bull: Bull) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         std::fs::write(folder.path().join("token"), TOKEN).unwrap();
-        let machine = Self { folder, bull, port, keeps: None };
+        let machine = Self { folder, bull, port, keeps: None, worker: json!({ "concurrency": 20 }) };
         machine.configure(config);
         machine
     }
@@ -57,6 +59,11 @@ impl Machine {
         self.keeps = Some(beyond);
     }
 
+    /// Has a worker with other options.
+    pub(crate) fn has_worker(&mut self, options: Value) {
+        self.worker = options;
+    }
+
     /// Starts the daemon.
     pub(crate) async fn daemon(&self) -> Daemon {
         let daemon = Daemon::spawn(self.folder.path());
@@ -67,7 +74,7 @@ impl Machine {
     /// Has a worker, and as many jobs as that, which it fails.
     pub(crate) async fn fail(&self, jobs: usize, why: &str) -> Vec<String> {
         self.does(json!({ "throws": why })).await;
-        self.bull.ask(json!({ "call": "work", "queue": QUEUE, "opts": { "concurrency": 20 } })).await;
+        self.bull.ask(json!({ "call": "work", "queue": QUEUE, "opts": self.worker })).await;
         let opts = self.keeps.map_or(json!({}), |keeps| json!({ "removeOnFail": keeps }));
         let jobs: Vec<Value> =
             (0..jobs).map(|number| json!({ "name": "job", "data": { "number": number }, "opts": opts })).collect();
@@ -105,6 +112,17 @@ impl Machine {
     /// Status and body; none if there is no answer.
     pub(crate) async fn ask(&self, request: Builder, body: &Value) -> Option<(u16, String)> {
         asking::ask(request, body).await
+    }
+
+    /// Closes the breaker of what it fails, as a person does who knows that it is over.
+    pub(crate) async fn close_breaker(&self) {
+        let (token, key) = (format!("Bearer {TOKEN}"), rand::random::<u64>().to_string());
+        let headers = [("authorization", token.as_str()), ("idempotency-key", key.as_str())];
+        let wanted = json!({
+            "source": "jobs", "queue": QUEUE, "name": "job", "state": "closed", "reason": "the server is back",
+        });
+        let (status, answer) = self.ask(self.request("POST", "/api/v1/breakers", &headers), &wanted).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
     }
 
     /// The sum of a metric's series that have this in them.

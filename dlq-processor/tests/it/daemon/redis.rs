@@ -1,69 +1,82 @@
 //! A Redis that is killed while letters are redriven, and one that does not take the daemon.
 
+use std::collections::BTreeMap;
+
 use rand::RngExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{Redis, at_scale, eventually};
 
-use super::killed::{all_are_done, until};
-use super::machine::{LIMIT, Machine};
+use super::killed::{WHY, go_on, recover, until};
+use super::machine::{LIMIT, Machine, QUEUE};
 use crate::bullmq::Bull;
 
 const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s, budget: off, without_workers: redrive }]\n\
-    rate: 2000/s\nretries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";
+    rate: 2000/s\noperator_token_file: token\nretries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";
+
+/// Finds out within seconds, not within a minute, that a job which Redis gave it never came, as often as that happens.
+fn worker() -> Value {
+    json!({ "concurrency": 20, "lockDuration": 5000, "stalledInterval": 1000, "maxStalledCount": 100 })
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_killed_and_has_all_on_its_disk_costs_no_letter_and_no_second_redrive() {
     let bull = Bull::start_on("bullmq-5-58", Redis::start_on_disk("always").await).await;
     let mut machine = Machine::start_with(CONFIG, bull);
+    machine.has_worker(worker());
     let (jobs, mut ids) = (at_scale(40, 400), Vec::new());
     let mut daemon = machine.daemon().await;
     for _ in 0..at_scale(3, 50) {
-        machine.does(json!({})).await;
-        ids.extend(machine.fail(jobs, "connect ECONNREFUSED 127.0.0.1:25").await);
+        ids.extend(machine.fail(jobs, WHY).await);
         until(&machine, "dlq_captured_total", ids.len() - rand::rng().random_range(0..jobs)).await;
         machine.bull.redis.end();
         machine.bull.redis.begin().await;
         assert!(daemon.runs());
-        machine.does(json!({})).await;
-        all_are_done(&machine, ids.len()).await;
+        recover(&machine).await;
+        all_is_over(&machine, ids.len()).await;
     }
-    // How often jobs ran says nothing here: BullMQ runs again what it has not heard the end of.
     let letters = machine.letters().await;
-    for id in &ids {
-        let resolved = letters.iter().filter(|letter| letter.job == *id && letter.state == "resolved").count();
-        assert_eq!(resolved, 1, "job {id}");
+    let mut resolved = BTreeMap::<&str, usize>::new();
+    for letter in &letters {
+        *resolved.entry(&letter.job).or_default() += usize::from(letter.state == "resolved");
     }
+    assert!(resolved.len() > jobs, "of {} jobs few have failed: {resolved:?}", ids.len());
+    assert!(resolved.values().all(|resolved| *resolved == 1), "{resolved:?}");
     let put_back = async |result| machine.metric("dlq_redrive_total", &format!("result=\"{result}\"")).await.unwrap();
-    assert_eq!(put_back("moved").await + put_back("already").await, letters.len() as f64, "each letter once");
+    // Of what failed again before Redis could answer nobody asked again.
+    assert!(put_back("moved").await + put_back("already").await <= letters.len() as f64, "no letter twice");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_redis_has_lost_of_its_last_second_is_put_back_again() {
     let bull = Bull::start_on("bullmq-5-58", Redis::start_on_disk("everysec").await).await;
     let mut machine = Machine::start_with(CONFIG, bull);
+    machine.has_worker(worker());
     let (mut random, mut ids) = (rand::rng(), Vec::new());
     let mut daemon = machine.daemon().await;
     for _ in 0..at_scale(2, 50) {
-        ids.extend(machine.fail(at_scale(20, 200), "connect ECONNREFUSED 127.0.0.1:25").await);
+        ids.extend(machine.fail(at_scale(20, 200), WHY).await);
         until(&machine, "dlq_captured_total", ids.len()).await;
-        machine.does(json!({})).await;
+        recover(&machine).await;
         until(&machine, "dlq_redrive_total", ids.len() - random.random_range(1..at_scale(20, 200))).await;
         machine.bull.redis.end();
         machine.bull.redis.begin().await;
         assert!(daemon.runs());
-        machine.does(json!({})).await;
+        recover(&machine).await;
     }
-    // What Redis forgot of ours is put back; of what it forgot of a worker's the ledger knows that it was done.
-    eventually("nothing to be left", LIMIT, async || {
+    all_is_over(&machine, ids.len()).await;
+}
+
+/// Waits until each job was done, and nothing is left to be done about any letter. BullMQ runs a job again whose end Redis did not
+/// hear, or forgot: that one need not have failed, and its letter is withdrawn if it has.
+async fn all_is_over(machine: &Machine, jobs: usize) {
+    eventually("all jobs to be done", LIMIT, async || {
+        go_on(machine).await;
         let letters = machine.letters().await;
         let is_over = |state: &str| ["resolved", "recurred", "withdrawn"].contains(&state);
-        letters.iter().all(|letter| is_over(&letter.state)).then_some(())
+        let counts = machine.bull.ask(json!({ "call": "counts", "queue": QUEUE })).await;
+        (counts["completed"] == jobs && letters.iter().all(|letter| is_over(&letter.state))).then_some(())
     })
     .await;
-    let letters = machine.letters().await;
-    let was_done = |id: &&String| letters.iter().any(|letter| letter.job == **id && letter.state == "resolved");
-    let undone: Vec<&String> = ids.iter().filter(|id| !was_done(id)).collect();
-    assert!(undone.is_empty(), "{undone:?} of {}", ids.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

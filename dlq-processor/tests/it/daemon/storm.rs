@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::{at_scale, eventually};
 
-use super::machine::{LIMIT, Machine, QUEUE, TOKEN};
+use super::machine::{LIMIT, Machine};
 
 /// Outcomes that a breaker counts, and so redrives that are in vain, at most, until it is open; and those under way then.
 const IN_VAIN: f64 = 20.0;
@@ -30,7 +30,7 @@ async fn while_a_destination_is_down_few_are_redriven_in_vain_and_afterwards_all
     machine.does(json!({})).await;
     // Day by day a person says that it is over; else canaries find it out, and say so themselves.
     if at_scale(true, false) {
-        close_the_breaker(&machine).await;
+        machine.close_breaker().await;
     }
     eventually("all to be done", LIMIT * at_scale(1, 100), async || {
         let letters = machine.letters().await;
@@ -58,14 +58,4 @@ async fn a_job_that_never_succeeds_is_redriven_as_often_as_it_may_be_and_then_so
     assert_eq!(shown["letter"]["state"], "parked");
     let states: Vec<String> = machine.letters().await.into_iter().map(|letter| letter.state).collect();
     assert_eq!(states, ["parked", "recurred", "recurred"]);
-}
-
-async fn close_the_breaker(machine: &Machine) {
-    let token = format!("Bearer {TOKEN}");
-    let headers = [("authorization", token.as_str()), ("idempotency-key", "close")];
-    let wanted = json!({
-        "source": "jobs", "queue": QUEUE, "name": "job", "state": "closed", "reason": "the server is back",
-    });
-    let (status, answer) = machine.ask(machine.request("POST", "/api/v1/breakers", &headers), &wanted).await.unwrap();
-    assert_eq!(status, 200, "{answer}");
 }

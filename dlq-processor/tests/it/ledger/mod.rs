@@ -145,6 +145,14 @@ async fn ends_what_waits_when_its_job_fails_later(ledger: Ledger) {
     // What is listed out of its order changes nothing.
     capture(&ledger, &[found("a", 5)]).await;
     assert_eq!(states().await, ["scheduled", "scheduled", "recurred"]);
+    // Nobody has noted yet that it was put back, and it has failed again already: its order is not given once more.
+    let due = ledger.due(SOURCE, 100, &Held::default(), 1).await.unwrap();
+    let intended = ledger.intend(SOURCE, &due, 100, orders()).await.unwrap();
+    let captured = capture(&ledger, &[found("a", 30)]).await;
+    assert_eq!(captured.recurred.len(), 1);
+    ledger.redriven(&[(intended[0].clone(), Put::Already)], 101).await.unwrap();
+    assert_eq!(ledger.intended(SOURCE).await.unwrap(), []);
+    assert_eq!(states().await, ["scheduled", "recurred", "recurred", "recurred"]);
 }
 
 async fn leaves_out_what_is_held(ledger: Ledger) {
