@@ -30,7 +30,7 @@ impl Storm {
             )
         });
         let yaml = format!(
-            "defaults: {{ every: 1s, timeout: 1s, every_when_failing: 100ms }}\n\
+            "defaults: {{ every: 3s, timeout: 1s, every_when_failing: 100ms }}\n\
              services:\n  db: {{ checks: {{ home: {{ http: {{ url: \"{}\" }}, every: 30s }} }} }}\n{}\
              channels: {{ hook: {{ webhook: {{ url: \"{}\" }} }} }}\n",
             database.url("/"),
