@@ -319,6 +319,22 @@ async fn each_way_to_end_is_told_with_its_own_cause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_wrote_is_told_though_it_had_ended_before_the_journal_looked_who_it_was() {
+    let (machine, sink) = (SystemdContainer::start().await, Target::ok(""));
+    let text = "[Service]\nExecStartPre=/bin/sh -c 'echo not ready; exit 5'\nExecStart=/bin/true\n";
+    machine.write_units(&[("early.service", text)]);
+    let running = Running::start(&config(&[service(&machine, "early", None)], &sink)).await;
+    machine.exec(&[
+        "sh",
+        "-c",
+        "journal=$(pidof systemd-journald); kill -STOP $journal; systemctl start early; kill -CONT $journal",
+    ]);
+    let down = running.until("early", "down").await;
+    assert!(down["why"].as_str().unwrap().starts_with("exited with code 5: not ready; "), "{down}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fifty_units_that_start_cold_have_their_time_and_those_that_break_together_are_healed_three_a_minute() {
     let (machine, sink) = (SystemdContainer::start().await, Target::ok(""));
     let units: Vec<(String, u16)> = (0..50).map(|number| (format!("unit-{number:02}"), free_port())).collect();

@@ -1,5 +1,7 @@
 //! What the journal says of runs: systemd's own messages, and what a run wrote. Pure.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -52,6 +54,8 @@ pub(super) struct Past {
     /// Somebody asked it to end, through systemd.
     pub(super) asked: bool,
     pub(super) ended: Option<Timestamp>,
+    /// When the journal had that.
+    pub(super) ended_in_journal: Option<Timestamp>,
     /// How its main process ended, or else the one that failed before there was one.
     pub(super) exit: Option<Exit>,
     /// How it ended in systemd's words.
@@ -70,6 +74,7 @@ impl Past {
             by_itself,
             asked: false,
             ended: None,
+            ended_in_journal: None,
             exit: None,
             result: None,
             main_has_exited: false,
@@ -93,6 +98,17 @@ impl Past {
         self.lines = whole.lines;
     }
 
+    /// Takes lines that bear no run's name, of those that came from when it began until so long after it had ended.
+    pub(super) fn learn_strays(&mut self, journal: &[u8], after: Duration) {
+        let Some(until) = self.ended.map(|ended| kit::clock::later(ended, after)) else { return };
+        for entry in journal.split(|byte| *byte == b'\n').filter_map(Entry::read) {
+            let is_stray = entry.text("_TRANSPORT") == Some("stdout") && entry.invocation().is_none();
+            if is_stray && entry.at().is_some_and(|at| at >= self.began && at <= until) {
+                self.lines.extend(entry.message());
+            }
+        }
+    }
+
     /// Returns what an exit means if systemd itself, before the program, was what ended.
     pub(super) fn explained(&self, exit: Exit) -> Exit {
         match (exit, self.errno) {
@@ -102,6 +118,14 @@ impl Past {
     }
 
     fn take(&mut self, entry: &Entry) {
+        let was_ended = self.ended.is_some();
+        self.learn(entry);
+        if self.ended.is_some() && !was_ended {
+            self.ended_in_journal = entry.received();
+        }
+    }
+
+    fn learn(&mut self, entry: &Entry) {
         match entry.message_id() {
             Some(STOPPING) => self.asked = self.ended.is_none(),
             Some(PROCESS_EXITED) => {
@@ -135,8 +159,7 @@ pub(super) fn runs(journal: &[u8], manager: ManagerIs) -> Vec<Past> {
     let mut runs: Vec<Past> = Vec::new();
     let mut restarts = false;
     for line in journal.split(|byte| *byte == b'\n') {
-        let Ok(Value::Object(fields)) = serde_json::from_slice(line) else { continue };
-        let entry = Entry(fields);
+        let Some(entry) = Entry::read(line) else { continue };
         if !entry.is_genuine(manager) {
             continue;
         }
@@ -165,6 +188,10 @@ pub(super) fn runs(journal: &[u8], manager: ManagerIs) -> Vec<Past> {
 struct Entry(Map<String, Value>);
 
 impl Entry {
+    fn read(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok().map(Self)
+    }
+
     fn text(&self, field: &str) -> Option<&str> {
         self.0.get(field)?.as_str()
     }
@@ -197,8 +224,16 @@ impl Entry {
     }
 
     fn at(&self) -> Option<Timestamp> {
-        let text = self.text("_SOURCE_REALTIME_TIMESTAMP").or_else(|| self.text("__REALTIME_TIMESTAMP"))?;
-        Timestamp::from_microsecond(text.parse().ok()?).ok()
+        self.time("_SOURCE_REALTIME_TIMESTAMP").or_else(|| self.received())
+    }
+
+    /// Returns when the journal had it.
+    fn received(&self) -> Option<Timestamp> {
+        self.time("__REALTIME_TIMESTAMP")
+    }
+
+    fn time(&self, field: &str) -> Option<Timestamp> {
+        Timestamp::from_microsecond(self.text(field)?.parse().ok()?).ok()
     }
 
     fn exit(&self) -> Option<Exit> {
@@ -227,7 +262,7 @@ mod tests {
     const FIRST: &str = "6ac9980239a44d11b14a84d82e01d50d";
     const SECOND: &str = "3e158a5b738548c38fff3a9e45db98a1";
 
-    /// Each line: seconds, the run, and further fields as `KEY=value`.
+    /// Each line: seconds, the run (`-` for none), and further fields as `KEY=value`.
     fn journal(lines: &[&str]) -> Vec<u8> {
         let entry = |line: &&str| {
             let mut words = line.split(' ');
@@ -237,7 +272,9 @@ mod tests {
             let mut fields = Map::new();
             fields.insert("__REALTIME_TIMESTAMP".to_owned(), format!("18000000{secs}000000").into());
             fields.insert("_PID".to_owned(), if own { "1" } else { "77" }.into());
-            fields.insert(run.to_owned(), if invocation == "1" { FIRST } else { SECOND }.into());
+            if let Some(invocation) = [("1", FIRST), ("2", SECOND)].iter().find(|(name, _)| *name == invocation) {
+                fields.insert(run.to_owned(), invocation.1.into());
+            }
             for (key, value) in words.filter_map(|word| word.split_once('=')) {
                 fields.insert(key.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into()));
             }
@@ -276,6 +313,24 @@ mod tests {
         assert_eq!(first.last_lines(), ["hello", "b\u{fffd}", "e"]);
         assert_eq!((second.by_itself, second.asked, second.exit), (true, true, None));
         assert_eq!(second.result.as_deref(), Some("success"));
+    }
+
+    #[test]
+    fn what_bears_no_runs_name_is_of_the_one_that_it_came_in_the_time_of() {
+        let started = "10 1 MESSAGE_ID=39f53479d3a045ac8e11786248231fbf";
+        let failed = format!("13 1 {} UNIT_RESULT=exit-code", id(FAILED));
+        let mut run = runs(&journal(&[started, &failed]), ManagerIs::System).remove(0);
+        assert_eq!(run.ended_in_journal.unwrap().as_second(), 1_800_000_013);
+        let [before, early, late, after, unsaid] = [
+            "09 - _TRANSPORT=stdout MESSAGE=before",
+            "11 - _TRANSPORT=stdout MESSAGE=early",
+            "15 - _TRANSPORT=stdout MESSAGE=late",
+            "17 - _TRANSPORT=stdout MESSAGE=after",
+            "12 - _TRANSPORT=syslog MESSAGE=unsaid",
+        ];
+        let others = "12 2 _TRANSPORT=stdout MESSAGE=other";
+        run.learn_strays(&journal(&[before, early, unsaid, others, late, after]), Duration::from_secs(3));
+        assert_eq!(run.last_lines(), ["early", "late"]);
     }
 
     #[test]

@@ -22,14 +22,14 @@ const MAX_ANSWER_BYTES: u64 = 4 << 20;
 /// Entries of one run, and of the past of a unit; a run has some six of systemd's own.
 const RUN_ENTRIES: &str = "80";
 const PAST_ENTRIES: &str = "2000";
-/// systemd tells us of an end and the journal of its last lines at the same time: the journal may take this long to write.
-const WRITES_WITHIN: Duration = Duration::from_millis(1500);
-/// What a run wrote comes another way than what systemd writes of it, and may come later, by so long.
+/// systemd tells us and the journal of an end at the same time: on a busy machine the journal may take this long to write.
+const WRITES_WITHIN: Duration = Duration::from_secs(3);
+/// What a run wrote comes to the journal another way than what systemd writes of it, and may come later, by so long.
 const LINES_WITHIN: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What is needed of an entry.
 const FIELDS: &str = "MESSAGE,MESSAGE_ID,INVOCATION_ID,USER_INVOCATION_ID,_SYSTEMD_INVOCATION_ID,EXIT_CODE,EXIT_STATUS,\
-                      COMMAND,UNIT_RESULT,JOB_TYPE,ERRNO,_PID,_UID,_SOURCE_REALTIME_TIMESTAMP";
+                      COMMAND,UNIT_RESULT,JOB_TYPE,ERRNO,_PID,_UID,_TRANSPORT,_SOURCE_REALTIME_TIMESTAMP";
 
 /// The journal of a machine.
 #[derive(Debug)]
@@ -47,8 +47,14 @@ impl Journal {
         Self { folder, is_broken: false, rests_until: None }
     }
 
-    /// Returns what is known of a run; of one that has just `ended`, after that may have been written.
-    pub(super) async fn run(&mut self, invocation: Uuid, manager: ManagerIs, ended: Option<Timestamp>) -> Option<Past> {
+    /// Returns what is known of a run of a unit; of one that has just `ended`, after that may have been written.
+    pub(super) async fn run(
+        &mut self,
+        unit: &str,
+        invocation: Uuid,
+        manager: ManagerIs,
+        ended: Option<Timestamp>,
+    ) -> Option<Past> {
         let id = invocation.simple().to_string();
         let matches = [
             format!("_SYSTEMD_INVOCATION_ID={id}"),
@@ -60,20 +66,32 @@ impl Journal {
         let mut looks = WRITES_WITHIN.as_millis() / LOOK_EVERY.as_millis();
         loop {
             let found = history::runs(&self.ask(RUN_ENTRIES, &matches).await, manager);
-            let found = found.into_iter().find(|run| run.invocation == invocation);
-            let patience = match &found {
-                Some(run) if run.ended.is_some() && run.has_lines() => Duration::ZERO,
-                Some(run) if run.ended.is_some() => LINES_WITHIN,
-                _ => WRITES_WITHIN,
+            let mut found = found.into_iter().find(|run| run.invocation == invocation);
+            let (since, patience) = match &found {
+                Some(run) if run.has_lines() && run.ended.is_some() => return found,
+                Some(run) if run.ended_in_journal.is_some() => (run.ended_in_journal, LINES_WITHIN),
+                _ => (ended, WRITES_WITHIN),
             };
-            let waits = |ended| elapsed(ended, Timestamp::now()) < patience;
-            if self.is_broken || looks == 0 || !ended.is_some_and(waits) {
+            let waits = |since| elapsed(since, Timestamp::now()) < patience;
+            if self.is_broken || looks == 0 || ended.is_none() || !since.is_some_and(waits) {
+                if let Some(run) = found.as_mut().filter(|run| run.ended.is_some() && !run.has_lines()) {
+                    self.find_strays(unit, manager, run).await;
+                }
                 return found;
             }
             // A clock may be set back.
             looks -= 1;
             sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Adds what a run wrote and had ended before the journal looked who it was: that bears the unit's name alone (systemd's
+    /// issue 2913).
+    async fn find_strays(&mut self, unit: &str, manager: ManagerIs, run: &mut Past) {
+        let field = if manager == ManagerIs::System { "_SYSTEMD_UNIT" } else { "_SYSTEMD_USER_UNIT" };
+        let matches = [format!("--since=@{}", run.began.as_second()), format!("{field}={unit}")];
+        let written = self.ask(RUN_ENTRIES, &matches).await;
+        run.learn_strays(&written, WRITES_WITHIN);
     }
 
     /// Returns the runs of a unit since then, without what they wrote.

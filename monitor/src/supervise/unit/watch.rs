@@ -292,7 +292,7 @@ impl Watcher {
             let ended =
                 past.iter_mut().rev().find(|run| run.ended.is_some() && Some(run.invocation) != facts.invocation);
             if let Some(ended) = ended
-                && let Some(whole) = self.journal.run(ended.invocation, connection.manager_is, None).await
+                && let Some(whole) = self.journal.run(&facts.name, ended.invocation, connection.manager_is, None).await
             {
                 ended.learn_lines(whole);
             }
@@ -305,7 +305,8 @@ impl Watcher {
         let mut past = None;
         if let Some(run) = tracker.ends(&facts).filter(|_| lines.take(Instant::now())) {
             let is_over = facts.is_at_rest() || facts.waits();
-            past = self.journal.run(run, connection.manager_is, facts.ended().filter(|_| is_over)).await;
+            let ended = facts.ended().filter(|_| is_over);
+            past = self.journal.run(&facts.name, run, connection.manager_is, ended).await;
         }
         self.teller.tell(tracker.look(facts, past, Stamp::now())).await;
     }
