@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kit::db::{DamageCheck, Durability, OpenError, SqliteFile, open_sqlite};
+use kit::db::{CACHE_KIB, DamageCheck, Durability, OpenError, SqliteFile, open_sqlite};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{Sqlite, SqliteConnection};
@@ -136,7 +136,7 @@ impl LazyFile {
     async fn try_open(&self) -> Result<SqlitePool, OpenError> {
         let check = if self.note().exists() { DamageCheck::Always } else { self.check };
         let (durability, migrations) = (self.durability, self.migrations);
-        let file = SqliteFile { path: &self.path, durability, check, migrations };
+        let file = SqliteFile { path: &self.path, durability, check, migrations, cache_kib: CACHE_KIB };
         let pool = match open_sqlite(file).await {
             Err(OpenError::Damaged { file: shown, finding }) => {
                 let aside = self.set_aside();

@@ -1,6 +1,6 @@
 //! The tables. Times are milliseconds since the epoch.
 
-use kit::db::Tables;
+use kit::db::{CACHE_KIB, Tables};
 
 const FIRST: &str = "
 CREATE TABLE users (
@@ -131,8 +131,11 @@ CREATE INDEX users_by_deletion ON users (deleted_ms) WHERE deleted_ms IS NOT NUL
 ";
 
 /// Everything that this service keeps.
-pub(crate) const TABLES: Tables =
-    Tables { schema: "platform_services", steps: &[FIRST, REALMS, ANALYTICS, KEYS, RELAYS, PROOFS, TENANTS, REMOVALS] };
+pub(crate) const TABLES: Tables = Tables {
+    schema: "platform_services",
+    steps: &[FIRST, REALMS, ANALYTICS, KEYS, RELAYS, PROOFS, TENANTS, REMOVALS],
+    cache_kib: CACHE_KIB,
+};
 
 #[cfg(test)]
 #[path = "tables_tests.rs"]

@@ -350,7 +350,7 @@ fn for_postgres(sql: &str) -> String {
 #[cfg(all(test, feature = "sqlite"))]
 mod tests {
     use super::*;
-    use crate::db::{DamageCheck, Durability, SqliteFile, open_sqlite};
+    use crate::db::{CACHE_KIB, DamageCheck, Durability, SqliteFile, open_sqlite};
 
     #[test]
     fn parameters_in_their_order_have_no_numbers_and_others_keep_theirs() {
@@ -371,7 +371,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, migrations) = (folder.path().join("x.db"), ["CREATE TABLE t (id INTEGER PRIMARY KEY)"]);
         let (durability, check) = (Durability::Normal, DamageCheck::Always);
-        let pool = open_sqlite(SqliteFile { path: &path, durability, check, migrations: &migrations }).await.unwrap();
+        let pool =
+            open_sqlite(SqliteFile { path: &path, durability, check, migrations: &migrations, cache_kib: CACHE_KIB })
+                .await
+                .unwrap();
         let database = Database::Sqlite(pool);
         for ends in [true, false] {
             let mut transaction = database.begin().await.unwrap();

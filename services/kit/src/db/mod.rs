@@ -22,6 +22,6 @@ pub use postgres::{ConnectError, open_postgres};
 #[cfg(feature = "sqlite")]
 pub(crate) use sqlite::classify;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{DamageCheck, Durability, OpenError, SqliteFile, open_sqlite};
+pub use sqlite::{CACHE_KIB, DamageCheck, Durability, OpenError, SqliteFile, open_sqlite};
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub use tables::{Source, Tables, TablesError};

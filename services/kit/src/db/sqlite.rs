@@ -39,6 +39,13 @@ const STEP_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries where SQLite itself does not wait: a new file is turned to WAL within a few milliseconds.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
 
+/// What SQLite itself keeps of a file (sqlite.org/pragma.html#pragma_cache_size), in KiB.
+pub const CACHE_KIB: u32 = 2000;
+
+/// Pages that are written to the log before they are folded into the file: four times what SQLite does itself. Large batches
+/// write the same pages again and again.
+const LOG_PAGES: &str = "4000";
+
 /// What to open.
 #[derive(Debug, Clone, Copy)]
 pub struct SqliteFile<'a> {
@@ -50,6 +57,8 @@ pub struct SqliteFile<'a> {
     pub check: DamageCheck,
     /// Schema steps: step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
     pub migrations: &'a [&'a str],
+    /// Pages of it that are kept in memory, at most, in KiB; [`CACHE_KIB`] for small ones.
+    pub cache_kib: u32,
 }
 
 /// Why a file was not opened.
@@ -107,7 +116,9 @@ pub async fn open_sqlite(file: SqliteFile<'_>) -> Result<SqlitePool, OpenError> 
         .pragma("trusted_schema", "OFF")
         // What a statement may have to take back (sqlite.org/tempfiles.html section 2.3): as a file below /var/tmp it was
         // half of all writing of an hour's history, and a full /var/tmp failed the statement.
-        .pragma("temp_store", "MEMORY");
+        .pragma("temp_store", "MEMORY")
+        .pragma("cache_size", format!("-{}", file.cache_kib))
+        .pragma("wal_autocheckpoint", LOG_PAGES);
     let pool = connect(options).await.map_err(failed)?;
     if is_checked {
         look_through(&pool, &shown).await?;
@@ -243,7 +254,7 @@ mod tests {
     const V2: [&str; 2] = ["CREATE TABLE a (x INTEGER) STRICT", "ALTER TABLE a ADD COLUMN y INTEGER"];
 
     fn file<'a>(path: &'a Path, migrations: &'a [&'a str]) -> SqliteFile<'a> {
-        SqliteFile { path, durability: Durability::Full, check: DamageCheck::Always, migrations }
+        SqliteFile { path, durability: Durability::Full, check: DamageCheck::Always, migrations, cache_kib: CACHE_KIB }
     }
 
     #[tokio::test]

@@ -32,6 +32,8 @@ pub struct Tables {
     pub schema: &'static str,
     /// The steps.
     pub steps: &'static [&'static str],
+    /// As of [`SqliteFile`].
+    pub cache_kib: u32,
 }
 
 impl Tables {
@@ -138,7 +140,16 @@ impl Database {
                 let steps = tables.steps(IN_SQLITE);
                 let migrations: Vec<&str> = steps.iter().map(String::as_str).collect();
                 let (durability, check) = (Durability::Full, DamageCheck::Always);
-                Ok(Self::Sqlite(open_sqlite(SqliteFile { path, durability, check, migrations: &migrations }).await?))
+                Ok(Self::Sqlite(
+                    open_sqlite(SqliteFile {
+                        path,
+                        durability,
+                        check,
+                        migrations: &migrations,
+                        cache_kib: tables.cache_kib,
+                    })
+                    .await?,
+                ))
             }
             Source::Postgres(url) => {
                 let pool = open_postgres_schema(url, tables.schema, connections, DEADLINE).await?;

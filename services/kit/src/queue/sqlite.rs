@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::QueueError;
 use super::error::check_version;
-use crate::db::{DamageCheck, Durability, SqliteFile, classify, open_sqlite};
+use crate::db::{CACHE_KIB, DamageCheck, Durability, SqliteFile, classify, open_sqlite};
 
 const MIGRATIONS: [&str; 3] = [
     "
@@ -60,7 +60,13 @@ pub(super) async fn open(path: &Path) -> Result<SqlitePool, QueueError> {
             TryLockError::Error(source) => return Err(unusable(&lock_path)(source)),
         }
     }
-    let file = SqliteFile { path, durability: Durability::Full, check: DamageCheck::Always, migrations: &MIGRATIONS };
+    let file = SqliteFile {
+        path,
+        durability: Durability::Full,
+        check: DamageCheck::Always,
+        migrations: &MIGRATIONS,
+        cache_kib: CACHE_KIB,
+    };
     Ok(open_sqlite(file).await?)
 }
 
@@ -78,7 +84,14 @@ pub(super) async fn open_existing(path: &Path) -> Result<SqlitePool, QueueError>
     connection.close().await.map_err(failed)?;
     check_version(place.clone(), found.map_err(failed)?, MIGRATIONS.len())?;
     let check = DamageCheck::InDoubt;
-    Ok(open_sqlite(SqliteFile { path, durability: Durability::Full, check, migrations: &MIGRATIONS }).await?)
+    Ok(open_sqlite(SqliteFile {
+        path,
+        durability: Durability::Full,
+        check,
+        migrations: &MIGRATIONS,
+        cache_kib: CACHE_KIB,
+    })
+    .await?)
 }
 
 fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> QueueError + use<> {

@@ -1,6 +1,6 @@
 //! A database that a newer program made is left alone: the service lives, and says so.
 
-use kit::db::{DamageCheck, Durability, SqliteFile, open_sqlite};
+use kit::db::{CACHE_KIB, DamageCheck, Durability, SqliteFile, open_sqlite};
 use testkit::{Postgres, eventually};
 
 use crate::{LIMIT, Platform, send};
@@ -20,7 +20,7 @@ async fn a_file_of_a_newer_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("platform.db");
     let (durability, check) = (Durability::Full, DamageCheck::Always);
-    let newer = SqliteFile { path: &path, durability, check, migrations: &["SELECT 1"; 99] };
+    let newer = SqliteFile { path: &path, durability, check, migrations: &["SELECT 1"; 99], cache_kib: CACHE_KIB };
     open_sqlite(newer).await.unwrap().close().await;
     let url = format!("sqlite:{}", path.display());
     let expected = "has schema version 99, newer than the 8 this program knows; run the newer program";
