@@ -188,7 +188,7 @@ impl Daemon {
         self.working.set(engines.clone());
         self.news.tell();
         tokio::join!(
-            join_all(engines.iter().map(|engine| engine.run())),
+            join_all(engines.iter().cloned().map(Engine::run)),
             self.report(&engines),
             self.tell(ledger, &engines),
             carry_out_plans(ledger),

@@ -146,23 +146,20 @@ pub(super) async fn show(command: &ShowCommand) -> Result<ExitCode, AskError> {
     Ok(ExitCode::from(exit::YES))
 }
 
-/// Says what a job held; and if it was edited, also what it is to hold, both without secrets.
+/// Says what a job held; and if it was edited, also what it is to hold: without secrets, which JSON has.
 pub(super) fn held(data: &Value, edit: &Value) {
     let lines = |title: &str, data: &Value| {
         say(format_args!("\n{title}"));
-        let data = serde_json::to_string_pretty(data).unwrap_or_default();
+        let mut data = data.clone();
+        hide(&mut data);
+        let data = serde_json::to_string_pretty(&data).unwrap_or_default();
         data.lines().for_each(|line| say(harmless(line)));
     };
     if edit.is_null() {
         return lines("DATA", data);
     }
-    let hidden = |data: &Value| {
-        let mut data = data.clone();
-        hide(&mut data);
-        data
-    };
-    lines("DATA BEFORE THE EDIT", &hidden(data));
-    lines("DATA AFTER THE EDIT", &hidden(at(edit, "data")));
+    lines("DATA BEFORE THE EDIT", data);
+    lines("DATA AFTER THE EDIT", at(edit, "data"));
 }
 
 fn facts(letter: &Shown) -> Vec<Vec<Cell>> {

@@ -7,7 +7,7 @@ use crate::failpoint;
 use crate::ledger::{LetterId, Outcome, UnderWay};
 use crate::source::State;
 
-/// Between two looks through all of them.
+/// Between two looks, unless the first one found something.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Letters that are looked at at once, at most.
 const MOST: usize = 1000;
@@ -17,21 +17,22 @@ impl Engine {
         let (mut failures, mut after) = (0, 0);
         loop {
             let round = self.follow(&mut after).await;
-            match self.went("following", &round, &mut failures) {
+            let ended = round.as_ref().copied().unwrap_or_default();
+            match self.went("following", &round.map(drop), &mut failures) {
                 Some(wait) => tokio::time::sleep(wait).await,
-                None if after == 0 => tokio::time::sleep(LOOK_EVERY).await,
+                None if ended == 0 => tokio::time::sleep(LOOK_EVERY).await,
                 None => {}
             }
         }
     }
 
-    /// Looks at the letters after one, and sets `after` to the last of them, or to 0 if there are no more: those that wait for a
+    /// Looks at the letters after one, returns how many of them have ended, and sets `after` to the last of them, or to 0 if there are no more: those that wait for a
     /// worker are not in others' way.
-    async fn follow(&self, after: &mut i64) -> Result<(), Trouble> {
+    async fn follow(&self, after: &mut i64) -> Result<usize, Trouble> {
         let under_way = self.ledger.under_way(&self.name, *after, MOST).await?;
         *after = under_way.last().filter(|_| under_way.len() == MOST).map_or(0, |last| last.number);
         if under_way.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let jobs: Vec<_> = under_way.iter().map(|it| it.now.clone()).collect();
         let states = self.source.states(&jobs).await?;
@@ -41,6 +42,9 @@ impl Engine {
         let ended: Vec<(LetterId, Outcome)> =
             found.iter().map(|(letter, outcome)| (letter.id.clone(), *outcome)).collect();
         failpoint::at("before_outcome");
+        if ended.is_empty() {
+            return Ok(0);
+        }
         let written = self.ledger.ended(&ended, now_ms()).await?;
         // Of the others somebody has heard already.
         for (UnderWay { id, now: (queue, _), name, .. }, outcome) in
@@ -54,7 +58,7 @@ impl Engine {
                 Outcome::Recurred => self.ended(id, queue, name, false),
             }
         }
-        Ok(())
+        Ok(ended.len())
     }
 }
 

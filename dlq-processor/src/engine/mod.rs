@@ -35,6 +35,7 @@ use jiff::Timestamp;
 use kit::backoff::Backoff;
 use kit::chain::Chain;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use self::destinations::{Destination, Destinations};
 use self::intake::Intake;
@@ -146,17 +147,20 @@ impl Engine {
         self.found.borrow().clone()
     }
 
-    /// Does everything, until it is dropped.
-    pub(crate) async fn run(&self) {
+    /// Does everything, until it is dropped. What is read and what is written is worked at side by side.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let mut reading = JoinSet::new();
+        let (tail, scan) = (self.clone(), self.clone());
+        reading.spawn(async move { tail.tail_for_ever().await });
+        reading.spawn(async move { scan.scan_for_ever().await });
         tokio::join!(
-            self.tail_for_ever(),
-            self.scan_for_ever(),
             self.write_for_ever(),
             self.count_missed_for_ever(),
             self.redrive_for_ever(),
             self.follow_for_ever(),
             self.watch_perils_for_ever(),
-            self.list_for_ever()
+            self.list_for_ever(),
+            reading.join_all()
         );
     }
 

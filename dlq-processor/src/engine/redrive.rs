@@ -4,19 +4,24 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::room::Room;
 use super::spans::Redrives;
 use super::{Engine, Trouble, now_ms};
 use crate::failpoint;
-use crate::ledger::Intended;
+use crate::ledger::{Intended, LetterId};
 use crate::policy::JobFacts;
 use crate::source::{Episode, GUARD, Lost, Other, PAGE, Put};
 use crate::storm::Breaker;
 
 /// Between two looks for what is due, while there is nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Letters that are redriven at once, at most: each time the ledger is twice written to the disk.
+const AT_ONCE: usize = 2000;
+/// Letters whose payloads are held at once, where the source has none: a payload may be of a mebibyte.
+const WHOLE: usize = 50;
 /// Between two looks for what was lost.
 const SETTLE_EVERY: Duration = Duration::from_secs(10);
 
@@ -66,7 +71,7 @@ impl Engine {
             intended.into_iter().partition(|intended| intended.since_ms > oldest_ms);
         // The source no longer knows either.
         self.ledger.uncertain(&forgotten, now_ms()).await?;
-        let remembers = |intended: &Intended| self.source.manners(&intended.order.episode.queue).remembers_orders;
+        let remembers = |intended: &Intended| self.remembers(&intended.order.episode.queue);
         let (known, doubtful): (Vec<Intended>, Vec<Intended>) = known.into_iter().partition(remembers);
         let (harmless, doubtful): (Vec<Intended>, Vec<Intended>) =
             doubtful.into_iter().partition(|intended| self.bears_twice(intended));
@@ -109,6 +114,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether an order for a job of a queue can be given again.
+    fn remembers(&self, queue: &str) -> bool {
+        self.source.manners(queue).remembers_orders
+    }
+
     /// Whether somebody has said that doing it twice does no harm.
     fn bears_twice(&self, intended: &Intended) -> bool {
         let facts = JobFacts::of(&self.settings.policy.jobs, &intended.order.episode.queue, &intended.name);
@@ -130,41 +140,66 @@ impl Engine {
         Ok(known.is_empty())
     }
 
-    /// Returns how many there were.
+    /// Redrives what is due, and returns how many there were: while the source is asked, the ledger is written.
     async fn redrive_due(&self, room: &mut Room) -> Result<usize, Trouble> {
+        let (room, until) = (Mutex::new(room), Instant::now() + SETTLE_EVERY);
+        let (one, other) = tokio::join!(self.redrive_some(&room, until), self.redrive_some(&room, until));
+        Ok(one? + other?)
+    }
+
+    /// Redrives page after page until nothing is due, or until then.
+    async fn redrive_some(&self, room: &Mutex<&mut Room>, until: Instant) -> Result<usize, Trouble> {
+        let mut done = 0;
+        while Instant::now() < until {
+            let mut room = room.lock().await;
+            let intended = self.intend_due(&mut room).await?;
+            if intended.is_empty() {
+                break;
+            }
+            done += intended.len();
+            let remembers = |intended: &Intended| self.remembers(&intended.order.episode.queue);
+            let _next_page_waits = (!intended.iter().all(remembers)).then_some(room);
+            self.carry_out(&intended).await?;
+        }
+        Ok(done)
+    }
+
+    /// Writes that some of what is due will be redriven.
+    async fn intend_due(&self, room: &mut Room) -> Result<Vec<Intended>, Trouble> {
         self.look_at_load(room, &[]).await?;
-        let due = self.ledger.due(&self.name, now_ms(), &self.held(room), PAGE).await?;
+        let mut due = self.ledger.due(&self.name, now_ms(), &self.held(room), AT_ONCE).await?;
+        // Of what is intended when power is cut nobody else will know: it is one page and no more.
+        if !due.iter().all(|due| self.remembers(&due.episode.queue)) {
+            due.truncate(PAGE);
+        }
         if due.is_empty() || !self.look_for_hazards().await? {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         self.look_at_load(room, &due).await?;
         let admitted = self.admit(due, room);
         if admitted.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let order = || Uuid::now_v7().simple().to_string();
         let intended = self.ledger.intend(&self.name, &admitted, now_ms(), order).await?;
         // Somebody else was faster with the others.
-        for due in admitted.iter().filter(|due| intended.iter().all(|intended| intended.id != due.id)) {
+        let written: BTreeSet<&LetterId> = intended.iter().map(|intended| &intended.id).collect();
+        for due in admitted.iter().filter(|due| !written.contains(&due.id)) {
             self.withdrawn(&due.id, due.target(), &due.name);
         }
         failpoint::at("after_intent");
-        self.carry_out(&intended).await?;
-        Ok(intended.len())
+        Ok(intended)
     }
 
     /// Makes jobs anew that have gone, where a person asked for it: unasked nobody can say whether they were done after all.
     async fn make_anew(&self, intended: &[Intended], put: &mut [Put]) -> Result<(), Trouble> {
         let is_lost = |(intended, put): &(&Intended, &mut Put)| **put == Put::Gone && intended.order.has_all_tries;
-        let (lost, places): (Vec<&Intended>, Vec<&mut Put>) = intended.iter().zip(put).filter(is_lost).unzip();
-        if lost.is_empty() {
-            return Ok(());
-        }
-        let kept = self.ledger.kept(&lost).await?;
-        let anew: Vec<Lost> =
-            lost.iter().zip(kept).map(|(lost, kept)| Lost { order: lost.order.clone(), kept }).collect();
-        for (place, put) in places.into_iter().zip(self.source.put_anew(&anew).await?) {
-            *place = put;
+        let mut lost: Vec<(&Intended, &mut Put)> = intended.iter().zip(put).filter(is_lost).collect();
+        for part in lost.chunks_mut(WHOLE) {
+            let letters: Vec<&Intended> = part.iter().map(|(lost, _)| *lost).collect();
+            for ((_, place), put) in part.iter_mut().zip(self.put_anew(&letters).await?) {
+                **place = put;
+            }
         }
         Ok(())
     }
@@ -178,9 +213,8 @@ impl Engine {
     }
 
     /// Puts back what the ledger alone has.
-    async fn put_anew(&self, intended: &[Intended]) -> Result<Vec<Put>, Trouble> {
-        let all: Vec<&Intended> = intended.iter().collect();
-        let kept = self.ledger.kept(&all).await?;
+    async fn put_anew(&self, intended: &[&Intended]) -> Result<Vec<Put>, Trouble> {
+        let kept = self.ledger.kept(intended).await?;
         let orders = intended.iter().map(|intended| intended.order.clone());
         let lost: Vec<Lost> = orders.zip(kept).map(|(order, kept)| Lost { order, kept }).collect();
         Ok(self.source.put_anew(&lost).await?)
@@ -223,11 +257,11 @@ impl Engine {
 
     async fn give_orders(&self, intended: &[Intended], spans: &mut Redrives) -> Result<(), Trouble> {
         let (others, same): (Vec<Intended>, Vec<Intended>) = intended.iter().cloned().partition(Intended::is_other);
-        if !others.is_empty() {
-            let put = self.put_others(&others).await?;
+        for others in others.chunks(WHOLE) {
+            let put = self.put_others(others).await?;
             failpoint::at("after_lua");
-            self.note(others.clone(), put.clone(), spans).await?;
-            self.take_away(&others, &put).await;
+            self.note(others.to_vec(), put.clone(), spans).await?;
+            self.take_away(others, &put).await;
         }
         self.give_same_orders(&same, spans).await
     }
@@ -242,22 +276,23 @@ impl Engine {
             failpoint::at("after_lua");
             self.note(kept, put, spans).await?;
         }
-        if taken.is_empty() {
-            return Ok(());
-        }
-        match self.put_anew(&taken).await {
-            Ok(put) => {
-                failpoint::at("after_lua");
-                self.note(taken, put, spans).await
+        for (number, part) in taken.chunks(WHOLE).enumerate() {
+            match self.put_anew(&part.iter().collect::<Vec<_>>()).await {
+                Ok(put) => {
+                    failpoint::at("after_lua");
+                    self.note(part.to_vec(), put, spans).await?;
+                }
+                Err(trouble) => {
+                    // Nothing was done, and nobody would know that later.
+                    let left = taken.iter().skip(number * WHOLE);
+                    let forgetful: Vec<Intended> =
+                        left.filter(|intended| !self.remembers(&intended.order.episode.queue)).cloned().collect();
+                    self.ledger.reschedule(&forgetful, now_ms()).await?;
+                    return Err(trouble);
+                }
             }
-            Err(trouble) => {
-                // Nothing was done, and nobody would know that later.
-                let forgetful: Vec<Intended> =
-                    taken.into_iter().filter(|intended| !manners(intended).remembers_orders).collect();
-                self.ledger.reschedule(&forgetful, now_ms()).await?;
-                Err(trouble)
-            }
         }
+        Ok(())
     }
 
     /// Writes what came of orders.

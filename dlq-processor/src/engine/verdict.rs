@@ -1,5 +1,7 @@
 //! What is decided of a failed job when it is taken in.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -8,11 +10,34 @@ use crate::policy::{self, Action, ErrorFacts, Fingerprint, JobFacts, Letter};
 use crate::settings::Settings;
 use crate::source::Found;
 
+/// What failures of one batch say. In most batches many say the same, word for word, and it is read once.
+#[derive(Default)]
+pub(super) struct Words<'f>(HashMap<[&'f str; 4], (ErrorFacts, Fingerprint)>);
+
+impl<'f> Words<'f> {
+    fn read(&mut self, Found { episode, name, reason, stack, .. }: &'f Found) -> (ErrorFacts, Fingerprint) {
+        // An empty text says as much as none.
+        let [reason, stack] = [reason, stack].map(|text| text.as_deref().unwrap_or_default());
+        let read = || {
+            let error = ErrorFacts::read(Some(reason), Some(stack));
+            let fingerprint = Fingerprint::of(&episode.queue, name, error.class.as_deref(), &error.message);
+            (error, fingerprint)
+        };
+        self.0.entry([&episode.queue, name, reason, stack]).or_insert_with(read).clone()
+    }
+}
+
 /// Decides at the time `now`, for a `random` number from 0 to 1.
-pub(super) fn rule(settings: &Settings, found: &Found, past: Option<Past>, now: Timestamp, random: f64) -> Ruling {
+pub(super) fn rule<'f>(
+    settings: &Settings,
+    found: &'f Found,
+    words: &mut Words<'f>,
+    past: Option<Past>,
+    now: Timestamp,
+    random: f64,
+) -> Ruling {
     let Found { episode, name, .. } = found;
-    let error = ErrorFacts::read(found.reason.as_deref(), found.stack.as_deref());
-    let fingerprint = Fingerprint::of(&episode.queue, name, error.class.as_deref(), &error.message);
+    let (error, fingerprint) = words.read(found);
     let at = |ms| Timestamp::from_millisecond(ms).unwrap_or(now);
     let letter = Letter {
         queue: episode.queue.clone(),

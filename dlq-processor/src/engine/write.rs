@@ -8,7 +8,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::destinations::Destination;
-use super::verdict::rule;
+use super::verdict::{Words, rule};
 use super::{Engine, Trouble, now_ms, spans};
 use crate::failpoint;
 use crate::ledger::{Captured, LedgerError, LetterId, Recurred, Ruling};
@@ -75,11 +75,12 @@ impl Engine {
     async fn write_whole(&self, found: &[&Found]) -> Result<usize, Trouble> {
         let (began, now, mut rulings) = (Instant::now(), Timestamp::now(), self.rulings());
         let is_listed = self.source.lists().is_some();
-        let decide = |found: &Found, past| {
-            let ruling = rulings.within(found, || rule(&self.settings, found, past, now, rand::random()));
+        let mut words = Words::default();
+        let captured = self.ledger.capture(&self.name, found, now_ms(), |found, past| {
+            let ruling = rulings.within(found, || rule(&self.settings, found, &mut words, past, now, rand::random()));
             Ruling { is_listed, ..ruling }
-        };
-        let captured = self.ledger.capture(&self.name, found, now_ms(), decide).await?;
+        });
+        let captured = captured.await?;
         failpoint::at("after_capture_commit");
         self.figures.commit_seconds.observe(began.elapsed().as_secs_f64());
         self.figures.new_fingerprints.inc_by(captured.new_fingerprints.len() as u64);

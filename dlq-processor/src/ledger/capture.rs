@@ -123,12 +123,12 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn capture(
+    pub async fn capture<'f>(
         &self,
         source: &str,
-        found: &[impl Borrow<Found>],
+        found: &'f [impl Borrow<Found>],
         now_ms: i64,
-        mut decide: impl FnMut(&Found, Option<Past>) -> Ruling,
+        mut decide: impl FnMut(&'f Found, Option<Past>) -> Ruling,
     ) -> Result<Captured, LedgerError> {
         self.write(async |transaction| {
             let mut captured = Captured::default();
@@ -284,17 +284,16 @@ impl Later<'_> {
     async fn end(&self, transaction: &mut Transaction, states: &str) -> Result<Vec<Recurred>, sqlx::Error> {
         let Self { source, part, now_ms } = self;
         let sql = format!(
-            "UPDATE letters SET state = 'recurred', changed_at_ms = ${}, version = version + 1
+            "UPDATE letters SET state = 'recurred', changed_at_ms = $1, version = version + 1
             WHERE number IN (
                 SELECT number FROM {} AND source = ${} AND state IN ({states}) AND failed_at_ms < failed.column3
                     AND COALESCE(put_in_at_ms, -1) = failed.column4)
             RETURNING queue, job, failed_at_ms, name",
-            part.len() * 4 + 1,
-            of_jobs(part.len(), 4),
+            of_jobs(1, part.len(), 4),
             part.len() * 4 + 2,
         );
         let jobs: Vec<String> = part.iter().map(|found| clean(&found.episode.job)).collect();
-        let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 4 + 2);
+        let mut binds = vec![Bind::from(*now_ms)];
         for (Found { episode: Episode { queue, failed_at_ms, .. }, put_in_at_ms, .. }, job) in part.iter().zip(&jobs) {
             let put_in_at_ms = put_in_at_ms.unwrap_or(-1);
             binds.extend([
@@ -304,7 +303,7 @@ impl Later<'_> {
                 put_in_at_ms.into(),
             ]);
         }
-        binds.extend([Bind::from(*now_ms), (*source).into()]);
+        binds.push((*source).into());
         let rows: Vec<(String, String, i64, String)> = transaction.rows(&sql, &binds).await?;
         let recurred = |(queue, job, failed_at_ms, name)| {
             let episode = Episode { queue, job, failed_at_ms };

@@ -4,7 +4,7 @@ use kit::db::{Bind, Transaction};
 use kit::trace::Context;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places};
+use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places_after};
 use crate::source::{Episode, Order, Put};
 
 /// A letter that is due.
@@ -175,21 +175,20 @@ impl Ledger {
             let mut intended = Vec::new();
             for (part, orders) in due.chunks(ROWS).zip(orders.chunks(ROWS)) {
                 let sql = format!(
-                    "UPDATE letters SET state = 'intended', redrive = orders.column2, changed_at_ms = ${},
+                    "UPDATE letters SET state = 'intended', redrive = orders.column2, changed_at_ms = $1,
                         version = version + 1, redrives = redrives + 1 - has_all_tries,
                         listed = CASE WHEN listed IS NULL THEN NULL ELSE '' END
                     FROM (VALUES {}) AS orders
                     WHERE letters.id = orders.column1 AND letters.state = 'scheduled' AND letters.source = ${}
                     RETURNING {INTENDED}",
-                    part.len() * 2 + 1,
-                    places(part.len(), 2),
+                    places_after(1, part.len(), 2),
                     part.len() * 2 + 2,
                 );
-                let mut binds: Vec<Bind<'_>> = Vec::new();
+                let mut binds = vec![Bind::from(now_ms)];
                 for (due, order) in part.iter().zip(orders) {
                     binds.extend([Bind::from(due.id.as_str()), order.as_str().into()]);
                 }
-                binds.extend([Bind::from(now_ms), source.into()]);
+                binds.push(source.into());
                 let rows: Vec<Row> = transaction.rows(&sql, &binds).await?;
                 intended.extend(rows.into_iter().map(|row| intended_of(source, row)));
             }
@@ -227,25 +226,23 @@ impl Ledger {
             for part in came.chunks(ROWS) {
                 let sql = format!(
                     "UPDATE letters SET state = came.column3, reason = came.column4, new_job = came.column5,
-                        changed_at_ms = ${}, version = version + 1,
+                        changed_at_ms = $1, version = version + 1,
                         alarm = CASE WHEN came.column3 IN ('parked', 'uncertain') AND alarm = 'none' THEN 'ticket'
                             ELSE alarm END
                     FROM (VALUES {}) AS came
                     WHERE letters.id = came.column1 AND letters.redrive = came.column2 AND letters.state = 'intended'",
-                    part.len() * 5 + 1,
-                    places(part.len(), 5),
+                    places_after(1, part.len(), 5),
                 );
                 let new_jobs =
                     part.iter().map(|(intended, put, _)| (*put == Put::Anew).then(|| intended.order.new_job()));
                 let new_jobs: Vec<Option<String>> = new_jobs.collect();
-                let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 5 + 1);
+                let mut binds = vec![Bind::from(now_ms)];
                 for ((intended, put, state), new_job) in part.iter().zip(&new_jobs) {
                     let reason = if *state == LetterState::Redriven { "class" } else { put.word() };
                     let words = [intended.id.as_str(), intended.order.id.as_str(), state.word(), reason];
                     binds.extend(words.map(Bind::from));
                     binds.push(new_job.as_deref().into());
                 }
-                binds.push(now_ms.into());
                 transaction.change(&sql, &binds).await?;
             }
             Ok(())

@@ -7,7 +7,7 @@ use kit::db::{Bind, Transaction};
 use sha2::{Digest, Sha256};
 
 use super::capture::clean;
-use super::places;
+use super::places_after;
 use crate::source::{Episode, Found};
 
 /// Names one failure of one job of one source, in 32 hexadecimal digits: whoever captures it again has the same letter.
@@ -48,14 +48,14 @@ pub struct Past {
 
 type Known = (String, String, Option<i64>, i64, i64);
 
-/// Letters of so many jobs, each given by so many values of which the queue and the id are the first; ends in a condition. SQLite
+/// Letters of so many jobs, each given by so many values of which the queue and the id are the first, after so many others; ends in a condition. SQLite
 /// leaves the order of a `CROSS JOIN` as it is (sqlite.org/optoverview.html, section 7.1): it would else read all letters of a
 /// source for a few jobs.
-pub(super) fn of_jobs(jobs: usize, values: usize) -> String {
+pub(super) fn of_jobs(before: usize, jobs: usize, values: usize) -> String {
     format!(
         "(VALUES {}) AS failed CROSS JOIN letters
         WHERE letters.queue = failed.column1 AND letters.job = failed.column2",
-        places(jobs, values)
+        places_after(before, jobs, values)
     )
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn pasts(
     let sql = format!(
         "SELECT queue, job, put_in_at_ms, MAX(redrives), MIN(failed_at_ms) FROM {} AND source = ${}
         GROUP BY queue, job, put_in_at_ms",
-        of_jobs(found.len(), 2),
+        of_jobs(0, found.len(), 2),
         found.len() * 2 + 1,
     );
     let jobs: Vec<String> = found.iter().map(|found| clean(&found.episode.job)).collect();

@@ -128,8 +128,13 @@ async fn within<T>(asking: impl Future<Output = Result<T, sqlx::Error>>) -> Resu
 
 /// `($1, $2), ($3, $4)`: places for so many rows of so many values.
 fn places(rows: usize, values: usize) -> String {
+    places_after(0, rows, values)
+}
+
+/// The same where so many values go `before`: those that are numbered as they are written cost SQLite least.
+fn places_after(before: usize, rows: usize, values: usize) -> String {
     let row = |row: usize| {
-        let values: Vec<String> = (1..=values).map(|value| format!("${}", row * values + value)).collect();
+        let values: Vec<String> = (1..=values).map(|value| format!("${}", before + row * values + value)).collect();
         format!("({})", values.join(", "))
     };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kit::db::Bind;
 
-use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places};
+use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places, places_after};
 use crate::source::Episode;
 
 /// A redriven letter of which nobody knows yet how it ends.
@@ -101,18 +101,16 @@ impl Ledger {
             let mut written = BTreeSet::new();
             for part in ended.chunks(ROWS) {
                 let sql = format!(
-                    "UPDATE letters SET state = ended.column2, changed_at_ms = ${}, version = version + 1,
+                    "UPDATE letters SET state = ended.column2, changed_at_ms = $1, version = version + 1,
                         reason = CASE WHEN ended.column3 = 'unverified' THEN 'unverified' ELSE reason END
                     FROM (VALUES {}) AS ended WHERE letters.id = ended.column1 AND letters.state = 'redriven'
                     RETURNING id",
-                    part.len() * 3 + 1,
-                    places(part.len(), 3),
+                    places_after(1, part.len(), 3),
                 );
-                let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * 3 + 1);
+                let mut binds = vec![Bind::from(now_ms)];
                 for (id, outcome) in part {
                     binds.extend([id.as_str(), outcome.state().word(), outcome.word()].map(Bind::from));
                 }
-                binds.push(now_ms.into());
                 let ids: Vec<(String,)> = transaction.rows(&sql, &binds).await?;
                 let ids: BTreeSet<&str> = ids.iter().map(|(id,)| id.as_str()).collect();
                 written.extend(part.iter().filter(|(id, _)| ids.contains(id.as_str())).map(|(id, _)| id.clone()));

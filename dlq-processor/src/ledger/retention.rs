@@ -49,10 +49,12 @@ impl Ledger {
     pub async fn forget_ended(&self, before: Before) -> Result<usize, LedgerError> {
         // What a plan did is told as long as its letters are there; of a job that failed again its last letter counts.
         let sql = format!(
-            "SELECT number FROM letters WHERE state IN ('resolved', 'recurred', 'withdrawn') AND changed_at_ms < $1
-                OR state = 'discarded' AND changed_at_ms < $2 ORDER BY number LIMIT {ROWS}"
+            "SELECT number FROM letters WHERE state IN ('resolved', 'recurred', 'withdrawn', 'discarded')
+                AND changed_at_ms < $1 AND changed_at_ms < CASE WHEN state = 'discarded' THEN $2 ELSE $3 END
+            ORDER BY changed_at_ms, number LIMIT {ROWS}"
         );
-        let binds = [Bind::from(before.ended_ms), before.discarded_ms.into()];
+        let Before { ended_ms, discarded_ms, .. } = before;
+        let binds = [Bind::from(ended_ms.max(discarded_ms)), discarded_ms.into(), ended_ms.into()];
         self.write(async |transaction| {
             let found = transaction.rows::<(i64,)>(&sql, &binds).await?;
             let numbers: Vec<i64> = found.into_iter().map(|(number,)| number).collect();
@@ -75,7 +77,7 @@ impl Ledger {
             "SELECT number, id, source, queue, job, name, failed_at_ms, message, data, kept
             FROM letters JOIN payloads ON payloads.letter = letters.number
             WHERE state IN ('observed', 'parked', 'escalated', 'uncertain') AND alarm <> 'page' AND changed_at_ms < $1
-            ORDER BY number LIMIT {ROWS}"
+            ORDER BY changed_at_ms, number LIMIT {ROWS}"
         );
         let binds = [Bind::from(before.waiting_ms)];
         self.read(async |transaction| transaction.rows::<Away>(&sql, &binds).await).await

@@ -43,7 +43,7 @@ pub(super) async fn end_told(
     let sql = format!(
         "SELECT number, queue, job, failed_at_ms FROM {}
             AND source = ${} AND found_in IS NOT NULL AND state IN ({OPEN})",
-        of_jobs(part.len(), 2),
+        of_jobs(0, part.len(), 2),
         part.len() * 2 + 1,
     );
     let jobs: Vec<String> = part.iter().map(|found| clean(&found.episode.job)).collect();
