@@ -195,6 +195,8 @@ def work(stage, server, what):
 def with_a_million(stage):
     folder = pathlib.Path(tempfile.mkdtemp(dir=stage.folder))
     config = f"sources: {{ bench: {{ bullmq: {{ url: 'redis://127.0.0.1:{free_port()}' }} }} }}\n"
+    # The letters are old, and stay.
+    config += "retention: { ended: 3650d, discarded: 3650d, waiting: 3650d }\n"
     with processor(stage, folder, config) as (_, port):
         wait_for("the ledger", lambda: ask(port, "/api/v1/letters")[0] == 200)
     say("dead letters: a ledger of a million is written")
