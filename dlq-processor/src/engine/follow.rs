@@ -7,7 +7,7 @@ use crate::failpoint;
 use crate::ledger::{LetterId, Outcome, UnderWay};
 use crate::source::State;
 
-/// Between two looks, unless the first one found something.
+/// Between two looks, unless the first one found that letters had ended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Letters that are looked at at once, at most.
 const MOST: usize = 1000;
@@ -26,8 +26,8 @@ impl Engine {
         }
     }
 
-    /// Looks at the letters after one, returns how many of them have ended, and sets `after` to the last of them, or to 0 if there are no more: those that wait for a
-    /// worker are not in others' way.
+    /// Looks at the letters after one, and returns how many of them have ended. Sets `after` to the last of them, or to 0 if there
+    /// are no more: those that wait for a worker are not in others' way.
     async fn follow(&self, after: &mut i64) -> Result<usize, Trouble> {
         let under_way = self.ledger.under_way(&self.name, *after, MOST).await?;
         *after = under_way.last().filter(|_| under_way.len() == MOST).map_or(0, |last| last.number);

@@ -158,6 +158,7 @@ impl Engine {
             }
             done += intended.len();
             let remembers = |intended: &Intended| self.remembers(&intended.order.episode.queue);
+            // Where nobody else remembers orders, one page is under way and no more: the other one waits for the room.
             let _next_page_waits = (!intended.iter().all(remembers)).then_some(room);
             self.carry_out(&intended).await?;
         }
@@ -276,21 +277,27 @@ impl Engine {
             failpoint::at("after_lua");
             self.note(kept, put, spans).await?;
         }
-        for (number, part) in taken.chunks(WHOLE).enumerate() {
-            match self.put_anew(&part.iter().collect::<Vec<_>>()).await {
+        let taken: Vec<&Intended> = taken.iter().collect();
+        let mut left = taken.as_slice();
+        while !left.is_empty() {
+            let (part, rest) = left.split_at(WHOLE.min(left.len()));
+            let put = self.put_anew(part).await;
+            let undone = if put.is_ok() { rest } else { left };
+            let noted = match put {
                 Ok(put) => {
                     failpoint::at("after_lua");
-                    self.note(part.to_vec(), put, spans).await?;
+                    self.note(part.iter().copied().cloned().collect(), put, spans).await
                 }
-                Err(trouble) => {
-                    // Nothing was done, and nobody would know that later.
-                    let left = taken.iter().skip(number * WHOLE);
-                    let forgetful: Vec<Intended> =
-                        left.filter(|intended| !self.remembers(&intended.order.episode.queue)).cloned().collect();
-                    self.ledger.reschedule(&forgetful, now_ms()).await?;
-                    return Err(trouble);
-                }
+                Err(trouble) => Err(trouble),
+            };
+            if let Err(trouble) = noted {
+                // Nobody would know later that nothing was done.
+                let forgetful = undone.iter().filter(|intended| !self.remembers(&intended.order.episode.queue));
+                let forgetful: Vec<Intended> = forgetful.copied().cloned().collect();
+                self.ledger.reschedule(&forgetful, now_ms()).await?;
+                return Err(trouble);
             }
+            left = rest;
         }
         Ok(())
     }

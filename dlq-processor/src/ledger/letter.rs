@@ -48,9 +48,9 @@ pub struct Past {
 
 type Known = (String, String, Option<i64>, i64, i64);
 
-/// Letters of so many jobs, each given by so many values of which the queue and the id are the first, after so many others; ends in a condition. SQLite
-/// leaves the order of a `CROSS JOIN` as it is (sqlite.org/optoverview.html, section 7.1): it would else read all letters of a
-/// source for a few jobs.
+/// Letters of so many jobs, each given by so many values, the queue and the id first, after so many others; ends in a condition.
+/// SQLite leaves the order of a `CROSS JOIN` as it is (sqlite.org/optoverview.html, section 7.1): it would else read all letters
+/// of a source for a few jobs.
 pub(super) fn of_jobs(before: usize, jobs: usize, values: usize) -> String {
     format!(
         "(VALUES {}) AS failed CROSS JOIN letters

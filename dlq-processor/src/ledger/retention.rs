@@ -42,7 +42,7 @@ pub struct Away {
 }
 
 impl Ledger {
-    /// Deletes letters that ended long ago, at most 200 of them, and returns how many there were.
+    /// Deletes letters that ended long ago, at most as many as one statement takes, and returns how many there were.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -67,7 +67,7 @@ impl Ledger {
         .await
     }
 
-    /// Returns letters that wait and that nobody dealt with for so long, at most 200 of them. What is in quarantine, or must
+    /// Returns letters that wait and that nobody dealt with for so long, at most as many as one statement takes. What is in quarantine, or must
     /// be heard of at once, is never put away.
     ///
     /// # Errors

@@ -205,12 +205,17 @@ async fn gives_an_order_again_that_its_source_has_lost(ledger: Ledger) {
     capture(&ledger, &[found("a", 10)]).await;
     let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
     let intended = ledger.intend(SOURCE, &due, 100, orders()).await.unwrap();
+    let id = intended[0].id.as_str();
+    let is_awaited = async || ledger.awaited(&[id, "another"]).await.unwrap().contains(id);
+    assert!(is_awaited().await, "it will be redriven");
     ledger.redriven(&[(intended[0].clone(), Put::Moved)], 101).await.unwrap();
+    assert!(is_awaited().await, "it is");
     let lost = [(intended[0].id.clone(), Outcome::Lost)];
     assert_eq!(ledger.ended(&lost, 102).await.unwrap().len(), 1);
     assert_eq!(ledger.ended(&lost, 103).await.unwrap().len(), 0, "somebody was faster");
     assert_eq!(ledger.intended(SOURCE).await.unwrap()[0].order, intended[0].order);
     ledger.uncertain(&intended, 104).await.unwrap();
+    assert!(!is_awaited().await, "no canary any more");
     assert_eq!(ledger.waiting(10).await.unwrap().len(), 1, "somebody must hear of it");
     assert_eq!(ledger.numbers().await.unwrap().0[0].state, "uncertain");
 }
