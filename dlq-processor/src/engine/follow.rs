@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Engine, Trouble, now_ms};
 use crate::failpoint;
-use crate::ledger::{LetterId, Outcome, UnderWay};
-use crate::source::State;
+use crate::ledger::{LetterId, Outcome, UnderWay, given_ms};
+use crate::source::{GUARD, Sought, State};
 
 /// Between two looks, unless the first one found that letters had ended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -36,18 +36,18 @@ impl Engine {
         }
         let jobs: Vec<_> = under_way.iter().map(|it| it.now.clone()).collect();
         let states = self.source.states(&jobs).await?;
-        let found = under_way.iter().zip(states);
+        let (found, now_ms) = (under_way.iter().zip(states), now_ms());
         let found: Vec<(&UnderWay, Outcome)> =
-            found.filter_map(|(letter, state)| Some((letter, outcome(letter, state)?))).collect();
+            found.filter_map(|(letter, state)| Some((letter, outcome(letter, state, now_ms)?))).collect();
         let ended: Vec<(LetterId, Outcome)> =
             found.iter().map(|(letter, outcome)| (letter.id.clone(), *outcome)).collect();
         failpoint::at("before_outcome");
         if ended.is_empty() {
             return Ok(0);
         }
-        let written = self.ledger.ended(&ended, now_ms()).await?;
+        let written = self.ledger.ended(&ended, now_ms).await?;
         // Of the others somebody has heard already.
-        for (UnderWay { id, now: (queue, _), name, .. }, outcome) in
+        for (UnderWay { id, now: Sought { queue, .. }, name, .. }, outcome) in
             found.into_iter().filter(|(it, _)| written.contains(&it.id))
         {
             let (label, _) = self.destinations.of(queue, name);
@@ -63,7 +63,7 @@ impl Engine {
 }
 
 /// How a letter ended, if it has.
-fn outcome(letter: &UnderWay, state: State) -> Option<Outcome> {
+fn outcome(letter: &UnderWay, state: State, now_ms: i64) -> Option<Outcome> {
     match state {
         State::UnderWay => None,
         State::Completed => Some(Outcome::Resolved),
@@ -71,6 +71,13 @@ fn outcome(letter: &UnderWay, state: State) -> Option<Outcome> {
         // As if it had never been put back: a server that was started anew may have lost its last second.
         State::Failed(at_ms) if at_ms == letter.episode.failed_at_ms => Some(Outcome::Lost),
         State::Failed(_) => Some(Outcome::Recurred),
-        State::Lost => Some(Outcome::Lost),
+        State::Lost if is_remembered(letter, now_ms) => Some(Outcome::Lost),
+        State::Lost => Some(Outcome::Unverified),
     }
+}
+
+/// Whether its source would still remember its order.
+fn is_remembered(letter: &UnderWay, now_ms: i64) -> bool {
+    let given_ms = letter.now.order.as_deref().and_then(given_ms);
+    given_ms.is_some_and(|given_ms| now_ms.saturating_sub(given_ms) < GUARD.as_millis().try_into().unwrap_or(i64::MAX))
 }

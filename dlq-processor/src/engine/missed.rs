@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Engine, Trouble};
-use crate::source::{CLOCKS_DIFFER_MS, Episode, State};
+use crate::source::{CLOCKS_DIFFER_MS, Episode, Sought, State};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -134,7 +134,7 @@ impl Engine {
     /// Counts those that are nowhere. What somebody has put back or done since is not lost.
     async fn find_missed(&self, queue: &str, gone: &[Episode]) -> Result<u64, Trouble> {
         let unknown = self.ledger.without_letter(&self.name, queue, gone).await?;
-        let jobs: Vec<(String, String)> = unknown.into_iter().map(|episode| (episode.queue, episode.job)).collect();
+        let jobs: Vec<Sought> = unknown.iter().map(|Episode { queue, job, .. }| Sought::of(queue, job)).collect();
         let states = self.source.states(&jobs).await?;
         Ok(states.into_iter().filter(|state| *state == State::Gone).count() as u64)
     }

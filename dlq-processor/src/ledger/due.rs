@@ -358,7 +358,7 @@ fn intended_of(source: &str, row: Row) -> Intended {
 }
 
 /// Returns when an order was given, in milliseconds since the epoch: its name says so (UUIDv7, RFC 9562 section 5.7).
-pub(super) fn given_ms(order: &str) -> Option<i64> {
+pub(crate) fn given_ms(order: &str) -> Option<i64> {
     let (secs, nanos) = Uuid::try_parse(order).ok()?.get_timestamp()?.to_unix();
     i64::try_from(secs).ok()?.checked_mul(1000)?.checked_add(i64::from(nanos / 1_000_000))
 }

@@ -34,6 +34,7 @@ pub use act::{Act, Acted, Actor, Entry};
 pub use alike::Alike;
 pub use capture::{Captured, InOrder, Recurred, Ruling};
 pub use details::Details;
+pub(crate) use due::given_ms;
 pub use due::{Due, Held, Intended};
 pub use edits::{Edit, Edited};
 pub use filter::{Filter, InData};

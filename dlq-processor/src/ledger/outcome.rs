@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kit::db::Bind;
 
 use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places, places_after};
-use crate::source::Episode;
+use crate::source::{Episode, Sought};
 
 /// A redriven letter of which nobody knows yet how it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct UnderWay {
     pub episode: Episode,
     /// The job's name.
     pub name: String,
-    /// The queue and the id under which its job is now.
-    pub now: (String, String),
+    /// The queue and the id under which its job is now, and the order that put it there.
+    pub now: Sought,
 }
 
 /// How a redriven letter ended.
@@ -61,14 +61,16 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn under_way(&self, source: &str, after: i64, most: usize) -> Result<Vec<UnderWay>, LedgerError> {
-        let sql = "SELECT number, queue, job, failed_at_ms, name, COALESCE(to_queue, queue), COALESCE(new_job, job)
+        let sql =
+            "SELECT number, queue, job, failed_at_ms, name, COALESCE(to_queue, queue), COALESCE(new_job, job), redrive
             FROM letters
             WHERE state = 'redriven' AND source = $1 AND number > $2 ORDER BY number LIMIT $3";
         let binds = [Bind::from(source), after.into(), i64::try_from(most).unwrap_or(i64::MAX).into()];
-        type Row = (i64, String, String, i64, String, String, String);
+        type Row = (i64, String, String, i64, String, String, String, Option<String>);
         let rows = self.read(async |transaction| transaction.rows::<Row>(sql, &binds).await);
-        let letter = |(number, queue, job, failed_at_ms, name, now_queue, now_job)| {
-            let (episode, now) = (Episode { queue, job, failed_at_ms }, (now_queue, now_job));
+        let letter = |(number, queue, job, failed_at_ms, name, now_queue, now_job, order)| {
+            let (episode, now) =
+                (Episode { queue, job, failed_at_ms }, Sought { queue: now_queue, job: now_job, order });
             UnderWay { number, id: LetterId::of(source, &episode), episode, name, now }
         };
         Ok(rows.await?.into_iter().map(letter).collect())

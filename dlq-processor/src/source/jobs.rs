@@ -20,7 +20,9 @@ use kit::queue::{
 };
 use tokio::sync::Mutex;
 
-use super::{Cursor, Episode, Found, GUARD, Lost, Order, PAGE, Page, Put, Source, SourceError, State, asked_by};
+use super::{
+    Cursor, Episode, Found, GUARD, Lost, Order, PAGE, Page, Put, Sought, Source, SourceError, State, asked_by,
+};
 
 /// The schema in PostgreSQL that programs of the suite agree on.
 const SCHEMA: &str = "jobs";
@@ -152,8 +154,8 @@ impl Jobs {
         Ok(done)
     }
 
-    async fn find_states(&self, jobs: &[(String, String)]) -> Result<Vec<State>, SourceError> {
-        let ids: Vec<JobId> = jobs.iter().filter_map(|(_, job)| job.parse().ok()).collect();
+    async fn find_states(&self, jobs: &[Sought]) -> Result<Vec<State>, SourceError> {
+        let ids: Vec<JobId> = jobs.iter().filter_map(|sought| sought.job.parse().ok()).collect();
         let places = self.ask(async |queues| queues.places(&ids).await).await?;
         let places: HashMap<String, Place> = places.into_iter().map(|(id, place)| (id.to_string(), place)).collect();
         let state = |job: &str| match places.get(job) {
@@ -161,7 +163,7 @@ impl Jobs {
             Some(Place::Dead(at)) => State::Failed(at.as_millisecond()),
             None => State::Gone,
         };
-        Ok(jobs.iter().map(|(_, job)| state(job)).collect())
+        Ok(jobs.iter().map(|sought| state(&sought.job)).collect())
     }
 }
 
@@ -259,7 +261,7 @@ impl Source for Jobs {
         self.make_anew(lost).boxed()
     }
 
-    fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
+    fn states<'a>(&'a self, jobs: &'a [Sought]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
         self.find_states(jobs).boxed()
     }
 

@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use crate::storm::Load;
 pub use found::{Cursor, Episode, Found, Page, Place, Places, Told};
 pub(crate) use kinds::kind;
-pub use orders::{Lost, Order, Other, Put, State};
+pub use orders::{Lost, Order, Other, Put, Sought, State};
 pub use peril::{Peril, PerilKind};
 pub(crate) use redis::List;
 pub use redis::Lists;
@@ -82,8 +82,8 @@ pub trait Source: Send + Sync {
         Box::pin(std::future::ready(Ok(vec![Put::Refused; others.len()])))
     }
 
-    /// Says where jobs are now, in the order of `jobs` (queue and id).
-    fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>>;
+    /// Says where jobs are now, in the order of `jobs`.
+    fn states<'a>(&'a self, jobs: &'a [Sought]) -> BoxFuture<'a, Result<Vec<State>, SourceError>>;
 
     /// Says why nothing should be redriven there at all, one sentence each: what is put back could be lost. Most kinds of
     /// queues have no such reasons.

@@ -21,11 +21,6 @@ impl Order {
     pub fn new_job(&self) -> String {
         format!("{NEW_JOB}{}", self.id)
     }
-
-    /// Returns the order that a job was made for, if it was made for one.
-    pub fn of_new_job(job: &str) -> Option<&str> {
-        job.strip_prefix(NEW_JOB)
-    }
 }
 
 /// A job that is to be made anew, since its queue has nothing of it any more.
@@ -96,6 +91,24 @@ impl Put {
     }
 }
 
+/// A job that is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sought {
+    /// Its queue.
+    pub queue: String,
+    /// Its id.
+    pub job: String,
+    /// The order that put it there, if one did.
+    pub order: Option<String>,
+}
+
+impl Sought {
+    /// One that nobody has put back.
+    pub fn of(queue: &str, job: &str) -> Self {
+        Self { queue: queue.to_owned(), job: job.to_owned(), order: None }
+    }
+}
+
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -107,6 +120,6 @@ pub enum State {
     Completed,
     /// The queue has nothing of it.
     Gone,
-    /// The queue has nothing of it, and nothing of the order that it was made for, as if that had never been carried out.
+    /// The queue has nothing of it, and nothing of the order that put it there, as if that had never been carried out.
     Lost,
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use dlq_processor::source::jobs::Jobs;
-use dlq_processor::source::{Cursor, Episode, Found, Lost, Order, PAGE, Put, Source, SourceError, State};
+use dlq_processor::source::{Cursor, Episode, Found, Lost, Order, PAGE, Put, Sought, Source, SourceError, State};
 use kit::db;
 use kit::queue::{Claim, Failed, Job, JobId, LEASE_EXPIRED, Options, Queues, Retry};
 use testkit::Postgres;
@@ -81,7 +81,7 @@ impl Both {
     }
 
     async fn state(&self, episode: &Episode) -> State {
-        self.source.states(&[(episode.queue.clone(), episode.job.clone())]).await.unwrap()[0]
+        self.source.states(&[Sought::of(&episode.queue, &episode.job)]).await.unwrap()[0]
     }
 }
 

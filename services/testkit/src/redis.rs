@@ -1,6 +1,8 @@
 //! Debian's Redis on loopback, for as long as one test runs.
 
+use std::fs::OpenOptions;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -61,6 +63,36 @@ impl Redis {
     /// Ends it; what it held and is not on the disk is gone.
     pub fn end(&mut self) {
         self.server = None;
+    }
+
+    /// Returns how many bytes it has written to its append-only file.
+    ///
+    /// # Panics
+    /// When it writes none.
+    pub fn written(&self) -> u64 {
+        let (_, len) = self.newest_file();
+        len
+    }
+
+    /// Ends it as a machine does that loses power: of its append-only file no more than so many bytes were on the disk.
+    ///
+    /// # Panics
+    /// When it writes none.
+    pub fn end_without(&mut self, beyond: u64) {
+        self.end();
+        let (path, _) = self.newest_file();
+        let file = OpenOptions::new().write(true).open(path).expect("Redis has ended");
+        file.set_len(beyond).expect("a file can be shorter");
+    }
+
+    /// The one that it appends to (redis.io/docs/latest/operate/oss_and_stack/management/persistence, "Log rewriting"), and its
+    /// length.
+    fn newest_file(&self) -> (PathBuf, u64) {
+        let folder = self.disk.as_ref().expect("it writes a file").folder.path().join("appendonlydir");
+        let files = folder.read_dir().expect("Redis writes at its start").flatten();
+        let of_commands = files.filter(|file| file.path().to_string_lossy().ends_with(".incr.aof"));
+        let newest = of_commands.max_by_key(|file| file.file_name()).expect("Redis appends");
+        (newest.path(), newest.metadata().expect("it is there").len())
     }
 
     /// Starts it again at the same place.

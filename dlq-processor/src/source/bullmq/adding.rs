@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::super::redis::kept::{Hash, field, part};
-use super::super::{Episode, GUARD, Order, Other, Put, SourceError, State};
+use super::super::{Episode, GUARD, Order, Other, Put, Sought, SourceError, State};
 use super::BullMq;
 use super::orders::put_of;
 use super::taken::{MARK, OF_ORIGINAL, Original, is_same, number};
@@ -97,7 +97,7 @@ impl BullMq {
     async fn find_obstacle(&self, order: &Order, kept: &[u8]) -> Result<Option<Put>, SourceError> {
         let Episode { queue, job, failed_at_ms } = &order.episode;
         let is_told = part(kept).is_some_and(|kept| mark(&kept).is_some());
-        Ok(match self.find_states(&[(queue.clone(), job.clone())]).await?.first() {
+        Ok(match self.find_states(&[Sought::of(queue, job)]).await?.first() {
             Some(State::UnderWay | State::Completed) => Some(Put::NotFailed),
             Some(State::Failed(at_ms)) if at_ms != failed_at_ms && !is_told => Some(Put::Fenced),
             _ => None,

@@ -29,8 +29,8 @@ pub use self::taken::DEAD_LETTER_QUEUE;
 use self::taken::Shelf;
 use super::redis::{Lists, Lua, Server};
 use super::{
-    Cursor, Episode, Found, Lost, Manners, Order, Other, PAGE, Page, Peril, Places, Put, Source, SourceError, State,
-    Told,
+    Cursor, Episode, Found, Lost, Manners, Order, Other, PAGE, Page, Peril, Places, Put, Sought, Source, SourceError,
+    State, Told,
 };
 use crate::storm::Load;
 
@@ -200,28 +200,27 @@ impl BullMq {
         Ok(found)
     }
 
-    async fn find_states(&self, jobs: &[(String, String)]) -> Result<Vec<State>, SourceError> {
+    async fn find_states(&self, jobs: &[Sought]) -> Result<Vec<State>, SourceError> {
         let mut states = Vec::with_capacity(jobs.len());
         for part in jobs.chunks(PAGE) {
             let mut asked = redis::pipe();
-            for (queue, job) in part {
+            for Sought { queue, job, order } in part {
                 let keys = self.keys(queue);
                 asked.cmd("EXISTS").arg(keys.of(job));
                 asked.cmd("ZSCORE").arg(keys.of("failed")).arg(job);
                 asked.cmd("ZSCORE").arg(keys.of("completed")).arg(job);
-                asked.cmd("EXISTS").arg(keys.guard(Order::of_new_job(job).unwrap_or_default()));
+                asked.cmd("EXISTS").arg(keys.guard(order.as_deref().unwrap_or_default()));
             }
             let answers: Vec<Option<f64>> = self.server.ask(&asked).await?;
             let found = part.iter().zip(answers.chunks(4));
-            states.extend(found.map(|((_, job), answers)| state_of(answers, Order::of_new_job(job).is_some())));
+            states.extend(found.map(|(sought, answers)| state_of(answers, sought.order.is_some())));
         }
         Ok(states)
     }
 }
 
-/// Of whether there is a job, when it failed or was completed, and whether the order is remembered that it was made for, if it
-/// was made for one.
-fn state_of(answers: &[Option<f64>], is_made_for_order: bool) -> State {
+/// Of whether there is a job, when it failed or was completed, and whether the order is remembered that put it there, if one did.
+fn state_of(answers: &[Option<f64>], is_put_back: bool) -> State {
     match answers {
         [_, Some(failed_at_ms), ..] =>
         {
@@ -233,7 +232,7 @@ fn state_of(answers: &[Option<f64>], is_made_for_order: bool) -> State {
         }
         [_, _, Some(_), _] => State::Completed,
         [Some(exists), ..] if *exists > 0.0 => State::UnderWay,
-        [.., Some(remembers)] if is_made_for_order && *remembers == 0.0 => State::Lost,
+        [.., Some(remembers)] if is_put_back && *remembers == 0.0 => State::Lost,
         _ => State::Gone,
     }
 }
@@ -278,7 +277,7 @@ impl Source for BullMq {
         self.make_others(others).boxed()
     }
 
-    fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
+    fn states<'a>(&'a self, jobs: &'a [Sought]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
         self.find_states(jobs).boxed()
     }
 

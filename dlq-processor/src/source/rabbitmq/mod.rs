@@ -41,7 +41,7 @@ use self::reading::Reading;
 use self::sending::{Sending, send};
 use self::server::{MAX_NAME_BYTES, Server};
 use self::settling::Settling;
-use super::{Cursor, Episode, Found, LOOK_EVERY, Lost, Manners, Order, Page, Put, Source, SourceError, State};
+use super::{Cursor, Episode, Found, LOOK_EVERY, Lost, Manners, Order, Page, Put, Sought, Source, SourceError, State};
 
 /// Longest wait for everything that one call asks, and for one message that is put back.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -179,7 +179,7 @@ impl Source for RabbitMq {
         self.put_all_anew(lost).boxed()
     }
 
-    fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
+    fn states<'a>(&'a self, jobs: &'a [Sought]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
         std::future::ready(Ok(self.settling.states(jobs, Instant::now()))).boxed()
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::super::State;
+use super::super::{Sought, State};
 
 /// Longer than nearly every consumer needs to fail with a message for good, retries and all; a third of the time after which
 /// RabbitMQ itself takes one from a consumer (rabbitmq.com/docs/consumers, "Delivery Acknowledgement Timeout"). What fails
@@ -27,12 +27,12 @@ impl Settling {
     }
 
     /// Says of each whether it is under way, or nobody knows any more.
-    pub(super) fn states(&self, jobs: &[Job], now: Instant) -> Vec<State> {
+    pub(super) fn states(&self, jobs: &[Sought], now: Instant) -> Vec<State> {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody asks any more about what died again meanwhile: these are as many as are redriven in that time.
         since.retain(|_, since| now.duration_since(*since) < SETTLING * 2);
-        let state = |job: &Job| {
-            let since = since.entry(job.clone()).or_insert(now);
+        let state = |Sought { queue, job, .. }: &Sought| {
+            let since = since.entry((queue.clone(), job.clone())).or_insert(now);
             if now.duration_since(*since) < SETTLING { State::UnderWay } else { State::Gone }
         };
         jobs.iter().map(state).collect()
@@ -48,7 +48,7 @@ mod tests {
         let (settling, start) = (Settling::default(), Instant::now());
         let [known, unknown] = ["known", "unknown"].map(|job| ("dead".to_owned(), job.to_owned()));
         settling.put_back(known.clone(), start);
-        let both = [known.clone(), unknown];
+        let both = [&known, &unknown].map(|(queue, job): &Job| Sought::of(queue, job));
         let at = |secs| settling.states(&both, start + Duration::from_secs(secs));
         assert_eq!(at(10), [State::UnderWay, State::UnderWay]);
         assert_eq!(at(600), [State::Gone, State::UnderWay]);

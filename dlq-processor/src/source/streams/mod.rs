@@ -27,7 +27,7 @@ use secrecy::SecretString;
 
 use self::watch::Watch;
 use super::redis::{Lists, Lua, Server};
-use super::{Cursor, Episode, Found, Lost, Manners, Order, Page, Put, Source, SourceError, State};
+use super::{Cursor, Episode, Found, Lost, Manners, Order, Page, Put, Sought, Source, SourceError, State};
 
 pub(super) use settings::decode_streams;
 pub use settings::{DeadAfter, StreamsSettings};
@@ -118,7 +118,7 @@ impl Source for RedisStreams {
         self.make_anew(lost).boxed()
     }
 
-    fn states<'a>(&'a self, jobs: &'a [(String, String)]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
+    fn states<'a>(&'a self, jobs: &'a [Sought]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {
         self.find_states(jobs).boxed()
     }
 

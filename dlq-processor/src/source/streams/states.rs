@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::super::{PAGE, SourceError, State};
+use super::super::{PAGE, Sought, SourceError, State};
 use super::RedisStreams;
 use super::entry_id::EntryId;
 use super::keys::Group;
@@ -12,21 +12,22 @@ use super::settings::Standing;
 type Row = (u8, String, Vec<u8>, u64, u64);
 
 impl RedisStreams {
-    pub(super) async fn find_states(&self, jobs: &[(String, String)]) -> Result<Vec<State>, SourceError> {
+    pub(super) async fn find_states(&self, jobs: &[Sought]) -> Result<Vec<State>, SourceError> {
         let mut states = Vec::with_capacity(jobs.len());
         for part in jobs.chunks(PAGE) {
             let mut calls = redis::pipe();
-            for (queue, job) in part {
+            for Sought { queue, job, order } in part {
                 let Some(group) = Group::of(queue) else { continue };
-                calls.cmd("EVALSHA").arg(self.scripts.state.hash()).arg(3).arg(group.stream).arg(group.copies());
-                calls.arg(group.newest(job)).arg(&group.name).arg(job);
+                calls.cmd("EVALSHA").arg(self.scripts.state.hash()).arg(4).arg(group.stream).arg(group.copies());
+                calls.arg(group.newest(job)).arg(group.guard(order.as_deref().unwrap_or_default()));
+                calls.arg(&group.name).arg(job).arg(if order.is_some() { "1" } else { "0" });
             }
             let mut rows: Vec<Row> = Vec::new();
             if !calls.is_empty() {
                 rows = self.server.run(&self.scripts.state, &calls).await?;
             }
             let mut rows = rows.into_iter();
-            let state = |(queue, _): &(String, String)| {
+            let state = |Sought { queue, .. }: &Sought| {
                 let row = Group::of(queue).and_then(|_| rows.next());
                 row.map_or(State::Gone, |row| self.state_of(queue, &row))
             };
@@ -45,6 +46,7 @@ impl RedisStreams {
                 if is_dead { State::Failed(id.ms) } else { State::UnderWay }
             }
             (3, _) => State::Completed,
+            (4, _) => State::Lost,
             _ => State::Gone,
         }
     }

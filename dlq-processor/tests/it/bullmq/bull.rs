@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dlq_processor::source::bullmq::BullMq;
-use dlq_processor::source::{Cursor, Episode, Found, Order, Put, Source, State};
+use dlq_processor::source::{Cursor, Episode, Found, Order, Put, Sought, Source, State};
 use http::Request;
 use redis::aio::MultiplexedConnection;
 use secrecy::SecretString;
@@ -97,7 +97,8 @@ impl Bull {
 
     pub(crate) async fn is(&self, queue: &str, id: &str, wanted: State) {
         eventually(&format!("{queue} {id} to be {wanted:?}"), LIMIT, async || {
-            let jobs = [(queue.to_owned(), id.to_owned())];
+            let order = id.strip_prefix("dlq~").map(str::to_owned);
+            let jobs = [Sought { order, ..Sought::of(queue, id) }];
             (self.source.states(&jobs).await.unwrap() == [wanted]).then_some(())
         })
         .await;

@@ -1,6 +1,6 @@
 //! Queues that are paused, busy, or under another prefix.
 
-use dlq_processor::source::{Cursor, Order, Put, Source, State};
+use dlq_processor::source::{Cursor, Order, Put, Sought, Source, State};
 use serde_json::json;
 use testkit::eventually;
 
@@ -72,14 +72,14 @@ async fn of_a_cluster(bull: &Bull) {
     })
     .await;
     bull.does("slot", json!({})).await;
-    let job = [("slot".to_owned(), episode.job.clone())];
+    let job = [Sought::of("slot", &episode.job)];
     let order = Order { episode, id: "order".to_owned(), has_all_tries: false };
     assert_eq!(source.put_back(&[order]).await.unwrap(), [Put::Moved]);
     eventually("the job to be done", LIMIT, async || {
         (source.states(&job).await.unwrap() == [State::Completed]).then_some(())
     })
     .await;
-    assert_eq!(bull.runs("slot", &job[0].1).await.len(), 2);
+    assert_eq!(bull.runs("slot", &job[0].job).await.len(), 2);
     let strays: Vec<String> = bull.query(redis::cmd("KEYS").arg("bull:slot:*")).await;
     assert_eq!(strays, Vec::<String>::new());
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dlq_processor::ledger::{Filter, Ledger, Listed};
@@ -28,6 +29,7 @@ pub(crate) struct Machine {
     keeps: Option<usize>,
     /// Options of its worker.
     worker: Value,
+    works: AtomicBool,
 }
 
 impl Machine {
@@ -40,7 +42,8 @@ impl Machine {
     pub(crate) fn start_with(config: &str, bull: Bull) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         std::fs::write(folder.path().join("token"), TOKEN).unwrap();
-        let machine = Self { folder, bull, port, keeps: None, worker: json!({ "concurrency": 20 }) };
+        let worker = json!({ "concurrency": 20 });
+        let machine = Self { folder, bull, port, keeps: None, worker, works: AtomicBool::new(false) };
         machine.configure(config);
         machine
     }
@@ -74,12 +77,25 @@ impl Machine {
     /// Has a worker, and as many jobs as that, which it fails.
     pub(crate) async fn fail(&self, jobs: usize, why: &str) -> Vec<String> {
         self.does(json!({ "throws": why })).await;
-        self.bull.ask(json!({ "call": "work", "queue": QUEUE, "opts": self.worker })).await;
+        self.work().await;
         let opts = self.keeps.map_or(json!({}), |keeps| json!({ "removeOnFail": keeps }));
         let jobs: Vec<Value> =
             (0..jobs).map(|number| json!({ "name": "job", "data": { "number": number }, "opts": opts })).collect();
         let ids = self.bull.ask(json!({ "call": "add", "queue": QUEUE, "jobs": jobs })).await;
         ids.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Has the worker begin, if it rests.
+    pub(crate) async fn work(&self) {
+        if !self.works.swap(true, Ordering::Relaxed) {
+            self.bull.ask(json!({ "call": "work", "queue": QUEUE, "opts": self.worker })).await;
+        }
+    }
+
+    /// Has the worker end what it does, and begin nothing.
+    pub(crate) async fn rest(&self) {
+        self.bull.ask(json!({ "call": "rest", "queue": QUEUE })).await;
+        self.works.store(false, Ordering::Relaxed);
     }
 
     /// Says what the worker does with jobs from now on.
@@ -122,6 +138,15 @@ impl Machine {
             "source": "jobs", "queue": QUEUE, "name": "job", "state": "closed", "reason": "the server is back",
         });
         let (status, answer) = self.ask(self.request("POST", "/api/v1/breakers", &headers), &wanted).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Has a letter redriven, as a person does.
+    pub(crate) async fn redrive(&self, letter: &str, why: &str) {
+        let (token, key) = (format!("Bearer {TOKEN}"), rand::random::<u64>().to_string());
+        let headers = [("authorization", token.as_str()), ("idempotency-key", key.as_str())];
+        let request = self.request("POST", &format!("/api/v1/letters/{letter}/redrive"), &headers);
+        let (status, answer) = self.ask(request, &json!({ "reason": why })).await.unwrap();
         assert_eq!(status, 200, "{answer}");
     }
 

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use dlq_processor::ledger::Listed;
+use jiff::Timestamp;
 use rand::RngExt;
 use serde_json::{Value, json};
 use testkit::{Redis, at_scale, eventually};
 
 use super::killed::{WHY, go_on, recover, until};
 use super::machine::{LIMIT, Machine, QUEUE};
+use super::told::{entry, tell};
 use crate::bullmq::Bull;
 
 const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s, budget: off, without_workers: redrive }]\n\
@@ -51,19 +54,72 @@ async fn what_a_killed_redis_has_lost_of_its_last_second_is_put_back_again() {
     let bull = Bull::start_on("bullmq-5-58", Redis::start_on_disk("everysec").await).await;
     let mut machine = Machine::start_with(CONFIG, bull);
     machine.has_worker(worker());
-    let (mut random, mut ids) = (rand::rng(), Vec::new());
+    let (mut random, mut ids, jobs) = (rand::rng(), Vec::new(), at_scale(20, 200));
     let mut daemon = machine.daemon().await;
     for _ in 0..at_scale(2, 50) {
-        ids.extend(machine.fail(at_scale(20, 200), WHY).await);
+        let before = machine.metric("dlq_redrive_total", "").await.unwrap_or_default();
+        ids.extend(machine.fail(jobs, WHY).await);
         until(&machine, "dlq_captured_total", ids.len()).await;
-        recover(&machine).await;
-        until(&machine, "dlq_redrive_total", ids.len() - random.random_range(1..at_scale(20, 200))).await;
-        machine.bull.redis.end();
+        // Nothing is done of what is lost then.
+        machine.rest().await;
+        let written = machine.bull.redis.written();
+        until(&machine, "dlq_redrive_total", before as usize + random.random_range(1..=jobs)).await;
+        machine.bull.redis.end_without(written);
         machine.bull.redis.begin().await;
         assert!(daemon.runs());
         recover(&machine).await;
+        machine.work().await;
+        all_is_over(&machine, ids.len()).await;
     }
-    all_is_over(&machine, ids.len()).await;
+    assert!(lost(&machine).await > 0.0, "nothing was lost");
+    for id in &ids {
+        // Redis has forgotten no run: none was in its last second.
+        assert!(machine.runs(id).await >= 2, "job {id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_redis_without_a_disk_has_lost_is_put_back_or_waits_for_somebody_and_nothing_counts_as_done() {
+    let mut machine = Machine::start(CONFIG).await;
+    machine.fail(1, WHY).await;
+    let _daemon = machine.daemon().await;
+    until(&machine, "dlq_captured_total", 1).await;
+    machine.rest().await;
+    recover(&machine).await;
+    tell(&machine, entry("m-1", &json!({ "to": "a" }), Timestamp::now().as_millisecond())).await;
+    states(&machine, ["redriven", "redriven"]).await;
+    machine.bull.redis.end();
+    machine.bull.redis.begin().await;
+    let failed = states(&machine, ["parked", "redriven"]).await;
+    assert_eq!(lost(&machine).await, 2.0);
+    assert_eq!(failed.reason, "gone", "whether it was done nobody can say");
+    machine.redrive(&failed.id, "it was not done").await;
+    states(&machine, ["redriven", "redriven"]).await;
+    machine.bull.redis.end();
+    machine.bull.redis.begin().await;
+    eventually("both to be lost", LIMIT, async || (lost(&machine).await == 4.0).then_some(())).await;
+    states(&machine, ["redriven", "redriven"]).await;
+    machine.does(json!({})).await;
+    machine.work().await;
+    let failed = states(&machine, ["resolved", "resolved"]).await;
+    assert_eq!([machine.runs(&failed.job).await, machine.runs("m-1").await], [1, 1]);
+}
+
+/// Waits until the letters of two jobs, in the order of their ids, are in these states, and returns the first one.
+async fn states(machine: &Machine, wanted: [&str; 2]) -> Listed {
+    eventually(&format!("letters to be {wanted:?}"), LIMIT, async || {
+        go_on(machine).await;
+        let mut letters = machine.letters().await;
+        letters.sort_by(|a, b| a.job.cmp(&b.job));
+        let states: Vec<&str> = letters.iter().map(|letter| letter.state.as_str()).collect();
+        (states == wanted).then(|| letters.remove(0))
+    })
+    .await
+}
+
+/// How often it was found out that Redis had lost what was put back.
+async fn lost(machine: &Machine) -> f64 {
+    machine.metric("dlq_redrive_outcome_total", "outcome=\"lost\"").await.unwrap_or_default()
 }
 
 /// Waits until each job was done, and nothing is left to be done about any letter. BullMQ runs a job again whose end Redis did not

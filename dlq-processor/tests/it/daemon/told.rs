@@ -11,13 +11,13 @@ const DEAD: &str = "dead-letter-queue";
 const CONFIG: &str = "retries: { transient: { base: 1s, cap: 1s } }\noperator_token_file: token\nqueues: [";
 const REASON: &str = "connect ECONNREFUSED 127.0.0.1:25";
 
-async fn tell(machine: &Machine, entry: Value) -> String {
+pub(super) async fn tell(machine: &Machine, entry: Value) -> String {
     // As the original does, which takes 0 for "all".
     let opts = json!({ "removeOnComplete": 0, "removeOnFail": 0 });
     machine.bull.add(DEAD, json!({ "name": "failed-job", "data": entry, "opts": opts })).await
 }
 
-fn entry(id: &str, data: &Value, failed_at_ms: i64) -> Value {
+pub(super) fn entry(id: &str, data: &Value, failed_at_ms: i64) -> Value {
     json!({ "originalQueue": QUEUE, "originalJobId": id, "originalJobName": "job", "originalJobData": data,
         "failureReason": REASON, "failedAt": failed_at_ms, "attempts": 1 })
 }

@@ -1,7 +1,7 @@
 //! Failures that another queue told of.
 
 use dlq_processor::ledger::{Act, Acted, Actor, Held, Ledger, LetterState};
-use dlq_processor::source::{Found, Put};
+use dlq_processor::source::{Found, Put, Sought};
 
 use super::{SOURCE, capture, found, in_a_file, in_a_server, orders};
 
@@ -84,7 +84,14 @@ async fn follows_a_job_where_it_went_under_another_id(ledger: Ledger) {
     let order = done.iter().find(|(intended, _)| intended.is_other()).unwrap().0.order.clone();
     ledger.redriven(&done, 102).await.unwrap();
     let now: Vec<_> = ledger.under_way(SOURCE, 0, 10).await.unwrap().into_iter().map(|it| it.now).collect();
-    assert_eq!(now, [("slow".to_owned(), order.new_job()), ("mails".to_owned(), "b".to_owned())]);
+    let sought = |queue: &str, job: &str, order: &str| Sought {
+        queue: queue.to_owned(),
+        job: job.to_owned(),
+        order: Some(order.to_owned()),
+    };
+    let other = now.iter().find(|sought| sought.queue == "mails").and_then(|sought| sought.order.clone()).unwrap();
+    assert_eq!(now, [sought("slow", &order.new_job(), &order.id), sought("mails", "b", &other)]);
+    assert_ne!(other, order.id);
 }
 
 async fn leaves_to_a_person_what_is_not_put_back(ledger: Ledger) {

@@ -1,7 +1,7 @@
 //! Messages that are put back: where to, in what form, and as whose.
 
 use dlq_processor::source::rabbitmq::BackTo;
-use dlq_processor::source::{Found, Put, Source, State};
+use dlq_processor::source::{Found, Put, Sought, Source, State};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable};
 use testkit::eventually;
@@ -73,7 +73,7 @@ async fn a_message_is_put_back_as_it_was_and_is_the_same_when_it_dies_again(brok
     let expected = expected.with_priority(3).with_correlation_id("c".into()).with_timestamp(17);
     assert_eq!((&back.properties, back.data.as_slice()), (&expected, b"body\0".as_slice()));
     assert_eq!(broker.ready("orders").await, 0, "once");
-    let job = (DEAD.to_owned(), first.episode.job.clone());
+    let job = Sought::of(DEAD, &first.episode.job);
     assert_eq!(source.states(&[job]).await.unwrap(), [State::UnderWay]);
 
     back.nack(lapin::options::BasicNackOptions { requeue: false, multiple: false }).await.unwrap();

@@ -1,7 +1,7 @@
 //! Which groups there are, whatever they are called, and which of them a redriven entry reaches.
 
 use dlq_processor::source::streams::{RedisStreams, StreamsSettings};
-use dlq_processor::source::{Cursor, Source, SourceError};
+use dlq_processor::source::{Cursor, Sought, Source, SourceError};
 use redis::cmd;
 use secrecy::SecretString;
 
@@ -92,7 +92,7 @@ async fn a_key_that_is_no_stream_is_named() {
     for error in [
         stage.source.queues().await.unwrap_err(),
         stage.source.list(QUEUE, Cursor::default()).await.unwrap_err(),
-        stage.source.states(&[(QUEUE.to_owned(), "1-1".to_owned())]).await.unwrap_err(),
+        stage.source.states(&[Sought::of(QUEUE, "1-1")]).await.unwrap_err(),
     ] {
         assert!(matches!(error, SourceError::Odd(_)), "{error:?}");
         let said = error.to_string();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dlq_processor::source::streams::{DeadAfter, RedisStreams, StreamsSettings};
-use dlq_processor::source::{Cursor, Episode, Found, Lost, Order, Put, Source, State};
+use dlq_processor::source::{Cursor, Episode, Found, Lost, Order, Put, Sought, Source, State};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, cmd};
 use secrecy::SecretString;
@@ -117,7 +117,7 @@ impl Stage {
     }
 
     pub(crate) async fn state(&self, job: &str) -> State {
-        self.source.states(&[(QUEUE.to_owned(), job.to_owned())]).await.unwrap()[0]
+        self.source.states(&[Sought::of(QUEUE, job)]).await.unwrap()[0]
     }
 
     /// Every entry, oldest first.
