@@ -204,7 +204,12 @@ def with_a_million(stage):
     questions = {
         "one page": "",
         "by state and class": "state=parked&class=malformed",
-        "by queue": "queue=queue-7&state=parked",
+        "by queue": "queue=queue-7",
+        "by queue and a state that none has": "queue=queue-7&state=parked",
+        "by a state that most have": "state=resolved",
+        "by a state that few have": "state=quarantined",
+        "by source": "source=bench",
+        "by a name that none has": "name=nobody",
         "by a word that few have": "message=number-999999",
         "by a word that none has": "message=nowhere-to-be-found",
         "by time": "failed_after=2026-01-01T00:00:00Z&failed_before=2026-01-01T01:00:00Z",
@@ -244,7 +249,8 @@ def fill(path):
         SELECT printf('%032x', n), 'bench', 'queue-' || (n % 20), n, 1767225600000 + n * 1000, 'job',
             'connect ECONNREFUSED number-' || n, 1, 0, 'f' || (n % 1000), iif(n % 10, 'transient', 'malformed'),
             iif(n % 10, 'redrive', 'park'), 'class', 'none',
-            CASE n % 10 WHEN 0 THEN 'parked' WHEN 1 THEN 'scheduled' ELSE 'resolved' END,
+            CASE WHEN n % 100000 = 0 THEN 'quarantined' WHEN n % 10 = 0 THEN 'parked' WHEN n % 10 = 1 THEN 'scheduled'
+                ELSE 'resolved' END,
             1767225600000 + n * 1000, 1767225600000 + n * 1000, 0, 1
         FROM numbers
         """,
@@ -254,5 +260,6 @@ def fill(path):
         "INSERT INTO payloads (letter, data, kept) SELECT number, CAST(printf('%200d', number) AS BLOB), "
         "CAST(printf('%400d', number) AS BLOB) FROM letters"
     )
+    database.execute("INSERT INTO stacks (letter, stack) SELECT number, printf('%1000d', number) FROM letters")
     database.commit()
     database.close()

@@ -1,5 +1,6 @@
 //! Kinds of failures, as people look at them: those that are alike, counted.
 
+use super::waiting::WAITS;
 use super::{Ledger, LedgerError};
 
 /// Failures that are alike.
@@ -31,11 +32,12 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn alike(&self, most: usize) -> Result<Vec<Alike>, LedgerError> {
-        let sql = "SELECT fingerprint, queue, name, class, message, first_seen_at_ms, last_seen_at_ms, count,
-                (SELECT COUNT(*) FROM letters WHERE letters.fingerprint = fingerprints.fingerprint
-                    AND state IN ('parked', 'quarantined', 'escalated', 'uncertain')) AS waiting
-            FROM fingerprints ORDER BY last_seen_at_ms DESC, fingerprint LIMIT $1";
+        let sql = format!(
+            "SELECT fingerprint, queue, name, class, message, first_seen_at_ms, last_seen_at_ms, count,
+                (SELECT COUNT(*) FROM letters WHERE letters.fingerprint = fingerprints.fingerprint AND {WAITS}) AS waiting
+            FROM fingerprints ORDER BY last_seen_at_ms DESC, fingerprint LIMIT $1"
+        );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.read(async |transaction| transaction.rows::<Alike>(sql, &[most.into()]).await).await
+        self.read(async |transaction| transaction.rows::<Alike>(&sql, &[most.into()]).await).await
     }
 }

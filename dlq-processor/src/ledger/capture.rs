@@ -64,7 +64,7 @@ pub struct Recurred {
     pub name: String,
 }
 
-const COLUMNS: [&str; 32] = [
+const COLUMNS: [&str; 31] = [
     "id",
     "source",
     "queue",
@@ -75,7 +75,6 @@ const COLUMNS: [&str; 32] = [
     "error_class",
     "error_code",
     "http",
-    "stack",
     "attempts",
     "stalls",
     "put_in_at_ms",
@@ -184,17 +183,14 @@ async fn insert(
     rows: &[(LetterId, &Found, Ruling, Option<Past>)],
     now_ms: i64,
 ) -> Result<BTreeSet<String>, sqlx::Error> {
-    let texts: Vec<[String; 4]> = rows
+    let texts: Vec<[String; 3]> = rows
         .iter()
-        .map(|(_, found, ruling, _)| {
-            let stack = found.stack.as_deref().unwrap_or_default();
-            [&*found.episode.job, &*found.name, &*ruling.error.message, stack].map(clean)
-        })
+        .map(|(_, found, ruling, _)| [&*found.episode.job, &*found.name, &*ruling.error.message].map(clean))
         .collect();
     let parent = |found: &Found| found.asked_by.as_ref().map(Context::traceparent);
     let parents: Vec<Option<String>> = rows.iter().map(|(_, found, ..)| parent(found)).collect();
     let mut binds: Vec<Bind<'_>> = Vec::with_capacity(rows.len() * COLUMNS.len());
-    for (((id, found, ruling, past), [job, name, message, stack]), parent) in rows.iter().zip(&texts).zip(&parents) {
+    for (((id, found, ruling, past), [job, name, message]), parent) in rows.iter().zip(&texts).zip(&parents) {
         let Found { episode, .. } = found;
         let Ruling { error, fingerprint, decision, state, due_at_ms, until_ms, order, is_listed } = ruling;
         binds.extend([
@@ -208,7 +204,6 @@ async fn insert(
             error.class.as_deref().into(),
             error.codes.first().map(String::as_str).into(),
             error.http.map(i64::from).into(),
-            found.stack.as_ref().map(|_| stack.as_str()).into(),
             i64::from(found.attempts).into(),
             i64::from(found.stalls).into(),
             found.put_in_at_ms.into(),
@@ -239,6 +234,7 @@ async fn insert(
     );
     let new: BTreeMap<String, i64> = transaction.rows::<(String, i64)>(&sql, &binds).await?.into_iter().collect();
     insert_payloads(transaction, rows, &new).await?;
+    insert_stacks(transaction, rows, &new).await?;
     Ok(new.into_keys().collect())
 }
 
@@ -258,6 +254,25 @@ async fn insert_payloads(
         return Ok(());
     }
     let sql = format!("INSERT INTO payloads (letter, data, kept) VALUES {}", places(binds.len() / 3, 3));
+    transaction.change(&sql, &binds).await.map(drop)
+}
+
+/// Of those that were not there.
+async fn insert_stacks(
+    transaction: &mut Transaction,
+    rows: &[(LetterId, &Found, Ruling, Option<Past>)],
+    new: &BTreeMap<String, i64>,
+) -> Result<(), sqlx::Error> {
+    let stack = |(id, found, ..): &(LetterId, &Found, Ruling, Option<Past>)| {
+        Some((*new.get(id.as_str())?, clean(found.stack.as_deref()?)))
+    };
+    let stacks: Vec<(i64, String)> = rows.iter().filter_map(stack).collect();
+    if stacks.is_empty() {
+        return Ok(());
+    }
+    let binds: Vec<Bind<'_>> =
+        stacks.iter().flat_map(|(number, stack)| [Bind::from(*number), stack.as_str().into()]).collect();
+    let sql = format!("INSERT INTO stacks (letter, stack) VALUES {}", places(stacks.len(), 2));
     transaction.change(&sql, &binds).await.map(drop)
 }
 

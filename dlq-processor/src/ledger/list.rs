@@ -1,6 +1,13 @@
 //! Letters for people: those that a filter chooses, a page at a time, newest first; and one with all that it holds.
 
+use std::pin::pin;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use super::{Filter, Ledger, LedgerError};
+
+/// Letters that are looked through by one statement.
+const PART: i64 = 100_000;
 
 /// A letter, without what its job held.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
@@ -72,7 +79,7 @@ impl Listed {
 pub(super) const COLUMNS: &str =
     "number, id, source, queue, job, name, failed_at_ms, message, error_class, fingerprint, class, rule,
     action, reason, state, seen_at_ms, due_at_ms, changed_at_ms, redrives, cold, attempts, stalls,
-    SUBSTR(stack, 1, 1000) AS stack, found_in, new_job,
+    (SELECT SUBSTR(stack, 1, 1000) FROM stacks WHERE letter = letters.number) AS stack, found_in, new_job,
     to_queue, edited_at_ms";
 
 impl Ledger {
@@ -81,10 +88,47 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn letters(&self, filter: &Filter, most: usize) -> Result<Vec<Listed>, LedgerError> {
-        let pattern = filter.pattern();
-        let mut condition = filter.to_where(&pattern);
-        let most = condition.bind(i64::try_from(most).unwrap_or(i64::MAX).into());
-        let sql = format!("SELECT {COLUMNS} FROM letters WHERE {} ORDER BY number DESC LIMIT {most}", condition.sql);
+        let range = "SELECT COALESCE(MIN(number), 0), COALESCE(MAX(number), 0) FROM letters";
+        let (lead, (oldest, newest)) = self
+            .read(async |transaction| {
+                let lead = filter.lead(transaction).await?;
+                Ok((lead, transaction.row::<(i64, i64)>(range, &[]).await?.unwrap_or_default()))
+            })
+            .await?;
+        let before = filter.before.unwrap_or(i64::MAX).min(newest.saturating_add(1));
+        if lead.is_some() {
+            return self.part(filter, lead, (oldest, before), most).await;
+        }
+        // What is common is in the first part. For what is rare all are read, two parts at once.
+        let ends = std::iter::successors(Some(before), |end| Some(end - PART)).take_while(|end| *end > oldest);
+        let parts = ends.map(|end| self.part(filter, None, (end - PART, end), most));
+        let mut parts = pin!(stream::iter(parts).buffered(2));
+        let mut letters = Vec::new();
+        while letters.len() < most
+            && let Some(part) = parts.try_next().await?
+        {
+            letters.extend(part);
+        }
+        letters.truncate(most);
+        Ok(letters)
+    }
+
+    /// Returns letters with numbers from the first one to before the second one.
+    async fn part(
+        &self,
+        filter: &Filter,
+        lead: Option<&str>,
+        (from, before): (i64, i64),
+        most: usize,
+    ) -> Result<Vec<Listed>, LedgerError> {
+        let (pattern, filter) = (filter.pattern(), Filter { before: Some(before), ..filter.clone() });
+        let mut condition = filter.to_where(&pattern, lead);
+        let (from, most) =
+            (condition.bind(from.into()), condition.bind(i64::try_from(most).unwrap_or(i64::MAX).into()));
+        let sql = format!(
+            "SELECT {COLUMNS} FROM letters WHERE {} AND number >= {from} ORDER BY number DESC LIMIT {most}",
+            condition.sql
+        );
         self.read(async |transaction| transaction.rows::<Listed>(&sql, &condition.binds).await).await
     }
 

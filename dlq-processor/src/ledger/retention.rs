@@ -59,6 +59,7 @@ impl Ledger {
             let found = transaction.rows::<(i64,)>(&sql, &binds).await?;
             let numbers: Vec<i64> = found.into_iter().map(|(number,)| number).collect();
             delete(transaction, "payloads", "letter", &numbers).await?;
+            delete(transaction, "stacks", "letter", &numbers).await?;
             delete(transaction, "edits", "letter", &numbers).await?;
             delete(transaction, "plan_letters", "letter", &numbers).await?;
             delete(transaction, "letters", "number", &numbers).await?;
@@ -119,7 +120,7 @@ impl Ledger {
             }
             kit::db::Database::Postgres(_) => {
                 "SELECT CAST(SUM(pg_total_relation_size(CAST(name AS regclass))) AS BIGINT)
-                FROM (VALUES ('letters'), ('payloads'), ('plan_letters'), ('audit'), ('edits')) AS tables (name)"
+                FROM (VALUES ('letters'), ('payloads'), ('stacks'), ('plan_letters'), ('audit'), ('edits')) AS tables (name)"
             }
         };
         let row = self.read(async |transaction| transaction.row::<(i64,)>(sql, &[]).await).await?;

@@ -25,7 +25,7 @@ pub struct Waiting {
     pub pages: i64,
 }
 
-/// Letters that somebody must hear of.
+/// Letters that somebody must hear of: word for word what their index is of (`tables`).
 pub(super) const WAITS: &str = "state IN ('parked', 'quarantined', 'escalated', 'uncertain') AND alarm <> 'none'";
 
 impl Ledger {

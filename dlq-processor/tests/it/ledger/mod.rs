@@ -25,7 +25,7 @@ mod told;
 use std::time::Duration;
 
 use dlq_processor::ledger::{
-    Act, Acted, Actor, Before, Captured, Filter, Held, InOrder, Ledger, LetterState, Outcome, Past, Ruling,
+    Act, Acted, Actor, Before, Captured, Filter, Held, InOrder, Ledger, LedgerError, LetterState, Outcome, Past, Ruling,
 };
 use dlq_processor::policy::{Action, Alarm, Class, Decision, ErrorFacts, Fingerprint, Reason};
 use dlq_processor::source::{Episode, Found, Put};
@@ -381,7 +381,27 @@ async fn lets_go_of_what_ended_and_puts_away_what_nobody_dealt_with(ledger: Ledg
     assert!(ledger.bytes().await.unwrap() > 4096);
 }
 
+async fn writes_nothing_for_whom_another_has_followed(ledger: Ledger) {
+    let first = ledger.lease("first", false).await.unwrap().unwrap();
+    let held = ledger.held_by(first.clone());
+    capture(&held, &[found("a", 10)]).await;
+    assert_eq!(ledger.lease("second", false).await.unwrap(), None, "the first one has it");
+    let second = ledger.lease("second", true).await.unwrap().unwrap();
+    assert_eq!(second.epoch, first.epoch + 1);
+    let due = held.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let refused = [
+        held.capture(SOURCE, &[found("b", 11)], 50, redrive).await.map(drop),
+        held.intend(SOURCE, &due, 100, orders()).await.map(drop),
+        held.give_up(SOURCE, i64::MAX).await.map(drop),
+    ];
+    assert!(refused.iter().all(|refused| matches!(refused, Err(LedgerError::Fenced))), "{refused:?}");
+    let letters = ledger.letters(&Filter::default(), 10).await.unwrap();
+    assert_eq!(letters.iter().map(|letter| (&*letter.job, &*letter.state)).collect::<Vec<_>>(), [("a", "scheduled")]);
+    assert_eq!(ledger.held_by(second).intend(SOURCE, &due, 101, orders()).await.unwrap().len(), 1);
+}
+
 in_both! {
+    writes_nothing_for_whom_another_has_followed: a_lease_fences_writers_in_a_file, a_lease_fences_writers_in_a_server;
     lets_go_of_what_ended_and_puts_away_what_nobody_dealt_with: what_is_old_goes_in_a_file, what_is_old_goes_in_a_server;
     redrives_one_after_another_what_stands_in_an_order: an_order_is_kept_in_a_file, an_order_is_kept_in_a_server;
     has_what_stands_behind_a_stuck_one_wait_or_pass_by: a_stuck_letter_stands_in_the_way_in_a_file, a_stuck_letter_stands_in_the_way_in_a_server;

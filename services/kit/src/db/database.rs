@@ -1,6 +1,7 @@
 //! Tables in SQLite or in PostgreSQL, whichever a deployment has. SQL is written once, in what both understand: `$1`,
 //! `ON CONFLICT`, `RETURNING`. `{for_update}`, `{for_share}` and `{skip_locked}` in it lock rows where several
-//! writers are possible.
+//! writers are possible; `{like}` compares with a pattern whatever is small or capital: a server knows that of every script, a
+//! file of ASCII.
 
 use sqlx::{AssertSqlSafe, FromRow};
 
@@ -315,7 +316,8 @@ async fn keep_open(transaction: &mut sqlx::Transaction<'static, Sqlite>, is_want
 
 #[cfg(feature = "sqlite")]
 fn for_sqlite(sql: &str) -> String {
-    unnumbered(&sql.replace("{skip_locked}", "").replace("{for_update}", "").replace("{for_share}", ""))
+    let sql = sql.replace("{skip_locked}", "").replace("{for_update}", "").replace("{for_share}", "");
+    unnumbered(&sql.replace("{like}", "LIKE"))
 }
 
 /// Writes `$1` as `?` if all come in their order, each once, and else as `?1`. SQLite looks a parameter that has a name or a
@@ -345,6 +347,7 @@ fn for_postgres(sql: &str) -> String {
     sql.replace("{skip_locked}", "FOR UPDATE SKIP LOCKED")
         .replace("{for_update}", "FOR NO KEY UPDATE")
         .replace("{for_share}", "FOR SHARE")
+        .replace("{like}", "ILIKE")
 }
 
 #[cfg(all(test, feature = "sqlite"))]
