@@ -83,9 +83,8 @@ impl Engine {
         let now_ms = now_ms();
         let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_shut = |breaker: &Breaker| match breaker.state() {
-            BreakerState::Closed => false,
             BreakerState::Open(until_ms) => now_ms < until_ms,
-            BreakerState::HalfOpen(_) => breaker.is_full(),
+            BreakerState::Closed | BreakerState::HalfOpen(_) => breaker.is_full(),
         };
         let shut = breakers.iter().filter(|(_, breaker)| is_shut(breaker)).map(|(destination, _)| destination.clone());
         let (others, names): (Vec<_>, Vec<_>) = shut.partition(|(_, name)| name == OTHERS);

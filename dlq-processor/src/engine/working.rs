@@ -99,9 +99,9 @@ impl Engine {
         }
         for ((queue, name), breaker) in self.breakers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let (state, until_ms) = match breaker.state() {
-                BreakerState::Closed => continue,
+                BreakerState::Closed if !breaker.is_full() => continue,
                 BreakerState::Open(until_ms) => ("open", Some(until_ms)),
-                BreakerState::HalfOpen(_) => ("half_open", None),
+                BreakerState::Closed | BreakerState::HalfOpen(_) => ("half_open", None),
             };
             let standing = BreakerStanding { name: name.clone(), state, until_ms };
             queues.entry(queue.clone()).or_default().breakers.push(standing);

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// Outcomes that count.
+/// Outcomes that count; and letters that may be under way, at most, before so many were done: of a destination that nobody has
+/// seen work, not more are redriven in vain.
 const WINDOW: usize = 20;
 /// Failures in a row that open it.
 const IN_A_ROW: usize = 5;
@@ -31,7 +32,7 @@ pub struct Breaker {
     state: BreakerState,
     /// The newest outcomes while it is closed: true for what was done.
     outcomes: VecDeque<bool>,
-    /// Canaries that were let through and have not ended, and those of this step that were done.
+    /// Those that were let through while only so many are, and have not ended; and those of this step that were done.
     under_way: BTreeSet<String>,
     done: usize,
     shut_ms: i64,
@@ -57,7 +58,11 @@ impl Breaker {
 
     /// Returns whether as many are under way as it lets through at once.
     pub fn is_full(&self) -> bool {
-        matches!(self.state, BreakerState::HalfOpen(canaries) if self.under_way.len() + self.done >= canaries)
+        match self.state {
+            BreakerState::Closed => self.done < WINDOW && self.under_way.len() >= WINDOW,
+            BreakerState::Open(_) => false,
+            BreakerState::HalfOpen(canaries) => self.under_way.len() + self.done >= canaries,
+        }
     }
 
     /// Returns whether a letter may go, and takes it as gone.
@@ -68,10 +73,10 @@ impl Breaker {
             self.half_open(1);
         }
         match self.state {
-            BreakerState::Closed => true,
+            BreakerState::Closed if self.done >= WINDOW => true,
             BreakerState::Open(_) => false,
-            BreakerState::HalfOpen(_) if self.is_full() => false,
-            BreakerState::HalfOpen(_) => self.under_way.insert(letter.to_owned()),
+            BreakerState::Closed | BreakerState::HalfOpen(_) if self.is_full() => false,
+            BreakerState::Closed | BreakerState::HalfOpen(_) => self.under_way.insert(letter.to_owned()),
         }
     }
 
@@ -80,6 +85,11 @@ impl Breaker {
     pub fn ended(&mut self, letter: &str, was_done: bool, now_ms: i64) -> bool {
         match self.state {
             BreakerState::Closed => {
+                self.under_way.remove(letter);
+                self.done += usize::from(was_done);
+                if self.done >= WINDOW {
+                    self.under_way.clear();
+                }
                 self.outcomes.push_back(was_done);
                 if self.outcomes.len() > WINDOW {
                     self.outcomes.pop_front();
@@ -104,7 +114,7 @@ impl Breaker {
                 self.done += 1;
                 if self.done >= canaries {
                     match canaries {
-                        MOST_CANARIES.. => *self = Self::default(),
+                        MOST_CANARIES.. => self.close(),
                         _ => self.half_open(canaries * 2),
                     }
                 }
@@ -113,7 +123,7 @@ impl Breaker {
         }
     }
 
-    /// Returns the canaries that have not ended.
+    /// Returns those that were let through while only so many are, and have not ended.
     pub fn under_way(&self) -> impl Iterator<Item = &str> {
         self.under_way.iter().map(String::as_str)
     }
@@ -130,9 +140,9 @@ impl Breaker {
         self.outcomes.clear();
     }
 
-    /// Closes it: a person's word.
+    /// Closes it: a person's word, or that of canaries. It lets everything through.
     pub fn close(&mut self) {
-        *self = Self::default();
+        *self = Self { done: WINDOW, ..Self::default() };
     }
 
     fn half_open(&mut self, canaries: usize) {
@@ -182,9 +192,28 @@ mod tests {
     }
 
     #[test]
+    fn until_twenty_were_done_twenty_are_under_way_and_then_all_may_be() {
+        let mut breaker = Breaker::default();
+        let out = admitted(&mut breaker, 0);
+        assert!(out.len() == WINDOW && breaker.is_full() && admitted(&mut breaker, 0).is_empty());
+        breaker.withdrawn(&out[0]);
+        assert!(!breaker.ended(&out[1], false, 0) && !breaker.ended(&out[2], true, 0));
+        assert_eq!(admitted(&mut breaker, 0).len(), 3, "others have their place");
+        for letter in out.iter().skip(3) {
+            assert!(!breaker.ended(letter, true, 0));
+        }
+        assert!(!breaker.ended("of before", true, 0), "what was under way at a start says as much");
+        assert_eq!(admitted(&mut breaker, 0).len(), 17, "nineteen were done");
+        assert!(!breaker.ended("letter-0", true, 0));
+        assert_eq!((admitted(&mut breaker, 0).len(), breaker.is_full()), (100, false));
+        breaker = Breaker::default();
+        breaker.close();
+        assert_eq!(admitted(&mut breaker, 0).len(), 100, "a person has said so");
+    }
+
+    #[test]
     fn what_went_before_a_canary_says_nothing_of_it() {
         let mut breaker = Breaker::default();
-        assert_eq!(admitted(&mut breaker, 0).len(), 100);
         breaker.open(0);
         assert!(breaker.admit("canary", SHUT_MS));
         assert!(!breaker.ended("letter-7", true, SHUT_MS) && !breaker.ended("letter-8", false, SHUT_MS));
