@@ -12,6 +12,7 @@ use super::letters::{no_letter, shown};
 use super::{Api, Because, actor, conflict, problem};
 use crate::edit::EditError;
 use crate::ledger::{Acted, Actor, Edit, Edited, Listed};
+use crate::redacted::Redaction;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,8 +50,8 @@ async fn change(api: &Api, id: &str, patch: Option<&Value>, actor: Actor<'_>) ->
     match ledger.edit(id, patch, actor, now_ms).await.map_err(problem)? {
         Edited::Acted(Acted::Done | Acted::Before) => {
             let letter = ledger.letter(id).await.map_err(problem)?.map(shown);
-            let edit = ledger.edit_of(id).await.map_err(problem)?;
-            Ok(Json(json!({ "letter": letter, "edit": edit.map(as_json) })))
+            let (edit, redaction) = (ledger.edit_of(id).await.map_err(problem)?, &api.settings.redaction);
+            Ok(Json(json!({ "letter": letter, "edit": edit.map(|edit| as_json(edit, Some(redaction))) })))
         }
         Edited::Acted(Acted::Unknown) => Err(no_letter()),
         Edited::Acted(Acted::Not(state)) => {
@@ -63,11 +64,15 @@ async fn change(api: &Api, id: &str, patch: Option<&Value>, actor: Actor<'_>) ->
     }
 }
 
-/// An edit as an operator sees it.
-pub(super) fn as_json(edit: Edit) -> Value {
+/// An edit as an operator sees it; whole if nothing is hidden.
+pub(super) fn as_json(edit: Edit, redaction: Option<&Redaction>) -> Value {
     let Edit { at_ms, who, why, patch, data } = edit;
-    let parsed = |text: &[u8]| serde_json::from_slice::<Value>(text).unwrap_or_default();
-    json!({ "at_ms": at_ms, "who": who, "why": why, "patch": parsed(patch.as_bytes()), "data": parsed(&data) })
+    let [mut patch, mut data] = [patch.as_bytes(), &data].map(|text| serde_json::from_slice(text).unwrap_or_default());
+    if let Some(redaction) = redaction {
+        redaction.hide(&mut data);
+        redaction.hide_in_patch(&mut patch);
+    }
+    json!({ "at_ms": at_ms, "who": who, "why": why, "patch": patch, "data": data })
 }
 
 /// Refuses what could not be put back as another job, into the queue `to` if it is given.

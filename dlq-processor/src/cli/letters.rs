@@ -13,7 +13,6 @@ use super::audit;
 use super::client::{Daemon, in_path};
 use super::filter::FilterArguments;
 use super::render::{cell, counted, harmless, message, state, time};
-use crate::redacted::hide;
 
 /// Letters that the daemon gives at once, at most.
 const PAGE: usize = 500;
@@ -37,6 +36,9 @@ pub(super) struct ListCommand {
 pub(super) struct ShowCommand {
     /// Its id.
     id: String,
+    /// Also what is hidden of it, for administrators; that is written down.
+    #[arg(long)]
+    raw: bool,
     #[command(flatten)]
     daemon: Daemon,
 }
@@ -131,7 +133,8 @@ fn count(letters: &[Shown]) -> i64 {
 }
 
 pub(super) async fn show(command: &ShowCommand) -> Result<ExitCode, AskError> {
-    let answer = command.daemon.get(&format!("/api/v1/letters/{}", in_path(&command.id)?)).await?;
+    let raw = if command.raw { "?raw=true" } else { "" };
+    let answer = command.daemon.get(&format!("/api/v1/letters/{}{raw}", in_path(&command.id)?)).await?;
     let letter: Shown = read(at(&answer, "letter"))?;
     command.daemon.show(&answer, || {
         say(table(&["letter", &harmless(&letter.id)], facts(&letter)));
@@ -146,12 +149,10 @@ pub(super) async fn show(command: &ShowCommand) -> Result<ExitCode, AskError> {
     Ok(ExitCode::from(exit::YES))
 }
 
-/// Says what a job held; and if it was edited, also what it is to hold: without secrets, which JSON has.
+/// Says what a job held; and if it was edited, also what it is to hold.
 pub(super) fn held(data: &Value, edit: &Value) {
     let lines = |title: &str, data: &Value| {
         say(format_args!("\n{title}"));
-        let mut data = data.clone();
-        hide(&mut data);
         let data = serde_json::to_string_pretty(&data).unwrap_or_default();
         data.lines().for_each(|line| say(harmless(line)));
     };

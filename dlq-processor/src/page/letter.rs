@@ -82,8 +82,8 @@ async fn make(pages: &Pages, id: &str, moment: &Moment) -> Result<Made, Trouble>
         events: timeline(&letter, &audit, moment),
         others: others.into_iter().map(|other| LetterRow::of(other, moment)).collect(),
         stack: details.stack.as_deref().filter(|it| !it.trim().is_empty()).map(stack),
-        holds: holds(ledger, &letter, moment).await?,
-        edited: edited(ledger, &letter, moment).await?,
+        holds: holds(pages, ledger, &letter, moment).await?,
+        edited: edited(pages, ledger, &letter, moment).await?,
         message,
         letter,
     };
@@ -92,15 +92,16 @@ async fn make(pages: &Pages, id: &str, moment: &Moment) -> Result<Made, Trouble>
 }
 
 /// What it is to hold instead, for whoever may see what it held.
-async fn edited(ledger: &Ledger, letter: &Listed, moment: &Moment) -> Result<Option<Shown>, Trouble> {
+async fn edited(pages: &Pages, ledger: &Ledger, letter: &Listed, moment: &Moment) -> Result<Option<Shown>, Trouble> {
     if !moment.is_operator() || letter.edited_at_ms.is_none() {
         return Ok(None);
     }
     let Some(edit) = ledger.edit_of(&letter.id).await? else { return Ok(None) };
-    Ok(tokio::task::spawn_blocking(move || payload(&edit.data)).await.ok())
+    let settings = pages.api.settings.clone();
+    Ok(tokio::task::spawn_blocking(move || payload(&edit.data, &settings.redaction)).await.ok())
 }
 
-async fn holds(ledger: &Ledger, letter: &Listed, moment: &Moment) -> Result<Holds, Trouble> {
+async fn holds(pages: &Pages, ledger: &Ledger, letter: &Listed, moment: &Moment) -> Result<Holds, Trouble> {
     if !moment.is_operator() {
         return Ok(Holds::Hidden);
     }
@@ -109,6 +110,7 @@ async fn holds(ledger: &Ledger, letter: &Listed, moment: &Moment) -> Result<Hold
     }
     let data = ledger.payload(&letter.id).await?;
     // To look for secrets in a long text takes a while.
-    let shown = tokio::task::spawn_blocking(move || payload(&data)).await;
+    let settings = pages.api.settings.clone();
+    let shown = tokio::task::spawn_blocking(move || payload(&data, &settings.redaction)).await;
     Ok(Holds::Shown(shown.unwrap_or_default()))
 }

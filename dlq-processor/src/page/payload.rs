@@ -3,7 +3,7 @@
 use kit::secrets::redact_line;
 use serde_json::Value;
 
-use crate::redacted::hide;
+use crate::redacted::Redaction;
 
 /// Longest text, in bytes.
 const MOST_BYTES: usize = 64 << 10;
@@ -21,11 +21,11 @@ pub(super) struct Shown {
 }
 
 /// Shows what a job held.
-pub(super) fn payload(data: &[u8]) -> Shown {
+pub(super) fn payload(data: &[u8], redaction: &Redaction) -> Shown {
     if data.len() <= MOST_JSON_BYTES
         && let Ok(mut value) = serde_json::from_slice::<Value>(data)
     {
-        hide(&mut value);
+        redaction.hide(&mut value);
         let pretty = serde_json::to_string_pretty(&value).unwrap_or_default();
         let shown = begin(&pretty, 2 * MOST_BYTES);
         return clipped(shown, MOST_BYTES, data.len(), shown.len() == pretty.len());
@@ -76,22 +76,22 @@ mod tests {
     #[test]
     fn json_is_indented_and_holds_no_secret() {
         let data = br#"{"to":"a@b.c","apiKey":{"v":"k-1"},"list":[{"token":"t-1"}],"url":"https://u:hunter2@x/"}"#;
-        let Shown { text, clipped } = payload(data);
+        let Shown { text, clipped } = payload(data, &Redaction::default());
         assert!(text.contains("\"to\": \"a@b.c\"") && text.lines().count() > 6 && clipped.is_none(), "{text}");
         assert!(!["k-1", "t-1", "hunter2"].iter().any(|secret| text.contains(secret)), "{text}");
     }
 
     #[test]
     fn what_is_no_json_is_text_without_secrets() {
-        let Shown { text, .. } = payload(b"password=hunter2hunter2 \xff <b>");
+        let Shown { text, .. } = payload(b"password=hunter2hunter2 \xff <b>", &Redaction::default());
         assert!(text.ends_with("\u{fffd} <b>") && !text.contains("hunter2"), "{text}");
-        assert_eq!(payload(b""), Shown::default());
+        assert_eq!(payload(b"", &Redaction::default()), Shown::default());
     }
 
     #[test]
     fn what_is_long_is_cut_at_a_character_and_that_is_said() {
         for long in ["ä".repeat(200 << 10), format!("\"{}\"", "ä".repeat(100 << 10)), "x\n".repeat(40 << 10)] {
-            let Shown { text, clipped } = payload(long.as_bytes());
+            let Shown { text, clipped } = payload(long.as_bytes(), &Redaction::default());
             assert!(text.len() <= MOST_BYTES && text.len() > MOST_BYTES - 4, "{}", text.len());
             assert!(clipped.unwrap().starts_with("Its beginning, 64 KiB; it has "));
         }

@@ -20,13 +20,14 @@ use url::Url;
 use self::queue::{decode_queue, decode_rate};
 use self::source::decode_source;
 use crate::policy::{Policy, decode_policy};
+use crate::redacted::Redaction;
 
 /// Where it listens unless told otherwise.
 pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).expect("a port");
 /// Begins the variables that override keys.
 pub(crate) const PREFIX: &str = "DLQ";
 /// The top-level keys.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "listen",
     "data_dir",
     "ledger",
@@ -45,6 +46,7 @@ const KEYS: [&str; 18] = [
     "monitor",
     "retention",
     "max_ledger",
+    "redact",
 ];
 
 /// Redrives a second of everything, unless told otherwise.
@@ -77,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) retention: RetentionSettings,
     /// How large the ledger may be, in bytes: beyond it nothing is taken in any more. Default 10 GiB.
     pub(crate) max_ledger: u64,
+    /// What is hidden of what jobs held.
+    pub(crate) redaction: Redaction,
     /// What decides.
     pub(crate) policy: Policy,
 }
@@ -139,9 +143,34 @@ fn decode(fields: Fields<'_>) -> Settings {
     let retention = decode_retention(&fields);
     let max_ledger = fields.get("max_ledger").and_then(|cursor| cursor.bytes(MIB..=1024 * GIB)).unwrap_or(10 * GIB);
     let monitor = fields.get("monitor").and_then(|cursor| decode_monitor(&cursor));
+    let redaction = decode_redaction(&fields);
     let (access, policy) = (decode_access(&fields), decode_policy(&fields));
     fields.end();
-    Settings { listen, data_dir, ledger, sources, queues, rate, access, monitor, retention, max_ledger, policy }
+    Settings {
+        listen,
+        data_dir,
+        ledger,
+        sources,
+        queues,
+        rate,
+        access,
+        monitor,
+        retention,
+        max_ledger,
+        redaction,
+        policy,
+    }
+}
+
+fn decode_redaction(fields: &Fields<'_>) -> Redaction {
+    let mut redaction = Redaction::default();
+    for cursor in fields.get("redact").map(|cursor| cursor.items()).unwrap_or_default() {
+        let Some(place) = cursor.text() else { continue };
+        if !redaction.add(&place) {
+            cursor.mistake(format!("{place:?} is no place in data; write it like /card/number, or /users/*/iban"));
+        }
+    }
+    redaction
 }
 
 fn decode_ledger(cursor: &Cursor<'_>) -> Option<db::Source> {
@@ -309,6 +338,10 @@ mod tests {
             ("sources: {}\nqueues: [{ queue: a, mode: on }]", "expected one of observe, act, found \"on\""),
             ("sources: {}\nqueues: [{ queue: a, budget: 10 }]", "\"10\" is not a share; write it like 10%"),
             ("sources: {}\nqueues: [{ queue: a, rate: fast }]", "\"fast\" is not a rate; write it like 20/s"),
+            (
+                "sources: {}\nredact: [card]",
+                "\"card\" is no place in data; write it like /card/number, or /users/*/iban",
+            ),
             ("sources: {}\nledger: mysql://x", "not a database; write sqlite:PATH, or postgres://"),
             ("sources: {}\nrulez: []", "unknown key \"rulez\"; did you mean \"rules\"?"),
             ("sources: {}\nmonitor: { url: 'http://a:b@x' }", "\"url\" is not the monitor's; write it like"),

@@ -48,15 +48,20 @@ async fn an_edited_letter_is_put_back_once_as_another_job_wherever_power_is_cut(
     let id = letter.id.as_str();
     let replace = |value: Value| json!([{ "op": "replace", "path": "/number", "value": value }]);
     let edit = |patch: Value| json!({ "patch": patch, "reason": "it was wrong" });
-    for (key, value) in [("1", json!(1)), ("2", json!({ "apiKey": "k-123456789" }))] {
+    let (secret, hidden) = (json!({ "apiKey": "k-123456789" }), json!({ "apiKey": "[redacted]" }));
+    for (key, value, told) in [("1", json!(1), json!(1)), ("2", secret, hidden)] {
         for _again in 0..2 {
             let (status, body) = post(&machine, &format!("{id}/edit"), key, &edit(replace(value.clone()))).await;
-            assert_eq!((status, &body["edit"]["data"]), (200, &json!({ "number": value })), "{body}");
+            assert_eq!((status, &body["edit"]["data"]), (200, &json!({ "number": told })), "{body}");
         }
     }
     let whole = shown(&machine, id).await;
     assert_eq!((&whole["data"], &whole["edit"]["who"]), (&json!({ "number": 0 }), &json!("operator")), "{whole}");
-    assert_eq!(whole["edit"]["patch"], replace(json!({ "apiKey": "k-123456789" })));
+    assert_eq!(whole["edit"]["patch"], replace(json!({ "apiKey": "[redacted]" })));
+    assert_eq!(
+        shown(&machine, &format!("{id}?raw=true")).await["error"],
+        "this needs the role admin; operator is operator"
+    );
     let what: Vec<&Value> = whole["audit"].as_array().unwrap().iter().map(|entry| &entry["what"]).collect();
     assert_eq!(what, ["edit", "edit"]);
     let (_, body) = post(&machine, &format!("{id}/unedit"), "3", &json!({ "reason": "never mind" })).await;
