@@ -1,6 +1,6 @@
 //! What is asked for is done to the failure that was meant, and once.
 
-use dlq_processor::source::{Cursor, Put, Source, State};
+use dlq_processor::source::{Cursor, Other, Put, Source, SourceError, State};
 use serde_json::json;
 use testkit::eventually;
 
@@ -11,7 +11,7 @@ use super::{Bull, LIMIT};
 in_every_version! {
     only_the_failure_that_was_meant_is_touched_and_once:
     of_a_job_that_failed_again, by_orders_that_are_repeated, and_forgotten_for_good, unless_somebody_works_at_it,
-    although_an_answer_was_lost
+    although_an_answer_was_lost, by_nobody_whom_another_has_followed
 }
 
 async fn of_a_job_that_failed_again(bull: &Bull) {
@@ -78,4 +78,33 @@ async fn although_an_answer_was_lost(bull: &Bull) {
     eventually("the job to have been put back", LIMIT, async || (job.runs().await.len() == 2).then_some(())).await;
     assert_eq!(source.put_back(&orders).await.unwrap(), [Put::Already]);
     job.is_done_after(2).await;
+}
+
+async fn by_nobody_whom_another_has_followed(bull: &Bull) {
+    let job = bull.failed("led", json!(1), json!({})).await;
+    job.is_mended().await;
+    let follower = source_of(&bull.redis.url(), "bull");
+    follower.lead(7);
+    assert_eq!(follower.put_back(&[job.order("one", false)]).await.unwrap(), [Put::Moved]);
+    job.is_done_after(2).await;
+    let job = bull.failed("led", json!(2), json!({})).await;
+    bull.source.lead(6);
+    let order = job.order("two", false);
+    let other = Other { order: order.clone(), kept: job.found.kept.clone(), queue: "led".to_owned(), data: None };
+    for refused in [
+        bull.source.put_back(&[order]).await.map(drop),
+        bull.source.put_others(&[other]).await.map(drop),
+        bull.source.forget(std::slice::from_ref(job.episode())).await.map(drop),
+    ] {
+        let said =
+            matches!(&refused, Err(SourceError::Odd(why)) if why.starts_with("another dlq-processor has acted here"));
+        assert!(said, "{refused:?}");
+    }
+    assert_eq!(bull.the_failure("led").await, job.found, "nothing was done");
+    bull.is_idle("led").await;
+    bull.source.lead(8);
+    job.is_mended().await;
+    assert_eq!(job.put_back("two", false).await, Put::Moved);
+    job.is_done_after(2).await;
+    bull.source.lead(0);
 }

@@ -60,7 +60,7 @@ async fn a_plan_redrives_its_letters_once_through_power_cuts_a_pause_and_a_kill(
     let shown = eventually("the plan to be shown", LIMIT, async || machine.progress(plan).await).await;
     assert_eq!(shown["plan"]["state"], "paused");
     assert_eq!(step("resume", "resume").await.0, 200);
-    let done = eventually("the plan to be done", LIMIT, async || {
+    let done = eventually("the plan to be done", LIMIT * at_scale(1, 20), async || {
         machine
             .progress(plan)
             .await
