@@ -1,5 +1,6 @@
 //! Follows redriven letters to their end.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Engine, Trouble, now_ms};
@@ -46,6 +47,9 @@ impl Engine {
             return Ok(0);
         }
         let written = self.ledger.ended(&ended, now_ms).await?;
+        if found.iter().any(|(_, outcome)| *outcome == Outcome::Lost) {
+            self.has_lost.store(true, Ordering::Relaxed);
+        }
         // Of the others somebody has heard already.
         for (UnderWay { id, now: Sought { queue, .. }, name, .. }, outcome) in
             found.into_iter().filter(|(it, _)| written.contains(&it.id))

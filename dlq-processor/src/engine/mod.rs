@@ -89,6 +89,8 @@ pub(crate) struct Engine {
     rate: Arc<Mutex<Bucket>>,
     /// Whether the ledger is as large as it may be.
     is_full: Arc<AtomicBool>,
+    /// Whether its source has lost what it was asked, and is to be asked again.
+    has_lost: AtomicBool,
     /// Why nothing is redriven, though it may be.
     hazards: Mutex<Vec<String>>,
     /// What makes queues unsafe.
@@ -129,6 +131,7 @@ impl Engine {
             breakers: Mutex::default(),
             rate,
             is_full,
+            has_lost: AtomicBool::default(),
             hazards: Mutex::default(),
             looked: Mutex::default(),
             pressures: Mutex::default(),

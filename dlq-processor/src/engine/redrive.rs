@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -32,6 +33,9 @@ impl Engine {
         loop {
             // Of what is written nobody knows whether it was done: after a start, and after a source was away; and it may have
             // lost what it was asked. What was held back while a queue was not known to be safe is done as soon as it is.
+            if self.has_lost.swap(false, Ordering::Relaxed) {
+                settled = None;
+            }
             let safe_queues = self.safe_queues();
             let is_settled =
                 |(at, queues): &(Instant, BTreeSet<String>)| at.elapsed() < SETTLE_EVERY && *queues == safe_queues;

@@ -26,7 +26,7 @@ use tokio::sync::Mutex;
 use self::keys::{Keys, every_meta, queue_of};
 use self::load::Done;
 pub use self::taken::DEAD_LETTER_QUEUE;
-use self::taken::Shelf;
+use self::taken::{Place, Shelf};
 use super::redis::{Lists, Lua, Server};
 use super::{
     Cursor, Episode, Found, Lost, Manners, Order, Other, PAGE, Page, Peril, Places, Put, Sought, Source, SourceError,
@@ -176,15 +176,12 @@ impl BullMq {
         let places = self.places(episodes).await;
         let of_own: Vec<Episode> =
             episodes.iter().zip(&places).filter(|(_, places)| places.is_empty()).map(|(own, _)| own.clone()).collect();
-        let (mut found, mut of_own) =
-            (Vec::with_capacity(episodes.len()), self.read_failed(&of_own).await?.into_iter());
-        for (episode, places) in episodes.iter().zip(&places) {
-            found.push(match places.first() {
-                Some(place) => self.read_taken(episode, place).await?,
-                None => of_own.next().flatten(),
-            });
-        }
-        Ok(found)
+        let of_entries: Vec<_> =
+            episodes.iter().zip(&places).filter_map(|(episode, places)| Some((episode, places.first()?))).collect();
+        let mut of_entries = self.read_taken(&of_entries).await?.into_iter();
+        let mut of_own = self.read_failed(&of_own).await?.into_iter();
+        let next = |places: &Vec<Place>| if places.is_empty() { of_own.next() } else { of_entries.next() };
+        Ok(places.iter().map(next).map(Option::flatten).collect())
     }
 
     async fn read_failed(&self, episodes: &[Episode]) -> Result<Vec<Option<Found>>, SourceError> {

@@ -35,10 +35,12 @@ pub(super) struct Place {
 pub(super) struct Shelf {
     /// How the queue was when all of it was listed.
     seen: Option<Seen>,
-    /// What each of its jobs tells of.
-    entries: HashMap<String, (i64, Episode)>,
+    entries: Entries,
     places: BTreeMap<Episode, Vec<Place>>,
 }
+
+/// What each of its jobs tells of, and when it was put in.
+type Entries = HashMap<String, (i64, Episode)>;
 
 /// What changes whenever a job comes, goes or moves: how many are where, and the last event.
 type Seen = (Vec<u64>, Vec<(String, redis::Value)>);
@@ -56,10 +58,20 @@ impl BullMq {
     pub(super) async fn list_taken(&self, queue: &str, from: Cursor) -> Result<Page, SourceError> {
         self.note_listed(queue).await;
         let seen = self.see(queue).await?;
+        let known = {
+            let mut shelves = self.shelves.lock().await;
+            let shelf = shelves.entry(queue.to_owned()).or_default();
+            (shelf.seen.as_ref() != Some(&seen)).then(|| std::mem::take(&mut shelf.entries))
+        };
+        // Nobody waits who asks for places meanwhile: they stand where they stood.
+        let filled = match known {
+            Some(known) => Some(self.fill(queue, known, &seen).await?),
+            None => None,
+        };
         let mut shelves = self.shelves.lock().await;
         let shelf = shelves.entry(queue.to_owned()).or_default();
-        if shelf.seen.as_ref() != Some(&seen) {
-            shelf.seen = self.fill(queue, shelf).await?.then(|| seen.clone());
+        if let Some(filled) = filled {
+            *shelf = filled;
         }
         let from = if shelf.places.len() < PAGE { Cursor::default() } else { from };
         let mut episodes: Vec<&Episode> = shelf.places.keys().collect();
@@ -83,17 +95,18 @@ impl BullMq {
         Ok((vec![wait, paused, prioritized, delayed, failed], newest))
     }
 
-    /// Reads what is new, and says whether that is all.
-    async fn fill(&self, queue: &str, shelf: &mut Shelf) -> Result<bool, SourceError> {
+    /// Reads what is new. What is known already is not read again.
+    async fn fill(&self, queue: &str, mut known: Entries, seen: &Seen) -> Result<Shelf, SourceError> {
         let jobs = self.find_jobs(queue).await?;
-        let is_known = |(job, put_in_at_ms): &&(String, i64)| {
-            shelf.entries.get(job).is_some_and(|(known_ms, _)| known_ms == put_in_at_ms)
+        let mut entries = Entries::with_capacity(jobs.len());
+        let is_new = |(job, put_in_at_ms): &&(String, i64)| match known.remove_entry(job) {
+            Some((job, entry)) if entry.0 == *put_in_at_ms => {
+                entries.insert(job, entry);
+                false
+            }
+            _ => true,
         };
-        let (known, new): (Vec<_>, Vec<_>) = jobs.iter().partition(is_known);
-        let mut entries: HashMap<String, (i64, Episode)> = HashMap::with_capacity(jobs.len());
-        for (job, _) in known {
-            entries.extend(shelf.entries.remove_entry(job));
-        }
+        let new: Vec<_> = jobs.iter().filter(is_new).collect();
         let is_all = new.len() <= NEW;
         let new: Vec<&(String, i64)> = new.into_iter().take(NEW).collect();
         for part in new.chunks(WHOLE) {
@@ -107,13 +120,12 @@ impl BullMq {
                 entries.insert(job.clone(), (*put_in_at_ms, episode(queue, job, *put_in_at_ms, told.as_ref())));
             }
         }
-        shelf.places.clear();
+        let mut places = BTreeMap::<Episode, Vec<Place>>::new();
         for (job, (put_in_at_ms, episode)) in &entries {
             let place = Place { queue: queue.to_owned(), job: job.clone(), put_in_at_ms: *put_in_at_ms };
-            shelf.places.entry(episode.clone()).or_default().push(place);
+            places.entry(episode.clone()).or_default().push(place);
         }
-        shelf.entries = entries;
-        Ok(is_all)
+        Ok(Shelf { seen: is_all.then(|| seen.clone()), entries, places })
     }
 
     /// Finds all jobs that wait or failed, and when each was put in.
@@ -153,14 +165,24 @@ impl BullMq {
         episodes.iter().map(places).collect()
     }
 
-    /// Reads what an entry tells of, with what is still there of the job itself.
-    pub(super) async fn read_taken(&self, episode: &Episode, place: &Place) -> Result<Option<Found>, SourceError> {
-        let mut asked = redis::pipe();
-        asked.cmd("HGETALL").arg(self.keys(&place.queue).of(&place.job));
-        asked.cmd("HMGET").arg(self.keys(&episode.queue).of(&episode.job)).arg(&OF_ORIGINAL);
-        let (hash, original): (Hash, Original) = self.server.ask(&asked).await?;
-        let is_it = number(field(&hash, "timestamp")) == Some(place.put_in_at_ms);
-        Ok(is_it.then(|| found_of(episode, place, &hash, &original)))
+    /// Reads what entries tell of, in their order, with what is still there of the jobs themselves.
+    pub(super) async fn read_taken(&self, entries: &[(&Episode, &Place)]) -> Result<Vec<Option<Found>>, SourceError> {
+        let mut found = Vec::with_capacity(entries.len());
+        for part in entries.chunks(WHOLE) {
+            let mut asked = redis::pipe();
+            for (episode, place) in part {
+                asked.cmd("HGETALL").arg(self.keys(&place.queue).of(&place.job));
+                asked.cmd("HMGET").arg(self.keys(&episode.queue).of(&episode.job)).arg(&OF_ORIGINAL);
+            }
+            let answers: Vec<redis::Value> = self.server.ask(&asked).await?;
+            for ((episode, place), both) in part.iter().zip(answers.chunks_exact(2)) {
+                let (hash, original): (Hash, Original) = redis::from_redis_value(redis::Value::Array(both.to_vec()))
+                    .map_err(|error| SourceError::Odd(error.to_string()))?;
+                let is_it = number(field(&hash, "timestamp")) == Some(place.put_in_at_ms);
+                found.push(is_it.then(|| found_of(episode, place, &hash, &original)));
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use testkit::{at_scale, eventually};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::killed::go_on;
 use super::machine::{LIMIT, Machine, QUEUE};
 
 /// Failures a second.
@@ -16,7 +17,7 @@ const GROWTH_KIB: u64 = 16 << 10;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_steady_stream_of_failures_is_taken_in_and_redriven_and_memory_stays_as_it_is() {
     let config = "queues: [{ queue: '*', mode: act, rate: 1000/s, budget: off }]\nrate: 1000/s\n\
-        retries: { transient: { base: 1s, cap: 1s, tries: 100 } }\nretention: { ended: 1h }\n";
+        retries: { transient: { base: 1s, cap: 1s, tries: 100 } }\nretention: { ended: 1h }\noperator_token_file: token\n";
     let machine = Machine::start(config).await;
     let mut daemon = machine.daemon().await;
     machine.does(json!({ "throws_first": "connect ECONNREFUSED 127.0.0.1:25" })).await;
@@ -36,7 +37,11 @@ async fn a_steady_stream_of_failures_is_taken_in_and_redriven_and_memory_stays_a
         }
     }
     let done = async || machine.metric("dlq_redrive_outcome_total", "outcome=\"resolved\"").await.unwrap_or_default();
-    eventually("all to be done", LIMIT, async || (done().await >= jobs as f64).then_some(())).await;
+    eventually("all to be done", LIMIT, async || {
+        go_on(&machine).await;
+        (done().await >= jobs as f64).then_some(())
+    })
+    .await;
     let (settled_kib, kib) = (settled_kib.unwrap(), rss_kib(daemon.pid()));
     println!("{jobs} letters; RSS {settled_kib} KiB after a tenth of the time, {kib} KiB at the end");
     assert!(kib < settled_kib + GROWTH_KIB, "{settled_kib} KiB became {kib} KiB");
