@@ -56,6 +56,7 @@ async fn observe_once(
     let context = Context::root(None, sampled);
     let span = Span::root(Kind::Client, format!("probe {}", question.id), context.clone());
     // What is sent along is what becomes of it here.
+    let is_recorded = span.context().is_some_and(Context::is_sampled);
     let context = span.context().cloned().unwrap_or(context);
     let mut run = Run::new(question.id.clone(), vantage, question.timeout, context.traceparent());
     let deadline = run.deadline;
@@ -82,7 +83,7 @@ async fn observe_once(
         outcome => outcome,
     };
     let (check, trace_id) = (question.id.clone(), context.trace_id());
-    let observation = Observation { check, started, took, phases, outcome, soft, seen, why, trace_id };
+    let observation = Observation { check, started, took, phases, outcome, soft, seen, why, trace_id, is_recorded };
     tell(span, &observation);
     observation
 }

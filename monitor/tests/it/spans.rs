@@ -1,7 +1,9 @@
 //! Probes as spans: what a collector is told of them, and what the target is.
 
 use kit::config::Environment;
+use kit::metrics::{Format, Metrics};
 use kit::trace::{Context, TraceSettings, start};
+use monitor::export::ProbeMetrics;
 use monitor::probe::{Why, observe};
 use serde_json::{Value, json};
 use testkit::{Collector, Target};
@@ -15,9 +17,13 @@ async fn a_probe_is_a_span_with_its_phases_that_the_target_is_told_and_one_that_
     let exporting = start(TraceSettings::read(&environment, "monitor", "1").unwrap());
     let target = Target::sequence([200, 200, 503]);
     let question = question(&format!("http: {{ url: '{}' }}", target.url("/")), PATIENT);
+    let registry = Metrics::new("monitor", "1");
+    let metrics = ProbeMetrics::new(&registry);
     let mut last = None;
     for sampled in [true, false, false] {
-        last = Some(observe(vantage(9), &question, Why::Asked, sampled).await);
+        let observation = observe(vantage(9), &question, Why::Asked, sampled).await;
+        metrics.observe(&observation);
+        last = Some(observation);
     }
     exporting.finish().await;
     let sent: Vec<Context> = target
@@ -30,6 +36,7 @@ async fn a_probe_is_a_span_with_its_phases_that_the_target_is_told_and_one_that_
     let probes: Vec<&Value> = spans.iter().filter(|span| span["name"] == "probe shop/web").collect();
     let traces: Vec<&Value> = probes.iter().map(|span| &span["trace"]).collect();
     assert_eq!(traces, [&json!(sent[0].trace_id()), &json!(sent[2].trace_id())]);
+    assert_eq!(exemplars(&registry), [sent[0].trace_id()], "the last pass that is recorded, not the last pass");
     let (passed, failed) = (probes[0], probes[1]);
     assert!(sent[0].traceparent().contains(passed["span"].as_str().unwrap()), "{sent:?}");
     let address = target.addr();
@@ -47,4 +54,23 @@ async fn a_probe_is_a_span_with_its_phases_that_the_target_is_told_and_one_that_
         assert!(steps.windows(2).all(|pair| pair[0]["ended"] == pair[1]["began"]), "{steps:?}");
         assert!(steps[2]["ended"].as_u64() <= probe["ended"].as_u64(), "{spans:?}");
     }
+}
+
+#[tokio::test]
+async fn a_probe_whose_trace_goes_nowhere_is_nobodys_example() {
+    let target = Target::answer(200, &[], "");
+    let question = question(&format!("http: {{ url: '{}' }}", target.url("/")), PATIENT);
+    let registry = Metrics::new("monitor", "1");
+    let metrics = ProbeMetrics::new(&registry);
+    metrics.observe(&observe(vantage(9), &question, Why::Asked, true).await);
+    let passes = registry.encode(Format::OpenMetrics);
+    assert!(passes.contains("monitor_probe_duration_seconds_count{check=\"web\",service=\"shop\"} 1\n"), "{passes}");
+    assert_eq!(exemplars(&registry), [""; 0]);
+}
+
+/// Returns the traces that the exemplars of `/metrics` lead to.
+fn exemplars(registry: &Metrics) -> Vec<String> {
+    let text = registry.encode(Format::OpenMetrics);
+    let traces = text.lines().filter_map(|line| line.split_once("# {trace_id=\"")?.1.split_once('"'));
+    traces.map(|(trace, _)| trace.to_owned()).collect()
 }
