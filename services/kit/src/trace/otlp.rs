@@ -5,10 +5,8 @@
 use prost::{Message, Oneof};
 
 use super::context::Context;
-use super::record::{Record, Value};
+use super::record::{Record, Value, shown};
 
-/// Longest text of an attribute, in bytes: a path or an agent's name may be as long as its sender likes.
-const MAX_TEXT_BYTES: usize = 1024;
 /// `SpanFlags`: it is known whether the parent is another process's, …
 const HAS_IS_REMOTE: u32 = 0x100;
 /// `STATUS_CODE_ERROR`
@@ -209,10 +207,4 @@ fn attribute(name: &str, value: Any) -> KeyValue {
 
 fn text(text: &str) -> Any {
     Any::Text(shown(text))
-}
-
-/// Without secrets, and cut.
-fn shown(text: &str) -> String {
-    let text = crate::secrets::redact(text);
-    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned()
 }

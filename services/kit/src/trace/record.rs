@@ -5,6 +5,9 @@ use std::num::NonZeroU64;
 
 use super::context::Context;
 
+/// Longest text of an attribute, in bytes: a path or an agent's name may be as long as its sender likes.
+const MAX_TEXT_BYTES: usize = 1024;
+
 /// What a span stands for (`SpanKind` of OTLP; the numbers are those of its protocol).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -65,6 +68,27 @@ impl From<bool> for Value {
     fn from(flag: bool) -> Self {
         Self::Flag(flag)
     }
+}
+
+impl Value {
+    /// Cut, if it is long: spans that wait are counted, and must not be as large as their senders like.
+    pub(super) fn short(self) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(short(text)),
+            other => other,
+        }
+    }
+}
+
+/// Returns the text, or what is shown of it if that is less.
+pub(super) fn short(text: Cow<'static, str>) -> Cow<'static, str> {
+    if text.len() > MAX_TEXT_BYTES { shown(&text).into() } else { text }
+}
+
+/// Without secrets, and cut: in this order, for nobody knows a part of a secret again.
+pub(super) fn shown(text: &str) -> String {
+    let text = crate::secrets::redact(text);
+    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned()
 }
 
 /// An ended span.

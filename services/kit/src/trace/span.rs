@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::context::Context;
 use super::export::{Tracer, tracer};
 use super::part::Part;
-use super::record::{Kind, Record, Value};
+use super::record::{Kind, Record, Value, short};
 
 /// Links of a span, at most: as many as the SDKs keep unless told otherwise (OpenTelemetry specification, "Span Limits").
 const MAX_LINKS: usize = 128;
@@ -114,7 +114,7 @@ impl Span {
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         let Some(open) = &mut self.0 else { return };
         open.record.attributes.retain(|(known, _)| *known != name);
-        open.record.attributes.push((name, value.into()));
+        open.record.attributes.push((name, value.into().short()));
     }
 
     /// Says that it has to do with a span that it is not part of. Of more than 128 the rest is left out.
@@ -137,7 +137,7 @@ impl Span {
     pub fn refuse(&mut self, error: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) {
         self.set("error.type", Value::Text(error.into()));
         if let Some(open) = &mut self.0 {
-            open.record.failure = Some(why.into());
+            open.record.failure = Some(short(why.into()));
         }
     }
 

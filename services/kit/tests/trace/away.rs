@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kit::trace::{Kind, Span};
 use testkit::{Target, at_scale, eventually, free_port, resident_kib};
 
 use crate::{end_spans, export, figures};
@@ -73,4 +74,21 @@ async fn a_collector_that_is_away_under_load_costs_what_finds_no_room_and_no_mem
     };
     eventually("taken and dropped to be all", LIMIT, all_are_told).await;
     exporting.finish().await;
+}
+
+#[tokio::test]
+async fn what_waits_takes_no_more_memory_for_long_paths() {
+    let target = Target::stall();
+    let exporting = export(&target.url("/"), []);
+    let before = resident_kib();
+    for number in 0..2048 {
+        let mut span = Span::step(Kind::Server, "GET");
+        span.set("url.path", format!("/{number}/{}", "x".repeat(60 * 1024)));
+        span.fail("500", "y".repeat(60 * 1024));
+    }
+    assert_eq!(figures("queue_full"), [0, 0, 0]);
+    let after = resident_kib();
+    println!("2048 spans of 120 KiB wait, resident memory: {before} KiB, then {after} KiB");
+    assert!(after < before + 16 * 1024, "{before} {after}");
+    drop(exporting);
 }
