@@ -20,6 +20,8 @@ pub struct Context {
     trace: NonZeroU128,
     span: NonZeroU64,
     is_sampled: bool,
+    /// Whether it came from another process, or from an earlier one (`SpanContext.IsRemote`).
+    is_remote: bool,
     state: Option<HeaderValue>,
 }
 
@@ -27,13 +29,13 @@ impl Context {
     /// A first span; of the trace with this id, or of a new one.
     pub fn root(trace: Option<NonZeroU128>, is_sampled: bool) -> Self {
         let trace = trace.unwrap_or_else(|| NonZeroU128::new(rand::random()).unwrap_or(NonZeroU128::MIN));
-        Self { trace, span: new_span(), is_sampled, state: None }
+        Self { trace, span: new_span(), is_sampled, is_remote: false, state: None }
     }
 
     /// A span below this one.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { span: new_span(), ..self.clone() }
+        Self { span: new_span(), is_remote: false, ..self.clone() }
     }
 
     pub(super) fn sampled(self, is_sampled: bool) -> Self {
@@ -64,6 +66,7 @@ impl Context {
             trace: NonZeroU128::new(hex(trace, 32)?)?,
             span: NonZeroU64::new(u64::try_from(hex(span, 16)?).ok()?)?,
             is_sampled: hex(flags, 2)? & u128::from(SAMPLED) != 0,
+            is_remote: true,
             state: None,
         })
     }
@@ -108,6 +111,10 @@ impl Context {
         self.span
     }
 
+    pub(super) fn is_remote(&self) -> bool {
+        self.is_remote
+    }
+
     /// What vendors said, for the collector.
     pub(super) fn state(&self) -> Option<&HeaderValue> {
         self.state.as_ref()
@@ -142,7 +149,9 @@ mod tests {
     fn what_we_write_we_read_and_malformed_headers_are_refused() {
         for sampled in [true, false] {
             let context = Context::root(None, sampled);
-            assert_eq!(Context::parse(&context.traceparent()), Some(context));
+            let (read, is_remote) = (Context::parse(&context.traceparent()).unwrap(), true);
+            assert_eq!(read, Context { is_remote, ..context });
+            assert!(!read.child().is_remote);
         }
         assert_eq!(Context::parse(GIVEN).unwrap().traceparent(), GIVEN);
         let later = Context::parse("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03-what-more").unwrap();

@@ -11,6 +11,8 @@ use super::record::{Record, Value, shown};
 const HAS_IS_REMOTE: u32 = 0x100;
 /// `STATUS_CODE_ERROR`
 const ERROR: i32 = 2;
+/// … and it is.
+const IS_REMOTE: u32 = 0x200;
 
 /// Attributes of a whole process.
 pub(super) type Resource = Vec<(String, String)>;
@@ -169,7 +171,7 @@ fn span(record: &Record) -> Span {
         trace_id: trace_id(context),
         span_id: span_id(context),
         trace_state: state(context),
-        parent_span_id: parent.map(|parent| parent.get().to_be_bytes().to_vec()).unwrap_or_default(),
+        parent_span_id: parent.map(|parent| parent.span.get().to_be_bytes().to_vec()).unwrap_or_default(),
         name: name.clone().into_owned(),
         kind: *kind as i32,
         start_time_unix_nano: *began,
@@ -177,12 +179,12 @@ fn span(record: &Record) -> Span {
         attributes: attributes.iter().map(|(name, given)| attribute(name, value(given))).collect(),
         links: links.iter().map(link).collect(),
         status: failure.as_ref().map(|why| Status { message: shown(why), code: ERROR }),
-        flags: flags(context),
+        flags: flags(context, parent.is_some_and(|parent| parent.is_remote)),
     }
 }
 
 fn link(to: &Context) -> Link {
-    Link { trace_id: trace_id(to), span_id: span_id(to), trace_state: state(to), flags: flags(to) }
+    Link { trace_id: trace_id(to), span_id: span_id(to), trace_state: state(to), flags: flags(to, to.is_remote()) }
 }
 
 fn trace_id(context: &Context) -> Vec<u8> {
@@ -197,8 +199,8 @@ fn state(context: &Context) -> String {
     context.state().and_then(|state| state.to_str().ok()).unwrap_or_default().to_owned()
 }
 
-fn flags(context: &Context) -> u32 {
-    u32::from(context.is_sampled()) | HAS_IS_REMOTE
+fn flags(context: &Context, is_remote: bool) -> u32 {
+    u32::from(context.is_sampled()) | HAS_IS_REMOTE | if is_remote { IS_REMOTE } else { 0 }
 }
 
 fn attribute(name: &str, value: Any) -> KeyValue {

@@ -91,11 +91,25 @@ pub(super) fn shown(text: &str) -> String {
     text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned()
 }
 
+/// The span that another is a step of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parent {
+    pub(super) span: NonZeroU64,
+    /// Whether it is another process's.
+    pub(super) is_remote: bool,
+}
+
+impl From<&Context> for Parent {
+    fn from(context: &Context) -> Self {
+        Self { span: context.span(), is_remote: context.is_remote() }
+    }
+}
+
 /// An ended span.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) context: Context,
-    pub(super) parent: Option<NonZeroU64>,
+    pub(super) parent: Option<Parent>,
     pub(super) name: Cow<'static, str>,
     pub(super) kind: Kind,
     /// Nanoseconds since the epoch.
