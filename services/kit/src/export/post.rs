@@ -15,7 +15,7 @@ const ANSWER_BYTES: usize = 16 * 1024;
 /// How much of its words is shown, in characters.
 const SHOWN_CHARS: usize = 200;
 /// Longest wait that is taken from an answer.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Posts to one address.
 pub(crate) struct Post {

@@ -2,17 +2,19 @@
 //! `trace/v1/trace.proto`, `common/v1/common.proto`, `resource/v1/resource.proto` and
 //! `collector/trace/v1/trace_service.proto`).
 
+use std::time::Duration;
+
 use prost::{Message, Oneof};
 
 use super::context::Context;
 use super::record::{Record, Value, shown};
 
-/// `SpanFlags`: it is known whether the parent is another process's, …
+/// `SpanFlags`: it is known whether the parent (or what a link leads to) is another process's, …
 const HAS_IS_REMOTE: u32 = 0x100;
-/// `STATUS_CODE_ERROR`
-const ERROR: i32 = 2;
 /// … and it is.
 const IS_REMOTE: u32 = 0x200;
+/// `STATUS_CODE_ERROR`
+const ERROR: i32 = 2;
 
 /// Attributes of a whole process.
 pub(super) type Resource = Vec<(String, String)>;
@@ -141,6 +143,38 @@ struct ExportTracePartialSuccess {
     error_message: Vec<u8>,
 }
 
+/// `google.rpc.Status` (googleapis, `google/rpc/status.proto`), its details alone.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Packed>,
+}
+
+/// `google.protobuf.Any`
+#[derive(Clone, PartialEq, Message)]
+struct Packed {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo` (googleapis, `google/rpc/error_details.proto`)
+#[derive(Clone, PartialEq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<Length>,
+}
+
+/// `google.protobuf.Duration`
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Length {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
 /// Writes an `ExportTraceServiceRequest`.
 pub(super) fn encode(resource: &Resource, scope: (&str, &str), spans: &[Record]) -> Vec<u8> {
     let attributes = resource.iter().map(|(name, value)| attribute(name, text(value))).collect();
@@ -158,6 +192,16 @@ pub(super) fn rejected(response: &[u8]) -> (u64, String) {
         u64::try_from(partial.rejected_spans).unwrap_or_default(),
         String::from_utf8_lossy(&partial.error_message).into_owned(),
     )
+}
+
+/// Reads from a `google.rpc.Status` how long a collector asks to be left alone. None if it does not say that another try
+/// may help.
+pub(super) fn retry_delay(status: &[u8]) -> Option<Duration> {
+    let details = RpcStatus::decode(status).ok()?.details;
+    let told = details.iter().find(|packed| packed.type_url.ends_with("/google.rpc.RetryInfo"))?;
+    let delay = RetryInfo::decode(told.value.as_slice()).ok()?.retry_delay.unwrap_or_default();
+    let [seconds, nanos] = [delay.seconds, delay.nanos.into()].map(|part| u64::try_from(part).unwrap_or_default());
+    Some(Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos)))
 }
 
 fn span(record: &Record) -> Span {

@@ -1,9 +1,10 @@
 //! Collectors that refuse, stall, are full or away: what waits is bounded, what is lost is counted, and nobody is held up.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use kit::trace::{Kind, Span};
-use testkit::{Target, at_scale, eventually, free_port, resident_kib};
+use testkit::{Response, Target, at_scale, eventually, free_port, resident_kib};
 
 use crate::{end_spans, export, figures};
 
@@ -39,13 +40,51 @@ async fn what_a_collector_refuses_is_not_sent_again() {
 
 #[tokio::test]
 async fn what_a_busy_collector_did_not_take_is_sent_again() {
-    let target = Target::sequence([429, 503, 200]);
+    let (target, asked_at) = busy_for_two_seconds(503);
     let exporting = export(&target.url("/"), []);
     end_spans(3);
     eventually("the spans to be taken", LIMIT, async || (figures("refused") == [3, 0, 0]).then_some(())).await;
     let requests = target.requests();
     assert!(requests.len() == 3 && requests.iter().all(|request| request.body == requests[0].body));
+    assert!(wait_of(&asked_at) >= Duration::from_secs(2), "{asked_at:?}");
     exporting.finish().await;
+}
+
+#[tokio::test]
+async fn a_busy_collector_is_left_alone_for_as_long_as_it_asks_even_by_the_next_batch() {
+    let (target, asked_at) = busy_for_two_seconds(200);
+    let exporting =
+        export(&target.url("/"), [("OTEL_BSP_EXPORT_TIMEOUT", "50"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")]);
+    end_spans(1);
+    eventually("it to be lost", LIMIT, async || (figures("undelivered") == [0, 1, 0]).then_some(())).await;
+    end_spans(1);
+    eventually("the next to be taken", LIMIT, async || (figures("undelivered") == [1, 1, 0]).then_some(())).await;
+    assert!(wait_of(&asked_at) >= Duration::from_secs(2), "{asked_at:?}");
+    exporting.finish().await;
+}
+
+type Times = Arc<Mutex<Vec<Instant>>>;
+
+/// A collector that answers 429 and asks for 2 s, then answers with `second`, then takes everything; and when it was asked.
+fn busy_for_two_seconds(second: u16) -> (Target, Times) {
+    let times = Times::default();
+    let seen = times.clone();
+    let target = Target::respond_with(move |_| {
+        let mut seen = seen.lock().unwrap();
+        seen.push(Instant::now());
+        match seen.len() {
+            1 => Response::new(429, "").with_header("retry-after", "2"),
+            2 => Response::new(second, ""),
+            _ => Response::new(200, ""),
+        }
+    });
+    (target, times)
+}
+
+/// Returns the time between the first request and the second.
+fn wait_of(times: &Times) -> Duration {
+    let times = times.lock().unwrap();
+    times[1] - times[0]
 }
 
 #[tokio::test(flavor = "multi_thread")]
