@@ -90,7 +90,18 @@ fn wait_of(times: &Times) -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_away_under_load_costs_what_finds_no_room_and_no_memory() {
     let target = Target::answer(503, &[], "");
-    let exporting = export(&target.url("/"), []);
+    lose_under_load(&target.url("/"), || target.set_status(200)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_gone_under_load_costs_what_finds_no_room_and_no_memory() {
+    let port = free_port();
+    lose_under_load(&format!("http://127.0.0.1:{port}"), || Target::ok_at(port)).await;
+}
+
+/// Ends more spans than find room while nobody takes any, until what `come_back` brings does.
+async fn lose_under_load<T>(endpoint: &str, come_back: impl FnOnce() -> T) {
+    let exporting = export(endpoint, []);
     // At full counts it is away for three minutes, in which 10,000 spans a second end.
     let (rounds, pause) = at_scale((50, Duration::ZERO), (1800, Duration::from_millis(100)));
     let before = resident_kib();
@@ -105,13 +116,15 @@ async fn a_collector_that_is_away_under_load_costs_what_finds_no_room_and_no_mem
     let most = load.join().unwrap();
     println!("resident memory: {before} KiB, then {most} KiB");
     assert!(most < before + 16 * 1024, "{before} {most}");
-    target.set_status(200);
+    let _collector = come_back();
     let ended = u64::try_from(rounds * 1000).unwrap();
+    // What was tried for 30 s is lost, too.
     let all_are_told = async || {
-        let [sent, dropped, others] = figures("queue_full");
-        (sent > 0 && others == 0 && sent + dropped == ended).then_some(())
+        let [[sent, full, _], [_, late, others]] = ["queue_full", "undelivered"].map(figures);
+        (sent > 0 && others == full && sent + full + late == ended).then_some([sent, full, late])
     };
-    eventually("taken and dropped to be all", LIMIT, all_are_told).await;
+    let [sent, full, late] = eventually("taken and dropped to be all", LIMIT, all_are_told).await;
+    println!("of {ended} spans {sent} were taken, {full} found no room, {late} were tried for too long");
     exporting.finish().await;
 }
 
