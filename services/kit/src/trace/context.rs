@@ -48,10 +48,14 @@ impl Context {
         let mut parents = headers.get_all(TRACEPARENT).iter();
         let parent = parents.next().filter(|_| parents.next().is_none())?;
         let states: Vec<&[u8]> = headers.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes).collect();
-        let state = states.join(&b","[..]);
+        Some(Self::parse(parent.to_str().ok()?)?.with_state(&states.join(&b","[..])))
+    }
+
+    /// Sets the `tracestate` that came with it; none if that is empty, too long or no header value.
+    #[must_use]
+    pub fn with_state(self, state: &[u8]) -> Self {
         let state = Some(state).filter(|state| !state.is_empty() && state.len() <= MAX_STATE_BYTES);
-        let state = state.and_then(|state| HeaderValue::from_bytes(&state).ok());
-        Some(Self { state, ..Self::parse(parent.to_str().ok()?)? })
+        Self { state: state.and_then(|state| HeaderValue::from_bytes(state).ok()), ..self }
     }
 
     /// Reads a `traceparent`. Of a version that we do not know only what we know counts (section 4.3).
@@ -115,9 +119,9 @@ impl Context {
         self.is_remote
     }
 
-    /// What vendors said, for the collector.
-    pub(super) fn state(&self) -> Option<&HeaderValue> {
-        self.state.as_ref()
+    /// Returns the `tracestate`, if there is one.
+    pub fn tracestate(&self) -> Option<&str> {
+        self.state.as_ref()?.to_str().ok()
     }
 }
 

@@ -240,7 +240,7 @@ fn span_id(context: &Context) -> Vec<u8> {
 }
 
 fn state(context: &Context) -> String {
-    context.state().and_then(|state| state.to_str().ok()).unwrap_or_default().to_owned()
+    context.tracestate().unwrap_or_default().to_owned()
 }
 
 fn flags(context: &Context, is_remote: bool) -> u32 {
