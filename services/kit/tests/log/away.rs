@@ -117,14 +117,14 @@ async fn a_batch_that_is_more_than_loki_takes_at_once_holds_up_no_line() {
     let loki = Loki::start().await;
     loki.go().await;
     let log = Log::start(&loki.url(), &[]);
-    work(0..400);
+    work(0..150);
     eventually("it to be noticed", LIMIT, async || (log.own().len() == 2).then_some(())).await;
     loki.be_busy_above(2000).await;
-    loki.eventually("the lines", |held| (numbers(held).len() == 400).then_some(())).await;
+    loki.eventually("the lines", |held| (numbers(held).len() == 150).then_some(())).await;
     let held = loki.held().await;
     let whole = held["requests"][0]["bytes"].as_u64().unwrap();
     assert!(whole > 2000, "{whole}");
-    assert_eq!((numbers(&held), all_dropped()), ((0..400).collect(), 0));
+    assert_eq!((numbers(&held), all_dropped()), ((0..150).collect(), 0));
     log.exporting.finish().await;
 }
 
