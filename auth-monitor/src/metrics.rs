@@ -210,6 +210,7 @@ mod tests {
             seen: Seen { steps, ..Seen::default() },
             why: Why::Schedule,
             trace_id: String::new(),
+            is_recorded: false,
         };
         metrics.observed("sign-in", &observation);
     }

@@ -1,6 +1,7 @@
 """What becomes of requests while the collector and Loki do not take what is exported to them."""
 
 import contextlib
+import functools
 import http.client
 import http.server
 import os
@@ -14,29 +15,90 @@ from stage import Process, figure, free_port, memory_mib, percentile, say
 
 # In turns, so that a busy moment of the machine hits all alike.
 ROUNDS, ASKED, PER_SEC = 8, 600, 200
+# Before which rounds a sink goes, and comes back.
+GOES, COMES = ROUNDS // 4, ROUNDS - ROUNDS // 4
 
 
-class Taking(http.server.BaseHTTPRequestHandler):
-    """Takes everything, as a collector and as Loki."""
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Answers everything alike, as a collector and as Loki."""
 
     protocol_version = "HTTP/1.1"
 
+    def __init__(self, status, headers, *rest):
+        self.status, self.more = status, headers
+        super().__init__(*rest)
+
     def do_POST(self):
         self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(200)
-        self.send_header("content-length", "0")
+        self.server.asked += 1
+        self.send_response(self.status)
+        for name, value in ({"content-length": "0"} | self.more).items():
+            self.send_header(name, value)
         self.end_headers()
 
     def log_message(self, *_):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Of which connections can be cut."""
+
+    def __init__(self, port, status=200, headers={}):
+        super().__init__(("127.0.0.1", port), functools.partial(Answering, status, headers))
+        self.asked, self.connections = 0, set()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def process_request(self, request, address):
+        self.connections.add(request)
+        super().process_request(request, address)
+
+    def shutdown_request(self, request):
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, *_):
+        pass
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class Leaving:
+    """Takes everything, but for a while nobody is there."""
+
+    def __init__(self):
+        self.server = Server(0)
+        self.port = self.server.server_port
+
+    def before(self, number):
+        if number == GOES:
+            self.close()
+        if number == COMES:
+            self.server = Server(self.port)
+
+    def close(self):
+        if self.server:
+            self.server.close()
+            self.server = None
+
+
 @contextlib.contextmanager
 def taking():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taking)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
+    with contextlib.closing(Server(0)) as server:
+        yield server.server_port
+
+
+@contextlib.contextmanager
+def busy():
+    """Takes nothing, and asks to be left alone for a while."""
+    with contextlib.closing(Server(0, 429, {"retry-after": "1"})) as server:
+        yield server.server_port
+        if not server.asked:
+            raise SystemExit("bench: nobody asked the busy one")
 
 
 @contextlib.contextmanager
@@ -60,16 +122,24 @@ def gateway(stage, sink):
 
 
 def away(stage):
-    with taking() as well, hanging() as hung:
-        nobody = free_port()
-        with gateway(stage, well) as first, gateway(stage, hung) as second, gateway(stage, nobody) as third:
-            say(f"gateway with exports that are taken, that hang, that are refused; {ROUNDS} rounds")
-            rounds = [[asked(port) for _, port in (first, second, third)] for _ in range(ROUNDS)]
-            memory = [memory_mib(process.pid, "VmRSS") for process, _ in (first, second, third)]
-    [good, stalled, refused] = [statistics.median(side) for side in zip(*rounds)]
+    with taking() as well, hanging() as hung, busy() as full, contextlib.closing(Leaving()) as leaving:
+        with contextlib.ExitStack() as stack:
+            sinks = [well, hung, free_port(), full, leaving.port]
+            gateways = [stack.enter_context(gateway(stage, sink)) for sink in sinks]
+            say(f"gateway with exports that are taken, hang, are refused, put off, and for a while refused; {ROUNDS} rounds")
+            rounds = []
+            for number in range(ROUNDS):
+                leaving.before(number)
+                rounds.append([asked(port) for _, port in gateways])
+            memory = [memory_mib(process.pid, "VmRSS") for process, _ in gateways]
+            if not leaving.server.asked:
+                raise SystemExit("bench: nobody asked the one that came back")
+    [good, stalled, refused, put_off, left] = [statistics.median(side) for side in zip(*rounds)]
     return [
         figure("request, exports hang (peer: are taken): median ms", stalled, good, digits=3, at_most=1.05),
         figure("request, exports refused (peer: are taken): median ms", refused, good, digits=3, at_most=1.05),
+        figure("request, exports put off, 429 (peer: are taken): median ms", put_off, good, digits=3, at_most=1.05),
+        figure("request, sink goes and comes back (peer: stays): median ms", left, good, digits=3, at_most=1.05),
         figure("RSS with exports that hang (peer: are taken), MiB", memory[1], memory[0]),
     ]
 

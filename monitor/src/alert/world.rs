@@ -273,6 +273,7 @@ impl World {
             seen: Seen::default(),
             why: Why::Schedule,
             trace_id: String::new(),
+            is_recorded: false,
         };
         let started = self.board.next_sequence();
         let effects = self.board.observe(Arc::new(observation), started, now);

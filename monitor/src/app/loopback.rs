@@ -83,6 +83,7 @@ mod tests {
             seen: Seen { address: Some(address.parse().unwrap()), ..Seen::default() },
             why: Why::Schedule,
             trace_id: String::new(),
+            is_recorded: false,
         }
     }
 

@@ -90,6 +90,7 @@ mod tests {
             seen: Seen { address: address.map(|address| address.parse().unwrap()), ..Seen::default() },
             why: Why::Schedule,
             trace_id: String::new(),
+            is_recorded: false,
         };
         uplink.excuse(&mut observation, scope).await;
         match observation.outcome {

@@ -105,7 +105,8 @@ impl ProbeMetrics {
                 counts.durations.observe(&BUCKETS, value);
             }
         }
-        if has_passed {
+        // An example that nobody recorded leads nowhere: the last that was stays.
+        if has_passed && observation.is_recorded {
             let timestamp_secs = observation.started.wall.as_duration().as_secs_f64();
             let exemplar = Exemplar { trace_id: observation.trace_id.clone(), value, timestamp_secs };
             self.metrics.exemplars().put(DURATION, &[&check.check, &check.service], exemplar);

@@ -313,5 +313,6 @@ pub(super) fn observation(check: CheckId, outcome: Outcome, now: i64) -> Observa
         seen: Seen::default(),
         why: Why::Schedule,
         trace_id: String::new(),
+        is_recorded: false,
     }
 }

@@ -70,6 +70,7 @@ pub(in crate::judge) fn observation(check: &CheckId, symbol: char, now: Stamp) -
         seen: Seen::default(),
         why: Why::Schedule,
         trace_id: String::new(),
+        is_recorded: false,
     })
 }
 

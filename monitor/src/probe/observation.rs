@@ -53,6 +53,8 @@ pub struct Observation {
     pub why: Why,
     /// W3C trace id that the target was given, 32 hex digits.
     pub trace_id: String,
+    /// Whether a collector is told of that trace even if nothing in it fails.
+    pub is_recorded: bool,
 }
 
 impl Observation {

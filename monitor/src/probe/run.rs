@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Method, Uri};
 use tokio::time::Instant;
 
 use super::detour::Detour;
@@ -56,6 +57,8 @@ pub struct Left {
     pub seen: Seen,
     /// Soft limits found broken.
     pub soft: Vec<Reason>,
+    /// The last HTTP request, for the span.
+    pub request: Option<(Method, Uri)>,
 }
 
 /// One run: given to a kind, kept by the runner, so that phases survive a deadline.
@@ -78,6 +81,8 @@ pub struct Run {
     pub seen: Seen,
     /// Soft limits found broken so far; they count only if the probe passes.
     pub soft: Vec<Reason>,
+    /// The HTTP request that is being made, or was the last; its query and its credentials are told to nobody.
+    pub(super) request: Option<(Method, Uri)>,
     /// True if somebody wants to look at certificates themselves.
     pub(super) keeps_chain: bool,
     /// What the last handshake showed, if so.
@@ -99,6 +104,7 @@ impl Run {
             detour: None,
             seen: Seen::default(),
             soft: Vec::new(),
+            request: None,
             keeps_chain: false,
             handshake: None,
             phases: Vec::with_capacity(5),
@@ -152,6 +158,6 @@ impl Run {
     /// Closes the current step and returns what the run leaves behind.
     pub fn finish(mut self) -> Left {
         self.leave();
-        Left { phases: self.phases, seen: self.seen, soft: self.soft }
+        Left { phases: self.phases, seen: self.seen, soft: self.soft, request: self.request }
     }
 }

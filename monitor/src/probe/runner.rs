@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use kit::clock::Stamp;
 use kit::config::show_duration;
+use kit::http::{Path, describe};
 use kit::trace::{Context, Kind, Span};
 use tokio::time::Instant;
 
@@ -54,8 +55,9 @@ async fn observe_once(
     let started = Stamp::now();
     let clock = Instant::now();
     let context = Context::root(None, sampled);
-    let span = Span::root(Kind::Client, format!("probe {}", question.id), context.clone());
+    let mut span = Span::root(Kind::Client, format!("probe {}", question.id), context.clone());
     // What is sent along is what becomes of it here.
+    let is_recorded = span.context().is_some_and(Context::is_sampled);
     let context = span.context().cloned().unwrap_or(context);
     let mut run = Run::new(question.id.clone(), vantage, question.timeout, context.traceparent());
     let deadline = run.deadline;
@@ -65,7 +67,7 @@ async fn observe_once(
     let took = clock.elapsed();
     let passed = Stamp::now().at.since(started.at);
     let stuck_in = run.current();
-    let Left { phases, seen, soft } = run.finish();
+    let Left { phases, seen, soft, request } = run.finish();
     let (outcome, soft, seen) = match asked {
         Ok(Ok(Ok(mut facts))) => {
             facts.seen.fill_from(seen);
@@ -82,7 +84,10 @@ async fn observe_once(
         outcome => outcome,
     };
     let (check, trace_id) = (question.id.clone(), context.trace_id());
-    let observation = Observation { check, started, took, phases, outcome, soft, seen, why, trace_id };
+    let observation = Observation { check, started, took, phases, outcome, soft, seen, why, trace_id, is_recorded };
+    if let Some((method, uri)) = request {
+        describe(&mut span, &method, &uri, Path::Shown);
+    }
     tell(span, &observation);
     observation
 }

@@ -12,7 +12,7 @@ use crate::{PATIENT, SHORT, assert_fail, assert_pass, question, soft, vantage};
 
 /// What a fake resolver does with questions.
 #[derive(Clone, Copy)]
-enum Answer {
+pub(crate) enum Answer {
     /// Response code (RFC 1035 section 4.1.1) without records.
     Code(u8),
     /// 127.0.0.1 for A, nothing for AAAA.
@@ -23,13 +23,13 @@ enum Answer {
 }
 
 /// Answers DNS questions on loopback until dropped.
-struct Resolver {
-    address: SocketAddr,
+pub(crate) struct Resolver {
+    pub(crate) address: SocketAddr,
     _task: JoinSet<()>,
 }
 
 impl Resolver {
-    async fn start(answer: Answer) -> Self {
+    pub(crate) async fn start(answer: Answer) -> Self {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
         let mut task = JoinSet::new();

@@ -240,5 +240,6 @@ fn observation(service: &str, fail: Option<&str>) -> Observation {
         seen: Seen { status: Some(200), ..Seen::default() },
         why: Why::Schedule,
         trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
+        is_recorded: true,
     }
 }

@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body_util::LengthLimitError;
 use kit::http::{ApiError, not_found, root_cause};
+use kit::trace::{self, Context};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -144,12 +145,14 @@ struct Running {
     hub: Arc<Hub>,
     session: String,
     tool_name: String,
+    /// The span of the request that runs it; at its drop nobody knows it any more.
+    asked_by: Option<Context>,
     has_ended: bool,
 }
 
 impl Running {
     fn begin(hub: Arc<Hub>, session: String, tool_name: String) -> Self {
-        let running = Self { hub, session, tool_name, has_ended: false };
+        let running = Self { hub, session, tool_name, asked_by: trace::current(), has_ended: false };
         running.tell("running", 0, Value::Null, Value::Null);
         running
     }
@@ -167,7 +170,7 @@ impl Running {
         let data = json!({
             "tool_name": self.tool_name, "status": status, "progress": progress, "message": message, "result": result,
         });
-        self.hub.tell(&self.session, Topic::ToolProgress, &data);
+        self.hub.tell_of(self.asked_by.as_ref(), &self.session, Topic::ToolProgress, &data);
     }
 }
 

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as messages
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as service
+from opentelemetry.proto.trace.v1 import trace_pb2 as trace
 
 http_port, grpc_port = int(sys.argv[1]), int(sys.argv[2])
 spans = []
@@ -23,6 +24,12 @@ def attributes(pairs):
     return {pair.key: plain(pair.value) for pair in pairs}
 
 
+def remote(flags):
+    """Tells whether a parent, or what a link leads to, is another process's; None if that is not known."""
+    known, is_so = (trace.SpanFlags.Value(f"SPAN_FLAGS_CONTEXT_{name}_MASK") for name in ["HAS_IS_REMOTE", "IS_REMOTE"])
+    return bool(flags & is_so) if flags & known else None
+
+
 def take(request, protocol, headers):
     for resource_spans in request.resource_spans:
         resource = attributes(resource_spans.resource.attributes)
@@ -36,7 +43,11 @@ def take(request, protocol, headers):
                     "parent": span.parent_span_id.hex(), "state": span.trace_state, "sampled": span.flags & 1 == 1,
                     "began": span.start_time_unix_nano, "ended": span.end_time_unix_nano,
                     "attributes": attributes(span.attributes), "status": span.status.code,
-                    "links": [{"trace": link.trace_id.hex(), "span": link.span_id.hex()} for link in span.links],
+                    "remote": remote(span.flags),
+                    "links": [
+                        {"trace": link.trace_id.hex(), "span": link.span_id.hex(), "remote": remote(link.flags)}
+                        for link in span.links
+                    ],
                     "message": span.status.message, "protocol": protocol, "headers": headers,
                 })
 

@@ -23,6 +23,12 @@ impl Target {
         Self::answer(200, &[], body)
     }
 
+    /// As [`Self::ok`] without a body, on this port: one that [`crate::free_port`] gave comes to life.
+    pub fn ok_at(port: u16) -> Self {
+        let answer: Arc<Answer> = Arc::new(|_| Response::new(200, Bytes::new()));
+        Self::serve_at(port, "http", move |peer| serve_http(peer, Arc::clone(&answer)))
+    }
+
     /// Answers every request with `status`, `headers` and `body`.
     pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Self {
         let mut response = Response::new(status, body);

@@ -19,6 +19,7 @@ push_port, control_port = int(sys.argv[1]), int(sys.argv[2])
 SECOND = 10**9
 HOUR = 3600 * SECOND
 MAX_LINE_BYTES = 256 * 1024
+BEHIND = "entry too far behind"
 MAX_METADATA, MAX_METADATA_BYTES = 128, 64 * 1024
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 PAIR = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*("(?:[^"\\\n]|\\.)*")\s*')
@@ -112,8 +113,10 @@ def why_not(at, entry, newest):
         return "timestamp too new"
     if at < now - 7 * 24 * HOUR:
         return "timestamp too old"
-    if at < newest - HOUR:
-        return "entry too far behind"
+    if at < newest - HOUR or mode.get("behind") and mode["behind"] in entry.line:
+        return BEHIND
+    if mode.get("but") and mode["but"] in entry.line:
+        return "not wanted"
     if len(entry.line.encode()) > MAX_LINE_BYTES:
         return "max entry size exceeded"
     if entry.parsed:
@@ -122,9 +125,10 @@ def why_not(at, entry, newest):
 
 
 def take(body, headers):
-    """Takes what it may; returns what is wrong with the rest."""
+    """Takes what it may; returns what is wrong with the rest, and what is said of that: of lines too far behind how many, but
+    of one stream alone (grafana/loki, pkg/ingester/instance.go, Push, and stream.go, errorForFailedEntries)."""
     global duplicates
-    wrong = []
+    wrong, said = [], ""
     request = PushRequest.FromString(bytes(cramjam.snappy.decompress_raw(body)))
     if any(len(unknown_fields.UnknownFieldSet(part)) for part in parts(request)):
         raise ValueError("fields that the message does not have")
@@ -133,12 +137,15 @@ def take(body, headers):
         held = streams.setdefault(json.dumps(labels, sort_keys=True), {"newest": 0, "lines": set()})
         if not stream.entries:
             raise ValueError("a stream without lines")
+        behind = []
         for entry in stream.entries:
             metadata = metadata_of(entry)
             at = entry.timestamp.seconds * SECOND + entry.timestamp.nanos
             reason = why_not(at, entry, held["newest"])
             if reason:
                 wrong.append(f"{reason}: {entry.line[:80]}")
+                if reason == BEHIND:
+                    behind.append(f"entry with timestamp {at} ignored, reason: '{reason}',\n")
             elif (at, entry.line) in held["lines"]:
                 duplicates += 1
             else:
@@ -149,7 +156,10 @@ def take(body, headers):
                     "labels": labels, "at": at, "line": entry.line, "metadata": metadata, "is_behind": is_behind,
                     "request": len(requests), "headers": headers,
                 })
-    return wrong
+        if behind:
+            of = f"{len(behind)} out of {len(stream.entries)}"
+            said = f"{''.join(behind[:10])}user 'fake', total ignored: {of} for stream: {stream.labels}"
+    return wrong, said or "\n".join(wrong)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -187,11 +197,12 @@ class Push(Handler):
             if mode.get("most") and len(body) > mode["most"]:
                 return self.answer(mode.get("otherwise", 413))
             try:
-                wrong = take(body, dict(self.headers))
+                wrong, said = take(body, dict(self.headers))
             except Exception as error:
-                wrong = [f"{type(error).__name__}: {error}"]
+                said = f"{type(error).__name__}: {error}"
+                wrong = [said]
             refusals.extend(wrong)
-        self.answer(400 if wrong else 204, "\n".join(wrong).encode())
+        self.answer(400 if wrong else 204, said.encode())
 
 
 class Server(ThreadingHTTPServer):

@@ -65,6 +65,16 @@ impl Loki {
         self.tell(json!({ "most": bytes, "otherwise": 429 })).await;
     }
 
+    /// Has it take everything but lines with this text, which are too far behind: it says how many.
+    pub async fn find_behind(&self, text: &str) {
+        self.tell(json!({ "behind": text })).await;
+    }
+
+    /// Has it take everything but lines with this text, which it does not want: it does not say how many.
+    pub async fn take_all_but(&self, text: &str) {
+        self.tell(json!({ "but": text })).await;
+    }
+
     /// Has it work as it should.
     pub async fn come_back(&self) {
         self.tell(json!({})).await;

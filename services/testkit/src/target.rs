@@ -74,7 +74,16 @@ impl Target {
         H: Fn(Peer<TcpStream>) -> E + Send + 'static,
         E: Future<Output = io::Result<()>> + Send + 'static,
     {
-        let listener = bind().listen(1024).expect("a bound socket can listen");
+        Self::serve_at(0, scheme, handler)
+    }
+
+    /// As [`Self::serve`], on this port.
+    pub(crate) fn serve_at<H, E>(port: u16, scheme: &'static str, handler: H) -> Self
+    where
+        H: Fn(Peer<TcpStream>) -> E + Send + 'static,
+        E: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let listener = bind(port).listen(1024).expect("a bound socket can listen");
         let target = Self::at(scheme, listener.local_addr().expect("a bound socket has an address"));
         let (log, tasks) = (Arc::clone(&target.log), target.tasks.clone());
         target.tasks.spawn(async move {
@@ -111,9 +120,11 @@ impl Drop for Target {
     }
 }
 
-/// Binds a fresh port of 127.0.0.1 without listening on it.
-pub(crate) fn bind() -> TcpSocket {
+/// Binds this port of 127.0.0.1 (0: a fresh one) without listening on it.
+pub(crate) fn bind(port: u16) -> TcpSocket {
     let socket = TcpSocket::new_v4().expect("the process may open a socket");
-    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("loopback has a free port");
+    // A port that was used before is one again at once.
+    socket.set_reuseaddr(port != 0).expect("a fresh socket can be told");
+    socket.bind((Ipv4Addr::LOCALHOST, port).into()).expect("loopback has a free port");
     socket
 }

@@ -17,7 +17,7 @@ const SYN_PATIENCE: Duration = Duration::from_millis(200);
 impl Target {
     /// Refuses: connecting fails at once (RST to SYN). The port is bound without listening, so nobody else gets it.
     pub fn refuse() -> Self {
-        let socket = bind();
+        let socket = bind(0);
         Self::hold(socket.local_addr().expect("a bound socket has an address"), socket)
     }
 
@@ -25,7 +25,7 @@ impl Target {
     ///
     /// Blocks the calling thread for some 200 ms, until it has seen one connection fail.
     pub fn blackhole() -> Self {
-        let listener = bind().listen(0).expect("a bound socket can listen");
+        let listener = bind(0).listen(0).expect("a bound socket can listen");
         let addr = listener.local_addr().expect("a bound socket has an address");
         let mut queued = Vec::new();
         while let Ok(stream) = BlockingStream::connect_timeout(&addr, SYN_PATIENCE) {

@@ -51,7 +51,7 @@ async fn what_is_done_with_a_letter_is_linked_to_what_put_its_job_in_and_no_part
         "messaging.destination.name": "mails", "messaging.batch.message_count": 2,
     });
     assert_eq!((&capture["attributes"], &capture["kind"], &capture["parent"]), (&of_batch, &json!(3), &json!("")));
-    let link = json!([{ "trace": TRACE, "span": SPAN }]);
+    let link = json!([{ "trace": TRACE, "span": SPAN, "remote": true }]);
     for (job, links) in [(&traced, &link), (&other, &json!([]))] {
         let of_job = |name: &str| {
             let spans = named(&spans, name);

@@ -88,6 +88,7 @@ impl Options {
         hop: &Hop,
         cookies: &Cookies,
     ) -> Result<(Response<Incoming>, Exchange), Outcome> {
+        run.request = Some(hop.asks());
         let stream = self.connect(run, hop).await?;
         let two = match (self.version, stream.alpn()) {
             (_, Some(chosen)) => chosen == H2,

@@ -114,6 +114,11 @@ impl Hop {
         request
     }
 
+    /// Returns what is asked of whom, as it may be told: the URL's own host, whatever name its server is called by.
+    pub(in crate::probe) fn asks(&self) -> (Method, Uri) {
+        (self.method.clone(), self.proxied.clone())
+    }
+
     /// Returns the same request with another URL, other headers and another body.
     ///
     /// # Errors

@@ -9,13 +9,14 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use kit::http::ApiError;
+use kit::trace::{Context, Kind, Span};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval_at, timeout};
 
 use super::counts::Loss;
-use super::frame::{Said, error, frame, read};
+use super::frame::{Heard, Said, error, frame, read, write};
 use super::hub::{Hub, Place};
 use crate::chat::{is_of_services, session_of};
 use crate::gate::{Caller, Gatehouse, User};
@@ -53,6 +54,8 @@ pub(super) struct Guest {
     /// What he calls the session.
     pub(super) session: Option<String>,
     pub(super) address: Option<IpAddr>,
+    /// The span of the request that opened the connection.
+    pub(super) opened_by: Option<Context>,
     /// His place among those that have not said yet who they are.
     pub(super) entering: OwnedSemaphorePermit,
     /// His place among all.
@@ -65,6 +68,7 @@ struct Visitor {
     session: String,
     pass: Pass,
     address: Option<IpAddr>,
+    opened_by: Option<Context>,
 }
 
 /// What somebody has come in with.
@@ -77,8 +81,8 @@ enum Pass {
 
 /// Serves a connection to its end.
 pub(super) async fn serve(endpoint: Arc<Endpoint>, mut socket: WebSocket, guest: Guest) {
-    let end = match guest.session.filter(|id| crate::chat::is_plain_id(id)) {
-        Some(shown) => match admit(&endpoint, &mut socket, &shown, guest.address).await {
+    let end = match guest.session.clone().filter(|id| crate::chat::is_plain_id(id)) {
+        Some(shown) => match admit(&endpoint, &mut socket, &shown, &guest).await {
             Ok(visitor) => {
                 drop(guest.entering);
                 attend(&endpoint, &mut socket, &shown, &visitor).await
@@ -92,40 +96,59 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, mut socket: WebSocket, guest:
 }
 
 /// Reads the first frame.
-async fn admit(
-    endpoint: &Endpoint,
-    socket: &mut WebSocket,
-    shown: &str,
-    address: Option<IpAddr>,
-) -> Result<Visitor, End> {
+async fn admit(endpoint: &Endpoint, socket: &mut WebSocket, shown: &str, guest: &Guest) -> Result<Visitor, End> {
     let first = tokio::select! {
         () = endpoint.tunnels.stop.cancelled() => return Err(Some((GOING_AWAY, "the gateway stops"))),
         first = timeout(FIRST_WITHIN, text(socket)) => first,
     };
-    let house = &endpoint.house;
-    let found = match first.ok().flatten().map(|first| read(&first, shown)) {
-        Some(Ok(Said::Auth { session_id: Some(named), .. })) if named != shown => {
-            Err(Some((POLICY, "session_id is another one than that of the address")))
-        }
-        Some(Ok(Said::Auth { api_key: Some(key), token: None, .. })) if is_of_services(shown) => {
-            let found = house.admits(&key, CHAT, address).await;
-            let visitor = |()| Visitor { session: shown.to_owned(), pass: Pass::Key(key), address };
-            found.map(visitor).map_err(|error| refused(&error))
-        }
-        Some(Ok(Said::Auth { api_key: None, token: Some(token), .. })) => {
-            let found = house.users.find(token.expose_secret(), address).await;
-            let visitor = |user: Arc<User>| {
-                let (session, id) = (session_of(&Caller::User(user.clone()), shown), user.id.clone());
-                Visitor { session, pass: Pass::Token { token, user: id }, address }
-            };
-            found.map(visitor).map_err(|error| refused(&error))
-        }
-        _ => Err(Some((POLICY, NEEDED))),
-    };
-    if matches!(found, Err(Some((POLICY, _)))) {
+    let Some(first) = first.ok().flatten().map(|first| read(&first, shown)) else {
         endpoint.hub.counts.refused.inc();
+        return Err(Some((POLICY, NEEDED)));
+    };
+    let mut span = span_of(&first, guest.opened_by.as_ref());
+    let found = span.within(identify(endpoint, first.said.ok(), shown, guest)).await;
+    if let Err(Some((code, reason))) = found {
+        span.refuse(code.to_string(), reason);
+        if code == POLICY {
+            endpoint.hub.counts.refused.inc();
+        }
     }
     found
+}
+
+/// Finds out who says so.
+async fn identify(endpoint: &Endpoint, said: Option<Said>, shown: &str, guest: &Guest) -> Result<Visitor, End> {
+    let (house, address) = (&endpoint.house, guest.address);
+    let visitor = |session, pass| Visitor { session, pass, address, opened_by: guest.opened_by.clone() };
+    match said {
+        Some(Said::Auth { session_id: Some(named), .. }) if named != shown => {
+            Err(Some((POLICY, "session_id is another one than that of the address")))
+        }
+        Some(Said::Auth { api_key: Some(key), token: None, .. }) if is_of_services(shown) => {
+            let found = house.admits(&key, CHAT, address).await;
+            found.map(|()| visitor(shown.to_owned(), Pass::Key(key))).map_err(|error| refused(&error))
+        }
+        Some(Said::Auth { api_key: None, token: Some(token), .. }) => {
+            let found = house.users.find(token.expose_secret(), address).await;
+            let known = |user: Arc<User>| {
+                let (session, id) = (session_of(&Caller::User(user.clone()), shown), user.id.clone());
+                visitor(session, Pass::Token { token, user: id })
+            };
+            found.map(known).map_err(|error| refused(&error))
+        }
+        _ => Err(Some((POLICY, NEEDED))),
+    }
+}
+
+/// Begins the span of a frame that names one which it belongs to; the request that opened the connection is over.
+fn span_of(heard: &Heard, opened_by: Option<&Context>) -> Span {
+    let Some(asked_by) = &heard.asked_by else { return Span::none() };
+    let mut span = Span::enter(Kind::Server, format!("/ws {}", heard.kind), Some(asked_by), None, false);
+    span.set("network.protocol.name", "websocket");
+    if let Some(opened_by) = opened_by {
+        span.link(opened_by);
+    }
+    span
 }
 
 const NEEDED: &str = "the first frame is {\"type\": \"auth\", …} with a valid key or token, within 10 s";
@@ -159,7 +182,7 @@ async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str, visi
         Ok(place) => place,
         Err(why) => return Some((POLICY, why)),
     };
-    let welcome = frame("auth_success", session, &json!({}));
+    let welcome = write(frame("auth_success", session, &json!({})), None);
     if let Err(end) = send(endpoint, socket, Message::from(welcome)).await {
         return end;
     }
@@ -188,12 +211,14 @@ async fn attend(endpoint: &Endpoint, socket: &mut WebSocket, session: &str, visi
                 heard = Instant::now();
                 match said {
                     Some(Ok(Message::Text(text))) => {
-                        let answer = answer(endpoint, &place, session, &text, &mut owed_until);
+                        let opened_by = visitor.opened_by.as_ref();
+                        let answer = answer(endpoint, &place, session, &text, &mut owed_until, opened_by);
                         send(endpoint, socket, Message::from(answer)).await
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
                     Some(Ok(Message::Binary(_))) => {
-                        send(endpoint, socket, Message::from(error(session, "invalid_json", "frames are text"))).await
+                        let error = write(error(session, "invalid_json", "frames are text"), None);
+                        send(endpoint, socket, Message::from(error)).await
                     }
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 }
@@ -216,19 +241,42 @@ async fn has_ended(endpoint: &Endpoint, visitor: &Visitor) -> bool {
 }
 
 /// Answers a frame.
-fn answer(endpoint: &Endpoint, place: &Place, session: &str, text: &str, owed_until: &mut Instant) -> String {
+fn answer(
+    endpoint: &Endpoint,
+    place: &Place,
+    session: &str,
+    text: &str,
+    owed_until: &mut Instant,
+    opened_by: Option<&Context>,
+) -> String {
     if RATE.take(owed_until, Instant::now()).wait.is_some() {
         endpoint.hub.counts.too_fast.inc();
-        return error(session, "rate_limit_exceeded", "no more than 100 frames a minute");
+        return write(error(session, "rate_limit_exceeded", "no more than 100 frames a minute"), None);
     }
-    let chosen = match read(text, session) {
-        Ok(Said::Ping) => return json!({ "type": "pong", "timestamp": Timestamp::now().to_string() }).to_string(),
-        Ok(Said::Auth { .. }) => return error(session, "already_authenticated", "this connection is known already"),
-        Ok(Said::Subscribe { types }) => place.choose(|topics| topics.extend(types)),
-        Ok(Said::Unsubscribe { types }) => place.choose(|topics| topics.retain(|topic| !types.contains(topic))),
-        Err(error) => return error,
+    let heard = read(text, session);
+    let mut span = span_of(&heard, opened_by);
+    let answer = heard.said.and_then(|said| obey(place, session, said));
+    if let Err(error) = &answer {
+        let code = error.pointer("/data/error_code").and_then(Value::as_str).unwrap_or_default();
+        span.refuse(code.to_owned(), "");
+    }
+    write(answer.unwrap_or_else(|error| error), span.context())
+}
+
+/// Does what a client says.
+///
+/// # Errors
+/// The error frame to answer with.
+fn obey(place: &Place, session: &str, said: Said) -> Result<Value, Value> {
+    let chosen = match said {
+        Said::Ping => return Ok(json!({ "type": "pong", "timestamp": Timestamp::now().to_string() })),
+        Said::Auth { .. } => {
+            return Err(error(session, "already_authenticated", "this connection is known already"));
+        }
+        Said::Subscribe { types } => place.choose(|topics| topics.extend(types)),
+        Said::Unsubscribe { types } => place.choose(|topics| topics.retain(|topic| !types.contains(topic))),
     };
-    frame("subscriptions", session, &json!({ "types": chosen }))
+    Ok(frame("subscriptions", session, &json!({ "types": chosen })))
 }
 
 /// Sends what the session is told.

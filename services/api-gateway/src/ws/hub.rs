@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kit::metrics::Metrics;
+use kit::trace::{self, Context};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::Instant;
 
 use super::backlog::Backlog;
 use super::counts::{Counts, Loss};
-use super::frame::{Topic, frame};
+use super::frame::{Topic, frame, write};
 
 /// Connections of one session.
 const CONNECTIONS: usize = 5;
@@ -110,11 +111,17 @@ impl Hub {
         Ok(Place { hub: self.clone(), session: session.to_owned(), number, waited, frames })
     }
 
-    /// Tells a session; if nobody listens it waits, if somebody did lately.
+    /// Tells a session what stems from the request that is being answered, if any.
     pub(crate) fn tell(&self, session: &str, topic: Topic, data: &Value) {
+        self.tell_of(trace::current().as_ref(), session, topic, data);
+    }
+
+    /// Tells a session what stems from the request whose span is `asked_by`; if nobody listens it waits, if somebody did
+    /// lately.
+    pub(crate) fn tell_of(&self, asked_by: Option<&Context>, session: &str, topic: Topic, data: &Value) {
         let (mut sessions, now) = (self.sessions(), Instant::now());
         let Some(entry) = sessions.get_mut(session) else { return };
-        let text = frame(topic, &entry.shown, data);
+        let text = write(frame(topic, &entry.shown, data), asked_by);
         if !entry.connections.is_empty() {
             return entry.send(topic, &text, now, &self.counts);
         }
@@ -138,7 +145,7 @@ impl Hub {
     pub(super) fn tell_all(&self, topic: Topic, data: &Value) {
         let now = Instant::now();
         for session in self.sessions().values_mut().filter(|session| !session.connections.is_empty()) {
-            let text = frame(topic, &session.shown, data);
+            let text = write(frame(topic, &session.shown, data), None);
             session.send(topic, &text, now, &self.counts);
         }
     }

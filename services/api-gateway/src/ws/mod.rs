@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use kit::http::{ApiError, not_found};
+use kit::trace;
 use serde::Deserialize;
 
 use crate::gate::Origin;
@@ -62,8 +63,10 @@ async fn open(
     };
     let (place, entering) = (endpoint.tunnels.place()?, endpoint.tunnels.entrance()?);
     let session = asked.ok().and_then(|Query(asked)| asked.session_id);
-    let (guest, tracker) =
-        (Guest { session, address: origin.address, entering, _place: place }, endpoint.tunnels.tracker.clone());
+    let (guest, tracker) = (
+        Guest { session, address: origin.address, opened_by: trace::current(), entering, _place: place },
+        endpoint.tunnels.tracker.clone(),
+    );
     let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
     Ok(upgrade.on_upgrade(move |socket| tracker.track_future(serve(endpoint, socket, guest))))
 }

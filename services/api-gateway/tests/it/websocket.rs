@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use kit::config::Environment;
+use kit::trace::{TraceSettings, start};
 use serde_json::{Value, json};
-use testkit::{Target, eventually};
+use testkit::{Collector, Target, eventually};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -147,6 +149,54 @@ async fn a_session_hears_of_its_tools_and_answers_also_what_it_missed() {
     assert_eq!((&frame["type"], &frame["data"]["delta"]), (&json!("chat_stream"), &json!("hi")));
     other.say(r#"{"type": "ping"}"#).await;
     assert_eq!(other.hear().await["type"], "pong", "nothing of another session");
+}
+
+#[tokio::test]
+async fn frames_belong_to_the_trace_that_asked_for_them() {
+    let collector = Collector::start().await;
+    let environment = Environment::of([("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.http())]);
+    let exporting = start(TraceSettings::read(&environment, "api-gateway", "1").unwrap());
+    let llm = Target::answer(200, &[("content-type", "application/json")], r#"{"response": "hi"}"#);
+    let mut settings = settings();
+    settings.llm_orchestrator = upstream(&llm.url(""));
+    let gateway = Gateway::start(settings).await;
+    let mut auth = auth("s");
+    let parent = |last: u8| format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b71692033{last:02}-01");
+    auth["traceparent"] = parent(1).into();
+    let mut client = Client::enter(&gateway, "s", auth).await;
+    assert_eq!(client.hear().await["type"], "auth_success");
+    let mut ask = async |frame: Value| {
+        client.say(&frame.to_string()).await;
+        client.hear().await["traceparent"].clone()
+    };
+    assert_eq!(ask(json!({ "type": "ping" })).await, Value::Null);
+    let chosen = ask(json!({ "type": "subscribe", "types": ["chat_stream"], "traceparent": parent(2) })).await;
+    let refused = ask(json!({ "type": "subscribe", "types": 7, "traceparent": parent(3) })).await;
+    let chat = json!({ "message": "hello", "session_id": "s", "stream": true });
+    let request = gateway.request("POST", "/api/chat").header("x-api-key", KEY).header("traceparent", parent(4));
+    assert_eq!(send(request, chat.to_string()).await.status, 200);
+    let told = client.hear().await["traceparent"].clone();
+    exporting.finish().await;
+    let spans = collector.spans().await;
+    let below = |last: u8| {
+        let parent = format!("b7ad6b71692033{last:02}");
+        let mut found = spans.iter().filter(|span| span["parent"] == parent && span["kind"] == 2);
+        (found.next().unwrap(), found.next())
+    };
+    let upgrade = spans.iter().find(|span| span["name"] == "GET /ws").unwrap();
+    let link = json!([{ "trace": upgrade["trace"], "span": upgrade["span"], "remote": false }]);
+    for (last, name, error) in
+        [(1, "/ws auth", None), (2, "/ws subscribe", None), (3, "/ws subscribe", Some("invalid_message"))]
+    {
+        let (span, more) = below(last);
+        assert_eq!((&span["name"], &span["links"], more), (&json!(name), &link, None));
+        assert_eq!(span["attributes"]["error.type"], json!(error));
+    }
+    assert!(!spans.iter().any(|span| span["name"] == "/ws ping"), "it names no span");
+    for (last, frame) in [(2, chosen), (3, refused), (4, told)] {
+        let span = below(last).0["span"].as_str().unwrap();
+        assert_eq!(frame, format!("00-0af7651916cd43dd8448eb211c80319c-{span}-01"));
+    }
 }
 
 #[tokio::test]

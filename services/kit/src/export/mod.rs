@@ -7,7 +7,7 @@ mod post;
 use std::time::Duration;
 
 pub use exporting::Exporting;
-pub(crate) use post::{Post, Reply, shown};
+pub(crate) use post::{LONGEST_WAIT, Post, Reply, shown};
 
 use crate::backoff::Backoff;
 

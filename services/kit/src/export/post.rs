@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Collected, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use jiff::Timestamp;
 
 use crate::config::show_duration;
 use crate::http::{Client, Speaks, client_that, retry_after, root_cause};
 
-/// How much of an answer is read, in bytes.
+/// How much of an answer is read, in bytes, but for its last frame.
 const ANSWER_BYTES: usize = 16 * 1024;
 /// How much of its words is shown, in characters.
 const SHOWN_CHARS: usize = 200;
 /// Longest wait that is taken from an answer.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Posts to one address.
 pub(crate) struct Post {
@@ -56,10 +56,18 @@ impl Post {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, String> {
         let response = self.client.request(request).await.map_err(|error| root_cause(&error))?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(|error| error.to_string())?;
-        let trailers = body.trailers().cloned().unwrap_or_default();
-        Ok(Reply { status: head.status, headers: head.headers, trailers, body: Collected::to_bytes(body) })
+        let (head, mut answer) = response.into_parts();
+        let (mut body, mut trailers) = (BytesMut::new(), HeaderMap::new());
+        // What is longer is an answer all the same.
+        while body.len() < ANSWER_BYTES
+            && let Some(frame) = answer.frame().await
+        {
+            match frame.map_err(|error| root_cause(&error))?.into_data() {
+                Ok(data) => body.extend_from_slice(&data),
+                Err(other) => trailers = other.into_trailers().unwrap_or_default(),
+            }
+        }
+        Ok(Reply { status: head.status, headers: head.headers, trailers, body: body.freeze() })
     }
 }
 

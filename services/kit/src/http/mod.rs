@@ -29,5 +29,5 @@ pub use network::{Network, host_of};
 pub use place::Place;
 pub use retry_after::retry_after;
 pub use server::{EachCore, Limits, MakeRouter, bind, serve, serve_each_core};
-pub use span::{Asking, Path, trace_of, traced};
+pub use span::{Asking, Path, describe, trace_of, traced};
 pub use tls::ServerTls;

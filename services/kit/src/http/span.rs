@@ -88,8 +88,7 @@ impl Asking {
         let mut span = Span::step(Kind::Client, in_name(known(request.method())));
         if let Some(context) = span.context() {
             context.write(request.headers_mut());
-            set_method(&mut span, request.method());
-            set_url(&mut span, request.uri(), path);
+            describe(&mut span, request.method(), request.uri(), path);
         }
         Self(span)
     }
@@ -113,6 +112,12 @@ impl Drop for Asking {
     fn drop(&mut self) {
         self.0.refuse("given_up", "nobody waited for the answer any more");
     }
+}
+
+/// Says in a client's span what it asks of whom: neither query nor credentials, which may be secret.
+pub fn describe(span: &mut Span, method: &Method, uri: &Uri, path: Path) {
+    set_method(span, method);
+    set_url(span, uri, path);
 }
 
 /// Sends a request within a span of its own.
@@ -160,7 +165,6 @@ fn set_server(span: &mut Span, authority: &Authority) {
     }
 }
 
-/// Without query and credentials, which may be secret.
 fn set_url(span: &mut Span, uri: &Uri, path: Path) {
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return };
     set_server(span, authority);

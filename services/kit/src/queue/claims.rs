@@ -39,6 +39,7 @@ struct Taken {
     created_at_ms: i64,
     until_ms: i64,
     traceparent: Option<String>,
+    tracestate: Option<String>,
 }
 
 impl Queues {
@@ -153,7 +154,11 @@ impl Taken {
             max_attempts: self.max_attempts,
             created_at: wall(self.created_at_ms),
             until: wall(self.until_ms),
-            asked_by: self.traceparent.as_deref().and_then(Context::parse),
+            asked_by: self
+                .traceparent
+                .as_deref()
+                .and_then(Context::parse)
+                .map(|asked_by| asked_by.with_state(self.tracestate.unwrap_or_default().as_bytes())),
         })
     }
 }
@@ -190,7 +195,7 @@ async fn take(
     let sql = "UPDATE {jobs} SET state = 'running', owner = $3, epoch = epoch + 1, attempts = attempts + 1,
             until_ms = {now} + $4 WHERE id IN {list}
         RETURNING id, queue, name, payload, epoch, attempts, max_attempts, created_at_ms, until_ms, priority, run_at_ms,
-            traceparent";
+            traceparent, tracestate";
     transaction.rows(sql, &binds).await
 }
 

@@ -26,11 +26,13 @@ struct Row {
     #[sqlx(try_from = "i64")]
     priority: i16,
     traceparent: Option<String>,
+    tracestate: Option<String>,
 }
 
 /// Dead jobs, as [`Row`] reads them.
 const DEAD: &str = "SELECT id, epoch, queue, name, payload, attempts, max_attempts, reason, created_at_ms,
-        first_failed_at_ms, failed_at_ms, key, priority, traceparent
+        first_failed_at_ms, failed_at_ms, key, priority, traceparent,
+        tracestate
     FROM {jobs} WHERE state = 'dead'";
 
 impl Queues {
@@ -139,6 +141,7 @@ impl Row {
             key: self.key,
             priority: self.priority,
             traceparent: self.traceparent,
+            tracestate: self.tracestate,
         })
     }
 }

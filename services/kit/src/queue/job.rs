@@ -177,6 +177,9 @@ pub struct DeadJob {
     pub priority: i16,
     /// The span that put it in, if that was traced, as a `traceparent` (W3C Trace Context section 3.2).
     pub traceparent: Option<String>,
+    /// What vendors said of that trace (W3C Trace Context section 3.3).
+    #[serde(default)]
+    pub tracestate: Option<String>,
 }
 
 impl DeadJob {

@@ -16,6 +16,7 @@ mod ordered;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod put;
+mod spans;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stats;

@@ -121,8 +121,8 @@ async fn carry_out(
 async fn lay_down(transaction: &mut Transaction, id: &str, lost: &DeadJob) -> Result<(), QueueError> {
     check_payload(&lost.payload)?;
     let sql = "INSERT INTO {jobs} (id, queue, name, payload, key, priority, state, attempts, max_attempts, run_at_ms,
-            created_at_ms, epoch, reason, failed_at_ms, first_failed_at_ms, traceparent)
-        VALUES ($2, $3, $4, $5, $6, $7, 'dead', $8, $9, $10, $11, $12, $13, $10, $14, $15)";
+            created_at_ms, epoch, reason, failed_at_ms, first_failed_at_ms, traceparent, tracestate)
+        VALUES ($2, $3, $4, $5, $6, $7, 'dead', $8, $9, $10, $11, $12, $13, $10, $14, $15, $16)";
     let binds = [
         id.into(),
         lost.queue.as_str().into(),
@@ -138,6 +138,7 @@ async fn lay_down(transaction: &mut Transaction, id: &str, lost: &DeadJob) -> Re
         lost.reason.as_str().into(),
         lost.first_failed_at.as_millisecond().into(),
         lost.traceparent.as_deref().into(),
+        lost.tracestate.as_deref().into(),
     ];
     transaction.change(sql, &binds).await?;
     Ok(())

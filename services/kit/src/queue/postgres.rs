@@ -11,7 +11,7 @@ use crate::db::{Behind, bring_up_to_date};
 /// Longest name that PostgreSQL does not cut (manual section 4.1.1).
 const MAX_IDENTIFIER_BYTES: usize = 63;
 
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     r#"
 CREATE TABLE {schema}.jobs (
     id TEXT COLLATE "C" PRIMARY KEY, queue TEXT NOT NULL, name TEXT NOT NULL, payload TEXT NOT NULL, key TEXT,
@@ -35,6 +35,7 @@ CREATE INDEX jobs_died ON {schema}.jobs (queue, failed_at_ms, id) WHERE state = 
 CREATE TABLE {schema}.job_orders (id TEXT COLLATE "C" PRIMARY KEY, at_ms BIGINT NOT NULL);
 CREATE INDEX job_orders_age ON {schema}.job_orders (at_ms);
 "#,
+    "ALTER TABLE {schema}.jobs ADD COLUMN tracestate TEXT;",
 ];
 
 /// Brings the tables in `schema` up to date, in one transaction and one program at a time.

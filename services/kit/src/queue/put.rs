@@ -6,9 +6,10 @@ use serde::Serialize;
 use super::counts::Operation;
 use super::engine::Transaction;
 use super::job::{JobId, Options};
+use super::spans;
 use super::store::Queues;
 use super::{MAX_NAME_BYTES, MAX_PAYLOAD_BYTES, QueueError};
-use crate::trace;
+use crate::trace::{self, Context, Kind};
 
 impl Queues {
     /// Puts a job in and returns its id once it would survive a power cut.
@@ -32,7 +33,13 @@ impl Queues {
         let payload = serde_json::to_string(payload).map_err(QueueError::Payload)?;
         check_payload(&payload)?;
         let inserted = async |transaction: &mut Transaction| insert(transaction, queue, name, &payload, options).await;
-        let id = self.write(Operation::Put, inserted).await?;
+        let mut span = spans::begin(Kind::Producer, "send", queue, name, None);
+        let put = span.within(self.write(Operation::Put, inserted)).await;
+        match &put {
+            Ok(id) => span.set("messaging.message.id", id.to_string()),
+            Err(error) => span.fail(spans::kind(error), error.to_string()),
+        }
+        let id = put?;
         self.tell();
         Ok(id)
     }
@@ -53,7 +60,8 @@ async fn insert(
         check_room(transaction, queue, limit).await?;
     }
     let id = JobId::new().to_string();
-    let traceparent = trace::current().map(|context| context.traceparent());
+    let asks = trace::current();
+    let traceparent = asks.as_ref().map(Context::traceparent);
     let binds = [
         id.as_str().into(),
         queue.into(),
@@ -64,11 +72,13 @@ async fn insert(
         i64::from(options.max_attempts.get()).into(),
         options.run_at.map(Timestamp::as_millisecond).into(),
         traceparent.as_deref().into(),
+        asks.as_ref().and_then(Context::tracestate).into(),
     ];
     // The update changes nothing: it makes the row that has the key come back.
     let sql = "INSERT INTO {jobs}
-            (id, queue, name, payload, key, priority, state, max_attempts, run_at_ms, created_at_ms, traceparent)
-        VALUES ($2, $3, $4, $5, $6, $7, 'waiting', $8, coalesce($9, {now}), {now}, $10)
+            (id, queue, name, payload, key, priority, state, max_attempts, run_at_ms, created_at_ms, traceparent,
+             tracestate)
+        VALUES ($2, $3, $4, $5, $6, $7, 'waiting', $8, coalesce($9, {now}), {now}, $10, $11)
         ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO UPDATE SET key = excluded.key
         RETURNING id";
     let rows: Vec<(String,)> = transaction.rows(sql, &binds).await?;

@@ -13,7 +13,7 @@ use super::QueueError;
 use super::error::check_version;
 use crate::db::{CACHE_KIB, DamageCheck, Durability, SqliteFile, classify, open_sqlite};
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, queue TEXT NOT NULL, name TEXT NOT NULL, payload TEXT NOT NULL, key TEXT,
@@ -38,6 +38,7 @@ CREATE INDEX jobs_died ON jobs (queue, failed_at_ms, id) WHERE state = 'dead';
 CREATE TABLE job_orders (id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
 CREATE INDEX job_orders_age ON job_orders (at_ms);
 ",
+    "ALTER TABLE jobs ADD COLUMN tracestate TEXT;",
 ];
 
 /// Between two tries to get the lock: opening takes some milliseconds.

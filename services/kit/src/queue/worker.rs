@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::job::{Claim, Failed, Job, Retry};
-use super::{QueueError, Queues};
+use super::{QueueError, Queues, spans};
 use crate::backoff::Backoff;
 use crate::config::show_duration;
 use crate::trace::{Kind, Span};
@@ -155,13 +155,9 @@ where
     }
 }
 
-/// Begins the span of an attempt, below what put the job in (OpenTelemetry's semantic conventions for messaging spans).
+/// Begins the span of an attempt, below what put the job in.
 fn span_of(job: &Job) -> Span {
-    let name = format!("process {}", job.queue);
-    let mut span = Span::enter(Kind::Consumer, name, job.asked_by.as_ref(), None, false);
-    span.set("messaging.operation.type", "process");
-    span.set("messaging.operation.name", job.name.clone());
-    span.set("messaging.destination.name", job.queue.clone());
+    let mut span = spans::begin(Kind::Consumer, "process", &job.queue, &job.name, job.asked_by.as_ref());
     span.set("messaging.message.id", job.claim.id.to_string());
     span.set("messaging.delivery.attempt", job.attempt);
     span

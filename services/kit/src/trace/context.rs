@@ -20,6 +20,8 @@ pub struct Context {
     trace: NonZeroU128,
     span: NonZeroU64,
     is_sampled: bool,
+    /// Whether it came from another process, or from an earlier one (`SpanContext.IsRemote`).
+    is_remote: bool,
     state: Option<HeaderValue>,
 }
 
@@ -27,13 +29,13 @@ impl Context {
     /// A first span; of the trace with this id, or of a new one.
     pub fn root(trace: Option<NonZeroU128>, is_sampled: bool) -> Self {
         let trace = trace.unwrap_or_else(|| NonZeroU128::new(rand::random()).unwrap_or(NonZeroU128::MIN));
-        Self { trace, span: new_span(), is_sampled, state: None }
+        Self { trace, span: new_span(), is_sampled, is_remote: false, state: None }
     }
 
     /// A span below this one.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { span: new_span(), ..self.clone() }
+        Self { span: new_span(), is_remote: false, ..self.clone() }
     }
 
     pub(super) fn sampled(self, is_sampled: bool) -> Self {
@@ -46,10 +48,14 @@ impl Context {
         let mut parents = headers.get_all(TRACEPARENT).iter();
         let parent = parents.next().filter(|_| parents.next().is_none())?;
         let states: Vec<&[u8]> = headers.get_all(TRACESTATE).iter().map(HeaderValue::as_bytes).collect();
-        let state = states.join(&b","[..]);
+        Some(Self::parse(parent.to_str().ok()?)?.with_state(&states.join(&b","[..])))
+    }
+
+    /// Sets the `tracestate` that came with it; none if that is empty, too long or no header value.
+    #[must_use]
+    pub fn with_state(self, state: &[u8]) -> Self {
         let state = Some(state).filter(|state| !state.is_empty() && state.len() <= MAX_STATE_BYTES);
-        let state = state.and_then(|state| HeaderValue::from_bytes(&state).ok());
-        Some(Self { state, ..Self::parse(parent.to_str().ok()?)? })
+        Self { state: state.and_then(|state| HeaderValue::from_bytes(state).ok()), ..self }
     }
 
     /// Reads a `traceparent`. Of a version that we do not know only what we know counts (section 4.3).
@@ -64,6 +70,7 @@ impl Context {
             trace: NonZeroU128::new(hex(trace, 32)?)?,
             span: NonZeroU64::new(u64::try_from(hex(span, 16)?).ok()?)?,
             is_sampled: hex(flags, 2)? & u128::from(SAMPLED) != 0,
+            is_remote: true,
             state: None,
         })
     }
@@ -108,9 +115,13 @@ impl Context {
         self.span
     }
 
-    /// What vendors said, for the collector.
-    pub(super) fn state(&self) -> Option<&HeaderValue> {
-        self.state.as_ref()
+    pub(super) fn is_remote(&self) -> bool {
+        self.is_remote
+    }
+
+    /// Returns the `tracestate`, if there is one.
+    pub fn tracestate(&self) -> Option<&str> {
+        self.state.as_ref()?.to_str().ok()
     }
 }
 
@@ -142,7 +153,9 @@ mod tests {
     fn what_we_write_we_read_and_malformed_headers_are_refused() {
         for sampled in [true, false] {
             let context = Context::root(None, sampled);
-            assert_eq!(Context::parse(&context.traceparent()), Some(context));
+            let (read, is_remote) = (Context::parse(&context.traceparent()).unwrap(), true);
+            assert_eq!(read, Context { is_remote, ..context });
+            assert!(!read.child().is_remote);
         }
         assert_eq!(Context::parse(GIVEN).unwrap().traceparent(), GIVEN);
         let later = Context::parse("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03-what-more").unwrap();

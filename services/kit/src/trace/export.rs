@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::figures::{Figures, Loss};
@@ -63,6 +63,15 @@ pub fn start(settings: Option<TraceSettings>) -> Exporting {
     Exporting::spawn(|stop| Exporter::new(settings, &tracer.figures, stop).run(spans))
 }
 
+/// What the last answer says of the next batch.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
+    /// The collector takes nothing.
+    is_away: bool,
+    /// It wants to be left alone until then.
+    not_before: Option<Instant>,
+}
+
 struct Exporter {
     transport: Transport,
     resource: Resource,
@@ -82,19 +91,19 @@ impl Exporter {
     }
 
     async fn run(self, mut spans: Receiver<Record>) {
-        let mut is_away = false;
+        let mut standing = Standing::default();
         let mut batch = Vec::with_capacity(self.batch);
         loop {
             batch.clear();
             self.collect(&mut spans, &mut batch).await;
             if self.stop.is_cancelled() {
-                return self.finish(batch, spans, is_away).await;
+                return self.finish(batch, spans, standing).await;
             }
-            let mut delivery = pin!(self.deliver(&batch, is_away));
+            let mut delivery = pin!(self.deliver(&batch, standing));
             match self.stop.run_until_cancelled(delivery.as_mut()).await {
-                Some(now_away) => is_away = now_away,
+                Some(now) => standing = now,
                 None => {
-                    tokio::join!(delivery, self.finish(Vec::new(), spans, is_away));
+                    tokio::join!(delivery, self.finish(Vec::new(), spans, standing));
                     return;
                 }
             }
@@ -118,19 +127,21 @@ impl Exporter {
     }
 
     /// Hands over the rest, all batches at the same time.
-    async fn finish(&self, mut rest: Vec<Record>, mut spans: Receiver<Record>, is_away: bool) {
+    async fn finish(&self, mut rest: Vec<Record>, mut spans: Receiver<Record>, standing: Standing) {
         spans.close();
         rest.extend(std::iter::from_fn(|| spans.try_recv().ok()));
-        join_all(rest.chunks(self.batch).map(|batch| self.deliver(batch, is_away))).await;
+        join_all(rest.chunks(self.batch).map(|batch| self.deliver(batch, standing))).await;
     }
 
-    /// Tries for a while, counts what came of it, and returns whether the collector is away. Only a change is worth a line.
-    async fn deliver(&self, batch: &[Record], was_away: bool) -> bool {
+    /// Tries for a while, counts what came of it, and returns where the collector stands. Only a change is worth a line.
+    async fn deliver(&self, batch: &[Record], before: Standing) -> Standing {
+        // That time is not the batch's: else it might be lost before it was tried.
+        self.rest_until(before.not_before).await;
         let message = encode(&self.resource, (env!("CARGO_PKG_NAME"), self.version), batch);
         let spans = batch.len() as u64;
-        let mut reason = "no answer in time".to_owned();
+        let (mut reason, mut not_before) = ("no answer in time".to_owned(), None);
         let answer = tokio::select! {
-            answer = self.try_to_send(&message, &mut reason) => Some(answer),
+            answer = self.try_to_send(&message, &mut reason, &mut not_before) => Some(answer),
             () = self.too_late() => None,
         };
         let (lost, loss, why) = match answer {
@@ -141,14 +152,21 @@ impl Exporter {
         };
         self.figures.sent(spans - lost);
         self.figures.lost(loss, lost);
-        match (lost > 0, was_away) {
+        match (lost > 0, before.is_away) {
             (true, false) => {
                 tracing::warn!(error = why, spans = lost, "the collector takes no spans; they are dropped")
             }
             (false, true) => tracing::info!("the collector takes spans again"),
             _ => {}
         }
-        lost > 0
+        Standing { is_away: lost > 0, not_before }
+    }
+
+    /// Returns at that time, or when the program must end.
+    async fn rest_until(&self, time: Option<Instant>) {
+        if let Some(time) = time {
+            self.stop.run_until_cancelled(sleep_until(time)).await;
+        }
     }
 
     /// Returns when a batch has had its time, or the program must end.
@@ -163,14 +181,15 @@ impl Exporter {
         }
     }
 
-    async fn try_to_send(&self, message: &[u8], reason: &mut String) -> Answer {
+    async fn try_to_send(&self, message: &[u8], reason: &mut String, not_before: &mut Option<Instant>) -> Answer {
         for failures in 1.. {
             let is_last = self.stop.is_cancelled();
             match self.transport.send(message).await {
                 Answer::Away(why, wait) if !is_last => {
                     *reason = why;
-                    let wait = wait.unwrap_or_else(|| BACKOFF.delay(failures, rand::random()));
-                    self.stop.run_until_cancelled(sleep(wait)).await;
+                    *not_before = wait.map(|wait| Instant::now() + wait);
+                    let next = Instant::now() + BACKOFF.delay(failures, rand::random());
+                    self.rest_until(not_before.or(Some(next))).await;
                 }
                 answer => return answer,
             }

@@ -2,15 +2,17 @@
 //! `trace/v1/trace.proto`, `common/v1/common.proto`, `resource/v1/resource.proto` and
 //! `collector/trace/v1/trace_service.proto`).
 
+use std::time::Duration;
+
 use prost::{Message, Oneof};
 
 use super::context::Context;
-use super::record::{Record, Value};
+use super::record::{Record, Value, shown};
 
-/// Longest text of an attribute, in bytes: a path or an agent's name may be as long as its sender likes.
-const MAX_TEXT_BYTES: usize = 1024;
-/// `SpanFlags`: it is known whether the parent is another process's, …
+/// `SpanFlags`: it is known whether the parent (or what a link leads to) is another process's, …
 const HAS_IS_REMOTE: u32 = 0x100;
+/// … and it is.
+const IS_REMOTE: u32 = 0x200;
 /// `STATUS_CODE_ERROR`
 const ERROR: i32 = 2;
 
@@ -141,6 +143,38 @@ struct ExportTracePartialSuccess {
     error_message: Vec<u8>,
 }
 
+/// `google.rpc.Status` (googleapis, `google/rpc/status.proto`), its details alone.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Packed>,
+}
+
+/// `google.protobuf.Any`
+#[derive(Clone, PartialEq, Message)]
+struct Packed {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo` (googleapis, `google/rpc/error_details.proto`)
+#[derive(Clone, PartialEq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<Length>,
+}
+
+/// `google.protobuf.Duration`
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Length {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
 /// Writes an `ExportTraceServiceRequest`.
 pub(super) fn encode(resource: &Resource, scope: (&str, &str), spans: &[Record]) -> Vec<u8> {
     let attributes = resource.iter().map(|(name, value)| attribute(name, text(value))).collect();
@@ -160,6 +194,16 @@ pub(super) fn rejected(response: &[u8]) -> (u64, String) {
     )
 }
 
+/// Reads from a `google.rpc.Status` how long a collector asks to be left alone. None if it does not say that another try
+/// may help.
+pub(super) fn retry_delay(status: &[u8]) -> Option<Duration> {
+    let details = RpcStatus::decode(status).ok()?.details;
+    let told = details.iter().find(|packed| packed.type_url.ends_with("/google.rpc.RetryInfo"))?;
+    let delay = RetryInfo::decode(told.value.as_slice()).ok()?.retry_delay.unwrap_or_default();
+    let [seconds, nanos] = [delay.seconds, delay.nanos.into()].map(|part| u64::try_from(part).unwrap_or_default());
+    Some(Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos)))
+}
+
 fn span(record: &Record) -> Span {
     let Record { context, parent, name, kind, began, ended, attributes, links, failure } = record;
     let value = |value: &Value| match value {
@@ -171,7 +215,7 @@ fn span(record: &Record) -> Span {
         trace_id: trace_id(context),
         span_id: span_id(context),
         trace_state: state(context),
-        parent_span_id: parent.map(|parent| parent.get().to_be_bytes().to_vec()).unwrap_or_default(),
+        parent_span_id: parent.map(|parent| parent.span.get().to_be_bytes().to_vec()).unwrap_or_default(),
         name: name.clone().into_owned(),
         kind: *kind as i32,
         start_time_unix_nano: *began,
@@ -179,12 +223,12 @@ fn span(record: &Record) -> Span {
         attributes: attributes.iter().map(|(name, given)| attribute(name, value(given))).collect(),
         links: links.iter().map(link).collect(),
         status: failure.as_ref().map(|why| Status { message: shown(why), code: ERROR }),
-        flags: flags(context),
+        flags: flags(context, parent.is_some_and(|parent| parent.is_remote)),
     }
 }
 
 fn link(to: &Context) -> Link {
-    Link { trace_id: trace_id(to), span_id: span_id(to), trace_state: state(to), flags: flags(to) }
+    Link { trace_id: trace_id(to), span_id: span_id(to), trace_state: state(to), flags: flags(to, to.is_remote()) }
 }
 
 fn trace_id(context: &Context) -> Vec<u8> {
@@ -196,11 +240,11 @@ fn span_id(context: &Context) -> Vec<u8> {
 }
 
 fn state(context: &Context) -> String {
-    context.state().and_then(|state| state.to_str().ok()).unwrap_or_default().to_owned()
+    context.tracestate().unwrap_or_default().to_owned()
 }
 
-fn flags(context: &Context) -> u32 {
-    u32::from(context.is_sampled()) | HAS_IS_REMOTE
+fn flags(context: &Context, is_remote: bool) -> u32 {
+    u32::from(context.is_sampled()) | HAS_IS_REMOTE | if is_remote { IS_REMOTE } else { 0 }
 }
 
 fn attribute(name: &str, value: Any) -> KeyValue {
@@ -209,10 +253,4 @@ fn attribute(name: &str, value: Any) -> KeyValue {
 
 fn text(text: &str) -> Any {
     Any::Text(shown(text))
-}
-
-/// Without secrets, and cut.
-fn shown(text: &str) -> String {
-    let text = crate::secrets::redact(text);
-    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned()
 }

@@ -5,6 +5,9 @@ use std::num::NonZeroU64;
 
 use super::context::Context;
 
+/// Longest text of an attribute, in bytes: a path or an agent's name may be as long as its sender likes.
+const MAX_TEXT_BYTES: usize = 1024;
+
 /// What a span stands for (`SpanKind` of OTLP; the numbers are those of its protocol).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -67,11 +70,46 @@ impl From<bool> for Value {
     }
 }
 
+impl Value {
+    /// Cut, if it is long: spans that wait are counted, and must not be as large as their senders like.
+    pub(super) fn short(self) -> Self {
+        match self {
+            Self::Text(text) => Self::Text(short(text)),
+            other => other,
+        }
+    }
+}
+
+/// Returns the text, or what is shown of it if that is less.
+pub(super) fn short(text: Cow<'static, str>) -> Cow<'static, str> {
+    if text.len() > MAX_TEXT_BYTES { shown(&text).into() } else { text }
+}
+
+/// Without secrets, and cut: in this order, for nobody knows a part of a secret again.
+pub(super) fn shown(text: &str) -> String {
+    let text = crate::secrets::redact(text);
+    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned()
+}
+
+/// The span that another is a step of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parent {
+    pub(super) span: NonZeroU64,
+    /// Whether it is another process's.
+    pub(super) is_remote: bool,
+}
+
+impl From<&Context> for Parent {
+    fn from(context: &Context) -> Self {
+        Self { span: context.span(), is_remote: context.is_remote() }
+    }
+}
+
 /// An ended span.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) context: Context,
-    pub(super) parent: Option<NonZeroU64>,
+    pub(super) parent: Option<Parent>,
     pub(super) name: Cow<'static, str>,
     pub(super) kind: Kind,
     /// Nanoseconds since the epoch.

@@ -1,14 +1,13 @@
 //! A span while it is open. Without a collector it is empty, and costs nothing.
 
 use std::borrow::Cow;
-use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::context::Context;
 use super::export::{Tracer, tracer};
 use super::part::Part;
-use super::record::{Kind, Record, Value};
+use super::record::{Kind, Parent, Record, Value, short};
 
 /// Links of a span, at most: as many as the SDKs keep unless told otherwise (OpenTelemetry specification, "Span Limits").
 const MAX_LINKS: usize = 128;
@@ -61,7 +60,7 @@ impl Span {
         let mut context = parent.map_or_else(|| Context::root(trace, false), Context::child);
         let is_sampled = tracer.sampler.decides(context.trace().get(), parent) && !(is_quiet && parent.is_none());
         context = context.sampled(is_sampled);
-        Self::first(tracer, kind, name.into(), context, parent.map(Context::span))
+        Self::first(tracer, kind, name.into(), context, parent.map(Parent::from))
     }
 
     /// Begins a trace whose context is known already; recorded if both `context` and the sampler say so.
@@ -75,7 +74,7 @@ impl Span {
     pub fn step(kind: Kind, name: impl Into<Cow<'static, str>>) -> Self {
         let Some(tracer) = tracer() else { return Self::none() };
         let Ok(place) = CURRENT.try_with(Place::clone) else { return Self::enter(kind, name, None, None, false) };
-        let parent = place.context.span();
+        let parent = Parent::from(&place.context);
         let place = Place { context: place.context.child(), part: place.part };
         Self::open(tracer, kind, name.into(), place, Some(parent), false)
     }
@@ -85,7 +84,7 @@ impl Span {
         kind: Kind,
         name: Cow<'static, str>,
         context: Context,
-        parent: Option<NonZeroU64>,
+        parent: Option<Parent>,
     ) -> Self {
         let part = Arc::new(Mutex::new(Part::new(context.is_sampled())));
         Self::open(tracer, kind, name, Place { context, part }, parent, true)
@@ -96,7 +95,7 @@ impl Span {
         kind: Kind,
         name: Cow<'static, str>,
         place: Place,
-        parent: Option<NonZeroU64>,
+        parent: Option<Parent>,
         is_first: bool,
     ) -> Self {
         let (context, began) = (place.context.clone(), now());
@@ -114,7 +113,7 @@ impl Span {
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         let Some(open) = &mut self.0 else { return };
         open.record.attributes.retain(|(known, _)| *known != name);
-        open.record.attributes.push((name, value.into()));
+        open.record.attributes.push((name, value.into().short()));
     }
 
     /// Says that it has to do with a span that it is not part of. Of more than 128 the rest is left out.
@@ -137,14 +136,14 @@ impl Span {
     pub fn refuse(&mut self, error: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) {
         self.set("error.type", Value::Text(error.into()));
         if let Some(open) = &mut self.0 {
-            open.record.failure = Some(why.into());
+            open.record.failure = Some(short(why.into()));
         }
     }
 
     /// Adds a step that is over: it began so long after this span, and took so long.
     pub fn add_step(&self, name: impl Into<Cow<'static, str>>, after: Duration, took: Duration) {
         let Some(open) = &self.0 else { return };
-        let (context, parent) = (open.place.context.child(), Some(open.place.context.span()));
+        let (context, parent) = (open.place.context.child(), Some(Parent::from(&open.place.context)));
         let began = open.record.began.saturating_add(nanos(after));
         let (ended, attributes, links) = (began.saturating_add(nanos(took)), Vec::new(), Vec::new());
         let (name, kind, failure) = (name.into(), Kind::Internal, None);

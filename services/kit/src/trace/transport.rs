@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use data_encoding::BASE64_NOPAD;
 use http::header::{CONTENT_TYPE, HeaderName, TE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::otlp::rejected;
+use super::otlp::{rejected, retry_delay};
 use super::settings::{Protocol, TraceSettings};
-use crate::export::{Post, Reply, shown};
+use crate::export::{LONGEST_WAIT, Post, Reply, shown};
 use crate::http::Speaks;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -101,15 +102,33 @@ fn judge_grpc(status: StatusCode, trailers: &HeaderMap, body: &[u8]) -> Answer {
             Answer::Taken(spans, shown(&why))
         }
         // Cancelled, late, aborted, out of range, unavailable, data loss; or exhausted, if it says for how long.
-        1 | 4 | 10 | 11 | 14 | 15 => Answer::Away(reason, None),
-        8 if trailers.contains_key(GRPC_DETAILS) => Answer::Away(reason, None),
+        1 | 4 | 10 | 11 | 14 | 15 => Answer::Away(reason, wait(trailers)),
+        8 => match wait(trailers) {
+            Some(wait) => Answer::Away(reason, Some(wait)),
+            None => Answer::Refused(reason),
+        },
         _ => Answer::Refused(reason),
     }
+}
+
+/// Reads how long a collector asks to be left alone. Its details may be padded ("gRPC over HTTP2", "Binary-Header").
+fn wait(trailers: &HeaderMap) -> Option<Duration> {
+    let details = trailers.get(GRPC_DETAILS)?.to_str().ok()?.trim_end_matches('=');
+    retry_delay(&BASE64_NOPAD.decode(details.as_bytes()).ok()?).map(|wait| wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A quota that was used up, and 1.5 s to wait. Like those below made by Python's googleapis-common-protos.
+    const QUOTA_AND_DELAY: &str = "CAgSCXNsb3cgZG93bho4Cit0eXBlLmdvb2dsZWFwaXMuY29tL2dvb2dsZS5ycGMuUXVvdGFGYWlsdXJlEgk\
+        KBwoFc3BhbnMaNgoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIKCggIARCAyrXuAQ==";
+    /// An hour to wait.
+    const HOUR: &str = "CAgSCXNsb3cgZG93bhoxCih0eXBlLmdvb2dsZWFwaXMuY29tL2dvb2dsZS5ycGMuUmV0cnlJbmZvEgUKAwiQHA==";
+    /// A quota that was used up.
+    const QUOTA: &str =
+        "CAgSCXNsb3cgZG93bho4Cit0eXBlLmdvb2dsZWFwaXMuY29tL2dvb2dsZS5ycGMuUXVvdGFGYWlsdXJlEgkKBwoFc3BhbnM=";
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -132,6 +151,25 @@ mod tests {
         assert_eq!(grpc("14"), Answer::Away("it answered with gRPC status 14: why".to_owned(), None));
         assert!(matches!(grpc("8"), Answer::Refused(_)) && matches!(grpc("16"), Answer::Refused(_)));
         assert!(matches!(judge_grpc(StatusCode::NOT_FOUND, &headers(&[]), b""), Answer::Away(_, None)));
+    }
+
+    #[test]
+    fn a_collector_says_by_grpc_how_long_it_wants_to_be_left_alone() {
+        let check = |code, details, expected| {
+            let trailers = headers(&[("grpc-status", code), ("grpc-status-details-bin", details)]);
+            let found = match judge_grpc(StatusCode::OK, &trailers, b"") {
+                Answer::Away(_, wait) => Some(wait),
+                _ => None,
+            };
+            assert_eq!(found, expected, "{code} {details}");
+        };
+        let told = Some(Some(Duration::from_millis(1500)));
+        check("8", QUOTA_AND_DELAY, told);
+        check("14", QUOTA_AND_DELAY.trim_end_matches('='), told);
+        check("8", HOUR, Some(Some(LONGEST_WAIT)));
+        check("8", QUOTA, None);
+        check("14", QUOTA, Some(None));
+        check("8", "?", None);
     }
 
     #[test]

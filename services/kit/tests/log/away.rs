@@ -8,6 +8,9 @@ use testkit::{Loki, at_scale, eventually, resident_kib};
 
 use crate::{LIMIT, Log, QUEUE_BYTES, SMALL, all_dropped, dropped, numbers, sent, waiting, work};
 
+/// Lines that are written without a pause are one batch.
+const ALL_AT_ONCE: [(&str, &str); 1] = [("LOKI_BATCH_WAIT", "1000")];
+
 /// Waits until nothing waits any more.
 async fn all_is_said() {
     eventually("nothing to wait", LIMIT, async || (waiting() == 0).then_some(())).await;
@@ -42,6 +45,57 @@ async fn what_loki_refuses_is_not_sent_again_and_said_once() {
     assert_eq!((count("Loki takes log lines again"), count("sending this log")), (1, 1));
 }
 
+/// Has Loki refuse some of a batch of several levels, and checks that all the others count as taken.
+async fn lose_few(loki: &Loki, has_counts: bool) {
+    loki.go().await;
+    let log = Log::start(&loki.url(), &ALL_AT_ONCE);
+    work(0..300);
+    [10, 20].into_iter().for_each(|number| tracing::warn!(number, is_wrong = true, "work"));
+    work(300..400);
+    tracing::info!(number = 30, is_wrong = true, "work");
+    work(400..500);
+    eventually("it to be noticed", LIMIT, async || (log.own().len() == 2).then_some(())).await;
+    if has_counts {
+        loki.find_behind("is_wrong").await
+    } else {
+        loki.take_all_but("is_wrong").await
+    }
+    all_is_said().await;
+    let own = log.own();
+    log.exporting.finish().await;
+    let held = loki.held().await;
+    assert_eq!((numbers(&held), sent(), dropped("refused"), all_dropped()), ((0..500).collect(), 500, 3, 3));
+    // All, then each stream: of one it says how many. Else what is wrong is looked for by halves.
+    let asked = held["requests"].as_array().unwrap().len();
+    assert!(if has_counts { asked < 10 } else { asked > 10 }, "{asked}");
+    assert_eq!(own.iter().filter(|line| line.contains("refuses")).count(), 1, "{own:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_batch_only_the_lines_too_far_behind_are_lost() {
+    lose_few(&Loki::start().await, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_batch_only_the_lines_that_loki_does_not_want_are_lost() {
+    lose_few(&Loki::start().await, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loki_that_wants_no_line_is_not_asked_for_each() {
+    let loki = Loki::start().await;
+    loki.go().await;
+    let log = Log::start(&loki.url(), &ALL_AT_ONCE);
+    work(0..2000);
+    eventually("it to be noticed", LIMIT, async || (log.own().len() == 2).then_some(())).await;
+    loki.take_all_but("work").await;
+    all_is_said().await;
+    log.exporting.finish().await;
+    assert_eq!((sent(), dropped("refused"), all_dropped()), (0, 2000, 2000));
+    let asked = loki.held().await["requests"].as_array().unwrap().len();
+    assert!(asked < 100, "{asked}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_loki_is_left_alone_for_as_long_as_it_asks() {
     let loki = Loki::start().await;
@@ -63,14 +117,14 @@ async fn a_batch_that_is_more_than_loki_takes_at_once_holds_up_no_line() {
     let loki = Loki::start().await;
     loki.go().await;
     let log = Log::start(&loki.url(), &[]);
-    work(0..400);
+    work(0..150);
     eventually("it to be noticed", LIMIT, async || (log.own().len() == 2).then_some(())).await;
     loki.be_busy_above(2000).await;
-    loki.eventually("the lines", |held| (numbers(held).len() == 400).then_some(())).await;
+    loki.eventually("the lines", |held| (numbers(held).len() == 150).then_some(())).await;
     let held = loki.held().await;
     let whole = held["requests"][0]["bytes"].as_u64().unwrap();
     assert!(whole > 2000, "{whole}");
-    assert_eq!((numbers(&held), all_dropped()), ((0..400).collect(), 0));
+    assert_eq!((numbers(&held), all_dropped()), ((0..150).collect(), 0));
     log.exporting.finish().await;
 }
 

@@ -9,8 +9,10 @@ mod killed;
 mod stalled;
 
 use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use kit::config::Environment;
@@ -30,6 +32,14 @@ struct Log {
     _folder: TempDir,
     path: PathBuf,
     exporting: Exporting,
+    told: Mutex<Told>,
+}
+
+/// What the export said of itself, as far as the log was read.
+#[derive(Default)]
+struct Told {
+    bytes: u64,
+    messages: Vec<String>,
 }
 
 impl Log {
@@ -41,7 +51,7 @@ impl Log {
         let pairs = [("LOKI_URL", url), ("LOKI_BATCH_WAIT", "10")].into_iter().chain(more.iter().copied());
         let environment = pairs.fold(Environment::default(), |all, (name, value)| all.with(name, value));
         let exporting = start_loki(LokiSettings::read(&environment, "test").unwrap());
-        Self { _folder: folder, path, exporting }
+        Self { _folder: folder, path, exporting, told: Mutex::default() }
     }
 
     /// Returns every line that was written, as JSON.
@@ -50,11 +60,22 @@ impl Log {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Returns what the export says of itself.
+    /// Returns what the export says of itself. A log may be long: only what is new in it is read.
     fn own(&self) -> Vec<String> {
-        let lines = self.lines();
-        let own = lines.iter().filter(|line| line["target"].as_str().unwrap().starts_with("kit::log"));
-        own.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
+        let mut told = self.told.lock().unwrap();
+        let mut file = BufReader::new(File::open(&self.path).unwrap());
+        file.seek(SeekFrom::Start(told.bytes)).unwrap();
+        let mut line = String::new();
+        while file.read_line(&mut line).unwrap() > 0 && line.ends_with('\n') {
+            told.bytes += line.len() as u64;
+            if line.contains("kit::log") {
+                let line: Value = serde_json::from_str(&line).unwrap();
+                assert!(line["target"].as_str().unwrap().starts_with("kit::log"), "{line}");
+                told.messages.push(line["message"].as_str().unwrap().to_owned());
+            }
+            line.clear();
+        }
+        told.messages.clone()
     }
 }
 

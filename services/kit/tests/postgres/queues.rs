@@ -108,7 +108,7 @@ async fn newer_tables_and_odd_schemas_are_refused() {
     let error = Queues::postgres(pool.clone(), "jobs").await.unwrap_err();
     assert!(matches!(error, QueueError::Newer { found: 7, .. }), "{error:?}");
     let expected =
-        "schema \"jobs\" has job tables of version 7, newer than the 3 this program knows; run the newer program";
+        "schema \"jobs\" has job tables of version 7, newer than the 4 this program knows; run the newer program";
     assert_eq!(error.to_string(), expected);
     for odd in ["", "Jobs", "1x", "a-b", "a\"; DROP TABLE x; --", &"x".repeat(64)] {
         let error = Queues::postgres(pool.clone(), odd).await.unwrap_err();
@@ -129,8 +129,8 @@ async fn whoever_watches_over_a_schema_makes_and_changes_nothing() {
     let watching = Queues::existing_postgres(pool.clone(), "jobs").await.unwrap();
     assert_eq!(watching.names().await.unwrap().len(), 1);
     for (change, expected) in [
-        ("DELETE FROM jobs.job_steps WHERE version > 2", "are of version 2, older than the 3 this program needs"),
-        ("INSERT INTO jobs.job_steps VALUES (7, now())", "of version 7, newer than the 3 this program knows"),
+        ("DELETE FROM jobs.job_steps WHERE version > 2", "are of version 2, older than the 4 this program needs"),
+        ("INSERT INTO jobs.job_steps VALUES (7, now())", "of version 7, newer than the 4 this program knows"),
     ] {
         sqlx::query(change).execute(&pool).await.unwrap();
         let found = refusal().await;

@@ -103,7 +103,7 @@ async fn whoever_watches_over_a_file_makes_and_changes_nothing() {
     let file = sqlx::SqlitePool::connect_with(options).await.unwrap();
     sqlx::raw_sql("PRAGMA user_version = 2").execute(&file).await.unwrap();
     let older = refusal().await;
-    assert!(older.contains("are of version 2, older than the 3 this program needs; start the program that"), "{older}");
+    assert!(older.contains("are of version 2, older than the 4 this program needs; start the program that"), "{older}");
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&file).await.unwrap();
     assert_eq!(version, 2);
 }

@@ -24,6 +24,7 @@ async fn arrives(protocol: &str, is_http: bool) {
     outer.set("url.path", "/hunter2hunter2".to_owned());
     outer.set("http.response.status_code", 503_u16);
     outer.set("flag", true);
+    outer.set("long", format!("{}hunter2hunter2", "x".repeat(1020)));
     let asked_by = Context::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").unwrap();
     (0..200).for_each(|_more_than_are_kept| outer.link(&asked_by));
     outer.fail("503", "it is not there");
@@ -46,8 +47,11 @@ async fn arrives(protocol: &str, is_http: bool) {
         (&outer["parent"], &outer["kind"], &outer["status"]),
         (&"b7ad6b7169203331".into(), &2.into(), &2.into())
     );
-    let link = serde_json::json!({ "trace": "4bf92f3577b34da6a3ce929d0e0e4736", "span": "00f067aa0ba902b7" });
+    let link = serde_json::json!({
+        "trace": "4bf92f3577b34da6a3ce929d0e0e4736", "span": "00f067aa0ba902b7", "remote": true,
+    });
     assert_eq!(outer["links"], serde_json::json!(vec![link; 128]));
+    assert_eq!([outer, inner, step].map(|span| span["remote"] == true), [true, false, false]);
     assert_eq!((&inner["parent"], &inner["kind"], &inner["status"]), (&outer["span"], &3.into(), &0.into()));
     assert_eq!((&step["parent"], &step["kind"]), (&outer["span"], &1.into()));
     let at = |span: &serde_json::Value, which: &str| span[which].as_u64().unwrap();
@@ -56,6 +60,7 @@ async fn arrives(protocol: &str, is_http: bool) {
     assert_eq!(outer["message"], "it is not there");
     let expected = serde_json::json!({
         "url.path": "/[redacted]", "http.response.status_code": 503, "flag": true, "error.type": "503",
+        "long": format!("{}[red", "x".repeat(1020)),
     });
     assert_eq!(outer["attributes"], expected);
 }

@@ -156,6 +156,7 @@ impl Options {
         cookies: &Cookies,
         is_first: bool,
     ) -> Result<(Response<Incoming>, Exchange), Stop> {
+        visit.run.request = Some(hop.asks());
         let way = self.find_way(visit, hop, is_first).await?;
         if is_first && let Some(tokens) = &self.tokens {
             // Only now is it known that the target may be asked. Redirects keep a token as they keep other credentials.

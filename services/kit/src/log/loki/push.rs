@@ -145,17 +145,32 @@ impl Batch {
         Self { body: body.into(), lines }
     }
 
+    fn streams(&self) -> Option<Vec<StreamAdapter>> {
+        let message = snap::raw::Decoder::new().decompress_vec(&self.body).ok()?;
+        Some(PushRequest::decode(message.as_slice()).ok()?.streams)
+    }
+
+    /// Returns its streams, each by itself, or the halves of its only one. None as with [`Self::halves`].
+    pub(super) fn pieces(&self) -> Option<Vec<Self>> {
+        let streams = self.streams()?;
+        if streams.len() < 2 {
+            return self.halves().map(Vec::from);
+        }
+        Some(streams.into_iter().map(|stream| Self::written(entries(stream))).collect())
+    }
+
     /// Returns its older and its newer half. None of a single line, or of what is no batch.
     pub(super) fn halves(&self) -> Option<[Self; 2]> {
-        let message = snap::raw::Decoder::new().decompress_vec(&self.body).ok()?;
-        let PushRequest { streams } = PushRequest::decode(message.as_slice()).ok()?;
-        let entries =
-            |StreamAdapter { labels, entries }| entries.into_iter().map(move |entry| (String::clone(&labels), entry));
-        let mut older: Vec<(String, EntryAdapter)> = streams.into_iter().flat_map(entries).collect();
+        let mut older: Vec<(String, EntryAdapter)> = self.streams()?.into_iter().flat_map(entries).collect();
         older.sort_by_key(|(_, entry)| entry.timestamp.map(|at| (at.seconds, at.nanos)));
         let newer = older.split_off(older.len() / 2);
         (!older.is_empty()).then(|| [older, newer].map(|half| Self::written(half.into_iter())))
     }
+}
+
+fn entries(stream: StreamAdapter) -> impl Iterator<Item = (String, EntryAdapter)> {
+    let StreamAdapter { labels, entries } = stream;
+    entries.into_iter().map(move |entry| (labels.clone(), entry))
 }
 
 #[cfg(test)]
@@ -214,6 +229,10 @@ pub(super) mod tests {
             (lines(&older), lines(&newer)),
             (vec!["one".to_owned()], vec!["two".to_owned(), "three".to_owned()])
         );
+        let streams = whole.pieces().unwrap();
+        assert_eq!(streams.iter().map(lines).collect::<Vec<_>>(), [vec!["two"], vec!["one", "three"]]);
+        assert_eq!(streams[1].pieces().unwrap().iter().map(lines).collect::<Vec<_>>(), [["one"], ["three"]]);
+        assert_eq!(streams[0].pieces(), None);
         let Batch { body, .. } = Batch::of(&labels(), Vec::new());
         assert_eq!((Batch { body, lines: 0 }).halves(), None);
         assert_eq!((Batch { body: Bytes::from_static(b"x"), lines: 1 }).halves(), None);

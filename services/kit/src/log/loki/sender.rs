@@ -17,6 +17,9 @@ use crate::export::{BACKOFF, LAST};
 
 /// Tries of one part that Loki may be too busy for before less of it is tried: it may be more than Loki ever takes at once.
 const BUSY_TRIES: u32 = 3;
+/// Parts of one batch that are refused before no more is looked for what of it is wrong: two lines among 5000 are found in 26,
+/// and a Loki that wants none of it is not asked for each line.
+const LOOKS: u32 = 32;
 
 /// The sender.
 pub(super) struct Sender {
@@ -94,7 +97,7 @@ impl Sender {
     /// Tries until Loki has answered for all of a batch; false if the end of the program came before.
     async fn deliver(&mut self, hand: &mut Hand) -> bool {
         let mut parts = VecDeque::from([hand.batch.clone()]);
-        let mut failures = 0;
+        let (mut failures, mut looks, mut refused) = (0, 0, None);
         while let Some(part) = parts.pop_front() {
             hand.left = part.lines + parts.iter().map(|part| part.lines).sum::<u64>();
             let answer = self.send(&part, hand).await;
@@ -103,13 +106,24 @@ impl Sender {
                 Answer::Taken => {
                     failures = 0;
                     self.figures.sent(part.lines);
-                    self.told(None, "");
                 }
                 Answer::TooLarge(why) => match part.halves() {
                     Some(halves) => halves.into_iter().rev().for_each(|half| parts.push_front(half)),
-                    None => self.refused(Loss::TooLarge, part.lines, &why),
+                    None => refused = Some(self.refused(Loss::TooLarge, part.lines, why)),
                 },
-                Answer::Refused(loss, why) => self.refused(loss, part.lines, &why),
+                Answer::Partial(Some(ignored), why) if ignored.of == part.lines => {
+                    self.figures.sent(ignored.of - ignored.lines);
+                    refused = Some(self.refused(Loss::Refused, ignored.lines, why));
+                }
+                // What of it was taken comes again, and is dropped there: the same line at the same time.
+                Answer::Partial(_, why) => {
+                    looks += 1;
+                    match part.pieces().filter(|_| looks <= LOOKS) {
+                        Some(pieces) => pieces.into_iter().rev().for_each(|piece| parts.push_front(piece)),
+                        None => refused = Some(self.refused(Loss::Refused, part.lines, why)),
+                    }
+                }
+                Answer::Refused(loss, why) => refused = Some(self.refused(loss, part.lines, why)),
                 Answer::Away(why, wait) | Answer::Busy(why, wait) => {
                     self.told(Some(Trouble::Away), &why);
                     if self.end.stop.is_cancelled() {
@@ -124,6 +138,8 @@ impl Sender {
                 }
             }
         }
+        let (trouble, why) = refused.unzip();
+        self.told(trouble, &why.unwrap_or_default());
         true
     }
 
@@ -151,9 +167,9 @@ impl Sender {
         }
     }
 
-    fn refused(&mut self, loss: Loss, lines: u64, why: &str) {
+    fn refused(&self, loss: Loss, lines: u64, why: String) -> (Trouble, String) {
         self.figures.lost(loss, lines);
-        self.told(Some(Trouble::Refused(loss)), why);
+        (Trouble::Refused(loss), why)
     }
 
     fn told(&mut self, trouble: Option<Trouble>, why: &str) {
