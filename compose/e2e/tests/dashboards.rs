@@ -2,6 +2,8 @@
 //! whatever leads somewhere leads to something, and whatever is asked is answered.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod around;
+mod arrived;
 mod asked;
 mod given;
 mod provided;

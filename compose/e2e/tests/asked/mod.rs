@@ -2,17 +2,16 @@
 //! is down, loops and cannot be told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use e2e::{ask, program};
+use e2e::ask;
 use http::Request;
-use kit::queue::{Options, Queues, Retry};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
-use testkit::{Certificate, Collector, Target, eventually, free_port};
+use serde_json::Value;
+use testkit::eventually;
 
+use crate::around::{Around, ask_in_vain, let_a_job_die, sign_in_in_vain};
+use crate::arrived;
 use crate::given::{repository, rules};
 use crate::shown::{Asked, Shown, dashboards, links, list, with};
 use crate::stack::{LIMIT, Up};
@@ -27,103 +26,6 @@ const EMPTY: [(&str, &str); 4] = [
 ];
 /// Between two scrapes: more than one takes while the machine has much else to do.
 const EVERY_SECS: u64 = 3;
-
-/// What stands around the stack, some of which breaks.
-struct Around {
-    collector: Collector,
-    outside: Target,
-    people: Target,
-    refuses: Target,
-    shop: Target,
-    certified: Target,
-    folder: tempfile::TempDir,
-}
-
-impl Around {
-    async fn start() -> Self {
-        let [outside, people, refuses, shop] = [(); 4].map(|()| Target::ok(""));
-        let certified = Target::tls(&Certificate::self_signed());
-        let (collector, folder) = (Collector::start().await, tempfile::tempdir().unwrap());
-        std::fs::write(folder.path().join("dead-man"), outside.url("/monitor")).unwrap();
-        Self { collector, outside, people, refuses, shop, certified, folder }
-    }
-
-    /// Beside the stack's own services one that will fail, one that loops, one that no restart cures and one that nobody
-    /// checks; two channels, of which one will refuse.
-    fn config(&self) -> String {
-        let (shop, certified, closed) = (self.shop.url("/"), self.certified.addr(), free_port());
-        let (people, refuses) = (self.people.url("/"), self.refuses.url("/"));
-        let dead_man = self.folder.path().join("dead-man");
-        format!(
-            r#"
-  shop:
-    slo: {{ availability: 99.9% }}
-    checks:
-      page: {{ http: {{ url: "{shop}" }}, every: 1s, fail_after: 1 }}
-      certificate: {{ tls: {{ address: "{certified}" }}, severity: warning }}
-  worker:
-    heal: true
-    workload: {{ process: {{ command: [sh, -c, exit 1] }} }}
-    checks: {{ port: {{ tcp: {{ address: "127.0.0.1:{closed}" }}, every: 1s }} }}
-  stubborn:
-    heal: true
-    workload: {{ process: {{ command: [sleep, "1000"] }} }}
-    checks: {{ page: {{ http: {{ url: "{shop}" }}, expect: {{ status: 201 }}, every: 1s, fail_after: 1 }} }}
-  sleeper:
-    workload: {{ process: {{ command: [sleep, "1000"] }} }}
-channels:
-  people: {{ webhook: {{ url: "{people}" }} }}
-  refuses: {{ webhook: {{ url: "{refuses}" }} }}
-dead_man: {{ url_file: "{}", every: 1s }}
-"#,
-            dead_man.display()
-        )
-    }
-
-    /// Proves once that all are told, then has something to tell that one channel refuses.
-    async fn break_something(&self, up: &Up) {
-        let pinged = async || self.outside.requests().iter().any(|ping| ping.path == "/monitor").then_some(());
-        eventually("the dead man's ping", LIMIT, pinged).await;
-        let mut drill = Command::new(program("monitor"));
-        drill.arg("drill").env("MONITOR_URL", format!("http://{}", up.address("monitor")));
-        drill.env("MONITOR_TOKEN_FILE", up.folder.path().join("data/secrets/operator_token"));
-        assert!(drill.stdout(Stdio::null()).status().unwrap().success(), "the drill");
-        self.refuses.set_status(400);
-        self.shop.set_status(500);
-    }
-}
-
-/// Somebody asks for what a service has that is not there.
-async fn ask_in_vain(up: &Up) {
-    let key = std::fs::read_to_string(up.folder.path().join("data/secrets/api_key")).unwrap();
-    let request = Request::get(format!("http://{}/api/airtable/bases", up.address("api-gateway")));
-    let (status, answer) = ask(request.header("x-api-key", key.trim()), &Value::Null).await.unwrap();
-    // After a while the gateway spares that service.
-    assert!([502, 503].contains(&status), "{status}: {answer}");
-}
-
-/// A job dies, as platform-services has them.
-async fn let_a_job_die(up: &Up) {
-    let queues = Queues::sqlite(&up.folder.path().join("data/jobs.db")).await.unwrap();
-    queues.enqueue("reports", "monthly", &json!({ "month": 11 }), Options::default()).await.unwrap();
-    let job = queues.claim(&["reports"], "a worker", Duration::from_secs(60), 1).await.unwrap().remove(0);
-    queues.fail(job.claim, "ValidationError: no such month", Retry::Dead).await.unwrap();
-    queues.close().await;
-}
-
-/// Somebody has forgotten a password, and somebody else has no key.
-async fn sign_in_in_vain(up: &Up) {
-    let key = std::fs::read_to_string(up.folder.path().join("data/secrets/api_key")).unwrap();
-    let request = Request::get(format!("http://{}/api/airtable/bases", up.address("api-gateway")));
-    let (status, answer) = ask(request, &Value::Null).await.unwrap();
-    assert_eq!(status, 401, "{answer}");
-    let wrong = json!({ "email": "nobody@example.com", "password": "wrong-password-1" });
-    for (part, path) in [("api-gateway", "/api/v1/auth/login"), ("platform-services", "/auth/login")] {
-        let request = Request::post(format!("http://{}{path}", up.address(part)));
-        let (status, answer) = ask(request.header("x-api-key", key.trim()), &wrong).await.unwrap();
-        assert_eq!(status, 401, "{part}: {answer}");
-    }
-}
 
 /// A question, and what its variables can be.
 struct Question {
@@ -160,7 +62,7 @@ async fn answered(watched: &Watched, asked: &Asked, text: &str, path: &str) -> V
     answer["data"]["result"].as_array().unwrap().clone()
 }
 
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
@@ -226,8 +128,8 @@ async fn questions(watched: &Watched) -> Vec<Question> {
 async fn a_real_prometheus_has_an_answer_to_each_question_while_things_are_broken() {
     kit::tls::install();
     let around = Around::start().await;
-    let endpoint = around.collector.http();
-    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
+    let (traces, logs) = (around.collector.http(), around.loki.url());
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", traces.as_str()), ("LOKI_URL", &logs)];
     let up = Up::start(&around.config(), &variables);
     up.until_up().await;
     let watched = Watched::start(up, &around.outside, EVERY_SECS).await;
@@ -260,6 +162,8 @@ async fn a_real_prometheus_has_an_answer_to_each_question_while_things_are_broke
         let asked = Asked::elsewhere(place, text);
         series(&watched, &asked, &asked.text).await;
     }
+    arrived::of_each_part(&around, &watched).await;
+    arrived::traces_of_examples(&around, &watched).await;
     check_table(&watched).await;
     check_pages(&watched).await;
     until_the_overview_says_what_the_monitor_says(&watched).await;
