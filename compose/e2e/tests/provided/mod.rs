@@ -19,20 +19,8 @@ const PORTS: [(&str, &[u16]); 5] = [
     ("tempo", &[3200, 4317, 4318]),
 ];
 
-/// What `make up` hands on to each service, as the monitor has it.
-const HANDED_ON: [&str; 11] = [
-    "ENVIRONMENT",
-    "LOG_LEVEL",
-    "LOKI_PASSWORD_FILE",
-    "LOKI_SPILL_DIR",
-    "LOKI_TENANT",
-    "LOKI_TOKEN_FILE",
-    "LOKI_URL",
-    "LOKI_USERNAME",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_HEADERS_FILE",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-];
+/// Where the programs read what decides where their log and traces go.
+const READ_IN: [&str; 2] = ["services/kit/src/log/loki/settings.rs", "services/kit/src/trace/settings.rs"];
 
 const FILE: &str = "compose/docker-compose.yml";
 
@@ -118,11 +106,32 @@ fn what_people_are_told_to_type_leads_to_loki_and_tempo_for_each_service() {
         assert!(is_said, "README.md does not say {words}");
         assert!(listening(&services()[service]).contains(&port), "{service}");
     }
+}
+
+/// What the monitor has and each service should have too: whatever is read but names, and secrets by their files.
+fn handed_on() -> BTreeSet<String> {
+    let mut found = BTreeSet::from(["LOG_LEVEL".to_owned()]);
+    for file in READ_IN {
+        let text = std::fs::read_to_string(repository().join(file)).unwrap();
+        let is_name = |word: &&str| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        let is_variable = |word: &&str| {
+            ["ENVIRONMENT", "TRACING_ENABLED"].contains(word) || word.starts_with("OTEL_") || word.starts_with("LOKI_")
+        };
+        let names = text.split('"').skip(1).step_by(2).filter(is_name).filter(is_variable);
+        let is_secret = |name: &str| ["PASSWORD", "TOKEN", "HEADERS"].iter().any(|end| name.ends_with(end));
+        found.extend(names.map(|name| if is_secret(name) { format!("{name}_FILE") } else { name.to_owned() }));
+    }
+    assert!(found.len() > 20, "{found:?}");
+    found
+}
+
+#[test]
+fn each_service_is_handed_on_whatever_decides_where_log_and_traces_go_and_how() {
     let handed = yaml("compose/local.yml");
     for name in ["api-gateway", "platform-services", "auth-monitor", "dlq-processor"] {
         let env = &handed["services"][name]["workload"]["process"]["env"];
-        for variable in HANDED_ON {
-            assert_eq!(env[variable], format!("${{{variable}:-}}"), "{name}");
+        for variable in handed_on() {
+            assert_eq!(env[&variable], format!("${{{variable}:-}}"), "{name}: {variable}");
         }
     }
 }
