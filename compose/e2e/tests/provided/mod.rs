@@ -7,7 +7,7 @@ use e2e::program;
 use serde_json::Value;
 
 use crate::given::{checked, repository};
-use crate::shown::list;
+use crate::shown::{dashboards, list};
 use crate::unparsed;
 
 /// Whom there is, on which ports of this machine.
@@ -238,6 +238,24 @@ fn grafana_finds_every_store_and_its_way_from_figures_to_traces_to_lines_and_bac
     for (key, label) in [("tracesToLogsV2", "service"), ("tracesToMetrics", "service")] {
         let tag = &settings("tempo")[key]["tags"][0];
         assert_eq!((&tag["key"], &tag["value"]), (&"service.name".into(), &label.into()), "{key}");
+    }
+}
+
+#[test]
+fn alerts_lead_to_the_dashboard_of_traces_and_logs_in_the_grafana_that_is_provided() {
+    let links = yaml("compose/local.yml")["links"].clone();
+    for (link, wanted) in [("trace", vec!["trace"]), ("logs", vec!["service"])] {
+        let address = links[link].as_str().unwrap();
+        let rest =
+            address.strip_prefix("${GRAFANA_URL:-http://127.0.0.1:3001}/d/").unwrap_or_else(|| panic!("{address}"));
+        assert_eq!(listening(&services()["grafana"]), [3001]);
+        let (uid, given) = rest.split_once('?').unwrap();
+        let target = dashboards().into_iter().find(|dashboard| dashboard.json["uid"] == uid);
+        let target = target.unwrap_or_else(|| panic!("{address} leads to no dashboard"));
+        let names = given.split('&').filter_map(|pair| pair.strip_prefix("var-")?.split_once('='));
+        let names: Vec<&str> = names.map(|(name, _)| name).collect();
+        assert_eq!(names, wanted);
+        assert!(names.iter().all(|name| target.variables().iter().any(|it| it["name"] == *name)), "{address}");
     }
 }
 
