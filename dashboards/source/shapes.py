@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 SCHEMA_VERSION = 39
 # Where people reach the monitor's own pages from their browsers.
 MONITOR_URL = "http://127.0.0.1:8888"
+# And those of dlq-processor.
+DLQ_URL = "http://127.0.0.1:8091"
 TAG = "suite"
 WIDTH = 24
 # Longest line of JSON that is not one text.
@@ -354,6 +356,11 @@ def to(dashboard, title, **variables):
 def to_monitor(title, path):
     """A link to the monitor's own page."""
     return link(title, MONITOR_URL + path, new=True)
+
+
+def to_letters(title, path):
+    """A link to dlq-processor's own page."""
+    return link(title, DLQ_URL + path, new=True)
 
 
 def to_traces(title, query):

@@ -1,5 +1,6 @@
 //! What stands around what `make up` starts while everything is asked, some of which breaks; and what people do meanwhile.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -7,14 +8,19 @@ use e2e::{ask, program};
 use http::Request;
 use kit::queue::{Options, Queues, Retry};
 use serde_json::{Value, json};
-use testkit::{Certificate, Collector, Loki, Target, eventually, free_port};
+use testkit::{Certificate, Collector, Loki, Redis, Target, eventually, free_port, installed};
 
+use crate::given::repository;
 use crate::stack::{LIMIT, Up};
+
+/// As many as fail again until a breaker opens, and one more.
+const MAILS: u32 = 6;
 
 /// What stands around the stack, some of which breaks.
 pub(crate) struct Around {
     pub collector: Collector,
     pub loki: Loki,
+    pub redis: Redis,
     pub outside: Target,
     people: Target,
     refuses: Target,
@@ -28,9 +34,9 @@ impl Around {
         let [outside, people, refuses, shop] = [(); 4].map(|()| Target::ok(""));
         let certified = Target::tls(&Certificate::self_signed());
         let (collector, loki) = (Collector::start().await, Loki::start().await);
-        let folder = tempfile::tempdir().unwrap();
+        let (redis, folder) = (Redis::start().await, tempfile::tempdir().unwrap());
         std::fs::write(folder.path().join("dead-man"), outside.url("/monitor")).unwrap();
-        Self { collector, loki, outside, people, refuses, shop, certified, folder }
+        Self { collector, loki, redis, outside, people, refuses, shop, certified, folder }
     }
 
     /// Beside the stack's own services one that will fail, one that loops, one that no restart cures and one that nobody
@@ -65,6 +71,30 @@ dead_man: {{ url_file: "{}", every: 1s }}
         )
     }
 
+    /// Where `COMPOSE_DIR` is: dead letters of mails are redriven, and there is a queue of BullMQ.
+    pub(crate) fn compose(&self) -> &Path {
+        let compose = repository().join("compose");
+        let text = std::fs::read_to_string(compose.join("dlq-processor.yml")).unwrap();
+        let queues = "queues: [{ queue: \"*\", mode: observe }]\n";
+        let bull = format!("sources:\n  bull: {{ bullmq: {{ url: \"{}\" }} }}\n", self.redis.url());
+        assert!(text.contains(queues) && text.contains("sources:\n"), "{text}");
+        let acts = "queues: [{ queue: \"*\", mode: observe }, { queue: mails, mode: act }]\n\
+            retries: { transient: { base: 1s, cap: 1s } }\n";
+        let text = text.replace(queues, acts).replace("sources:\n", &bull);
+        std::fs::write(self.folder.path().join("dlq-processor.yml"), text).unwrap();
+        std::fs::copy(compose.join("auth-monitor.yml"), self.folder.path().join("auth-monitor.yml")).unwrap();
+        self.folder.path()
+    }
+
+    /// Puts jobs into a queue of BullMQ where nobody works.
+    pub(crate) fn put_jobs_in(&self) {
+        let script = repository().join("compose/e2e/tests/dashboards/jobs.mjs");
+        let packages = installed("e2e-node/node_modules");
+        let mut node = Command::new("node");
+        node.arg(script).arg(packages).arg(self.redis.url()).stdout(Stdio::null());
+        assert!(node.status().unwrap().success(), "jobs.mjs");
+    }
+
     /// Proves once that all are told, then has something to tell that one channel refuses.
     pub(crate) async fn break_something(&self, up: &Up) {
         let pinged = async || self.outside.requests().iter().any(|ping| ping.path == "/monitor").then_some(());
@@ -87,13 +117,29 @@ pub(crate) async fn ask_in_vain(up: &Up) {
     assert!([502, 503].contains(&status), "{status}: {answer}");
 }
 
-/// A job dies, as platform-services has them.
-pub(crate) async fn let_a_job_die(up: &Up) {
+/// Jobs die, as platform-services has them: one for good, the others since what they need is away.
+pub(crate) async fn let_jobs_die(up: &Up) {
     let queues = Queues::sqlite(&up.folder.path().join("data/jobs.db")).await.unwrap();
     queues.enqueue("reports", "monthly", &json!({ "month": 11 }), Options::default()).await.unwrap();
-    let job = queues.claim(&["reports"], "a worker", Duration::from_secs(60), 1).await.unwrap().remove(0);
-    queues.fail(job.claim, "ValidationError: no such month", Retry::Dead).await.unwrap();
+    for number in 0..MAILS {
+        queues.enqueue("mails", "send", &json!({ "number": number }), Options::default()).await.unwrap();
+    }
+    fail_all(&queues, "reports", "ValidationError: no such month").await;
     queues.close().await;
+    work_in_vain(up).await;
+}
+
+/// What those jobs need is still away, for those that were put back.
+pub(crate) async fn work_in_vain(up: &Up) {
+    let queues = Queues::sqlite(&up.folder.path().join("data/jobs.db")).await.unwrap();
+    fail_all(&queues, "mails", "connect ECONNREFUSED 127.0.0.1:25").await;
+    queues.close().await;
+}
+
+async fn fail_all(queues: &Queues, queue: &str, why: &str) {
+    for job in queues.claim(&[queue], "a worker", Duration::from_secs(60), MAILS).await.unwrap() {
+        queues.fail(job.claim, why, Retry::Dead).await.unwrap();
+    }
 }
 
 /// Somebody has forgotten a password, and somebody else has no key.

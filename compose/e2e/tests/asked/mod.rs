@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use testkit::eventually;
 
-use crate::around::{Around, ask_in_vain, let_a_job_die, sign_in_in_vain};
+use crate::around::{Around, ask_in_vain, let_jobs_die, sign_in_in_vain, work_in_vain};
 use crate::arrived;
 use crate::given::{repository, rules};
 use crate::shown::{Asked, Shown, dashboards, links, list, with};
@@ -18,9 +18,7 @@ use crate::stack::{LIMIT, Up};
 use crate::watched::Watched;
 
 /// What has no answer here, and why: a part of the question. One that has an answer after all fails the test.
-const EMPTY: [(&str, &str); 4] = [
-    ("dlq_breaker_open", "nothing is redriven here: queues are only observed"),
-    ("dlq_redrive_", "nothing is redriven here: queues are only observed"),
+const EMPTY: [(&str, &str); 2] = [
     ("node_cpu_seconds_total", "node_exporter is not started here"),
     ("node_filesystem_", "node_exporter is not started here"),
 ];
@@ -128,14 +126,19 @@ async fn questions(watched: &Watched) -> Vec<Question> {
 async fn a_real_prometheus_has_an_answer_to_each_question_while_things_are_broken() {
     kit::tls::install();
     let around = Around::start().await;
-    let (traces, logs) = (around.collector.http(), around.loki.url());
-    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", traces.as_str()), ("LOKI_URL", &logs)];
+    let (traces, logs, compose) = (around.collector.http(), around.loki.url(), around.compose());
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", traces.as_str()),
+        ("LOKI_URL", &logs),
+        ("COMPOSE_DIR", compose.to_str().unwrap()),
+    ];
     let up = Up::start(&around.config(), &variables);
     up.until_up().await;
     let watched = Watched::start(up, &around.outside, EVERY_SECS).await;
     watched.until_scraped().await;
     sign_in_in_vain(&watched.up).await;
-    let_a_job_die(&watched.up).await;
+    around.put_jobs_in();
+    let_jobs_die(&watched.up).await;
     around.break_something(&watched.up).await;
     let is_down = async || {
         let status = watched.up.status().await?;
@@ -233,6 +236,7 @@ async fn until_answered(watched: &Watched, wanted: &[Question]) {
         while !left.is_empty() {
             // Rates are of what goes on.
             ask_in_vain(&watched.up).await;
+            work_in_vain(&watched.up).await;
             let mut still = Vec::new();
             for question in &left {
                 if !question.is_answered(watched).await {
@@ -276,18 +280,23 @@ async fn check_table(watched: &Watched) {
     }
 }
 
-/// The monitor has each page that a link leads to.
+/// The monitor and dlq-processor have each page that a link leads to.
 async fn check_pages(watched: &Watched) {
-    let values = BTreeMap::from([("service".to_owned(), "api-gateway".to_owned())]);
+    let values = [("service", "api-gateway"), ("__field.labels.queue", "reports")];
+    let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let hosts = [("monitor", "http://127.0.0.1:8888"), ("dlq-processor", "http://127.0.0.1:8091")];
     let mut pages = BTreeSet::new();
     for dashboard in dashboards() {
         let own = list(&dashboard.json["links"]).iter().map(|link| link["url"].as_str().unwrap().to_owned());
-        let all = dashboard.panels().iter().flat_map(links).chain(own);
-        pages.extend(all.filter_map(|url| Some(with(url.strip_prefix("http://127.0.0.1:8888")?, &values))));
+        for url in dashboard.panels().iter().flat_map(links).chain(own) {
+            let on = |(part, host): (_, &str)| Some((part, with(url.strip_prefix(host)?, &values)));
+            pages.extend(hosts.into_iter().find_map(on));
+        }
     }
-    assert!(pages.len() > 3, "{pages:?}");
-    for page in pages {
-        let url = format!("http://{}{page}", watched.up.address("monitor"));
+    let parts: BTreeSet<&str> = pages.iter().map(|(part, _)| *part).collect();
+    assert!(pages.len() > 5 && parts.len() == hosts.len(), "{pages:?}");
+    for (part, page) in pages {
+        let url = format!("http://{}{page}", watched.up.address(part));
         let (status, _) = ask(Request::get(&url), &Value::Null).await.unwrap();
         assert_eq!(status, 200, "{page}");
     }
