@@ -5,6 +5,7 @@
 mod around;
 mod arrived;
 mod asked;
+mod exporters;
 mod given;
 mod provided;
 mod shown;
