@@ -479,6 +479,15 @@ OUTAGES = marks(
 STARTS = marks(
     "Starts", BLUE, "process_start_time_seconds * 1000", "{{job}} started", "{{instance}}", "job", at_value=True
 )
+# Of whatever the monitor knows to run: processes, containers, units.
+CRASHES = marks(
+    "Crashes",
+    ORANGE,
+    'delta(monitor_workload_unplanned_exits{job="monitor"}[1m]) > 0',
+    "{{service}} ended unplanned",
+    "Its cause and last lines are on its page.",
+    "service",
+)
 RELOADS = marks(
     "Configurations",
     PURPLE,
@@ -488,7 +497,7 @@ RELOADS = marks(
     "job",
     at_value=True,
 )
-ANNOTATIONS = [OUTAGES, STARTS, RELOADS]
+ANNOTATIONS = [OUTAGES, CRASHES, STARTS, RELOADS]
 
 
 def as_json(dashboard):
