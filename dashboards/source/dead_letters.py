@@ -13,21 +13,26 @@ from shapes import (
     log_lines,
     stat,
     table,
+    to_letters,
+    to_traces,
     words,
 )
+
+OF_QUEUE = to_letters("Its letters", "/letters?queue=${__field.labels.queue}")
+PAGE = to_letters("The page of dead letters", "/")
+TRACES_OF_LETTERS = to_traces("Traces of letters", '{resource.service.name="dlq-processor"}')
 
 LOST = stat(
     "Lost before they were seen",
     "Is work gone for good?",
-    "Of a day: removed before dlq-processor read them. Anything but none pages: let the queue keep failed jobs for longer.",
-    ask(
-        counted(
-            "sum((dlq_capture_missed_total unless dlq_capture_missed_total offset 1d)"
-            " or increase(dlq_capture_missed_total[1d]))",
-            "dlq_source_up",
-        ),
-        "Lost",
-    ),
+    "Of a day. Gaps: a queue forgot news before they were heard. Lost ones page: have the queue keep failed jobs for longer.",
+    [
+        ask(
+            counted(f"sum(({total} unless {total} offset 1d) or increase({total}[1d]))", "dlq_source_up"),
+            legend,
+        )
+        for total, legend in [("dlq_capture_missed_total", "lost"), ("dlq_capture_gaps_total", "gaps")]
+    ],
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (0.5, RED)),
@@ -42,6 +47,7 @@ PARKED = stat(
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (1, YELLOW), (100, RED)),
     none="no dead-letter processor",
+    links=[PAGE],
 )
 OLDEST = stat(
     "Oldest that waits",
@@ -89,6 +95,7 @@ ARRIVALS = chart(
     decimals=0,
     columns=True,
     none="no dead-letter processor",
+    links=[OF_QUEUE, TRACES_OF_LETTERS],
 )
 STATES = chart(
     "Dead letters by state",
@@ -110,19 +117,41 @@ AGAIN = chart(
     columns=True,
     colours={"resolved": GREEN, "recurred": RED, "lost": YELLOW},
     none="no dead-letter processor",
+    links=[TRACES_OF_LETTERS],
 )
-BREAKERS = table(
-    "Stopped by a breaker",
-    "For what has trying again been stopped?",
-    "It opens by itself when most fail, and tries one now and then. Mend the cause.",
-    ask("max by (queue, name) (dlq_breaker_open) > 0", table=True),
+HELD = table(
+    "Held back or unsafe",
+    "For what has trying again been stopped, and why?",
+    "A breaker tries one now and then: mend the cause. What is unsafe waits for a change of the queue or its server.",
+    ask(
+        'label_replace(max by (queue, name) (dlq_breaker_open) > 0, "reason", "breaker", "", "")'
+        " or max by (queue, reason) (dlq_queue_held) > 0"
+        ' or label_replace(max by (source, queue, kind) (dlq_queue_peril) > 0, "reason", "unsafe: $1", "kind", "(.*)")'
+        ' or label_replace(max by (source) (1 - dlq_source_armed) > 0, "reason", "its server may lose it", "", "")',
+        table=True,
+    ),
     [
+        ("source", "Source", {}),
         ("queue", "Queue", {}),
         ("name", "Job", {}),
-        ("Value", "State", filled(words((1, "open", RED)))),
+        ("reason", "Reason", {}),
+        ("Value", "State", filled(words((1, "held", RED)))),
     ],
     sort=("Queue", False),
     none="none, or no dead-letter processor",
+)
+IN_QUEUES = chart(
+    "In their queues",
+    "What do the queues themselves hold: jobs that wait, and dead ones?",
+    "More and more wait: nobody works, or too few. Dead ones cost memory: discard what nobody needs.",
+    [
+        ask("sum by (queue) (dlq_source_failed)", "{{queue}}, dead"),
+        ask("sum by (queue) (bullmq_queue_waiting)", "{{queue}}, waiting"),
+    ],
+    "short",
+    decimals=0,
+    none="no dead-letter processor",
+    links=[OF_QUEUE],
 )
 PUT_BACK = chart(
     "Put back",
@@ -136,9 +165,9 @@ PUT_BACK = chart(
 )
 SOURCES = stat(
     "Sources",
-    "Can it see every queue?",
-    "DOWN: Redis is not reachable from the processor, or refuses its password.",
-    ask("min by (source) (dlq_source_up)", "{{source}}"),
+    "Can it see every queue, and does it act?",
+    "DOWN: its server is not reachable, or refuses the password. Acts, DOWN: nobody has the lease of the ledger.",
+    [ask("min by (source) (dlq_source_up)", "{{source}}"), ask("sum(dlq_lease_held)", "acts")],
     mappings=words((0, "DOWN", RED), (1, "up", GREEN)),
     steps=limits(RED, (1, GREEN)),
     none="no dead-letter processor",
@@ -158,9 +187,9 @@ DASHBOARD = Dashboard(
     [
         (4, [(5, LOST), (5, PARKED), (5, OLDEST), (4, UNCERTAIN), (5, MAILS)]),
         (8, [(8, ARRIVALS), (8, STATES), (8, AGAIN)]),
-        (7, [(8, PUT_BACK), (8, BREAKERS), (8, SOURCES)]),
+        (7, [(6, PUT_BACK), (7, HELD), (6, IN_QUEUES), (5, SOURCES)]),
         (7, [(24, LOGS)]),
     ],
-    sources=("metrics", "logs"),
+    sources=("metrics", "logs", "traces"),
     since="now-24h",
 )

@@ -51,9 +51,16 @@ LINES_LOST = stat(
     "Lines lost",
     "Is what the services said complete?",
     "In the time shown; a ticket names who and why. Is Loki up, or does it refuse?",
-    ask(
-        counted("sum(increase(telemetry_log_entries_dropped_total[$__range]))", "telemetry_log_bytes_waiting"), "Lost"
-    ),
+    [
+        ask(
+            counted("sum(increase(telemetry_log_entries_dropped_total[$__range]))", "telemetry_log_bytes_waiting"),
+            "not in Loki",
+        ),
+        ask(
+            counted("sum(increase(telemetry_log_unwritten_total[$__range]))", "telemetry_log_unwritten_total"),
+            "not on standard output",
+        ),
+    ],
     decimals=0,
     mappings=words((0, "none", GREEN)),
     steps=limits(GREEN, (0.5, ORANGE)),

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 SCHEMA_VERSION = 39
 # Where people reach the monitor's own pages from their browsers.
 MONITOR_URL = "http://127.0.0.1:8888"
+# And those of dlq-processor.
+DLQ_URL = "http://127.0.0.1:8091"
 TAG = "suite"
 WIDTH = 24
 # Longest line of JSON that is not one text.
@@ -356,6 +358,11 @@ def to_monitor(title, path):
     return link(title, MONITOR_URL + path, new=True)
 
 
+def to_letters(title, path):
+    """A link to dlq-processor's own page."""
+    return link(title, DLQ_URL + path, new=True)
+
+
 def to_traces(title, query):
     """A link to what Tempo has of this, over the same time."""
     asked = {"refId": "A", "datasource": TRACES, "queryType": "traceql", "query": query, "limit": 20}
@@ -472,6 +479,15 @@ OUTAGES = marks(
 STARTS = marks(
     "Starts", BLUE, "process_start_time_seconds * 1000", "{{job}} started", "{{instance}}", "job", at_value=True
 )
+# Of whatever the monitor knows to run: processes, containers, units.
+CRASHES = marks(
+    "Crashes",
+    ORANGE,
+    'delta(monitor_workload_unplanned_exits{job="monitor"}[1m]) > 0',
+    "{{service}} ended unplanned",
+    "Its cause and last lines are on its page.",
+    "service",
+)
 RELOADS = marks(
     "Configurations",
     PURPLE,
@@ -481,7 +497,7 @@ RELOADS = marks(
     "job",
     at_value=True,
 )
-ANNOTATIONS = [OUTAGES, STARTS, RELOADS]
+ANNOTATIONS = [OUTAGES, CRASHES, STARTS, RELOADS]
 
 
 def as_json(dashboard):

@@ -12,7 +12,9 @@ use kit::chain::Chain;
 use kit::metrics::Metrics;
 use kit::queue::{QueueError, Queues};
 use kit::secrets::redact_line;
+use kit::trace::Context;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::ledger::{Ledger, LedgerError, Waiting};
 use crate::source::Peril;
@@ -49,11 +51,12 @@ pub(crate) async fn tell_for_ever(
     perils: impl Fn() -> Vec<Peril>,
     metrics: &Metrics,
 ) {
+    let page = settings.page.clone();
     let client = open(settings, folder, metrics).await;
     let telling = async {
         let mut failures = 0;
         loop {
-            match tell(&client, ledger, &perils()).await {
+            match tell(&client, ledger, &perils(), page.as_ref()).await {
                 Ok(()) => {
                     failures = 0;
                     tokio::time::sleep(LOOK_EVERY).await;
@@ -86,9 +89,9 @@ async fn open(settings: AlertSettings, folder: &Path, metrics: &Metrics) -> Aler
     AlertClient::new(settings, queues, metrics).expect("the settings were checked")
 }
 
-async fn tell(client: &AlertClient, ledger: &Ledger, perils: &[Peril]) -> Result<(), Trouble> {
+async fn tell(client: &AlertClient, ledger: &Ledger, perils: &[Peril], page: Option<&Url>) -> Result<(), Trouble> {
     let waiting = ledger.waiting(MOST).await?;
-    let of_letters = waiting.iter().map(|group| (group.fingerprint.clone(), alert(group)));
+    let of_letters = waiting.iter().map(|group| (group.fingerprint.clone(), alert(group, page)));
     let wanted: BTreeMap<String, Alert> = of_letters.chain(perils.iter().map(alert_of)).collect();
     let told: BTreeSet<String> = ledger.told().await?.into_iter().collect();
     for (key, alert) in &wanted {
@@ -135,20 +138,56 @@ fn alert_of(Peril { queue, kind, why }: &Peril) -> (String, Alert) {
     (key, alert)
 }
 
-fn alert(group: &Waiting) -> Alert {
-    let Waiting { fingerprint, queue, name, class, message, sample, letters, since_ms, pages } = group;
+fn alert(group: &Waiting, page: Option<&Url>) -> Alert {
+    let Waiting { fingerprint, queue, name, class, message, sample, another, letters, since_ms, pages, .. } = group;
     let how_many =
         if *letters == 1 { "a dead letter waits".to_owned() } else { format!("{letters} dead letters wait") };
     let message = redact_line(message);
     let said = if message.is_empty() { "no words of its own" } else { &message };
+    let samples: BTreeSet<&String> = [sample, another].into();
+    let commands = samples.into_iter().map(|id| format!("dlq-processor show {id}"));
+    let all = page.and_then(|page| page.join(&format!("letters?fingerprint={fingerprint}")).ok());
+    let seen: Vec<String> = commands.chain(all.map(String::from)).collect();
+    let trace_id = group.traceparent.as_deref().and_then(Context::parse).map(|context| context.trace_id());
     Alert {
         name: LETTERS.to_owned(),
         service: queue.clone(),
         severity: if *pages > 0 { Severity::Page } else { Severity::Ticket },
         summary: format!("{how_many} in {queue}: {name} ({class})"),
-        description: format!("{said}. GET /api/v1/letters?fingerprint={fingerprint}, or /api/v1/letters/{sample}"),
+        description: format!("{said}. To see more: {}", seen.join(" · ")),
         labels: named(fingerprint).1,
-        annotations: BTreeMap::new(),
+        annotations: trace_id.map(|id| ("trace_id".to_owned(), id)).into_iter().collect(),
         starts_at: Timestamp::from_millisecond(*since_ms).unwrap_or_else(|_| Timestamp::now()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_names_the_trace_that_put_a_job_in_if_that_is_one() {
+        let trace_of = |traceparent: Option<&str>| {
+            let text = |text: &str| text.to_owned();
+            let group = Waiting {
+                fingerprint: text("f1"),
+                queue: text("mails"),
+                name: text("send"),
+                class: text("unknown"),
+                message: String::new(),
+                sample: text("a"),
+                another: text("a"),
+                traceparent: traceparent.map(text),
+                letters: 1,
+                since_ms: 0,
+                pages: 0,
+            };
+            let alert = alert(&group, None);
+            assert_eq!(alert.description, "no words of its own. To see more: dlq-processor show a");
+            alert.annotations.get("trace_id").cloned()
+        };
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(trace_of(Some(&format!("00-{trace}-b7ad6b7169203331-01"))).as_deref(), Some(trace));
+        assert_eq!([trace_of(None), trace_of(Some("nonsense"))], [None, None]);
     }
 }

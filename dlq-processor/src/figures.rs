@@ -27,6 +27,8 @@ pub(crate) struct Figures {
     pub(crate) held: IntGaugeVec,
     pub(crate) perils: IntGaugeVec,
     pub(crate) failed_in_source: IntGaugeVec,
+    pub(crate) waiting: IntGaugeVec,
+    pub(crate) completed: IntGaugeVec,
     pub(crate) listed: IntCounterVec,
     pub(crate) list_failures: IntCounterVec,
     pub(crate) commit_seconds: Histogram,
@@ -108,6 +110,16 @@ impl Figures {
                 &["source", "queue", "kind"],
             ),
             failed_in_source: gauge("dlq_source_failed", "Failed jobs that a queue holds.", &["source", "queue"]),
+            waiting: gauge(
+                "bullmq_queue_waiting",
+                "Jobs of a BullMQ queue that wait for a worker.",
+                &["source", "queue"],
+            ),
+            completed: gauge(
+                "bullmq_queue_completed",
+                "Jobs of a BullMQ queue that were done and are still kept.",
+                &["source", "queue"],
+            ),
             ledger_bytes: metrics.register(IntGauge::new("dlq_ledger_bytes", "Size of the ledger.")),
             lease_held: metrics.register(IntGauge::new(
                 "dlq_lease_held",
@@ -121,6 +133,12 @@ impl Figures {
     /// Has metrics show how large the ledger is.
     pub(crate) fn note_bytes(&self, bytes: u64) {
         self.ledger_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Says nothing more of what queues hold beside what is dead: whoever acts now counts that.
+    pub(crate) fn forget_depths(&self) {
+        self.waiting.reset();
+        self.completed.reset();
     }
 
     /// Has metrics show what the ledger held at a time.

@@ -2,7 +2,10 @@
 //! whatever leads somewhere leads to something, and whatever is asked is answered.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod around;
+mod arrived;
 mod asked;
+mod exporters;
 mod given;
 mod provided;
 mod shown;

@@ -4,6 +4,7 @@
 //! Failures are read (`read`) where queues tell of them (`tail`) and where they are listed (`scan`), wait in a bounded `intake`,
 //! and are written by one writer (`write`); what was gone before it could be read is counted (`missed`).
 
+mod depths;
 mod destinations;
 mod follow;
 mod intake;

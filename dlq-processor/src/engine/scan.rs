@@ -13,6 +13,8 @@ const QUEUES_SHARE: u32 = 50;
 const ALL_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks at what failed lately: clocks of workers differ.
 const LATELY_EVERY: Duration = Duration::from_secs(10);
+/// Between two counts of what else a queue holds: within that of Prometheus.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait for there to be something.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks, while there is always something.
@@ -26,6 +28,7 @@ struct Round {
     queues_every: Duration,
     all_at: Option<Instant>,
     lately_at: Option<Instant>,
+    counted_at: Option<Instant>,
 }
 
 fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
@@ -66,7 +69,13 @@ impl Engine {
             round.queues_every = (began.elapsed() * QUEUES_SHARE).clamp(QUEUES_EVERY.0, QUEUES_EVERY.1);
             let wanted = |queue: &String| self.queues.iter().any(|pattern| pattern.matches(queue));
             let queues: Vec<String> = queues.into_iter().filter(wanted).collect();
-            round.cursors.retain(|queue, _| queues.contains(queue));
+            round.cursors.retain(|queue, _| {
+                let is_there = queues.contains(queue);
+                if !is_there {
+                    self.forget_depth(queue);
+                }
+                is_there
+            });
             for queue in &queues {
                 round.cursors.entry(queue.clone()).or_default();
             }
@@ -98,6 +107,9 @@ impl Engine {
             if cursor.failed_at_ms > now_ms() {
                 *cursor = Cursor { failed_at_ms: now_ms(), read: 0 };
             }
+        }
+        if is_due(&mut round.counted_at, COUNT_EVERY) {
+            self.count_depths(&round.cursors.keys().cloned().collect::<Vec<_>>()).await?;
         }
         let counted = self.figures.unwatched.with_label_values(&[&self.name]);
         counted.inc_by(self.source.unwatched().saturating_sub(counted.get()));

@@ -17,6 +17,10 @@ pub struct Waiting {
     pub message: String,
     /// One of them.
     pub sample: String,
+    /// Another one, if there are two.
+    pub another: String,
+    /// The span that put the job of one of them in (W3C Trace Context), if any of them says so.
+    pub traceparent: Option<String>,
     /// How many.
     pub letters: i64,
     /// Since when the first of them waits, in milliseconds since the epoch.
@@ -36,8 +40,8 @@ impl Ledger {
     pub async fn waiting(&self, most: usize) -> Result<Vec<Waiting>, LedgerError> {
         let sql = format!(
             "SELECT fingerprint, MIN(queue) AS queue, MIN(name) AS name, MIN(class) AS class,
-                MIN(message) AS message, MIN(id) AS sample, COUNT(*) AS letters, MIN(seen_at_ms) AS since_ms,
-                SUM(CASE WHEN alarm = 'page' THEN 1 ELSE 0 END) AS pages
+                MIN(message) AS message, MIN(id) AS sample, MAX(id) AS another, MIN(traceparent) AS traceparent,
+                COUNT(*) AS letters, MIN(seen_at_ms) AS since_ms, SUM(CASE WHEN alarm = 'page' THEN 1 ELSE 0 END) AS pages
             FROM letters WHERE {WAITS}
             GROUP BY fingerprint ORDER BY letters DESC, fingerprint LIMIT $1"
         );

@@ -1,8 +1,9 @@
 //! What a person types to do what a page only shows.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::ledger::{Act, Listed};
+use crate::settings::asked_at;
 
 /// A thing that may be done.
 pub(super) struct Doing {
@@ -63,10 +64,7 @@ pub(super) fn of_plan(id: &str, state: &str) -> Vec<Doing> {
 
 /// Returns the same step over the API, as curl(1) asks it of a daemon that listens at `listen`.
 pub(super) fn curl(listen: SocketAddr, id: &str, step: &str) -> String {
-    let here = match listen.ip() {
-        ip if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port()),
-        _ => listen,
-    };
+    let here = asked_at(listen);
     format!(
         "curl -X POST http://{here}/api/v1/plans/{id}/{step} \\\n  -H \"Authorization: Bearer $TOKEN\" \
         -H 'Idempotency-Key: {step}-{id}' \\\n  -H 'Content-Type: application/json' -d '{{\"reason\": \"…\"}}'"

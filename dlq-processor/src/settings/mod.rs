@@ -142,7 +142,7 @@ fn decode(fields: Fields<'_>) -> Settings {
     let rate = fields.get("rate").and_then(|cursor| decode_rate(&cursor)).unwrap_or(RATE);
     let retention = decode_retention(&fields);
     let max_ledger = fields.get("max_ledger").and_then(|cursor| cursor.bytes(MIB..=1024 * GIB)).unwrap_or(10 * GIB);
-    let monitor = fields.get("monitor").and_then(|cursor| decode_monitor(&cursor));
+    let monitor = fields.get("monitor").and_then(|cursor| decode_monitor(&cursor, listen));
     let redaction = decode_redaction(&fields);
     let (access, policy) = (decode_access(&fields), decode_policy(&fields));
     fields.end();
@@ -189,8 +189,16 @@ fn decode_retention(fields: &Fields<'_>) -> RetentionSettings {
     retention
 }
 
-fn decode_monitor(cursor: &Cursor<'_>) -> Option<AlertSettings> {
+/// Returns where somebody on this machine asks a daemon that listens at `listen`.
+pub(crate) fn asked_at(listen: SocketAddr) -> SocketAddr {
+    let is_anywhere = listen.ip().is_unspecified();
+    if is_anywhere { SocketAddr::from(([127, 0, 0, 1], listen.port())) } else { listen }
+}
+
+fn decode_monitor(cursor: &Cursor<'_>, listen: SocketAddr) -> Option<AlertSettings> {
     let fields = cursor.fields()?;
+    let page = fields.get("page").and_then(|cursor| cursor.parse::<Url>("a URL, like https://dlq.example.com/"));
+    let page = page.or_else(|| Url::parse(&format!("http://{}/", asked_at(listen))).ok());
     let url = fields.require("url").and_then(|cursor| cursor.parse::<Url>("a URL, like http://127.0.0.1:8888"));
     let token = fields.secret("token", "token_file");
     fields.end();
@@ -200,7 +208,7 @@ fn decode_monitor(cursor: &Cursor<'_>) -> Option<AlertSettings> {
             .mistake("\"url\" is not the monitor's; write it like http://127.0.0.1:8888, and its token as token_file");
         return None;
     }
-    Some(AlertSettings { monitor, token, ..AlertSettings::new("dlq-processor") })
+    Some(AlertSettings { monitor, token, page, ..AlertSettings::new("dlq-processor") })
 }
 
 #[cfg(test)]
@@ -345,6 +353,7 @@ mod tests {
             ("sources: {}\nledger: mysql://x", "not a database; write sqlite:PATH, or postgres://"),
             ("sources: {}\nrulez: []", "unknown key \"rulez\"; did you mean \"rules\"?"),
             ("sources: {}\nmonitor: { url: 'http://a:b@x' }", "\"url\" is not the monitor's; write it like"),
+            ("sources: {}\nmonitor: { url: 'http://x', page: here }", "is not a URL, like https://dlq.example.com/"),
             ("sources: {}\nlisten: here", "is not an address, like 127.0.0.1:8091"),
         ] {
             let found = load(yaml, &Environment::default()).unwrap_err();

@@ -87,6 +87,17 @@ pub struct Told {
     pub has_gap: bool,
 }
 
+/// What a queue holds beside what has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Depth {
+    /// The queue.
+    pub queue: String,
+    /// Jobs that wait for a worker.
+    pub waiting: u64,
+    /// Jobs that were done and are still kept.
+    pub completed: u64,
+}
+
 /// A part of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::storm::Load;
-pub use found::{Cursor, Episode, Found, Page, Place, Places, Told};
+pub use found::{Cursor, Depth, Episode, Found, Page, Place, Places, Told};
 pub(crate) use kinds::kind;
 pub use orders::{Lost, Order, Other, Put, Sought, State};
 pub use peril::{Peril, PerilKind};
@@ -115,6 +115,11 @@ pub trait Source: Send + Sync {
     /// Says how busy a queue is; nothing where that cannot be known.
     fn load<'a>(&'a self, _queue: &'a str) -> BoxFuture<'a, Result<Load, SourceError>> {
         Box::pin(std::future::ready(Ok(Load::default())))
+    }
+
+    /// Says what queues hold beside what has failed; nothing where that is not counted, and of none that is for the dead alone.
+    fn depths<'a>(&'a self, _queues: &'a [String]) -> BoxFuture<'a, Result<Vec<Depth>, SourceError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     /// Counts what could not be watched for signs of failure, because there was too much of it. Most kinds of queues say

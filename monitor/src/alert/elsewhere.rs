@@ -31,8 +31,11 @@ struct Asked {
     example: &'static str,
 }
 
-const TRACE: Asked =
-    Asked { known: &["{trace_id}"], needed: "{trace_id}", example: "https://tempo.example.com/trace/{trace_id}" };
+const TRACE: Asked = Asked {
+    known: &["{trace_id}"],
+    needed: "{trace_id}",
+    example: "https://grafana.example.com/d/logs?var-trace={trace_id}",
+};
 const LOGS: Asked = Asked {
     known: &["{service}", "{from_ms}", "{to_ms}"],
     needed: "{service}",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kit::clock::{Moment, Stamp};
 
+use super::alerts::TRACE_ANNOTATION;
 use super::condition::{Condition, Holds};
 use super::external::{External, Externals};
 use super::verdicts::ServicesAlerts;
@@ -67,6 +68,9 @@ fn add(own: &mut Condition, alerts: &[&External], now: Stamp) {
     let more = format!("Also firing: {}.", joined.into_iter().collect::<Vec<_>>().join("; "));
     own.description = [own.description.as_str(), &more].join("\n").trim().to_owned();
     own.joined = names(alerts);
+    if own.evidence.trace_id.is_empty() {
+        own.evidence.trace_id = trace_id(alerts);
+    }
     // What is said elsewhere may be more urgent than what we see, and does not wait for us.
     let fires = alerts.iter().filter(|alert| !alert.is_lost(now.wall));
     if let Some(theirs) = fires.map(|alert| alert.severity()).max().filter(|most| *most >= own.severity) {
@@ -99,10 +103,21 @@ fn condition(key: String, alerts: &[&External], services: &ServicesAlerts, now: 
     lines.extend(alerts.iter().skip(1).map(|alert| format!("Also firing: {}", alert.shown(now.wall))));
     condition.description = lines.join("\n");
     condition.service = service.map(Into::into);
+    condition.evidence.trace_id = trace_id(alerts);
     condition.joined = names(alerts);
     condition.tells_of_joins = true;
     condition.grace = GRACE;
     Some(condition)
+}
+
+/// Returns the trace in which the most urgent of them that names one went wrong (W3C Trace Context section 3.2.2.3).
+fn trace_id(alerts: &[&External]) -> String {
+    let is_id = |id: &&String| {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        id.len() == 32 && id.bytes().all(is_digit) && id.bytes().any(|byte| byte != b'0')
+    };
+    let mut ids = alerts.iter().filter_map(|alert| alert.annotations.get(TRACE_ANNOTATION));
+    ids.find(is_id).cloned().unwrap_or_default()
 }
 
 fn names(alerts: &[&External]) -> BTreeSet<String> {

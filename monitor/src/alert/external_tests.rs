@@ -89,6 +89,32 @@ fn alerts_about_a_watched_service_are_one_condition_with_its_own() {
 }
 
 #[test]
+fn the_trace_in_which_it_went_wrong_is_taken_over_if_it_is_one_and_we_have_none_of_our_own() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let zeros = "0".repeat(32);
+    for (given, taken) in [(TRACE, TRACE), ("0AF7", ""), (&TRACE.to_uppercase(), ""), (&zeros, "")] {
+        let mut externals = Externals::default();
+        let mut told = posted(&[("alertname", "SignInFails"), ("service", "web")], None);
+        told.annotations.insert("trace_id".to_owned(), given.to_owned());
+        externals.take(told, at(0)).unwrap();
+        externals
+            .take(posted(&[("alertname", "Slow"), ("service", "web"), ("severity", "critical")], None), at(0))
+            .unwrap();
+        let joined = |own: Option<&str>| {
+            let condition = |trace: &str| {
+                let mut own = Condition::new("service:web", "ServiceDown", Severity::Page, "web is down");
+                own.evidence.trace_id = trace.to_owned();
+                own
+            };
+            let mut conditions: Vec<Condition> = own.map(condition).into_iter().collect();
+            externals.join(&mut conditions, &services(), stamp(1));
+            conditions.remove(0).evidence.trace_id
+        };
+        assert_eq!([joined(None), joined(Some("")), joined(Some("ours"))], [taken, taken, "ours"], "{given}");
+    }
+}
+
+#[test]
 fn what_fires_to_show_that_its_source_is_there_is_listed_and_no_trouble() {
     let mut externals = Externals::default();
     externals

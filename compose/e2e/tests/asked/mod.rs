@@ -2,128 +2,23 @@
 //! is down, loops and cannot be told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use e2e::{ask, program};
+use e2e::ask;
 use http::Request;
-use kit::queue::{Options, Queues, Retry};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
-use testkit::{Certificate, Collector, Target, eventually, free_port};
+use serde_json::Value;
+use testkit::eventually;
 
+use crate::around::{Around, ask_in_vain, let_jobs_die, sign_in_in_vain, work_in_vain};
+use crate::arrived;
 use crate::given::{repository, rules};
 use crate::shown::{Asked, Shown, dashboards, links, list, with};
 use crate::stack::{LIMIT, Up};
 use crate::watched::Watched;
 
-/// What has no answer here, and why: a part of the question. One that has an answer after all fails the test.
-const EMPTY: [(&str, &str); 4] = [
-    ("dlq_breaker_open", "nothing is redriven here: queues are only observed"),
-    ("dlq_redrive_", "nothing is redriven here: queues are only observed"),
-    ("node_cpu_seconds_total", "node_exporter is not started here"),
-    ("node_filesystem_", "node_exporter is not started here"),
-];
 /// Between two scrapes: more than one takes while the machine has much else to do.
 const EVERY_SECS: u64 = 3;
-
-/// What stands around the stack, some of which breaks.
-struct Around {
-    collector: Collector,
-    outside: Target,
-    people: Target,
-    refuses: Target,
-    shop: Target,
-    certified: Target,
-    folder: tempfile::TempDir,
-}
-
-impl Around {
-    async fn start() -> Self {
-        let [outside, people, refuses, shop] = [(); 4].map(|()| Target::ok(""));
-        let certified = Target::tls(&Certificate::self_signed());
-        let (collector, folder) = (Collector::start().await, tempfile::tempdir().unwrap());
-        std::fs::write(folder.path().join("dead-man"), outside.url("/monitor")).unwrap();
-        Self { collector, outside, people, refuses, shop, certified, folder }
-    }
-
-    /// Beside the stack's own services one that will fail, one that loops, one that no restart cures and one that nobody
-    /// checks; two channels, of which one will refuse.
-    fn config(&self) -> String {
-        let (shop, certified, closed) = (self.shop.url("/"), self.certified.addr(), free_port());
-        let (people, refuses) = (self.people.url("/"), self.refuses.url("/"));
-        let dead_man = self.folder.path().join("dead-man");
-        format!(
-            r#"
-  shop:
-    slo: {{ availability: 99.9% }}
-    checks:
-      page: {{ http: {{ url: "{shop}" }}, every: 1s, fail_after: 1 }}
-      certificate: {{ tls: {{ address: "{certified}" }}, severity: warning }}
-  worker:
-    heal: true
-    workload: {{ process: {{ command: [sh, -c, exit 1] }} }}
-    checks: {{ port: {{ tcp: {{ address: "127.0.0.1:{closed}" }}, every: 1s }} }}
-  stubborn:
-    heal: true
-    workload: {{ process: {{ command: [sleep, "1000"] }} }}
-    checks: {{ page: {{ http: {{ url: "{shop}" }}, expect: {{ status: 201 }}, every: 1s, fail_after: 1 }} }}
-  sleeper:
-    workload: {{ process: {{ command: [sleep, "1000"] }} }}
-channels:
-  people: {{ webhook: {{ url: "{people}" }} }}
-  refuses: {{ webhook: {{ url: "{refuses}" }} }}
-dead_man: {{ url_file: "{}", every: 1s }}
-"#,
-            dead_man.display()
-        )
-    }
-
-    /// Proves once that all are told, then has something to tell that one channel refuses.
-    async fn break_something(&self, up: &Up) {
-        let pinged = async || self.outside.requests().iter().any(|ping| ping.path == "/monitor").then_some(());
-        eventually("the dead man's ping", LIMIT, pinged).await;
-        let mut drill = Command::new(program("monitor"));
-        drill.arg("drill").env("MONITOR_URL", format!("http://{}", up.address("monitor")));
-        drill.env("MONITOR_TOKEN_FILE", up.folder.path().join("data/secrets/operator_token"));
-        assert!(drill.stdout(Stdio::null()).status().unwrap().success(), "the drill");
-        self.refuses.set_status(400);
-        self.shop.set_status(500);
-    }
-}
-
-/// Somebody asks for what a service has that is not there.
-async fn ask_in_vain(up: &Up) {
-    let key = std::fs::read_to_string(up.folder.path().join("data/secrets/api_key")).unwrap();
-    let request = Request::get(format!("http://{}/api/airtable/bases", up.address("api-gateway")));
-    let (status, answer) = ask(request.header("x-api-key", key.trim()), &Value::Null).await.unwrap();
-    // After a while the gateway spares that service.
-    assert!([502, 503].contains(&status), "{status}: {answer}");
-}
-
-/// A job dies, as platform-services has them.
-async fn let_a_job_die(up: &Up) {
-    let queues = Queues::sqlite(&up.folder.path().join("data/jobs.db")).await.unwrap();
-    queues.enqueue("reports", "monthly", &json!({ "month": 11 }), Options::default()).await.unwrap();
-    let job = queues.claim(&["reports"], "a worker", Duration::from_secs(60), 1).await.unwrap().remove(0);
-    queues.fail(job.claim, "ValidationError: no such month", Retry::Dead).await.unwrap();
-    queues.close().await;
-}
-
-/// Somebody has forgotten a password, and somebody else has no key.
-async fn sign_in_in_vain(up: &Up) {
-    let key = std::fs::read_to_string(up.folder.path().join("data/secrets/api_key")).unwrap();
-    let request = Request::get(format!("http://{}/api/airtable/bases", up.address("api-gateway")));
-    let (status, answer) = ask(request, &Value::Null).await.unwrap();
-    assert_eq!(status, 401, "{answer}");
-    let wrong = json!({ "email": "nobody@example.com", "password": "wrong-password-1" });
-    for (part, path) in [("api-gateway", "/api/v1/auth/login"), ("platform-services", "/auth/login")] {
-        let request = Request::post(format!("http://{}{path}", up.address(part)));
-        let (status, answer) = ask(request.header("x-api-key", key.trim()), &wrong).await.unwrap();
-        assert_eq!(status, 401, "{part}: {answer}");
-    }
-}
 
 /// A question, and what its variables can be.
 struct Question {
@@ -160,7 +55,7 @@ async fn answered(watched: &Watched, asked: &Asked, text: &str, path: &str) -> V
     answer["data"]["result"].as_array().unwrap().clone()
 }
 
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
@@ -226,14 +121,19 @@ async fn questions(watched: &Watched) -> Vec<Question> {
 async fn a_real_prometheus_has_an_answer_to_each_question_while_things_are_broken() {
     kit::tls::install();
     let around = Around::start().await;
-    let endpoint = around.collector.http();
-    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
+    let (traces, logs, compose) = (around.collector.http(), around.loki.url(), around.compose());
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", traces.as_str()),
+        ("LOKI_URL", &logs),
+        ("COMPOSE_DIR", compose.to_str().unwrap()),
+    ];
     let up = Up::start(&around.config(), &variables);
     up.until_up().await;
     let watched = Watched::start(up, &around.outside, EVERY_SECS).await;
     watched.until_scraped().await;
     sign_in_in_vain(&watched.up).await;
-    let_a_job_die(&watched.up).await;
+    around.put_jobs_in();
+    let_jobs_die(&watched.up).await;
     around.break_something(&watched.up).await;
     let is_down = async || {
         let status = watched.up.status().await?;
@@ -242,24 +142,15 @@ async fn a_real_prometheus_has_an_answer_to_each_question_while_things_are_broke
     };
     eventually("the shop to be down", LIMIT, is_down).await;
 
-    let (listed, wanted): (Vec<Question>, Vec<Question>) = questions(&watched)
-        .await
-        .into_iter()
-        .partition(|question| EMPTY.iter().any(|(part, _)| question.asked.text.contains(part)));
+    let wanted = questions(&watched).await;
     until_answered(&watched, &wanted).await;
-    for (part, reason) in EMPTY {
-        let mut idle = true;
-        for question in listed.iter().filter(|question| question.asked.text.contains(part)) {
-            idle = false;
-            assert!(!question.is_answered(&watched).await, "{:?} has an answer, though {reason}", question.asked);
-        }
-        assert!(!idle, "nobody asks for {part}; take it off the list");
-    }
     for (file, rule) in rules().into_iter().filter(|(_, rule)| rule["alert"].is_string()) {
         let (place, text) = (format!("{file}, {}", rule["alert"]), rule["expr"].as_str().unwrap().to_owned());
         let asked = Asked::elsewhere(place, text);
         series(&watched, &asked, &asked.text).await;
     }
+    arrived::of_each_part(&around, &watched).await;
+    arrived::traces_of_examples(&around, &watched).await;
     check_table(&watched).await;
     check_pages(&watched).await;
     until_the_overview_says_what_the_monitor_says(&watched).await;
@@ -329,6 +220,7 @@ async fn until_answered(watched: &Watched, wanted: &[Question]) {
         while !left.is_empty() {
             // Rates are of what goes on.
             ask_in_vain(&watched.up).await;
+            work_in_vain(&watched.up).await;
             let mut still = Vec::new();
             for question in &left {
                 if !question.is_answered(watched).await {
@@ -372,18 +264,23 @@ async fn check_table(watched: &Watched) {
     }
 }
 
-/// The monitor has each page that a link leads to.
+/// The monitor and dlq-processor have each page that a link leads to.
 async fn check_pages(watched: &Watched) {
-    let values = BTreeMap::from([("service".to_owned(), "api-gateway".to_owned())]);
+    let values = [("service", "api-gateway"), ("__field.labels.queue", "reports")];
+    let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let hosts = [("monitor", "http://127.0.0.1:8888"), ("dlq-processor", "http://127.0.0.1:8091")];
     let mut pages = BTreeSet::new();
     for dashboard in dashboards() {
         let own = list(&dashboard.json["links"]).iter().map(|link| link["url"].as_str().unwrap().to_owned());
-        let all = dashboard.panels().iter().flat_map(links).chain(own);
-        pages.extend(all.filter_map(|url| Some(with(url.strip_prefix("http://127.0.0.1:8888")?, &values))));
+        for url in dashboard.panels().iter().flat_map(links).chain(own) {
+            let on = |(part, host): (_, &str)| Some((part, with(url.strip_prefix(host)?, &values)));
+            pages.extend(hosts.into_iter().find_map(on));
+        }
     }
-    assert!(pages.len() > 3, "{pages:?}");
-    for page in pages {
-        let url = format!("http://{}{page}", watched.up.address("monitor"));
+    let parts: BTreeSet<&str> = pages.iter().map(|(part, _)| *part).collect();
+    assert!(pages.len() > 5 && parts.len() == hosts.len(), "{pages:?}");
+    for (part, page) in pages {
+        let url = format!("http://{}{page}", watched.up.address(part));
         let (status, _) = ask(Request::get(&url), &Value::Null).await.unwrap();
         assert_eq!(status, 200, "{page}");
     }

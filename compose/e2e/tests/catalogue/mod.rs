@@ -43,6 +43,14 @@ pub(crate) fn holds(program: &str, metrics: &str) {
     assert_eq!(unknown.collect::<Vec<_>>(), Vec::<&String>::new(), "{program} does not know these");
 }
 
+/// The names of all that a program can export, by its pages.
+pub(crate) fn names(program: &str) -> impl Iterator<Item = String> {
+    [program, ""].into_iter().flat_map(page).flat_map(|(name, row)| {
+        let endings: &[&str] = if row.kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+        endings.iter().map(move |ending| format!("{name}{ending}"))
+    })
+}
+
 fn page(program: &str) -> BTreeMap<String, Row> {
     let (_, folder) = PAGES.iter().find(|(name, _)| *name == program).unwrap();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder).join("METRICS.md");

@@ -7,7 +7,7 @@ use e2e::program;
 use serde_json::Value;
 
 use crate::given::{checked, repository};
-use crate::shown::list;
+use crate::shown::{dashboards, list};
 use crate::unparsed;
 
 /// Whom there is, on which ports of this machine.
@@ -19,20 +19,8 @@ const PORTS: [(&str, &[u16]); 5] = [
     ("tempo", &[3200, 4317, 4318]),
 ];
 
-/// What `make up` hands on to each service, as the monitor has it.
-const HANDED_ON: [&str; 11] = [
-    "ENVIRONMENT",
-    "LOG_LEVEL",
-    "LOKI_PASSWORD_FILE",
-    "LOKI_SPILL_DIR",
-    "LOKI_TENANT",
-    "LOKI_TOKEN_FILE",
-    "LOKI_URL",
-    "LOKI_USERNAME",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_HEADERS_FILE",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-];
+/// Where the programs read what decides where their log and traces go.
+const READ_IN: [&str; 2] = ["services/kit/src/log/loki/settings.rs", "services/kit/src/trace/settings.rs"];
 
 const FILE: &str = "compose/docker-compose.yml";
 
@@ -118,11 +106,32 @@ fn what_people_are_told_to_type_leads_to_loki_and_tempo_for_each_service() {
         assert!(is_said, "README.md does not say {words}");
         assert!(listening(&services()[service]).contains(&port), "{service}");
     }
+}
+
+/// What the monitor has and each service should have too: whatever is read but names, and secrets by their files.
+fn handed_on() -> BTreeSet<String> {
+    let mut found = BTreeSet::from(["LOG_LEVEL".to_owned()]);
+    for file in READ_IN {
+        let text = std::fs::read_to_string(repository().join(file)).unwrap();
+        let is_name = |word: &&str| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        let is_variable = |word: &&str| {
+            ["ENVIRONMENT", "TRACING_ENABLED"].contains(word) || word.starts_with("OTEL_") || word.starts_with("LOKI_")
+        };
+        let names = text.split('"').skip(1).step_by(2).filter(is_name).filter(is_variable);
+        let is_secret = |name: &str| ["PASSWORD", "TOKEN", "HEADERS"].iter().any(|end| name.ends_with(end));
+        found.extend(names.map(|name| if is_secret(name) { format!("{name}_FILE") } else { name.to_owned() }));
+    }
+    assert!(found.len() > 20, "{found:?}");
+    found
+}
+
+#[test]
+fn each_service_is_handed_on_whatever_decides_where_log_and_traces_go_and_how() {
     let handed = yaml("compose/local.yml");
     for name in ["api-gateway", "platform-services", "auth-monitor", "dlq-processor"] {
         let env = &handed["services"][name]["workload"]["process"]["env"];
-        for variable in HANDED_ON {
-            assert_eq!(env[variable], format!("${{{variable}:-}}"), "{name}");
+        for variable in handed_on() {
+            assert_eq!(env[&variable], format!("${{{variable}:-}}"), "{name}: {variable}");
         }
     }
 }
@@ -229,6 +238,24 @@ fn grafana_finds_every_store_and_its_way_from_figures_to_traces_to_lines_and_bac
     for (key, label) in [("tracesToLogsV2", "service"), ("tracesToMetrics", "service")] {
         let tag = &settings("tempo")[key]["tags"][0];
         assert_eq!((&tag["key"], &tag["value"]), (&"service.name".into(), &label.into()), "{key}");
+    }
+}
+
+#[test]
+fn alerts_lead_to_the_dashboard_of_traces_and_logs_in_the_grafana_that_is_provided() {
+    let links = yaml("compose/local.yml")["links"].clone();
+    for (link, wanted) in [("trace", vec!["trace"]), ("logs", vec!["service"])] {
+        let address = links[link].as_str().unwrap();
+        let rest =
+            address.strip_prefix("${GRAFANA_URL:-http://127.0.0.1:3001}/d/").unwrap_or_else(|| panic!("{address}"));
+        assert_eq!(listening(&services()["grafana"]), [3001]);
+        let (uid, given) = rest.split_once('?').unwrap();
+        let target = dashboards().into_iter().find(|dashboard| dashboard.json["uid"] == uid);
+        let target = target.unwrap_or_else(|| panic!("{address} leads to no dashboard"));
+        let names = given.split('&').filter_map(|pair| pair.strip_prefix("var-")?.split_once('='));
+        let names: Vec<&str> = names.map(|(name, _)| name).collect();
+        assert_eq!(names, wanted);
+        assert!(names.iter().all(|name| target.variables().iter().any(|it| it["name"] == *name)), "{address}");
     }
 }
 

@@ -34,10 +34,10 @@ impl Up {
         std::fs::write(folder.path().join("local.yml"), config).unwrap();
         let out = std::fs::File::create(folder.path().join("out")).unwrap();
         let mut command = Command::new(program("monitor"));
-        command.args(["up", "--config", "local.yml"]).current_dir(folder.path()).envs(variables.iter().copied());
-        command.env("MONITOR_BIN", binaries()).env("COMPOSE_DIR", compose);
-        // What takes traces and logs is away: nothing may need it.
+        command.args(["up", "--config", "local.yml"]).current_dir(folder.path());
+        // What takes traces and logs is away, unless a test has it: nothing may need it.
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1").env("LOKI_URL", "http://127.0.0.1:1");
+        command.env("MONITOR_BIN", binaries()).env("COMPOSE_DIR", compose).envs(variables.iter().copied());
         command.envs(PARTS.iter().zip(ports).map(|((_, variable), port)| (variable, port.to_string())));
         let child = command.stdout(out).stderr(Stdio::null()).spawn().unwrap();
         Self { child, folder, ports }

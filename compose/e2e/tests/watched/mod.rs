@@ -1,4 +1,4 @@
-//! A real Prometheus and a real Alertmanager, as they are configured here, beside what `make up` starts.
+//! A real Prometheus and a real Alertmanager, as they are configured here, beside what `make up` starts and exporters.
 
 use std::path::Path;
 
@@ -6,13 +6,15 @@ use e2e::get;
 use serde_json::Value;
 use testkit::{Server, Target, eventually, free_port};
 
+use crate::exporters::{EXPORTERS, Exporters};
 use crate::given::{TOKENS, lay_out};
 use crate::stack::{LIMIT, PARTS, Up};
 
-/// Prometheus and Alertmanager, as they are configured here, beside what `make up` starts.
+/// Prometheus and Alertmanager, as they are configured here, beside what `make up` starts and exporters.
 pub(crate) struct Watched {
     pub up: Up,
     servers: [Server; 2],
+    _exporters: Exporters,
     _folder: tempfile::TempDir,
 }
 
@@ -44,6 +46,8 @@ impl Watched {
             changes.push((from.to_owned(), to));
         }
         lay_out(folder.path(), &changes);
+        let exporters = Exporters::start().await;
+        exporters.write_targets(&folder.path().join("compose/prometheus/targets"));
         for token in TOKENS {
             let name = Path::new("data/secrets").join(token);
             std::fs::copy(up.folder.path().join(&name), folder.path().join(&name)).unwrap();
@@ -61,7 +65,7 @@ impl Watched {
         let exemplars = "--enable-feature=exemplar-storage".to_owned();
         let options = [config, at("storage.tsdb.path", "tsdb"), listen(prometheus), again, exemplars];
         let prometheus = Server::start(prometheus, "prometheus", &options).await;
-        Self { up, servers: [prometheus, alertmanager], _folder: folder }
+        Self { up, servers: [prometheus, alertmanager], _exporters: exporters, _folder: folder }
     }
 
     /// Where Prometheus and Alertmanager listen.
@@ -80,7 +84,7 @@ impl Watched {
             let answer = self.json(&prometheus, "/api/v1/targets").await?;
             let targets = answer["data"]["activeTargets"].as_array()?.clone();
             let is_up = |target: &Value| target["health"] == "up";
-            (targets.len() == PARTS.len() + 2 && targets.iter().all(is_up)).then_some(())
+            (targets.len() == PARTS.len() + 2 + EXPORTERS && targets.iter().all(is_up)).then_some(())
         });
         scraped.await;
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use data_encoding::BASE64;
 use redis::Value;
 
-use super::super::SourceError;
+use super::super::{Depth, SourceError};
 use super::BullMq;
 use crate::storm::Load;
 
@@ -39,6 +39,29 @@ impl BullMq {
             memory_ratio: memory_ratio(&memory),
             done: Some(self.find_done(queue, secs * 1000).await?),
         })
+    }
+
+    /// Counts what waits and what was done, all queues at once.
+    pub(super) async fn find_depths(&self, queues: &[String]) -> Result<Vec<Depth>, SourceError> {
+        // What waits where nobody works is dead.
+        let queues: Vec<&String> = queues.iter().filter(|queue| !self.taken.contains(queue)).collect();
+        if queues.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut asked = redis::pipe();
+        for queue in &queues {
+            let keys = self.keys(queue);
+            asked.cmd("LLEN").arg(keys.of("wait")).cmd("LLEN").arg(keys.of("paused"));
+            asked.cmd("ZCARD").arg(keys.of("prioritized")).cmd("ZCARD").arg(keys.of("completed"));
+        }
+        let counts: Vec<u64> = self.server.ask(&asked).await?;
+        let depth = |(queue, counts): (&String, &[u64])| match *counts {
+            [wait, paused, prioritized, completed] => {
+                Some(Depth { queue: queue.clone(), waiting: wait + paused + prioritized, completed })
+            }
+            _ => None,
+        };
+        Ok(queues.into_iter().zip(counts.chunks(4)).filter_map(depth).collect())
     }
 
     /// Counts the workers that are connected.

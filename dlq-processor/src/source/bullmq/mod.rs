@@ -29,8 +29,8 @@ pub use self::taken::DEAD_LETTER_QUEUE;
 use self::taken::{Place, Shelf};
 use super::redis::{Lists, Lua, Server};
 use super::{
-    Cursor, Episode, Found, Lost, Manners, Order, Other, PAGE, Page, Peril, Places, Put, Sought, Source, SourceError,
-    State, Told,
+    Cursor, Depth, Episode, Found, Lost, Manners, Order, Other, PAGE, Page, Peril, Places, Put, Sought, Source,
+    SourceError, State, Told,
 };
 use crate::storm::Load;
 
@@ -304,6 +304,10 @@ impl Source for BullMq {
 
     fn load<'a>(&'a self, queue: &'a str) -> BoxFuture<'a, Result<Load, SourceError>> {
         self.find_load(queue).boxed()
+    }
+
+    fn depths<'a>(&'a self, queues: &'a [String]) -> BoxFuture<'a, Result<Vec<Depth>, SourceError>> {
+        self.find_depths(queues).boxed()
     }
 
     fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>> {

@@ -105,6 +105,14 @@ async fn the_monitor_is_told_once_of_failures_that_are_alike_and_that_they_are_o
     let fired = fired.await;
     let labels = &fired["labels"];
     assert_eq!([&labels["alertname"], &labels["severity"], &labels["service"]], ["DeadLetters", "ticket", "mails"]);
+    let page = fired["generatorURL"].as_str().unwrap();
+    let all = format!("{page}letters?fingerprint={}", labels["fingerprint"].as_str().unwrap());
+    let said = fired["annotations"]["description"].as_str().unwrap();
+    let ids: Vec<String> = machine.letters().await.into_iter().map(|letter| letter.id).collect();
+    let shown = ids.iter().filter(|id| said.contains(&format!("dlq-processor show {id} "))).count();
+    assert!(said.ends_with(&format!(" · {all}")) && shown == 2, "{said}");
+    let (answered, listed) = machine.ask(http::Request::get(all), &Value::Null).await.unwrap();
+    assert!(answered == 200 && ids.iter().all(|id| listed.contains(&format!("/letters/{id}"))), "{listed}");
     // Whoever comes after it knows what was told.
     daemon.kill();
     let _daemon = machine.daemon().await;

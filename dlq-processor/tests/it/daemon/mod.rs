@@ -3,6 +3,7 @@
 
 mod asked;
 mod broker;
+mod depths;
 mod edited;
 mod killed;
 mod lists;

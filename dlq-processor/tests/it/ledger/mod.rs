@@ -30,9 +30,12 @@ use dlq_processor::ledger::{
 use dlq_processor::policy::{Action, Alarm, Class, Decision, ErrorFacts, Fingerprint, Reason};
 use dlq_processor::source::{Episode, Found, Put};
 use kit::db::Source;
+use kit::trace::Context;
 use testkit::Postgres;
 
 const SOURCE: &str = "jobs";
+/// What put a job in.
+const PUT_IN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 async fn in_a_file(story: impl AsyncFnOnce(Ledger)) {
     let folder = tempfile::tempdir().unwrap();
@@ -314,13 +317,16 @@ async fn takes_what_was_put_in_later_under_the_same_id_for_another_job(ledger: L
 
 async fn leaves_to_somebody_what_was_held_up_for_too_long(ledger: Ledger) {
     let until = |found: &Found, past: Option<Past>| Ruling { until_ms: Some(150), ..redrive(found, past) };
-    ledger.capture(SOURCE, &[found("a", 10), found("b", 10)], 50, until).await.unwrap();
+    let traced = Found { asked_by: Context::parse(PUT_IN), ..found("a", 10) };
+    ledger.capture(SOURCE, &[traced, found("b", 10)], 50, until).await.unwrap();
     let asked = id_of(&ledger, "b").await;
     ledger.act(&asked, Act::Redrive, Actor { who: "ada", why: "", key: "1" }, 60).await.unwrap();
     assert_eq!(ledger.give_up(SOURCE, 150).await.unwrap(), 0);
     assert_eq!(ledger.give_up(SOURCE, 151).await.unwrap(), 1, "not what a person asked for");
     let waiting = ledger.waiting(10).await.unwrap();
     assert_eq!(waiting[0].letters, 1, "somebody must hear of it");
+    assert_eq!(waiting[0].traceparent.as_deref(), Some(PUT_IN));
+    assert_eq!(waiting[0].sample, waiting[0].another);
     assert!(ledger.is_waiting(&waiting[0].fingerprint).await.unwrap() && !ledger.is_waiting("x").await.unwrap());
     let letter = ledger.letter(&id_of(&ledger, "a").await).await.unwrap().unwrap();
     assert_eq!((letter.state.as_str(), letter.reason.as_str(), letter.due_at_ms), ("parked", "time_spent", None));

@@ -50,6 +50,8 @@ const DRILL: &str = "drill";
 const EXTERNAL: &str = "external";
 /// The label by which an incident that we sent elsewhere is known if it comes back.
 pub const ORIGIN_LABEL: &str = "monitor_incident";
+/// Annotation with the id of the trace in which it went wrong: 32 hexadecimal digits.
+pub(super) const TRACE_ANNOTATION: &str = "trace_id";
 /// Incidents that are read back at a start, at most.
 const MAX_RESTORED: u32 = 10_000;
 /// Silences and windows at once, at most.

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::alert::alerts::ORIGIN_LABEL;
+use crate::alert::alerts::{ORIGIN_LABEL, TRACE_ANNOTATION};
 use crate::alert::fingerprint::fingerprint;
 use crate::alert::message::{AlertPart, Message, Status};
 
@@ -77,6 +77,15 @@ pub(super) fn annotations(part: &AlertPart) -> Map<String, Value> {
     annotations.insert(ORIGIN_LABEL.to_owned(), part.incident.to_string().into());
     if !part.impacted.is_empty() {
         annotations.insert("impacted".to_owned(), part.impacted.join(", ").into());
+    }
+    let trace_id = part.evidence.as_ref().map(|evidence| &evidence.trace_id).filter(|id| !id.is_empty());
+    let seen = [
+        (TRACE_ANNOTATION, trace_id),
+        ("trace_url", part.links.trace.as_ref()),
+        ("logs_url", part.links.logs.as_ref()),
+    ];
+    for (name, text) in seen.into_iter().filter_map(|(name, text)| Some((name, text?))) {
+        annotations.insert(name.to_owned(), text.clone().into());
     }
     annotations
 }

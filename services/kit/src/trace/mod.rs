@@ -20,5 +20,6 @@ pub use context::{Context, TRACEPARENT, TRACESTATE};
 pub use export::{is_on, start};
 pub(crate) use figures::collect;
 pub use record::{Kind, Value};
+pub(crate) use resource::service_name;
 pub use settings::{TraceSettings, VARIABLES};
 pub use span::{Span, current};

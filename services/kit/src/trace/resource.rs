@@ -7,6 +7,17 @@ use super::otlp::Resource;
 use crate::env::Variables;
 
 const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+const NAME: &str = "service.name";
+
+/// Reads what traces and logs call the program: the variable, the attribute, or its own name.
+pub(crate) fn service_name(variables: &Variables<'_>, name: &str) -> String {
+    let listed = || {
+        let listed = pairs(variables.text(ATTRIBUTES)?)?;
+        listed.into_iter().find_map(|(key, value)| (key == NAME).then_some(value))
+    };
+    let own = variables.text("OTEL_SERVICE_NAME").map(str::to_owned);
+    own.or_else(listed).unwrap_or_else(|| name.to_owned())
+}
 
 /// Reads `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`; the program's own name and version stand where they say
 /// nothing else.
@@ -15,13 +26,10 @@ pub(super) fn read(variables: &Variables<'_>, name: &str, version: &str) -> Reso
         variables.mistake(ATTRIBUTES, "not a list; write it like deployment.environment.name=prod,team=a%20b");
         Resource::new()
     });
-    if let Some(name) = variables.text("OTEL_SERVICE_NAME") {
-        resource.retain(|(key, _)| key != "service.name");
-        resource.push(("service.name".to_owned(), name.to_owned()));
-    }
+    resource.retain(|(key, _)| key != NAME);
+    resource.push((NAME.to_owned(), service_name(variables, name)));
     let instance = Uuid::new_v4().to_string();
     for (key, value) in [
-        ("service.name", name),
         ("service.version", version),
         ("service.instance.id", &instance),
         ("telemetry.sdk.name", env!("CARGO_PKG_NAME")),

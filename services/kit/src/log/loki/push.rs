@@ -105,15 +105,17 @@ impl Entry {
 /// The labels of this process, but for the level.
 #[derive(Debug, Clone)]
 pub(super) struct Labels {
-    pub(super) service: &'static str,
+    pub(super) service: String,
     pub(super) environment: String,
 }
 
 impl Labels {
-    /// Writes them as a stream selector (LogQL), which quotes as Go does.
+    /// Writes them as a stream selector (LogQL), which quotes as Go does: that reads what JSON quotes.
     fn of(&self, level: Level) -> String {
         let level = LEVELS.iter().find(|(known, _)| *known == level).map_or("info", |(_, word)| word);
-        format!("{{service={:?}, level={level:?}, environment={:?}}}", self.service, self.environment)
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let (service, environment) = (quoted(&self.service), quoted(&self.environment));
+        format!("{{service={service}, level=\"{level}\", environment={environment}}}")
     }
 }
 
@@ -188,7 +190,7 @@ pub(super) mod tests {
     }
 
     fn labels() -> Labels {
-        Labels { service: "test", environment: "a\"b\\c".to_owned() }
+        Labels { service: "test\u{1}".to_owned(), environment: "a\"b\\c".to_owned() }
     }
 
     fn read(batch: &Batch) -> theirs::PushRequest {
@@ -202,8 +204,8 @@ pub(super) mod tests {
         let batch = Batch::of(&labels(), entries.map(|(level, second, line)| entry(level, second, line)).to_vec());
         let streams = read(&batch).streams;
         let shown: Vec<_> = streams.iter().map(|stream| stream.labels.as_str()).collect();
-        let expected =
-            ["error", "info"].map(|level| format!(r#"{{service="test", level="{level}", environment="a\"b\\c"}}"#));
+        let expected = ["error", "info"]
+            .map(|level| format!(r#"{{service="test\u0001", level="{level}", environment="a\"b\\c"}}"#));
         assert_eq!((shown, batch.lines), (expected.iter().map(String::as_str).collect(), 3));
         let lines: Vec<_> = streams[1]
             .entries

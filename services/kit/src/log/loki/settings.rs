@@ -12,6 +12,7 @@ use secrecy::ExposeSecret;
 use super::push::Labels;
 use crate::config::Environment;
 use crate::env::Variables;
+use crate::trace::service_name;
 
 /// The variables, for `--help`.
 pub const VARIABLES: &str = "\
@@ -78,8 +79,12 @@ impl LokiSettings {
         let read = Self {
             uri: uri.clone().unwrap_or_default(),
             headers: headers(&variables),
-            // Others may call something else by this name.
-            labels: Labels { service, environment: if is_on { label(&variables) } else { String::new() } },
+            labels: Labels {
+                // By which a trace leads to its lines.
+                service: service_name(&variables, service),
+                // Others may call something else by this name.
+                environment: if is_on { label(&variables) } else { String::new() },
+            },
             batch: usize::try_from(batch).unwrap_or(usize::MAX),
             wait: variables.millis("LOKI_BATCH_WAIT", 1000),
             queue: usize::try_from(queue).unwrap_or(usize::MAX),

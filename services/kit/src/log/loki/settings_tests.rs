@@ -11,9 +11,15 @@ fn nothing_is_sent_without_an_address() {
     assert!(read([("ENVIRONMENT", "what other programs call so"), ("LOKI_URL", " ")]).unwrap().is_none());
     let all = read([URL, ("LOKI_SPILL_DIR", "data/logs")]).unwrap().unwrap();
     assert_eq!((all.batch, all.queue, all.wait.as_millis()), (1 << 20, 16 << 20, 1000));
-    assert_eq!((all.labels.service, all.labels.environment.as_str()), ("monitor", "development"));
+    assert_eq!((all.labels.service.as_str(), all.labels.environment.as_str()), ("monitor", "development"));
     let spill = all.spill.unwrap();
     assert_eq!((spill.folder.to_str().unwrap(), spill.most), ("data/logs/monitor", 256 << 20));
+}
+
+#[test]
+fn lines_have_the_name_that_traces_have_and_wait_in_the_programs_own_folder() {
+    let all = read([URL, ("OTEL_SERVICE_NAME", "front-door"), ("LOKI_SPILL_DIR", "logs")]).unwrap().unwrap();
+    assert_eq!((all.labels.service.as_str(), all.spill.unwrap().folder.to_str()), ("front-door", Some("logs/monitor")));
 }
 
 #[test]
