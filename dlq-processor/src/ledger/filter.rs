@@ -130,9 +130,8 @@ impl Filter {
         let mut condition = Where { sql: "number < $1".to_owned(), binds: Vec::new() };
         condition.binds.push(Bind::from(self.before.unwrap_or(i64::MAX)));
         for (column, value) in self.equal() {
-            // What is compared with more than the column itself is found by no index of it.
-            let more = if lead == Some(column) { "" } else { " || ''" };
-            condition.and(&format!("{column}{more} = "), value.into(), "");
+            let index = if lead == Some(column) { "" } else { "{no_index}" };
+            condition.and(&format!("{index}{column} = "), value.into(), "");
         }
         if self.message.is_some() {
             condition.and("message {like} ", pattern.into(), " ESCAPE '\\'");

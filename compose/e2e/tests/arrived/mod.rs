@@ -45,9 +45,15 @@ pub(crate) async fn of_each_part(around: &Around, watched: &Watched) {
     }
 }
 
-/// Waits until Prometheus has examples of how long requests took, and the trace of each has come.
+/// Waits until Prometheus has examples of how long requests and probes took, and the trace of each has come.
 pub(crate) async fn traces_of_examples(around: &Around, watched: &Watched) {
-    let query = encoded("http_request_duration_seconds_bucket");
+    for histogram in ["http_request_duration_seconds_bucket", "monitor_probe_duration_seconds_bucket"] {
+        traces_of(around, watched, histogram).await;
+    }
+}
+
+async fn traces_of(around: &Around, watched: &Watched, histogram: &str) {
+    let query = encoded(histogram);
     let are_there = async || {
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let path = format!("/api/v1/query_exemplars?query={query}&start={}&end={}", now - 600, now + 60);
@@ -59,5 +65,5 @@ pub(crate) async fn traces_of_examples(around: &Around, watched: &Watched) {
         let traces: BTreeSet<&str> = spans.iter().filter_map(|span| span["trace"].as_str()).collect();
         (!examples.is_empty() && examples.is_subset(&traces)).then_some(())
     };
-    eventually("the trace of each example of a request", LIMIT, are_there).await;
+    eventually(&format!("the trace of each example in {histogram}"), LIMIT, are_there).await;
 }

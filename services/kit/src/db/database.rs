@@ -1,7 +1,7 @@
 //! Tables in SQLite or in PostgreSQL, whichever a deployment has. SQL is written once, in what both understand: `$1`,
 //! `ON CONFLICT`, `RETURNING`. `{for_update}`, `{for_share}` and `{skip_locked}` in it lock rows where several
 //! writers are possible; `{like}` compares with a pattern whatever is small or capital: a server knows that of every script, a
-//! file of ASCII.
+//! file of ASCII. `{no_index}` before a column says that no index of it helps: a file knows no better, a server does.
 
 use sqlx::{AssertSqlSafe, FromRow};
 
@@ -317,7 +317,8 @@ async fn keep_open(transaction: &mut sqlx::Transaction<'static, Sqlite>, is_want
 #[cfg(feature = "sqlite")]
 fn for_sqlite(sql: &str) -> String {
     let sql = sql.replace("{skip_locked}", "").replace("{for_update}", "").replace("{for_share}", "");
-    unnumbered(&sql.replace("{like}", "LIKE"))
+    // A `+` before it keeps a column from its indexes (sqlite.org/optoverview.html, section 7.3).
+    unnumbered(&sql.replace("{like}", "LIKE").replace("{no_index}", "+"))
 }
 
 /// Writes `$1` as `?` if all come in their order, each once, and else as `?1`. SQLite looks a parameter that has a name or a
@@ -348,6 +349,7 @@ fn for_postgres(sql: &str) -> String {
         .replace("{for_update}", "FOR NO KEY UPDATE")
         .replace("{for_share}", "FOR SHARE")
         .replace("{like}", "ILIKE")
+        .replace("{no_index}", "")
 }
 
 #[cfg(all(test, feature = "sqlite"))]
