@@ -91,9 +91,15 @@ pub(super) async fn letter(
     let audit = ledger.audit(Some(&id), PAGE.1).await.map_err(problem)?;
     let data = ledger.payload(&id).await.map_err(problem)?;
     let mut data = serde_json::from_slice(&data).unwrap_or_else(|_no_json| json!(String::from_utf8_lossy(&data)));
-    let redaction = (!raw).then_some(&api.settings.redaction);
-    redaction.iter().for_each(|redaction| redaction.hide(&mut data));
-    let edit = ledger.edit_of(&id).await.map_err(problem)?.map(|edit| as_json(edit, redaction));
+    let edit = ledger.edit_of(&id).await.map_err(problem)?;
+    let settings = api.settings.clone();
+    // To look for secrets in a long text takes a while.
+    let shown_data = tokio::task::spawn_blocking(move || {
+        let redaction = (!raw).then_some(&settings.redaction);
+        redaction.iter().for_each(|redaction| redaction.hide(&mut data));
+        (data, edit.map(|edit| as_json(edit, redaction)))
+    });
+    let (data, edit) = shown_data.await.unwrap_or_default();
     Ok(Json(json!({ "letter": shown(letter), "audit": audit, "data": data, "edit": edit })))
 }
 

@@ -69,7 +69,7 @@ fn percent(text: &str) -> Result<i64, ApiError> {
 
 pub(super) async fn plans(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
     let plans = api.ledger()?.plans(MOST).await.map_err(problem)?;
-    Ok(Json(json!({ "plans": plans.iter().map(shown_plan).collect::<Vec<_>>() })))
+    Ok(Json(json!({ "plans": plans.iter().map(|plan| shown_plan(&api, plan)).collect::<Vec<_>>() })))
 }
 
 pub(super) async fn plan(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
@@ -121,14 +121,14 @@ async fn described(api: &Api, plan: Plan) -> Result<Value, ApiError> {
     for id in ledger.samples(plan.number).await.map_err(problem)? {
         samples.extend(ledger.letter(&id).await.map_err(problem)?.map(shown));
     }
-    Ok(json!({ "plan": shown_plan(&plan), "progress": progress, "queues": queues, "samples": samples }))
+    Ok(json!({ "plan": shown_plan(api, &plan), "progress": progress, "queues": queues, "samples": samples }))
 }
 
 /// The filter as JSON rather than as text of it.
-fn shown_plan(plan: &Plan) -> Value {
+fn shown_plan(api: &Api, plan: &Plan) -> Value {
     let mut shown = json!(plan);
     if let Some(filter) = shown.get_mut("filter") {
-        *filter = serde_json::from_str(&plan.filter).unwrap_or_default();
+        *filter = api.settings.redaction.of_filter(&plan.filter);
     }
     shown
 }

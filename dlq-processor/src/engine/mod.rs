@@ -221,9 +221,15 @@ impl Engine {
                 let (queue, name) = &destination;
                 tracing::warn!(source = self.name, queue, name, "failures flood in; none are redriven for now");
                 self.figures.breaker_open.with_label_values(&[queue, name]).set(1);
-                breakers.entry(destination).or_default().open(now_ms);
+                self.breaker(&mut breakers, destination).open(now_ms);
             }
         }
+    }
+
+    /// The breaker of a destination.
+    fn breaker<'b>(&self, breakers: &'b mut BTreeMap<Destination, Breaker>, of: Destination) -> &'b mut Breaker {
+        let tells_ends = self.source.manners(&of.0).tells_ends;
+        breakers.entry(of).or_insert_with(|| if tells_ends { Breaker::default() } else { Breaker::trusting() })
     }
 
     /// Feeds the breaker of a destination.
@@ -231,7 +237,7 @@ impl Engine {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let destination = self.destinations.of(queue, name);
         let (queue, name) = (&*destination.0, &*destination.1);
-        let breaker = breakers.entry(destination.clone()).or_default();
+        let breaker = self.breaker(&mut breakers, destination.clone());
         let now_ms = now_ms();
         if breaker.ended(letter.as_str(), was_done, now_ms) {
             tracing::warn!(

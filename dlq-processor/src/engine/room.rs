@@ -121,7 +121,7 @@ impl Engine {
             let budget = place.budget.as_mut().filter(|_| !due.is_asked);
             let mut buckets: Vec<&mut Bucket> = [&mut place.rate, &mut *rate].into_iter().chain(budget).collect();
             let has_tokens = buckets.iter_mut().all(|bucket| bucket.tokens(now_ms) >= 1.0);
-            let breaker = breakers.entry(self.destinations.of(queue, name)).or_default();
+            let breaker = self.breaker(&mut breakers, self.destinations.of(queue, name));
             // What the breaker refuses takes nothing away from others.
             let is_admitted = has_tokens && breaker.admit(due.id.as_str(), now_ms);
             is_admitted && buckets.iter_mut().all(|bucket| bucket.take(1, now_ms) == 1)

@@ -101,7 +101,8 @@ impl Engine {
             let (state, until_ms) = match breaker.state() {
                 BreakerState::Closed if !breaker.is_full() => continue,
                 BreakerState::Open(until_ms) => ("open", Some(until_ms)),
-                BreakerState::Closed | BreakerState::HalfOpen(_) => ("half_open", None),
+                BreakerState::Closed => ("trying", None),
+                BreakerState::HalfOpen(_) => ("half_open", None),
             };
             let standing = BreakerStanding { name: name.clone(), state, until_ms };
             queues.entry(queue.clone()).or_default().breakers.push(standing);
@@ -114,7 +115,7 @@ impl Engine {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let destination = self.destinations.of(queue, name);
         let labels = [&*destination.0, &*destination.1];
-        let breaker = breakers.entry(destination.clone()).or_default();
+        let breaker = self.breaker(&mut breakers, destination.clone());
         if is_open {
             breaker.open(now_ms())
         } else {

@@ -133,20 +133,21 @@ impl Ledger {
                             AND earlier.state IN ('observed', 'parked', 'quarantined', 'escalated', 'uncertain'))))"
             .to_owned();
         let mut binds = vec![Bind::from(source), now_ms.into()];
-        for queue in held.queues.iter().take(HELD) {
-            binds.push(queue.as_str().into());
+        // As lists: SQLite bears a thousand conditions one in another and no more (sqlite.org/limits.html, section 7).
+        if let Some(queues) = list(&mut binds, &held.queues) {
             sql += &format!(
-                " AND COALESCE(to_queue, queue) <> ${0} AND (found_in IS NULL OR found_in <> ${0})",
-                binds.len()
+                " AND COALESCE(to_queue, queue) NOT IN {queues} AND (found_in IS NULL OR found_in NOT IN {queues})"
             );
         }
-        for queue in held.unasked.iter().take(HELD) {
-            binds.push(queue.as_str().into());
-            sql += &format!(" AND NOT (COALESCE(to_queue, queue) = ${} AND has_all_tries = 0)", binds.len());
+        if let Some(queues) = list(&mut binds, &held.unasked) {
+            sql += &format!(" AND NOT (COALESCE(to_queue, queue) IN {queues} AND has_all_tries = 0)");
         }
-        for (queue, name) in held.names.iter().take(HELD) {
-            binds.extend([Bind::from(queue.as_str()), name.as_str().into()]);
-            sql += &format!(" AND NOT (COALESCE(to_queue, queue) = ${} AND name = ${})", binds.len() - 1, binds.len());
+        if !held.names.is_empty() {
+            let (first, names) = (binds.len(), held.names.len().min(HELD));
+            let both = held.names.iter().take(HELD).flat_map(|(queue, name)| [queue.as_str(), name.as_str()]);
+            binds.extend(both.map(Bind::from));
+            let names = places_after(first, names, 2);
+            sql += &format!(" AND (COALESCE(to_queue, queue), name) NOT IN (VALUES {names})");
         }
         binds.push(i64::try_from(most).unwrap_or(i64::MAX).into());
         sql += &format!(" ORDER BY due_at_ms LIMIT ${}", binds.len());
@@ -315,6 +316,13 @@ impl Ledger {
         })
         .await
     }
+}
+
+/// Binds at most [`HELD`] queues, and returns them as a list; none if there are none.
+fn list<'a>(binds: &mut Vec<Bind<'a>>, queues: &'a [String]) -> Option<String> {
+    let first = binds.len();
+    binds.extend(queues.iter().take(HELD).map(|queue| Bind::from(queue.as_str())));
+    (binds.len() > first).then(|| places_after(first, 1, binds.len() - first))
 }
 
 /// What an order that came to this makes of its letter; none if it is to be given again.

@@ -22,7 +22,7 @@ pub(super) struct Shown {
 
 /// Shows what a job held.
 pub(super) fn payload(data: &[u8], redaction: &Redaction) -> Shown {
-    if data.len() <= MOST_JSON_BYTES
+    if (data.len() <= MOST_JSON_BYTES || redaction.names_places())
         && let Ok(mut value) = serde_json::from_slice::<Value>(data)
     {
         redaction.hide(&mut value);

@@ -78,7 +78,7 @@ fn view(plan: Plan, counts: Vec<PlanCount>, settings: &Settings, moment: &Moment
         said: plan_state(&plan.state),
         made: moment.when(plan.at_ms),
         far: None,
-        filter: chosen(&plan),
+        filter: chosen(&settings.redaction.of_filter(&plan.filter)),
         rate: rate(&plan),
         stops: plan.stop_percent.map(|percent| format!("{percent} % of its letters have failed again")),
         still: counts.iter().find(is_still).map(|count| count.queue.clone()),
@@ -109,8 +109,7 @@ async fn samples(ledger: &Ledger, plan: &Plan, moment: &Moment) -> Result<Vec<Le
 }
 
 /// What its letters have in common, field by field.
-fn chosen(plan: &Plan) -> Vec<(String, String)> {
-    let filter: serde_json::Value = serde_json::from_str(&plan.filter).unwrap_or_default();
+fn chosen(filter: &serde_json::Value) -> Vec<(String, String)> {
     let fields = filter.as_object().into_iter().flatten();
     let value = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     fields.map(|(name, it)| (name.replace('_', " "), value(it))).collect()

@@ -31,7 +31,7 @@ pub use redis::Lists;
 pub trait Source: Send + Sync {
     /// Says how a queue deals with what is dead.
     fn manners(&self, _queue: &str) -> Manners {
-        Manners { keeps_dead: true, remembers_orders: true, makes_others: false }
+        Manners { keeps_dead: true, remembers_orders: true, makes_others: false, tells_ends: true }
     }
 
     /// Is told that whoever asks from now on holds the lease of this epoch: what an earlier one still asks is refused, where a
@@ -150,6 +150,8 @@ pub struct Manners {
     /// Whether orders are remembered. Else nobody gives one twice, and an error of [`Source::put_anew`] says that nothing at
     /// all was done: what may be done is an answer, [`Put::Unsure`].
     pub remembers_orders: bool,
+    /// Whether it tells soon how what was put back ended. Else nobody waits for that.
+    pub tells_ends: bool,
     /// Whether it makes other jobs of dead ones ([`Source::put_others`]), and remembers these orders.
     pub makes_others: bool,
 }

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-/// Outcomes that count; and letters that may be under way, at most, before so many were done: of a destination that nobody has
-/// seen work, not more are redriven in vain.
+/// Outcomes that count; and letters that may be under way or in vain, at most, before so many were done: of a destination that
+/// nobody has seen work, not more are redriven for nothing.
 const WINDOW: usize = 20;
 /// Failures in a row that open it.
 const IN_A_ROW: usize = 5;
@@ -51,6 +51,11 @@ impl Default for Breaker {
 }
 
 impl Breaker {
+    /// Of a destination of which nobody is told in time how redriven letters end: it lets everything through at once.
+    pub fn trusting() -> Self {
+        Self { done: WINDOW, ..Self::default() }
+    }
+
     /// What it lets through.
     pub fn state(&self) -> BreakerState {
         self.state
@@ -59,7 +64,7 @@ impl Breaker {
     /// Returns whether as many are under way as it lets through at once.
     pub fn is_full(&self) -> bool {
         match self.state {
-            BreakerState::Closed => self.done < WINDOW && self.under_way.len() >= WINDOW,
+            BreakerState::Closed => self.done < WINDOW && self.under_way.len() + self.failed() >= WINDOW,
             BreakerState::Open(_) => false,
             BreakerState::HalfOpen(canaries) => self.under_way.len() + self.done >= canaries,
         }
@@ -94,7 +99,7 @@ impl Breaker {
                 if self.outcomes.len() > WINDOW {
                     self.outcomes.pop_front();
                 }
-                let failed = self.outcomes.iter().filter(|was_done| !**was_done).count();
+                let failed = self.failed();
                 let in_a_row = self.outcomes.iter().rev().take_while(|was_done| !**was_done).count();
                 let is_bad = in_a_row >= IN_A_ROW || self.outcomes.len() == WINDOW && failed * 2 >= WINDOW;
                 if is_bad {
@@ -142,7 +147,12 @@ impl Breaker {
 
     /// Closes it: a person's word, or that of canaries. It lets everything through.
     pub fn close(&mut self) {
-        *self = Self { done: WINDOW, ..Self::default() };
+        *self = Self::trusting();
+    }
+
+    /// Those of the newest outcomes that were no use: fewer than half of [`WINDOW`] while it is closed.
+    fn failed(&self) -> usize {
+        self.outcomes.iter().filter(|was_done| !**was_done).count()
     }
 
     fn half_open(&mut self, canaries: usize) {
@@ -198,7 +208,7 @@ mod tests {
         assert!(out.len() == WINDOW && breaker.is_full() && admitted(&mut breaker, 0).is_empty());
         breaker.withdrawn(&out[0]);
         assert!(!breaker.ended(&out[1], false, 0) && !breaker.ended(&out[2], true, 0));
-        assert_eq!(admitted(&mut breaker, 0).len(), 3, "others have their place");
+        assert_eq!(admitted(&mut breaker, 0).len(), 2, "others have their places, but for that which was in vain");
         for letter in out.iter().skip(3) {
             assert!(!breaker.ended(letter, true, 0));
         }

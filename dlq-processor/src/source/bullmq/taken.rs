@@ -2,6 +2,7 @@
 //! read wherever they wait, and taken out once the ledger has them; nobody works there, and no lock is ever taken.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::super::redis::kept::{Hash, field, join};
 use super::super::{CLOCKS_DIFFER_MS, Cursor, Episode, Found, PAGE, Page, SourceError};
@@ -35,7 +36,7 @@ pub(super) struct Place {
 pub(super) struct Shelf {
     /// How the queue was when all of it was listed.
     seen: Option<Seen>,
-    entries: Entries,
+    entries: Arc<Entries>,
     places: BTreeMap<Episode, Vec<Place>>,
 }
 
@@ -61,11 +62,11 @@ impl BullMq {
         let known = {
             let mut shelves = self.shelves.lock().await;
             let shelf = shelves.entry(queue.to_owned()).or_default();
-            (shelf.seen.as_ref() != Some(&seen)).then(|| std::mem::take(&mut shelf.entries))
+            (shelf.seen.as_ref() != Some(&seen)).then(|| shelf.entries.clone())
         };
         // Nobody waits who asks for places meanwhile: they stand where they stood.
         let filled = match known {
-            Some(known) => Some(self.fill(queue, known, &seen).await?),
+            Some(known) => Some(self.fill(queue, &known, &seen).await?),
             None => None,
         };
         let mut shelves = self.shelves.lock().await;
@@ -96,12 +97,12 @@ impl BullMq {
     }
 
     /// Reads what is new. What is known already is not read again.
-    async fn fill(&self, queue: &str, mut known: Entries, seen: &Seen) -> Result<Shelf, SourceError> {
+    async fn fill(&self, queue: &str, known: &Entries, seen: &Seen) -> Result<Shelf, SourceError> {
         let jobs = self.find_jobs(queue).await?;
         let mut entries = Entries::with_capacity(jobs.len());
-        let is_new = |(job, put_in_at_ms): &&(String, i64)| match known.remove_entry(job) {
-            Some((job, entry)) if entry.0 == *put_in_at_ms => {
-                entries.insert(job, entry);
+        let is_new = |(job, put_in_at_ms): &&(String, i64)| match known.get(job) {
+            Some(entry) if entry.0 == *put_in_at_ms => {
+                entries.insert(job.clone(), entry.clone());
                 false
             }
             _ => true,
@@ -125,7 +126,7 @@ impl BullMq {
             let place = Place { queue: queue.to_owned(), job: job.clone(), put_in_at_ms: *put_in_at_ms };
             places.entry(episode.clone()).or_default().push(place);
         }
-        Ok(Shelf { seen: is_all.then(|| seen.clone()), entries, places })
+        Ok(Shelf { seen: is_all.then(|| seen.clone()), entries: Arc::new(entries), places })
     }
 
     /// Finds all jobs that wait or failed, and when each was put in.

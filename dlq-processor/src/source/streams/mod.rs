@@ -95,7 +95,7 @@ impl RedisStreams {
 impl Source for RedisStreams {
     /// What is pending is given to consumers again and again.
     fn manners(&self, _queue: &str) -> Manners {
-        Manners { keeps_dead: false, remembers_orders: true, makes_others: false }
+        Manners { keeps_dead: false, remembers_orders: true, makes_others: false, tells_ends: true }
     }
 
     fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {

@@ -132,10 +132,15 @@ impl Machine {
 
     /// Closes the breaker of what it fails, as a person does who knows that it is over.
     pub(crate) async fn close_breaker(&self) {
+        self.set_breaker("closed").await;
+    }
+
+    /// Opens or closes that breaker.
+    pub(crate) async fn set_breaker(&self, state: &str) {
         let (token, key) = (format!("Bearer {TOKEN}"), rand::random::<u64>().to_string());
         let headers = [("authorization", token.as_str()), ("idempotency-key", key.as_str())];
         let wanted = json!({
-            "source": "jobs", "queue": QUEUE, "name": "job", "state": "closed", "reason": "the server is back",
+            "source": "jobs", "queue": QUEUE, "name": "job", "state": state, "reason": "somebody knows",
         });
         let (status, answer) = self.ask(self.request("POST", "/api/v1/breakers", &headers), &wanted).await.unwrap();
         assert_eq!(status, 200, "{answer}");

@@ -179,6 +179,15 @@ async fn leaves_out_what_is_held(ledger: Ledger) {
         .await,
         1
     );
+    // As many as there may be, and more.
+    let many: Vec<String> = (0..1_100).map(|number| format!("q{number}")).collect();
+    let names = many.iter().map(|queue| (queue.clone(), name.to_owned())).collect();
+    let held = Held { queues: many.clone(), names, unasked: many };
+    assert_eq!(due(held.clone()).await, 1);
+    let named =
+        Held { names: [vec![("mails".to_owned(), name.to_owned())], held.names.clone()].concat(), ..held.clone() };
+    assert_eq!(due(named).await, 0);
+    assert_eq!(due(Held { unasked: [vec!["mails".to_owned()], held.unasked.clone()].concat(), ..held }).await, 0);
 }
 
 async fn is_let_out_of_quarantine_by_a_release_alone(ledger: Ledger) {

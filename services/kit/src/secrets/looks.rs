@@ -58,12 +58,28 @@ const SECRET_WORDS: [&[&str]; 16] = [
     &["encryption", "key"],
 ];
 
-/// Returns whether what a field of this name holds is never shown: `user.password`, `api_key`, `set-cookie`. Several tokens
-/// are a number of them.
+/// Returns whether what a field of this name holds is never shown: `user.password`, `api_key`, `accessToken`, `set-cookie`.
+/// Several tokens are a number of them.
 pub fn is_secret_field(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
+    let name = parted(name);
     let words: Vec<&str> = name.split(['.', '_', '-']).collect();
     SECRET_WORDS.iter().any(|secret| words.windows(secret.len()).any(|part| part == *secret))
+}
+
+/// Parts words that a capital letter begins, and writes all of them small: `APIKey` is `api_key`.
+fn parted(name: &str) -> String {
+    let mut parted = String::with_capacity(name.len() + 4);
+    let (mut before, mut chars) = (None::<char>, name.chars().peekable());
+    while let Some(char) = chars.next() {
+        let ends_capitals = chars.peek().is_some_and(char::is_ascii_lowercase);
+        let is_parted = |before: char| before.is_ascii_lowercase() || before.is_ascii_uppercase() && ends_capitals;
+        if char.is_ascii_uppercase() && before.is_some_and(is_parted) {
+            parted.push('_');
+        }
+        parted.push(char.to_ascii_lowercase());
+        before = Some(char);
+    }
+    parted
 }
 
 /// Returns the line with every known secret, and every value that looks like one, replaced.
@@ -193,6 +209,12 @@ mod tests {
             ("set-cookie", true),
             ("access_token", true),
             ("http.request.header.authorization", true),
+            ("accessToken", true),
+            ("clientSecret", true),
+            ("APIKey", true),
+            ("APIKEY", true),
+            ("userPassword", true),
+            ("maxTokens", false),
             ("tokens", false),
             ("alert.key", false),
             ("api.version", false),
