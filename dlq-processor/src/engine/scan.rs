@@ -46,6 +46,7 @@ impl Engine {
             let looked = self.look(&mut round).await;
             self.figures.source_up.with_label_values(&[&self.name]).set(looked.is_ok().into());
             if let Some(wait) = self.went("capture", &looked, &mut failures) {
+                self.forget_depths(round.cursors.keys());
                 round.queues_at = None;
                 tokio::time::sleep(wait).await;
                 continue;
@@ -72,7 +73,7 @@ impl Engine {
             round.cursors.retain(|queue, _| {
                 let is_there = queues.contains(queue);
                 if !is_there {
-                    self.forget_depth(queue);
+                    self.forget_depths([queue]);
                 }
                 is_there
             });
