@@ -80,3 +80,16 @@ async fn nothing_is_said_of_queues_while_their_redis_is_away() {
     until_it_says(&machine, "nothing", None).await;
     assert_eq!(machine.metric("dlq_source_up", "jobs").await, Some(0.0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dead_is_taken_in_though_queues_cannot_be_counted() {
+    let machine = Machine::start("").await;
+    machine.bull.query::<()>(redis::cmd("SET").arg(format!("bull:{QUEUE}:completed")).arg("no set")).await;
+    machine.fail(1, "no such user").await;
+    let _daemon = machine.daemon().await;
+    let is_taken_in = async || (machine.metric("dlq_captured_total", QUEUE).await? == 1.0).then_some(());
+    eventually("it to be taken in", LIMIT, is_taken_in).await;
+    let is_up = async || (machine.metric("dlq_source_up", "jobs").await? == 1.0).then_some(());
+    eventually("the source to be up", LIMIT, is_up).await;
+    assert_eq!(depths(&machine).await, None);
+}
