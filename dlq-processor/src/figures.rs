@@ -135,9 +135,12 @@ impl Figures {
         self.ledger_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Says nothing more of what queues hold beside what is dead: whoever acts now counts that.
-    pub(crate) fn forget_depths(&self) {
+    /// Says nothing more of how sources and queues are: whoever acts now knows.
+    pub(crate) fn forget_sources(&self) {
         self.depths.reset();
+        let of_sources =
+            [&self.source_up, &self.armed, &self.breaker_open, &self.held, &self.perils, &self.failed_in_source];
+        of_sources.into_iter().for_each(IntGaugeVec::reset);
     }
 
     /// Has metrics show what the ledger held at a time.
@@ -203,4 +206,35 @@ fn families(numbers: &Numbers, now_ms: i64) -> Vec<prometheus::proto::MetricFami
         family("dlq_entries", "Letters in the ledger.", counts),
         family("dlq_oldest_entry_age_seconds", "How long ago the oldest letter was taken in.", ages),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::metrics::Format;
+
+    use super::*;
+
+    #[test]
+    fn who_does_not_act_says_nothing_of_sources_and_queues() {
+        let metrics = Metrics::new("dlq-processor", "0");
+        let figures = Figures::new(&metrics);
+        let said = || {
+            let text = metrics.encode(Format::Text);
+            let names =
+                text.lines().filter(|line| line.contains("=\"jobs\"")).filter_map(|line| line.split('{').next());
+            names.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let depth = Depth { queue: "jobs".to_owned(), waiting: 5, active: 0, completed: 0, newest_done_ms: 0 };
+        figures.depths.note("jobs", &depth);
+        figures.captured.with_label_values(&["jobs", "jobs"]).inc();
+        figures.source_up.with_label_values(&["jobs"]).set(1);
+        figures.armed.with_label_values(&["jobs"]).set(0);
+        figures.breaker_open.with_label_values(&["jobs", "job"]).set(1);
+        figures.held.with_label_values(&["jobs", "paused"]).set(1);
+        figures.perils.with_label_values(&["jobs", "jobs", "workers"]).set(1);
+        figures.failed_in_source.with_label_values(&["jobs", "jobs"]).set(1);
+        assert_eq!(said().len(), 11);
+        figures.forget_sources();
+        assert_eq!(said(), ["dlq_captured_total"], "what was counted stays");
+    }
 }
