@@ -160,7 +160,7 @@ impl Daemon {
                 self.health.forget(&of_source(name));
                 self.health.forget(&of_redriving(name));
             }
-            self.figures.forget_depths();
+            self.figures.forget_sources();
             self.working.set(Vec::new());
             self.note_holder(None);
             self.figures.lease_held.set(0);

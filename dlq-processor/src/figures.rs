@@ -6,6 +6,7 @@ use kit::metrics::{Metrics, Sample, family};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::ledger::Numbers;
+use crate::source::Depth;
 
 /// Seconds: from a commit to memory to one that waited for another writer.
 const COMMIT_SECONDS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 5.0];
@@ -27,14 +28,22 @@ pub(crate) struct Figures {
     pub(crate) held: IntGaugeVec,
     pub(crate) perils: IntGaugeVec,
     pub(crate) failed_in_source: IntGaugeVec,
-    pub(crate) waiting: IntGaugeVec,
-    pub(crate) completed: IntGaugeVec,
+    pub(crate) depths: Depths,
     pub(crate) listed: IntCounterVec,
     pub(crate) list_failures: IntCounterVec,
     pub(crate) commit_seconds: Histogram,
     pub(crate) lease_held: IntGauge,
     ledger_bytes: IntGauge,
     numbers: Arc<Mutex<(Numbers, i64)>>,
+}
+
+/// What queues hold beside what is dead.
+#[derive(Clone)]
+pub(crate) struct Depths {
+    waiting: IntGaugeVec,
+    active: IntGaugeVec,
+    completed: IntGaugeVec,
+    newest_done: IntGaugeVec,
 }
 
 impl Figures {
@@ -110,16 +119,7 @@ impl Figures {
                 &["source", "queue", "kind"],
             ),
             failed_in_source: gauge("dlq_source_failed", "Failed jobs that a queue holds.", &["source", "queue"]),
-            waiting: gauge(
-                "bullmq_queue_waiting",
-                "Jobs of a BullMQ queue that wait for a worker.",
-                &["source", "queue"],
-            ),
-            completed: gauge(
-                "bullmq_queue_completed",
-                "Jobs of a BullMQ queue that were done and are still kept.",
-                &["source", "queue"],
-            ),
+            depths: Depths::new(metrics),
             ledger_bytes: metrics.register(IntGauge::new("dlq_ledger_bytes", "Size of the ledger.")),
             lease_held: metrics.register(IntGauge::new(
                 "dlq_lease_held",
@@ -135,15 +135,59 @@ impl Figures {
         self.ledger_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
-    /// Says nothing more of what queues hold beside what is dead: whoever acts now counts that.
-    pub(crate) fn forget_depths(&self) {
-        self.waiting.reset();
-        self.completed.reset();
+    /// Says nothing more of how sources and queues are: whoever acts now knows.
+    pub(crate) fn forget_sources(&self) {
+        self.depths.reset();
+        let of_sources =
+            [&self.source_up, &self.armed, &self.breaker_open, &self.held, &self.perils, &self.failed_in_source];
+        of_sources.into_iter().for_each(IntGaugeVec::reset);
     }
 
     /// Has metrics show what the ledger held at a time.
     pub(crate) fn count(&self, numbers: Numbers, now_ms: i64) {
         *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = (numbers, now_ms);
+    }
+}
+
+impl Depths {
+    fn new(metrics: &Metrics) -> Self {
+        let gauge =
+            |name: &str, help: &str| metrics.register(IntGaugeVec::new(Opts::new(name, help), &["source", "queue"]));
+        Self {
+            waiting: gauge(
+                "bullmq_queue_waiting",
+                "Jobs of a BullMQ queue that wait for a worker; 0 while it is paused.",
+            ),
+            active: gauge("bullmq_queue_active", "Jobs of a BullMQ queue that workers hold, of the hundred newest."),
+            completed: gauge("bullmq_queue_completed", "Jobs of a BullMQ queue that were done and are still kept."),
+            newest_done: gauge(
+                "bullmq_queue_newest_done_timestamp_seconds",
+                "When the newest job that a BullMQ queue keeps was done or failed; 0 if it keeps none.",
+            ),
+        }
+    }
+
+    fn gauges(&self) -> [&IntGaugeVec; 4] {
+        [&self.waiting, &self.active, &self.completed, &self.newest_done]
+    }
+
+    /// Has metrics show what a queue holds.
+    pub(crate) fn note(&self, source: &str, depth: &Depth) {
+        let jobs = [depth.waiting, depth.active, depth.completed].map(|jobs| i64::try_from(jobs).unwrap_or(i64::MAX));
+        for (gauge, value) in self.gauges().into_iter().zip(jobs.into_iter().chain([depth.newest_done_ms / 1000])) {
+            gauge.with_label_values(&[source, &depth.queue]).set(value);
+        }
+    }
+
+    /// Says nothing more of a queue.
+    pub(crate) fn forget(&self, source: &str, queue: &str) {
+        for gauge in self.gauges() {
+            let _was_counted = gauge.remove_label_values(&[source, queue]);
+        }
+    }
+
+    fn reset(&self) {
+        self.gauges().into_iter().for_each(IntGaugeVec::reset);
     }
 }
 
@@ -162,4 +206,35 @@ fn families(numbers: &Numbers, now_ms: i64) -> Vec<prometheus::proto::MetricFami
         family("dlq_entries", "Letters in the ledger.", counts),
         family("dlq_oldest_entry_age_seconds", "How long ago the oldest letter was taken in.", ages),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::metrics::Format;
+
+    use super::*;
+
+    #[test]
+    fn who_does_not_act_says_nothing_of_sources_and_queues() {
+        let metrics = Metrics::new("dlq-processor", "0");
+        let figures = Figures::new(&metrics);
+        let said = || {
+            let text = metrics.encode(Format::Text);
+            let names =
+                text.lines().filter(|line| line.contains("=\"jobs\"")).filter_map(|line| line.split('{').next());
+            names.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let depth = Depth { queue: "jobs".to_owned(), waiting: 5, active: 0, completed: 0, newest_done_ms: 0 };
+        figures.depths.note("jobs", &depth);
+        figures.captured.with_label_values(&["jobs", "jobs"]).inc();
+        figures.source_up.with_label_values(&["jobs"]).set(1);
+        figures.armed.with_label_values(&["jobs"]).set(0);
+        figures.breaker_open.with_label_values(&["jobs", "job"]).set(1);
+        figures.held.with_label_values(&["jobs", "paused"]).set(1);
+        figures.perils.with_label_values(&["jobs", "jobs", "workers"]).set(1);
+        figures.failed_in_source.with_label_values(&["jobs", "jobs"]).set(1);
+        assert_eq!(said().len(), 11);
+        figures.forget_sources();
+        assert_eq!(said(), ["dlq_captured_total"], "what was counted stays");
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use super::depths::Count;
 use super::{Engine, Trouble, now_ms};
 use crate::source::{CLOCKS_DIFFER_MS, Cursor, Episode, PAGE};
 
@@ -13,8 +14,6 @@ const QUEUES_SHARE: u32 = 50;
 const ALL_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks at what failed lately: clocks of workers differ.
 const LATELY_EVERY: Duration = Duration::from_secs(10);
-/// Between two counts of what else a queue holds: within that of Prometheus.
-const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait for there to be something.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks, while there is always something.
@@ -28,7 +27,7 @@ struct Round {
     queues_every: Duration,
     all_at: Option<Instant>,
     lately_at: Option<Instant>,
-    counted_at: Option<Instant>,
+    count: Count,
 }
 
 fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
@@ -46,6 +45,7 @@ impl Engine {
             let looked = self.look(&mut round).await;
             self.figures.source_up.with_label_values(&[&self.name]).set(looked.is_ok().into());
             if let Some(wait) = self.went("capture", &looked, &mut failures) {
+                self.forget_depths(round.cursors.keys());
                 round.queues_at = None;
                 tokio::time::sleep(wait).await;
                 continue;
@@ -72,7 +72,7 @@ impl Engine {
             round.cursors.retain(|queue, _| {
                 let is_there = queues.contains(queue);
                 if !is_there {
-                    self.forget_depth(queue);
+                    self.forget_depths([queue]);
                 }
                 is_there
             });
@@ -108,9 +108,7 @@ impl Engine {
                 *cursor = Cursor { failed_at_ms: now_ms(), read: 0 };
             }
         }
-        if is_due(&mut round.counted_at, COUNT_EVERY) {
-            self.count_depths(&round.cursors.keys().cloned().collect::<Vec<_>>()).await?;
-        }
+        self.count_depths(&mut round.count, &round.cursors).await;
         let counted = self.figures.unwatched.with_label_values(&[&self.name]);
         counted.inc_by(self.source.unwatched().saturating_sub(counted.get()));
         Ok(())

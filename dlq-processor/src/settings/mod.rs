@@ -198,7 +198,7 @@ pub(crate) fn asked_at(listen: SocketAddr) -> SocketAddr {
 fn decode_monitor(cursor: &Cursor<'_>, listen: SocketAddr) -> Option<AlertSettings> {
     let fields = cursor.fields()?;
     let page = fields.get("page").and_then(|cursor| cursor.parse::<Url>("a URL, like https://dlq.example.com/"));
-    let page = page.or_else(|| Url::parse(&format!("http://{}/", asked_at(listen))).ok());
+    let page = page.map(as_folder).or_else(|| Url::parse(&format!("http://{}/", asked_at(listen))).ok());
     let url = fields.require("url").and_then(|cursor| cursor.parse::<Url>("a URL, like http://127.0.0.1:8888"));
     let token = fields.secret("token", "token_file");
     fields.end();
@@ -209,6 +209,15 @@ fn decode_monitor(cursor: &Cursor<'_>, listen: SocketAddr) -> Option<AlertSettin
         return None;
     }
     Some(AlertSettings { monitor, token, page, ..AlertSettings::new("dlq-processor") })
+}
+
+/// With a slash at its end: without it a link would take the place of the last part (RFC 3986 section 5.2.3).
+fn as_folder(mut url: Url) -> Url {
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    url
 }
 
 #[cfg(test)]
@@ -232,6 +241,23 @@ mod tests {
         assert_eq!((settings.listen.port(), settings.sources[0].kind), (8091, "bullmq"));
         let of = |queue| (settings.of_queue(queue).acts, settings.of_queue(queue).rate);
         assert_eq!([of("mails"), of("mail-legal"), of("other")], [(true, 5.0), (false, 20.0), (false, 20.0)]);
+    }
+
+    #[test]
+    fn links_lead_below_the_page_with_or_without_a_slash_at_its_end() {
+        let link = |page: &str| {
+            let yaml = format!(
+                "sources: {{ jobs: {{ bullmq: {{ url: 'redis://127.0.0.1:6379' }} }} }}\n\
+                monitor: {{ url: 'http://127.0.0.1:8888'{page} }}\n"
+            );
+            let page = load(&yaml, &Environment::default()).unwrap().monitor.unwrap().page.unwrap();
+            page.join("letters").unwrap().to_string()
+        };
+        for page in ["https://ops.example.com/dlq", "https://ops.example.com/dlq/"] {
+            assert_eq!(link(&format!(", page: '{page}'")), "https://ops.example.com/dlq/letters");
+        }
+        assert_eq!(link(", page: 'https://dlq.example.com'"), "https://dlq.example.com/letters");
+        assert_eq!(link(""), "http://127.0.0.1:8091/letters");
     }
 
     #[test]

@@ -92,10 +92,14 @@ pub struct Told {
 pub struct Depth {
     /// The queue.
     pub queue: String,
-    /// Jobs that wait for a worker.
+    /// Jobs that wait for a worker; none while the queue is paused.
     pub waiting: u64,
+    /// Jobs that a worker holds, as far as they are counted.
+    pub active: u64,
     /// Jobs that were done and are still kept.
     pub completed: u64,
+    /// When the newest that is kept was done or failed, in milliseconds since the epoch; 0 if none is.
+    pub newest_done_ms: i64,
 }
 
 /// A part of a list.

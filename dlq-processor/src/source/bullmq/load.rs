@@ -14,6 +14,8 @@ use crate::storm::Load;
 const GOOD: Duration = Duration::from_secs(10);
 /// Entries of the stream `events` that are counted, at most: as many as BullMQ keeps unless told otherwise.
 const MOST_EVENTS: usize = 10_000;
+/// Active jobs of a queue whose locks are looked at, at most: the newest, which are the likeliest to be held.
+const MOST_ACTIVE: isize = 100;
 /// A minute, in milliseconds.
 const MINUTE_MS: u64 = 60_000;
 
@@ -51,17 +53,55 @@ impl BullMq {
         let mut asked = redis::pipe();
         for queue in &queues {
             let keys = self.keys(queue);
-            asked.cmd("LLEN").arg(keys.of("wait")).cmd("LLEN").arg(keys.of("paused"));
+            asked.cmd("HEXISTS").arg(keys.of("meta")).arg("paused").cmd("LLEN").arg(keys.of("wait"));
             asked.cmd("ZCARD").arg(keys.of("prioritized")).cmd("ZCARD").arg(keys.of("completed"));
         }
         let counts: Vec<u64> = self.server.ask(&asked).await?;
-        let depth = |(queue, counts): (&String, &[u64])| match *counts {
-            [wait, paused, prioritized, completed] => {
-                Some(Depth { queue: queue.clone(), waiting: wait + paused + prioritized, completed })
+        let (held, newest) = (self.count_held(&queues).await?, self.find_newest_done(&queues).await?);
+        let depth = |(((queue, counts), active), newest_done_ms): (((&String, &[u64]), u64), i64)| match *counts {
+            [is_paused, wait, prioritized, completed] => {
+                // What waits in a paused queue waits for a person.
+                let waiting = if is_paused == 0 { wait + prioritized } else { 0 };
+                Some(Depth { queue: queue.clone(), waiting, active, completed, newest_done_ms })
             }
             _ => None,
         };
-        Ok(queues.into_iter().zip(counts.chunks(4)).filter_map(depth).collect())
+        Ok(queues.into_iter().zip(counts.chunks(4)).zip(held).zip(newest).filter_map(depth).collect())
+    }
+
+    /// Counts the jobs that workers hold, in the order of `queues`. What was active when its worker died stays in the list, as
+    /// long as no other worker looks; only its lock runs out (BullMQ 4 to 6, `extendLock`).
+    async fn count_held(&self, queues: &[&String]) -> Result<Vec<u64>, SourceError> {
+        let mut asked = redis::pipe();
+        for queue in queues {
+            asked.cmd("LRANGE").arg(self.keys(queue).of("active")).arg(0).arg(MOST_ACTIVE - 1);
+        }
+        let active: Vec<Vec<Vec<u8>>> = self.server.ask(&asked).await?;
+        let mut asked = redis::pipe();
+        for (queue, jobs) in queues.iter().zip(&active).filter(|(_, jobs)| !jobs.is_empty()) {
+            let lock = |job: &Vec<u8>| self.keys(queue).of(&format!("{}:lock", String::from_utf8_lossy(job)));
+            asked.cmd("EXISTS").arg(jobs.iter().map(lock).collect::<Vec<_>>());
+        }
+        let held: Vec<u64> = if asked.is_empty() { Vec::new() } else { self.server.ask(&asked).await? };
+        let mut held = held.into_iter();
+        Ok(active.iter().map(|jobs| if jobs.is_empty() { 0 } else { held.next().unwrap_or_default() }).collect())
+    }
+
+    /// Finds when the newest job that is kept was done or failed, in the order of `queues`: also where as many are kept as there
+    /// may be.
+    async fn find_newest_done(&self, queues: &[&String]) -> Result<Vec<i64>, SourceError> {
+        let mut asked = redis::pipe();
+        for queue in queues {
+            for set in ["completed", "failed"] {
+                asked.cmd("ZREVRANGE").arg(self.keys(queue).of(set)).arg(0).arg(0).arg("WITHSCORES");
+            }
+        }
+        let newest: Vec<Vec<(Vec<u8>, f64)>> = self.server.ask(&asked).await?;
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds since the epoch are whole and below 2^53")]
+        let at_ms = |sets: &[Vec<(Vec<u8>, f64)>]| {
+            sets.iter().flatten().map(|(_, score)| *score as i64).max().unwrap_or_default()
+        };
+        Ok(newest.chunks(2).map(at_ms).collect())
     }
 
     /// Counts the workers that are connected.
