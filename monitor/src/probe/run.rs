@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Uri};
+use kit::http::Path;
 use tokio::time::Instant;
 
 use super::detour::Detour;
@@ -58,7 +59,18 @@ pub struct Left {
     /// Soft limits found broken.
     pub soft: Vec<Reason>,
     /// The last HTTP request, for the span.
-    pub request: Option<(Method, Uri)>,
+    pub request: Option<Asked>,
+}
+
+/// An HTTP request as the span tells it.
+#[derive(Debug)]
+pub struct Asked {
+    /// How it is asked.
+    pub method: Method,
+    /// Whom; its query and its credentials are told to nobody.
+    pub uri: Uri,
+    /// Whether its path may be told.
+    pub path: Path,
 }
 
 /// One run: given to a kind, kept by the runner, so that phases survive a deadline.
@@ -81,8 +93,10 @@ pub struct Run {
     pub seen: Seen,
     /// Soft limits found broken so far; they count only if the probe passes.
     pub soft: Vec<Reason>,
-    /// The HTTP request that is being made, or was the last; its query and its credentials are told to nobody.
-    pub(super) request: Option<(Method, Uri)>,
+    /// The HTTP request that is being made, or was the last.
+    pub(super) request: Option<Asked>,
+    /// True if answers may stand in paths: then only those of the configuration are told.
+    pub(super) hides_paths: bool,
     /// True if somebody wants to look at certificates themselves.
     pub(super) keeps_chain: bool,
     /// What the last handshake showed, if so.
@@ -105,6 +119,7 @@ impl Run {
             seen: Seen::default(),
             soft: Vec::new(),
             request: None,
+            hides_paths: false,
             keeps_chain: false,
             handshake: None,
             phases: Vec::with_capacity(5),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use kit::clock::Stamp;
 use kit::config::show_duration;
-use kit::http::{Path, describe};
+use kit::http::describe;
 use kit::trace::{Context, Kind, Span};
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use super::detour::Detour;
 use super::expect::Expectations;
 use super::kinds::Probe;
 use super::observation::{CheckId, Facts, Observation, Outcome, Phase, Reason, ReasonCode, Seen, Why};
-use super::run::{Left, Run, Vantage};
+use super::run::{Asked, Left, Run, Vantage};
 
 /// A check as the probe sees it: whom to ask, what to expect, how long to wait.
 #[derive(Debug, Clone)]
@@ -85,8 +85,8 @@ async fn observe_once(
     };
     let (check, trace_id) = (question.id.clone(), context.trace_id());
     let observation = Observation { check, started, took, phases, outcome, soft, seen, why, trace_id, is_recorded };
-    if let Some((method, uri)) = request {
-        describe(&mut span, &method, &uri, Path::Shown);
+    if let Some(Asked { method, uri, path }) = request {
+        describe(&mut span, &method, &uri, path);
     }
     tell(span, &observation);
     observation

@@ -4,9 +4,9 @@ use kit::config::Environment;
 use kit::metrics::{Format, Metrics};
 use kit::trace::{Context, TraceSettings, start};
 use monitor::export::ProbeMetrics;
-use monitor::probe::{Why, observe};
+use monitor::probe::{Outcome, Why, observe};
 use serde_json::{Value, json};
-use testkit::{Authority, Collector, Target};
+use testkit::{Authority, Collector, Response, Target};
 
 use crate::names::{Answer, Resolver};
 use crate::{PATIENT, fail, question, trusting, vantage};
@@ -86,6 +86,36 @@ async fn a_probe_by_name_and_over_tls_has_these_steps_too_and_one_without_an_ans
     assert_eq!(asked(probes[0]), json!([url, "wrong.example", target.addr().port(), 200]));
     let refused = format!("http://{}/b", gone.addr());
     assert_eq!(asked(probes[1]), json!([refused, "127.0.0.1", gone.addr().port(), null]));
+}
+
+#[tokio::test]
+async fn a_journey_tells_no_path_that_an_answer_chose() {
+    let collector = Collector::start().await;
+    let environment = Environment::of([("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.http())]);
+    let exporting = start(TraceSettings::read(&environment, "monitor", "1").unwrap());
+    let target = Target::respond_with(|request| match request.path.as_str() {
+        "/forgot" => Response::new(200, r#"{"token":"reset me"}"#),
+        "/enter" => Response::new(302, "").with_header("location", "/in/session-4711"),
+        _ => Response::new(200, ""),
+    });
+    let step = |name: &str, more: &str| {
+        format!("{{ name: {name}, http: {{ url: '{}' }}{more} }}", target.url(&format!("/{name}")))
+    };
+    let forgot = step("forgot", ", extract: { token: { json: token } }");
+    let reset = step("reset", "").replace("/reset'", "/reset/{{ token }}'");
+    for steps in [forgot.clone(), format!("{forgot}, {reset}"), step("enter", "")] {
+        let question = question(&format!("journey: {{ steps: [{steps}] }}"), PATIENT);
+        let observation = observe(vantage(9), &question, Why::Asked, true).await;
+        assert!(matches!(observation.outcome, Outcome::Pass), "{observation:?}");
+    }
+    exporting.finish().await;
+    let asked: Vec<String> = target.requests().into_iter().map(|request| request.path).collect();
+    assert_eq!(asked, ["/forgot", "/forgot", "/reset/reset%20me", "/enter", "/in/session-4711"]);
+    let spans = collector.spans().await;
+    let urls = spans.iter().filter_map(|span| span["attributes"]["url.full"].as_str());
+    assert_eq!(urls.collect::<Vec<_>>(), [target.url("/forgot"), target.url("/"), target.url("/")]);
+    let all = json!(spans).to_string();
+    assert!(!["reset me", "reset%20me", "session-4711"].iter().any(|secret| all.contains(secret)), "{all}");
 }
 
 #[tokio::test]

@@ -23,10 +23,12 @@ const MAX_VALUES: usize = 10_000;
 /// What stands in a secret's place.
 pub const SHOWN: &str = "[redacted]";
 
-static KNOWN: RwLock<Known> = RwLock::new(Known { values: BTreeSet::new(), finder: OnceLock::new() });
+static KNOWN: RwLock<Known> = RwLock::new(Known { values: BTreeSet::new(), longest: 0, finder: OnceLock::new() });
 
 struct Known {
     values: BTreeSet<String>,
+    /// Bytes of the longest of them.
+    longest: usize,
     /// Finds any of them; made when it is needed first, since a configuration may hold thousands.
     finder: OnceLock<Option<AhoCorasick>>,
 }
@@ -44,6 +46,7 @@ impl Known {
                 if self.values.len() >= MAX_VALUES {
                     return false;
                 }
+                self.longest = self.longest.max(shape.len());
                 self.values.insert(shape);
                 self.finder = OnceLock::new();
             }
@@ -85,7 +88,7 @@ pub fn know<'a>(values: impl IntoIterator<Item = &'a str>) {
 #[cfg(fuzzing)]
 pub fn forget() {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    *known = Known { values: BTreeSet::new(), finder: OnceLock::new() };
+    *known = Known { values: BTreeSet::new(), longest: 0, finder: OnceLock::new() };
 }
 
 /// Remembers the values of variables whose names say that they are secret, such as `STRIPE_API_KEY`.
@@ -98,6 +101,28 @@ fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let says_so = ["passw", "secret", "token", "credential"].iter().any(|word| name.contains(word));
     (says_so || name.ends_with("key")) && !name.ends_with("_file")
+}
+
+/// Returns what is shown of the first `most` bytes of a text: every known secret value that begins there is replaced. No more
+/// of it is read than these and the longest secret.
+pub(crate) fn redact_start(text: &str, most: usize) -> String {
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    let text = start(text, most.saturating_add(known.longest));
+    let (mut shown, mut from) = (String::new(), 0);
+    let found = known.finder().into_iter().flat_map(|finder| finder.find_iter(text));
+    for found in found.take_while(|found| found.start() < most) {
+        shown.push_str(text.get(from..found.start()).unwrap_or_default());
+        shown.push_str(SHOWN);
+        from = found.end();
+    }
+    // Nothing, if a secret reaches beyond.
+    shown.push_str(start(text, most).get(from..).unwrap_or_default());
+    start(&shown, most).to_owned()
+}
+
+/// At most so many bytes, and whole characters.
+fn start(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
 }
 
 /// Returns the text with every known secret value replaced.
@@ -145,5 +170,23 @@ mod tests {
             assert_eq!(redact(text), shown);
         }
         assert!(matches!(redact("nothing in it"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn of_the_start_of_a_text_no_half_secret_is_shown() {
+        let long = "ä-secret-".repeat(20);
+        know([long.as_str(), "half-of-it-is-not-shown"]);
+        let end = "x".repeat(4 << 10);
+        for (text, shown) in [
+            (format!("1234 {long}{end}"), "1234 [redacted]"),
+            (format!("1234567890 {long}{end}"), "1234567890 [reda"),
+            (format!("{long}{long}{long}{end}"), "[redacted]"),
+            (format!("1234567890 half-of-it-is-not-shown{end}"), "1234567890 [reda"),
+            (format!("1234567890 12345half-of-it-is-not-shown{end}"), "1234567890 12345"),
+            (format!("123456789012345ä{end}"), "123456789012345"),
+            ("short".to_owned(), "short"),
+        ] {
+            assert_eq!(redact_start(&text, 16), shown, "{text}");
+        }
     }
 }

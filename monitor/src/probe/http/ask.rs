@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Version as Spoken};
 use hyper::body::Incoming;
+use kit::http::Path;
 
 use crate::probe::address::Address;
 use crate::probe::dial::dial;
@@ -88,7 +89,8 @@ impl Options {
         hop: &Hop,
         cookies: &Cookies,
     ) -> Result<(Response<Incoming>, Exchange), Outcome> {
-        run.request = Some(hop.asks());
+        let is_told = !run.hides_paths || hop.url.path() == self.first.url.path();
+        run.request = Some(hop.asks(if is_told { Path::Shown } else { Path::Secret }));
         let stream = self.connect(run, hop).await?;
         let two = match (self.version, stream.alpn()) {
             (_, Some(chosen)) => chosen == H2,

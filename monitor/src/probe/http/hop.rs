@@ -4,11 +4,13 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
 use http_body_util::Full;
+use kit::http::Path;
 use rustls::pki_types::ServerName;
 use url::Url;
 
 use crate::probe::address::{Address, Host};
 use crate::probe::observation::{Outcome, ReasonCode};
+use crate::probe::run::Asked;
 
 /// A URL with everything that can be prepared before it is asked.
 #[derive(Debug, Clone)]
@@ -115,8 +117,8 @@ impl Hop {
     }
 
     /// Returns what is asked of whom, as it may be told: the URL's own host, whatever name its server is called by.
-    pub(in crate::probe) fn asks(&self) -> (Method, Uri) {
-        (self.method.clone(), self.proxied.clone())
+    pub(in crate::probe) fn asks(&self, path: Path) -> Asked {
+        Asked { method: self.method.clone(), uri: self.proxied.clone(), path }
     }
 
     /// Returns the same request with another URL, other headers and another body.

@@ -51,6 +51,7 @@ impl Probe for JourneyProbe {
 impl JourneyProbe {
     async fn walk(&self, run: &mut Run) -> Result<Facts, Outcome> {
         let mut travel = Travel::begin();
+        run.hides_paths = true;
         let mut steps = Steps::begin(run, self.steps.iter().map(|step| step.name.as_str()));
         if self.steps.iter().any(|step| step.always) {
             steps = steps.keeping_time_to_clean();

@@ -68,7 +68,7 @@ pub fn start(settings: Option<TraceSettings>) -> Exporting {
 struct Standing {
     /// The collector takes nothing.
     is_away: bool,
-    /// It wants to be left alone until then.
+    /// It is left alone until then: it asked for that, or was away a moment ago.
     not_before: Option<Instant>,
 }
 
@@ -187,9 +187,10 @@ impl Exporter {
             match self.transport.send(message).await {
                 Answer::Away(why, wait) if !is_last => {
                     *reason = why;
-                    *not_before = wait.map(|wait| Instant::now() + wait);
-                    let next = Instant::now() + BACKOFF.delay(failures, rand::random());
-                    self.rest_until(not_before.or(Some(next))).await;
+                    // A wait of nothing, or until a time that has passed, is no leave to ask without end.
+                    let wait = wait.unwrap_or_default().max(BACKOFF.delay(failures, rand::random()));
+                    *not_before = Some(Instant::now() + wait);
+                    self.rest_until(*not_before).await;
                 }
                 answer => return answer,
             }

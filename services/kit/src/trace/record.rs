@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::num::NonZeroU64;
 
 use super::context::Context;
+use crate::secrets::redact_start;
 
 /// Longest text of an attribute, in bytes: a path or an agent's name may be as long as its sender likes.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -85,10 +86,9 @@ pub(super) fn short(text: Cow<'static, str>) -> Cow<'static, str> {
     if text.len() > MAX_TEXT_BYTES { shown(&text).into() } else { text }
 }
 
-/// Without secrets, and cut: in this order, for nobody knows a part of a secret again.
+/// Without secrets, and cut. A request waits for that, so that not all of a long text is looked at.
 pub(super) fn shown(text: &str) -> String {
-    let text = crate::secrets::redact(text);
-    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default().to_owned()
+    redact_start(text, MAX_TEXT_BYTES)
 }
 
 /// The span that another is a step of.

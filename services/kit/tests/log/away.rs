@@ -82,7 +82,7 @@ async fn of_a_batch_only_the_lines_that_loki_does_not_want_are_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_loki_that_wants_no_line_is_not_asked_for_each() {
+async fn a_loki_that_wants_no_line_is_not_asked_for_each_and_from_then_on_once_a_batch_until_it_wants_one() {
     let loki = Loki::start().await;
     loki.go().await;
     let log = Log::start(&loki.url(), &ALL_AT_ONCE);
@@ -90,10 +90,24 @@ async fn a_loki_that_wants_no_line_is_not_asked_for_each() {
     eventually("it to be noticed", LIMIT, async || (log.own().len() == 2).then_some(())).await;
     loki.take_all_but("work").await;
     all_is_said().await;
-    log.exporting.finish().await;
     assert_eq!((sent(), dropped("refused"), all_dropped()), (0, 2000, 2000));
-    let asked = loki.held().await["requests"].as_array().unwrap().len();
-    assert!(asked < 100, "{asked}");
+    let asked = async || loki.held().await["requests"].as_array().unwrap().len();
+    let at_first = asked().await;
+    assert!(at_first < 100, "{at_first}");
+    work(0..2000);
+    all_is_said().await;
+    assert_eq!((sent(), dropped("refused"), all_dropped()), (0, 4000, 4000));
+    let then = asked().await - at_first;
+    assert!(then < 10, "{then}");
+    loki.take_all_but("is_wrong").await;
+    work(0..100);
+    all_is_said().await;
+    work(100..200);
+    tracing::info!(is_wrong = true, "work");
+    work(200..300);
+    all_is_said().await;
+    log.exporting.finish().await;
+    assert_eq!((sent(), dropped("refused"), all_dropped()), (300, 4001, 4001));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,10 +51,22 @@ async fn what_a_busy_collector_did_not_take_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_busy_collector_that_names_no_time_is_not_asked_without_a_pause() {
+    let target = Target::answer(429, &[("retry-after", "0")], "");
+    let exporting = export(&target.url("/"), [("OTEL_BSP_EXPORT_TIMEOUT", "1000")]);
+    end_spans(3);
+    eventually("them to be lost", LIMIT, async || (figures("undelivered") == [0, 3, 0]).then_some(())).await;
+    // The shortest pauses are 0.1, 0.2, 0.4 and 0.8 s.
+    let asked = target.requests().len();
+    assert!((1..=4).contains(&asked), "{asked}");
+    exporting.finish().await;
+}
+
+#[tokio::test]
 async fn a_busy_collector_is_left_alone_for_as_long_as_it_asks_even_by_the_next_batch() {
     let (target, asked_at) = busy_for_two_seconds(200);
     let exporting =
-        export(&target.url("/"), [("OTEL_BSP_EXPORT_TIMEOUT", "50"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")]);
+        export(&target.url("/"), [("OTEL_BSP_EXPORT_TIMEOUT", "1000"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")]);
     end_spans(1);
     eventually("it to be lost", LIMIT, async || (figures("undelivered") == [0, 1, 0]).then_some(())).await;
     end_spans(1);

@@ -22,6 +22,7 @@ use http::header::{AUTHORIZATION, HOST, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use kit::config::{Environment, Fields};
+use kit::http::Path;
 use url::Url;
 
 use self::options::Options;
@@ -156,7 +157,7 @@ impl Options {
         cookies: &Cookies,
         is_first: bool,
     ) -> Result<(Response<Incoming>, Exchange), Stop> {
-        visit.run.request = Some(hop.asks());
+        visit.run.request = Some(hop.asks(Path::Shown));
         let way = self.find_way(visit, hop, is_first).await?;
         if is_first && let Some(tokens) = &self.tokens {
             // Only now is it known that the target may be asked. Redirects keep a token as they keep other credentials.

@@ -31,6 +31,9 @@ pub(super) struct Sender {
     wait: Duration,
     end: End,
     trouble: Option<Trouble>,
+    /// True after a batch of which no line was wanted, until one is: meanwhile nobody looks for what is wrong of a batch. A Loki
+    /// without `allow_structured_metadata` wants none ever.
+    wants_nothing: bool,
 }
 
 /// When the program ends.
@@ -56,7 +59,7 @@ impl Sender {
         let LokiSettings { uri, headers, labels, wait, spill, .. } = settings;
         let store = Store::new(Arc::clone(&queue), Arc::clone(&figures), labels);
         let (transport, end) = (Transport::new(uri, headers), End { stop, late: OnceLock::new() });
-        Self { transport, queue, figures, store, spill, wait, end, trouble: None }
+        Self { transport, queue, figures, store, spill, wait, end, trouble: None, wants_nothing: false }
     }
 
     pub(super) async fn run(mut self) {
@@ -97,7 +100,7 @@ impl Sender {
     /// Tries until Loki has answered for all of a batch; false if the end of the program came before.
     async fn deliver(&mut self, hand: &mut Hand) -> bool {
         let mut parts = VecDeque::from([hand.batch.clone()]);
-        let (mut failures, mut looks, mut refused) = (0, 0, None);
+        let (mut failures, mut looks, mut refused, mut is_wanted) = (0, 0, None, false);
         while let Some(part) = parts.pop_front() {
             hand.left = part.lines + parts.iter().map(|part| part.lines).sum::<u64>();
             let answer = self.send(&part, hand).await;
@@ -105,6 +108,7 @@ impl Sender {
             match answer {
                 Answer::Taken => {
                     failures = 0;
+                    is_wanted = true;
                     self.figures.sent(part.lines);
                 }
                 Answer::TooLarge(why) => match part.halves() {
@@ -112,13 +116,14 @@ impl Sender {
                     None => refused = Some(self.refused(Loss::TooLarge, part.lines, why)),
                 },
                 Answer::Partial(Some(ignored), why) if ignored.of == part.lines => {
+                    is_wanted |= ignored.lines < ignored.of;
                     self.figures.sent(ignored.of - ignored.lines);
                     refused = Some(self.refused(Loss::Refused, ignored.lines, why));
                 }
                 // What of it was taken comes again, and is dropped there: the same line at the same time.
                 Answer::Partial(_, why) => {
                     looks += 1;
-                    match part.pieces().filter(|_| looks <= LOOKS) {
+                    match part.pieces().filter(|_| looks <= LOOKS && (is_wanted || !self.wants_nothing)) {
                         Some(pieces) => pieces.into_iter().rev().for_each(|piece| parts.push_front(piece)),
                         None => refused = Some(self.refused(Loss::Refused, part.lines, why)),
                     }
@@ -138,6 +143,7 @@ impl Sender {
                 }
             }
         }
+        self.wants_nothing = !is_wanted && (self.wants_nothing || looks > 1);
         let (trouble, why) = refused.unzip();
         self.told(trouble, &why.unwrap_or_default());
         true
