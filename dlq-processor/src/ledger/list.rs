@@ -102,8 +102,9 @@ impl Ledger {
             return self.part(filter, lead, (oldest, before), most).await;
         }
         // What is common is in the first part. For what is rare all are read, two parts at once.
-        let ends = std::iter::successors(Some(before), |end| Some(end - PART)).take_while(|end| *end > oldest);
-        let parts = ends.map(|end| self.part(filter, None, (end - PART, end), most));
+        let ends =
+            std::iter::successors(Some(before), |end| Some(end.saturating_sub(PART))).take_while(|end| *end > oldest);
+        let parts = ends.map(|end| self.part(filter, None, (end.saturating_sub(PART), end), most));
         let mut parts = pin!(stream::iter(parts).buffered(2));
         let mut letters = Vec::new();
         while letters.len() < most

@@ -99,6 +99,7 @@ async fn letters_are_found_from_the_newest_on_however_many_there_are_and_whateve
         letters.into_iter().map(|letter| letter.job).collect::<Vec<_>>()
     };
     assert_eq!(jobs(&rest, 9).await, ["b", "a"]);
+    assert!(jobs(&Filter { before: Some(i64::MIN), ..Filter::default() }, 9).await.is_empty());
     for (filter, most, found) in [
         (Filter { message: some("no address"), ..Filter::default() }, 9, &["d", "c"][..]),
         (Filter { message: some("NO ADDRESS"), ..parked.clone() }, 1, &["d"]),
