@@ -1,11 +1,12 @@
 //! The command line: `run` (the default), `check-config`, `print-config` and `healthcheck`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{FromArgMatches, Subcommand};
 use kit::config::show_duration;
+use kit::env::reached_at;
 use kit::{cli, exit, healthcheck};
 use monitor::Engine;
 
@@ -121,11 +122,6 @@ fn own_url() -> String {
     let listen = std::env::var("AUTH_MONITOR_LISTEN").unwrap_or_default();
     let written = if listen.is_empty() { LISTEN } else { &listen };
     // What is no address is not what a daemon listens on either.
-    let Ok(mut address) = written.parse::<SocketAddr>() else { return format!("http://{written}/livez") };
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    format!("http://{address}/livez")
+    let Ok(listen) = written.parse::<SocketAddr>() else { return format!("http://{written}/livez") };
+    format!("http://{}/livez", reached_at(listen))
 }

@@ -96,10 +96,12 @@ pub(super) async fn letter(
     // To look for secrets in a long text takes a while.
     let shown_data = tokio::task::spawn_blocking(move || {
         let redaction = (!raw).then_some(&settings.redaction);
-        redaction.iter().for_each(|redaction| redaction.hide(&mut data));
+        if let Some(redaction) = redaction {
+            redaction.hide(&mut data);
+        }
         (data, edit.map(|edit| as_json(edit, redaction)))
     });
-    let (data, edit) = shown_data.await.unwrap_or_default();
+    let (data, edit) = shown_data.await.map_err(|error| ApiError::internal(&error))?;
     Ok(Json(json!({ "letter": shown(letter), "audit": audit, "data": data, "edit": edit })))
 }
 

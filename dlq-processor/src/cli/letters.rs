@@ -153,7 +153,7 @@ pub(super) async fn show(command: &ShowCommand) -> Result<ExitCode, AskError> {
 pub(super) fn held(data: &Value, edit: &Value) {
     let lines = |title: &str, data: &Value| {
         say(format_args!("\n{title}"));
-        let data = serde_json::to_string_pretty(&data).unwrap_or_default();
+        let data = serde_json::to_string_pretty(data).unwrap_or_default();
         data.lines().for_each(|line| say(harmless(line)));
     };
     if edit.is_null() {

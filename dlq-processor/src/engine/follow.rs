@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Engine, Trouble, now_ms};
 use crate::failpoint;
-use crate::ledger::{LetterId, Outcome, UnderWay, given_ms};
-use crate::source::{GUARD, Sought, State};
+use crate::ledger::{self, LetterId, Outcome, UnderWay};
+use crate::source::{Sought, State, is_remembered};
 
 /// Between two looks, unless the first one found that letters had ended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -75,13 +75,11 @@ fn outcome(letter: &UnderWay, state: State, now_ms: i64) -> Option<Outcome> {
         // As if it had never been put back: a server that was started anew may have lost its last second.
         State::Failed(at_ms) if at_ms == letter.episode.failed_at_ms => Some(Outcome::Lost),
         State::Failed(_) => Some(Outcome::Recurred),
-        State::Lost if is_remembered(letter, now_ms) => Some(Outcome::Lost),
+        State::Lost if given_ms(letter).is_some_and(|given_ms| is_remembered(given_ms, now_ms)) => Some(Outcome::Lost),
         State::Lost => Some(Outcome::Unverified),
     }
 }
 
-/// Whether its source would still remember its order.
-fn is_remembered(letter: &UnderWay, now_ms: i64) -> bool {
-    let given_ms = letter.now.order.as_deref().and_then(given_ms);
-    given_ms.is_some_and(|given_ms| now_ms.saturating_sub(given_ms) < GUARD.as_millis().try_into().unwrap_or(i64::MAX))
+fn given_ms(letter: &UnderWay) -> Option<i64> {
+    ledger::given_ms(letter.now.order.as_deref()?)
 }

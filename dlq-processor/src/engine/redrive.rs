@@ -14,7 +14,7 @@ use super::{Engine, Trouble, now_ms};
 use crate::failpoint;
 use crate::ledger::{Intended, LetterId};
 use crate::policy::JobFacts;
-use crate::source::{Episode, GUARD, Lost, Other, PAGE, Put};
+use crate::source::{Episode, Lost, Other, PAGE, Put, is_remembered};
 use crate::storm::Breaker;
 
 /// Between two looks for what is due, while there is nothing.
@@ -70,16 +70,16 @@ impl Engine {
             );
         }
         let intended = self.ledger.intended(&self.name).await?;
-        let oldest_ms = now_ms() - i64::try_from(GUARD.as_millis()).unwrap_or(i64::MAX);
+        let now_ms = now_ms();
         let (known, forgotten): (Vec<Intended>, Vec<Intended>) =
-            intended.into_iter().partition(|intended| intended.since_ms > oldest_ms);
+            intended.into_iter().partition(|intended| is_remembered(intended.since_ms, now_ms));
         // The source no longer knows either.
-        self.ledger.uncertain(&forgotten, now_ms()).await?;
+        self.ledger.uncertain(&forgotten, now_ms).await?;
         let remembers = |intended: &Intended| self.remembers(&intended.order.episode.queue);
         let (known, doubtful): (Vec<Intended>, Vec<Intended>) = known.into_iter().partition(remembers);
         let (harmless, doubtful): (Vec<Intended>, Vec<Intended>) =
             doubtful.into_iter().partition(|intended| self.bears_twice(intended));
-        self.ledger.uncertain(&doubtful, now_ms()).await?;
+        self.ledger.uncertain(&doubtful, now_ms).await?;
         let known = [known, harmless].concat();
         let safe_queues = self.safe_queues();
         let acts = |intended: &Intended| {

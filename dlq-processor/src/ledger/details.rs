@@ -35,7 +35,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn details(&self, id: &str) -> Result<Option<Details>, LedgerError> {
-        let sql = "SELECT error_code, http, (SELECT stack FROM stacks WHERE letter = letters.number) AS stack, attempts, stalls, put_in_at_ms, alarm, until_ms, order_value,
+        let sql = "SELECT error_code, http, attempts, stalls, put_in_at_ms, alarm, until_ms, order_value,
+                (SELECT stack FROM stacks WHERE letter = letters.number) AS stack,
                 (SELECT plans.id FROM plans WHERE plans.number = letters.plan) AS plan
             FROM letters WHERE id = $1";
         self.read(async |transaction| transaction.row::<Details>(sql, &[id.into()]).await).await

@@ -68,8 +68,8 @@ impl Ledger {
         .await
     }
 
-    /// Returns letters that wait and that nobody dealt with for so long, at most as many as one statement takes. What is in quarantine, or must
-    /// be heard of at once, is never put away.
+    /// Returns letters that wait and that nobody dealt with for so long, at most as many as one statement takes. What is in
+    /// quarantine, or must be heard of at once, is never put away.
     ///
     /// # Errors
     /// [`LedgerError`].

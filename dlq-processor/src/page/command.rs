@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use kit::env::reached_at;
+
 use crate::ledger::{Act, Listed};
-use crate::settings::asked_at;
 
 /// A thing that may be done.
 pub(super) struct Doing {
@@ -64,7 +65,7 @@ pub(super) fn of_plan(id: &str, state: &str) -> Vec<Doing> {
 
 /// Returns the same step over the API, as curl(1) asks it of a daemon that listens at `listen`.
 pub(super) fn curl(listen: SocketAddr, id: &str, step: &str) -> String {
-    let here = asked_at(listen);
+    let here = reached_at(listen);
     format!(
         "curl -X POST http://{here}/api/v1/plans/{id}/{step} \\\n  -H \"Authorization: Bearer $TOKEN\" \
         -H 'Idempotency-Key: {step}-{id}' \\\n  -H 'Content-Type: application/json' -d '{{\"reason\": \"…\"}}'"

@@ -14,6 +14,7 @@ use std::time::Duration;
 use kit::alert::AlertSettings;
 use kit::config::{Cursor, Environment, Fields, Mistakes, Source as ConfigSource, load_knowing};
 use kit::db;
+use kit::env::reached_at;
 use kit::http::{AccessSettings, decode_access};
 use url::Url;
 
@@ -189,16 +190,10 @@ fn decode_retention(fields: &Fields<'_>) -> RetentionSettings {
     retention
 }
 
-/// Returns where somebody on this machine asks a daemon that listens at `listen`.
-pub(crate) fn asked_at(listen: SocketAddr) -> SocketAddr {
-    let is_anywhere = listen.ip().is_unspecified();
-    if is_anywhere { SocketAddr::from(([127, 0, 0, 1], listen.port())) } else { listen }
-}
-
 fn decode_monitor(cursor: &Cursor<'_>, listen: SocketAddr) -> Option<AlertSettings> {
     let fields = cursor.fields()?;
     let page = fields.get("page").and_then(|cursor| cursor.parse::<Url>("a URL, like https://dlq.example.com/"));
-    let page = page.map(as_folder).or_else(|| Url::parse(&format!("http://{}/", asked_at(listen))).ok());
+    let page = page.map(as_folder).or_else(|| Url::parse(&format!("http://{}/", reached_at(listen))).ok());
     let url = fields.require("url").and_then(|cursor| cursor.parse::<Url>("a URL, like http://127.0.0.1:8888"));
     let token = fields.secret("token", "token_file");
     fields.end();

@@ -159,6 +159,12 @@ pub struct Manners {
 /// How long a source remembers what was done for an order: who comes back later cannot know.
 pub const GUARD: Duration = Duration::from_secs(7 * 86_400);
 
+/// Whether a source still remembers, at the time `now_ms`, an order that was given at the time `given_ms`: both in milliseconds
+/// since the epoch.
+pub(crate) fn is_remembered(given_ms: i64, now_ms: i64) -> bool {
+    i128::from(now_ms) - i128::from(given_ms) < GUARD.as_millis().cast_signed()
+}
+
 /// Why a source did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {

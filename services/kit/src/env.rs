@@ -147,13 +147,7 @@ impl<'a> Variables<'a> {
 
     /// Returns the URL under which whoever listens at [`Self::address`] is reached on its own machine.
     pub fn own_url(&self, default_port: NonZeroU16, path: &str) -> String {
-        let mut address = self.address(default_port);
-        match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-            _ => {}
-        }
-        format!("http://{address}{path}")
+        format!("http://{}{path}", reached_at(self.address(default_port)))
     }
 
     /// Returns the secret in `name`, or in the file that `<name>_FILE` names, without the white space around it.
@@ -205,6 +199,16 @@ impl<'a> Variables<'a> {
         }
         None
     }
+}
+
+/// Returns where whoever listens at an address is reached on its own machine.
+pub fn reached_at(mut listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    listen
 }
 
 #[cfg(test)]

@@ -5,24 +5,18 @@ use dlq_processor::source::State;
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use super::machine::{Daemon, LIMIT, Machine, QUEUE, TOKEN};
+use super::machine::{Daemon, LIMIT, Machine, QUEUE};
 
 const CONFIG: &str =
     "queues: [{ queue: '*', mode: act }, { queue: legal, mode: observe }]\noperator_token_file: token\n";
 const NO_ADDRESS: &str = "ValidationError: no address";
 
 async fn post(machine: &Machine, path: &str, key: &str, body: &Value) -> (u16, Value) {
-    let token = format!("Bearer {TOKEN}");
-    let headers = [("authorization", token.as_str()), ("idempotency-key", key)];
-    let (status, body) =
-        machine.ask(machine.request("POST", &format!("/api/v1/letters/{path}"), &headers), body).await.unwrap();
-    (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
+    machine.ask_as_operator("POST", &format!("/api/v1/letters/{path}"), key, body).await
 }
 
 async fn shown(machine: &Machine, id: &str) -> Value {
-    let token = format!("Bearer {TOKEN}");
-    let request = machine.request("GET", &format!("/api/v1/letters/{id}"), &[("authorization", &*token)]);
-    serde_json::from_str(&machine.ask(request, &Value::Null).await.unwrap().1).unwrap()
+    machine.ask_as_operator("GET", &format!("/api/v1/letters/{id}"), "", &Value::Null).await.1
 }
 
 async fn taken_in(machine: &Machine, letters: usize) -> Vec<Listed> {

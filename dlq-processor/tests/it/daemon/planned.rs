@@ -3,19 +3,12 @@
 use serde_json::{Value, json};
 use testkit::{at_scale, eventually};
 
-use super::machine::{Daemon, LIMIT, Machine, TOKEN};
+use super::machine::{Daemon, LIMIT, Machine};
 
 const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 500/s }]\nrate: 500/s\noperator_token_file: token\n";
 
 impl Machine {
     /// Asks as an operator, under a key.
-    async fn ask_as_operator(&self, method: &str, path: &str, key: &str, body: &Value) -> (u16, Value) {
-        let token = format!("Bearer {TOKEN}");
-        let request = self.request(method, path, &[("authorization", &token), ("idempotency-key", key)]);
-        let (status, answer) = self.ask(request, body).await.unwrap();
-        (status, serde_json::from_str(&answer).unwrap_or_default())
-    }
-
     async fn progress(&self, plan: &str) -> Option<Value> {
         serde_json::from_str(&self.get(&format!("/api/v1/plans/{plan}")).await?).ok()
     }

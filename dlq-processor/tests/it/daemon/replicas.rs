@@ -14,9 +14,10 @@ use crate::asking;
 
 /// One of them.
 struct Replica {
-    folder: TempDir,
+    daemon: Daemon,
     port: u16,
-    daemon: Option<Daemon>,
+    /// Gone after the daemon.
+    _folder: TempDir,
 }
 
 impl Replica {
@@ -29,22 +30,13 @@ impl Replica {
             machine.bull.redis.url()
         );
         std::fs::write(folder.path().join("dlq-processor.yml"), config).unwrap();
-        let mut replica = Self { folder, port, daemon: None };
-        replica.begin();
-        replica
-    }
-
-    fn begin(&mut self) {
-        self.daemon = Some(Daemon::spawn(self.folder.path()));
+        let daemon = Daemon::spawn(folder.path());
+        Self { daemon, port, _folder: folder }
     }
 
     fn signal(&self, signal: &str) {
-        let pid = self.daemon.as_ref().unwrap().pid().to_string();
+        let pid = self.daemon.pid().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    }
-
-    fn kill(&mut self) {
-        self.daemon.take().unwrap().kill();
     }
 
     async fn metric(&self, name: &str) -> Option<f64> {
@@ -74,7 +66,7 @@ async fn one_acts_and_another_takes_over_and_nothing_is_redriven_twice() {
     machine.does(json!({})).await;
     let first = Replica::start(&machine, &postgres.url());
     first.until_it_acts().await;
-    let mut second = Replica::start(&machine, &postgres.url());
+    let second = Replica::start(&machine, &postgres.url());
     eventually("the second to wait", LIMIT, async || second.metric("dlq_lease_held").await).await;
     assert_eq!(second.metric("dlq_lease_held").await, Some(0.0));
     eventually("some to be redriven", LIMIT, async || (failed().await? < 190).then_some(())).await;
@@ -104,7 +96,7 @@ async fn one_acts_and_another_takes_over_and_nothing_is_redriven_twice() {
     };
     let checks = eventually("it to let go", LIMIT, has_let_go).await;
     assert_eq!((&checks["lease"]["status"], &checks["ledger"]["status"]), (&json!("unhealthy"), &json!("healthy")));
-    second.kill();
+    drop(second);
     ledger.close().await;
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use super::machine::{Daemon, LIMIT, Machine, QUEUE, TOKEN};
+use super::machine::{Daemon, LIMIT, Machine, QUEUE};
 
 const DEAD: &str = "dead-letter-queue";
 const CONFIG: &str = "retries: { transient: { base: 1s, cap: 1s } }\noperator_token_file: token\nqueues: [";
@@ -123,12 +123,10 @@ async fn where_nobody_opted_in_what_is_told_of_is_taken_in_and_stays_where_it_is
     let of_odd = letters.iter().find(|letter| letter.job == odd).unwrap();
     assert_eq!(of_odd.message, "this entry of dead-letter-queue has no originalQueue");
     let told = letters.iter().find(|letter| letter.job == "m-1").unwrap();
-    let token = format!("Bearer {TOKEN}");
-    let headers = [("authorization", token.as_str()), ("idempotency-key", "1")];
     let path = format!("/api/v1/letters/{}/redrive", told.id);
-    let request = machine.request("POST", &path, &headers);
-    let (status, body) = machine.ask(request, &json!({ "reason": "it was mended" })).await.unwrap();
-    assert!(status == 409 && body.contains("nothing is redriven in dead-letter-queue: give it mode: act"), "{body}");
+    let (status, answer) = machine.ask_as_operator("POST", &path, "1", &json!({ "reason": "it was mended" })).await;
+    let why = answer["error"].as_str().unwrap();
+    assert!(status == 409 && why.contains("nothing is redriven in dead-letter-queue: give it mode: act"), "{why}");
     assert_eq!(dump().await, before);
     assert_eq!(machine.runs("m-1").await, 0);
 }

@@ -31,8 +31,7 @@ struct Row {
 
 /// Dead jobs, as [`Row`] reads them.
 const DEAD: &str = "SELECT id, epoch, queue, name, payload, attempts, max_attempts, reason, created_at_ms,
-        first_failed_at_ms, failed_at_ms, key, priority, traceparent,
-        tracestate
+        first_failed_at_ms, failed_at_ms, key, priority, traceparent, tracestate
     FROM {jobs} WHERE state = 'dead'";
 
 impl Queues {
