@@ -173,6 +173,47 @@ SOURCES = stat(
     none="no dead-letter processor",
     names=True,
 )
+SOON = chart(
+    "How soon they are seen",
+    "Are failures copied before a queue throws them away?",
+    "Seconds: look at Redis and at the ledger's disk. A step of hours: it was away, or has just begun with what lay there.",
+    [
+        ask(
+            f"histogram_quantile({share}, sum by (le) (rate(dlq_capture_lag_seconds_bucket[$__rate_interval])))",
+            legend,
+        )
+        for share, legend in [(0.5, "half of them"), (0.99, "slowest of a hundred")]
+    ],
+    "s",
+    none="no dead-letter processor, or nothing fails",
+)
+RESOLVED = chart(
+    "How long until they are done",
+    "How late is work that failed first?",
+    "From the failure to the run that did it. Days: they waited for a person.",
+    [
+        ask(
+            f"histogram_quantile({share}, sum by (le) (rate(dlq_time_to_resolution_seconds_bucket[$__rate_interval])))",
+            legend,
+        )
+        for share, legend in [(0.5, "half of them"), (0.95, "slowest of twenty")]
+    ],
+    "s",
+    none="no dead-letter processor, or nothing was tried again",
+)
+ROOM = chart(
+    "Room for trying again",
+    "Do rates and budgets hold letters back?",
+    "0: as many are put back as may be. A queue's budget is a share of what it does: nobody works, nothing is put back.",
+    [
+        ask("min by (queue) (dlq_budget_remaining)", "{{queue}}, unasked"),
+        ask("min by (queue) (dlq_rate_tokens)", "{{queue}}"),
+    ],
+    "short",
+    decimals=0,
+    none="no dead-letter processor, or nothing is put back",
+    links=[OF_QUEUE],
+)
 LOGS = log_lines(
     "What workers say",
     "Why do jobs die?",
@@ -188,6 +229,7 @@ DASHBOARD = Dashboard(
         (4, [(5, LOST), (5, PARKED), (5, OLDEST), (4, UNCERTAIN), (5, MAILS)]),
         (8, [(8, ARRIVALS), (8, STATES), (8, AGAIN)]),
         (7, [(6, PUT_BACK), (7, HELD), (6, IN_QUEUES), (5, SOURCES)]),
+        (7, [(8, SOON), (8, RESOLVED), (8, ROOM)]),
         (7, [(24, LOGS)]),
     ],
     sources=("metrics", "logs", "traces"),

@@ -3,29 +3,45 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kit::metrics::{Metrics, Sample, family};
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+};
 
 use crate::ledger::Numbers;
 use crate::source::Depth;
 
 /// Seconds: from a commit to memory to one that waited for another writer.
 const COMMIT_SECONDS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 5.0];
+/// Seconds: from a failure that is read as soon as it is told, over a daemon that was away, to what is no longer redriven unasked.
+const LAG_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0];
+/// Seconds: from an answer of a server nearby to an order that was written before a start and carried out after it.
+const REDRIVE_SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0, 60.0];
+/// Seconds: from a first try at once, over the waits of a policy, to what waited for a person for days.
+const RESOLUTION_SECONDS: [f64; 9] = [1.0, 10.0, 60.0, 300.0, 1800.0, 7200.0, 28_800.0, 86_400.0, 604_800.0];
+
+/// The queue of what holds for all queues together.
+const ALL_QUEUES: &str = "(all)";
 
 /// Counters of what is captured and done. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Figures {
     pub(crate) captured: IntCounterVec,
+    pub(crate) lag_seconds: HistogramVec,
     pub(crate) missed: IntCounterVec,
+    pub(crate) payloads_lost: IntCounterVec,
     pub(crate) gaps: IntCounterVec,
     pub(crate) unwatched: IntCounterVec,
     pub(crate) decisions: IntCounterVec,
     pub(crate) redriven: IntCounterVec,
+    pub(crate) redrive_seconds: HistogramVec,
     pub(crate) outcomes: IntCounterVec,
+    pub(crate) resolution_seconds: HistogramVec,
     pub(crate) new_fingerprints: IntCounter,
     pub(crate) source_up: IntGaugeVec,
     pub(crate) armed: IntGaugeVec,
     pub(crate) breaker_open: IntGaugeVec,
     pub(crate) held: IntGaugeVec,
+    pub(crate) room: RoomGauges,
     pub(crate) perils: IntGaugeVec,
     pub(crate) failed_in_source: IntGaugeVec,
     pub(crate) depths: Depths,
@@ -35,6 +51,13 @@ pub(crate) struct Figures {
     pub(crate) lease_held: IntGauge,
     ledger_bytes: IntGauge,
     numbers: Arc<Mutex<(Numbers, i64)>>,
+}
+
+/// How many more letters may be redriven at once.
+#[derive(Clone)]
+pub(crate) struct RoomGauges {
+    rate: GaugeVec,
+    budget: GaugeVec,
 }
 
 /// What queues hold beside what is dead.
@@ -54,6 +77,10 @@ impl Figures {
         };
         let gauge =
             |name: &str, help: &str, labels: &[&str]| metrics.register(IntGaugeVec::new(Opts::new(name, help), labels));
+        let seconds = |name: &str, help: &str, buckets: &[f64], label: &str| {
+            let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            metrics.register(HistogramVec::new(opts, &[label]))
+        };
         let commits = HistogramOpts::new("dlq_ledger_commit_seconds", "Time to take a batch of letters in.");
         let numbers = Arc::<Mutex<(Numbers, i64)>>::default();
         let counted = numbers.clone();
@@ -63,6 +90,17 @@ impl Figures {
         });
         Self {
             captured: counter("dlq_captured_total", "Dead letters taken in.", &["source", "queue"]),
+            lag_seconds: seconds(
+                "dlq_capture_lag_seconds",
+                "Time from a failure until it is in the ledger, by the clocks of workers.",
+                &LAG_SECONDS,
+                "source",
+            ),
+            payloads_lost: counter(
+                "dlq_stream_payload_lost_total",
+                "Pending entries that had been trimmed from their stream before they were read.",
+                &["source"],
+            ),
             missed: counter(
                 "dlq_capture_missed_total",
                 "Failures that were thrown away before they were read.",
@@ -84,6 +122,18 @@ impl Figures {
                 &["rule", "action"],
             ),
             redriven: counter("dlq_redrive_total", "Redrives by what came of them at once.", &["queue", "result"]),
+            redrive_seconds: seconds(
+                "dlq_redrive_latency_seconds",
+                "Time from when it is written that a letter will be put back until it is.",
+                &REDRIVE_SECONDS,
+                "queue",
+            ),
+            resolution_seconds: seconds(
+                "dlq_time_to_resolution_seconds",
+                "Time from a failure until its redriven job was done.",
+                &RESOLUTION_SECONDS,
+                "queue",
+            ),
             outcomes: counter(
                 "dlq_redrive_outcome_total",
                 "Redriven letters by how they ended.",
@@ -113,6 +163,7 @@ impl Figures {
                 "1 while nothing is redriven into a queue: it is paused, nobody works, too much waits, or memory is short.",
                 &["queue", "reason"],
             ),
+            room: RoomGauges::new(metrics),
             perils: gauge(
                 "dlq_queue_peril",
                 "1 while a queue is unsafe for its dead letters: retention, workers or version.",
@@ -138,6 +189,7 @@ impl Figures {
     /// Says nothing more of how sources and queues are: whoever acts now knows.
     pub(crate) fn forget_sources(&self) {
         self.depths.reset();
+        self.room.reset();
         let of_sources =
             [&self.source_up, &self.armed, &self.breaker_open, &self.held, &self.perils, &self.failed_in_source];
         of_sources.into_iter().for_each(IntGaugeVec::reset);
@@ -146,6 +198,41 @@ impl Figures {
     /// Has metrics show what the ledger held at a time.
     pub(crate) fn count(&self, numbers: Numbers, now_ms: i64) {
         *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = (numbers, now_ms);
+    }
+}
+
+impl RoomGauges {
+    fn new(metrics: &Metrics) -> Self {
+        let gauge = |name: &str, help: &str| metrics.register(GaugeVec::new(Opts::new(name, help), &["queue"]));
+        Self {
+            rate: gauge(
+                "dlq_rate_tokens",
+                "Letters that rates let be redriven into a queue at once; (all) is of all queues.",
+            ),
+            budget: gauge(
+                "dlq_budget_remaining",
+                "Letters that nobody asked for that a queue's budget lets be redriven at once.",
+            ),
+        }
+    }
+
+    /// Has metrics show the room of a queue; no budget is as much as anybody wants.
+    pub(crate) fn note(&self, queue: &str, rate: f64, budget: Option<f64>) {
+        self.rate.with_label_values(&[queue]).set(rate);
+        match budget {
+            Some(budget) => self.budget.with_label_values(&[queue]).set(budget),
+            None => drop(self.budget.remove_label_values(&[queue])),
+        }
+    }
+
+    /// Has metrics show the room of all queues together.
+    pub(crate) fn note_all(&self, rate: f64) {
+        self.rate.with_label_values(&[ALL_QUEUES]).set(rate);
+    }
+
+    fn reset(&self) {
+        self.rate.reset();
+        self.budget.reset();
     }
 }
 
@@ -233,7 +320,10 @@ mod tests {
         figures.held.with_label_values(&["jobs", "paused"]).set(1);
         figures.perils.with_label_values(&["jobs", "jobs", "workers"]).set(1);
         figures.failed_in_source.with_label_values(&["jobs", "jobs"]).set(1);
-        assert_eq!(said().len(), 11);
+        figures.room.note("jobs", 20.0, Some(1.0));
+        assert_eq!(said().len(), 13);
+        figures.room.note("jobs", 20.0, None);
+        assert_eq!(said().len(), 12, "no budget any more");
         figures.forget_sources();
         assert_eq!(said(), ["dlq_captured_total"], "what was counted stays");
     }

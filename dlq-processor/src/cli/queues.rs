@@ -91,6 +91,11 @@ fn source_rows(source: &Value) -> Vec<Vec<Cell>> {
     }
     for (queue, stands) in at(source, "queues").as_object().into_iter().flatten() {
         rows.extend(at(stands, "held").as_str().map(|why| row(queue, "! held back", Color::Yellow, why)));
+        let slowed_to = at(stands, "slowed_to").as_f64().map(|share| (share * 100.0).clamp(1.0, 99.0));
+        rows.extend(slowed_to.map(|percent| {
+            let why = format!("at {percent:.0} % of its rate: too much is asked");
+            row(queue, "! slower", Color::Yellow, &why)
+        }));
         for peril in at(stands, "perils").as_array().into_iter().flatten() {
             rows.push(row(queue, "✕ unsafe", Color::Red, word(peril, "why")));
         }

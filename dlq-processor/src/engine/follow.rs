@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Engine, Trouble, now_ms};
+use super::{Engine, Trouble, now_ms, passed_secs};
 use crate::failpoint;
 use crate::ledger::{self, LetterId, Outcome, UnderWay};
 use crate::source::{Sought, State, is_remembered};
@@ -51,14 +51,18 @@ impl Engine {
             self.has_lost.store(true, Ordering::Relaxed);
         }
         // Of the others somebody has heard already.
-        for (UnderWay { id, now: Sought { queue, .. }, name, .. }, outcome) in
+        for (UnderWay { id, episode, now: Sought { queue, .. }, name, .. }, outcome) in
             found.into_iter().filter(|(it, _)| written.contains(&it.id))
         {
             let (label, _) = self.destinations.of(queue, name);
             self.figures.outcomes.with_label_values(&[&*label, outcome.word()]).inc();
             match outcome {
                 Outcome::Lost => self.withdrawn(id, queue, name),
-                Outcome::Resolved | Outcome::Unverified => self.ended(id, queue, name, true),
+                Outcome::Resolved | Outcome::Unverified => {
+                    let took = self.figures.resolution_seconds.with_label_values(&[&*label]);
+                    took.observe(passed_secs(episode.failed_at_ms, now_ms));
+                    self.ended(id, queue, name, true);
+                }
                 Outcome::Recurred => self.ended(id, queue, name, false),
             }
         }

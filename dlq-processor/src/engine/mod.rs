@@ -47,7 +47,7 @@ use crate::ledger::{Ledger, LedgerError, LetterId};
 use crate::policy::Pattern;
 use crate::settings::{Settings, SourceSettings};
 use crate::source::{Source, SourceError};
-use crate::storm::{Breaker, BreakerState, Bucket, Flood, Pressure};
+use crate::storm::{Breaker, BreakerState, Bucket, Flood, Pressure, Throttle};
 
 /// Between tries of what is away.
 const AWAY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(15) };
@@ -98,6 +98,8 @@ pub(crate) struct Engine {
     looked: Mutex<Looked>,
     /// Queues that nothing is put back into for now.
     pressures: Mutex<BTreeMap<String, Pressure>>,
+    /// Queues that are redriven into more slowly for now.
+    throttles: Mutex<BTreeMap<String, Throttle>>,
     /// How many failures come, by queue and job's name.
     floods: Mutex<BTreeMap<Destination, Flood>>,
     /// Why each loop does not get on.
@@ -136,6 +138,7 @@ impl Engine {
             hazards: Mutex::default(),
             looked: Mutex::default(),
             pressures: Mutex::default(),
+            throttles: Mutex::default(),
             floods: Mutex::default(),
             troubles: Mutex::default(),
         }
@@ -250,6 +253,12 @@ impl Engine {
         let is_open = breaker.state() != BreakerState::Closed;
         self.figures.breaker_open.with_label_values(&[queue, name]).set(is_open.into());
     }
+}
+
+/// Seconds from one time to another, in milliseconds since the epoch; none where clocks differ.
+#[expect(clippy::cast_precision_loss, reason = "ages stay far below 2^53")]
+fn passed_secs(from_ms: i64, until_ms: i64) -> f64 {
+    until_ms.saturating_sub(from_ms).max(0) as f64 / 1000.0
 }
 
 fn now_ms() -> i64 {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::room::Room;
 use super::spans::Redrives;
-use super::{Engine, Trouble, now_ms};
+use super::{Engine, Trouble, now_ms, passed_secs};
 use crate::failpoint;
 use crate::ledger::{Intended, LetterId};
 use crate::policy::JobFacts;
@@ -308,15 +308,18 @@ impl Engine {
 
     /// Writes what came of orders.
     async fn note(&self, intended: Vec<Intended>, put: Vec<Put>, spans: &mut Redrives) -> Result<(), Trouble> {
-        let done: Vec<_> = intended.into_iter().zip(put).collect();
-        self.ledger.redriven(&done, now_ms()).await?;
+        let (done, now_ms): (Vec<_>, i64) = (intended.into_iter().zip(put).collect(), now_ms());
+        self.ledger.redriven(&done, now_ms).await?;
         failpoint::at("after_redriven");
         for (intended, put) in &done {
             spans.end(&intended.id, *put);
             let queue = intended.target();
             let (label, _) = self.destinations.of(queue, &intended.name);
             self.figures.redriven.with_label_values(&[&*label, put.word()]).inc();
-            if !matches!(put, Put::Moved | Put::Already | Put::Anew) {
+            if matches!(put, Put::Moved | Put::Already | Put::Anew) {
+                let took = self.figures.redrive_seconds.with_label_values(&[&*label]);
+                took.observe(passed_secs(intended.since_ms, now_ms));
+            } else {
                 self.withdrawn(&intended.id, queue, &intended.name);
             }
             tracing::debug!(letter = %intended.id, order = intended.order.id, result = put.word(), "redriven");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::destinations::OTHERS;
 use super::{Engine, Trouble, now_ms};
 use crate::ledger::{Due, Held};
-use crate::storm::{Breaker, BreakerState, Bucket, Pressure};
+use crate::storm::{Breaker, BreakerState, Bucket, Pressure, Throttle};
 
 /// Between two looks at how busy a queue is.
 const LOAD_EVERY: Duration = Duration::from_secs(5);
@@ -94,14 +94,54 @@ impl Engine {
         let safe_queues = self.safe_queues();
         room.strange.retain(|queue| !safe_queues.contains(queue));
         held.queues.extend(room.strange.iter().cloned());
+        self.figures.room.note_all(self.rate.lock().unwrap_or_else(PoisonError::into_inner).tokens(now_ms));
+        self.set_rates(room, now_ms);
         for (queue, place) in &mut room.queues {
+            let budget = place.budget.as_mut().map(|budget| budget.tokens(now_ms));
+            self.figures.room.note(queue, place.rate.tokens(now_ms), budget);
             if place.pressure.is_some() || place.rate.tokens(now_ms) < 1.0 {
                 held.queues.push(queue.clone());
-            } else if place.budget.as_mut().is_some_and(|budget| budget.tokens(now_ms) < 1.0) {
+            } else if budget.is_some_and(|budget| budget < 1.0) {
                 held.unasked.push(queue.clone());
             }
         }
         held
+    }
+
+    /// Gives each queue as much of its rate as is left of it.
+    fn set_rates(&self, room: &mut Room, now_ms: i64) {
+        let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
+        throttles.retain(|queue, throttle| {
+            let (is_over, rate) = (throttle.share(now_ms) >= 1.0, self.settings.of_queue(queue).rate);
+            if let Some(place) = room.queues.get_mut(queue) {
+                place.rate.set(rate * throttle.share(now_ms), now_ms);
+            }
+            if is_over {
+                tracing::info!(source = self.name, queue, "letters are redriven as fast as before");
+            }
+            !is_over
+        });
+    }
+
+    /// Has queues be redriven into more slowly for a while.
+    pub(super) fn throttle(&self, queues: &BTreeSet<&str>) {
+        let now_ms = now_ms();
+        let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
+        for queue in queues.iter().filter(|queue| self.settings.of_queue(queue).acts) {
+            let is_slower = match throttles.get_mut(*queue) {
+                Some(throttle) => throttle.throttled(now_ms),
+                None => throttles.insert((*queue).to_owned(), Throttle::new(now_ms)).is_none(),
+            };
+            if is_slower {
+                let percent = throttles.get(*queue).map(|throttle| (throttle.share(now_ms) * 100.0).round());
+                tracing::warn!(
+                    source = self.name,
+                    queue,
+                    percent,
+                    "too much is asked: letters are redriven more slowly"
+                );
+            }
+        }
     }
 
     /// Leaves out what would be too much.

@@ -38,6 +38,8 @@ pub(crate) struct Standing {
 pub(crate) struct QueueStanding {
     /// Why nothing is put back now: it is busy.
     pub(crate) held: Option<&'static str>,
+    /// The share of its rate that it is redriven at, while whoever does its jobs says that too much is asked.
+    pub(crate) slowed_to: Option<f64>,
     /// What makes it unsafe, and is not accepted.
     pub(crate) perils: Vec<PerilStanding>,
     /// Breakers that are not closed.
@@ -92,6 +94,13 @@ impl Engine {
         let mut queues = BTreeMap::<String, QueueStanding>::new();
         for (queue, pressure) in self.pressures.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             queues.entry(queue.clone()).or_default().held = Some(pressure.word());
+        }
+        let now_ms = now_ms();
+        for (queue, throttle) in self.throttles.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let share = throttle.share(now_ms);
+            if share < 1.0 {
+                queues.entry(queue.clone()).or_default().slowed_to = Some(share);
+            }
         }
         for peril in self.perils() {
             let standing = PerilStanding { kind: peril.kind.word(), why: peril.why };

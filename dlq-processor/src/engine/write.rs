@@ -9,10 +9,10 @@ use jiff::Timestamp;
 
 use super::destinations::Destination;
 use super::verdict::{Words, rule};
-use super::{Engine, Trouble, now_ms, spans};
+use super::{Engine, Trouble, now_ms, passed_secs, spans};
 use crate::failpoint;
 use crate::ledger::{Captured, LedgerError, LetterId, Recurred, Ruling};
-use crate::policy::Action;
+use crate::policy::{Action, Class};
 use crate::source::{Episode, Found};
 
 impl Engine {
@@ -85,6 +85,7 @@ impl Engine {
         self.figures.commit_seconds.observe(began.elapsed().as_secs_f64());
         self.figures.new_fingerprints.inc_by(captured.new_fingerprints.len() as u64);
         self.came(self.arrivals(found, &captured));
+        self.slow_down(found, &captured);
         for (id, ruling) in &captured.new {
             let rule = ruling.decision.rule.as_deref().unwrap_or("none");
             self.figures.decisions.with_label_values(&[rule, ruling.decision.action.word()]).inc();
@@ -102,6 +103,7 @@ impl Engine {
     fn arrivals(&self, found: &[&Found], captured: &Captured) -> BTreeMap<Destination, usize> {
         let new: BTreeMap<&LetterId, &Ruling> = captured.new.iter().map(|(id, ruling)| (id, ruling)).collect();
         let (mut arrivals, mut counted) = (BTreeMap::new(), BTreeSet::new());
+        let (lag, now_ms) = (self.figures.lag_seconds.with_label_values(&[&self.name]), now_ms());
         for found in found {
             let Found { episode, name, .. } = found;
             let id = LetterId::of(&self.name, episode);
@@ -111,11 +113,27 @@ impl Engine {
                 continue;
             }
             self.figures.captured.with_label_values(&[&self.name, found_in(found)]).inc();
+            lag.observe(passed_secs(episode.failed_at_ms, now_ms));
+            if found.has_lost_payload() {
+                self.figures.payloads_lost.with_label_values(&[&self.name]).inc();
+            }
             if matches!(ruling.decision.action, Action::Redrive(_)) {
                 *arrivals.entry(self.destinations.of(&episode.queue, name)).or_default() += 1;
             }
         }
         arrivals
+    }
+
+    /// Has queues be redriven into more slowly where whoever does their jobs says that too much is asked.
+    fn slow_down(&self, found: &[&Found], captured: &Captured) {
+        let is_throttled = |(_, ruling): &&(LetterId, Ruling)| ruling.decision.class == Class::Throttled;
+        let throttled: BTreeSet<&LetterId> = captured.new.iter().filter(is_throttled).map(|(id, _)| id).collect();
+        if throttled.is_empty() {
+            return;
+        }
+        let is_throttled = |found: &&&Found| throttled.contains(&LetterId::of(&self.name, &found.episode));
+        let queues = found.iter().filter(is_throttled).map(|found| found.episode.queue.as_str());
+        self.throttle(&queues.collect());
     }
 
     /// Whether what is dead is taken out of a queue.

@@ -74,6 +74,14 @@ pub(super) fn pressure(word: &str) -> &'static str {
     }
 }
 
+/// Says why a queue is redriven into more slowly than it may be.
+pub(super) fn slowed_to(share: f64) -> String {
+    format!(
+        "at {:.0} % of its rate: whoever does its jobs says that too much is asked",
+        (share * 100.0).clamp(1.0, 99.0)
+    )
+}
+
 /// Words of a failure, in one line, without what nobody should see.
 pub(super) fn line(message: &str) -> String {
     let message = redact_line(message.trim());

@@ -28,8 +28,8 @@ pub(super) struct SourceView {
     pub(super) tone: Tone,
     pub(super) word: &'static str,
     pub(super) said: String,
-    /// Queues that nothing is put back into, and why.
-    pub(super) held: Vec<(String, &'static str)>,
+    /// Queues that nothing, or less, is put back into: in a word, which, and why.
+    pub(super) held: Vec<(&'static str, String, String)>,
     pub(super) breakers: Vec<BreakerView>,
     /// Held queues and breakers that are not shown.
     pub(super) more: usize,
@@ -39,6 +39,8 @@ pub(super) struct SourceView {
 pub(super) struct BreakerView {
     pub(super) queue: String,
     pub(super) name: String,
+    /// Whether its kind was only not seen to work yet.
+    pub(super) is_trying: bool,
     /// When some are let through.
     pub(super) until: Option<Ahead>,
 }
@@ -136,11 +138,14 @@ fn source(of: &SourceSettings, standing: Option<&Standing>, moment: &Moment) -> 
         Some(_) => (Tone::Good, "up", ""),
     };
     let queues = || standing.iter().flat_map(|standing| standing.queues.iter());
-    let held = queues().filter_map(|(queue, it)| Some((queue.clone(), spoken::pressure(it.held?))));
+    let held = queues().filter_map(|(queue, it)| Some(("held", queue.clone(), spoken::pressure(it.held?).to_owned())));
+    let slow = queues().filter_map(|(queue, it)| Some(("slow", queue.clone(), spoken::slowed_to(it.slowed_to?))));
+    let held = held.chain(slow);
     let breakers = queues().flat_map(|(queue, it)| {
         it.breakers.iter().map(|breaker| BreakerView {
             queue: queue.clone(),
             name: breaker.name.clone(),
+            is_trying: breaker.state == "trying",
             until: breaker.until_ms.map(|until_ms| moment.ahead(until_ms)),
         })
     });

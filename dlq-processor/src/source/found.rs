@@ -49,6 +49,11 @@ impl Found {
     pub fn queues(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.episode.queue.as_str()).chain(self.found_in.as_deref())
     }
+
+    /// Whether its source tells of it and has nothing of it any more, as a stream of a pending entry that was trimmed.
+    pub fn has_lost_payload(&self) -> bool {
+        self.data.is_empty() && self.kept.is_empty()
+    }
 }
 
 /// How far a list was read.

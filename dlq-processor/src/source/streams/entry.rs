@@ -148,7 +148,7 @@ mod tests {
     fn what_has_lost_its_payload_is_a_tombstone() {
         let found = found(&[], 1, 4);
         assert_eq!((found.name.as_str(), found.stalls), ("tombstone", 0));
-        assert!(found.data.is_empty() && found.kept.is_empty());
+        assert!(found.has_lost_payload());
         assert_eq!(found.reason.unwrap(), "its payload was trimmed from the stream before it was acknowledged");
     }
 }

@@ -6,6 +6,9 @@ use testkit::{at_scale, eventually};
 
 use super::machine::{LIMIT, Machine, QUEUE};
 
+/// Jobs that are put in at once.
+const AT_ONCE: usize = 500;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_opted_in_letters_are_taken_in_and_nothing_is_changed() {
     let machine = Machine::start("").await;
@@ -81,6 +84,16 @@ async fn nothing_is_put_back_where_nobody_would_take_it() {
     machine.bull.ask(json!({ "call": "resume", "queue": QUEUE })).await;
     eventually("it to be redriven", LIMIT, async || (machine.runs(&ids[0]).await == 2).then_some(())).await;
     assert_eq!(machine.metric("dlq_queue_held", "").await, Some(0.0));
+    for timed in ["dlq_capture_lag_seconds", "dlq_redrive_latency_seconds", "dlq_time_to_resolution_seconds"] {
+        eventually(timed, LIMIT, async || {
+            (machine.metric(&format!("{timed}_count"), "").await == Some(1.0)).then_some(())
+        })
+        .await;
+    }
+    for room in ["dlq_rate_tokens", "dlq_budget_remaining"] {
+        let tokens = machine.metric(room, &format!("queue=\"{QUEUE}\"")).await.unwrap();
+        assert!(tokens > 0.0, "{room}: {tokens}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +132,15 @@ async fn of_failures_that_their_queue_throws_away_each_is_taken_in_or_counted() 
     let missed = async || machine.metric("dlq_capture_missed_total", "").await.unwrap_or_default();
     eventually("the first to be taken in", LIMIT, async || (taken().await == 1.0).then_some(())).await;
     let jobs = at_scale(2_000, 20_000);
-    machine.fail(jobs, "boom").await;
+    for _ in 0..jobs / AT_ONCE {
+        machine.fail(AT_ONCE, "boom").await;
+        // More would push what failed out of the queue's news, of which it keeps ten thousand.
+        eventually("most to fail", LIMIT, async || {
+            let counts = machine.bull.ask(json!({ "call": "counts", "queue": QUEUE })).await;
+            (counts["waiting"].as_u64()? < AT_ONCE as u64).then_some(())
+        })
+        .await;
+    }
     let all = (jobs + 1) as f64;
     eventually("each to be taken in or counted", LIMIT, async || (taken().await + missed().await >= all).then_some(()))
         .await;

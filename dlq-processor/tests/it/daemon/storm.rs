@@ -57,3 +57,16 @@ async fn a_job_that_never_succeeds_is_redriven_as_often_as_it_may_be_and_then_so
     let states: Vec<String> = machine.letters().await.into_iter().map(|letter| letter.state).collect();
     assert_eq!(states, ["parked", "recurred", "recurred"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_too_much_is_asked_a_queue_is_redriven_into_more_slowly() {
+    let machine = Machine::start("queues: [{ queue: '*', mode: act, rate: 20/s }]\n").await;
+    machine.fail(1, "Request failed with status code 429").await;
+    let _daemon = machine.daemon().await;
+    let slowed_to = eventually("it to be slowed down", LIMIT, async || {
+        let queues: Value = serde_json::from_str(&machine.get("/api/v1/queues").await?).ok()?;
+        queues["sources"][0]["queues"]["mails"]["slowed_to"].as_f64()
+    });
+    let slowed_to = slowed_to.await;
+    assert!((0.5..1.0).contains(&slowed_to), "{slowed_to}");
+}
