@@ -14,6 +14,8 @@ const QUEUES_SHARE: u32 = 50;
 const ALL_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks at what failed lately: clocks of workers differ.
 const LATELY_EVERY: Duration = Duration::from_secs(10);
+/// Letters that may be written and not taken out when power is cut, at most: those of one commit.
+const LEFT: usize = 2000;
 /// Longest wait for there to be something.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks, while there is always something.
@@ -86,6 +88,7 @@ impl Engine {
             });
         }
         if is_due(&mut round.all_at, ALL_EVERY) {
+            self.take_out_left().await?;
             round.cursors.values_mut().for_each(|cursor| *cursor = Cursor::default());
         } else if is_due(&mut round.lately_at, LATELY_EVERY) {
             for cursor in round.cursors.values_mut() {
@@ -111,6 +114,16 @@ impl Engine {
         self.count_depths(&mut round.count, &round.cursors).await;
         let counted = self.figures.unwatched.with_label_values(&[&self.name]);
         counted.inc_by(self.source.unwatched().saturating_sub(counted.get()));
+        Ok(())
+    }
+
+    /// Takes out what the ledger has and its source may not list again.
+    async fn take_out_left(&self) -> Result<(), Trouble> {
+        let queues = self.found.borrow().clone();
+        let is_left = |queue: &&String| !self.source.manners(queue).lists_again && self.takes_out(queue);
+        for queue in queues.iter().filter(is_left) {
+            self.take_out(&self.ledger.newest_open(&self.name, queue, LEFT).await?).await?;
+        }
         Ok(())
     }
 

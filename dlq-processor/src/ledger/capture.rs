@@ -117,6 +117,21 @@ impl Ledger {
         Ok(unknown)
     }
 
+    /// Returns the failures of those of the newest `most` letters of a queue with which something may still be done.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn newest_open(&self, source: &str, queue: &str, most: usize) -> Result<Vec<Episode>, LedgerError> {
+        let sql = "SELECT job, failed_at_ms FROM (
+                SELECT source, job, failed_at_ms, state FROM letters WHERE queue = $1 ORDER BY number DESC LIMIT $3
+            ) AS newest WHERE source = $2
+                AND state IN ('observed', 'scheduled', 'parked', 'quarantined', 'escalated', 'uncertain')";
+        let binds = [Bind::from(queue), source.into(), i64::try_from(most).unwrap_or(i64::MAX).into()];
+        let rows = self.read(async |transaction| transaction.rows::<(String, i64)>(sql, &binds).await).await?;
+        let episode = |(job, failed_at_ms)| Episode { queue: queue.to_owned(), job, failed_at_ms };
+        Ok(rows.into_iter().map(episode).collect())
+    }
+
     /// Takes failures in at the time `now_ms`; `decide` is asked of each that is new, with what is known of its job. What is
     /// there already stays as it is.
     ///

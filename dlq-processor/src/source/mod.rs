@@ -31,7 +31,7 @@ pub use redis::Lists;
 pub trait Source: Send + Sync {
     /// Says how a queue deals with what is dead.
     fn manners(&self, _queue: &str) -> Manners {
-        Manners { keeps_dead: true, remembers_orders: true, makes_others: false, tells_ends: true }
+        Manners { keeps_dead: true, lists_again: true, remembers_orders: true, makes_others: false, tells_ends: true }
     }
 
     /// Is told that whoever asks from now on holds the lease of this epoch: what an earlier one still asks is refused, where a
@@ -147,6 +147,9 @@ pub struct Manners {
     /// Whether a dead job stays, in nobody's way, until it is put back. Else it is taken out ([`Source::forget`]) once the
     /// ledger has it and its queue is acted in, and put back from what the ledger keeps ([`Source::put_anew`]).
     pub keeps_dead: bool,
+    /// Whether what is dead is listed again after a start, for as long as it is there. Else what the ledger had when power was
+    /// cut is taken out by its name.
+    pub lists_again: bool,
     /// Whether orders are remembered. Else nobody gives one twice, and an error of [`Source::put_anew`] says that nothing at
     /// all was done: what may be done is an answer, [`Put::Unsure`].
     pub remembers_orders: bool,

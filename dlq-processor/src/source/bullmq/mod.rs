@@ -236,7 +236,13 @@ fn state_of(answers: &[Option<f64>], is_put_back: bool) -> State {
 
 impl Source for BullMq {
     fn manners(&self, queue: &str) -> Manners {
-        Manners { keeps_dead: !self.is_taken(queue), remembers_orders: true, makes_others: true, tells_ends: true }
+        Manners {
+            keeps_dead: !self.is_taken(queue),
+            lists_again: true,
+            remembers_orders: true,
+            makes_others: true,
+            tells_ends: true,
+        }
     }
 
     fn lead(&self, epoch: i64) {

@@ -151,7 +151,13 @@ impl RabbitMq {
 
 impl Source for RabbitMq {
     fn manners(&self, _queue: &str) -> Manners {
-        Manners { keeps_dead: false, remembers_orders: false, makes_others: false, tells_ends: false }
+        Manners {
+            keeps_dead: false,
+            lists_again: true,
+            remembers_orders: false,
+            makes_others: false,
+            tells_ends: false,
+        }
     }
 
     fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {

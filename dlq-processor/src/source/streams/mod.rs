@@ -95,7 +95,8 @@ impl RedisStreams {
 impl Source for RedisStreams {
     /// What is pending is given to consumers again and again.
     fn manners(&self, _queue: &str) -> Manners {
-        Manners { keeps_dead: false, remembers_orders: true, makes_others: false, tells_ends: true }
+        // Whoever had an entry before is not known after a start: it may not look dead for a day.
+        Manners { keeps_dead: false, lists_again: false, remembers_orders: true, makes_others: false, tells_ends: true }
     }
 
     fn queues(&self) -> BoxFuture<'_, Result<Vec<String>, SourceError>> {

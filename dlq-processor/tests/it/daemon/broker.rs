@@ -70,3 +70,64 @@ async fn a_dead_message_is_taken_out_of_its_queue_and_put_back_when_somebody_ask
     assert_eq!(jobs, [&letter["job"]; 2]);
     broker.wait_for_ready("orders.dlq", 0).await;
 }
+
+/// Asks until power is cut, perhaps before there is an answer: who asks again under a key asks the same.
+async fn ask_and_cut(folder: &std::path::Path, place: &str, url: &str, key: &str) {
+    let mut daemon = Daemon::spawn_with(folder, &[("DLQ_FAILPOINT", place)]);
+    let token = format!("Bearer {TOKEN}");
+    let headers = [("authorization", token.as_str()), ("idempotency-key", key)];
+    eventually("power to be cut", LIMIT, async || {
+        let _status = ask("POST", url, &headers, &json!({ "reason": "it was mended" })).await;
+        (!daemon.runs()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_power_is_cut_a_dead_message_is_not_lost_and_never_put_back_twice_without_being_asked() {
+    let (broker, folder, port) = (Broker::start().await, tempfile::tempdir().unwrap(), free_port());
+    let config = format!(
+        "listen: 127.0.0.1:{port}\ndata_dir: data\noperator_token_file: token\n\
+        sources: {{ broker: {{ rabbitmq: {{ url: '{}', dead_letter_queues: [orders.dlq] }} }} }}\n\
+        queues: [{{ queue: '*', mode: act }}]\n",
+        broker.rabbit.url()
+    );
+    std::fs::write(folder.path().join("dlq-processor.yml"), config).unwrap();
+    std::fs::write(folder.path().join("token"), TOKEN).unwrap();
+    let properties = BasicProperties::default().with_message_id("o-1".into()).with_delivery_mode(2);
+    broker.publish("shop", "order.placed", properties, "{}").await;
+    broker.reject("orders").await;
+    // Nothing is taken out of the queue before the ledger has it.
+    Daemon::spawn_with(folder.path(), &[("DLQ_FAILPOINT", "after_capture_commit")]).ended().await;
+    broker.wait_for_ready("orders.dlq", 1).await;
+    let daemon = Daemon::spawn(folder.path());
+    broker.wait_for_ready("orders.dlq", 0).await;
+    let at = |path: &str| format!("http://127.0.0.1:{port}/api/v1/letters{path}");
+    let letters = async || ask("GET", &at(""), &[], &Value::Null).await?.1["letters"].as_array().cloned();
+    let found = eventually("the letter", LIMIT, letters).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    let redrive = at(&format!("/{}/redrive", found[0]["id"].as_str().unwrap()));
+    daemon.kill();
+
+    // A broker remembers no order: whether it was carried out nobody knows, and a person decides.
+    for (place, copies) in [("after_intent", 0), ("after_lua", 1)] {
+        ask_and_cut(folder.path(), place, &redrive, place).await;
+        broker.wait_for_ready("orders", copies).await;
+        let daemon = Daemon::spawn(folder.path());
+        eventually("it to be left to somebody", LIMIT, async || {
+            letters().await.filter(|found| found[0]["state"] == "uncertain").map(drop)
+        })
+        .await;
+        assert_eq!(broker.ready("orders").await, copies, "{place}");
+        daemon.kill();
+    }
+    // What the ledger knows to be done is followed and not done again.
+    ask_and_cut(folder.path(), "after_redriven", &redrive, "after_redriven").await;
+    broker.wait_for_ready("orders", 2).await;
+    let _daemon = Daemon::spawn(folder.path());
+    eventually("it to be followed", LIMIT, async || {
+        letters().await.filter(|found| found[0]["state"] == "redriven").map(drop)
+    })
+    .await;
+    assert_eq!((broker.ready("orders").await, broker.ready("orders.dlq").await), (2, 0), "as often as somebody asked");
+}

@@ -63,6 +63,49 @@ async fn every_dead_job_is_redriven_until_it_is_done_and_run_no_more_often_than_
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_power_is_cut_no_dead_job_is_lost_and_none_is_redriven_twice() {
+    kit::tls::install();
+    let folder = tempfile::tempdir().unwrap();
+    let listen = format!("listen: 127.0.0.1:{}\n", free_port());
+    std::fs::write(folder.path().join("dlq-processor.yml"), listen + CONFIG).unwrap();
+    let (runs, queues) = (Runs::default(), Queues::sqlite(&folder.path().join("jobs.db")).await.unwrap());
+    for number in 0..JOBS {
+        queues.enqueue(QUEUE, "send", &number, Options::default()).await.unwrap();
+    }
+    let work = |runs: &Runs| {
+        let (worker, stop) = (worker(queues.clone(), runs.clone()), CancellationToken::new());
+        let stopped = stop.clone();
+        (stop, tokio::spawn(async move { worker.run(stopped).await }))
+    };
+    let all_ran = async |times: usize| {
+        eventually("every job to run", LIMIT, async || {
+            let runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
+            (runs.len() == JOBS && runs.values().all(|of_job| *of_job == times)).then_some(())
+        })
+        .await;
+    };
+    let (stop, working) = work(&runs);
+    all_ran(1).await;
+    stop.cancel();
+    working.await.unwrap();
+    for place in ["after_capture_commit", "after_intent", "after_lua", "after_redriven", "before_outcome"] {
+        Daemon::spawn_with(folder.path(), &[("DLQ_FAILPOINT", place)]).ended().await;
+    }
+    let _daemon = Daemon::spawn(folder.path());
+    // The second run of each goes wrong, too.
+    let (stop, working) = work(&runs);
+    let resolved = eventually("every job to be done", LIMIT, async || {
+        let letters = letters(folder.path()).await;
+        (letters.iter().filter(|letter| letter.state == "resolved").count() == JOBS).then_some(letters)
+    });
+    let recurred = resolved.await.iter().filter(|letter| letter.state == "recurred").count();
+    stop.cancel();
+    working.await.unwrap();
+    assert_eq!(recurred, JOBS, "of each job two letters, the second of which was done");
+    all_ran(FAILURES + 1).await;
+}
+
 /// Gives up at first; later it leaves the tries to the queue.
 fn worker(
     queues: Queues,
