@@ -59,8 +59,33 @@ const opts = { removeOnFail: Number(kept) };
 """
 
 
+# Jobs of a queue that people wait for, while its dead letters are put back: a new one each few milliseconds.
+LIVE = """
+const [packages, port, name, jobs] = process.argv.slice(1);
+const { Queue, Worker } = require("node:module").createRequire(`${packages}/x.js`)("bullmq-5-58");
+const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest: null };
+(async () => {
+  const queue = new Queue(name, { connection });
+  const waits = [];
+  const worker = new Worker(name, async (job) => {
+    if (job.name === "live") waits.push(performance.now() - job.data.at);
+  }, { connection, concurrency: 10, removeOnComplete: { count: 1000 } });
+  await worker.waitUntilReady();
+  for (let sent = 0; sent < jobs; sent++) {
+    await queue.add("live", { at: performance.now() });
+    await new Promise((done) => setTimeout(done, 4));
+  }
+  while (waits.length < jobs) await new Promise((done) => setTimeout(done, 10));
+  waits.sort((a, b) => a - b);
+  console.log(waits[Math.floor(jobs * 0.99)]);
+  process.exit(0);
+})();
+"""
+LIVE_JOBS, LIVE_TURNS = 1_000, 5
+
+
 def measure(stage):
-    return speed(stage) + trimmed(stage) + with_a_million(stage)
+    return speed(stage) + trimmed(stage) + beside_live_jobs(stage) + with_a_million(stage)
 
 
 @contextlib.contextmanager
@@ -113,6 +138,36 @@ def speed(stage):
         figure("jobs put back a second, appendfsync always", put_back, None, digits=0, at_least=8_000),
         figure("jobs put back (peer: BullMQ does jobs) a second", put_back, done, digits=0),
     ]
+
+
+def beside_live_jobs(stage):
+    """What dead letters that are put back, as fast as they are unless told otherwise, cost the jobs of their queue."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=stage.folder))
+    (folder / "token").write_text(TOKEN)
+    (folder / "token").chmod(0o600)
+    with redis(folder) as server:
+        fail(server)
+        config = f"sources: {{ bench: {{ bullmq: {{ url: 'redis://127.0.0.1:{server}' }} }} }}\n"
+        acting = config + (
+            "queues: [{ queue: '*', mode: act, without_workers: redrive }]\noperator_token_file: token\n"
+            "retries: { transient: { base: 1s, cap: 1s } }\n"
+        )
+        packages = stage.programs.parent / "e2e-node"
+        words = [str(word) for word in ["node", "-e", LIVE, packages, server, QUEUE, LIVE_JOBS]]
+        live = lambda: float(subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+        # By turns: the machine is not as busy at any time.
+        waits = {"alone": [], "beside": []}
+        for turn in range(LIVE_TURNS):
+            say(f"dead letters: jobs beside them, turn {turn + 1} of {LIVE_TURNS}")
+            waits["alone"].append(live())
+            with processor(stage, folder, acting) as (_, port):
+                wait_for(f"{LETTERS} letters", lambda: counted(port, "dlq_entries") >= LETTERS, limit_secs=300)
+                close_breaker(port)
+                wait_for("some to be put back", lambda: counted(port, "dlq_redrive_total") > 0, limit_secs=60)
+                waits["beside"].append(live())
+    alone, beside = (percentile(waits[which], 50) for which in ["alone", "beside"])
+    name = "p99 of a queue's jobs while its letters are put back (peer: while nothing is), ms"
+    return [figure(name, beside, alone, at_most=1.2)]
 
 
 def trimmed(stage):
