@@ -44,6 +44,7 @@ async fn a_redis_that_is_killed_and_has_all_on_its_disk_costs_no_letter_and_no_s
     }
     assert!(resolved.len() > jobs, "of {} jobs few have failed: {resolved:?}", ids.len());
     assert!(resolved.values().all(|resolved| *resolved == 1), "{resolved:?}");
+    println!("{} jobs, {} letters", ids.len(), letters.len());
     let put_back = async |result| machine.metric("dlq_redrive_total", &format!("result=\"{result}\"")).await.unwrap();
     // Of what failed again before Redis could answer nobody asked again.
     assert!(put_back("moved").await + put_back("already").await <= letters.len() as f64, "no letter twice");
@@ -80,7 +81,9 @@ async fn what_a_killed_redis_has_lost_of_its_last_second_is_put_back_again() {
         machine.work().await;
         all_is_over(&machine, ids.len()).await;
     }
-    assert!(lost(&machine).await > 0.0, "nothing was lost");
+    let lost = lost(&machine).await;
+    println!("{} jobs, {lost} redrives were lost and done again", ids.len());
+    assert!(lost > 0.0, "nothing was lost");
     for id in &ids {
         // Redis has forgotten no run: none was in its last second.
         assert!(machine.runs(id).await >= 2, "job {id}");
