@@ -160,7 +160,7 @@ impl Figures {
             ),
             held: gauge(
                 "dlq_queue_held",
-                "1 while nothing is redriven into a queue: it is paused, nobody works, too much waits, or memory is short.",
+                "1 while nothing is redriven into a queue: it is paused, nobody works, too much waits, memory is short, or it is absent.",
                 &["queue", "reason"],
             ),
             room: RoomGauges::new(metrics),

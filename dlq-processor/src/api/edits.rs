@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::letters::{no_letter, shown};
 use super::{Api, Because, actor, conflict, problem};
 use crate::edit::EditError;
-use crate::ledger::{Acted, Actor, Edit, Edited, Listed};
+use crate::ledger::{Acted, Actor, Edit, Edited};
 use crate::redacted::Redaction;
 
 #[derive(Debug, Deserialize)]
@@ -30,7 +30,7 @@ pub(super) async fn edit(
 ) -> Result<Json<Value>, ApiError> {
     let actor = actor(&identity, &headers, &reason)?;
     let letter = api.ledger()?.letter(&id).await.map_err(problem)?.ok_or_else(no_letter)?;
-    check_other(&api, &letter, None)?;
+    check_other(&api, [&letter.source, &letter.queue], None)?;
     change(&api, &id, Some(&patch), actor).await
 }
 
@@ -75,12 +75,11 @@ pub(super) fn as_json(edit: Edit, redaction: Option<&Redaction>) -> Value {
     json!({ "at_ms": at_ms, "who": who, "why": why, "patch": patch, "data": data })
 }
 
-/// Refuses what could not be put back as another job, into the queue `to` if it is given.
-pub(super) fn check_other(api: &Api, letter: &Listed, to: Option<&str>) -> Result<(), ApiError> {
-    let name = &letter.source;
-    let source = api.settings.sources.iter().find(|source| source.name == *name);
+/// Refuses what could not be put back as another job, into the queue `to` if it is given: letters of a source and a queue.
+pub(super) fn check_other(api: &Api, [name, queue]: [&str; 2], to: Option<&str>) -> Result<(), ApiError> {
+    let source = api.settings.sources.iter().find(|source| source.name == name);
     let source = &source.ok_or_else(|| conflict(format!("there is no source {name} in the configuration")))?.source;
-    if !source.manners(&letter.queue).makes_others {
+    if !source.manners(queue).makes_others {
         let why = "they are only put back as they are, where they were";
         return Err(conflict(format!("jobs of {name} cannot be edited, nor put into another queue: {why}")));
     }

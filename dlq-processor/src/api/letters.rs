@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::edits::{as_json, check_other};
 use super::{Api, actor, conflict, problem};
-use crate::ledger::{Act, Acted, Actor, Filter, Listed};
+use crate::ledger::{Act, Acted, Actor, Expression, Filter, Listed};
 
 /// Letters of a page: unless told otherwise, and at most.
 const PAGE: (usize, usize) = (50, 500);
@@ -28,6 +28,7 @@ pub(super) struct Wanted {
     fingerprint: Option<String>,
     name: Option<String>,
     message: Option<String>,
+    message_re: Option<Expression>,
     failed_after: Option<Timestamp>,
     failed_before: Option<Timestamp>,
     before: Option<i64>,
@@ -35,8 +36,20 @@ pub(super) struct Wanted {
 }
 
 pub(super) async fn letters(State(api): State<Api>, Query(wanted): Query<Wanted>) -> Result<Json<Value>, ApiError> {
-    let Wanted { source, queue, state, class, fingerprint, before, limit, name, message, failed_after, failed_before } =
-        wanted;
+    let Wanted {
+        source,
+        queue,
+        state,
+        class,
+        fingerprint,
+        before,
+        limit,
+        name,
+        message,
+        message_re,
+        failed_after,
+        failed_before,
+    } = wanted;
     let filter = Filter {
         source,
         queue,
@@ -45,6 +58,7 @@ pub(super) async fn letters(State(api): State<Api>, Query(wanted): Query<Wanted>
         class,
         fingerprint,
         message,
+        message_re,
         failed_after,
         failed_before,
         data: None,
@@ -137,7 +151,7 @@ pub(super) async fn act(
             return Err(conflict(format!("nothing is redriven in {queue}: give it mode: act in the configuration")));
         }
         if to.is_some() || letter.edited_at_ms.is_some() {
-            check_other(&api, &letter, to.as_deref())?;
+            check_other(&api, [&letter.source, &letter.queue], to.as_deref())?;
         }
     }
     let now_ms = Timestamp::now().as_millisecond();

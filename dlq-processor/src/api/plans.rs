@@ -9,6 +9,7 @@ use kit::http::{ApiError, Identity};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::edits::check_other;
 use super::letters::shown;
 use super::{Api, Because, actor, conflict, problem};
 use crate::ledger::{Act, Draft, Filter, Plan, Step, Stepped};
@@ -28,6 +29,8 @@ pub(super) struct Wanted {
     act: String,
     rate: Option<String>,
     stop_on_failures: Option<String>,
+    max: Option<i64>,
+    to: Option<String>,
     reason: String,
 }
 
@@ -47,7 +50,15 @@ pub(super) async fn make(
         act,
         rate_milli: wanted.rate.as_deref().map(rate_milli).transpose()?,
         stop_percent: wanted.stop_on_failures.as_deref().map(percent).transpose()?,
+        max_letters: wanted.max,
+        to_queue: wanted.to,
     };
+    if let Some(max) = draft.max_letters.filter(|max| *max < 1) {
+        return Err(ApiError::bad_request(format!("max is {max}; write how many letters there may be, 1 or more")));
+    }
+    if draft.to_queue.is_some() && act != Act::Redrive {
+        return Err(ApiError::bad_request(format!("to is for redrive; {} puts nothing anywhere", act.word())));
+    }
     let now_ms = Timestamp::now().as_millisecond();
     let made = api.ledger()?.make_plan(&draft, actor, now_ms).await.map_err(problem)?;
     let plan = made.ok_or_else(|| conflict("this Idempotency-Key was used for something else".to_owned()))?;
@@ -97,6 +108,11 @@ pub(super) async fn step(
         if let Some(queue) = still.filter(|_| plan.act == Act::Redrive.word()) {
             let message = format!("nothing is redriven in {queue}: give it mode: act in the configuration");
             return Err(conflict(message));
+        }
+        if plan.to_queue.is_some() {
+            for (source, queue) in ledger.plan_places(plan.number).await.map_err(problem)? {
+                check_other(&api, [&source, &queue], plan.to_queue.as_deref())?;
+            }
         }
     }
     match ledger.step(&id, step, actor, Timestamp::now().as_millisecond()).await.map_err(problem)? {

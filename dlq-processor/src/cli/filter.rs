@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kit::config::parse_duration;
 use serde_json::Value;
 
-use crate::ledger::{Filter, InData};
+use crate::ledger::{Expression, Filter, InData};
 
 /// Which letters. What is not said matters not.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -32,6 +32,9 @@ pub(super) struct FilterArguments {
     /// With this in their message, in small or capital letters.
     #[arg(long)]
     message: Option<String>,
+    /// With words in their message that this regular expression is found in, whatever is small or capital.
+    #[arg(long, value_name = "REGEX", value_parser = Expression::parse)]
+    message_re: Option<Expression>,
     /// Failed at this time or later: 2026-01-31T12:00:00Z, or 2h or 7d ago.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     failed_after: Option<Timestamp>,
@@ -48,7 +51,7 @@ impl FilterArguments {
 
     /// Returns it as the API has it.
     pub(super) fn to_filter(&self) -> Filter {
-        let Self { queue, state, class, fingerprint, source, name, message, failed_after, failed_before } =
+        let Self { queue, state, class, fingerprint, source, name, message, message_re, failed_after, failed_before } =
             self.clone();
         Filter {
             source,
@@ -58,6 +61,7 @@ impl FilterArguments {
             class,
             fingerprint,
             message,
+            message_re,
             failed_after,
             failed_before,
             data: None,

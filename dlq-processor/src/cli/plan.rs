@@ -43,6 +43,9 @@ pub(super) struct MakeCommand {
     /// What is done.
     #[arg(long, value_enum)]
     act: BulkAct,
+    /// Redrives them into this queue, as other jobs, instead of where each failed.
+    #[arg(long, value_name = "QUEUE")]
+    to: Option<String>,
     #[command(flatten)]
     because: Because,
     #[command(flatten)]
@@ -71,6 +74,9 @@ pub(super) struct DraftArguments {
     /// Stops where this share of what was redriven fails again, such as 50%.
     #[arg(long)]
     stop_on_failures: Option<String>,
+    /// The first that failed, so many at most.
+    #[arg(long, value_name = "LETTERS", value_parser = clap::value_parser!(i64).range(1..))]
+    max: Option<i64>,
     /// With this in their data: a JSON pointer, and what is there as JSON or as plain text.
     #[arg(long, value_name = "/POINTER=JSON", value_parser = in_data)]
     data: Option<InData>,
@@ -99,12 +105,12 @@ impl DraftArguments {
     }
 
     /// Returns it as the API has it.
-    fn to_json(&self, act: Act, because: &Because) -> Value {
+    fn to_json(&self, act: Act, to: Option<&str>, because: &Because) -> Value {
         let mut filter = self.filter.to_filter();
         filter.data = self.data.clone();
         json!({
             "filter": filter, "act": act.word(), "rate": self.rate, "stop_on_failures": self.stop_on_failures,
-            "reason": because.reason(),
+            "max": self.max, "to": to, "reason": because.reason(),
         })
     }
 }
@@ -129,13 +135,13 @@ pub(super) async fn run(command: &PlanCommand) -> Result<ExitCode, AskError> {
     }
 }
 
-async fn make_and_show(MakeCommand { act, because, draft, daemon }: &MakeCommand) -> Result<ExitCode, AskError> {
+async fn make_and_show(MakeCommand { act, to, because, draft, daemon }: &MakeCommand) -> Result<ExitCode, AskError> {
     let act = match act {
         BulkAct::Redrive => Act::Redrive,
         BulkAct::Park => Act::Park,
         BulkAct::Discard => Act::Discard,
     };
-    let plan = make(daemon, draft, act, because).await?;
+    let plan = make(daemon, draft, act, to.as_deref(), because).await?;
     daemon.show(&plan, || say(made(&plan)));
     Ok(ExitCode::from(exit::YES))
 }
@@ -145,10 +151,11 @@ pub(super) async fn make(
     daemon: &Daemon,
     draft: &DraftArguments,
     act: Act,
+    to: Option<&str>,
     because: &Because,
 ) -> Result<Value, AskError> {
     let (_, key) = because.settled();
-    let mut plan = daemon.post("/api/v1/plans", &draft.to_json(act, because), &key).await?;
+    let mut plan = daemon.post("/api/v1/plans", &draft.to_json(act, to, because), &key).await?;
     let id = word(at(&plan, "plan"), "id").to_owned();
     let reason = quoted(because.reason());
     let apply = format!("dlq-processor plan apply {id} --reason {reason}{}", daemon.options());

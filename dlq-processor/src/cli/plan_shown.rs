@@ -14,7 +14,8 @@ pub(super) fn made(answer: &Value) -> String {
     let plan = at(answer, "plan");
     let [id, act, state, hash] = ["id", "act", "state", "hash"].map(|key| harmless(word(plan, key)));
     let total = at(plan, "total").as_i64().unwrap_or_default();
-    let mut parts = vec![format!("{act} {}   plan {id}, {state}, hash {hash}", counted(total, "letter"))];
+    let into = at(plan, "to_queue").as_str().map(|to| format!(" into {}", harmless(to))).unwrap_or_default();
+    let mut parts = vec![format!("{act} {}{into}   plan {id}, {state}, hash {hash}", counted(total, "letter"))];
     let queues = at(answer, "queues").as_array().map(Vec::as_slice).unwrap_or_default();
     let row = |queue: &Value| {
         let of = |place: usize| queue.get(place).unwrap_or(&Value::Null);

@@ -22,7 +22,7 @@ pub(super) struct RedriveCommand {
     /// The letter's id.
     id: Option<String>,
     /// Puts it into this queue, as another job, instead of where it failed.
-    #[arg(long, requires = "id", value_name = "QUEUE")]
+    #[arg(long, value_name = "QUEUE")]
     to: Option<String>,
     #[command(flatten)]
     because: Because,
@@ -51,7 +51,7 @@ pub(super) async fn run(command: &RedriveCommand) -> Result<ExitCode, AskError> 
         }
         None => {}
     }
-    let mut plan = make(daemon, draft, Act::Redrive, because).await?;
+    let mut plan = make(daemon, draft, Act::Redrive, to.as_deref(), because).await?;
     let total = at(at(&plan, "plan"), "total").as_i64().unwrap_or_default();
     if !yes || total == 0 {
         daemon.show(&plan, || say(made(&plan)));

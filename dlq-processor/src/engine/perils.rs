@@ -69,9 +69,36 @@ impl Engine {
     }
 
     /// Returns the queues that something is redriven in: somebody has looked, and they are safe.
-    pub(super) fn safe_queues(&self) -> BTreeSet<String> {
+    pub(super) fn safe_queues(&self) -> SafeQueues {
         let known = self.looked.lock().unwrap_or_else(PoisonError::into_inner).queues.clone();
         let unsafe_queues = self.unsafe_queues();
-        known.into_iter().filter(|queue| !unsafe_queues.contains(queue)).collect()
+        let safe = known.iter().filter(|queue| !unsafe_queues.contains(*queue)).cloned().collect();
+        SafeQueues { known, safe }
+    }
+}
+
+/// Queues as they were at the last look.
+#[derive(Debug, PartialEq)]
+pub(super) struct SafeQueues {
+    known: BTreeSet<String>,
+    safe: BTreeSet<String>,
+}
+
+impl SafeQueues {
+    /// Whether something may be redriven in a queue.
+    pub(super) fn contains(&self, queue: &str) -> bool {
+        self.safe.contains(queue)
+    }
+
+    /// Whether a queue that something is due in has gone.
+    pub(super) fn lacks(&self, queue: &str) -> bool {
+        // Without any there is nothing to be known of one.
+        !self.known.is_empty() && !self.known.contains(queue)
+    }
+
+    /// Whether something may be done in a queue for what goes into that one. Where it failed nothing is left to be harmed if that
+    /// queue has gone.
+    pub(super) fn bears(&self, queue: &str, target: &str) -> bool {
+        self.contains(queue) || queue != target && self.lacks(queue)
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::perils::SafeQueues;
 use super::room::Room;
 use super::spans::Redrives;
 use super::{Engine, Trouble, now_ms, passed_secs};
@@ -29,7 +30,7 @@ const SETTLE_EVERY: Duration = Duration::from_secs(10);
 impl Engine {
     pub(super) async fn redrive_for_ever(&self) {
         let (mut room, mut lost, mut failures, mut settled) =
-            (Room::default(), BTreeSet::new(), 0, None::<(Instant, BTreeSet<String>)>);
+            (Room::default(), BTreeSet::new(), 0, None::<(Instant, SafeQueues)>);
         loop {
             // Of what is written nobody knows whether it was done: after a start, and after a source was away; and it may have
             // lost what it was asked. What was held back while a queue was not known to be safe is done as soon as it is.
@@ -38,12 +39,12 @@ impl Engine {
             }
             let safe_queues = self.safe_queues();
             let is_settled =
-                |(at, queues): &(Instant, BTreeSet<String>)| at.elapsed() < SETTLE_EVERY && *queues == safe_queues;
+                |(at, queues): &(Instant, SafeQueues)| at.elapsed() < SETTLE_EVERY && *queues == safe_queues;
             let round = if settled.as_ref().is_some_and(is_settled) {
                 self.redrive_due(&mut room).await
             } else {
                 settled = Some((Instant::now(), safe_queues));
-                self.settle(&mut lost).await.map(|()| 0)
+                self.settle(&mut lost, &mut room).await.map(|()| 0)
             };
             let done = round.as_ref().copied().unwrap_or_default();
             let wait = self.went("redriving", &round.map(drop), &mut failures);
@@ -59,8 +60,9 @@ impl Engine {
     }
 
     /// Carries out again what was written and of which nobody has said what came of it.
-    async fn settle(&self, lost: &mut BTreeSet<String>) -> Result<(), Trouble> {
+    async fn settle(&self, lost: &mut BTreeSet<String>, room: &mut Room) -> Result<(), Trouble> {
         self.withdraw_lost_canaries(lost).await?;
+        self.forget_strange(room).await?;
         let given_up = self.ledger.give_up(&self.name, now_ms()).await?;
         if given_up > 0 {
             tracing::warn!(
@@ -84,7 +86,7 @@ impl Engine {
         let safe_queues = self.safe_queues();
         let acts = |intended: &Intended| {
             let mut queues = intended.queues();
-            queues.all(|queue| self.settings.of_queue(queue).acts && safe_queues.contains(queue))
+            queues.all(|queue| self.settings.of_queue(queue).acts && safe_queues.bears(queue, intended.target()))
         };
         let known: Vec<Intended> = known.into_iter().filter(acts).collect();
         if known.is_empty() || !self.look_for_hazards().await? {

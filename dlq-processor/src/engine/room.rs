@@ -34,6 +34,7 @@ impl Engine {
     pub(super) async fn look_at_load(&self, room: &mut Room, due: &[Due]) -> Result<(), Trouble> {
         let held = room.queues.iter().filter(|(_, place)| place.pressure.is_some()).map(|(queue, _)| queue.clone());
         let wanted: BTreeSet<String> = due.iter().map(|due| due.target().to_owned()).chain(held).collect();
+        let safe_queues = self.safe_queues();
         for queue in wanted {
             let settings = self.settings.of_queue(&queue);
             let now_ms = now_ms();
@@ -44,6 +45,12 @@ impl Engine {
                 looked_at: None,
             });
             if !settings.acts || place.looked_at.is_some_and(|at| at.elapsed() < LOAD_EVERY) {
+                continue;
+            }
+            if safe_queues.lacks(&queue) {
+                place.looked_at = Some(Instant::now());
+                self.note_pressure(&queue, place.pressure, Some(Pressure::Absent));
+                place.pressure = Some(Pressure::Absent);
                 continue;
             }
             let load = self.source.load(&queue).await?;
@@ -108,6 +115,24 @@ impl Engine {
         held
     }
 
+    /// Forgets queues that nothing is due in any more.
+    pub(super) async fn forget_strange(&self, room: &mut Room) -> Result<(), Trouble> {
+        let absent = room.queues.iter().filter(|(_, place)| place.pressure == Some(Pressure::Absent));
+        let queues: BTreeSet<String> = absent.map(|(queue, _)| queue.clone()).chain(room.strange.clone()).collect();
+        if queues.is_empty() {
+            return Ok(());
+        }
+        let queues: Vec<String> = queues.into_iter().collect();
+        let wanted = self.ledger.scheduled_in(&self.name, &queues).await?;
+        room.strange.retain(|queue| wanted.contains(queue));
+        for (queue, place) in room.queues.iter_mut().filter(|(queue, _)| !wanted.contains(*queue)) {
+            if place.pressure.take_if(|pressure| *pressure == Pressure::Absent).is_some() {
+                self.note_pressure(queue, Some(Pressure::Absent), None);
+            }
+        }
+        Ok(())
+    }
+
     /// Gives each queue as much of its rate as is left of it.
     fn set_rates(&self, room: &mut Room, now_ms: i64) {
         let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,8 +178,9 @@ impl Engine {
         let mut admit = |due: &Due| {
             let (queue, name) = (due.target(), &due.name);
             // It may have been otherwise when it was taken in.
-            room.strange.extend(due.queues().filter(|queue| !safe_queues.contains(*queue)).map(str::to_owned));
-            if !due.queues().all(|queue| self.settings.of_queue(queue).acts && safe_queues.contains(queue)) {
+            let bears = |queue: &&str| safe_queues.bears(queue, due.target());
+            room.strange.extend(due.queues().filter(|queue| !bears(queue)).map(str::to_owned));
+            if !due.queues().all(|queue| self.settings.of_queue(queue).acts && bears(&queue)) {
                 return false;
             }
             let Some(place) = room.queues.get_mut(queue).filter(|place| place.pressure.is_none()) else { return false };

@@ -1,5 +1,7 @@
 //! Letters that are to be redriven: what is due, and that it will be done, written before it is.
 
+use std::collections::BTreeSet;
+
 use kit::db::{Bind, Transaction};
 use kit::trace::Context;
 use uuid::Uuid;
@@ -249,6 +251,27 @@ impl Ledger {
             Ok(())
         })
         .await
+    }
+
+    /// Returns those of some queues that something is to be done in for letters which are scheduled; of more than a thousand, all
+    /// the others.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn scheduled_in(&self, source: &str, queues: &[String]) -> Result<BTreeSet<String>, LedgerError> {
+        let mut binds = vec![Bind::from(source)];
+        let Some(list) = list(&mut binds, queues) else { return Ok(BTreeSet::new()) };
+        let sql = format!(
+            "SELECT DISTINCT queue, found_in, to_queue FROM letters
+            WHERE source = $1 AND state = 'scheduled' AND (queue IN {list} OR found_in IN {list} OR to_queue IN {list})"
+        );
+        type Row = (String, Option<String>, Option<String>);
+        let rows = self.read(async |transaction| transaction.rows::<Row>(&sql, &binds).await).await?;
+        let found =
+            rows.into_iter().flat_map(|(queue, found_in, to)| [Some(queue), found_in, to].into_iter().flatten());
+        let found: BTreeSet<String> = found.collect();
+        let known = queues.iter().take(HELD).filter(|queue| found.contains(*queue));
+        Ok(known.chain(queues.iter().skip(HELD)).cloned().collect())
     }
 
     /// Leaves to a person what could not be redriven for so long that nobody asked for it any more, and returns how many there

@@ -5,10 +5,10 @@ use kit::db::{Bind, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::LetterState;
+use super::{Expression, LetterState};
 use crate::policy::Class;
 
-/// Letters whose payloads are looked at at once.
+/// Letters whose words or payloads are looked at at once.
 const PAGE: i64 = 500;
 /// Columns that have an index.
 const INDEXED: [&str; 3] = ["fingerprint", "state", "queue"];
@@ -42,6 +42,9 @@ pub struct Filter {
     /// With this in their message, in small or capital letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// With words in their message that this is found in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_re: Option<Expression>,
     /// Of jobs that failed at this time or later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_after: Option<Timestamp>,
@@ -145,28 +148,69 @@ impl Filter {
         condition
     }
 
-    /// Writes the letters that it chooses into a plan, as they are now, the first failed first: those in one of `states`.
+    /// Returns time of failure, number and version of letters that have the words and the data that no condition of a database
+    /// asks for.
+    async fn look_through(
+        &self,
+        transaction: &mut Transaction,
+        mut condition: Where<'_>,
+    ) -> Result<Vec<(i64, i64, i64)>, sqlx::Error> {
+        let (from, most) = (condition.bind(0_i64.into()), condition.bind(PAGE.into()));
+        let (data, payloads) = if self.data.is_some() {
+            (", data", "JOIN payloads ON payloads.letter = letters.number")
+        } else {
+            ("", "")
+        };
+        let sql = format!(
+            "SELECT failed_at_ms, number, version, message{data} FROM letters {payloads}
+            WHERE {} AND number > {from} ORDER BY number LIMIT {most}",
+            condition.sql
+        );
+        let (mut chosen, place) = (Vec::new(), condition.binds.len() - 2);
+        loop {
+            let rows = transaction.rows::<Row>(&sql, &condition.binds).await?;
+            let Some(last) = rows.last().map(|row| row.number) else { return Ok(chosen) };
+            let found = rows.into_iter().filter(|row| {
+                self.has_words(&row.message)
+                    && self.data.as_ref().is_none_or(|wanted| wanted.is_in(row.data.as_deref().unwrap_or_default()))
+            });
+            chosen.extend(found.map(|row| (row.failed_at_ms, row.number, row.version)));
+            if let Some(bind) = condition.binds.get_mut(place) {
+                *bind = last.into();
+            }
+        }
+    }
+
+    /// Whether a message has the words that no condition of a database asks for.
+    pub(super) fn has_words(&self, message: &str) -> bool {
+        self.message_re.as_ref().is_none_or(|expression| expression.is_in(message))
+    }
+
+    /// Writes the letters that it chooses into a plan, as they are now, the first failed first: those in one of `states`, at most
+    /// `most` if that is given.
     pub(super) async fn freeze(
         &self,
         transaction: &mut Transaction,
         plan: i64,
         states: &[&str],
+        most: Option<i64>,
     ) -> Result<(), sqlx::Error> {
         let (pattern, states) = (self.pattern(), states.join("', '"));
         let mut condition = self.to_where(&pattern, self.lead(transaction).await?);
         condition.sql += &format!(" AND state IN ('{states}') AND action <> 'quarantine'");
-        let Some(data) = &self.data else {
-            let place = condition.bind(plan.into());
+        if self.data.is_none() && self.message_re.is_none() {
+            let (place, most) = (condition.bind(plan.into()), condition.bind(most.unwrap_or(i64::MAX).into()));
             let sql = format!(
                 "INSERT INTO plan_letters (plan, position, letter, version, state)
                 SELECT {place}, ROW_NUMBER() OVER (ORDER BY failed_at_ms, number), number, version, 'waits'
-                FROM letters WHERE {}",
+                FROM letters WHERE {} ORDER BY failed_at_ms, number LIMIT {most}",
                 condition.sql
             );
             return transaction.change(&sql, &condition.binds).await.map(drop);
-        };
-        let mut chosen = find_in_data(transaction, condition, data).await?;
+        }
+        let mut chosen = self.look_through(transaction, condition).await?;
         chosen.sort_unstable();
+        chosen.truncate(most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX));
         for (part, chunk) in chosen.chunks(CHUNK).enumerate() {
             let rows = chunk.iter().enumerate();
             let values: Vec<String> = rows
@@ -193,31 +237,22 @@ fn one_of(what: &str, given: Option<&str>, words: &[&str]) -> Result<(), String>
     }
 }
 
-/// Returns time of failure, number and version of letters that have a value in their data.
-async fn find_in_data(
-    transaction: &mut Transaction,
-    mut condition: Where<'_>,
-    InData { pointer, value }: &InData,
-) -> Result<Vec<(i64, i64, i64)>, sqlx::Error> {
-    let (from, most) = (condition.bind(0_i64.into()), condition.bind(PAGE.into()));
-    let sql = format!(
-        "SELECT failed_at_ms, number, version, data FROM letters JOIN payloads ON payloads.letter = letters.number
-        WHERE {} AND number > {from} ORDER BY number LIMIT {most}",
-        condition.sql
-    );
-    let (mut chosen, place) = (Vec::new(), condition.binds.len() - 2);
-    loop {
-        let rows = transaction.rows::<(i64, i64, i64, Vec<u8>)>(&sql, &condition.binds).await?;
-        let Some(last) = rows.last().map(|row| row.1) else { return Ok(chosen) };
-        for (failed_at_ms, number, version, data) in rows {
-            let data: Option<Value> = serde_json::from_slice(&data).ok();
-            if data.and_then(|data| Some(data.pointer(pointer)? == value)) == Some(true) {
-                chosen.push((failed_at_ms, number, version));
-            }
-        }
-        if let Some(bind) = condition.binds.get_mut(place) {
-            *bind = last.into();
-        }
+/// A letter that is looked at.
+#[derive(sqlx::FromRow)]
+struct Row {
+    failed_at_ms: i64,
+    number: i64,
+    version: i64,
+    message: String,
+    /// If it is looked at.
+    #[sqlx(default)]
+    data: Option<Vec<u8>>,
+}
+
+impl InData {
+    fn is_in(&self, data: &[u8]) -> bool {
+        let data: Option<Value> = serde_json::from_slice(data).ok();
+        data.is_some_and(|data| data.pointer(&self.pointer) == Some(&self.value))
     }
 }
 

@@ -8,6 +8,8 @@ use super::{Filter, Ledger, LedgerError};
 
 /// Letters that are looked through by one statement.
 const PART: i64 = 100_000;
+/// Letters whose words are looked through at once.
+const LOOKED_AT: usize = 1_000;
 
 /// A letter, without what its job held.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow, serde::Serialize)]
@@ -98,6 +100,9 @@ impl Ledger {
             })
             .await?;
         let before = filter.before.unwrap_or(i64::MAX).min(newest.saturating_add(1));
+        if filter.message_re.is_some() {
+            return self.look_through(filter, lead, (oldest, before), most).await;
+        }
         if lead.is_some() {
             return self.part(filter, lead, (oldest, before), most).await;
         }
@@ -111,6 +116,29 @@ impl Ledger {
             && let Some(part) = parts.try_next().await?
         {
             letters.extend(part);
+        }
+        letters.truncate(most);
+        Ok(letters)
+    }
+
+    /// Returns letters that have the words which no condition of a database asks for, of those with numbers from the first one
+    /// to before the second one.
+    async fn look_through(
+        &self,
+        filter: &Filter,
+        lead: Option<&str>,
+        (from, mut before): (i64, i64),
+        most: usize,
+    ) -> Result<Vec<Listed>, LedgerError> {
+        let mut letters = Vec::new();
+        loop {
+            let page = self.part(filter, lead, (from, before), LOOKED_AT).await?;
+            let next = page.last().filter(|_| page.len() == LOOKED_AT).map(|last| last.number);
+            letters.extend(page.into_iter().filter(|letter| filter.has_words(&letter.message)));
+            match next {
+                Some(last) if letters.len() < most => before = last,
+                _ => break,
+            }
         }
         letters.truncate(most);
         Ok(letters)

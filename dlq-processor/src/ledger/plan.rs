@@ -23,6 +23,10 @@ pub struct Draft {
     pub rate_milli: Option<i64>,
     /// It stops where this share of its letters fails again, in percent.
     pub stop_percent: Option<i64>,
+    /// Those that failed first, as many as this.
+    pub max_letters: Option<i64>,
+    /// The queue that they are redriven into, if it is another than theirs.
+    pub to_queue: Option<String>,
 }
 
 /// A plan.
@@ -46,6 +50,10 @@ pub struct Plan {
     pub rate_milli: Option<i64>,
     /// It stops where this share fails again, in percent.
     pub stop_percent: Option<i64>,
+    /// How many letters it may have.
+    pub max_letters: Option<i64>,
+    /// The queue that they are redriven into, if it is another than theirs.
+    pub to_queue: Option<String>,
     /// How far it has come.
     pub state: String,
     /// How many letters it has.
@@ -83,7 +91,7 @@ pub enum Stepped {
 }
 
 pub(super) const COLUMNS: &str =
-    "number, id, at_ms, who, why, act, filter, rate_milli, stop_percent, state, total, hash";
+    "number, id, at_ms, who, why, act, filter, rate_milli, stop_percent, max_letters, to_queue, state, total, hash";
 
 impl Ledger {
     /// Makes a plan and freezes its letters: those that `draft` names and that may be dealt with so. The same key makes it
@@ -99,8 +107,9 @@ impl Ledger {
                 return Ok(earlier.of("plan"));
             }
             let sql =
-                "INSERT INTO plans (id, at_ms, who, why, act, filter, rate_milli, stop_percent, state, total, hash)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'dry', 0, '') RETURNING number";
+                "INSERT INTO plans (id, at_ms, who, why, act, filter, rate_milli, stop_percent, max_letters, to_queue,
+                    state, total, hash)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'dry', 0, '') RETURNING number";
             let binds = [
                 Bind::from(id.as_str()),
                 now_ms.into(),
@@ -110,9 +119,11 @@ impl Ledger {
                 filter.as_str().into(),
                 draft.rate_milli.into(),
                 draft.stop_percent.into(),
+                draft.max_letters.into(),
+                draft.to_queue.as_deref().into(),
             ];
             let number = transaction.row::<(i64,)>(sql, &binds).await?.map_or(0, |(number,)| number);
-            draft.filter.freeze(transaction, number, draft.act.from()).await?;
+            draft.filter.freeze(transaction, number, draft.act.from(), draft.max_letters).await?;
             seal(transaction, number).await?;
             note(transaction, "plan", &id, actor, now_ms).await?;
             Ok(Some(id))
@@ -162,6 +173,16 @@ impl Ledger {
             JOIN letters ON letters.number = plan_letters.letter
             WHERE plan_letters.plan = $1 GROUP BY queue ORDER BY letters DESC, queue";
         self.read(async |transaction| transaction.rows::<(String, i64)>(sql, &[plan.into()]).await).await
+    }
+
+    /// Returns the sources and queues that a plan's letters are of.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn plan_places(&self, plan: i64) -> Result<Vec<(String, String)>, LedgerError> {
+        let sql = "SELECT DISTINCT source, queue FROM plan_letters
+            JOIN letters ON letters.number = plan_letters.letter WHERE plan_letters.plan = $1 ORDER BY source, queue";
+        self.read(async |transaction| transaction.rows::<(String, String)>(sql, &[plan.into()]).await).await
     }
 
     /// Returns how far a plan has come.

@@ -65,7 +65,7 @@ impl Ledger {
                 return Ok(if ahead == 0 { Part::Last } else { Part::Full });
             }
             for (position, letter, version) in &next {
-                let is_done = deal(transaction, plan.number, act, (*letter, *version), now_ms).await?;
+                let is_done = deal(transaction, plan, act, (*letter, *version), now_ms).await?;
                 let state = if is_done { "done" } else { "skipped" };
                 let sql = "UPDATE plan_letters SET state = $1 WHERE plan = $2 AND position = $3";
                 transaction.change(sql, &[state.into(), plan.number.into(), (*position).into()]).await?;
@@ -79,22 +79,23 @@ impl Ledger {
 /// Returns whether the letter was as it had been when the plan was made.
 async fn deal(
     transaction: &mut Transaction,
-    plan: i64,
+    plan: &Plan,
     act: Act,
     (letter, version): (i64, i64),
     now_ms: i64,
 ) -> Result<bool, sqlx::Error> {
     let is_redrive = act == Act::Redrive;
     let sql = "UPDATE letters SET state = $1, due_at_ms = $2, has_all_tries = $3, reason = 'asked', plan = $4,
-            changed_at_ms = $5, version = version + 1, to_queue = NULL WHERE number = $6 AND version = $7";
+            changed_at_ms = $5, version = version + 1, to_queue = $8 WHERE number = $6 AND version = $7";
     let binds = [
         Bind::from(act.state()),
         is_redrive.then_some(now_ms).into(),
         i64::from(is_redrive).into(),
-        plan.into(),
+        plan.number.into(),
         now_ms.into(),
         letter.into(),
         version.into(),
+        plan.to_queue.as_deref().into(),
     ];
     Ok(transaction.change(sql, &binds).await? > 0)
 }

@@ -198,13 +198,19 @@ CREATE INDEX letters_waiting ON letters (fingerprint, number)
     WHERE state IN ('parked', 'quarantined', 'escalated', 'uncertain') AND alarm <> 'none';
 ";
 
+/// How many letters a plan may have, and where they go.
+const THIRTEENTH: &str = "
+ALTER TABLE plans ADD COLUMN max_letters {int};
+ALTER TABLE plans ADD COLUMN to_queue TEXT;
+";
+
 /// The version that these make.
 pub(crate) const VERSION: usize = TABLES.steps.len();
 
 /// All of them.
 pub(super) const TABLES: Tables = Tables {
     schema: "dlq_processor",
-    steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH],
+    steps: &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH],
     // A hundred thousand letters were put back at 8,598 and 10,284 a second, and with what SQLite itself keeps at 7,275, 8,178 and
     // 8,172 (the bench's part `dead-letters`).
     cache_kib: 16 << 10,

@@ -88,7 +88,8 @@ pub(super) fn what(plan: &Plan) -> String {
         "discard" => "Discards",
         other => other,
     };
-    format!("{act} {}", count(plan.total, "letter"))
+    let into = plan.to_queue.as_ref().map(|to| format!(" into {to}")).unwrap_or_default();
+    format!("{act} {}{into}", count(plan.total, "letter"))
 }
 
 /// Draws how far a plan has come, and says it.

@@ -74,6 +74,7 @@ impl Wanted {
             class: text(&self.class),
             fingerprint: text(&self.fingerprint),
             message: text(&self.message),
+            message_re: None,
             failed_after: time("failed after", &self.failed_after, zone)?,
             failed_before: time("failed before", &self.failed_before, zone)?,
             data: None,

@@ -70,6 +70,7 @@ pub(super) fn pressure(word: &str) -> &'static str {
         "no_workers" => "nobody works there",
         "backlog" => "too much waits there already",
         "memory" => "its server has little memory left",
+        "absent" => "it is not there, and letters are due in it: redrive them into another",
         _ => "busy",
     }
 }

@@ -42,11 +42,13 @@ pub enum Pressure {
     Backlog,
     /// Its server has little memory left.
     Memory,
+    /// It is not there.
+    Absent,
 }
 
 impl Pressure {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Paused, Self::NoWorkers, Self::Backlog, Self::Memory];
+    pub const ALL: [Self; 5] = [Self::Paused, Self::NoWorkers, Self::Backlog, Self::Memory, Self::Absent];
 
     /// Its name in metrics and answers.
     pub fn word(self) -> &'static str {
@@ -55,6 +57,7 @@ impl Pressure {
             Self::NoWorkers => "no_workers",
             Self::Backlog => "backlog",
             Self::Memory => "memory",
+            Self::Absent => "absent",
         }
     }
 }

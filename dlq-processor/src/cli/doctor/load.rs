@@ -15,6 +15,7 @@ pub(super) fn say_load(source: &str, queue: &str, load: Load, limits: &Limits) -
         }
         Pressure::Paused => (Mark::Note, "it is paused; resume it for something to be redriven".to_owned()),
         Pressure::NoWorkers => (Mark::Note, "no worker is there; start one for something to be redriven".to_owned()),
+        Pressure::Absent => (Mark::Note, "it is not there".to_owned()),
         Pressure::Backlog => {
             let waiting = load.waiting;
             (Mark::Note, format!("{waiting} jobs wait in it already; have more workers, or raise max_waiting"))

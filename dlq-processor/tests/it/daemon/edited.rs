@@ -156,3 +156,32 @@ async fn wrong_edits_are_told_which_operation_is_wrong_and_change_nothing() {
     assert_eq!(post(&machine, "nothing/edit", "n", &body).await.0, 404);
     assert_eq!(taken_in(&machine, 1).await, [letter]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_whose_queue_has_gone_goes_into_another_and_else_waits_and_says_so() {
+    let machine = Machine::start(CONFIG).await;
+    machine.bull.ask(json!({ "call": "work", "queue": "slow" })).await;
+    machine.bull.ask(json!({ "call": "add", "queue": "slow", "jobs": [] })).await;
+    machine.fail(2, NO_ADDRESS).await;
+    let _daemon = machine.daemon().await;
+    let letters = taken_in(&machine, 2).await;
+    machine.rest().await;
+    let keys: Vec<String> = machine.bull.query(redis::cmd("KEYS").arg(format!("bull:{QUEUE}:*"))).await;
+    machine.bull.query::<()>(redis::cmd("DEL").arg(keys)).await;
+    let [other, same] = [&letters[0].id, &letters[1].id];
+    let to = json!({ "reason": "mails is no more", "to": "slow" });
+    assert_eq!(post(&machine, &format!("{other}/redrive"), "1", &to).await.0, 200);
+    is(&machine, other, "resolved").await;
+    assert_eq!(post(&machine, &format!("{same}/redrive"), "2", &json!({ "reason": "once more" })).await.0, 200);
+    eventually("it to be said that the queue is not there", LIMIT, async || {
+        let queues: Value = serde_json::from_str(&machine.get("/api/v1/queues").await?).ok()?;
+        (queues["sources"][0]["queues"][QUEUE]["held"] == "absent").then_some(())
+    })
+    .await;
+    assert_eq!(post(&machine, &format!("{same}/park"), "3", &json!({ "reason": "never mind" })).await.0, 200);
+    eventually("nothing to be due there any more", LIMIT, async || {
+        let queues: Value = serde_json::from_str(&machine.get("/api/v1/queues").await?).ok()?;
+        queues["sources"][0]["queues"][QUEUE].is_null().then_some(())
+    })
+    .await;
+}

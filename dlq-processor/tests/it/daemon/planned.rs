@@ -84,6 +84,13 @@ async fn wrong_plans_are_told_what_to_write() {
         (json!({ "act": "park", "reason": "x", "stop_on_failures": "half" }), 400, "write it like 50%"),
         (json!({ "act": "park", "reason": "x", "filter": { "state": "sad" } }), 400, "state is \"sad\"; write one of"),
         (json!({ "act": "park", "reason": "x", "filter": { "quueue": "a" } }), 422, "unknown field"),
+        (
+            json!({ "act": "park", "reason": "x", "filter": { "message_re": "a(b" } }),
+            422,
+            "no regular expression: error: unclosed group",
+        ),
+        (json!({ "act": "park", "reason": "x", "max": 0 }), 400, "max is 0; write how many letters there may be"),
+        (json!({ "act": "park", "reason": "x", "to": "slow" }), 400, "to is for redrive; park puts nothing anywhere"),
     ] {
         let (found, answer) = machine.ask_as_operator("POST", "/api/v1/plans", "key", &plan).await;
         assert!(

@@ -48,7 +48,8 @@ async fn tells_the_rest_of_a_letter_and_the_other_failures_of_its_job(ledger: Le
     assert_eq!(others.iter().map(|letter| letter.failed_at_ms).collect::<Vec<_>>(), [10]);
     let actor = Actor { who: "ada", why: "they are old", key: "plan" };
     let filter = Filter { state: Some("parked".to_owned()), ..Filter::default() };
-    let draft = Draft { filter, act: Act::Discard, rate_milli: None, stop_percent: None };
+    let draft =
+        Draft { filter, act: Act::Discard, rate_milli: None, stop_percent: None, max_letters: None, to_queue: None };
     let plan = ledger.make_plan(&draft, actor, 70).await.unwrap().unwrap();
     let details = ledger.details(&last.id).await.unwrap().unwrap();
     assert_eq!((details.attempts, details.alarm.as_str(), details.plan), (3, "page", None));

@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dlq_processor::ledger::{
-    Act, Actor, Draft, Filter, Held, InData, Ledger, LetterState, Outcome, Part, Past, Plan, Ruling, Step, Stepped,
+    Act, Actor, Draft, Expression, Filter, Held, InData, Ledger, LetterState, Outcome, Part, Past, Plan, Ruling, Step,
+    Stepped,
 };
+use dlq_processor::policy::ErrorFacts;
 use dlq_processor::source::{Found, Put};
 
 use super::{SOURCE, capture, found, id_of, in_a_file, in_a_server, redrive};
@@ -12,7 +14,7 @@ use super::{SOURCE, capture, found, id_of, in_a_file, in_a_server, redrive};
 const ADA: Actor<'_> = Actor { who: "ada", why: "the network is back", key: "plan" };
 
 fn draft(filter: Filter, act: Act) -> Draft {
-    Draft { filter, act, rate_milli: None, stop_percent: Some(50) }
+    Draft { filter, act, rate_milli: None, stop_percent: Some(50), max_letters: None, to_queue: None }
 }
 
 /// Parks letters of so many jobs, and plans to redrive them.
@@ -140,7 +142,48 @@ async fn chooses_letters_by_everything_that_is_known_of_them(ledger: Ledger) {
     }
 }
 
+async fn chooses_by_words_and_as_many_as_were_wanted_the_first_failed_first(ledger: Ledger) {
+    let say = |job: &str, failed_at_ms: i64, reason: &str| Found {
+        reason: Some(reason.to_owned()),
+        ..found(job, failed_at_ms)
+    };
+    let all = [
+        say("a", 30, "Timeout after 30 ms"),
+        say("b", 20, "timeout after 5 ms"),
+        say("c", 10, "timeout after a while"),
+        say("d", 40, "TIMEOUT AFTER 7 ms"),
+    ];
+    let parked = |found: &Found, past: Option<Past>| {
+        let error = ErrorFacts::read(found.reason.as_deref(), None);
+        Ruling { error, state: LetterState::Parked, ..redrive(found, past) }
+    };
+    ledger.capture(SOURCE, &all, 50, parked).await.unwrap();
+    let words = Filter { message_re: Some(Expression::parse(r"after \d+ ms").unwrap()), ..Filter::default() };
+    let listed: Vec<String> = ledger.letters(&words, 2).await.unwrap().into_iter().map(|letter| letter.job).collect();
+    assert_eq!(listed, ["d", "b"], "the last taken in first");
+    let jobs = async |filter: Filter, most: Option<i64>, key: &str| {
+        let draft = Draft { max_letters: most, to_queue: Some("slow".to_owned()), ..draft(filter, Act::Redrive) };
+        let plan = ledger.make_plan(&draft, Actor { key, ..ADA }, 60).await.unwrap().unwrap();
+        assert_eq!((plan.max_letters, plan.to_queue.as_deref()), (most, Some("slow")));
+        let mut jobs = Vec::new();
+        for id in ledger.samples(plan.number).await.unwrap() {
+            jobs.push(ledger.letter(&id).await.unwrap().unwrap().job);
+        }
+        (plan, jobs.join(" "))
+    };
+    assert_eq!(jobs(words.clone(), None, "all").await.1, "b a d");
+    assert_eq!(jobs(words, Some(2), "some").await.1, "b a");
+    let (plan, chosen) = jobs(Filter::default(), Some(3), "three").await;
+    assert_eq!((chosen.as_str(), plan.total), ("c b a", 3));
+    assert_eq!(step(&ledger, &plan, Step::Apply).await, Stepped::Done);
+    assert_eq!(ledger.carry_on(&plan, 200, 80).await.unwrap(), Part::Done(3));
+    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    assert!(due.len() == 3 && due.iter().all(|due| due.target() == "slow"), "{due:?}");
+    assert_eq!(ledger.plan_places(plan.number).await.unwrap(), [(SOURCE.to_owned(), due[0].episode.queue.clone())]);
+}
+
 in_both! {
+    chooses_by_words_and_as_many_as_were_wanted_the_first_failed_first: letters_are_chosen_by_words_in_a_file, letters_are_chosen_by_words_in_a_server;
     does_what_a_plan_says_with_its_letters_as_they_were: it_is_carried_out_in_a_file, it_is_carried_out_in_a_server;
     takes_back_what_a_paused_plan_has_not_redriven_and_goes_on_with_it: it_is_paused_in_a_file, it_is_paused_in_a_server;
     stops_a_plan_whose_letters_fail_again: it_is_stopped_in_a_file, it_is_stopped_in_a_server;
