@@ -1,7 +1,7 @@
 //! Puts the daemon together: it listens at once, whatever is away, and gets to work as soon as its ledger is there.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use kit::metrics::{HttpMetrics, Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::alarm::tell_for_ever;
+use crate::alarm::{Facts, LedgerFacts, tell_for_ever};
 use crate::api::Api;
 use crate::engine::{Engine, Working, carry_out_plans, let_go};
 use crate::figures::Figures;
@@ -59,6 +59,8 @@ pub(crate) struct Daemon {
     ledger: Arc<OnceLock<Ledger>>,
     /// Whether the ledger is as large as it may be.
     is_full: Arc<AtomicBool>,
+    /// How large it is, in bytes; 0 before it was looked at.
+    ledger_bytes: AtomicU64,
     /// What is at work.
     working: Working,
     /// What pages are told.
@@ -99,13 +101,15 @@ impl Daemon {
         let health = Health::new(SERVICE, VERSION);
         health.set(LEDGER, Need::Hard, Err("not opened yet".to_owned()));
         health.report_to(&metrics);
+        let figures = Figures::new(&metrics, settings.max_ledger);
         Self {
             settings: Arc::new(settings),
-            figures: Figures::new(&metrics),
+            figures,
             health,
             metrics,
             ledger: Arc::default(),
             is_full: Arc::default(),
+            ledger_bytes: AtomicU64::default(),
             working: Working::default(),
             news: News::new(stop.clone()),
             holder: Mutex::default(),
@@ -200,9 +204,15 @@ impl Daemon {
     /// Tells the monitor, if there is one.
     async fn tell(&self, ledger: &Ledger, engines: &[Arc<Engine>]) {
         if let Some(monitor) = &self.settings.monitor {
-            let perils = || engines.iter().flat_map(|engine| engine.perils()).collect();
-            tell_for_ever(monitor.clone(), &self.settings.data_dir, ledger, perils, &self.metrics).await;
+            let facts = || self.facts(engines);
+            tell_for_ever(monitor.clone(), &self.settings.data_dir, ledger, facts, &self.metrics).await;
         }
+    }
+
+    fn facts(&self, engines: &[Arc<Engine>]) -> Facts {
+        let bytes = self.ledger_bytes.load(Ordering::Relaxed);
+        let ledger = (bytes > 0).then_some(LedgerFacts { bytes, most_bytes: self.settings.max_ledger });
+        Facts { sources: engines.iter().map(|engine| engine.facts()).collect(), ledger }
     }
 
     async fn open(&self) -> Ledger {
@@ -233,6 +243,7 @@ impl Daemon {
             let state = state.map_err(|error| Chain(error).to_string());
             if let Ok(bytes) = size {
                 self.figures.note_bytes(bytes);
+                self.ledger_bytes.store(bytes, Ordering::Relaxed);
                 self.is_full.store(bytes >= self.settings.max_ledger, Ordering::Relaxed);
             }
             self.health.set(LEDGER, Need::Hard, state);

@@ -47,14 +47,17 @@ pub(crate) struct Depths {
 }
 
 impl Figures {
-    /// Registers the metrics.
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// Registers the metrics of a ledger that may have so many bytes.
+    pub(crate) fn new(metrics: &Metrics, most_ledger_bytes: u64) -> Self {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             metrics.register(IntCounterVec::new(Opts::new(name, help), labels))
         };
         let gauge =
             |name: &str, help: &str, labels: &[&str]| metrics.register(IntGaugeVec::new(Opts::new(name, help), labels));
         let commits = HistogramOpts::new("dlq_ledger_commit_seconds", "Time to take a batch of letters in.");
+        let limit = metrics
+            .register(IntGauge::new("dlq_ledger_limit_bytes", "Size at which the ledger takes nothing more in."));
+        limit.set(i64::try_from(most_ledger_bytes).unwrap_or(i64::MAX));
         let numbers = Arc::<Mutex<(Numbers, i64)>>::default();
         let counted = numbers.clone();
         metrics.collect(move || {
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn who_does_not_act_says_nothing_of_sources_and_queues() {
         let metrics = Metrics::new("dlq-processor", "0");
-        let figures = Figures::new(&metrics);
+        let figures = Figures::new(&metrics, 1);
         let said = || {
             let text = metrics.encode(Format::Text);
             let names =

@@ -6,6 +6,7 @@
 
 mod depths;
 mod destinations;
+mod facts;
 mod follow;
 mod intake;
 mod lists;
@@ -23,6 +24,7 @@ mod verdict;
 mod working;
 mod write;
 
+pub(crate) use facts::SourceFacts;
 pub(crate) use plans::carry_out_plans;
 pub(crate) use retention::let_go;
 pub(crate) use working::{Standing, Working};
@@ -92,16 +94,16 @@ pub(crate) struct Engine {
     is_full: Arc<AtomicBool>,
     /// Whether its source has lost what it was asked, and is to be asked again.
     has_lost: AtomicBool,
-    /// Why nothing is redriven, though it may be.
-    hazards: Mutex<Vec<String>>,
+    /// Why nothing is redriven, though it may be; none before anybody has looked.
+    hazards: Mutex<Option<Vec<String>>>,
     /// What makes queues unsafe.
     looked: Mutex<Looked>,
     /// Queues that nothing is put back into for now.
     pressures: Mutex<BTreeMap<String, Pressure>>,
     /// How many failures come, by queue and job's name.
     floods: Mutex<BTreeMap<Destination, Flood>>,
-    /// Why each loop does not get on.
-    troubles: Mutex<BTreeMap<&'static str, String>>,
+    /// Why each loop does not get on; nothing of one that does.
+    troubles: Mutex<BTreeMap<&'static str, Option<String>>>,
 }
 
 impl Engine {
@@ -170,13 +172,13 @@ impl Engine {
 
     /// Why nothing is redriven, if that is so.
     pub(crate) fn hazard(&self) -> Option<String> {
-        self.hazards.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
+        self.hazards.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().next().cloned()
     }
 
     /// Why it does not get on, if it does not.
     pub(crate) fn state(&self) -> Result<(), String> {
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.values().next().map_or(Ok(()), |why| Err(why.clone()))
+        troubles.values().flatten().next().map_or(Ok(()), |why| Err(why.clone()))
     }
 
     /// Notes how a round of a loop went, and returns how long to leave it alone if it came to nothing. Only a change is worth
@@ -185,7 +187,7 @@ impl Engine {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         match round {
             Ok(()) => {
-                if troubles.remove(what).is_some() {
+                if troubles.insert(what, None).flatten().is_some() {
                     tracing::info!(source = self.name, "{what} goes on");
                 }
                 *failures = 0;
@@ -193,7 +195,7 @@ impl Engine {
             }
             Err(trouble) => {
                 let why = Chain(trouble).to_string();
-                if troubles.insert(what, why.clone()).is_none() {
+                if troubles.insert(what, Some(why.clone())).flatten().is_none() {
                     tracing::warn!(source = self.name, error = why, "{what} does not get on");
                 }
                 *failures += 1;

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks, while there is always something.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What this loop is called where it does not get on.
+pub(super) const CAPTURE: &str = "capture";
+
 /// How far each queue was read.
 #[derive(Default)]
 struct Round {
@@ -44,7 +47,7 @@ impl Engine {
         loop {
             let looked = self.look(&mut round).await;
             self.figures.source_up.with_label_values(&[&self.name]).set(looked.is_ok().into());
-            if let Some(wait) = self.went("capture", &looked, &mut failures) {
+            if let Some(wait) = self.went(CAPTURE, &looked, &mut failures) {
                 self.forget_depths(round.cursors.keys());
                 round.queues_at = None;
                 tokio::time::sleep(wait).await;

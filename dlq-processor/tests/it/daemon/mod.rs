@@ -1,6 +1,7 @@
 //! The real binary beside a real BullMQ, job tables, streams and a real RabbitMQ: what it takes in, what it redrives, and what
 //! kill -9 leaves behind.
 
+mod alerts;
 mod asked;
 mod broker;
 mod depths;
