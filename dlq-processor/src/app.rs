@@ -17,7 +17,7 @@ use kit::metrics::{HttpMetrics, Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::alarm::{Facts, LedgerFacts, tell_for_ever};
+use crate::alarm::{Alarm, Facts, LedgerFacts};
 use crate::api::Api;
 use crate::engine::{Engine, Working, carry_out_plans, let_go};
 use crate::figures::Figures;
@@ -65,6 +65,8 @@ pub(crate) struct Daemon {
     working: Working,
     /// What pages are told.
     news: News,
+    /// Whom to tell of what people must know, if there is somebody.
+    alarm: Option<Alarm>,
     /// As whom this one acts, while it does.
     holder: Mutex<Option<Holder>>,
 }
@@ -102,6 +104,7 @@ impl Daemon {
         health.set(LEDGER, Need::Hard, Err("not opened yet".to_owned()));
         health.report_to(&metrics);
         let figures = Figures::new(&metrics, settings.max_ledger);
+        let alarm = settings.monitor.clone().map(|monitor| Alarm::new(monitor, &settings.data_dir, &metrics));
         Self {
             settings: Arc::new(settings),
             figures,
@@ -112,6 +115,7 @@ impl Daemon {
             ledger_bytes: AtomicU64::default(),
             working: Working::default(),
             news: News::new(stop.clone()),
+            alarm,
             holder: Mutex::default(),
         }
     }
@@ -203,9 +207,8 @@ impl Daemon {
 
     /// Tells the monitor, if there is one.
     async fn tell(&self, ledger: &Ledger, engines: &[Arc<Engine>]) {
-        if let Some(monitor) = &self.settings.monitor {
-            let facts = || self.facts(engines);
-            tell_for_ever(monitor.clone(), &self.settings.data_dir, ledger, facts, &self.metrics).await;
+        if let Some(alarm) = &self.alarm {
+            alarm.tell_for_ever(ledger, || self.facts(engines)).await;
         }
     }
 

@@ -12,4 +12,4 @@ mod wrong;
 
 pub(crate) use conditions::Facts;
 pub(crate) use fullness::LedgerFacts;
-pub(crate) use tell::tell_for_ever;
+pub(crate) use tell::Alarm;

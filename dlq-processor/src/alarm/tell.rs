@@ -1,7 +1,8 @@
 //! Tells the monitor what holds, and takes back what does not. What is told follows from the ledger and from what is so now.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use kit::chain::Chain;
 use kit::clock::later;
 use kit::metrics::Metrics;
 use kit::queue::{QueueError, Queues};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -37,64 +39,75 @@ enum Trouble {
     Queue(#[from] QueueError),
 }
 
-/// Tells, until it is dropped, what `facts` come to, too. What is to be told is kept in `folder` until the monitor has it.
-pub(crate) async fn tell_for_ever(
+/// Whom to tell. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Alarm(Arc<Once>);
+
+/// What there is once, however often this process begins to act.
+struct Once {
     settings: AlertSettings,
-    folder: &Path,
-    ledger: &Ledger,
-    facts: impl Fn() -> Facts,
-    metrics: &Metrics,
-) {
-    let page = settings.page.clone();
-    let client = open(settings, folder, metrics).await;
-    let mut teller = Teller {
-        client: client.clone(),
-        ledger,
-        page,
-        conditions: Conditions::default(),
-        began: (Instant::now(), Timestamp::now()),
-    };
-    let telling = async {
-        let mut failures = 0;
-        loop {
-            match teller.tell(&facts()).await {
-                Ok(()) => {
-                    failures = 0;
-                    tokio::time::sleep(LOOK_EVERY).await;
-                }
-                Err(trouble) => {
-                    failures += 1;
-                    if failures == 1 {
-                        tracing::warn!(error = %Chain(&trouble), "nobody can be told of dead letters");
+    /// Where what is to be told is kept until the monitor has it.
+    folder: PathBuf,
+    metrics: Metrics,
+    client: OnceCell<AlertClient>,
+}
+
+impl Alarm {
+    pub(crate) fn new(settings: AlertSettings, folder: &Path, metrics: &Metrics) -> Self {
+        let (folder, metrics) = (folder.to_owned(), metrics.clone());
+        Self(Arc::new(Once { settings, folder, metrics, client: OnceCell::default() }))
+    }
+
+    /// Tells of letters that wait, and of what `facts` come to, until it is dropped.
+    pub(crate) async fn tell_for_ever(&self, ledger: &Ledger, facts: impl Fn() -> Facts) {
+        let client = self.0.client.get_or_init(|| self.0.open()).await;
+        let page = self.0.settings.page.as_ref();
+        let began = (Instant::now(), Timestamp::now());
+        let mut teller = Teller { client, ledger, page, conditions: Conditions::default(), began };
+        let telling = async {
+            let mut failures = 0;
+            loop {
+                match teller.tell(&facts()).await {
+                    Ok(()) => {
+                        failures = 0;
+                        tokio::time::sleep(LOOK_EVERY).await;
                     }
+                    Err(trouble) => {
+                        failures += 1;
+                        if failures == 1 {
+                            tracing::warn!(error = %Chain(&trouble), "nobody can be told of dead letters");
+                        }
+                        tokio::time::sleep(RETRY.delay(failures, rand::random())).await;
+                    }
+                }
+            }
+        };
+        tokio::join!(telling, client.run(CancellationToken::new()));
+    }
+}
+
+impl Once {
+    async fn open(&self) -> AlertClient {
+        let mut failures = 0;
+        let queues = loop {
+            match Queues::sqlite(&self.folder.join("alerts.db")).await {
+                Ok(queues) => break queues,
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(error = %Chain(&error), "what is to be told cannot be kept yet");
                     tokio::time::sleep(RETRY.delay(failures, rand::random())).await;
                 }
             }
-        }
-    };
-    tokio::join!(telling, client.run(CancellationToken::new()));
-}
-
-async fn open(settings: AlertSettings, folder: &Path, metrics: &Metrics) -> AlertClient {
-    let mut failures = 0;
-    let queues = loop {
-        match Queues::sqlite(&folder.join("alerts.db")).await {
-            Ok(queues) => break queues,
-            Err(error) => {
-                failures += 1;
-                tracing::warn!(error = %Chain(&error), "what is to be told cannot be kept yet");
-                tokio::time::sleep(RETRY.delay(failures, rand::random())).await;
-            }
-        }
-    };
-    AlertClient::new(settings, queues, metrics).expect("the settings were checked")
+        };
+        AlertClient::new(self.settings.clone(), queues, &self.metrics).expect("the settings were checked")
+    }
 }
 
 struct Teller<'a> {
-    client: AlertClient,
+    client: &'a AlertClient,
     ledger: &'a Ledger,
     /// Where links lead.
-    page: Option<Url>,
+    page: Option<&'a Url>,
     conditions: Conditions,
     /// When the first look was: a clock that somebody sets makes nothing last longer.
     began: (Instant, Timestamp),
@@ -106,8 +119,7 @@ impl Teller<'_> {
         let conditions = self.conditions.look(facts, now);
         let waiting = self.ledger.waiting(MOST).await?;
         let told: BTreeSet<String> = self.ledger.told().await?.into_iter().collect();
-        let of_letters =
-            waiting.iter().map(|group| (group.fingerprint.clone(), letters::alert(group, self.page.as_ref())));
+        let of_letters = waiting.iter().map(|group| (group.fingerprint.clone(), letters::alert(group, self.page)));
         let of_conditions = conditions.iter().map(|condition| (condition.subject.key(), self.alert(condition)));
         let wanted: BTreeMap<String, Alert> = of_letters.chain(of_conditions).collect();
         for (key, alert) in &wanted {

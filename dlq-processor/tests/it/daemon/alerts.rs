@@ -1,5 +1,7 @@
 //! What the monitor is told of besides letters: what keeps them from being taken in and redriven.
 
+use std::collections::BTreeSet;
+
 use dlq_processor::ledger::Ledger;
 use serde_json::{Value, json};
 use testkit::{Target, eventually};
@@ -130,4 +132,25 @@ async fn that_a_source_is_down_is_taken_back_by_whoever_acts_later_and_only_when
     assert_eq!(of("jobs"), 0);
     machine.bull.redis.begin().await;
     eventually("it to be over", LIMIT, async || (of("jobs") == 1).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_lost_the_lease_and_gets_it_back_goes_on_telling() {
+    let monitor = Target::ok("");
+    let machine = Machine::start(&format!("monitor: {{ url: \"{}\" }}\n", monitor.url(""))).await;
+    machine.fail(1, "no such user").await;
+    let mut daemon = machine.daemon().await;
+    until_told(&monitor, "DeadLetters", false).await;
+    // What has its file locked takes it back; until then it may write nothing.
+    let ledger = ledger(&machine).await;
+    ledger.lease("somebody else", true).await.unwrap().unwrap();
+    machine.fail(1, "ValidationError: no address").await;
+    eventually("another alert", LIMIT, async || {
+        assert!(daemon.runs());
+        let of = |alert: Value| alert["labels"]["fingerprint"].as_str().map(str::to_owned);
+        let known: BTreeSet<_> = told(&monitor, "DeadLetters").into_iter().filter_map(of).collect();
+        (known.len() == 2).then_some(())
+    })
+    .await;
+    ledger.close().await;
 }
