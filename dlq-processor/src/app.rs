@@ -1,6 +1,5 @@
 //! Puts the daemon together: it listens at once, whatever is away, and gets to work as soon as its ledger is there.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -10,7 +9,6 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use kit::backoff::Backoff;
 use kit::chain::Chain;
-use kit::db;
 use kit::health::{Health, Need};
 use kit::http::{Limits, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
@@ -25,7 +23,8 @@ use crate::lease::Lease;
 use crate::ledger::{Holder, Ledger, Numbers};
 use crate::openapi::description;
 use crate::page::{News, Pages};
-use crate::settings::{Settings, SourceSettings};
+use crate::reload::{Read, Reloader, hangups};
+use crate::settings::{InForce, Settings, SourceSettings};
 use crate::storm::Bucket;
 
 /// The name in answers and metrics.
@@ -67,18 +66,23 @@ pub(crate) struct Daemon {
     news: News,
     /// Whom to tell of what people must know, if there is somebody.
     alarm: Option<Alarm>,
+    /// What decides.
+    policy: InForce,
+    /// What has another policy decide.
+    reloader: Arc<Reloader>,
     /// As whom this one acts, while it does.
     holder: Mutex<Option<Holder>>,
 }
 
-/// Serves on `listener` and works until `stop`.
-pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: CancellationToken) {
-    let daemon = Daemon::new(settings, &stop);
+/// Serves on `listener` and works until `stop`; `read` reads the configuration again.
+pub(crate) async fn run(listener: TcpListener, settings: Settings, read: Read, stop: CancellationToken) {
+    let (daemon, hangups) = (Daemon::new(settings, read, &stop), hangups());
     let router = daemon.router();
     tracing::info!(address = %daemon.settings.listen, version = VERSION, "listening");
     let working = async {
         tokio::select! {
             () = daemon.work() => {}
+            () = daemon.reloader.reload_on_hangup(hangups, &daemon.ledger) => {}
             () = stop.cancelled() => {}
         }
     };
@@ -98,15 +102,17 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
 
 impl Daemon {
     /// One that has not begun; its pages end with `stop`.
-    pub(crate) fn new(settings: Settings, stop: &CancellationToken) -> Self {
+    pub(crate) fn new(settings: Settings, read: Read, stop: &CancellationToken) -> Self {
         let metrics = Metrics::new(SERVICE, VERSION);
         let health = Health::new(SERVICE, VERSION);
         health.set(LEDGER, Need::Hard, Err("not opened yet".to_owned()));
         health.report_to(&metrics);
         let figures = Figures::new(&metrics, settings.max_ledger);
+        let (policy, settings) = (InForce::new(settings.policy.clone()), Arc::new(settings));
         let alarm = settings.monitor.clone().map(|monitor| Alarm::new(monitor, &settings.data_dir, &metrics));
+        let reloader = Reloader::new(read, settings.clone(), policy.clone(), figures.reloads.clone());
         Self {
-            settings: Arc::new(settings),
+            settings,
             figures,
             health,
             metrics,
@@ -116,13 +122,16 @@ impl Daemon {
             working: Working::default(),
             news: News::new(stop.clone()),
             alarm,
+            policy,
+            reloader: Arc::new(reloader),
             holder: Mutex::default(),
         }
     }
 
     pub(crate) fn router(&self) -> Router {
         let metrics = &self.metrics;
-        let api = Api::new(self.settings.clone(), self.ledger.clone(), self.working.clone());
+        let (settings, reloader) = (self.settings.clone(), self.reloader.clone());
+        let api = Api::new(settings, self.ledger.clone(), self.working.clone(), reloader);
         let routes = self
             .health
             .routes()
@@ -187,6 +196,7 @@ impl Daemon {
             Engine::new(
                 settings,
                 self.settings.clone(),
+                self.policy.clone(),
                 ledger.clone(),
                 self.figures.clone(),
                 rate.clone(),
@@ -287,21 +297,4 @@ fn of_source(name: &str) -> String {
 /// The name in health of whether anything is redriven there.
 fn of_redriving(name: &str) -> String {
     format!("redriving {name}")
-}
-
-/// Makes the folders of what this daemon keeps, for nobody else, and says where it listens.
-///
-/// # Errors
-/// One sentence.
-pub(crate) fn prepare(settings: &Settings) -> Result<SocketAddr, String> {
-    use std::os::unix::fs::DirBuilderExt;
-    let of_ledger = match &settings.ledger {
-        db::Source::Sqlite(path) => path.parent(),
-        db::Source::Postgres(_) => None,
-    };
-    for folder in of_ledger.into_iter().chain([&*settings.data_dir]) {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    }
-    Ok(settings.listen)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use kit::metrics::{Metrics, Sample, family};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
@@ -33,8 +34,16 @@ pub(crate) struct Figures {
     pub(crate) list_failures: IntCounterVec,
     pub(crate) commit_seconds: Histogram,
     pub(crate) lease_held: IntGauge,
+    pub(crate) reloads: Reloads,
     ledger_bytes: IntGauge,
     numbers: Arc<Mutex<(Numbers, i64)>>,
+}
+
+/// How the last reload went.
+#[derive(Clone)]
+pub(crate) struct Reloads {
+    is_good: IntGauge,
+    done_at: IntGauge,
 }
 
 /// What queues hold beside what is dead.
@@ -128,6 +137,7 @@ impl Figures {
                 "dlq_lease_held",
                 "1 while this one acts; of all that share a ledger one does.",
             )),
+            reloads: Reloads::new(metrics),
             commit_seconds: metrics.register(Histogram::with_opts(commits.buckets(COMMIT_SECONDS.to_vec()))),
             numbers,
         }
@@ -149,6 +159,36 @@ impl Figures {
     /// Has metrics show what the ledger held at a time.
     pub(crate) fn count(&self, numbers: Numbers, now_ms: i64) {
         *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = (numbers, now_ms);
+    }
+}
+
+impl Reloads {
+    /// What is read at the start is taken.
+    fn new(metrics: &Metrics) -> Self {
+        let gauge = |name: &str, help: &str| metrics.register(IntGauge::new(name, help));
+        let reloads = Self {
+            is_good: gauge(
+                "dlq_config_last_reload_successful",
+                "0 if the configuration was wrong when it was last read again: the policy of before decides.",
+            ),
+            done_at: gauge(
+                "dlq_config_last_reload_success_timestamp_seconds",
+                "When a policy was last taken, in seconds since the epoch.",
+            ),
+        };
+        reloads.done(Timestamp::now());
+        reloads
+    }
+
+    /// Has metrics show that a policy was taken.
+    pub(crate) fn done(&self, now: Timestamp) {
+        self.is_good.set(1);
+        self.done_at.set(now.as_second());
+    }
+
+    /// Has metrics show that a configuration was wrong.
+    pub(crate) fn failed(&self) {
+        self.is_good.set(0);
     }
 }
 

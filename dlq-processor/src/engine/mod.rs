@@ -47,7 +47,7 @@ use self::perils::Looked;
 use crate::figures::Figures;
 use crate::ledger::{Ledger, LedgerError, LetterId};
 use crate::policy::Pattern;
-use crate::settings::{Settings, SourceSettings};
+use crate::settings::{InForce, Settings, SourceSettings};
 use crate::source::{Source, SourceError};
 use crate::storm::{Breaker, BreakerState, Bucket, Flood, Pressure};
 
@@ -84,6 +84,7 @@ pub(crate) struct Engine {
     /// How far each queue was heard.
     places: Mutex<BTreeMap<String, String>>,
     settings: Arc<Settings>,
+    policy: InForce,
     ledger: Ledger,
     figures: Figures,
     destinations: Destinations,
@@ -110,6 +111,7 @@ impl Engine {
     pub(crate) fn new(
         of: &SourceSettings,
         settings: Arc<Settings>,
+        policy: InForce,
         ledger: Ledger,
         figures: Figures,
         rate: Arc<Mutex<Bucket>>,
@@ -128,6 +130,7 @@ impl Engine {
             missed: Missed::default(),
             places: Mutex::default(),
             settings,
+            policy,
             ledger,
             figures,
             destinations: Destinations::default(),

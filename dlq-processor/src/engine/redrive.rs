@@ -13,7 +13,7 @@ use super::spans::Redrives;
 use super::{Engine, Trouble, now_ms};
 use crate::failpoint;
 use crate::ledger::{Intended, LetterId};
-use crate::policy::JobFacts;
+use crate::policy::{JobFacts, Policy};
 use crate::source::{Episode, Lost, Other, PAGE, Put, is_remembered};
 use crate::storm::Breaker;
 
@@ -77,8 +77,9 @@ impl Engine {
         self.ledger.uncertain(&forgotten, now_ms).await?;
         let remembers = |intended: &Intended| self.remembers(&intended.order.episode.queue);
         let (known, doubtful): (Vec<Intended>, Vec<Intended>) = known.into_iter().partition(remembers);
+        let policy = self.policy.now();
         let (harmless, doubtful): (Vec<Intended>, Vec<Intended>) =
-            doubtful.into_iter().partition(|intended| self.bears_twice(intended));
+            doubtful.into_iter().partition(|intended| bears_twice(&policy, intended));
         self.ledger.uncertain(&doubtful, now_ms).await?;
         let known = [known, harmless].concat();
         let safe_queues = self.safe_queues();
@@ -121,12 +122,6 @@ impl Engine {
     /// Whether an order for a job of a queue can be given again.
     fn remembers(&self, queue: &str) -> bool {
         self.source.manners(queue).remembers_orders
-    }
-
-    /// Whether somebody has said that doing it twice does no harm.
-    fn bears_twice(&self, intended: &Intended) -> bool {
-        let facts = JobFacts::of(&self.settings.policy.jobs, &intended.order.episode.queue, &intended.name);
-        facts.idempotent == Some(true)
     }
 
     /// Looks whether what is put back could be lost: then nothing is.
@@ -324,4 +319,9 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Whether somebody has said that doing it twice does no harm.
+fn bears_twice(policy: &Policy, intended: &Intended) -> bool {
+    JobFacts::of(&policy.jobs, &intended.order.episode.queue, &intended.name).idempotent == Some(true)
 }

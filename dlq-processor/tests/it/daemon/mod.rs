@@ -11,6 +11,7 @@ mod lists;
 pub(crate) mod machine;
 mod modes;
 mod planned;
+mod policy;
 mod redis;
 mod replicas;
 mod soaked;
