@@ -103,8 +103,10 @@ pub(crate) struct Engine {
     pressures: Mutex<BTreeMap<String, Pressure>>,
     /// How many failures come, by queue and job's name.
     floods: Mutex<BTreeMap<Destination, Flood>>,
-    /// Why each loop does not get on; nothing of one that does.
-    troubles: Mutex<BTreeMap<&'static str, Option<String>>>,
+    /// Why each loop does not get on.
+    troubles: Mutex<BTreeMap<&'static str, String>>,
+    /// Whether the source answers, or why it does not; none before that is known.
+    answers: Mutex<Option<Result<(), String>>>,
 }
 
 impl Engine {
@@ -143,6 +145,7 @@ impl Engine {
             pressures: Mutex::default(),
             floods: Mutex::default(),
             troubles: Mutex::default(),
+            answers: Mutex::default(),
         }
     }
 
@@ -181,7 +184,7 @@ impl Engine {
     /// Why it does not get on, if it does not.
     pub(crate) fn state(&self) -> Result<(), String> {
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.values().flatten().next().map_or(Ok(()), |why| Err(why.clone()))
+        troubles.values().next().map_or(Ok(()), |why| Err(why.clone()))
     }
 
     /// Notes how a round of a loop went, and returns how long to leave it alone if it came to nothing. Only a change is worth
@@ -190,7 +193,7 @@ impl Engine {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         match round {
             Ok(()) => {
-                if troubles.insert(what, None).flatten().is_some() {
+                if troubles.remove(what).is_some() {
                     tracing::info!(source = self.name, "{what} goes on");
                 }
                 *failures = 0;
@@ -198,7 +201,7 @@ impl Engine {
             }
             Err(trouble) => {
                 let why = Chain(trouble).to_string();
-                if troubles.insert(what, Some(why.clone())).flatten().is_none() {
+                if troubles.insert(what, why.clone()).is_none() {
                     tracing::warn!(source = self.name, error = why, "{what} does not get on");
                 }
                 *failures += 1;
