@@ -1,7 +1,6 @@
 //! Puts the daemon together: it listens at once, whatever is away, and gets to work as soon as its ledger is there.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -10,14 +9,13 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use kit::backoff::Backoff;
 use kit::chain::Chain;
-use kit::db;
 use kit::health::{Health, Need};
 use kit::http::{Limits, serve, with_conventions};
 use kit::metrics::{HttpMetrics, Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::alarm::tell_for_ever;
+use crate::alarm::{Alarm, Facts, LedgerFacts};
 use crate::api::Api;
 use crate::engine::{Engine, Working, carry_out_plans, let_go};
 use crate::figures::Figures;
@@ -25,7 +23,8 @@ use crate::lease::Lease;
 use crate::ledger::{Holder, Ledger, Numbers};
 use crate::openapi::description;
 use crate::page::{News, Pages};
-use crate::settings::{Settings, SourceSettings};
+use crate::reload::{Read, Reloader, hangups};
+use crate::settings::{InForce, Settings, SourceSettings};
 use crate::storm::Bucket;
 
 /// The name in answers and metrics.
@@ -59,22 +58,31 @@ pub(crate) struct Daemon {
     ledger: Arc<OnceLock<Ledger>>,
     /// Whether the ledger is as large as it may be.
     is_full: Arc<AtomicBool>,
+    /// How large it is, in bytes; 0 before it was looked at.
+    ledger_bytes: AtomicU64,
     /// What is at work.
     working: Working,
     /// What pages are told.
     news: News,
+    /// Whom to tell of what people must know, if there is somebody.
+    alarm: Option<Alarm>,
+    /// What decides.
+    policy: InForce,
+    /// What has another policy decide.
+    reloader: Arc<Reloader>,
     /// As whom this one acts, while it does.
     holder: Mutex<Option<Holder>>,
 }
 
-/// Serves on `listener` and works until `stop`.
-pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: CancellationToken) {
-    let daemon = Daemon::new(settings, &stop);
+/// Serves on `listener` and works until `stop`; `read` reads the configuration again.
+pub(crate) async fn run(listener: TcpListener, settings: Settings, read: Read, stop: CancellationToken) {
+    let (daemon, hangups) = (Daemon::new(settings, read, &stop), hangups());
     let router = daemon.router();
     tracing::info!(address = %daemon.settings.listen, version = VERSION, "listening");
     let working = async {
         tokio::select! {
             () = daemon.work() => {}
+            () = daemon.reloader.reload_on_hangup(hangups, &daemon.ledger) => {}
             () = stop.cancelled() => {}
         }
     };
@@ -94,27 +102,36 @@ pub(crate) async fn run(listener: TcpListener, settings: Settings, stop: Cancell
 
 impl Daemon {
     /// One that has not begun; its pages end with `stop`.
-    pub(crate) fn new(settings: Settings, stop: &CancellationToken) -> Self {
+    pub(crate) fn new(settings: Settings, read: Read, stop: &CancellationToken) -> Self {
         let metrics = Metrics::new(SERVICE, VERSION);
         let health = Health::new(SERVICE, VERSION);
         health.set(LEDGER, Need::Hard, Err("not opened yet".to_owned()));
         health.report_to(&metrics);
+        let figures = Figures::new(&metrics, settings.max_ledger);
+        let (policy, settings) = (InForce::new(settings.policy.clone()), Arc::new(settings));
+        let alarm = settings.monitor.clone().map(|monitor| Alarm::new(monitor, &settings.data_dir, &metrics));
+        let reloader = Reloader::new(read, settings.clone(), policy.clone(), figures.reloads.clone());
         Self {
-            settings: Arc::new(settings),
-            figures: Figures::new(&metrics),
+            settings,
+            figures,
             health,
             metrics,
             ledger: Arc::default(),
             is_full: Arc::default(),
+            ledger_bytes: AtomicU64::default(),
             working: Working::default(),
             news: News::new(stop.clone()),
+            alarm,
+            policy,
+            reloader: Arc::new(reloader),
             holder: Mutex::default(),
         }
     }
 
     pub(crate) fn router(&self) -> Router {
         let metrics = &self.metrics;
-        let api = Api::new(self.settings.clone(), self.ledger.clone(), self.working.clone());
+        let (settings, reloader) = (self.settings.clone(), self.reloader.clone());
+        let api = Api::new(settings, self.ledger.clone(), self.working.clone(), reloader);
         let routes = self
             .health
             .routes()
@@ -179,6 +196,7 @@ impl Daemon {
             Engine::new(
                 settings,
                 self.settings.clone(),
+                self.policy.clone(),
                 ledger.clone(),
                 self.figures.clone(),
                 rate.clone(),
@@ -199,10 +217,15 @@ impl Daemon {
 
     /// Tells the monitor, if there is one.
     async fn tell(&self, ledger: &Ledger, engines: &[Arc<Engine>]) {
-        if let Some(monitor) = &self.settings.monitor {
-            let perils = || engines.iter().flat_map(|engine| engine.perils()).collect();
-            tell_for_ever(monitor.clone(), &self.settings.data_dir, ledger, perils, &self.metrics).await;
+        if let Some(alarm) = &self.alarm {
+            alarm.tell_for_ever(ledger, || self.facts(engines)).await;
         }
+    }
+
+    fn facts(&self, engines: &[Arc<Engine>]) -> Facts {
+        let bytes = self.ledger_bytes.load(Ordering::Relaxed);
+        let ledger = (bytes > 0).then_some(LedgerFacts { bytes, most_bytes: self.settings.max_ledger });
+        Facts { sources: engines.iter().map(|engine| engine.facts()).collect(), ledger }
     }
 
     async fn open(&self) -> Ledger {
@@ -233,6 +256,7 @@ impl Daemon {
             let state = state.map_err(|error| Chain(error).to_string());
             if let Ok(bytes) = size {
                 self.figures.note_bytes(bytes);
+                self.ledger_bytes.store(bytes, Ordering::Relaxed);
                 self.is_full.store(bytes >= self.settings.max_ledger, Ordering::Relaxed);
             }
             self.health.set(LEDGER, Need::Hard, state);
@@ -273,21 +297,4 @@ fn of_source(name: &str) -> String {
 /// The name in health of whether anything is redriven there.
 fn of_redriving(name: &str) -> String {
     format!("redriving {name}")
-}
-
-/// Makes the folders of what this daemon keeps, for nobody else, and says where it listens.
-///
-/// # Errors
-/// One sentence.
-pub(crate) fn prepare(settings: &Settings) -> Result<SocketAddr, String> {
-    use std::os::unix::fs::DirBuilderExt;
-    let of_ledger = match &settings.ledger {
-        db::Source::Sqlite(path) => path.parent(),
-        db::Source::Postgres(_) => None,
-    };
-    for folder in of_ledger.into_iter().chain([&*settings.data_dir]) {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    }
-    Ok(settings.listen)
 }

@@ -11,6 +11,8 @@ pub(crate) fn description() -> Description {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use kit::config::Environment;
     use tokio_util::sync::CancellationToken;
 
@@ -27,7 +29,8 @@ mod tests {
         let path = folder.path().join("dlq.yml");
         std::fs::write(&path, "sources: {}").unwrap();
         let settings = Settings::load(&path, &Environment::default()).unwrap();
-        let daemon = Daemon::new(settings, &CancellationToken::new());
+        let read = Arc::new(move || Settings::load(&path, &Environment::default()));
+        let daemon = Daemon::new(settings, read, &CancellationToken::new());
         let mut routes = testkit::routes(&daemon.router());
         for page in PAGES {
             assert!(routes.remove(&format!("GET {page}")), "{page}");

@@ -4,6 +4,7 @@
 mod edits;
 mod letters;
 mod plans;
+mod policy;
 mod queues;
 
 use std::sync::{Arc, OnceLock};
@@ -17,8 +18,10 @@ use axum::routing::{get, post};
 use kit::http::{Access, ApiError, Caller, Identity, Place, Public, Role, peer};
 use serde::Deserialize;
 
+use self::policy::Checks;
 use crate::engine::Working;
 use crate::ledger::{Actor, Ledger, LedgerError};
+use crate::reload::Reloader;
 use crate::settings::Settings;
 
 /// Longest reason and longest key, in bytes.
@@ -33,11 +36,18 @@ pub(crate) struct Api {
     ledger: Arc<OnceLock<Ledger>>,
     /// What is at work.
     pub(crate) working: Working,
+    reloader: Arc<Reloader>,
+    checks: Checks,
 }
 
 impl Api {
     /// The ledger comes when it is open.
-    pub(crate) fn new(settings: Arc<Settings>, ledger: Arc<OnceLock<Ledger>>, working: Working) -> Self {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        ledger: Arc<OnceLock<Ledger>>,
+        working: Working,
+        reloader: Arc<Reloader>,
+    ) -> Self {
         let place = Place::new(
             Place::own_names(settings.listen),
             &settings.access.hosts,
@@ -45,7 +55,7 @@ impl Api {
             settings.access.trusted_proxies.clone(),
         );
         let access = Arc::new(Access { credentials: settings.access.credentials.clone(), place });
-        Self { settings, access, ledger, working }
+        Self { settings, access, ledger, working, reloader, checks: Checks::default() }
     }
 
     pub(crate) fn routes(self) -> Router {
@@ -66,9 +76,12 @@ impl Api {
             .route("/api/v1/queues", get(queues::queues))
             .route("/api/v1/plans", get(plans::plans))
             .route("/api/v1/plans/{id}", get(plans::plan))
+            .route("/api/v1/policy/validate", post(policy::validate))
             .layer(from_fn_with_state(self.clone(), readers));
-        let rules =
-            Router::new().route("/api/v1/adopt", post(queues::adopt)).layer(from_fn_with_state(self.clone(), admins));
+        let rules = Router::new()
+            .route("/api/v1/adopt", post(queues::adopt))
+            .route("/api/v1/policy/reload", post(policy::reload))
+            .layer(from_fn_with_state(self.clone(), admins));
         acts.merge(reads).merge(rules).with_state(self)
     }
 

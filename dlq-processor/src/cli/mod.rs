@@ -22,6 +22,7 @@ mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{FromArgMatches, Subcommand};
 use kit::cli::{AskError, matches};
@@ -30,7 +31,9 @@ use kit::service::Program;
 use kit::{healthcheck, telemetry};
 
 use crate::app::{self, SERVICE, VERSION};
+use crate::folders::prepare;
 use crate::ledger::Act;
+use crate::reload::Read;
 use crate::settings::{PORT, Settings};
 
 const ABOUT: &str = "Keeps dead letters from being lost, and redrives them when that is safe.";
@@ -139,7 +142,10 @@ pub async fn main() -> ExitCode {
 
 async fn run(argument: &ConfigArgument, environment: &Environment) -> ExitCode {
     let program = Program { name: SERVICE, version: VERSION, environment };
-    program.serve(argument.load(environment), app::prepare, app::run).await
+    let (path, variables) = (argument.config.clone(), environment.clone());
+    let read: Read = Arc::new(move || Settings::load(&path, &variables));
+    let serve = async |listener, settings, stop| app::run(listener, settings, read, stop).await;
+    program.serve(argument.load(environment), prepare, serve).await
 }
 
 /// Does what a running daemon is asked for.

@@ -1,13 +1,16 @@
-//! `policy test`: what would be done with a failure. `policy simulate` is [`super::simulate`].
+//! `policy test`: what would be done with a failure; `policy reload`: the policy that is written by now decides.
+//! `policy simulate` is [`super::simulate`].
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use jiff::Timestamp;
-use kit::cli::{refuse, say};
+use kit::cli::{AskError, at, complain, refuse, say};
 use kit::config::{Environment, show_duration};
 use kit::exit;
+use serde_json::Value;
 
+use super::client::{Because, Daemon};
 use super::{ConfigArgument, simulate};
 use crate::app::SERVICE;
 use crate::policy::{Action, ErrorFacts, Letter, Past};
@@ -18,6 +21,17 @@ pub(super) enum PolicyCommand {
     #[command(after_help = "Example:\n  dlq-processor policy test --name send --reason 'connect ECONNREFUSED'")]
     Test(Failure),
     Simulate(simulate::SimulateCommand),
+    Reload(ReloadCommand),
+}
+
+/// Has a running daemon read its configuration again: what decides of it takes effect at once. For admins.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  dlq-processor policy reload --reason 'quota errors are passing ones'")]
+pub(super) struct ReloadCommand {
+    #[command(flatten)]
+    because: Because,
+    #[command(flatten)]
+    daemon: Daemon,
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +65,27 @@ pub(super) async fn run(command: &PolicyCommand, environment: &Environment) -> E
             Ok(settings) => simulate::run(command, &settings).await.unwrap_or_else(|error| error.report(SERVICE)),
             Err(mistakes) => refuse(&mistakes),
         },
+        PolicyCommand::Reload(command) => reload(command).await.unwrap_or_else(|error| error.report(SERVICE)),
     }
+}
+
+async fn reload(ReloadCommand { because, daemon }: &ReloadCommand) -> Result<ExitCode, AskError> {
+    let (body, key) = because.settled();
+    let answer = daemon.post("/api/v1/policy/reload", &body, &key).await?;
+    daemon.show(&answer, || {
+        say(format_args!(
+            "{} rules decide from now on, and {} facts about jobs",
+            at(&answer, "rules"),
+            at(&answer, "jobs")
+        ));
+        say(format_args!("key: {key}"));
+    });
+    let others: Vec<&str> =
+        at(&answer, "needs_restart").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !others.is_empty() {
+        complain(format_args!("what else has changed is taken when it is started again: {}", others.join(", ")));
+    }
+    Ok(ExitCode::from(exit::YES))
 }
 
 fn test(failure: &Failure, environment: &Environment) -> ExitCode {

@@ -20,6 +20,8 @@ const MOST: usize = 50_000;
 pub(super) struct Missed {
     suspected: Mutex<Vec<Suspected>>,
     suspects: Mutex<Known>,
+    /// How many were missed of each queue.
+    counted: Mutex<BTreeMap<String, u64>>,
 }
 
 /// A failure, and how many batches had been handed over when it could not be read.
@@ -78,6 +80,16 @@ impl Missed {
         self.suspected().extend(suspected);
     }
 
+    fn count(&self, queue: &str, missed: u64) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        *counted.entry(queue.to_owned()).or_default() += missed;
+    }
+
+    /// Returns how many were missed of each queue that some were missed of.
+    pub(super) fn counted(&self) -> BTreeMap<String, u64> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn is_empty_up_to(&self, batches: u64) -> bool {
         self.suspected().iter().all(|(of, _)| *of > batches)
     }
@@ -114,6 +126,7 @@ impl Engine {
                 Ok(0) => {}
                 Ok(missed) => {
                     self.figures.missed.with_label_values(&[&self.name, queue]).inc_by(missed);
+                    self.missed.count(queue, missed);
                     tracing::warn!(
                         source = self.name,
                         queue,

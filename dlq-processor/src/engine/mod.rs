@@ -6,6 +6,7 @@
 
 mod depths;
 mod destinations;
+mod facts;
 mod follow;
 mod intake;
 mod lists;
@@ -23,6 +24,7 @@ mod verdict;
 mod working;
 mod write;
 
+pub(crate) use facts::SourceFacts;
 pub(crate) use plans::carry_out_plans;
 pub(crate) use retention::let_go;
 pub(crate) use working::{Standing, Working};
@@ -45,7 +47,7 @@ use self::perils::Looked;
 use crate::figures::Figures;
 use crate::ledger::{Ledger, LedgerError, LetterId};
 use crate::policy::Pattern;
-use crate::settings::{Settings, SourceSettings};
+use crate::settings::{InForce, Settings, SourceSettings};
 use crate::source::{Source, SourceError};
 use crate::storm::{Breaker, BreakerState, Bucket, Flood, Pressure, Throttle};
 
@@ -82,6 +84,7 @@ pub(crate) struct Engine {
     /// How far each queue was heard.
     places: Mutex<BTreeMap<String, String>>,
     settings: Arc<Settings>,
+    policy: InForce,
     ledger: Ledger,
     figures: Figures,
     destinations: Destinations,
@@ -92,8 +95,8 @@ pub(crate) struct Engine {
     is_full: Arc<AtomicBool>,
     /// Whether its source has lost what it was asked, and is to be asked again.
     has_lost: AtomicBool,
-    /// Why nothing is redriven, though it may be.
-    hazards: Mutex<Vec<String>>,
+    /// Why nothing is redriven, though it may be; none before anybody has looked.
+    hazards: Mutex<Option<Vec<String>>>,
     /// What makes queues unsafe.
     looked: Mutex<Looked>,
     /// Queues that nothing is put back into for now.
@@ -104,12 +107,15 @@ pub(crate) struct Engine {
     floods: Mutex<BTreeMap<Destination, Flood>>,
     /// Why each loop does not get on.
     troubles: Mutex<BTreeMap<&'static str, String>>,
+    /// Whether the source answers, or why it does not; none before that is known.
+    answers: Mutex<Option<Result<(), String>>>,
 }
 
 impl Engine {
     pub(crate) fn new(
         of: &SourceSettings,
         settings: Arc<Settings>,
+        policy: InForce,
         ledger: Ledger,
         figures: Figures,
         rate: Arc<Mutex<Bucket>>,
@@ -128,6 +134,7 @@ impl Engine {
             missed: Missed::default(),
             places: Mutex::default(),
             settings,
+            policy,
             ledger,
             figures,
             destinations: Destinations::default(),
@@ -141,6 +148,7 @@ impl Engine {
             throttles: Mutex::default(),
             floods: Mutex::default(),
             troubles: Mutex::default(),
+            answers: Mutex::default(),
         }
     }
 
@@ -173,7 +181,7 @@ impl Engine {
 
     /// Why nothing is redriven, if that is so.
     pub(crate) fn hazard(&self) -> Option<String> {
-        self.hazards.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
+        self.hazards.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().next().cloned()
     }
 
     /// Why it does not get on, if it does not.

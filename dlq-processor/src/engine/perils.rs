@@ -63,6 +63,14 @@ impl Engine {
         looked.perils.iter().filter(|peril| !is_accepted(peril)).cloned().collect()
     }
 
+    /// Returns the queues that somebody has looked at; none before that.
+    pub(super) fn looked_at(&self) -> Option<BTreeSet<String>> {
+        let queues = self.looked.lock().unwrap_or_else(PoisonError::into_inner).queues.clone();
+        // Where there is no queue nobody looks.
+        let has_none = || self.answers() == Some(Ok(())) && self.found.borrow().is_empty();
+        (!queues.is_empty() || has_none()).then_some(queues)
+    }
+
     /// Returns the queues that nothing is redriven in.
     pub(super) fn unsafe_queues(&self) -> BTreeSet<String> {
         self.perils().into_iter().map(|peril| peril.queue).collect()

@@ -14,7 +14,7 @@ use super::spans::Redrives;
 use super::{Engine, Trouble, now_ms, passed_secs};
 use crate::failpoint;
 use crate::ledger::{Intended, LetterId};
-use crate::policy::JobFacts;
+use crate::policy::{JobFacts, Policy};
 use crate::source::{Episode, Lost, Other, PAGE, Put, is_remembered};
 use crate::storm::Breaker;
 
@@ -79,8 +79,9 @@ impl Engine {
         self.ledger.uncertain(&forgotten, now_ms).await?;
         let remembers = |intended: &Intended| self.remembers(&intended.order.episode.queue);
         let (known, doubtful): (Vec<Intended>, Vec<Intended>) = known.into_iter().partition(remembers);
+        let policy = self.policy.now();
         let (harmless, doubtful): (Vec<Intended>, Vec<Intended>) =
-            doubtful.into_iter().partition(|intended| self.bears_twice(intended));
+            doubtful.into_iter().partition(|intended| bears_twice(&policy, intended));
         self.ledger.uncertain(&doubtful, now_ms).await?;
         let known = [known, harmless].concat();
         let safe_queues = self.safe_queues();
@@ -125,25 +126,20 @@ impl Engine {
         self.source.manners(queue).remembers_orders
     }
 
-    /// Whether somebody has said that doing it twice does no harm.
-    fn bears_twice(&self, intended: &Intended) -> bool {
-        let facts = JobFacts::of(&self.settings.policy.jobs, &intended.order.episode.queue, &intended.name);
-        facts.idempotent == Some(true)
-    }
-
     /// Looks whether what is put back could be lost: then nothing is.
     async fn look_for_hazards(&self) -> Result<bool, Trouble> {
         let found = self.source.hazards().await?;
         let mut known = self.hazards.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known != found {
+        if known.as_deref().unwrap_or_default() != found {
             match found.first() {
                 Some(hazard) => tracing::warn!(source = self.name, hazard, "nothing is redriven"),
                 None => tracing::info!(source = self.name, "letters are redriven again"),
             }
         }
-        self.figures.armed.with_label_values(&[&self.name]).set(found.is_empty().into());
-        *known = found;
-        Ok(known.is_empty())
+        let is_armed = found.is_empty();
+        self.figures.armed.with_label_values(&[&self.name]).set(is_armed.into());
+        *known = Some(found);
+        Ok(is_armed)
     }
 
     /// Redrives what is due, and returns how many there were: while the source is asked, the ledger is written.
@@ -328,4 +324,9 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Whether somebody has said that doing it twice does no harm.
+fn bears_twice(policy: &Policy, intended: &Intended) -> bool {
+    JobFacts::of(&policy.jobs, &intended.order.episode.queue, &intended.name).idempotent == Some(true)
 }

@@ -42,10 +42,12 @@ fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
 
 impl Engine {
     pub(super) async fn scan_for_ever(&self) {
-        let (mut round, mut failures) = (Round::default(), 0);
+        let (mut round, mut failures, mut has_answered) = (Round::default(), 0, false);
         loop {
             let looked = self.look(&mut round).await;
             self.figures.source_up.with_label_values(&[&self.name]).set(looked.is_ok().into());
+            has_answered |= looked.is_ok();
+            self.note_answer(&looked, has_answered);
             if let Some(wait) = self.went("capture", &looked, &mut failures) {
                 self.forget_depths(round.cursors.keys());
                 round.queues_at = None;

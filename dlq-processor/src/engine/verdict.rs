@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::ledger::{InOrder, LetterState, Past, Ruling};
-use crate::policy::{self, Action, ErrorFacts, Fingerprint, JobFacts, Letter};
+use crate::policy::{self, Action, ErrorFacts, Fingerprint, JobFacts, Letter, Policy};
 use crate::settings::Settings;
 use crate::source::Found;
 
@@ -30,6 +30,7 @@ impl<'f> Words<'f> {
 /// Decides at the time `now`, for a `random` number from 0 to 1.
 pub(super) fn rule<'f>(
     settings: &Settings,
+    policy: &Policy,
     found: &'f Found,
     words: &mut Words<'f>,
     past: Option<Past>,
@@ -52,7 +53,7 @@ pub(super) fn rule<'f>(
         redrives: past.map_or(0, |past| past.redrives),
         first_failed_at: at(past.map_or(episode.failed_at_ms, |past| past.first_failed_at_ms)),
     };
-    let decision = settings.policy.decide(&letter, past, now, random);
+    let decision = policy.decide(&letter, past, now, random);
     let (state, due_at_ms) = match decision.action {
         Action::Redrive(wait) if settings.acts_in(found.queues()) => {
             let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
@@ -63,16 +64,16 @@ pub(super) fn rule<'f>(
         Action::Quarantine => (LetterState::Quarantined, None),
         Action::Escalate => (LetterState::Escalated, None),
     };
-    let retry = settings.policy.retries.get(&decision.class);
+    let retry = policy.retries.get(&decision.class);
     let within_ms = retry.map(|retry| i64::try_from(retry.within.as_millis()).unwrap_or(i64::MAX));
     let until_ms = within_ms.map(|within_ms| past.first_failed_at.as_millisecond().saturating_add(within_ms));
-    let order = order(settings, found);
+    let order = order(policy, found);
     Ruling { error: letter.error, fingerprint, decision, state, due_at_ms, until_ms, order, is_listed: false }
 }
 
 /// Where it stands among others. What has no value there stands alone.
-fn order(settings: &Settings, found: &Found) -> Option<InOrder> {
-    let facts = JobFacts::of(&settings.policy.jobs, &found.episode.queue, &found.name);
+fn order(policy: &Policy, found: &Found) -> Option<InOrder> {
+    let facts = JobFacts::of(&policy.jobs, &found.episode.queue, &found.name);
     let key = facts.order_key?;
     let data: Value = serde_json::from_slice(&found.data).ok()?;
     let value = data.pointer(&key).filter(|value| !value.is_null())?;

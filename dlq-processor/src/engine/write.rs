@@ -75,9 +75,10 @@ impl Engine {
     async fn write_whole(&self, found: &[&Found]) -> Result<usize, Trouble> {
         let (began, now, mut rulings) = (Instant::now(), Timestamp::now(), self.rulings());
         let is_listed = self.source.lists().is_some();
-        let mut words = Words::default();
+        let (mut words, policy) = (Words::default(), self.policy.now());
         let captured = self.ledger.capture(&self.name, found, now_ms(), |found, past| {
-            let ruling = rulings.within(found, || rule(&self.settings, found, &mut words, past, now, rand::random()));
+            let ruling =
+                rulings.within(found, || rule(&self.settings, &policy, found, &mut words, past, now, rand::random()));
             Ruling { is_listed, ..ruling }
         });
         let captured = captured.await?;

@@ -1,10 +1,16 @@
 //! The whole configuration: read as every daemon reads its own, checked before anything is opened.
 
+mod in_force;
+mod policy_text;
 mod queue;
 mod source;
+mod written;
 
+pub(crate) use in_force::InForce;
+pub(crate) use policy_text::read_policy;
 pub(crate) use queue::{QueueSettings, read_rate};
 pub(crate) use source::SourceSettings;
+pub(crate) use written::Written;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -12,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kit::alert::AlertSettings;
-use kit::config::{Cursor, Environment, Fields, Mistakes, Source as ConfigSource, load_knowing};
+use kit::config::{Cursor, Environment, Fields, Mistakes, Node, Source as ConfigSource, load_knowing};
 use kit::db;
 use kit::env::reached_at;
 use kit::http::{AccessSettings, decode_access};
@@ -49,6 +55,8 @@ const KEYS: [&str; 19] = [
     "max_ledger",
     "redact",
 ];
+/// Those of them that decide.
+const POLICY_KEYS: [&str; 5] = ["jobs", "rules", "retries", "max_age", "builtin_rules"];
 
 /// Redrives a second of everything, unless told otherwise.
 const RATE: f64 = 200.0;
@@ -82,8 +90,10 @@ pub(crate) struct Settings {
     pub(crate) max_ledger: u64,
     /// What is hidden of what jobs held.
     pub(crate) redaction: Redaction,
-    /// What decides.
+    /// What decides, unless another policy has taken its place ([`InForce`]).
     pub(crate) policy: Policy,
+    /// What all of this is read from.
+    pub(crate) written: Written,
 }
 
 /// How long letters are kept.
@@ -107,7 +117,7 @@ impl Settings {
     pub(crate) fn load(path: &Path, environment: &Environment) -> Result<Self, Vec<String>> {
         let mistakes = Mistakes::default();
         let root = load_knowing(&ConfigSource { path, environment, prefix: PREFIX }, &KEYS, &mistakes);
-        let settings = Cursor::top(&root, &mistakes).fields().map(|fields| decode(fields));
+        let settings = Cursor::top(&root, &mistakes).fields().map(|fields| decode(fields, &root));
         let found: Vec<String> = mistakes.into_sorted().iter().map(ToString::to_string).collect();
         match settings {
             Some(settings) if found.is_empty() => Ok(settings),
@@ -127,7 +137,7 @@ impl Settings {
     }
 }
 
-fn decode(fields: Fields<'_>) -> Settings {
+fn decode(fields: Fields<'_>, root: &Node) -> Settings {
     let listen = fields.get("listen").and_then(|cursor| cursor.parse("an address, like 127.0.0.1:8091"));
     let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], PORT.get())));
     let data_dir = fields.get("data_dir").and_then(|cursor| cursor.text());
@@ -160,6 +170,7 @@ fn decode(fields: Fields<'_>) -> Settings {
         max_ledger,
         redaction,
         policy,
+        written: Written::new(root.clone()),
     }
 }
 

@@ -72,7 +72,7 @@ impl Jobs {
         let asked = async { asking(self.open().await?).await.map_err(judged) };
         let late = Err(SourceError::Late(self.deadline));
         let answer = tokio::time::timeout(self.deadline, asked).await.unwrap_or(late);
-        if matches!(answer, Err(SourceError::Away(_))) {
+        if matches!(answer, Err(SourceError::Away(_) | SourceError::Unmade(_))) {
             *self.opened.lock().await = None;
         }
         answer
@@ -219,10 +219,10 @@ fn judged(error: QueueError) -> SourceError {
     let said = format!("job tables: {}", Chain(&error));
     match error {
         QueueError::Late(deadline) => SourceError::Late(deadline),
-        QueueError::Missing(_)
-        | QueueError::Older { .. }
-        | QueueError::File { .. }
-        | QueueError::Open(OpenError::Failed { .. }) => SourceError::Away(said),
+        QueueError::Missing(_) => SourceError::Unmade(said),
+        QueueError::Older { .. } | QueueError::File { .. } | QueueError::Open(OpenError::Failed { .. }) => {
+            SourceError::Away(said)
+        }
         QueueError::Store(error) if !is_odd(&error) => SourceError::Away(said),
         _ => SourceError::Odd(said),
     }

@@ -174,6 +174,9 @@ pub enum SourceError {
     /// It is not there, or does not take us; another try may work.
     #[error("{0}")]
     Away(String),
+    /// Nobody has made it yet, so that nothing in it can be missed; another try may work.
+    #[error("{0}")]
+    Unmade(String),
     /// It did not answer in time; what was asked for may be done.
     #[error("no answer within {}", kit::config::show_duration(*.0))]
     Late(Duration),

@@ -256,13 +256,13 @@ in_both! {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_away_and_not_made_and_another_of_its_name_is_another() {
+async fn a_file_that_is_not_there_is_unmade_and_not_made_and_another_of_its_name_is_another() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jobs.db");
     let source = Jobs::new(db::Source::Sqlite(path.clone()));
     for _ in 0..2 {
         let error = source.queues().await.unwrap_err();
-        assert!(matches!(error, SourceError::Away(_)), "{error:?}");
+        assert!(matches!(error, SourceError::Unmade(_)), "{error:?}");
         assert!(error.to_string().contains("there are no job tables in"), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
@@ -273,7 +273,7 @@ async fn a_file_that_is_not_there_is_away_and_not_made_and_another_of_its_name_i
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }
     let orders = [order(&found, "order", true)];
-    assert!(matches!(both.source.put_back(&orders).await, Err(SourceError::Away(_))));
+    assert!(matches!(both.source.put_back(&orders).await, Err(SourceError::Unmade(_))));
     assert!(!path.exists());
     let both = Both { queues: Queues::sqlite(&path).await.unwrap(), ..both };
     assert_eq!(both.source.put_back(&orders).await.unwrap(), [Put::Gone]);
@@ -308,7 +308,7 @@ async fn a_server_that_was_away_is_used_again_and_its_password_is_in_no_error() 
     let mut postgres = Postgres::start().await;
     let source = Jobs::new(db::Source::parse(&postgres.url()).unwrap());
     let missing = source.queues().await.unwrap_err();
-    assert!(matches!(missing, SourceError::Away(_)), "{missing:?}");
+    assert!(matches!(missing, SourceError::Unmade(_)), "{missing:?}");
     assert!(missing.to_string().contains("there are no job tables in schema \"jobs\""), "{missing}");
     let there: i32 = postgres.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'jobs'").trim().parse().unwrap();
     assert_eq!(there, 0);

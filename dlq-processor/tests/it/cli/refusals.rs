@@ -37,6 +37,7 @@ async fn every_refusal_has_its_exit_code_and_says_what_to_do() {
         (&["plan", "make", "--act", "sing", "--reason", "x"], "token", 64, "[possible values: redrive, park, discard]"),
         (&["adopt", "--reason", "x"], "token", 1, "Whoever adopts them says that it is gone for good"),
         (&["adopt", "--reason", "x", "--yes"], "token", 64, "admin"),
+        (&["policy", "reload", "--reason", "x"], "token", 64, "admin"),
     ] {
         let said = machine.says_with(arguments, &[("DLQ_TOKEN_FILE", token)]).await;
         assert!(said.code == code && said.errors.contains(expected), "{arguments:?}: {} {}", said.code, said.errors);

@@ -1,6 +1,7 @@
 //! The real binary beside a real BullMQ, job tables, streams and a real RabbitMQ: what it takes in, what it redrives, and what
 //! kill -9 leaves behind.
 
+mod alerts;
 mod asked;
 mod broker;
 mod depths;
@@ -10,6 +11,7 @@ mod lists;
 pub(crate) mod machine;
 mod modes;
 mod planned;
+mod policy;
 mod redis;
 mod replicas;
 mod soaked;

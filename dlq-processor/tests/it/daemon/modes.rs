@@ -73,6 +73,12 @@ async fn nothing_is_put_back_where_nobody_would_take_it() {
     let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\n";
     let machine = Machine::start(config).await;
     let ids = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
+    // What is paused before its worker has it would never fail.
+    eventually("it to fail", LIMIT, async || {
+        let counts = machine.bull.ask(json!({ "call": "counts", "queue": QUEUE })).await;
+        (counts["failed"] == 1).then_some(())
+    })
+    .await;
     machine.bull.ask(json!({ "call": "pause", "queue": QUEUE })).await;
     machine.does(json!({})).await;
     let _daemon = machine.daemon().await;

@@ -1,14 +1,18 @@
 //! The daemon's own metrics. Labels come from closed sets: queues, names and rules of a configuration, never a job's id.
 
+mod depths;
+mod reloads;
+mod room;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kit::metrics::{Metrics, Sample, family};
-use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
+use self::depths::Depths;
+pub(crate) use self::reloads::Reloads;
+use self::room::RoomGauges;
 use crate::ledger::Numbers;
-use crate::source::Depth;
 
 /// Seconds: from a commit to memory to one that waited for another writer.
 const COMMIT_SECONDS: [f64; 8] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 5.0];
@@ -18,9 +22,6 @@ const LAG_SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.
 const REDRIVE_SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0, 60.0];
 /// Seconds: from a first try at once, over the waits of a policy, to what waited for a person for days.
 const RESOLUTION_SECONDS: [f64; 9] = [1.0, 10.0, 60.0, 300.0, 1800.0, 7200.0, 28_800.0, 86_400.0, 604_800.0];
-
-/// The queue of what holds for all queues together.
-const ALL_QUEUES: &str = "(all)";
 
 /// Counters of what is captured and done. Cheap to clone.
 #[derive(Clone)]
@@ -49,29 +50,14 @@ pub(crate) struct Figures {
     pub(crate) list_failures: IntCounterVec,
     pub(crate) commit_seconds: Histogram,
     pub(crate) lease_held: IntGauge,
+    pub(crate) reloads: Reloads,
     ledger_bytes: IntGauge,
     numbers: Arc<Mutex<(Numbers, i64)>>,
 }
 
-/// How many more letters may be redriven at once.
-#[derive(Clone)]
-pub(crate) struct RoomGauges {
-    rate: GaugeVec,
-    budget: GaugeVec,
-}
-
-/// What queues hold beside what is dead.
-#[derive(Clone)]
-pub(crate) struct Depths {
-    waiting: IntGaugeVec,
-    active: IntGaugeVec,
-    completed: IntGaugeVec,
-    newest_done: IntGaugeVec,
-}
-
 impl Figures {
-    /// Registers the metrics.
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// Registers the metrics of a ledger that may have so many bytes.
+    pub(crate) fn new(metrics: &Metrics, most_ledger_bytes: u64) -> Self {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             metrics.register(IntCounterVec::new(Opts::new(name, help), labels))
         };
@@ -82,6 +68,9 @@ impl Figures {
             metrics.register(HistogramVec::new(opts, &[label]))
         };
         let commits = HistogramOpts::new("dlq_ledger_commit_seconds", "Time to take a batch of letters in.");
+        let limit = metrics
+            .register(IntGauge::new("dlq_ledger_limit_bytes", "Size at which the ledger takes nothing more in."));
+        limit.set(i64::try_from(most_ledger_bytes).unwrap_or(i64::MAX));
         let numbers = Arc::<Mutex<(Numbers, i64)>>::default();
         let counted = numbers.clone();
         metrics.collect(move || {
@@ -176,6 +165,7 @@ impl Figures {
                 "dlq_lease_held",
                 "1 while this one acts; of all that share a ledger one does.",
             )),
+            reloads: Reloads::new(metrics),
             commit_seconds: metrics.register(Histogram::with_opts(commits.buckets(COMMIT_SECONDS.to_vec()))),
             numbers,
         }
@@ -201,83 +191,6 @@ impl Figures {
     }
 }
 
-impl RoomGauges {
-    fn new(metrics: &Metrics) -> Self {
-        let gauge = |name: &str, help: &str| metrics.register(GaugeVec::new(Opts::new(name, help), &["queue"]));
-        Self {
-            rate: gauge(
-                "dlq_rate_tokens",
-                "Letters that rates let be redriven into a queue at once; (all) is of all queues.",
-            ),
-            budget: gauge(
-                "dlq_budget_remaining",
-                "Letters that nobody asked for that a queue's budget lets be redriven at once.",
-            ),
-        }
-    }
-
-    /// Has metrics show the room of a queue; no budget is as much as anybody wants.
-    pub(crate) fn note(&self, queue: &str, rate: f64, budget: Option<f64>) {
-        self.rate.with_label_values(&[queue]).set(rate);
-        match budget {
-            Some(budget) => self.budget.with_label_values(&[queue]).set(budget),
-            None => drop(self.budget.remove_label_values(&[queue])),
-        }
-    }
-
-    /// Has metrics show the room of all queues together.
-    pub(crate) fn note_all(&self, rate: f64) {
-        self.rate.with_label_values(&[ALL_QUEUES]).set(rate);
-    }
-
-    fn reset(&self) {
-        self.rate.reset();
-        self.budget.reset();
-    }
-}
-
-impl Depths {
-    fn new(metrics: &Metrics) -> Self {
-        let gauge =
-            |name: &str, help: &str| metrics.register(IntGaugeVec::new(Opts::new(name, help), &["source", "queue"]));
-        Self {
-            waiting: gauge(
-                "bullmq_queue_waiting",
-                "Jobs of a BullMQ queue that wait for a worker; 0 while it is paused.",
-            ),
-            active: gauge("bullmq_queue_active", "Jobs of a BullMQ queue that workers hold, of the hundred newest."),
-            completed: gauge("bullmq_queue_completed", "Jobs of a BullMQ queue that were done and are still kept."),
-            newest_done: gauge(
-                "bullmq_queue_newest_done_timestamp_seconds",
-                "When the newest job that a BullMQ queue keeps was done or failed; 0 if it keeps none.",
-            ),
-        }
-    }
-
-    fn gauges(&self) -> [&IntGaugeVec; 4] {
-        [&self.waiting, &self.active, &self.completed, &self.newest_done]
-    }
-
-    /// Has metrics show what a queue holds.
-    pub(crate) fn note(&self, source: &str, depth: &Depth) {
-        let jobs = [depth.waiting, depth.active, depth.completed].map(|jobs| i64::try_from(jobs).unwrap_or(i64::MAX));
-        for (gauge, value) in self.gauges().into_iter().zip(jobs.into_iter().chain([depth.newest_done_ms / 1000])) {
-            gauge.with_label_values(&[source, &depth.queue]).set(value);
-        }
-    }
-
-    /// Says nothing more of a queue.
-    pub(crate) fn forget(&self, source: &str, queue: &str) {
-        for gauge in self.gauges() {
-            let _was_counted = gauge.remove_label_values(&[source, queue]);
-        }
-    }
-
-    fn reset(&self) {
-        self.gauges().into_iter().for_each(IntGaugeVec::reset);
-    }
-}
-
 fn families(numbers: &Numbers, now_ms: i64) -> Vec<prometheus::proto::MetricFamily> {
     #[expect(clippy::cast_precision_loss, reason = "counts and ages stay far below 2^53")]
     let counts = numbers
@@ -300,11 +213,12 @@ mod tests {
     use kit::metrics::Format;
 
     use super::*;
+    use crate::source::Depth;
 
     #[test]
     fn who_does_not_act_says_nothing_of_sources_and_queues() {
         let metrics = Metrics::new("dlq-processor", "0");
-        let figures = Figures::new(&metrics);
+        let figures = Figures::new(&metrics, 1);
         let said = || {
             let text = metrics.encode(Format::Text);
             let names =

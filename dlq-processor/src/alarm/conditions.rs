@@ -1,0 +1,171 @@
+//! What is wrong, by what is so now and was so before. Pure: facts and time come in, conditions go out.
+//!
+//! A condition holds once it has been so for long enough. It is over only when that is known: what nobody has looked at since
+//! the start, or what is so again and not for long enough, stays as it was told before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kit::alert::Severity;
+
+use super::fullness::LedgerFacts;
+use super::lately::Lately;
+use super::subject::Subject;
+use super::wrong::Wrong;
+use crate::engine::SourceFacts;
+
+/// Conditions that are told of at once, at most: with more there is one cause.
+const MOST: usize = 200;
+/// What is so now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// With each source.
+    pub(crate) sources: Vec<SourceFacts>,
+    /// With the ledger; none before somebody has looked.
+    pub(crate) ledger: Option<LedgerFacts>,
+}
+
+/// How long something must be so before it is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// That a source does not answer.
+    pub(super) down: Duration,
+    /// That what is put back could be lost.
+    pub(super) disarmed: Duration,
+    /// That a breaker is not closed.
+    pub(super) unclosed: Duration,
+    /// How long it is told that failures were missed.
+    pub(super) missed: Duration,
+}
+
+impl Default for Patience {
+    /// As the rules in `alerts/rules/dead-letters.yml`.
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        Self { down: minutes(2), disarmed: minutes(10), unclosed: minutes(10), missed: minutes(15) }
+    }
+}
+
+/// Something that is wrong, and has been for long enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Condition {
+    pub(super) subject: Subject,
+    pub(super) severity: Severity,
+    pub(super) summary: String,
+    pub(super) description: String,
+    /// Since when, after the first look.
+    pub(super) since: Duration,
+}
+
+/// What was so at looks before.
+#[derive(Debug, Default)]
+pub(super) struct Conditions {
+    patience: Patience,
+    /// Since when things are so.
+    since: BTreeMap<Subject, Duration>,
+    /// What was missed, by source and queue.
+    missed: BTreeMap<(String, String), Lately>,
+    /// How urgent the ledger's size is.
+    ledger: Option<Severity>,
+    /// What held at the last look.
+    holds: BTreeSet<Subject>,
+}
+
+impl Conditions {
+    #[cfg(test)]
+    pub(super) fn new(patience: Patience) -> Self {
+        Self { patience, ..Self::default() }
+    }
+
+    /// Returns what holds, what matters most first; `now` is the time since the first look.
+    pub(super) fn look(&mut self, facts: &Facts, now: Duration) -> Vec<Condition> {
+        let mut wrong = BTreeMap::new();
+        let of_ledger = self.wrong_with_ledger(facts);
+        for found in facts.sources.iter().flat_map(|source| self.wrong_with(source)).chain(of_ledger) {
+            // Sources that have a breaker of the same queue and name have one alert.
+            wrong.entry(found.subject.clone()).or_insert(found);
+        }
+        self.since.retain(|subject, _| wrong.contains_key(subject));
+        let mut conditions = self.missed_lately(&facts.sources, now);
+        for (subject, found) in wrong {
+            let patience = found.patience;
+            let since = *self.since.entry(subject).or_insert(now);
+            if now.saturating_sub(since) >= patience {
+                conditions.push(Condition::new(found, since));
+            }
+        }
+        self.holds = conditions.iter().map(|condition| condition.subject.clone()).collect();
+        conditions.truncate(MOST);
+        conditions
+    }
+
+    /// Returns whether it is known that a thing is well, after the last look.
+    pub(super) fn is_over(&self, subject: &Subject, facts: &Facts, now: Duration) -> bool {
+        if self.holds.contains(subject) {
+            return false;
+        }
+        // A source that nobody reads any more is nobody's trouble.
+        let of = |name: &str| facts.sources.iter().find(|source| source.name == name);
+        match subject {
+            // When the last was missed before this process began is not known.
+            Subject::Missed { .. } => now >= self.patience.missed,
+            Subject::QueueUnsafe { queue, .. } => {
+                let looked = || facts.sources.iter().map(|source| source.looked_at.as_ref());
+                looked().flatten().any(|queues| queues.contains(queue)) || looked().all(|queues| queues.is_some())
+            }
+            Subject::LedgerFull => facts.ledger.is_some_and(LedgerFacts::is_well),
+            Subject::SourceDown { source } => of(source).is_none_or(|source| source.answers == Some(Ok(()))),
+            Subject::SourceDisarmed { source } => of(source).is_none_or(|source| match &source.is_armed {
+                Some(state) => state.is_ok(),
+                // It is looked at when something is to be redriven: where that was not so for long, nothing is held back.
+                None => now >= self.patience.disarmed,
+            }),
+            // Each breaker begins closed.
+            Subject::BreakerOpen { .. } => !self.since.contains_key(subject),
+        }
+    }
+
+    fn wrong_with(&self, source: &SourceFacts) -> Vec<Wrong> {
+        let Patience { down, disarmed, unclosed, .. } = self.patience;
+        let SourceFacts { name, answers, is_armed, perils, unclosed: breakers, .. } = source;
+        let mut wrong: Vec<Wrong> = perils.iter().map(Wrong::queue_unsafe).collect();
+        if let Some(Err(why)) = answers {
+            wrong.push(Wrong::source_down(name, why, down));
+        }
+        if let Some(Err(why)) = is_armed {
+            wrong.push(Wrong::source_disarmed(name, why, disarmed));
+        }
+        wrong.extend(breakers.iter().map(|(queue, job)| Wrong::breaker_open(name, queue, job, unclosed)));
+        wrong
+    }
+
+    fn wrong_with_ledger(&mut self, facts: &Facts) -> Option<Wrong> {
+        let facts = facts.ledger?;
+        self.ledger = facts.urgency(self.ledger);
+        self.ledger.map(|severity| Wrong::ledger_full(facts, severity))
+    }
+
+    fn missed_lately(&mut self, sources: &[SourceFacts], now: Duration) -> Vec<Condition> {
+        for source in sources {
+            for (queue, counted) in &source.missed {
+                self.missed.entry((source.name.clone(), queue.clone())).or_default().note(*counted, now);
+            }
+        }
+        let length = self.patience.missed;
+        let missed = self.missed.iter_mut().filter_map(|((source, queue), lately)| {
+            let (count, since) = lately.within(length, now)?;
+            Some(Condition::new(Wrong::missed(source, queue, count, length), since))
+        });
+        missed.collect()
+    }
+}
+
+impl Condition {
+    fn new(Wrong { subject, severity, summary, description, .. }: Wrong, since: Duration) -> Self {
+        Self { subject, severity, summary, description, since }
+    }
+}
+
+#[cfg(test)]
+#[path = "conditions_tests.rs"]
+mod tests;

@@ -1,0 +1,162 @@
+//! What holds, and what is over, as tables of what is so when.
+
+use super::*;
+use crate::source::{Peril, PerilKind};
+
+/// Ten seconds for everything but what was missed, which is told for a minute.
+const PATIENCE: Patience = {
+    let ten = Duration::from_secs(10);
+    Patience { down: ten, disarmed: ten, unclosed: ten, missed: Duration::from_secs(60) }
+};
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn source() -> SourceFacts {
+    SourceFacts { name: "jobs".to_owned(), ..SourceFacts::default() }
+}
+
+fn of(source: SourceFacts) -> Facts {
+    Facts { sources: vec![source], ledger: None }
+}
+
+/// Looks at each time, and says of each whether the one condition that there may be holds (`+`), is known to be over (`-`), or
+/// stays as it was told before (`?`).
+fn check(subject: &Subject, looks: &[(u64, Facts)], expected: &str) {
+    let mut conditions = Conditions::new(PATIENCE);
+    let said = looks.iter().map(|(at, facts)| {
+        let found = conditions.look(facts, secs(*at));
+        assert!(found.iter().all(|condition| condition.subject == *subject), "{found:?}");
+        match (found.is_empty(), conditions.is_over(subject, facts, secs(*at))) {
+            (false, false) => '+',
+            (true, true) => '-',
+            (true, false) => '?',
+            (false, true) => '!',
+        }
+    });
+    assert_eq!(said.collect::<String>(), expected, "{subject:?}");
+}
+
+#[test]
+fn a_source_that_has_not_been_asked_is_neither_down_nor_up() {
+    let subject = Subject::SourceDown { source: "jobs".to_owned() };
+    let answers = |answers: Option<Result<(), &str>>| {
+        of(SourceFacts { answers: answers.map(|it| it.map_err(str::to_owned)), ..source() })
+    };
+    let (unasked, up, down) = (answers(None), answers(Some(Ok(()))), answers(Some(Err("refused"))));
+    let looks = [(0, &unasked), (60, &unasked), (61, &down), (70, &down), (71, &down), (90, &down), (91, &up)];
+    check(&subject, &looks.map(|(at, facts)| (at, facts.clone())), "????++-");
+    let comes_and_goes = [(0, &up), (1, &down), (9, &up), (10, &down), (19, &down), (20, &down), (21, &up)];
+    check(&subject, &comes_and_goes.map(|(at, facts)| (at, facts.clone())), "-?-??+-");
+    check(&subject, &[(0, down), (20, Facts::default())], "?-");
+}
+
+#[test]
+fn a_source_that_is_down_says_why_in_its_words_without_secrets() {
+    let answers = Some(Err("redis://:hunter2hunter2@10.0.0.1 does not answer".to_owned()));
+    let facts = of(SourceFacts { answers, ..source() });
+    let mut conditions = Conditions::new(PATIENCE);
+    conditions.look(&facts, secs(0));
+    let found = conditions.look(&facts, secs(10)).remove(0);
+    assert_eq!((found.severity, found.since), (Severity::Ticket, secs(0)));
+    assert_eq!(found.summary, "cannot read failed jobs of jobs");
+    assert!(found.description.starts_with("jobs has not answered for 10s (redis://"), "{}", found.description);
+    assert!(!found.description.contains("hunter2"), "{}", found.description);
+}
+
+#[test]
+fn what_nobody_wants_to_redrive_is_not_disarmed_for_ever() {
+    let subject = Subject::SourceDisarmed { source: "jobs".to_owned() };
+    let armed = |is_armed: Option<Result<(), &str>>| {
+        of(SourceFacts { is_armed: is_armed.map(|it| it.map_err(str::to_owned)), ..source() })
+    };
+    let (unknown, is, is_not) = (armed(None), armed(Some(Ok(()))), armed(Some(Err("it evicts"))));
+    let looks = [(0, &unknown), (9, &unknown), (10, &unknown), (11, &is_not), (20, &is_not), (21, &is_not), (22, &is)];
+    check(&subject, &looks.map(|(at, facts)| (at, facts.clone())), "??-??+-");
+}
+
+#[test]
+fn a_breaker_says_how_it_is_closed_and_two_of_a_name_are_one() {
+    let unclosed = |name: &str| {
+        let unclosed = vec![("mails".to_owned(), "send it's".to_owned())];
+        SourceFacts { name: name.to_owned(), unclosed, ..SourceFacts::default() }
+    };
+    let open = Facts { sources: vec![unclosed("a"), unclosed("b")], ledger: None };
+    let one = Facts { sources: vec![source(), unclosed("b")], ledger: None };
+    let subject = Subject::BreakerOpen { queue: "mails".to_owned(), name: "send it's".to_owned() };
+    let looks = [(0, &open), (9, &one), (10, &one), (11, &Facts::default()), (12, &one)];
+    check(&subject, &looks.map(|(at, facts)| (at, facts.clone())), "??+-?");
+    let mut conditions = Conditions::new(PATIENCE);
+    conditions.look(&open, secs(0));
+    let found = conditions.look(&open, secs(10)).remove(0);
+    let close = r"dlq-processor breaker close --source a --queue mails --name 'send it'\''s' --reason '…'";
+    assert!(found.description.ends_with(close), "{}", found.description);
+}
+
+#[test]
+fn what_was_missed_is_told_with_how_many_until_it_is_long_ago() {
+    let missed = |count| of(SourceFacts { missed: [("mails".to_owned(), count)].into(), ..source() });
+    let subject = Subject::Missed { source: "jobs".to_owned(), queue: "mails".to_owned() };
+    let looks = [(0, of(source())), (1, missed(2)), (30, missed(5)), (60, missed(5)), (89, missed(5)), (90, missed(5))];
+    check(&subject, &looks, "?++++-");
+    // It was told by a process before this one: it is not known when the last was missed.
+    check(&subject, &[(0, of(source())), (59, of(source())), (60, of(source()))], "??-");
+    let mut conditions = Conditions::new(PATIENCE);
+    conditions.look(&missed(2), secs(1));
+    let at = |conditions: &mut Conditions, at, count| conditions.look(&missed(count), secs(at)).remove(0);
+    let found = at(&mut conditions, 30, 5);
+    assert_eq!((found.severity, found.since), (Severity::Page, secs(1)));
+    assert!(
+        found.description.starts_with("5 failed jobs of mails (jobs) were removed within 1m before they could"),
+        "{found:?}"
+    );
+    assert!(at(&mut conditions, 61, 5).description.starts_with("3 failed jobs"));
+    conditions.look(&missed(5), secs(200));
+    assert!(at(&mut conditions, 201, 6).description.starts_with("1 failed job of mails (jobs) was removed"));
+}
+
+#[test]
+fn a_ledger_that_is_full_is_urgent_and_said_to_be_well_only_when_it_was_looked_at() {
+    let of = |bytes| Facts { ledger: Some(LedgerFacts { bytes, most_bytes: 100 }), ..Facts::default() };
+    let looks = [(0, Facts::default()), (1, of(77)), (2, of(80)), (3, of(100)), (4, of(96)), (5, of(76)), (6, of(74))];
+    check(&Subject::LedgerFull, &looks, "??++++-");
+    let mut conditions = Conditions::new(PATIENCE);
+    let mut urgency = |bytes| conditions.look(&of(bytes), secs(0)).remove(0);
+    let nearly = urgency(83);
+    assert_eq!((nearly.severity, nearly.summary.as_str()), (Severity::Ticket, "the ledger is nearly full"));
+    assert!(nearly.description.starts_with("It has 83 % of the size that it may have. Raise max_ledger"));
+    let full = urgency(100);
+    assert_eq!((full.severity, full.since), (Severity::Page, secs(0)));
+}
+
+#[test]
+fn a_queue_is_safe_when_somebody_has_looked_at_it_or_at_all_that_there_are() {
+    let subject = Subject::QueueUnsafe { kind: "workers".to_owned(), queue: "mails".to_owned() };
+    let looked = |queues: &[&str], perils: Vec<Peril>| {
+        let looked_at = Some(queues.iter().map(|queue| (*queue).to_owned()).collect());
+        SourceFacts { looked_at, perils, ..source() }
+    };
+    let peril = Peril { queue: "mails".to_owned(), kind: PerilKind::Workers, why: "others work there".to_owned() };
+    let unsafe_queue = looked(&["mails"], vec![peril]);
+    let both = |other: SourceFacts| Facts { sources: vec![source(), other], ledger: None };
+    let looks = [
+        (0, both(source())),
+        (1, both(looked(&["bills"], Vec::new()))),
+        (2, both(unsafe_queue)),
+        (3, both(looked(&["mails"], Vec::new()))),
+        (4, of(looked(&[], Vec::new()))),
+    ];
+    check(&subject, &looks, "??+--");
+}
+
+#[test]
+fn what_is_too_much_to_be_told_at_once_is_not_said_to_be_over() {
+    let missed = (0..=MOST).map(|number| (format!("{number:03}"), 1)).collect();
+    let facts = of(SourceFacts { missed, ..source() });
+    let mut conditions = Conditions::new(PATIENCE);
+    assert_eq!(conditions.look(&facts, secs(0)).len(), MOST);
+    conditions.look(&facts, secs(59));
+    let last = Subject::Missed { source: "jobs".to_owned(), queue: format!("{MOST}") };
+    assert!(!conditions.is_over(&last, &facts, secs(60)));
+}
