@@ -84,8 +84,7 @@ enum Command {
     Quarantine(acts::ActCommand),
     /// Redrives a letter in quarantine.
     Release(acts::ActCommand),
-    /// Gives a letter up; what it held is kept.
-    Discard(acts::ActCommand),
+    Discard(acts::DiscardCommand),
     /// Does something with many letters: made first, then applied.
     #[command(subcommand)]
     Plan(plan::PlanCommand),
@@ -157,7 +156,7 @@ async fn ask(command: Command) -> Result<ExitCode, AskError> {
         Command::Park(command) => acts::run(&command, Act::Park).await,
         Command::Quarantine(command) => acts::run(&command, Act::Quarantine).await,
         Command::Release(command) => acts::run(&command, Act::Release).await,
-        Command::Discard(command) => acts::run(&command, Act::Discard).await,
+        Command::Discard(command) => acts::discard(&command).await,
         Command::Plan(command) => plan::run(&command).await,
         Command::Breaker(command) => queues::set_breaker(&command).await,
         Command::Adopt(command) => queues::adopt(&command).await,

@@ -79,6 +79,7 @@ fn state(letter: &Listed) -> Option<String> {
         ("recurred", "same") => Some("The queue that it failed in has the failure, too, which is another letter."),
         ("withdrawn", "not_failed") => Some("Somebody else had put it back before we did."),
         ("quarantined", "asked") => Some("Somebody has shut it in: nothing but a release lets it out."),
+        ("discarded", "removed") => Some("Somebody has given it up for good: what its job held was removed."),
         ("resolved", "unverified") => Some("It did not fail again in ten minutes; nobody can say more."),
         _ if is_as_decided => return None,
         _ => None,

@@ -20,6 +20,7 @@ mod edits;
 mod listing;
 mod pages;
 mod plans;
+mod removed;
 mod told;
 
 use std::time::Duration;
