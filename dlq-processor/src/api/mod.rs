@@ -5,6 +5,7 @@ mod edits;
 mod letters;
 mod plans;
 mod queues;
+mod reconcile;
 
 use std::sync::{Arc, OnceLock};
 
@@ -55,6 +56,7 @@ impl Api {
             .route("/api/v1/letters/{id}/unedit", post(edits::unedit))
             .route("/api/v1/audit", get(letters::audit))
             .route("/api/v1/breakers", post(queues::breakers))
+            .route("/api/v1/reconcile", post(reconcile::reconcile))
             .route("/api/v1/plans", post(plans::make))
             .route("/api/v1/plans/{id}/{step}", post(plans::step))
             .layer(from_fn_with_state(self.clone(), operators));

@@ -13,6 +13,7 @@ mod plan;
 mod plan_shown;
 mod policy;
 mod queues;
+mod reconcile;
 mod redrive;
 mod render;
 mod simulate;
@@ -51,7 +52,7 @@ Environment:
   LOG_LEVEL        error, warn, info, debug or trace [info]
   LOG_FORMAT       human or json [human on a terminal, else json]";
 const EXIT_CODES: &str =
-    "Exit codes: 0 yes, 1 no, 64 usage, 69 daemon unreachable, 71 address taken, 78 configuration.";
+    "Exit codes: 0 yes, 1 no, 2 not over yet, 64 usage, 69 daemon unreachable, 71 address taken, 78 configuration.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -91,6 +92,7 @@ enum Command {
     /// Stops redrives of a kind, or lets them go on.
     #[command(subcommand)]
     Breaker(queues::BreakerCommand),
+    Reconcile(reconcile::ReconcileCommand),
     Adopt(queues::AdoptCommand),
 }
 
@@ -159,6 +161,7 @@ async fn ask(command: Command) -> Result<ExitCode, AskError> {
         Command::Discard(command) => acts::discard(&command).await,
         Command::Plan(command) => plan::run(&command).await,
         Command::Breaker(command) => queues::set_breaker(&command).await,
+        Command::Reconcile(command) => reconcile::run(&command).await,
         Command::Adopt(command) => queues::adopt(&command).await,
         Command::Run(_)
         | Command::CheckConfig(_)

@@ -13,6 +13,7 @@ mod missed;
 mod perils;
 mod plans;
 mod read;
+mod reconcile;
 mod redrive;
 mod retention;
 mod room;
@@ -24,6 +25,7 @@ mod working;
 mod write;
 
 pub(crate) use plans::carry_out_plans;
+pub(crate) use reconcile::Found as LookedAt;
 pub(crate) use retention::let_go;
 pub(crate) use working::{Standing, Working};
 
@@ -42,6 +44,7 @@ use self::destinations::{Destination, Destinations};
 use self::intake::Intake;
 use self::missed::Missed;
 use self::perils::Looked;
+use self::reconcile::Looks;
 use crate::figures::Figures;
 use crate::ledger::{Ledger, LedgerError, LetterId};
 use crate::policy::Pattern;
@@ -79,6 +82,8 @@ pub(crate) struct Engine {
     intake: Intake,
     /// What could not be read.
     missed: Missed,
+    /// Looks that were asked for.
+    looks: Looks,
     /// How far each queue was heard.
     places: Mutex<BTreeMap<String, String>>,
     settings: Arc<Settings>,
@@ -124,6 +129,7 @@ impl Engine {
             found: watch::Sender::default(),
             intake: Intake::new(),
             missed: Missed::default(),
+            looks: Looks::default(),
             places: Mutex::default(),
             settings,
             ledger,

@@ -3,6 +3,7 @@
 mod doctor;
 mod letters;
 mod plans;
+mod reconciled;
 mod refusals;
 mod simulate;
 

@@ -10,6 +10,7 @@ mod lists;
 pub(crate) mod machine;
 mod modes;
 mod planned;
+mod reconciled;
 mod redis;
 mod replicas;
 mod soaked;
