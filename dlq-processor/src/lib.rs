@@ -20,6 +20,7 @@ mod failpoint;
 mod figures;
 mod lease;
 pub mod ledger;
+mod letter_line;
 mod openapi;
 mod page;
 pub mod policy;

@@ -2,15 +2,19 @@
 //! token; what is done has a reason, a key of its own, and a line in the audit.
 
 mod edits;
+mod export;
+mod import;
 mod letters;
 mod plans;
 mod queues;
 mod reconcile;
 
+pub(crate) use import::BODY_BYTES as IMPORT_BYTES;
+
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Extensions, HeaderMap};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -55,6 +59,7 @@ impl Api {
             .route("/api/v1/letters/{id}/edit", post(edits::edit))
             .route("/api/v1/letters/{id}/unedit", post(edits::unedit))
             .route("/api/v1/audit", get(letters::audit))
+            .route("/api/v1/export", get(export::export))
             .route("/api/v1/breakers", post(queues::breakers))
             .route("/api/v1/reconcile", post(reconcile::reconcile))
             .route("/api/v1/plans", post(plans::make))
@@ -69,8 +74,11 @@ impl Api {
             .route("/api/v1/plans", get(plans::plans))
             .route("/api/v1/plans/{id}", get(plans::plan))
             .layer(from_fn_with_state(self.clone(), readers));
-        let rules =
-            Router::new().route("/api/v1/adopt", post(queues::adopt)).layer(from_fn_with_state(self.clone(), admins));
+        let import = post(import::import).layer(DefaultBodyLimit::max(import::BODY_BYTES));
+        let rules = Router::new()
+            .route("/api/v1/adopt", post(queues::adopt))
+            .route("/api/v1/import", import)
+            .layer(from_fn_with_state(self.clone(), admins));
         acts.merge(reads).merge(rules).with_state(self)
     }
 

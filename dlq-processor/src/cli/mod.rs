@@ -6,12 +6,15 @@ mod check_config;
 mod client;
 mod doctor;
 mod edit;
+mod export;
 mod filter;
 mod fingerprints;
+mod import;
 mod letters;
 mod plan;
 mod plan_shown;
 mod policy;
+mod progress;
 mod queues;
 mod reconcile;
 mod redrive;
@@ -86,6 +89,8 @@ enum Command {
     /// Redrives a letter in quarantine.
     Release(acts::ActCommand),
     Discard(acts::DiscardCommand),
+    Export(Box<export::ExportCommand>),
+    Import(import::ImportCommand),
     /// Does something with many letters: made first, then applied.
     #[command(subcommand)]
     Plan(plan::PlanCommand),
@@ -159,6 +164,8 @@ async fn ask(command: Command) -> Result<ExitCode, AskError> {
         Command::Quarantine(command) => acts::run(&command, Act::Quarantine).await,
         Command::Release(command) => acts::run(&command, Act::Release).await,
         Command::Discard(command) => acts::discard(&command).await,
+        Command::Export(command) => export::run(&command).await,
+        Command::Import(command) => import::run(&command).await,
         Command::Plan(command) => plan::run(&command).await,
         Command::Breaker(command) => queues::set_breaker(&command).await,
         Command::Reconcile(command) => reconcile::run(&command).await,

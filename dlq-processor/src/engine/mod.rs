@@ -4,6 +4,7 @@
 //! Failures are read (`read`) where queues tell of them (`tail`) and where they are listed (`scan`), wait in a bounded `intake`,
 //! and are written by one writer (`write`); what was gone before it could be read is counted (`missed`).
 
+mod brought;
 mod depths;
 mod destinations;
 mod follow;
@@ -24,6 +25,7 @@ mod verdict;
 mod working;
 mod write;
 
+pub(crate) use brought::complete;
 pub(crate) use plans::carry_out_plans;
 pub(crate) use reconcile::Found as LookedAt;
 pub(crate) use retention::let_go;

@@ -2,10 +2,12 @@
 
 mod act;
 mod alike;
+mod bring;
 mod capture;
 mod details;
 mod due;
 mod edits;
+mod fate;
 mod filter;
 mod groups;
 mod heard;
@@ -26,6 +28,7 @@ mod state;
 mod tables;
 mod told;
 mod waiting;
+mod whole;
 
 use std::time::Duration;
 
@@ -33,11 +36,13 @@ use kit::db::{Database, Source, TablesError, Transaction};
 
 pub use act::{Act, Acted, Actor, Entry};
 pub use alike::Alike;
+pub use bring::Bringing;
 pub use capture::{Captured, InOrder, Recurred, Ruling};
 pub use details::Details;
 pub(crate) use due::given_ms;
 pub use due::{Due, Held, Intended};
 pub use edits::{Edit, Edited};
+pub use fate::Fate;
 pub use filter::{Filter, InData};
 pub use groups::{Group, Groups};
 pub use lease::{Holder, LEASE};
@@ -56,6 +61,7 @@ pub use retention::{Away, Before};
 pub use state::LetterState;
 pub(crate) use tables::VERSION;
 pub use waiting::Waiting;
+pub use whole::{Reading, Whole, WholeEdit};
 
 /// Deadline of one call: twice the 5 s that a database waits for another writer.
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -1,5 +1,6 @@
 //! The command line as people and scripts use it: the real binary, beside a real daemon where it asks one.
 
+mod carried;
 mod doctor;
 mod letters;
 mod plans;

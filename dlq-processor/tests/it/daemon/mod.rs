@@ -3,6 +3,7 @@
 
 mod asked;
 mod broker;
+mod carried;
 mod depths;
 mod edited;
 mod killed;

@@ -16,6 +16,7 @@ macro_rules! in_both {
     };
 }
 
+mod brought;
 mod edits;
 mod listing;
 mod pages;
