@@ -21,6 +21,7 @@ mod figures;
 mod folders;
 mod lease;
 pub mod ledger;
+mod letter_line;
 mod openapi;
 mod page;
 pub mod policy;

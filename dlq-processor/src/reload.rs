@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::figures::Reloads;
 use crate::ledger::{Actor, Ledger};
+use crate::policy::Policy;
 use crate::settings::{InForce, Settings};
 
 /// What the audit calls it, and what it is done to.
@@ -54,6 +55,11 @@ impl Reloader {
     /// One that sets `policy`, of a configuration that was `settings` at the start.
     pub(crate) fn new(read: Read, settings: Arc<Settings>, policy: InForce, figures: Reloads) -> Self {
         Self { read, settings, policy, figures, turn: Mutex::default() }
+    }
+
+    /// Returns the policy that decides.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.policy.now()
     }
 
     /// Has another policy decide from now on, once that is noted.

@@ -119,12 +119,14 @@ pub(super) async fn letter(
     Ok(Json(json!({ "letter": shown(letter), "audit": audit, "data": data, "edit": edit })))
 }
 
-/// What is done, why, and, if it is redriven into another queue, into which.
+/// What is done, why, and, if it is redriven into another queue, into which; if it is discarded, whether what it holds goes, too.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Done {
     reason: String,
     to: Option<String>,
+    #[serde(default)]
+    hard: bool,
 }
 
 pub(super) async fn act(
@@ -132,7 +134,7 @@ pub(super) async fn act(
     Path((id, word)): Path<(String, String)>,
     Extension(identity): Extension<Identity>,
     headers: HeaderMap,
-    Json(Done { reason, to }): Json<Done>,
+    Json(Done { reason, to, hard }): Json<Done>,
 ) -> Result<Response, ApiError> {
     let act = Act::ALL.into_iter().find(|act| act.word() == word);
     let act = act.ok_or_else(|| {
@@ -141,6 +143,9 @@ pub(super) async fn act(
     })?;
     let actor = actor(&identity, &headers, &reason)?;
     let ledger = api.ledger()?;
+    if hard {
+        return discard_hard(&api, &id, act, &identity, actor).await;
+    }
     let is_redrive = matches!(act, Act::Redrive | Act::Release);
     if to.is_some() && !is_redrive {
         return Err(ApiError::bad_request(format!("to is for redrive and release; {word} puts nothing anywhere")));
@@ -155,13 +160,41 @@ pub(super) async fn act(
         }
     }
     let now_ms = Timestamp::now().as_millisecond();
-    match ledger.act_into(&id, act, to.as_deref(), actor, now_ms).await.map_err(problem)? {
-        Acted::Done | Acted::Before => {
-            let letter = ledger.letter(&id).await.map_err(problem)?.map(shown);
-            Ok(Json(json!({ "letter": letter })).into_response())
-        }
+    let acted = ledger.act_into(&id, act, to.as_deref(), actor, now_ms).await.map_err(problem)?;
+    check_acted(acted, |state| format!("a letter that is {state} cannot be asked to {word}"))?;
+    let letter = ledger.letter(&id).await.map_err(problem)?.map(shown);
+    Ok(Json(json!({ "letter": letter })).into_response())
+}
+
+/// Gives a letter up with all that it holds, and says where that is still to be found.
+async fn discard_hard(
+    api: &Api,
+    id: &str,
+    act: Act,
+    Identity { name, role, .. }: &Identity,
+    actor: Actor<'_>,
+) -> Result<Response, ApiError> {
+    if act != Act::Discard {
+        return Err(ApiError::bad_request(format!("hard is for discard; {} removes nothing", act.word())));
+    }
+    if !role.may(Role::Admin) {
+        let needed = Role::Admin;
+        return Err(ApiError::forbidden(format!("to discard for good needs the role {needed}; {name} is {role}")));
+    }
+    let ledger = api.ledger()?;
+    let acted = ledger.discard_hard(id, actor, Timestamp::now().as_millisecond()).await.map_err(problem)?;
+    check_acted(acted, |state| format!("what a letter holds that is {state} cannot be removed"))?;
+    let letter = ledger.letter(id).await.map_err(problem)?.map(shown);
+    let cold = letter.as_ref().and_then(|letter| letter.cold.as_deref());
+    let note = cold.map(|file| format!("{file} still has what it held: whoever minds that file deletes its line"));
+    Ok(Json(json!({ "letter": letter, "note": note })).into_response())
+}
+
+fn check_acted(acted: Acted, not: impl FnOnce(&str) -> String) -> Result<(), ApiError> {
+    match acted {
+        Acted::Done | Acted::Before => Ok(()),
         Acted::Unknown => Err(no_letter()),
-        Acted::Not(state) => Err(conflict(format!("a letter that is {state} cannot be asked to {word}"))),
+        Acted::Not(state) => Err(conflict(not(&state))),
         Acted::KeyTaken => Err(conflict("this Idempotency-Key was used for something else".to_owned())),
     }
 }

@@ -2,15 +2,20 @@
 //! token; what is done has a reason, a key of its own, and a line in the audit.
 
 mod edits;
+mod export;
+mod import;
 mod letters;
 mod plans;
 mod policy;
 mod queues;
+mod reconcile;
+
+pub(crate) use import::BODY_BYTES as IMPORT_BYTES;
 
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Extensions, HeaderMap};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
@@ -64,7 +69,9 @@ impl Api {
             .route("/api/v1/letters/{id}/edit", post(edits::edit))
             .route("/api/v1/letters/{id}/unedit", post(edits::unedit))
             .route("/api/v1/audit", get(letters::audit))
+            .route("/api/v1/export", get(export::export))
             .route("/api/v1/breakers", post(queues::breakers))
+            .route("/api/v1/reconcile", post(reconcile::reconcile))
             .route("/api/v1/plans", post(plans::make))
             .route("/api/v1/plans/{id}/{step}", post(plans::step))
             .layer(from_fn_with_state(self.clone(), operators));
@@ -78,8 +85,10 @@ impl Api {
             .route("/api/v1/plans/{id}", get(plans::plan))
             .route("/api/v1/policy/validate", post(policy::validate))
             .layer(from_fn_with_state(self.clone(), readers));
+        let import = post(import::import).layer(DefaultBodyLimit::max(import::BODY_BYTES));
         let rules = Router::new()
             .route("/api/v1/adopt", post(queues::adopt))
+            .route("/api/v1/import", import)
             .route("/api/v1/policy/reload", post(policy::reload))
             .layer(from_fn_with_state(self.clone(), admins));
         acts.merge(reads).merge(rules).with_state(self)

@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::http::Method;
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode};
 use kit::cli::{AskError, Asked, Question, at, complain, print_json, quoted};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -13,6 +14,8 @@ use crate::app::SERVICE;
 
 /// How long one question may take: longer than the daemon itself takes to say that it cannot answer.
 const PATIENCE: Duration = Duration::from_secs(35);
+/// Longest line of an answer, in bytes.
+const LONGEST_LINE_BYTES: usize = 256 << 20;
 /// Where a daemon is unless told otherwise.
 const URL: &str = "http://127.0.0.1:8091";
 
@@ -78,6 +81,28 @@ impl Daemon {
         answer
     }
 
+    /// Has lines of JSON taken in, once for each key.
+    pub(super) async fn post_lines(&self, path: &str, lines: Vec<u8>, key: &str) -> Result<Value, AskError> {
+        let question = Question { method: Method::POST, path, body: None, key: Some(key), deadline: PATIENCE };
+        let body = Some(("application/x-ndjson", Bytes::from(lines)));
+        let (status, answer) = self.asked().ask_with::<Value>(&question, body).await?;
+        self.answered(status, answer)
+    }
+
+    /// Hands over each line of an answer as it comes.
+    pub(super) async fn get_lines(
+        &self,
+        path: &str,
+        take: impl FnMut(&[u8]) -> Result<(), AskError>,
+    ) -> Result<(), AskError> {
+        let question = Question { method: Method::GET, path, body: None, key: None, deadline: PATIENCE };
+        self.asked().ask_lines(&question, LONGEST_LINE_BYTES, take).await
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked { name: SERVICE, url: &self.url, variable: "DLQ_TOKEN", token_file: self.token_file.as_deref() }
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -85,10 +110,12 @@ impl Daemon {
         body: Option<&Value>,
         key: Option<&str>,
     ) -> Result<Value, AskError> {
-        let token_file = self.token_file.as_deref();
-        let asked = Asked { name: SERVICE, url: &self.url, variable: "DLQ_TOKEN", token_file };
         let question = Question { method, path, body, key, deadline: PATIENCE };
-        let (status, answer) = asked.ask::<Value>(&question).await?;
+        let (status, answer) = self.asked().ask::<Value>(&question).await?;
+        self.answered(status, answer)
+    }
+
+    fn answered(&self, status: StatusCode, answer: Value) -> Result<Value, AskError> {
         if status.is_server_error() {
             let why = at(&answer, "error").as_str().unwrap_or("it does not say why");
             return Err(AskError::Unreachable(format!("{} cannot answer ({status}): {why}", self.url)));

@@ -13,6 +13,7 @@ use super::audit;
 use super::client::{Daemon, in_path};
 use super::filter::FilterArguments;
 use super::render::{cell, counted, harmless, message, state, time};
+use crate::ledger::is_removed;
 
 /// Letters that the daemon gives at once, at most.
 const PAGE: usize = 500;
@@ -70,6 +71,14 @@ pub(super) struct Shown {
     pub(super) to_queue: Option<String>,
     pub(super) new_job: Option<String>,
     pub(super) edited_at_ms: Option<i64>,
+    pub(super) cold: Option<String>,
+}
+
+impl Shown {
+    /// Whether what it held was removed for good.
+    fn is_removed(&self) -> bool {
+        is_removed(&self.state, &self.reason)
+    }
 }
 
 /// Fetches letters page by page, at most so many, and says where the next one would begin.
@@ -119,7 +128,7 @@ pub(super) fn letters_table(letters: &[Shown]) -> comfy_table::Table {
             cell(time(Some(letter.failed_at_ms), MINUTES)),
             cell(&letter.queue),
             cell(&letter.name),
-            state(&letter.state),
+            if letter.is_removed() { state("discarded, removed") } else { state(&letter.state) },
             cell(&letter.class),
             message(&letter.message),
             cell(&letter.id),
@@ -141,7 +150,10 @@ pub(super) async fn show(command: &ShowCommand) -> Result<ExitCode, AskError> {
         if at(&answer, "audit").is_null() {
             return say("What it holds, and its audit, are for operators: give --token-file, or set DLQ_TOKEN.");
         }
-        held(at(&answer, "data"), at(&answer, "edit"));
+        match letter.is_removed() {
+            true => say("\nWhat it held was removed for good."),
+            false => held(at(&answer, "data"), at(&answer, "edit")),
+        }
         if at(&answer, "audit").as_array().is_some_and(|audit| !audit.is_empty()) {
             say(format_args!("\n{}", audit::lines(at(&answer, "audit"))));
         }
@@ -188,6 +200,9 @@ fn facts(letter: &Shown) -> Vec<Vec<Cell>> {
     rows.extend(others.into_iter().filter_map(|(what, fact)| Some(row(what, fact?))));
     if let Some(stack) = &letter.stack {
         rows.insert(5, row("stack", stack.clone()));
+    }
+    if let Some(cold) = &letter.cold {
+        rows.push(row("put away in", cold.clone()));
     }
     rows
 }

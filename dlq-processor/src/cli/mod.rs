@@ -6,13 +6,17 @@ mod check_config;
 mod client;
 mod doctor;
 mod edit;
+mod export;
 mod filter;
 mod fingerprints;
+mod import;
 mod letters;
 mod plan;
 mod plan_shown;
 mod policy;
+mod progress;
 mod queues;
+mod reconcile;
 mod redrive;
 mod render;
 mod simulate;
@@ -54,7 +58,7 @@ Environment:
   LOG_LEVEL        error, warn, info, debug or trace [info]
   LOG_FORMAT       human or json [human on a terminal, else json]";
 const EXIT_CODES: &str =
-    "Exit codes: 0 yes, 1 no, 64 usage, 69 daemon unreachable, 71 address taken, 78 configuration.";
+    "Exit codes: 0 yes, 1 no, 2 not over yet, 64 usage, 69 daemon unreachable, 71 address taken, 78 configuration.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -87,14 +91,16 @@ enum Command {
     Quarantine(acts::ActCommand),
     /// Redrives a letter in quarantine.
     Release(acts::ActCommand),
-    /// Gives a letter up; what it held is kept.
-    Discard(acts::ActCommand),
+    Discard(acts::DiscardCommand),
+    Export(Box<export::ExportCommand>),
+    Import(import::ImportCommand),
     /// Does something with many letters: made first, then applied.
     #[command(subcommand)]
     Plan(plan::PlanCommand),
     /// Stops redrives of a kind, or lets them go on.
     #[command(subcommand)]
     Breaker(queues::BreakerCommand),
+    Reconcile(reconcile::ReconcileCommand),
     Adopt(queues::AdoptCommand),
 }
 
@@ -163,9 +169,12 @@ async fn ask(command: Command) -> Result<ExitCode, AskError> {
         Command::Park(command) => acts::run(&command, Act::Park).await,
         Command::Quarantine(command) => acts::run(&command, Act::Quarantine).await,
         Command::Release(command) => acts::run(&command, Act::Release).await,
-        Command::Discard(command) => acts::run(&command, Act::Discard).await,
+        Command::Discard(command) => acts::discard(&command).await,
+        Command::Export(command) => export::run(&command).await,
+        Command::Import(command) => import::run(&command).await,
         Command::Plan(command) => plan::run(&command).await,
         Command::Breaker(command) => queues::set_breaker(&command).await,
+        Command::Reconcile(command) => reconcile::run(&command).await,
         Command::Adopt(command) => queues::adopt(&command).await,
         Command::Run(_)
         | Command::CheckConfig(_)

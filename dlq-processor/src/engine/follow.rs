@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::reconcile::Tally;
 use super::{Engine, Trouble, now_ms, passed_secs};
 use crate::failpoint;
 use crate::ledger::{self, LetterId, Outcome, UnderWay};
@@ -15,12 +16,20 @@ const MOST: usize = 1000;
 
 impl Engine {
     pub(super) async fn follow_for_ever(&self) {
-        let (mut failures, mut after) = (0, 0);
+        let (mut failures, mut after, mut asked) = (0, 0, None);
         loop {
+            let due = self.looks.follow_due();
+            if due != asked {
+                // All of them are looked at from the first on.
+                (after, asked) = (0, due);
+            }
             let round = self.follow(&mut after).await;
+            let is_whole = round.is_ok() && after == 0;
+            asked.filter(|_| is_whole).into_iter().for_each(|look| self.looks.note_followed(look));
             let ended = round.as_ref().copied().unwrap_or_default();
             match self.went("following", &round.map(drop), &mut failures) {
                 Some(wait) => tokio::time::sleep(wait).await,
+                None if asked.is_some() && !is_whole => {}
                 None if ended == 0 => tokio::time::sleep(LOOK_EVERY).await,
                 None => {}
             }
@@ -50,6 +59,9 @@ impl Engine {
         if found.iter().any(|(_, outcome)| *outcome == Outcome::Lost) {
             self.has_lost.store(true, Ordering::Relaxed);
         }
+        let lost = found.iter().filter(|(_, outcome)| *outcome == Outcome::Lost).count();
+        Tally::add(&self.looks.tally().lost, lost);
+        Tally::add(&self.looks.tally().ended, found.len() - lost);
         // Of the others somebody has heard already.
         for (UnderWay { id, episode, now: Sought { queue, .. }, name, .. }, outcome) in
             found.into_iter().filter(|(it, _)| written.contains(&it.id))

@@ -2,6 +2,7 @@
 //! queue was heard.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -105,8 +106,10 @@ impl Engine {
     pub(super) async fn count_missed_for_ever(&self) {
         let (mut heard, mut written_at, mut failures) = (None, None, 0);
         loop {
+            let counting = self.looks.count_due(|batches| self.intake.is_written(batches));
             let round = async {
                 self.count_missed().await?;
+                counting.into_iter().for_each(|look| self.looks.note_counted(look));
                 self.remember(&mut heard, &mut written_at).await
             };
             let round = round.await;
@@ -125,6 +128,7 @@ impl Engine {
             match self.find_missed(queue, &gone).await {
                 Ok(0) => {}
                 Ok(missed) => {
+                    self.looks.tally().missed.fetch_add(missed, Ordering::Relaxed);
                     self.figures.missed.with_label_values(&[&self.name, queue]).inc_by(missed);
                     self.missed.count(queue, missed);
                     tracing::warn!(

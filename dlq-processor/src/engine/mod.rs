@@ -4,6 +4,7 @@
 //! Failures are read (`read`) where queues tell of them (`tail`) and where they are listed (`scan`), wait in a bounded `intake`,
 //! and are written by one writer (`write`); what was gone before it could be read is counted (`missed`).
 
+mod brought;
 mod depths;
 mod destinations;
 mod facts;
@@ -14,6 +15,7 @@ mod missed;
 mod perils;
 mod plans;
 mod read;
+mod reconcile;
 mod redrive;
 mod retention;
 mod room;
@@ -24,8 +26,10 @@ mod verdict;
 mod working;
 mod write;
 
+pub(crate) use brought::complete;
 pub(crate) use facts::SourceFacts;
 pub(crate) use plans::carry_out_plans;
+pub(crate) use reconcile::Found as LookedAt;
 pub(crate) use retention::let_go;
 pub(crate) use working::{Standing, Working};
 
@@ -44,6 +48,7 @@ use self::destinations::{Destination, Destinations};
 use self::intake::Intake;
 use self::missed::Missed;
 use self::perils::Looked;
+use self::reconcile::Looks;
 use crate::figures::Figures;
 use crate::ledger::{Ledger, LedgerError, LetterId};
 use crate::policy::Pattern;
@@ -81,6 +86,8 @@ pub(crate) struct Engine {
     intake: Intake,
     /// What could not be read.
     missed: Missed,
+    /// Looks that were asked for.
+    looks: Looks,
     /// How far each queue was heard.
     places: Mutex<BTreeMap<String, String>>,
     settings: Arc<Settings>,
@@ -132,6 +139,7 @@ impl Engine {
             found: watch::Sender::default(),
             intake: Intake::new(),
             missed: Missed::default(),
+            looks: Looks::default(),
             places: Mutex::default(),
             settings,
             policy,

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::perils::SafeQueues;
+use super::reconcile::Tally;
 use super::room::Room;
 use super::spans::Redrives;
 use super::{Engine, Trouble, now_ms, passed_secs};
@@ -37,6 +38,10 @@ impl Engine {
             if self.has_lost.swap(false, Ordering::Relaxed) {
                 settled = None;
             }
+            let asked = self.looks.settle_due();
+            if asked.is_some() {
+                settled = None;
+            }
             let safe_queues = self.safe_queues();
             let is_settled =
                 |(at, queues): &(Instant, SafeQueues)| at.elapsed() < SETTLE_EVERY && *queues == safe_queues;
@@ -44,7 +49,9 @@ impl Engine {
                 self.redrive_due(&mut room).await
             } else {
                 settled = Some((Instant::now(), safe_queues));
-                self.settle(&mut lost, &mut room).await.map(|()| 0)
+                let settling = self.settle(&mut lost, &mut room).await;
+                asked.filter(|_| settling.is_ok()).into_iter().for_each(|look| self.looks.note_settled(look));
+                settling.map(|()| 0)
             };
             let done = round.as_ref().copied().unwrap_or_default();
             let wait = self.went("redriving", &round.map(drop), &mut failures);
@@ -95,6 +102,7 @@ impl Engine {
         }
         for part in known.chunks(PAGE) {
             self.carry_out(part).await?;
+            Tally::add(&self.looks.tally().ordered_again, part.len());
         }
         Ok(())
     }

@@ -44,6 +44,10 @@ impl Engine {
     pub(super) async fn scan_for_ever(&self) {
         let (mut round, mut failures, mut has_answered) = (Round::default(), 0, false);
         loop {
+            let asked = self.looks.scan_due();
+            if asked.is_some() {
+                (round.queues_at, round.all_at) = (None, None);
+            }
             let looked = self.look(&mut round).await;
             self.figures.source_up.with_label_values(&[&self.name]).set(looked.is_ok().into());
             has_answered |= looked.is_ok();
@@ -53,6 +57,9 @@ impl Engine {
                 round.queues_at = None;
                 tokio::time::sleep(wait).await;
                 continue;
+            }
+            if let Some(look) = asked {
+                self.looks.note_scanned(look, self.intake.handed_over());
             }
             // However much there is, it is looked at so often and no more.
             tokio::time::sleep(PAUSE).await;

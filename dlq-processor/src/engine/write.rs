@@ -8,6 +8,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::destinations::Destination;
+use super::reconcile::Tally;
 use super::verdict::{Words, rule};
 use super::{Engine, Trouble, now_ms, passed_secs, spans};
 use crate::failpoint;
@@ -97,6 +98,7 @@ impl Engine {
             self.figures.outcomes.with_label_values(&[&*label, "recurred"]).inc();
             self.ended(id, queue, name, false);
         }
+        Tally::add(&self.looks.tally().taken_in, captured.new.len());
         Ok(captured.new.len())
     }
 

@@ -3,6 +3,7 @@
 
 use kit::db::{Bind, Transaction};
 
+use super::removal::{IS_REMOVED, is_removed};
 use super::{Ledger, LedgerError};
 
 /// What is done.
@@ -50,6 +51,8 @@ impl Act {
         // Whatever was done with it since: nothing but a release lets it out.
         let is_shut_in = action == QUARANTINE;
         match self {
+            // Nothing is left to be put back.
+            _ if is_removed(state, reason) => false,
             Self::Redrive if is_shut_in => false,
             Self::Release if !is_shut_in => false,
             // Whether it was done is not known, so that a person may say that it was not.
@@ -132,7 +135,11 @@ impl Ledger {
             let Some((state, action, reason)) = found else { return Ok(Acted::Unknown) };
             if !act.is_for(&state, &action, &reason) {
                 let is_shut_in = act == Act::Redrive && action == QUARANTINE;
-                return Ok(Acted::Not(if is_shut_in { "in quarantine".to_owned() } else { state }));
+                return Ok(Acted::Not(match () {
+                    () if is_removed(&state, &reason) => IS_REMOVED.to_owned(),
+                    () if is_shut_in => "in quarantine".to_owned(),
+                    () => state,
+                }));
             }
             let is_redrive = matches!(act, Act::Redrive | Act::Release);
             let action = match act {

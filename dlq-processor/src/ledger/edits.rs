@@ -4,6 +4,7 @@ use kit::db::{Bind, Transaction};
 use serde_json::Value;
 
 use super::act::{earlier, note};
+use super::removal::{IS_REMOVED, is_removed};
 use super::{Acted, Actor, Intended, Ledger, LedgerError};
 use crate::edit::{EditError, apply};
 
@@ -57,11 +58,15 @@ impl Ledger {
             if let Some(earlier) = earlier(transaction, actor.key).await? {
                 return Ok(Edited::Acted(if earlier.is(what, letter) { Acted::Before } else { Acted::KeyTaken }));
             }
-            let sql = "SELECT number, state, data FROM letters LEFT JOIN payloads ON payloads.letter = letters.number
+            let sql =
+                "SELECT number, state, reason, data FROM letters LEFT JOIN payloads ON payloads.letter = letters.number
                 WHERE id = $1";
-            let found = transaction.row::<(i64, String, Option<Vec<u8>>)>(sql, &[letter.into()]).await?;
-            let Some((number, state, data)) = found else { return Ok(Edited::Acted(Acted::Unknown)) };
+            let found = transaction.row::<(i64, String, String, Option<Vec<u8>>)>(sql, &[letter.into()]).await?;
+            let Some((number, state, reason, data)) = found else { return Ok(Edited::Acted(Acted::Unknown)) };
             let not = |why: &str| Ok(Edited::Acted(Acted::Not(why.to_owned())));
+            if is_removed(&state, &reason) {
+                return not(IS_REMOVED);
+            }
             if !EDITABLE.contains(&state.as_str()) {
                 return not(&state);
             }

@@ -2,11 +2,13 @@
 
 mod act;
 mod alike;
+mod bring;
 mod capture;
 mod details;
 mod due;
 mod edits;
 mod expression;
+mod fate;
 mod filter;
 mod groups;
 mod heard;
@@ -21,11 +23,13 @@ mod outcome;
 mod plan;
 mod plan_part;
 mod plan_state;
+mod removal;
 mod retention;
 mod state;
 mod tables;
 mod told;
 mod waiting;
+mod whole;
 
 use std::time::Duration;
 
@@ -33,12 +37,14 @@ use kit::db::{Database, Source, TablesError, Transaction};
 
 pub use act::{Act, Acted, Actor, Entry};
 pub use alike::Alike;
+pub use bring::Bringing;
 pub use capture::{Captured, InOrder, Recurred, Ruling};
 pub use details::Details;
 pub(crate) use due::given_ms;
 pub use due::{Due, Held, Intended};
 pub use edits::{Edit, Edited};
 pub use expression::Expression;
+pub use fate::Fate;
 pub use filter::{Filter, InData};
 pub use groups::{Group, Groups};
 pub use lease::{Holder, LEASE};
@@ -52,10 +58,12 @@ pub use outcome::{Outcome, UnderWay};
 pub use plan::{Draft, Plan, Progress, Stepped};
 pub use plan_part::Part;
 pub use plan_state::{PlanState, Step};
+pub(crate) use removal::{is_removed, may_be_removed};
 pub use retention::{Away, Before};
 pub use state::LetterState;
 pub(crate) use tables::VERSION;
 pub use waiting::Waiting;
+pub use whole::{Reading, Whole, WholeEdit};
 
 /// Deadline of one call: twice the 5 s that a database waits for another writer.
 const DEADLINE: Duration = Duration::from_secs(10);

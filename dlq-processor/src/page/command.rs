@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use kit::env::reached_at;
 
-use crate::ledger::{Act, Listed};
+use crate::ledger::{Act, Listed, may_be_removed};
 
 /// A thing that may be done.
 pub(super) struct Doing {
@@ -38,9 +38,16 @@ pub(super) fn of_letter(letter: &Listed, acts_in_queue: bool, makes_others: bool
         what: "Change what it is to hold (JSON Patch), before it is put back as another job",
         line: format!("dlq-processor edit {id} --patch FILE --reason '…'"),
     };
+    let discard_hard = Doing {
+        what: "Give it up and remove what it held at once, for good; for admins",
+        line: format!("dlq-processor discard {id} --hard --reason '…'"),
+    };
     let mut doings: Vec<Doing> = acts.into_iter().filter(may).map(doing).collect();
     if makes_others && may(&Act::Redrive) {
         doings.extend([into_another, edit]);
+    }
+    if may_be_removed(state, reason) {
+        doings.push(discard_hard);
     }
     doings
 }

@@ -17,7 +17,7 @@ use super::moment::{Moment, Reader, When};
 use super::payload::{Shown, payload, stack};
 use super::spoken::{letter_state, line, of_letter};
 use super::why::sentences;
-use crate::ledger::{Ledger, Listed};
+use crate::ledger::{Ledger, Listed, is_removed};
 
 /// Other failures of the job, and changes by people, that are shown.
 const MOST_OTHERS: i64 = 20;
@@ -51,6 +51,8 @@ enum Holds {
     Hidden,
     /// It is not in the ledger any more.
     Away,
+    /// It was removed for good.
+    Removed,
     Shown(Shown),
 }
 
@@ -102,6 +104,9 @@ async fn edited(pages: &Pages, ledger: &Ledger, letter: &Listed, moment: &Moment
 }
 
 async fn holds(pages: &Pages, ledger: &Ledger, letter: &Listed, moment: &Moment) -> Result<Holds, Trouble> {
+    if is_removed(&letter.state, &letter.reason) {
+        return Ok(Holds::Removed);
+    }
     if !moment.is_operator() {
         return Ok(Holds::Hidden);
     }

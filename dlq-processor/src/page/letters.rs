@@ -12,7 +12,7 @@ use super::made::{Made, Trouble, answer};
 use super::moment::{Moment, Reader, When};
 use super::query::{Wanted, command};
 use super::spoken::{line, of_letter};
-use crate::ledger::{LetterState, Listed};
+use crate::ledger::{LetterState, Listed, is_removed};
 use crate::policy::Class;
 
 /// Letters of a page.
@@ -44,6 +44,8 @@ pub(super) struct LetterRow {
     pub(super) job: String,
     pub(super) class: String,
     pub(super) failed: When,
+    /// Whether what it held was removed for good.
+    pub(super) is_removed: bool,
 }
 
 impl LetterRow {
@@ -52,6 +54,7 @@ impl LetterRow {
             tone: of_letter(&letter.state),
             message: line(&letter.message),
             failed: moment.when(letter.failed_at_ms),
+            is_removed: is_removed(&letter.state, &letter.reason),
             id: letter.id,
             state: letter.state,
             queue: letter.queue,

@@ -71,6 +71,8 @@ fn state(letter: &Listed) -> Option<String> {
     };
     let of_reason = match (&*letter.state, &*letter.reason) {
         ("parked", "asked") => Some("Somebody asked that it waits."),
+        ("parked", "imported") => Some("Somebody has brought it from elsewhere; it waits for a person."),
+        ("quarantined", "imported") => Some("It was in quarantine where it came from, too."),
         ("parked", "taken_back") => Some("Its plan was paused or ended before its turn came; it waits again."),
         ("parked", "gone") => Some("Its queue has nothing of the job any more, and it could not be made anew."),
         ("parked", "newer") => Some("A newer job with its deduplication id is under way; it waits for a person."),
@@ -79,6 +81,7 @@ fn state(letter: &Listed) -> Option<String> {
         ("recurred", "same") => Some("The queue that it failed in has the failure, too, which is another letter."),
         ("withdrawn", "not_failed") => Some("Somebody else had put it back before we did."),
         ("quarantined", "asked") => Some("Somebody has shut it in: nothing but a release lets it out."),
+        ("discarded", "removed") => Some("Somebody has given it up for good: what its job held was removed."),
         ("resolved", "unverified") => Some("It did not fail again in ten minutes; nobody can say more."),
         _ if is_as_decided => return None,
         _ => None,

@@ -107,6 +107,19 @@ pub struct Depth {
     pub newest_done_ms: i64,
 }
 
+/// Jobs of a queue that are there and in none of its sets: nobody will ever run them.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Orphans {
+    /// The queue.
+    pub queue: String,
+    /// How many.
+    pub count: u64,
+    /// The ids of some of them, at most 100.
+    pub jobs: Vec<String>,
+    /// Whether the queue was looked through whole; of one that holds too much nobody can say.
+    pub is_all: bool,
+}
+
 /// A part of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::storm::Load;
-pub use found::{Cursor, Depth, Episode, Found, Page, Place, Places, Told};
+pub use found::{Cursor, Depth, Episode, Found, Orphans, Page, Place, Places, Told};
 pub(crate) use kinds::kind;
 pub use orders::{Lost, Order, Other, Put, Sought, State};
 pub use peril::{Peril, PerilKind};
@@ -119,6 +119,11 @@ pub trait Source: Send + Sync {
 
     /// Says what queues hold beside what has failed; nothing where that is not counted, and of none that is for the dead alone.
     fn depths<'a>(&'a self, _queues: &'a [String]) -> BoxFuture<'a, Result<Vec<Depth>, SourceError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Finds jobs that are in no set of their queue, of each of these queues; nothing where there can be none.
+    fn orphans<'a>(&'a self, _queues: &'a [String]) -> BoxFuture<'a, Result<Vec<Orphans>, SourceError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 

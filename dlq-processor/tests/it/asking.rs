@@ -14,14 +14,15 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Asks, with a body if it is not null, and returns status and body of the answer; none if there is none.
 pub(crate) async fn ask(request: Builder, body: &Value) -> Option<(u16, String)> {
     match body {
-        Value::Null => send(request, String::new()).await,
-        body => send(request.header("content-type", "application/json"), body.to_string()).await,
+        Value::Null => ask_with(request, String::new()).await,
+        body => ask_with(request.header("content-type", "application/json"), body.to_string()).await,
     }
 }
 
-/// Asks with a text.
-pub(crate) async fn send(request: Builder, text: String) -> Option<(u16, String)> {
+/// Asks, with this text as a body.
+pub(crate) async fn ask_with(request: Builder, body: String) -> Option<(u16, String)> {
     kit::tls::install();
-    let (status, body) = kit::http::get(request.body(Full::from(text)).unwrap(), LIMIT, MAX_ANSWER_BYTES).await.ok()?;
+    let request = request.body(Full::from(body));
+    let (status, body) = kit::http::get(request.unwrap(), LIMIT, MAX_ANSWER_BYTES).await.ok()?;
     Some((status.as_u16(), String::from_utf8(body.to_vec()).unwrap()))
 }

@@ -10,10 +10,12 @@ use tokio::time::timeout;
 use super::load::say_load;
 use super::{Finding, Mark};
 use crate::settings::{Settings, SourceSettings};
-use crate::source::{Peril, SourceError};
+use crate::source::{Orphans, Peril, SourceError};
 
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Longest look for jobs that are in no list: all keys are looked at.
+const ORPHANS_WITHIN: Duration = Duration::from_secs(20);
 /// How far clocks may differ: ages, waits and what failed lately are told by them.
 const SKEW_MS: u64 = 1000;
 /// Queues whose load is looked at, at most.
@@ -49,12 +51,34 @@ async fn look_into(settings: &Settings, of: &SourceSettings, findings: &mut Vec<
         let mark = if is_accepted { Mark::Note } else { Mark::Wrong };
         findings.push(Finding::new(mark, name, Some(&queue), &why));
     }
+    match timeout(ORPHANS_WITHIN, source.orphans(&queues)).await {
+        Ok(Ok(found)) => findings.extend(found.iter().filter_map(|orphans| say_orphans(name, orphans))),
+        Ok(Err(why)) => {
+            let sentence = format!("cannot be looked through for jobs that are in no list: {why}");
+            findings.push(Finding::new(Mark::Note, name, None, &sentence));
+        }
+        Err(_elapsed) => {
+            let sentence = "holds too much to be looked through for jobs that are in no list";
+            findings.push(Finding::new(Mark::Note, name, None, sentence));
+        }
+    }
     // Where nothing but what is dead is nobody should work.
     for queue in queues.iter().filter(|queue| source.manners(queue).keeps_dead).take(LOADS) {
         let load = within(source.load(queue)).await?;
         findings.extend(say_load(name, queue, load, &settings.of_queue(queue).limits));
     }
     Ok(())
+}
+
+/// Jobs that nobody will ever run.
+fn say_orphans(source: &str, Orphans { queue, count, jobs, .. }: &Orphans) -> Option<Finding> {
+    let first = jobs.first()?;
+    let is = if *count == 1 { "job is" } else { "jobs are" };
+    let sentence = format!(
+        "{count} {is} in no list of it, such as {first}: nobody will run what is there; see whether they were done, and add \
+        those anew that were not"
+    );
+    Some(Finding::new(Mark::Wrong, source, Some(queue), &sentence))
 }
 
 /// Its clock beside ours, as it was in the middle of the question.

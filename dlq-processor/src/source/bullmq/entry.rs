@@ -103,7 +103,7 @@ pub(super) fn read(data: &[u8], own: &str) -> Result<Entry, String> {
 }
 
 /// Whether that is a key which stands beside jobs, or beside one.
-fn is_no_job(id: &str) -> bool {
+pub(super) fn is_no_job(id: &str) -> bool {
     let beside = id.rsplit_once(':').is_some_and(|(_, part)| BESIDE_JOBS.contains(&part));
     beside || NO_JOBS.contains(&id) || id.starts_with("dlq-")
 }

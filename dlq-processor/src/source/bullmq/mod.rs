@@ -10,6 +10,7 @@ mod job;
 mod keys;
 mod load;
 mod orders;
+mod orphans;
 mod perils;
 mod taken;
 
@@ -29,8 +30,8 @@ pub use self::taken::DEAD_LETTER_QUEUE;
 use self::taken::{Place, Shelf};
 use super::redis::{Lists, Lua, Server};
 use super::{
-    Cursor, Depth, Episode, Found, Lost, Manners, Order, Other, PAGE, Page, Peril, Places, Put, Sought, Source,
-    SourceError, State, Told,
+    Cursor, Depth, Episode, Found, Lost, Manners, Order, Orphans, Other, PAGE, Page, Peril, Places, Put, Sought,
+    Source, SourceError, State, Told,
 };
 use crate::storm::Load;
 
@@ -314,6 +315,10 @@ impl Source for BullMq {
 
     fn depths<'a>(&'a self, queues: &'a [String]) -> BoxFuture<'a, Result<Vec<Depth>, SourceError>> {
         self.find_depths(queues).boxed()
+    }
+
+    fn orphans<'a>(&'a self, queues: &'a [String]) -> BoxFuture<'a, Result<Vec<Orphans>, SourceError>> {
+        self.find_orphans(queues).boxed()
     }
 
     fn forget<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<u64, SourceError>> {

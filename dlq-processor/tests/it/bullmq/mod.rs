@@ -12,6 +12,7 @@ mod gone;
 mod jobs;
 mod listed;
 mod odd;
+mod orphans;
 mod others;
 mod proxy;
 mod queues;

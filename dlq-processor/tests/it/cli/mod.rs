@@ -1,8 +1,10 @@
 //! The command line as people and scripts use it: the real binary, beside a real daemon where it asks one.
 
+mod carried;
 mod doctor;
 mod letters;
 mod plans;
+mod reconciled;
 mod refusals;
 mod simulate;
 

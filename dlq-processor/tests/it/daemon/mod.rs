@@ -4,6 +4,7 @@
 mod alerts;
 mod asked;
 mod broker;
+mod carried;
 mod depths;
 mod edited;
 mod killed;
@@ -12,6 +13,7 @@ pub(crate) mod machine;
 mod modes;
 mod planned;
 mod policy;
+mod reconciled;
 mod redis;
 mod replicas;
 mod soaked;

@@ -82,7 +82,7 @@ async fn a_policy_is_checked_for_whoever_may_read_and_nothing_that_it_names_is_l
     let token = format!("Bearer {TOKEN}");
     let check = async |headers: &[(&str, &str)], text: &str| {
         let request = machine.request("POST", "/api/v1/policy/validate", headers);
-        let (status, answer) = asking::send(request, text.to_owned()).await.unwrap();
+        let (status, answer) = asking::ask_with(request, text.to_owned()).await.unwrap();
         (status, serde_json::from_str::<Value>(&answer).unwrap())
     };
     let read = [("authorization", token.as_str()), ("content-type", "application/yaml")];

@@ -16,10 +16,12 @@ macro_rules! in_both {
     };
 }
 
+mod brought;
 mod edits;
 mod listing;
 mod pages;
 mod plans;
+mod removed;
 mod told;
 
 use std::time::Duration;

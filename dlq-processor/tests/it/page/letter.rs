@@ -71,3 +71,40 @@ async fn a_letter_names_the_other_failures_of_its_job_and_one_that_is_not_there_
     let (status, page) = machine.page("/plans/nothing").await;
     assert!(status == 404 && page.contains("<h1>There is no such plan</h1>"), "{status} {page}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_was_discarded_for_good_says_so_and_shows_nothing_of_what_it_held() {
+    let config =
+        "access: { tokens: [{ name: root, role: admin, token_file: token }] }\nqueues: [{ queue: '*', mode: act }]\n";
+    let machine = Machine::start(config).await;
+    machine.fails("mails", "send", json!({ "to": "somebody@example.com" }), "ValidationError: no address").await;
+    let _daemon = machine.daemon().await;
+    machine.overview_of(1.0).await;
+    let letter = machine.letters().await.remove(0);
+    let path = format!("/letters/{}", letter.id);
+    let (_, page) = machine.operators_page(&path).await;
+    let doing = format!("dlq-processor discard {} --hard", letter.id);
+    assert!(
+        page.contains("somebody@example.com") && page.contains("Where it failed") && page.contains(&doing),
+        "{page}"
+    );
+    let hard = json!({ "reason": "she wants to be forgotten", "hard": true });
+    machine.post(&format!("/api/v1/letters/{}/discard", letter.id), &hard).await;
+    let (status, page) = machine.operators_page(&path).await;
+    assert_eq!(status, 200);
+    for said in [
+        "Somebody has given it up for good: what its job held was removed.",
+        "It was removed for good.",
+        "discard hard",
+        "root: she wants to be forgotten",
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    for gone in ["somebody@example.com", "Where it failed", "What you can do", "dlq-processor redrive"] {
+        assert!(!page.contains(gone), "{gone}: {page}");
+    }
+    let (_, everybodys) = machine.page(&path).await;
+    assert!(everybodys.contains("It was removed for good."), "{everybodys}");
+    let (_, list) = machine.page("/letters").await;
+    assert!(list.contains("what it held was removed"), "{list}");
+}

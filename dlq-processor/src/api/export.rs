@@ -1,0 +1,131 @@
+//! `GET /api/v1/export`: letters with what they hold, a line of JSON for each, as the ledger is read part by part.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use jiff::Timestamp;
+use kit::chain::Chain;
+use kit::http::{ApiError, Identity, Role};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{Api, LONGEST, problem};
+use crate::ledger::{Actor, Expression, Filter, Ledger, Reading};
+use crate::letter_line::{end, raw, redacted};
+use crate::settings::Settings;
+
+/// What an answer of lines is.
+pub(super) const LINES: &str = "application/x-ndjson";
+
+/// Which letters, in which form, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    source: Option<String>,
+    queue: Option<String>,
+    name: Option<String>,
+    state: Option<String>,
+    class: Option<String>,
+    fingerprint: Option<String>,
+    message: Option<String>,
+    message_re: Option<Expression>,
+    failed_after: Option<Timestamp>,
+    failed_before: Option<Timestamp>,
+    #[serde(default)]
+    raw: bool,
+    reason: String,
+}
+
+/// An export that is under way.
+struct Export {
+    ledger: Ledger,
+    settings: Arc<Settings>,
+    reading: Reading,
+    is_raw: bool,
+    letters: u64,
+    is_ended: bool,
+}
+
+pub(super) async fn export(
+    State(api): State<Api>,
+    Query(wanted): Query<Wanted>,
+    Extension(identity): Extension<Identity>,
+) -> Result<Response, ApiError> {
+    let Wanted {
+        source,
+        queue,
+        name,
+        state,
+        class,
+        fingerprint,
+        message,
+        message_re,
+        failed_after,
+        failed_before,
+        raw,
+        reason,
+    } = wanted;
+    if raw && !identity.role.may(Role::Admin) {
+        let Identity { name, role, .. } = identity;
+        return Err(ApiError::forbidden(format!("raw needs the role {}; {name} is {role}", Role::Admin)));
+    }
+    let filter = Filter {
+        source,
+        queue,
+        name,
+        state,
+        class,
+        fingerprint,
+        message,
+        message_re,
+        failed_after,
+        failed_before,
+        data: None,
+        before: None,
+    };
+    filter.check().map_err(ApiError::bad_request)?;
+    let why = reason.trim();
+    if why.is_empty() || why.len() > LONGEST.0 {
+        return Err(ApiError::bad_request(format!("reason is needed: 1 to {} characters", LONGEST.0)));
+    }
+    let ledger = api.ledger()?.clone();
+    // Before the first of it is read.
+    let (what, of) = (if raw { "export.raw" } else { "export" }, serde_json::to_string(&filter).unwrap_or_default());
+    let actor = Actor { who: &identity.name, why, key: &Uuid::now_v7().to_string() };
+    ledger.note(what, &of, actor, Timestamp::now().as_millisecond()).await.map_err(problem)?;
+    let reading = ledger.begin_reading(filter).await.map_err(problem)?;
+    let export = Export { ledger, settings: api.settings.clone(), reading, is_raw: raw, letters: 0, is_ended: false };
+    let lines = stream::try_unfold(export, Export::next);
+    Ok(([(header::CONTENT_TYPE, LINES)], Body::from_stream(lines)).into_response())
+}
+
+impl Export {
+    /// Returns the next lines. Without the last one whoever reads them knows that they are not all.
+    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        if self.is_ended {
+            return Ok(None);
+        }
+        let letters = self.ledger.read_on(&mut self.reading).await.map_err(|error| {
+            tracing::warn!(error = %Chain(&error), letters = self.letters, "an export is cut off");
+            io::Error::other(error)
+        })?;
+        if letters.is_empty() {
+            self.is_ended = true;
+            return Ok(Some((Bytes::from(end(self.letters)), self)));
+        }
+        self.letters += letters.len() as u64;
+        let (settings, is_raw) = (self.settings.clone(), self.is_raw);
+        // To look for secrets in a long text takes a while.
+        let written = tokio::task::spawn_blocking(move || {
+            let line = |letter| if is_raw { raw(&letter) } else { redacted(letter, &settings.redaction) };
+            letters.into_iter().map(line).collect::<String>()
+        });
+        Ok(Some((Bytes::from(written.await.map_err(io::Error::other)?), self)))
+    }
+}

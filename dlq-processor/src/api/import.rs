@@ -1,0 +1,108 @@
+//! `POST /api/v1/import`: lines of an export, or of a file that letters were put away into, become letters again. Wrong lines are
+//! told, and the others of their batch are none the worse.
+
+use std::collections::BTreeSet;
+
+use axum::body::Bytes;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use kit::http::{ApiError, Identity};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Api, actor, conflict, problem};
+use crate::engine::complete;
+use crate::ledger::{Bringing, Fate, Whole};
+use crate::letter_line::{read, read_end};
+use crate::policy::Policy;
+use crate::settings::Settings;
+
+/// Longest body, in bytes: a line of a job of some mebibytes.
+pub(crate) const BODY_BYTES: usize = 32 << 20;
+/// Lines of a body, at most.
+const LINES: usize = 1000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    dry: bool,
+    reason: String,
+}
+
+/// A line that nothing is made of.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Refused {
+    /// Its number, from 1.
+    line: usize,
+    why: String,
+}
+
+/// Lines that were read: letters with their numbers, and what is none.
+#[derive(Debug, Default)]
+struct Lines {
+    letters: Vec<(usize, Whole)>,
+    refused: Vec<Refused>,
+}
+
+pub(super) async fn import(
+    State(api): State<Api>,
+    Query(Wanted { dry, reason }): Query<Wanted>,
+    Extension(identity): Extension<Identity>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let actor = actor(&identity, &headers, &reason)?;
+    let ledger = api.ledger()?;
+    if !dry && ledger.bytes().await.map_err(problem)? >= api.settings.max_ledger {
+        let why = "the ledger is as large as it may be; raise max_ledger, or let go of letters (retention)";
+        return Err(conflict(why.to_owned()));
+    }
+    let now = Timestamp::now();
+    let (settings, policy, lines) = (api.settings.clone(), api.reloader.policy(), body.clone());
+    let lines = tokio::task::spawn_blocking(move || read_lines(&settings, &policy, &lines, now));
+    let Lines { letters, mut refused } = lines.await.map_err(|error| ApiError::internal(&error))??;
+    let of = format!("lines {}", HEXLOWER.encode(Sha256::digest(&body).get(..8).unwrap_or_default()));
+    let sources = api.settings.sources.iter();
+    let listed: BTreeSet<&str> = sources.filter(|of| of.source.lists().is_some()).map(|of| of.name.as_str()).collect();
+    let bringing = Bringing { actor, of: &of, is_dry: dry, listed: &listed, now_ms: now.as_millisecond() };
+    let (numbers, letters): (Vec<usize>, Vec<Whole>) = letters.into_iter().unzip();
+    let fates = ledger.bring(letters, bringing).await.map_err(problem)?;
+    let fates = fates.ok_or_else(|| conflict("this Idempotency-Key was used for something else".to_owned()))?;
+    let count = |fate: Fate| fates.iter().filter(|it| **it == fate).count();
+    let empty = numbers.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Empty);
+    refused.extend(empty.map(|(line, _)| Refused {
+        line: *line,
+        why: "it says not what its job held; import the line of the file that it was put away into".to_owned(),
+    }));
+    refused.sort_by_key(|refused| refused.line);
+    Ok(Json(json!({
+        "new": count(Fate::New), "back": count(Fate::Back), "here": count(Fate::Here), "refused": refused, "is_dry": dry,
+    })))
+}
+
+/// Reads lines, and decides of each letter what it does not say. Empty lines, and the last one of an export, are passed over.
+fn read_lines(settings: &Settings, policy: &Policy, body: &[u8], now: Timestamp) -> Result<Lines, ApiError> {
+    let names: Vec<&str> = settings.sources.iter().map(|source| source.name.as_str()).collect();
+    let mut lines = Lines::default();
+    for (number, line) in body.split(|byte| *byte == b'\n').enumerate().map(|(at, line)| (at + 1, line)) {
+        if line.trim_ascii().is_empty() || read_end(line).is_some() {
+            continue;
+        }
+        if lines.letters.len() + lines.refused.len() == LINES {
+            return Err(ApiError::bad_request(format!("there are over {LINES} lines; send them in several batches")));
+        }
+        match read(line, &names) {
+            Ok(mut letter) => {
+                complete(settings, policy, &mut letter, now);
+                lines.letters.push((number, letter));
+            }
+            Err(why) => lines.refused.push(Refused { line: number, why }),
+        }
+    }
+    Ok(lines)
+}

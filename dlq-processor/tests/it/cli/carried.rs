@@ -1,0 +1,92 @@
+//! Letters that are exported, imported and discarded for good.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use super::NO_ADDRESS;
+use crate::daemon::machine::Machine;
+
+const ADMIN: &str =
+    "queues: [{ queue: '*', mode: act }]\naccess: { tokens: [{ name: root, role: admin, token_file: token }] }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_exported_into_a_file_of_their_own_and_imported_once() {
+    let machine = Machine::start(ADMIN).await;
+    machine.fail(3, NO_ADDRESS).await;
+    let _daemon = machine.daemon().await;
+    machine.listed(3).await;
+    let export = ["export", "--raw", "--to", "letters.jsonl", "--class", "malformed", "--reason", "another machine"];
+    let said = machine.says(&export).await;
+    assert_eq!((said.code, said.errors.trim()), (0, "3 letters in letters.jsonl"));
+    let path = machine.folder.path().join("letters.jsonl");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!machine.folder.path().join("letters.jsonl.part").exists());
+    let lines = std::fs::read_to_string(&path).unwrap();
+    assert!(lines.lines().count() == 4 && lines.ends_with("{\"end\":true,\"letters\":3}\n"), "{lines}");
+    let refused = machine.says(&export).await;
+    assert!(
+        refused.code == 64 && refused.errors.contains("letters.jsonl is there already; name another"),
+        "{}",
+        refused.errors
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), lines);
+    let shown = machine.says(&["export", "--state", "parked", "--reason", "look"]).await;
+    let first: Value = serde_json::from_str(shown.output.lines().next().unwrap()).unwrap();
+    assert!(shown.code == 0 && first["data"]["number"].is_u64() && first.get("data_base64").is_none(), "{first}");
+
+    let other = Machine::start(ADMIN).await;
+    let _other_daemon = other.daemon().await;
+    other.listed(0).await;
+    // Twice the same, and two that are wrong: more than one batch.
+    let first = lines.lines().next().unwrap();
+    let many = format!("{lines}hunter2\n{}{}\n", format!("{first}\n").repeat(600), first.replace("\"queue\"", "\"q\""));
+    std::fs::write(other.folder.path().join("in.jsonl"), many).unwrap();
+    let import = ["import", "in.jsonl", "--reason", "moved", "--key", "k-1"];
+    let dry = other.says(&import).await;
+    assert_eq!(dry.code, 1, "{}", dry.errors);
+    assert_eq!(dry.json()["is_dry"], true);
+    assert_eq!(other.listed(0).await, [Value::Null; 0]);
+    let yes = [&import[..], &["--yes"]].concat();
+    let done = other.says(&yes).await;
+    let said = done.json();
+    let counts = ["new", "back", "here", "refused"].map(|what| said[what].as_u64().unwrap());
+    assert_eq!((done.code, counts), (1, [3, 0, 600, 2]), "{said}");
+    assert_eq!(said["lines"][0], json!({ "line": 5, "why": "it is not JSON (column 1)" }));
+    assert_eq!(said["lines"][1]["line"], 606, "{said}");
+    assert_eq!(other.says(&yes).await.json()["new"], 0, "once for each key");
+    let letters = other.listed(3).await;
+    assert!(letters.iter().all(|it| it["state"] == "parked" && it["reason"] == "imported"), "{letters:?}");
+    std::fs::write(other.folder.path().join("in.jsonl"), &lines).unwrap();
+    let here = other.says(&["import", "in.jsonl", "--reason", "moved"]).await;
+    assert_eq!((here.code, &here.json()["here"]), (0, &json!(3)));
+    let nothing = other.says(&["import", "nothing.jsonl", "--reason", "moved"]).await;
+    assert!(nothing.code == 64 && nothing.errors.contains("nothing.jsonl: No such file"), "{}", nothing.errors);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_removed_for_good_is_said_before_it_is_done() {
+    let machine = Machine::start(ADMIN).await;
+    machine.fail(1, NO_ADDRESS).await;
+    let _daemon = machine.daemon().await;
+    let letter = machine.listed(1).await.remove(0);
+    let id = letter["id"].as_str().unwrap();
+    let hard = ["discard", id, "--hard", "--reason", "she wants to be forgotten"];
+    let said = machine.says(&hard).await;
+    assert_eq!(said.code, 1, "{}", said.output);
+    for part in ["it can never be redriven", "Nothing is done yet; to do it: add --yes", "is parked"] {
+        assert!(said.errors.contains(part), "{}", said.errors);
+    }
+    assert_eq!(machine.says(&["discard", id, "--yes", "--reason", "x"]).await.code, 64, "--yes is for --hard");
+    assert_eq!(machine.says(&["show", id]).await.json()["data"], json!({ "number": 0 }));
+    let done = machine.says(&[&hard[..], &["--yes", "--key", "k-1"]].concat()).await;
+    assert_eq!((done.code, &done.json()["letter"]["reason"]), (0, &json!("removed")), "{}", done.errors);
+    let refused = machine.says(&["redrive", id, "--reason", "x"]).await;
+    assert!(
+        refused.code == 1 && refused.errors.contains("discarded for good, with all that its job held,"),
+        "{}",
+        refused.errors
+    );
+    let shown = machine.says(&["show", id]).await.json();
+    assert_eq!((&shown["data"], &shown["audit"][0]["what"]), (&json!(""), &json!("discard.hard")));
+}
