@@ -5,9 +5,9 @@ up: ## Builds the release binaries and runs everything from this terminal.
 	cargo build --release -p monitor -p api-gateway -p platform-services -p auth-monitor -p dlq-processor
 	./target/release/monitor up --config compose/local.yml
 
-test: setup ## Installs what the tests need, then runs all of them.
+test: setup ## Installs what the tests need, then runs all of them: two for each core, for most of the time they wait.
 	cargo build --workspace --all-targets
-	cargo nextest run --workspace --no-fail-fast
+	cargo nextest run --workspace --no-fail-fast --test-threads $$((2 * $$(nproc)))
 
 setup: ## Debian packages the tests need, only if they are missing.
 	./compose/e2e/setup

@@ -211,7 +211,7 @@ impl Daemon {
             self.report(&engines),
             self.tell(ledger, &engines),
             carry_out_plans(ledger),
-            let_go(ledger, &self.settings.retention)
+            let_go(ledger, &self.settings.retention, &engines)
         );
     }
 

@@ -10,6 +10,7 @@ mod edits;
 mod expression;
 mod fate;
 mod filter;
+mod given_up;
 mod groups;
 mod heard;
 mod lease;

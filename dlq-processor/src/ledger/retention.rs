@@ -3,7 +3,7 @@
 
 use kit::db::{Bind, Transaction};
 
-use super::{Ledger, LedgerError, ROWS};
+use super::{Ledger, LedgerError, ROWS, places_after};
 
 /// When letters go, in milliseconds since the epoch: those that changed before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,30 +42,30 @@ pub struct Away {
 }
 
 impl Ledger {
-    /// Deletes letters that ended long ago, at most as many as one statement takes, and returns how many there were.
+    /// Deletes letters that ended long ago, at most as many as one statement takes, and returns how many there were. What was given
+    /// up and may be listed by one of these sources stays.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn forget_ended(&self, before: Before) -> Result<usize, LedgerError> {
+    pub async fn forget_ended(&self, before: Before, sources: &[&str]) -> Result<usize, LedgerError> {
         // What a plan did is told as long as its letters are there; of a job that failed again its last letter counts.
         let sql = format!(
             "SELECT number FROM letters WHERE state IN ('resolved', 'recurred', 'withdrawn', 'discarded')
-                AND changed_at_ms < $1 AND changed_at_ms < CASE WHEN state = 'discarded' THEN $2 ELSE $3 END
-            ORDER BY changed_at_ms, number LIMIT {ROWS}"
+                AND changed_at_ms < $1 AND changed_at_ms < CASE WHEN state = 'discarded' THEN $2 ELSE $3 END{}
+            ORDER BY changed_at_ms, number LIMIT {ROWS}",
+            if sources.is_empty() {
+                String::new()
+            } else {
+                format!(" AND NOT (state = 'discarded' AND source IN {})", places_after(3, 1, sources.len()))
+            }
         );
         let Before { ended_ms, discarded_ms, .. } = before;
-        let binds = [Bind::from(ended_ms.max(discarded_ms)), discarded_ms.into(), ended_ms.into()];
-        self.write(async |transaction| {
-            let found = transaction.rows::<(i64,)>(&sql, &binds).await?;
-            let numbers: Vec<i64> = found.into_iter().map(|(number,)| number).collect();
-            delete(transaction, "payloads", "letter", &numbers).await?;
-            delete(transaction, "stacks", "letter", &numbers).await?;
-            delete(transaction, "edits", "letter", &numbers).await?;
-            delete(transaction, "plan_letters", "letter", &numbers).await?;
-            delete(transaction, "letters", "number", &numbers).await?;
-            Ok(numbers.len())
-        })
-        .await
+        let mut binds = vec![Bind::from(ended_ms.max(discarded_ms)), discarded_ms.into(), ended_ms.into()];
+        binds.extend(sources.iter().map(|source| Bind::from(*source)));
+        let found = self.read(async |transaction| transaction.rows::<(i64,)>(&sql, &binds).await).await?;
+        let numbers: Vec<i64> = found.into_iter().map(|(number,)| number).collect();
+        self.forget(&numbers).await?;
+        Ok(numbers.len())
     }
 
     /// Returns letters that wait and that nobody dealt with for so long, at most as many as one statement takes. What is in
@@ -128,7 +128,13 @@ impl Ledger {
     }
 }
 
-async fn delete(transaction: &mut Transaction, table: &str, key: &str, numbers: &[i64]) -> Result<(), sqlx::Error> {
+/// Deletes the rows of these numbers.
+pub(super) async fn delete(
+    transaction: &mut Transaction,
+    table: &str,
+    key: &str,
+    numbers: &[i64],
+) -> Result<(), sqlx::Error> {
     if numbers.is_empty() {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use testkit::{at_scale, eventually};
 
 use super::machine::{Daemon, LIMIT, Machine, QUEUE};
+use crate::bullmq::Bull;
 
 const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s, budget: off }]\nrate: 2000/s\n\
     operator_token_file: token\nretries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";
@@ -43,9 +44,30 @@ async fn no_letter_is_lost_and_none_is_redriven_twice() {
 /// Ends where power could be cut between any two things that are durable.
 const PLACES: [&str; 5] = ["after_capture_commit", "after_intent", "after_lua", "after_redriven", "before_outcome"];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn wherever_power_is_cut_no_letter_is_lost_and_none_is_redriven_twice() {
-    let machine = Machine::start(CONFIG).await;
+macro_rules! in_every_version {
+    ($sentence:ident: $($test:ident $version:literal;)+) => {
+        mod $sentence {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::cut_power_everywhere($version).await;
+                }
+            )+
+        }
+    };
+}
+
+in_every_version! {
+    wherever_power_is_cut_no_letter_is_lost_and_none_is_redriven_twice:
+    in_bullmq_4 "bullmq-4";
+    in_bullmq_5_0 "bullmq-5-0";
+    in_bullmq_5_58 "bullmq-5-58";
+    in_bullmq_5_81 "bullmq-5-81";
+    in_bullmq_6 "bullmq-6";
+}
+
+async fn cut_power_everywhere(version: &str) {
+    let machine = Machine::start_with(CONFIG, Bull::start(version).await);
     let mut ids = Vec::new();
     for place in PLACES {
         ids.extend(machine.fail(5, WHY).await);

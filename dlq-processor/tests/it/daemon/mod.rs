@@ -7,6 +7,7 @@ mod broker;
 mod carried;
 mod depths;
 mod edited;
+mod given_up;
 mod killed;
 mod lists;
 pub(crate) mod machine;

@@ -49,7 +49,7 @@ async fn keeps_an_edit_until_it_is_redriven(ledger: Ledger) {
     let all: Vec<_> = intended.into_iter().map(|intended| (intended, Put::NotFailed)).collect();
     ledger.redriven(&all, 102).await.unwrap();
     let before = Before { ended_ms: 103, discarded_ms: 0, waiting_ms: 0 };
-    assert_eq!(ledger.forget_ended(before).await.unwrap(), 2);
+    assert_eq!(ledger.forget_ended(before, &[]).await.unwrap(), 2);
     assert_eq!(ledger.edit_of(&id).await.unwrap(), None);
 }
 

@@ -373,10 +373,21 @@ async fn lets_go_of_what_ended_and_puts_away_what_nobody_dealt_with(ledger: Ledg
     ledger.ended(&[(intended[0].id.clone(), Outcome::Resolved)], 60).await.unwrap();
 
     let young = Before { ended_ms: 60, discarded_ms: 60, waiting_ms: 50 };
-    assert_eq!((ledger.forget_ended(young).await.unwrap(), ledger.overdue(young).await.unwrap()), (0, vec![]));
+    assert_eq!((ledger.forget_ended(young, &[]).await.unwrap(), ledger.overdue(young).await.unwrap()), (0, vec![]));
     let old = Before { ended_ms: 61, discarded_ms: 60, waiting_ms: 51 };
-    assert_eq!(ledger.forget_ended(old).await.unwrap(), 1);
-    assert_eq!(ledger.forget_ended(Before { discarded_ms: 61, ..old }).await.unwrap(), 1);
+    assert_eq!(ledger.forget_ended(old, &[]).await.unwrap(), 1);
+    let older = Before { discarded_ms: 61, ..old };
+    assert_eq!(ledger.forget_ended(older, &["another", SOURCE]).await.unwrap(), 0, "it may be listed there");
+    assert_eq!(ledger.given_up(SOURCE, 60).await.unwrap(), []);
+    let given_up = ledger.given_up(SOURCE, 61).await.unwrap();
+    assert_eq!(given_up.iter().map(|(_, episode)| episode.job.as_str()).collect::<Vec<_>>(), ["given up"]);
+    let (number, id) = (given_up[0].0, id_of(&ledger, "given up").await);
+    ledger.empty(&[number], 61).await.unwrap();
+    let named = ledger.letter(&id).await.unwrap().unwrap();
+    assert_eq!((named.state.as_str(), named.reason.as_str(), named.changed_at_ms), ("discarded", "removed", 61));
+    assert_eq!((ledger.payload(&id).await.unwrap(), ledger.given_up(SOURCE, 61).await.unwrap()), (vec![], vec![]));
+    ledger.forget(&[number]).await.unwrap();
+    assert_eq!(ledger.letter(&id).await.unwrap(), None);
     let overdue = ledger.overdue(old).await.unwrap();
     let jobs: Vec<&str> = overdue.iter().map(|away| away.job.as_str()).collect();
     assert_eq!((jobs, overdue[0].data.as_slice()), (vec!["waits"], b"{\"to\":\"\0\xff\"}".as_slice()));
