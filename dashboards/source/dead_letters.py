@@ -174,41 +174,29 @@ SOURCES = stat(
     names=True,
 )
 SOON = chart(
-    "How soon they are seen",
-    "Are failures copied before a queue throws them away?",
-    "Seconds: look at Redis and at the ledger's disk. A step of hours: it was away, or has just begun with what lay there.",
+    "How soon",
+    "Are failures copied before a queue throws them away, and how late is work that failed first?",
+    "Copied within seconds: else look at Redis and at the ledger's disk. Done after days: they waited for a person.",
     [
         ask(
-            f"histogram_quantile({share}, sum by (le) (rate(dlq_capture_lag_seconds_bucket[$__rate_interval])))",
+            f"histogram_quantile({share}, sum by (le) (rate({name}_bucket[$__rate_interval])))",
             legend,
         )
-        for share, legend in [(0.5, "half of them"), (0.99, "slowest of a hundred")]
+        for name, share, legend in [
+            ("dlq_capture_lag_seconds", 0.5, "copied, half of them"),
+            ("dlq_capture_lag_seconds", 0.99, "copied, slowest of a hundred"),
+            ("dlq_time_to_resolution_seconds", 0.5, "done, half of them"),
+            ("dlq_time_to_resolution_seconds", 0.95, "done, slowest of twenty"),
+        ]
     ],
     "s",
     none="no dead-letter processor, or nothing fails",
 )
-RESOLVED = chart(
-    "How long until they are done",
-    "How late is work that failed first?",
-    "From the failure to the run that did it. Days: they waited for a person.",
-    [
-        ask(
-            f"histogram_quantile({share}, sum by (le) (rate(dlq_time_to_resolution_seconds_bucket[$__rate_interval])))",
-            legend,
-        )
-        for share, legend in [(0.5, "half of them"), (0.95, "slowest of twenty")]
-    ],
-    "s",
-    none="no dead-letter processor, or nothing was tried again",
-)
 ROOM = chart(
     "Room for trying again",
     "Do rates and budgets hold letters back?",
-    "0: as many are put back as may be. A queue's budget is a share of what it does: nobody works, nothing is put back.",
-    [
-        ask("min by (queue) (dlq_budget_remaining)", "{{queue}}, unasked"),
-        ask("min by (queue) (dlq_rate_tokens)", "{{queue}}"),
-    ],
+    "0: as many are put back as may be. A queue's budget is a share of what it does: nobody works, little is put back.",
+    ask("min by (queue) (dlq_budget_remaining) or min by (queue) (dlq_rate_tokens)", "{{queue}}"),
     "short",
     decimals=0,
     none="no dead-letter processor, or nothing is put back",
@@ -229,7 +217,7 @@ DASHBOARD = Dashboard(
         (4, [(5, LOST), (5, PARKED), (5, OLDEST), (4, UNCERTAIN), (5, MAILS)]),
         (8, [(8, ARRIVALS), (8, STATES), (8, AGAIN)]),
         (7, [(6, PUT_BACK), (7, HELD), (6, IN_QUEUES), (5, SOURCES)]),
-        (7, [(8, SOON), (8, RESOLVED), (8, ROOM)]),
+        (7, [(12, SOON), (12, ROOM)]),
         (7, [(24, LOGS)]),
     ],
     sources=("metrics", "logs", "traces"),

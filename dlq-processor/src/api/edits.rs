@@ -76,26 +76,36 @@ pub(super) fn as_json(edit: Edit, redaction: Option<&Redaction>) -> Value {
 }
 
 /// Refuses what could not be put back as another job, into the queue `to` if it is given: letters of a source and a queue.
-pub(super) fn check_other(api: &Api, [name, queue]: [&str; 2], to: Option<&str>) -> Result<(), ApiError> {
+pub(super) fn check_other(api: &Api, of: [&str; 2], to: Option<&str>) -> Result<(), ApiError> {
+    obstacle(api, of, to).map_or(Ok(()), |(status, message)| Err(ApiError::new(status, message)))
+}
+
+/// Says why they could not be.
+pub(super) fn obstacle(api: &Api, [name, queue]: [&str; 2], to: Option<&str>) -> Option<(StatusCode, String)> {
+    let (conflict, unprocessable) = (StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY);
     let source = api.settings.sources.iter().find(|source| source.name == name);
-    let source = &source.ok_or_else(|| conflict(format!("there is no source {name} in the configuration")))?.source;
+    let Some(source) = source.map(|source| &source.source) else {
+        return Some((conflict, format!("there is no source {name} in the configuration")));
+    };
     if !source.manners(queue).makes_others {
         let why = "they are only put back as they are, where they were";
-        return Err(conflict(format!("jobs of {name} cannot be edited, nor put into another queue: {why}")));
+        return Some((conflict, format!("jobs of {name} cannot be edited, nor put into another queue: {why}")));
     }
-    let Some(to) = to else { return Ok(()) };
+    let to = to?;
     if !source.manners(to).keeps_dead {
-        return Err(unprocessable(format!("{to} holds nothing but what is dead; name a queue that somebody works in")));
+        return Some((
+            unprocessable,
+            format!("{to} holds nothing but what is dead; name a queue that somebody works in"),
+        ));
     }
     let engines = api.working.all();
     let queues = engines.iter().find(|engine| engine.name() == name).map(|engine| engine.queues());
     if queues.is_some_and(|queues| !queues.is_empty() && !queues.iter().any(|queue| queue == to)) {
-        return Err(unprocessable(format!("{name} has no queue {to}; `dlq-processor queues` lists those that it has")));
+        let message = format!("{name} has no queue {to}; `dlq-processor queues` lists those that it has");
+        return Some((unprocessable, message));
     }
-    if !api.settings.of_queue(to).acts {
-        return Err(conflict(format!("nothing is redriven in {to}: give it mode: act in the configuration")));
-    }
-    Ok(())
+    (!api.settings.of_queue(to).acts)
+        .then(|| (conflict, format!("nothing is redriven in {to}: give it mode: act in the configuration")))
 }
 
 fn unprocessable(message: String) -> ApiError {

@@ -9,7 +9,7 @@ use kit::http::{ApiError, Identity};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::edits::check_other;
+use super::edits::obstacle;
 use super::letters::shown;
 use super::{Api, Because, actor, conflict, problem};
 use crate::ledger::{Act, Draft, Filter, Plan, Step, Stepped};
@@ -103,16 +103,8 @@ pub(super) async fn step(
     let ledger = api.ledger()?;
     if matches!(step, Step::Apply | Step::Resume) {
         let plan = ledger.plan(&id).await.map_err(problem)?.ok_or_else(no_plan)?;
-        let queues = ledger.plan_queues(plan.number).await.map_err(problem)?;
-        let still = queues.into_iter().map(|(queue, _)| queue).find(|queue| !api.settings.of_queue(queue).acts);
-        if let Some(queue) = still.filter(|_| plan.act == Act::Redrive.word()) {
-            let message = format!("nothing is redriven in {queue}: give it mode: act in the configuration");
-            return Err(conflict(message));
-        }
-        if plan.to_queue.is_some() {
-            for (source, queue) in ledger.plan_places(plan.number).await.map_err(problem)? {
-                check_other(&api, [&source, &queue], plan.to_queue.as_deref())?;
-            }
+        if let Some((status, message)) = obstacle_of(&api, &plan).await? {
+            return Err(ApiError::new(status, message));
         }
     }
     match ledger.step(&id, step, actor, Timestamp::now().as_millisecond()).await.map_err(problem)? {
@@ -129,6 +121,22 @@ pub(super) async fn step(
     }
 }
 
+/// Says why a plan could not be carried out now, if so.
+async fn obstacle_of(api: &Api, plan: &Plan) -> Result<Option<(StatusCode, String)>, ApiError> {
+    if plan.act != Act::Redrive.word() {
+        return Ok(None);
+    }
+    let places = api.ledger()?.plan_places(plan.number).await.map_err(problem)?;
+    let obstacle = |(source, queue): &(String, String)| {
+        if !api.settings.of_queue(queue).acts {
+            let message = format!("nothing is redriven in {queue}: give it mode: act in the configuration");
+            return Some((StatusCode::CONFLICT, message));
+        }
+        plan.to_queue.as_deref().and_then(|to| obstacle(api, [source, queue], Some(to)))
+    };
+    Ok(places.iter().find_map(obstacle))
+}
+
 async fn described(api: &Api, plan: Plan) -> Result<Value, ApiError> {
     let ledger = api.ledger()?;
     let progress = ledger.progress(plan.number).await.map_err(problem)?;
@@ -137,7 +145,13 @@ async fn described(api: &Api, plan: Plan) -> Result<Value, ApiError> {
     for id in ledger.samples(plan.number).await.map_err(problem)? {
         samples.extend(ledger.letter(&id).await.map_err(problem)?.map(shown));
     }
-    Ok(json!({ "plan": shown_plan(api, &plan), "progress": progress, "queues": queues, "samples": samples }))
+    let obstacle = match &*plan.state {
+        "dry" | "paused" | "stopped" => obstacle_of(api, &plan).await?.map(|(_, message)| message),
+        _ => None,
+    };
+    Ok(json!({
+        "plan": shown_plan(api, &plan), "progress": progress, "queues": queues, "samples": samples, "obstacle": obstacle,
+    }))
 }
 
 /// The filter as JSON rather than as text of it.

@@ -30,6 +30,9 @@ pub(super) fn made(answer: &Value) -> String {
         let which = if is_all { "All of them".to_owned() } else { format!("The first {}", samples.len()) };
         parts.push(format!("{which}:\n{}", letters_table(&samples)));
     }
+    if let Some(obstacle) = at(answer, "obstacle").as_str() {
+        parts.push(format!("It cannot be carried out: {}.", harmless(obstacle)));
+    }
     match at(answer, "apply").as_str() {
         Some(_) if total == 0 => parts.push("There is nothing to be done.".to_owned()),
         Some(apply) => parts.push(format!("Nothing is done yet; to do it:\n  {}", harmless(apply))),

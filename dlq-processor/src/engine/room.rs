@@ -100,6 +100,9 @@ impl Engine {
         held.queues.extend(others.into_iter().map(|(queue, _)| queue));
         let safe_queues = self.safe_queues();
         room.strange.retain(|queue| !safe_queues.contains(queue));
+        // What goes elsewhere is done something about where it failed, too, unless nothing is left there.
+        let origins = self.unsafe_queues().into_iter().chain(room.strange.clone());
+        held.origins = origins.filter(|queue| !safe_queues.lacks(queue)).collect();
         held.queues.extend(room.strange.iter().cloned());
         self.figures.room.note_all(self.rate.lock().unwrap_or_else(PoisonError::into_inner).tokens(now_ms));
         self.set_rates(room, now_ms);

@@ -149,7 +149,7 @@ impl Ledger {
             };
             let sql =
                 "UPDATE letters SET state = $1, action = $7, due_at_ms = $2, has_all_tries = $3, reason = 'asked',
-                changed_at_ms = $4, version = version + 1, to_queue = $8 WHERE id = $5 AND state = $6";
+                changed_at_ms = $4, version = version + 1, to_queue = NULLIF($8, queue) WHERE id = $5 AND state = $6";
             let binds = [
                 Bind::from(act.state()),
                 is_redrive.then_some(now_ms).into(),

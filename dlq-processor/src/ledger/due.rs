@@ -87,6 +87,8 @@ pub struct Held {
     pub names: Vec<(String, String)>,
     /// Queues, but for what a person asked for.
     pub unasked: Vec<String>,
+    /// Queues of what goes elsewhere.
+    pub origins: Vec<String>,
 }
 
 /// Held queues and names that are left out by name, at most; with more some are read in vain.
@@ -140,6 +142,9 @@ impl Ledger {
             sql += &format!(
                 " AND COALESCE(to_queue, queue) NOT IN {queues} AND (found_in IS NULL OR found_in NOT IN {queues})"
             );
+        }
+        if let Some(queues) = list(&mut binds, &held.origins) {
+            sql += &format!(" AND (to_queue IS NULL OR queue NOT IN {queues})");
         }
         if let Some(queues) = list(&mut binds, &held.unasked) {
             sql += &format!(" AND NOT (COALESCE(to_queue, queue) IN {queues} AND has_all_tries = 0)");

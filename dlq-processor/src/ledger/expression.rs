@@ -1,14 +1,20 @@
 //! A regular expression that words of failures are looked through with.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
+use super::LedgerError;
+
 /// Longest one, in bytes.
 const LONGEST: usize = 1000;
-/// What one may take when it is made, in bytes: `.{1000}` takes less, and repetitions of repetitions more.
+/// What one may take when it is made, in bytes: ten times `\w+ \d+ \w+`, and less than repetitions of repetitions.
 const MOST_BYTES: usize = 1 << 20;
+/// How long one part of a search may take: a text of 8 KiB takes a thousandth of a second, and with the worst of expressions a
+/// second.
+const WITHIN: Duration = Duration::from_secs(2);
 
 /// A regular expression as the crate `regex` has it, whatever is small or capital. Each takes time in proportion to what it is
 /// looked for in (docs.rs/regex, "Untrusted input").
@@ -34,6 +40,31 @@ impl Expression {
     /// Whether it is found in a text.
     pub fn is_in(&self, text: &str) -> bool {
         self.0.is_match(text)
+    }
+}
+
+/// A part of a search, which ends in time whatever it looks for.
+pub(super) struct Search<'e> {
+    expression: Option<&'e Expression>,
+    began: Instant,
+}
+
+impl<'e> Search<'e> {
+    /// Without an expression everything is found.
+    pub(super) fn new(expression: Option<&'e Expression>) -> Self {
+        Self { expression, began: Instant::now() }
+    }
+
+    /// Whether the expression is found in a text.
+    ///
+    /// # Errors
+    /// [`LedgerError::Late`].
+    pub(super) fn finds(&self, text: &str) -> Result<bool, LedgerError> {
+        let Some(expression) = self.expression else { return Ok(true) };
+        if self.began.elapsed() > WITHIN {
+            return Err(LedgerError::Late);
+        }
+        Ok(expression.is_in(text))
     }
 }
 

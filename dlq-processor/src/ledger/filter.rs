@@ -5,11 +5,11 @@ use kit::db::{Bind, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::choice::Chosen;
+use super::expression::Search;
 use super::{Expression, LetterState};
 use crate::policy::Class;
 
-/// Letters whose words or payloads are looked at at once.
-const PAGE: i64 = 500;
 /// Columns that have an index.
 const INDEXED: [&str; 3] = ["fingerprint", "state", "queue"];
 /// So many letters are read and sorted within a hundredth of a second.
@@ -148,69 +148,40 @@ impl Filter {
         condition
     }
 
-    /// Returns time of failure, number and version of letters that have the words and the data that no condition of a database
-    /// asks for.
-    async fn look_through(
-        &self,
-        transaction: &mut Transaction,
-        mut condition: Where<'_>,
-    ) -> Result<Vec<(i64, i64, i64)>, sqlx::Error> {
-        let (from, most) = (condition.bind(0_i64.into()), condition.bind(PAGE.into()));
-        let (data, payloads) = if self.data.is_some() {
-            (", data", "JOIN payloads ON payloads.letter = letters.number")
-        } else {
-            ("", "")
-        };
-        let sql = format!(
-            "SELECT failed_at_ms, number, version, message{data} FROM letters {payloads}
-            WHERE {} AND number > {from} ORDER BY number LIMIT {most}",
-            condition.sql
-        );
-        let (mut chosen, place) = (Vec::new(), condition.binds.len() - 2);
-        loop {
-            let rows = transaction.rows::<Row>(&sql, &condition.binds).await?;
-            let Some(last) = rows.last().map(|row| row.number) else { return Ok(chosen) };
-            let found = rows.into_iter().filter(|row| {
-                self.has_words(&row.message)
-                    && self.data.as_ref().is_none_or(|wanted| wanted.is_in(row.data.as_deref().unwrap_or_default()))
-            });
-            chosen.extend(found.map(|row| (row.failed_at_ms, row.number, row.version)));
-            if let Some(bind) = condition.binds.get_mut(place) {
-                *bind = last.into();
-            }
-        }
-    }
-
     /// Whether a message has the words that no condition of a database asks for.
     pub(super) fn has_words(&self, message: &str) -> bool {
         self.message_re.as_ref().is_none_or(|expression| expression.is_in(message))
     }
 
-    /// Writes the letters that it chooses into a plan, as they are now, the first failed first: those in one of `states`, at most
-    /// `most` if that is given.
+    /// Begins to look for the words that no condition of a database asks for.
+    pub(super) fn search(&self) -> Search<'_> {
+        Search::new(self.message_re.as_ref())
+    }
+
+    /// Writes the letters that it chooses into a plan, as they are now, the first failed first: of those that meet `condition` at
+    /// most `most`, if that is given; or else those that are `chosen`.
     pub(super) async fn freeze(
         &self,
         transaction: &mut Transaction,
         plan: i64,
-        states: &[&str],
+        condition: &str,
         most: Option<i64>,
+        chosen: Option<&[Chosen]>,
     ) -> Result<(), sqlx::Error> {
-        let (pattern, states) = (self.pattern(), states.join("', '"));
-        let mut condition = self.to_where(&pattern, self.lead(transaction).await?);
-        condition.sql += &format!(" AND state IN ('{states}') AND action <> 'quarantine'");
-        if self.data.is_none() && self.message_re.is_none() {
-            let (place, most) = (condition.bind(plan.into()), condition.bind(most.unwrap_or(i64::MAX).into()));
+        let Some(chosen) = chosen else {
+            let pattern = self.pattern();
+            let mut of_all = self.to_where(&pattern, self.lead(transaction).await?);
+            let (place, most) = (of_all.bind(plan.into()), of_all.bind(most.unwrap_or(i64::MAX).into()));
             let sql = format!(
                 "INSERT INTO plan_letters (plan, position, letter, version, state)
                 SELECT {place}, ROW_NUMBER() OVER (ORDER BY failed_at_ms, number), number, version, 'waits'
-                FROM letters WHERE {} ORDER BY failed_at_ms, number LIMIT {most}",
-                condition.sql
+                FROM letters WHERE {} AND {condition} ORDER BY failed_at_ms, number LIMIT {most}",
+                of_all.sql
             );
-            return transaction.change(&sql, &condition.binds).await.map(drop);
-        }
-        let mut chosen = self.look_through(transaction, condition).await?;
-        chosen.sort_unstable();
-        chosen.truncate(most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX));
+            return transaction.change(&sql, &of_all.binds).await.map(drop);
+        };
+        let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX).min(chosen.len());
+        let (chosen, _) = chosen.split_at(most);
         for (part, chunk) in chosen.chunks(CHUNK).enumerate() {
             let rows = chunk.iter().enumerate();
             let values: Vec<String> = rows
@@ -234,25 +205,6 @@ fn one_of(what: &str, given: Option<&str>, words: &[&str]) -> Result<(), String>
             Err(format!("{what} is {given:?}; write one of {}", words.join(", ")))
         }
         _ => Ok(()),
-    }
-}
-
-/// A letter that is looked at.
-#[derive(sqlx::FromRow)]
-struct Row {
-    failed_at_ms: i64,
-    number: i64,
-    version: i64,
-    message: String,
-    /// If it is looked at.
-    #[sqlx(default)]
-    data: Option<Vec<u8>>,
-}
-
-impl InData {
-    fn is_in(&self, data: &[u8]) -> bool {
-        let data: Option<Value> = serde_json::from_slice(data).ok();
-        data.is_some_and(|data| data.pointer(&self.pointer) == Some(&self.value))
     }
 }
 

@@ -4,6 +4,7 @@ mod act;
 mod alike;
 mod bring;
 mod capture;
+mod choice;
 mod details;
 mod due;
 mod edits;

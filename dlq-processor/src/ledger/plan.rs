@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::act::{Act, earlier, note};
 use super::plan_state::{PlanState, Step};
+use super::removal::REMOVED;
 use super::{Actor, Filter, Ledger, LedgerError};
 
 /// Letters that are shown of a plan.
@@ -102,6 +103,12 @@ impl Ledger {
     pub async fn make_plan(&self, draft: &Draft, actor: Actor<'_>, now_ms: i64) -> Result<Option<Plan>, LedgerError> {
         let id = Uuid::now_v7().to_string();
         let filter = serde_json::to_string(&draft.filter).unwrap_or_default();
+        // What was removed for good stays so, and nothing but a release lets out what is in quarantine.
+        let condition = format!(
+            "state IN ('{}') AND action <> 'quarantine' AND NOT (state = 'discarded' AND reason = '{REMOVED}')",
+            draft.act.from().join("', '")
+        );
+        let chosen = self.choose(&draft.filter, &condition).await?;
         let made = self.write(async |transaction| {
             if let Some(earlier) = earlier(transaction, actor.key).await? {
                 return Ok(earlier.of("plan"));
@@ -123,7 +130,7 @@ impl Ledger {
                 draft.to_queue.as_deref().into(),
             ];
             let number = transaction.row::<(i64,)>(sql, &binds).await?.map_or(0, |(number,)| number);
-            draft.filter.freeze(transaction, number, draft.act.from(), draft.max_letters).await?;
+            draft.filter.freeze(transaction, number, &condition, draft.max_letters, chosen.as_deref()).await?;
             seal(transaction, number).await?;
             note(transaction, "plan", &id, actor, now_ms).await?;
             Ok(Some(id))
@@ -250,9 +257,10 @@ async fn seal(transaction: &mut Transaction, plan: i64) -> Result<(), sqlx::Erro
 
 /// Returns a queue of the plan's in which another one is under way.
 async fn busy(transaction: &mut Transaction, plan: i64) -> Result<Option<String>, sqlx::Error> {
-    let sql = "SELECT MIN(letters.queue) FROM plan_letters JOIN letters ON letters.number = plan_letters.letter
-        WHERE plan_letters.plan = $1 AND letters.queue IN (
-            SELECT others.queue FROM plans
+    let sql = "SELECT MIN(COALESCE(mine.to_queue, letters.queue)) FROM plans AS mine
+        JOIN plan_letters ON plan_letters.plan = mine.number JOIN letters ON letters.number = plan_letters.letter
+        WHERE mine.number = $1 AND COALESCE(mine.to_queue, letters.queue) IN (
+            SELECT COALESCE(plans.to_queue, others.queue) FROM plans
             JOIN plan_letters AS theirs ON theirs.plan = plans.number AND theirs.state = 'waits'
             JOIN letters AS others ON others.number = theirs.letter
             WHERE plans.state = 'running' AND plans.number <> $1)";

@@ -86,7 +86,7 @@ async fn deal(
 ) -> Result<bool, sqlx::Error> {
     let is_redrive = act == Act::Redrive;
     let sql = "UPDATE letters SET state = $1, due_at_ms = $2, has_all_tries = $3, reason = 'asked', plan = $4,
-            changed_at_ms = $5, version = version + 1, to_queue = $8 WHERE number = $6 AND version = $7";
+            changed_at_ms = $5, version = version + 1, to_queue = NULLIF($8, queue) WHERE number = $6 AND version = $7";
     let binds = [
         Bind::from(act.state()),
         is_redrive.then_some(now_ms).into(),

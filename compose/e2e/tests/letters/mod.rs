@@ -13,8 +13,8 @@ use crate::described::Described;
 
 /// What an administrator of dlq-processor shows.
 const TOKEN: &str = "correct-horse-battery-staple";
-/// Nobody waits for events that never end, and whoever adopts is another one afterwards.
-const APART: &str = "/events$|/adopt$";
+/// Nobody waits for events that never end, whoever adopts is another one afterwards, and nobody makes lines up.
+const APART: &str = "/events$|/adopt$|/import$";
 
 /// Starts dlq-processor beside job tables with letters in them, some of each kind.
 async fn start_dlq(ledger: &str, folder: &Path) -> Described {
@@ -64,6 +64,20 @@ async fn described_in(described: &Described) -> BTreeSet<String> {
     paths.flat_map(of_path).collect()
 }
 
+/// Imports a letter that is there.
+async fn import_again(dlq: &Described) {
+    let (_, page) = dlq.ask("GET", "/api/v1/letters?limit=1", None, &Value::Null).await;
+    let letter = &page["letters"][0];
+    let mut line = json!({ "data_base64": "e30=", "kept_base64": "" });
+    for field in ["id", "source", "queue", "job", "name", "failed_at_ms", "message"] {
+        line[field] = letter[field].clone();
+    }
+    let request = Request::post(format!("{}/api/v1/import?reason=test", dlq.0.url()));
+    let request = request.header("authorization", format!("Bearer {TOKEN}")).header("idempotency-key", "import");
+    let (status, answer) = ask(request, &line).await.unwrap();
+    assert_eq!((status, serde_json::from_str::<Value>(&answer).unwrap()["here"].clone()), (200, json!(1)), "{answer}");
+}
+
 async fn try_dlq(ledger: &str, folder: &Path) {
     let dlq = start_dlq(ledger, folder).await;
     let taken_in = async || {
@@ -73,6 +87,7 @@ async fn try_dlq(ledger: &str, folder: &Path) {
     eventually("every letter to be taken in", LIMIT, taken_in).await;
     dlq.is_as_described(TOKEN, ["--exclude-path-regex", APART]).await;
     dlq.is_as_described(TOKEN, ["--include-path-regex", "/adopt$"]).await;
+    import_again(&dlq).await;
     let mut described = described_in(&dlq).await;
     assert!(described.remove("GET /api/v1/events"));
     // Job tables take no edits; the daemon's own tests make some.

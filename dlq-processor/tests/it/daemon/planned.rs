@@ -100,6 +100,7 @@ async fn wrong_plans_are_told_what_to_write() {
     }
     let redrive = json!({ "act": "redrive", "reason": "x" });
     let (_, made) = machine.ask_as_operator("POST", "/api/v1/plans", "made", &redrive).await;
+    assert_eq!(made["obstacle"], "nothing is redriven in mails: give it mode: act in the configuration");
     let path = format!("/api/v1/plans/{}/apply", made["plan"]["id"].as_str().unwrap());
     let (status, answer) = machine.ask_as_operator("POST", &path, "apply", &json!({ "reason": "x" })).await;
     assert!(

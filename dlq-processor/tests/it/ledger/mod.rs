@@ -165,18 +165,16 @@ async fn leaves_out_what_is_held(ledger: Ledger) {
     let due = async |held: Held| ledger.due(SOURCE, 100, &held, 10).await.unwrap().len();
     let name = "send\u{fffd}";
     assert_eq!(due(Held::default()).await, 1);
-    assert_eq!(due(Held { queues: vec!["mails".to_owned()], names: vec![], unasked: vec![] }).await, 0);
+    assert_eq!(due(Held { queues: vec!["mails".to_owned()], ..Held::default() }).await, 0);
     let unasked = Held { unasked: vec!["mails".to_owned()], ..Held::default() };
     assert_eq!(due(unasked.clone()).await, 0);
-    assert_eq!(
-        due(Held { queues: vec![], names: vec![("mails".to_owned(), name.to_owned())], unasked: vec![] }).await,
-        0
-    );
+    assert_eq!(due(Held { names: vec![("mails".to_owned(), name.to_owned())], ..Held::default() }).await, 0);
     assert_eq!(
         due(Held {
             queues: vec!["other".to_owned()],
             names: vec![("mails".to_owned(), "x".to_owned())],
-            unasked: vec!["other".to_owned()]
+            unasked: vec!["other".to_owned()],
+            ..Held::default()
         })
         .await,
         1
@@ -184,7 +182,7 @@ async fn leaves_out_what_is_held(ledger: Ledger) {
     // As many as there may be, and more.
     let many: Vec<String> = (0..1_100).map(|number| format!("q{number}")).collect();
     let names = many.iter().map(|queue| (queue.clone(), name.to_owned())).collect();
-    let held = Held { queues: many.clone(), names, unasked: many };
+    let held = Held { queues: many.clone(), names, unasked: many.clone(), origins: many };
     assert_eq!(due(held.clone()).await, 1);
     let named =
         Held { names: [vec![("mails".to_owned(), name.to_owned())], held.names.clone()].concat(), ..held.clone() };

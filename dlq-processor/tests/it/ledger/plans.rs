@@ -7,7 +7,7 @@ use dlq_processor::ledger::{
     Stepped,
 };
 use dlq_processor::policy::ErrorFacts;
-use dlq_processor::source::{Found, Put};
+use dlq_processor::source::{Episode, Found, Put};
 
 use super::{SOURCE, capture, found, id_of, in_a_file, in_a_server, redrive};
 
@@ -153,6 +153,7 @@ async fn chooses_by_words_and_as_many_as_were_wanted_the_first_failed_first(ledg
         say("c", 10, "timeout after a while"),
         say("d", 40, "TIMEOUT AFTER 7 ms"),
     ];
+    let elsewhere = |job: &str| Episode { queue: "elsewhere".to_owned(), job: job.to_owned(), failed_at_ms: 50 };
     let parked = |found: &Found, past: Option<Past>| {
         let error = ErrorFacts::read(found.reason.as_deref(), None);
         Ruling { error, state: LetterState::Parked, ..redrive(found, past) }
@@ -179,6 +180,14 @@ async fn chooses_by_words_and_as_many_as_were_wanted_the_first_failed_first(ledg
     assert_eq!(ledger.carry_on(&plan, 200, 80).await.unwrap(), Part::Done(3));
     let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
     assert!(due.len() == 3 && due.iter().all(|due| due.target() == "slow"), "{due:?}");
+    let origins = vec![due[0].episode.queue.clone()];
+    assert_eq!(ledger.due(SOURCE, 100, &Held { origins, ..Held::default() }, 10).await.unwrap(), []);
+    // Another one that leads there waits, whatever its letters' own queue is.
+    ledger.capture(SOURCE, &[Found { episode: elsewhere("e"), ..say("e", 50, "timeout") }], 50, parked).await.unwrap();
+    let (other, _) = jobs(Filter { queue: Some("elsewhere".to_owned()), ..Filter::default() }, None, "other").await;
+    assert_eq!(step(&ledger, &other, Step::Apply).await, Stepped::Done, "all of the first are on their way");
+    let (again, _) = jobs(Filter { queue: Some("elsewhere".to_owned()), ..Filter::default() }, None, "again").await;
+    assert_eq!(step(&ledger, &again, Step::Apply).await, Stepped::Busy("slow".to_owned()));
     assert_eq!(ledger.plan_places(plan.number).await.unwrap(), [(SOURCE.to_owned(), due[0].episode.queue.clone())]);
 }
 

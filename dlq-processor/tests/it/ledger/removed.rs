@@ -1,6 +1,8 @@
 //! What is discarded for good.
 
-use dlq_processor::ledger::{Act, Acted, Actor, Edited, Filter, Held, InOrder, Ledger, LetterState, Past, Ruling};
+use dlq_processor::ledger::{
+    Act, Acted, Actor, Draft, Edited, Expression, Filter, Held, InOrder, Ledger, LetterState, Past, Ruling,
+};
 use dlq_processor::source::{Found, Put};
 use serde_json::json;
 
@@ -39,6 +41,19 @@ async fn removes_what_a_letter_holds_and_nothing_brings_it_back(ledger: Ledger) 
         let key = format!("act-{number}");
         let acted = ledger.act(&parked, act, Actor { key: &key, ..ROOT }, 91).await.unwrap();
         assert_eq!(acted, Acted::Not(GONE.to_owned()), "{act:?}");
+    }
+    for (key, message_re) in [("plan", None), ("plan-2", Some(Expression::parse(".").unwrap()))] {
+        let filter = Filter { message_re, ..Filter::default() };
+        let draft = Draft {
+            filter,
+            act: Act::Redrive,
+            rate_milli: None,
+            stop_percent: None,
+            max_letters: None,
+            to_queue: None,
+        };
+        let plan = ledger.make_plan(&draft, Actor { key, ..ROOT }, 91).await.unwrap().unwrap();
+        assert_eq!(plan.total, 0, "{draft:?}");
     }
     assert_eq!(edit("edit-2").await, Edited::Acted(Acted::Not(GONE.to_owned())));
     // Its queue still lists it.
