@@ -40,8 +40,8 @@ const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest
 # A queue that keeps so many failed jobs, and a worker that fails more than a thousand a second.
 KEPT, TRIMMED, AT_ONCE = 50, 10_000, 5
 FAILS_AND_TRIMS = """
-const [packages, port, jobs, kept, concurrency] = process.argv.slice(1);
-const { Queue, Worker } = require("node:module").createRequire(`${packages}/x.js`)("bullmq-5-58");
+const [packages, version, port, jobs, kept, concurrency] = process.argv.slice(1);
+const { Queue, Worker } = require("node:module").createRequire(`${packages}/x.js`)(version);
 const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest: null };
 const opts = { removeOnFail: Number(kept) };
 (async () => {
@@ -172,12 +172,17 @@ def beside_live_jobs(stage):
 
 def trimmed(stage):
     """A job's failure is there for a few hundredths of a second."""
+    return [trimmed_by(stage, version) for version in ["bullmq-5-0", "bullmq-5-58", "bullmq-5-81", "bullmq-6"]]
+
+
+def trimmed_by(stage, version):
+    say(f"dead letters: {TRIMMED} thrown away by {version}")
     folder = pathlib.Path(tempfile.mkdtemp(dir=stage.folder))
     with redis(folder) as server:
         config = f"sources: {{ bench: {{ bullmq: {{ url: 'redis://127.0.0.1:{server}' }} }} }}\n"
         with processor(stage, folder, config) as (_, port):
             packages = stage.programs.parent / "e2e-node"
-            words = ["node", "-e", FAILS_AND_TRIMS, packages, server, TRIMMED, KEPT, AT_ONCE]
+            words = ["node", "-e", FAILS_AND_TRIMS, packages, version, server, TRIMMED, KEPT, AT_ONCE]
             pipe = subprocess.PIPE
             worker = subprocess.Popen([str(word) for word in words], stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
             taken = lambda: counted(port, "dlq_captured_total")
@@ -186,8 +191,8 @@ def trimmed(stage):
             missed = lambda: counted(port, "dlq_capture_missed_total")
             wait_for("each failure to be taken in or counted", lambda: taken() + missed() >= TRIMMED + 1)
             share = 100 * taken() / (TRIMMED + 1)
-    name = f"taken in of {a_second:.0f} failures a second, {KEPT} kept, %"
-    return [figure(name, share, None, digits=2, at_least=99.9)]
+    name = f"taken in of {a_second:.0f} failures a second in {version}, {KEPT} kept, %"
+    return figure(name, share, None, digits=2, at_least=99.9)
 
 
 def fail(server):

@@ -192,16 +192,6 @@ SOON = chart(
     "s",
     none="no dead-letter processor, or nothing fails",
 )
-ROOM = chart(
-    "Room for trying again",
-    "Do rates and budgets hold letters back?",
-    "0: as many are put back as may be. A queue's budget is a share of what it does: nobody works, little is put back.",
-    ask("min by (queue) (dlq_budget_remaining) or min by (queue) (dlq_rate_tokens)", "{{queue}}"),
-    "short",
-    decimals=0,
-    none="no dead-letter processor, or nothing is put back",
-    links=[OF_QUEUE],
-)
 LOGS = log_lines(
     "What workers say",
     "Why do jobs die?",
@@ -217,7 +207,7 @@ DASHBOARD = Dashboard(
         (4, [(5, LOST), (5, PARKED), (5, OLDEST), (4, UNCERTAIN), (5, MAILS)]),
         (8, [(8, ARRIVALS), (8, STATES), (8, AGAIN)]),
         (7, [(6, PUT_BACK), (7, HELD), (6, IN_QUEUES), (5, SOURCES)]),
-        (7, [(12, SOON), (12, ROOM)]),
+        (7, [(24, SOON)]),
         (7, [(24, LOGS)]),
     ],
     sources=("metrics", "logs", "traces"),
