@@ -109,9 +109,12 @@ STATES = chart(
 )
 AGAIN = chart(
     "Tried again",
-    "Does trying again help?",
-    "Mostly recurred: the cause is still there, so stop trying and mend that.",
-    ask("sum by (outcome) (increase(dlq_redrive_outcome_total[$__rate_interval]))", "{{outcome}}"),
+    "Is anything tried again, and does it help?",
+    "Mostly recurred: the cause is still there, so stop trying and mend that. gone, not_failed: somebody was there before.",
+    [
+        ask("sum by (outcome) (increase(dlq_redrive_outcome_total[$__rate_interval]))", "{{outcome}}"),
+        ask("sum by (result) (increase(dlq_redrive_total[$__rate_interval]))", "{{result}}, at once"),
+    ],
     "short",
     decimals=0,
     columns=True,
@@ -152,16 +155,6 @@ IN_QUEUES = chart(
     decimals=0,
     none="no dead-letter processor",
     links=[OF_QUEUE],
-)
-PUT_BACK = chart(
-    "Put back",
-    "Is anything tried again, and what comes of it at once?",
-    "moved: put back. gone, not_failed: somebody was there before. fence: it had failed again.",
-    ask("sum by (result) (increase(dlq_redrive_total[$__rate_interval]))", "{{result}}"),
-    "short",
-    decimals=0,
-    columns=True,
-    none="no dead-letter processor",
 )
 SOURCES = stat(
     "Sources",
@@ -206,8 +199,7 @@ DASHBOARD = Dashboard(
     [
         (4, [(5, LOST), (5, PARKED), (5, OLDEST), (4, UNCERTAIN), (5, MAILS)]),
         (8, [(8, ARRIVALS), (8, STATES), (8, AGAIN)]),
-        (7, [(6, PUT_BACK), (7, HELD), (6, IN_QUEUES), (5, SOURCES)]),
-        (7, [(24, SOON)]),
+        (7, [(6, SOON), (7, HELD), (6, IN_QUEUES), (5, SOURCES)]),
         (7, [(24, LOGS)]),
     ],
     sources=("metrics", "logs", "traces"),
