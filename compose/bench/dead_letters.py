@@ -37,8 +37,8 @@ const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest
 """
 
 
-# A queue that keeps so many failed jobs, and a worker that fails more than a thousand a second.
-KEPT, TRIMMED, AT_ONCE = 50, 10_000, 5
+# A queue that keeps so many failed jobs, and a worker that fails about 800 a second.
+KEPT, TRIMMED, AT_ONCE = 50, 10_000, 8
 FAILS_AND_TRIMS = """
 const [packages, version, port, jobs, kept, concurrency] = process.argv.slice(1);
 const { Queue, Worker } = require("node:module").createRequire(`${packages}/x.js`)(version);
@@ -46,7 +46,8 @@ const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest
 const opts = { removeOnFail: Number(kept) };
 (async () => {
   const queue = new Queue("trimmed", { connection });
-  const fail = async () => { throw new Error("no"); };
+  // Jobs that take as long have 800 a second fail, which is what is asked for.
+  const fail = async () => { await new Promise((done) => setTimeout(done, 5)); throw new Error("no"); };
   const worker = new Worker("trimmed", fail, { connection, concurrency: Number(concurrency) });
   await queue.add("job", {}, opts);
   for await (const _ of process.stdin) break;

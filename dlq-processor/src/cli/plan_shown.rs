@@ -31,7 +31,7 @@ pub(super) fn made(answer: &Value) -> String {
         parts.push(format!("{which}:\n{}", letters_table(&samples)));
     }
     if let Some(obstacle) = at(answer, "obstacle").as_str() {
-        parts.push(format!("It cannot be carried out: {}.", harmless(obstacle)));
+        parts.push(format!("It cannot be carried out yet: {}.", harmless(obstacle)));
     }
     match at(answer, "apply").as_str() {
         Some(_) if total == 0 => parts.push("There is nothing to be done.".to_owned()),
