@@ -3,7 +3,7 @@
 use kit::db::{Bind, Transaction};
 
 use super::capture::{OPEN, clean};
-use super::due::given_ms;
+use super::intent::given_ms;
 use super::letter::of_jobs;
 use crate::source::{CLOCKS_DIFFER_MS, Found};
 
