@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kit::db::{Bind, Transaction};
 
 use super::act::{earlier, note};
-use super::capture::clean;
 use super::fate::{Fate, fates, is_open, state_of};
+use super::insert::clean;
 use super::{Actor, Ledger, LedgerError, ROWS, Whole, places};
 
 /// Who brings letters, and how.

@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use kit::db::{Bind, Transaction};
 use sha2::{Digest, Sha256};
 
-use super::capture::clean;
+use super::insert::clean;
 use super::places_after;
 use crate::source::{Episode, Found};
 

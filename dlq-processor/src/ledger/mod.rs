@@ -14,6 +14,7 @@ mod filter;
 mod given_up;
 mod groups;
 mod heard;
+mod insert;
 mod intent;
 mod lease;
 mod letter;

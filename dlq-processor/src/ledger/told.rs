@@ -2,7 +2,8 @@
 
 use kit::db::{Bind, Transaction};
 
-use super::capture::{OPEN, clean};
+use super::capture::OPEN;
+use super::insert::clean;
 use super::intent::given_ms;
 use super::letter::of_jobs;
 use crate::source::{CLOCKS_DIFFER_MS, Found};

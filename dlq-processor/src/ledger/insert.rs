@@ -1,0 +1,149 @@
+//! Writing new letters: rows of letters, payloads and stack traces.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kit::db::{Bind, Transaction};
+use kit::trace::Context;
+
+use super::letter::{LetterId, Past};
+use super::{Ruling, places};
+use crate::source::Found;
+
+const COLUMNS: [&str; 31] = [
+    "id",
+    "source",
+    "queue",
+    "job",
+    "failed_at_ms",
+    "name",
+    "message",
+    "error_class",
+    "error_code",
+    "http",
+    "attempts",
+    "stalls",
+    "put_in_at_ms",
+    "fingerprint",
+    "class",
+    "rule",
+    "action",
+    "reason",
+    "alarm",
+    "state",
+    "seen_at_ms",
+    "due_at_ms",
+    "changed_at_ms",
+    "redrives",
+    "version",
+    "until_ms",
+    "order_value",
+    "waits_for_stuck",
+    "traceparent",
+    "listed",
+    "found_in",
+];
+
+/// Returns the ids of those that were not there.
+pub(super) async fn insert(
+    transaction: &mut Transaction,
+    source: &str,
+    rows: &[(LetterId, &Found, Ruling, Option<Past>)],
+    now_ms: i64,
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let texts: Vec<[String; 3]> = rows
+        .iter()
+        .map(|(_, found, ruling, _)| [&*found.episode.job, &*found.name, &*ruling.error.message].map(clean))
+        .collect();
+    let parent = |found: &Found| found.asked_by.as_ref().map(Context::traceparent);
+    let parents: Vec<Option<String>> = rows.iter().map(|(_, found, ..)| parent(found)).collect();
+    let mut binds: Vec<Bind<'_>> = Vec::with_capacity(rows.len() * COLUMNS.len());
+    for (((id, found, ruling, past), [job, name, message]), parent) in rows.iter().zip(&texts).zip(&parents) {
+        let Found { episode, .. } = found;
+        let Ruling { error, fingerprint, decision, state, due_at_ms, until_ms, order, is_listed } = ruling;
+        binds.extend([
+            Bind::from(id.as_str()),
+            source.into(),
+            episode.queue.as_str().into(),
+            job.as_str().into(),
+            episode.failed_at_ms.into(),
+            name.as_str().into(),
+            message.as_str().into(),
+            error.class.as_deref().into(),
+            error.codes.first().map(String::as_str).into(),
+            error.http.map(i64::from).into(),
+            i64::from(found.attempts).into(),
+            i64::from(found.stalls).into(),
+            found.put_in_at_ms.into(),
+            fingerprint.as_str().into(),
+            decision.class.word().into(),
+            decision.rule.as_deref().into(),
+            decision.action.word().into(),
+            decision.reason.word().into(),
+            decision.alarm.word().into(),
+            state.word().into(),
+            now_ms.into(),
+            (*due_at_ms).into(),
+            now_ms.into(),
+            i64::from(past.map_or(0, |past| past.redrives)).into(),
+            1_i64.into(),
+            (*until_ms).into(),
+            order.as_ref().map(|order| order.value.as_str()).into(),
+            i64::from(order.as_ref().is_some_and(|order| order.waits_for_stuck)).into(),
+            parent.as_deref().into(),
+            is_listed.then_some("").into(),
+            found.found_in.as_deref().into(),
+        ]);
+    }
+    let sql = format!(
+        "INSERT INTO letters ({}) VALUES {} ON CONFLICT (id) DO NOTHING RETURNING id, number",
+        COLUMNS.join(", "),
+        places(rows.len(), COLUMNS.len())
+    );
+    let new: BTreeMap<String, i64> = transaction.rows::<(String, i64)>(&sql, &binds).await?.into_iter().collect();
+    insert_payloads(transaction, rows, &new).await?;
+    insert_stacks(transaction, rows, &new).await?;
+    Ok(new.into_keys().collect())
+}
+
+/// Of those that were not there.
+async fn insert_payloads(
+    transaction: &mut Transaction,
+    rows: &[(LetterId, &Found, Ruling, Option<Past>)],
+    new: &BTreeMap<String, i64>,
+) -> Result<(), sqlx::Error> {
+    let mut binds: Vec<Bind<'_>> = Vec::with_capacity(new.len() * 3);
+    for (id, found, ..) in rows {
+        if let Some(number) = new.get(id.as_str()) {
+            binds.extend([Bind::from(*number), found.data.as_slice().into(), found.kept.as_slice().into()]);
+        }
+    }
+    if binds.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("INSERT INTO payloads (letter, data, kept) VALUES {}", places(binds.len() / 3, 3));
+    transaction.change(&sql, &binds).await.map(drop)
+}
+
+/// Of those that were not there.
+async fn insert_stacks(
+    transaction: &mut Transaction,
+    rows: &[(LetterId, &Found, Ruling, Option<Past>)],
+    new: &BTreeMap<String, i64>,
+) -> Result<(), sqlx::Error> {
+    let stack = |(id, found, ..): &(LetterId, &Found, Ruling, Option<Past>)| {
+        Some((*new.get(id.as_str())?, clean(found.stack.as_deref()?)))
+    };
+    let stacks: Vec<(i64, String)> = rows.iter().filter_map(stack).collect();
+    if stacks.is_empty() {
+        return Ok(());
+    }
+    let binds: Vec<Bind<'_>> =
+        stacks.iter().flat_map(|(number, stack)| [Bind::from(*number), stack.as_str().into()]).collect();
+    let sql = format!("INSERT INTO stacks (letter, stack) VALUES {}", places(stacks.len(), 2));
+    transaction.change(&sql, &binds).await.map(drop)
+}
+
+/// PostgreSQL has no text with a NUL in it (manual, section 8.3); what counts is kept as bytes.
+pub(super) fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
