@@ -1,5 +1,7 @@
 //! The daemon beside a broker.
 
+use std::path::Path;
+
 use lapin::BasicProperties;
 use serde_json::{Value, json};
 use testkit::{eventually, free_port};
@@ -15,17 +17,22 @@ async fn ask(method: &str, url: &str, headers: &[(&str, &str)], body: &Value) ->
     Some((status, serde_json::from_str(&body).unwrap_or_default()))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dead_message_is_taken_out_of_its_queue_and_put_back_when_somebody_asks() {
-    let (broker, folder, port) = (Broker::start().await, tempfile::tempdir().unwrap(), free_port());
+/// Writes the configuration of a daemon that acts beside a broker.
+fn configure(folder: &Path, port: u16, broker: &Broker) {
     let config = format!(
         "listen: 127.0.0.1:{port}\ndata_dir: data\noperator_token_file: token\n\
         sources: {{ broker: {{ rabbitmq: {{ url: '{}', dead_letter_queues: [orders.dlq] }} }} }}\n\
         queues: [{{ queue: '*', mode: act }}]\n",
         broker.rabbit.url()
     );
-    std::fs::write(folder.path().join("dlq-processor.yml"), config).unwrap();
-    std::fs::write(folder.path().join("token"), TOKEN).unwrap();
+    std::fs::write(folder.join("dlq-processor.yml"), config).unwrap();
+    std::fs::write(folder.join("token"), TOKEN).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_message_is_taken_out_of_its_queue_and_put_back_when_somebody_asks() {
+    let (broker, folder, port) = (Broker::start().await, tempfile::tempdir().unwrap(), free_port());
+    configure(folder.path(), port, &broker);
     let properties = BasicProperties::default().with_message_id("o-1".into()).with_delivery_mode(2);
     broker.publish("shop", "order.placed", properties, "{\"order\":1}").await;
     broker.reject("orders").await;
@@ -72,7 +79,7 @@ async fn a_dead_message_is_taken_out_of_its_queue_and_put_back_when_somebody_ask
 }
 
 /// Asks until power is cut, perhaps before there is an answer: who asks again under a key asks the same.
-async fn ask_and_cut(folder: &std::path::Path, place: &str, url: &str, key: &str) {
+async fn ask_and_cut(folder: &Path, place: &str, url: &str, key: &str) {
     let mut daemon = Daemon::spawn_with(folder, &[("DLQ_FAILPOINT", place)]);
     let token = format!("Bearer {TOKEN}");
     let headers = [("authorization", token.as_str()), ("idempotency-key", key)];
@@ -86,14 +93,7 @@ async fn ask_and_cut(folder: &std::path::Path, place: &str, url: &str, key: &str
 #[tokio::test(flavor = "multi_thread")]
 async fn wherever_power_is_cut_a_dead_message_is_not_lost_and_never_put_back_twice_without_being_asked() {
     let (broker, folder, port) = (Broker::start().await, tempfile::tempdir().unwrap(), free_port());
-    let config = format!(
-        "listen: 127.0.0.1:{port}\ndata_dir: data\noperator_token_file: token\n\
-        sources: {{ broker: {{ rabbitmq: {{ url: '{}', dead_letter_queues: [orders.dlq] }} }} }}\n\
-        queues: [{{ queue: '*', mode: act }}]\n",
-        broker.rabbit.url()
-    );
-    std::fs::write(folder.path().join("dlq-processor.yml"), config).unwrap();
-    std::fs::write(folder.path().join("token"), TOKEN).unwrap();
+    configure(folder.path(), port, &broker);
     let properties = BasicProperties::default().with_message_id("o-1".into()).with_delivery_mode(2);
     broker.publish("shop", "order.placed", properties, "{}").await;
     broker.reject("orders").await;
