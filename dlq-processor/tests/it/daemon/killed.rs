@@ -66,7 +66,7 @@ in_every_version! {
     in_bullmq_6 "bullmq-6";
 }
 
-async fn cut_power_everywhere(version: &str) {
+async fn cut_power_everywhere(version: &'static str) {
     let machine = Machine::start_with(CONFIG, Bull::start(version).await);
     let mut ids = Vec::new();
     for place in PLACES {
