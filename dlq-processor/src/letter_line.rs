@@ -8,7 +8,7 @@ use kit::trace::Context;
 use serde_json::{Value, json};
 
 use crate::ledger::{LetterId, LetterState, Whole};
-use crate::policy::{Action, Alarm, Class};
+use crate::policy::{Action, Alarm, Class, Fingerprint};
 use crate::redacted::Redaction;
 use crate::source::Episode;
 
@@ -139,13 +139,17 @@ fn check(letter: &Whole, sources: &[&str]) -> Result<(), String> {
     if !sources.contains(&source.as_str()) {
         return Err(format!("there is no such source here; there are: {}", sources.join(", ")));
     }
+    for (field, text) in [("queue", queue), ("job", job)] {
+        if text.is_empty() {
+            return Err(format!("{field} is empty"));
+        }
+    }
     let short = [
         ("queue", Some(queue)),
         ("job", Some(job)),
         ("name", Some(&letter.name)),
         ("error_class", letter.error_class.as_ref()),
         ("error_code", letter.error_code.as_ref()),
-        ("fingerprint", letter.fingerprint.as_ref()),
         ("rule", letter.rule.as_ref()),
         ("reason", letter.reason.as_ref()),
         ("order", letter.redrive.as_ref()),
@@ -178,6 +182,9 @@ fn check_words(letter: &Whole) -> Result<(), String> {
         if word.as_deref().is_some_and(|word| !words.contains(&word)) {
             return Err(format!("{field} is none of {}", words.join(", ")));
         }
+    }
+    if letter.fingerprint.as_deref().is_some_and(|text| !Fingerprint::is_one(text)) {
+        return Err("fingerprint is none: 16 hexadecimal digits; leave it out to have it made".to_owned());
     }
     if letter.traceparent.as_deref().is_some_and(|parent| Context::parse(parent).is_none()) {
         return Err("traceparent is none (W3C Trace Context)".to_owned());

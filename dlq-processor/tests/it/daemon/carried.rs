@@ -140,6 +140,9 @@ async fn wrong_lines_are_told_by_number_and_the_others_of_their_batch_are_taken_
         (with("job", json!("8")), "id is not that of its source, queue, job and failed_at_ms"),
         (with("state", json!("hunter2")), "state is none of observed, scheduled"),
         (with("attempts", json!(-1)), "attempts is no count"),
+        (with("queue", json!("")), "queue is empty"),
+        (with("job", json!("")), "job is empty"),
+        (with("fingerprint", json!("ledger/full")), "fingerprint is none: 16 hexadecimal digits; leave it out"),
         (with("surprise", json!(1)), "unknown field `surprise`"),
         (with("data_base64", Value::Null), "it says not what its job held; import the line of the file"),
     ];
