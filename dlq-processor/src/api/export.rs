@@ -15,7 +15,7 @@ use kit::http::{ApiError, Identity, Role};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Api, LONGEST, problem};
+use super::{Api, problem, reason_of};
 use crate::ledger::{Actor, Expression, Filter, Ledger, Reading};
 use crate::letter_line::{end, raw, redacted};
 use crate::settings::Settings;
@@ -90,10 +90,7 @@ pub(super) async fn export(
         before: None,
     };
     filter.check().map_err(ApiError::bad_request)?;
-    let why = reason.trim();
-    if why.is_empty() || why.len() > LONGEST.0 {
-        return Err(ApiError::bad_request(format!("reason is needed: 1 to {} characters", LONGEST.0)));
-    }
+    let why = reason_of(&reason)?;
     let ledger = api.ledger()?.clone();
     // Before the first of it is read.
     let (what, of) = (if raw { "export.raw" } else { "export" }, serde_json::to_string(&filter).unwrap_or_default());

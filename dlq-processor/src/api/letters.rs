@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::edits::{as_json, check_other};
-use super::{Api, actor, conflict, problem};
+use super::{Api, actor, check_to, conflict, problem};
 use crate::ledger::{Act, Acted, Actor, Expression, Filter, Listed};
 
 /// Letters of a page: unless told otherwise, and at most.
@@ -142,6 +142,7 @@ pub(super) async fn act(
         ApiError::not_found(format!("nothing called {word:?} can be done with a letter; write one of {words}"))
     })?;
     let actor = actor(&identity, &headers, &reason)?;
+    check_to(to.as_deref())?;
     let ledger = api.ledger()?;
     if hard {
         return discard_hard(&api, &id, act, &identity, actor).await;

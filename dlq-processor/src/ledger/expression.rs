@@ -31,6 +31,11 @@ impl Expression {
         made.map(Self).map_err(|error| format!("{text:?} is no regular expression: {}", why(error)))
     }
 
+    /// Returns it as it was written.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
     /// Whether it is found in a text.
     pub fn is_in(&self, text: &str) -> bool {
         self.0.is_match(text)
@@ -47,7 +52,7 @@ impl TryFrom<String> for Expression {
 
 impl From<Expression> for String {
     fn from(expression: Expression) -> Self {
-        expression.0.as_str().to_owned()
+        expression.as_str().to_owned()
     }
 }
 

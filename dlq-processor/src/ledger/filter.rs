@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Expression, LetterState};
 use crate::policy::Class;
+use crate::texts::check;
 
 /// Letters whose words or payloads are looked at at once.
 const PAGE: i64 = 500;
@@ -14,6 +15,8 @@ const PAGE: i64 = 500;
 const INDEXED: [&str; 3] = ["fingerprint", "state", "queue"];
 /// So many letters are read and sorted within a hundredth of a second.
 const FEW: i64 = 5_000;
+/// Longest text of a filter, in bytes.
+const LONGEST: usize = 1000;
 /// Letters of a plan that are written at once.
 const CHUNK: usize = 2_000;
 
@@ -76,11 +79,16 @@ pub(super) struct Where<'a> {
 }
 
 impl Filter {
-    /// Checks the words that have to be one of ours.
+    /// Checks its texts, and the words that have to be one of ours.
     ///
     /// # Errors
-    /// Which one is not, and what to write instead.
+    /// Which one is wrong, and what to write instead.
     pub fn check(&self) -> Result<(), String> {
+        let texts = self.equal().chain(self.message.as_deref().map(|message| ("message", message)));
+        let expression = self.message_re.as_ref().map(|expression| ("message_re", expression.as_str()));
+        for (field, text) in texts.chain(expression) {
+            check(field, text, LONGEST)?;
+        }
         one_of("state", self.state.as_deref(), &LetterState::ALL.map(LetterState::word))?;
         one_of("class", self.class.as_deref(), &Class::ALL.map(Class::word))
     }
@@ -266,5 +274,22 @@ impl<'a> Where<'a> {
     pub(super) fn bind(&mut self, value: Bind<'a>) -> String {
         self.binds.push(value);
         format!("${}", self.binds.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_of_a_filter_is_checked() {
+        let of =
+            |field: &str, text: &str| serde_json::from_value::<Filter>(serde_json::json!({ field: text })).unwrap();
+        for field in ["source", "queue", "name", "state", "class", "fingerprint", "message", "message_re"] {
+            let why = of(field, "a\0").check().unwrap_err();
+            assert!(why.starts_with(&format!("{field} has a control character in it")), "{why}");
+        }
+        assert_eq!(of("message", &"m".repeat(1001)).check(), Err("message is longer than 1000 bytes".to_owned()));
+        assert_eq!(of("message", &"m".repeat(1000)).check(), Ok(()));
     }
 }

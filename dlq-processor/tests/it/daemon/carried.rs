@@ -162,6 +162,8 @@ async fn wrong_lines_are_told_by_number_and_the_others_of_their_batch_are_taken_
         ("malformed", Some("bad-data")),
         "as if it had failed now"
     );
+    let (status, answer) = machine.import("reason=x", "nothing", "").await;
+    assert!(status == 400 && answer["error"].as_str().unwrap().starts_with("there are no lines; send"), "{answer}");
     let many = format!("{right}\n").repeat(1_001);
     let (status, answer) = machine.import("reason=x", "2", &many).await;
     assert!(status == 400 && answer["error"] == "there are over 1000 lines; send them in several batches", "{answer}");
@@ -179,6 +181,8 @@ async fn only_administrators_carry_what_is_hidden_and_discard_for_good() {
         ("reason=%20", 400, "reason is needed"),
         ("raw=false", 400, "missing field `reason`"),
         ("reason=x&state=sad", 400, "state is \\\"sad\\\"; write one of observed"),
+        ("reason=%00a", 400, "reason has a control character in it"),
+        ("reason=x&message=%00", 400, "message has a control character in it"),
     ] {
         let (status, body) = machine.ask_for_export(query).await;
         assert!(status == expected && body.contains(why), "{query}: {status} {body}");
@@ -192,6 +196,12 @@ async fn only_administrators_carry_what_is_hidden_and_discard_for_good() {
         let (status, answer) = machine.ask_as_operator("POST", &path, key, &body).await;
         (status, answer["error"].as_str().unwrap_or_default().to_owned())
     };
+    let odd = json!({ "reason": "x", "to": "a\0" });
+    let why = "to has a control character in it, such as the end of a line; leave it out".to_owned();
+    assert_eq!(discard("redrive", "0", odd).await, (400, why.clone()));
+    let plan = json!({ "act": "redrive", "to": "a\0", "reason": "x" });
+    let (status, answer) = machine.ask_as_operator("POST", "/api/v1/plans", "plan", &plan).await;
+    assert_eq!((status, &answer["error"]), (400, &json!(why)));
     let hard = json!({ "reason": "x", "hard": true });
     let why = "to discard for good needs the role admin; operator is operator";
     assert_eq!(discard("discard", "1", hard.clone()).await, (403, why.to_owned()));
