@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use super::NO_ADDRESS;
+use super::{NO_ADDRESS, said};
 use crate::daemon::machine::Machine;
 
 const ADMIN: &str =
@@ -62,6 +62,33 @@ async fn letters_are_exported_into_a_file_of_their_own_and_imported_once() {
     assert_eq!((here.code, &here.json()["here"]), (0, &json!(3)));
     let nothing = other.says(&["import", "nothing.jsonl", "--reason", "moved"]).await;
     assert!(nothing.code == 64 && nothing.errors.contains("nothing.jsonl: No such file"), "{}", nothing.errors);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_is_stopped_leaves_nothing_and_what_one_left_that_was_killed_is_named() {
+    let machine = Machine::start(ADMIN).await;
+    let part = machine.folder.path().join("letters.jsonl.part");
+    let export = ["export", "--to", "letters.jsonl", "--reason", "another machine"];
+    // A daemon that never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    for signal in ["INT", "TERM"] {
+        let child = machine.start_command(&export, &[("DLQ_URL", &url)]);
+        let asked = silent.accept().await.unwrap();
+        assert!(part.exists());
+        let id = child.id().unwrap().to_string();
+        let sent = tokio::process::Command::new("kill").args([&format!("-{signal}"), &id]).status().await.unwrap();
+        assert!(sent.success());
+        let said = said(child).await;
+        let why = "dlq-processor: the export was stopped; letters.jsonl was not written";
+        assert_eq!((said.code, said.errors.trim()), (1, why), "{signal}");
+        assert!(!part.exists(), "{signal}");
+        drop(asked);
+    }
+    std::fs::write(&part, "").unwrap();
+    let said = machine.says(&export).await;
+    let why = "if none is, remove letters.jsonl.part";
+    assert!(said.code == 64 && said.errors.contains(why) && part.exists(), "{}", said.errors);
 }
 
 #[tokio::test(flavor = "multi_thread")]

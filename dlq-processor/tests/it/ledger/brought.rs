@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use dlq_processor::ledger::{
-    Act, Acted, Actor, Before, Bringing, Edited, Fate, Filter, Held, InOrder, Ledger, LetterState, Past, Ruling, Whole,
+    Act, Acted, Actor, Before, Bringing, Edited, Expression, Fate, Filter, Held, InOrder, Ledger, LetterState, Past,
+    Ruling, Whole,
 };
 use dlq_processor::policy::{Action, Alarm, Decision};
 use dlq_processor::source::{Found, Put};
+use jiff::Timestamp;
 use kit::db::Source;
 use kit::trace::Context;
 use serde_json::json;
@@ -19,14 +21,11 @@ const ADA: Actor<'_> = Actor { who: "ada", why: "another machine", key: "k" };
 async fn read(ledger: &Ledger, filter: Filter) -> (Vec<Whole>, Vec<usize>) {
     let mut reading = ledger.begin_reading(filter).await.unwrap();
     let (mut letters, mut parts) = (Vec::new(), Vec::new());
-    loop {
-        let part = ledger.read_on(&mut reading).await.unwrap();
-        if part.is_empty() {
-            return (letters, parts);
-        }
+    while let Some(part) = ledger.read_on(&mut reading).await.unwrap() {
         parts.push(part.len());
         letters.extend(part);
     }
+    (letters, parts)
 }
 
 async fn bring(ledger: &Ledger, letters: &[Whole], key: &str, is_dry: bool) -> Option<Vec<Fate>> {
@@ -191,19 +190,24 @@ async fn is_read_in_parts_that_hold_little_and_leave_nothing_out(ledger: Ledger)
     assert!(numbers.is_sorted() && numbers.len() == BTreeSet::from_iter(&numbers).len(), "{numbers:?}");
     let state = |state: &str| Filter { state: Some(state.to_owned()), ..Filter::default() };
     assert_eq!(read(&ledger, state("scheduled")).await.0.len(), 3);
-    assert_eq!(read(&ledger, state("resolved")).await, (vec![], vec![]));
+    assert_eq!(read(&ledger, state("resolved")).await, (vec![], vec![0]));
     // What comes later is not waited for.
     let mut reading = ledger.begin_reading(state("scheduled")).await.unwrap();
     capture(&ledger, &[found("late", 30)]).await;
     let mut jobs = Vec::new();
-    loop {
-        let part = ledger.read_on(&mut reading).await.unwrap();
-        if part.is_empty() {
-            break;
-        }
+    while let Some(part) = ledger.read_on(&mut reading).await.unwrap() {
         jobs.extend(part.into_iter().map(|letter| letter.job));
     }
     assert_eq!(jobs, ["a", "b", "c"]);
+    // However much is looked through in vain, whoever reads hears of each part, and what nobody wants costs no room in it.
+    let words = |text: &str| Filter { message_re: Some(Expression::parse(text).unwrap()), ..Filter::default() };
+    assert_eq!(read(&ledger, words("no such words")).await, (vec![], vec![0, 0, 0]));
+    let reason = Some("Error: wanted".to_owned());
+    capture(&ledger, &[Found { reason: reason.clone(), ..large("e") }, large("f"), Found { reason, ..found("g", 10) }])
+        .await;
+    let (wanted, parts) =
+        read(&ledger, Filter { failed_before: Timestamp::from_millisecond(15).ok(), ..words("wanted") }).await;
+    assert_eq!((wanted.len(), parts), (2, vec![2]));
 }
 
 in_both! {
