@@ -1,6 +1,6 @@
 //! What is discarded for good.
 
-use dlq_processor::ledger::{Act, Acted, Actor, Edited, Filter, Held, InOrder, Ledger, LetterState, Past, Ruling};
+use dlq_processor::ledger::{Act, Acted, Actor, Before, Edited, Filter, Held, InOrder, Ledger, LetterState, Past, Ruling};
 use dlq_processor::source::{Found, Put};
 use serde_json::json;
 
@@ -74,7 +74,25 @@ async fn removes_nothing_of_what_is_under_way_and_all_of_what_has_ended(ledger: 
     assert_eq!(hard(&id[0].id).await, Acted::Done, "it is withdrawn");
 }
 
+async fn names_the_file_that_has_what_was_removed_while_it_was_put_away(ledger: Ledger) {
+    let removed = capture(&ledger, "a", LetterState::Parked).await;
+    let redriven = capture(&ledger, "b", LetterState::Parked).await;
+    let overdue = ledger.overdue(Before { ended_ms: 0, discarded_ms: 0, waiting_ms: 60 }).await.unwrap();
+    assert_eq!(overdue.len(), 2);
+    // Its file has them by now, and the ledger does not say so yet.
+    assert_eq!(ledger.discard_hard(&removed, Actor { key: "1", ..ROOT }, 70).await.unwrap(), Acted::Done);
+    ledger.act(&redriven, Act::Redrive, Actor { key: "2", ..ROOT }, 70).await.unwrap();
+    ledger.expire(&overdue, Some("cold/a.jsonl"), 80).await.unwrap();
+    let letter = ledger.letter(&removed).await.unwrap().unwrap();
+    let stands = (letter.state.as_str(), letter.reason.as_str(), letter.cold.as_deref());
+    assert_eq!(stands, ("discarded", "removed", Some("cold/a.jsonl")));
+    let letter = ledger.letter(&redriven).await.unwrap().unwrap();
+    assert_eq!((letter.state.as_str(), letter.cold), ("scheduled", None), "it goes on");
+}
+
 in_both! {
+    names_the_file_that_has_what_was_removed_while_it_was_put_away:
+        the_file_of_what_was_removed_is_named_in_a_file, the_file_of_what_was_removed_is_named_in_a_server;
     removes_what_a_letter_holds_and_nothing_brings_it_back: what_is_removed_stays_so_in_a_file, what_is_removed_stays_so_in_a_server;
     removes_nothing_of_what_is_under_way_and_all_of_what_has_ended:
         what_is_under_way_is_not_removed_in_a_file, what_is_under_way_is_not_removed_in_a_server;
