@@ -1,7 +1,10 @@
 //! What is discarded for good.
 
-use dlq_processor::ledger::{Act, Acted, Actor, Before, Edited, Filter, Held, InOrder, Ledger, LetterState, Past, Ruling};
+use dlq_processor::ledger::{
+    Act, Acted, Actor, Before, Edited, Filter, Held, InOrder, Ledger, LetterState, Past, Ruling,
+};
 use dlq_processor::source::{Found, Put};
+use kit::db::Source;
 use serde_json::json;
 
 use super::{SOURCE, found, in_a_file, in_a_server, orders, redrive};
@@ -47,6 +50,42 @@ async fn removes_what_a_letter_holds_and_nothing_brings_it_back(ledger: Ledger) 
     let done: Vec<_> = ledger.audit(Some(&parked), 10).await.unwrap().into_iter().map(|it| (it.who, it.what)).collect();
     assert_eq!(done[0], ("root".to_owned(), "discard.hard".to_owned()));
     assert_eq!(done.len(), 2, "{done:?}");
+}
+
+#[tokio::test]
+async fn no_byte_of_what_was_removed_is_left_in_the_file_or_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = Ledger::open(&Source::Sqlite(path.clone())).await.unwrap();
+    let secret = "her secret is 4711. ";
+    let left = |text: &str| {
+        let files = ["ledger.db", "ledger.db-wal"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
+        files.iter().any(|file| file.windows(text.len()).any(|bytes| bytes == text.as_bytes()))
+    };
+    let mut ids = Vec::new();
+    // In a page with others, and in pages of its own.
+    for (job, times) in [("a", 1), ("b", 1_000)] {
+        let text = secret.repeat(times);
+        let data = json!({ "secret": text }).to_string().into_bytes();
+        let held = Found { kept: data.clone(), data, stack: Some(text.clone()), ..found(job, 10) };
+        let order = Some(InOrder { value: secret.to_owned(), waits_for_stuck: true });
+        let ruled = |found: &Found, past: Option<Past>| Ruling {
+            state: LetterState::Parked,
+            order: order.clone(),
+            ..redrive(found, past)
+        };
+        let captured = ledger.capture(SOURCE, &[held], 50, ruled).await.unwrap();
+        ids.push(captured.new[0].0.as_str().to_owned());
+    }
+    let patch = json!([{ "op": "replace", "path": "/secret", "value": secret }]);
+    ledger.edit(&ids[0], Some(&patch), Actor { key: "edit", ..ROOT }, 60).await.unwrap();
+    capture(&ledger, "c", LetterState::Parked).await;
+    assert!(left(secret));
+    for id in &ids {
+        assert_eq!(ledger.discard_hard(id, Actor { key: id, ..ROOT }, 90).await.unwrap(), Acted::Done);
+    }
+    assert!(!left(secret) && left("{\"to\":\"her\"}"), "and nothing else goes");
+    ledger.close().await;
 }
 
 async fn removes_nothing_of_what_is_under_way_and_all_of_what_has_ended(ledger: Ledger) {
