@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
@@ -17,8 +17,9 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::wanted::Wanted;
 use super::{Api, problem, reason_of};
-use crate::ledger::{Actor, Expression, Filter, Ledger, Reading};
+use crate::ledger::{Actor, Filter, Ledger, Reading};
 use crate::letter_line::{end, raw, redacted};
 use crate::settings::Settings;
 
@@ -27,20 +28,10 @@ pub(super) const LINES: &str = "application/x-ndjson";
 /// What is noted of a filter, in bytes: PostgreSQL's indexes take rows of 2,704.
 const NOTED_BYTES: usize = 1000;
 
-/// Which letters, in which form, and why.
+/// In which form, and why.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    source: Option<String>,
-    queue: Option<String>,
-    name: Option<String>,
-    state: Option<String>,
-    class: Option<String>,
-    fingerprint: Option<String>,
-    message: Option<String>,
-    message_re: Option<Expression>,
-    failed_after: Option<Timestamp>,
-    failed_before: Option<Timestamp>,
+pub(super) struct Form {
     #[serde(default)]
     raw: bool,
     reason: String,
@@ -58,42 +49,14 @@ struct Export {
 
 pub(super) async fn export(
     State(api): State<Api>,
-    Query(wanted): Query<Wanted>,
+    wanted: Wanted<Form>,
     Extension(identity): Extension<Identity>,
 ) -> Result<Response, ApiError> {
-    let Wanted {
-        source,
-        queue,
-        name,
-        state,
-        class,
-        fingerprint,
-        message,
-        message_re,
-        failed_after,
-        failed_before,
-        raw,
-        reason,
-    } = wanted;
+    let Wanted { filter, also: Form { raw, reason } } = wanted;
     if raw && !identity.role.may(Role::Admin) {
         let Identity { name, role, .. } = identity;
         return Err(ApiError::forbidden(format!("raw needs the role {}; {name} is {role}", Role::Admin)));
     }
-    let filter = Filter {
-        source,
-        queue,
-        name,
-        state,
-        class,
-        fingerprint,
-        message,
-        message_re,
-        failed_after,
-        failed_before,
-        data: None,
-        before: None,
-    };
-    filter.check().map_err(ApiError::bad_request)?;
     let why = reason_of(&reason)?;
     let ledger = api.ledger()?.clone();
     // Before the first of it is read.

@@ -9,6 +9,7 @@ mod plans;
 mod policy;
 mod queues;
 mod reconcile;
+mod wanted;
 
 pub(crate) use import::BODY_BYTES as IMPORT_BYTES;
 
