@@ -7,7 +7,7 @@ use kit::secrets::redact_line;
 use kit::trace::Context;
 use serde_json::{Value, json};
 
-use crate::ledger::{LetterId, LetterState, Whole};
+use crate::ledger::{Away, LetterId, LetterState, Whole};
 use crate::policy::{Action, Alarm, Class, Fingerprint};
 use crate::redacted::Redaction;
 use crate::source::Episode;
@@ -64,6 +64,18 @@ const NO_BASE64: &str = "what is to be base64 is none";
 /// Writes a letter with all that it holds, byte for byte.
 pub(crate) fn raw(letter: &Whole) -> String {
     json!(letter).to_string() + "\n"
+}
+
+/// Writes a letter that is put away, with what it holds and what it takes to know it again.
+pub(crate) fn away(letter: &Away) -> String {
+    let Away { number, id, source, queue, job, name, failed_at_ms, message, data, kept } = letter.clone();
+    let (data, kept) = (Some(data), Some(kept));
+    let rest = Whole::default();
+    let mut line = json!(Whole { number, id, source, queue, job, name, failed_at_ms, message, data, kept, ..rest });
+    if let Some(line) = line.as_object_mut() {
+        line.retain(|_field, value| !value.is_null());
+    }
+    line.to_string() + "\n"
 }
 
 /// Writes a letter as an operator may see it.
