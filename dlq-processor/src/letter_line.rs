@@ -7,8 +7,8 @@ use kit::secrets::redact_line;
 use kit::trace::Context;
 use serde_json::{Value, json};
 
-use crate::ledger::{LetterId, LetterState, Whole};
-use crate::policy::{Action, Alarm, Class};
+use crate::ledger::{Away, LetterId, LetterState, Whole};
+use crate::policy::{Action, Alarm, Class, Fingerprint};
 use crate::redacted::Redaction;
 use crate::source::Episode;
 
@@ -64,6 +64,18 @@ const NO_BASE64: &str = "what is to be base64 is none";
 /// Writes a letter with all that it holds, byte for byte.
 pub(crate) fn raw(letter: &Whole) -> String {
     json!(letter).to_string() + "\n"
+}
+
+/// Writes a letter that is put away, with what it holds and what it takes to know it again.
+pub(crate) fn away(letter: &Away) -> String {
+    let Away { number, id, source, queue, job, name, failed_at_ms, message, data, kept } = letter.clone();
+    let (data, kept) = (Some(data), Some(kept));
+    let rest = Whole::default();
+    let mut line = json!(Whole { number, id, source, queue, job, name, failed_at_ms, message, data, kept, ..rest });
+    if let Some(line) = line.as_object_mut() {
+        line.retain(|_field, value| !value.is_null());
+    }
+    line.to_string() + "\n"
 }
 
 /// Writes a letter as an operator may see it.
@@ -139,13 +151,17 @@ fn check(letter: &Whole, sources: &[&str]) -> Result<(), String> {
     if !sources.contains(&source.as_str()) {
         return Err(format!("there is no such source here; there are: {}", sources.join(", ")));
     }
+    for (field, text) in [("queue", queue), ("job", job)] {
+        if text.is_empty() {
+            return Err(format!("{field} is empty"));
+        }
+    }
     let short = [
         ("queue", Some(queue)),
         ("job", Some(job)),
         ("name", Some(&letter.name)),
         ("error_class", letter.error_class.as_ref()),
         ("error_code", letter.error_code.as_ref()),
-        ("fingerprint", letter.fingerprint.as_ref()),
         ("rule", letter.rule.as_ref()),
         ("reason", letter.reason.as_ref()),
         ("order", letter.redrive.as_ref()),
@@ -178,6 +194,9 @@ fn check_words(letter: &Whole) -> Result<(), String> {
         if word.as_deref().is_some_and(|word| !words.contains(&word)) {
             return Err(format!("{field} is none of {}", words.join(", ")));
         }
+    }
+    if letter.fingerprint.as_deref().is_some_and(|text| !Fingerprint::is_one(text)) {
+        return Err("fingerprint is none: 16 hexadecimal digits; leave it out to have it made".to_owned());
     }
     if letter.traceparent.as_deref().is_some_and(|parent| Context::parse(parent).is_none()) {
         return Err("traceparent is none (W3C Trace Context)".to_owned());

@@ -30,5 +30,6 @@ mod reload;
 mod settings;
 pub mod source;
 pub mod storm;
+mod texts;
 
 pub use cli::main;

@@ -57,6 +57,11 @@ pub(super) async fn import(
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
     let actor = actor(&identity, &headers, &reason)?;
+    if body.is_empty() {
+        return Err(ApiError::bad_request(
+            "there are no lines; send those of an export (raw=true), or of a file of cold_dir",
+        ));
+    }
     let ledger = api.ledger()?;
     if !dry && ledger.bytes().await.map_err(problem)? >= api.settings.max_ledger {
         let why = "the ledger is as large as it may be; raise max_ledger, or let go of letters (retention)";

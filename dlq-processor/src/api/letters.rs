@@ -12,59 +12,24 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::edits::{as_json, check_other};
-use super::{Api, actor, conflict, problem};
-use crate::ledger::{Act, Acted, Actor, Expression, Filter, Listed};
+use super::wanted::Wanted;
+use super::{Api, actor, check_to, conflict, problem};
+use crate::ledger::{Act, Acted, Actor, Filter, Listed};
 
 /// Letters of a page: unless told otherwise, and at most.
 const PAGE: (usize, usize) = (50, 500);
 
+/// Which page of them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    source: Option<String>,
-    queue: Option<String>,
-    state: Option<String>,
-    class: Option<String>,
-    fingerprint: Option<String>,
-    name: Option<String>,
-    message: Option<String>,
-    message_re: Option<Expression>,
-    failed_after: Option<Timestamp>,
-    failed_before: Option<Timestamp>,
+pub(super) struct Page {
     before: Option<i64>,
     limit: Option<usize>,
 }
 
-pub(super) async fn letters(State(api): State<Api>, Query(wanted): Query<Wanted>) -> Result<Json<Value>, ApiError> {
-    let Wanted {
-        source,
-        queue,
-        state,
-        class,
-        fingerprint,
-        before,
-        limit,
-        name,
-        message,
-        message_re,
-        failed_after,
-        failed_before,
-    } = wanted;
-    let filter = Filter {
-        source,
-        queue,
-        name,
-        state,
-        class,
-        fingerprint,
-        message,
-        message_re,
-        failed_after,
-        failed_before,
-        data: None,
-        before,
-    };
-    filter.check().map_err(ApiError::bad_request)?;
+pub(super) async fn letters(State(api): State<Api>, wanted: Wanted<Page>) -> Result<Json<Value>, ApiError> {
+    let Wanted { filter, also: Page { before, limit } } = wanted;
+    let filter = Filter { before, ..filter };
     let most = limit.unwrap_or(PAGE.0);
     if !(1..=PAGE.1).contains(&most) {
         return Err(ApiError::bad_request(format!("limit is {most}; write 1 to {}", PAGE.1)));
@@ -142,6 +107,7 @@ pub(super) async fn act(
         ApiError::not_found(format!("nothing called {word:?} can be done with a letter; write one of {words}"))
     })?;
     let actor = actor(&identity, &headers, &reason)?;
+    check_to(to.as_deref())?;
     let ledger = api.ledger()?;
     if hard {
         return discard_hard(&api, &id, act, &identity, actor).await;

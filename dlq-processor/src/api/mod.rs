@@ -9,6 +9,7 @@ mod plans;
 mod policy;
 mod queues;
 mod reconcile;
+mod wanted;
 
 pub(crate) use import::BODY_BYTES as IMPORT_BYTES;
 
@@ -28,6 +29,7 @@ use crate::engine::Working;
 use crate::ledger::{Actor, Ledger, LedgerError};
 use crate::reload::Reloader;
 use crate::settings::Settings;
+use crate::texts::check;
 
 /// Longest reason and longest key, in bytes.
 const LONGEST: (usize, usize) = (1000, 128);
@@ -151,11 +153,23 @@ fn actor<'a>(identity: &'a Identity, headers: &'a HeaderMap, reason: &'a str) ->
             format!("the header Idempotency-Key is needed: 1 to {} characters, other ones for each act", LONGEST.1);
         return Err(ApiError::bad_request(message));
     }
+    check("Idempotency-Key", key, LONGEST.1).map_err(ApiError::bad_request)?;
+    Ok(Actor { who: &identity.name, why: reason_of(reason)?, key })
+}
+
+/// Why something is done.
+fn reason_of(reason: &str) -> Result<&str, ApiError> {
     let why = reason.trim();
     if why.is_empty() || why.len() > LONGEST.0 {
         return Err(ApiError::bad_request(format!("reason is needed: 1 to {} characters", LONGEST.0)));
     }
-    Ok(Actor { who: &identity.name, why, key })
+    check("reason", why, LONGEST.0).map_err(ApiError::bad_request)?;
+    Ok(why)
+}
+
+/// Checks the queue that something goes to, if it is another than its own.
+fn check_to(to: Option<&str>) -> Result<(), ApiError> {
+    to.map_or(Ok(()), |to| check("to", to, LONGEST.0)).map_err(ApiError::bad_request)
 }
 
 fn conflict(message: String) -> ApiError {

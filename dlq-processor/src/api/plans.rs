@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::edits::obstacle;
 use super::letters::shown;
-use super::{Api, Because, actor, conflict, problem};
+use super::{Api, Because, actor, check_to, conflict, problem};
 use crate::ledger::{Act, Draft, Filter, Plan, Step, Stepped};
 use crate::settings::read_rate;
 
@@ -42,6 +42,7 @@ pub(super) async fn make(
 ) -> Result<Response, ApiError> {
     let actor = actor(&identity, &headers, &wanted.reason)?;
     wanted.filter.check().map_err(ApiError::bad_request)?;
+    check_to(wanted.to.as_deref())?;
     let act = ACTS.into_iter().find(|act| act.word() == wanted.act);
     let words = ACTS.map(Act::word).join(", ");
     let act = act.ok_or_else(|| ApiError::bad_request(format!("act is {:?}; write one of {words}", wanted.act)))?;

@@ -49,12 +49,6 @@ pub(super) async fn reconcile(
 ) -> Result<Response, ApiError> {
     let actor = actor(&identity, &headers, &reason)?;
     let (now_ms, until) = (Timestamp::now().as_millisecond(), Instant::now() + WITHIN);
-    // Later looks have larger numbers, also after a start.
-    let now = u64::try_from(now_ms).unwrap_or_default();
-    let look = look.unwrap_or(now);
-    if look > now || look == 0 {
-        return Err(ApiError::bad_request("look is none that was asked for; leave it out"));
-    }
     let mut engines = api.working.all();
     if engines.is_empty() {
         return Err(conflict("another dlq-processor acts; ask that one".to_owned()));
@@ -63,8 +57,12 @@ pub(super) async fn reconcile(
     if engines.is_empty() {
         return Err(ApiError::not_found(format!("no source {:?}", source.unwrap_or_default())));
     }
+    let last = engines.iter().map(|engine| engine.asked_to_look()).max().unwrap_or_default();
+    let look = number(look, last, u64::try_from(now_ms).unwrap_or_default())
+        .ok_or_else(|| ApiError::bad_request("look is none that was asked for; leave it out"))?;
+    let is_new = engines.iter().any(|engine| engine.asked_to_look() < look);
     let of = source.as_deref().unwrap_or("all sources");
-    if !api.ledger()?.note("reconcile", of, actor, now_ms).await.map_err(problem)? {
+    if is_new && !api.ledger()?.note("reconcile", of, actor, now_ms).await.map_err(problem)? {
         return Err(conflict("this Idempotency-Key was used for something else".to_owned()));
     }
     engines.iter().for_each(|engine| engine.ask_to_look(look));
@@ -75,14 +73,45 @@ pub(super) async fn reconcile(
 }
 
 async fn looked(engine: &Arc<Engine>, look: u64, until: Instant) -> Looked {
-    let looking = timeout_at(until, engine.has_looked(look));
-    let (looking, orphans) = tokio::join!(looking, timeout_at(until, engine.orphans()));
+    let looking = timeout_at(until, engine.has_looked(look)).await;
     Looked {
         source: engine.name().to_owned(),
         is_done: looking.is_ok(),
         trouble: engine.state().err(),
         found: engine.looked(),
-        // Why a source does not answer is its trouble; and who has very many keys is not waited for.
-        orphans: orphans.ok().and_then(Result::ok),
+        orphans: engine.orphans(look),
+    }
+}
+
+/// Returns the number of a look: a later one has a larger number, also after a start, and where the clock was set back since the
+/// last one. None if it is to be one that was asked for, and is not.
+fn number(wanted: Option<u64>, last: u64, now: u64) -> Option<u64> {
+    match wanted {
+        None => Some(now.max(last.saturating_add(1))),
+        Some(look) => Some(look).filter(|look| (1..=now.max(last)).contains(look)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_look_has_a_larger_number_whatever_the_clock_says() {
+        for (wanted, last, now, expected) in [
+            (None, 0, 1_000, Some(1_000)),
+            (None, 999, 1_000, Some(1_000)),
+            (None, 1_000, 1_000, Some(1_001)),
+            // The clock was set back.
+            (None, 5_000, 1_000, Some(5_001)),
+            (Some(5_000), 5_000, 1_000, Some(5_000)),
+            (Some(5_001), 5_000, 1_000, None),
+            // It was asked for before a start.
+            (Some(900), 0, 1_000, Some(900)),
+            (Some(1_001), 0, 1_000, None),
+            (Some(0), 0, 1_000, None),
+        ] {
+            assert_eq!(number(wanted, last, now), expected, "{wanted:?} {last} {now}");
+        }
     }
 }

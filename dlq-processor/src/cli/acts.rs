@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use kit::cli::{AskError, at, complain, say, word};
+use kit::cli::{AskError, at, say, word};
 use kit::exit;
 use serde_json::json;
 
@@ -50,13 +50,16 @@ pub(super) async fn discard(DiscardCommand { hard, yes, act }: &DiscardCommand) 
     let path = format!("/api/v1/letters/{}", in_path(id)?);
     if !yes {
         let found = daemon.get(&path).await?;
-        complain(format_args!("{}\n\n{HARD}\n\nNothing is done yet; to do it: add --yes", in_a_line(&found)));
-        return Ok(ExitCode::from(exit::NO));
+        let answer = json!({ "letter": at(&found, "letter"), "note": HARD, "is_dry": true });
+        daemon.show(&answer, || {
+            say(format_args!("{}\n\n{HARD}\n\nNothing is done yet; to do it: add --yes", in_a_line(&found)));
+        });
+        return Ok(ExitCode::from(exit::YES));
     }
     let (mut body, key) = because.settled();
     body.as_object_mut().map(|body| body.insert("hard".to_owned(), json!(true)));
     let answer = daemon.post(&format!("{path}/discard"), &body, &key).await?;
-    let answer = json!({ "letter": at(&answer, "letter"), "note": at(&answer, "note"), "key": key });
+    let answer = json!({ "letter": at(&answer, "letter"), "note": at(&answer, "note"), "is_dry": false, "key": key });
     daemon.show(&answer, || {
         say(format_args!("{}, and what it held is removed", in_a_line(&answer)));
         if !at(&answer, "note").is_null() {

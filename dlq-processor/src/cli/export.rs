@@ -1,13 +1,15 @@
 //! `export`: letters with what they hold, a line of JSON for each.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use kit::cli::{AskError, complain};
 use kit::exit;
+use tokio::signal::unix::{SignalKind, signal};
 use url::form_urlencoded::Serializer;
 
 use super::client::Daemon;
@@ -53,37 +55,59 @@ pub(super) async fn run(command: &ExportCommand) -> Result<ExitCode, AskError> {
             written => written.map(|_letters| ExitCode::from(exit::YES)),
         };
     };
+    let is_there = || AskError::Refused(format!("{} is there already; name another file", path.display()));
     if path.exists() {
-        return Err(AskError::Refused(format!("{} is there already; name another file", path.display())));
+        return Err(is_there());
     }
+    let mut ends = signals().map_err(|error| AskError::Refused(format!("signals: {error}")))?;
     let part = PathBuf::from(format!("{}.part", path.display()));
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
-    let file = file.map_err(|error| refused(&part, error))?;
+    let file = file.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => AskError::Refused(left_over(&part)),
+        _ => refused(&part, error),
+    })?;
     let mut lines = Lines::new(file, false);
-    let written = write(command, &mut lines).await;
-    let put = written.and_then(|letters| {
-        put_in_place(lines.into_inner(), &part, path).map_err(|error| refused(path, error))?;
-        Ok(letters)
+    let written = tokio::select! {
+        written = write(command, &mut lines) => written,
+        () = &mut ends => Err(AskError::No(format!("the export was stopped; {} was not written", path.display()))),
+    };
+    let written = written.and_then(|letters| {
+        let file = lines.into_inner().and_then(|file| file.sync_all());
+        file.map(|()| letters).map_err(|error| refused(&part, error))
     });
-    match put {
-        Ok(letters) => {
-            let letters = counted(i64::try_from(letters).unwrap_or(i64::MAX), "letter");
-            complain(format_args!("{letters} in {}", path.display()));
-            Ok(ExitCode::from(exit::YES))
-        }
-        Err(error) => {
-            let _it_may_be_gone = std::fs::remove_file(&part);
-            Err(error)
-        }
-    }
+    let letters = written.inspect_err(|_error| {
+        let _it_may_be_gone = std::fs::remove_file(&part);
+    })?;
+    put_in_place(&part, path).map_err(|error| {
+        AskError::Refused(format!("{}: {error}; what was exported is in {}", path.display(), part.display()))
+    })?;
+    let letters = counted(i64::try_from(letters).unwrap_or(i64::MAX), "letter");
+    complain(format_args!("{letters} in {}", path.display()));
+    Ok(ExitCode::from(exit::YES))
 }
 
-/// The disk has all of it before it has its name.
-fn put_in_place(file: io::Result<File>, part: &Path, path: &Path) -> io::Result<()> {
-    file?.sync_all()?;
-    if path.exists() {
-        return Err(io::Error::other("it is there already"));
-    }
+/// Ends when this process is told to: what is half written is removed then.
+fn signals() -> io::Result<Pin<Box<dyn Future<Output = ()>>>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(Box::pin(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }))
+}
+
+/// What to do with a file that an export has left which was killed.
+fn left_over(part: &Path) -> String {
+    let part = part.display();
+    format!(
+        "{part} is there already: of an export that is under way, or of one that was killed; if none is, remove {part}"
+    )
+}
+
+/// Gives a file its name, which is taken at that moment or was by somebody else: what he wrote there stays.
+fn put_in_place(part: &Path, path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).open(path)?;
     std::fs::rename(part, path)
 }
 
@@ -122,6 +146,10 @@ impl<W: Write> Lines<W> {
     }
 
     fn take(&mut self, line: &[u8]) -> Result<(), AskError> {
+        if line.is_empty() {
+            // It goes on.
+            return Ok(());
+        }
         let written = self.to.write_all(line).and_then(|()| self.to.write_all(b"\n"));
         written.map_err(|error| self.failed(&error))?;
         match read_end(line) {
@@ -157,6 +185,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_somebody_else_has_put_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let [part, path] = ["a.part", "a"].map(|name| folder.path().join(name));
+        std::fs::write(&part, "ours").unwrap();
+        std::fs::write(&path, "theirs").unwrap();
+        assert_eq!(put_in_place(&part, &path).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        assert_eq!((read(&part), read(&path)), ("ours".to_owned(), "theirs".to_owned()));
+        std::fs::remove_file(&path).unwrap();
+        put_in_place(&part, &path).unwrap();
+        assert_eq!((part.exists(), read(&path)), (false, "ours".to_owned()));
+    }
+
+    #[test]
     fn an_export_without_its_last_line_or_with_less_than_it_says_is_cut_off() {
         let taken = |lines: &[&str]| {
             let mut export = Lines::new(Vec::new(), true);
@@ -164,7 +206,7 @@ mod tests {
             let finished = export.finish();
             (finished, String::from_utf8(export.into_inner().unwrap()).unwrap())
         };
-        let whole = taken(&["{\"id\":1}", "{\"end\":true,\"letters\":1}"]);
+        let whole = taken(&["", "{\"id\":1}", "", "{\"end\":true,\"letters\":1}"]);
         assert_eq!(whole, (Ok(1), "{\"id\":1}\n{\"end\":true,\"letters\":1}\n".to_owned()));
         for cut in [&["{\"id\":1}"][..], &[], &["{\"id\":1}", "{\"end\":true,\"letters\":2}"]] {
             let error = taken(cut).0.unwrap_err();

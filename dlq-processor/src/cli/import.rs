@@ -27,8 +27,8 @@ Examples:
   dlq-processor import letters.jsonl --reason 'from the other machine'         # says what would be done
   dlq-processor import data/dlq-cold/2026-11-30.jsonl --reason 'mended' --yes
 
-What had ended stays so, what was in quarantine is there again, and everything else waits for a person: nothing is redriven
-unasked. What is here already stays as it is. Exit 1 if a line was refused.";
+What had ended stays so, what was in quarantine is there again, what was under way is uncertain, and everything else waits for
+a person: nothing is redriven unasked. What is here already stays as it is. Exit 1 if a line was refused.";
 
 /// Takes letters in from a file of lines; without --yes it says what would be done. For administrators.
 #[derive(Debug, clap::Args)]

@@ -183,6 +183,7 @@ impl Engine {
             self.follow_for_ever(),
             self.watch_perils_for_ever(),
             self.list_for_ever(),
+            self.seek_orphans_for_ever(),
             reading.join_all()
         );
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Engine;
+use crate::source::Orphans;
 
 /// How far each loop has come with looks, each named by a number: a later one has a larger number, and does for earlier ones, too.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub(super) struct Looks {
     counted: watch::Sender<u64>,
     followed: watch::Sender<u64>,
     settled: watch::Sender<u64>,
+    /// The look, and the jobs that nobody will run; none if the source did not say.
+    sought: watch::Sender<(u64, Option<Vec<Orphans>>)>,
     tally: Tally,
     /// What had been found when the last look was asked for.
     before: Mutex<Found>,
@@ -128,6 +131,13 @@ impl Looks {
     pub(super) fn note_settled(&self, look: u64) {
         self.settled.send_replace(look);
     }
+
+    /// Waits for a look that jobs that nobody will run are to be sought for: its queues are known by then.
+    async fn seek_due(&self) -> u64 {
+        let (mut scanned, sought) = (self.scanned.subscribe(), self.sought.borrow().0);
+        // It is never closed: this holds it.
+        scanned.wait_for(|(look, _)| *look > sought).await.map_or(sought, |scanned| scanned.0)
+    }
 }
 
 impl Engine {
@@ -144,11 +154,34 @@ impl Engine {
         });
     }
 
+    /// Returns the look that was asked for last; 0 if there was none.
+    pub(crate) fn asked_to_look(&self) -> u64 {
+        *self.looks.asked.borrow()
+    }
+
+    /// Seeks jobs that nobody will run, once for each look, until it is dropped. However many ask, one of them is carried out at a
+    /// time: to seek in a large Redis takes a thousand questions and the names of all that it holds.
+    pub(super) async fn seek_orphans_for_ever(&self) {
+        loop {
+            let look = self.looks.seek_due().await;
+            // Why a source does not answer is its trouble.
+            let orphans = self.source.orphans(&self.queues()).await.ok();
+            self.looks.sought.send_replace((look, orphans));
+        }
+    }
+
+    /// Returns the jobs that nobody will run, as the last look has found them; none if it has not.
+    pub(crate) fn orphans(&self, look: u64) -> Option<Vec<Orphans>> {
+        let sought = self.looks.sought.borrow();
+        sought.1.clone().filter(|_| sought.0 >= look)
+    }
+
     /// Waits until the look of this number is over.
     ///
     /// # Cancel safety
     /// It goes on without whoever waits.
     pub(crate) async fn has_looked(&self, look: u64) {
+        let _sought = self.looks.sought.subscribe().wait_for(|(sought, _)| *sought >= look).await.map(drop);
         for part in [&self.looks.counted, &self.looks.settled] {
             // It is never closed: this holds it.
             let mut done = part.subscribe();
@@ -165,7 +198,24 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_will_run_is_sought_once_for_each_look_when_its_queues_are_known() {
+        let looks = Looks::default();
+        looks.asked.send_replace(7);
+        let due = || looks.seek_due().now_or_never();
+        assert_eq!(due(), None);
+        looks.note_scanned(7, 3);
+        assert_eq!(due(), Some(7));
+        looks.sought.send_replace((7, None));
+        assert_eq!(due(), None);
+        looks.note_scanned(8, 3);
+        looks.note_scanned(9, 3);
+        assert_eq!(due(), Some(9), "the last one does for those before");
+    }
 
     #[test]
     fn a_look_is_over_when_each_part_of_it_is_and_each_waits_for_what_it_needs() {

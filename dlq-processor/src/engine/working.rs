@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use super::{Engine, now_ms};
-use crate::source::{Orphans, SourceError};
+use crate::source::SourceError;
 use crate::storm::BreakerState;
 
 /// The engines that work; none while another daemon acts. Cheap to clone.
@@ -131,14 +131,6 @@ impl Engine {
             breaker.close()
         }
         self.figures.breaker_open.with_label_values(&labels).set(is_open.into());
-    }
-
-    /// Finds jobs of its queues that are in no set of theirs.
-    ///
-    /// # Errors
-    /// What the source says.
-    pub(crate) async fn orphans(&self) -> Result<Vec<Orphans>, SourceError> {
-        self.source.orphans(&self.queues()).await
     }
 
     /// Returns the latest epoch that somebody acted under here.

@@ -3,6 +3,7 @@
 
 use kit::db::{Bind, Transaction};
 
+use super::insert::clean;
 use super::removal::{IS_REMOVED, is_removed};
 use super::{Ledger, LedgerError};
 
@@ -175,6 +176,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`].
     pub async fn note(&self, what: &str, of: &str, actor: Actor<'_>, now_ms: i64) -> Result<bool, LedgerError> {
+        // Names of jobs may be anything.
+        let of = &clean(of);
         self.write(async |transaction| {
             if let Some(earlier) = earlier(transaction, actor.key).await? {
                 return Ok(earlier.is(what, of));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kit::db::{Bind, Transaction};
 
 use super::act::{earlier, note};
-use super::fate::{Fate, fates, is_open, state_of};
+use super::fate::{Fate, alarm_of, fates, is_open, state_of, waiting_state};
 use super::insert::clean;
 use super::{Actor, Ledger, LedgerError, ROWS, Whole, places};
 
@@ -69,8 +69,9 @@ const COLUMNS: [&str; 34] = [
 
 impl Ledger {
     /// Takes letters in as they are, each with a class and all else that is decided, and says of each what became of it; nothing if
-    /// the key was used for something else. One that waited for anything waits for a person, and one that was in quarantine is
-    /// there again. Brought once more under the same key they are all here already.
+    /// the key was used for something else. One that waited for anything waits for a person, who is told of it, one that may have
+    /// been done by then is uncertain, and one that was in quarantine is there again. Brought once more under the same key they are
+    /// all here already.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -126,7 +127,7 @@ async fn insert(transaction: &mut Transaction, part: &[&Whole], bringing: &Bring
             letter.rule.as_deref(),
             letter.action.as_deref(),
             reason,
-            letter.alarm.as_deref(),
+            alarm_of(letter),
             Some(state_of(letter)),
             letter.redrive.as_deref(),
             letter.order_value.as_deref(),
@@ -193,9 +194,10 @@ async fn fill(transaction: &mut Transaction, letter: &Whole, now_ms: i64) -> Res
         SELECT number, $1, $2 FROM letters WHERE id = $3";
     let id = letter.id.as_str();
     transaction.change(sql, &[data.as_slice().into(), kept.as_slice().into(), id.into()]).await?;
-    let sql = "UPDATE letters SET state = 'parked', reason = $1, cold = NULL, due_at_ms = NULL, changed_at_ms = $2,
-        version = version + 1 WHERE id = $3";
-    transaction.change(sql, &[IMPORTED.into(), now_ms.into(), id.into()]).await.map(drop)
+    let sql = "UPDATE letters SET state = $1, reason = $2, cold = NULL, due_at_ms = NULL, changed_at_ms = $3,
+        version = version + 1, alarm = CASE WHEN alarm = 'none' THEN 'ticket' ELSE alarm END WHERE id = $4";
+    let state = waiting_state(letter).word();
+    transaction.change(sql, &[state.into(), IMPORTED.into(), now_ms.into(), id.into()]).await.map(drop)
 }
 
 /// Counts failures that are alike.

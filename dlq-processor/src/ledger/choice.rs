@@ -56,27 +56,20 @@ impl Ledger {
             let rows = self.read(async |transaction| transaction.rows::<Row>(&sql, &of_page.binds).await).await?;
             let Some(last) = rows.last() else { break };
             after = last.number;
-            chosen.extend(chosen_of(filter, rows).await?);
+            let rows = filter.find(that_hold(filter.data.as_ref(), rows).await?, |row| &row.message).await?;
+            chosen.extend(rows.into_iter().map(|row| (row.failed_at_ms, row.number, row.version)));
         }
         chosen.sort_unstable();
         Ok(Some(chosen))
     }
 }
 
-/// Long texts take a while.
-async fn chosen_of(filter: &Filter, rows: Vec<Row>) -> Result<Vec<Chosen>, LedgerError> {
-    let filter = filter.clone();
+/// Returns those that hold a value. To read long payloads takes a while.
+async fn that_hold(wanted: Option<&InData>, mut rows: Vec<Row>) -> Result<Vec<Row>, LedgerError> {
+    let Some(wanted) = wanted.cloned() else { return Ok(rows) };
     let choosing = move || {
-        let words = filter.search();
-        let mut chosen = Vec::new();
-        for row in rows {
-            let data = row.data.as_deref().unwrap_or_default();
-            let has_data = filter.data.as_ref().is_none_or(|wanted| wanted.is_in(data));
-            if has_data && words.finds(&row.message)? {
-                chosen.push((row.failed_at_ms, row.number, row.version));
-            }
-        }
-        Ok(chosen)
+        rows.retain(|row| wanted.is_in(row.data.as_deref().unwrap_or_default()));
+        rows
     };
-    tokio::task::spawn_blocking(choosing).await.unwrap_or(Err(LedgerError::Late))
+    tokio::task::spawn_blocking(choosing).await.map_err(|_panic| LedgerError::Late)
 }

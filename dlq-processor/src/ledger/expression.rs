@@ -37,34 +37,31 @@ impl Expression {
         made.map(Self).map_err(|error| format!("{text:?} is no regular expression: {}", why(error)))
     }
 
+    /// Returns it as it was written.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
     /// Whether it is found in a text.
     pub fn is_in(&self, text: &str) -> bool {
         self.0.is_match(text)
     }
-}
 
-/// A part of a search, which ends in time whatever it looks for.
-pub(super) struct Search<'e> {
-    expression: Option<&'e Expression>,
-    began: Instant,
-}
-
-impl<'e> Search<'e> {
-    /// Without an expression everything is found.
-    pub(super) fn new(expression: Option<&'e Expression>) -> Self {
-        Self { expression, began: Instant::now() }
-    }
-
-    /// Whether the expression is found in a text.
+    /// Returns those of some things in whose texts it is found.
     ///
     /// # Errors
     /// [`LedgerError::Late`].
-    pub(super) fn finds(&self, text: &str) -> Result<bool, LedgerError> {
-        let Some(expression) = self.expression else { return Ok(true) };
-        if self.began.elapsed() > WITHIN {
-            return Err(LedgerError::Late);
+    pub(super) fn find<T>(&self, all: Vec<T>, text: fn(&T) -> &String) -> Result<Vec<T>, LedgerError> {
+        let (began, mut found) = (Instant::now(), Vec::new());
+        for one in all {
+            if began.elapsed() > WITHIN {
+                return Err(LedgerError::Late);
+            }
+            if self.is_in(text(&one)) {
+                found.push(one);
+            }
         }
-        Ok(expression.is_in(text))
+        Ok(found)
     }
 }
 
@@ -78,7 +75,7 @@ impl TryFrom<String> for Expression {
 
 impl From<Expression> for String {
     fn from(expression: Expression) -> Self {
-        expression.0.as_str().to_owned()
+        expression.as_str().to_owned()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use kit::db::{Bind, Transaction};
 
 use super::{LetterState, ROWS, Whole, places};
+use crate::policy::Alarm;
 
 /// What becomes of a letter that is brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +20,27 @@ pub enum Fate {
     Empty,
 }
 
-/// How a letter stands when it is taken in: what had ended stays so.
+/// How a letter stands when it is taken in: what had ended stays so, and what may have been done is not taken for what was not.
 pub(super) fn state_of(letter: &Whole) -> &str {
     match (letter.state.as_deref(), letter.action.as_deref()) {
         (Some(state), _) if has_ended(state) => state,
         (_, Some("quarantine")) => LetterState::Quarantined.word(),
-        _ => LetterState::Parked.word(),
+        _ => waiting_state(letter).word(),
     }
+}
+
+/// How a letter waits that is not in quarantine: the ledger that it comes from may have had it put back, whatever became of that.
+pub(super) fn waiting_state(letter: &Whole) -> LetterState {
+    match letter.state.as_deref() {
+        Some("intended" | "redriven" | "uncertain") => LetterState::Uncertain,
+        _ => LetterState::Parked,
+    }
+}
+
+/// Whom a letter wakes that waits for somebody: nobody would hear of one that wakes nobody.
+pub(super) fn alarm_of(letter: &Whole) -> Option<&str> {
+    let alarm = letter.alarm.as_deref();
+    if is_open(letter) && alarm == Some(Alarm::None.word()) { Some(Alarm::Ticket.word()) } else { alarm }
 }
 
 fn has_ended(state: &str) -> bool {

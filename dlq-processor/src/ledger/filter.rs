@@ -6,14 +6,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::choice::Chosen;
-use super::expression::Search;
-use super::{Expression, LetterState};
+use super::{Expression, LedgerError, LetterState};
 use crate::policy::Class;
+use crate::texts::check;
 
 /// Columns that have an index.
 const INDEXED: [&str; 3] = ["fingerprint", "state", "queue"];
 /// So many letters are read and sorted within a hundredth of a second.
 const FEW: i64 = 5_000;
+/// Longest text of a filter, in bytes.
+const LONGEST: usize = 1000;
 /// Letters of a plan that are written at once.
 const CHUNK: usize = 2_000;
 
@@ -76,11 +78,16 @@ pub(super) struct Where<'a> {
 }
 
 impl Filter {
-    /// Checks the words that have to be one of ours.
+    /// Checks its texts, and the words that have to be one of ours.
     ///
     /// # Errors
-    /// Which one is not, and what to write instead.
+    /// Which one is wrong, and what to write instead.
     pub fn check(&self) -> Result<(), String> {
+        let texts = self.equal().chain(self.message.as_deref().map(|message| ("message", message)));
+        let expression = self.message_re.as_ref().map(|expression| ("message_re", expression.as_str()));
+        for (field, text) in texts.chain(expression) {
+            check(field, text, LONGEST)?;
+        }
         one_of("state", self.state.as_deref(), &LetterState::ALL.map(LetterState::word))?;
         one_of("class", self.class.as_deref(), &Class::ALL.map(Class::word))
     }
@@ -148,14 +155,18 @@ impl Filter {
         condition
     }
 
-    /// Whether a message has the words that no condition of a database asks for.
-    pub(super) fn has_words(&self, message: &str) -> bool {
-        self.message_re.as_ref().is_none_or(|expression| expression.is_in(message))
-    }
-
-    /// Begins to look for the words that no condition of a database asks for.
-    pub(super) fn search(&self) -> Search<'_> {
-        Search::new(self.message_re.as_ref())
+    /// Returns those of some letters whose messages have the words that no condition of a database asks for.
+    ///
+    /// # Errors
+    /// [`LedgerError::Late`]: long texts take a while, on a thread of their own.
+    pub(super) async fn find<T: Send + 'static>(
+        &self,
+        letters: Vec<T>,
+        message: fn(&T) -> &String,
+    ) -> Result<Vec<T>, LedgerError> {
+        let Some(expression) = self.message_re.clone() else { return Ok(letters) };
+        let finding = move || expression.find(letters, message);
+        tokio::task::spawn_blocking(finding).await.unwrap_or(Err(LedgerError::Late))
     }
 
     /// Writes the letters that it chooses into a plan, as they are now, the first failed first: of those that meet `condition` at
@@ -218,5 +229,22 @@ impl<'a> Where<'a> {
     pub(super) fn bind(&mut self, value: Bind<'a>) -> String {
         self.binds.push(value);
         format!("${}", self.binds.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_of_a_filter_is_checked() {
+        let of =
+            |field: &str, text: &str| serde_json::from_value::<Filter>(serde_json::json!({ field: text })).unwrap();
+        for field in ["source", "queue", "name", "state", "class", "fingerprint", "message", "message_re"] {
+            let why = of(field, "a\0").check().unwrap_err();
+            assert!(why.starts_with(&format!("{field} has a control character in it")), "{why}");
+        }
+        assert_eq!(of("message", &"m".repeat(1001)).check(), Err("message is longer than 1000 bytes".to_owned()));
+        assert_eq!(of("message", &"m".repeat(1000)).check(), Ok(()));
     }
 }

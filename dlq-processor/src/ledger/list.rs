@@ -134,7 +134,7 @@ impl Ledger {
         loop {
             let page = self.part(filter, lead, (from, before), LOOKED_AT).await?;
             let next = page.last().filter(|_| page.len() == LOOKED_AT).map(|last| last.number);
-            letters.extend(with_words(filter, page).await?);
+            letters.extend(filter.find(page, |letter| &letter.message).await?);
             match next {
                 Some(last) if letters.len() < most => before = last,
                 _ => break,
@@ -181,19 +181,4 @@ impl Ledger {
         let found = self.read(async |transaction| transaction.row::<(Vec<u8>,)>(sql, &[id.into()]).await).await?;
         Ok(found.map(|(data,)| data).unwrap_or_default())
     }
-}
-
-/// Long texts take a while.
-async fn with_words(filter: &Filter, letters: Vec<Listed>) -> Result<Vec<Listed>, LedgerError> {
-    let filter = filter.clone();
-    let choosing = move || {
-        let (words, mut found) = (filter.search(), Vec::new());
-        for letter in letters {
-            if words.finds(&letter.message)? {
-                found.push(letter);
-            }
-        }
-        Ok(found)
-    };
-    tokio::task::spawn_blocking(choosing).await.unwrap_or(Err(LedgerError::Late))
 }

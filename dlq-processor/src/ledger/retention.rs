@@ -84,7 +84,8 @@ impl Ledger {
         self.read(async |transaction| transaction.rows::<Away>(&sql, &binds).await).await
     }
 
-    /// Writes that letters are put away; with `cold`, that what they hold is in that file and need not be here.
+    /// Writes that letters are put away; with `cold`, that what they hold is in that file and need not be here. Of one that somebody
+    /// has given up meanwhile, also for good, it is written that the file has it.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -95,11 +96,18 @@ impl Ledger {
                         version = version + 1
                     WHERE number = $3 AND state IN ('observed', 'parked', 'escalated', 'uncertain')";
                 let binds = [Bind::from(cold), now_ms.into(), letter.number.into()];
-                if transaction.change(sql, &binds).await? > 0 && cold.is_some() {
-                    for sql in ["DELETE FROM payloads WHERE letter = $1", "DELETE FROM edits WHERE letter = $1"] {
-                        transaction.change(sql, &[letter.number.into()]).await?;
-                    }
-                    let sql = "UPDATE letters SET edited_at_ms = NULL WHERE number = $1";
+                let is_expired = transaction.change(sql, &binds).await? > 0;
+                let Some(cold) = cold else { continue };
+                if !is_expired {
+                    let sql = "UPDATE letters SET cold = $1 WHERE number = $2 AND state = 'discarded'";
+                    transaction.change(sql, &[cold.into(), letter.number.into()]).await?;
+                    continue;
+                }
+                for sql in [
+                    "DELETE FROM payloads WHERE letter = $1",
+                    "DELETE FROM edits WHERE letter = $1",
+                    "UPDATE letters SET edited_at_ms = NULL WHERE number = $1",
+                ] {
                     transaction.change(sql, &[letter.number.into()]).await?;
                 }
             }

@@ -166,28 +166,25 @@ impl Ledger {
         Ok(Reading { filter, lead, after: 0, last })
     }
 
-    /// Returns the next letters; none if that was all.
+    /// Returns the letters of the next part that the filter chooses, which may be none; nothing if that was all.
     ///
     /// # Errors
     /// [`LedgerError`]; then the same ones are next.
-    pub async fn read_on(&self, reading: &mut Reading) -> Result<Vec<Whole>, LedgerError> {
-        while reading.after < reading.last {
-            let end = match reading.lead {
-                Some(_) => reading.last,
-                None => reading.last.min(reading.after.saturating_add(SPAN)),
-            };
-            let mut part = self.read_part(reading, end).await?;
-            reading.after = part.last().map_or(end, |last| last.number);
-            part.retain(|letter| reading.filter.has_words(&letter.message));
-            if !part.is_empty() {
-                return Ok(part);
-            }
+    pub async fn read_on(&self, reading: &mut Reading) -> Result<Option<Vec<Whole>>, LedgerError> {
+        if reading.after >= reading.last {
+            return Ok(None);
         }
-        Ok(Vec::new())
+        let end = match reading.lead {
+            Some(_) => reading.last,
+            None => reading.last.min(reading.after.saturating_add(SPAN)),
+        };
+        let (letters, read_to) = self.read_part(reading, end).await?;
+        reading.after = read_to;
+        Ok(Some(letters))
     }
 
-    /// Returns the first letters with numbers up to `end`.
-    async fn read_part(&self, reading: &Reading, end: i64) -> Result<Vec<Whole>, LedgerError> {
+    /// Returns the first letters with numbers up to `end`, and the number that was come to.
+    async fn read_part(&self, reading: &Reading, end: i64) -> Result<(Vec<Whole>, i64), LedgerError> {
         let filter = Filter { before: Some(end.saturating_add(1)), ..reading.filter.clone() };
         let pattern = filter.pattern();
         let mut condition = filter.to_where(&pattern, reading.lead);
@@ -196,13 +193,15 @@ impl Ledger {
             "SELECT {COLUMNS}, {BYTES} FROM letters WHERE {} AND number > {after} ORDER BY number LIMIT {MOST}",
             condition.sql
         );
-        self.read(async |transaction| {
-            let rows = transaction.rows::<Row>(&sql, &condition.binds).await?;
-            let mut letters = as_many_as_fit(rows);
-            hold(transaction, &mut letters).await?;
-            Ok(letters)
-        })
-        .await
+        let rows = self.read(async |transaction| transaction.rows::<Row>(&sql, &condition.binds).await).await?;
+        let seen_to = rows.last().filter(|_| rows.len() == MOST).map_or(end, |last| last.whole.number);
+        // What letters hold is read of those alone that are wanted.
+        let rows = reading.filter.find(rows, |row| &row.whole.message).await?;
+        let wanted = rows.len();
+        let mut letters = as_many_as_fit(rows);
+        let read_to = letters.last().filter(|_| letters.len() < wanted).map_or(seen_to, |last| last.number);
+        self.read(async |transaction| hold(transaction, &mut letters).await).await?;
+        Ok((letters, read_to))
     }
 }
 

@@ -72,6 +72,9 @@ fn state(letter: &Listed) -> Option<String> {
     let of_reason = match (&*letter.state, &*letter.reason) {
         ("parked", "asked") => Some("Somebody asked that it waits."),
         ("parked", "imported") => Some("Somebody has brought it from elsewhere; it waits for a person."),
+        ("uncertain", "imported") => Some(
+            "It had been put back, or nearly so, where it was brought from: it may have been done; a person decides.",
+        ),
         ("quarantined", "imported") => Some("It was in quarantine where it came from, too."),
         ("parked", "taken_back") => Some("Its plan was paused or ended before its turn came; it waits again."),
         ("parked", "gone") => Some("Its queue has nothing of the job any more, and it could not be made anew."),

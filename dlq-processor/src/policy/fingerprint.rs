@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::error_facts::regex;
 
+/// Digits of a fingerprint.
+const DIGITS: usize = 16;
 /// Longest masked message, in characters: what comes after repeats.
 const MAX_CHARS: usize = 512;
 
@@ -32,12 +34,17 @@ impl Fingerprint {
             digest.update(part);
         }
         let digest = HEXLOWER.encode(&digest.finalize());
-        Self(digest.chars().take(16).collect())
+        Self(digest.chars().take(DIGITS).collect())
     }
 
     /// Takes one that was written down.
     pub fn known(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Returns whether a text could be one: what is written elsewhere may be anything.
+    pub fn is_one(text: &str) -> bool {
+        text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     }
 
     /// Its digits.
@@ -88,6 +95,10 @@ mod tests {
         prints.sort();
         prints.dedup();
         assert_eq!(prints.len(), all.len());
-        assert_eq!(prints[0].as_str().len(), 16);
+        assert!(prints.iter().all(|print| Fingerprint::is_one(print.as_str())));
+        for none in ["", "ledger/full", "63e74467a7bb017", "63E74467A7BB0170", "63e74467a7bb0170 ", "63e74467a7bb01é"]
+        {
+            assert!(!Fingerprint::is_one(none), "{none}");
+        }
     }
 }

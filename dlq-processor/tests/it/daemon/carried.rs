@@ -18,7 +18,8 @@ impl Machine {
     async fn exported(&self, query: &str) -> Vec<Value> {
         let (status, body) = self.ask_for_export(query).await;
         assert_eq!(status, 200, "{body}");
-        let mut lines: Vec<Value> = body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines = body.lines().filter(|line| !line.is_empty());
+        let mut lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
         let end = lines.pop().unwrap();
         assert_eq!(end, json!({ "end": true, "letters": lines.len() }));
         lines
@@ -72,9 +73,11 @@ async fn a_letter_is_exported_byte_for_byte_imported_elsewhere_and_redriven_ther
     assert_eq!((&redacted[0]["data"]["to"], redacted[0].get("kept_base64")), (&json!("\u{0}😀"), None));
     assert!(!text(&redacted).contains("k-123456789"), "secrets are hidden");
     assert_eq!(one.exported("reason=look&state=resolved").await, [Value::Null; 0]);
+    let (_, nothing) = one.ask_for_export("reason=look&message_re=nobody+says+so").await;
+    assert_eq!(nothing, "\n{\"end\":true,\"letters\":0}\n", "something comes also where nothing is wanted");
     let (_, audit) = one.ask_as_operator("GET", "/api/v1/audit", "", &Value::Null).await;
     let done: Vec<_> = audit["audit"].as_array().unwrap().iter().map(|it| (&it["what"], &it["why"])).collect();
-    assert_eq!(done[2], (&json!("export.raw"), &json!("another machine")), "{audit}");
+    assert_eq!(done[3], (&json!("export.raw"), &json!("another machine")), "{audit}");
 
     other.work().await;
     let _second = other.daemon().await;
@@ -140,6 +143,9 @@ async fn wrong_lines_are_told_by_number_and_the_others_of_their_batch_are_taken_
         (with("job", json!("8")), "id is not that of its source, queue, job and failed_at_ms"),
         (with("state", json!("hunter2")), "state is none of observed, scheduled"),
         (with("attempts", json!(-1)), "attempts is no count"),
+        (with("queue", json!("")), "queue is empty"),
+        (with("job", json!("")), "job is empty"),
+        (with("fingerprint", json!("ledger/full")), "fingerprint is none: 16 hexadecimal digits; leave it out"),
         (with("surprise", json!(1)), "unknown field `surprise`"),
         (with("data_base64", Value::Null), "it says not what its job held; import the line of the file"),
     ];
@@ -159,6 +165,8 @@ async fn wrong_lines_are_told_by_number_and_the_others_of_their_batch_are_taken_
         ("malformed", Some("bad-data")),
         "as if it had failed now"
     );
+    let (status, answer) = machine.import("reason=x", "nothing", "").await;
+    assert!(status == 400 && answer["error"].as_str().unwrap().starts_with("there are no lines; send"), "{answer}");
     let many = format!("{right}\n").repeat(1_001);
     let (status, answer) = machine.import("reason=x", "2", &many).await;
     assert!(status == 400 && answer["error"] == "there are over 1000 lines; send them in several batches", "{answer}");
@@ -176,6 +184,8 @@ async fn only_administrators_carry_what_is_hidden_and_discard_for_good() {
         ("reason=%20", 400, "reason is needed"),
         ("raw=false", 400, "missing field `reason`"),
         ("reason=x&state=sad", 400, "state is \\\"sad\\\"; write one of observed"),
+        ("reason=%00a", 400, "reason has a control character in it"),
+        ("reason=x&message=%00", 400, "message has a control character in it"),
     ] {
         let (status, body) = machine.ask_for_export(query).await;
         assert!(status == expected && body.contains(why), "{query}: {status} {body}");
@@ -189,6 +199,12 @@ async fn only_administrators_carry_what_is_hidden_and_discard_for_good() {
         let (status, answer) = machine.ask_as_operator("POST", &path, key, &body).await;
         (status, answer["error"].as_str().unwrap_or_default().to_owned())
     };
+    let odd = json!({ "reason": "x", "to": "a\0" });
+    let why = "to has a control character in it, such as the end of a line; leave it out".to_owned();
+    assert_eq!(discard("redrive", "0", odd).await, (400, why.clone()));
+    let plan = json!({ "act": "redrive", "to": "a\0", "reason": "x" });
+    let (status, answer) = machine.ask_as_operator("POST", "/api/v1/plans", "plan", &plan).await;
+    assert_eq!((status, &answer["error"]), (400, &json!(why)));
     let hard = json!({ "reason": "x", "hard": true });
     let why = "to discard for good needs the role admin; operator is operator";
     assert_eq!(discard("discard", "1", hard.clone()).await, (403, why.to_owned()));

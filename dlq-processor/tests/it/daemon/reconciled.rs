@@ -47,15 +47,21 @@ async fn what_was_listed_out_of_its_order_is_found_when_somebody_asks_and_orphan
     assert_eq!(source["orphans"], orphans, "{answer}");
     let letters = machine.letters().await;
     assert!(letters.iter().any(|letter| letter.job == "old"), "{letters:?}");
-    // Whoever asks for the same look waits for nothing more.
+    // Whoever asks for the same look waits for nothing more, and has nothing sought once more.
+    let mut second = redis::cmd("HSET");
+    second.arg(format!("bull:{QUEUE}:stray-2")).arg("name").arg("job").arg("timestamp").arg(5);
+    machine.bull.query::<i64>(&second).await;
     let again = json!({ "reason": "it was restored", "look": answer["look"] });
     let (status, again) = machine.reconcile("2", again).await;
     assert_eq!((status, &again["look"], &again["sources"][0]["taken_in"]), (200, &answer["look"], &json!(1)));
+    assert_eq!(again["sources"][0]["orphans"], orphans, "{again}");
     let (_, later) = machine.reconcile("3", json!({ "reason": "to be sure" })).await;
     assert_eq!((&later["is_done"], &later["sources"][0]["taken_in"]), (&json!(true), &json!(0)), "{later}");
+    assert_eq!(later["sources"][0]["orphans"][0]["count"], 2, "{later}");
     let (_, audit) = machine.ask_as_operator("GET", "/api/v1/audit", "", &Value::Null).await;
-    let first = &audit["audit"].as_array().unwrap().iter().find(|it| it["letter"] == "jobs").unwrap();
-    assert_eq!((&first["what"], &first["why"]), (&json!("reconcile"), &json!("it was restored")));
+    let done: Vec<_> = audit["audit"].as_array().unwrap().iter().map(|it| (&it["letter"], &it["why"])).collect();
+    let expected = [["all sources", "to be sure"], ["jobs", "it was restored"]].map(|it| it.map(|it| json!(it)));
+    assert_eq!(done, expected.each_ref().map(|[of, why]| (of, why)), "once for each look: {audit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use dlq_processor::ledger::{
-    Act, Acted, Actor, Before, Bringing, Edited, Fate, Filter, Held, InOrder, Ledger, LetterState, Past, Ruling, Whole,
+    Act, Acted, Actor, Before, Bringing, Edited, Expression, Fate, Filter, Held, InOrder, Ledger, LetterState, Past,
+    Ruling, Whole,
 };
-use dlq_processor::policy::{Action, Decision};
+use dlq_processor::policy::{Action, Alarm, Decision};
 use dlq_processor::source::{Found, Put};
+use jiff::Timestamp;
 use kit::db::Source;
 use kit::trace::Context;
 use serde_json::json;
@@ -19,14 +21,11 @@ const ADA: Actor<'_> = Actor { who: "ada", why: "another machine", key: "k" };
 async fn read(ledger: &Ledger, filter: Filter) -> (Vec<Whole>, Vec<usize>) {
     let mut reading = ledger.begin_reading(filter).await.unwrap();
     let (mut letters, mut parts) = (Vec::new(), Vec::new());
-    loop {
-        let part = ledger.read_on(&mut reading).await.unwrap();
-        if part.is_empty() {
-            return (letters, parts);
-        }
+    while let Some(part) = ledger.read_on(&mut reading).await.unwrap() {
         parts.push(part.len());
         letters.extend(part);
     }
+    (letters, parts)
 }
 
 async fn bring(ledger: &Ledger, letters: &[Whole], key: &str, is_dry: bool) -> Option<Vec<Fate>> {
@@ -55,7 +54,7 @@ fn ordered(found: &Found, past: Option<Past>) -> Ruling {
 
 /// What of a letter is the same wherever it is.
 fn facts(letter: &Whole) -> Whole {
-    Whole { number: 0, state: None, reason: None, due_at_ms: None, changed_at_ms: None, ..letter.clone() }
+    Whole { number: 0, state: None, reason: None, alarm: None, due_at_ms: None, changed_at_ms: None, ..letter.clone() }
 }
 
 async fn is_the_same_letter_where_it_is_brought_and_waits_there(ledger: Ledger) {
@@ -104,6 +103,50 @@ async fn is_the_same_letter_where_it_is_brought_and_waits_there(ledger: Ledger) 
     assert_eq!(due().await.len(), 2);
 }
 
+async fn holds_for_uncertain_what_may_have_been_done_and_has_somebody_told_of_all_that_waits(ledger: Ledger) {
+    let silent = |found: &Found, past: Option<Past>| {
+        let ruling = redrive(found, past);
+        let decision = Decision { alarm: Alarm::None, ..ruling.decision.clone() };
+        Ruling { decision, ..ruling }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let other = Ledger::open(&Source::Sqlite(folder.path().join("other.db"))).await.unwrap();
+    let states = [
+        (LetterState::Scheduled, "parked", "ticket"),
+        (LetterState::Observed, "parked", "ticket"),
+        (LetterState::Intended, "uncertain", "ticket"),
+        (LetterState::Redriven, "uncertain", "ticket"),
+        (LetterState::Uncertain, "uncertain", "ticket"),
+        (LetterState::Resolved, "resolved", "none"),
+    ];
+    for (state, ..) in states {
+        let ruled = |found: &Found, past: Option<Past>| Ruling { state, ..silent(found, past) };
+        other.capture(SOURCE, &[found(state.word(), 10)], 50, ruled).await.unwrap();
+    }
+    let (letters, _) = read(&other, Filter::default()).await;
+    bring(&ledger, &letters, "k", false).await.unwrap();
+    let (here, _) = read(&ledger, Filter::default()).await;
+    for (letter, (was, state, alarm)) in here.iter().zip(states) {
+        let stands = (letter.state.as_deref(), letter.alarm.as_deref());
+        assert_eq!(stands, (Some(state), Some(alarm)), "{}", was.word());
+    }
+    assert_eq!(ledger.waiting(10).await.unwrap().iter().map(|it| it.letters).sum::<i64>(), 5);
+
+    // The same of what comes back from a file; what an export says of it counts.
+    let parked = |found: &Found, past: Option<Past>| Ruling { state: LetterState::Observed, ..silent(found, past) };
+    ledger.capture(SOURCE, &[found("back", 10), found("doubtful", 10)], 60, parked).await.unwrap();
+    let (all, _) = read(&ledger, Filter { state: Some("observed".to_owned()), ..Filter::default() }).await;
+    let before = Before { ended_ms: 0, discarded_ms: 0, waiting_ms: 61 };
+    ledger.expire(&ledger.overdue(before).await.unwrap(), Some("cold/a.jsonl"), 70).await.unwrap();
+    let lines = [all[0].clone(), Whole { state: Some("redriven".to_owned()), ..all[1].clone() }];
+    assert_eq!(bring(&ledger, &lines, "back", false).await, Some(vec![Fate::Back; 2]));
+    for (line, state) in lines.iter().zip(["parked", "uncertain"]) {
+        let letter = ledger.letter(&line.id).await.unwrap().unwrap();
+        assert_eq!((letter.state.as_str(), letter.reason.as_str()), (state, "imported"));
+    }
+    assert_eq!(ledger.waiting(10).await.unwrap().iter().map(|it| it.letters).sum::<i64>(), 7);
+}
+
 async fn gives_back_what_was_put_away_and_leaves_everything_else(ledger: Ledger) {
     let parked = |found: &Found, past: Option<Past>| Ruling { state: LetterState::Parked, ..redrive(found, past) };
     ledger.capture(SOURCE, &[found("away", 10), found("vain", 11), found("removed", 12)], 50, parked).await.unwrap();
@@ -147,22 +190,29 @@ async fn is_read_in_parts_that_hold_little_and_leave_nothing_out(ledger: Ledger)
     assert!(numbers.is_sorted() && numbers.len() == BTreeSet::from_iter(&numbers).len(), "{numbers:?}");
     let state = |state: &str| Filter { state: Some(state.to_owned()), ..Filter::default() };
     assert_eq!(read(&ledger, state("scheduled")).await.0.len(), 3);
-    assert_eq!(read(&ledger, state("resolved")).await, (vec![], vec![]));
+    assert_eq!(read(&ledger, state("resolved")).await, (vec![], vec![0]));
     // What comes later is not waited for.
     let mut reading = ledger.begin_reading(state("scheduled")).await.unwrap();
     capture(&ledger, &[found("late", 30)]).await;
     let mut jobs = Vec::new();
-    loop {
-        let part = ledger.read_on(&mut reading).await.unwrap();
-        if part.is_empty() {
-            break;
-        }
+    while let Some(part) = ledger.read_on(&mut reading).await.unwrap() {
         jobs.extend(part.into_iter().map(|letter| letter.job));
     }
     assert_eq!(jobs, ["a", "b", "c"]);
+    // However much is looked through in vain, whoever reads hears of each part, and what nobody wants costs no room in it.
+    let words = |text: &str| Filter { message_re: Some(Expression::parse(text).unwrap()), ..Filter::default() };
+    assert_eq!(read(&ledger, words("no such words")).await, (vec![], vec![0, 0, 0]));
+    let reason = Some("Error: wanted".to_owned());
+    capture(&ledger, &[Found { reason: reason.clone(), ..large("e") }, large("f"), Found { reason, ..found("g", 10) }])
+        .await;
+    let (wanted, parts) =
+        read(&ledger, Filter { failed_before: Timestamp::from_millisecond(15).ok(), ..words("wanted") }).await;
+    assert_eq!((wanted.len(), parts), (2, vec![2]));
 }
 
 in_both! {
+    holds_for_uncertain_what_may_have_been_done_and_has_somebody_told_of_all_that_waits:
+        what_may_have_been_done_is_uncertain_in_a_file, what_may_have_been_done_is_uncertain_in_a_server;
     is_the_same_letter_where_it_is_brought_and_waits_there: a_letter_is_brought_into_a_file, a_letter_is_brought_into_a_server;
     gives_back_what_was_put_away_and_leaves_everything_else: what_was_put_away_is_back_in_a_file, what_was_put_away_is_back_in_a_server;
     is_read_in_parts_that_hold_little_and_leave_nothing_out: letters_are_read_in_parts_in_a_file, letters_are_read_in_parts_in_a_server;

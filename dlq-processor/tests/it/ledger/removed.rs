@@ -1,9 +1,10 @@
 //! What is discarded for good.
 
 use dlq_processor::ledger::{
-    Act, Acted, Actor, Draft, Edited, Expression, Filter, Held, InOrder, Ledger, LetterState, Past, Ruling,
+    Act, Acted, Actor, Before, Draft, Edited, Expression, Filter, Held, InOrder, Ledger, LetterState, Past, Ruling,
 };
 use dlq_processor::source::{Found, Put};
+use kit::db::Source;
 use serde_json::json;
 
 use super::{SOURCE, found, in_a_file, in_a_server, orders, redrive};
@@ -64,6 +65,42 @@ async fn removes_what_a_letter_holds_and_nothing_brings_it_back(ledger: Ledger) 
     assert_eq!(done.len(), 2, "{done:?}");
 }
 
+#[tokio::test]
+async fn no_byte_of_what_was_removed_is_left_in_the_file_or_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = Ledger::open(&Source::Sqlite(path.clone())).await.unwrap();
+    let secret = "her secret is 4711. ";
+    let left = |text: &str| {
+        let files = ["ledger.db", "ledger.db-wal"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
+        files.iter().any(|file| file.windows(text.len()).any(|bytes| bytes == text.as_bytes()))
+    };
+    let mut ids = Vec::new();
+    // In a page with others, and in pages of its own.
+    for (job, times) in [("a", 1), ("b", 1_000)] {
+        let text = secret.repeat(times);
+        let data = json!({ "secret": text }).to_string().into_bytes();
+        let held = Found { kept: data.clone(), data, stack: Some(text.clone()), ..found(job, 10) };
+        let order = Some(InOrder { value: secret.to_owned(), waits_for_stuck: true });
+        let ruled = |found: &Found, past: Option<Past>| Ruling {
+            state: LetterState::Parked,
+            order: order.clone(),
+            ..redrive(found, past)
+        };
+        let captured = ledger.capture(SOURCE, &[held], 50, ruled).await.unwrap();
+        ids.push(captured.new[0].0.as_str().to_owned());
+    }
+    let patch = json!([{ "op": "replace", "path": "/secret", "value": secret }]);
+    ledger.edit(&ids[0], Some(&patch), Actor { key: "edit", ..ROOT }, 60).await.unwrap();
+    capture(&ledger, "c", LetterState::Parked).await;
+    assert!(left(secret));
+    for id in &ids {
+        assert_eq!(ledger.discard_hard(id, Actor { key: id, ..ROOT }, 90).await.unwrap(), Acted::Done);
+    }
+    assert!(!left(secret) && left("{\"to\":\"her\"}"), "and nothing else goes");
+    ledger.close().await;
+}
+
 async fn removes_nothing_of_what_is_under_way_and_all_of_what_has_ended(ledger: Ledger) {
     let mut key = 0;
     let mut hard = async |id: &str| {
@@ -89,7 +126,25 @@ async fn removes_nothing_of_what_is_under_way_and_all_of_what_has_ended(ledger: 
     assert_eq!(hard(&id[0].id).await, Acted::Done, "it is withdrawn");
 }
 
+async fn names_the_file_that_has_what_was_removed_while_it_was_put_away(ledger: Ledger) {
+    let removed = capture(&ledger, "a", LetterState::Parked).await;
+    let redriven = capture(&ledger, "b", LetterState::Parked).await;
+    let overdue = ledger.overdue(Before { ended_ms: 0, discarded_ms: 0, waiting_ms: 60 }).await.unwrap();
+    assert_eq!(overdue.len(), 2);
+    // Its file has them by now, and the ledger does not say so yet.
+    assert_eq!(ledger.discard_hard(&removed, Actor { key: "1", ..ROOT }, 70).await.unwrap(), Acted::Done);
+    ledger.act(&redriven, Act::Redrive, Actor { key: "2", ..ROOT }, 70).await.unwrap();
+    ledger.expire(&overdue, Some("cold/a.jsonl"), 80).await.unwrap();
+    let letter = ledger.letter(&removed).await.unwrap().unwrap();
+    let stands = (letter.state.as_str(), letter.reason.as_str(), letter.cold.as_deref());
+    assert_eq!(stands, ("discarded", "removed", Some("cold/a.jsonl")));
+    let letter = ledger.letter(&redriven).await.unwrap().unwrap();
+    assert_eq!((letter.state.as_str(), letter.cold), ("scheduled", None), "it goes on");
+}
+
 in_both! {
+    names_the_file_that_has_what_was_removed_while_it_was_put_away:
+        the_file_of_what_was_removed_is_named_in_a_file, the_file_of_what_was_removed_is_named_in_a_server;
     removes_what_a_letter_holds_and_nothing_brings_it_back: what_is_removed_stays_so_in_a_file, what_is_removed_stays_so_in_a_server;
     removes_nothing_of_what_is_under_way_and_all_of_what_has_ended:
         what_is_under_way_is_not_removed_in_a_file, what_is_under_way_is_not_removed_in_a_server;
