@@ -10,7 +10,7 @@ use kit::alert::Severity;
 
 use super::fullness::LedgerFacts;
 use super::lately::Lately;
-use super::subject::Subject;
+use super::subject::{Subject, short};
 use super::wrong::Wrong;
 use crate::engine::SourceFacts;
 
@@ -111,7 +111,8 @@ impl Conditions {
             Subject::Missed { .. } => now >= self.patience.missed,
             Subject::QueueUnsafe { queue, .. } => {
                 let looked = || facts.sources.iter().map(|source| source.looked_at.as_ref());
-                looked().flatten().any(|queues| queues.contains(queue)) || looked().all(|queues| queues.is_some())
+                looked().flatten().flatten().any(|looked_at| short(looked_at) == *queue)
+                    || looked().all(|queues| queues.is_some())
             }
             Subject::LedgerFull => facts.ledger.is_some_and(LedgerFacts::is_well),
             Subject::SourceDown { source } => of(source).is_none_or(|source| source.answers == Some(Ok(()))),

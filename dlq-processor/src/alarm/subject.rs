@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 
 use kit::alert::Severity;
+use kit::secrets::redact_line;
 
 use crate::app::SERVICE;
 
 /// Longest name of a queue or a job in an alert, in characters: whoever writes jobs chooses them, and an alert has a bound.
 const LONGEST: usize = 200;
+/// Longest words of others in an alert, in characters: what people read at a glance. The whole is in the ledger.
+const LONGEST_WORDS: usize = 400;
 
 /// Something that can be wrong, what matters most first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +90,7 @@ impl Subject {
     /// The service that its alert is about.
     pub(super) fn service(&self) -> &str {
         match self {
-            Self::QueueUnsafe { queue, .. } => queue,
+            Self::QueueUnsafe { queue, .. } => service_of(queue),
             _ => SERVICE,
         }
     }
@@ -101,11 +104,25 @@ impl Subject {
     }
 }
 
+/// Returns the service that an alert of a queue is about: a queue may have no name, an alert must.
+pub(super) fn service_of(queue: &str) -> &str {
+    if queue.is_empty() { SERVICE } else { queue }
+}
+
 /// Cuts a name of a queue or a job that is longer than any that a person gives.
 pub(super) fn short(name: &str) -> String {
-    match name.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
+    cut(name, LONGEST)
+}
+
+/// Cuts words of others, without what looks like a secret in them.
+pub(super) fn words(of_others: &str) -> String {
+    cut(&redact_line(of_others), LONGEST_WORDS)
+}
+
+fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -139,8 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_too_long_are_cut() {
+    fn names_and_words_that_are_too_long_are_cut_after_secrets_were_taken_out() {
         assert_eq!((short("send"), short(&"ü".repeat(LONGEST))), ("send".to_owned(), "ü".repeat(LONGEST)));
         assert_eq!(short(&"ü".repeat(LONGEST + 1)), format!("{}…", "ü".repeat(LONGEST)));
+        let before = "ü".repeat(LONGEST_WORDS - 20);
+        let said = words(&format!("{before} password=hunter2hunter2 and more"));
+        assert!(said.starts_with(&before) && said.ends_with('…') && !said.contains("hunter2"), "{said}");
     }
 }

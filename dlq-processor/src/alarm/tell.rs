@@ -12,6 +12,7 @@ use kit::chain::Chain;
 use kit::clock::later;
 use kit::metrics::Metrics;
 use kit::queue::{QueueError, Queues};
+use prometheus::IntCounterVec;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -19,6 +20,7 @@ use url::Url;
 use super::conditions::{Condition, Conditions, Facts};
 use super::letters::{self, LETTERS};
 use super::subject::Subject;
+use super::untold::{Refusal, Untold};
 use crate::ledger::{Ledger, LedgerError};
 
 /// Between two looks.
@@ -49,21 +51,22 @@ struct Once {
     /// Where what is to be told is kept until the monitor has it.
     folder: PathBuf,
     metrics: Metrics,
+    /// Alerts that were not taken.
+    untold: IntCounterVec,
     client: OnceCell<AlertClient>,
 }
 
 impl Alarm {
-    pub(crate) fn new(settings: AlertSettings, folder: &Path, metrics: &Metrics) -> Self {
+    pub(crate) fn new(settings: AlertSettings, folder: &Path, metrics: &Metrics, untold: IntCounterVec) -> Self {
         let (folder, metrics) = (folder.to_owned(), metrics.clone());
-        Self(Arc::new(Once { settings, folder, metrics, client: OnceCell::default() }))
+        Self(Arc::new(Once { settings, folder, metrics, untold, client: OnceCell::default() }))
     }
 
     /// Tells of letters that wait, and of what `facts` come to, until it is dropped.
     pub(crate) async fn tell_for_ever(&self, ledger: &Ledger, facts: impl Fn() -> Facts) {
         let client = self.0.client.get_or_init(|| self.0.open()).await;
         let page = self.0.settings.page.as_ref();
-        let began = (Instant::now(), Timestamp::now());
-        let mut teller = Teller { client, ledger, page, conditions: Conditions::default(), began };
+        let mut teller = Teller::new(client, ledger, page, self.0.untold.clone());
         let telling = async {
             let mut failures = 0;
             loop {
@@ -109,11 +112,18 @@ struct Teller<'a> {
     /// Where links lead.
     page: Option<&'a Url>,
     conditions: Conditions,
+    untold: Untold,
     /// When the first look was: a clock that somebody sets makes nothing last longer.
     began: (Instant, Timestamp),
 }
 
-impl Teller<'_> {
+impl<'a> Teller<'a> {
+    fn new(client: &'a AlertClient, ledger: &'a Ledger, page: Option<&'a Url>, untold: IntCounterVec) -> Self {
+        let began = (Instant::now(), Timestamp::now());
+        Self { client, ledger, page, conditions: Conditions::default(), untold: Untold::new(untold), began }
+    }
+
+    /// Ends early only where nothing else would go better: an alert that is not taken holds up no other one.
     async fn tell(&mut self, facts: &Facts) -> Result<(), Trouble> {
         let now = self.began.0.elapsed();
         let conditions = self.conditions.look(facts, now);
@@ -122,12 +132,13 @@ impl Teller<'_> {
         let of_letters = waiting.iter().map(|group| (group.fingerprint.clone(), letters::alert(group, self.page)));
         let of_conditions = conditions.iter().map(|condition| (condition.subject.key(), self.alert(condition)));
         let wanted: BTreeMap<String, Alert> = of_letters.chain(of_conditions).collect();
+        self.untold.keep(|key| wanted.contains_key(key) || told.contains(key));
         for (key, alert) in &wanted {
             // First that it will be told: nobody else would know that it must be taken back.
             if !told.contains(key) {
                 self.ledger.tell(key, true).await?;
             }
-            self.client.fire(alert).await?;
+            self.fire(key, alert).await?;
         }
         for key in told.iter().filter(|key| !wanted.contains_key(*key)) {
             let subject = Subject::of_key(key);
@@ -139,19 +150,28 @@ impl Teller<'_> {
             if !is_over {
                 continue;
             }
-            match subject {
-                Some(subject) => self.take_back(&subject).await?,
+            let is_told = match subject {
+                Some(subject) => self.take_back(key, &subject).await?,
                 None => {
                     let _was_open = self.client.resolve(LETTERS, &letters::labels(key)).await?;
+                    true
                 }
+            };
+            if is_told {
+                self.ledger.tell(key, false).await?;
             }
-            self.ledger.tell(key, false).await?;
         }
         Ok(())
     }
 
-    /// Another process may have told of it, which does not act any more: only whoever says it again can say that it is over.
-    async fn take_back(&self, subject: &Subject) -> Result<(), AlertError> {
+    async fn fire(&mut self, key: &str, alert: &Alert) -> Result<Option<Refusal>, AlertError> {
+        let fired = self.client.fire(alert).await;
+        self.untold.note(key, fired)
+    }
+
+    /// Says that something is over, and returns whether that need not be tried again. Another process may have told of it, which
+    /// does not act any more: only whoever says it again can say that it is over.
+    async fn take_back(&mut self, key: &str, subject: &Subject) -> Result<bool, AlertError> {
         if !self.client.resolve(subject.alert_name(), &subject.labels()).await? {
             let condition = Condition {
                 subject: subject.clone(),
@@ -160,10 +180,12 @@ impl Teller<'_> {
                 description: String::new(),
                 since: Duration::ZERO,
             };
-            self.client.fire(&self.alert(&condition)).await?;
+            let refusal = self.fire(key, &self.alert(&condition)).await?;
             self.client.resolve(subject.alert_name(), &subject.labels()).await?;
+            // What can never be told was never told.
+            return Ok(refusal != Some(Refusal::Full));
         }
-        Ok(())
+        Ok(true)
     }
 
     fn alert(&self, Condition { subject, severity, summary, description, since }: &Condition) -> Alert {
@@ -179,3 +201,7 @@ impl Teller<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tell_tests.rs"]
+mod tests;
