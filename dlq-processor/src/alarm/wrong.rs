@@ -51,7 +51,7 @@ impl Wrong {
         let close = [("source", source), ("queue", &queue), ("name", &name)];
         let close = close.map(|(option, value)| format!("--{option} {}", quoted(value))).join(" ");
         Self::new(
-            Subject::BreakerOpen { queue: queue.clone(), name: name.clone() },
+            Subject::BreakerOpen { source: Some(source.to_owned()), queue: queue.clone(), name: name.clone() },
             patience,
             format!("redrives of {name} in {queue} are held back"),
             format!(
@@ -62,10 +62,14 @@ impl Wrong {
         )
     }
 
-    pub(super) fn queue_unsafe(Peril { queue, kind, why }: &Peril) -> Self {
+    pub(super) fn queue_unsafe(source: &str, Peril { queue, kind, why }: &Peril) -> Self {
         let (queue, why) = (short(queue), words(why));
         Self::new(
-            Subject::QueueUnsafe { kind: kind.word().to_owned(), queue: queue.clone() },
+            Subject::QueueUnsafe {
+                source: Some(source.to_owned()),
+                kind: kind.word().to_owned(),
+                queue: queue.clone(),
+            },
             Duration::ZERO,
             format!("dead letters of {queue} are not safe: nothing is redriven there"),
             format!("{why}. Who knows better writes accept: [{}] for this queue.", kind.word()),
