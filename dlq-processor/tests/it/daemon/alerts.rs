@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dlq_processor::ledger::Ledger;
+use dlq_processor::ledger::{Ledger, Told};
 use serde_json::{Value, json};
 use testkit::{Target, eventually};
 
@@ -115,9 +115,10 @@ async fn that_a_source_is_down_is_taken_back_by_whoever_acts_later_and_only_when
     let mut machine = Machine::start(&format!("monitor: {{ url: \"{}\" }}\n", monitor.url(""))).await;
     machine.bull.redis.end();
     let before = ledger(&machine).await;
-    before.tell("down/jobs", true).await.unwrap();
+    let of_key = |key: &str| Told { key: key.to_owned(), service: None, severity: None };
+    before.tell(&of_key("down/jobs")).await.unwrap();
     // This one is not read any more: with its end it is known that the daemon has looked.
-    before.tell("down/another", true).await.unwrap();
+    before.tell(&of_key("down/another")).await.unwrap();
     before.close().await;
     let _daemon = machine.daemon().await;
     let of = |source: &'static str| {
