@@ -155,6 +155,29 @@ async fn what_ends_while_another_acts_is_over_for_the_monitor_and_is_repeated_by
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_of_another_policy_says_whether_it_is_the_one_that_acts() {
+    let (machine, postgres) = (Machine::start("").await, Postgres::start().await);
+    let config = "access: { tokens: [{ name: root, role: admin, token_file: token }] }\n";
+    let first = Place::new(&machine, &postgres.url(), config).start();
+    eventually("the first to act", LIMIT, async || first.checks().await?.get("source jobs").map(drop)).await;
+    let second = Place::new(&machine, &postgres.url(), config).start();
+    eventually("the second to wait", LIMIT, async || {
+        second.checks().await.filter(|checks| checks["lease"]["status"] == "unhealthy")
+    })
+    .await;
+    for (replica, acts) in [(&first, true), (&second, false)] {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_dlq-processor"));
+        command.args(["policy", "reload", "--reason", "quotas pass"]).env_clear();
+        command.env("DLQ_URL", format!("http://127.0.0.1:{}", replica.place.port)).env("DLQ_TOKEN_FILE", "token");
+        let said = command.current_dir(replica.place.folder.path()).output().await.unwrap();
+        let errors = String::from_utf8(said.stderr).unwrap();
+        let answer: Value = serde_json::from_slice(&said.stdout).unwrap_or_else(|_| panic!("{errors}"));
+        assert_eq!(answer["acts"], acts, "{answer}");
+        assert_eq!(errors.contains("this one does not act"), !acts, "{errors}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_is_not_the_one_that_acted_refuses_to_act_and_says_why() {
     let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\naccess: { tokens: [{ name: root, role: admin, token_file: token }] }\n";
     let machine = Machine::start(config).await;
