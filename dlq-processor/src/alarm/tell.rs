@@ -21,6 +21,7 @@ use crate::ledger::Ledger;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Between tries of what does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(15) };
+
 /// Whom to tell. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Alarm(Arc<Once>);
