@@ -109,7 +109,10 @@ impl Daemon {
         health.report_to(&metrics);
         let figures = Figures::new(&metrics, settings.max_ledger);
         let (policy, settings) = (InForce::new(settings.policy.clone()), Arc::new(settings));
-        let alarm = settings.monitor.clone().map(|monitor| Alarm::new(monitor, &settings.data_dir, &metrics));
+        let alarm = settings
+            .monitor
+            .clone()
+            .map(|monitor| Alarm::new(monitor, &settings.data_dir, &metrics, figures.untold.clone()));
         let reloader = Reloader::new(read, settings.clone(), policy.clone(), figures.reloads.clone());
         Self {
             settings,

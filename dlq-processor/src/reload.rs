@@ -2,8 +2,10 @@
 //! effect at once. A wrong one changes nothing, and is visible. What else has changed is only named: a start takes it.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use kit::backoff::Backoff;
 use kit::chain::Chain;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
@@ -16,6 +18,9 @@ use crate::settings::{InForce, Settings};
 
 /// What the audit calls it, and what it is done to.
 pub(crate) const NOTED: (&str, &str) = ("policy.reload", "policy");
+
+/// Between tries to note a reload.
+const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(5) };
 
 /// Reads the configuration, as at the start.
 pub(crate) type Read = Arc<dyn Fn() -> Result<Settings, Vec<String>> + Send + Sync>;
@@ -82,7 +87,10 @@ impl Reloader {
                 return Err(ReloadError::Wrong(mistakes));
             }
         };
-        noting.await.map_err(ReloadError::NotNoted)?;
+        if let Err(error) = noting.await {
+            self.figures.failed();
+            return Err(ReloadError::NotNoted(error));
+        }
         let needs_restart = self.settings.written.changed(&settings.written);
         let Settings { policy, .. } = settings;
         let reloaded = Reloaded { jobs: policy.jobs.len(), rules: policy.rules.len(), needs_restart };
@@ -97,13 +105,25 @@ impl Reloader {
         Ok(reloaded)
     }
 
-    /// Does so at each SIGHUP, as long as it is polled.
+    /// Does so at each SIGHUP, for ever.
     pub(crate) async fn reload_on_hangup(&self, hangups: Option<Signal>, ledger: &OnceLock<Ledger>) {
-        let Some(mut hangups) = hangups else { return std::future::pending().await };
-        while hangups.recv().await.is_some() {
-            if let Err(ReloadError::NotNoted(why)) = self.reload(note_hangup(ledger)).await {
-                tracing::error!(why, "a reload cannot be noted; the old policy goes on");
+        if let Some(mut hangups) = hangups {
+            while hangups.recv().await.is_some() {
+                self.reload_once_noted(ledger).await;
             }
+        }
+        std::future::pending().await
+    }
+
+    /// Does so as soon as the ledger is there: who sends a signal has no answer, and does not ask again.
+    async fn reload_once_noted(&self, ledger: &OnceLock<Ledger>) {
+        let mut failures = 0;
+        while let Err(ReloadError::NotNoted(why)) = self.reload(note_hangup(ledger)).await {
+            failures += 1;
+            if failures == 1 {
+                tracing::error!(why, "a reload cannot be noted yet; until then the old policy goes on");
+            }
+            tokio::time::sleep(RETRY.delay(failures, rand::random())).await;
         }
     }
 }

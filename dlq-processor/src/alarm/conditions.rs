@@ -10,7 +10,7 @@ use kit::alert::Severity;
 
 use super::fullness::LedgerFacts;
 use super::lately::Lately;
-use super::subject::Subject;
+use super::subject::{Subject, short};
 use super::wrong::Wrong;
 use crate::engine::SourceFacts;
 
@@ -82,7 +82,7 @@ impl Conditions {
         let mut wrong = BTreeMap::new();
         let of_ledger = self.wrong_with_ledger(facts);
         for found in facts.sources.iter().flat_map(|source| self.wrong_with(source)).chain(of_ledger) {
-            // Sources that have a breaker of the same queue and name have one alert.
+            // Names that begin alike for longer than is shown have one alert.
             wrong.entry(found.subject.clone()).or_insert(found);
         }
         self.since.retain(|subject, _| wrong.contains_key(subject));
@@ -109,15 +109,19 @@ impl Conditions {
         match subject {
             // When the last was missed before this process began is not known.
             Subject::Missed { .. } => now >= self.patience.missed,
-            Subject::QueueUnsafe { queue, .. } => {
+            Subject::QueueUnsafe { source: Some(source), .. } => {
+                of(source).is_none_or(|source| source.looked_at.is_some())
+            }
+            Subject::QueueUnsafe { source: None, queue, .. } => {
                 let looked = || facts.sources.iter().map(|source| source.looked_at.as_ref());
-                looked().flatten().any(|queues| queues.contains(queue)) || looked().all(|queues| queues.is_some())
+                looked().flatten().flatten().any(|looked_at| short(looked_at) == *queue)
+                    || looked().all(|queues| queues.is_some())
             }
             Subject::LedgerFull => facts.ledger.is_some_and(LedgerFacts::is_well),
             Subject::SourceDown { source } => of(source).is_none_or(|source| source.answers == Some(Ok(()))),
             Subject::SourceDisarmed { source } => of(source).is_none_or(|source| match &source.is_armed {
                 Some(state) => state.is_ok(),
-                // It is looked at when something is to be redriven: where that was not so for long, nothing is held back.
+                // It is looked at where something may be redriven: where that was not so for long, nothing is held back.
                 None => now >= self.patience.disarmed,
             }),
             // Each breaker begins closed.
@@ -128,7 +132,7 @@ impl Conditions {
     fn wrong_with(&self, source: &SourceFacts) -> Vec<Wrong> {
         let Patience { down, disarmed, unclosed, .. } = self.patience;
         let SourceFacts { name, answers, is_armed, perils, unclosed: breakers, .. } = source;
-        let mut wrong: Vec<Wrong> = perils.iter().map(Wrong::queue_unsafe).collect();
+        let mut wrong: Vec<Wrong> = perils.iter().map(|peril| Wrong::queue_unsafe(name, peril)).collect();
         if let Some(Err(why)) = answers {
             wrong.push(Wrong::source_down(name, why, down));
         }

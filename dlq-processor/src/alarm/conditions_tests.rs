@@ -18,7 +18,11 @@ fn source() -> SourceFacts {
 }
 
 fn of(source: SourceFacts) -> Facts {
-    Facts { sources: vec![source], ledger: None }
+    of_all(&[source])
+}
+
+fn of_all(sources: &[SourceFacts]) -> Facts {
+    Facts { sources: sources.to_vec(), ledger: None }
 }
 
 /// Looks at each time, and says of each whether the one condition that there may be holds (`+`), is known to be over (`-`), or
@@ -77,21 +81,28 @@ fn what_nobody_wants_to_redrive_is_not_disarmed_for_ever() {
 }
 
 #[test]
-fn a_breaker_says_how_it_is_closed_and_two_of_a_name_are_one() {
+fn a_breaker_says_how_it_is_closed_and_two_of_a_name_are_two() {
     let unclosed = |name: &str| {
         let unclosed = vec![("mails".to_owned(), "send it's".to_owned())];
         SourceFacts { name: name.to_owned(), unclosed, ..SourceFacts::default() }
     };
-    let open = Facts { sources: vec![unclosed("a"), unclosed("b")], ledger: None };
+    let both = Facts { sources: vec![unclosed("a"), unclosed("b")], ledger: None };
     let one = Facts { sources: vec![source(), unclosed("b")], ledger: None };
-    let subject = Subject::BreakerOpen { queue: "mails".to_owned(), name: "send it's".to_owned() };
-    let looks = [(0, &open), (9, &one), (10, &one), (11, &Facts::default()), (12, &one)];
-    check(&subject, &looks.map(|(at, facts)| (at, facts.clone())), "??+-?");
+    let of = |source: Option<&str>| {
+        let source = source.map(str::to_owned);
+        Subject::BreakerOpen { source, queue: "mails".to_owned(), name: "send it's".to_owned() }
+    };
+    let looks = [(0, &one), (9, &one), (10, &one), (11, &Facts::default()), (12, &one)];
+    check(&of(Some("b")), &looks.map(|(at, facts)| (at, facts.clone())), "??+-?");
     let mut conditions = Conditions::new(PATIENCE);
-    conditions.look(&open, secs(0));
-    let found = conditions.look(&open, secs(10)).remove(0);
+    conditions.look(&both, secs(0));
+    let found = conditions.look(&both, secs(10));
+    assert_eq!(found.iter().map(|found| &found.subject).collect::<Vec<_>>(), [&of(Some("a")), &of(Some("b"))]);
     let close = r"dlq-processor breaker close --source a --queue mails --name 'send it'\''s' --reason '…'";
-    assert!(found.description.ends_with(close), "{}", found.description);
+    assert!(found[0].description.ends_with(close), "{found:?}");
+    conditions.look(&one, secs(11));
+    let is_over = |source| conditions.is_over(&of(source), &one, secs(11));
+    assert_eq!([is_over(Some("a")), is_over(Some("b")), is_over(None)], [true, false, true]);
 }
 
 #[test]
@@ -131,23 +142,35 @@ fn a_ledger_that_is_full_is_urgent_and_said_to_be_well_only_when_it_was_looked_a
 }
 
 #[test]
-fn a_queue_is_safe_when_somebody_has_looked_at_it_or_at_all_that_there_are() {
-    let subject = Subject::QueueUnsafe { kind: "workers".to_owned(), queue: "mails".to_owned() };
+fn a_queue_is_safe_when_somebody_has_looked_and_one_of_another_source_says_nothing_of_it() {
+    let of = |source: Option<&str>| {
+        let source = source.map(str::to_owned);
+        Subject::QueueUnsafe { source, kind: "workers".to_owned(), queue: "mails".to_owned() }
+    };
     let looked = |queues: &[&str], perils: Vec<Peril>| {
         let looked_at = Some(queues.iter().map(|queue| (*queue).to_owned()).collect());
         SourceFacts { looked_at, perils, ..source() }
     };
     let peril = Peril { queue: "mails".to_owned(), kind: PerilKind::Workers, why: "others work there".to_owned() };
     let unsafe_queue = looked(&["mails"], vec![peril]);
-    let both = |other: SourceFacts| Facts { sources: vec![source(), other], ledger: None };
+    let both = |jobs: &SourceFacts| {
+        let another = SourceFacts { name: "another".to_owned(), ..looked(&["mails"], Vec::new()) };
+        Facts { sources: vec![another, jobs.clone()], ledger: None }
+    };
     let looks = [
-        (0, both(source())),
-        (1, both(looked(&["bills"], Vec::new()))),
-        (2, both(unsafe_queue)),
-        (3, both(looked(&["mails"], Vec::new()))),
-        (4, of(looked(&[], Vec::new()))),
+        (0, both(&source())),
+        (1, both(&unsafe_queue)),
+        (2, both(&source())),
+        (3, both(&looked(&["mails"], Vec::new()))),
+        (4, both(&unsafe_queue)),
+        (5, both(&looked(&[], Vec::new()))),
+        (6, Facts::default()),
     ];
-    check(&subject, &looks, "??+--");
+    check(&of(Some("jobs")), &looks, "?+?-+--");
+    // Of which source it was told by releases before this one is not known.
+    let is_over = |facts: Facts| Conditions::new(PATIENCE).is_over(&of(None), &facts, secs(0));
+    assert!(is_over(both(&source())) && is_over(of_all(&[looked(&[], Vec::new())])));
+    assert!(!is_over(of_all(&[source(), looked(&["bills"], Vec::new())])));
 }
 
 #[test]

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kit::alert::{Alert, Severity};
-use kit::secrets::redact_line;
 use kit::trace::Context;
 use url::Url;
 
-use super::subject::short;
+use super::subject::{service_of, short, words};
 use crate::ledger::Waiting;
 
 /// The alert's name.
@@ -24,7 +23,7 @@ pub(super) fn alert(group: &Waiting, page: Option<&Url>) -> Alert {
     let Waiting { fingerprint, queue, name, class, message, sample, another, letters, since_ms, pages, .. } = group;
     let how_many =
         if *letters == 1 { "a dead letter waits".to_owned() } else { format!("{letters} dead letters wait") };
-    let (queue, name, message) = (short(queue), short(name), redact_line(message));
+    let (queue, name, message) = (short(queue), short(name), words(message));
     let said = if message.is_empty() { "no words of its own" } else { &message };
     let samples: BTreeSet<&String> = [sample, another].into();
     let commands = samples.into_iter().map(|id| format!("dlq-processor show {id}"));
@@ -33,7 +32,7 @@ pub(super) fn alert(group: &Waiting, page: Option<&Url>) -> Alert {
     let trace_id = group.traceparent.as_deref().and_then(Context::parse).map(|context| context.trace_id());
     Alert {
         name: LETTERS.to_owned(),
-        service: queue.clone(),
+        service: service_of(&queue).to_owned(),
         severity: if *pages > 0 { Severity::Page } else { Severity::Ticket },
         summary: format!("{how_many} in {queue}: {name} ({class})"),
         description: format!("{said}. To see more: {}", seen.join(" · ")),

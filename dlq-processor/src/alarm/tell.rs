@@ -1,43 +1,26 @@
-//! Tells the monitor what holds, and takes back what does not. What is told follows from the ledger and from what is so now.
+//! Tells the monitor, again and again, while this process acts, and hands it over what is kept for it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jiff::Timestamp;
-use kit::alert::{Alert, AlertClient, AlertError, AlertSettings};
+use kit::alert::{AlertClient, AlertSettings};
 use kit::backoff::Backoff;
 use kit::chain::Chain;
-use kit::clock::later;
 use kit::metrics::Metrics;
-use kit::queue::{QueueError, Queues};
+use kit::queue::Queues;
+use prometheus::IntCounterVec;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use super::conditions::{Condition, Conditions, Facts};
-use super::letters::{self, LETTERS};
-use super::subject::Subject;
-use crate::ledger::{Ledger, LedgerError};
+use super::conditions::Facts;
+use super::teller::{Teller, Trouble};
+use crate::ledger::Ledger;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Between tries of what does not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(15) };
-/// Kinds of failures that are told of at once, at most: with more there is one cause.
-const MOST: usize = 200;
-
-/// Why nobody was told.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Alert(#[from] AlertError),
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-}
 
 /// Whom to tell. Cheap to clone.
 #[derive(Clone)]
@@ -49,21 +32,27 @@ struct Once {
     /// Where what is to be told is kept until the monitor has it.
     folder: PathBuf,
     metrics: Metrics,
+    /// Alerts that were not taken.
+    untold: IntCounterVec,
     client: OnceCell<AlertClient>,
 }
 
 impl Alarm {
-    pub(crate) fn new(settings: AlertSettings, folder: &Path, metrics: &Metrics) -> Self {
+    pub(crate) fn new(settings: AlertSettings, folder: &Path, metrics: &Metrics, untold: IntCounterVec) -> Self {
         let (folder, metrics) = (folder.to_owned(), metrics.clone());
-        Self(Arc::new(Once { settings, folder, metrics, client: OnceCell::default() }))
+        Self(Arc::new(Once { settings, folder, metrics, untold, client: OnceCell::default() }))
     }
 
     /// Tells of letters that wait, and of what `facts` come to, until it is dropped.
     pub(crate) async fn tell_for_ever(&self, ledger: &Ledger, facts: impl Fn() -> Facts) {
         let client = self.0.client.get_or_init(|| self.0.open()).await;
         let page = self.0.settings.page.as_ref();
-        let began = (Instant::now(), Timestamp::now());
-        let mut teller = Teller { client, ledger, page, conditions: Conditions::default(), began };
+        let mut teller = Teller::new(client, ledger, page, self.0.untold.clone());
+        let mut failures = 0;
+        // Before anything is posted.
+        while let Err(trouble) = teller.begin().await {
+            wait_after(&trouble, &mut failures).await;
+        }
         let telling = async {
             let mut failures = 0;
             loop {
@@ -72,13 +61,7 @@ impl Alarm {
                         failures = 0;
                         tokio::time::sleep(LOOK_EVERY).await;
                     }
-                    Err(trouble) => {
-                        failures += 1;
-                        if failures == 1 {
-                            tracing::warn!(error = %Chain(&trouble), "nobody can be told of dead letters");
-                        }
-                        tokio::time::sleep(RETRY.delay(failures, rand::random())).await;
-                    }
+                    Err(trouble) => wait_after(&trouble, &mut failures).await,
                 }
             }
         };
@@ -103,79 +86,10 @@ impl Once {
     }
 }
 
-struct Teller<'a> {
-    client: &'a AlertClient,
-    ledger: &'a Ledger,
-    /// Where links lead.
-    page: Option<&'a Url>,
-    conditions: Conditions,
-    /// When the first look was: a clock that somebody sets makes nothing last longer.
-    began: (Instant, Timestamp),
-}
-
-impl Teller<'_> {
-    async fn tell(&mut self, facts: &Facts) -> Result<(), Trouble> {
-        let now = self.began.0.elapsed();
-        let conditions = self.conditions.look(facts, now);
-        let waiting = self.ledger.waiting(MOST).await?;
-        let told: BTreeSet<String> = self.ledger.told().await?.into_iter().collect();
-        let of_letters = waiting.iter().map(|group| (group.fingerprint.clone(), letters::alert(group, self.page)));
-        let of_conditions = conditions.iter().map(|condition| (condition.subject.key(), self.alert(condition)));
-        let wanted: BTreeMap<String, Alert> = of_letters.chain(of_conditions).collect();
-        for (key, alert) in &wanted {
-            // First that it will be told: nobody else would know that it must be taken back.
-            if !told.contains(key) {
-                self.ledger.tell(key, true).await?;
-            }
-            self.client.fire(alert).await?;
-        }
-        for key in told.iter().filter(|key| !wanted.contains_key(*key)) {
-            let subject = Subject::of_key(key);
-            let is_over = match &subject {
-                Some(subject) => self.conditions.is_over(subject, facts, now),
-                // There may only be more kinds than are told of at once.
-                None => !self.ledger.is_waiting(key).await?,
-            };
-            if !is_over {
-                continue;
-            }
-            match subject {
-                Some(subject) => self.take_back(&subject).await?,
-                None => {
-                    let _was_open = self.client.resolve(LETTERS, &letters::labels(key)).await?;
-                }
-            }
-            self.ledger.tell(key, false).await?;
-        }
-        Ok(())
+async fn wait_after(trouble: &Trouble, failures: &mut u32) {
+    *failures += 1;
+    if *failures == 1 {
+        tracing::warn!(error = %Chain(trouble), "nobody can be told of dead letters");
     }
-
-    /// Another process may have told of it, which does not act any more: only whoever says it again can say that it is over.
-    async fn take_back(&self, subject: &Subject) -> Result<(), AlertError> {
-        if !self.client.resolve(subject.alert_name(), &subject.labels()).await? {
-            let condition = Condition {
-                subject: subject.clone(),
-                severity: subject.severity(),
-                summary: "this is over".to_owned(),
-                description: String::new(),
-                since: Duration::ZERO,
-            };
-            self.client.fire(&self.alert(&condition)).await?;
-            self.client.resolve(subject.alert_name(), &subject.labels()).await?;
-        }
-        Ok(())
-    }
-
-    fn alert(&self, Condition { subject, severity, summary, description, since }: &Condition) -> Alert {
-        Alert {
-            name: subject.alert_name().to_owned(),
-            service: subject.service().to_owned(),
-            severity: *severity,
-            summary: summary.clone(),
-            description: description.clone(),
-            labels: subject.labels(),
-            annotations: BTreeMap::new(),
-            starts_at: later(self.began.1, *since),
-        }
-    }
+    tokio::time::sleep(RETRY.delay(*failures, rand::random())).await;
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use kit::alert::Severity;
 use kit::cli::quoted;
 use kit::config::show_duration;
-use kit::secrets::redact_line;
 
 use super::fullness::LedgerFacts;
-use super::subject::{Subject, short};
+use super::subject::{Subject, short, words};
 use crate::source::Peril;
 
 /// Something that is so, and must be so for some time before it is told.
@@ -27,7 +26,7 @@ impl Wrong {
     }
 
     pub(super) fn source_down(source: &str, why: &str, patience: Duration) -> Self {
-        let (length, why) = (show_duration(patience), short(&redact_line(why)));
+        let (length, why) = (show_duration(patience), words(why));
         Self::new(
             Subject::SourceDown { source: source.to_owned() },
             patience,
@@ -43,7 +42,7 @@ impl Wrong {
             Subject::SourceDisarmed { source: source.to_owned() },
             patience,
             format!("nothing is redriven in {source}, since it could be lost"),
-            format!("For {}: {}.", show_duration(patience), short(&redact_line(why))),
+            format!("For {}: {}.", show_duration(patience), words(why)),
         )
     }
 
@@ -52,7 +51,7 @@ impl Wrong {
         let close = [("source", source), ("queue", &queue), ("name", &name)];
         let close = close.map(|(option, value)| format!("--{option} {}", quoted(value))).join(" ");
         Self::new(
-            Subject::BreakerOpen { queue: queue.clone(), name: name.clone() },
+            Subject::BreakerOpen { source: Some(source.to_owned()), queue: queue.clone(), name: name.clone() },
             patience,
             format!("redrives of {name} in {queue} are held back"),
             format!(
@@ -63,9 +62,14 @@ impl Wrong {
         )
     }
 
-    pub(super) fn queue_unsafe(Peril { queue, kind, why }: &Peril) -> Self {
+    pub(super) fn queue_unsafe(source: &str, Peril { queue, kind, why }: &Peril) -> Self {
+        let (queue, why) = (short(queue), words(why));
         Self::new(
-            Subject::QueueUnsafe { kind: kind.word().to_owned(), queue: queue.clone() },
+            Subject::QueueUnsafe {
+                source: Some(source.to_owned()),
+                kind: kind.word().to_owned(),
+                queue: queue.clone(),
+            },
             Duration::ZERO,
             format!("dead letters of {queue} are not safe: nothing is redriven there"),
             format!("{why}. Who knows better writes accept: [{}] for this queue.", kind.word()),

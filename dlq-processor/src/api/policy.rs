@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use jiff::Timestamp;
 use kit::http::{ApiError, Identity};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -22,6 +23,15 @@ const LONGEST: usize = 256 << 10;
 const AT_ONCE: usize = 1;
 /// When it is worth another try.
 const BUSY: Duration = Duration::from_secs(1);
+
+/// What decides now in this daemon.
+#[derive(Debug, Serialize)]
+pub(super) struct Taken {
+    /// Whether it is the one that acts: another one that does goes on with the policy that it has.
+    acts: bool,
+    #[serde(flatten)]
+    reloaded: Reloaded,
+}
 
 /// Room for those that are checked. Cheap to clone.
 #[derive(Clone)]
@@ -58,7 +68,7 @@ pub(super) async fn reload(
     Extension(identity): Extension<Identity>,
     headers: HeaderMap,
     Json(Because { reason }): Json<Because>,
-) -> Result<Json<Reloaded>, ApiError> {
+) -> Result<Json<Taken>, ApiError> {
     let actor = actor(&identity, &headers, &reason)?;
     let ledger = api.ledger()?;
     let noting = async {
@@ -66,10 +76,11 @@ pub(super) async fn reload(
         let is_taken = || conflict("this Idempotency-Key was used for something else".to_owned());
         noted.then_some(()).ok_or_else(is_taken)
     };
-    api.reloader.reload(noting).await.map(Json).map_err(|error| match error {
+    let reloaded = api.reloader.reload(noting).await.map_err(|error| match error {
         ReloadError::Wrong(mistakes) => wrong(mistakes),
         ReloadError::NotNoted(error) => error,
-    })
+    })?;
+    Ok(Json(Taken { acts: !api.working.all().is_empty(), reloaded }))
 }
 
 fn wrong(mistakes: Vec<String>) -> ApiError {

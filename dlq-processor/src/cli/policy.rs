@@ -24,7 +24,7 @@ pub(super) enum PolicyCommand {
     Reload(ReloadCommand),
 }
 
-/// Has a running daemon read its configuration again: what decides of it takes effect at once. For admins.
+/// Has a running daemon read its configuration again: what decides of it takes effect at once, in this one alone. For admins.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  dlq-processor policy reload --reason 'quota errors are passing ones'")]
 pub(super) struct ReloadCommand {
@@ -80,6 +80,9 @@ async fn reload(ReloadCommand { because, daemon }: &ReloadCommand) -> Result<Exi
         ));
         say(format_args!("key: {key}"));
     });
+    if at(&answer, "acts") == false {
+        complain(format_args!("this one does not act: the one that does keeps its policy until it is told, too"));
+    }
     let others: Vec<&str> =
         at(&answer, "needs_restart").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !others.is_empty() {

@@ -9,6 +9,7 @@ mod depths;
 mod destinations;
 mod facts;
 mod follow;
+mod hazards;
 mod intake;
 mod lists;
 mod missed;
@@ -182,15 +183,11 @@ impl Engine {
             self.redrive_for_ever(),
             self.follow_for_ever(),
             self.watch_perils_for_ever(),
+            self.watch_hazards_for_ever(),
             self.list_for_ever(),
             self.seek_orphans_for_ever(),
             reading.join_all()
         );
-    }
-
-    /// Why nothing is redriven, if that is so.
-    pub(crate) fn hazard(&self) -> Option<String> {
-        self.hazards.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().next().cloned()
     }
 
     /// Why it does not get on, if it does not.

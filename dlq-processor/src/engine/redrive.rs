@@ -134,22 +134,6 @@ impl Engine {
         self.source.manners(queue).remembers_orders
     }
 
-    /// Looks whether what is put back could be lost: then nothing is.
-    async fn look_for_hazards(&self) -> Result<bool, Trouble> {
-        let found = self.source.hazards().await?;
-        let mut known = self.hazards.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.as_deref().unwrap_or_default() != found {
-            match found.first() {
-                Some(hazard) => tracing::warn!(source = self.name, hazard, "nothing is redriven"),
-                None => tracing::info!(source = self.name, "letters are redriven again"),
-            }
-        }
-        let is_armed = found.is_empty();
-        self.figures.armed.with_label_values(&[&self.name]).set(is_armed.into());
-        *known = Some(found);
-        Ok(is_armed)
-    }
-
     /// Redrives what is due, and returns how many there were: while the source is asked, the ledger is written.
     async fn redrive_due(&self, room: &mut Room) -> Result<usize, Trouble> {
         let (room, until) = (Mutex::new(room), Instant::now() + SETTLE_EVERY);

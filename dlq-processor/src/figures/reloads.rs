@@ -18,7 +18,7 @@ impl Reloads {
         let reloads = Self {
             is_good: gauge(
                 "dlq_config_last_reload_successful",
-                "0 if the configuration was wrong when it was last read again: the policy of before decides.",
+                "0 if the last reload came to nothing, since the configuration was wrong or the ledger away: the policy of before decides.",
             ),
             done_at: gauge(
                 "dlq_config_last_reload_success_timestamp_seconds",
@@ -35,7 +35,7 @@ impl Reloads {
         self.done_at.set(now.as_second());
     }
 
-    /// Has metrics show that a configuration was wrong.
+    /// Has metrics show that none was taken.
     pub(crate) fn failed(&self) {
         self.is_good.set(0);
     }

@@ -67,7 +67,7 @@ pub(crate) use removal::{is_removed, may_be_removed};
 pub use retention::{Away, Before};
 pub use state::LetterState;
 pub(crate) use tables::VERSION;
-pub use waiting::Waiting;
+pub use waiting::{Told, Waiting};
 pub use whole::{Reading, Whole, WholeEdit};
 
 /// Deadline of one call: twice the 5 s that a database waits for another writer.

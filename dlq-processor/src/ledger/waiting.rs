@@ -29,6 +29,17 @@ pub struct Waiting {
     pub pages: i64,
 }
 
+/// Something that somebody was told of.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Told {
+    /// The fingerprint of letters, or another key of whoever tells.
+    pub key: String,
+    /// The service that it was said to be about; none if a release before this one told of it.
+    pub service: Option<String>,
+    /// The word for how urgent it was said to be; none as well.
+    pub severity: Option<String>,
+}
+
 /// Letters that somebody must hear of: word for word what their index is of (`tables`).
 pub(super) const WAITS: &str = "state IN ('parked', 'quarantined', 'escalated', 'uncertain') AND alarm <> 'none'";
 
@@ -59,26 +70,32 @@ impl Ledger {
         Ok(found.is_some())
     }
 
-    /// Returns the fingerprints of which somebody was told that letters wait.
+    /// Returns what somebody was told of and not yet that it is over.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn told(&self) -> Result<Vec<String>, LedgerError> {
-        let sql = "SELECT fingerprint FROM told ORDER BY fingerprint";
-        let rows = self.read(async |transaction| transaction.rows::<(String,)>(sql, &[]).await).await?;
-        Ok(rows.into_iter().map(|(fingerprint,)| fingerprint).collect())
+    pub async fn told(&self) -> Result<Vec<Told>, LedgerError> {
+        let sql = "SELECT fingerprint AS key, service, severity FROM told ORDER BY fingerprint";
+        self.read(async |transaction| transaction.rows::<Told>(sql, &[]).await).await
     }
 
-    /// Writes that somebody is about to be told, or was told that it is over.
+    /// Writes that somebody is about to be told, or was told in another way.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn tell(&self, fingerprint: &str, is_open: bool) -> Result<(), LedgerError> {
-        let sql = if is_open {
-            "INSERT INTO told (fingerprint) VALUES ($1) ON CONFLICT (fingerprint) DO NOTHING"
-        } else {
-            "DELETE FROM told WHERE fingerprint = $1"
-        };
-        self.write(async |transaction| transaction.change(sql, &[fingerprint.into()]).await.map(drop)).await
+    pub async fn tell(&self, told: &Told) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO told (fingerprint, service, severity) VALUES ($1, $2, $3)
+            ON CONFLICT (fingerprint) DO UPDATE SET service = excluded.service, severity = excluded.severity";
+        let binds = [told.key.as_str().into(), told.service.as_deref().into(), told.severity.as_deref().into()];
+        self.write(async |transaction| transaction.change(sql, &binds).await.map(drop)).await
+    }
+
+    /// Writes that somebody was told that it is over.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn take_back(&self, key: &str) -> Result<(), LedgerError> {
+        let sql = "DELETE FROM told WHERE fingerprint = $1";
+        self.write(async |transaction| transaction.change(sql, &[key.into()]).await.map(drop)).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dlq_processor::ledger::Ledger;
+use dlq_processor::ledger::{Ledger, Told};
 use serde_json::{Value, json};
 use testkit::{Target, eventually};
 
@@ -115,9 +115,10 @@ async fn that_a_source_is_down_is_taken_back_by_whoever_acts_later_and_only_when
     let mut machine = Machine::start(&format!("monitor: {{ url: \"{}\" }}\n", monitor.url(""))).await;
     machine.bull.redis.end();
     let before = ledger(&machine).await;
-    before.tell("down/jobs", true).await.unwrap();
+    let of_key = |key: &str| Told { key: key.to_owned(), service: None, severity: None };
+    before.tell(&of_key("down/jobs")).await.unwrap();
     // This one is not read any more: with its end it is known that the daemon has looked.
-    before.tell("down/another", true).await.unwrap();
+    before.tell(&of_key("down/another")).await.unwrap();
     before.close().await;
     let _daemon = machine.daemon().await;
     let of = |source: &'static str| {
@@ -153,4 +154,29 @@ async fn whoever_has_lost_the_lease_and_gets_it_back_goes_on_telling() {
     })
     .await;
     ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_with_many_words_is_told_in_few_and_keeps_no_other_alert_from_being_told_and_taken_back() {
+    let monitor = Target::ok("");
+    let config = format!("monitor: {{ url: \"{}\" }}\noperator_token_file: token\n", monitor.url(""));
+    let machine = Machine::start(&config).await;
+    let _daemon = machine.daemon().await;
+    machine.fail(1, &"it went wrong \u{7}".repeat(600)).await;
+    let of_words = |words: &'static str, has_ended: bool| {
+        let alerts = told(&monitor, "DeadLetters").into_iter();
+        let mut alerts = alerts.filter(move |alert| alert["endsAt"].is_null() != has_ended);
+        alerts.find(|alert| alert["annotations"]["description"].as_str().unwrap().starts_with(words))
+    };
+    let alert = eventually("the long one to be told", LIMIT, async || of_words("it went wrong", false)).await;
+    assert!(alert["annotations"]["description"].as_str().unwrap().chars().count() < 600, "{alert}");
+    machine.fail(1, "no such user").await;
+    eventually("the other one to be told", LIMIT, async || of_words("no such user", false)).await;
+    let letters = machine.letters().await;
+    let id = &letters.iter().find(|letter| letter.message == "no such user").unwrap().id;
+    let body = json!({ "reason": "she has left" });
+    let answer = machine.ask_as_operator("POST", &format!("/api/v1/letters/{id}/discard"), "1", &body).await;
+    assert_eq!(answer.0, 200, "{}", answer.1);
+    eventually("it to be over", LIMIT, async || of_words("no such user", true)).await;
+    assert!(of_words("it went wrong", true).is_none());
 }

@@ -69,6 +69,33 @@ async fn nothing_is_put_back_where_it_could_be_thrown_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn that_nothing_can_be_lost_any_more_is_known_though_nothing_is_due() {
+    let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\noperator_token_file: token\n";
+    let machine = Machine::start(config).await;
+    let policy = async |policy| {
+        let mut asked = redis::cmd("CONFIG");
+        machine.bull.query::<()>(asked.arg("SET").arg("maxmemory-policy").arg(policy)).await;
+    };
+    let _daemon = machine.daemon().await;
+    let armed = async |wanted: f64| {
+        let armed = machine.metric("dlq_source_armed", "source=\"jobs\"").await?;
+        let is_well = machine.metric("health_check_status", "redriving jobs").await?;
+        (armed == wanted && is_well == wanted).then_some(())
+    };
+    eventually("it to act", LIMIT, async || armed(1.0).await).await;
+    policy("allkeys-lru").await;
+    machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await;
+    eventually("it to be disarmed", LIMIT, async || armed(0.0).await).await;
+    let letter = eventually("it to be taken in", LIMIT, async || machine.letters().await.pop()).await;
+    let (path, body) = (format!("/api/v1/letters/{}/discard", letter.id), json!({ "reason": "nobody needs it" }));
+    let answer = machine.ask_as_operator("POST", &path, "1", &body).await;
+    assert_eq!(answer.0, 200, "{}", answer.1);
+    policy("noeviction").await;
+    eventually("it to be armed", LIMIT, async || armed(1.0).await).await;
+    assert_eq!(machine.letters().await[0].state, "discarded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_put_back_where_nobody_would_take_it() {
     let config = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\n";
     let machine = Machine::start(config).await;

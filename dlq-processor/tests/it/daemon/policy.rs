@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{Postgres, eventually};
 
 use super::machine::{LIMIT, Machine, TOKEN};
 use crate::asking;
@@ -69,6 +69,29 @@ async fn another_policy_decides_once_somebody_asks_or_signals_and_a_wrong_one_ne
     let who: Vec<[&str; 4]> = audit["audit"].as_array().unwrap().iter().map(line).collect();
     let what = "policy.reload";
     assert_eq!(who, [["a signal", what, "policy", "SIGHUP"], ["root", what, "policy", "quotas pass"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_while_the_ledger_is_away_is_visible_and_taken_as_soon_as_it_is_there() {
+    let mut postgres = Postgres::start().await;
+    let ledger = format!("ledger: '{}'\n", postgres.url());
+    let machine = Machine::start(&format!("{ADMIN}{ledger}")).await;
+    postgres.end();
+    let mut daemon = machine.daemon().await;
+    is_good(&machine, 1.0).await.expect("what is read at the start is taken");
+    machine.configure(&format!("{}{ledger}", rule("signalled", "auth")));
+    let sent = Command::new("kill").args(["-HUP", &daemon.pid().to_string()]).status().unwrap();
+    assert!(sent.success());
+    eventually("it to be visible", LIMIT, async || is_good(&machine, 0.0).await).await;
+    postgres.begin().await;
+    eventually("it to be taken", LIMIT, async || is_good(&machine, 1.0).await).await;
+    machine.fail(1, REASON).await;
+    eventually("a letter by the new rule", LIMIT, async || {
+        let (_, text) = machine.ask_as_operator("GET", "/api/v1/letters", "", &Value::Null).await;
+        (text["letters"][0]["rule"] == "signalled").then_some(())
+    })
+    .await;
+    assert!(daemon.runs());
 }
 
 fn line(line: &Value) -> [&str; 4] {

@@ -23,6 +23,7 @@ mod pages;
 mod plans;
 mod removed;
 mod told;
+mod waiting;
 
 use std::time::Duration;
 

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::courier::Courier;
-use super::kinds::{Alert, key_of, posting_of};
+use super::kinds::{Alert, Open, key_of, posting_of};
 use super::lane::Lane;
 use super::{AlertError, AlertSettings};
 use crate::metrics::Metrics;
 use crate::queue::Queues;
+
+/// Alerts that are read at once.
+const PAGE: u32 = 50;
 
 /// Hands alerts to the monitor and loses none. Cheap to clone.
 ///
@@ -71,6 +74,21 @@ impl AlertClient {
         };
         queues.amend(queue, &key_of(name, labels), settings.max_open, change).await?;
         Ok(was_open)
+    }
+
+    /// Returns the alerts that fire, as they were last told of, those of processes before this one included.
+    ///
+    /// # Errors
+    /// [`AlertError::Queue`].
+    pub async fn open(&self) -> Result<Vec<Open>, AlertError> {
+        let Courier { queues, queue, .. } = &*self.0;
+        let (mut open, mut after) = (Vec::new(), None);
+        loop {
+            let page = queues.keyed(queue, PAGE, after).await?;
+            let Some((last, _)) = page.last() else { return Ok(open) };
+            after = Some(*last);
+            open.extend(page.iter().filter_map(|(_, payload)| Lane::read(Some(payload)).open.map(Open::from)));
+        }
     }
 
     /// Posts what is due until `stop`; then the requests under way come to their end.

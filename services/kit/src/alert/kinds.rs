@@ -32,6 +32,11 @@ impl Severity {
             Self::Notice => "notice",
         }
     }
+
+    /// Returns what has this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Page, Self::Ticket, Self::Notice].into_iter().find(|severity| severity.as_str() == word)
+    }
 }
 
 /// Something a person should know. Its name and its own labels tell it from others; service and severity may change while
@@ -54,6 +59,28 @@ pub struct Alert {
     pub annotations: BTreeMap<String, String>,
     /// Since when.
     pub starts_at: Timestamp,
+}
+
+/// An alert that fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// What is wrong.
+    pub name: String,
+    /// The service that it is about.
+    pub service: String,
+    /// The word for how soon a person should act ([`Severity::as_str`]).
+    pub severity: String,
+    /// Labels of its own.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl From<Posting> for Open {
+    fn from(Posting { mut labels, .. }: Posting) -> Self {
+        let mut taken = |label| labels.remove(label).unwrap_or_default();
+        let (name, service, severity) = (taken("alertname"), taken("service"), taken("severity"));
+        labels.retain(|label, _| !RESERVED.contains(&label.as_str()));
+        Self { name, service, severity, labels }
+    }
 }
 
 /// One alert as Alertmanager's `POST /api/v2/alerts` takes it (its api/v2/openapi.yaml, `postableAlert`): without

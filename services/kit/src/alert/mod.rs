@@ -17,7 +17,7 @@ mod settings;
 
 pub use client::AlertClient;
 pub use error::AlertError;
-pub use kinds::{Alert, Severity};
+pub use kinds::{Alert, Open, Severity};
 pub use settings::{AlertSettings, Fallback};
 
 /// Longest alert, in bytes of JSON: names, labels and annotations. Ours: with [`MAX_NEWS`] of them a lane stays below

@@ -45,6 +45,29 @@ impl Queues {
         Ok(())
     }
 
+    /// Returns up to `limit` unfinished jobs of a queue that have a key and whose ids come after `after`, in the order they were
+    /// put in: id and payload.
+    ///
+    /// # Errors
+    /// [`QueueError::Late`] and [`QueueError::Store`].
+    pub async fn keyed(
+        &self,
+        queue: &str,
+        limit: u32,
+        after: Option<JobId>,
+    ) -> Result<Vec<(JobId, String)>, QueueError> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let found = async |transaction: &mut Transaction| {
+            let sql = "SELECT id, payload FROM {jobs}
+                WHERE queue = $2 AND key IS NOT NULL AND state <> 'dead' AND id > $3 ORDER BY id LIMIT $4";
+            let binds = [queue.into(), after.as_str().into(), i64::from(limit).into()];
+            let rows: Vec<(String, String)> = transaction.rows(sql, &binds).await?;
+            let decode = |id: String| JobId::try_from(id).map_err(|error| sqlx::Error::Decode(error.into()));
+            rows.into_iter().map(|(id, payload)| Ok((decode(id)?, payload))).collect()
+        };
+        self.read(found).await
+    }
+
     /// Ends a claim well: `decide` is given the payload as it is now, and says what the job becomes; none deletes it, for
     /// it is done. A job that goes on has all its attempts again.
     ///

@@ -1,5 +1,6 @@
 //! A monitor that works: what it is sent, how often, and what survives a restart.
 
+use kit::alert::{Alert, Open, Severity};
 use serde_json::{Value, json};
 use testkit::{Target, eventually};
 
@@ -120,4 +121,27 @@ async fn a_new_severity_is_posted_before_the_old_one_ends() {
         (json[0]["labels"]["severity"].as_str().unwrap().to_owned(), json[0]["endsAt"].is_string())
     };
     assert_eq!((severity(1), severity(2)), (("page".to_owned(), false), ("ticket".to_owned(), true)));
+}
+
+#[tokio::test]
+async fn open_alerts_are_listed_with_what_tells_them_from_others_after_a_restart_too() {
+    let (folder, target) = (tempfile::tempdir().unwrap(), Target::ok(""));
+    let bench = Bench::open(folder.path(), settings(&target.url(""))).await;
+    let users: Vec<String> = (0..120).map(|number| format!("user-{number:03}")).collect();
+    for user in &users {
+        bench.client.fire(&alert(user)).await.unwrap();
+    }
+    bench.client.fire(&Alert { severity: Severity::Ticket, ..alert("user-007") }).await.unwrap();
+    assert!(bench.client.resolve("SignInFails", &labels("user-008")).await.unwrap(), "its end is not posted yet");
+    bench.queues.close().await;
+    let bench = Bench::open(folder.path(), settings(&target.url(""))).await;
+    let mut open = bench.client.open().await.unwrap();
+    open.sort_by(|one, other| one.labels.cmp(&other.labels));
+    let expected = users.iter().filter(|user| *user != "user-008").map(|user| Open {
+        name: "SignInFails".to_owned(),
+        service: "platform-services".to_owned(),
+        severity: if user == "user-007" { "ticket" } else { "page" }.to_owned(),
+        labels: labels(user),
+    });
+    assert_eq!(open, expected.collect::<Vec<_>>());
 }
