@@ -55,9 +55,8 @@ pub(super) async fn run(command: &ExportCommand) -> Result<ExitCode, AskError> {
             written => written.map(|_letters| ExitCode::from(exit::YES)),
         };
     };
-    let is_there = || AskError::Refused(format!("{} is there already; name another file", path.display()));
     if path.exists() {
-        return Err(is_there());
+        return Err(AskError::Refused(format!("{} is there already; name another file", path.display())));
     }
     let mut ends = signals().map_err(|error| AskError::Refused(format!("signals: {error}")))?;
     let part = PathBuf::from(format!("{}.part", path.display()));
@@ -108,7 +107,9 @@ fn left_over(part: &Path) -> String {
 /// Gives a file its name, which is taken at that moment or was by somebody else: what he wrote there stays.
 fn put_in_place(part: &Path, path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).open(path)?;
-    std::fs::rename(part, path)
+    std::fs::rename(part, path).inspect_err(|_error| {
+        let _it_is_empty = std::fs::remove_file(path);
+    })
 }
 
 /// Writes all lines, and returns how many letters they are.
