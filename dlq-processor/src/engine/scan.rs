@@ -97,8 +97,12 @@ impl Engine {
             });
         }
         if is_due(&mut round.all_at, ALL_EVERY) {
-            self.take_out_left().await?;
             round.cursors.values_mut().for_each(|cursor| *cursor = Cursor::default());
+            if let Err(trouble) = self.take_out_left().await {
+                // It is due until it is done.
+                round.all_at = None;
+                return Err(trouble);
+            }
         } else if is_due(&mut round.lately_at, LATELY_EVERY) {
             for cursor in round.cursors.values_mut() {
                 *cursor = Cursor { failed_at_ms: cursor.failed_at_ms - CLOCKS_DIFFER_MS, read: 0 };

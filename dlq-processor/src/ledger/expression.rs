@@ -10,10 +10,9 @@ use super::LedgerError;
 
 /// Longest one, in bytes.
 const LONGEST: usize = 1000;
-/// What one may take when it is made, in bytes: ten times `\w+ \d+ \w+`, and less than repetitions of repetitions.
+/// What one may take when it is made, in bytes: repetitions of repetitions take more.
 const MOST_BYTES: usize = 1 << 20;
-/// How long one part of a search may take: a text of 8 KiB takes a thousandth of a second, and with the worst of expressions a
-/// second.
+/// How long one part of a search may take, but for the text that it is at then: that has 8 KiB at most.
 const WITHIN: Duration = Duration::from_secs(2);
 
 /// A regular expression as the crate `regex` has it, whatever is small or capital. Each takes time in proportion to what it is
