@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kit::db::{Bind, Transaction};
 
 use super::act::{earlier, note};
+use super::alike::{self, Kind};
 use super::fate::{Fate, alarm_of, fates, is_open, state_of, waiting_state};
 use super::insert::clean;
 use super::{Actor, Ledger, LedgerError, ROWS, Whole, places};
@@ -208,23 +209,10 @@ async fn count_alike(transaction: &mut Transaction, part: &[&Whole], now_ms: i64
         alike.entry(fingerprint).or_insert((0, letter)).0 += 1;
     }
     for (fingerprint, (count, letter)) in alike {
-        let sql = "INSERT INTO fingerprints
-                (fingerprint, queue, name, class, message, first_seen_at_ms, last_seen_at_ms, count)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-            ON CONFLICT (fingerprint) DO UPDATE SET count = fingerprints.count + excluded.count";
         let Whole { queue, name, class, message, seen_at_ms, .. } = letter;
-        let seen_at_ms = seen_at_ms.unwrap_or(now_ms);
-        let binds = [
-            Bind::from(fingerprint),
-            queue.as_str().into(),
-            name.as_str().into(),
-            class.as_deref().unwrap_or_default().into(),
-            message.as_str().into(),
-            seen_at_ms.into(),
-            seen_at_ms.into(),
-            count.into(),
-        ];
-        transaction.change(sql, &binds).await?;
+        let class = class.as_deref().unwrap_or_default();
+        let kind = Kind { fingerprint, queue, name, class, message };
+        alike::count_alike(transaction, kind, count, seen_at_ms.unwrap_or(now_ms)).await?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kit::db::{Bind, Transaction};
 
+use super::alike::{self, Kind};
 use super::insert::{clean, insert};
 use super::letter::{LetterId, Past, of_jobs, pasts};
 use super::told::end_told;
@@ -216,24 +217,15 @@ async fn count_alike(
     }
     let mut new = Vec::new();
     for (fingerprint, (count, found, ruling)) in alike {
-        let sql = "INSERT INTO fingerprints
-                (fingerprint, queue, name, class, message, first_seen_at_ms, last_seen_at_ms, count)
-            VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
-            ON CONFLICT (fingerprint) DO UPDATE SET
-                last_seen_at_ms = excluded.last_seen_at_ms, count = fingerprints.count + excluded.count
-            RETURNING count";
         let [name, message] = [&found.name, &ruling.error.message].map(|text| clean(text));
-        let binds = [
-            Bind::from(fingerprint.as_str()),
-            found.episode.queue.as_str().into(),
-            name.as_str().into(),
-            ruling.decision.class.word().into(),
-            message.as_str().into(),
-            now_ms.into(),
-            count.into(),
-        ];
-        let total = transaction.row::<(i64,)>(sql, &binds).await?;
-        if total == Some((count,)) {
+        let kind = Kind {
+            fingerprint: fingerprint.as_str(),
+            queue: &found.episode.queue,
+            name: &name,
+            class: ruling.decision.class.word(),
+            message: &message,
+        };
+        if alike::count_alike(transaction, kind, count, now_ms).await? {
             new.push(fingerprint.clone());
         }
     }

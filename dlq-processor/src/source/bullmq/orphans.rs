@@ -42,7 +42,8 @@ impl BullMq {
         }
         for queue in queues {
             let first = suspects.remove(queue.as_str());
-            let is_known = first.is_some();
+            // Of more than are looked at again there may be others.
+            let is_known = first.as_ref().is_some_and(|jobs| jobs.len() < SUSPECTS);
             let homeless = match first {
                 Some(jobs) => self.without_place(queue, jobs).await?.unwrap_or_default(),
                 None => Vec::new(),
