@@ -397,4 +397,43 @@ mod tests {
         let mut transaction = database.begin_reading().await.unwrap();
         assert_eq!(transaction.rows::<(i64,)>("SELECT id FROM t", &[]).await.unwrap(), [(2,)]);
     }
+
+    /// What is cut off at any moment: while it begins, writes or ends.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_is_cut_off_keeps_nobody_from_beginning_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, migrations) =
+            (folder.path().join("x.db"), ["CREATE TABLE t (id INTEGER PRIMARY KEY, other INTEGER)"]);
+        let (durability, check) = (Durability::Normal, DamageCheck::Always);
+        let pool =
+            open_sqlite(SqliteFile { path: &path, durability, check, migrations: &migrations, cache_kib: CACHE_KIB })
+                .await
+                .unwrap();
+        let database = Database::Sqlite(pool);
+        let (mut cut_off, mut done) = (0, 0);
+        for round in 0..2000 {
+            let write = database.write(async |transaction| {
+                let id = transaction.rows::<(i64,)>("INSERT INTO t (other) VALUES (NULL) RETURNING id", &[]).await?;
+                transaction.change("UPDATE t SET other = id WHERE id = $1", &[id[0].0.into()]).await
+            });
+            let patience = async {
+                for _ in 0..round % 500 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                written = write => {
+                    written.unwrap();
+                    done += 1;
+                }
+                () = patience => cut_off += 1,
+            }
+        }
+        assert!(cut_off > 100, "{cut_off} of 2000 were cut off");
+        let mut transaction = database.begin_reading().await.unwrap();
+        let sql = "SELECT COUNT(*), COUNT(*) FILTER (WHERE other IS NULL) FROM t";
+        let written = transaction.rows::<(i64, i64)>(sql, &[]).await.unwrap()[0];
+        // Of what was cut off while it ended nobody knows whether it was written, but nothing is there by half.
+        assert!((done..=done + cut_off).contains(&written.0) && written.1 == 0, "{written:?} of {done}, {cut_off}");
+    }
 }

@@ -128,13 +128,18 @@ pub async fn open_sqlite(file: SqliteFile<'_>) -> Result<SqlitePool, OpenError> 
 }
 
 async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
-    // A connection must never be closed and opened again behind our back: it holds the writer's place.
+    // A connection must never be closed and opened again behind our back: it holds the writer's place. But where one was cut off
+    // sqlx 0.9 may count on a transaction for ever that SQLite has ended, and would refuse every other (measured: within a few).
     let one = SqlitePoolOptions::new()
         .max_connections(1)
         .min_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
-        .acquire_timeout(2 * PATIENCE);
+        .acquire_timeout(2 * PATIENCE)
+        .before_acquire(|connection, _| {
+            let is_sound = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_sound) })
+        });
     let deadline = Instant::now() + PATIENCE;
     loop {
         match one.clone().connect_with(options.clone()).await {
