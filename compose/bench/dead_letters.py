@@ -200,6 +200,8 @@ def fail(server):
     """Has jobs of 200 bytes fail, as BullMQ 5 leaves them."""
     now_ms = int(time.time() * 1000)
     words = [["HSET", f"bull:{QUEUE}:meta", "opts.maxLenEvents", "10000", "version", "bullmq:5.58.0"]]
+    # Jobs that come later get the next numbers.
+    words.append(["SET", f"bull:{QUEUE}:id", str(LETTERS)])
     for job in range(LETTERS):
         at_ms = str(now_ms - LETTERS + job)
         data = json.dumps({"job": job, "text": "x" * 170})

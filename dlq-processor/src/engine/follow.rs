@@ -9,8 +9,9 @@ use crate::failpoint;
 use crate::ledger::{self, LetterId, Outcome, UnderWay};
 use crate::source::{Sought, State, is_remembered};
 
-/// Between two looks, unless the first one found that letters had ended.
+/// Between two looks, if the first one found no letter that had ended, and if it did: then others are about to.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_SOON: Duration = Duration::from_millis(100);
 /// Letters that are looked at at once, at most.
 const MOST: usize = 1000;
 
@@ -31,6 +32,7 @@ impl Engine {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None if asked.is_some() && !is_whole => {}
                 None if ended == 0 => tokio::time::sleep(LOOK_EVERY).await,
+                None if is_whole => tokio::time::sleep(LOOK_SOON).await,
                 None => {}
             }
         }

@@ -14,12 +14,13 @@ use super::room::Room;
 use super::spans::Redrives;
 use super::{Engine, Trouble, now_ms, passed_secs};
 use crate::failpoint;
-use crate::ledger::{Intended, LetterId};
+use crate::ledger::{Due, Intended, LetterId, Place};
 use crate::policy::{JobFacts, Policy};
 use crate::source::{Episode, Lost, Other, PAGE, Put, is_remembered};
 use crate::storm::Breaker;
 
-/// Between two looks for what is due, while there is nothing.
+/// Between two looks for what is due, once there is nothing more that may be redriven: what rates let through comes in small
+/// parts, and each costs writes to the disk.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Letters that are redriven at once, at most: each time the ledger is twice written to the disk.
 const AT_ONCE: usize = 2000;
@@ -51,16 +52,16 @@ impl Engine {
                 settled = Some((Instant::now(), safe_queues));
                 let settling = self.settle(&mut lost, &mut room).await;
                 asked.filter(|_| settling.is_ok()).into_iter().for_each(|look| self.looks.note_settled(look));
-                settling.map(|()| 0)
+                settling.map(|()| true)
             };
-            let done = round.as_ref().copied().unwrap_or_default();
+            let is_through = round.as_ref().is_ok_and(|is_through| *is_through);
             let wait = self.went("redriving", &round.map(drop), &mut failures);
             match wait {
                 Some(wait) => {
                     settled = None;
                     tokio::time::sleep(wait).await;
                 }
-                None if done == 0 => tokio::time::sleep(LOOK_EVERY).await,
+                None if is_through => tokio::time::sleep(LOOK_EVERY).await,
                 None => {}
             }
         }
@@ -134,35 +135,34 @@ impl Engine {
         self.source.manners(queue).remembers_orders
     }
 
-    /// Redrives what is due, and returns how many there were: while the source is asked, the ledger is written.
-    async fn redrive_due(&self, room: &mut Room) -> Result<usize, Trouble> {
+    /// Redrives what is due, and returns whether no more of it may be for now: while the source is asked, the ledger is written.
+    async fn redrive_due(&self, room: &mut Room) -> Result<bool, Trouble> {
+        room.begin_round();
         let (room, until) = (Mutex::new(room), Instant::now() + SETTLE_EVERY);
         let (one, other) = tokio::join!(self.redrive_some(&room, until), self.redrive_some(&room, until));
-        Ok(one? + other?)
+        Ok(one? && other?)
     }
 
-    /// Redrives page after page until nothing is due, or until then.
-    async fn redrive_some(&self, room: &Mutex<&mut Room>, until: Instant) -> Result<usize, Trouble> {
-        let mut done = 0;
+    /// Redrives page after page, until no more may be, or until then. Returns whether no more may be.
+    async fn redrive_some(&self, room: &Mutex<&mut Room>, until: Instant) -> Result<bool, Trouble> {
         while Instant::now() < until {
             let mut room = room.lock().await;
             let intended = self.intend_due(&mut room).await?;
             if intended.is_empty() {
-                break;
+                return Ok(true);
             }
-            done += intended.len();
             let remembers = |intended: &Intended| self.remembers(&intended.order.episode.queue);
             // Where nobody else remembers orders, one page is under way and no more: the other one waits for the room.
             let _next_page_waits = (!intended.iter().all(remembers)).then_some(room);
             self.carry_out(&intended).await?;
         }
-        Ok(done)
+        Ok(false)
     }
 
     /// Writes that some of what is due will be redriven.
     async fn intend_due(&self, room: &mut Room) -> Result<Vec<Intended>, Trouble> {
         self.look_at_load(room, &[]).await?;
-        let mut due = self.ledger.due(&self.name, now_ms(), &self.held(room), AT_ONCE).await?;
+        let mut due = self.find_due(room).await?;
         // Of what is intended when power is cut nobody else will know: it is one page and no more.
         if !due.iter().all(|due| self.remembers(&due.episode.queue)) {
             due.truncate(PAGE);
@@ -184,6 +184,19 @@ impl Engine {
         }
         failpoint::at("after_intent");
         Ok(intended)
+    }
+
+    /// Finds some letters that are due, from where it was looked last on, and at the end from the first ones on.
+    async fn find_due(&self, room: &mut Room) -> Result<Vec<Due>, Trouble> {
+        loop {
+            let (held, room_of, after) = (self.held(room), self.room_of(room), room.next.clone());
+            let page = self.ledger.due(&self.name, now_ms(), &held, (AT_ONCE, &after), room_of).await?;
+            let is_end = page.next.is_none() && after != Place::default();
+            room.next = page.next.unwrap_or_default();
+            if !page.due.is_empty() || !is_end {
+                return Ok(page.due);
+            }
+        }
     }
 
     /// Makes jobs anew that have gone, where a person asked for it: unasked nobody can say whether they were done after all.

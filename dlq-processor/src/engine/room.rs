@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use super::destinations::OTHERS;
 use super::{Engine, Trouble, now_ms};
-use crate::ledger::{Due, Held};
-use crate::storm::{Breaker, BreakerState, Bucket, Pressure, Throttle};
+use crate::ledger::{self, Due, Held, Lane};
+use crate::storm::{Bucket, Pressure, Throttle};
 
 /// Between two looks at how busy a queue is.
 const LOAD_EVERY: Duration = Duration::from_secs(5);
@@ -18,6 +17,10 @@ pub(super) struct Room {
     queues: BTreeMap<String, Place>,
     /// Queues that letters are due in, and that are not there, or unsafe.
     strange: BTreeSet<String>,
+    /// Where what is due is looked for next.
+    pub(super) next: ledger::Place,
+    /// Whether what all queues may have together ran out in this round.
+    is_spent: bool,
 }
 
 /// What is known of one queue.
@@ -27,6 +30,23 @@ struct Place {
     budget: Option<Bucket>,
     pressure: Option<Pressure>,
     looked_at: Option<Instant>,
+    /// What ran out in this round.
+    spent: Spent,
+}
+
+/// What a queue has no more of until the next round, however little of it has come since: small parts cost more than large ones.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    rate: bool,
+    budget: bool,
+}
+
+impl Room {
+    /// Has rates and budgets be looked at anew.
+    pub(super) fn begin_round(&mut self) {
+        self.is_spent = false;
+        self.queues.values_mut().for_each(|place| place.spent = Spent::default());
+    }
 }
 
 impl Engine {
@@ -43,6 +63,7 @@ impl Engine {
                 budget: None,
                 pressure: None,
                 looked_at: None,
+                spent: Spent::default(),
             });
             if !settings.acts || place.looked_at.is_some_and(|at| at.elapsed() < LOAD_EVERY) {
                 continue;
@@ -85,37 +106,44 @@ impl Engine {
         }
     }
 
-    /// What would be refused anyway, and must not stand before what would not.
+    /// Queues that nothing may be done in.
     pub(super) fn held(&self, room: &mut Room) -> Held {
-        let now_ms = now_ms();
-        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_shut = |breaker: &Breaker| match breaker.state() {
-            BreakerState::Open(until_ms) => now_ms < until_ms,
-            BreakerState::Closed | BreakerState::HalfOpen(_) => breaker.is_full(),
-        };
-        let shut = breakers.iter().filter(|(_, breaker)| is_shut(breaker)).map(|(destination, _)| destination.clone());
-        let (others, names): (Vec<_>, Vec<_>) = shut.partition(|(_, name)| name == OTHERS);
-        let mut held = Held { names, queues: self.unsafe_queues().into_iter().collect(), ..Held::default() };
-        // Nobody can list them.
-        held.queues.extend(others.into_iter().map(|(queue, _)| queue));
         let safe_queues = self.safe_queues();
         room.strange.retain(|queue| !safe_queues.contains(queue));
+        let unsafe_queues = || self.unsafe_queues().into_iter().chain(room.strange.clone());
         // What goes elsewhere is done something about where it failed, too, unless nothing is left there.
-        let origins = self.unsafe_queues().into_iter().chain(room.strange.clone());
-        held.origins = origins.filter(|queue| !safe_queues.lacks(queue)).collect();
-        held.queues.extend(room.strange.iter().cloned());
-        self.figures.room.note_all(self.rate.lock().unwrap_or_else(PoisonError::into_inner).tokens(now_ms));
-        self.set_rates(room, now_ms);
-        for (queue, place) in &mut room.queues {
-            let budget = place.budget.as_mut().map(|budget| budget.tokens(now_ms));
-            self.figures.room.note(queue, place.rate.tokens(now_ms), budget);
-            if place.pressure.is_some() || place.rate.tokens(now_ms) < 1.0 {
-                held.queues.push(queue.clone());
-            } else if budget.is_some_and(|budget| budget < 1.0) {
-                held.unasked.push(queue.clone());
-            }
+        Held {
+            origins: unsafe_queues().filter(|queue| !safe_queues.lacks(queue)).collect(),
+            queues: unsafe_queues().collect(),
         }
-        held
+    }
+
+    /// How many letters of a lane would be admitted now, at most: others must not stand before what would be.
+    pub(super) fn room_of(&self, room: &mut Room) -> impl Fn(&Lane) -> usize + use<'_> {
+        let now_ms = now_ms();
+        let all = self.rate.lock().unwrap_or_else(PoisonError::into_inner).tokens(now_ms);
+        self.figures.room.note_all(all);
+        self.set_rates(room, now_ms);
+        let mut queues = BTreeMap::new();
+        for (queue, place) in &mut room.queues {
+            let (rate, budget) = (place.rate.tokens(now_ms), place.budget.as_mut().map(|it| it.tokens(now_ms)));
+            self.figures.room.note(queue, rate, budget);
+            let asked = if place.pressure.is_some() || place.spent.rate { 0 } else { whole(rate) };
+            let unasked = if place.spent.budget { 0 } else { budget.map_or(asked, whole).min(asked) };
+            queues.insert(queue.clone(), (asked, unasked));
+        }
+        let all = if room.is_spent { 0 } else { whole(all) };
+        move |lane| {
+            if !self.settings.of_queue(&lane.queue).acts {
+                return 0;
+            }
+            // What a queue bears nobody knows yet of which nothing was looked at.
+            let (asked, unasked) = queues.get(&lane.queue).copied().unwrap_or((usize::MAX, usize::MAX));
+            let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+            let breaker = self.breaker(&mut breakers, self.destinations.of(&lane.queue, &lane.name));
+            let rate = if lane.is_asked { asked } else { unasked };
+            breaker.room(now_ms).unwrap_or(usize::MAX).min(rate).min(all)
+        }
     }
 
     /// Forgets queues that nothing is due in any more.
@@ -195,6 +223,22 @@ impl Engine {
             let is_admitted = has_tokens && breaker.admit(due.id.as_str(), now_ms);
             is_admitted && buckets.iter_mut().all(|bucket| bucket.take(1, now_ms) == 1)
         };
-        due.into_iter().filter(|due| admit(due)).collect()
+        let admitted = due.into_iter().filter(|due| admit(due)).collect();
+        room.is_spent |= rate.tokens(now_ms) < 1.0;
+        for place in room.queues.values_mut() {
+            place.spent.rate |= place.rate.tokens(now_ms) < 1.0;
+            place.spent.budget |= place.budget.as_mut().is_some_and(|budget| budget.tokens(now_ms) < 1.0);
+        }
+        admitted
     }
+}
+
+/// Whole tokens.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at most what a rate is, and never below 0"
+)]
+fn whole(tokens: f64) -> usize {
+    tokens.floor() as usize
 }

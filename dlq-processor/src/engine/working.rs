@@ -108,7 +108,7 @@ impl Engine {
         }
         for ((queue, name), breaker) in self.breakers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let (state, until_ms) = match breaker.state() {
-                BreakerState::Closed if !breaker.is_full() => continue,
+                BreakerState::Closed if breaker.room(now_ms) != Some(0) => continue,
                 BreakerState::Open(until_ms) => ("open", Some(until_ms)),
                 BreakerState::Closed => ("trying", None),
                 BreakerState::HalfOpen(_) => ("half_open", None),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kit::db::Bind;
+use kit::db::{Bind, Transaction};
 
 use super::{Ledger, LedgerError, LetterId, places_after};
 use crate::source::Episode;
@@ -36,67 +36,87 @@ impl Due {
     }
 }
 
-/// What may not be redriven now.
+/// Letters that go to one queue as jobs of one name, asked for by a person or not: what holds one of them back holds all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    /// The queue that they go to.
+    pub queue: String,
+    /// The jobs' name.
+    pub name: String,
+    /// Whether a person asked for them.
+    pub is_asked: bool,
+}
+
+/// Queues that nothing may be done in now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Queues.
+    /// Nothing comes into these, and nothing is taken out of them.
     pub queues: Vec<String>,
-    /// Queues and names of jobs.
-    pub names: Vec<(String, String)>,
-    /// Queues, but for what a person asked for.
-    pub unasked: Vec<String>,
-    /// Queues of what goes elsewhere.
+    /// What failed in these does not go elsewhere, either.
     pub origins: Vec<String>,
 }
 
-/// Held queues and names that are left out by name, at most; with more some are read in vain.
+/// Some letters that are due.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DuePage {
+    /// Of each lane the longest first.
+    pub due: Vec<Due>,
+    /// Where to look next; none after the last lane.
+    pub next: Option<Place>,
+}
+
+/// A lane's place among all of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place(String);
+
+/// Held queues that are left out by name, at most; with more some are read in vain.
 const HELD: usize = 1000;
+/// Lanes that are looked at for one page, at most: each is a question.
+const LANES: usize = 250;
+
+/// A lane as one value. What is between is in hardly any name, and only has two lanes be one.
+macro_rules! lane {
+    () => {
+        "(COALESCE(to_queue, queue) || '\u{1f}' || name || CASE has_all_tries WHEN 0 THEN '\u{1f}0' ELSE '\u{1f}1' END)"
+    };
+}
+pub(super) use lane;
 
 type DueRow = (String, String, i64, String, i64, Option<String>, Option<String>);
 
 impl Ledger {
-    /// Returns letters of a source that are due at the time `now_ms` and not held, the longest first.
+    /// Returns letters of a source that are due at the time `now_ms` and not held, at most as many as each lane has `room` for, lane
+    /// after lane.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn due(&self, source: &str, now_ms: i64, held: &Held, most: usize) -> Result<Vec<Due>, LedgerError> {
-        let mut sql = "SELECT queue, job, failed_at_ms, name, has_all_tries, found_in, to_queue FROM letters
-            WHERE state = 'scheduled' AND source = $1 AND due_at_ms <= $2
-                AND (order_value IS NULL OR NOT EXISTS (
-                    SELECT 1 FROM letters AS earlier
-                    WHERE earlier.source = letters.source AND earlier.queue = letters.queue
-                        AND earlier.order_value = letters.order_value AND earlier.number < letters.number
-                        AND (earlier.state IN ('scheduled', 'intended', 'redriven') OR letters.waits_for_stuck = 1
-                            AND earlier.state IN ('observed', 'parked', 'quarantined', 'escalated', 'uncertain'))))"
-            .to_owned();
-        let mut binds = vec![Bind::from(source), now_ms.into()];
-        // As lists: SQLite bears a thousand conditions one in another and no more (sqlite.org/limits.html, section 7).
-        if let Some(queues) = list(&mut binds, &held.queues) {
-            sql += &format!(
-                " AND COALESCE(to_queue, queue) NOT IN {queues} AND (found_in IS NULL OR found_in NOT IN {queues})"
-            );
-        }
-        if let Some(queues) = list(&mut binds, &held.origins) {
-            sql += &format!(" AND (to_queue IS NULL OR queue NOT IN {queues})");
-        }
-        if let Some(queues) = list(&mut binds, &held.unasked) {
-            sql += &format!(" AND NOT (COALESCE(to_queue, queue) IN {queues} AND has_all_tries = 0)");
-        }
-        if !held.names.is_empty() {
-            let (first, names) = (binds.len(), held.names.len().min(HELD));
-            let both = held.names.iter().take(HELD).flat_map(|(queue, name)| [queue.as_str(), name.as_str()]);
-            binds.extend(both.map(Bind::from));
-            let names = places_after(first, names, 2);
-            sql += &format!(" AND (COALESCE(to_queue, queue), name) NOT IN (VALUES {names})");
-        }
-        binds.push(i64::try_from(most).unwrap_or(i64::MAX).into());
-        sql += &format!(" ORDER BY due_at_ms LIMIT ${}", binds.len());
-        let rows = self.read(async |transaction| transaction.rows::<DueRow>(&sql, &binds).await);
-        let due = |(queue, job, failed_at_ms, name, has_all_tries, found_in, to)| {
-            let episode = Episode { queue, job, failed_at_ms };
-            Due { id: LetterId::of(source, &episode), episode, name, is_asked: has_all_tries > 0, found_in, to }
-        };
-        Ok(rows.await?.into_iter().map(due).collect())
+    pub async fn due(
+        &self,
+        source: &str,
+        now_ms: i64,
+        held: &Held,
+        (most, after): (usize, &Place),
+        room: impl Fn(&Lane) -> usize + Send + Sync,
+    ) -> Result<DuePage, LedgerError> {
+        let found = self.read(async |transaction| {
+            let (mut page, mut after) = (DuePage { next: Some(after.clone()), ..DuePage::default() }, after.clone());
+            for _ in 0..LANES {
+                let Some((place, lane)) = next_lane(transaction, source, &after).await? else {
+                    page.next = None;
+                    break;
+                };
+                let room = if held.queues.contains(&lane.queue) { 0 } else { room(&lane).min(most - page.due.len()) };
+                if room > 0 {
+                    page.due.extend(due_of(transaction, source, now_ms, held, (&place, room)).await?);
+                }
+                (page.next, after) = (Some(place.clone()), place);
+                if page.due.len() >= most {
+                    break;
+                }
+            }
+            Ok(page)
+        });
+        found.await
     }
 
     /// Returns those of some queues that something is to be done in for letters which are scheduled; of more than a thousand, all
@@ -119,6 +139,65 @@ impl Ledger {
         let known = queues.iter().take(HELD).filter(|queue| found.contains(*queue));
         Ok(known.chain(queues.iter().skip(HELD)).cloned().collect())
     }
+}
+
+/// Returns the lane after a place.
+async fn next_lane(
+    transaction: &mut Transaction,
+    source: &str,
+    after: &Place,
+) -> Result<Option<(Place, Lane)>, sqlx::Error> {
+    let sql = concat!(
+        "SELECT ",
+        lane!(),
+        ", COALESCE(to_queue, queue), name, has_all_tries FROM letters WHERE state = 'scheduled' AND source = $1 AND ",
+        lane!(),
+        " > $2 ORDER BY ",
+        lane!(),
+        " LIMIT 1"
+    );
+    let found =
+        transaction.rows::<(String, String, String, i64)>(sql, &[source.into(), after.0.as_str().into()]).await?;
+    let lane = |(place, queue, name, tries)| (Place(place), Lane { queue, name, is_asked: tries > 0 });
+    Ok(found.into_iter().next().map(lane))
+}
+
+/// Returns letters of a lane that are due.
+async fn due_of(
+    transaction: &mut Transaction,
+    source: &str,
+    now_ms: i64,
+    held: &Held,
+    (lane, most): (&Place, usize),
+) -> Result<Vec<Due>, sqlx::Error> {
+    let mut sql = concat!(
+        "SELECT queue, job, failed_at_ms, name, has_all_tries, found_in, to_queue FROM letters
+        WHERE state = 'scheduled' AND source = $1 AND ",
+        lane!(),
+        " = $2 AND due_at_ms <= $3
+            AND (order_value IS NULL OR NOT EXISTS (
+                SELECT 1 FROM letters AS earlier
+                WHERE earlier.source = letters.source AND earlier.queue = letters.queue
+                    AND earlier.order_value = letters.order_value AND earlier.number < letters.number
+                    AND (earlier.state IN ('scheduled', 'intended', 'redriven') OR letters.waits_for_stuck = 1
+                        AND earlier.state IN ('observed', 'parked', 'quarantined', 'escalated', 'uncertain'))))"
+    )
+    .to_owned();
+    let mut binds = vec![Bind::from(source), lane.0.as_str().into(), now_ms.into()];
+    // As lists: SQLite bears a thousand conditions one in another and no more (sqlite.org/limits.html, section 7).
+    if let Some(queues) = list(&mut binds, &held.queues) {
+        sql += &format!(" AND (found_in IS NULL OR found_in NOT IN {queues})");
+    }
+    if let Some(queues) = list(&mut binds, &held.origins) {
+        sql += &format!(" AND (to_queue IS NULL OR queue NOT IN {queues})");
+    }
+    binds.push(i64::try_from(most).unwrap_or(i64::MAX).into());
+    sql += &format!(" ORDER BY due_at_ms LIMIT ${}", binds.len());
+    let due = |(queue, job, failed_at_ms, name, has_all_tries, found_in, to)| {
+        let episode = Episode { queue, job, failed_at_ms };
+        Due { id: LetterId::of(source, &episode), episode, name, is_asked: has_all_tries > 0, found_in, to }
+    };
+    Ok(transaction.rows::<DueRow>(&sql, &binds).await?.into_iter().map(due).collect())
 }
 
 /// Binds at most [`HELD`] queues, and returns them as a list; none if there are none.

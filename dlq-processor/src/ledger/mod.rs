@@ -44,7 +44,7 @@ pub use alike::Alike;
 pub use bring::Bringing;
 pub use capture::{Captured, InOrder, Recurred, Ruling};
 pub use details::Details;
-pub use due::{Due, Held};
+pub use due::{Due, DuePage, Held, Lane, Place};
 pub use edits::{Edit, Edited};
 pub use expression::Expression;
 pub use fate::Fate;

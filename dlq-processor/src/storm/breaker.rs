@@ -61,12 +61,13 @@ impl Breaker {
         self.state
     }
 
-    /// Returns whether as many are under way as it lets through at once.
-    pub fn is_full(&self) -> bool {
+    /// Returns how many more it lets through for now; none for as many as there are.
+    pub fn room(&self, now_ms: i64) -> Option<usize> {
         match self.state {
-            BreakerState::Closed => self.done < WINDOW && self.under_way.len() + self.failed() >= WINDOW,
-            BreakerState::Open(_) => false,
-            BreakerState::HalfOpen(canaries) => self.under_way.len() + self.done >= canaries,
+            BreakerState::Closed if self.done >= WINDOW => None,
+            BreakerState::Closed => Some(WINDOW.saturating_sub(self.under_way.len() + self.failed())),
+            BreakerState::Open(until_ms) => Some(usize::from(now_ms >= until_ms)),
+            BreakerState::HalfOpen(canaries) => Some(canaries.saturating_sub(self.under_way.len() + self.done)),
         }
     }
 
@@ -77,11 +78,10 @@ impl Breaker {
         {
             self.half_open(1);
         }
-        match self.state {
-            BreakerState::Closed if self.done >= WINDOW => true,
-            BreakerState::Open(_) => false,
-            BreakerState::Closed | BreakerState::HalfOpen(_) if self.is_full() => false,
-            BreakerState::Closed | BreakerState::HalfOpen(_) => self.under_way.insert(letter.to_owned()),
+        match self.room(now_ms) {
+            None => true,
+            Some(0) => false,
+            Some(_) => self.under_way.insert(letter.to_owned()),
         }
     }
 
@@ -205,7 +205,7 @@ mod tests {
     fn until_twenty_were_done_twenty_are_under_way_and_then_all_may_be() {
         let mut breaker = Breaker::default();
         let out = admitted(&mut breaker, 0);
-        assert!(out.len() == WINDOW && breaker.is_full() && admitted(&mut breaker, 0).is_empty());
+        assert!(out.len() == WINDOW && breaker.room(0) == Some(0) && admitted(&mut breaker, 0).is_empty());
         breaker.withdrawn(&out[0]);
         assert!(!breaker.ended(&out[1], false, 0) && !breaker.ended(&out[2], true, 0));
         assert_eq!(admitted(&mut breaker, 0).len(), 2, "others have their places, but for that which was in vain");
@@ -215,7 +215,7 @@ mod tests {
         assert!(!breaker.ended("of before", true, 0), "what was under way at a start says as much");
         assert_eq!(admitted(&mut breaker, 0).len(), 17, "nineteen were done");
         assert!(!breaker.ended("letter-0", true, 0));
-        assert_eq!((admitted(&mut breaker, 0).len(), breaker.is_full()), (100, false));
+        assert_eq!((admitted(&mut breaker, 0).len(), breaker.room(0)), (100, None));
         breaker = Breaker::default();
         breaker.close();
         assert_eq!(admitted(&mut breaker, 0).len(), 100, "a person has said so");

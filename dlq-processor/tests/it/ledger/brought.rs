@@ -13,7 +13,7 @@ use kit::db::Source;
 use kit::trace::Context;
 use serde_json::json;
 
-use super::{PUT_IN, SOURCE, capture, found, id_of, in_a_file, in_a_server, orders, redrive};
+use super::{PUT_IN, SOURCE, capture, due_of, found, id_of, in_a_file, in_a_server, orders, redrive};
 
 const ADA: Actor<'_> = Actor { who: "ada", why: "another machine", key: "k" };
 
@@ -95,7 +95,7 @@ async fn is_the_same_letter_where_it_is_brought_and_waits_there(ledger: Ledger) 
     let alike = ledger.alike(10).await.unwrap();
     assert_eq!(alike.iter().map(|it| it.count).sum::<i64>(), 4, "of each kind as many as are here: {alike:?}");
 
-    let due = async || ledger.due(SOURCE, i64::MAX, &Held::default(), 10).await.unwrap();
+    let due = async || due_of(&ledger, i64::MAX, &Held::default()).await;
     assert_eq!(due().await, [], "nothing is redriven unasked");
     let act =
         async |at: usize, act| ledger.act(&here[at].id, act, Actor { key: &here[at].id, ..ADA }, 600).await.unwrap();
@@ -158,7 +158,7 @@ async fn gives_back_what_was_put_away_and_leaves_everything_else(ledger: Ledger)
     assert_eq!(bring(&ledger, &empty, "0", false).await, Some(vec![Fate::Here; 3]));
     // Its job had gone, and of nothing none is made.
     ledger.act(&letters[1].id, Act::Redrive, Actor { key: "1", ..ADA }, 80).await.unwrap();
-    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let due = due_of(&ledger, 100, &Held::default()).await;
     let intended = ledger.intend(SOURCE, &due, 100, orders()).await.unwrap();
     assert_eq!(bring(&ledger, &letters[1..2], "2", false).await, Some(vec![Fate::Here]), "it is under way");
     ledger.redriven(&[(intended[0].clone(), Put::Refused)], 101).await.unwrap();

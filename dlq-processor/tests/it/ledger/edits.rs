@@ -4,7 +4,7 @@ use dlq_processor::ledger::{Act, Acted, Actor, Before, Edited, Held, Ledger};
 use dlq_processor::source::{Found, Put};
 use serde_json::{Value, json};
 
-use super::{SOURCE, capture, found, in_a_file, in_a_server, orders};
+use super::{SOURCE, capture, due_of, found, in_a_file, in_a_server, orders};
 
 const ADA: Actor<'_> = Actor { who: "ada", why: "it was wrong", key: "" };
 
@@ -39,7 +39,7 @@ async fn keeps_an_edit_until_it_is_redriven(ledger: Ledger) {
     assert_eq!((ledger.edit_of(&id).await.unwrap(), edit(&ledger, &id, to("d"), "6").await), (None, done));
 
     ledger.act(&id, Act::Redrive, Actor { key: "7", ..ADA }, 70).await.unwrap();
-    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let due = due_of(&ledger, 100, &Held::default()).await;
     let intended = ledger.intend(SOURCE, &due, 101, orders()).await.unwrap();
     assert_eq!(edit(&ledger, &id, to("e"), "8").await, Edited::Acted(Acted::Not("intended".to_owned())));
     let edited = ledger.edited(&intended).await.unwrap();

@@ -25,10 +25,12 @@ mod removed;
 mod told;
 mod waiting;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dlq_processor::ledger::{
-    Act, Acted, Actor, Before, Captured, Filter, Held, InOrder, Ledger, LedgerError, LetterState, Outcome, Past, Ruling,
+    Act, Acted, Actor, Before, Captured, Due, Filter, Held, InOrder, Lane, Ledger, LedgerError, LetterId, LetterState,
+    Outcome, Past, Place, Ruling,
 };
 use dlq_processor::policy::{Action, Alarm, Class, Decision, ErrorFacts, Fingerprint, Reason};
 use dlq_processor::source::{Episode, Found, Put};
@@ -102,6 +104,13 @@ fn orders() -> impl FnMut() -> String {
     }
 }
 
+/// What is due as far as nothing else holds it back.
+async fn due_of(ledger: &Ledger, now_ms: i64, held: &Held) -> Vec<Due> {
+    let page = ledger.due(SOURCE, now_ms, held, (1000, &Place::default()), |_| usize::MAX).await.unwrap();
+    assert!(page.next.is_none());
+    page.due
+}
+
 async fn is_taken_in_once(ledger: Ledger) {
     let all: Vec<Found> = (0..450).map(|number| found(&number.to_string(), 10)).collect();
     let first = capture(&ledger, &all).await;
@@ -117,14 +126,14 @@ async fn is_taken_in_once(ledger: Ledger) {
 
 async fn is_written_before_it_is_done_and_asked_again_if_nobody_says_what_came_of_it(ledger: Ledger) {
     capture(&ledger, &[found("a", 10), found("b", 11), found("c", 12)]).await;
-    assert_eq!(ledger.due(SOURCE, 99, &Held::default(), 10).await.unwrap(), []);
-    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    assert_eq!(due_of(&ledger, 99, &Held::default()).await, []);
+    let due = due_of(&ledger, 100, &Held::default()).await;
     assert_eq!(due.len(), 3);
     let intended = ledger.intend(SOURCE, &due, 100, orders()).await.unwrap();
     assert_eq!(intended.len(), 3);
     // Whoever comes later has nothing to do.
     assert_eq!(ledger.intend(SOURCE, &due, 101, orders()).await.unwrap(), []);
-    assert_eq!(ledger.due(SOURCE, 200, &Held::default(), 10).await.unwrap(), []);
+    assert_eq!(due_of(&ledger, 200, &Held::default()).await, []);
     assert_eq!(ledger.intended(SOURCE).await.unwrap(), intended);
     let [one, two, three] = <[_; 3]>::try_from(intended).unwrap();
     ledger.redriven(&[(one, Put::Moved), (three, Put::Untaken)], 102).await.unwrap();
@@ -135,7 +144,7 @@ async fn is_written_before_it_is_done_and_asked_again_if_nobody_says_what_came_o
     ledger.ended(&[(under_way[0].id.clone(), Outcome::Resolved)], 104).await.unwrap();
     assert_eq!(ledger.under_way(SOURCE, 0, 10).await.unwrap(), []);
     // Of what nobody took nothing was done: it is due again a little later.
-    let due_at = async |now_ms| ledger.due(SOURCE, now_ms, &Held::default(), 10).await.unwrap().len();
+    let due_at = async |now_ms| due_of(&ledger, now_ms, &Held::default()).await.len();
     assert_eq!([due_at(30_000).await, due_at(30_102).await], [0, 1]);
 }
 
@@ -152,8 +161,8 @@ async fn ends_what_waits_when_its_job_fails_later(ledger: Ledger) {
     capture(&ledger, &[found("a", 5)]).await;
     assert_eq!(states().await, ["scheduled", "scheduled", "recurred"]);
     // Nobody has noted yet that it was put back, and it has failed again already: its order is not given once more.
-    let due = ledger.due(SOURCE, 100, &Held::default(), 1).await.unwrap();
-    let intended = ledger.intend(SOURCE, &due, 100, orders()).await.unwrap();
+    let due = due_of(&ledger, 100, &Held::default()).await;
+    let intended = ledger.intend(SOURCE, &due[..1], 100, orders()).await.unwrap();
     let captured = capture(&ledger, &[found("a", 30)]).await;
     assert_eq!(captured.recurred.len(), 1);
     ledger.redriven(&[(intended[0].clone(), Put::Already)], 101).await.unwrap();
@@ -163,32 +172,53 @@ async fn ends_what_waits_when_its_job_fails_later(ledger: Ledger) {
 
 async fn leaves_out_what_is_held(ledger: Ledger) {
     capture(&ledger, &[found("a", 10)]).await;
-    let due = async |held: Held| ledger.due(SOURCE, 100, &held, 10).await.unwrap().len();
-    let name = "send\u{fffd}";
+    let due = async |held: Held| due_of(&ledger, 100, &held).await.len();
     assert_eq!(due(Held::default()).await, 1);
     assert_eq!(due(Held { queues: vec!["mails".to_owned()], ..Held::default() }).await, 0);
-    let unasked = Held { unasked: vec!["mails".to_owned()], ..Held::default() };
-    assert_eq!(due(unasked.clone()).await, 0);
-    assert_eq!(due(Held { names: vec![("mails".to_owned(), name.to_owned())], ..Held::default() }).await, 0);
-    assert_eq!(
-        due(Held {
-            queues: vec!["other".to_owned()],
-            names: vec![("mails".to_owned(), "x".to_owned())],
-            unasked: vec!["other".to_owned()],
-            ..Held::default()
-        })
-        .await,
-        1
-    );
+    // What stays in its queue does not go elsewhere.
+    assert_eq!(due(Held { origins: vec!["mails".to_owned()], ..Held::default() }).await, 1);
     // As many as there may be, and more.
     let many: Vec<String> = (0..1_100).map(|number| format!("q{number}")).collect();
-    let names = many.iter().map(|queue| (queue.clone(), name.to_owned())).collect();
-    let held = Held { queues: many.clone(), names, unasked: many.clone(), origins: many };
-    assert_eq!(due(held.clone()).await, 1);
-    let named =
-        Held { names: [vec![("mails".to_owned(), name.to_owned())], held.names.clone()].concat(), ..held.clone() };
-    assert_eq!(due(named).await, 0);
-    assert_eq!(due(Held { unasked: [vec!["mails".to_owned()], held.unasked.clone()].concat(), ..held }).await, 0);
+    assert_eq!(due(Held { queues: many.clone(), origins: many }).await, 1);
+}
+
+/// However many letters wait for what is shut, those of others are found, and each lane has its turn.
+async fn are_found_lane_by_lane(ledger: Ledger) {
+    let of = |(number, queue, name): (usize, &str, &str)| {
+        let mut found = found(&number.to_string(), 10);
+        (found.episode.queue, found.name) = (queue.to_owned(), name.to_owned());
+        found
+    };
+    let lanes = [("bills", "print"), ("bills", "send"), ("mails", "send"), ("mails", "send\u{1f}1")];
+    let all: Vec<Found> = (0..40).map(|number| of((number, lanes[number % 4].0, lanes[number % 4].1))).collect();
+    capture(&ledger, &all).await;
+    let asked = LetterId::of(SOURCE, &all[2].episode);
+    ledger.act(asked.as_str(), Act::Redrive, Actor { who: "ada", why: "", key: "1" }, 100).await.unwrap();
+    let room = |lane: &Lane| match (lane.queue.as_str(), lane.is_asked) {
+        ("bills", _) => usize::from(lane.name == "send") * 3,
+        (_, true) => 10,
+        (_, false) => 7,
+    };
+    let page = ledger.due(SOURCE, 100, &Held::default(), (1000, &Place::default()), room).await.unwrap();
+    let count = |due: &[Due]| {
+        let is_of = |due: &Due, (queue, name): (&str, &str)| due.episode.queue == queue && due.name == name;
+        lanes.map(|lane| due.iter().filter(|due| is_of(due, lane)).count())
+    };
+    assert_eq!((count(&page.due), page.next), ([0, 3, 8, 7], None));
+    let told: Vec<&LetterId> = page.due.iter().filter(|due| due.is_asked).map(|due| &due.id).collect();
+    assert_eq!(told, [&asked]);
+    let (mut after, mut seen) = (Place::default(), Vec::new());
+    loop {
+        let page = ledger.due(SOURCE, 100, &Held::default(), (4, &after), |_| usize::MAX).await.unwrap();
+        assert!(page.due.len() <= 4);
+        seen.extend(page.due);
+        let Some(next) = page.next else { break };
+        after = next;
+    }
+    let counted = count(&seen);
+    assert!(counted.iter().all(|count| (1..=5).contains(count)), "each had its turn: {counted:?}");
+    let ids: BTreeSet<&LetterId> = seen.iter().map(|due| &due.id).collect();
+    assert_eq!(ids.len(), seen.len(), "a letter is in one page and no more");
 }
 
 async fn is_let_out_of_quarantine_by_a_release_alone(ledger: Ledger) {
@@ -216,7 +246,7 @@ async fn is_let_out_of_quarantine_by_a_release_alone(ledger: Ledger) {
 
 async fn gives_an_order_again_that_its_source_has_lost(ledger: Ledger) {
     capture(&ledger, &[found("a", 10)]).await;
-    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let due = due_of(&ledger, 100, &Held::default()).await;
     let intended = ledger.intend(SOURCE, &due, 100, orders()).await.unwrap();
     let id = intended[0].id.as_str();
     let is_awaited = async || ledger.awaited(&[id, "another"]).await.unwrap().contains(id);
@@ -246,7 +276,7 @@ async fn knows_of_the_earlier_failures_of_a_job(ledger: Ledger) {
         let expected = (round > 0).then_some(Past { redrives, first_failed_at_ms: 10 });
         assert_eq!(pasts, [expected]);
         assert_eq!(captured.recurred.len(), usize::from(round > 0), "the one before has failed again");
-        let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+        let due = due_of(&ledger, 100, &Held::default()).await;
         let intended = ledger.intend(SOURCE, &due, 100, || format!("order-{round}")).await.unwrap();
         ledger.redriven(&[(intended[0].clone(), Put::Moved)], 101).await.unwrap();
     }
@@ -272,11 +302,11 @@ async fn redrives_one_after_another_what_stands_in_an_order(ledger: Ledger) {
     in_order(&ledger, &[found("a", 10), found("b", 11)], LetterState::Scheduled, true).await;
     capture(&ledger, &[found("c", 12)]).await;
     let due = async || {
-        let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+        let due = due_of(&ledger, 100, &Held::default()).await;
         due.into_iter().map(|due| due.episode.job).collect::<Vec<_>>()
     };
     assert_eq!(due().await, ["a", "c"], "b waits for a");
-    let all = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let all = due_of(&ledger, 100, &Held::default()).await;
     let intended = ledger.intend(SOURCE, &all, 100, orders()).await.unwrap();
     assert_eq!(due().await, [""; 0]);
     ledger.redriven(&[(intended[0].clone(), Put::Moved)], 101).await.unwrap();
@@ -288,7 +318,7 @@ async fn redrives_one_after_another_what_stands_in_an_order(ledger: Ledger) {
 async fn has_what_stands_behind_a_stuck_one_wait_or_pass_by(ledger: Ledger) {
     in_order(&ledger, &[found("stuck", 10)], LetterState::Parked, true).await;
     in_order(&ledger, &[found("waits", 11)], LetterState::Scheduled, true).await;
-    let due = async || ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap().len();
+    let due = async || due_of(&ledger, 100, &Held::default()).await.len();
     assert_eq!(due().await, 0);
     let id = ledger
         .letters(&Filter { state: Some("parked".to_owned()), ..Filter::default() }, 1)
@@ -330,7 +360,7 @@ async fn leaves_to_somebody_what_was_held_up_for_too_long(ledger: Ledger) {
     let traced = Found { asked_by: Context::parse(PUT_IN), ..found("a", 10) };
     ledger.capture(SOURCE, &[traced, found("b", 10)], 50, until).await.unwrap();
     let asked = id_of(&ledger, "b").await;
-    ledger.act(&asked, Act::Redrive, Actor { who: "ada", why: "", key: "1" }, 60).await.unwrap();
+    ledger.act(asked.as_str(), Act::Redrive, Actor { who: "ada", why: "", key: "1" }, 60).await.unwrap();
     assert_eq!(ledger.give_up(SOURCE, 150).await.unwrap(), 0);
     assert_eq!(ledger.give_up(SOURCE, 151).await.unwrap(), 1, "not what a person asked for");
     let waiting = ledger.waiting(10).await.unwrap();
@@ -366,7 +396,7 @@ async fn lets_go_of_what_ended_and_puts_away_what_nobody_dealt_with(ledger: Ledg
     };
     act("given up", Act::Discard).await;
     act("done", Act::Redrive).await;
-    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let due = due_of(&ledger, 100, &Held::default()).await;
     let intended = ledger.intend(SOURCE, &due, 60, orders()).await.unwrap();
     ledger.redriven(&[(intended[0].clone(), Put::Moved)], 60).await.unwrap();
     ledger.ended(&[(intended[0].id.clone(), Outcome::Resolved)], 60).await.unwrap();
@@ -415,7 +445,7 @@ async fn writes_nothing_for_whom_another_has_followed(ledger: Ledger) {
     assert_eq!(ledger.lease("second", false).await.unwrap(), None, "the first one has it");
     let second = ledger.lease("second", true).await.unwrap().unwrap();
     assert_eq!(second.epoch, first.epoch + 1);
-    let due = held.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let due = due_of(&held, 100, &Held::default()).await;
     let refused = [
         held.capture(SOURCE, &[found("b", 11)], 50, redrive).await.map(drop),
         held.intend(SOURCE, &due, 100, orders()).await.map(drop),
@@ -439,6 +469,7 @@ in_both! {
     is_written_before_it_is_done_and_asked_again_if_nobody_says_what_came_of_it:
         a_redrive_is_written_before_it_is_done_in_a_file, a_redrive_is_written_before_it_is_done_in_a_server;
     ends_what_waits_when_its_job_fails_later: a_later_failure_ends_what_waits_in_a_file, a_later_failure_ends_what_waits_in_a_server;
+    are_found_lane_by_lane: what_is_due_is_found_lane_by_lane_in_a_file, what_is_due_is_found_lane_by_lane_in_a_server;
     leaves_out_what_is_held: what_is_held_is_left_out_in_a_file, what_is_held_is_left_out_in_a_server;
     is_let_out_of_quarantine_by_a_release_alone:
         only_a_release_lets_a_letter_out_in_a_file, only_a_release_lets_a_letter_out_in_a_server;

@@ -9,7 +9,7 @@ use dlq_processor::ledger::{
 use dlq_processor::policy::ErrorFacts;
 use dlq_processor::source::{Episode, Found, Put};
 
-use super::{SOURCE, capture, found, id_of, in_a_file, in_a_server, redrive};
+use super::{SOURCE, capture, due_of, found, id_of, in_a_file, in_a_server, redrive};
 
 const ADA: Actor<'_> = Actor { who: "ada", why: "the network is back", key: "plan" };
 
@@ -36,7 +36,7 @@ async fn step(ledger: &Ledger, plan: &Plan, step: Step) -> Stepped {
 /// Redrives all that is due, which ends so.
 async fn redrive_due(ledger: &Ledger, outcome: Outcome) -> usize {
     static ORDERS: AtomicUsize = AtomicUsize::new(0);
-    let due = ledger.due(SOURCE, 100, &Held::default(), 1000).await.unwrap();
+    let due = due_of(&ledger, 100, &Held::default()).await;
     let order = || format!("order-{}", ORDERS.fetch_add(1, Ordering::Relaxed));
     let intended = ledger.intend(SOURCE, &due, 100, order).await.unwrap();
     let done: Vec<_> = intended.into_iter().map(|intended| (intended, Put::Moved)).collect();
@@ -178,10 +178,10 @@ async fn chooses_by_words_and_as_many_as_were_wanted_the_first_failed_first(ledg
     assert_eq!((chosen.as_str(), plan.total), ("c b a", 3));
     assert_eq!(step(&ledger, &plan, Step::Apply).await, Stepped::Done);
     assert_eq!(ledger.carry_on(&plan, 200, 80).await.unwrap(), Part::Done(3));
-    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let due = due_of(&ledger, 100, &Held::default()).await;
     assert!(due.len() == 3 && due.iter().all(|due| due.target() == "slow"), "{due:?}");
     let origins = vec![due[0].episode.queue.clone()];
-    assert_eq!(ledger.due(SOURCE, 100, &Held { origins, ..Held::default() }, 10).await.unwrap(), []);
+    assert_eq!(due_of(&ledger, 100, &Held { origins, ..Held::default() }).await, []);
     // Another one that leads there waits, whatever its letters' own queue is.
     ledger.capture(SOURCE, &[Found { episode: elsewhere("e"), ..say("e", 50, "timeout") }], 50, parked).await.unwrap();
     let (other, _) = jobs(Filter { queue: Some("elsewhere".to_owned()), ..Filter::default() }, None, "other").await;

@@ -7,7 +7,7 @@ use dlq_processor::source::{Found, Put};
 use kit::db::Source;
 use serde_json::json;
 
-use super::{SOURCE, found, in_a_file, in_a_server, orders, redrive};
+use super::{SOURCE, due_of, found, in_a_file, in_a_server, orders, redrive};
 
 const ROOT: Actor<'_> = Actor { who: "root", why: "she wants to be forgotten", key: "" };
 const GONE: &str = "discarded for good, with all that its job held,";
@@ -120,7 +120,7 @@ async fn removes_nothing_of_what_is_under_way_and_all_of_what_has_ended(ledger: 
     }
     // A redrive that is on its way ends as it would have.
     let id = ledger.letters(&Filter { state: Some("scheduled".to_owned()), ..Filter::default() }, 1).await.unwrap();
-    let due = ledger.due(SOURCE, 100, &Held::default(), 1).await.unwrap();
+    let due = due_of(&ledger, 100, &Held::default()).await;
     let intended = ledger.intend(SOURCE, &due, 100, orders()).await.unwrap();
     ledger.redriven(&[(intended[0].clone(), Put::NotFailed)], 101).await.unwrap();
     assert_eq!(hard(&id[0].id).await, Acted::Done, "it is withdrawn");

@@ -3,7 +3,7 @@
 use dlq_processor::ledger::{Act, Acted, Actor, Held, Ledger, LetterState};
 use dlq_processor::source::{Found, Put, Sought};
 
-use super::{SOURCE, capture, found, in_a_file, in_a_server, orders};
+use super::{SOURCE, capture, due_of, found, in_a_file, in_a_server, orders};
 
 fn told(job: &str, failed_at_ms: i64) -> Found {
     Found { found_in: Some("dead".to_owned()), ..found(job, failed_at_ms) }
@@ -53,9 +53,9 @@ async fn ends_what_was_told_where_its_own_queue_has_it(ledger: Ledger) {
 async fn leaves_out_what_a_held_queue_told_of(ledger: Ledger) {
     capture(&ledger, &[found("a", 10), told("b", 11)]).await;
     let held = Held { queues: vec!["dead".to_owned()], ..Held::default() };
-    let due = ledger.due(SOURCE, 100, &held, 10).await.unwrap();
+    let due = due_of(&ledger, 100, &held).await;
     assert_eq!(due.iter().map(|due| due.episode.job.as_str()).collect::<Vec<_>>(), ["a"]);
-    let all = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let all = due_of(&ledger, 100, &Held::default()).await;
     let queues: Vec<Vec<&str>> = all.iter().map(|due| due.queues().collect()).collect();
     assert_eq!(queues, [vec!["mails"], vec!["mails", "dead"]]);
 }
@@ -73,8 +73,8 @@ async fn follows_a_job_where_it_went_under_another_id(ledger: Ledger) {
     assert_eq!(act(&of("b"), Some("slow"), "2").await, Acted::Done);
     assert_eq!(act(&of("b"), None, "3").await, Acted::Done, "somebody has changed their mind");
     let held = Held { queues: vec!["slow".to_owned()], ..Held::default() };
-    assert_eq!(ledger.due(SOURCE, 100, &held, 10).await.unwrap().len(), 1);
-    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    assert_eq!(due_of(&ledger, 100, &held).await.len(), 1);
+    let due = due_of(&ledger, 100, &Held::default()).await;
     let intended = ledger.intend(SOURCE, &due, 101, orders()).await.unwrap();
     assert_eq!(ledger.intended(SOURCE).await.unwrap().len(), 2);
     let done: Vec<_> = intended
@@ -96,7 +96,7 @@ async fn follows_a_job_where_it_went_under_another_id(ledger: Ledger) {
 
 async fn leaves_to_a_person_what_is_not_put_back(ledger: Ledger) {
     capture(&ledger, &[found("a", 10), found("b", 11)]).await;
-    let due = ledger.due(SOURCE, 100, &Held::default(), 10).await.unwrap();
+    let due = due_of(&ledger, 100, &Held::default()).await;
     let intended = ledger.intend(SOURCE, &due, 101, orders()).await.unwrap();
     let done: Vec<_> = intended.into_iter().zip([Put::Newer, Put::Flow]).collect();
     ledger.redriven(&done, 102).await.unwrap();
