@@ -15,7 +15,7 @@ use kit::metrics::{HttpMetrics, Metrics};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::alarm::{Alarm, Facts, LedgerFacts};
+use crate::alarm::{Alarm, Facts, LedgerFacts, WaitingFacts};
 use crate::api::Api;
 use crate::engine::{Engine, Working, carry_out_plans, let_go};
 use crate::figures::Figures;
@@ -228,7 +228,8 @@ impl Daemon {
     fn facts(&self, engines: &[Arc<Engine>]) -> Facts {
         let bytes = self.ledger_bytes.load(Ordering::Relaxed);
         let ledger = (bytes > 0).then_some(LedgerFacts { bytes, most_bytes: self.settings.max_ledger });
-        Facts { sources: engines.iter().map(|engine| engine.facts()).collect(), ledger }
+        let waiting = self.figures.counted().map(|(numbers, at_ms)| WaitingFacts::of(&numbers, at_ms));
+        Facts { sources: engines.iter().map(|engine| engine.facts()).collect(), ledger, waiting }
     }
 
     async fn open(&self) -> Ledger {

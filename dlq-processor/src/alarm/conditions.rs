@@ -11,11 +11,17 @@ use kit::alert::Severity;
 use super::fullness::LedgerFacts;
 use super::lately::Lately;
 use super::subject::{Subject, short};
+use super::waiting::WaitingFacts;
 use super::wrong::Wrong;
 use crate::engine::SourceFacts;
 
 /// Conditions that are told of at once, at most: with more there is one cause.
 const MOST: usize = 200;
+/// More jobs of a queue than so many have died within the time that is looked at: ten a minute.
+const MANY: u64 = 50;
+/// Letters that ended within the time that is looked at, at least: two prove nothing.
+const FEWEST_ENDED: u64 = 3;
+
 /// What is so now.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
@@ -23,6 +29,8 @@ pub(crate) struct Facts {
     pub(crate) sources: Vec<SourceFacts>,
     /// With the ledger; none before somebody has looked.
     pub(crate) ledger: Option<LedgerFacts>,
+    /// With letters that wait; none before somebody has counted.
+    pub(crate) waiting: Option<WaitingFacts>,
 }
 
 /// How long something must be so before it is told.
@@ -36,13 +44,27 @@ pub(super) struct Patience {
     pub(super) unclosed: Duration,
     /// How long it is told that failures were missed.
     pub(super) missed: Duration,
+    /// Within what time many jobs die.
+    pub(super) many: Duration,
+    /// Within what time what was put back has failed again.
+    pub(super) recur: Duration,
+    /// How long letters may wait for a person.
+    pub(super) old: Duration,
 }
 
 impl Default for Patience {
     /// As the rules in `alerts/rules/dead-letters.yml`.
     fn default() -> Self {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-        Self { down: minutes(2), disarmed: minutes(10), unclosed: minutes(10), missed: minutes(15) }
+        Self {
+            down: minutes(2),
+            disarmed: minutes(10),
+            unclosed: minutes(10),
+            missed: minutes(15),
+            many: minutes(5),
+            recur: minutes(15),
+            old: minutes(24 * 60),
+        }
     }
 }
 
@@ -57,14 +79,23 @@ pub(super) struct Condition {
     pub(super) since: Duration,
 }
 
+/// What happened in a queue lately.
+#[derive(Debug, Default)]
+struct QueueLately {
+    missed: Lately,
+    died: Lately,
+    done: Lately,
+    recurred: Lately,
+}
+
 /// What was so at looks before.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
     patience: Patience,
     /// Since when things are so.
     since: BTreeMap<Subject, Duration>,
-    /// What was missed, by source and queue.
-    missed: BTreeMap<(String, String), Lately>,
+    /// What happened lately, by source and queue.
+    lately: BTreeMap<(String, String), QueueLately>,
     /// How urgent the ledger's size is.
     ledger: Option<Severity>,
     /// What held at the last look.
@@ -80,13 +111,13 @@ impl Conditions {
     /// Returns what holds, what matters most first; `now` is the time since the first look.
     pub(super) fn look(&mut self, facts: &Facts, now: Duration) -> Vec<Condition> {
         let mut wrong = BTreeMap::new();
-        let of_ledger = self.wrong_with_ledger(facts);
+        let of_ledger = self.wrong_with_ledger(facts).into_iter().chain(self.wrong_with_letters(facts));
         for found in facts.sources.iter().flat_map(|source| self.wrong_with(source)).chain(of_ledger) {
             // Names that begin alike for longer than is shown have one alert.
             wrong.entry(found.subject.clone()).or_insert(found);
         }
         self.since.retain(|subject, _| wrong.contains_key(subject));
-        let mut conditions = self.missed_lately(&facts.sources, now);
+        let mut conditions = self.happened_lately(&facts.sources, now);
         for (subject, found) in wrong {
             let patience = found.patience;
             let since = *self.since.entry(subject).or_insert(now);
@@ -95,6 +126,8 @@ impl Conditions {
             }
         }
         self.holds = conditions.iter().map(|condition| condition.subject.clone()).collect();
+        // What matters most is not what is left out.
+        conditions.sort_by(|one, other| one.subject.cmp(&other.subject));
         conditions.truncate(MOST);
         conditions
     }
@@ -109,6 +142,9 @@ impl Conditions {
         match subject {
             // When the last was missed before this process began is not known.
             Subject::Missed { .. } => now >= self.patience.missed,
+            Subject::Many { .. } => now >= self.patience.many,
+            Subject::Recur { .. } => now >= self.patience.recur,
+            Subject::Uncertain | Subject::Old { .. } => facts.waiting.is_some(),
             Subject::QueueUnsafe { source: Some(source), .. } => {
                 of(source).is_none_or(|source| source.looked_at.is_some())
             }
@@ -149,18 +185,44 @@ impl Conditions {
         self.ledger.map(|severity| Wrong::ledger_full(facts, severity))
     }
 
-    fn missed_lately(&mut self, sources: &[SourceFacts], now: Duration) -> Vec<Condition> {
+    fn wrong_with_letters(&self, facts: &Facts) -> Vec<Wrong> {
+        let Some(WaitingFacts { parked, uncertain }) = &facts.waiting else { return Vec::new() };
+        let old = parked.iter().filter(|(_, age)| **age > self.patience.old);
+        let old = old.map(|(class, age)| Wrong::old(class, *age));
+        old.chain((*uncertain > 0).then(|| Wrong::uncertain(*uncertain))).collect()
+    }
+
+    fn happened_lately(&mut self, sources: &[SourceFacts], now: Duration) -> Vec<Condition> {
         for source in sources {
-            for (queue, counted) in &source.missed {
-                self.missed.entry((source.name.clone(), queue.clone())).or_default().note(*counted, now);
+            for (queue, counts) in &source.counts {
+                let lately = self.lately.entry((source.name.clone(), queue.clone())).or_default();
+                lately.missed.note(counts.missed, now);
+                lately.died.note(counts.died, now);
+                lately.done.note(counts.done, now);
+                lately.recurred.note(counts.recurred, now);
             }
         }
-        let length = self.patience.missed;
-        let missed = self.missed.iter_mut().filter_map(|((source, queue), lately)| {
-            let (count, since) = lately.within(length, now)?;
-            Some(Condition::new(Wrong::missed(source, queue, count, length), since))
-        });
-        missed.collect()
+        let Patience { missed, many, recur, .. } = self.patience;
+        let mut conditions = Vec::new();
+        for ((source, queue), lately) in &mut self.lately {
+            if let Some((count, since)) = lately.missed.within(missed, now) {
+                conditions.push(Condition::new(Wrong::missed(source, queue, count, missed), since));
+            }
+            if let Some((count, since)) = lately.died.within(many, now)
+                && count > MANY
+            {
+                conditions.push(Condition::new(Wrong::many(source, queue, count, many), since));
+            }
+            let done = lately.done.within(recur, now).map_or(0, |(count, _)| count);
+            if let Some((recurred, since)) = lately.recurred.within(recur, now)
+                && done + recurred >= FEWEST_ENDED
+                && recurred > done
+            {
+                let wrong = Wrong::recur(source, queue, (recurred, done + recurred), recur);
+                conditions.push(Condition::new(wrong, since));
+            }
+        }
+        conditions
     }
 }
 

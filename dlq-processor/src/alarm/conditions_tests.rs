@@ -1,12 +1,15 @@
 //! What holds, and what is over, as tables of what is so when.
 
 use super::*;
+use crate::engine::QueueCounts;
+use crate::ledger::{Numbers, StateCount};
 use crate::source::{Peril, PerilKind};
 
 /// Ten seconds for everything but what was missed, which is told for a minute.
 const PATIENCE: Patience = {
     let ten = Duration::from_secs(10);
-    Patience { down: ten, disarmed: ten, unclosed: ten, missed: Duration::from_secs(60) }
+    let minute = Duration::from_secs(60);
+    Patience { down: ten, disarmed: ten, unclosed: ten, missed: minute, many: ten, recur: minute, old: minute }
 };
 
 fn secs(secs: u64) -> Duration {
@@ -17,12 +20,16 @@ fn source() -> SourceFacts {
     SourceFacts { name: "jobs".to_owned(), ..SourceFacts::default() }
 }
 
+fn counted(queue: &str, counts: QueueCounts) -> SourceFacts {
+    SourceFacts { counts: [(queue.to_owned(), counts)].into(), ..source() }
+}
+
 fn of(source: SourceFacts) -> Facts {
     of_all(&[source])
 }
 
 fn of_all(sources: &[SourceFacts]) -> Facts {
-    Facts { sources: sources.to_vec(), ledger: None }
+    Facts { sources: sources.to_vec(), ..Facts::default() }
 }
 
 /// Looks at each time, and says of each whether the one condition that there may be holds (`+`), is known to be over (`-`), or
@@ -86,8 +93,8 @@ fn a_breaker_says_how_it_is_closed_and_two_of_a_name_are_two() {
         let unclosed = vec![("mails".to_owned(), "send it's".to_owned())];
         SourceFacts { name: name.to_owned(), unclosed, ..SourceFacts::default() }
     };
-    let both = Facts { sources: vec![unclosed("a"), unclosed("b")], ledger: None };
-    let one = Facts { sources: vec![source(), unclosed("b")], ledger: None };
+    let both = Facts { sources: vec![unclosed("a"), unclosed("b")], ..Facts::default() };
+    let one = Facts { sources: vec![source(), unclosed("b")], ..Facts::default() };
     let of = |source: Option<&str>| {
         let source = source.map(str::to_owned);
         Subject::BreakerOpen { source, queue: "mails".to_owned(), name: "send it's".to_owned() }
@@ -107,7 +114,7 @@ fn a_breaker_says_how_it_is_closed_and_two_of_a_name_are_two() {
 
 #[test]
 fn what_was_missed_is_told_with_how_many_until_it_is_long_ago() {
-    let missed = |count| of(SourceFacts { missed: [("mails".to_owned(), count)].into(), ..source() });
+    let missed = |missed| of(counted("mails", QueueCounts { missed, ..QueueCounts::default() }));
     let subject = Subject::Missed { source: "jobs".to_owned(), queue: "mails".to_owned() };
     let looks = [(0, of(source())), (1, missed(2)), (30, missed(5)), (60, missed(5)), (89, missed(5)), (90, missed(5))];
     check(&subject, &looks, "?++++-");
@@ -125,6 +132,53 @@ fn what_was_missed_is_told_with_how_many_until_it_is_long_ago() {
     assert!(at(&mut conditions, 61, 5).description.starts_with("3 failed jobs"));
     conditions.look(&missed(5), secs(200));
     assert!(at(&mut conditions, 201, 6).description.starts_with("1 failed job of mails (jobs) was removed"));
+}
+
+#[test]
+fn that_many_jobs_die_is_told_until_few_have() {
+    let died = |died| of(counted("mails", QueueCounts { died, ..QueueCounts::default() }));
+    let subject = Subject::Many { source: "jobs".to_owned(), queue: "mails".to_owned() };
+    let looks = [(0, died(50)), (5, died(51)), (9, died(52)), (10, died(52)), (11, died(103)), (22, died(103))];
+    check(&subject, &looks, "?++-+-");
+    let mut conditions = Conditions::new(PATIENCE);
+    let found = conditions.look(&died(60), secs(0)).remove(0);
+    assert_eq!((found.severity, found.summary.as_str()), (Severity::Ticket, "jobs of mails die in great numbers"));
+    assert_eq!(found.description, "60 jobs of mails (jobs) have died within 10s.");
+}
+
+#[test]
+fn that_trying_again_does_not_help_is_told_of_more_than_two_letters_and_more_than_half_of_them() {
+    let ended = |done, recurred| of(counted("mails", QueueCounts { done, recurred, ..QueueCounts::default() }));
+    let subject = Subject::Recur { source: "jobs".to_owned(), queue: "mails".to_owned() };
+    let looks =
+        [(0, ended(0, 2)), (1, ended(1, 2)), (2, ended(2, 2)), (3, ended(2, 3)), (62, ended(2, 3)), (63, ended(2, 3))];
+    check(&subject, &looks, "?+?+--");
+    let mut conditions = Conditions::new(PATIENCE);
+    let found = conditions.look(&ended(1, 3), secs(0)).remove(0);
+    assert!(found.description.starts_with("3 of 4 letters of mails (jobs) that were put back within 1m"), "{found:?}");
+}
+
+#[test]
+fn letters_that_wait_too_long_or_may_have_been_done_are_told_once_they_were_counted() {
+    let count = |state: &str, class: &str, letters, oldest_ms| StateCount {
+        state: state.to_owned(),
+        class: class.to_owned(),
+        letters,
+        oldest_ms,
+    };
+    let numbers = |counts: &[StateCount]| {
+        let waiting = Some(WaitingFacts::of(&Numbers(counts.to_vec()), 100_000));
+        Facts { waiting, ..Facts::default() }
+    };
+    let old =
+        [count("parked", "auth", 2, 39_999), count("resolved", "auth", 9, 0), count("parked", "unknown", 1, 40_000)];
+    let looks = [(0, Facts::default()), (1, numbers(&old)), (2, Facts::default()), (3, numbers(&old[1..]))];
+    check(&Subject::Old { class: "auth".to_owned() }, &looks, "?+?-");
+    let unknown = [count("uncertain", "transient", 2, 99_000), count("uncertain", "auth", 1, 99_000)];
+    let looks = [(0, Facts::default()), (1, numbers(&unknown)), (2, numbers(&old[1..]))];
+    check(&Subject::Uncertain, &looks, "?+-");
+    let found = Conditions::new(PATIENCE).look(&numbers(&unknown), secs(0)).remove(0);
+    assert!(found.description.starts_with("3 may have been put back or not"), "{found:?}");
 }
 
 #[test]
@@ -155,7 +209,7 @@ fn a_queue_is_safe_when_somebody_has_looked_and_one_of_another_source_says_nothi
     let unsafe_queue = looked(&["mails"], vec![peril]);
     let both = |jobs: &SourceFacts| {
         let another = SourceFacts { name: "another".to_owned(), ..looked(&["mails"], Vec::new()) };
-        Facts { sources: vec![another, jobs.clone()], ledger: None }
+        Facts { sources: vec![another, jobs.clone()], ..Facts::default() }
     };
     let looks = [
         (0, both(&source())),
@@ -175,8 +229,9 @@ fn a_queue_is_safe_when_somebody_has_looked_and_one_of_another_source_says_nothi
 
 #[test]
 fn what_is_too_much_to_be_told_at_once_is_not_said_to_be_over() {
-    let missed = (0..=MOST).map(|number| (format!("{number:03}"), 1)).collect();
-    let facts = of(SourceFacts { missed, ..source() });
+    let missed = QueueCounts { missed: 1, ..QueueCounts::default() };
+    let counts = (0..=MOST).map(|number| (format!("{number:03}"), missed)).collect();
+    let facts = of(SourceFacts { counts, ..source() });
     let mut conditions = Conditions::new(PATIENCE);
     assert_eq!(conditions.look(&facts, secs(0)).len(), MOST);
     conditions.look(&facts, secs(59));

@@ -10,8 +10,10 @@ mod subject;
 mod tell;
 mod teller;
 mod untold;
+mod waiting;
 mod wrong;
 
 pub(crate) use conditions::Facts;
 pub(crate) use fullness::LedgerFacts;
 pub(crate) use tell::Alarm;
+pub(crate) use waiting::WaitingFacts;

@@ -28,6 +28,14 @@ pub(super) enum Subject {
     SourceDisarmed { source: String },
     /// Redrives of a kind are held back. Releases before this one told of it without its source.
     BreakerOpen { source: Option<String>, queue: String, name: String },
+    /// Jobs of a queue die in great numbers.
+    Many { source: String, queue: String },
+    /// What is put back into a queue fails again.
+    Recur { source: String, queue: String },
+    /// Of some letters nobody knows whether they were put back.
+    Uncertain,
+    /// Letters of a class have waited for a person for long.
+    Old { class: String },
 }
 
 impl Subject {
@@ -47,6 +55,10 @@ impl Subject {
                 format!("breaker/{}", list(&[source, queue, name]))
             }
             Self::BreakerOpen { source: None, queue, name } => format!("breaker/{}", list(&[queue, name])),
+            Self::Many { source, queue } => format!("many/{}", list(&[source, queue])),
+            Self::Recur { source, queue } => format!("recur/{}", list(&[source, queue])),
+            Self::Uncertain => "letters/uncertain".to_owned(),
+            Self::Old { class } => format!("old/{class}"),
         }
     }
 
@@ -71,6 +83,10 @@ impl Subject {
                 let (source, queue, name) = of_source.or_else(|| pair().map(|(queue, name)| (None, queue, name)))?;
                 Some(Self::BreakerOpen { source, queue, name })
             }
+            "many" => pair().map(|(source, queue)| Self::Many { source, queue }),
+            "recur" => pair().map(|(source, queue)| Self::Recur { source, queue }),
+            "letters" => Some(Self::Uncertain),
+            "old" => Some(Self::Old { class: owned(rest) }),
             _ => None,
         }
     }
@@ -84,17 +100,24 @@ impl Subject {
             Self::SourceDown { .. } => "DeadLetterSourceDown",
             Self::SourceDisarmed { .. } => "DeadLetterSourceDisarmed",
             Self::BreakerOpen { .. } => "DeadLetterBreakerOpen",
+            Self::Many { .. } => "DeadLettersMany",
+            Self::Recur { .. } => "DeadLettersRecur",
+            Self::Uncertain => "DeadLettersUncertain",
+            Self::Old { .. } => "DeadLettersOld",
         }
     }
 
     /// The labels of its alert, as the rule has them; but `source` says who tells, so where letters come from is `of_source`.
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
         let labels: &[(&str, Option<&String>)] = match self {
-            Self::Missed { source, queue } => &[("of_source", Some(source)), ("queue", Some(queue))],
+            Self::Missed { source, queue } | Self::Many { source, queue } | Self::Recur { source, queue } => {
+                &[("of_source", Some(source)), ("queue", Some(queue))]
+            }
             Self::QueueUnsafe { source, kind, queue } => {
                 &[("of_source", source.as_ref()), ("peril", Some(kind)), ("queue", Some(queue))]
             }
-            Self::LedgerFull => &[],
+            Self::LedgerFull | Self::Uncertain => &[],
+            Self::Old { class } => &[("class", Some(class))],
             Self::SourceDown { source } | Self::SourceDisarmed { source } => &[("of_source", Some(source))],
             Self::BreakerOpen { source, queue, name } => {
                 &[("of_source", source.as_ref()), ("queue", Some(queue)), ("name", Some(name))]
@@ -162,13 +185,17 @@ mod tests {
             Subject::SourceDisarmed { source: "jobs".to_owned() },
             Subject::BreakerOpen { source: Some("jobs".to_owned()), queue: odd(), name: odd() },
             Subject::BreakerOpen { source: None, queue: odd(), name: odd() },
+            Subject::Many { source: "jobs".to_owned(), queue: odd() },
+            Subject::Recur { source: "jobs".to_owned(), queue: odd() },
+            Subject::Uncertain,
+            Subject::Old { class: "auth".to_owned() },
         ] {
             assert_eq!(Subject::of_key(&subject.key()), Some(subject.clone()));
             keys.push(subject.key());
         }
         keys.sort();
         keys.dedup();
-        assert_eq!(keys.len(), 8);
+        assert_eq!(keys.len(), 12);
         assert_eq!(Subject::of_key("0af7651916cd43dd8448eb211c80319c"), None, "a fingerprint");
         // Written by releases before this one.
         let queue = "mails".to_owned();

@@ -28,7 +28,7 @@ fn worked_in(queues: &[&str]) -> Facts {
         perils: queues.iter().map(peril).collect(),
         ..SourceFacts::default()
     };
-    Facts { sources: vec![source], ledger: None }
+    Facts { sources: vec![source], ..Facts::default() }
 }
 
 async fn client(folder: &Path, monitor: &Target, max_open: u32) -> AlertClient {
@@ -90,7 +90,7 @@ async fn an_alert_that_is_not_taken_is_counted_and_holds_up_neither_others_nor_t
 }
 
 fn ledger_of(bytes: u64) -> Facts {
-    Facts { sources: Vec::new(), ledger: Some(LedgerFacts { bytes, most_bytes: 100 }) }
+    Facts { ledger: Some(LedgerFacts { bytes, most_bytes: 100 }), ..Facts::default() }
 }
 
 #[tokio::test]

@@ -88,6 +88,56 @@ impl Wrong {
         Self { severity, ..Self::new(Subject::LedgerFull, Duration::ZERO, summary.to_owned(), description) }
     }
 
+    /// Jobs of a queue that died, so many within that time.
+    pub(super) fn many(source: &str, queue: &str, count: u64, within: Duration) -> Self {
+        let (queue, length) = (short(queue), show_duration(within));
+        Self::new(
+            Subject::Many { source: source.to_owned(), queue: queue.clone() },
+            Duration::ZERO,
+            format!("jobs of {queue} die in great numbers"),
+            format!("{count} jobs of {queue} ({source}) have died within {length}."),
+        )
+    }
+
+    /// Letters of a queue that were put back, `recurred` of `ended` in vain within that time.
+    pub(super) fn recur(source: &str, queue: &str, (recurred, ended): (u64, u64), within: Duration) -> Self {
+        let (queue, length) = (short(queue), show_duration(within));
+        Self::new(
+            Subject::Recur { source: source.to_owned(), queue: queue.clone() },
+            Duration::ZERO,
+            format!("trying again does not help in {queue}"),
+            format!(
+                "{recurred} of {ended} letters of {queue} ({source}) that were put back within {length} have failed again."
+            ),
+        )
+    }
+
+    pub(super) fn uncertain(count: u64) -> Self {
+        Self::new(
+            Subject::Uncertain,
+            Duration::ZERO,
+            "of some letters nobody knows whether they ran".to_owned(),
+            format!(
+                "{count} may have been put back or not: a person decides. They are shown by: \
+                 dlq-processor ls --state uncertain"
+            ),
+        )
+    }
+
+    pub(super) fn old(class: &str, age: Duration) -> Self {
+        // What is shown may as well be the same for an hour: each change is another message.
+        let age = show_duration(Duration::from_secs(age.as_secs() / 3600 * 3600));
+        Self::new(
+            Subject::Old { class: class.to_owned() },
+            Duration::ZERO,
+            "dead letters wait for a person".to_owned(),
+            format!(
+                "The oldest parked letter of the class {class} has waited for {age}. They are shown by: \
+                 dlq-processor ls --state parked --class {class}"
+            ),
+        )
+    }
+
     /// Failures of a queue that were missed, so many within that time.
     pub(super) fn missed(source: &str, queue: &str, count: u64, within: Duration) -> Self {
         let (queue, length) = (short(queue), show_duration(within));

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use kit::chain::Chain;
 
+use super::counts::QueueCounts;
 use super::{Engine, Trouble};
 use crate::source::{Peril, SourceError};
 use crate::storm::BreakerState;
@@ -24,8 +25,8 @@ pub(crate) struct SourceFacts {
     pub(crate) perils: Vec<Peril>,
     /// Queues and jobs' names whose breakers are not closed.
     pub(crate) unclosed: Vec<(String, String)>,
-    /// Failures that were missed of each queue since this daemon acts.
-    pub(crate) missed: BTreeMap<String, u64>,
+    /// What has happened in each queue since this daemon acts.
+    pub(crate) counts: BTreeMap<String, QueueCounts>,
 }
 
 impl Engine {
@@ -39,7 +40,7 @@ impl Engine {
             looked_at: self.looked_at(),
             perils: self.perils(),
             unclosed: self.unclosed(),
-            missed: self.missed.counted(),
+            counts: self.counts.all(),
         }
     }
 

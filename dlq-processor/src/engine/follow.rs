@@ -75,9 +75,13 @@ impl Engine {
                 Outcome::Resolved | Outcome::Unverified => {
                     let took = self.figures.resolution_seconds.with_label_values(&[&*label]);
                     took.observe(passed_secs(episode.failed_at_ms, now_ms));
+                    self.counts.note(queue, |counts| counts.done += 1);
                     self.ended(id, queue, name, true);
                 }
-                Outcome::Recurred => self.ended(id, queue, name, false),
+                Outcome::Recurred => {
+                    self.counts.note(queue, |counts| counts.recurred += 1);
+                    self.ended(id, queue, name, false);
+                }
             }
         }
         Ok(ended.len())

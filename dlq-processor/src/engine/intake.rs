@@ -2,7 +2,7 @@
 //! While it takes none, as many are held as there is room for, and no more are read.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -25,6 +25,8 @@ pub(super) struct Intake {
     /// Held while some are read and handed over: what was read first is written first.
     reading: Mutex<()>,
     handed_over: AtomicU64,
+    /// Failures that were handed over and are not written.
+    waiting: AtomicI64,
     written: watch::Sender<u64>,
 }
 
@@ -52,6 +54,7 @@ impl Intake {
             receiver: Mutex::new(receiver),
             reading: Mutex::default(),
             handed_over: AtomicU64::new(0),
+            waiting: AtomicI64::new(0),
             written: watch::Sender::new(0),
         }
     }
@@ -75,12 +78,18 @@ impl Intake {
         let Ok(room) = self.room.clone().acquire_many_owned(kib.clamp(1, ROOM_KIB)).await else { return };
         let Ok(place) = self.sender.reserve().await else { return };
         self.handed_over.fetch_add(1, Ordering::Relaxed);
+        self.waiting.fetch_add(failures(&found), Ordering::Relaxed);
         place.send(Batch { found, _room: room });
     }
 
     /// Says how many batches were handed over so far.
     pub(super) fn handed_over(&self) -> u64 {
         self.handed_over.load(Ordering::Relaxed)
+    }
+
+    /// Says how many failures were handed over and are not written.
+    pub(super) fn waiting(&self) -> i64 {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Whether so many batches are written.
@@ -113,9 +122,14 @@ impl Intake {
     /// Notes that it is written.
     pub(super) fn note_written(&self, held: Held) {
         let batches = held.0.len() as u64;
+        self.waiting.fetch_sub(held.0.iter().map(|batch| failures(&batch.found)).sum(), Ordering::Relaxed);
         drop(held);
         self.written.send_modify(|written| *written += batches);
     }
+}
+
+fn failures(found: &[Found]) -> i64 {
+    i64::try_from(found.len()).unwrap_or(i64::MAX)
 }
 
 fn bytes(found: &Found) -> usize {
@@ -162,8 +176,9 @@ mod tests {
         assert_eq!(intake.handed_over(), 2, "nothing is no batch");
         let held = intake.next().await;
         assert_eq!(jobs(&held), ["a", "b"]);
-        assert_eq!(intake.all_is_written().now_or_never(), None);
+        assert_eq!((intake.all_is_written().now_or_never(), intake.waiting()), (None, 2));
         intake.note_written(held);
+        assert_eq!(intake.waiting(), 0);
         intake.all_is_written().await;
         assert!(intake.next().now_or_never().is_none());
     }

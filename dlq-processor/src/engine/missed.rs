@@ -21,8 +21,6 @@ const MOST: usize = 50_000;
 pub(super) struct Missed {
     suspected: Mutex<Vec<Suspected>>,
     suspects: Mutex<Known>,
-    /// How many were missed of each queue.
-    counted: Mutex<BTreeMap<String, u64>>,
 }
 
 /// A failure, and how many batches had been handed over when it could not be read.
@@ -81,16 +79,6 @@ impl Missed {
         self.suspected().extend(suspected);
     }
 
-    fn count(&self, queue: &str, missed: u64) {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        *counted.entry(queue.to_owned()).or_default() += missed;
-    }
-
-    /// Returns how many were missed of each queue that some were missed of.
-    pub(super) fn counted(&self) -> BTreeMap<String, u64> {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     fn is_empty_up_to(&self, batches: u64) -> bool {
         self.suspected().iter().all(|(of, _)| *of > batches)
     }
@@ -106,6 +94,7 @@ impl Engine {
     pub(super) async fn count_missed_for_ever(&self) {
         let (mut heard, mut written_at, mut failures) = (None, None, 0);
         loop {
+            self.figures.overdue.with_label_values(&[&self.name]).set(self.intake.waiting());
             let counting = self.looks.count_due(|batches| self.intake.is_written(batches));
             let round = async {
                 self.count_missed().await?;
@@ -130,7 +119,7 @@ impl Engine {
                 Ok(missed) => {
                     self.looks.tally().missed.fetch_add(missed, Ordering::Relaxed);
                     self.figures.missed.with_label_values(&[&self.name, queue]).inc_by(missed);
-                    self.missed.count(queue, missed);
+                    self.counts.note(queue, |counts| counts.missed += missed);
                     tracing::warn!(
                         source = self.name,
                         queue,

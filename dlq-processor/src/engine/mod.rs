@@ -5,6 +5,7 @@
 //! and are written by one writer (`write`); what was gone before it could be read is counted (`missed`).
 
 mod brought;
+mod counts;
 mod depths;
 mod destinations;
 mod facts;
@@ -28,6 +29,8 @@ mod working;
 mod write;
 
 pub(crate) use brought::complete;
+#[cfg(test)]
+pub(crate) use counts::QueueCounts;
 pub(crate) use facts::SourceFacts;
 pub(crate) use plans::carry_out_plans;
 pub(crate) use reconcile::Found as LookedAt;
@@ -45,6 +48,7 @@ use kit::chain::Chain;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::counts::Counts;
 use self::destinations::{Destination, Destinations};
 use self::intake::Intake;
 use self::missed::Missed;
@@ -87,6 +91,7 @@ pub(crate) struct Engine {
     intake: Intake,
     /// What could not be read.
     missed: Missed,
+    counts: Counts,
     /// Looks that were asked for.
     looks: Looks,
     /// How far each queue was heard.
@@ -140,6 +145,7 @@ impl Engine {
             found: watch::Sender::default(),
             intake: Intake::new(),
             missed: Missed::default(),
+            counts: Counts::default(),
             looks: Looks::default(),
             places: Mutex::default(),
             settings,

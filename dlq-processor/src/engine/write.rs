@@ -16,6 +16,9 @@ use crate::ledger::{Captured, LedgerError, LetterId, Recurred, Ruling};
 use crate::policy::{Action, Class};
 use crate::source::{Episode, Found};
 
+/// What failed within so many milliseconds before it is taken in dies now.
+const LATELY_MS: i64 = 300_000;
+
 impl Engine {
     pub(super) async fn write_for_ever(&self) {
         let (mut failures, mut left) = (0, 0);
@@ -96,6 +99,7 @@ impl Engine {
         for Recurred { id, queue, name } in &captured.recurred {
             let (label, _) = self.destinations.of(queue, name);
             self.figures.outcomes.with_label_values(&[&*label, "recurred"]).inc();
+            self.counts.note(queue, |counts| counts.recurred += 1);
             self.ended(id, queue, name, false);
         }
         Tally::add(&self.looks.tally().taken_in, captured.new.len());
@@ -117,6 +121,9 @@ impl Engine {
             }
             self.figures.captured.with_label_values(&[&self.name, found_in(found)]).inc();
             lag.observe(passed_secs(episode.failed_at_ms, now_ms));
+            if now_ms.saturating_sub(episode.failed_at_ms) < LATELY_MS {
+                self.counts.note(&episode.queue, |counts| counts.died += 1);
+            }
             if found.has_lost_payload() {
                 self.figures.payloads_lost.with_label_values(&[&self.name]).inc();
             }

@@ -29,6 +29,7 @@ pub(crate) struct Figures {
     pub(crate) captured: IntCounterVec,
     pub(crate) lag_seconds: HistogramVec,
     pub(crate) missed: IntCounterVec,
+    pub(crate) overdue: IntGaugeVec,
     pub(crate) payloads_lost: IntCounterVec,
     pub(crate) gaps: IntCounterVec,
     pub(crate) unwatched: IntCounterVec,
@@ -159,6 +160,11 @@ impl Figures {
                 "1 while a queue is unsafe for its dead letters: retention, workers or version.",
                 &["source", "queue", "kind"],
             ),
+            overdue: gauge(
+                "dlq_capture_overdue",
+                "Failures that were read and are not in the ledger yet.",
+                &["source"],
+            ),
             failed_in_source: gauge("dlq_source_failed", "Failed jobs that a queue holds.", &["source", "queue"]),
             depths: Depths::new(metrics),
             ledger_bytes: metrics.register(IntGauge::new("dlq_ledger_bytes", "Size of the ledger.")),
@@ -186,9 +192,22 @@ impl Figures {
     pub(crate) fn forget_sources(&self) {
         self.depths.reset();
         self.room.reset();
-        let of_sources =
-            [&self.source_up, &self.armed, &self.breaker_open, &self.held, &self.perils, &self.failed_in_source];
+        let of_sources = [
+            &self.source_up,
+            &self.armed,
+            &self.breaker_open,
+            &self.held,
+            &self.perils,
+            &self.failed_in_source,
+            &self.overdue,
+        ];
         of_sources.into_iter().for_each(IntGaugeVec::reset);
+    }
+
+    /// Returns what the ledger held when it was counted last, and when that was, in milliseconds since the epoch; none before.
+    pub(crate) fn counted(&self) -> Option<(Numbers, i64)> {
+        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (numbers.1 > 0).then_some(numbers)
     }
 
     /// Has metrics show what the ledger held at a time.
@@ -239,11 +258,12 @@ mod tests {
         figures.breaker_open.with_label_values(&["jobs", "job"]).set(1);
         figures.held.with_label_values(&["jobs", "paused"]).set(1);
         figures.perils.with_label_values(&["jobs", "jobs", "workers"]).set(1);
+        figures.overdue.with_label_values(&["jobs"]).set(1);
         figures.failed_in_source.with_label_values(&["jobs", "jobs"]).set(1);
         figures.room.note("jobs", 20.0, Some(1.0));
-        assert_eq!(said().len(), 13);
+        assert_eq!(said().len(), 14);
         figures.room.note("jobs", 20.0, None);
-        assert_eq!(said().len(), 12, "no budget any more");
+        assert_eq!(said().len(), 13, "no budget any more");
         figures.forget_sources();
         assert_eq!(said(), ["dlq_captured_total"], "what was counted stays");
     }

@@ -98,6 +98,11 @@ async fn a_ledger_that_is_full_is_a_page_until_it_may_be_larger() {
     })
     .await;
     assert_eq!(machine.metric("dlq_ledger_limit_bytes", "").await, Some(f64::from(1 << 20)));
+    machine.bull.add(QUEUE, json!({ "name": "job", "data": {}, "opts": {} })).await;
+    eventually("what it does not take to wait", LIMIT, async || {
+        machine.metric("dlq_capture_overdue", "").await.filter(|overdue| *overdue > 0.0)
+    })
+    .await;
     daemon.kill();
     machine.configure(&config);
     let _daemon = machine.daemon().await;
@@ -107,6 +112,27 @@ async fn a_ledger_that_is_full_is_a_page_until_it_may_be_larger() {
         ended.find(|alert| alert["labels"]["severity"] == "page").map(drop)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_many_jobs_die_and_that_trying_again_does_not_help_is_told() {
+    let monitor = Target::ok("");
+    let acts = "queues: [{ queue: '*', mode: act }]\nretries: { transient: { base: 1s, cap: 1s } }\noperator_token_file: token";
+    let machine = Machine::start(&format!("monitor: {{ url: \"{}\" }}\n{acts}\n", monitor.url(""))).await;
+    machine.fail(51, "connect ECONNREFUSED 127.0.0.1:25").await;
+    let _daemon = machine.daemon().await;
+    let alert = until_told(&monitor, "DeadLettersMany", false).await;
+    let labels = ["severity", "service", "of_source", "queue"].map(|label| alert["labels"][label].as_str().unwrap());
+    assert_eq!(labels, ["ticket", "dlq-processor", "jobs", QUEUE]);
+    assert_eq!(told(&monitor, "DeadLettersRecur"), Vec::<Value>::new());
+    machine.close_breaker().await;
+    machine.work().await;
+    let alert = until_told(&monitor, "DeadLettersRecur", false).await;
+    let said = alert["annotations"]["description"].as_str().unwrap();
+    assert!(
+        said.contains(&format!("letters of {QUEUE} (jobs) that were put back within 15m have failed again")),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
