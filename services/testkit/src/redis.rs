@@ -1,4 +1,4 @@
-//! Debian's Redis on loopback, for as long as one test runs.
+//! Debian's Redis, or a newer Valkey, on loopback, for as long as one test runs.
 
 use std::fs::OpenOptions;
 use std::net::Ipv4Addr;
@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::eventually;
+use crate::installed::installed;
 use crate::port::free_port;
 use crate::server::Server;
 
@@ -19,6 +20,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A running server without a password.
 #[derive(Debug)]
 pub struct Redis {
+    program: PathBuf,
     port: u16,
     disk: Option<Disk>,
     server: Option<Server>,
@@ -37,7 +39,7 @@ impl Redis {
     /// # Panics
     /// When Redis is not installed: then nothing was tested.
     pub async fn start() -> Self {
-        Self::start_as(None).await
+        Self::start_as("redis-server".into(), None).await
     }
 
     /// Starts one that writes an append-only file, `always` or `everysec`, and waits until it listens. It ends as by kill -9.
@@ -46,11 +48,20 @@ impl Redis {
     /// When Redis is not installed: then nothing was tested.
     pub async fn start_on_disk(appendfsync: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
-        Self::start_as(Some(Disk { folder, appendfsync })).await
+        Self::start_as("redis-server".into(), Some(Disk { folder, appendfsync })).await
     }
 
-    async fn start_as(disk: Option<Disk>) -> Self {
-        let mut redis = Self { port: free_port(), disk, server: None };
+    /// As [`Self::start_on_disk`], of the release of Valkey that PyPI has.
+    ///
+    /// # Panics
+    /// When it is not installed: then nothing was tested.
+    pub async fn start_valkey_on_disk(appendfsync: &'static str) -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        Self::start_as(installed("e2e-venv/bin/valkey-server"), Some(Disk { folder, appendfsync })).await
+    }
+
+    async fn start_as(program: PathBuf, disk: Option<Disk>) -> Self {
+        let mut redis = Self { program, port: free_port(), disk, server: None };
         redis.begin().await;
         redis
     }
@@ -105,7 +116,7 @@ impl Redis {
             arguments.extend(["--dir", folder, "--appendonly", "yes", "--appendfsync", appendfsync]);
             signal = "KILL";
         }
-        self.server = Some(Server::start_as(None, signal, self.port, "redis-server", &arguments).await);
+        self.server = Some(Server::start_as(None, signal, self.port, &self.program, &arguments).await);
         // It listens before it has read its disk.
         eventually("Redis to answer", LIMIT, async || self.pings().await.filter(|answer| answer == b"+PONG\r\n")).await;
     }

@@ -21,7 +21,7 @@ impl BullMq {
             for order in some {
                 self.call_redrive(&mut calls, order, &Hash::new());
             }
-            done.extend(self.run_redrive(&calls).await?);
+            done.extend(self.run_redrive(calls).await?);
         }
         Ok(done)
     }
@@ -38,7 +38,7 @@ impl BullMq {
             }
             let mut of_own = match calls.is_empty() {
                 true => Vec::new(),
-                false => self.run_redrive(&calls).await?,
+                false => self.run_redrive(calls).await?,
             }
             .into_iter();
             for it in &some {
@@ -75,8 +75,8 @@ impl BullMq {
         }
     }
 
-    pub(super) async fn run_redrive(&self, calls: &Pipeline) -> Result<Vec<Put>, SourceError> {
-        let answers: Vec<i64> = self.server.run(&self.redrive, calls).await?;
+    pub(super) async fn run_redrive(&self, calls: Pipeline) -> Result<Vec<Put>, SourceError> {
+        let answers: Vec<i64> = self.server.run_durably(&self.redrive, calls).await?;
         answers.into_iter().map(put_of).collect()
     }
 

@@ -1,5 +1,6 @@
 //! The ways to Redis: some connections for what is asked, one for what is waited for, each made anew after it broke.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -13,6 +14,10 @@ use super::super::SourceError;
 
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Longest wait for something to be on the disk of a server: twice what one waits that writes once a second
+/// (`appendfsync everysec`) would be an answer that is late.
+const DISK: Duration = Duration::from_secs(1);
 
 /// A script, and its text for a server that does not know it.
 pub(crate) struct Lua {
@@ -36,6 +41,8 @@ pub(crate) struct Server {
     client: Client,
     asking: [Way; ASKING],
     waiting: Way,
+    /// Whether it says when something is on its disk.
+    has_disk: AtomicBool,
 }
 
 /// Connections for what is asked: a large answer to one question does not hold up another one.
@@ -51,7 +58,7 @@ impl Server {
     /// The URL is not one of Redis.
     pub(crate) fn new(url: &SecretString) -> Result<Self, RedisError> {
         let client = Client::open(url.expose_secret())?;
-        Ok(Self { client, asking: Default::default(), waiting: Way::default() })
+        Ok(Self { client, asking: Default::default(), waiting: Way::default(), has_disk: AtomicBool::default() })
     }
 
     /// Asks several things at once.
@@ -80,6 +87,24 @@ impl Server {
             }
             answer => answer.map_err(judged),
         }
+    }
+
+    /// As [`Self::run`]; what the calls wrote is on the disk of the server by then, where it can say that (Redis 7.2, `WAITAOF`) and
+    /// does within a second. Where it does not, whoever reads there finds out later what was lost.
+    pub(crate) async fn run_durably<T: FromRedisValue>(
+        &self,
+        lua: &Lua,
+        mut calls: Pipeline,
+    ) -> Result<T, SourceError> {
+        if self.has_disk.load(Ordering::Relaxed) {
+            calls.cmd("WAITAOF").arg(1).arg(0).arg(DISK.as_millis()).ignore();
+        }
+        self.run(lua, &calls).await
+    }
+
+    /// Notes whether it says when something is on its disk.
+    pub(super) fn note_disk(&self, has_disk: bool) {
+        self.has_disk.store(has_disk, Ordering::Relaxed);
     }
 
     /// A connection that broke, or on which an answer is late, is given up: what comes on it would be of another question.

@@ -58,7 +58,7 @@ impl RedisStreams {
         }
         let mut answers = Vec::new();
         if !calls.is_empty() {
-            answers = self.server.run::<Vec<i64>>(&self.scripts.redrive, &calls).await?;
+            answers = self.server.run_durably::<Vec<i64>>(&self.scripts.redrive, calls).await?;
         }
         let mut answers = answers.into_iter();
         let put = |(order, _): &(&Order, Option<Hash>)| match Group::of(&order.episode.queue) {
