@@ -9,6 +9,7 @@ mod plans;
 mod policy;
 mod queues;
 mod reconcile;
+mod simulate;
 mod wanted;
 
 pub(crate) use import::BODY_BYTES as IMPORT_BYTES;
@@ -24,7 +25,7 @@ use axum::routing::{get, post};
 use kit::http::{Access, ApiError, Caller, Identity, Place, Public, Role, peer};
 use serde::Deserialize;
 
-use self::policy::Checks;
+use self::policy::Room;
 use crate::engine::Working;
 use crate::ledger::{Actor, Ledger, LedgerError};
 use crate::reload::Reloader;
@@ -44,7 +45,9 @@ pub(crate) struct Api {
     /// What is at work.
     pub(crate) working: Working,
     reloader: Arc<Reloader>,
-    checks: Checks,
+    /// Policies take time and memory: of those that are checked and of those that are simulated there is one at once.
+    checks: Room,
+    simulations: Room,
 }
 
 impl Api {
@@ -62,7 +65,8 @@ impl Api {
             settings.access.trusted_proxies.clone(),
         );
         let access = Arc::new(Access { credentials: settings.access.credentials.clone(), place });
-        Self { settings, access, ledger, working, reloader, checks: Checks::default() }
+        let (checks, simulations) = (Room::of_one(), Room::of_one());
+        Self { settings, access, ledger, working, reloader, checks, simulations }
     }
 
     pub(crate) fn routes(self) -> Router {
@@ -86,6 +90,7 @@ impl Api {
             .route("/api/v1/plans", get(plans::plans))
             .route("/api/v1/plans/{id}", get(plans::plan))
             .route("/api/v1/policy/validate", post(policy::validate))
+            .route("/api/v1/policy/simulate", post(simulate::simulate))
             .layer(from_fn_with_state(self.clone(), readers));
         let import = post(import::import).layer(DefaultBodyLimit::max(import::BODY_BYTES));
         let rules = Router::new()
