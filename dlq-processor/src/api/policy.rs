@@ -88,14 +88,11 @@ pub(super) async fn reload(
 ) -> Result<Json<Taken>, ApiError> {
     let actor = actor(&identity, &headers, &reason)?;
     let ledger = api.ledger()?;
-    let noting = async {
-        let noted = ledger.note(NOTED.0, NOTED.1, actor, Timestamp::now().as_millisecond()).await.map_err(problem)?;
-        let is_taken = || conflict("this Idempotency-Key was used for something else".to_owned());
-        noted.then_some(()).ok_or_else(is_taken)
-    };
+    let noting = ledger.note(NOTED.0, NOTED.1, actor, Timestamp::now().as_millisecond());
     let reloaded = api.reloader.reload(noting).await.map_err(|error| match error {
         ReloadError::Wrong(mistakes) => wrong(mistakes),
-        ReloadError::NotNoted(error) => error,
+        ReloadError::NotNoted(error) => problem(error),
+        ReloadError::KeyTaken => conflict("this Idempotency-Key was used for something else".to_owned()),
     })?;
     Ok(Json(Taken { acts: !api.working.all().is_empty(), reloaded }))
 }
