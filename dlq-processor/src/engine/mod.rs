@@ -46,6 +46,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::destinations::{Destination, Destinations};
+use self::facts::Answer;
 use self::intake::Intake;
 use self::missed::Missed;
 use self::perils::Looked;
@@ -115,8 +116,8 @@ pub(crate) struct Engine {
     floods: Mutex<BTreeMap<Destination, Flood>>,
     /// Why each loop does not get on.
     troubles: Mutex<BTreeMap<&'static str, String>>,
-    /// Whether the source answers, or why it does not; none before that is known.
-    answers: Mutex<Option<Result<(), String>>>,
+    /// Whether the source answers.
+    answers: Mutex<Answer>,
 }
 
 impl Engine {
@@ -210,7 +211,9 @@ impl Engine {
             }
             Err(trouble) => {
                 let why = Chain(trouble).to_string();
-                if troubles.insert(what, why.clone()).is_none() {
+                if matches!(trouble, Trouble::Source(SourceError::Unmade(_))) && self.waits().is_some() {
+                    troubles.remove(what);
+                } else if troubles.insert(what, why.clone()).is_none() {
                     tracing::warn!(source = self.name, error = why, "{what} does not get on");
                 }
                 *failures += 1;

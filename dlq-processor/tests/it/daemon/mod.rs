@@ -23,3 +23,4 @@ mod storm;
 mod streams;
 mod tables;
 mod told;
+mod unmade;
