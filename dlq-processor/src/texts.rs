@@ -1,7 +1,10 @@
-//! Texts that people write into requests: how long they may be, and of what; and times.
+//! Texts that people write into requests: how long they may be, and of what; ids, and times.
+
+use std::ops::Deref;
 
 use jiff::Timestamp;
 use kit::config::parse_duration;
+use serde::Deserialize;
 
 /// Checks a text of at most so many bytes. PostgreSQL takes no text with a NUL, and nobody means the other control characters.
 ///
@@ -15,6 +18,26 @@ pub(crate) fn check(field: &str, text: &str, most_bytes: usize) -> Result<(), St
         return Err(format!("{field} has a control character in it, such as the end of a line; leave it out"));
     }
     Ok(())
+}
+
+/// An id that somebody asks for.
+#[derive(Debug, Deserialize)]
+#[serde(from = "String")]
+pub(crate) struct Id(String);
+
+impl From<String> for Id {
+    /// Nothing has an id with a NUL, which PostgreSQL takes for no text: that is the id of nothing.
+    fn from(id: String) -> Self {
+        Self(if id.contains('\0') { String::new() } else { id })
+    }
+}
+
+impl Deref for Id {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Reads a time, or how long before `now` it was.

@@ -12,6 +12,7 @@ mod killed;
 mod lists;
 pub(crate) mod machine;
 mod modes;
+mod odd;
 mod planned;
 mod policy;
 mod reconciled;
