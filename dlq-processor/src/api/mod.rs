@@ -15,10 +15,11 @@ mod wanted;
 pub(crate) use import::BODY_BYTES as IMPORT_BYTES;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{Extensions, HeaderMap};
+use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -34,6 +35,8 @@ use crate::texts::check;
 
 /// Longest reason and longest key, in bytes.
 const LONGEST: (usize, usize) = (1000, 128);
+/// When it is worth another try, where others were first.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What routes need.
 #[derive(Clone)]
@@ -178,14 +181,37 @@ fn check_to(to: Option<&str>) -> Result<(), ApiError> {
 }
 
 fn conflict(message: String) -> ApiError {
-    ApiError::new(axum::http::StatusCode::CONFLICT, message)
+    ApiError::new(StatusCode::CONFLICT, message)
 }
 
 fn unavailable(message: &str) -> ApiError {
-    ApiError::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, message)
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
 }
 
 fn problem(error: LedgerError) -> ApiError {
+    match error {
+        LedgerError::TooSlow => return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        LedgerError::Crowded => return unavailable(&error.to_string()).retry_after(SOON),
+        LedgerError::Database(_) | LedgerError::Late | LedgerError::Fenced => {}
+    }
     tracing::warn!(error = %kit::chain::Chain(&error), "the ledger");
     unavailable("the ledger does not answer")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[test]
+    fn whoever_looks_for_too_much_is_told_when_to_ask_again_and_that_is_no_trouble_of_the_ledger() {
+        for (error, status, retry_after) in
+            [(LedgerError::TooSlow, 422, None), (LedgerError::Crowded, 503, Some("1")), (LedgerError::Late, 503, None)]
+        {
+            let response = problem(error).into_response();
+            let said = response.headers().get("retry-after").map(|wait| wait.to_str().unwrap());
+            assert_eq!((response.status().as_u16(), said), (status, retry_after));
+        }
+    }
 }

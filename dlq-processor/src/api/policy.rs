@@ -1,7 +1,6 @@
 //! `/api/v1/policy`: what decides, checked before somebody writes it down, and taken once it is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -13,15 +12,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Api, Because, actor, conflict, problem, unavailable};
+use super::{Api, Because, SOON, actor, conflict, problem, unavailable};
 use crate::policy::Policy;
 use crate::reload::{NOTED, ReloadError, Reloaded};
 use crate::settings::read_policy;
 
 /// Longest policy that is checked, in bytes.
 const LONGEST: usize = 256 << 10;
-/// When it is worth another try.
-const BUSY: Duration = Duration::from_secs(1);
 
 /// What decides now in this daemon.
 #[derive(Debug, Serialize)]
@@ -43,7 +40,7 @@ impl Room {
 
     /// Takes it, or says what it is taken by.
     pub(super) fn take(&self, by: &str) -> Result<OwnedSemaphorePermit, ApiError> {
-        let is_taken = |_full| unavailable(&format!("another policy is being {by}")).retry_after(BUSY);
+        let is_taken = |_full| unavailable(&format!("another policy is being {by}")).retry_after(SOON);
         self.0.clone().try_acquire_owned().map_err(is_taken)
     }
 }

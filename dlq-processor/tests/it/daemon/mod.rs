@@ -18,6 +18,7 @@ mod policy;
 mod reconciled;
 mod redis;
 mod replicas;
+mod searched;
 mod soaked;
 mod spans;
 mod storm;
