@@ -12,8 +12,6 @@ mod reconcile;
 mod simulate;
 mod wanted;
 
-pub(crate) use import::BODY_BYTES as IMPORT_BYTES;
-
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,10 +23,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use kit::http::{Access, ApiError, Caller, Identity, Place, Public, Role, peer};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use self::policy::Room;
 use crate::engine::Working;
 use crate::ledger::{Actor, Ledger, LedgerError};
+use crate::letter_line::LONGEST_BYTES;
 use crate::reload::Reloader;
 use crate::settings::Settings;
 use crate::texts::check;
@@ -51,6 +51,8 @@ pub(crate) struct Api {
     /// Policies take time and memory: of those that are checked and of those that are simulated there is one at once.
     checks: Room,
     simulations: Room,
+    /// Bodies may be large: of those that are imported there is one at once.
+    imports: Arc<Semaphore>,
 }
 
 impl Api {
@@ -69,7 +71,8 @@ impl Api {
         );
         let access = Arc::new(Access { credentials: settings.access.credentials.clone(), place });
         let (checks, simulations) = (Room::of_one(), Room::of_one());
-        Self { settings, access, ledger, working, reloader, checks, simulations }
+        let imports = Arc::new(Semaphore::new(1));
+        Self { settings, access, ledger, working, reloader, checks, simulations, imports }
     }
 
     pub(crate) fn routes(self) -> Router {
@@ -95,7 +98,7 @@ impl Api {
             .route("/api/v1/policy/validate", post(policy::validate))
             .route("/api/v1/policy/simulate", post(simulate::simulate))
             .layer(from_fn_with_state(self.clone(), readers));
-        let import = post(import::import).layer(DefaultBodyLimit::max(import::BODY_BYTES));
+        let import = post(import::import).layer(DefaultBodyLimit::max(LONGEST_BYTES));
         let rules = Router::new()
             .route("/api/v1/adopt", post(queues::adopt))
             .route("/api/v1/import", import)
