@@ -27,6 +27,7 @@ mod outcome;
 mod plan;
 mod plan_part;
 mod plan_state;
+mod remains;
 mod removal;
 mod retention;
 mod search;

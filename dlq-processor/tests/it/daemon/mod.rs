@@ -17,6 +17,7 @@ mod planned;
 mod policy;
 mod reconciled;
 mod redis;
+mod remains;
 mod replicas;
 mod searched;
 mod soaked;
