@@ -28,6 +28,7 @@ pub mod policy;
 mod redacted;
 mod reload;
 mod settings;
+mod simulation;
 pub mod source;
 pub mod storm;
 mod texts;

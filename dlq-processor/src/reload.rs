@@ -54,6 +54,8 @@ pub(crate) enum ReloadError<E> {
     Wrong(Vec<String>),
     /// It could not be noted.
     NotNoted(E),
+    /// Nobody has asked for it: the key of whoever did was used for something else.
+    KeyTaken,
 }
 
 impl Reloader {
@@ -67,13 +69,13 @@ impl Reloader {
         self.policy.now()
     }
 
-    /// Has another policy decide from now on, once that is noted.
+    /// Has another policy decide from now on, once that is noted: `noting` says whether it is, or that its key is taken.
     ///
     /// # Errors
     /// [`ReloadError`]; nothing is changed then.
     pub(crate) async fn reload<E>(
         &self,
-        noting: impl Future<Output = Result<(), E>>,
+        noting: impl Future<Output = Result<bool, E>>,
     ) -> Result<Reloaded, ReloadError<E>> {
         let _turn = self.turn.lock().await;
         let read = self.read.clone();
@@ -87,9 +89,13 @@ impl Reloader {
                 return Err(ReloadError::Wrong(mistakes));
             }
         };
-        if let Err(error) = noting.await {
-            self.figures.failed();
-            return Err(ReloadError::NotNoted(error));
+        match noting.await {
+            Ok(true) => {}
+            Ok(false) => return Err(ReloadError::KeyTaken),
+            Err(error) => {
+                self.figures.failed();
+                return Err(ReloadError::NotNoted(error));
+            }
         }
         let needs_restart = self.settings.written.changed(&settings.written);
         let Settings { policy, .. } = settings;
@@ -134,10 +140,10 @@ pub(crate) fn hangups() -> Option<Signal> {
     signal(SignalKind::hangup()).inspect_err(not_heard).ok()
 }
 
-async fn note_hangup(ledger: &OnceLock<Ledger>) -> Result<(), String> {
+async fn note_hangup(ledger: &OnceLock<Ledger>) -> Result<bool, String> {
     let ledger = ledger.get().ok_or("the ledger is not open yet")?;
     let key = Uuid::now_v7().to_string();
     let actor = Actor { who: "a signal", why: "SIGHUP", key: &key };
     let noted = ledger.note(NOTED.0, NOTED.1, actor, Timestamp::now().as_millisecond()).await;
-    noted.map(drop).map_err(|error| Chain(&error).to_string())
+    noted.map_err(|error| Chain(&error).to_string())
 }

@@ -13,6 +13,7 @@ use super::{Api, Because, actor, conflict, problem};
 use crate::edit::EditError;
 use crate::ledger::{Acted, Actor, Edit, Edited};
 use crate::redacted::Redaction;
+use crate::texts::Id;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +24,7 @@ pub(super) struct Wanted {
 
 pub(super) async fn edit(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Path(id): Path<Id>,
     Extension(identity): Extension<Identity>,
     headers: HeaderMap,
     Json(Wanted { patch, reason }): Json<Wanted>,
@@ -36,7 +37,7 @@ pub(super) async fn edit(
 
 pub(super) async fn unedit(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Path(id): Path<Id>,
     Extension(identity): Extension<Identity>,
     headers: HeaderMap,
     Json(Because { reason }): Json<Because>,

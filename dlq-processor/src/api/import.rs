@@ -2,10 +2,12 @@
 //! told, and the others of their batch are none the worse.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -13,18 +15,19 @@ use kit::http::{ApiError, Identity};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
-use super::{Api, actor, conflict, problem};
+use super::{Api, SOON, actor, conflict, problem, unavailable};
 use crate::engine::complete;
 use crate::ledger::{Bringing, Fate, Whole};
-use crate::letter_line::{read, read_end};
+use crate::letter_line::{LONGEST_BYTES, read, read_end};
 use crate::policy::Policy;
 use crate::settings::Settings;
 
-/// Longest body, in bytes: a line of a job of some mebibytes.
-pub(crate) const BODY_BYTES: usize = 32 << 20;
 /// Lines of a body, at most.
 const LINES: usize = 1000;
+/// How long a body may wait until others are taken in.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,9 +57,12 @@ pub(super) async fn import(
     Query(Wanted { dry, reason }): Query<Wanted>,
     Extension(identity): Extension<Identity>,
     headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<Json<Value>, ApiError> {
     let actor = actor(&identity, &headers, &reason)?;
+    let turn = timeout(TURN_WITHIN, api.imports.clone().acquire_owned()).await;
+    let turn = turn.map_err(|_elapsed| unavailable("other lines are being imported").retry_after(SOON))?;
+    let body = Bytes::from_request(request, &()).await.map_err(unread)?;
     if body.is_empty() {
         return Err(ApiError::bad_request(
             "there are no lines; send those of an export (raw=true), or of a file of cold_dir",
@@ -68,10 +74,15 @@ pub(super) async fn import(
         return Err(conflict(why.to_owned()));
     }
     let now = Timestamp::now();
-    let (settings, policy, lines) = (api.settings.clone(), api.reloader.policy(), body.clone());
-    let lines = tokio::task::spawn_blocking(move || read_lines(&settings, &policy, &lines, now));
-    let Lines { letters, mut refused } = lines.await.map_err(|error| ApiError::internal(&error))??;
-    let of = format!("lines {}", HEXLOWER.encode(Sha256::digest(&body).get(..8).unwrap_or_default()));
+    let (settings, policy) = (api.settings.clone(), api.reloader.policy());
+    // A large body takes a while, and is let go of before the ledger is asked. The turn is over when nothing of it is left.
+    let reading = move || {
+        let digest = Sha256::digest(&body);
+        read_lines(&settings, &policy, &body, now).map(|lines| (lines, digest, turn))
+    };
+    let read = tokio::task::spawn_blocking(reading).await.map_err(|error| ApiError::internal(&error))?;
+    let (Lines { letters, mut refused }, digest, _turn) = read?;
+    let of = format!("lines {}", HEXLOWER.encode(digest.get(..8).unwrap_or_default()));
     let sources = api.settings.sources.iter();
     let listed: BTreeSet<&str> = sources.filter(|of| of.source.lists().is_some()).map(|of| of.name.as_str()).collect();
     let bringing = Bringing { actor, of: &of, is_dry: dry, listed: &listed, now_ms: now.as_millisecond() };
@@ -88,6 +99,15 @@ pub(super) async fn import(
     Ok(Json(json!({
         "new": count(Fate::New), "back": count(Fate::Back), "here": count(Fate::Here), "refused": refused, "is_dry": dry,
     })))
+}
+
+fn unread(refused: BytesRejection) -> ApiError {
+    if refused.status() != StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::new(refused.status(), "the body broke off");
+    }
+    let most = LONGEST_BYTES >> 20;
+    let message = format!("a body may have {most} MiB, as a line may; send lines in several batches");
+    ApiError::new(refused.status(), message)
 }
 
 /// Reads lines, and decides of each letter what it does not say. Empty lines, and the last one of an export, are passed over.

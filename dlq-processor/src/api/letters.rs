@@ -15,6 +15,7 @@ use super::edits::{as_json, check_other};
 use super::wanted::Wanted;
 use super::{Api, actor, check_to, conflict, problem};
 use crate::ledger::{Act, Acted, Actor, Filter, Listed};
+use crate::texts::Id;
 
 /// Letters of a page: unless told otherwise, and at most.
 const PAGE: (usize, usize) = (50, 500);
@@ -52,7 +53,7 @@ pub(super) struct Look {
 /// is written down.
 pub(super) async fn letter(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Path(id): Path<Id>,
     Query(Look { raw }): Query<Look>,
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
@@ -96,7 +97,7 @@ pub(super) struct Done {
 
 pub(super) async fn act(
     State(api): State<Api>,
-    Path((id, word)): Path<(String, String)>,
+    Path((id, word)): Path<(Id, String)>,
     Extension(identity): Extension<Identity>,
     headers: HeaderMap,
     Json(Done { reason, to, hard }): Json<Done>,

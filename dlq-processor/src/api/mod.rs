@@ -9,30 +9,34 @@ mod plans;
 mod policy;
 mod queues;
 mod reconcile;
+mod simulate;
 mod wanted;
 
-pub(crate) use import::BODY_BYTES as IMPORT_BYTES;
-
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{Extensions, HeaderMap};
+use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 use kit::http::{Access, ApiError, Caller, Identity, Place, Public, Role, peer};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
-use self::policy::Checks;
+use self::policy::Room;
 use crate::engine::Working;
 use crate::ledger::{Actor, Ledger, LedgerError};
+use crate::letter_line::LONGEST_BYTES;
 use crate::reload::Reloader;
 use crate::settings::Settings;
 use crate::texts::check;
 
 /// Longest reason and longest key, in bytes.
 const LONGEST: (usize, usize) = (1000, 128);
+/// When it is worth another try, where others were first.
+const SOON: Duration = Duration::from_secs(1);
 
 /// What routes need.
 #[derive(Clone)]
@@ -44,7 +48,11 @@ pub(crate) struct Api {
     /// What is at work.
     pub(crate) working: Working,
     reloader: Arc<Reloader>,
-    checks: Checks,
+    /// Policies take time and memory: of those that are checked and of those that are simulated there is one at once.
+    checks: Room,
+    simulations: Room,
+    /// Bodies may be large: of those that are imported there is one at once.
+    imports: Arc<Semaphore>,
 }
 
 impl Api {
@@ -62,7 +70,9 @@ impl Api {
             settings.access.trusted_proxies.clone(),
         );
         let access = Arc::new(Access { credentials: settings.access.credentials.clone(), place });
-        Self { settings, access, ledger, working, reloader, checks: Checks::default() }
+        let (checks, simulations) = (Room::of_one(), Room::of_one());
+        let imports = Arc::new(Semaphore::new(1));
+        Self { settings, access, ledger, working, reloader, checks, simulations, imports }
     }
 
     pub(crate) fn routes(self) -> Router {
@@ -86,8 +96,9 @@ impl Api {
             .route("/api/v1/plans", get(plans::plans))
             .route("/api/v1/plans/{id}", get(plans::plan))
             .route("/api/v1/policy/validate", post(policy::validate))
+            .route("/api/v1/policy/simulate", post(simulate::simulate))
             .layer(from_fn_with_state(self.clone(), readers));
-        let import = post(import::import).layer(DefaultBodyLimit::max(import::BODY_BYTES));
+        let import = post(import::import).layer(DefaultBodyLimit::max(LONGEST_BYTES));
         let rules = Router::new()
             .route("/api/v1/adopt", post(queues::adopt))
             .route("/api/v1/import", import)
@@ -173,14 +184,37 @@ fn check_to(to: Option<&str>) -> Result<(), ApiError> {
 }
 
 fn conflict(message: String) -> ApiError {
-    ApiError::new(axum::http::StatusCode::CONFLICT, message)
+    ApiError::new(StatusCode::CONFLICT, message)
 }
 
 fn unavailable(message: &str) -> ApiError {
-    ApiError::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, message)
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
 }
 
 fn problem(error: LedgerError) -> ApiError {
+    match error {
+        LedgerError::TooSlow => return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+        LedgerError::Crowded => return unavailable(&error.to_string()).retry_after(SOON),
+        LedgerError::Database(_) | LedgerError::Late | LedgerError::Fenced => {}
+    }
     tracing::warn!(error = %kit::chain::Chain(&error), "the ledger");
     unavailable("the ledger does not answer")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[test]
+    fn whoever_looks_for_too_much_is_told_when_to_ask_again_and_that_is_no_trouble_of_the_ledger() {
+        for (error, status, retry_after) in
+            [(LedgerError::TooSlow, 422, None), (LedgerError::Crowded, 503, Some("1")), (LedgerError::Late, 503, None)]
+        {
+            let response = problem(error).into_response();
+            let said = response.headers().get("retry-after").map(|wait| wait.to_str().unwrap());
+            assert_eq!((response.status().as_u16(), said), (status, retry_after));
+        }
+    }
 }

@@ -14,6 +14,7 @@ use super::letters::shown;
 use super::{Api, Because, actor, check_to, conflict, problem};
 use crate::ledger::{Act, Draft, Filter, Plan, Step, Stepped};
 use crate::settings::read_rate;
+use crate::texts::Id;
 
 /// Plans of a list, at most.
 const MOST: i64 = 100;
@@ -84,14 +85,14 @@ pub(super) async fn plans(State(api): State<Api>) -> Result<Json<Value>, ApiErro
     Ok(Json(json!({ "plans": plans.iter().map(|plan| shown_plan(&api, plan)).collect::<Vec<_>>() })))
 }
 
-pub(super) async fn plan(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn plan(State(api): State<Api>, Path(id): Path<Id>) -> Result<Json<Value>, ApiError> {
     let plan = api.ledger()?.plan(&id).await.map_err(problem)?.ok_or_else(no_plan)?;
     Ok(Json(described(&api, plan).await?))
 }
 
 pub(super) async fn step(
     State(api): State<Api>,
-    Path((id, word)): Path<(String, String)>,
+    Path((id, word)): Path<(Id, String)>,
     Extension(identity): Extension<Identity>,
     headers: HeaderMap,
     Json(Because { reason }): Json<Because>,

@@ -1,7 +1,6 @@
 //! `/api/v1/policy`: what decides, checked before somebody writes it down, and taken once it is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -11,18 +10,15 @@ use jiff::Timestamp;
 use kit::http::{ApiError, Identity};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Api, Because, actor, conflict, problem, unavailable};
+use super::{Api, Because, SOON, actor, conflict, problem, unavailable};
+use crate::policy::Policy;
 use crate::reload::{NOTED, ReloadError, Reloaded};
 use crate::settings::read_policy;
 
 /// Longest policy that is checked, in bytes.
 const LONGEST: usize = 256 << 10;
-/// Policies that are checked at once: patterns take time and memory.
-const AT_ONCE: usize = 1;
-/// When it is worth another try.
-const BUSY: Duration = Duration::from_secs(1);
 
 /// What decides now in this daemon.
 #[derive(Debug, Serialize)]
@@ -33,33 +29,51 @@ pub(super) struct Taken {
     reloaded: Reloaded,
 }
 
-/// Room for those that are checked. Cheap to clone.
+/// Room for so many at once. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Checks(Arc<Semaphore>);
+pub(super) struct Room(Arc<Semaphore>);
 
-impl Default for Checks {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
+impl Room {
+    pub(super) fn of_one() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+
+    /// Takes it, or says what it is taken by.
+    pub(super) fn take(&self, by: &str) -> Result<OwnedSemaphorePermit, ApiError> {
+        let is_taken = |_full| unavailable(&format!("another policy is being {by}")).retry_after(SOON);
+        self.0.clone().try_acquire_owned().map_err(is_taken)
     }
 }
 
 /// Says what a policy comes to, or what is wrong with it. Changes nothing, and looks at nothing else.
 pub(super) async fn validate(State(api): State<Api>, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let text = text_of(&body)?.ok_or_else(no_policy)?;
+    let policy = checked(&api, text).await?;
+    Ok(Json(json!({ "is_valid": true, "jobs": policy.jobs.len(), "rules": policy.rules.len() })))
+}
+
+/// Returns the text of a body; none if that is empty.
+pub(super) fn text_of(body: &[u8]) -> Result<Option<&str>, ApiError> {
     if body.len() > LONGEST {
         let message = format!("a policy may have {LONGEST} bytes; check-config checks larger ones");
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
-    let text = std::str::from_utf8(&body).ok().map(str::trim_end).filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| ApiError::bad_request("send a policy as YAML, in UTF-8"))?.to_owned();
-    let room = api.checks.0.clone().try_acquire_owned();
-    let room = room.map_err(|_full| unavailable("another policy is being checked").retry_after(BUSY))?;
+    let text = std::str::from_utf8(body).map_err(|_error| no_policy())?.trim_end();
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Returns the policy that a text comes to.
+pub(super) async fn checked(api: &Api, text: &str) -> Result<Policy, ApiError> {
+    let (room, text) = (api.checks.take("checked")?, text.to_owned());
     let checking = move || {
         let _room = room;
         read_policy(&text)
-            .map(|policy| json!({ "is_valid": true, "jobs": policy.jobs.len(), "rules": policy.rules.len() }))
     };
-    let checked = tokio::task::spawn_blocking(checking).await.map_err(|panic| ApiError::internal(&panic))?;
-    checked.map(Json).map_err(wrong)
+    tokio::task::spawn_blocking(checking).await.map_err(|panic| ApiError::internal(&panic))?.map_err(wrong)
+}
+
+fn no_policy() -> ApiError {
+    ApiError::bad_request("send a policy as YAML, in UTF-8")
 }
 
 /// Has the policy that the daemon's own configuration says by now decide from now on.
@@ -71,14 +85,11 @@ pub(super) async fn reload(
 ) -> Result<Json<Taken>, ApiError> {
     let actor = actor(&identity, &headers, &reason)?;
     let ledger = api.ledger()?;
-    let noting = async {
-        let noted = ledger.note(NOTED.0, NOTED.1, actor, Timestamp::now().as_millisecond()).await.map_err(problem)?;
-        let is_taken = || conflict("this Idempotency-Key was used for something else".to_owned());
-        noted.then_some(()).ok_or_else(is_taken)
-    };
+    let noting = ledger.note(NOTED.0, NOTED.1, actor, Timestamp::now().as_millisecond());
     let reloaded = api.reloader.reload(noting).await.map_err(|error| match error {
         ReloadError::Wrong(mistakes) => wrong(mistakes),
-        ReloadError::NotNoted(error) => error,
+        ReloadError::NotNoted(error) => problem(error),
+        ReloadError::KeyTaken => conflict("this Idempotency-Key was used for something else".to_owned()),
     })?;
     Ok(Json(Taken { acts: !api.working.all().is_empty(), reloaded }))
 }

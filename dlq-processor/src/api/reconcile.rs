@@ -77,7 +77,7 @@ async fn looked(engine: &Arc<Engine>, look: u64, until: Instant) -> Looked {
     Looked {
         source: engine.name().to_owned(),
         is_done: looking.is_ok(),
-        trouble: engine.state().err(),
+        trouble: engine.state().err().or_else(|| engine.waits()),
         found: engine.looked(),
         orphans: engine.orphans(look),
     }

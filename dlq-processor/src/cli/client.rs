@@ -11,11 +11,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::app::SERVICE;
+use crate::letter_line::LONGEST_BYTES;
 
 /// How long one question may take: longer than the daemon itself takes to say that it cannot answer.
 const PATIENCE: Duration = Duration::from_secs(35);
-/// Longest line of an answer, in bytes.
-const LONGEST_LINE_BYTES: usize = 256 << 20;
 /// Where a daemon is unless told otherwise.
 const URL: &str = "http://127.0.0.1:8091";
 
@@ -96,7 +95,7 @@ impl Daemon {
         take: impl FnMut(&[u8]) -> Result<(), AskError>,
     ) -> Result<(), AskError> {
         let question = Question { method: Method::GET, path, body: None, key: None, deadline: PATIENCE };
-        self.asked().ask_lines(&question, LONGEST_LINE_BYTES, take).await
+        self.asked().ask_lines(&question, LONGEST_BYTES, take).await
     }
 
     fn asked(&self) -> Asked<'_> {

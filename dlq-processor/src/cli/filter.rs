@@ -1,10 +1,10 @@
 //! Which letters a command is about.
 
 use jiff::Timestamp;
-use kit::config::parse_duration;
 use serde_json::Value;
 
 use crate::ledger::{Expression, Filter, InData};
+use crate::texts::read_moment;
 
 /// Which letters. What is not said matters not.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -79,16 +79,7 @@ impl FilterArguments {
 
 /// Reads a time, or how long ago it was.
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
-    moment_at(text, Timestamp::now())
-}
-
-fn moment_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    if let Ok(ago) = parse_duration(text) {
-        let then = now.checked_sub(ago);
-        return then.map_err(|_error| format!("{text} ago was before time began"));
-    }
-    let wrong = |_error| format!("{text:?} is no time; write it like 2026-01-31T12:00:00Z, or like 2h or 7d ago");
-    text.parse().map_err(wrong)
+    read_moment(text, Timestamp::now())
 }
 
 /// Reads `/pointer=JSON`; what is no JSON is text.
@@ -104,20 +95,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn times_are_written_out_or_as_how_long_ago() {
-        let now = "2026-01-31T12:00:00Z".parse().unwrap();
-        for (text, expected) in [
-            ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
-            ("2h", "2026-01-31T10:00:00Z"),
-            ("7d", "2026-01-24T12:00:00Z"),
-        ] {
-            assert_eq!(moment_at(text, now).unwrap().to_string(), expected);
-        }
-        let wrong = moment_at("yesterday", now).unwrap_err();
-        assert!(wrong.contains("write it like 2026-01-31T12:00:00Z, or like 2h or 7d ago"), "{wrong}");
-    }
 
     #[test]
     fn a_value_in_data_is_json_or_text() {

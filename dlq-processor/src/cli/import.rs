@@ -13,7 +13,7 @@ use url::form_urlencoded::Serializer;
 use super::client::{Because, Daemon};
 use super::progress::{Progress, bar};
 use super::render::{counted, harmless};
-use crate::api::IMPORT_BYTES;
+use crate::letter_line::LONGEST_BYTES;
 
 /// Lines that are sent at once, at most.
 const LINES: u64 = 500;
@@ -98,15 +98,16 @@ pub(super) async fn run(command: &ImportCommand) -> Result<ExitCode, AskError> {
     let (mut number, mut done) = (0, 0);
     loop {
         let mut line = Vec::new();
-        let read = reader.by_ref().take(IMPORT_BYTES as u64).read_until(b'\n', &mut line).map_err(refused)?;
+        let read = reader.by_ref().take(LONGEST_BYTES as u64).read_until(b'\n', &mut line).map_err(refused)?;
         if read == 0 {
             break;
         }
         number += 1;
         done += read as u64;
-        if read == IMPORT_BYTES && line.last() != Some(&b'\n') {
+        if read == LONGEST_BYTES && line.last() != Some(&b'\n') {
             done += reader.skip_until(b'\n').map_err(refused)? as u64;
-            sending.total.refuse(number, &format!("it is longer than {} MiB", IMPORT_BYTES >> 20));
+            let most = LONGEST_BYTES >> 20;
+            sending.total.refuse(number, &format!("it is longer than {most} MiB, as the line of a job of 95 MiB is"));
             sending.send(std::mem::take(&mut batch)).await?;
             continue;
         }

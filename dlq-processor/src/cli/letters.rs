@@ -60,7 +60,6 @@ pub(super) struct Shown {
     pub(super) action: String,
     pub(super) reason: String,
     pub(super) state: String,
-    pub(super) seen_at_ms: i64,
     pub(super) due_at_ms: Option<i64>,
     pub(super) changed_at_ms: i64,
     pub(super) redrives: u32,

@@ -89,6 +89,7 @@ fn source_rows(source: &Value) -> Vec<Vec<Cell>> {
     for (key, mark) in [("trouble", "✕ does not get on"), ("hazard", "✕ nothing is redriven")] {
         rows.extend(at(source, key).as_str().map(|why| row("", mark, Color::Red, why)));
     }
+    rows.extend(at(source, "waits").as_str().map(|why| row("", "– not made yet", Color::DarkGrey, why)));
     for (queue, stands) in at(source, "queues").as_object().into_iter().flatten() {
         rows.extend(at(stands, "held").as_str().map(|why| row(queue, "! held back", Color::Yellow, why)));
         let slowed_to = at(stands, "slowed_to").as_f64().map(|share| (share * 100.0).clamp(1.0, 99.0));

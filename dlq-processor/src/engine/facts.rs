@@ -10,6 +10,18 @@ use super::{Engine, Trouble};
 use crate::source::{Peril, SourceError};
 use crate::storm::BreakerState;
 
+/// What is known of whether a source answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nobody has asked it yet.
+    #[default]
+    Unasked,
+    /// Nobody has made it yet, and there was none before: what it waits for.
+    Unmade(String),
+    /// It answers, or why it does not.
+    Given(Result<(), String>),
+}
+
 /// What is so with a source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SourceFacts {
@@ -44,14 +56,40 @@ impl Engine {
         }
     }
 
-    /// Whether the source answers, or why it does not; none before that is known.
+    /// Whether the source answers, or why it does not; none before that is known, and of one that nobody has made yet.
     pub(super) fn answers(&self) -> Option<Result<(), String>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        match &*self.answers.lock().unwrap_or_else(PoisonError::into_inner) {
+            Answer::Given(answer) => Some(answer.clone()),
+            Answer::Unasked | Answer::Unmade(_) => None,
+        }
+    }
+
+    /// What the source waits for, if nobody has made it yet: that is no trouble.
+    pub(crate) fn waits(&self) -> Option<String> {
+        match &*self.answers.lock().unwrap_or_else(PoisonError::into_inner) {
+            Answer::Unmade(why) => Some(why.clone()),
+            Answer::Unasked | Answer::Given(_) => None,
+        }
     }
 
     /// Notes what came of a look at all that the source holds.
     pub(super) fn note_answer(&self, looked: &Result<(), Trouble>, has_answered: bool) {
-        *self.answers.lock().unwrap_or_else(PoisonError::into_inner) = answer(looked, has_answered);
+        let answer = answer(looked, has_answered);
+        let up = &self.figures.source_up;
+        match &answer {
+            // What is not there is neither up nor down.
+            Answer::Unmade(_) => drop(up.remove_label_values(&[&self.name])),
+            Answer::Unasked | Answer::Given(_) => {
+                up.with_label_values(&[&self.name]).set(looked.is_ok().into());
+            }
+        }
+        let mut known = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Answer::Unmade(why) = &answer
+            && *known != answer
+        {
+            tracing::info!(source = self.name, why, "waits for a source that nobody has made yet");
+        }
+        *known = answer;
     }
 
     fn unclosed(&self) -> Vec<(String, String)> {
@@ -62,11 +100,11 @@ impl Engine {
 }
 
 /// What a look says of whether a source answers, which may have answered before. Nothing is lost of one that nobody has made yet.
-fn answer(looked: &Result<(), Trouble>, has_answered: bool) -> Option<Result<(), String>> {
+fn answer(looked: &Result<(), Trouble>, has_answered: bool) -> Answer {
     match looked {
-        Ok(()) => Some(Ok(())),
-        Err(Trouble::Source(SourceError::Unmade(_))) if !has_answered => None,
-        Err(trouble) => Some(Err(Chain(trouble).to_string())),
+        Ok(()) => Answer::Given(Ok(())),
+        Err(Trouble::Source(SourceError::Unmade(why))) if !has_answered => Answer::Unmade(why.clone()),
+        Err(trouble) => Answer::Given(Err(Chain(trouble).to_string())),
     }
 }
 
@@ -78,9 +116,14 @@ mod tests {
     fn a_source_that_nobody_has_made_is_not_down_before_there_was_one() {
         let unmade = || Err(Trouble::Source(SourceError::Unmade("no tables".to_owned())));
         let away = || Err(Trouble::Source(SourceError::Away("refused".to_owned())));
-        let said = |looked: Result<(), Trouble>, has_answered| answer(&looked, has_answered);
-        assert_eq!([said(unmade(), false), said(Ok(()), true)], [None, Some(Ok(()))]);
-        assert_eq!(said(unmade(), true), Some(Err("no tables".to_owned())));
-        assert_eq!(said(away(), false), Some(Err("refused".to_owned())));
+        let given = |why: &str| Answer::Given(Err(why.to_owned()));
+        for (looked, has_answered, expected) in [
+            (unmade(), false, Answer::Unmade("no tables".to_owned())),
+            (Ok(()), true, Answer::Given(Ok(()))),
+            (unmade(), true, given("no tables")),
+            (away(), false, given("refused")),
+        ] {
+            assert_eq!(answer(&looked, has_answered), expected);
+        }
     }
 }

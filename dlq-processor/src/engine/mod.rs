@@ -50,6 +50,7 @@ use tokio::task::JoinSet;
 
 use self::counts::Counts;
 use self::destinations::{Destination, Destinations};
+use self::facts::Answer;
 use self::intake::Intake;
 use self::missed::Missed;
 use self::perils::Looked;
@@ -120,8 +121,8 @@ pub(crate) struct Engine {
     floods: Mutex<BTreeMap<Destination, Flood>>,
     /// Why each loop does not get on.
     troubles: Mutex<BTreeMap<&'static str, String>>,
-    /// Whether the source answers, or why it does not; none before that is known.
-    answers: Mutex<Option<Result<(), String>>>,
+    /// Whether the source answers.
+    answers: Mutex<Answer>,
 }
 
 impl Engine {
@@ -216,7 +217,9 @@ impl Engine {
             }
             Err(trouble) => {
                 let why = Chain(trouble).to_string();
-                if troubles.insert(what, why.clone()).is_none() {
+                if matches!(trouble, Trouble::Source(SourceError::Unmade(_))) && self.waits().is_some() {
+                    troubles.remove(what);
+                } else if troubles.insert(what, why.clone()).is_none() {
                     tracing::warn!(source = self.name, error = why, "{what} does not get on");
                 }
                 *failures += 1;

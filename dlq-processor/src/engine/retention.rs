@@ -1,7 +1,7 @@
-//! Lets go of letters that ended long ago, and puts away those that nobody dealt with.
+//! Lets go of letters that ended long ago and of what they leave behind, and puts away those that nobody dealt with.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kit::chain::Chain;
@@ -14,25 +14,53 @@ use crate::source::{Episode, Sought, SourceError, State};
 
 /// Between two rounds.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Between two looks at what letters leave behind: all of it is looked through.
+const REMAINS_EVERY: Duration = Duration::from_secs(3600);
 /// Between two parts of a round, so that others get to the ledger.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Works until it is dropped.
 pub(crate) async fn let_go(ledger: &Ledger, settings: &RetentionSettings, engines: &[Arc<Engine>]) {
+    let mut looked_at: Option<Instant> = None;
     loop {
         if let Err(error) = round(ledger, settings, engines).await {
             tracing::warn!(error = %Chain(&error), "old letters stay for now");
+        }
+        if looked_at.is_none_or(|looked_at| looked_at.elapsed() >= REMAINS_EVERY) {
+            match forget_remains(ledger, settings).await {
+                Ok(()) => looked_at = Some(Instant::now()),
+                Err(error) => tracing::warn!(error = %Chain(&error), "what old letters leave behind stays for now"),
+            }
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
+/// The kinds of failures of letters that have gone, and who did what with them.
+async fn forget_remains(ledger: &Ledger, settings: &RetentionSettings) -> Result<(), LedgerError> {
+    let (before_ms, mut after) = (ago_ms(settings.longest()), String::new());
+    while let Some(kind) = ledger.forget_kinds(before_ms, &after).await? {
+        after = kind;
+        tokio::time::sleep(PAUSE).await;
+    }
+    let (before_ms, mut after) = (ago_ms(settings.audit), 0);
+    while let Some(number) = ledger.forget_audit(before_ms, after).await? {
+        after = number;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// In milliseconds since the epoch.
+fn ago_ms(length: Duration) -> i64 {
+    now_ms().saturating_sub(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+}
+
 async fn round(ledger: &Ledger, settings: &RetentionSettings, engines: &[Arc<Engine>]) -> Result<(), LedgerError> {
-    let ago = |length: Duration| now_ms().saturating_sub(i64::try_from(length.as_millis()).unwrap_or(i64::MAX));
     let before = Before {
-        ended_ms: ago(settings.ended),
-        discarded_ms: ago(settings.discarded),
-        waiting_ms: ago(settings.waiting),
+        ended_ms: ago_ms(settings.ended),
+        discarded_ms: ago_ms(settings.discarded),
+        waiting_ms: ago_ms(settings.waiting),
     };
     let sources: Vec<&str> = engines.iter().map(|engine| engine.name()).collect();
     while ledger.forget_ended(before, &sources).await? > 0 {

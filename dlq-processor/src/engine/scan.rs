@@ -49,7 +49,6 @@ impl Engine {
                 (round.queues_at, round.all_at) = (None, None);
             }
             let looked = self.look(&mut round).await;
-            self.figures.source_up.with_label_values(&[&self.name]).set(looked.is_ok().into());
             has_answered |= looked.is_ok();
             self.note_answer(&looked, has_answered);
             if let Some(wait) = self.went("capture", &looked, &mut failures) {

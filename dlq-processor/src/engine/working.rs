@@ -27,6 +27,8 @@ pub(crate) struct Standing {
     pub(crate) source: String,
     /// Why it does not get on, if so.
     pub(crate) trouble: Option<String>,
+    /// What it waits for, if nobody has made it yet.
+    pub(crate) waits: Option<String>,
     /// Why nothing at all is redriven there.
     pub(crate) hazard: Option<String>,
     /// Its queues, as far as something is to be said of them.
@@ -116,7 +118,13 @@ impl Engine {
             let standing = BreakerStanding { name: name.clone(), state, until_ms };
             queues.entry(queue.clone()).or_default().breakers.push(standing);
         }
-        Standing { source: self.name.clone(), trouble: self.state().err(), hazard: self.hazard(), queues }
+        Standing {
+            source: self.name.clone(),
+            trouble: self.state().err(),
+            waits: self.waits(),
+            hazard: self.hazard(),
+            queues,
+        }
     }
 
     /// Opens or closes the breaker of a destination: a person's word.

@@ -142,7 +142,11 @@ impl Figures {
             ),
             new_fingerprints: metrics
                 .register(IntCounter::new("dlq_fingerprints_new_total", "Failures like which there had been none.")),
-            source_up: gauge("dlq_source_up", "1 while a source answers.", &["source"]),
+            source_up: gauge(
+                "dlq_source_up",
+                "1 while a source answers; not there before somebody has made it.",
+                &["source"],
+            ),
             armed: gauge("dlq_source_armed", "0 while nothing is redriven, since it could be lost.", &["source"]),
             breaker_open: gauge(
                 "dlq_breaker_open",

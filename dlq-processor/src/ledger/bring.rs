@@ -8,7 +8,7 @@ use kit::db::{Bind, Transaction};
 use super::act::{earlier, note};
 use super::alike::{self, Kind};
 use super::fate::{Fate, alarm_of, fates, is_open, state_of, waiting_state};
-use super::insert::clean;
+use super::insert::{clean, insert_letters};
 use super::{Actor, Ledger, LedgerError, ROWS, Whole, places};
 
 /// Who brings letters, and how.
@@ -30,43 +30,6 @@ pub struct Bringing<'a> {
 const IMPORT: &str = "import";
 /// Why a letter is as it is.
 const IMPORTED: &str = "imported";
-
-const COLUMNS: [&str; 34] = [
-    "id",
-    "source",
-    "queue",
-    "job",
-    "name",
-    "message",
-    "error_class",
-    "error_code",
-    "fingerprint",
-    "class",
-    "rule",
-    "action",
-    "reason",
-    "alarm",
-    "state",
-    "redrive",
-    "order_value",
-    "traceparent",
-    "found_in",
-    "new_job",
-    "to_queue",
-    "listed",
-    "failed_at_ms",
-    "http",
-    "attempts",
-    "stalls",
-    "put_in_at_ms",
-    "seen_at_ms",
-    "changed_at_ms",
-    "until_ms",
-    "redrives",
-    "waits_for_stuck",
-    "edited_at_ms",
-    "version",
-];
 
 impl Ledger {
     /// Takes letters in as they are, each with a class and all else that is decided, and says of each what became of it; nothing if
@@ -109,59 +72,52 @@ impl Ledger {
 }
 
 async fn insert(transaction: &mut Transaction, part: &[&Whole], bringing: &Bringing<'_>) -> Result<(), sqlx::Error> {
-    let mut binds: Vec<Bind<'_>> = Vec::with_capacity(part.len() * COLUMNS.len());
+    let mut letters = Vec::with_capacity(part.len());
     for letter in part {
         let is_open = is_open(letter);
         let is_listed = is_open && bringing.listed.contains(letter.source.as_str());
         let reason = if is_open { Some(IMPORTED) } else { letter.reason.as_deref() };
-        let texts = [
-            Some(letter.id.as_str()),
-            Some(&letter.source),
-            Some(&letter.queue),
-            Some(&letter.job),
-            Some(&letter.name),
-            Some(&letter.message),
-            letter.error_class.as_deref(),
-            letter.error_code.as_deref(),
-            letter.fingerprint.as_deref(),
-            letter.class.as_deref(),
-            letter.rule.as_deref(),
-            letter.action.as_deref(),
-            reason,
-            alarm_of(letter),
-            Some(state_of(letter)),
-            letter.redrive.as_deref(),
-            letter.order_value.as_deref(),
-            letter.traceparent.as_deref(),
-            letter.found_in.as_deref(),
-            letter.new_job.as_deref(),
-            letter.to_queue.as_deref(),
-            is_listed.then_some(""),
-        ];
-        binds.extend(texts.map(Bind::from));
-        let numbers = [
-            Some(letter.failed_at_ms),
-            letter.http,
-            letter.attempts.or(Some(0)),
-            letter.stalls.or(Some(0)),
-            letter.put_in_at_ms,
-            letter.seen_at_ms.or(Some(bringing.now_ms)),
+        letters.push([
+            ("id", Bind::from(letter.id.as_str())),
+            ("source", letter.source.as_str().into()),
+            ("queue", letter.queue.as_str().into()),
+            ("job", letter.job.as_str().into()),
+            ("name", letter.name.as_str().into()),
+            ("message", letter.message.as_str().into()),
+            ("error_class", letter.error_class.as_deref().into()),
+            ("error_code", letter.error_code.as_deref().into()),
+            ("fingerprint", letter.fingerprint.as_deref().into()),
+            ("class", letter.class.as_deref().into()),
+            ("rule", letter.rule.as_deref().into()),
+            ("action", letter.action.as_deref().into()),
+            ("reason", reason.into()),
+            ("alarm", alarm_of(letter).into()),
+            ("state", state_of(letter).into()),
+            ("redrive", letter.redrive.as_deref().into()),
+            ("order_value", letter.order_value.as_deref().into()),
+            ("traceparent", letter.traceparent.as_deref().into()),
+            ("found_in", letter.found_in.as_deref().into()),
+            ("new_job", letter.new_job.as_deref().into()),
+            ("to_queue", letter.to_queue.as_deref().into()),
+            ("listed", is_listed.then_some("").into()),
+            ("failed_at_ms", letter.failed_at_ms.into()),
+            ("http", letter.http.into()),
+            ("attempts", letter.attempts.unwrap_or(0).into()),
+            ("stalls", letter.stalls.unwrap_or(0).into()),
+            ("put_in_at_ms", letter.put_in_at_ms.into()),
+            ("seen_at_ms", letter.seen_at_ms.unwrap_or(bringing.now_ms).into()),
             // As long as others stays what has just come.
-            Some(bringing.now_ms),
-            letter.until_ms,
-            letter.redrives.or(Some(0)),
-            letter.waits_for_stuck.or(Some(0)),
-            letter.edit.as_ref().map(|edit| edit.at_ms),
-            Some(1),
-        ];
-        binds.extend(numbers.map(Bind::from));
+            ("changed_at_ms", bringing.now_ms.into()),
+            ("until_ms", letter.until_ms.into()),
+            ("redrives", letter.redrives.unwrap_or(0).into()),
+            ("waits_for_stuck", letter.waits_for_stuck.unwrap_or(0).into()),
+            ("edited_at_ms", letter.edit.as_ref().map(|edit| edit.at_ms).into()),
+            ("version", 1_i64.into()),
+        ]);
     }
-    let (columns, places) = (COLUMNS.join(", "), places(part.len(), COLUMNS.len()));
-    let sql = format!("INSERT INTO letters ({columns}) VALUES {places} RETURNING id, number");
-    let numbers = transaction.rows::<(String, i64)>(&sql, &binds).await?;
-    let numbers: BTreeMap<&str, i64> = numbers.iter().map(|(id, number)| (id.as_str(), *number)).collect();
+    let numbers = insert_letters(transaction, &letters, "").await?;
     for letter in part {
-        if let Some(number) = numbers.get(letter.id.as_str()) {
+        if let Some(number) = numbers.get(&letter.id) {
             insert_held(transaction, letter, *number).await?;
         }
     }

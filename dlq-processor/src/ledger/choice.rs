@@ -40,6 +40,7 @@ impl Ledger {
             return Ok(None);
         }
         let (pattern, mut chosen, mut after) = (filter.pattern(), Vec::new(), 0);
+        let search = self.searches.begin();
         let lead = self.read(async |transaction| filter.lead(transaction).await).await?;
         let (data, payloads, most) = match &filter.data {
             Some(_) => (", data", "JOIN payloads ON payloads.letter = letters.number", PAYLOADS),
@@ -56,7 +57,8 @@ impl Ledger {
             let rows = self.read(async |transaction| transaction.rows::<Row>(&sql, &of_page.binds).await).await?;
             let Some(last) = rows.last() else { break };
             after = last.number;
-            let rows = filter.find(that_hold(filter.data.as_ref(), rows).await?, |row| &row.message).await?;
+            let rows = that_hold(filter.data.as_ref(), rows).await?;
+            let rows = search.find(filter, rows, |row| &row.message).await?;
             chosen.extend(rows.into_iter().map(|row| (row.failed_at_ms, row.number, row.version)));
         }
         chosen.sort_unstable();

@@ -49,12 +49,12 @@ impl Expression {
     /// Returns those of some things in whose texts it is found.
     ///
     /// # Errors
-    /// [`LedgerError::Late`].
+    /// [`LedgerError::TooSlow`].
     pub(super) fn find<T>(&self, all: Vec<T>, text: fn(&T) -> &String) -> Result<Vec<T>, LedgerError> {
         let (began, mut found) = (Instant::now(), Vec::new());
         for one in all {
             if began.elapsed() > WITHIN {
-                return Err(LedgerError::Late);
+                return Err(LedgerError::TooSlow);
             }
             if self.is_in(text(&one)) {
                 found.push(one);

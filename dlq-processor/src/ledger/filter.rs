@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::choice::Chosen;
-use super::{Expression, LedgerError, LetterState};
+use super::{Expression, LetterState};
 use crate::policy::Class;
 use crate::texts::check;
 
@@ -153,20 +153,6 @@ impl Filter {
             condition.and("failed_at_ms < ", before.as_millisecond().into(), "");
         }
         condition
-    }
-
-    /// Returns those of some letters whose messages have the words that no condition of a database asks for.
-    ///
-    /// # Errors
-    /// [`LedgerError::Late`]: long texts take a while, on a thread of their own.
-    pub(super) async fn find<T: Send + 'static>(
-        &self,
-        letters: Vec<T>,
-        message: fn(&T) -> &String,
-    ) -> Result<Vec<T>, LedgerError> {
-        let Some(expression) = self.message_re.clone() else { return Ok(letters) };
-        let finding = move || expression.find(letters, message);
-        tokio::task::spawn_blocking(finding).await.unwrap_or(Err(LedgerError::Late))
     }
 
     /// Writes the letters that it chooses into a plan, as they are now, the first failed first: of those that meet `condition` at

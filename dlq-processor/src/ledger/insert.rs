@@ -9,40 +9,6 @@ use super::letter::{LetterId, Past};
 use super::{Ruling, places};
 use crate::source::Found;
 
-const COLUMNS: [&str; 31] = [
-    "id",
-    "source",
-    "queue",
-    "job",
-    "failed_at_ms",
-    "name",
-    "message",
-    "error_class",
-    "error_code",
-    "http",
-    "attempts",
-    "stalls",
-    "put_in_at_ms",
-    "fingerprint",
-    "class",
-    "rule",
-    "action",
-    "reason",
-    "alarm",
-    "state",
-    "seen_at_ms",
-    "due_at_ms",
-    "changed_at_ms",
-    "redrives",
-    "version",
-    "until_ms",
-    "order_value",
-    "waits_for_stuck",
-    "traceparent",
-    "listed",
-    "found_in",
-];
-
 /// Returns the ids of those that were not there.
 pub(super) async fn insert(
     transaction: &mut Transaction,
@@ -56,53 +22,65 @@ pub(super) async fn insert(
         .collect();
     let parent = |found: &Found| found.asked_by.as_ref().map(Context::traceparent);
     let parents: Vec<Option<String>> = rows.iter().map(|(_, found, ..)| parent(found)).collect();
-    let mut binds: Vec<Bind<'_>> = Vec::with_capacity(rows.len() * COLUMNS.len());
+    let mut letters = Vec::with_capacity(rows.len());
     for (((id, found, ruling, past), [job, name, message]), parent) in rows.iter().zip(&texts).zip(&parents) {
         let Found { episode, .. } = found;
         let Ruling { error, fingerprint, decision, state, due_at_ms, until_ms, order, is_listed } = ruling;
-        binds.extend([
-            Bind::from(id.as_str()),
-            source.into(),
-            episode.queue.as_str().into(),
-            job.as_str().into(),
-            episode.failed_at_ms.into(),
-            name.as_str().into(),
-            message.as_str().into(),
-            error.class.as_deref().into(),
-            error.codes.first().map(String::as_str).into(),
-            error.http.map(i64::from).into(),
-            i64::from(found.attempts).into(),
-            i64::from(found.stalls).into(),
-            found.put_in_at_ms.into(),
-            fingerprint.as_str().into(),
-            decision.class.word().into(),
-            decision.rule.as_deref().into(),
-            decision.action.word().into(),
-            decision.reason.word().into(),
-            decision.alarm.word().into(),
-            state.word().into(),
-            now_ms.into(),
-            (*due_at_ms).into(),
-            now_ms.into(),
-            i64::from(past.map_or(0, |past| past.redrives)).into(),
-            1_i64.into(),
-            (*until_ms).into(),
-            order.as_ref().map(|order| order.value.as_str()).into(),
-            i64::from(order.as_ref().is_some_and(|order| order.waits_for_stuck)).into(),
-            parent.as_deref().into(),
-            is_listed.then_some("").into(),
-            found.found_in.as_deref().into(),
+        letters.push([
+            ("id", Bind::from(id.as_str())),
+            ("source", source.into()),
+            ("queue", episode.queue.as_str().into()),
+            ("job", job.as_str().into()),
+            ("failed_at_ms", episode.failed_at_ms.into()),
+            ("name", name.as_str().into()),
+            ("message", message.as_str().into()),
+            ("error_class", error.class.as_deref().into()),
+            ("error_code", error.codes.first().map(String::as_str).into()),
+            ("http", error.http.map(i64::from).into()),
+            ("attempts", i64::from(found.attempts).into()),
+            ("stalls", i64::from(found.stalls).into()),
+            ("put_in_at_ms", found.put_in_at_ms.into()),
+            ("fingerprint", fingerprint.as_str().into()),
+            ("class", decision.class.word().into()),
+            ("rule", decision.rule.as_deref().into()),
+            ("action", decision.action.word().into()),
+            ("reason", decision.reason.word().into()),
+            ("alarm", decision.alarm.word().into()),
+            ("state", state.word().into()),
+            ("seen_at_ms", now_ms.into()),
+            ("due_at_ms", (*due_at_ms).into()),
+            ("changed_at_ms", now_ms.into()),
+            ("redrives", i64::from(past.map_or(0, |past| past.redrives)).into()),
+            ("version", 1_i64.into()),
+            ("until_ms", (*until_ms).into()),
+            ("order_value", order.as_ref().map(|order| order.value.as_str()).into()),
+            ("waits_for_stuck", i64::from(order.as_ref().is_some_and(|order| order.waits_for_stuck)).into()),
+            ("traceparent", parent.as_deref().into()),
+            ("listed", is_listed.then_some("").into()),
+            ("found_in", found.found_in.as_deref().into()),
         ]);
     }
-    let sql = format!(
-        "INSERT INTO letters ({}) VALUES {} ON CONFLICT (id) DO NOTHING RETURNING id, number",
-        COLUMNS.join(", "),
-        places(rows.len(), COLUMNS.len())
-    );
-    let new: BTreeMap<String, i64> = transaction.rows::<(String, i64)>(&sql, &binds).await?.into_iter().collect();
+    let new = insert_letters(transaction, &letters, "ON CONFLICT (id) DO NOTHING").await?;
     insert_payloads(transaction, rows, &new).await?;
     insert_stacks(transaction, rows, &new).await?;
     Ok(new.into_keys().collect())
+}
+
+/// Writes rows of letters, each with columns and what is in them, and returns ids and numbers of those that are written. `beside`
+/// says what is done with others.
+pub(super) async fn insert_letters<const N: usize>(
+    transaction: &mut Transaction,
+    letters: &[[(&'static str, Bind<'_>); N]],
+    beside: &str,
+) -> Result<BTreeMap<String, i64>, sqlx::Error> {
+    let Some(first) = letters.first() else { return Ok(BTreeMap::new()) };
+    let sql = format!(
+        "INSERT INTO letters ({}) VALUES {} {beside} RETURNING id, number",
+        first.map(|(column, _)| column).join(", "),
+        places(letters.len(), N)
+    );
+    let binds: Vec<Bind<'_>> = letters.iter().flatten().map(|(_, value)| *value).collect();
+    Ok(transaction.rows::<(String, i64)>(&sql, &binds).await?.into_iter().collect())
 }
 
 /// Of those that were not there.

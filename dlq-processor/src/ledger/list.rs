@@ -130,11 +130,11 @@ impl Ledger {
         (from, mut before): (i64, i64),
         most: usize,
     ) -> Result<Vec<Listed>, LedgerError> {
-        let mut letters = Vec::new();
+        let (search, mut letters) = (self.searches.begin(), Vec::new());
         loop {
             let page = self.part(filter, lead, (from, before), LOOKED_AT).await?;
             let next = page.last().filter(|_| page.len() == LOOKED_AT).map(|last| last.number);
-            letters.extend(filter.find(page, |letter| &letter.message).await?);
+            letters.extend(search.find(filter, page, |letter| &letter.message).await?);
             match next {
                 Some(last) if letters.len() < most => before = last,
                 _ => break,

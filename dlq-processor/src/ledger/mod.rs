@@ -27,8 +27,10 @@ mod outcome;
 mod plan;
 mod plan_part;
 mod plan_state;
+mod remains;
 mod removal;
 mod retention;
+mod search;
 mod state;
 mod tables;
 mod told;
@@ -65,6 +67,7 @@ pub use plan_part::Part;
 pub use plan_state::{PlanState, Step};
 pub(crate) use removal::{is_removed, may_be_removed};
 pub use retention::{Away, Before};
+use search::Searches;
 pub use state::LetterState;
 pub(crate) use tables::VERSION;
 pub use waiting::{Told, Waiting};
@@ -84,6 +87,15 @@ pub enum LedgerError {
     /// It did not answer in time.
     #[error("the ledger did not answer within {} s", DEADLINE.as_secs())]
     Late,
+    /// A regular expression takes too long to look for.
+    #[error(
+        "message_re takes too long to look for in so many letters; narrow them by queue, class or time (failed_after, \
+        failed_before), or look for some of their words with message"
+    )]
+    TooSlow,
+    /// Others look for regular expressions all the time.
+    #[error("others look for a message_re, and only few do at once; ask again soon")]
+    Crowded,
     /// Somebody else acts now; nothing was changed.
     #[error("another dlq-processor has taken over")]
     Fenced,
@@ -95,6 +107,7 @@ pub struct Ledger {
     database: Database,
     /// Who writes here only as long as he may.
     holder: Option<Holder>,
+    searches: Searches,
 }
 
 impl Ledger {
@@ -103,13 +116,14 @@ impl Ledger {
     /// # Errors
     /// See [`TablesError`].
     pub async fn open(source: &Source) -> Result<Self, TablesError> {
-        Ok(Self { database: Database::open(source, &tables::TABLES, 4).await?, holder: None })
+        let database = Database::open(source, &tables::TABLES, 4).await?;
+        Ok(Self { database, holder: None, searches: Searches::new() })
     }
 
     /// Returns one that writes only while `holder` has the lease.
     #[must_use]
     pub fn held_by(&self, holder: Holder) -> Self {
-        Self { database: self.database.clone(), holder: Some(holder) }
+        Self { holder: Some(holder), ..self.clone() }
     }
 
     /// Folds what was written into the file, and closes it.

@@ -99,7 +99,7 @@ impl Ledger {
     /// once.
     ///
     /// # Errors
-    /// [`LedgerError`]; [`LedgerError::Late`] if there are too many to look through in time.
+    /// [`LedgerError`]; [`LedgerError::TooSlow`] if there are too many to look through in time.
     pub async fn make_plan(&self, draft: &Draft, actor: Actor<'_>, now_ms: i64) -> Result<Option<Plan>, LedgerError> {
         let id = Uuid::now_v7().to_string();
         let filter = serde_json::to_string(&draft.filter).unwrap_or_default();

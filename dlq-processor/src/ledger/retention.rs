@@ -5,6 +5,9 @@ use kit::db::{Bind, Transaction};
 
 use super::{Ledger, LedgerError, ROWS, places_after};
 
+/// The states of letters that ended, as SQL has them.
+pub(super) const ENDED: &str = "'resolved', 'recurred', 'withdrawn', 'discarded'";
+
 /// When letters go, in milliseconds since the epoch: those that changed before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Before {
@@ -50,7 +53,7 @@ impl Ledger {
     pub async fn forget_ended(&self, before: Before, sources: &[&str]) -> Result<usize, LedgerError> {
         // What a plan did is told as long as its letters are there; of a job that failed again its last letter counts.
         let sql = format!(
-            "SELECT number FROM letters WHERE state IN ('resolved', 'recurred', 'withdrawn', 'discarded')
+            "SELECT number FROM letters WHERE state IN ({ENDED})
                 AND changed_at_ms < $1 AND changed_at_ms < CASE WHEN state = 'discarded' THEN $2 ELSE $3 END{}
             ORDER BY changed_at_ms, number LIMIT {ROWS}",
             if sources.is_empty() {

@@ -196,7 +196,7 @@ impl Ledger {
         let rows = self.read(async |transaction| transaction.rows::<Row>(&sql, &condition.binds).await).await?;
         let seen_to = rows.last().filter(|_| rows.len() == MOST).map_or(end, |last| last.whole.number);
         // What letters hold is read of those alone that are wanted.
-        let rows = reading.filter.find(rows, |row| &row.whole.message).await?;
+        let rows = self.searches.begin().find(&reading.filter, rows, |row| &row.whole.message).await?;
         let wanted = rows.len();
         let mut letters = as_many_as_fit(rows);
         let read_to = letters.last().filter(|_| letters.len() < wanted).map_or(seen_to, |last| last.number);

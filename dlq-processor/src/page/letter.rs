@@ -18,6 +18,7 @@ use super::payload::{Shown, payload, stack};
 use super::spoken::{letter_state, line, of_letter};
 use super::why::sentences;
 use crate::ledger::{Ledger, Listed, is_removed};
+use crate::texts::Id;
 
 /// Other failures of the job, and changes by people, that are shown.
 const MOST_OTHERS: i64 = 20;
@@ -56,7 +57,7 @@ enum Holds {
     Shown(Shown),
 }
 
-pub(super) async fn show(State(pages): State<Pages>, Path(id): Path<String>, Reader(moment): Reader) -> Response {
+pub(super) async fn show(State(pages): State<Pages>, Path(id): Path<Id>, Reader(moment): Reader) -> Response {
     answer(make(&pages, &id, &moment).await, &moment)
 }
 

@@ -17,6 +17,7 @@ use super::plans::{far, what};
 use super::spoken::{number, of_letter, of_plan, plan_state};
 use crate::ledger::{Ledger, Plan, PlanCount};
 use crate::settings::Settings;
+use crate::texts::Id;
 
 /// Rows of the table of queues and states.
 const MOST_COUNTS: i64 = 50;
@@ -50,7 +51,7 @@ struct CountView {
     bar: Html,
 }
 
-pub(super) async fn show(State(pages): State<Pages>, Path(id): Path<String>, Reader(moment): Reader) -> Response {
+pub(super) async fn show(State(pages): State<Pages>, Path(id): Path<Id>, Reader(moment): Reader) -> Response {
     answer(make(&pages, &id, &moment).await, &moment)
 }
 

@@ -100,7 +100,7 @@ fn not_acting(working: &Working) -> Option<Wrong> {
 }
 
 fn of_source(standing: &Standing) -> Vec<Wrong> {
-    let Standing { source, trouble, hazard, queues } = standing;
+    let Standing { source, trouble, hazard, queues, .. } = standing;
     let trouble = trouble.iter().map(|why| Wrong {
         tone: Tone::Bad,
         what: format!("{source} does not get on"),
@@ -134,6 +134,9 @@ fn source(of: &SourceSettings, standing: Option<&Standing>, moment: &Moment) -> 
     let (tone, word, said) = match standing {
         None => (Tone::Blind, "not looked at", "by this daemon"),
         Some(Standing { trouble: Some(_), .. }) => (Tone::Bad, "trouble", ""),
+        Some(Standing { waits: Some(_), .. }) => {
+            (Tone::Off, "waits", "for its job tables: nobody has put a job in yet")
+        }
         Some(Standing { hazard: Some(_), .. }) => (Tone::Warn, "hazard", "nothing is redriven"),
         Some(_) => (Tone::Good, "up", ""),
     };

@@ -107,8 +107,18 @@ pub(crate) struct RetentionSettings {
     pub(crate) discarded: Duration,
     /// Those that wait and nobody deals with. Default 30 days.
     pub(crate) waiting: Duration,
+    /// Lines of the audit, unless they are of letters that are there and have not ended. Default a year: as long as people ask who did
+    /// what, such as at a yearly review.
+    pub(crate) audit: Duration,
     /// Where what these hold is put. Default nowhere: it stays in the ledger.
     pub(crate) cold_dir: Option<PathBuf>,
+}
+
+impl RetentionSettings {
+    /// How long letters are kept, at most.
+    pub(crate) fn longest(&self) -> Duration {
+        self.ended.max(self.discarded).max(self.waiting)
+    }
 }
 
 impl Settings {
@@ -192,12 +202,14 @@ fn decode_ledger(cursor: &Cursor<'_>) -> Option<db::Source> {
 }
 
 fn decode_retention(fields: &Fields<'_>) -> RetentionSettings {
-    let mut retention = RetentionSettings { ended: 7 * DAY, discarded: 30 * DAY, waiting: 30 * DAY, cold_dir: None };
+    let mut retention =
+        RetentionSettings { ended: 7 * DAY, discarded: 30 * DAY, waiting: 30 * DAY, audit: 365 * DAY, cold_dir: None };
     let Some(said) = fields.get("retention").and_then(|cursor| cursor.fields()) else { return retention };
     let length = |key, standard| said.get(key).and_then(|c| c.duration(HOUR..=3650 * DAY)).unwrap_or(standard);
     retention.ended = length("ended", retention.ended);
     retention.discarded = length("discarded", retention.discarded);
     retention.waiting = length("waiting", retention.waiting);
+    retention.audit = length("audit", retention.audit);
     retention.cold_dir = said.get("cold_dir").and_then(|cursor| cursor.text()).map(PathBuf::from);
     said.end();
     retention

@@ -22,6 +22,19 @@ fn nothing_is_done_in_a_queue_that_nobody_opted_into() {
 }
 
 #[test]
+fn the_audit_is_kept_for_a_year_unless_somebody_says_how_long() {
+    let audit = |said: &str| {
+        let yaml = format!("sources: {{}}\nretention: {{ {said} }}\n");
+        load(&yaml, &Environment::default()).map(|settings| settings.retention)
+    };
+    assert_eq!(audit("").unwrap().audit, 365 * DAY);
+    let shorter = audit("audit: 30d, discarded: 90d").unwrap();
+    assert_eq!((shorter.audit, shorter.longest()), (30 * DAY, 90 * DAY));
+    let mistakes = audit("audit: 10m").unwrap_err();
+    assert!(mistakes[0].starts_with("dlq.yml:2:21: retention.audit: "), "{mistakes:?}");
+}
+
+#[test]
 fn links_lead_below_the_page_with_or_without_a_slash_at_its_end() {
     let link = |page: &str| {
         let yaml = format!(

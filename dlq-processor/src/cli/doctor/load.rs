@@ -15,7 +15,8 @@ pub(super) fn say_load(source: &str, queue: &str, load: Load, limits: &Limits) -
         }
         Pressure::Paused => (Mark::Note, "it is paused; resume it for something to be redriven".to_owned()),
         Pressure::NoWorkers => (Mark::Note, "no worker is there; start one for something to be redriven".to_owned()),
-        Pressure::Absent => (Mark::Note, "it is not there".to_owned()),
+        // What has a load is there.
+        Pressure::Absent => return None,
         Pressure::Backlog => {
             let waiting = load.waiting;
             (Mark::Note, format!("{waiting} jobs wait in it already; have more workers, or raise max_waiting"))

@@ -24,15 +24,19 @@ const LOADS: usize = 200;
 /// Everything that is found; the first thing that does not answer ends it.
 pub(super) async fn look(settings: &Settings, of: &SourceSettings) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Err(why) = look_into(settings, of, &mut findings).await {
-        let name = &of.name;
-        let sentence = format!("does not answer: {why}; see that it runs, and that sources.{name} says where");
-        findings.push(Finding::new(Mark::Wrong, name, None, &sentence));
+    let name = &of.name;
+    match look_into(settings, of, &mut findings).await {
+        Ok(()) => {}
+        Err(SourceError::Unmade(why)) => findings.push(Finding::new(Mark::Note, name, None, &why)),
+        Err(why) => {
+            let sentence = format!("does not answer: {why}; see that it runs, and that sources.{name} says where");
+            findings.push(Finding::new(Mark::Wrong, name, None, &sentence));
+        }
     }
     findings
 }
 
-async fn look_into(settings: &Settings, of: &SourceSettings, findings: &mut Vec<Finding>) -> Result<(), String> {
+async fn look_into(settings: &Settings, of: &SourceSettings, findings: &mut Vec<Finding>) -> Result<(), SourceError> {
     let SourceSettings { name, source, .. } = of;
     let mut queues = within(source.queues()).await?;
     queues.retain(|queue| of.queues.iter().any(|pattern| pattern.matches(queue)));
@@ -82,7 +86,7 @@ fn say_orphans(source: &str, Orphans { queue, count, jobs, .. }: &Orphans) -> Op
 }
 
 /// Its clock beside ours, as it was in the middle of the question.
-async fn look_at_clock(of: &SourceSettings) -> Result<Option<Finding>, String> {
+async fn look_at_clock(of: &SourceSettings) -> Result<Option<Finding>, SourceError> {
     let (before, asked) = (Timestamp::now().as_millisecond(), Instant::now());
     let Some(theirs) = within(of.source.time()).await? else { return Ok(None) };
     let half = i64::try_from(asked.elapsed().as_millis() / 2).unwrap_or_default();
@@ -97,9 +101,8 @@ fn say_skew(ahead_ms: i64) -> Option<String> {
     (ahead_ms.unsigned_abs() > SKEW_MS).then(sentence)
 }
 
-async fn within<T>(asking: BoxFuture<'_, Result<T, SourceError>>) -> Result<T, String> {
-    let late = Err(SourceError::Late(DEADLINE));
-    timeout(DEADLINE, asking).await.unwrap_or(late).map_err(|error| error.to_string())
+async fn within<T>(asking: BoxFuture<'_, Result<T, SourceError>>) -> Result<T, SourceError> {
+    timeout(DEADLINE, asking).await.unwrap_or(Err(SourceError::Late(DEADLINE)))
 }
 
 #[cfg(test)]

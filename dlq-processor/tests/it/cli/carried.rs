@@ -2,11 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use dlq_processor::source::State;
 use serde_json::{Value, json};
 
 use super::{NO_ADDRESS, said};
-use crate::daemon::machine::Machine;
+use crate::daemon::machine::{Machine, QUEUE};
 
+/// More than a line of 32 MiB can hold.
+const LARGE_BYTES: usize = 20 << 20;
 const ADMIN: &str =
     "queues: [{ queue: '*', mode: act }]\naccess: { tokens: [{ name: root, role: admin, token_file: token }] }\n";
 
@@ -62,6 +65,36 @@ async fn letters_are_exported_into_a_file_of_their_own_and_imported_once() {
     assert_eq!((here.code, &here.json()["here"]), (0, &json!(3)));
     let nothing = other.says(&["import", "nothing.jsonl", "--reason", "moved"]).await;
     assert!(nothing.code == 64 && nothing.errors.contains("nothing.jsonl: No such file"), "{}", nothing.errors);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_many_mebibytes_is_carried_as_any_other_and_redriven_there() {
+    let (one, other) = tokio::join!(Machine::start(ADMIN), Machine::start(ADMIN));
+    let held = json!({ "large": "0123456789abcdef".repeat(LARGE_BYTES / 16) });
+    one.does(json!({ "throws": NO_ADDRESS })).await;
+    one.work().await;
+    let id = one.bull.add(QUEUE, json!({ "name": "job", "data": held })).await;
+    let _first = one.daemon().await;
+    one.listed(1).await;
+    let bytes = one.bull.field(QUEUE, &id, "data").await.unwrap();
+    assert!(bytes.len() > LARGE_BYTES);
+    let said = one.says(&["export", "--raw", "--to", "letters.jsonl", "--reason", "another machine"]).await;
+    assert_eq!((said.code, said.errors.trim()), (0, "1 letter in letters.jsonl"));
+
+    other.work().await;
+    let _second = other.daemon().await;
+    other.listed(0).await;
+    let line = std::fs::read(one.folder.path().join("letters.jsonl")).unwrap();
+    // Beside shorter ones, and wrong ones.
+    std::fs::write(other.folder.path().join("in.jsonl"), [b"wrong\n", &line[..], b"wrong\n"].concat()).unwrap();
+    let done = other.says(&["import", "in.jsonl", "--reason", "moved", "--yes"]).await;
+    let said = done.json();
+    let lines: Vec<&Value> = said["lines"].as_array().unwrap().iter().map(|line| &line["line"]).collect();
+    assert_eq!((done.code, &said["new"], lines), (1, &json!(1), vec![&json!(1), &json!(4)]), "{said}");
+    let letter = other.listed(1).await.remove(0);
+    other.redrive(letter["id"].as_str().unwrap(), "it was mended").await;
+    other.bull.is(QUEUE, &id, State::Completed).await;
+    assert!(other.bull.field(QUEUE, &id, "data").await.unwrap() == bytes, "byte for byte");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,7 +31,7 @@ impl Machine {
         self.ask(request, &Value::Null).await.unwrap()
     }
 
-    async fn import(&self, query: &str, key: &str, lines: &str) -> (u16, Value) {
+    pub(super) async fn import(&self, query: &str, key: &str, lines: &str) -> (u16, Value) {
         let token = format!("Bearer {TOKEN}");
         let headers = [("authorization", token.as_str()), ("idempotency-key", key)];
         let request = self.request("POST", &format!("/api/v1/import?{query}"), &headers);

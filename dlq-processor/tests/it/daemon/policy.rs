@@ -49,6 +49,13 @@ async fn another_policy_decides_once_somebody_asks_or_signals_and_a_wrong_one_ne
     assert_eq!((status, &answer["needs_restart"]), (200, &json!(["queues", "max_ledger"])), "{answer}");
     assert_eq!(taken_for(&machine).await, by("throttled", "quota"));
 
+    // What was not asked for has not failed.
+    let other = json!({ "source": "jobs", "queue": "a", "name": "b", "state": "open", "reason": "x" });
+    assert_eq!(machine.ask_as_operator("POST", "/api/v1/breakers", "other", &other).await.0, 200);
+    let (status, answer) = reload(&machine, "other").await;
+    assert_eq!((status, &answer["error"]), (409, &json!("this Idempotency-Key was used for something else")));
+    is_good(&machine, 1.0).await.expect("no reload was tried");
+
     machine.configure(&format!("{}max_age: soon\n", rule("other", "nonsense")));
     let (status, answer) = reload(&machine, "2").await;
     let mistakes: Vec<&str> = answer["mistakes"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -68,7 +75,8 @@ async fn another_policy_decides_once_somebody_asks_or_signals_and_a_wrong_one_ne
     let (_, audit) = machine.ask_as_operator("GET", "/api/v1/audit", "", &Value::Null).await;
     let who: Vec<[&str; 4]> = audit["audit"].as_array().unwrap().iter().map(line).collect();
     let what = "policy.reload";
-    assert_eq!(who, [["a signal", what, "policy", "SIGHUP"], ["root", what, "policy", "quotas pass"]]);
+    let opened = ["root", "breaker.open", "jobs/a/b", "x"];
+    assert_eq!(who, [["a signal", what, "policy", "SIGHUP"], opened, ["root", what, "policy", "quotas pass"]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

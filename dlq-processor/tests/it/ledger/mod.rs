@@ -21,6 +21,7 @@ mod edits;
 mod listing;
 mod pages;
 mod plans;
+mod remains;
 mod removed;
 mod told;
 mod waiting;
