@@ -57,7 +57,8 @@ impl Missed {
             return;
         }
         let mut known = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = gone.into_iter().filter(|episode| known.learn(episode)).map(|episode| (batches, episode));
+        let gone = gone.into_iter().map(Episode::as_text);
+        let news = gone.filter(|episode| known.learn(episode)).map(|episode| (batches, episode));
         self.suspected().extend(news);
     }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::insert::clean;
 use super::places_after;
-use crate::source::{Episode, Found};
+use crate::source::{Episode, Found, as_text};
 
 /// Names one failure of one job of one source, in 32 hexadecimal digits: whoever captures it again has the same letter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,7 +18,8 @@ impl LetterId {
     /// Returns that of a failure.
     pub fn of(source: &str, Episode { queue, job, failed_at_ms }: &Episode) -> Self {
         let mut digest = Sha256::new();
-        for part in [source, queue, job, &failed_at_ms.to_string()] {
+        // As the ledger has them.
+        for part in [source, &as_text(queue), &as_text(job), &failed_at_ms.to_string()] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }

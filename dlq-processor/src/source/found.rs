@@ -1,5 +1,6 @@
 //! Failed jobs as a source has them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use kit::trace::Context;
@@ -13,6 +14,20 @@ pub struct Episode {
     pub job: String,
     /// When it failed, in milliseconds since the epoch, as the queue has it.
     pub failed_at_ms: i64,
+}
+
+impl Episode {
+    /// Returns it with names that every database takes as text: PostgreSQL has none with a NUL in it (manual, section 8.3). A job
+    /// whose id had one is kept, and found no more where it failed.
+    #[must_use]
+    pub fn as_text(self) -> Self {
+        Self { queue: as_text(&self.queue).into_owned(), job: as_text(&self.job).into_owned(), ..self }
+    }
+}
+
+/// A name without NUL.
+pub(crate) fn as_text(name: &str) -> Cow<'_, str> {
+    if name.contains('\0') { name.replace('\0', "\u{fffd}").into() } else { name.into() }
 }
 
 /// A failed job, whole.

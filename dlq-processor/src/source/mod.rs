@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::storm::Load;
+pub(crate) use found::as_text;
 pub use found::{Cursor, Depth, Episode, Found, Orphans, Page, Place, Places, Told};
 pub(crate) use kinds::kind;
 pub use orders::{Lost, Order, Other, Put, Sought, State};

@@ -26,5 +26,5 @@ mod storm;
 mod streams;
 mod tables;
 mod told;
-mod valkey;
 mod unmade;
+mod valkey;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::{Postgres, eventually};
 
-use super::machine::{LIMIT, Machine, TOKEN};
+use super::machine::{LIMIT, Machine, QUEUE, TOKEN};
 use crate::asking::ask_with;
 
 const ADMIN: &str = "access: { tokens: [{ name: root, role: admin, token_file: token }] }\n";
@@ -63,11 +63,19 @@ async fn is_told(machine: &Machine, letter: &str) {
 
 async fn story(config: &str) {
     let machine = Machine::start(config).await;
+    machine.does(json!({ "throws": "ValidationError: no address" })).await;
+    machine.work().await;
+    let id = "a\0b";
+    machine.bull.add(QUEUE, json!({ "name": "job", "data": { "odd": true }, "opts": { "jobId": id } })).await;
     machine.fail(1, "ValidationError: no address").await;
     let _daemon = machine.daemon().await;
     let letter = eventually("a letter to be taken in", LIMIT, async || {
         let (_, answer) = machine.ask_as_operator("GET", "/api/v1/letters", "", &Value::Null).await;
-        answer["letters"][0]["id"].as_str().map(str::to_owned)
+        let letters = answer["letters"].as_array()?;
+        let jobs: Vec<&str> = letters.iter().map(|letter| letter["job"].as_str().unwrap()).collect();
+        // A job whose id is no text keeps no other from being written, nor is it lost itself.
+        (jobs.len() == 2 && jobs.contains(&"a\u{fffd}b")).then_some(())?;
+        letters[0]["id"].as_str().map(str::to_owned)
     })
     .await;
     is_told(&machine, &letter).await;
