@@ -6,8 +6,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
 use kit::http::{ApiError, Identity};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
 
 use super::edits::obstacle;
 use super::letters::shown;
@@ -21,11 +22,17 @@ const MOST: i64 = 100;
 /// What may be done with many letters.
 const ACTS: [Act; 3] = [Act::Redrive, Act::Park, Act::Discard];
 
+/// A filter as an object: serde takes lists of values as well, and one of nothings would be all letters.
+fn of_object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Filter, D::Error> {
+    let object = Map::deserialize(deserializer)?;
+    Filter::deserialize(Value::Object(object)).map_err(D::Error::custom)
+}
+
 /// A plan as it is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "of_object")]
     filter: Filter,
     act: String,
     rate: Option<String>,

@@ -89,6 +89,7 @@ async fn wrong_plans_are_told_what_to_write() {
             422,
             "no regular expression: error: unclosed group",
         ),
+        (json!({ "act": "park", "reason": "x", "filter": [null, null] }), 422, "filter: invalid type: sequence"),
         (json!({ "act": "park", "reason": "x", "max": 0 }), 400, "max is 0; write how many letters there may be"),
         (json!({ "act": "park", "reason": "x", "to": "slow" }), 400, "to is for redrive; park puts nothing anywhere"),
     ] {
