@@ -50,6 +50,11 @@ pub trait Source: Send + Sync {
     /// Lists failures after `from`, oldest first, at most [`PAGE`] of them.
     fn list<'a>(&'a self, queue: &'a str, from: Cursor) -> BoxFuture<'a, Result<Page, SourceError>>;
 
+    /// Says about how many bytes it takes to read each of some failed jobs, in their order; nothing where a source bounds that itself.
+    fn sizes<'a>(&'a self, _episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<u64>, SourceError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// Reads failed jobs whole, in the order of `episodes`; none of what has gone, or has not failed any more. Of a job that has
     /// failed again since it is the later failure.
     fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>>;

@@ -185,6 +185,19 @@ impl BullMq {
         Ok(places.iter().map(next).map(Option::flatten).collect())
     }
 
+    /// Of what may be long: what a job was given, and where it failed.
+    async fn find_sizes(&self, episodes: &[Episode]) -> Result<Vec<u64>, SourceError> {
+        let mut asked = redis::pipe();
+        for (Episode { queue, job, .. }, places) in episodes.iter().zip(self.places(episodes).await) {
+            let (queue, job) = places.first().map_or((queue, job), |place| (&place.queue, &place.job));
+            for field in ["data", "stacktrace"] {
+                asked.cmd("HSTRLEN").arg(self.keys(queue).of(job)).arg(field);
+            }
+        }
+        let lengths: Vec<u64> = if asked.is_empty() { Vec::new() } else { self.server.ask(&asked).await? };
+        Ok(lengths.chunks_exact(2).map(|lengths| lengths.iter().sum()).collect())
+    }
+
     async fn read_failed(&self, episodes: &[Episode]) -> Result<Vec<Option<Found>>, SourceError> {
         let mut found = Vec::with_capacity(episodes.len());
         for part in episodes.chunks(WHOLE) {
@@ -259,6 +272,10 @@ impl Source for BullMq {
             if self.is_taken(queue) { self.list_taken(queue, from).await } else { self.list_failed(queue, from).await }
         }
         .boxed()
+    }
+
+    fn sizes<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<u64>, SourceError>> {
+        self.find_sizes(episodes).boxed()
     }
 
     fn read<'a>(&'a self, episodes: &'a [Episode]) -> BoxFuture<'a, Result<Vec<Option<Found>>, SourceError>> {

@@ -73,6 +73,19 @@ async fn a_stack_of_any_length_is_read() {
 }
 
 #[tokio::test]
+async fn what_a_job_takes_is_known_before_it_is_read() {
+    let seeded = Seeded::start().await;
+    seeded.add([("small".to_owned(), 10), ("large".to_owned(), 11)]).await;
+    let mut asked = redis::pipe();
+    asked.hset("bull:mails:large", "data", "x".repeat(1 << 20)).hset("bull:mails:large", "stacktrace", "y".repeat(500));
+    seeded.query::<redis::Value>(&asked).await;
+    let episodes = [episode("small", 10), episode("gone", 12), episode("large", 11)];
+    let sizes = seeded.source.sizes(&episodes).await.unwrap();
+    assert!(sizes[0] < 1_000 && sizes[1..] == [0, (1 << 20) + 500], "{sizes:?}");
+    assert!(seeded.source.sizes(&[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn settings_that_are_no_numbers_stop_nothing_half_way() {
     let seeded = Seeded::start().await;
     seeded.add([("1".to_owned(), 10), ("2".to_owned(), 11)]).await;
