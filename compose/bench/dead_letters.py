@@ -17,6 +17,8 @@ QUEUE = "bench"
 # So many that the time to find the queue and to be asked does not count.
 LETTERS, JOBS = 100_000, 20_000
 MILLION = 1_000_000
+# Jobs of a megabyte.
+LARGE = 500
 TOKEN = "correct-horse-battery-staple"
 WHY = "connect ECONNREFUSED 127.0.0.1:25"
 # What a worker of its own process does: it fails jobs, or is done with them, as fast as it can.
@@ -86,7 +88,7 @@ LIVE_JOBS, LIVE_TURNS = 1_000, 5
 
 
 def measure(stage):
-    return speed(stage) + trimmed(stage) + beside_live_jobs(stage) + with_a_million(stage)
+    return speed(stage) + trimmed(stage) + beside_live_jobs(stage) + of_large_jobs(stage) + with_a_million(stage)
 
 
 @contextlib.contextmanager
@@ -196,15 +198,28 @@ def trimmed_by(stage, version):
     return figure(name, share, None, digits=2, at_least=99.9)
 
 
-def fail(server):
-    """Has jobs of 200 bytes fail, as BullMQ 5 leaves them."""
+def of_large_jobs(stage):
+    """What it takes to take in jobs of a megabyte, all there at once."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=stage.folder))
+    with redis(folder) as server:
+        fail(server, LARGE, 1_000_000)
+        config = f"sources: {{ bench: {{ bullmq: {{ url: 'redis://127.0.0.1:{server}' }} }} }}\n"
+        say(f"dead letters: {LARGE} of a megabyte taken in")
+        with processor(stage, folder, config) as (process, port):
+            wait_for("all of them", lambda: counted(port, "dlq_captured_total") >= LARGE, limit_secs=300)
+            peak = memory_mib(process.pid, "VmHWM")
+    return [figure(f"largest RSS while {LARGE} jobs of a megabyte are taken in, MiB", peak, None)]
+
+
+def fail(server, letters=LETTERS, size=170):
+    """Has jobs fail, as BullMQ 5 leaves them; unless told otherwise they hold 200 bytes."""
     now_ms = int(time.time() * 1000)
     words = [["HSET", f"bull:{QUEUE}:meta", "opts.maxLenEvents", "10000", "version", "bullmq:5.58.0"]]
     # Jobs that come later get the next numbers.
-    words.append(["SET", f"bull:{QUEUE}:id", str(LETTERS)])
-    for job in range(LETTERS):
-        at_ms = str(now_ms - LETTERS + job)
-        data = json.dumps({"job": job, "text": "x" * 170})
+    words.append(["SET", f"bull:{QUEUE}:id", str(letters)])
+    for job in range(letters):
+        at_ms = str(now_ms - letters + job)
+        data = json.dumps({"job": job, "text": "x" * size})
         fields = {"name": "job", "data": data, "opts": '{"attempts":1}', "timestamp": at_ms, "delay": "0"}
         fields |= {"priority": "0", "processedOn": at_ms, "finishedOn": at_ms, "failedReason": WHY, "atm": "1", "ats": "1"}
         fields["stacktrace"] = json.dumps([f"Error: {WHY}\n    at job (/srv/worker.js:1:1)"])
