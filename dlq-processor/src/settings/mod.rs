@@ -36,7 +36,7 @@ pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).expect("a port");
 /// Begins the variables that override keys.
 pub(crate) const PREFIX: &str = "DLQ";
 /// The top-level keys.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "listen",
     "data_dir",
     "ledger",
@@ -46,6 +46,7 @@ const KEYS: [&str; 19] = [
     "jobs",
     "rules",
     "retries",
+    "canaries",
     "max_age",
     "access",
     "builtin_rules",
@@ -58,7 +59,7 @@ const KEYS: [&str; 19] = [
     "redact",
 ];
 /// Those of them that decide.
-const POLICY_KEYS: [&str; 5] = ["jobs", "rules", "retries", "max_age", "builtin_rules"];
+const POLICY_KEYS: [&str; 6] = ["jobs", "rules", "retries", "canaries", "max_age", "builtin_rules"];
 
 /// Redrives a second of everything, unless told otherwise.
 const RATE: f64 = 200.0;
