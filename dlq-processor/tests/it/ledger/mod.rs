@@ -17,6 +17,7 @@ macro_rules! in_both {
 }
 
 mod brought;
+mod canaries;
 mod edits;
 mod listing;
 mod pages;
