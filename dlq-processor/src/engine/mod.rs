@@ -5,6 +5,7 @@
 //! and are written by one writer (`write`); what was gone before it could be read is counted (`missed`).
 
 mod brought;
+mod canaries;
 mod depths;
 mod destinations;
 mod facts;
@@ -182,6 +183,7 @@ impl Engine {
             self.count_missed_for_ever(),
             self.redrive_for_ever(),
             self.follow_for_ever(),
+            self.send_canaries_for_ever(),
             self.watch_perils_for_ever(),
             self.watch_hazards_for_ever(),
             self.list_for_ever(),

@@ -38,6 +38,7 @@ pub(crate) struct Figures {
     pub(crate) outcomes: IntCounterVec,
     pub(crate) resolution_seconds: HistogramVec,
     pub(crate) new_fingerprints: IntCounter,
+    pub(crate) canaries: IntCounterVec,
     pub(crate) source_up: IntGaugeVec,
     pub(crate) armed: IntGaugeVec,
     pub(crate) breaker_open: IntGaugeVec,
@@ -141,6 +142,11 @@ impl Figures {
             ),
             new_fingerprints: metrics
                 .register(IntCounter::new("dlq_fingerprints_new_total", "Failures like which there had been none.")),
+            canaries: counter(
+                "dlq_canaries_total",
+                "Parked letters that went before those that are alike, by what came of it; passed ones had the others follow.",
+                &["class", "result"],
+            ),
             source_up: gauge("dlq_source_up", "1 while a source answers.", &["source"]),
             armed: gauge("dlq_source_armed", "0 while nothing is redriven, since it could be lost.", &["source"]),
             breaker_open: gauge(
