@@ -137,6 +137,17 @@ async fn tries_the_newest_and_the_others_follow_once_it_is_done(ledger: Ledger) 
     let line = |why: &str| (WHO.to_owned(), "redrive".to_owned(), why.to_owned());
     assert_eq!(audit("a").await, [line(&format!("canary {again} was done"))]);
     assert_eq!((audit("c").await, audit("x").await), (vec![line("canary")], vec![]));
+
+    // Nobody is told that it is over while the only one of them is a canary.
+    let flock = flock_of(&ledger, "x", 800).await;
+    send(&ledger, &flock, 800).await.unwrap();
+    let waits = async || ledger.is_waiting(&flock.fingerprint).await.unwrap();
+    assert!(ledger.waiting(10).await.unwrap().iter().all(|group| group.fingerprint != flock.fingerprint));
+    assert!(waits().await);
+    let put = put_back(&ledger, 810).await;
+    assert!(waits().await);
+    resolve(&ledger, &put, 820).await;
+    assert!(!waits().await);
 }
 
 async fn sends_none_that_somebody_deals_with_or_that_stands_behind_another(ledger: Ledger) {
