@@ -18,6 +18,7 @@ macro_rules! in_both {
 
 mod brought;
 mod canaries;
+mod capped;
 mod edits;
 mod listing;
 mod pages;
