@@ -6,6 +6,7 @@
 
 mod brought;
 mod canaries;
+mod capped;
 mod depths;
 mod destinations;
 mod facts;
@@ -46,6 +47,7 @@ use kit::chain::Chain;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::capped::Capped;
 use self::destinations::{Destination, Destinations};
 use self::intake::Intake;
 use self::missed::Missed;
@@ -112,6 +114,8 @@ pub(crate) struct Engine {
     pressures: Mutex<BTreeMap<String, Pressure>>,
     /// Queues that are redriven into more slowly for now.
     throttles: Mutex<BTreeMap<String, Throttle>>,
+    /// Failures of which no more are redriven unasked for now.
+    capped: Mutex<Capped>,
     /// How many failures come, by queue and job's name.
     floods: Mutex<BTreeMap<Destination, Flood>>,
     /// Why each loop does not get on.
@@ -156,6 +160,7 @@ impl Engine {
             looked: Mutex::default(),
             pressures: Mutex::default(),
             throttles: Mutex::default(),
+            capped: Mutex::default(),
             floods: Mutex::default(),
             troubles: Mutex::default(),
             answers: Mutex::default(),

@@ -39,6 +39,7 @@ pub(crate) struct Figures {
     pub(crate) resolution_seconds: HistogramVec,
     pub(crate) new_fingerprints: IntCounter,
     pub(crate) canaries: IntCounterVec,
+    pub(crate) capped: IntGaugeVec,
     pub(crate) source_up: IntGaugeVec,
     pub(crate) armed: IntGaugeVec,
     pub(crate) breaker_open: IntGaugeVec,
@@ -147,6 +148,11 @@ impl Figures {
                 "Parked letters that went before those that are alike, by what came of it; passed ones had the others follow.",
                 &["class", "result"],
             ),
+            capped: gauge(
+                "dlq_fingerprints_capped",
+                "Kinds of failures of which no more are redriven unasked for now, since too many were in vain.",
+                &["source"],
+            ),
             source_up: gauge("dlq_source_up", "1 while a source answers.", &["source"]),
             armed: gauge("dlq_source_armed", "0 while nothing is redriven, since it could be lost.", &["source"]),
             breaker_open: gauge(
@@ -192,8 +198,15 @@ impl Figures {
     pub(crate) fn forget_sources(&self) {
         self.depths.reset();
         self.room.reset();
-        let of_sources =
-            [&self.source_up, &self.armed, &self.breaker_open, &self.held, &self.perils, &self.failed_in_source];
+        let of_sources = [
+            &self.source_up,
+            &self.armed,
+            &self.breaker_open,
+            &self.held,
+            &self.perils,
+            &self.failed_in_source,
+            &self.capped,
+        ];
         of_sources.into_iter().for_each(IntGaugeVec::reset);
     }
 
@@ -246,10 +259,11 @@ mod tests {
         figures.held.with_label_values(&["jobs", "paused"]).set(1);
         figures.perils.with_label_values(&["jobs", "jobs", "workers"]).set(1);
         figures.failed_in_source.with_label_values(&["jobs", "jobs"]).set(1);
+        figures.capped.with_label_values(&["jobs"]).set(1);
         figures.room.note("jobs", 20.0, Some(1.0));
-        assert_eq!(said().len(), 13);
+        assert_eq!(said().len(), 14);
         figures.room.note("jobs", 20.0, None);
-        assert_eq!(said().len(), 12, "no budget any more");
+        assert_eq!(said().len(), 13, "no budget any more");
         figures.forget_sources();
         assert_eq!(said(), ["dlq_captured_total"], "what was counted stays");
     }

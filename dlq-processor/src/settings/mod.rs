@@ -14,6 +14,7 @@ pub(crate) use queue::{QueueSettings, read_rate};
 pub(crate) use source::SourceSettings;
 pub(crate) use written::Written;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
@@ -132,6 +133,11 @@ impl Settings {
     pub(crate) fn of_queue(&self, queue: &str) -> QueueSettings {
         let found = self.queues.iter().rev().find(|settings| settings.queue.matches(queue)).cloned();
         found.unwrap_or_else(QueueSettings::of_any)
+    }
+
+    /// How many letters with one fingerprint may be redriven in vain, of all queues that anything is redriven in.
+    pub(crate) fn caps(&self) -> BTreeSet<u32> {
+        self.queues.iter().filter(|queue| queue.acts).filter_map(|queue| queue.most_in_vain).collect()
     }
 
     /// Whether letters are redriven in each of these queues.
