@@ -52,7 +52,10 @@ impl Engine {
         let Some((of, canary)) = classes.get(*class).or_else(|| classes.first()) else { return Ok(()) };
         let now_ms = now_ms();
         let next_at_ms = now_ms.saturating_add(wait_ms(canary, 0));
-        let next = self.ledger.watch_flocks(&self.name, of.word(), (after, FLOCKS), now_ms, next_at_ms).await?;
+        let wanted =
+            |queue: &str, name: &str| policy.canary(**of, queue, name).is_some() && self.settings.of_queue(queue).acts;
+        let next = self.ledger.watch_flocks(&self.name, of.word(), (after, FLOCKS), now_ms, next_at_ms, wanted);
+        let next = next.await?;
         if next.is_none() {
             *class = (*class + 1) % classes.len();
         }

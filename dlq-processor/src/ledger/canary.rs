@@ -136,7 +136,8 @@ impl Ledger {
     }
 }
 
-/// Has flocks follow their canaries, of letters that are about to be written down as done, and what a person had redriven of them.
+/// Has flocks follow their canaries, of letters that are about to be written down as done, and what a person had redriven of them
+/// as it was.
 /// Once a flock was let go, a person's letter counts when the next canary would be sent and no sooner: of what fails again and
 /// again the others may be done all the while.
 pub(super) async fn pass(transaction: &mut Transaction, done: &[&str], now_ms: i64) -> Result<(), sqlx::Error> {
@@ -149,7 +150,8 @@ pub(super) async fn pass(transaction: &mut Transaction, done: &[&str], now_ms: i
         WHERE letters.id IN {} AND letters.state = 'redriven' AND canaries.source = letters.source
             AND canaries.fingerprint = letters.fingerprint AND canaries.class = letters.class
             AND (canaries.canary = letters.id
-                OR letters.has_all_tries = 1 AND (canaries.passed = 0 OR canaries.next_at_ms <= $1))",
+                OR letters.has_all_tries = 1 AND letters.to_queue IS NULL AND letters.edited_at_ms IS NULL
+                    AND (canaries.passed = 0 OR canaries.next_at_ms <= $1))",
         places_after(1, 1, done.len())
     );
     let binds: Vec<Bind<'_>> = [Bind::from(now_ms)].into_iter().chain(done.iter().map(|id| Bind::from(*id))).collect();

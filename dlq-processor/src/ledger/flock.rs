@@ -52,8 +52,8 @@ pub(super) const PARKED: &str = "state = 'parked' AND reason = 'class'";
 type Kind = (String, String, String, i64);
 
 impl Ledger {
-    /// Begins to watch flocks of a class that nobody watched yet, of the first `most` after a fingerprint: their first canary is
-    /// sent at `next_at_ms`. Returns the fingerprint to go on after; none after the last.
+    /// Begins to watch flocks of a class that nobody watched yet, of the first `most` after a fingerprint, if they are `wanted` by
+    /// queue and job's name: their first canary is sent at `next_at_ms`. Returns the fingerprint to go on after; none after the last.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -64,6 +64,7 @@ impl Ledger {
         (after, most): (&str, usize),
         now_ms: i64,
         next_at_ms: i64,
+        wanted: impl Fn(&str, &str) -> bool + Send,
     ) -> Result<Option<String>, LedgerError> {
         // One question for each: however many letters are alike, one of them is read.
         let sql = format!(
@@ -81,7 +82,7 @@ impl Ledger {
                         return Ok((new, None));
                     };
                     after.clone_from(&fingerprint);
-                    if known == 0 {
+                    if known == 0 && wanted(&queue, &name) {
                         new.push((fingerprint, queue, name));
                     }
                 }

@@ -30,9 +30,11 @@ async fn park(ledger: &Ledger, found: &[Found], now_ms: i64) {
     ledger.capture(SOURCE, found, now_ms, parked).await.unwrap();
 }
 
-/// Watches what is parked from the first on.
+/// Watches what is parked from the first on, of all that is in the queue.
 async fn watch(ledger: &Ledger, now_ms: i64, next_at_ms: i64) {
-    assert_eq!(ledger.watch_flocks(SOURCE, "auth", ("", 100), now_ms, next_at_ms).await.unwrap(), None);
+    let wanted = |queue: &str, name: &str| queue == "mails" && name.starts_with("send");
+    let next = ledger.watch_flocks(SOURCE, "auth", ("", 100), now_ms, next_at_ms, wanted);
+    assert_eq!(next.await.unwrap(), None);
 }
 
 async fn flocks(ledger: &Ledger, now_ms: i64) -> Vec<Flock> {
@@ -83,6 +85,8 @@ async fn tries_the_newest_and_the_others_follow_once_it_is_done(ledger: Ledger) 
         50,
     )
     .await;
+    let nobodys = ledger.watch_flocks(SOURCE, "auth", ("", 1), 55, 60, |_, _| false).await.unwrap();
+    assert!(nobodys.is_some() && flocks(&ledger, 60).await.is_empty(), "there are more, and nobody wants them");
     watch(&ledger, 60, 100).await;
     watch(&ledger, 61, 900).await;
     assert_eq!((flocks(&ledger, 99).await.len(), flocks(&ledger, 100).await.len()), (0, 2), "each is watched once");
@@ -201,6 +205,13 @@ async fn has_a_flock_follow_what_a_person_had_redriven_but_not_again_and_again(l
         let put = put_back(&ledger, now_ms).await;
         resolve(&ledger, &put, now_ms + 1).await;
     };
+    let actor = Actor { who: "ada", why: "tried elsewhere", key: "elsewhere" };
+    let x = id_of(&ledger, "x").await;
+    let elsewhere = ledger.act_into(&x, Act::Redrive, Some("elsewhere"), actor, 65).await.unwrap();
+    assert_eq!(elsewhere, Acted::Done);
+    let put = put_back(&ledger, 65).await;
+    resolve(&ledger, &put, 66).await;
+    assert_eq!(flocks(&ledger, 66).await, [], "what another queue does says nothing of this one");
     redrive_by_hand("a", 70).await;
     let passed = flocks(&ledger, 71).await;
     assert_eq!(passed.len(), 1, "the other one waits");
