@@ -50,7 +50,7 @@ impl Ledger {
             }
             let sql = "UPDATE canaries SET canary = $4 WHERE source = $1 AND class = $2 AND fingerprint = $3";
             transaction.change(sql, &[&words[..], &[id.as_str().into()]].concat()).await?;
-            note(transaction, &[id.clone()], WHY, now_ms).await?;
+            note(transaction, std::slice::from_ref(&id), WHY, now_ms).await?;
             Ok(Some(id))
         })
         .await
