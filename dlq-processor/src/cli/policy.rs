@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::client::{Because, Daemon};
 use super::{ConfigArgument, simulate};
 use crate::app::SERVICE;
-use crate::policy::{Action, ErrorFacts, Letter, Past};
+use crate::policy::{Action, ErrorFacts, Letter, Past, Reason};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
@@ -117,6 +117,10 @@ fn test(failure: &Failure, environment: &Environment) -> ExitCode {
     };
     say(format_args!("action    {action} ({})", decision.reason.word()));
     say(format_args!("wakes     {}", decision.alarm.word()));
+    let canary = settings.policy.canary(decision.class, &failure.queue, &failure.name);
+    if let Some(canary) = canary.filter(|_| decision.action == Action::Park && decision.reason == Reason::Class) {
+        say(format_args!("canary    one of those that are alike after {}", show_duration(canary.wait(0))));
+    }
     if matches!(decision.action, Action::Redrive(_)) && !settings.of_queue(&failure.queue).acts {
         say(format_args!("Nothing is redriven in {}: it has no mode: act.", failure.queue));
     }

@@ -100,6 +100,12 @@ fn source_rows(source: &Value) -> Vec<Vec<Cell>> {
         for peril in at(stands, "perils").as_array().into_iter().flatten() {
             rows.push(row(queue, "✕ unsafe", Color::Red, word(peril, "why")));
         }
+        for capped in at(stands, "capped").as_array().into_iter().flatten() {
+            let until = time(at(capped, "until_ms").as_i64(), SECONDS);
+            let why =
+                format!("letters of {} until {until}: too many were redriven in vain", word(capped, "fingerprint"));
+            rows.push(row(queue, "! held back", Color::Yellow, &why));
+        }
         for breaker in at(stands, "breakers").as_array().into_iter().flatten() {
             let until = at(breaker, "until_ms").as_i64();
             let until = until.map(|until| format!(" until {}", time(Some(until), SECONDS))).unwrap_or_default();

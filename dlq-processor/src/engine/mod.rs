@@ -5,6 +5,8 @@
 //! and are written by one writer (`write`); what was gone before it could be read is counted (`missed`).
 
 mod brought;
+mod canaries;
+mod capped;
 mod counts;
 mod depths;
 mod destinations;
@@ -48,6 +50,7 @@ use kit::chain::Chain;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::capped::Capped;
 use self::counts::Counts;
 use self::destinations::{Destination, Destinations};
 use self::facts::Answer;
@@ -117,6 +120,8 @@ pub(crate) struct Engine {
     pressures: Mutex<BTreeMap<String, Pressure>>,
     /// Queues that are redriven into more slowly for now.
     throttles: Mutex<BTreeMap<String, Throttle>>,
+    /// Failures of which no more are redriven unasked for now.
+    capped: Mutex<Capped>,
     /// How many failures come, by queue and job's name.
     floods: Mutex<BTreeMap<Destination, Flood>>,
     /// Why each loop does not get on.
@@ -162,6 +167,7 @@ impl Engine {
             looked: Mutex::default(),
             pressures: Mutex::default(),
             throttles: Mutex::default(),
+            capped: Mutex::default(),
             floods: Mutex::default(),
             troubles: Mutex::default(),
             answers: Mutex::default(),
@@ -189,6 +195,7 @@ impl Engine {
             self.count_missed_for_ever(),
             self.redrive_for_ever(),
             self.follow_for_ever(),
+            self.send_canaries_for_ever(),
             self.watch_perils_for_ever(),
             self.watch_hazards_for_ever(),
             self.list_for_ever(),

@@ -162,7 +162,7 @@ impl Engine {
     /// Writes that some of what is due will be redriven.
     async fn intend_due(&self, room: &mut Room) -> Result<Vec<Intended>, Trouble> {
         self.look_at_load(room, &[]).await?;
-        let mut due = self.find_due(room).await?;
+        let mut due = self.find_uncapped(room).await?;
         // Of what is intended when power is cut nobody else will know: it is one page and no more.
         if !due.iter().all(|due| self.remembers(&due.episode.queue)) {
             due.truncate(PAGE);
@@ -187,7 +187,7 @@ impl Engine {
     }
 
     /// Finds some letters that are due, from where it was looked last on, and at the end from the first ones on.
-    async fn find_due(&self, room: &mut Room) -> Result<Vec<Due>, Trouble> {
+    pub(super) async fn find_due(&self, room: &mut Room) -> Result<Vec<Due>, Trouble> {
         loop {
             let (held, room_of, after) = (self.held(room), self.room_of(room), room.next.clone());
             let page = self.ledger.due(&self.name, now_ms(), &held, (AT_ONCE, &after), room_of).await?;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+use super::capped::Cap;
 use super::{Engine, now_ms};
 use crate::source::SourceError;
 use crate::storm::BreakerState;
@@ -44,6 +45,8 @@ pub(crate) struct QueueStanding {
     pub(crate) slowed_to: Option<f64>,
     /// What makes it unsafe, and is not accepted.
     pub(crate) perils: Vec<PerilStanding>,
+    /// Failures of which no more are redriven unasked for now: too many were in vain.
+    pub(crate) capped: Vec<CapStanding>,
     /// Breakers that are not closed.
     pub(crate) breakers: Vec<BreakerStanding>,
 }
@@ -55,6 +58,15 @@ pub(crate) struct PerilStanding {
     pub(crate) kind: &'static str,
     /// One sentence.
     pub(crate) why: String,
+}
+
+/// Failures that are alike.
+#[derive(Debug, Serialize)]
+pub(crate) struct CapStanding {
+    /// What they have in common.
+    pub(crate) fingerprint: String,
+    /// Until when, in milliseconds since the epoch.
+    pub(crate) until_ms: i64,
 }
 
 /// A breaker.
@@ -107,6 +119,9 @@ impl Engine {
         for peril in self.perils() {
             let standing = PerilStanding { kind: peril.kind.word(), why: peril.why };
             queues.entry(peril.queue).or_default().perils.push(standing);
+        }
+        for (fingerprint, Cap { queue, until_ms }) in self.capped() {
+            queues.entry(queue).or_default().capped.push(CapStanding { fingerprint, until_ms });
         }
         for ((queue, name), breaker) in self.breakers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let (state, until_ms) = match breaker.state() {

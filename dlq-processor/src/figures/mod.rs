@@ -39,6 +39,8 @@ pub(crate) struct Figures {
     pub(crate) outcomes: IntCounterVec,
     pub(crate) resolution_seconds: HistogramVec,
     pub(crate) new_fingerprints: IntCounter,
+    pub(crate) canaries: IntCounterVec,
+    pub(crate) capped: IntGaugeVec,
     pub(crate) source_up: IntGaugeVec,
     pub(crate) armed: IntGaugeVec,
     pub(crate) breaker_open: IntGaugeVec,
@@ -142,6 +144,16 @@ impl Figures {
             ),
             new_fingerprints: metrics
                 .register(IntCounter::new("dlq_fingerprints_new_total", "Failures like which there had been none.")),
+            canaries: counter(
+                "dlq_canaries_total",
+                "Parked letters that went before those that are alike, by what came of it; passed ones had the others follow.",
+                &["class", "result"],
+            ),
+            capped: gauge(
+                "dlq_fingerprints_capped",
+                "Kinds of failures of which no more are redriven unasked for now, since too many were in vain.",
+                &["source"],
+            ),
             source_up: gauge(
                 "dlq_source_up",
                 "1 while a source answers; not there before somebody has made it.",
@@ -204,6 +216,7 @@ impl Figures {
             &self.perils,
             &self.failed_in_source,
             &self.overdue,
+            &self.capped,
         ];
         of_sources.into_iter().for_each(IntGaugeVec::reset);
     }
@@ -264,10 +277,11 @@ mod tests {
         figures.perils.with_label_values(&["jobs", "jobs", "workers"]).set(1);
         figures.overdue.with_label_values(&["jobs"]).set(1);
         figures.failed_in_source.with_label_values(&["jobs", "jobs"]).set(1);
+        figures.capped.with_label_values(&["jobs"]).set(1);
         figures.room.note("jobs", 20.0, Some(1.0));
-        assert_eq!(said().len(), 14);
+        assert_eq!(said().len(), 15);
         figures.room.note("jobs", 20.0, None);
-        assert_eq!(said().len(), 13, "no budget any more");
+        assert_eq!(said().len(), 14, "no budget any more");
         figures.forget_sources();
         assert_eq!(said(), ["dlq_captured_total"], "what was counted stays");
     }

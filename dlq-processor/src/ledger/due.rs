@@ -16,6 +16,8 @@ pub struct Due {
     pub episode: Episode,
     /// The job's name.
     pub name: String,
+    /// What it has in common with others.
+    pub fingerprint: String,
     /// Whether a person asked for it.
     pub is_asked: bool,
     /// The queue that told of it, if it is another.
@@ -82,7 +84,7 @@ macro_rules! lane {
 }
 pub(super) use lane;
 
-type DueRow = (String, String, i64, String, i64, Option<String>, Option<String>);
+type DueRow = (String, String, i64, String, String, i64, Option<String>, Option<String>);
 
 impl Ledger {
     /// Returns letters of a source that are due at the time `now_ms` and not held, at most as many as each lane has `room` for, lane
@@ -171,7 +173,7 @@ async fn due_of(
     (lane, most): (&Place, usize),
 ) -> Result<Vec<Due>, sqlx::Error> {
     let mut sql = concat!(
-        "SELECT queue, job, failed_at_ms, name, has_all_tries, found_in, to_queue FROM letters
+        "SELECT queue, job, failed_at_ms, name, fingerprint, has_all_tries, found_in, to_queue FROM letters
         WHERE state = 'scheduled' AND source = $1 AND ",
         lane!(),
         " = $2 AND due_at_ms <= $3
@@ -193,9 +195,10 @@ async fn due_of(
     }
     binds.push(i64::try_from(most).unwrap_or(i64::MAX).into());
     sql += &format!(" ORDER BY due_at_ms LIMIT ${}", binds.len());
-    let due = |(queue, job, failed_at_ms, name, has_all_tries, found_in, to)| {
+    let due = |(queue, job, failed_at_ms, name, fingerprint, has_all_tries, found_in, to)| {
         let episode = Episode { queue, job, failed_at_ms };
-        Due { id: LetterId::of(source, &episode), episode, name, is_asked: has_all_tries > 0, found_in, to }
+        let id = LetterId::of(source, &episode);
+        Due { id, episode, name, fingerprint, is_asked: has_all_tries > 0, found_in, to }
     };
     Ok(transaction.rows::<DueRow>(&sql, &binds).await?.into_iter().map(due).collect())
 }

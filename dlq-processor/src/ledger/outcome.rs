@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use kit::db::Bind;
 
+use super::canary::pass;
 use super::{Ledger, LedgerError, LetterId, LetterState, ROWS, places, places_after};
 use crate::source::{Episode, Sought};
 
@@ -94,7 +95,8 @@ impl Ledger {
         Ok(awaited)
     }
 
-    /// Writes how redriven letters ended, and returns those that nobody else had written of meanwhile.
+    /// Writes how redriven letters ended, and which flocks follow those that were done. Returns those that nobody else had written
+    /// of meanwhile.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -102,6 +104,8 @@ impl Ledger {
         self.write(async |transaction| {
             let mut written = BTreeSet::new();
             for part in ended.chunks(ROWS) {
+                let done = part.iter().filter(|(_, outcome)| outcome.state() == LetterState::Resolved);
+                pass(transaction, &done.map(|(id, _)| id.as_str()).collect::<Vec<_>>(), now_ms).await?;
                 let sql = format!(
                     "UPDATE letters SET state = ended.column2, changed_at_ms = $1, version = version + 1,
                         reason = CASE WHEN ended.column3 = 'unverified' THEN 'unverified' ELSE reason END

@@ -60,12 +60,19 @@ impl Ledger {
         self.read(async |transaction| transaction.rows::<Waiting>(&sql, &[most.into()]).await).await
     }
 
-    /// Returns whether a letter with this fingerprint waits for somebody.
+    /// Returns whether a letter with this fingerprint waits for somebody, or is a canary of which it is not known yet whether it will
+    /// again.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub async fn is_waiting(&self, fingerprint: &str) -> Result<bool, LedgerError> {
-        let sql = format!("SELECT number FROM letters WHERE fingerprint = $1 AND {WAITS} LIMIT 1");
+        let sql = format!(
+            "SELECT number FROM letters WHERE fingerprint = $1 AND {WAITS}
+            UNION ALL SELECT letters.number FROM canaries JOIN letters ON letters.id = canaries.canary
+                WHERE canaries.fingerprint = $1
+                    AND letters.state NOT IN ('resolved', 'recurred', 'withdrawn', 'discarded', 'expired')
+            LIMIT 1"
+        );
         let found = self.read(async |transaction| transaction.row::<(i64,)>(&sql, &[fingerprint.into()]).await).await?;
         Ok(found.is_some())
     }

@@ -83,6 +83,11 @@ pub(super) fn slowed_to(share: f64) -> String {
     )
 }
 
+/// Says of which failures no more are redriven unasked, and when that ends.
+pub(super) fn capped(fingerprint: &str, left: &str) -> String {
+    format!("letters of {fingerprint}: too many were redriven in vain; they go on {left}, or when somebody asks")
+}
+
 /// Words of a failure, in one line, without what nobody should see.
 pub(super) fn line(message: &str) -> String {
     let message = redact_line(message.trim());

@@ -80,6 +80,10 @@ fn state(letter: &Listed) -> Option<String> {
         ("parked", "gone") => Some("Its queue has nothing of the job any more, and it could not be made anew."),
         ("parked", "newer") => Some("A newer job with its deduplication id is under way; it waits for a person."),
         ("parked", "refused") => Some("Its source refused to take it back; it waits for a person."),
+        ("scheduled", "canary") => {
+            Some("It goes before those that are alike: if it is done, they follow as soon as their queue bears them.")
+        }
+        ("scheduled", "released") => Some("One that is alike was done: it is put back as soon as its queue bears it."),
         ("scheduled", "asked") => Some("Somebody asked for it: it is put back as soon as its queue bears it."),
         ("recurred", "same") => Some("The queue that it failed in has the failure, too, which is another letter."),
         ("withdrawn", "not_failed") => Some("Somebody else had put it back before we did."),

@@ -143,7 +143,12 @@ fn source(of: &SourceSettings, standing: Option<&Standing>, moment: &Moment) -> 
     let queues = || standing.iter().flat_map(|standing| standing.queues.iter());
     let held = queues().filter_map(|(queue, it)| Some(("held", queue.clone(), spoken::pressure(it.held?).to_owned())));
     let slow = queues().filter_map(|(queue, it)| Some(("slow", queue.clone(), spoken::slowed_to(it.slowed_to?))));
-    let held = held.chain(slow);
+    let capped = queues().flat_map(|(queue, it)| {
+        it.capped
+            .iter()
+            .map(move |cap| ("held", queue.clone(), spoken::capped(&cap.fingerprint, &moment.ahead(cap.until_ms).left)))
+    });
+    let held = held.chain(slow).chain(capped);
     let breakers = queues().flat_map(|(queue, it)| {
         it.breakers.iter().map(|breaker| BreakerView {
             queue: queue.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::action::{Action, Alarm, Decision, Reason};
+use super::canary::Canary;
 use super::class::Class;
 use super::error_facts::ErrorFacts;
 use super::facts::JobFacts;
@@ -52,6 +53,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// How classes are redriven.
     pub retries: BTreeMap<Class, Retry>,
+    /// Which classes send canaries of what is parked.
+    pub canaries: BTreeMap<Class, Canary>,
     /// What failed longer than this before it was first seen is no longer redriven without being asked for.
     pub max_age: Duration,
 }
@@ -67,11 +70,14 @@ impl Policy {
             Decision { rule: rule.map(|rule| rule.id.clone()), class, action, reason, alarm }
         };
         let by_class = |action, alarm| decided(action, Reason::Class, alarm);
+        // No canary is sent of what belongs to a flow.
+        let waits = if letter.is_in_flow { Reason::Flow } else { Reason::Class };
         let escalated_if_critical = if facts.critical { Action::Escalate } else { Action::Park };
         match class {
             Class::Poison => return by_class(Action::Quarantine, Alarm::Ticket),
-            Class::Malformed | Class::Unknown => return by_class(escalated_if_critical, Alarm::Ticket),
-            Class::Auth => return by_class(Action::Park, Alarm::Ticket),
+            Class::Malformed => return by_class(escalated_if_critical, Alarm::Ticket),
+            Class::Unknown => return decided(escalated_if_critical, waits, Alarm::Ticket),
+            Class::Auth => return decided(Action::Park, waits, Alarm::Ticket),
             Class::TransientAmbiguous if facts.idempotent != Some(true) => {
                 return decided(Action::Escalate, Reason::MayBeDone, Alarm::Ticket);
             }
@@ -88,6 +94,14 @@ impl Policy {
         let alarm = if is_told { Alarm::Ticket } else { Alarm::None };
         let wait = retry.wait(past.redrives, random).max(asked);
         Decision { alarm, ..by_class(Action::Redrive(wait), Alarm::None) }
+    }
+
+    /// Returns how letters of a class send canaries, if they do. Never where doing it twice may do harm: what nobody believed was
+    /// not done, and of what no rule knows somebody must say that it does none.
+    pub fn canary(&self, class: Class, queue: &str, name: &str) -> Option<&Canary> {
+        let idempotent = JobFacts::of(&self.jobs, queue, name).idempotent;
+        let is_harmless = if class == Class::Auth { idempotent != Some(false) } else { idempotent == Some(true) };
+        self.canaries.get(&class).filter(|_| is_harmless)
     }
 
     /// The first that knows the failure. Where doing it twice may do harm, a sign that it may have been done counts more than one

@@ -120,6 +120,23 @@ fn who_asks_too_much_waits_as_long_as_he_is_told_to() {
 }
 
 #[test]
+fn canaries_are_sent_where_that_is_written_and_can_do_no_harm() {
+    let jobs = "jobs: [{ name: 'once*', idempotent: false }, { name: 'again*', idempotent: true }]\n";
+    let policy = policy(&format!("{jobs}canaries: {{ auth: {{ first: 5m }}, unknown: {{}} }}\n"));
+    let sends =
+        |class, name| policy.canary(class, "mails", name).map(|canary| (canary.wait(0).as_secs(), canary.tries));
+    for (name, of_auth, of_unknown) in
+        [("mail", Some((300, None)), None), ("again", Some((300, None)), Some((60, Some(1)))), ("once", None, None)]
+    {
+        assert_eq!((sends(Class::Auth, name), sends(Class::Unknown, name)), (of_auth, of_unknown), "{name}");
+    }
+    assert_eq!(sends(Class::Transient, "again"), None);
+    assert_eq!(POLICY.canary(Class::Auth, "mails", "mail"), None, "nobody asked for them");
+    let in_flow = Letter { is_in_flow: true, ..letter("mail", Some("status code 401")) };
+    assert_eq!((decide(&in_flow, 0).action, decide(&in_flow, 0).reason), (Action::Park, Reason::Flow));
+}
+
+#[test]
 fn what_is_old_or_in_a_flow_is_redriven_only_when_somebody_asks() {
     let refused = letter("mail", Some("connect ECONNREFUSED"));
     for (letter, reason) in [

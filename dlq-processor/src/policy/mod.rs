@@ -3,6 +3,7 @@
 
 mod action;
 mod builtin;
+mod canary;
 mod class;
 mod decide;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod rule;
 mod settings;
 
 pub use action::{Action, Alarm, Decision, Reason};
+pub use canary::Canary;
 pub use class::Class;
 pub use decide::{Letter, Past, Policy};
 pub use error_facts::ErrorFacts;

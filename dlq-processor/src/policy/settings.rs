@@ -1,4 +1,4 @@
-//! Reads `jobs:`, `rules:`, `retries:` and `max_age:`.
+//! Reads `jobs:`, `rules:`, `retries:` and `max_age:`; `canaries:` is read beside what it comes to.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use kit::config::{Cursor, Fields, Mistakes, Node};
 use regex::{Regex, RegexBuilder};
 
 use super::builtin::RULES;
+use super::canary::decode_canaries;
 use super::class::Class;
 use super::decide::Policy;
 use super::facts::JobFacts;
@@ -38,7 +39,7 @@ pub fn decode_policy(fields: &Fields<'_>) -> Policy {
         rules.extend(builtin().into_iter().filter(|rule| !own.contains(&rule.id)));
     }
     let max_age = fields.get("max_age").and_then(|cursor| cursor.duration(MINUTE..=365 * DAY)).unwrap_or(HOUR);
-    Policy { jobs, rules, retries: decode_retries(fields), max_age }
+    Policy { jobs, rules, retries: decode_retries(fields), canaries: decode_canaries(fields), max_age }
 }
 
 fn builtin() -> Vec<Rule> {
@@ -201,6 +202,11 @@ mod tests {
             ("rules: [{ id: a, when: { http: 500 }, class: transiet }]", "did you mean \"transient\"?"),
             ("retries: { poison: { tries: 3 } }", "retries: unknown key \"poison\""),
             ("retries: { transient: { base: 1h, cap: 1m } }", "retries.transient: cap is less than base"),
+            ("canaries: { transient: {} }", "canaries.transient: transient has no canaries; write auth or unknown"),
+            ("canaries: { auht: {} }", "canaries: unknown key \"auht\"; did you mean \"auth\"?"),
+            ("canaries: { auth: { first: 1h, cap: 1m } }", "canaries.auth: cap is less than first"),
+            ("canaries: { unknown: { first: 1ms } }", "canaries.unknown.first: "),
+            ("canaries: { unknown: { tries: 0 } }", "canaries.unknown.tries: expected a whole number from 1 to 1000"),
             ("max_age: soon", "max_age: \"soon\" is not a duration; write a number with a unit"),
         ] {
             let found = mistakes_of(yaml);
@@ -210,5 +216,7 @@ mod tests {
             "rules:\n  - { id: a, when: { http: 500 }, class: auth }\n  - { id: a, when: { http: 501 }, class: auth }";
         let expected = "dlq.yml:3:5: rules[1]: there is a rule \"a\" already; give each an id of its own";
         assert_eq!(mistakes_of(twice), [expected]);
+        let expected = "dlq.yml:3:11: canaries.poison: poison has no canaries; write auth or unknown";
+        assert_eq!(mistakes_of("canaries:\n  auth: {}\n  poison: {}\n"), [expected]);
     }
 }

@@ -14,6 +14,7 @@ pub(crate) use queue::{QueueSettings, read_rate};
 pub(crate) use source::SourceSettings;
 pub(crate) use written::Written;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ pub(crate) const PORT: NonZeroU16 = NonZeroU16::new(8091).expect("a port");
 /// Begins the variables that override keys.
 pub(crate) const PREFIX: &str = "DLQ";
 /// The top-level keys.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "listen",
     "data_dir",
     "ledger",
@@ -46,6 +47,7 @@ const KEYS: [&str; 19] = [
     "jobs",
     "rules",
     "retries",
+    "canaries",
     "max_age",
     "access",
     "builtin_rules",
@@ -58,7 +60,7 @@ const KEYS: [&str; 19] = [
     "redact",
 ];
 /// Those of them that decide.
-const POLICY_KEYS: [&str; 5] = ["jobs", "rules", "retries", "max_age", "builtin_rules"];
+const POLICY_KEYS: [&str; 6] = ["jobs", "rules", "retries", "canaries", "max_age", "builtin_rules"];
 
 /// Redrives a second of everything, unless told otherwise.
 const RATE: f64 = 200.0;
@@ -141,6 +143,11 @@ impl Settings {
     pub(crate) fn of_queue(&self, queue: &str) -> QueueSettings {
         let found = self.queues.iter().rev().find(|settings| settings.queue.matches(queue)).cloned();
         found.unwrap_or_else(QueueSettings::of_any)
+    }
+
+    /// How many letters with one fingerprint may be redriven in vain, of all queues that anything is redriven in.
+    pub(crate) fn caps(&self) -> BTreeSet<u32> {
+        self.queues.iter().filter(|queue| queue.acts).filter_map(|queue| queue.most_in_vain).collect()
     }
 
     /// Whether letters are redriven in each of these queues.

@@ -152,6 +152,10 @@ fn every_mistake_is_told_with_what_to_write() {
         ),
         ("sources: {}\nqueues: [{ queue: a, mode: on }]", "expected one of observe, act, found \"on\""),
         ("sources: {}\nqueues: [{ queue: a, budget: 10 }]", "\"10\" is not a share; write it like 10%"),
+        (
+            "sources: {}\nqueues:\n  - { queue: a, max_in_vain: 0 }",
+            "dlq.yml:3:30: queues[0].max_in_vain: \"0\" is not how many may fail again within an hour; write it like 1000",
+        ),
         ("sources: {}\nqueues: [{ queue: a, rate: fast }]", "\"fast\" is not a rate; write it like 20/s"),
         ("sources: {}\nredact: [card]", "\"card\" is no place in data; write it like /card/number, or /users/*/iban"),
         ("sources: {}\nledger: mysql://x", "not a database; write sqlite:PATH, or postgres://"),

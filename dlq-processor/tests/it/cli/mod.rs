@@ -4,6 +4,7 @@ mod carried;
 mod doctor;
 mod letters;
 mod plans;
+mod policy;
 mod reconciled;
 mod refusals;
 mod simulate;

@@ -4,6 +4,7 @@
 mod alerts;
 mod asked;
 mod broker;
+mod canaries;
 mod carried;
 mod depths;
 mod edited;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::{at_scale, eventually};
 
-use super::machine::{LIMIT, Machine};
+use super::machine::{LIMIT, Machine, QUEUE};
 
 /// Of a destination that nobody has seen work, so many are redriven in vain, at most.
 const IN_VAIN: f64 = 20.0;
@@ -69,4 +69,53 @@ async fn while_too_much_is_asked_a_queue_is_redriven_into_more_slowly() {
     });
     let slowed_to = slowed_to.await;
     assert!((0.5..1.0).contains(&slowed_to), "{slowed_to}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_again_too_often_is_left_for_an_hour_while_others_go_on_unless_somebody_asks() {
+    // Fewer in a row than open a breaker.
+    let config = "queues: [{ queue: '*', mode: act, budget: off, max_in_vain: 2 }]\noperator_token_file: token\n\
+        retries: { transient: { base: 4s, cap: 4s, jitter: equal, tries: 100 } }\n";
+    let machine = Machine::start(config).await;
+    let id = machine.fail(1, "connect ECONNREFUSED 127.0.0.1:25").await.remove(0);
+    let daemon = machine.daemon().await;
+    let put_off = async || {
+        let letters = machine.letters().await;
+        let waits = letters.into_iter().find(|letter| letter.state == "scheduled" && letter.job == id)?;
+        let wait_ms = waits.due_at_ms? - waits.seen_at_ms;
+        (wait_ms > 50 * 60 * 1000).then_some(waits)
+    };
+    let waits = eventually("it to be put off", LIMIT, put_off).await;
+    let runs = machine.runs(&id).await;
+    assert!((3..=5).contains(&runs), "{runs}: once by itself, and at least twice again");
+    assert_eq!(machine.metric("dlq_fingerprints_capped", "").await, Some(1.0));
+    assert_eq!(machine.metric("dlq_breaker_open", "").await, Some(0.0));
+    daemon.kill();
+    // Whoever acts next knows of it, too.
+    let _daemon = machine.daemon().await;
+    eventually("it to be capped", LIMIT, async || {
+        let queues: Value = serde_json::from_str(&machine.get("/api/v1/queues").await?).ok()?;
+        let capped = queues["sources"][0]["queues"][QUEUE]["capped"].as_array()?.clone();
+        (capped.len() == 1 && capped[0]["fingerprint"] == waits.fingerprint.as_str()).then_some(())
+    })
+    .await;
+
+    machine.bull.set(&format!("does:{QUEUE}:other"), &json!({ "throws_first": "read ECONNREFUSED" }).to_string()).await;
+    let others = json!([{ "name": "other", "data": {}, "opts": {} }]);
+    let other = machine.bull.ask(json!({ "call": "add", "queue": QUEUE, "jobs": others })).await;
+    let other = other[0].as_str().unwrap().to_owned();
+    eventually("another to be done", LIMIT, async || {
+        let letters = machine.letters().await;
+        letters.iter().any(|letter| letter.job == other && letter.state == "resolved").then_some(())
+    })
+    .await;
+    assert_eq!(machine.runs(&id).await, runs, "nobody asked");
+    machine.does(json!({})).await;
+    machine.redrive(&waits.id, "the mail server is back").await;
+    eventually("it to be done", LIMIT, async || {
+        let letters = machine.letters().await;
+        letters.iter().any(|letter| letter.id == waits.id && letter.state == "resolved").then_some(())
+    })
+    .await;
+    assert_eq!(machine.runs(&id).await, runs + 1);
 }

@@ -17,6 +17,8 @@ macro_rules! in_both {
 }
 
 mod brought;
+mod canaries;
+mod capped;
 mod edits;
 mod listing;
 mod pages;

@@ -36,7 +36,7 @@ async fn step(ledger: &Ledger, plan: &Plan, step: Step) -> Stepped {
 /// Redrives all that is due, which ends so.
 async fn redrive_due(ledger: &Ledger, outcome: Outcome) -> usize {
     static ORDERS: AtomicUsize = AtomicUsize::new(0);
-    let due = due_of(&ledger, 100, &Held::default()).await;
+    let due = due_of(ledger, 100, &Held::default()).await;
     let order = || format!("order-{}", ORDERS.fetch_add(1, Ordering::Relaxed));
     let intended = ledger.intend(SOURCE, &due, 100, order).await.unwrap();
     let done: Vec<_> = intended.into_iter().map(|intended| (intended, Put::Moved)).collect();
