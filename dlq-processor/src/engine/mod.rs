@@ -39,7 +39,7 @@ pub(crate) use reconcile::Found as LookedAt;
 pub(crate) use retention::let_go;
 pub(crate) use working::{Standing, Working};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -96,6 +96,8 @@ pub(crate) struct Engine {
     /// What could not be read.
     missed: Missed,
     counts: Counts,
+    /// Failures that the ledger will never take.
+    refused: Mutex<BTreeSet<LetterId>>,
     /// Looks that were asked for.
     looks: Looks,
     /// How far each queue was heard.
@@ -152,6 +154,7 @@ impl Engine {
             intake: Intake::new(),
             missed: Missed::default(),
             counts: Counts::default(),
+            refused: Mutex::default(),
             looks: Looks::default(),
             places: Mutex::default(),
             settings,

@@ -22,6 +22,8 @@ use crate::storm::Breaker;
 /// Between two looks for what is due, once there is nothing more that may be redriven: what rates let through comes in small
 /// parts, and each costs writes to the disk.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long it is looked for one of them, at most, where very many kinds wait: it is looked on from there next time.
+const LOOK_FOR: Duration = Duration::from_millis(100);
 /// Letters that are redriven at once, at most: each time the ledger is twice written to the disk.
 const AT_ONCE: usize = 2000;
 /// Letters whose payloads are held at once, where the source has none: a payload may be of a mebibyte.
@@ -137,7 +139,6 @@ impl Engine {
 
     /// Redrives what is due, and returns whether no more of it may be for now: while the source is asked, the ledger is written.
     async fn redrive_due(&self, room: &mut Room) -> Result<bool, Trouble> {
-        room.begin_round();
         let (room, until) = (Mutex::new(room), Instant::now() + SETTLE_EVERY);
         let (one, other) = tokio::join!(self.redrive_some(&room, until), self.redrive_some(&room, until));
         Ok(one? && other?)
@@ -186,16 +187,19 @@ impl Engine {
         Ok(intended)
     }
 
-    /// Finds some letters that are due, from where it was looked last on, and at the end from the first ones on.
+    /// Finds some letters that are due, from where it was looked last on, and at the end once from the first ones on; none if it
+    /// takes long to find one.
     pub(super) async fn find_due(&self, room: &mut Room) -> Result<Vec<Due>, Trouble> {
+        let (until, mut is_around) = (Instant::now() + LOOK_FOR, room.next == Place::default());
         loop {
             let (held, room_of, after) = (self.held(room), self.room_of(room), room.next.clone());
             let page = self.ledger.due(&self.name, now_ms(), &held, (AT_ONCE, &after), room_of).await?;
-            let is_end = page.next.is_none() && after != Place::default();
+            let is_end = page.next.is_none();
             room.next = page.next.unwrap_or_default();
-            if !page.due.is_empty() || !is_end {
+            if !page.due.is_empty() || is_end && is_around || Instant::now() >= until {
                 return Ok(page.due);
             }
+            is_around |= is_end;
         }
     }
 

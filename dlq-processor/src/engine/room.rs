@@ -11,6 +11,9 @@ use crate::storm::{Bucket, Pressure, Throttle};
 /// Between two looks at how busy a queue is.
 const LOAD_EVERY: Duration = Duration::from_secs(5);
 
+/// Between two parts of what a rate lets through.
+const PART_EVERY: Duration = Duration::from_millis(200);
+
 /// What one loop knows of the queues of a source.
 #[derive(Default)]
 pub(super) struct Room {
@@ -19,8 +22,10 @@ pub(super) struct Room {
     strange: BTreeSet<String>,
     /// Where what is due is looked for next.
     pub(super) next: ledger::Place,
-    /// Whether what all queues may have together ran out in this round.
-    is_spent: bool,
+    /// Queues that letters came from, and in which nothing is done.
+    passive: BTreeSet<String>,
+    /// When what all queues may have together ran out.
+    spent: Spent,
 }
 
 /// What is known of one queue.
@@ -30,22 +35,25 @@ struct Place {
     budget: Option<Bucket>,
     pressure: Option<Pressure>,
     looked_at: Option<Instant>,
-    /// What ran out in this round.
+    /// When its rate ran out, and when its budget did.
     spent: Spent,
+    spent_budget: Spent,
 }
 
-/// What a queue has no more of until the next round, however little of it has come since: small parts cost more than large ones.
+/// When something ran out: a little later there is no more of it yet, however little has come since. Small parts cost more than
+/// large ones.
 #[derive(Clone, Copy, Default)]
-struct Spent {
-    rate: bool,
-    budget: bool,
-}
+struct Spent(Option<Instant>);
 
-impl Room {
-    /// Has rates and budgets be looked at anew.
-    pub(super) fn begin_round(&mut self) {
-        self.is_spent = false;
-        self.queues.values_mut().for_each(|place| place.spent = Spent::default());
+impl Spent {
+    fn note(&mut self, tokens: f64) {
+        if tokens < 1.0 && !self.holds() {
+            self.0 = Some(Instant::now());
+        }
+    }
+
+    fn holds(self) -> bool {
+        self.0.is_some_and(|at| at.elapsed() < PART_EVERY)
     }
 }
 
@@ -64,6 +72,7 @@ impl Engine {
                 pressure: None,
                 looked_at: None,
                 spent: Spent::default(),
+                spent_budget: Spent::default(),
             });
             if !settings.acts || place.looked_at.is_some_and(|at| at.elapsed() < LOAD_EVERY) {
                 continue;
@@ -113,8 +122,8 @@ impl Engine {
         let unsafe_queues = || self.unsafe_queues().into_iter().chain(room.strange.clone());
         // What goes elsewhere is done something about where it failed, too, unless nothing is left there.
         Held {
-            origins: unsafe_queues().filter(|queue| !safe_queues.lacks(queue)).collect(),
-            queues: unsafe_queues().collect(),
+            origins: unsafe_queues().filter(|queue| !safe_queues.lacks(queue)).chain(room.passive.clone()).collect(),
+            queues: unsafe_queues().chain(room.passive.clone()).collect(),
         }
     }
 
@@ -128,11 +137,11 @@ impl Engine {
         for (queue, place) in &mut room.queues {
             let (rate, budget) = (place.rate.tokens(now_ms), place.budget.as_mut().map(|it| it.tokens(now_ms)));
             self.figures.room.note(queue, rate, budget);
-            let asked = if place.pressure.is_some() || place.spent.rate { 0 } else { whole(rate) };
-            let unasked = if place.spent.budget { 0 } else { budget.map_or(asked, whole).min(asked) };
+            let asked = if place.pressure.is_some() || place.spent.holds() { 0 } else { whole(rate) };
+            let unasked = if place.spent_budget.holds() { 0 } else { budget.map_or(asked, whole).min(asked) };
             queues.insert(queue.clone(), (asked, unasked));
         }
-        let all = if room.is_spent { 0 } else { whole(all) };
+        let all = if room.spent.holds() { 0 } else { whole(all) };
         move |lane| {
             if !self.settings.of_queue(&lane.queue).acts {
                 return 0;
@@ -211,6 +220,8 @@ impl Engine {
             // It may have been otherwise when it was taken in.
             let bears = |queue: &&str| safe_queues.bears(queue, due.target());
             room.strange.extend(due.queues().filter(|queue| !bears(queue)).map(str::to_owned));
+            // Whatever comes from there would stand before others for ever.
+            room.passive.extend(due.queues().filter(|queue| !self.settings.of_queue(queue).acts).map(str::to_owned));
             if !due.queues().all(|queue| self.settings.of_queue(queue).acts && bears(&queue)) {
                 return false;
             }
@@ -224,10 +235,10 @@ impl Engine {
             is_admitted && buckets.iter_mut().all(|bucket| bucket.take(1, now_ms) == 1)
         };
         let admitted = due.into_iter().filter(|due| admit(due)).collect();
-        room.is_spent |= rate.tokens(now_ms) < 1.0;
+        room.spent.note(rate.tokens(now_ms));
         for place in room.queues.values_mut() {
-            place.spent.rate |= place.rate.tokens(now_ms) < 1.0;
-            place.spent.budget |= place.budget.as_mut().is_some_and(|budget| budget.tokens(now_ms) < 1.0);
+            place.spent.note(place.rate.tokens(now_ms));
+            place.spent_budget.note(place.budget.as_mut().map_or(1.0, |budget| budget.tokens(now_ms)));
         }
         admitted
     }

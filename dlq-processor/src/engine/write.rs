@@ -2,10 +2,12 @@
 //! way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use kit::chain::Chain;
 
 use super::destinations::Destination;
 use super::reconcile::Tally;
@@ -16,6 +18,8 @@ use crate::ledger::{Captured, LedgerError, LetterId, Recurred, Ruling};
 use crate::policy::{Action, Class};
 use crate::source::{Episode, Found};
 
+/// Failures that were refused and are remembered, at most.
+const REFUSED: usize = 1000;
 /// What failed within so many milliseconds before it is taken in dies now.
 const LATELY_MS: i64 = 300_000;
 
@@ -45,9 +49,13 @@ impl Engine {
         let mut parts = vec![found];
         while let Some(part) = parts.pop() {
             match self.write_part(part).await {
-                Err(Trouble::Ledger(LedgerError::Late)) if part.len() > 1 => {
+                Err(Trouble::Ledger(error)) if part.len() > 1 && (error.is_of_values() || error.is_late()) => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([second, first]);
+                }
+                // It stays where it failed, and keeps no other from being written.
+                Err(Trouble::Ledger(error)) if error.is_of_values() => {
+                    part.iter().for_each(|it| self.refuse(it, &error))
                 }
                 written => written?,
             }
@@ -55,9 +63,31 @@ impl Engine {
         Ok(())
     }
 
+    /// Counts a failure that no ledger takes, once.
+    fn refuse(&self, found: &Found, error: &LedgerError) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() < REFUSED && refused.insert(LetterId::of(&self.name, &found.episode)) {
+            let (queue, why) = (found_in(found), Chain(error).to_string());
+            self.figures.missed.with_label_values(&[&*self.name, queue]).inc();
+            self.counts.note(queue, |counts| counts.missed += 1);
+            tracing::error!(
+                source = self.name,
+                queue,
+                error = why,
+                "a failed job cannot be written, and is left where it is"
+            );
+        }
+    }
+
     /// Returns those that are to be taken out of where they were found.
     fn taken_out(&self, found: &[&Found]) -> Vec<Episode> {
-        let is_taken_out = |found: &&&Found| self.takes_out(found_in(found));
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= REFUSED {
+            // What is not remembered may be among them. What is written is listed again, and taken out then.
+            return Vec::new();
+        }
+        let is_written = |found: &Found| !refused.contains(&LetterId::of(&self.name, &found.episode));
+        let is_taken_out = |found: &&&Found| self.takes_out(found_in(found)) && is_written(found);
         found.iter().filter(is_taken_out).map(|found| found.episode.clone()).collect()
     }
 

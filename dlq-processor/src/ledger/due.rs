@@ -1,6 +1,7 @@
 //! Letters that are to be redriven: what is due, and what may not be redriven now.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use kit::db::{Bind, Transaction};
 
@@ -24,6 +25,8 @@ pub struct Due {
     pub found_in: Option<String>,
     /// The queue that it goes to, if it is another.
     pub to: Option<String>,
+    /// Since when it is due, in milliseconds since the epoch.
+    pub due_at_ms: i64,
 }
 
 impl Due {
@@ -61,7 +64,7 @@ pub struct Held {
 /// Some letters that are due.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DuePage {
-    /// Of each lane the longest first.
+    /// What a person asked for first, and else what is due for the longest.
     pub due: Vec<Due>,
     /// Where to look next; none after the last lane.
     pub next: Option<Place>,
@@ -73,18 +76,20 @@ pub struct Place(String);
 
 /// Held queues that are left out by name, at most; with more some are read in vain.
 const HELD: usize = 1000;
-/// Lanes that are looked at for one page, at most: each is a question.
+/// Lanes that are looked at for one page, at most, and for how long: each is a question, and a server may be far.
 const LANES: usize = 250;
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A lane as one value. What is between is in hardly any name, and only has two lanes be one.
+/// A lane as one value. What is between is in hardly any name, and only has two lanes be one, as a name does that is longer than any
+/// which a person gives: an index of PostgreSQL takes no more than 2,704 bytes.
 macro_rules! lane {
     () => {
-        "(COALESCE(to_queue, queue) || '\u{1f}' || name || CASE has_all_tries WHEN 0 THEN '\u{1f}0' ELSE '\u{1f}1' END)"
+        "(substr(COALESCE(to_queue, queue), 1, 200) || '\u{1f}' || substr(name, 1, 200) || CASE has_all_tries WHEN 0 THEN '\u{1f}0' ELSE '\u{1f}1' END)"
     };
 }
 pub(super) use lane;
 
-type DueRow = (String, String, i64, String, String, i64, Option<String>, Option<String>);
+type DueRow = (String, String, i64, String, String, i64, Option<String>, Option<String>, i64);
 
 impl Ledger {
     /// Returns letters of a source that are due at the time `now_ms` and not held, at most as many as each lane has `room` for, lane
@@ -102,20 +107,24 @@ impl Ledger {
     ) -> Result<DuePage, LedgerError> {
         let found = self.read(async |transaction| {
             let (mut page, mut after) = (DuePage { next: Some(after.clone()), ..DuePage::default() }, after.clone());
+            let until = Instant::now() + PATIENCE;
             for _ in 0..LANES {
-                let Some((place, lane)) = next_lane(transaction, source, &after).await? else {
+                let Some((place, lane, first_due_at_ms)) = next_lane(transaction, source, &after).await? else {
                     page.next = None;
                     break;
                 };
-                let room = if held.queues.contains(&lane.queue) { 0 } else { room(&lane).min(most - page.due.len()) };
+                let is_held = first_due_at_ms > now_ms || held.queues.contains(&lane.queue);
+                let room = if is_held { 0 } else { room(&lane).min(most - page.due.len()) };
                 if room > 0 {
                     page.due.extend(due_of(transaction, source, now_ms, held, (&place, room)).await?);
                 }
                 (page.next, after) = (Some(place.clone()), place);
-                if page.due.len() >= most {
+                if page.due.len() >= most || Instant::now() >= until {
                     break;
                 }
             }
+            // However lanes are called, what has waited longest has the first tokens.
+            page.due.sort_by_key(|due| (!due.is_asked, due.due_at_ms));
             Ok(page)
         });
         found.await
@@ -143,24 +152,25 @@ impl Ledger {
     }
 }
 
-/// Returns the lane after a place.
+/// Returns the lane after a place, and since when the first of its letters is due, or will be.
 async fn next_lane(
     transaction: &mut Transaction,
     source: &str,
     after: &Place,
-) -> Result<Option<(Place, Lane)>, sqlx::Error> {
+) -> Result<Option<(Place, Lane, i64)>, sqlx::Error> {
     let sql = concat!(
         "SELECT ",
         lane!(),
-        ", COALESCE(to_queue, queue), name, has_all_tries FROM letters WHERE state = 'scheduled' AND source = $1 AND ",
+        ", COALESCE(to_queue, queue), name, has_all_tries, due_at_ms FROM letters WHERE state = 'scheduled' AND source = $1 AND ",
         lane!(),
         " > $2 ORDER BY ",
         lane!(),
-        " LIMIT 1"
+        ", due_at_ms LIMIT 1"
     );
     let found =
-        transaction.rows::<(String, String, String, i64)>(sql, &[source.into(), after.0.as_str().into()]).await?;
-    let lane = |(place, queue, name, tries)| (Place(place), Lane { queue, name, is_asked: tries > 0 });
+        transaction.rows::<(String, String, String, i64, i64)>(sql, &[source.into(), after.0.as_str().into()]).await?;
+    let lane =
+        |(place, queue, name, tries, due_at_ms)| (Place(place), Lane { queue, name, is_asked: tries > 0 }, due_at_ms);
     Ok(found.into_iter().next().map(lane))
 }
 
@@ -173,8 +183,8 @@ async fn due_of(
     (lane, most): (&Place, usize),
 ) -> Result<Vec<Due>, sqlx::Error> {
     let mut sql = concat!(
-        "SELECT queue, job, failed_at_ms, name, fingerprint, has_all_tries, found_in, to_queue FROM letters
-        WHERE state = 'scheduled' AND source = $1 AND ",
+        "SELECT queue, job, failed_at_ms, name, fingerprint, has_all_tries, found_in, to_queue, due_at_ms
+        FROM letters WHERE state = 'scheduled' AND source = $1 AND ",
         lane!(),
         " = $2 AND due_at_ms <= $3
             AND (order_value IS NULL OR NOT EXISTS (
@@ -195,10 +205,10 @@ async fn due_of(
     }
     binds.push(i64::try_from(most).unwrap_or(i64::MAX).into());
     sql += &format!(" ORDER BY due_at_ms LIMIT ${}", binds.len());
-    let due = |(queue, job, failed_at_ms, name, fingerprint, has_all_tries, found_in, to)| {
+    let due = |(queue, job, failed_at_ms, name, fingerprint, has_all_tries, found_in, to, due_at_ms)| {
         let episode = Episode { queue, job, failed_at_ms };
         let id = LetterId::of(source, &episode);
-        Due { id, episode, name, fingerprint, is_asked: has_all_tries > 0, found_in, to }
+        Due { id, episode, name, fingerprint, is_asked: has_all_tries > 0, found_in, to, due_at_ms }
     };
     Ok(transaction.rows::<DueRow>(&sql, &binds).await?.into_iter().map(due).collect())
 }

@@ -106,6 +106,23 @@ pub enum LedgerError {
     Fenced,
 }
 
+impl LedgerError {
+    /// Whether it did not answer in time.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::Late)
+    }
+
+    /// Whether the database will never take what it was given: a value that is too long for an index, say (PostgreSQL, appendix A,
+    /// classes 22 and 54).
+    pub fn is_of_values(&self) -> bool {
+        let code = match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code(),
+            _ => None,
+        };
+        code.is_some_and(|code| code.len() == 5 && ["22", "54"].iter().any(|class| code.starts_with(class)))
+    }
+}
+
 /// The ledger of one daemon. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Ledger {

@@ -62,7 +62,7 @@ impl BullMq {
         let episode = Episode { failed_at_ms, ..order.episode.clone() };
         let mut calls = redis::pipe();
         self.call_redrive(&mut calls, &Order { episode, ..order.clone() }, &Hash::new());
-        Ok(match self.run_redrive(calls).await?.first() {
+        Ok(match self.run_redrive(&calls).await?.first() {
             // It was put back by somebody else meanwhile.
             Some(Put::Fenced) | None => Put::NotFailed,
             Some(put) => *put,
@@ -121,7 +121,7 @@ impl BullMq {
         for (field, value) in addition.fields {
             calls.arg(field).arg(value);
         }
-        let (answer,): (i64,) = self.server.run_durably(&self.add, calls).await?;
+        let (answer,): (i64,) = self.server.run(&self.add, &calls).await?;
         put_of(answer)
     }
 }

@@ -287,15 +287,18 @@ impl Source for BullMq {
     }
 
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
-        self.redrive(orders).boxed()
+        let last = orders.last().map(|order| (order.episode.queue.as_str(), order));
+        self.confirmed(last, self.redrive(orders)).boxed()
     }
 
     fn put_anew<'a>(&'a self, lost: &'a [Lost]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
-        self.make_anew(lost).boxed()
+        let last = lost.last().map(|lost| (lost.order.episode.queue.as_str(), &lost.order));
+        self.confirmed(last, self.make_anew(lost)).boxed()
     }
 
     fn put_others<'a>(&'a self, others: &'a [Other]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
-        self.make_others(others).boxed()
+        let last = others.last().map(|other| (other.queue.as_str(), &other.order));
+        self.confirmed(last, self.make_others(others)).boxed()
     }
 
     fn states<'a>(&'a self, jobs: &'a [Sought]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {

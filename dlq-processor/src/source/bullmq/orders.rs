@@ -21,7 +21,7 @@ impl BullMq {
             for order in some {
                 self.call_redrive(&mut calls, order, &Hash::new());
             }
-            done.extend(self.run_redrive(calls).await?);
+            done.extend(self.run_redrive(&calls).await?);
         }
         Ok(done)
     }
@@ -38,7 +38,7 @@ impl BullMq {
             }
             let mut of_own = match calls.is_empty() {
                 true => Vec::new(),
-                false => self.run_redrive(calls).await?,
+                false => self.run_redrive(&calls).await?,
             }
             .into_iter();
             for it in &some {
@@ -48,6 +48,21 @@ impl BullMq {
                     None => self.put_told(it.0, &it.1).await?,
                 });
             }
+        }
+        Ok(done)
+    }
+
+    /// Returns what came of orders once it is on the disk of the server; the guard of the last one is written once more for that.
+    pub(super) async fn confirmed(
+        &self,
+        last: Option<(&str, &Order)>,
+        done: impl Future<Output = Result<Vec<Put>, SourceError>>,
+    ) -> Result<Vec<Put>, SourceError> {
+        let done = done.await?;
+        if let Some((queue, order)) = last {
+            let mut write = redis::cmd("PEXPIRE");
+            write.arg(self.keys(queue).guard(&order.id)).arg(u64::try_from(GUARD.as_millis()).unwrap_or(u64::MAX));
+            self.server.confirm(write).await?;
         }
         Ok(done)
     }
@@ -75,8 +90,8 @@ impl BullMq {
         }
     }
 
-    pub(super) async fn run_redrive(&self, calls: Pipeline) -> Result<Vec<Put>, SourceError> {
-        let answers: Vec<i64> = self.server.run_durably(&self.redrive, calls).await?;
+    pub(super) async fn run_redrive(&self, calls: &Pipeline) -> Result<Vec<Put>, SourceError> {
+        let answers: Vec<i64> = self.server.run(&self.redrive, calls).await?;
         answers.into_iter().map(put_of).collect()
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::select_all;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, ServerErrorKind};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, ServerErrorKind,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -15,9 +17,9 @@ use super::super::SourceError;
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Longest wait for something to be on the disk of a server: twice what one waits that writes once a second
-/// (`appendfsync everysec`) would be an answer that is late.
-const DISK: Duration = Duration::from_secs(1);
+/// Longest wait for something to be on the disk of a server: twice what one takes that writes once a second (`appendfsync
+/// everysec`), and far from the deadline.
+const DISK: Duration = Duration::from_secs(2);
 
 /// A script, and its text for a server that does not know it.
 pub(crate) struct Lua {
@@ -41,8 +43,12 @@ pub(crate) struct Server {
     client: Client,
     asking: [Way; ASKING],
     waiting: Way,
+    /// Two, for each page of orders that is under way one: nobody else waits behind them.
+    confirming: [Way; 2],
     /// Whether it says when something is on its disk.
     has_disk: AtomicBool,
+    /// Whether it has refused to.
+    refuses: AtomicBool,
 }
 
 /// Connections for what is asked: a large answer to one question does not hold up another one.
@@ -58,7 +64,15 @@ impl Server {
     /// The URL is not one of Redis.
     pub(crate) fn new(url: &SecretString) -> Result<Self, RedisError> {
         let client = Client::open(url.expose_secret())?;
-        Ok(Self { client, asking: Default::default(), waiting: Way::default(), has_disk: AtomicBool::default() })
+        let (asking, waiting, confirming) = Default::default();
+        Ok(Self {
+            client,
+            asking,
+            waiting,
+            confirming,
+            has_disk: AtomicBool::default(),
+            refuses: AtomicBool::default(),
+        })
     }
 
     /// Asks several things at once.
@@ -89,17 +103,29 @@ impl Server {
         }
     }
 
-    /// As [`Self::run`]; what the calls wrote is on the disk of the server by then, where it can say that (Redis 7.2, `WAITAOF`) and
-    /// does within a second. Where it does not, whoever reads there finds out later what was lost.
-    pub(crate) async fn run_durably<T: FromRedisValue>(
-        &self,
-        lua: &Lua,
-        mut calls: Pipeline,
-    ) -> Result<T, SourceError> {
-        if self.has_disk.load(Ordering::Relaxed) {
-            calls.cmd("WAITAOF").arg(1).arg(0).arg(DISK.as_millis()).ignore();
+    /// Waits until what was written before is on the disk of the server, where it says so (Redis 7.2, `WAITAOF`) and does in time.
+    /// `write` is one more that changes nothing of worth: it is waited for what the same connection wrote, and so for all before.
+    /// Where it is not waited for, whoever reads there finds out later what was lost.
+    pub(crate) async fn confirm(&self, write: Cmd) -> Result<(), SourceError> {
+        if !self.has_disk.load(Ordering::Relaxed) || self.refuses.load(Ordering::Relaxed) {
+            return Ok(());
         }
-        self.run(lua, &calls).await
+        let mut asked = redis::pipe();
+        asked.add_command(write).ignore().cmd("WAITAOF").arg(1).arg(0).arg(DISK.as_millis());
+        match self.send::<redis::Value>(&self.confirming, DEADLINE, &asked).await? {
+            Ok(_how_many) => Ok(()),
+            Err(error) if is_of_server(&error) => {
+                // Somebody has not the right to ask it, say. What was done is done all the same.
+                if !self.refuses.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        error = error.to_string(),
+                        "Redis does not say when something is on its disk (WAITAOF)"
+                    );
+                }
+                Ok(())
+            }
+            Err(error) => Err(judged(error)),
+        }
     }
 
     /// Notes whether it says when something is on its disk.

@@ -112,11 +112,11 @@ impl Source for RedisStreams {
     }
 
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
-        self.redrive(orders).boxed()
+        self.confirmed(orders.last(), self.redrive(orders)).boxed()
     }
 
     fn put_anew<'a>(&'a self, lost: &'a [Lost]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
-        self.make_anew(lost).boxed()
+        self.confirmed(lost.last().map(|lost| &lost.order), self.make_anew(lost)).boxed()
     }
 
     fn states<'a>(&'a self, jobs: &'a [Sought]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {

@@ -32,8 +32,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dlq_processor::ledger::{
-    Act, Acted, Actor, Before, Captured, Due, Filter, Held, InOrder, Lane, Ledger, LedgerError, LetterId, LetterState,
-    Outcome, Past, Place, Ruling,
+    Act, Acted, Actor, Before, Captured, Due, DuePage, Filter, Held, InOrder, Lane, Ledger, LedgerError, LetterId,
+    LetterState, Outcome, Past, Place, Ruling,
 };
 use dlq_processor::policy::{Action, Alarm, Class, Decision, ErrorFacts, Fingerprint, Reason};
 use dlq_processor::source::{Episode, Found, Put};
@@ -208,6 +208,7 @@ async fn are_found_lane_by_lane(ledger: Ledger) {
         lanes.map(|lane| due.iter().filter(|due| is_of(due, lane)).count())
     };
     assert_eq!((count(&page.due), page.next), ([0, 3, 8, 7], None));
+    assert_eq!(page.due[0].id, asked, "what a person asked for has the first tokens");
     let told: Vec<&LetterId> = page.due.iter().filter(|due| due.is_asked).map(|due| &due.id).collect();
     assert_eq!(told, [&asked]);
     let (mut after, mut seen) = (Place::default(), Vec::new());
@@ -222,6 +223,20 @@ async fn are_found_lane_by_lane(ledger: Ledger) {
     assert!(counted.iter().all(|count| (1..=5).contains(count)), "each had its turn: {counted:?}");
     let ids: BTreeSet<&LetterId> = seen.iter().map(|due| &due.id).collect();
     assert_eq!(ids.len(), seen.len(), "a letter is in one page and no more");
+    // A name that no index takes whole keeps nothing from being found.
+    let mut long = of((99, "bills", ""));
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'!' + (state >> 24) as u8 % 90)
+    };
+    long.name = (0..6_000).map(|_| next()).collect();
+    capture(&ledger, std::slice::from_ref(&long)).await;
+    let page = ledger.due(SOURCE, 100, &Held::default(), (1000, &Place::default()), |_| 1000).await.unwrap();
+    assert!(page.due.iter().any(|due| due.name == long.name));
+    // What is due later is not found, and in nobody's way.
+    let page = ledger.due(SOURCE, 0, &Held::default(), (1000, &Place::default()), |_| 1000).await.unwrap();
+    assert_eq!(page, DuePage::default());
 }
 
 async fn is_let_out_of_quarantine_by_a_release_alone(ledger: Ledger) {
