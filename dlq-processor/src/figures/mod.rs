@@ -96,7 +96,7 @@ impl Figures {
             ),
             missed: counter(
                 "dlq_capture_missed_total",
-                "Failures that were thrown away before they were read.",
+                "Failures that were thrown away before they were read, or that no ledger takes.",
                 &["source", "queue"],
             ),
             gaps: counter(
