@@ -354,6 +354,8 @@ fn for_postgres(sql: &str) -> String {
 
 #[cfg(all(test, feature = "sqlite"))]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::db::{CACHE_KIB, DamageCheck, Durability, SqliteFile, open_sqlite};
 
@@ -371,16 +373,17 @@ mod tests {
         }
     }
 
+    async fn opened(folder: &Path, table: &str) -> Database {
+        let (path, migrations) = (folder.join("x.db"), [table]);
+        let (durability, check) = (Durability::Normal, DamageCheck::Always);
+        let file = SqliteFile { path: &path, durability, check, migrations: &migrations, cache_kib: CACHE_KIB };
+        Database::Sqlite(open_sqlite(file).await.unwrap())
+    }
+
     #[tokio::test]
     async fn what_sqlite_undoes_by_itself_keeps_nobody_from_beginning_again() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, migrations) = (folder.path().join("x.db"), ["CREATE TABLE t (id INTEGER PRIMARY KEY)"]);
-        let (durability, check) = (Durability::Normal, DamageCheck::Always);
-        let pool =
-            open_sqlite(SqliteFile { path: &path, durability, check, migrations: &migrations, cache_kib: CACHE_KIB })
-                .await
-                .unwrap();
-        let database = Database::Sqlite(pool);
+        let database = opened(folder.path(), "CREATE TABLE t (id INTEGER PRIMARY KEY)").await;
         for ends in [true, false] {
             let mut transaction = database.begin().await.unwrap();
             transaction.change("INSERT INTO t VALUES (1)", &[]).await.unwrap();
@@ -402,14 +405,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn whoever_is_cut_off_keeps_nobody_from_beginning_again() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, migrations) =
-            (folder.path().join("x.db"), ["CREATE TABLE t (id INTEGER PRIMARY KEY, other INTEGER)"]);
-        let (durability, check) = (Durability::Normal, DamageCheck::Always);
-        let pool =
-            open_sqlite(SqliteFile { path: &path, durability, check, migrations: &migrations, cache_kib: CACHE_KIB })
-                .await
-                .unwrap();
-        let database = Database::Sqlite(pool);
+        let database = opened(folder.path(), "CREATE TABLE t (id INTEGER PRIMARY KEY, other INTEGER)").await;
         let (mut cut_off, mut done) = (0, 0);
         for round in 0..2000 {
             let write = database.write(async |transaction| {
