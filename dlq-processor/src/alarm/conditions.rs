@@ -154,7 +154,10 @@ impl Conditions {
                     || looked().all(|queues| queues.is_some())
             }
             Subject::LedgerFull => facts.ledger.is_some_and(LedgerFacts::is_well),
-            Subject::SourceDown { source } => of(source).is_none_or(|source| source.answers == Some(Ok(()))),
+            // One that nobody has made yet does answer.
+            Subject::SourceDown { source } => {
+                of(source).is_none_or(|source| source.answers == Some(Ok(())) || source.waits.is_some())
+            }
             Subject::SourceDisarmed { source } => of(source).is_none_or(|source| match &source.is_armed {
                 Some(state) => state.is_ok(),
                 // It is looked at where something may be redriven: where that was not so for long, nothing is held back.

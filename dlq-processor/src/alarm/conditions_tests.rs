@@ -60,6 +60,8 @@ fn a_source_that_has_not_been_asked_is_neither_down_nor_up() {
     check(&subject, &looks.map(|(at, facts)| (at, facts.clone())), "????++-");
     let comes_and_goes = [(0, &up), (1, &down), (9, &up), (10, &down), (19, &down), (20, &down), (21, &up)];
     check(&subject, &comes_and_goes.map(|(at, facts)| (at, facts.clone())), "-?-??+-");
+    let unmade = of(SourceFacts { waits: Some("there are no job tables".to_owned()), ..source() });
+    check(&subject, &[(0, down.clone()), (20, down.clone()), (21, unmade), (22, unasked)], "?+-?");
     check(&subject, &[(0, down), (20, Facts::default())], "?-");
 }
 
