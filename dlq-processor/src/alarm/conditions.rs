@@ -50,7 +50,7 @@ pub(super) struct Patience {
     pub(super) many: Duration,
     /// Within what time what was put back has failed again.
     pub(super) recur: Duration,
-    /// How long letters may wait for a person.
+    /// How long ago letters that wait for a person may have been taken in.
     pub(super) old: Duration,
 }
 

@@ -187,6 +187,10 @@ fn letters_that_wait_too_long_or_may_have_been_done_are_told_once_they_were_coun
     check(&Subject::Uncertain, &looks, "?+-");
     let found = Conditions::new(PATIENCE).look(&numbers(&unknown), secs(0)).remove(0);
     assert!(found.description.starts_with("3 may have been put back or not"), "{found:?}");
+    let hours_ago = 100_000 - 25 * 3_600_000;
+    let found = Conditions::new(PATIENCE).look(&numbers(&[count("parked", "auth", 1, hours_ago)]), secs(0)).remove(0);
+    let expected = "The oldest parked letter of the class auth was taken in 1d1h ago, and waits. They are shown by: ";
+    assert!(found.description.starts_with(expected), "{found:?}");
 }
 
 #[test]
