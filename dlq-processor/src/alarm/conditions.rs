@@ -19,6 +19,8 @@ use crate::engine::SourceFacts;
 const MOST: usize = 200;
 /// More jobs of a queue than so many have died within the time that is looked at: ten a minute.
 const MANY: u64 = 50;
+/// What has begun to be told ends at this part of where it begins: what stays near there is told once.
+const HALF: u64 = 2;
 /// Letters that ended within the time that is looked at, at least: two prove nothing.
 const FEWEST_ENDED: u64 = 3;
 
@@ -48,7 +50,7 @@ pub(super) struct Patience {
     pub(super) many: Duration,
     /// Within what time what was put back has failed again.
     pub(super) recur: Duration,
-    /// How long letters may wait for a person.
+    /// How long ago letters that wait for a person may have been taken in.
     pub(super) old: Duration,
 }
 
@@ -86,6 +88,10 @@ struct QueueLately {
     died: Lately,
     done: Lately,
     recurred: Lately,
+    /// Whether many died, at the last look.
+    many_died: bool,
+    /// Whether too many recurred, at the last look.
+    many_recurred: bool,
 }
 
 /// What was so at looks before.
@@ -154,7 +160,10 @@ impl Conditions {
                     || looked().all(|queues| queues.is_some())
             }
             Subject::LedgerFull => facts.ledger.is_some_and(LedgerFacts::is_well),
-            Subject::SourceDown { source } => of(source).is_none_or(|source| source.answers == Some(Ok(()))),
+            // One that nobody has made yet does answer.
+            Subject::SourceDown { source } => {
+                of(source).is_none_or(|source| source.answers == Some(Ok(())) || source.waits.is_some())
+            }
             Subject::SourceDisarmed { source } => of(source).is_none_or(|source| match &source.is_armed {
                 Some(state) => state.is_ok(),
                 // It is looked at where something may be redriven: where that was not so for long, nothing is held back.
@@ -208,21 +217,36 @@ impl Conditions {
             if let Some((count, since)) = lately.missed.within(missed, now) {
                 conditions.push(Condition::new(Wrong::missed(source, queue, count, missed), since));
             }
-            if let Some((count, since)) = lately.died.within(many, now)
-                && count > MANY
-            {
+            if let Some((count, since)) = lately.died_in_numbers(many, now) {
                 conditions.push(Condition::new(Wrong::many(source, queue, count, many), since));
             }
-            let done = lately.done.within(recur, now).map_or(0, |(count, _)| count);
-            if let Some((recurred, since)) = lately.recurred.within(recur, now)
-                && done + recurred >= FEWEST_ENDED
-                && recurred > done
-            {
-                let wrong = Wrong::recur(source, queue, (recurred, done + recurred), recur);
-                conditions.push(Condition::new(wrong, since));
+            if let Some((counts, since)) = lately.recurred_mostly(recur, now) {
+                conditions.push(Condition::new(Wrong::recur(source, queue, counts, recur), since));
             }
         }
         conditions
+    }
+}
+
+impl QueueLately {
+    /// How many died and since when, if those are many, or were and are not few yet.
+    fn died_in_numbers(&mut self, within: Duration, now: Duration) -> Option<(u64, Duration)> {
+        let bound = if self.many_died { MANY / HALF } else { MANY };
+        let many = self.died.within(within, now).filter(|(count, _)| *count > bound);
+        self.many_died = many.is_some();
+        many
+    }
+
+    /// How many of how many recurred and since when, if those are most, or were and are not few yet.
+    fn recurred_mostly(&mut self, within: Duration, now: Duration) -> Option<((u64, u64), Duration)> {
+        let done = self.done.within(within, now).map_or(0, |(count, _)| count);
+        let was = self.many_recurred;
+        let mostly = self.recurred.within(within, now).map(|(recurred, since)| ((recurred, done + recurred), since));
+        let mostly = mostly.filter(|((recurred, ended), _)| {
+            if was { recurred * 2 * HALF > *ended } else { *ended >= FEWEST_ENDED && recurred * 2 > *ended }
+        });
+        self.many_recurred = mostly.is_some();
+        mostly
     }
 }
 

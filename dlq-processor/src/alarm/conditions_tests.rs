@@ -60,6 +60,8 @@ fn a_source_that_has_not_been_asked_is_neither_down_nor_up() {
     check(&subject, &looks.map(|(at, facts)| (at, facts.clone())), "????++-");
     let comes_and_goes = [(0, &up), (1, &down), (9, &up), (10, &down), (19, &down), (20, &down), (21, &up)];
     check(&subject, &comes_and_goes.map(|(at, facts)| (at, facts.clone())), "-?-??+-");
+    let unmade = of(SourceFacts { waits: Some("there are no job tables".to_owned()), ..source() });
+    check(&subject, &[(0, down.clone()), (20, down.clone()), (21, unmade), (22, unasked)], "?+-?");
     check(&subject, &[(0, down), (20, Facts::default())], "?-");
 }
 
@@ -140,6 +142,9 @@ fn that_many_jobs_die_is_told_until_few_have() {
     let subject = Subject::Many { source: "jobs".to_owned(), queue: "mails".to_owned() };
     let looks = [(0, died(50)), (5, died(51)), (9, died(52)), (10, died(52)), (11, died(103)), (22, died(103))];
     check(&subject, &looks, "?++-+-");
+    // What comes and goes at the bound is told once, until it is half of that.
+    let looks = [(0, 25), (5, 51), (10, 51), (14, 76), (15, 76), (16, 101), (17, 102), (27, 102)];
+    check(&subject, &looks.map(|(at, count)| (at, died(count))), "?+++--+-");
     let mut conditions = Conditions::new(PATIENCE);
     let found = conditions.look(&died(60), secs(0)).remove(0);
     assert_eq!((found.severity, found.summary.as_str()), (Severity::Ticket, "jobs of mails die in great numbers"));
@@ -152,7 +157,10 @@ fn that_trying_again_does_not_help_is_told_of_more_than_two_letters_and_more_tha
     let subject = Subject::Recur { source: "jobs".to_owned(), queue: "mails".to_owned() };
     let looks =
         [(0, ended(0, 2)), (1, ended(1, 2)), (2, ended(2, 2)), (3, ended(2, 3)), (62, ended(2, 3)), (63, ended(2, 3))];
-    check(&subject, &looks, "?+?+--");
+    check(&subject, &looks, "?++++-");
+    // Until a quarter of them have, and from more than half of them on again.
+    let looks = [(0, 1, 2), (1, 4, 2), (2, 6, 2), (3, 6, 3), (4, 6, 6), (5, 6, 7)];
+    check(&subject, &looks.map(|(at, done, recurred)| (at, ended(done, recurred))), "++???+");
     let mut conditions = Conditions::new(PATIENCE);
     let found = conditions.look(&ended(1, 3), secs(0)).remove(0);
     assert!(found.description.starts_with("3 of 4 letters of mails (jobs) that were put back within 1m"), "{found:?}");
@@ -179,6 +187,10 @@ fn letters_that_wait_too_long_or_may_have_been_done_are_told_once_they_were_coun
     check(&Subject::Uncertain, &looks, "?+-");
     let found = Conditions::new(PATIENCE).look(&numbers(&unknown), secs(0)).remove(0);
     assert!(found.description.starts_with("3 may have been put back or not"), "{found:?}");
+    let hours_ago = 100_000 - 25 * 3_600_000;
+    let found = Conditions::new(PATIENCE).look(&numbers(&[count("parked", "auth", 1, hours_ago)]), secs(0)).remove(0);
+    let expected = "The oldest parked letter of the class auth was taken in 1d1h ago, and waits. They are shown by: ";
+    assert!(found.description.starts_with(expected), "{found:?}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(super) enum Subject {
     Recur { source: String, queue: String },
     /// Of some letters nobody knows whether they were put back.
     Uncertain,
-    /// Letters of a class have waited for a person for long.
+    /// Letters of a class wait for a person, and were taken in long ago.
     Old { class: String },
 }
 

@@ -8,7 +8,7 @@ use crate::ledger::Numbers;
 /// What is so with letters that wait.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct WaitingFacts {
-    /// How long the oldest parked letter of each class has waited.
+    /// How long ago the oldest parked letter of each class was taken in.
     pub(super) parked: BTreeMap<String, Duration>,
     /// Letters of which nobody knows whether they were put back.
     pub(super) uncertain: u64,

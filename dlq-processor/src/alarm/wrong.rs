@@ -132,7 +132,7 @@ impl Wrong {
             Duration::ZERO,
             "dead letters wait for a person".to_owned(),
             format!(
-                "The oldest parked letter of the class {class} has waited for {age}. They are shown by: \
+                "The oldest parked letter of the class {class} was taken in {age} ago, and waits. They are shown by: \
                  dlq-processor ls --state parked --class {class}"
             ),
         )

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Queues that are counted, at most: whoever writes to a dead letter queue chooses their names.
+use super::destinations::OTHERS;
+
+/// Queues that are counted, at most: whoever writes to a dead letter queue chooses their names. Those beyond are counted as one.
 const MOST: usize = 1_000;
 
 /// What has happened in a queue.
@@ -26,14 +28,27 @@ pub(super) struct Counts(Mutex<BTreeMap<String, QueueCounts>>);
 impl Counts {
     pub(super) fn note(&self, queue: &str, noting: impl FnOnce(&mut QueueCounts)) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counts) = counts.get_mut(queue) {
-            noting(counts);
-        } else if counts.len() < MOST {
-            noting(counts.entry(queue.to_owned()).or_default());
-        }
+        let is_told_apart = counts.contains_key(queue) || counts.len() < MOST;
+        noting(counts.entry(if is_told_apart { queue } else { OTHERS }.to_owned()).or_default());
     }
 
     pub(super) fn all(&self) -> BTreeMap<String, QueueCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_in_queues_beyond_a_bound_is_counted_as_of_one() {
+        let counts = Counts::default();
+        for queue in 0..MOST + 10 {
+            counts.note(&queue.to_string(), |counts| counts.missed += 2);
+        }
+        counts.note("7", |counts| counts.missed += 1);
+        let all = counts.all();
+        assert_eq!((all["7"].missed, all[OTHERS].missed, all.len()), (3, 20, MOST + 1));
     }
 }

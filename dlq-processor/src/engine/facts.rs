@@ -29,6 +29,8 @@ pub(crate) struct SourceFacts {
     pub(crate) name: String,
     /// Whether it answers, or why it does not; none before it was asked, and of one that nobody has made yet.
     pub(crate) answers: Option<Result<(), String>>,
+    /// What it waits for, if nobody has made it yet.
+    pub(crate) waits: Option<String>,
     /// Whether what is put back is safe there, or why it is not; none before that was of interest.
     pub(crate) is_armed: Option<Result<(), String>>,
     /// Queues that were looked at for what makes them unsafe; none before that.
@@ -48,6 +50,7 @@ impl Engine {
         SourceFacts {
             name: self.name.clone(),
             answers: self.answers(),
+            waits: self.waits(),
             is_armed: hazards.map(|hazards| hazards.into_iter().next().map_or(Ok(()), Err)),
             looked_at: self.looked_at(),
             perils: self.perils(),

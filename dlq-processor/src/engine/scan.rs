@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::depths::Count;
 use super::{Engine, Trouble, now_ms};
-use crate::source::{CLOCKS_DIFFER_MS, Cursor, Episode, PAGE};
+use crate::source::{CLOCKS_DIFFER_MS, Cursor, Episode, PAGE, SourceError};
 
 /// Between two looks for new queues, at least and at most; in between it is so many times what a look takes.
 const QUEUES_EVERY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
@@ -49,7 +49,7 @@ impl Engine {
                 (round.queues_at, round.all_at) = (None, None);
             }
             let looked = self.look(&mut round).await;
-            has_answered |= looked.is_ok();
+            has_answered = has_answered || self.has_answered(&looked).await;
             self.note_answer(&looked, has_answered);
             if let Some(wait) = self.went("capture", &looked, &mut failures) {
                 self.forget_depths(round.cursors.keys());
@@ -69,6 +69,16 @@ impl Engine {
                 // The next look finds out why.
                 tokio::time::sleep(PATIENCE).await;
             }
+        }
+    }
+
+    /// Whether the source answers a look, or is known to be missed since it did before this daemon began.
+    async fn has_answered(&self, looked: &Result<(), Trouble>) -> bool {
+        match looked {
+            Ok(()) => true,
+            // A ledger that does not say is asked at the next look.
+            Err(Trouble::Source(SourceError::Unmade(_))) => self.ledger.has_met(&self.name).await.unwrap_or(false),
+            Err(_) => false,
         }
     }
 

@@ -178,7 +178,7 @@ impl Figures {
             ),
             overdue: gauge(
                 "dlq_capture_overdue",
-                "Failures that were read and are not in the ledger yet.",
+                "Failures that were read and wait for the ledger; what lies unread in its queue is not counted.",
                 &["source"],
             ),
             failed_in_source: gauge("dlq_source_failed", "Failed jobs that a queue holds.", &["source", "queue"]),

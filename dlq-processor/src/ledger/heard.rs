@@ -18,6 +18,18 @@ impl Ledger {
         Ok(rows.await?.into_iter().collect())
     }
 
+    /// Returns whether a source was there before: it was heard, or a letter is of it.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn has_met(&self, source: &str) -> Result<bool, LedgerError> {
+        // Both begin with the source: the key of the one, and the index `letters_job` of the other.
+        let sql = "SELECT queue FROM heard WHERE source = $1
+            UNION ALL SELECT queue FROM letters WHERE source = $1 LIMIT 1";
+        let met = self.read(async |transaction| transaction.row::<(String,)>(sql, &[source.into()]).await).await?;
+        Ok(met.is_some())
+    }
+
     /// Writes how far queues were heard.
     ///
     /// # Errors

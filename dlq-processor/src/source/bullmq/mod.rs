@@ -8,6 +8,7 @@ mod entry;
 mod events;
 mod job;
 mod keys;
+mod left_out;
 mod load;
 mod orders;
 mod orphans;
@@ -25,6 +26,7 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 
 use self::keys::{Keys, every_meta, queue_of};
+use self::left_out::LeftOut;
 use self::load::Done;
 pub use self::taken::DEAD_LETTER_QUEUE;
 use self::taken::{Place, Shelf};
@@ -50,6 +52,7 @@ pub struct BullMq {
     /// Queues that hold nothing but what is dead.
     taken: Vec<String>,
     shelves: Mutex<HashMap<String, Shelf>>,
+    left_out: LeftOut,
     /// Queues that were listed.
     listed: Mutex<BTreeSet<String>>,
     done: Mutex<Done>,
@@ -72,6 +75,7 @@ impl BullMq {
             forget: Lua::new(include_str!("scripts/forget.lua")),
             taken: vec![DEAD_LETTER_QUEUE.to_owned()],
             shelves: Mutex::default(),
+            left_out: LeftOut::default(),
             listed: Mutex::default(),
             done: Mutex::default(),
             epoch: AtomicI64::new(0),
@@ -137,7 +141,8 @@ impl BullMq {
             let ((next, names),): ((u64, Vec<Vec<u8>>),) = self.server.ask(&scan).await?;
             // BullMQ writes UTF-8: other keys are somebody else's.
             let names = names.iter().filter_map(|key| str::from_utf8(key).ok());
-            found.extend(names.filter_map(|key| queue_of(&self.prefix, key)).map(str::to_owned));
+            let queues = names.filter_map(|key| queue_of(&self.prefix, key));
+            found.extend(queues.filter(|queue| !self.left_out.leaves_out(queue)).map(str::to_owned));
             if found.len() > QUEUES {
                 return Err(SourceError::Odd(format!("there are more than {QUEUES} queues; name those that count")));
             }

@@ -97,6 +97,17 @@ async fn settings_that_are_no_numbers_stop_nothing_half_way() {
 }
 
 #[tokio::test]
+async fn a_queue_whose_name_is_no_text_of_a_server_is_left_out() {
+    let seeded = Seeded::start().await;
+    let mut asked = redis::pipe();
+    for key in ["bull:mails:meta", "bull:a\0b:meta"] {
+        asked.hset(key, "version", "bullmq:5.58.0").ignore();
+    }
+    seeded.query::<()>(&asked).await;
+    assert_eq!(seeded.source.queues().await.unwrap(), ["mails"]);
+}
+
+#[tokio::test]
 async fn a_job_that_its_queue_refuses_stays_as_it_is() {
     let seeded = Seeded::start().await;
     seeded.add([("1".to_owned(), 10)]).await;

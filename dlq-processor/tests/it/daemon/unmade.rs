@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use kit::queue::{Options, Queues};
+use kit::queue::{Options, Queues, Retry};
 use serde_json::{Value, json};
 use testkit::{eventually, free_port};
 
@@ -32,8 +32,13 @@ impl At {
     }
 
     async fn source_up(&self) -> Option<String> {
+        self.metric("dlq_source_up{").await
+    }
+
+    /// The first line of the metrics that begins so.
+    async fn metric(&self, beginning: &str) -> Option<String> {
         let (_, metrics) = self.ask("/metrics").await?;
-        metrics.lines().find(|line| line.starts_with("dlq_source_up{")).map(str::to_owned)
+        metrics.lines().find(|line| line.starts_with(beginning)).map(str::to_owned)
     }
 
     /// The source's part of health, and the status.
@@ -63,7 +68,7 @@ async fn job_tables_that_nobody_has_made_are_waited_for_and_are_down_only_when_t
     });
     assert_eq!((code, &said["findings"][1]), (0, &note), "{said}");
 
-    let _daemon = Daemon::spawn(folder.path());
+    let daemon = Daemon::spawn(folder.path());
     let waits = at.stands(|source| !source["waits"].is_null()).await;
     let why = "job tables: there are no job tables in jobs.db yet; the program that puts jobs in makes them";
     assert_eq!((&waits["waits"], &waits["trouble"]), (&json!(why), &Value::Null));
@@ -77,8 +82,11 @@ async fn job_tables_that_nobody_has_made_are_waited_for_and_are_down_only_when_t
     let path = folder.path().join("jobs.db");
     let queues = Queues::sqlite(&path).await.unwrap();
     queues.enqueue("mails", "send", &1, Options::default()).await.unwrap();
+    let job = queues.claim(&["mails"], "worker", LIMIT, 1).await.unwrap().remove(0);
+    queues.fail(job.claim, "no such mailbox", Retry::Dead).await.unwrap();
     at.stands(|source| source["waits"].is_null() && source["trouble"].is_null()).await;
     eventually("it to be up", LIMIT, async || at.source_up().await.filter(|line| line.ends_with(" 1"))).await;
+    eventually("the letter to be in the ledger", LIMIT, async || at.metric("dlq_captured_total{").await).await;
 
     // What was there and has gone is another matter.
     drop(queues);
@@ -91,4 +99,11 @@ async fn job_tables_that_nobody_has_made_are_waited_for_and_are_down_only_when_t
     assert!(at.source_up().await.is_some_and(|line| line.ends_with(" 0")));
     let (_, page) = at.ask("/").await.unwrap();
     assert!(page.contains("mails does not get on"), "{page}");
+
+    // The ledger remembers that it was there.
+    drop(daemon);
+    let _daemon = Daemon::spawn(folder.path());
+    let gone = at.stands(|source| !source["trouble"].is_null() || !source["waits"].is_null()).await;
+    assert_eq!((&gone["trouble"], &gone["waits"]), (&json!(why), &Value::Null));
+    eventually("it to be unready", LIMIT, async || (at.health().await.0 == 503).then_some(())).await;
 }

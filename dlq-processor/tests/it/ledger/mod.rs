@@ -21,6 +21,7 @@ mod canaries;
 mod capped;
 mod edits;
 mod listing;
+mod met;
 mod pages;
 mod plans;
 mod remains;
