@@ -64,7 +64,7 @@ const opts = { removeOnFail: Number(kept) };
 
 # Jobs of a queue that people wait for, while its dead letters are put back: a new one each few milliseconds.
 LIVE = """
-const [packages, port, name, jobs] = process.argv.slice(1);
+const [packages, port, name, jobs, others] = process.argv.slice(1);
 const { Queue, Worker } = require("node:module").createRequire(`${packages}/x.js`)("bullmq-5-58");
 const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest: null };
 (async () => {
@@ -74,6 +74,8 @@ const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest
     if (job.name === "live") waits.push(performance.now() - job.data.at);
   }, { connection, concurrency: 10, removeOnComplete: { count: 1000 } });
   await worker.waitUntilReady();
+  const more = () => queue.addBulk(Array.from({ length: others / 5 }, () => ({ name: "other", data: { text: "x".repeat(180) } })));
+  if (others > 0) setInterval(more, 200);
   for (let sent = 0; sent < jobs; sent++) {
     await queue.add("live", { at: performance.now() });
     await new Promise((done) => setTimeout(done, 4));
@@ -85,6 +87,8 @@ const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest
 })();
 """
 LIVE_JOBS, LIVE_TURNS = 1_000, 5
+# Letters that are put back a second unless told otherwise.
+RATE = 20
 
 
 def measure(stage):
@@ -156,21 +160,28 @@ def beside_live_jobs(stage):
             "retries: { transient: { base: 1s, cap: 1s } }\n"
         )
         packages = stage.programs.parent / "e2e-node"
-        words = [str(word) for word in ["node", "-e", LIVE, packages, server, QUEUE, LIVE_JOBS]]
-        live = lambda: float(subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+
+        def live(others=0):
+            words = [str(word) for word in ["node", "-e", LIVE, packages, server, QUEUE, LIVE_JOBS, others]]
+            return float(subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+
         # By turns: the machine is not as busy at any time.
-        waits = {"alone": [], "beside": []}
+        waits = {"alone": [], "more": [], "beside": []}
         for turn in range(LIVE_TURNS):
             say(f"dead letters: jobs beside them, turn {turn + 1} of {LIVE_TURNS}")
             waits["alone"].append(live())
+            waits["more"].append(live(others=RATE))
             with processor(stage, folder, acting) as (_, port):
                 wait_for(f"{LETTERS} letters", lambda: counted(port, "dlq_entries") >= LETTERS, limit_secs=300)
                 close_breaker(port)
                 wait_for("some to be put back", lambda: counted(port, "dlq_redrive_total") > 0, limit_secs=60)
                 waits["beside"].append(live())
-    alone, beside = (percentile(waits[which], 50) for which in ["alone", "beside"])
-    name = "p99 of a queue's jobs while its letters are put back (peer: while nothing is), ms"
-    return [figure(name, beside, alone, at_most=1.2)]
+    alone, more, beside = (percentile(waits[which], 50) for which in ["alone", "more", "beside"])
+    name = f"p99 of a queue's jobs while its letters are put back, {RATE} a second"
+    return [
+        figure(f"{name} (peer: while nothing is), ms", beside, alone, at_most=1.2),
+        figure(f"{name} (peer: while BullMQ itself puts in as many), ms", beside, more),
+    ]
 
 
 def trimmed(stage):

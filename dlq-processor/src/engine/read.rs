@@ -39,15 +39,17 @@ impl Engine {
 
 /// Parts failures so that no part is too large.
 fn by_size<'f>(failures: &'f [Episode], sizes: &[u64]) -> Vec<&'f [Episode]> {
-    let (mut parts, mut from, mut bytes) = (Vec::new(), 0, 0);
-    for (at, size) in sizes.iter().enumerate().take(failures.len()) {
-        if at > from && bytes + size > READ_BYTES {
-            parts.push(&failures[from..at]);
-            (from, bytes) = (at, 0);
+    let (mut parts, mut left, mut count, mut bytes) = (Vec::new(), failures, 0, 0);
+    for size in sizes.iter().take(failures.len()) {
+        if count > 0 && bytes + size > READ_BYTES {
+            let (part, rest) = left.split_at(count);
+            parts.push(part);
+            (left, count, bytes) = (rest, 0, 0);
         }
+        count += 1;
         bytes += size;
     }
-    parts.push(&failures[from..]);
+    parts.push(left);
     parts
 }
 
