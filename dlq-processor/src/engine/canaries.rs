@@ -78,7 +78,8 @@ impl Engine {
         match (&flock.canary, flock.canary_state.as_deref()) {
             (None, _) => self.send_canary(flock, canary, policy).await,
             (Some(_), Some("scheduled" | "intended" | "redriven")) => Ok(()),
-            (Some(_), state) => self.canary_ended(flock, canary, state == Some("recurred")).await,
+            // What ended as done and let nobody go says nothing, and counts as a try all the same.
+            (Some(_), state) => self.canary_ended(flock, canary, matches!(state, Some("recurred" | "resolved"))).await,
         }
     }
 
@@ -104,7 +105,9 @@ impl Engine {
         if is_over && !self.ledger.has_flock(&self.name, flock).await? {
             return Ok(self.ledger.forget_flock(&self.name, flock).await?);
         }
-        let next_at_ms = now_ms.saturating_add(wait_ms(canary, count(flock.tried)));
+        // Of one whose tries are spent there is nothing to do but forget it some day.
+        let least_ms = if canary.is_spent(count(flock.tried)) { KNOWN_MS } else { 0 };
+        let next_at_ms = now_ms.saturating_add(wait_ms(canary, count(flock.tried)).max(least_ms));
         Ok(self.ledger.put_canary_off(&self.name, flock, next_at_ms).await?)
     }
 

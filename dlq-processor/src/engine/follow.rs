@@ -7,7 +7,7 @@ use super::reconcile::Tally;
 use super::{Engine, Trouble, now_ms, passed_secs};
 use crate::failpoint;
 use crate::ledger::{self, LetterId, Outcome, UnderWay};
-use crate::source::{Sought, State, is_remembered};
+use crate::source::{PerilKind, Sought, State, is_remembered};
 
 /// Between two looks, if the first one found no letter that had ended, and if it did: then others are about to.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -49,8 +49,9 @@ impl Engine {
         let jobs: Vec<_> = under_way.iter().map(|it| it.now.clone()).collect();
         let states = self.source.states(&jobs).await?;
         let (found, now_ms) = (under_way.iter().zip(states), now_ms());
-        let found: Vec<(&UnderWay, Outcome)> =
-            found.filter_map(|(letter, state)| Some((letter, outcome(letter, state, now_ms)?))).collect();
+        let found: Vec<(&UnderWay, Outcome)> = found
+            .filter_map(|(letter, state)| Some((letter, self.believed(letter, outcome(letter, state, now_ms)?))))
+            .collect();
         let ended: Vec<(LetterId, Outcome)> =
             found.iter().map(|(letter, outcome)| (letter.id.clone(), *outcome)).collect();
         failpoint::at("before_outcome");
@@ -72,7 +73,7 @@ impl Engine {
             self.figures.outcomes.with_label_values(&[&*label, outcome.word()]).inc();
             match outcome {
                 Outcome::Lost => self.withdrawn(id, queue, name),
-                Outcome::Resolved | Outcome::Unverified => {
+                Outcome::Resolved | Outcome::Unverified | Outcome::Untold => {
                     let took = self.figures.resolution_seconds.with_label_values(&[&*label]);
                     took.observe(passed_secs(episode.failed_at_ms, now_ms));
                     self.counts.note(queue, |counts| counts.done += 1);
@@ -85,6 +86,16 @@ impl Engine {
             }
         }
         Ok(ended.len())
+    }
+}
+
+impl Engine {
+    /// What nothing is left of was done, where what fails would have been told of.
+    fn believed(&self, letter: &UnderWay, outcome: Outcome) -> Outcome {
+        let queue = &letter.now.queue;
+        let is_told = self.source.manners(queue).tells_ends
+            && !self.settings.of_queue(queue).accepts.contains(&PerilKind::Retention);
+        if outcome == Outcome::Unverified && !is_told { Outcome::Untold } else { outcome }
     }
 }
 

@@ -13,7 +13,8 @@ const WHAT: &str = "redrive";
 const WHY: &str = "canary";
 
 impl Ledger {
-    /// Schedules the newest letter of a flock, and returns its id: none if no letter may go. What failed longer than `max_age_ms`
+    /// Schedules a letter of a flock, of those whose jobs were redriven least the newest, and returns its id: none if no letter may
+    /// go. What failed longer than `max_age_ms`
     /// before it was seen, what somebody has edited, and what stands behind another does not.
     ///
     /// # Errors
@@ -34,7 +35,7 @@ impl Ledger {
                         AND earlier.order_value = letters.order_value AND earlier.number < letters.number
                         AND (earlier.state IN ('scheduled', 'intended', 'redriven') OR letters.waits_for_stuck = 1
                             AND earlier.state IN ('observed', 'parked', 'quarantined', 'escalated', 'uncertain'))))
-            ORDER BY number DESC LIMIT 1"
+            ORDER BY redrives, number DESC LIMIT 1"
         );
         let words = [source, &flock.class, &flock.fingerprint].map(Bind::from);
         self.write(async |transaction| {
@@ -90,9 +91,10 @@ impl Ledger {
         now_ms: i64,
         mut due: impl FnMut() -> i64,
     ) -> Result<usize, LedgerError> {
+        // Of a flock the few hundred of a part are read, not all that wait of its class: `+ 0` keeps another index away.
         let next = format!(
             "SELECT number FROM letters WHERE {PARKED} AND source = $1 AND class = $2 AND fingerprint = $3
-                AND seen_at_ms - failed_at_ms <= $4 AND edited_at_ms IS NULL AND seen_at_ms < $5
+                AND seen_at_ms - failed_at_ms <= $4 AND edited_at_ms IS NULL AND seen_at_ms + 0 < $5
             ORDER BY number LIMIT {ROWS}"
         );
         let words = [source, &flock.class, &flock.fingerprint].map(Bind::from);
@@ -129,9 +131,10 @@ impl Ledger {
         let sql =
             "UPDATE canaries SET release_before_ms = NULL, passed_by = NULL, passed = passed + 1, tried = tried + 1,
                 next_at_ms = $4, changed_at_ms = $5
-            WHERE source = $1 AND class = $2 AND fingerprint = $3";
+            WHERE source = $1 AND class = $2 AND fingerprint = $3 AND release_before_ms = $6";
         let words = [source, &flock.class, &flock.fingerprint].map(Bind::from);
-        let binds = [&words[..], &[next_at_ms.into(), now_ms.into()]].concat();
+        // Another one may have been done meanwhile, and more may follow that.
+        let binds = [&words[..], &[next_at_ms.into(), now_ms.into(), flock.release_before_ms.into()]].concat();
         self.write(async |transaction| transaction.change(sql, &binds).await.map(drop)).await
     }
 }
@@ -149,9 +152,9 @@ pub(super) async fn pass(transaction: &mut Transaction, done: &[&str], now_ms: i
         FROM letters
         WHERE letters.id IN {} AND letters.state = 'redriven' AND canaries.source = letters.source
             AND canaries.fingerprint = letters.fingerprint AND canaries.class = letters.class
+            AND letters.to_queue IS NULL AND letters.edited_at_ms IS NULL
             AND (canaries.canary = letters.id
-                OR letters.has_all_tries = 1 AND letters.to_queue IS NULL AND letters.edited_at_ms IS NULL
-                    AND (canaries.passed = 0 OR canaries.next_at_ms <= $1))",
+                OR letters.has_all_tries = 1 AND (canaries.passed = 0 OR canaries.next_at_ms <= $1))",
         places_after(1, 1, done.len())
     );
     let binds: Vec<Bind<'_>> = [Bind::from(now_ms)].into_iter().chain(done.iter().map(|id| Bind::from(*id))).collect();

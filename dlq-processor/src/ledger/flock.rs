@@ -45,9 +45,9 @@ impl Flock {
     }
 }
 
-/// Letters that are parked for what they are: word for word what their index is of (`tables`). Nobody asked for it, they are no
-/// part of a flow, and nothing else has come of them.
-pub(super) const PARKED: &str = "state = 'parked' AND reason = 'class'";
+/// Letters that are parked for what they are: what their index is of (`tables`), word for word. Nobody asked for it, they are no
+/// part of a flow, and nothing else has come of them. What another queue told of depends on that one, too, and stays.
+pub(super) const PARKED: &str = "state = 'parked' AND reason = 'class' AND found_in IS NULL";
 
 type Kind = (String, String, String, i64);
 

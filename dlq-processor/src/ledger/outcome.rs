@@ -30,6 +30,8 @@ pub enum Outcome {
     Resolved,
     /// Its queue has nothing of it any more: most keep nothing of what was done.
     Unverified,
+    /// The same, where that says nothing: nobody tells how jobs end, or what fails is thrown away as well.
+    Untold,
     /// Its job failed again.
     Recurred,
     /// The source has lost that it was put back: the same order is to be carried out again.
@@ -41,7 +43,7 @@ impl Outcome {
     pub fn word(self) -> &'static str {
         match self {
             Self::Resolved => "resolved",
-            Self::Unverified => "unverified",
+            Self::Unverified | Self::Untold => "unverified",
             Self::Recurred => "recurred",
             Self::Lost => "lost",
         }
@@ -49,7 +51,7 @@ impl Outcome {
 
     fn state(self) -> LetterState {
         match self {
-            Self::Resolved | Self::Unverified => LetterState::Resolved,
+            Self::Resolved | Self::Unverified | Self::Untold => LetterState::Resolved,
             Self::Recurred => LetterState::Recurred,
             Self::Lost => LetterState::Intended,
         }
@@ -104,7 +106,7 @@ impl Ledger {
         self.write(async |transaction| {
             let mut written = BTreeSet::new();
             for part in ended.chunks(ROWS) {
-                let done = part.iter().filter(|(_, outcome)| outcome.state() == LetterState::Resolved);
+                let done = part.iter().filter(|(_, it)| matches!(it, Outcome::Resolved | Outcome::Unverified));
                 pass(transaction, &done.map(|(id, _)| id.as_str()).collect::<Vec<_>>(), now_ms).await?;
                 let sql = format!(
                     "UPDATE letters SET state = ended.column2, changed_at_ms = $1, version = version + 1,

@@ -77,7 +77,7 @@ impl Policy {
             Class::Poison => return by_class(Action::Quarantine, Alarm::Ticket),
             Class::Malformed => return by_class(escalated_if_critical, Alarm::Ticket),
             Class::Unknown => return decided(escalated_if_critical, waits, Alarm::Ticket),
-            Class::Auth => return decided(Action::Park, waits, Alarm::Ticket),
+            Class::Auth => return decided(Action::Park, self.doubted(letter, facts.idempotent, waits), Alarm::Ticket),
             Class::TransientAmbiguous if facts.idempotent != Some(true) => {
                 return decided(Action::Escalate, Reason::MayBeDone, Alarm::Ticket);
             }
@@ -94,6 +94,17 @@ impl Policy {
         let alarm = if is_told { Alarm::Ticket } else { Alarm::None };
         let wait = retry.wait(past.redrives, random).max(asked);
         Decision { alarm, ..by_class(Action::Redrive(wait), Alarm::None) }
+    }
+
+    /// Why what was refused waits: with a sign that it may have been done it is no canary, unless twice does no harm.
+    fn doubted(&self, letter: &Letter, idempotent: Option<bool>, otherwise: Reason) -> Reason {
+        let knows = |rule: &Rule| rule.knows(&letter.queue, &letter.name, &letter.error, letter.stalls);
+        let is_doubtful = self.rules.iter().any(|rule| rule.class == Class::TransientAmbiguous && knows(rule));
+        if otherwise == Reason::Class && idempotent != Some(true) && is_doubtful {
+            Reason::MayBeDone
+        } else {
+            otherwise
+        }
     }
 
     /// Returns how letters of a class send canaries, if they do. Never where doing it twice may do harm: what nobody believed was

@@ -52,7 +52,8 @@ async fn while_access_is_refused_one_is_tried_now_and_then_and_those_that_are_al
     let _daemon = machine.daemon().await;
     tried(&refused, 3).await;
     let runs = machine.runs_of(&refused).await;
-    assert_eq!(runs.iter().filter(|runs| **runs == 1).count(), ALIKE - 1, "the others stay parked: {runs:?}");
+    assert!(runs.iter().all(|runs| (1..=2).contains(runs)), "each canary is another job: {runs:?}");
+    assert!(runs.contains(&1), "the others stay parked: {runs:?}");
     eventually("it to be counted", LIMIT, async || {
         machine.metric("dlq_canaries_total", "result=\"failed\"").await.filter(|failed| *failed >= 1.0)
     })
@@ -73,7 +74,7 @@ async fn while_access_is_refused_one_is_tried_now_and_then_and_those_that_are_al
     let before = of(&letters, &others, "recurred").len();
     tried(&others, before + 1).await;
     assert_eq!(of(&machine.letters().await, &others, "resolved"), Vec::<&Listed>::new());
-    assert_eq!(machine.runs_of(&others).await.into_iter().min(), Some(1), "one of them stays parked");
+    assert!(!of(&machine.letters().await, &others, "parked").is_empty(), "one of them stays parked");
     let why = async |letter: &Listed| {
         let (_, shown) =
             machine.ask_as_operator("GET", &format!("/api/v1/letters/{}", letter.id), "", &Value::Null).await;
