@@ -377,7 +377,7 @@ mod tests {
         let (path, migrations) = (folder.join("x.db"), [table]);
         let (durability, check) = (Durability::Normal, DamageCheck::Always);
         let file = SqliteFile { path: &path, durability, check, migrations: &migrations, cache_kib: CACHE_KIB };
-        Database::Sqlite(open_sqlite(file).await.unwrap())
+        Database::Sqlite(open_sqlite(file).await.expect("a folder of its own"))
     }
 
     #[tokio::test]
