@@ -21,7 +21,7 @@ use crate::storm::Breaker;
 
 /// Between two looks for what is due, once there is nothing more that may be redriven: what rates let through comes in small
 /// parts, and each costs writes to the disk.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long it is looked for one of them, at most, where very many kinds wait: it is looked on from there next time.
 const LOOK_FOR: Duration = Duration::from_millis(100);
 /// Letters that are redriven at once, at most: each time the ledger is twice written to the disk.

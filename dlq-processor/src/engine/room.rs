@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use super::redrive::LOOK_EVERY;
 use super::{Engine, Trouble, now_ms};
 use crate::ledger::{self, Due, Held, Lane};
 use crate::storm::{Bucket, Pressure, Throttle};
 
 /// Between two looks at how busy a queue is.
 const LOAD_EVERY: Duration = Duration::from_secs(5);
-
-/// Between two parts of what a rate lets through.
-const PART_EVERY: Duration = Duration::from_millis(200);
 
 /// What one loop knows of the queues of a source.
 #[derive(Default)]
@@ -53,7 +51,7 @@ impl Spent {
     }
 
     fn holds(self) -> bool {
-        self.0.is_some_and(|at| at.elapsed() < PART_EVERY)
+        self.0.is_some_and(|at| at.elapsed() < LOOK_EVERY)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use kit::db::{Bind, Transaction};
 
+use super::due::FIRST_IN_ORDER;
 use super::flock::{Flock, PARKED};
 use super::{Ledger, LedgerError, ROWS, places, places_after};
 
@@ -14,8 +15,8 @@ const WHY: &str = "canary";
 
 impl Ledger {
     /// Schedules a letter of a flock, of those whose jobs were redriven least the newest, and returns its id: none if no letter may
-    /// go. What failed longer than `max_age_ms`
-    /// before it was seen, what somebody has edited, and what stands behind another does not.
+    /// go. What failed longer than `max_age_ms` before it was seen, what somebody has edited, and what stands behind another does
+    /// not.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -29,12 +30,7 @@ impl Ledger {
         let newest = format!(
             "SELECT number, id FROM letters WHERE {PARKED} AND source = $1 AND class = $2 AND fingerprint = $3
                 AND seen_at_ms - failed_at_ms <= $4 AND edited_at_ms IS NULL
-                AND (order_value IS NULL OR NOT EXISTS (
-                    SELECT 1 FROM letters AS earlier
-                    WHERE earlier.source = letters.source AND earlier.queue = letters.queue
-                        AND earlier.order_value = letters.order_value AND earlier.number < letters.number
-                        AND (earlier.state IN ('scheduled', 'intended', 'redriven') OR letters.waits_for_stuck = 1
-                            AND earlier.state IN ('observed', 'parked', 'quarantined', 'escalated', 'uncertain'))))
+                AND {FIRST_IN_ORDER}
             ORDER BY redrives, number DESC LIMIT 1"
         );
         let words = [source, &flock.class, &flock.fingerprint].map(Bind::from);
@@ -140,8 +136,7 @@ impl Ledger {
 }
 
 /// Has flocks follow their canaries, of letters that are about to be written down as done, and what a person had redriven of them
-/// as it was.
-/// Once a flock was let go, a person's letter counts when the next canary would be sent and no sooner: of what fails again and
+/// as it was. Once a flock was let go, a person's letter counts when the next canary would be sent and no sooner: of what fails again and
 /// again the others may be done all the while.
 pub(super) async fn pass(transaction: &mut Transaction, done: &[&str], now_ms: i64) -> Result<(), sqlx::Error> {
     if done.is_empty() || transaction.row::<(i64,)>("SELECT tried FROM canaries LIMIT 1", &[]).await?.is_none() {

@@ -80,6 +80,14 @@ const HELD: usize = 1000;
 const LANES: usize = 250;
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Which letters stand behind no other of their order.
+pub(super) const FIRST_IN_ORDER: &str = "(order_value IS NULL OR NOT EXISTS (
+    SELECT 1 FROM letters AS earlier
+    WHERE earlier.source = letters.source AND earlier.queue = letters.queue
+        AND earlier.order_value = letters.order_value AND earlier.number < letters.number
+        AND (earlier.state IN ('scheduled', 'intended', 'redriven') OR letters.waits_for_stuck = 1
+            AND earlier.state IN ('observed', 'parked', 'quarantined', 'escalated', 'uncertain'))))";
+
 /// A lane as one value. What is between is in hardly any name, and only has two lanes be one, as a name does that is longer than any
 /// which a person gives: an index of PostgreSQL takes no more than 2,704 bytes.
 macro_rules! lane {
@@ -187,14 +195,10 @@ async fn due_of(
         FROM letters WHERE state = 'scheduled' AND source = $1 AND ",
         lane!(),
         " = $2 AND due_at_ms <= $3
-            AND (order_value IS NULL OR NOT EXISTS (
-                SELECT 1 FROM letters AS earlier
-                WHERE earlier.source = letters.source AND earlier.queue = letters.queue
-                    AND earlier.order_value = letters.order_value AND earlier.number < letters.number
-                    AND (earlier.state IN ('scheduled', 'intended', 'redriven') OR letters.waits_for_stuck = 1
-                        AND earlier.state IN ('observed', 'parked', 'quarantined', 'escalated', 'uncertain'))))"
+            AND "
     )
-    .to_owned();
+    .to_owned()
+        + FIRST_IN_ORDER;
     let mut binds = vec![Bind::from(source), lane.0.as_str().into(), now_ms.into()];
     // As lists: SQLite bears a thousand conditions one in another and no more (sqlite.org/limits.html, section 7).
     if let Some(queues) = list(&mut binds, &held.queues) {

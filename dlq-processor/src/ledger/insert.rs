@@ -7,7 +7,7 @@ use kit::trace::Context;
 
 use super::letter::{LetterId, Past};
 use super::{Ruling, places};
-use crate::source::Found;
+use crate::source::{Found, as_text};
 
 /// Returns the ids of those that were not there.
 pub(super) async fn insert(
@@ -123,5 +123,5 @@ async fn insert_stacks(
 
 /// PostgreSQL has no text with a NUL in it (manual, section 8.3); what counts is kept as bytes.
 pub(super) fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+    as_text(text).into_owned()
 }

@@ -292,18 +292,18 @@ impl Source for BullMq {
     }
 
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
-        let last = orders.last().map(|order| (order.episode.queue.as_str(), order));
-        self.confirmed(last, self.redrive(orders)).boxed()
+        let guard = orders.last().map(|order| self.keys(&order.episode.queue).guard(&order.id));
+        self.server.confirmed(guard, self.redrive(orders)).boxed()
     }
 
     fn put_anew<'a>(&'a self, lost: &'a [Lost]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
-        let last = lost.last().map(|lost| (lost.order.episode.queue.as_str(), &lost.order));
-        self.confirmed(last, self.make_anew(lost)).boxed()
+        let guard = lost.last().map(|Lost { order, .. }| self.keys(&order.episode.queue).guard(&order.id));
+        self.server.confirmed(guard, self.make_anew(lost)).boxed()
     }
 
     fn put_others<'a>(&'a self, others: &'a [Other]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
-        let last = others.last().map(|other| (other.queue.as_str(), &other.order));
-        self.confirmed(last, self.make_others(others)).boxed()
+        let guard = others.last().map(|other| self.keys(&other.queue).guard(&other.order.id));
+        self.server.confirmed(guard, self.make_others(others)).boxed()
     }
 
     fn states<'a>(&'a self, jobs: &'a [Sought]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {

@@ -52,21 +52,6 @@ impl BullMq {
         Ok(done)
     }
 
-    /// Returns what came of orders once it is on the disk of the server; the guard of the last one is written once more for that.
-    pub(super) async fn confirmed(
-        &self,
-        last: Option<(&str, &Order)>,
-        done: impl Future<Output = Result<Vec<Put>, SourceError>>,
-    ) -> Result<Vec<Put>, SourceError> {
-        let done = done.await?;
-        if let Some((queue, order)) = last {
-            let mut write = redis::cmd("PEXPIRE");
-            write.arg(self.keys(queue).guard(&order.id)).arg(u64::try_from(GUARD.as_millis()).unwrap_or(u64::MAX));
-            self.server.confirm(write).await?;
-        }
-        Ok(done)
-    }
-
     pub(super) fn call_redrive(&self, calls: &mut Pipeline, order: &Order, kept: &Hash) {
         const KEYS: [&str; 9] = ["failed", "wait", "paused", "active", "prioritized", "pc", "meta", "marker", "events"];
         let Episode { queue, job, failed_at_ms } = &order.episode;

@@ -6,7 +6,7 @@ use super::Server;
 
 impl Server {
     /// Says in one sentence that it throws away what it has no room for, if it does; `what` is what could be lost. From then on
-    /// [`Self::confirm`] knows whether it says when something is on its disk.
+    /// [`Self::confirmed`] knows whether it says when something is on its disk.
     pub(crate) async fn find_eviction(&self, what: &str) -> Result<Option<String>, SourceError> {
         let mut asked = redis::pipe();
         for part in ["memory", "server", "persistence"] {

@@ -6,13 +6,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::select_all;
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, ServerErrorKind,
-};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, Script, ServerErrorKind};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::super::SourceError;
+use super::super::{GUARD, Put, SourceError};
 
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -103,15 +101,36 @@ impl Server {
         }
     }
 
+    /// Returns what came of orders once it is on the disk of the server, as far as that is known; `guard` is the key of one of them.
+    pub(crate) async fn confirmed(
+        &self,
+        guard: Option<String>,
+        done: impl Future<Output = Result<Vec<Put>, SourceError>>,
+    ) -> Result<Vec<Put>, SourceError> {
+        let done = done.await?;
+        if let Some(guard) = guard {
+            self.confirm(&guard).await?;
+        }
+        Ok(done)
+    }
+
     /// Waits until what was written before is on the disk of the server, where it says so (Redis 7.2, `WAITAOF`) and does in time.
-    /// `write` is one more that changes nothing of worth: it is waited for what the same connection wrote, and so for all before.
-    /// Where it is not waited for, whoever reads there finds out later what was lost.
-    pub(crate) async fn confirm(&self, write: Cmd) -> Result<(), SourceError> {
+    /// A guard is written once more, as it was: it is waited for what the same connection wrote, and so for all before. Where it is
+    /// not waited for, whoever reads there finds out later what was lost.
+    async fn confirm(&self, guard: &str) -> Result<(), SourceError> {
         if !self.has_disk.load(Ordering::Relaxed) || self.refuses.load(Ordering::Relaxed) {
             return Ok(());
         }
         let mut asked = redis::pipe();
-        asked.add_command(write).ignore().cmd("WAITAOF").arg(1).arg(0).arg(DISK.as_millis());
+        asked
+            .cmd("PEXPIRE")
+            .arg(guard)
+            .arg(GUARD.as_millis())
+            .ignore()
+            .cmd("WAITAOF")
+            .arg(1)
+            .arg(0)
+            .arg(DISK.as_millis());
         match self.send::<redis::Value>(&self.confirming, DEADLINE, &asked).await? {
             Ok(_how_many) => Ok(()),
             Err(error) if is_of_server(&error) => {

@@ -25,6 +25,7 @@ use futures_util::future::BoxFuture;
 use redis::RedisError;
 use secrecy::SecretString;
 
+use self::keys::Group;
 use self::watch::Watch;
 use super::redis::{Lists, Lua, Server};
 use super::{Cursor, Episode, Found, Lost, Manners, Order, Page, Put, Sought, Source, SourceError, State};
@@ -92,6 +93,11 @@ impl RedisStreams {
     }
 }
 
+/// The key that an order leaves.
+fn guard_of(order: Option<&Order>) -> Option<String> {
+    order.and_then(|order| Some(Group::of(&order.episode.queue)?.guard(&order.id)))
+}
+
 impl Source for RedisStreams {
     /// What is pending is given to consumers again and again.
     fn manners(&self, _queue: &str) -> Manners {
@@ -112,11 +118,11 @@ impl Source for RedisStreams {
     }
 
     fn put_back<'a>(&'a self, orders: &'a [Order]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
-        self.confirmed(orders.last(), self.redrive(orders)).boxed()
+        self.server.confirmed(guard_of(orders.last()), self.redrive(orders)).boxed()
     }
 
     fn put_anew<'a>(&'a self, lost: &'a [Lost]) -> BoxFuture<'a, Result<Vec<Put>, SourceError>> {
-        self.confirmed(lost.last().map(|lost| &lost.order), self.make_anew(lost)).boxed()
+        self.server.confirmed(guard_of(lost.last().map(|lost| &lost.order)), self.make_anew(lost)).boxed()
     }
 
     fn states<'a>(&'a self, jobs: &'a [Sought]) -> BoxFuture<'a, Result<Vec<State>, SourceError>> {

@@ -42,21 +42,6 @@ impl RedisStreams {
         Ok(done)
     }
 
-    /// Returns what came of orders once it is on the disk of the server; the guard of the last one is written once more for that.
-    pub(super) async fn confirmed(
-        &self,
-        last: Option<&Order>,
-        done: impl Future<Output = Result<Vec<Put>, SourceError>>,
-    ) -> Result<Vec<Put>, SourceError> {
-        let done = done.await?;
-        if let Some((group, order)) = last.and_then(|order| Some((Group::of(&order.episode.queue)?, order))) {
-            let mut write = redis::cmd("PEXPIRE");
-            write.arg(group.guard(&order.id)).arg(u64::try_from(GUARD.as_millis()).unwrap_or(u64::MAX));
-            self.server.confirm(write).await?;
-        }
-        Ok(done)
-    }
-
     /// With what was kept, or from the entry itself.
     async fn run_redrive(&self, orders: &[(&Order, Option<Hash>)]) -> Result<Vec<Put>, SourceError> {
         let guard_ms = u64::try_from(GUARD.as_millis()).unwrap_or(u64::MAX);
