@@ -9,7 +9,7 @@ use crate::source::{CLOCKS_DIFFER_MS, Cursor, Episode, PAGE, SourceError};
 
 /// Between two looks for new queues, at least and at most; in between it is so many times what a look takes.
 const QUEUES_EVERY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-const QUEUES_SHARE: u32 = 50;
+const QUEUES_SHARE: u32 = 20;
 /// Between two looks at all that a queue holds: for what was listed out of its order.
 const ALL_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks at what failed lately: clocks of workers differ.
@@ -20,6 +20,8 @@ const LEFT: usize = 2000;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks, while there is always something.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Between two pages of what is known already: nobody waits for them.
+const KNOWN_PAUSE: Duration = Duration::from_millis(5);
 
 /// How far each queue was read.
 #[derive(Default)]
@@ -29,6 +31,8 @@ struct Round {
     queues_every: Duration,
     all_at: Option<Instant>,
     lately_at: Option<Instant>,
+    /// When all of that was listed last, in milliseconds since the epoch.
+    lately_ms: i64,
     count: Count,
 }
 
@@ -105,16 +109,19 @@ impl Engine {
                 is_news
             });
         }
-        if is_due(&mut round.all_at, ALL_EVERY) {
+        let began_ms = now_ms();
+        let (is_all, is_lately) = (is_due(&mut round.all_at, ALL_EVERY), is_due(&mut round.lately_at, LATELY_EVERY));
+        if is_all {
             round.cursors.values_mut().for_each(|cursor| *cursor = Cursor::default());
             if let Err(trouble) = self.take_out_left().await {
                 // It is due until it is done.
                 round.all_at = None;
                 return Err(trouble);
             }
-        } else if is_due(&mut round.lately_at, LATELY_EVERY) {
-            for cursor in round.cursors.values_mut() {
-                *cursor = Cursor { failed_at_ms: cursor.failed_at_ms - CLOCKS_DIFFER_MS, read: 0 };
+        } else if is_lately {
+            for (queue, cursor) in &mut round.cursors {
+                let is_in_order = self.source.manners(queue).keeps_dead;
+                *cursor = looked_back(*cursor, is_in_order.then_some(round.lately_ms));
             }
         }
         for (queue, cursor) in &mut round.cursors {
@@ -122,16 +129,22 @@ impl Engine {
                 let page = self.source.list(queue, *cursor).await?;
                 #[expect(clippy::cast_possible_wrap, reason = "no server holds so many")]
                 self.figures.failed_in_source.with_label_values(&[&self.name, queue]).set(page.failed as i64);
-                self.take(queue, &page.episodes).await?;
+                let has_news = self.take(queue, &page.episodes).await?;
                 *cursor = page.next;
                 if page.episodes.len() < PAGE {
                     break;
+                }
+                if !has_news {
+                    tokio::time::sleep(KNOWN_PAUSE).await;
                 }
             }
             // A worker whose clock is ahead would hide what others fail: what is of the future is listed again.
             if cursor.failed_at_ms > now_ms() {
                 *cursor = Cursor { failed_at_ms: now_ms(), read: 0 };
             }
+        }
+        if is_all || is_lately {
+            round.lately_ms = began_ms;
         }
         self.count_depths(&mut round.count, &round.cursors).await;
         let counted = self.figures.unwatched.with_label_values(&[&self.name]);
@@ -149,10 +162,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads what the ledger does not have yet. What is listed until it is taken out is not listed again before it is.
-    async fn take(&self, queue: &str, episodes: &[Episode]) -> Result<(), Trouble> {
+    /// Reads what the ledger does not have yet, and returns whether there was any. What is listed until it is taken out is not
+    /// listed again before it is.
+    async fn take(&self, queue: &str, episodes: &[Episode]) -> Result<bool, Trouble> {
         if episodes.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let unknown = self.ledger.unknown(&self.name, episodes).await?;
         self.read_in(&unknown).await?;
@@ -164,6 +178,36 @@ impl Engine {
             let known = episodes.iter().filter(|episode| !unknown.contains(episode));
             self.take_out(&known.cloned().collect::<Vec<_>>()).await?;
         }
-        Ok(())
+        Ok(!unknown.is_empty())
+    }
+}
+
+/// A cursor set back by as much as clocks differ. Where what failed since the time `last_ms` is listed as of then, it is not
+/// earlier than that: a queue in which nothing fails any more is not read again and again.
+fn looked_back(cursor: Cursor, last_ms: Option<i64>) -> Cursor {
+    let since_ms = last_ms.unwrap_or(cursor.failed_at_ms).saturating_sub(CLOCKS_DIFFER_MS);
+    if since_ms < cursor.failed_at_ms { Cursor { failed_at_ms: since_ms, read: 0 } } else { cursor }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_looked_back_as_far_as_clocks_differ_and_no_further_than_something_may_have_been_listed_since() {
+        let at = |failed_at_ms, read| Cursor { failed_at_ms, read };
+        let newest = at(1_000_000, 3);
+        for (last_ms, expected) in [
+            (None, at(940_000, 0)),
+            (Some(1_000_000), at(940_000, 0)),
+            (Some(1_005_000), at(945_000, 0)),
+            (Some(1_059_999), at(999_999, 0)),
+            // A worker whose clock is a minute behind has told of nothing as of then.
+            (Some(1_060_000), newest),
+            (Some(9_000_000), newest),
+        ] {
+            assert_eq!(looked_back(newest, last_ms), expected, "{last_ms:?}");
+        }
+        assert_eq!(looked_back(Cursor::default(), Some(1_000_000)), Cursor::default());
     }
 }

@@ -3,19 +3,23 @@
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Engine, Trouble};
 use crate::source::{Episode, Place, Places};
 
 /// Longest wait for a queue to tell of something.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two times that queues are heard, while they always tell of something: each keeps its failures for longer.
+/// Between two times that queues are heard which always tell of something, while some of it are failures: each keeps them for
+/// longer.
 const PAUSE: Duration = Duration::from_millis(5);
+/// The same once none has failed for a while: each time costs the jobs of a small machine something.
+const CALM_PAUSE: Duration = Duration::from_millis(25);
+const CALM_AFTER: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(super) async fn tail_for_ever(&self) {
-        let (mut is_begun, mut failures) = (false, 0);
+        let (mut is_begun, mut failures, mut failed_at) = (false, 0, None::<Instant>);
         let mut found = self.found.subscribe();
         loop {
             let queues = found.borrow_and_update().clone();
@@ -24,11 +28,17 @@ impl Engine {
                 continue;
             }
             let heard = self.hear(&queues, &mut is_begun).await;
-            tokio::time::sleep(self.went("listening", &heard, &mut failures).unwrap_or(PAUSE)).await;
+            if !matches!(heard, Ok(false)) {
+                failed_at = Some(Instant::now());
+            }
+            let is_calm = failed_at.is_none_or(|at| at.elapsed() >= CALM_AFTER);
+            let pause = if is_calm { CALM_PAUSE } else { PAUSE };
+            tokio::time::sleep(self.went("listening", &heard.map(drop), &mut failures).unwrap_or(pause)).await;
         }
     }
 
-    async fn hear(&self, queues: &[String], is_begun: &mut bool) -> Result<(), Trouble> {
+    /// Reads in what has failed, and returns whether anything had, or may have: there is more to be heard.
+    async fn hear(&self, queues: &[String], is_begun: &mut bool) -> Result<bool, Trouble> {
         if !*is_begun {
             let known = self.ledger.heard(&self.name).await?;
             *self.places.lock().unwrap_or_else(PoisonError::into_inner) = known;
@@ -41,17 +51,19 @@ impl Engine {
             None => Place::End,
         };
         let places: Places = queues.iter().map(|queue| (queue.clone(), place(queue))).collect();
+        let mut may_have_failed = false;
         for told in self.source.hear(&places, PATIENCE).await? {
             if told.has_gap {
                 self.figures.gaps.with_label_values(&[&self.name, &told.queue]).inc();
                 let (source, queue) = (&self.name, &told.queue);
                 tracing::warn!(source, queue, "the queue has forgotten some of what failed before it was heard");
             }
+            may_have_failed |= !told.failed.is_empty() || !told.is_all;
             let failed: BTreeSet<Episode> = told.failed.into_iter().collect();
             self.read_in(&failed.into_iter().collect::<Vec<_>>()).await?;
             self.places.lock().unwrap_or_else(PoisonError::into_inner).insert(told.queue, told.place);
         }
         *is_begun = true;
-        Ok(())
+        Ok(may_have_failed)
     }
 }

@@ -105,6 +105,8 @@ pub struct Told {
     pub place: String,
     /// Whether it has forgotten some of what it told before that.
     pub has_gap: bool,
+    /// Whether that is all that it has told so far.
+    pub is_all: bool,
 }
 
 /// What a queue holds beside what has failed.

@@ -155,8 +155,9 @@ pub const CLOCKS_DIFFER_MS: i64 = 60_000;
 /// How a queue deals with what is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manners {
-    /// Whether a dead job stays, in nobody's way, until it is put back. Else it is taken out ([`Source::forget`]) once the
-    /// ledger has it and its queue is acted in, and put back from what the ledger keeps ([`Source::put_anew`]).
+    /// Whether a dead job stays, in nobody's way, until it is put back, and stands by the time it failed: what fails later is
+    /// listed later, as far as clocks agree. Else it is taken out ([`Source::forget`]) once the ledger has it and its queue is
+    /// acted in, and put back from what the ledger keeps ([`Source::put_anew`]).
     pub keeps_dead: bool,
     /// Whether what is dead is listed again after a start, for as long as it is there. Else what the ledger had when power was
     /// cut is taken out by its name.

@@ -40,24 +40,31 @@ impl BullMq {
                 failed: Vec::new(),
                 place,
                 has_gap: false,
+                is_all: true,
             };
             return Ok(self.find_newest(&unheard).await?.into_iter().map(told).collect());
         }
-        let mut told = Vec::new();
-        for (queue, events) in self.wait_for_events(places, patience).await? {
+        let (mut told, most) = (Vec::new(), (EVENTS / places.len()).max(FEWEST));
+        for (queue, events) in self.wait_for_events(places, most, patience).await? {
             let Some((place, _)) = events.last() else { continue };
             let failed = events.iter().filter_map(|event| failure(&queue, event)).collect();
-            told.push(Told { place: place.clone(), queue, failed, has_gap: false });
+            let is_all = events.len() < most;
+            told.push(Told { place: place.clone(), queue, failed, has_gap: false, is_all });
         }
         self.find_gaps(places, &mut told).await?;
         Ok(told)
     }
 
-    async fn wait_for_events(&self, places: &Places, patience: Duration) -> Result<Vec<Stream>, SourceError> {
+    /// Waits for entries, of each stream so many at most.
+    async fn wait_for_events(
+        &self,
+        places: &Places,
+        most: usize,
+        patience: Duration,
+    ) -> Result<Vec<Stream>, SourceError> {
         let mut asked = redis::pipe();
         let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1);
-        let events = (EVENTS / places.len()).max(FEWEST);
-        asked.cmd("XREAD").arg("COUNT").arg(events).arg("BLOCK").arg(patience_ms).arg("STREAMS");
+        asked.cmd("XREAD").arg("COUNT").arg(most).arg("BLOCK").arg(patience_ms).arg("STREAMS");
         let streams: HashMap<String, &String> =
             places.keys().map(|queue| (self.keys(queue).of("events"), queue)).collect();
         for queue in places.keys() {

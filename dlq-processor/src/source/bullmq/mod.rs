@@ -134,11 +134,8 @@ impl BullMq {
     }
 
     async fn find_queues(&self) -> Result<Vec<String>, SourceError> {
-        let (mut found, mut cursor) = (BTreeSet::new(), 0_u64);
-        loop {
-            let mut scan = redis::pipe();
-            scan.cmd("SCAN").arg(cursor).arg("MATCH").arg(every_meta(&self.prefix)).arg("COUNT").arg(1000);
-            let ((next, names),): ((u64, Vec<Vec<u8>>),) = self.server.ask(&scan).await?;
+        let (mut found, mut scan) = (BTreeSet::new(), self.server.scan(every_meta(&self.prefix), "hash"));
+        while let Some(names) = scan.next().await? {
             // BullMQ writes UTF-8: other keys are somebody else's.
             let names = names.iter().filter_map(|key| str::from_utf8(key).ok());
             let queues = names.filter_map(|key| queue_of(&self.prefix, key));
@@ -146,11 +143,8 @@ impl BullMq {
             if found.len() > QUEUES {
                 return Err(SourceError::Odd(format!("there are more than {QUEUES} queues; name those that count")));
             }
-            if next == 0 {
-                return Ok(found.into_iter().collect());
-            }
-            cursor = next;
         }
+        Ok(found.into_iter().collect())
     }
 
     async fn list_failed(&self, queue: &str, from: Cursor) -> Result<Page, SourceError> {

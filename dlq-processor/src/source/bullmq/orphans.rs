@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::redis::glob::escaped;
-use super::super::{Orphans, SourceError};
+use super::super::{Orphans, PAGE, SourceError};
 use super::BullMq;
 use super::entry::is_no_job;
 
-/// Keys that are asked for at once, and how often at most: a million keys, and what these calls bring.
-const KEYS: usize = 1000;
-const PAGES: usize = 1000;
+/// Parts of a server's keys that are looked at, at most: a million keys.
+const PARTS: usize = 4000;
 /// Jobs of a queue that are named, at most.
 const NAMED: usize = 100;
 /// Jobs of a queue that are looked at again, at most.
@@ -69,11 +68,9 @@ impl BullMq {
         let mut by_length: Vec<&str> = jobs.keys().copied().collect();
         by_length.sort_by_key(|queue| std::cmp::Reverse(queue.len()));
         let every = escaped(&self.prefix) + ":*";
-        let mut cursor = 0_u64;
-        for _page in 0..PAGES {
-            let mut scan = redis::pipe();
-            scan.cmd("SCAN").arg(cursor).arg("MATCH").arg(&every).arg("COUNT").arg(KEYS).arg("TYPE").arg("hash");
-            let ((next, keys),): ((u64, Vec<Vec<u8>>),) = self.server.ask(&scan).await?;
+        let mut scan = self.server.scan(every, "hash");
+        for _part in 0..PARTS {
+            let Some(keys) = scan.next().await? else { return Ok((jobs, true)) };
             for key in keys.iter().filter_map(|key| str::from_utf8(key).ok()) {
                 let Some(rest) = key.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix(':')) else {
                     continue;
@@ -83,10 +80,6 @@ impl BullMq {
                 let job = job(queue).filter(|job| !is_no_job(job));
                 jobs.entry(queue).or_default().extend(job.map(str::to_owned));
             }
-            if next == 0 {
-                return Ok((jobs, true));
-            }
-            cursor = next;
         }
         Ok((jobs, false))
     }
@@ -110,7 +103,7 @@ impl BullMq {
         let listed: BTreeSet<&[u8]> = listed.iter().flatten().map(Vec::as_slice).collect();
         let jobs: Vec<String> = jobs.into_iter().filter(|job| !listed.contains(job.as_bytes())).collect();
         let mut homeless = Vec::new();
-        for part in jobs.chunks(KEYS) {
+        for part in jobs.chunks(PAGE) {
             let mut asked = redis::pipe();
             for job in part {
                 // What has no time is something else: a scheduler, say.

@@ -6,6 +6,7 @@ pub(super) mod glob;
 pub(super) mod kept;
 mod lists;
 mod notes;
+mod scan;
 mod server;
 
 pub(crate) use lists::List;

@@ -73,22 +73,16 @@ impl RedisStreams {
 
     async fn scan(&self, pattern: &str, found: &mut BTreeSet<String>) -> Result<(), SourceError> {
         let pattern: Vec<String> = pattern.split('*').map(escaped).collect();
-        let (pattern, mut cursor) = (pattern.join("*"), 0_u64);
-        loop {
-            let mut scan = redis::pipe();
-            scan.cmd("SCAN").arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000).arg("TYPE").arg("stream");
-            let ((next, names),): ((u64, Vec<Vec<u8>>),) = self.server.ask(&scan).await?;
+        let mut scan = self.server.scan(pattern.join("*"), "stream");
+        while let Some(names) = scan.next().await? {
             // What cannot be written in a configuration, or into a ledger in PostgreSQL, is left alone.
             let names = names.into_iter().filter_map(|name| String::from_utf8(name).ok());
             found.extend(names.filter(|name| !name.contains('\0')));
             if found.len() > MOST {
                 return Err(SourceError::Odd(format!("there are more than {MOST} streams; name those that count")));
             }
-            if next == 0 {
-                return Ok(());
-            }
-            cursor = next;
         }
+        Ok(())
     }
 
     /// Of a stream that has gone since, none.

@@ -47,7 +47,11 @@ async fn queues_are_found_whatever_they_are_called() {
     asked.hset(&b"bull:\xff:meta"[..], "somebody", "else").ignore();
     asked.hset("bull::meta", "no", "queue").ignore();
     asked.hset("bullfrog:mails:meta", "another", "prefix").ignore();
-    asked.hset("bull:mails:1", "name", "job").ignore();
+    // More than are looked at at once.
+    for job in 1..=1000 {
+        asked.hset(format!("bull:mails:{job}"), "name", "job").ignore();
+    }
+    asked.set("bull:text:meta", "no queue").ignore();
     seeded.query::<()>(&asked).await;
     assert_eq!(seeded.source.queues().await.unwrap(), ["a:b", "mails", "meta", "ü {x} *?[y]"]);
 }
@@ -93,6 +97,23 @@ async fn what_a_queue_has_forgotten_is_a_gap_and_nothing_else_is() {
         }
         let told = hear(&mut places).await;
         assert_eq!(told, [(if expected { 1 } else { 2 }, expected)]);
+    }
+}
+
+#[tokio::test]
+async fn of_a_queue_that_tells_of_much_each_time_a_part_is_heard_and_that_there_is_more() {
+    let seeded = Seeded::start().await;
+    let mut asked = redis::pipe();
+    for _ in 0..1000 {
+        asked.cmd("XADD").arg("bull:mails:events").arg("*").arg(&[("event", "waiting"), ("jobId", "1")]).ignore();
+    }
+    seeded.query::<()>(&asked).await;
+    fails(&seeded, "mails", "1").await;
+    let mut place = Place::Start;
+    for expected in [(0, false), (1, true)] {
+        let told = seeded.source.hear(&[("mails".to_owned(), place)].into(), NEVER).await.unwrap();
+        assert_eq!(told.iter().map(|told| (told.failed.len(), told.is_all)).collect::<Vec<_>>(), [expected]);
+        place = Place::At(told[0].place.clone());
     }
 }
 
