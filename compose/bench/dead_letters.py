@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 
-from stage import ROOT, Process, ask, figure, free_port, memory_mib, percentile, say, wait_for
+from stage import ROOT, SETTLE_SECS, Process, ask, figure, free_port, memory_mib, percentile, say, wait_for
 
 QUEUE = "bench"
 # So many that the time to find the queue and to be asked does not count.
@@ -62,22 +62,23 @@ const opts = { removeOnFail: Number(kept) };
 """
 
 
-# Jobs of a queue that people wait for, while its dead letters are put back: a new one each few milliseconds.
+# Jobs of a queue that people wait for, while its dead letters are put back: a new one each few milliseconds. The first ones,
+# until the worker has done what waited for it, do not count.
 LIVE = """
-const [packages, port, name, jobs, others] = process.argv.slice(1);
+const [packages, port, name, jobs, first, others] = process.argv.slice(1);
 const { Queue, Worker } = require("node:module").createRequire(`${packages}/x.js`)("bullmq-5-58");
 const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest: null };
 (async () => {
   const queue = new Queue(name, { connection });
   const waits = [];
   const worker = new Worker(name, async (job) => {
-    if (job.name === "live") waits.push(performance.now() - job.data.at);
+    if (job.name === "live" && job.data.counts) waits.push(performance.now() - job.data.at);
   }, { connection, concurrency: 10, removeOnComplete: { count: 1000 } });
   await worker.waitUntilReady();
   const more = () => queue.addBulk(Array.from({ length: others / 5 }, () => ({ name: "other", data: { text: "x".repeat(180) } })));
   if (others > 0) setInterval(more, 200);
-  for (let sent = 0; sent < jobs; sent++) {
-    await queue.add("live", { at: performance.now() });
+  for (let sent = -first; sent < jobs; sent++) {
+    await queue.add("live", { at: performance.now(), counts: sent >= 0 });
     await new Promise((done) => setTimeout(done, 4));
   }
   while (waits.length < jobs) await new Promise((done) => setTimeout(done, 10));
@@ -86,7 +87,7 @@ const connection = { host: "127.0.0.1", port: Number(port), maxRetriesPerRequest
   process.exit(0);
 })();
 """
-LIVE_JOBS, LIVE_TURNS = 1_000, 5
+LIVE_JOBS, FIRST_JOBS, LIVE_TURNS = 2_000, 400, 5
 # Letters that are put back a second unless told otherwise.
 RATE = 20
 
@@ -162,7 +163,7 @@ def beside_live_jobs(stage):
         packages = stage.programs.parent / "e2e-node"
 
         def live(others=0):
-            words = [str(word) for word in ["node", "-e", LIVE, packages, server, QUEUE, LIVE_JOBS, others]]
+            words = [str(word) for word in ["node", "-e", LIVE, packages, server, QUEUE, LIVE_JOBS, FIRST_JOBS, others]]
             return float(subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
 
         # By turns: the machine is not as busy at any time.
@@ -173,6 +174,7 @@ def beside_live_jobs(stage):
             waits["more"].append(live(others=RATE))
             with processor(stage, folder, acting) as (_, port):
                 wait_for(f"{LETTERS} letters", lambda: counted(port, "dlq_entries") >= LETTERS, limit_secs=300)
+                time.sleep(SETTLE_SECS)
                 close_breaker(port)
                 wait_for("some to be put back", lambda: counted(port, "dlq_redrive_total") > 0, limit_secs=60)
                 waits["beside"].append(live())

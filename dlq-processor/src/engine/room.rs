@@ -22,6 +22,8 @@ pub(super) struct Room {
     pub(super) next: ledger::Place,
     /// Queues that letters came from, and in which nothing is done.
     passive: BTreeSet<String>,
+    /// When something was redriven last.
+    pub(super) redriven_at: Option<Instant>,
     /// When what all queues may have together ran out.
     spent: Spent,
 }
