@@ -29,6 +29,7 @@ use self::policy::Room;
 use crate::engine::Working;
 use crate::ledger::{Actor, Ledger, LedgerError};
 use crate::letter_line::LONGEST_BYTES;
+use crate::policy::Policy;
 use crate::reload::Reloader;
 use crate::settings::Settings;
 use crate::texts::check;
@@ -56,6 +57,11 @@ pub(crate) struct Api {
 }
 
 impl Api {
+    /// Returns the policy that decides.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.reloader.policy()
+    }
+
     /// The ledger comes when it is open.
     pub(crate) fn new(
         settings: Arc<Settings>,

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use kit::cli::{refuse, say};
-use kit::config::Environment;
+use kit::config::{Environment, show_duration};
 use kit::exit;
 
 use super::ConfigArgument;
+use crate::policy::Canary;
 
 pub(super) fn run(argument: &ConfigArgument, environment: &Environment) -> ExitCode {
     let settings = match argument.load(environment) {
@@ -22,6 +23,14 @@ pub(super) fn run(argument: &ConfigArgument, environment: &Environment) -> ExitC
     for queue in &settings.queues {
         let mode = if queue.acts { "act" } else { "observe" };
         say(format_args!("  {:16} {mode:7} {}/s", queue.queue.as_str(), queue.rate));
+    }
+    for (class, Canary { first, cap, tries }) in &settings.policy.canaries {
+        let (first, cap) = (show_duration(*first), show_duration(*cap));
+        let most = tries.map(|tries| format!(", {tries} of them at most")).unwrap_or_default();
+        say(format_args!(
+            "  canaries         {:7} after {first}, then twice as long each time up to {cap}{most}",
+            class.word()
+        ));
     }
     if !settings.queues.iter().any(|queue| queue.acts) {
         say("Nothing is redriven: no queue has mode: act.");

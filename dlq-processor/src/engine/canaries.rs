@@ -78,8 +78,7 @@ impl Engine {
         match (&flock.canary, flock.canary_state.as_deref()) {
             (None, _) => self.send_canary(flock, canary, policy).await,
             (Some(_), Some("scheduled" | "intended" | "redriven")) => Ok(()),
-            // What ended as done and let nobody go says nothing, and counts as a try all the same.
-            (Some(_), state) => self.canary_ended(flock, canary, matches!(state, Some("recurred" | "resolved"))).await,
+            (Some(_), state) => self.canary_ended(flock, canary, Ended::of(state)).await,
         }
     }
 
@@ -111,12 +110,11 @@ impl Engine {
         Ok(self.ledger.put_canary_off(&self.name, flock, next_at_ms).await?)
     }
 
-    /// What ended otherwise than by a failure says nothing.
-    async fn canary_ended(&self, flock: &Flock, canary: &Canary, has_failed: bool) -> Result<(), Trouble> {
-        let (tried, now_ms) = (flock.tried + i64::from(has_failed), now_ms());
+    async fn canary_ended(&self, flock: &Flock, canary: &Canary, ended: Ended) -> Result<(), Trouble> {
+        let (tried, now_ms) = (flock.tried + i64::from(ended != Ended::Withdrawn), now_ms());
         let wait_ms = wait_ms(canary, count(tried));
         self.ledger.canary_ended(&self.name, flock, tried, now_ms.saturating_add(wait_ms), now_ms).await?;
-        let result = if has_failed { "failed" } else { "withdrawn" };
+        let result = ended.word();
         self.figures.canaries.with_label_values(&[&*flock.class, result]).inc();
         tracing::info!(
             source = self.name,
@@ -152,6 +150,34 @@ impl Engine {
             return Ok(());
         }
         Ok(())
+    }
+}
+
+/// How a canary ended that nobody follows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Failed,
+    /// It may be done, but nobody tells: that counts as a try all the same.
+    Untold,
+    /// Otherwise, which says nothing.
+    Withdrawn,
+}
+
+impl Ended {
+    fn of(state: Option<&str>) -> Self {
+        match state {
+            Some("recurred") => Self::Failed,
+            Some("resolved") => Self::Untold,
+            _ => Self::Withdrawn,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Untold => "untold",
+            Self::Withdrawn => "withdrawn",
+        }
     }
 }
 

@@ -146,7 +146,7 @@ impl Figures {
                 .register(IntCounter::new("dlq_fingerprints_new_total", "Failures like which there had been none.")),
             canaries: counter(
                 "dlq_canaries_total",
-                "Parked letters that went before those that are alike, by what came of it; passed ones had the others follow.",
+                "Parked letters that went before those that are alike, by what came of it: sent, then passed, failed, untold or withdrawn; passed ones had the others follow.",
                 &["class", "result"],
             ),
             capped: gauge(

@@ -19,7 +19,7 @@ pub struct Groups {
 }
 
 /// Letters with one fingerprint that wait for somebody.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct Group {
     /// What they have in common.
     pub fingerprint: String,
@@ -41,6 +41,12 @@ pub struct Group {
     pub since_ms: i64,
     /// When the last of them was.
     pub last_ms: i64,
+    /// Canaries that have ended; none if nobody watches letters that are alike.
+    pub tried: Option<i64>,
+    /// The letter that goes before the others now.
+    pub canary: Option<String>,
+    /// When the next one does at the earliest, in milliseconds since the epoch.
+    pub next_canary_ms: Option<i64>,
 }
 
 impl Ledger {
@@ -54,13 +60,15 @@ impl Ledger {
                 COUNT(DISTINCT fingerprint), MIN(seen_at_ms) FROM letters WHERE {WAITS}"
         );
         let newest = format!(
-            "SELECT alike.fingerprint, queue, name, class, message, id, alike.letters, alike.pages,
-                alike.since_ms, alike.last_ms
+            "SELECT alike.fingerprint, letters.queue, letters.name, letters.class, message, id, alike.letters,
+                alike.pages, alike.since_ms, alike.last_ms, tried, canary, next_at_ms AS next_canary_ms
             FROM (SELECT fingerprint, MAX(number) AS newest, COUNT(*) AS letters,
                     SUM(CASE WHEN alarm = 'page' THEN 1 ELSE 0 END) AS pages,
                     MIN(seen_at_ms) AS since_ms, MAX(seen_at_ms) AS last_ms
                 FROM letters WHERE {WAITS} GROUP BY fingerprint) AS alike
             JOIN letters ON letters.number = alike.newest
+            LEFT JOIN canaries ON canaries.source = letters.source AND canaries.fingerprint = letters.fingerprint
+                AND canaries.class = letters.class
             ORDER BY CASE WHEN alike.pages > 0 THEN 0 ELSE 1 END, alike.newest DESC LIMIT $1"
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);

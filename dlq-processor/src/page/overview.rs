@@ -15,6 +15,7 @@ use super::plans::{PlanRow, under_way};
 use super::spoken::{count, letter_state, line, number, of_letter};
 use super::work::{Work, work};
 use crate::ledger::{Group, Groups, LetterState, Numbers};
+use crate::policy::{Canary, Class, Policy};
 
 /// Kinds of failures that are shown.
 const GROUPS: usize = 20;
@@ -44,6 +45,8 @@ struct GroupView {
     now: String,
     since: When,
     last: When,
+    /// How it stands with the one that goes before the others; empty if none does.
+    canary: String,
 }
 
 /// Letters in one state.
@@ -68,12 +71,19 @@ async fn make(pages: &Pages, moment: &Moment) -> Result<Made, Trouble> {
     let plans = if moment.sees_details() { under_way(ledger, moment).await? } else { Vec::new() };
     let work = work(pages, moment);
     let (tone, sentence) = headline(&groups, &work);
+    let policy = pages.api.policy();
+    let view = |group: Group| {
+        let canary = canary_of(&policy, &group).filter(|_| pages.api.settings.of_queue(&group.queue).acts);
+        let canary =
+            canary.map(|canary| canary_said(&group, canary, |at_ms| moment.ahead(at_ms).left)).unwrap_or_default();
+        group_view(group, canary, moment)
+    };
     let shown = i64::try_from(groups.newest.len()).unwrap_or(i64::MAX);
     let view = Overview {
         tone,
         counts: counts(&groups, &numbers, moment),
         more_groups: groups.kinds - shown,
-        groups: groups.newest.into_iter().map(|group| group_view(group, moment)).collect(),
+        groups: groups.newest.into_iter().map(view).collect(),
         plans,
         states: states(&numbers),
         sees_details: moment.sees_details(),
@@ -116,7 +126,30 @@ fn counts(groups: &Groups, numbers: &Numbers, moment: &Moment) -> String {
     }
 }
 
-fn group_view(group: Group, moment: &Moment) -> GroupView {
+/// How letters that are alike send canaries, if they do.
+fn canary_of<'p>(policy: &'p Policy, group: &Group) -> Option<&'p Canary> {
+    let class = Class::ALL.into_iter().find(|class| class.word() == group.class)?;
+    policy.canary(class, &group.queue, &group.name)
+}
+
+fn canary_said(group: &Group, canary: &Canary, left: impl Fn(i64) -> String) -> String {
+    let Some(tried) = group.tried else { return String::new() };
+    let in_vain = match tried {
+        0 => String::new(),
+        1 => ", one was in vain".to_owned(),
+        tried => format!(", {} were in vain", number(tried)),
+    };
+    match group.next_canary_ms {
+        _ if group.canary.is_some() => format!("one of them is tried now{in_vain}"),
+        _ if canary.is_spent(u32::try_from(tried).unwrap_or(u32::MAX)) => {
+            format!("{} tried in vain, and no more", count(tried, "letter"))
+        }
+        Some(next_ms) => format!("one of them is tried {}{in_vain}", left(next_ms)),
+        None => String::new(),
+    }
+}
+
+fn group_view(group: Group, canary: String, moment: &Moment) -> GroupView {
     let (tone, word) = if group.pages > 0 { (Tone::Bad, "now") } else { (Tone::Warn, "waits") };
     GroupView {
         tone,
@@ -129,6 +162,7 @@ fn group_view(group: Group, moment: &Moment) -> GroupView {
         },
         since: moment.when(group.since_ms),
         last: moment.when(group.last_ms),
+        canary,
         group,
     }
 }
@@ -162,6 +196,8 @@ fn spoken_number(letters: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::ledger::StateCount;
 
@@ -187,6 +223,28 @@ mod tests {
         ] {
             let groups = Groups { letters, pages, ..Groups::default() };
             assert_eq!(headline(&groups, &work(wrong)), (tone, sentence.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_kind_of_failure_says_how_it_stands_with_the_letter_that_goes_before_the_others() {
+        let endless = Canary { first: Duration::from_secs(60), cap: Duration::from_secs(60), tries: None };
+        let once = Canary { tries: Some(1), ..endless.clone() };
+        let group = |tried, canary: Option<&str>| Group {
+            tried,
+            canary: canary.map(str::to_owned),
+            next_canary_ms: tried.map(|_| 7),
+            ..Group::default()
+        };
+        for (group, canary, said) in [
+            (group(None, None), &endless, ""),
+            (group(Some(0), None), &endless, "one of them is tried in 7"),
+            (group(Some(0), Some("a")), &once, "one of them is tried now"),
+            (group(Some(1), Some("a")), &endless, "one of them is tried now, one was in vain"),
+            (group(Some(1_200), None), &endless, "one of them is tried in 7, 1,200 were in vain"),
+            (group(Some(1), None), &once, "1 letter tried in vain, and no more"),
+        ] {
+            assert_eq!(canary_said(&group, canary, |at_ms| format!("in {at_ms}")), said);
         }
     }
 
