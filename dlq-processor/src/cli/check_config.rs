@@ -25,12 +25,12 @@ pub(super) fn run(argument: &ConfigArgument, environment: &Environment) -> ExitC
         say(format_args!("  {:16} {mode:7} {}/s", queue.queue.as_str(), queue.rate));
     }
     for (class, Canary { first, cap, tries }) in &settings.policy.canaries {
-        let (first, cap) = (show_duration(*first), show_duration(*cap));
-        let most = tries.map(|tries| format!(", {tries} of them at most")).unwrap_or_default();
-        say(format_args!(
-            "  canaries         {:7} after {first}, then twice as long each time up to {cap}{most}",
-            class.word()
-        ));
+        let later = match tries {
+            Some(1) => String::new(),
+            _ => format!(", then twice as long each time up to {}", show_duration(*cap)),
+        };
+        let most = tries.map(|tries| format!(", {tries} at most")).unwrap_or_default();
+        say(format_args!("  canaries         {:7} after {}{later}{most}", class.word(), show_duration(*first)));
     }
     if !settings.queues.iter().any(|queue| queue.acts) {
         say("Nothing is redriven: no queue has mode: act.");

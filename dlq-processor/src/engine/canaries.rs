@@ -192,3 +192,14 @@ fn millis(length: Duration) -> i64 {
 fn count(tried: i64) -> u32 {
     u32::try_from(tried).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canary_of_which_nobody_tells_how_it_ended_has_not_failed() {
+        let ended = [Some("recurred"), Some("resolved"), Some("discarded"), None].map(Ended::of).map(Ended::word);
+        assert_eq!(ended, ["failed", "untold", "withdrawn", "withdrawn"]);
+    }
+}

@@ -1,12 +1,10 @@
 //! Says how much queues hold beside what is dead, where a source counts that.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kit::chain::Chain;
 
 use super::Engine;
-use crate::source::Cursor;
 
 /// Between two counts: within that of Prometheus.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -22,11 +20,11 @@ pub(super) struct Count {
 
 impl Engine {
     /// Counts, if it is time. When that fails nothing more is said of any queue, and what is dead is taken in all the same.
-    pub(super) async fn count_depths(&self, count: &mut Count, of: &BTreeMap<String, Cursor>) {
+    pub(super) async fn count_depths(&self, count: &mut Count, queues: impl Iterator<Item = &String>) {
         if count.due_at.is_some_and(|due_at| Instant::now() < due_at) {
             return;
         }
-        let queues: Vec<String> = of.keys().cloned().collect();
+        let queues: Vec<String> = queues.cloned().collect();
         let counted = self.source.depths(&queues).await;
         let had_failed = std::mem::replace(&mut count.has_failed, counted.is_err());
         count.due_at = Some(Instant::now() + if count.has_failed { COUNT_AGAIN_AFTER } else { COUNT_EVERY });

@@ -20,7 +20,9 @@ use crate::source::{Episode, Lost, Other, PAGE, Put, is_remembered};
 use crate::storm::Breaker;
 
 /// Between two looks for what is due, once there is nothing more that may be redriven: at the rate that queues have unless told
-/// otherwise letters go one by one then. In parts of four the slowest of a queue's jobs waited longer for them (measured).
+/// otherwise letters go one by one then, unless the disk of a server is waited for. In parts of four the slowest of a queue's jobs
+/// waited longer for them: BullMQ's own p99 was 3.5 ms with four each 200 ms, 2.7 with one each 50 ms, 2.4 with none (the load
+/// of `compose/bench/dead_letters.py`).
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The same where nothing has been redriven for a while.
 const LOOK_IDLY_EVERY: Duration = Duration::from_millis(200);

@@ -40,8 +40,8 @@ struct Place {
     spent_budget: Spent,
 }
 
-/// When something ran out: a little later there is no more of it yet, however little has come since. Small parts cost more than
-/// large ones.
+/// When something ran out: a little later there is no more of it yet, however little has come since. Each part costs two writes to
+/// the ledger's disk.
 #[derive(Clone, Copy, Default)]
 struct Spent(Option<Instant>);
 

@@ -23,17 +23,23 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Between two pages of what is known already: nobody waits for them.
 const KNOWN_PAUSE: Duration = Duration::from_millis(5);
 
-/// How far each queue was read.
+/// What is known of all queues, and when it was looked for.
 #[derive(Default)]
 struct Round {
-    cursors: BTreeMap<String, Cursor>,
+    queues: BTreeMap<String, Listed>,
     queues_at: Option<Instant>,
     queues_every: Duration,
     all_at: Option<Instant>,
     lately_at: Option<Instant>,
-    /// When all of that was listed last, in milliseconds since the epoch.
-    lately_ms: i64,
     count: Count,
+}
+
+/// How far a queue was read.
+#[derive(Default)]
+struct Listed {
+    cursor: Cursor,
+    /// When all that had failed lately was listed last, in milliseconds since the epoch.
+    whole_ms: i64,
 }
 
 fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
@@ -56,7 +62,7 @@ impl Engine {
             has_answered = has_answered || self.has_answered(&looked).await;
             self.note_answer(&looked, has_answered);
             if let Some(wait) = self.went("capture", &looked, &mut failures) {
-                self.forget_depths(round.cursors.keys());
+                self.forget_depths(round.queues.keys());
                 round.queues_at = None;
                 tokio::time::sleep(wait).await;
                 continue;
@@ -66,7 +72,7 @@ impl Engine {
             }
             // However much there is, it is looked at so often and no more.
             tokio::time::sleep(PAUSE).await;
-            let queues: Vec<String> = round.cursors.keys().cloned().collect();
+            let queues: Vec<String> = round.queues.keys().cloned().collect();
             if queues.is_empty() {
                 tokio::time::sleep(PATIENCE).await;
             } else if self.source.wait(&queues, PATIENCE).await.is_err() {
@@ -88,43 +94,25 @@ impl Engine {
 
     async fn look(&self, round: &mut Round) -> Result<(), Trouble> {
         if is_due(&mut round.queues_at, round.queues_every) {
-            let began = Instant::now();
-            let queues = self.source.queues().await?;
-            round.queues_every = (began.elapsed() * QUEUES_SHARE).clamp(QUEUES_EVERY.0, QUEUES_EVERY.1);
-            let wanted = |queue: &String| self.queues.iter().any(|pattern| pattern.matches(queue));
-            let queues: Vec<String> = queues.into_iter().filter(wanted).collect();
-            round.cursors.retain(|queue, _| {
-                let is_there = queues.contains(queue);
-                if !is_there {
-                    self.forget_depths([queue]);
-                }
-                is_there
-            });
-            for queue in &queues {
-                round.cursors.entry(queue.clone()).or_default();
-            }
-            self.found.send_if_modified(|found| {
-                let is_news = *found != queues;
-                *found = queues;
-                is_news
-            });
+            self.look_for_queues(round).await?;
         }
         let began_ms = now_ms();
         let (is_all, is_lately) = (is_due(&mut round.all_at, ALL_EVERY), is_due(&mut round.lately_at, LATELY_EVERY));
         if is_all {
-            round.cursors.values_mut().for_each(|cursor| *cursor = Cursor::default());
+            round.queues.values_mut().for_each(|listed| listed.cursor = Cursor::default());
             if let Err(trouble) = self.take_out_left().await {
                 // It is due until it is done.
                 round.all_at = None;
                 return Err(trouble);
             }
         } else if is_lately {
-            for (queue, cursor) in &mut round.cursors {
+            for (queue, Listed { cursor, whole_ms }) in &mut round.queues {
                 let is_in_order = self.source.manners(queue).keeps_dead;
-                *cursor = looked_back(*cursor, is_in_order.then_some(round.lately_ms));
+                *cursor = looked_back(*cursor, is_in_order.then_some(*whole_ms));
             }
         }
-        for (queue, cursor) in &mut round.cursors {
+        for (queue, Listed { cursor, whole_ms }) in &mut round.queues {
+            let is_whole = is_all || is_lately || *cursor == Cursor::default();
             loop {
                 let page = self.source.list(queue, *cursor).await?;
                 #[expect(clippy::cast_possible_wrap, reason = "no server holds so many")]
@@ -142,13 +130,38 @@ impl Engine {
             if cursor.failed_at_ms > now_ms() {
                 *cursor = Cursor { failed_at_ms: now_ms(), read: 0 };
             }
+            if is_whole {
+                *whole_ms = began_ms;
+            }
         }
-        if is_all || is_lately {
-            round.lately_ms = began_ms;
-        }
-        self.count_depths(&mut round.count, &round.cursors).await;
+        self.count_depths(&mut round.count, round.queues.keys()).await;
         let counted = self.figures.unwatched.with_label_values(&[&self.name]);
         counted.inc_by(self.source.unwatched().saturating_sub(counted.get()));
+        Ok(())
+    }
+
+    async fn look_for_queues(&self, round: &mut Round) -> Result<(), Trouble> {
+        let began = Instant::now();
+        let queues = self.source.queues().await?;
+        round.queues_every = (began.elapsed() * QUEUES_SHARE).clamp(QUEUES_EVERY.0, QUEUES_EVERY.1);
+        round.queues_at = Some(Instant::now());
+        let wanted = |queue: &String| self.queues.iter().any(|pattern| pattern.matches(queue));
+        let queues: Vec<String> = queues.into_iter().filter(wanted).collect();
+        round.queues.retain(|queue, _| {
+            let is_there = queues.contains(queue);
+            if !is_there {
+                self.forget_depths([queue]);
+            }
+            is_there
+        });
+        for queue in &queues {
+            round.queues.entry(queue.clone()).or_default();
+        }
+        self.found.send_if_modified(|found| {
+            let is_news = *found != queues;
+            *found = queues;
+            is_news
+        });
         Ok(())
     }
 
@@ -182,11 +195,12 @@ impl Engine {
     }
 }
 
-/// A cursor set back by as much as clocks differ. Where what failed since the time `last_ms` is listed as of then, it is not
-/// earlier than that: a queue in which nothing fails any more is not read again and again.
+/// A cursor set back by as much as clocks differ: those of workers from each other or, where what failed since the time `last_ms`
+/// is listed as of then, from this one, so that a queue in which nothing fails any more is not read again and again. Its last
+/// millisecond always is: of what had failed in it some may have been put back, which others then stand in the place of.
 fn looked_back(cursor: Cursor, last_ms: Option<i64>) -> Cursor {
     let since_ms = last_ms.unwrap_or(cursor.failed_at_ms).saturating_sub(CLOCKS_DIFFER_MS);
-    if since_ms < cursor.failed_at_ms { Cursor { failed_at_ms: since_ms, read: 0 } } else { cursor }
+    Cursor { failed_at_ms: since_ms.min(cursor.failed_at_ms), read: 0 }
 }
 
 #[cfg(test)]
@@ -202,9 +216,9 @@ mod tests {
             (Some(1_000_000), at(940_000, 0)),
             (Some(1_005_000), at(945_000, 0)),
             (Some(1_059_999), at(999_999, 0)),
-            // A worker whose clock is a minute behind has told of nothing as of then.
-            (Some(1_060_000), newest),
-            (Some(9_000_000), newest),
+            // A worker whose clock is a minute behind has told of nothing as of then, but of that very millisecond.
+            (Some(1_060_000), at(1_000_000, 0)),
+            (Some(9_000_000), at(1_000_000, 0)),
         ] {
             assert_eq!(looked_back(newest, last_ms), expected, "{last_ms:?}");
         }

@@ -13,10 +13,15 @@ const WHAT: &str = "redrive";
 /// Why, of a canary.
 const WHY: &str = "canary";
 
+/// Letters that may go before those that are alike: none that failed longer before it was seen than a number of milliseconds, that
+/// somebody has edited, or that stands behind another.
+pub(super) fn may_go(max_age_ms: &str) -> String {
+    format!("{PARKED} AND seen_at_ms - failed_at_ms <= {max_age_ms} AND edited_at_ms IS NULL AND {FIRST_IN_ORDER}")
+}
+
 impl Ledger {
     /// Schedules a letter of a flock, of those whose jobs were redriven least the newest, and returns its id: none if no letter may
-    /// go. What failed longer than `max_age_ms` before it was seen, what somebody has edited, and what stands behind another does
-    /// not.
+    /// go. What failed longer than `max_age_ms` before it was seen does not.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -28,10 +33,9 @@ impl Ledger {
         now_ms: i64,
     ) -> Result<Option<String>, LedgerError> {
         let newest = format!(
-            "SELECT number, id FROM letters WHERE {PARKED} AND source = $1 AND class = $2 AND fingerprint = $3
-                AND seen_at_ms - failed_at_ms <= $4 AND edited_at_ms IS NULL
-                AND {FIRST_IN_ORDER}
-            ORDER BY redrives, number DESC LIMIT 1"
+            "SELECT number, id FROM letters WHERE source = $1 AND class = $2 AND fingerprint = $3 AND {}
+            ORDER BY redrives, number DESC LIMIT 1",
+            may_go("$4")
         );
         let words = [source, &flock.class, &flock.fingerprint].map(Bind::from);
         self.write(async |transaction| {

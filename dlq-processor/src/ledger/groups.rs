@@ -1,5 +1,6 @@
 //! What waits for somebody, as a page shows it: all of it counted, and the newest kinds of failures with their last words.
 
+use super::canary::may_go;
 use super::waiting::WAITS;
 use super::{Ledger, LedgerError};
 
@@ -45,23 +46,27 @@ pub struct Group {
     pub tried: Option<i64>,
     /// The letter that goes before the others now.
     pub canary: Option<String>,
-    /// When the next one does at the earliest, in milliseconds since the epoch.
+    /// When the next one does at the earliest, in milliseconds since the epoch; none if none may go.
     pub next_canary_ms: Option<i64>,
 }
 
 impl Ledger {
-    /// Counts what waits for somebody, and returns at most so many kinds of failures of it.
+    /// Counts what waits for somebody, and returns at most so many kinds of failures of it. What failed longer than `max_age_ms` before
+    /// it was seen is no canary.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn groups(&self, most: usize) -> Result<Groups, LedgerError> {
+    pub async fn groups(&self, most: usize, max_age_ms: i64) -> Result<Groups, LedgerError> {
         let count = format!(
             "SELECT COUNT(*), COALESCE(SUM(CASE WHEN alarm = 'page' THEN 1 ELSE 0 END), 0),
                 COUNT(DISTINCT fingerprint), MIN(seen_at_ms) FROM letters WHERE {WAITS}"
         );
         let newest = format!(
             "SELECT alike.fingerprint, letters.queue, letters.name, letters.class, message, id, alike.letters,
-                alike.pages, alike.since_ms, alike.last_ms, tried, canary, next_at_ms AS next_canary_ms
+                alike.pages, alike.since_ms, alike.last_ms, tried, canary,
+                CASE WHEN EXISTS (SELECT 1 FROM letters WHERE letters.source = canaries.source
+                    AND letters.class = canaries.class AND letters.fingerprint = canaries.fingerprint AND {})
+                    THEN next_at_ms END AS next_canary_ms
             FROM (SELECT fingerprint, MAX(number) AS newest, COUNT(*) AS letters,
                     SUM(CASE WHEN alarm = 'page' THEN 1 ELSE 0 END) AS pages,
                     MIN(seen_at_ms) AS since_ms, MAX(seen_at_ms) AS last_ms
@@ -69,13 +74,14 @@ impl Ledger {
             JOIN letters ON letters.number = alike.newest
             LEFT JOIN canaries ON canaries.source = letters.source AND canaries.fingerprint = letters.fingerprint
                 AND canaries.class = letters.class
-            ORDER BY CASE WHEN alike.pages > 0 THEN 0 ELSE 1 END, alike.newest DESC LIMIT $1"
+            ORDER BY CASE WHEN alike.pages > 0 THEN 0 ELSE 1 END, alike.newest DESC LIMIT $1",
+            may_go("$2")
         );
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         self.read(async |transaction| {
             let counted = transaction.row::<(i64, i64, i64, Option<i64>)>(&count, &[]).await?;
             let (letters, pages, kinds, since_ms) = counted.unwrap_or_default();
-            let newest = transaction.rows::<Group>(&newest, &[most.into()]).await?;
+            let newest = transaction.rows::<Group>(&newest, &[most.into(), max_age_ms.into()]).await?;
             Ok(Groups { letters, pages, kinds, since_ms, newest })
         })
         .await

@@ -66,24 +66,24 @@ pub(super) async fn show(State(pages): State<Pages>, Passer(moment): Passer) -> 
 
 async fn make(pages: &Pages, moment: &Moment) -> Result<Made, Trouble> {
     let ledger = pages.api.opened().ok_or(Trouble::NotOpen)?;
-    let groups = ledger.groups(GROUPS).await?;
+    let policy = pages.api.policy();
+    let max_age_ms = i64::try_from(policy.max_age.as_millis()).unwrap_or(i64::MAX);
+    let groups = ledger.groups(GROUPS, max_age_ms).await?;
     let numbers = ledger.numbers().await?;
     let plans = if moment.sees_details() { under_way(ledger, moment).await? } else { Vec::new() };
     let work = work(pages, moment);
     let (tone, sentence) = headline(&groups, &work);
-    let policy = pages.api.policy();
-    let view = |group: Group| {
+    let shown_group = |group: Group| {
         let canary = canary_of(&policy, &group).filter(|_| pages.api.settings.of_queue(&group.queue).acts);
-        let canary =
-            canary.map(|canary| canary_said(&group, canary, |at_ms| moment.ahead(at_ms).left)).unwrap_or_default();
-        group_view(group, canary, moment)
+        let said = canary.map(|canary| canary_said(&group, canary, |at_ms| moment.ahead(at_ms).left));
+        group_view(group, said.unwrap_or_default(), moment)
     };
     let shown = i64::try_from(groups.newest.len()).unwrap_or(i64::MAX);
     let view = Overview {
         tone,
         counts: counts(&groups, &numbers, moment),
         more_groups: groups.kinds - shown,
-        groups: groups.newest.into_iter().map(view).collect(),
+        groups: groups.newest.into_iter().map(shown_group).collect(),
         plans,
         states: states(&numbers),
         sees_details: moment.sees_details(),
@@ -134,17 +134,14 @@ fn canary_of<'p>(policy: &'p Policy, group: &Group) -> Option<&'p Canary> {
 
 fn canary_said(group: &Group, canary: &Canary, left: impl Fn(i64) -> String) -> String {
     let Some(tried) = group.tried else { return String::new() };
-    let in_vain = match tried {
-        0 => String::new(),
-        1 => ", one was in vain".to_owned(),
-        tried => format!(", {} were in vain", number(tried)),
-    };
+    let were = if tried == 1 { "was" } else { "were" };
+    let before = if tried == 0 { String::new() } else { format!(", as {} {were} before", number(tried)) };
     match group.next_canary_ms {
-        _ if group.canary.is_some() => format!("one of them is tried now{in_vain}"),
+        _ if group.canary.is_some() => format!("one of them is tried now{before}"),
         _ if canary.is_spent(u32::try_from(tried).unwrap_or(u32::MAX)) => {
-            format!("{} tried in vain, and no more", count(tried, "letter"))
+            format!("{} {were} tried, and no more are", number(tried))
         }
-        Some(next_ms) => format!("one of them is tried {}{in_vain}", left(next_ms)),
+        Some(next_ms) => format!("one of them is tried {}{before}", left(next_ms)),
         None => String::new(),
     }
 }
@@ -240,9 +237,10 @@ mod tests {
             (group(None, None), &endless, ""),
             (group(Some(0), None), &endless, "one of them is tried in 7"),
             (group(Some(0), Some("a")), &once, "one of them is tried now"),
-            (group(Some(1), Some("a")), &endless, "one of them is tried now, one was in vain"),
-            (group(Some(1_200), None), &endless, "one of them is tried in 7, 1,200 were in vain"),
-            (group(Some(1), None), &once, "1 letter tried in vain, and no more"),
+            (group(Some(1), Some("a")), &endless, "one of them is tried now, as 1 was before"),
+            (group(Some(1_200), None), &endless, "one of them is tried in 7, as 1,200 were before"),
+            (Group { next_canary_ms: None, ..group(Some(1), None) }, &endless, ""),
+            (group(Some(1), None), &once, "1 was tried, and no more are"),
         ] {
             assert_eq!(canary_said(&group, canary, |at_ms| format!("in {at_ms}")), said);
         }

@@ -14,8 +14,8 @@ use crate::source::{Orphans, Peril, SourceError};
 
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Longest look for jobs that are in no list: all keys are looked at.
-const ORPHANS_WITHIN: Duration = Duration::from_secs(20);
+/// Longest look for queues, and for jobs that are in no list: all keys are looked at.
+const ALL_WITHIN: Duration = Duration::from_secs(20);
 /// How far clocks may differ: ages, waits and what failed lately are told by them.
 const SKEW_MS: u64 = 1000;
 /// Queues whose load is looked at, at most.
@@ -38,7 +38,7 @@ pub(super) async fn look(settings: &Settings, of: &SourceSettings) -> Vec<Findin
 
 async fn look_into(settings: &Settings, of: &SourceSettings, findings: &mut Vec<Finding>) -> Result<(), SourceError> {
     let SourceSettings { name, source, .. } = of;
-    let mut queues = within(source.queues()).await?;
+    let mut queues = timeout(ALL_WITHIN, source.queues()).await.unwrap_or(Err(SourceError::Late(ALL_WITHIN)))?;
     queues.retain(|queue| of.queues.iter().any(|pattern| pattern.matches(queue)));
     findings.push(match queues.len() {
         0 => Finding::new(Mark::Note, name, None, &format!("has no queues yet; sources.{name} says which count")),
@@ -55,7 +55,7 @@ async fn look_into(settings: &Settings, of: &SourceSettings, findings: &mut Vec<
         let mark = if is_accepted { Mark::Note } else { Mark::Wrong };
         findings.push(Finding::new(mark, name, Some(&queue), &why));
     }
-    match timeout(ORPHANS_WITHIN, source.orphans(&queues)).await {
+    match timeout(ALL_WITHIN, source.orphans(&queues)).await {
         Ok(Ok(found)) => findings.extend(found.iter().filter_map(|orphans| say_orphans(name, orphans))),
         Ok(Err(why)) => {
             let sentence = format!("cannot be looked through for jobs that are in no list: {why}");

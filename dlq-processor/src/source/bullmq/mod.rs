@@ -134,7 +134,7 @@ impl BullMq {
     }
 
     async fn find_queues(&self) -> Result<Vec<String>, SourceError> {
-        let (mut found, mut scan) = (BTreeSet::new(), self.server.scan(every_meta(&self.prefix), "hash"));
+        let (mut found, mut scan) = (BTreeSet::new(), self.server.scan(every_meta(&self.prefix), None));
         while let Some(names) = scan.next().await? {
             // BullMQ writes UTF-8: other keys are somebody else's.
             let names = names.iter().filter_map(|key| str::from_utf8(key).ok());

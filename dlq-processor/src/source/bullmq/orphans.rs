@@ -68,9 +68,13 @@ impl BullMq {
         let mut by_length: Vec<&str> = jobs.keys().copied().collect();
         by_length.sort_by_key(|queue| std::cmp::Reverse(queue.len()));
         let every = escaped(&self.prefix) + ":*";
-        let mut scan = self.server.scan(every, "hash");
+        let mut scan = self.server.scan(every, Some("hash"));
+        let mut is_all = false;
         for _part in 0..PARTS {
-            let Some(keys) = scan.next().await? else { return Ok((jobs, true)) };
+            let Some(keys) = scan.next().await? else {
+                is_all = true;
+                break;
+            };
             for key in keys.iter().filter_map(|key| str::from_utf8(key).ok()) {
                 let Some(rest) = key.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix(':')) else {
                     continue;
@@ -81,7 +85,12 @@ impl BullMq {
                 jobs.entry(queue).or_default().extend(job.map(str::to_owned));
             }
         }
-        Ok((jobs, false))
+        for jobs in jobs.values_mut() {
+            // Each once.
+            jobs.sort_unstable();
+            jobs.dedup();
+        }
+        Ok((jobs, is_all))
     }
 
     /// Returns those of some jobs that are there and in no set; nothing if a list is too long to be read.

@@ -73,7 +73,7 @@ impl RedisStreams {
 
     async fn scan(&self, pattern: &str, found: &mut BTreeSet<String>) -> Result<(), SourceError> {
         let pattern: Vec<String> = pattern.split('*').map(escaped).collect();
-        let mut scan = self.server.scan(pattern.join("*"), "stream");
+        let mut scan = self.server.scan(pattern.join("*"), Some("stream"));
         while let Some(names) = scan.next().await? {
             // What cannot be written in a configuration, or into a ledger in PostgreSQL, is left alone.
             let names = names.into_iter().filter_map(|name| String::from_utf8(name).ok());

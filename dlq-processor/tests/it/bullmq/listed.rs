@@ -51,7 +51,6 @@ async fn queues_are_found_whatever_they_are_called() {
     for job in 1..=1000 {
         asked.hset(format!("bull:mails:{job}"), "name", "job").ignore();
     }
-    asked.set("bull:text:meta", "no queue").ignore();
     seeded.query::<()>(&asked).await;
     assert_eq!(seeded.source.queues().await.unwrap(), ["a:b", "mails", "meta", "ü {x} *?[y]"]);
 }

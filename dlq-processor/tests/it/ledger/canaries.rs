@@ -74,6 +74,12 @@ async fn states(ledger: &Ledger) -> Vec<String> {
     states
 }
 
+/// What is shown of canaries, of each kind of failure: how many there were, whether one is tried now, and when the next one is.
+async fn shown(ledger: &Ledger) -> Vec<(Option<i64>, bool, Option<i64>)> {
+    let groups = ledger.groups(10, MAX_AGE_MS).await.unwrap().newest;
+    groups.into_iter().map(|group| (group.tried, group.canary.is_some(), group.next_canary_ms)).collect()
+}
+
 async fn release(ledger: &Ledger, flock: &Flock, now_ms: i64) -> usize {
     ledger.release_some(SOURCE, flock, MAX_AGE_MS, now_ms, || now_ms + 5).await.unwrap()
 }
@@ -90,12 +96,14 @@ async fn tries_the_newest_and_the_others_follow_once_it_is_done(ledger: Ledger) 
     watch(&ledger, 60, 100).await;
     watch(&ledger, 61, 900).await;
     assert_eq!((flocks(&ledger, 99).await.len(), flocks(&ledger, 100).await.len()), (0, 2), "each is watched once");
+    assert_eq!(shown(&ledger).await, [(Some(0), false, Some(100)), (Some(0), false, Some(100))]);
     let flock = flock_of(&ledger, "c", 100).await;
     let c = id_of(&ledger, "c").await;
     assert_eq!((flock.tried, send(&ledger, &flock, 100).await), (0, Some(c.clone())));
     assert_eq!(flock_of(&ledger, "c", 100).await.canary_state.as_deref(), Some("scheduled"));
     let parked = ["a parked class", "b parked class", "c scheduled canary", "old parked class", "x parked class"];
     assert_eq!(states(&ledger).await, parked);
+    assert_eq!(shown(&ledger).await, [(Some(0), false, Some(100)), (Some(0), true, Some(100))]);
     assert_eq!(put_back(&ledger, 110).await.len(), 1, "no other one goes");
 
     // It fails again: the next one is sent later.
@@ -104,6 +112,7 @@ async fn tries_the_newest_and_the_others_follow_once_it_is_done(ledger: Ledger) 
     assert_eq!((flock.canary.as_ref(), flock.canary_state.as_deref()), (Some(&c), Some("recurred")));
     ledger.canary_ended(SOURCE, &flock, 1, 400, 220).await.unwrap();
     assert_eq!(flocks(&ledger, 399).await.len(), 1, "the other one's is still due");
+    assert_eq!(shown(&ledger).await, [(Some(1), false, Some(400)), (Some(0), false, Some(100))]);
     let flock = flock_of(&ledger, "a", 400).await;
     let again = send(&ledger, &flock, 400).await.unwrap();
     assert_ne!(again, c);
@@ -228,7 +237,17 @@ async fn has_a_flock_follow_what_a_person_had_redriven_but_not_again_and_again(l
     assert_eq!(passed, [Some(id_of(&ledger, "c").await)], "it was done when the next canary would be sent");
 }
 
+async fn shows_no_next_one_where_none_may_go_and_nothing_where_nobody_watches(ledger: Ledger) {
+    park(&ledger, &[refused("old", -5000)], 50).await;
+    watch(&ledger, 60, 100).await;
+    park(&ledger, &[forbidden("x", 13)], 70).await;
+    assert_eq!(shown(&ledger).await, [(None, false, None), (Some(0), false, None)]);
+    park(&ledger, &[refused("new", 80)], 90).await;
+    assert_eq!(shown(&ledger).await, [(Some(0), false, Some(100)), (None, false, None)]);
+}
+
 in_both! {
+    shows_no_next_one_where_none_may_go_and_nothing_where_nobody_watches: what_comes_next_is_shown_in_a_file, what_comes_next_is_shown_in_a_server;
     tries_the_newest_and_the_others_follow_once_it_is_done: a_canary_goes_before_in_a_file, a_canary_goes_before_in_a_server;
     sends_none_that_somebody_deals_with_or_that_stands_behind_another: not_all_are_canaries_in_a_file, not_all_are_canaries_in_a_server;
     has_a_flock_follow_what_a_person_had_redriven_but_not_again_and_again: a_person_sends_a_canary_in_a_file, a_person_sends_a_canary_in_a_server;

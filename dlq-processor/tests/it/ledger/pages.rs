@@ -28,11 +28,11 @@ async fn park(ledger: &Ledger, jobs: &[(&str, i64)], why: &str, now_ms: i64) {
 }
 
 async fn counts_what_waits_and_names_the_newest_kinds_first(ledger: Ledger) {
-    assert_eq!(ledger.groups(5).await.unwrap(), Default::default());
+    assert_eq!(ledger.groups(5, i64::MAX).await.unwrap(), Default::default());
     park(&ledger, &[("a", 10), ("b", 11)], "no card", 50).await;
     park(&ledger, &[("c", 12)], "no address", 60).await;
     park(&ledger, &[("d", 13), ("e", 14)], "no stamp", 70).await;
-    let groups = ledger.groups(2).await.unwrap();
+    let groups = ledger.groups(2, i64::MAX).await.unwrap();
     assert_eq!((groups.letters, groups.pages, groups.kinds, groups.since_ms), (5, 2, 3, Some(50)));
     let newest: Vec<_> =
         groups.newest.iter().map(|it| (it.message.as_str(), it.letters, it.pages, it.last_ms)).collect();
