@@ -178,7 +178,7 @@ def beside_live_jobs(stage):
                 wait_for("some to be put back", lambda: counted(port, "dlq_redrive_total") > 0, limit_secs=60)
                 waits["beside"] += live()
     alone, more, beside = (percentile(waits[which], 99) for which in ["alone", "more", "beside"])
-    name = f"p99 of a queue's jobs while its letters are put back, {RATE} a second"
+    name = f"p99 of a queue's jobs while its letters are put back, {RATE} a second at most"
     return [
         figure(f"{name} (peer: while nothing is), ms", beside, alone, at_most=1.2),
         figure(f"{name} (peer: while BullMQ itself puts in as many), ms", beside, more),
