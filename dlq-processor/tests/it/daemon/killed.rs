@@ -10,7 +10,7 @@ use testkit::{at_scale, eventually};
 use super::machine::{Daemon, LIMIT, Machine, QUEUE};
 use crate::bullmq::Bull;
 
-const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s, budget: off }]\nrate: 2000/s\n\
+const CONFIG: &str = "queues: [{ queue: '*', mode: act, rate: 2000/s, budget: off, max_in_vain: off }]\nrate: 2000/s\n\
     operator_token_file: token\nretries: { transient: { base: 1s, cap: 1s, tries: 100 } }\n";
 
 /// Why jobs fail.
