@@ -181,7 +181,7 @@ def beside_live_jobs(stage):
     name = f"p99 of a queue's jobs while its letters are put back, {RATE} a second at most"
     return [
         figure(f"{name} (peer: while nothing is), ms", beside, alone, at_most=1.2),
-        figure(f"{name} (peer: while BullMQ itself puts in as many), ms", beside, more),
+        figure(f"{name} (peer: while BullMQ itself puts in {RATE}), ms", beside, more),
     ]
 
 

@@ -74,7 +74,7 @@ pub(super) async fn import(
         return Err(conflict(why.to_owned()));
     }
     let now = Timestamp::now();
-    let (settings, policy) = (api.settings.clone(), api.reloader.policy());
+    let (settings, policy) = (api.settings.clone(), api.policy());
     // A large body takes a while, and is let go of before the ledger is asked. The turn is over when nothing of it is left.
     let reading = move || {
         let digest = Sha256::digest(&body);

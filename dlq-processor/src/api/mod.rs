@@ -57,11 +57,6 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Returns the policy that decides.
-    pub(crate) fn policy(&self) -> Arc<Policy> {
-        self.reloader.policy()
-    }
-
     /// The ledger comes when it is open.
     pub(crate) fn new(
         settings: Arc<Settings>,
@@ -79,6 +74,11 @@ impl Api {
         let (checks, simulations) = (Room::of_one(), Room::of_one());
         let imports = Arc::new(Semaphore::new(1));
         Self { settings, access, ledger, working, reloader, checks, simulations, imports }
+    }
+
+    /// Returns the policy that decides.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.reloader.policy()
     }
 
     pub(crate) fn routes(self) -> Router {

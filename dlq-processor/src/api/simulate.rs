@@ -45,7 +45,7 @@ pub(super) async fn simulate(
     let room = api.simulations.take("simulated")?;
     let policy = match text_of(&body)? {
         Some(text) => Arc::new(checked(&api, text).await?),
-        None => api.reloader.policy(),
+        None => api.policy(),
     };
     let (letters, is_all) = fetch(api.ledger()?, since, until).await?;
     // Patterns take a while.

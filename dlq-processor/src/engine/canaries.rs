@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Engine, Trouble, now_ms};
+use super::{Engine, Trouble, millis, now_ms};
 use crate::ledger::{Flock, FlockPlace};
 use crate::policy::{Canary, Class, Policy};
 
@@ -64,8 +64,9 @@ impl Engine {
     }
 
     async fn care_for(&self, flock: &Flock, policy: &Policy) -> Result<(), Trouble> {
-        let class = Class::ALL.into_iter().find(|class| class.word() == flock.class);
-        let Some(canary) = class.and_then(|class| policy.canary(class, &flock.queue, &flock.name)) else {
+        let Some(canary) =
+            Class::of_word(&flock.class).and_then(|class| policy.canary(class, &flock.queue, &flock.name))
+        else {
             // Another policy decides by now.
             return Ok(self.ledger.forget_flock(&self.name, flock).await?);
         };
@@ -183,10 +184,6 @@ impl Ended {
 
 fn wait_ms(canary: &Canary, tried: u32) -> i64 {
     millis(canary.wait(tried))
-}
-
-fn millis(length: Duration) -> i64 {
-    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn count(tried: i64) -> u32 {

@@ -87,9 +87,7 @@ impl Engine {
         }
         Ok(ended.len())
     }
-}
 
-impl Engine {
     /// What nothing is left of was done, where what fails would have been told of.
     fn believed(&self, letter: &UnderWay, outcome: Outcome) -> Outcome {
         let queue = &letter.now.queue;

@@ -294,6 +294,11 @@ fn passed_secs(from_ms: i64, until_ms: i64) -> f64 {
     until_ms.saturating_sub(from_ms).max(0) as f64 / 1000.0
 }
 
+/// A length in milliseconds, as far as there is a number for it.
+pub(crate) fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }

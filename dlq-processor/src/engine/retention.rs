@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kit::chain::Chain;
 
-use super::{Engine, now_ms};
+use super::{Engine, millis, now_ms};
 use crate::cold::put_away;
 use crate::ledger::{Before, Ledger, LedgerError};
 use crate::settings::RetentionSettings;
@@ -53,7 +53,7 @@ async fn forget_remains(ledger: &Ledger, settings: &RetentionSettings) -> Result
 
 /// In milliseconds since the epoch.
 fn ago_ms(length: Duration) -> i64 {
-    now_ms().saturating_sub(i64::try_from(length.as_millis()).unwrap_or(i64::MAX))
+    now_ms().saturating_sub(millis(length))
 }
 
 async fn round(ledger: &Ledger, settings: &RetentionSettings, engines: &[Arc<Engine>]) -> Result<(), LedgerError> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::millis;
 use crate::ledger::{InOrder, LetterState, Past, Ruling};
 use crate::policy::{self, Action, ErrorFacts, Fingerprint, JobFacts, Letter, Policy};
 use crate::settings::Settings;
@@ -56,8 +57,7 @@ pub(super) fn rule<'f>(
     let decision = policy.decide(&letter, past, now, random);
     let (state, due_at_ms) = match decision.action {
         Action::Redrive(wait) if settings.acts_in(found.queues()) => {
-            let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-            (LetterState::Scheduled, Some(now.as_millisecond().saturating_add(wait_ms)))
+            (LetterState::Scheduled, Some(now.as_millisecond().saturating_add(millis(wait))))
         }
         Action::Redrive(_) => (LetterState::Observed, None),
         Action::Park => (LetterState::Parked, None),
@@ -65,7 +65,7 @@ pub(super) fn rule<'f>(
         Action::Escalate => (LetterState::Escalated, None),
     };
     let retry = policy.retries.get(&decision.class);
-    let within_ms = retry.map(|retry| i64::try_from(retry.within.as_millis()).unwrap_or(i64::MAX));
+    let within_ms = retry.map(|retry| millis(retry.within));
     let until_ms = within_ms.map(|within_ms| past.first_failed_at.as_millisecond().saturating_add(within_ms));
     let order = order(policy, found);
     Ruling { error: letter.error, fingerprint, decision, state, due_at_ms, until_ms, order, is_listed: false }

@@ -140,8 +140,8 @@ impl Ledger {
 }
 
 /// Has flocks follow their canaries, of letters that are about to be written down as done, and what a person had redriven of them
-/// as it was. Once a flock was let go, a person's letter counts when the next canary would be sent and no sooner: of what fails again and
-/// again the others may be done all the while.
+/// as it was. Once a flock was let go, a person's letter counts when the next canary would be sent and no sooner: of what fails
+/// again and again the others may be done all the while.
 pub(super) async fn pass(transaction: &mut Transaction, done: &[&str], now_ms: i64) -> Result<(), sqlx::Error> {
     if done.is_empty() || transaction.row::<(i64,)>("SELECT tried FROM canaries LIMIT 1", &[]).await?.is_none() {
         return Ok(());

@@ -51,8 +51,8 @@ pub struct Group {
 }
 
 impl Ledger {
-    /// Counts what waits for somebody, and returns at most so many kinds of failures of it. What failed longer than `max_age_ms` before
-    /// it was seen is no canary.
+    /// Counts what waits for somebody, and returns at most so many kinds of failures of it. What failed longer than `max_age_ms`
+    /// before it was seen is no canary.
     ///
     /// # Errors
     /// [`LedgerError`].

@@ -14,6 +14,7 @@ use super::moment::{Moment, Passer, When};
 use super::plans::{PlanRow, under_way};
 use super::spoken::{count, letter_state, line, number, of_letter};
 use super::work::{Work, work};
+use crate::engine::millis;
 use crate::ledger::{Group, Groups, LetterState, Numbers};
 use crate::policy::{Canary, Class, Policy};
 
@@ -67,8 +68,7 @@ pub(super) async fn show(State(pages): State<Pages>, Passer(moment): Passer) -> 
 async fn make(pages: &Pages, moment: &Moment) -> Result<Made, Trouble> {
     let ledger = pages.api.opened().ok_or(Trouble::NotOpen)?;
     let policy = pages.api.policy();
-    let max_age_ms = i64::try_from(policy.max_age.as_millis()).unwrap_or(i64::MAX);
-    let groups = ledger.groups(GROUPS, max_age_ms).await?;
+    let groups = ledger.groups(GROUPS, millis(policy.max_age)).await?;
     let numbers = ledger.numbers().await?;
     let plans = if moment.sees_details() { under_way(ledger, moment).await? } else { Vec::new() };
     let work = work(pages, moment);
@@ -128,8 +128,7 @@ fn counts(groups: &Groups, numbers: &Numbers, moment: &Moment) -> String {
 
 /// How letters that are alike send canaries, if they do.
 fn canary_of<'p>(policy: &'p Policy, group: &Group) -> Option<&'p Canary> {
-    let class = Class::ALL.into_iter().find(|class| class.word() == group.class)?;
-    policy.canary(class, &group.queue, &group.name)
+    policy.canary(Class::of_word(&group.class)?, &group.queue, &group.name)
 }
 
 fn canary_said(group: &Group, canary: &Canary, left: impl Fn(i64) -> String) -> String {

@@ -31,6 +31,11 @@ impl Class {
         Self::Unknown,
     ];
 
+    /// Returns the one of a name; none if there is no such one.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.word() == word)
+    }
+
     /// Its name in configuration, metrics and answers.
     pub fn word(self) -> &'static str {
         match self {

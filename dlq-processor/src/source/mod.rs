@@ -28,8 +28,8 @@ pub use redis::Lists;
 /// One kind of queue.
 ///
 /// Every call ends by itself within the source's deadline; those that look through all keys of a server ([`Source::queues`],
-/// [`Source::orphans`]) take as long as that takes, and each step of theirs has the deadline. What is asked twice is done once, as long as the guard of an
-/// order lasts ([`GUARD`]), unless [`Manners`] say otherwise.
+/// [`Source::orphans`]) take as long as that takes, and each step of theirs has the deadline. What is asked twice is done once,
+/// as long as the guard of an order lasts ([`GUARD`]), unless [`Manners`] say otherwise.
 pub trait Source: Send + Sync {
     /// Says how a queue deals with what is dead.
     fn manners(&self, _queue: &str) -> Manners {

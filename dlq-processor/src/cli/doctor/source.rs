@@ -38,19 +38,19 @@ pub(super) async fn look(settings: &Settings, of: &SourceSettings) -> Vec<Findin
 
 async fn look_into(settings: &Settings, of: &SourceSettings, findings: &mut Vec<Finding>) -> Result<(), SourceError> {
     let SourceSettings { name, source, .. } = of;
-    let mut queues = timeout(ALL_WITHIN, source.queues()).await.unwrap_or(Err(SourceError::Late(ALL_WITHIN)))?;
+    let mut queues = within(ALL_WITHIN, source.queues()).await?;
     queues.retain(|queue| of.queues.iter().any(|pattern| pattern.matches(queue)));
     findings.push(match queues.len() {
         0 => Finding::new(Mark::Note, name, None, &format!("has no queues yet; sources.{name} says which count")),
         1 => Finding::new(Mark::Fine, name, None, "answers, and has 1 queue"),
         some => Finding::new(Mark::Fine, name, None, &format!("answers, and has {some} queues")),
     });
-    let hazards = within(source.hazards()).await?;
+    let hazards = within(DEADLINE, source.hazards()).await?;
     findings.extend(hazards.iter().map(|why| Finding::new(Mark::Wrong, name, None, why)));
     findings.extend(look_at_clock(of).await?);
-    let notes = within(source.notes()).await?;
+    let notes = within(DEADLINE, source.notes()).await?;
     findings.extend(notes.iter().map(|note| Finding::new(Mark::Note, name, None, note)));
-    for Peril { queue, kind, why } in within(source.perils(&queues)).await? {
+    for Peril { queue, kind, why } in within(DEADLINE, source.perils(&queues)).await? {
         let is_accepted = settings.of_queue(&queue).accepts.contains(&kind);
         let mark = if is_accepted { Mark::Note } else { Mark::Wrong };
         findings.push(Finding::new(mark, name, Some(&queue), &why));
@@ -68,7 +68,7 @@ async fn look_into(settings: &Settings, of: &SourceSettings, findings: &mut Vec<
     }
     // Where nothing but what is dead is nobody should work.
     for queue in queues.iter().filter(|queue| source.manners(queue).keeps_dead).take(LOADS) {
-        let load = within(source.load(queue)).await?;
+        let load = within(DEADLINE, source.load(queue)).await?;
         findings.extend(say_load(name, queue, load, &settings.of_queue(queue).limits));
     }
     Ok(())
@@ -88,7 +88,7 @@ fn say_orphans(source: &str, Orphans { queue, count, jobs, .. }: &Orphans) -> Op
 /// Its clock beside ours, as it was in the middle of the question.
 async fn look_at_clock(of: &SourceSettings) -> Result<Option<Finding>, SourceError> {
     let (before, asked) = (Timestamp::now().as_millisecond(), Instant::now());
-    let Some(theirs) = within(of.source.time()).await? else { return Ok(None) };
+    let Some(theirs) = within(DEADLINE, of.source.time()).await? else { return Ok(None) };
     let half = i64::try_from(asked.elapsed().as_millis() / 2).unwrap_or_default();
     Ok(say_skew(theirs - before - half).map(|sentence| Finding::new(Mark::Wrong, &of.name, None, &sentence)))
 }
@@ -101,8 +101,8 @@ fn say_skew(ahead_ms: i64) -> Option<String> {
     (ahead_ms.unsigned_abs() > SKEW_MS).then(sentence)
 }
 
-async fn within<T>(asking: BoxFuture<'_, Result<T, SourceError>>) -> Result<T, SourceError> {
-    timeout(DEADLINE, asking).await.unwrap_or(Err(SourceError::Late(DEADLINE)))
+async fn within<T>(limit: Duration, asking: BoxFuture<'_, Result<T, SourceError>>) -> Result<T, SourceError> {
+    timeout(limit, asking).await.unwrap_or(Err(SourceError::Late(limit)))
 }
 
 #[cfg(test)]

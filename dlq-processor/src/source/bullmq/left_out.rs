@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use super::super::as_text;
+
 /// Queues that are named, at most: whoever writes to the server chooses their names.
 const MOST: usize = 100;
 
@@ -27,7 +29,7 @@ impl LeftOut {
     fn learn(&self, queue: &str) -> Option<String> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_news = known.len() < MOST && known.insert(queue.to_owned());
-        is_news.then(|| queue.replace('\0', "\u{fffd}"))
+        is_news.then(|| as_text(queue).into_owned())
     }
 }
 

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::super::redis::KEYS;
 use super::super::redis::glob::escaped;
 use super::super::{Orphans, PAGE, SourceError};
 use super::BullMq;
 use super::entry::is_no_job;
 
 /// Parts of a server's keys that are looked at, at most: a million keys.
-const PARTS: usize = 4000;
+const PARTS: usize = 1_000_000 / KEYS;
 /// Jobs of a queue that are named, at most.
 const NAMED: usize = 100;
 /// Jobs of a queue that are looked at again, at most.

@@ -12,4 +12,5 @@ mod server;
 pub(crate) use lists::List;
 pub use lists::Lists;
 pub(super) use lists::decode_lists;
+pub(super) use scan::KEYS;
 pub(super) use server::{Lua, Server};

@@ -7,7 +7,7 @@ use super::Server;
 
 /// Keys that are looked at at once: a server is kept from others for 0.1 to 0.2 ms (Redis 7.0.15 with 100,000 jobs, as
 /// `compose/bench/dead_letters.py` makes them; a thousand keys took 0.4 to 0.6 ms).
-const KEYS: usize = 250;
+pub(crate) const KEYS: usize = 250;
 /// After so many times there is a pause: else a server does nothing else for as long as it takes, of a million keys 0.5 s.
 const TIMES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(1);
